@@ -1,0 +1,1 @@
+"""The wire contract: one module per noun, its structs and its endpoints."""

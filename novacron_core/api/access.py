@@ -1,0 +1,81 @@
+"""Who is there: the first account, signing in and out, and what a session is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta
+
+from novacron_core.api.base import Nothing, Request, Value
+from novacron_core.api.endpoint import endpoint
+from novacron_core.rules.names import USERNAME_PATTERN
+from novacron_core.rules.permissions import Permission as P
+from novacron_core.rules.permissions import Role
+
+
+class User(Value, frozen=True):
+    id: str
+    username: str
+    email: str
+    role: Role
+    tenant: str
+    created_at: datetime | None = None
+
+
+class Register(Request, frozen=True):
+    """A new account. The first one needs `setup_token` and becomes administrator."""
+
+    username: Annotated[str, Meta(pattern=USERNAME_PATTERN, max_length=32)]
+    password: Annotated[str, Meta(max_length=1024)]
+    email: Annotated[str, Meta(max_length=254)] = ""
+    setup_token: Annotated[str, Meta(max_length=128)] | None = None
+    role: Role = Role.VIEWER
+    """Only an administrator's request may name another one."""
+
+
+class Registered(Value, frozen=True):
+    user: User
+
+
+class Login(Request, frozen=True):
+    username: Annotated[str, Meta(max_length=254)]
+    password: Annotated[str, Meta(max_length=1024)]
+
+
+class Tokens(Value, frozen=True):
+    """`token` is the access token, good for `expires_in` seconds; `refresh_token` buys the next pair, once."""
+
+    token: str
+    expires_in: int
+    refresh_token: str
+    user: User
+
+
+class Refresh(Request, frozen=True):
+    refresh_token: Annotated[str, Meta(max_length=512)]
+
+
+class Validation(Value, frozen=True):
+    valid: bool
+    user: User
+    expires_at: datetime
+
+
+class Ticket(Value, frozen=True):
+    """One WebSocket handshake, within 30 seconds."""
+
+    ticket: str
+    expires_in: int
+
+
+REGISTER = endpoint(
+    "POST /auth/register", Registered, P.PUBLIC, takes=Register, status=201, summary="Create an account"
+)
+LOGIN = endpoint("POST /auth/login", Tokens, P.PUBLIC, takes=Login, summary="Sign in")
+REFRESH = endpoint(
+    "POST /auth/refresh", Tokens, P.PUBLIC, takes=Refresh, summary="Trade a refresh token for a new pair"
+)
+VALIDATE = endpoint("GET /auth/validate", Validation, P.SIGNED_IN, summary="Is this token good")
+LOGOUT = endpoint("POST /auth/logout", Nothing, P.SIGNED_IN, status=204, summary="End this session")
+WS_TICKET = endpoint("POST /auth/ws-ticket", Ticket, P.SIGNED_IN, summary="A ticket for the event stream")

@@ -1,0 +1,83 @@
+"""An endpoint as data: what the server mounts, the client calls and the documentation lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, Literal, cast
+
+from typing_extensions import TypeVar
+
+from novacron_core.api.base import Nothing, Request
+from novacron_core.rules.permissions import Permission
+
+R = TypeVar("R")
+Q = TypeVar("Q", bound=Request, default=Nothing)
+B = TypeVar("B", bound=Request, default=Nothing)
+
+
+class Method(StrEnum):
+    GET = "GET"
+    POST = "POST"
+    PUT = "PUT"
+    PATCH = "PATCH"
+    DELETE = "DELETE"
+
+
+Kind = Literal["json", "bytes", "upload", "socket"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint(Generic[R, Q, B]):
+    """One row of the contract.
+
+    `query` and `takes` are request structs (`Nothing` where there is none), `returns` is what a success carries.
+    `permission` is what the caller needs; PUBLIC and SIGNED_IN are permissions too, so nothing is open by omission.
+    Parts of `path` in braces are given by name to `Client.call`.
+    """
+
+    method: Method
+    path: str
+    query: type[Q]
+    takes: type[B]
+    returns: type[R]
+    permission: Permission
+    status: int = 200
+    kind: Kind = "json"
+    summary: str = ""
+
+    @property
+    def changes(self) -> bool:
+        """Whether a call may change something (so it is never retried blindly, and is refused while offline)."""
+        return self.method is not Method.GET
+
+    @property
+    def key(self) -> str:
+        """`GET /api/vm/vms`: unique among all endpoints."""
+        return f"{self.method} {self.path}"
+
+
+def endpoint(
+    route: str,
+    returns: type[R],
+    permission: Permission,
+    *,
+    query: type[Q] | None = None,
+    takes: type[B] | None = None,
+    status: int = 200,
+    kind: Kind = "json",
+    summary: str = "",
+) -> Endpoint[R, Q, B]:
+    """Build a row from `"GET /path"`. What is left out of query and takes is `Nothing`."""
+    method, path = route.split(" ", 1)
+    return Endpoint(
+        Method(method),
+        path,
+        query or cast("type[Q]", Nothing),
+        takes or cast("type[B]", Nothing),
+        returns,
+        permission,
+        status,
+        kind,
+        summary,
+    )

@@ -1,0 +1,161 @@
+"""The event stream: frames from the server, messages to it. One JSON value per WebSocket text frame.
+
+`frame` is the tag of the union. `value` of an event is the whole new value of its target (None: it is gone), so
+applying one twice does no harm. `seq` rises strictly; a client reads no count from it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from novacron_core.api.base import Nothing, Request
+from novacron_core.api.endpoint import endpoint
+from novacron_core.api.hosts import Host
+from novacron_core.api.operations import Operation, Target
+from novacron_core.api.problem import Problem
+from novacron_core.api.vms import VM
+from novacron_core.api.volumes import Volume
+from novacron_core.rules.permissions import Permission as P
+
+MAX_CLIENT_FRAME_BYTES = 8 * 1024
+MAX_INVENTORY_PART_BYTES = 256 * 1024
+HEARTBEAT_S = 20.0
+SILENCE_S = 60.0
+CLOSE_LAGGED = 4008
+CLOSE_UNAUTHENTICATED = 4401
+
+
+class Priority(StrEnum):
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="frame", tag=str.lower):
+    """What the server sends."""
+
+
+class Hello(Frame, frozen=True):
+    protocol: int
+    version: str
+    session: str
+    server_time: datetime
+
+
+class Inventory(Frame, frozen=True):
+    """A part of everything this reader may see, as of `seq`. All parts together replace what was known before."""
+
+    seq: int
+    part: int
+    last: bool
+    vms: list[VM] = []
+    hosts: list[Host] = []
+    volumes: list[Volume] = []
+    operations: list[Operation] = []
+
+
+class Event(Frame, frozen=True):
+    seq: int
+    id: str
+    type: str
+    source: str
+    target: Target
+    time: datetime
+    tenant: str | None = None
+    priority: Priority = Priority.NORMAL
+    value: msgspec.Raw | None = None
+    note: str = ""
+
+    def decoded(self) -> Any:
+        """The value as its struct (see VALUES), None when the target is gone or of a kind unknown here.
+
+        Raises msgspec.ValidationError when it is malformed.
+        """
+        kind = VALUES.get(self.target.type)
+        if self.value is None or kind is None or bytes(self.value) == b"null":
+            return None
+        return msgspec.json.decode(self.value, type=kind)
+
+
+class Gone(Frame, frozen=True):
+    """The events after the asked number are no longer held; an inventory follows."""
+
+    after: int
+
+
+class Heartbeat(Frame, frozen=True):
+    seq: int
+    server_time: datetime
+
+
+class Pong(Frame, frozen=True):
+    id: str = ""
+
+
+class Subscribed(Frame, frozen=True):
+    pass
+
+
+class Unsubscribed(Frame, frozen=True):
+    pass
+
+
+class ProblemFrame(Frame, frozen=True, tag="problem"):
+    problem: Problem
+
+
+ServerFrame = Hello | Inventory | Event | Gone | Heartbeat | Pong | Subscribed | Unsubscribed | ProblemFrame
+
+VALUES: dict[str, type] = {"vm": VM, "host": Host, "volume": Volume, "operation": Operation}
+"""Kind of target → the struct of an event's value."""
+
+Words = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(max_length=100)]
+
+
+class Filters(Request, frozen=True):
+    """Empty lists pass everything. `types` may end in `*`: `vm.*`."""
+
+    types: Words = []
+    sources: Words = []
+    targets: Words = []
+    priorities: Annotated[list[Priority], Meta(max_length=4)] = []
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="frame", tag=str.lower, forbid_unknown_fields=True):
+    """What the client sends."""
+
+
+class Subscribe(Message, frozen=True):
+    filters: Filters = Filters()
+
+
+class Unsubscribe(Message, frozen=True):
+    pass
+
+
+class Ping(Message, frozen=True):
+    id: Annotated[str, Meta(max_length=64)] = ""
+
+
+ClientMessage = Subscribe | Unsubscribe | Ping
+
+
+class StreamQuery(Request, frozen=True):
+    after: Annotated[int, Meta(ge=0)] | None = None
+    ticket: Annotated[str, Meta(max_length=128)] | None = None
+
+
+STREAM = endpoint(
+    "GET /ws/events/v1",
+    Nothing,
+    P.EVENT_READ,
+    query=StreamQuery,
+    kind="socket",
+    summary="Everything that happens, as it happens",
+)

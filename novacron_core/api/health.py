@@ -1,0 +1,73 @@
+"""Is the server well, and what is it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from novacron_core.api.base import Value
+from novacron_core.api.endpoint import endpoint
+from novacron_core.rules.permissions import Permission as P
+
+
+class DatabaseCheck(Value, frozen=True):
+    status: str
+    """`healthy` or `unhealthy`."""
+    latency_ms: float | None = None
+    kind: str = ""
+    """`embedded` or `external`."""
+
+
+class HostCheck(Value, frozen=True):
+    id: str
+    name: str
+    status: str
+    simulated: bool
+
+
+class HypervisorCheck(Value, frozen=True):
+    status: str
+    """`healthy` (all hosts up), `degraded` (some) or `unhealthy` (none)."""
+    hosts: list[HostCheck] = []
+
+
+class StorageCheck(Value, frozen=True):
+    status: str
+
+
+class Checks(Value, frozen=True):
+    database: DatabaseCheck
+    hypervisor: HypervisorCheck
+    storage: StorageCheck
+
+
+class Health(Value, frozen=True):
+    status: str
+    version: str
+    service: str
+    timestamp: datetime
+    checks: Checks
+
+
+class Alive(Value, frozen=True):
+    status: str
+
+
+class About(Value, frozen=True):
+    """`setup_required`: no account exists yet. `registration`: `closed` or `open`."""
+
+    name: str
+    version: str
+    protocol: int
+    description: str
+    endpoints: list[str]
+    documentation: str
+    setup_required: bool
+    registration: str
+
+
+HEALTH = endpoint(
+    "GET /health", Health, P.PUBLIC, summary="Health of the server and its parts; 503 when it cannot do its job"
+)
+LIVEZ = endpoint("GET /livez", Alive, P.PUBLIC, summary="The process is up")
+READYZ = endpoint("GET /readyz", Alive, P.PUBLIC, summary="It can serve")
+INFO = endpoint("GET /api/info", About, P.PUBLIC, summary="What this server is")

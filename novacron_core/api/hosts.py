@@ -1,0 +1,42 @@
+"""Hosts: the machines that run VMs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from novacron_core.api.base import ListQuery, Page, Value
+from novacron_core.api.endpoint import endpoint
+from novacron_core.rules.permissions import Permission as P
+
+
+class HostStatus(StrEnum):
+    CONNECTING = "connecting"
+    UP = "up"
+    DOWN = "down"
+
+
+class Host(Value, frozen=True):
+    """A libvirt host. `id` is a row keyed by the URI. `seen_at` is its last answer; `detail` says why it is down."""
+
+    id: str
+    name: str
+    uri: str
+    status: HostStatus
+    simulated: bool = False
+    virtualization: str = ""
+    """`kvm` where hardware virtualization really works, `qemu` where guests are emulated, `test` for the simulator."""
+    detail: str = ""
+    seen_at: datetime | None = None
+    latency_ms: float | None = None
+    cpus: int | None = None
+    memory_bytes: int | None = None
+    memory_free_bytes: int | None = None
+    libvirt_version: str = ""
+    hypervisor_version: str = ""
+    networks: list[str] = []
+    """Names of active networks."""
+
+
+LIST = endpoint("GET /api/hosts", Page[Host], P.HOST_READ, query=ListQuery, summary="List hosts")
+GET = endpoint("GET /api/hosts/{host_id}", Host, P.HOST_READ, summary="One host")

@@ -1,0 +1,67 @@
+"""Operations: accepted work, from the moment it is promised to its end, kept at least 30 days."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from novacron_core.api.base import ListQuery, Page, Value
+from novacron_core.api.endpoint import endpoint
+from novacron_core.api.problem import Problem
+from novacron_core.rules.permissions import Permission as P
+
+
+class OperationState(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    """The server went away while it ran; `problem` tells what was found afterwards."""
+
+    @property
+    def ended(self) -> bool:
+        return self not in (OperationState.PENDING, OperationState.RUNNING)
+
+
+class Target(Value, frozen=True):
+    """What an operation or event is about. `type` is a noun: vm, volume, host, operation …"""
+
+    type: str
+    id: str
+    name: str = ""
+
+
+class Operation(Value, frozen=True):
+    """One piece of accepted work. `progress` is 0..1, None where it cannot be known. `rate` is bytes per second."""
+
+    id: str
+    kind: str
+    """Noun and verb: `vm.start`, `vm.create`."""
+    target: Target
+    state: OperationState
+    created_at: datetime
+    tenant: str | None = None
+    actor: str = ""
+    step: str = ""
+    progress: float | None = None
+    rate: float | None = None
+    eta_s: float | None = None
+    may_cancel: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    problem: Problem | None = None
+
+
+LIST = endpoint(
+    "GET /api/operations", Page[Operation], P.OPERATION_READ, query=ListQuery, summary="List operations, newest first"
+)
+GET = endpoint("GET /api/operations/{operation_id}", Operation, P.OPERATION_READ, summary="One operation")
+CANCEL = endpoint(
+    "POST /api/operations/{operation_id}/cancel",
+    Operation,
+    P.OPERATION_CHANGE,
+    status=202,
+    summary="Cancel an operation",
+)

@@ -1,0 +1,155 @@
+"""Virtual machines: what one is, how to make one, and what can be done to it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from novacron_core.api.base import ListQuery, Page, Request, Value
+from novacron_core.api.endpoint import endpoint
+from novacron_core.api.operations import Operation
+from novacron_core.rules.names import IMAGE_NAME_PATTERN, VM_NAME_PATTERN
+from novacron_core.rules.permissions import Permission as P
+from novacron_core.rules.units import GIB, KIB, MIB, TIB
+
+
+class State(StrEnum):
+    """The states of a VM, in operators' words. `unknown`: its host does not answer, the age tells since when."""
+
+    PROVISIONING = "provisioning"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    SAVED = "saved"
+    MIGRATING = "migrating"
+    CRASHED = "crashed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Disk(Value, frozen=True):
+    """A disk of a VM. `volume` is the volume's id where the file is a volume of a known pool."""
+
+    target: str
+    device: str = "disk"
+    bus: str = ""
+    format: str = ""
+    volume: str | None = None
+    source: str = ""
+    """Pool and volume name, or for foreign disks the file name; for people."""
+    size_bytes: int | None = None
+    read_only: bool = False
+
+
+class NIC(Value, frozen=True):
+    """A network card. `network` is a libvirt network's name, or `user` for QEMU's own user networking."""
+
+    mac: str
+    network: str
+    model: str = ""
+    addresses: list[str] = []
+
+
+class VM(Value, frozen=True):
+    """A virtual machine as its reader may see it.
+
+    `id` is libvirt's UUID. `tenant` and `owner` are None for a foreign guest, one that NovaCron did not make.
+    `seen_at` is when its host last told of it: the age of everything here that libvirt owns.
+    `generation` counts changes of definition and rows, never of state.
+    `operation` is the one running on it now.
+    """
+
+    id: str
+    name: str
+    host: str
+    state: State
+    vcpus: int
+    memory_bytes: int
+    state_since: datetime | None = None
+    seen_at: datetime | None = None
+    reason: str = ""
+    """Why it is in that state, in libvirt's words (`shutdown`, `crashed`, `I/O error`); empty when unremarkable."""
+    tenant: str | None = None
+    owner: str | None = None
+    disks: list[Disk] = []
+    nics: list[NIC] = []
+    tags: dict[str, str] = {}
+    tier: str | None = None
+    protected: bool = False
+    foreign: bool = False
+    guest_agent: bool | None = None
+    simulated: bool = False
+    virtualization: str = ""
+    """`kvm`, `qemu` (emulated) or `test`."""
+    description: str = ""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    generation: int = 0
+    operation: Operation | None = None
+
+
+class VMQuery(ListQuery, frozen=True):
+    state: State | None = None
+    host: str = ""
+
+
+class VMCreate(Request, frozen=True):
+    """A VM from an image. `disk_bytes` defaults to the image's own size, and may only be larger."""
+
+    name: Annotated[str, Meta(pattern=VM_NAME_PATTERN, max_length=63)]
+    image: Annotated[str, Meta(pattern=IMAGE_NAME_PATTERN, max_length=63)]
+    vcpus: Annotated[int, Meta(ge=1, le=512)] = 1
+    memory_bytes: Annotated[int, Meta(ge=16 * MIB, le=64 * TIB, multiple_of=KIB)] = GIB // 4
+    disk_bytes: Annotated[int, Meta(ge=MIB, le=1024 * TIB)] | None = None
+    host: str | None = None
+    network: Annotated[str, Meta(max_length=64)] | None = None
+    """A libvirt network by name, or `user`. None: `default` when it is active, else user networking."""
+    tags: Annotated[
+        dict[Annotated[str, Meta(max_length=63)], Annotated[str, Meta(max_length=255)]], Meta(max_length=32)
+    ] = {}
+    description: Annotated[str, Meta(max_length=1000)] = ""
+    start: bool = True
+
+
+class DeleteQuery(Request, frozen=True):
+    """`disks=true` takes the VM's own disks along."""
+
+    disks: bool = False
+
+
+class StopQuery(Request, frozen=True):
+    """`force_after_s`: pull the plug when the guest has not gone down by then."""
+
+    force_after_s: Annotated[int, Meta(ge=1, le=3600)] | None = None
+
+
+_BASE = "/api/vm/vms"
+LIST = endpoint(f"GET {_BASE}", Page[VM], P.VM_READ, query=VMQuery, summary="List VMs")
+CREATE = endpoint(
+    f"POST {_BASE}", Operation, P.VM_CHANGE, takes=VMCreate, status=202, summary="Create a VM from an image"
+)
+GET = endpoint(f"GET {_BASE}/{{vm_id}}", VM, P.VM_READ, summary="One VM")
+DELETE = endpoint(
+    f"DELETE {_BASE}/{{vm_id}}", Operation, P.VM_CHANGE, query=DeleteQuery, status=202, summary="Delete a VM"
+)
+START = endpoint(f"POST {_BASE}/{{vm_id}}/start", Operation, P.VM_CHANGE, status=202, summary="Start a VM")
+STOP = endpoint(
+    f"POST {_BASE}/{{vm_id}}/stop",
+    Operation,
+    P.VM_CHANGE,
+    query=StopQuery,
+    status=202,
+    summary="Ask the guest to shut down",
+)
+POWER_OFF = endpoint(f"POST {_BASE}/{{vm_id}}/power-off", Operation, P.VM_CHANGE, status=202, summary="Pull the plug")
+RESTART = endpoint(
+    f"POST {_BASE}/{{vm_id}}/restart", Operation, P.VM_CHANGE, status=202, summary="Ask the guest to restart"
+)
+RESET = endpoint(f"POST {_BASE}/{{vm_id}}/reset", Operation, P.VM_CHANGE, status=202, summary="Press the reset button")
+PAUSE = endpoint(f"POST {_BASE}/{{vm_id}}/pause", Operation, P.VM_CHANGE, status=202, summary="Pause a VM")
+RESUME = endpoint(f"POST {_BASE}/{{vm_id}}/resume", Operation, P.VM_CHANGE, status=202, summary="Resume a paused VM")

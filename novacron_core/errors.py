@@ -1,0 +1,148 @@
+"""One tree of errors. Each class owns its wire code and HTTP status; the client raises the same class again.
+
+The codes are fixed by the wire contract (RFC 9457 problem documents with a `code` member).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from novacron_core.api.problem import FieldError, Problem
+
+
+class NovaCronError(Exception):
+    """Anything NovaCron refuses or fails at, in one sentence for the operator.
+
+    `detail` is that sentence. `fields` name what was wrong in a form. `retry_after_s` is set where waiting helps.
+    """
+
+    code = "internal"
+    status = 500
+    title = "Internal error"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        fields: Sequence[FieldError] = (),
+        retry_after_s: float | None = None,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.fields = tuple(fields)
+        self.retry_after_s = retry_after_s
+        self.request_id = request_id
+
+    def problem(self, request_id: str = "") -> Problem:
+        """The RFC 9457 document of this error."""
+        return Problem(
+            type=f"urn:novacron:problem:{self.code}",
+            title=self.title,
+            status=self.status,
+            detail=self.detail,
+            code=self.code,
+            request_id=request_id or self.request_id,
+            errors=list(self.fields),
+            retry_after_s=self.retry_after_s,
+        )
+
+
+class InvalidArgument(NovaCronError):
+    code, status, title = "invalid_argument", 400, "Bad request"
+
+
+class Unauthenticated(NovaCronError):
+    code, status, title = "unauthenticated", 401, "Sign in first"
+
+
+class Forbidden(NovaCronError):
+    code, status, title = "forbidden", 403, "Not allowed"
+
+
+class NotFound(NovaCronError):
+    code, status, title = "not_found", 404, "Not found"
+
+
+class MethodNotAllowed(NovaCronError):
+    code, status, title = "method_not_allowed", 405, "Method not allowed"
+
+
+class Conflict(NovaCronError):
+    code, status, title = "conflict", 409, "Conflict"
+
+
+class QuotaExceeded(NovaCronError):
+    code, status, title = "quota_exceeded", 409, "Quota exceeded"
+
+
+class Gone(NovaCronError):
+    code, status, title = "gone", 410, "No longer there"
+
+
+class PreconditionFailed(NovaCronError):
+    code, status, title = "precondition_failed", 412, "Changed in the meantime"
+
+
+class TooLarge(NovaCronError):
+    code, status, title = "too_large", 413, "Too large"
+
+
+class ValidationFailed(NovaCronError):
+    code, status, title = "validation_failed", 422, "Not valid"
+
+
+class PreconditionRequired(NovaCronError):
+    code, status, title = "precondition_required", 428, "If-Match is required"
+
+
+class RateLimited(NovaCronError):
+    code, status, title = "rate_limited", 429, "Too many requests"
+
+
+class Internal(NovaCronError):
+    code, status, title = "internal", 500, "Internal error"
+
+
+class Unsupported(NovaCronError):
+    code, status, title = "unsupported", 501, "This host cannot do that"
+
+
+class HostUnavailable(NovaCronError):
+    code, status, title = "host_unavailable", 503, "Host unavailable"
+
+
+class DatabaseUnavailable(NovaCronError):
+    code, status, title = "database_unavailable", 503, "Database unavailable"
+
+
+class ServerUnreachable(NovaCronError):
+    """Raised by the client alone: no answer came from the server. Never sent over the wire."""
+
+    code, status, title = "unreachable", 0, "Server unreachable"
+
+
+class IncompatibleServer(NovaCronError):
+    """Raised by the client alone: the server speaks another protocol version. Never sent over the wire."""
+
+    code, status, title = "incompatible", 0, "Server speaks another version"
+
+
+def _leaves(cls: type[NovaCronError]) -> Iterator[type[NovaCronError]]:
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from _leaves(sub)
+
+
+BY_CODE: dict[str, type[NovaCronError]] = {cls.code: cls for cls in _leaves(NovaCronError)}
+
+
+def from_problem(problem: Problem) -> NovaCronError:
+    """The exception that a problem document stands for; an unknown code becomes plain NovaCronError."""
+    cls = BY_CODE.get(problem.code, NovaCronError)
+    return cls(
+        problem.detail,
+        fields=problem.errors,
+        retry_after_s=problem.retry_after_s,
+        request_id=problem.request_id,
+    )

@@ -1,0 +1,59 @@
+"""What a thing may be called, and how a name that is not allowed is refused.
+
+VM names follow the DNS label rule of RFC 1123 (lower case), so that a name is also a hostname, a file name and a
+libvirt name without escaping.
+"""
+
+from __future__ import annotations
+
+import re
+
+VM_NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+USERNAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,31}$"
+TAG_PATTERN = r"^[a-z0-9][a-z0-9._/-]{0,62}$"
+IMAGE_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+
+_VM_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+
+
+def why_not_vm_name(name: str) -> str | None:
+    """The sentence that refuses a VM name, or None when it is fine. Never raises, whatever the text."""
+    if not name:
+        return "a VM needs a name"
+    if len(name) > 63:
+        return "a VM name has at most 63 characters"
+    if not _VM_NAME.fullmatch(name):
+        return "a VM name has lower-case letters, digits and hyphens, and starts with a letter or digit"
+    return None
+
+
+def why_not_username(name: str) -> str | None:
+    """The sentence that refuses a user name, or None when it is fine."""
+    if not name:
+        return "a user name is needed"
+    if len(name) > 32:
+        return "a user name has at most 32 characters"
+    if not _USERNAME.fullmatch(name):
+        return "a user name has lower-case letters, digits, dots, hyphens and underscores"
+    return None
+
+
+MIN_PASSWORD = 15
+
+
+def why_not_password(password: str, username: str = "") -> str | None:
+    """The sentence that refuses a password by its form, or None. Length only, no composition rules.
+
+    Source: NIST SP 800-63B-4, section 3.1.1.2 (15 characters for a password alone; a blocklist, which the server
+    keeps; no composition rules).
+    """
+    if len(password) < MIN_PASSWORD:
+        return f"a password has at least {MIN_PASSWORD} characters; three or four words do well"
+    if len(password) > 1024:
+        return "a password has at most 1024 characters"
+    if username and password.lower().strip() in {username.lower() * n for n in range(1, 9)}:
+        return "a password is not the user name repeated"
+    if len(set(password)) < 4:
+        return "a password is more than one character repeated"
+    return None

@@ -1,0 +1,61 @@
+"""Who may do what: a permission per endpoint, a set of permissions per role. Not a rank."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMINISTRATOR = "administrator"
+
+
+class Permission(StrEnum):
+    PUBLIC = "public"
+    """Anybody who reaches the server."""
+    SIGNED_IN = "signed_in"
+    """Anybody with a session or token, for things of their own."""
+    VM_READ = "vm:read"
+    VM_CHANGE = "vm:change"
+    VOLUME_READ = "volume:read"
+    VOLUME_CHANGE = "volume:change"
+    HOST_READ = "host:read"
+    HOST_CHANGE = "host:change"
+    OPERATION_READ = "operation:read"
+    OPERATION_CHANGE = "operation:change"
+    EVENT_READ = "event:read"
+    ACCESS_ADMIN = "access:admin"
+
+
+_READS = frozenset(
+    {
+        Permission.PUBLIC,
+        Permission.SIGNED_IN,
+        Permission.VM_READ,
+        Permission.VOLUME_READ,
+        Permission.HOST_READ,
+        Permission.OPERATION_READ,
+        Permission.EVENT_READ,
+    }
+)
+
+GRANTS: dict[Role, frozenset[Permission]] = {
+    Role.VIEWER: _READS,
+    Role.OPERATOR: _READS | {Permission.VM_CHANGE, Permission.VOLUME_CHANGE, Permission.OPERATION_CHANGE},
+    Role.ADMINISTRATOR: frozenset(Permission),
+}
+
+
+def allows(role: Role | None, permission: Permission) -> bool:
+    """Whether a caller with this role (None: not signed in) holds the permission."""
+    if role is None:
+        return permission is Permission.PUBLIC
+    return permission in GRANTS[role]
+
+
+def why_not_role(role: Role, permission: Permission) -> str | None:
+    """The sentence that refuses a role, or None when it may."""
+    if allows(role, permission):
+        return None
+    return f"your role ({role}) may not do this: it needs {permission}"

@@ -1,0 +1,65 @@
+"""Sizes and times as people read and type them. Binary units throughout: 1 KiB is 1024 bytes."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+KIB = 1024
+MIB = 1024**2
+GIB = 1024**3
+TIB = 1024**4
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([kmgtpe]?)(i?b)?\s*", re.IGNORECASE)
+MAX_BYTES = 2**63 - 1
+
+
+def size_text(size_bytes: float | None, digits: int = 1) -> str:
+    """`1536` as `1.5 KiB`. None, no number, is a dash: it is not zero."""
+    if size_bytes is None:
+        return "–"
+    value = float(size_bytes)
+    for unit in _UNITS:
+        if abs(value) < 1024 or unit == _UNITS[-1]:
+            break
+        value /= 1024
+    text = f"{value:.{digits}f}".removesuffix("." + "0" * digits) if unit != "B" else f"{value:.0f}"
+    return f"{text} {unit}"
+
+
+def parse_size(text: str) -> int:
+    """`"1.5G"`, `"512 MiB"`, `"1024"` in bytes.
+
+    Raises ValueError with a sentence for the operator when it is no size, or does not fit in 63 bits.
+    """
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise ValueError("a size is a number and a unit, like 512M or 10GiB")
+    exponent = "bkmgtpe".index(match[2].lower() or "b")
+    size = int(float(match[1]) * 1024**exponent)
+    if size > MAX_BYTES:
+        raise ValueError("that size is too large")
+    return size
+
+
+def age_text(seconds: float | None) -> str:
+    """An age in at most two units: `5s`, `3m`, `2h10m`, `4d3h`. None is a dash; a negative age counts as 0."""
+    if seconds is None:
+        return "–"
+    total = max(0, int(seconds))
+    days, rest = divmod(total, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, secs = divmod(rest, 60)
+    if days:
+        return f"{days}d{hours}h" if days < 10 and hours else f"{days}d"
+    if hours:
+        return f"{hours}h{minutes}m" if hours < 10 and minutes else f"{hours}h"
+    if minutes:
+        return f"{minutes}m"
+    return f"{secs}s"
+
+
+def age_s(since: datetime | None, now: datetime) -> float | None:
+    """Seconds from `since` to `now`, both with a time zone; None stays None."""
+    return None if since is None else (now - since).total_seconds()
