@@ -1,0 +1,7 @@
+"""The client of the contract: `Client.call(ENDPOINT, …)` and the event stream as an async iterator."""
+
+from novacron_core.client.credentials import Credentials
+from novacron_core.client.rest import Client
+from novacron_core.client.stream import Live, Lost, Update, stream
+
+__all__ = ["Client", "Credentials", "Live", "Lost", "Update", "stream"]

@@ -1,0 +1,37 @@
+"""What proves who we are: an access token, and the refresh token that buys the next one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from novacron_core.api.access import Tokens
+
+
+class Credentials:
+    """The tokens of one session. `on_change` is told of every new pair, so that it can be remembered."""
+
+    def __init__(
+        self, token: str = "", *, refresh_token: str = "", on_change: Callable[[Tokens], None] | None = None
+    ) -> None:
+        self.token = token
+        self.refresh_token = refresh_token
+        self._on_change = on_change
+        self._stale_at = float("inf")
+
+    def take(self, tokens: Tokens) -> None:
+        """Use this pair from now on."""
+        self.token = tokens.token
+        self.refresh_token = tokens.refresh_token
+        self._stale_at = time.monotonic() + tokens.expires_in * 0.8
+        if self._on_change:
+            self._on_change(tokens)
+
+    def drop(self) -> None:
+        """Forget both: signed out."""
+        self.token = self.refresh_token = ""
+
+    @property
+    def stale(self) -> bool:
+        """Whether the access token is near its end and there is a refresh token to do something about it."""
+        return bool(self.refresh_token) and (not self.token or time.monotonic() >= self._stale_at)

@@ -1,0 +1,171 @@
+"""The event stream as an async iterator that never ends by itself: it reconnects with backoff and asks `?after=`.
+
+Between frames it yields `Live` and `Lost`, so that whoever shows the data can say how old it is and why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from novacron_core import PROTOCOL, __version__, errors
+from novacron_core.api import events
+from novacron_core.client.rest import Client
+
+_FRAME = msgspec.json.Decoder(events.ServerFrame)
+_MAX_FRAME_BYTES = 4 * 1024 * 1024
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.25, 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Connected: what follows is current."""
+
+    hello: events.Hello
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Not connected, because of `reason`; the next try comes in `retry_s` seconds."""
+
+    reason: str
+    retry_s: float
+
+
+Update = Live | Lost | events.Inventory | events.Event | events.Gone | events.Heartbeat
+
+
+async def stream(client: Client, *, after: int | None = None) -> AsyncIterator[Update]:
+    """Follow everything this session may see, for ever.
+
+    Raises Unauthenticated when the session has ended and IncompatibleServer when the server speaks another protocol;
+    every other trouble is a `Lost` and another try.
+    """
+    position = _Position(after)
+    tries = 0
+    while True:
+        try:
+            async for update in _connection(client, position):
+                if isinstance(update, Live):
+                    tries = 0
+                yield update
+            reason = "the server closed the stream"
+        except errors.ServerUnreachable as e:
+            reason = e.detail
+        wait_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2**tries) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+        tries += 1
+        yield Lost(reason, wait_s)
+        await asyncio.sleep(wait_s)
+
+
+class _Position:
+    """How far this reader has come: the number to ask for after a break."""
+
+    def __init__(self, after: int | None) -> None:
+        self.after = after
+
+    def move(self, frame: Update) -> None:
+        if isinstance(frame, events.Event) or (isinstance(frame, events.Inventory) and frame.last):
+            self.after = frame.seq
+        elif isinstance(frame, events.Gone):
+            self.after = None
+
+
+async def _connection(client: Client, position: _Position) -> AsyncIterator[Update]:
+    if client.credentials.stale:
+        await client.refresh()
+    try:
+        socket = await _open(client, position.after)
+    except errors.Unauthenticated:
+        await client.refresh()
+        socket = await _open(client, position.after)
+    try:
+        async for frame in _frames(client, socket):
+            position.move(frame)
+            yield frame
+    finally:
+        # A dead line must not hold up the next try: closing waits for the other side's answer.
+        socket.transport.abort()
+
+
+async def _open(client: Client, after: int | None) -> ClientConnection:
+    headers = {"Authorization": f"Bearer {client.credentials.token}"}
+    try:
+        return await connect(
+            socket_url(client.base_url, after),
+            additional_headers=headers,
+            user_agent_header=f"novacron/{__version__}",
+            compression=None,
+            max_size=_MAX_FRAME_BYTES,
+            open_timeout=10,
+            ping_interval=None,
+        )
+    except InvalidStatus as e:
+        if e.response.status_code in (401, 403):
+            raise errors.Unauthenticated("the event stream needs a session: sign in again") from e
+        raise errors.ServerUnreachable(f"the event stream answered {e.response.status_code}") from e
+    except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as e:
+        raise errors.ServerUnreachable(f"cannot reach {client.base_url}: {e or type(e).__name__}") from e
+
+
+async def _frames(client: Client, socket: ClientConnection) -> AsyncIterator[Update]:
+    while True:
+        try:
+            raw = await asyncio.wait_for(socket.recv(decode=True), events.SILENCE_S)
+        except TimeoutError as e:
+            raise errors.ServerUnreachable(f"nothing heard from the server for {events.SILENCE_S:.0f} s") from e
+        except ConnectionClosed as e:
+            raise _closed(e) from e
+        frame = _decode(client.clean(str(raw)))
+        if isinstance(frame, events.Hello):
+            yield Live(_checked(frame))
+        elif isinstance(frame, events.ProblemFrame):
+            raise errors.from_problem(frame.problem)
+        elif isinstance(frame, events.Inventory | events.Event | events.Gone | events.Heartbeat):
+            yield frame
+
+
+def _decode(text: str) -> events.ServerFrame | None:
+    """A frame, or None for one of a kind that this version does not know. Raises IncompatibleServer for nonsense."""
+    try:
+        frame: events.ServerFrame = _FRAME.decode(text)
+        return frame
+    except msgspec.ValidationError as e:
+        if "Invalid value" in str(e) and "$.frame" in str(e):
+            return None
+        raise errors.IncompatibleServer(f"the server sent a frame that is not understood: {e}") from e
+    except msgspec.DecodeError as e:
+        raise errors.IncompatibleServer(f"the server sent a frame that is no JSON: {e}") from e
+
+
+def _checked(hello: events.Hello) -> events.Hello:
+    if hello.protocol != PROTOCOL:
+        raise errors.IncompatibleServer(
+            f"the server {hello.version} speaks protocol {hello.protocol}, this console {__version__} speaks {PROTOCOL}"
+        )
+    return hello
+
+
+def _closed(e: ConnectionClosed) -> errors.NovaCronError:
+    code = e.rcvd.code if e.rcvd else None
+    if code == events.CLOSE_UNAUTHENTICATED:
+        # The token ran out or the session ended: a refresh tells which.
+        return errors.ServerUnreachable("the server asks for a fresh token")
+    if code == events.CLOSE_LAGGED:
+        return errors.ServerUnreachable("this console fell behind and was cut off")
+    return errors.ServerUnreachable("the line to the server was cut")
+
+
+def socket_url(base_url: str, after: int | None) -> str:
+    """`http://host:1` as `ws://host:1/ws/events/v1?after=N`."""
+    parts = urlsplit(base_url)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    query = "" if after is None else f"after={after}"
+    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + events.STREAM.path, query, ""))
