@@ -1,0 +1,35 @@
+# NovaCron console. `make run` and `make test` do all the set-up by themselves, the first time.
+.DEFAULT_GOAL := help
+.PHONY: help run test check screenshots bench format setup
+PYTHON := .venv/bin/python
+ARGS ?=
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+
+.venv/.ready: uv.lock pyproject.toml tools/setup.sh
+	@tools/setup.sh
+
+setup: .venv/.ready ## install what is missing (run and test do it by themselves)
+
+run: .venv/.ready ## open the console, with its own server on this machine
+	@.venv/bin/novacron $(ARGS)
+
+test: .venv/.ready ## all tests, on real PostgreSQL, libvirt and QEMU
+	@$(PYTHON) -m pytest $(ARGS)
+
+check: .venv/.ready ## lint, types, import rules, long files
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@MYPYPATH=server .venv/bin/mypy --strict
+	@.venv/bin/lint-imports --no-cache
+	@git ls-files '*.py' | xargs wc -l | awk '$$1 > 300 && $$2 != "total" {print "long file: " $$2 ": " $$1 " lines"}'
+
+screenshots: .venv/.ready ## write screenshots/ from a journey on a real guest
+	@$(PYTHON) -m tests.screenshots
+
+bench: .venv/.ready ## figures, each as a ratio to a floor of the same run
+	@$(PYTHON) -m tests.benchmarks $(ARGS)
+
+format: .venv/.ready ## format the code
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
