@@ -1,0 +1,282 @@
+"""The supervisor of the embedded PostgreSQL: makes it, starts it, restarts it when it dies, and ends it with us.
+
+It listens on a Unix socket in a 0700 directory and nowhere else. The data survives a kill -9 of this server, of
+PostgreSQL, or of both; the next start clears up what was left and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import stat
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import psycopg
+import structlog
+
+from novacron_core.errors import DatabaseUnavailable
+from novacron_server.database import accounts, cluster, orphans, programs
+from novacron_server.database.serverlog import ServerLog
+
+SOCKET_PATH_LIMIT = 107
+"""Bytes of a Unix socket's path. Source: unix(7), sun_path."""
+_TICK_S = 0.01
+_logger = structlog.get_logger(__name__)
+
+
+def default_runtime_dir(data_dir: Path) -> Path:
+    """A short directory for sockets, the same one at each start with this data directory."""
+    mark = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:8]
+    if os.geteuid() == 0 and os.access("/run", os.W_OK):
+        return Path("/run/novacron") / mark
+    of_session = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.geteuid() != 0 and of_session and os.access(of_session, os.W_OK):
+        return Path(of_session) / "novacron" / mark
+    return Path(f"/tmp/novacron-{os.geteuid()}-{mark}")  # noqa: S108 - _socket_dir() checks whose it is
+
+
+class EmbeddedPostgres:
+    """One PostgreSQL over `<data_dir>/postgres`, as an async context manager or through start() and stop().
+
+    `durable=False` (tests only) trades safety against a power cut for speed. `owner_url` is for migrations,
+    `app_url` for everything else; both are libpq URLs.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        runtime_dir: Path | None = None,
+        *,
+        durable: bool = True,
+        max_connections: int = 120,
+        start_timeout_s: float = 30.0,
+    ) -> None:
+        self._data_dir = data_dir
+        self._cluster = data_dir / "postgres"
+        self._log = ServerLog(data_dir / "postgres.log")
+        self._runtime_dir = runtime_dir or default_runtime_dir(data_dir)
+        self._sockets = self._runtime_dir / "pg"
+        self._durable = durable
+        self._max_connections = max_connections
+        self._start_timeout_s = start_timeout_s
+        self._lock: IO[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._programs: programs.Programs | None = None
+        self._words: cluster.Passwords | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self.restarts = 0
+
+    async def __aenter__(self) -> EmbeddedPostgres:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def owner_url(self) -> str:
+        return self._url(cluster.OWNER)
+
+    @property
+    def app_url(self) -> str:
+        return self._url(cluster.APPLICATION)
+
+    @property
+    def superuser_url(self) -> str:
+        """For tests and backups alone."""
+        return self._url(cluster.SUPERUSER)
+
+    @property
+    def bindir(self) -> Path:
+        """Where pg_dump of the same version is."""
+        return self._running().bindir
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def start(self) -> None:
+        """Make the cluster if there is none, and start it. Raises DatabaseUnavailable, in words for the operator."""
+        self._prepare_data_dir()
+        await self._claim()
+        try:
+            await self._prepare()
+            await self._launch()
+            await cluster.ensure_roles(self._passwords(), self._sockets)
+        except psycopg.Error as exc:
+            await self.stop()
+            raise DatabaseUnavailable(f"PostgreSQL started but refused us: {exc}") from exc
+        except BaseException:
+            await self.stop()
+            raise
+        self._watcher = asyncio.create_task(self._watch(), name="embedded-postgres")
+
+    async def stop(self) -> None:
+        """Fast shutdown: open transactions are rolled back, everything acknowledged is on disk. Idempotent."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+            self._watcher = None
+        if self._process is not None:
+            await self._end(self._process)
+            self._process = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _url(self, role: str) -> str:
+        return self._passwords().url(role, self._sockets)
+
+    def _passwords(self) -> cluster.Passwords:
+        if self._words is None:
+            raise DatabaseUnavailable("the embedded PostgreSQL is not started")
+        return self._words
+
+    def _running(self) -> programs.Programs:
+        if self._programs is None:
+            raise DatabaseUnavailable("the embedded PostgreSQL is not started")
+        return self._programs
+
+    def _prepare_data_dir(self) -> None:
+        """0711: other accounts pass through to what is theirs, and read nothing."""
+        try:
+            self._data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+            if self._data_dir.stat().st_uid == os.geteuid():
+                self._data_dir.chmod(0o711)
+        except OSError as exc:
+            raise DatabaseUnavailable(f"the data directory {self._data_dir} cannot be used: {exc.strerror}") from exc
+
+    async def _claim(self) -> None:
+        """One supervisor per data directory. Waits a little for one that is just leaving."""
+        self._lock = (self._data_dir / "postgres.lock").open("ab")
+        until = time.monotonic() + self._start_timeout_s
+        while True:
+            try:
+                return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    self._lock.close()
+                    self._lock = None
+                    raise DatabaseUnavailable(f"another NovaCron server uses {self._data_dir}") from None
+            await asyncio.sleep(_TICK_S)
+
+    async def _prepare(self) -> None:
+        account = await asyncio.to_thread(accounts.service_account, self._cluster)
+        shut = accounts.may_enter(account, self._data_dir)
+        if shut is not None and account is not None:
+            raise DatabaseUnavailable(
+                f"PostgreSQL runs as {account.name}, which may not pass {shut}; use another --data-dir"
+            )
+        fresh = not self._cluster.exists()
+        self._words = cluster.passwords(self._data_dir / "postgres.json", fresh=fresh)
+        copies = self._data_dir / "postgres-programs"
+        self._programs = await asyncio.to_thread(programs.find, self._cluster, copies, account)
+        if fresh:
+            word = self._words.superuser
+            await asyncio.to_thread(cluster.create, self._cluster, self._programs, word, durable=self._durable)
+        self._socket_dir(account)
+
+    def _socket_dir(self, account: accounts.Account | None) -> None:
+        """Make the 0700 directory of the socket; refuse one that somebody else put there."""
+        longest = len(os.fsencode(self._sockets / ".s.PGSQL.5432.lock"))
+        if longest > SOCKET_PATH_LIMIT:
+            raise DatabaseUnavailable(
+                f"{self._sockets} is too long a path for a socket; name a shorter runtime directory"
+            )
+        self._runtime_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        found = self._runtime_dir.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
+            raise DatabaseUnavailable(f"{self._runtime_dir} belongs to somebody else")
+        self._sockets.mkdir(mode=0o700, exist_ok=True)
+        if account is not None:
+            os.chown(self._sockets, account.uid, account.gid)
+        self._sockets.chmod(0o700)
+
+    async def _launch(self) -> None:
+        """Start the postmaster and wait until it takes connections.
+
+        It is tried again while the processes of a killed predecessor still hold its shared memory.
+        """
+        until = time.monotonic() + self._start_timeout_s
+        while True:
+            await orphans.clear(self._cluster)
+            self._process = self._spawn()
+            if await self._ready(self._process, until):
+                return
+            if self._process.poll() is None or time.monotonic() > until - 1 or not self._blocked():
+                await self._end(self._process)
+                raise DatabaseUnavailable(f"PostgreSQL did not start: {self._log.last_words()}")
+            await asyncio.sleep(0.1)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self._log.open() as log:
+            return self._running().start("postgres", *self._options(), log=log)
+
+    def _options(self) -> list[str]:
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self._sockets),
+            "unix_socket_permissions": "0700",
+            "port": "5432",
+            "max_connections": str(self._max_connections),
+            "shared_buffers": "64MB",
+            "jit": "off",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            "log_line_prefix": "%m [%p] ",
+            "logging_collector": "off",
+            "password_encryption": "scram-sha-256",
+        }
+        if not self._durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        return [
+            "-D",
+            str(self._cluster),
+            *(part for key, value in settings.items() for part in ("-c", f"{key}={value}")),
+        ]
+
+    async def _ready(self, process: subprocess.Popen[bytes], until: float) -> bool:
+        while time.monotonic() < until and process.poll() is None:
+            if orphans.is_ready(self._cluster, process.pid):
+                return True
+            await asyncio.sleep(_TICK_S / 2)
+        return False
+
+    def _blocked(self) -> bool:
+        said = self._log.last_words()
+        return "shared memory block" in said or "postmaster.pid" in said or "lock file" in said
+
+    async def _end(self, process: subprocess.Popen[bytes]) -> None:
+        for how, patience_s in orphans.STOPPING:
+            if process.poll() is not None:
+                return
+            process.send_signal(how)
+            until = time.monotonic() + patience_s
+            while process.poll() is None and time.monotonic() < until:  # noqa: ASYNC110 - a process sets no Event
+                await asyncio.sleep(_TICK_S)
+
+    async def _watch(self) -> None:
+        """Start it again when it dies, with growing pauses, for as long as we live; keep its log bounded."""
+        pause_s = 0.1
+        while True:
+            await asyncio.sleep(0.2)
+            self._log.bound()
+            if self._process is None or self._process.poll() is None:
+                pause_s = 0.1
+                continue
+            _logger.error("postgres_died", status=self._process.returncode, said=self._log.last_words())
+            try:
+                await self._launch()
+                self.restarts += 1
+            except (DatabaseUnavailable, OSError) as exc:
+                _logger.error("postgres_restart_failed", reason=str(exc), next_try_in_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 10.0)

@@ -1,0 +1,81 @@
+"""What an earlier server left behind in a cluster: a running postmaster, or a pid file that blocks the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from novacron_core.errors import DatabaseUnavailable
+
+STOPPING = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 2.0))
+"""Fast shutdown, then immediate, then the hard way: signal, and how long to wait for it. Source: pg_ctl(1)."""
+_TICK_S = 0.01
+
+
+async def clear(cluster: Path) -> None:
+    """End whatever still runs in the cluster, and remove a pid file whose number now belongs to somebody else.
+
+    An orphan is stopped, not adopted: its parent's death sends it SIGINT, perhaps only after we have connected.
+    Acknowledged commits are safe either way. A pid file of a dead process stays: PostgreSQL checks its shared memory
+    before it replaces it. Raises DatabaseUnavailable when an orphan cannot be ended.
+    """
+    pid = postmaster_pid(cluster)
+    if pid is None or not _exists(pid):
+        return
+    if works_in(pid, cluster):
+        await _end(pid, cluster)
+    elif not any(works_in(other, cluster) for other in _all_pids()):
+        (cluster / "postmaster.pid").unlink(missing_ok=True)
+
+
+def postmaster_pid(cluster: Path) -> int | None:
+    """The number in `postmaster.pid`, None when there is no such file."""
+    lines = _pid_file(cluster)
+    return abs(int(lines[0])) if lines and lines[0].lstrip("-").isdigit() else None
+
+
+def is_ready(cluster: Path, pid: int) -> bool:
+    """Whether this postmaster accepts connections: line 8 of its pid file says so."""
+    lines = _pid_file(cluster)
+    return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+def works_in(pid: int, cluster: Path) -> bool:
+    """Whether a process has the cluster as its working directory, as every process of PostgreSQL does."""
+    try:
+        return Path(f"/proc/{pid}/cwd").samefile(cluster)
+    except OSError:
+        return False
+
+
+def _pid_file(cluster: Path) -> list[str]:
+    try:
+        return (cluster / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _exists(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def _all_pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+async def _end(pid: int, cluster: Path) -> None:
+    for how, patience_s in STOPPING:
+        if not works_in(pid, cluster):
+            return
+        os.kill(pid, signal.SIGCONT)  # a stopped process would not see the rest
+        os.kill(pid, how)
+        until = time.monotonic() + patience_s
+        while time.monotonic() < until:
+            if not works_in(pid, cluster):
+                return
+            await asyncio.sleep(_TICK_S)
+    if works_in(pid, cluster):
+        raise DatabaseUnavailable(f"an earlier PostgreSQL (process {pid}) still runs in {cluster} and cannot be ended")

