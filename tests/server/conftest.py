@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import pytest_asyncio
+
 from novacron_server.database import cluster
 from novacron_server.database.embedded import EmbeddedPostgres
 from novacron_server.database.engine import Database

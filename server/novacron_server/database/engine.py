@@ -9,10 +9,11 @@ import random
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 import psycopg
+from psycopg.types.json import set_json_dumps, set_json_loads
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -20,6 +21,8 @@ from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database import faults
 
 T = TypeVar("T")
+Connection: TypeAlias = AsyncConnection
+"""What a unit of work is given. Services pass it on to repositories; only those know what to do with it."""
 Kind = Literal["embedded", "external"]
 
 BUDGET_S = 2.2
@@ -68,8 +71,6 @@ class Database:
             max_overflow=max_connections - pool_size,
             pool_timeout=min(POOL_WAIT_S, budget_s),
             pool_use_lifo=True,
-            json_serializer=_to_json,
-            json_deserializer=msgspec.json.decode,
         )
 
     async def run(
@@ -132,9 +133,12 @@ class Database:
         arguments: dict[str, Any] = {"application_name": "novacron", "options": limits} | more
         try:
             async with asyncio.timeout(min(CONNECT_S, self._budget_s)):
-                return await psycopg.AsyncConnection.connect(self._url, **arguments)
+                conn = await psycopg.AsyncConnection.connect(self._url, **arguments)
         except TimeoutError as exc:
             raise psycopg.OperationalError("connecting took too long") from exc
+        set_json_dumps(_to_json, conn)
+        set_json_loads(msgspec.json.decode, conn)
+        return conn
 
     async def _bounded(
         self,
@@ -206,7 +210,8 @@ def _look_at(task: asyncio.Task[Any]) -> None:
 
 
 def _to_json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    """PostgreSQL's jsonb cannot hold NUL, and text from outside must never make a row impossible to write."""
+    return msgspec.json.encode(value).decode().replace("\\u0000", "\\ufffd")
 
 
 async def _select_one(conn: AsyncConnection) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 from sqlalchemy import exc as sa
 
-from novacron_core.errors import Conflict, DatabaseUnavailable, Internal, NovaCronError
+from novacron_core.errors import Conflict, DatabaseUnavailable, Internal, NotFound, NovaCronError
 
 RETRY_AFTER_S = 2.0
 _BUSY = {"57014": "a statement took too long", "55P03": "a lock was held too long", "53300": "too many connections"}
@@ -65,6 +65,8 @@ def translate(exc: BaseException) -> NovaCronError:
         return DatabaseUnavailable("the database cannot be reached", retry_after_s=RETRY_AFTER_S)
     if code == "23505":
         return Conflict("that is there already")
+    if code == "22P02":
+        return NotFound("there is nothing with such an id")  # a malformed id is one that does not exist
     return Internal(f"the database refused a statement ({code or type(exc).__name__})")
 
 

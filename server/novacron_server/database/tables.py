@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 METADATA = MetaData()
+_Id = Uuid(as_uuid=False)  # a string on our side, as on the wire
 
 
 def _time(name: str, *, null: bool = False, default: bool = False) -> Column[object]:
@@ -46,7 +47,7 @@ tenants = Table(
 users = Table(
     "users",
     METADATA,
-    Column("id", Uuid, primary_key=True),
+    Column("id", _Id, primary_key=True),
     Column("username", Text, nullable=False, unique=True),
     _word("email", ""),
     _word("password_hash"),
@@ -62,8 +63,8 @@ users = Table(
 sessions = Table(
     "sessions",
     METADATA,
-    Column("id", Uuid, primary_key=True),
-    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("id", _Id, primary_key=True),
+    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     _time("created_at", default=True),
     _time("expires_at"),
     _time("last_used_at", default=True),
@@ -78,7 +79,7 @@ refresh_tokens = Table(
     "refresh_tokens",
     METADATA,
     Column("hash", LargeBinary, primary_key=True),
-    Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("session_id", _Id, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
     _time("created_at", default=True),
     _time("used_at", null=True),
     Index("refresh_tokens_session_id_idx", "session_id"),
@@ -97,7 +98,7 @@ login_failures = Table(
 hosts = Table(
     "hosts",
     METADATA,
-    Column("id", Uuid, primary_key=True),
+    Column("id", _Id, primary_key=True),
     Column("uri", Text, nullable=False, unique=True),
     _word("name"),
     _time("created_at", default=True),
@@ -106,8 +107,8 @@ hosts = Table(
 vms = Table(
     "vms",
     METADATA,
-    Column("host_id", Uuid, ForeignKey("hosts.id"), nullable=False),
-    Column("id", Uuid, nullable=False),
+    Column("host_id", _Id, ForeignKey("hosts.id"), nullable=False),
+    Column("id", _Id, nullable=False),
     _word("name"),
     _tenant(),
     _word("owner"),
@@ -127,14 +128,14 @@ vms = Table(
 volumes = Table(
     "volumes",
     METADATA,
-    Column("id", Uuid, primary_key=True),
-    Column("host_id", Uuid, ForeignKey("hosts.id"), nullable=False),
+    Column("id", _Id, primary_key=True),
+    Column("host_id", _Id, ForeignKey("hosts.id"), nullable=False),
     _word("pool"),
     _word("name"),
     _tenant(),
     _word("owner"),
     _word("tier", null=True),
-    Column("vm_id", Uuid),
+    Column("vm_id", _Id),
     _time("created_at", default=True),
     UniqueConstraint("host_id", "pool", "name"),
     Index("volumes_vm_id_idx", "vm_id"),
@@ -146,12 +147,12 @@ _OPEN = text("state IN ('pending', 'running')")
 operations = Table(
     "operations",
     METADATA,
-    Column("id", Uuid, primary_key=True),
+    Column("id", _Id, primary_key=True),
     _word("kind"),
     _word("target_type"),
     _word("target_id"),
     _word("target_name", ""),
-    Column("host_id", Uuid),
+    Column("host_id", _Id),
     _tenant(null=True),
     _word("actor", ""),
     _word("actor_id", ""),
@@ -189,7 +190,7 @@ events = Table(
     "events",
     METADATA,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("id", Uuid, nullable=False),
+    Column("id", _Id, nullable=False),
     _word("type"),
     _word("source"),
     _word("target_type"),

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
+from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database import accounts, orphans, programs
 from novacron_server.database.embedded import SOCKET_PATH_LIMIT, EmbeddedPostgres
 from novacron_server.database.serverlog import ServerLog
-
-from novacron_core.errors import DatabaseUnavailable
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run PostgreSQL as another user")
 

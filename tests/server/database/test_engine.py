@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from novacron_server.database import orphans
-from novacron_server.database.embedded import EmbeddedPostgres
-from novacron_server.database.engine import Database
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.errors import Conflict, DatabaseUnavailable, Internal
+from novacron_server.database import orphans
+from novacron_server.database.embedded import EmbeddedPostgres
+from novacron_server.database.engine import Database
 
 PROMISE_S = 2.5
 

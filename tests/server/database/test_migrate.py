@@ -14,15 +14,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.pool import NullPool
+
+from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database import migrate as migrating
 from novacron_server.database.embedded import EmbeddedPostgres
 from novacron_server.database.engine import Database
 from novacron_server.database.repository import instance, setting, store_setting
 from novacron_server.database.tables import METADATA
-from sqlalchemy import create_engine, inspect
-from sqlalchemy.pool import NullPool
-
-from novacron_core.errors import DatabaseUnavailable
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What happened, in order: the outbox that a transaction writes to, and the reader that misses nothing."""

@@ -1,0 +1,149 @@
+"""The outbox: events committed with the change they tell of, and a reader that hands each on once, in order.
+
+A writer calls `append` last in its transaction and `OutboxReader.ring` after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+
+import structlog
+
+from novacron_core.errors import DatabaseUnavailable
+from novacron_server.database.engine import Database
+from novacron_server.events.doorbell import Doorbell
+from novacron_server.events.records import Draft, Record
+from novacron_server.events.repository import append, first_seq, last_seq, prune, read_after
+
+__all__ = ["Draft", "OutboxHole", "OutboxReader", "Record", "append", "first_seq", "last_seq", "prune", "read_after"]
+
+BATCH = 1000
+POLL_S = 1.0
+_log = structlog.get_logger(__name__)
+
+
+class OutboxHole(RuntimeError):
+    """A number is missing, which the counter's lock makes impossible: the table was changed by other hands."""
+
+
+class OutboxReader:
+    """Reads what follows `after` and gives it to `on_records`, batch by batch, for as long as it runs.
+
+    Start it with start() or `async with`. A lost database is waited for (`healthy` is False meanwhile). A hole, or an
+    error of `on_records`, ends the reader: `failure` keeps it, wait() raises it, and nothing is ever skipped.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        after: int,
+        on_records: Callable[[list[Record]], Awaitable[None] | None],
+        *,
+        poll_s: float = POLL_S,
+    ) -> None:
+        self._database = database
+        self._on_records = on_records
+        self._poll_s = poll_s
+        self._bell = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        # An embedded database serves one server alone: nobody to listen to, nobody to ring at.
+        self._doorbell = Doorbell(database, self._bell.set) if database.kind == "external" else None
+        self.last_seq = after
+        self.healthy = True
+        self.failure: BaseException | None = None
+
+    async def __aenter__(self) -> OutboxReader:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def ring(self) -> None:
+        """There is something new: called after each local commit. Many rings are one."""
+        self._bell.set()
+        if self._doorbell is not None:
+            self._doorbell.send()
+
+    def start(self) -> None:
+        """Read in a task of its own."""
+        self._task = asyncio.create_task(self._run(), name="outbox reader")
+
+    async def close(self) -> None:
+        """Stop reading. Raises nothing; a failure stays in `failure`."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def wait(self) -> None:
+        """Until the reader ends, which it does by close() or by raising what ended it."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def _run(self) -> None:
+        listening = asyncio.create_task(self._doorbell.run(), name="doorbell") if self._doorbell else None
+        try:
+            await self._read_for_ever()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as exc:
+            self.failure, self.healthy = exc, False
+            _log.critical("event_stream_stopped", last_seq=self.last_seq, reason=str(exc), exc_info=exc)
+            raise
+        finally:
+            if listening is not None:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+
+    async def _read_for_ever(self) -> None:
+        pause_s = 0.05
+        while True:
+            self._bell.clear()
+            try:
+                if not self.healthy:
+                    await self._check_no_return()
+                await self._drain()
+                self.healthy, pause_s = True, 0.05
+            except DatabaseUnavailable as exc:
+                if self.healthy:
+                    _log.warning("event_stream_waits_for_database", last_seq=self.last_seq, reason=exc.detail)
+                self.healthy = False
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 2.0)
+                continue
+            await self._rung()
+
+    async def _rung(self) -> None:
+        try:
+            async with asyncio.timeout(self._poll_s):
+                await self._bell.wait()
+        except TimeoutError:
+            return
+
+    async def _drain(self) -> None:
+        while True:
+            after = self.last_seq
+            batch = await self._database.run(lambda conn, a=after: read_after(conn, a, BATCH), read_only=True)  # type: ignore[misc]
+            if batch:
+                await self._hand_on(batch)
+            if len(batch) < BATCH:
+                return
+
+    async def _hand_on(self, batch: list[Record]) -> None:
+        for expected, record in enumerate(batch, self.last_seq + 1):
+            if record.seq != expected:
+                raise OutboxHole(f"event {expected} is missing: {record.seq} follows {expected - 1}")
+        handed = self._on_records(batch)
+        if handed is not None:
+            await handed
+        self.last_seq = batch[-1].seq
+
+    async def _check_no_return(self) -> None:
+        """A database that was put back to an earlier day would use numbers a second time."""
+        newest = await self._database.run(last_seq, read_only=True)
+        if newest < self.last_seq:
+            raise OutboxHole(f"the database went back: its last event is {newest}, {self.last_seq} was read before")
