@@ -11,7 +11,7 @@ GIB = 1024**3
 TIB = 1024**4
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([kmgtpe]?)(i?b)?\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([kmgtpe]?)(i?b)?\s*", re.IGNORECASE)
 MAX_BYTES = 2**63 - 1
 
 

@@ -1,0 +1,98 @@
+"""`novacron`: the command line. Without a subcommand it opens the console."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from novacron_core import __version__
+
+_HELP = "The terminal control room for virtual machines. Without a command it opens the console."
+app = typer.Typer(help=_HELP, no_args_is_help=False, add_completion=True, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"novacron {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def console(
+    context: typer.Context,
+    server: Annotated[
+        str, typer.Option(envvar="NOVACRON_SERVER", help="URL of a server; without it the bundled one is used.")
+    ] = "",
+    token: Annotated[
+        str, typer.Option(envvar="NOVACRON_TOKEN", help="Sign in with this token.", show_envvar=True)
+    ] = "",
+    data_dir: Annotated[
+        Path | None, typer.Option(envvar="NOVACRON_DATA_DIR", help="Where the bundled server keeps its data.")
+    ] = None,
+    hypervisor: Annotated[
+        list[str] | None,
+        typer.Option(envvar="NOVACRON_HYPERVISOR", help="libvirt URI for the bundled server; may be repeated."),
+    ] = None,
+    theme: Annotated[
+        str, typer.Option(envvar="NOVACRON_THEME", help="dark, light, contrast, colour-blind, mono.")
+    ] = "",
+    ascii_only: Annotated[
+        bool, typer.Option("--ascii", envvar="NOVACRON_ASCII", help="Draw with ASCII alone.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Open the console."""
+    if context.invoked_subcommand is not None:
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        typer.echo("novacron: the console needs a terminal; `novacron --help` lists what works without one", err=True)
+        raise typer.Exit(2)
+    if server and not server.startswith(("http://", "https://")):
+        typer.echo(f"novacron: --server is a URL like https://host:8090, not {server!r}", err=True)
+        raise typer.Exit(2)
+    _open(server, token, data_dir, hypervisor or [], theme, ascii_only)
+
+
+def _open(server: str, token: str, data_dir: Path | None, hypervisors: list[str], theme: str, ascii_only: bool) -> None:
+    from novacron_tui.app import Console  # noqa: PLC0415 - subcommands start without Textual
+
+    if server:
+        from novacron_tui.place import named  # noqa: PLC0415
+
+        open_place = named(server)
+    else:
+        from novacron_core.places import default_data_dir  # noqa: PLC0415
+        from novacron_tui.bundled import Bundled  # noqa: PLC0415
+
+        arguments = tuple(word for uri in hypervisors for word in ("--hypervisor", uri))
+        open_place = Bundled(data_dir or default_data_dir(), arguments).open
+    Console(open_place, token=token, theme=theme, ascii=ascii_only).run()
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    help="Run the server alone; takes the server's own flags (see `novacron serve --help`).",
+)
+def serve(context: typer.Context) -> None:
+    """Become the server. The console never imports it."""
+    from novacron_tui.bundled import is_installed  # noqa: PLC0415
+
+    if not is_installed():
+        typer.echo("novacron: the server is not installed here: pip install 'novacron[server]'", err=True)
+        raise typer.Exit(1)
+    os.execv(sys.executable, [sys.executable, "-m", "novacron_server", *context.args])  # noqa: S606 - this is the plan
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""NovaCron's server: HTTP and WebSocket outside, PostgreSQL and libvirt inside."""

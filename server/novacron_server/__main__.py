@@ -1,0 +1,100 @@
+"""`novacron serve` / `python -m novacron_server`: the server's command line."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from novacron_core import errors
+from novacron_core.places import default_data_dir
+from novacron_server.settings import Settings
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+_V = "NOVACRON_"
+
+
+def _defaults(context: typer.Context, path: Path | None) -> Path | None:
+    """The settings file gives defaults; flags and variables win. Its lines are named like the flags."""
+    if path is not None:
+        try:
+            context.default_map = {k.replace("-", "_"): v for k, v in tomllib.loads(path.read_text()).items()}
+        except (OSError, tomllib.TOMLDecodeError) as e:
+            raise typer.BadParameter(f"cannot read {path}: {e}") from e
+    return path
+
+
+@app.command()
+def serve(
+    settings_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings", envvar=_V + "SETTINGS", callback=_defaults, is_eager=True, help="A TOML file of these flags."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(envvar=_V + "HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar=_V + "PORT", min=0, max=65535, help="0 picks a free one.")] = 8090,
+    data_dir: Annotated[
+        Path | None, typer.Option(envvar=_V + "DATA_DIR", help="Where the server keeps its data.")
+    ] = None,
+    database_url: Annotated[
+        str, typer.Option(envvar=_V + "DATABASE_URL", help="PostgreSQL; without it an embedded one is run.")
+    ] = "",
+    database_owner_url: Annotated[
+        str, typer.Option(envvar=_V + "DATABASE_OWNER_URL", help="The role that may change tables, if another.")
+    ] = "",
+    hypervisor: Annotated[
+        list[str] | None, typer.Option(envvar=_V + "HYPERVISOR", help="libvirt URI; may be repeated. Default: choose.")
+    ] = None,
+    virtualization: Annotated[
+        str, typer.Option(envvar=_V + "VIRTUALIZATION", help="kvm or qemu, where detection is wrong.")
+    ] = "",
+    tls_cert: Annotated[Path | None, typer.Option(envvar=_V + "TLS_CERT", help="PEM certificate.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(envvar=_V + "TLS_KEY", help="PEM key.")] = None,
+    behind_proxy: Annotated[
+        str, typer.Option(envvar=_V + "BEHIND_PROXY", help="Address of a proxy that ends TLS.")
+    ] = "",
+    origin: Annotated[
+        list[str] | None, typer.Option(envvar=_V + "ORIGIN", help="Browser origin to allow; repeatable.")
+    ] = None,
+    open_registration: Annotated[
+        bool, typer.Option(envvar=_V + "OPEN_REGISTRATION", help="Anybody may make a viewer account.")
+    ] = False,
+    production: Annotated[bool, typer.Option(envvar=_V + "PRODUCTION", help="Refuse what is for tests.")] = False,
+    bundled: Annotated[bool, typer.Option(hidden=True)] = False,
+    idle_stop_s: Annotated[float, typer.Option(hidden=True, envvar=_V + "IDLE_STOP_S")] = 30.0,
+    requests_per_minute: Annotated[
+        int, typer.Option(envvar=_V + "REQUESTS_PER_MINUTE", help="For each address.")
+    ] = 6000,
+    sign_ins_per_minute: Annotated[int, typer.Option(envvar=_V + "SIGN_INS_PER_MINUTE", help="For each address.")] = 60,
+    sockets_per_minute: Annotated[int, typer.Option(envvar=_V + "SOCKETS_PER_MINUTE", help="For each address.")] = 60,
+) -> None:
+    """Run the NovaCron server: it manages libvirt and PostgreSQL, and serves consoles and scripts."""
+    values: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("settings_file", "hypervisor", "origin")}
+    _run(values, tuple(hypervisor or ()), tuple(origin or ()))
+
+
+def _run(values: dict[str, Any], hypervisors: tuple[str, ...], origins: tuple[str, ...]) -> None:
+    from novacron_server.operations.failpoints import active
+
+    values["data_dir"] = (values["data_dir"] or default_data_dir()).absolute()
+    settings = Settings(**values, hypervisors=hypervisors, origins=origins, failpoints=active())
+    try:
+        settings.check()
+    except errors.InvalidArgument as e:
+        typer.echo(f"novacron serve: {e.detail}", err=True)
+        raise typer.Exit(2) from e
+    import uvloop
+
+    from novacron_server.process import run
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(run(settings)))
+
+
+if __name__ == "__main__":
+    app(prog_name="novacron serve")

@@ -1,0 +1,212 @@
+"""The only place that knows all the parts: builds them, wires them, mounts the nouns."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from litestar import Litestar, get
+from litestar.config.cors import CORSConfig
+from litestar.exceptions import NotFoundException
+from litestar.handlers.base import BaseRouteHandler
+from litestar.response import Response
+
+from novacron_core.api.endpoint import Endpoint
+from novacron_server.access import routes as access_routes
+from novacron_server.access.service import Access
+from novacron_server.database import repository as database_repository
+from novacron_server.database.engine import Connection, Database
+from novacron_server.database.migrate import migrate
+from novacron_server.events.outbox import OutboxReader, last_seq
+from novacron_server.health import routes as health_routes
+from novacron_server.hosts import repository as hosts_repository
+from novacron_server.hosts import routes as hosts_routes
+from novacron_server.http import openapi, problems
+from novacron_server.http.call import Served
+from novacron_server.http.hygiene import Hygiene
+from novacron_server.http.limits import Limits
+from novacron_server.http.routing import mount
+from novacron_server.images import routes as images_routes
+from novacron_server.images.service import Images
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.rows import HostRow
+from novacron_server.operations import repository as operations_repository
+from novacron_server.operations import routes as operations_routes
+from novacron_server.operations.service import Operations
+from novacron_server.operations.settling import settle_all
+from novacron_server.settings import Settings
+from novacron_server.stream.hub import Hub
+from novacron_server.stream.socket import Stream
+from novacron_server.vms import repository as vms_repository
+from novacron_server.vms import routes as vms_routes
+from novacron_server.vms.service import VMs
+from novacron_server.volumes import repository as volumes_repository
+from novacron_server.volumes import routes as volumes_routes
+from novacron_server.volumes.placement import Placement
+
+MAX_BODY_BYTES = 256 * 1024
+_RECENT_OPERATIONS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a running server is made of."""
+
+    settings: Settings
+    database: Database
+    access: Access
+    inventory: Inventory
+    operations: Operations
+    reader: OutboxReader
+    hub: Hub
+    images: Images
+    vms: VMs
+
+
+@asynccontextmanager
+async def open_parts(
+    settings: Settings, owner_url: str, app_url: str, *, embedded: bool, hypervisors: list[str]
+) -> AsyncIterator[Parts]:
+    """Everything but the network: database, inventory, runner and stream, in the order they need each other.
+
+    Raises DatabaseUnavailable, InvalidArgument for a libvirt URI that is not allowed.
+    """
+    await migrate(owner_url, app_url)
+    async with AsyncExitStack() as stack:
+        database = Database(app_url, kind="embedded" if embedded else "external")
+        stack.push_async_callback(database.close)
+        parts = await _build(settings, database, hypervisors)
+        stack.push_async_callback(parts.reader.close)
+        stack.push_async_callback(parts.inventory.close)
+        stack.push_async_callback(parts.operations.close)
+        await _load(parts)
+        parts.reader.start()
+        await parts.access.start()
+        stack.push_async_callback(parts.access.close)
+        opening = asyncio.create_task(parts.inventory.open(), name="opening hosts")
+        settling = asyncio.create_task(settle_all(parts.operations, parts.inventory), name="settling")
+        stack.push_async_callback(_cancel, opening, settling)
+        yield parts
+
+
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _build(settings: Settings, database: Database, hypervisors: list[str]) -> Parts:
+    async def first(connection: Connection) -> tuple[UUID, list[HostRow], int]:
+        instance = await database_repository.instance(connection)
+        hosts = [await hosts_repository.known_as(connection, uri) for uri in hypervisors]
+        return instance, hosts, await last_seq(connection)
+
+    instance, hosts, seq = await database.run(first)
+    bell: list[OutboxReader] = []
+
+    def ring() -> None:
+        for reader in bell:
+            reader.ring()
+
+    inventory = Inventory(database, hosts, ring, virtualization=settings.virtualization)
+    hub = Hub(inventory.picture)
+    reader = OutboxReader(database, seq, hub.fold)
+    bell.append(reader)
+    operations = Operations(database, ring)
+    images = Images(settings.data_dir / "images")
+    access = Access(database, settings.data_dir, ring, open_registration=settings.open_registration)
+    access.on_session_end.append(hub.end_session)
+    vms = VMs(database, inventory, operations, images, Placement(instance, settings.data_dir))
+    return Parts(settings, database, access, inventory, operations, reader, hub, images, vms)
+
+
+async def _load(parts: Parts) -> None:
+    """The rows as they stand at the number from which events will be read."""
+
+    async def rows(connection: Connection) -> None:
+        unended = [stored.operation for stored in await operations_repository.unended(connection)]
+        recent = await operations_repository.recent(connection, _RECENT_OPERATIONS)
+        parts.inventory.picture.load(
+            await vms_repository.all_rows(connection),
+            await volumes_repository.all_rows(connection),
+            {operation.id: operation for operation in [*recent, *unended]}.values(),
+            parts.reader.last_seq,
+        )
+
+    await parts.database.run(rows, read_only=True)
+    parts.hub.begin()
+
+
+def served(parts: Parts) -> list[Served]:
+    """Every row of the routing table."""
+    nouns = [
+        *access_routes.routes(parts.access),
+        *vms_routes.routes(parts.vms),
+        *operations_routes.routes(parts.operations),
+        *hosts_routes.routes(parts.inventory),
+        *images_routes.routes(parts.images),
+        *volumes_routes.routes(parts.inventory),
+    ]
+    listed = sorted({row.endpoint.key for row in nouns})
+    health = health_routes.routes(
+        parts.database,
+        parts.inventory,
+        parts.settings.data_dir,
+        endpoints=listed,
+        setup_required=parts.access.setup_required,
+        open_registration=parts.settings.open_registration,
+    )
+    return [*nouns, *health]
+
+
+def create_app(parts: Parts) -> Any:
+    """The ASGI application."""
+    rows = served(parts)
+    settings = parts.settings
+    stream = Stream(
+        parts.hub,
+        parts.inventory,
+        parts.access.authenticate,
+        parts.access.take_ticket,
+        origins=frozenset(settings.origins),
+    )
+    app = Litestar(
+        route_handlers=[
+            *(mount(row, parts.access.authenticate) for row in rows),
+            stream.handler(),
+            _openapi_route([row.endpoint for row in rows]),
+        ],
+        openapi_config=None,
+        cors_config=CORSConfig(allow_origins=list(settings.origins)) if settings.origins else None,
+        exception_handlers={Exception: problems.handle},
+        guards=[_only_rows],
+        request_max_body_size=MAX_BODY_BYTES,
+        logging_config=None,
+    )
+    limits = Limits(
+        requests=settings.requests_per_minute,
+        sign_in=settings.sign_ins_per_minute,
+        sockets=settings.sockets_per_minute,
+    )
+    return Hygiene(app, limits, tls=settings.tls)
+
+
+def _only_rows(_connection: object, handler: BaseRouteHandler) -> None:
+    """Denied by default: a route that is no row of the contract does not exist."""
+    if not isinstance(handler.opt.get("endpoint"), Endpoint) and not handler.opt.get("document"):
+        raise NotFoundException
+
+
+def _openapi_route(rows: list[Endpoint[Any, Any, Any]]) -> BaseRouteHandler:
+    text = json.dumps(openapi.document(rows)).encode()
+
+    @get("/openapi.json", opt={"document": True}, sync_to_thread=False)
+    def document() -> Response[bytes]:
+        return Response(text, media_type="application/json")
+
+    return document

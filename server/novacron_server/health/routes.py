@@ -1,0 +1,91 @@
+"""`/health`, `/livez`, `/readyz` and `/api/info`: what monitoring and a console ask first."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import disk_usage
+
+from novacron_core import PROTOCOL, __version__, errors
+from novacron_core.api import health as api
+from novacron_core.api.base import Nothing
+from novacron_core.api.hosts import HostStatus
+from novacron_server.database.engine import Database
+from novacron_server.http.call import Answer, Call, Served, serve
+from novacron_server.inventory.inventory import Inventory
+
+SERVICE = "novacron-api"
+_DESCRIPTION = "The terminal control room for virtual machines"
+_LOW_DISK_BYTES = 256 << 20
+
+No = Call[Nothing, Nothing]
+
+
+def routes(
+    database: Database,
+    inventory: Inventory,
+    data_dir: Path,
+    *,
+    endpoints: list[str],
+    setup_required: Callable[[], Awaitable[bool]],
+    open_registration: bool = False,
+) -> list[Served]:
+    @serve(api.HEALTH)
+    async def health(call: No) -> api.Health | Answer[api.Health]:
+        checks = api.Checks(
+            database=await _database(database), hypervisor=_hypervisor(inventory), storage=_storage(data_dir)
+        )
+        bad = "unhealthy" in (checks.database.status, checks.hypervisor.status, checks.storage.status)
+        value = api.Health(
+            status="unhealthy" if bad else "healthy",
+            version=__version__,
+            service=SERVICE,
+            timestamp=datetime.now(UTC),
+            checks=checks,
+        )
+        return Answer(value, status=503) if bad else value
+
+    @serve(api.LIVEZ)
+    async def livez(call: No) -> api.Alive:
+        return api.Alive(status="alive")
+
+    @serve(api.READYZ)
+    async def readyz(call: No) -> api.Alive | Answer[api.Alive]:
+        ready = (await _database(database)).status == "healthy"
+        return api.Alive(status="ready") if ready else Answer(api.Alive(status="not ready"), status=503)
+
+    @serve(api.INFO)
+    async def info(call: No) -> api.About:
+        return api.About(
+            name="NovaCron",
+            version=__version__,
+            protocol=PROTOCOL,
+            description=_DESCRIPTION,
+            endpoints=endpoints,
+            documentation="/openapi.json",
+            setup_required=await setup_required(),
+            registration="open" if open_registration else "closed",
+        )
+
+    return [health, livez, readyz, info]
+
+
+async def _database(database: Database) -> api.DatabaseCheck:
+    try:
+        latency_ms = await database.ping()
+    except errors.DatabaseUnavailable:
+        return api.DatabaseCheck(status="unhealthy", kind=database.kind)
+    return api.DatabaseCheck(status="healthy", latency_ms=round(latency_ms, 2), kind=database.kind)
+
+
+def _hypervisor(inventory: Inventory) -> api.HypervisorCheck:
+    views = list(inventory.picture.views.values())
+    hosts = [api.HostCheck(id=v.id, name=v.name, status=str(v.status), simulated=v.simulated) for v in views]
+    up = sum(view.status is HostStatus.UP for view in views)
+    status = "unhealthy" if not up else "healthy" if up == len(views) else "degraded"
+    return api.HypervisorCheck(status=status, hosts=hosts)
+
+
+def _storage(data_dir: Path) -> api.StorageCheck:
+    return api.StorageCheck(status="healthy" if disk_usage(data_dir).free > _LOW_DISK_BYTES else "unhealthy")

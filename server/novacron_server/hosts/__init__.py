@@ -1,0 +1,1 @@
+"""Hosts: which there are, and how they are."""

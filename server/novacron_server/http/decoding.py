@@ -1,0 +1,81 @@
+"""Hostile bytes in, request structs out. What does not fit becomes a problem that names the field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from novacron_core import errors
+from novacron_core.api.base import Request
+from novacron_core.api.problem import FieldError
+
+T = TypeVar("T", bound=Request)
+_PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+_IF_MATCH = re.compile(r'"(\d{1,18})"')
+_KEY = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def body(raw: bytes, kind: type[T]) -> T:
+    """A JSON body. Raises InvalidArgument for what is no JSON, ValidationFailed for what does not fit."""
+    try:
+        return msgspec.json.decode(raw or b"{}", type=kind)
+    except msgspec.ValidationError as e:
+        raise invalid(e) from e
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise errors.InvalidArgument("the body is not valid JSON") from e
+
+
+def query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
+    """URL parameters, each at most once. Raises ValidationFailed."""
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise errors.ValidationFailed(
+                f"{name} is given twice", fields=[FieldError(field=name, message="given twice")]
+            )
+        values[name] = value
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as e:
+        raise invalid(e) from e
+
+
+def invalid(error: msgspec.ValidationError) -> errors.ValidationFailed:
+    """msgspec's message as a field and a sentence: ``Expected `int` >= 1 - at `$.page``` is field `page`."""
+    match = _PATH.match(str(error))
+    message, path = (match["message"], match["path"] or "") if match else (str(error), "")
+    field = path.lstrip(".")
+    if named := _UNKNOWN.search(message):
+        field, message = _join(field, named["field"]), "there is no such field"
+    elif named := _MISSING.search(message):
+        field, message = _join(field, named["field"]), "is needed"
+    sentence = f"{field}: {message}" if field else message
+    return errors.ValidationFailed(sentence, fields=[FieldError(field=field, message=message)])
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def if_match(value: str | None) -> int | None:
+    """The generation in an If-Match header, None without one. Raises InvalidArgument for anything else."""
+    if value is None:
+        return None
+    match = _IF_MATCH.fullmatch(value.strip())
+    if not match:
+        raise errors.InvalidArgument('If-Match is a quoted generation, like "7"')
+    return int(match[1])
+
+
+def idempotency_key(value: str | None) -> str:
+    """The Idempotency-Key header, empty without one. Raises InvalidArgument when it is too long or not ASCII."""
+    if value is None:
+        return ""
+    if not _KEY.fullmatch(value):
+        raise errors.InvalidArgument("Idempotency-Key is 1 to 128 printable ASCII characters without spaces")
+    return value

@@ -1,0 +1,106 @@
+"""What every answer carries and every request leaves: security headers, a request id, a log line, a rate limit.
+
+A plain ASGI layer around everything, so that refusals of the framework itself (404, 405, 413) pass it too.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from secrets import token_hex
+from typing import Any
+
+import msgspec
+import structlog
+
+from novacron_core import errors
+from novacron_server.http.limits import Limits
+from novacron_server.http.problems import MEDIA_TYPE
+
+_log = structlog.get_logger("access")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+_HSTS = ((b"strict-transport-security", b"max-age=31536000"),)
+
+
+class Hygiene:
+    """ASGI middleware. `tls`: the connection is encrypted, here or by a proxy, so browsers are told to insist."""
+
+    def __init__(self, app: Any, limits: Limits, *, tls: bool = False) -> None:
+        self._app = app
+        self._limits = limits
+        self._headers = _HEADERS + (_HSTS if tls else ())
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        address = scope["client"][0] if scope.get("client") else ""
+        budget = self._limits.take(address, scope["path"], scope["type"])
+        extra = (*self._headers, (b"x-request-id", request_id.encode()), *budget.headers)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        log = _Line(scope, request_id, address)
+
+        async def send_more(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                log.status = message["status"]
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        try:
+            if budget.refused and scope["type"] == "http":
+                await _refuse(send_more, budget.retry_after_s, request_id)
+            elif budget.refused:
+                await receive()
+                await send({"type": "websocket.close", "code": 1013, "reason": "too many connections"})
+            else:
+                await self._app(scope, receive, send_more)
+        finally:
+            log.write()
+            structlog.contextvars.unbind_contextvars("request_id")
+
+
+class _Line:
+    """One line of the access log. Query strings stay out: they may hold tickets."""
+
+    def __init__(self, scope: Any, request_id: str, address: str) -> None:
+        self.status = 0
+        self._began = time.perf_counter()
+        self._words = {
+            "method": scope.get("method", "WEBSOCKET"),
+            "path": scope["path"],
+            "address": address,
+            "request_id": request_id,
+        }
+
+    def write(self) -> None:
+        milliseconds = round((time.perf_counter() - self._began) * 1000, 2)
+        _log.info("request", status=self.status, ms=milliseconds, **self._words)
+
+
+async def _refuse(send: Any, retry_after_s: float, request_id: str) -> None:
+    problem = errors.RateLimited(f"too many requests: try again in {retry_after_s:.0f} s", retry_after_s=retry_after_s)
+    body = msgspec.json.encode(problem.problem(request_id))
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", str(max(1, round(retry_after_s))).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 429, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _request_id(scope: Any) -> str:
+    """The caller's X-Request-Id when it is harmless, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value.decode())
+    return token_hex(8)

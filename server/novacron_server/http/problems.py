@@ -1,0 +1,58 @@
+"""Every failure leaves the server as a problem document, and none with a stack trace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from novacron_core import errors
+
+MEDIA_TYPE = "application/problem+json"
+_log = structlog.get_logger()
+
+_BY_STATUS: dict[int, type[errors.NovaCronError]] = {
+    400: errors.InvalidArgument,
+    401: errors.Unauthenticated,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    413: errors.TooLarge,
+    429: errors.RateLimited,
+}
+_DETAIL = {
+    404: "there is nothing at this address",
+    405: "this address does not take that method",
+    413: "the body is too large",
+}
+
+
+def render(error: errors.NovaCronError, request_id: str) -> Response[bytes]:
+    """The answer for one of our errors, with Retry-After where waiting helps."""
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if isinstance(error, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = 'Bearer realm="novacron"'
+    return Response(
+        msgspec.json.encode(error.problem(request_id)), status_code=error.status, media_type=MEDIA_TYPE, headers=headers
+    )
+
+
+def translate(error: Exception) -> errors.NovaCronError:
+    """Any exception as one of ours; what nobody foresaw is logged and becomes a plain internal error."""
+    if isinstance(error, errors.NovaCronError) and error.status:
+        return error
+    if isinstance(error, HTTPException):
+        cls = _BY_STATUS.get(error.status_code, errors.InvalidArgument)
+        return cls(_DETAIL.get(error.status_code, ""))
+    _log.error("unforeseen", exc_info=error)
+    return errors.Internal("something went wrong in the server; its log has the details under this request id")
+
+
+def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Litestar's exception handler for everything."""
+    return render(translate(error), request.scope["state"].get("request_id", ""))

@@ -1,0 +1,110 @@
+"""From rows of the contract to Litestar handlers: authenticate, permit, decode, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+from litestar import HttpMethod, Request, Response
+from litestar.handlers import HTTPRouteHandler
+
+from novacron_core import errors
+from novacron_core.api.base import Nothing
+from novacron_core.api.endpoint import Endpoint
+from novacron_core.api.operations import Operation
+from novacron_core.rules.permissions import Permission, allows, why_not_role
+from novacron_core.rules.visibility import Principal
+from novacron_server.http import decoding
+from novacron_server.http.call import Answer, Call, Served
+
+Authenticator = Callable[[str], Awaitable[Principal]]
+"""A bearer token in, who it stands for out; raises Unauthenticated."""
+
+
+class _HasHeaders(Protocol):
+    @property
+    def headers(self) -> Any: ...
+
+
+def mount(served: Served, authenticate: Authenticator) -> HTTPRouteHandler:
+    """The Litestar handler of one row."""
+    endpoint = served.endpoint
+
+    async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+        call = await _checked(request, endpoint, authenticate)
+        return _answer(endpoint, await served.handler(call))
+
+    return HTTPRouteHandler(
+        path=litestar_path(endpoint.path),
+        http_method=HttpMethod(str(endpoint.method)),
+        status_code=endpoint.status,
+        name=endpoint.key,
+        opt={"endpoint": endpoint},
+        include_in_schema=False,
+    )(handle)
+
+
+def litestar_path(path: str) -> str:
+    """`/x/{vm_id}` as `/x/{vm_id:str}`."""
+    return path.replace("}", ":str}")
+
+
+async def who_asks(request: _HasHeaders, permission: Permission, authenticate: Authenticator) -> Principal | None:
+    """Who sent this, checked for the permission. Raises Unauthenticated or Forbidden.
+
+    A public endpoint still learns who asks when a good token came along, and does not mind a bad one.
+    """
+    token = bearer(request)
+    if permission is Permission.PUBLIC:
+        try:
+            return await authenticate(token) if token else None
+        except errors.Unauthenticated:
+            return None
+    if not token:
+        raise errors.Unauthenticated("send a bearer token: sign in first")
+    principal = await authenticate(token)
+    if not allows(principal.role, permission):
+        raise errors.Forbidden(why_not_role(principal.role, permission) or "")
+    return principal
+
+
+def bearer(request: _HasHeaders) -> str:
+    """The token of an Authorization header, empty without one."""
+    scheme, _, token = str(request.headers.get("authorization", "")).partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+async def _checked(
+    request: Request[Any, Any, Any], endpoint: Endpoint[Any, Any, Any], authenticate: Authenticator
+) -> Call[Any, Any]:
+    principal = await who_asks(request, endpoint.permission, authenticate)
+    headers = request.headers
+    state = request.scope["state"]
+    return Call(
+        query=decoding.query(request.query_params.multi_items(), endpoint.query),
+        body=Nothing() if endpoint.takes is Nothing else decoding.body(await request.body(), endpoint.takes),
+        path={name: str(value) for name, value in request.path_params.items()},
+        who=principal,
+        request_id=state.get("request_id", ""),
+        address=request.client.host if request.client else "",
+        user_agent=headers.get("user-agent", "")[:200],
+        bearer=bearer(request),
+        idempotency_key=decoding.idempotency_key(headers.get("idempotency-key")),
+        if_match=decoding.if_match(headers.get("if-match")),
+    )
+
+
+def _answer(endpoint: Endpoint[Any, Any, Any], result: Any) -> Response[bytes]:
+    answer = result if isinstance(result, Answer) else Answer(result)
+    status = answer.status or endpoint.status
+    headers = dict(answer.headers)
+    if isinstance(answer.value, Operation) and status == 202:
+        headers["Location"] = f"/api/operations/{answer.value.id}"
+    if status == 204:
+        return Response(b"", status_code=204, headers=headers)
+    if endpoint.kind == "bytes":
+        return Response(answer.value, status_code=status, headers=headers)
+    return Response(
+        msgspec.json.encode(answer.value), status_code=status, media_type="application/json", headers=headers
+    )

@@ -1,0 +1,1 @@
+"""Images: what a new VM's first disk is copied from."""

@@ -1,0 +1,90 @@
+"""Is a file the image it claims to be? Asked of qemu-img under limits, before anything is made from it.
+
+A qcow2 may name a backing or data file of the host, and a raw file may be read as any format, so: the format is always
+said, never guessed, and a file that leans on another is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from novacron_core import errors
+
+_TIMEOUT_S = 20
+_ADDRESS_SPACE = 1 << 30
+_MAX_OUTPUT = 1 << 20
+FORMATS = ("qcow2", "raw")
+
+
+class Inspected(msgspec.Struct, frozen=True):
+    """What qemu-img found. `size_bytes` is the guest's view, `file_bytes` the room it takes."""
+
+    size_bytes: int
+    file_bytes: int
+
+
+async def inspect(path: Path, image_format: str) -> Inspected:
+    """Look at an image file. Raises InvalidArgument with the reason when it cannot be used."""
+    if image_format not in FORMATS:
+        raise errors.InvalidArgument(f"images are {' or '.join(FORMATS)}, not {image_format}")
+    found = await _qemu_img(path, image_format)
+    refused = _why_refused(found)
+    if refused:
+        raise errors.InvalidArgument(f"{path.name}: {refused}")
+    return Inspected(size_bytes=int(found["virtual-size"]), file_bytes=path.stat().st_size)
+
+
+async def _qemu_img(path: Path, image_format: str) -> dict[str, Any]:
+    command = ["qemu-img", "info", "--output=json", "-f", image_format, f"file:{path}"]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            preexec_fn=_limits,
+        )
+    except FileNotFoundError as e:
+        raise errors.Unsupported("qemu-img is not installed on the server") from e
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), _TIMEOUT_S)
+    except TimeoutError as e:
+        process.kill()
+        await process.wait()
+        raise errors.InvalidArgument(f"{path.name}: looking at it took too long") from e
+    if process.returncode != 0 or len(out) > _MAX_OUTPUT:
+        lines = err.decode(errors="replace").strip().splitlines()
+        raise errors.InvalidArgument(f"{path.name} is no {image_format} image: {_without_path(lines[-1:], path)}")
+    found: dict[str, Any] = msgspec.json.decode(out)
+    return found
+
+
+def _limits() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
+    resource.setrlimit(resource.RLIMIT_CPU, (_TIMEOUT_S, _TIMEOUT_S))
+
+
+def _without_path(lines: list[str], path: Path) -> str:
+    text = lines[0] if lines else "qemu-img refused it"
+    return text.replace(str(path), path.name).removeprefix("qemu-img: ")
+
+
+def _why_refused(found: dict[str, Any]) -> str | None:
+    special = found.get("format-specific", {}).get("data", {})
+    if found.get("backing-filename") or found.get("full-backing-filename"):
+        return "it leans on a backing file"
+    if special.get("data-file"):
+        return "it keeps its data in another file"
+    if special.get("corrupt"):
+        return "it is marked corrupt"
+    if found.get("encrypted"):
+        return "it is encrypted"
+    size = found.get("virtual-size", 0)
+    if not isinstance(size, int) or size < 512:
+        return "it has no size"
+    return None

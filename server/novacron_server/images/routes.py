@@ -1,0 +1,17 @@
+"""Images over HTTP."""
+
+from __future__ import annotations
+
+from novacron_core.api import images as api
+from novacron_core.api.base import ListQuery, Nothing, Page
+from novacron_server.http.call import Call, Served, serve
+from novacron_server.http.paging import page_of
+from novacron_server.images.service import Images
+
+
+def routes(images: Images) -> list[Served]:
+    @serve(api.LIST)
+    async def list_images(call: Call[ListQuery, Nothing]) -> Page[api.Image]:
+        return page_of(await images.list(), call.query, text=lambda image: f"{image.name} {image.description}")
+
+    return [list_images]

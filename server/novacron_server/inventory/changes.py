@@ -1,0 +1,82 @@
+"""What is worth telling: the drafts of events for a difference between two reads of a host."""
+
+from __future__ import annotations
+
+from novacron_core.api.events import Priority
+from novacron_core.api.operations import Target
+from novacron_core.api.vms import State
+from novacron_core.api.volumes import Volume
+from novacron_core.rules.visibility import SHARED
+from novacron_server.events.outbox import Draft
+from novacron_server.hypervisor.facts import DomainFacts
+from novacron_server.inventory.compose import HostView
+from novacron_server.inventory.rows import VMRow
+
+_BY_STATE: dict[State, tuple[str, Priority]] = {
+    State.RUNNING: ("vm.started", Priority.NORMAL),
+    State.STOPPED: ("vm.stopped", Priority.NORMAL),
+    State.PAUSED: ("vm.paused", Priority.NORMAL),
+    State.SAVED: ("vm.saved", Priority.NORMAL),
+    State.CRASHED: ("vm.crashed", Priority.CRITICAL),
+    State.FAILED: ("vm.failed", Priority.HIGH),
+}
+
+
+def vm_change(host_id: str, before: DomainFacts | None, now: DomainFacts | None, row: VMRow | None) -> Draft | None:
+    """The event for a domain that was read as `before` and is `now`; None when nothing changed."""
+    facts = now or before
+    if before == now or facts is None:
+        return None
+    kind, priority, note = _name(before, now)
+    return Draft(
+        type=kind,
+        source=host_id,
+        target=Target(type="vm", id=facts.uuid, name=facts.name),
+        tenant=row.tenant if row else None,
+        priority=priority,
+        row=None,
+        gone=now is None,
+        note=note,
+    )
+
+
+def _name(before: DomainFacts | None, now: DomainFacts | None) -> tuple[str, Priority, str]:
+    if now is None:
+        return "vm.deleted", Priority.NORMAL, ""
+    if before is None:
+        return "vm.created", Priority.NORMAL, ""
+    if before.state is now.state:
+        return "vm.updated", Priority.LOW, ""
+    if before.state is State.PAUSED and now.state is State.RUNNING:
+        return "vm.resumed", Priority.NORMAL, ""
+    kind, priority = _BY_STATE.get(now.state, ("vm.updated", Priority.LOW))
+    return kind, priority, now.reason
+
+
+def vm_touched(host_id: str, vm_id: str, name: str, tenant: str | None, note: str = "") -> Draft:
+    """The event that says: look at this VM again (its host went away, its operation changed)."""
+    target = Target(type="vm", id=vm_id, name=name)
+    return Draft(type="vm.updated", source=host_id, target=target, tenant=tenant, priority=Priority.LOW, note=note)
+
+
+def host_change(before: HostView | None, now: HostView) -> Draft | None:
+    """The event for a host whose status or make-up changed; free memory and latency alone are no event."""
+    if before and (before.status, before.detail, _lasting(before)) == (now.status, now.detail, _lasting(now)):
+        return None
+    same_status = before is not None and before.status is now.status
+    kind = "host.updated" if same_status else f"host.{now.status}"
+    target = Target(type="host", id=now.id, name=now.name)
+    priority = Priority.NORMAL if now.status == "up" else Priority.CRITICAL
+    return Draft(type=kind, source=now.id, target=target, tenant=SHARED, priority=priority, note=now.detail)
+
+
+def _lasting(view: HostView) -> tuple[object, ...]:
+    facts = view.facts
+    return (facts.cpus, facts.networks, facts.libvirt_version, facts.virtualization) if facts else ()
+
+
+def volume_change(host_id: str, volume: Volume, *, gone: bool) -> Draft:
+    """The event for a volume that appeared, changed or went."""
+    target = Target(type="volume", id=volume.id, name=volume.name)
+    kind = "volume.deleted" if gone else "volume.updated"
+    return Draft(type=kind, source=host_id, target=target, tenant=volume.tenant, priority=Priority.LOW, gone=gone)

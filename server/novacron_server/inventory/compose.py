@@ -1,0 +1,191 @@
+"""One function per noun that makes what a reader sees from facts and rows. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from novacron_core.api.hosts import Host as APIHost
+from novacron_core.api.hosts import HostStatus
+from novacron_core.api.operations import Operation
+from novacron_core.api.vms import NIC, VM, Disk, State
+from novacron_core.api.volumes import Volume
+from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, HostFacts, VolumeFacts
+from novacron_server.inventory.rows import VMRow, VolumeRow
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A domain's facts, when they were read, and since when its state is what it is (None: before we looked)."""
+
+    facts: DomainFacts
+    seen_at: datetime
+    state_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """A host as the inventory sees it now. `down_since` is set while it does not answer."""
+
+    id: str
+    name: str
+    uri: str
+    status: HostStatus
+    detail: str
+    seen_at: datetime | None
+    latency_ms: float | None
+    facts: HostFacts | None
+    down_since: datetime | None = None
+
+    @property
+    def simulated(self) -> bool:
+        return self.facts is not None and self.facts.simulated
+
+
+_MEANWHILE: dict[tuple[str, State], State] = {
+    ("vm.start", State.STOPPED): State.STARTING,
+    ("vm.start", State.SAVED): State.STARTING,
+    ("vm.stop", State.RUNNING): State.STOPPING,
+    ("vm.create", State.STOPPED): State.PROVISIONING,
+}
+"""What a VM is called while an operation is changing its state."""
+
+
+def compose_vm(
+    host: HostView,
+    known: Known | None,
+    row: VMRow | None,
+    operation: Operation | None,
+    volumes: dict[tuple[str, str], Volume] | None = None,
+) -> VM | None:
+    """The VM as a reader sees it, None when there is none (a row alone is not a VM, unless it is being made).
+
+    `volumes` maps (pool, name) to the volumes of the same host.
+    """
+    if known is None:
+        being_made = row is not None and operation is not None and operation.kind == "vm.create"
+        return _promised(host, row, operation) if being_made and row is not None else None
+    facts = known.facts
+    state, since, reason = _state(host, known, operation)
+    return VM(
+        id=facts.uuid,
+        name=facts.name,
+        host=host.id,
+        state=state,
+        state_since=since,
+        seen_at=known.seen_at,
+        reason=reason,
+        tenant=row.tenant if row else None,
+        owner=row.owner if row else None,
+        vcpus=facts.vcpus,
+        memory_bytes=facts.memory_bytes,
+        disks=[_disk(disk, volumes or {}) for disk in facts.disks],
+        nics=[NIC(mac=nic.mac, network=nic.network, model=nic.model) for nic in facts.nics],
+        tags=row.tags if row else {},
+        tier=row.tier if row else None,
+        protected=row.protected if row else False,
+        foreign=row is None,
+        guest_agent=facts.guest_agent,
+        simulated=host.simulated,
+        virtualization=facts.virtualization,
+        description=facts.description,
+        created_at=row.created_at if row else None,
+        updated_at=row.updated_at if row else None,
+        generation=row.generation if row else 0,
+        operation=operation,
+    )
+
+
+def _state(host: HostView, known: Known, operation: Operation | None) -> tuple[State, datetime | None, str]:
+    if host.status is not HostStatus.UP:
+        return State.UNKNOWN, host.down_since, host.detail
+    state = known.facts.state
+    meanwhile = _MEANWHILE.get((operation.kind, state)) if operation else None
+    if operation and meanwhile:
+        return meanwhile, operation.started_at or operation.created_at, ""
+    return state, known.state_since, known.facts.reason
+
+
+def _promised(host: HostView, row: VMRow, operation: Operation | None) -> VM:
+    return VM(
+        id=row.id,
+        name=row.name,
+        host=host.id,
+        state=State.PROVISIONING,
+        state_since=row.created_at,
+        tenant=row.tenant,
+        owner=row.owner,
+        vcpus=int(row.spec.get("vcpus", 0)),
+        memory_bytes=int(row.spec.get("memory_bytes", 0)),
+        tags=row.tags,
+        tier=row.tier,
+        simulated=host.simulated,
+        description=row.description,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        generation=row.generation,
+        operation=operation,
+    )
+
+
+def _disk(disk: DiskFacts, volumes: dict[tuple[str, str], Volume]) -> Disk:
+    volume = volumes.get((disk.pool, disk.volume))
+    source = f"{disk.pool}/{disk.volume}" if disk.volume else disk.path.rsplit("/", 1)[-1]
+    return Disk(
+        target=disk.target,
+        device=disk.device,
+        bus=disk.bus,
+        format=disk.format,
+        volume=volume.id if volume else None,
+        source=source,
+        size_bytes=volume.size_bytes if volume else None,
+        read_only=disk.read_only,
+    )
+
+
+def compose_host(host: HostView) -> APIHost:
+    """The host as a reader sees it."""
+    facts = host.facts
+    return APIHost(
+        id=host.id,
+        name=host.name,
+        uri=host.uri,
+        status=host.status,
+        simulated=host.simulated,
+        virtualization=facts.virtualization if facts else "",
+        detail=host.detail,
+        seen_at=host.seen_at,
+        latency_ms=host.latency_ms,
+        cpus=facts.cpus if facts else None,
+        memory_bytes=facts.memory_bytes if facts else None,
+        memory_free_bytes=facts.memory_free_bytes if facts else None,
+        libvirt_version=facts.libvirt_version if facts else "",
+        hypervisor_version=facts.hypervisor_version if facts else "",
+        networks=list(facts.networks) if facts else [],
+    )
+
+
+def compose_volume(
+    host_id: str, facts: VolumeFacts, row: VolumeRow | None, vm_id: str | None, seen_at: datetime
+) -> Volume:
+    """The volume as a reader sees it. `vm_id` is the VM whose disks name it now."""
+    return Volume(
+        id=row.id if row else foreign_volume_id(facts),
+        name=facts.name,
+        size_bytes=facts.size_bytes,
+        allocated_bytes=facts.allocated_bytes,
+        format=facts.format,
+        pool=facts.pool,
+        host=host_id,
+        tier=row.tier if row else None,
+        vm=vm_id,
+        tenant=row.tenant if row else None,
+        created_at=row.created_at if row else None,
+        seen_at=seen_at,
+    )
+
+
+def foreign_volume_id(facts: VolumeFacts) -> str:
+    """A stable id for a volume that has no row."""
+    return str(uuid5(UUID(facts.pool_uuid), facts.name))

@@ -1,0 +1,116 @@
+"""The inventory: hosts, their keepers and the picture, behind one door for the nouns above."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+from novacron_core import errors
+from novacron_core.api.hosts import Host as APIHost
+from novacron_core.api.hosts import HostStatus
+from novacron_core.api.operations import Operation
+from novacron_core.api.vms import VM
+from novacron_core.api.volumes import Volume
+from novacron_core.rules.visibility import SHARED, Principal, may_see
+from novacron_server.database.engine import Database
+from novacron_server.hypervisor.facts import DomainFacts, Hint
+from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.session import Override
+from novacron_server.inventory.keeper import Keeper
+from novacron_server.inventory.picture import Picture
+from novacron_server.inventory.publisher import Publisher
+from novacron_server.inventory.rows import HostRow
+from novacron_server.inventory.watch import Looks, Watch
+
+
+class Inventory:
+    """Built once by the app. `ring` wakes the outbox reader after a commit."""
+
+    def __init__(
+        self, database: Database, hosts: list[HostRow], ring: Callable[[], None], *, virtualization: str = ""
+    ) -> None:
+        self.picture = Picture()
+        self.publisher = Publisher(database, ring)
+        self._watch = Watch()
+        self._virtualization: Override = "kvm" if virtualization == "kvm" else "qemu" if virtualization else None
+        self._keepers = {row.id: self._keep(row) for row in hosts}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _keep(self, row: HostRow) -> Keeper:
+        host = Host(
+            row.id, row.uri, on_hint=self._hinted, on_status=self._status_changed, virtualization=self._virtualization
+        )
+        return Keeper(host, self.picture, self.publisher, self._watch)
+
+    def _hinted(self, hint: Hint) -> None:
+        self._keepers[hint.host_id].hint(hint)
+
+    def _status_changed(self, host: Host) -> None:
+        self._keepers[host.host_id].status_changed()
+
+    async def open(self) -> None:
+        """Connect to every host, side by side; one that is down does not hold up the others for long."""
+        self._tasks.append(asyncio.create_task(self.publisher.run(), name="publisher"))
+        for keeper in self._keepers.values():
+            keeper.status_changed()
+            self._tasks.append(asyncio.create_task(keeper.run(), name=f"keeper {keeper.host.name}"))
+        await asyncio.gather(*(keeper.host.open() for keeper in self._keepers.values()))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(keeper.host.close() for keeper in self._keepers.values()))
+
+    # -- for readers: everything passes may_see ----------------------------------------------------------------------
+
+    def vms(self, principal: Principal) -> Iterator[VM]:
+        return (vm for vm in self.picture.vms() if may_see(principal, vm.tenant))
+
+    def vm(self, principal: Principal, vm_id: str) -> VM:
+        """Raises NotFound, for another tenant's VM exactly as for none."""
+        vm = self.picture.vm(vm_id)
+        if vm is None or not may_see(principal, vm.tenant):
+            raise errors.NotFound("there is no such VM")
+        return vm
+
+    def hosts(self, principal: Principal) -> Iterator[APIHost]:
+        return (host for host in self.picture.hosts() if may_see(principal, SHARED))
+
+    def volumes(self, principal: Principal) -> Iterator[Volume]:
+        return (volume for volume in self.picture.volumes() if may_see(principal, volume.tenant))
+
+    def operations(self, principal: Principal) -> Iterator[Operation]:
+        return (operation for operation in self.picture.operations() if may_see(principal, operation.tenant))
+
+    # -- for services ------------------------------------------------------------------------------------------------
+
+    def host(self, host_id: str) -> Host:
+        """The connection to a host. Raises NotFound."""
+        keeper = self._keepers.get(host_id)
+        if keeper is None:
+            raise errors.NotFound("there is no such host")
+        return keeper.host
+
+    def host_that_is_up(self, host_id: str | None) -> Host:
+        """The named host, or the first that is up. Raises HostUnavailable, NotFound."""
+        if host_id is not None:
+            host = self.host(host_id)
+            if host.status is not HostStatus.UP:
+                raise errors.HostUnavailable(f"{host.name} does not answer: {host.detail}", retry_after_s=5)
+            return host
+        for keeper in self._keepers.values():
+            if keeper.host.status is HostStatus.UP:
+                return keeper.host
+        raise errors.HostUnavailable("no host answers", retry_after_s=5)
+
+    async def reread(self, host_id: str, vm_id: str) -> DomainFacts | None:
+        """Read one VM again and publish what changed, before an operation on it is called done."""
+        return await self._keepers[host_id].reread(vm_id)
+
+    async def reread_volumes(self, host_id: str) -> None:
+        await self._keepers[host_id].reread_volumes()
+
+    async def until(self, vm_id: str, looks: Looks, timeout_s: float) -> bool:
+        """Wait until a VM was seen as wanted; False when that did not happen in time."""
+        return await self._watch.until(vm_id, looks, timeout_s)

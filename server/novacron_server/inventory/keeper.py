@@ -1,0 +1,169 @@
+"""Keeps the picture of one host true: re-reads what libvirt hints at, everything now and then and after a break."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from novacron_core import errors
+from novacron_core.api.hosts import HostStatus
+from novacron_server.hypervisor.facts import DomainFacts, Hint
+from novacron_server.hypervisor.host import Host
+from novacron_server.inventory.changes import host_change, vm_change, vm_touched, volume_change
+from novacron_server.inventory.compose import HostView, Known
+from novacron_server.inventory.picture import Picture
+from novacron_server.inventory.publisher import Publisher
+from novacron_server.inventory.watch import Watch
+
+_log = structlog.get_logger()
+TICK_S = 10.0
+"""A full re-read, in case a hint was lost."""
+VOLUMES_EVERY = 3
+"""Ticks between two reads of all volumes."""
+
+
+class Keeper:
+    """One host's keeper. `watch` is told of every VM that was looked at, so that operations can wait for a state."""
+
+    def __init__(
+        self, host: Host, picture: Picture, publisher: Publisher, watch: Watch, *, tick_s: float = TICK_S
+    ) -> None:
+        self.host = host
+        self._picture = picture
+        self._publisher = publisher
+        self._watch = watch
+        self._tick_s = tick_s
+        self._dirty: set[str] = set()
+        self._all_dirty = True
+        self._volumes_dirty = True
+        self._wake = asyncio.Event()
+        self._down_since: datetime | None = None
+
+    # -- what it is told -----------------------------------------------------------------------------------------
+
+    def hint(self, hint: Hint) -> None:
+        """Something may have changed: read it again soon."""
+        if hint.kind == "domain" and hint.uuid:
+            self._dirty.add(hint.uuid)
+        elif hint.kind == "pool":
+            self._volumes_dirty = True
+        else:
+            self._all_dirty = True
+        self._wake.set()
+
+    def status_changed(self) -> None:
+        """The connection came or went: show it at once, read everything when it came."""
+        was = self._picture.views.get(self.host.host_id)
+        self._show_host()
+        if was and was.status is not self.host.status:
+            self._touch_all()
+        if self.host.status is HostStatus.UP:
+            self._all_dirty = self._volumes_dirty = True
+        self._wake.set()
+
+    # -- what it does --------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the picture true for ever. Cancel to stop."""
+        ticks = 0
+        while True:
+            try:
+                await self._catch_up()
+            except errors.NovaCronError as e:
+                _log.warning("re-reading a host failed", host=self.host.name, reason=e.detail)
+                self._all_dirty = self._volumes_dirty = True
+            try:
+                # A failed round waits for the tick or the connection, not for its own dirty marks.
+                await asyncio.wait_for(self._wake.wait(), self._tick_s)
+            except TimeoutError:
+                ticks += 1
+                self._all_dirty = True
+                self._volumes_dirty |= ticks % VOLUMES_EVERY == 0
+            self._wake.clear()
+
+    async def _catch_up(self) -> None:
+        if self.host.status is not HostStatus.UP:
+            return
+        if self._all_dirty:
+            self._all_dirty = False
+            await self._read_all()
+        while self._dirty:
+            await self.reread(self._dirty.pop())
+        if self._volumes_dirty:
+            self._volumes_dirty = False
+            await self.reread_volumes()
+
+    async def _read_all(self) -> None:
+        await self.host.read_host()
+        self._show_host()
+        self._dirty.clear()
+        began = datetime.now(UTC)
+        domains = {facts.uuid: facts for facts in await self.host.read_domains()}
+        known = {vm_id for host_id, vm_id in self._picture.known if host_id == self.host.host_id}
+        for vm_id in known | domains.keys():
+            held = self._picture.known.get((self.host.host_id, vm_id))
+            if vm_id not in domains and held and held.seen_at > began:
+                continue  # read by itself while the long read ran: newer than this answer
+            self._take(vm_id, domains.get(vm_id))
+
+    async def reread(self, vm_id: str) -> DomainFacts | None:
+        """Read one domain now and publish what changed. Raises HostUnavailable."""
+        facts = await self.host.read_domain(vm_id)
+        self._take(vm_id, facts)
+        return facts
+
+    async def reread_volumes(self) -> None:
+        """Read all volumes now and publish what changed. Raises HostUnavailable."""
+        facts = await self.host.read_volumes()
+        changed, gone = self._picture.set_volumes(self.host.host_id, facts, datetime.now(UTC))
+        self._publisher.publish(
+            *(volume_change(self.host.host_id, volume, gone=False) for volume in changed),
+            *(volume_change(self.host.host_id, volume, gone=True) for volume in gone),
+        )
+
+    def _take(self, vm_id: str, facts: DomainFacts | None) -> None:
+        key = (self.host.host_id, vm_id)
+        held = self._picture.known.get(key)
+        before = held.facts if held else None
+        now = datetime.now(UTC)
+        if facts is None:
+            self._picture.set_known(key, None)
+        else:
+            unchanged = before is not None and before.state is facts.state
+            since = held.state_since if held and unchanged else (now if before is not None else None)
+            self._picture.set_known(key, Known(facts, now, since))
+        if draft := vm_change(self.host.host_id, before, facts, self._picture.rows.get(key)):
+            self._publisher.publish(draft)
+        self._watch.looked_at(vm_id, facts)
+
+    def _show_host(self) -> None:
+        host = self.host
+        if host.status is HostStatus.UP:
+            self._down_since = None
+        elif self._down_since is None:
+            self._down_since = datetime.now(UTC)
+        view = HostView(
+            id=host.host_id,
+            name=host.name,
+            uri=host.uri,
+            status=host.status,
+            detail=host.detail,
+            seen_at=host.seen_at,
+            latency_ms=host.latency_ms,
+            facts=host.facts,
+            down_since=self._down_since,
+        )
+        if draft := host_change(self._picture.views.get(view.id), view):
+            self._publisher.publish(draft)
+        self._picture.set_view(view)
+
+    def _touch_all(self) -> None:
+        for (host_id, vm_id), known in self._picture.known.items():
+            if host_id == self.host.host_id:
+                row = self._picture.rows.get((host_id, vm_id))
+                tenant = row.tenant if row else None
+                self._publisher.publish(
+                    vm_touched(host_id, vm_id, known.facts.name, tenant, f"host {self.host.status}")
+                )

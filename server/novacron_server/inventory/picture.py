@@ -1,0 +1,220 @@
+"""The server's picture: facts as they are read, rows as their events are folded, composed on demand and remembered.
+
+Facts change at once and are always the newest; rows change only by `fold`, in outbox order. So what a reader gets is
+never older than the last event he saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from novacron_core.api.hosts import Host as APIHost
+from novacron_core.api.operations import Operation
+from novacron_core.api.vms import VM
+from novacron_core.api.volumes import Volume
+from novacron_server.events.outbox import Record
+from novacron_server.hypervisor.facts import VolumeFacts
+from novacron_server.inventory.compose import HostView, Known, compose_host, compose_vm, compose_volume
+from novacron_server.inventory.rows import VMRow, VolumeRow
+
+Key = tuple[str, str]
+"""(host id, VM id)."""
+_ENDED_OPERATIONS_HELD = 500
+
+
+class Picture:
+    """Everything the server knows now. One asyncio loop reads and writes it; nothing here awaits."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.views: dict[str, HostView] = {}
+        self.known: dict[Key, Known] = {}
+        self.rows: dict[Key, VMRow] = {}
+        self.volume_rows: dict[tuple[str, str, str], VolumeRow] = {}
+        self._volume_facts: dict[str, list[VolumeFacts]] = {}
+        self._volumes: dict[str, dict[tuple[str, str], Volume]] = {}
+        self._operations: dict[str, Operation] = {}
+        self._running: dict[str, Operation] = {}
+        self._composed: dict[Key, VM | None] = {}
+        self._hosts_of: dict[str, str] = {}
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def vms(self) -> Iterator[VM]:
+        """Every VM, in no order."""
+        for key in {**self.known, **self.rows}:
+            if vm := self.composed(key):
+                yield vm
+
+    def vm(self, vm_id: str) -> VM | None:
+        """One VM by its id, None when there is none."""
+        host_id = self._hosts_of.get(vm_id)
+        return self.composed((host_id, vm_id)) if host_id else None
+
+    def composed(self, key: Key) -> VM | None:
+        """The VM at this key, composed once until something about it changes."""
+        if key not in self._composed:
+            self._composed[key] = self._compose(key)
+        return self._composed[key]
+
+    def _compose(self, key: Key) -> VM | None:
+        view = self.views.get(key[0])
+        if view is None:
+            return None
+        return compose_vm(
+            view, self.known.get(key), self.rows.get(key), self._running.get(key[1]), self._volumes.get(key[0])
+        )
+
+    def hosts(self) -> Iterator[APIHost]:
+        return (compose_host(view) for view in self.views.values())
+
+    def volumes(self) -> Iterator[Volume]:
+        return (volume for volumes in self._volumes.values() for volume in volumes.values())
+
+    def volume(self, volume_id: str) -> Volume | None:
+        return next((volume for volume in self.volumes() if volume.id == volume_id), None)
+
+    def operations(self) -> Iterable[Operation]:
+        """The operations that run, and the last few hundred that ended."""
+        return self._operations.values()
+
+    def running(self) -> int:
+        """How many operations have not ended."""
+        return len(self._running)
+
+    # -- facts: what libvirt says, at once --------------------------------------------------------------------------
+
+    def set_view(self, view: HostView) -> None:
+        before = self.views.get(view.id)
+        self.views[view.id] = view
+        if before is None or before.status is not view.status or before.simulated != view.simulated:
+            self._forget_host(view.id)
+
+    def set_known(self, key: Key, known: Known | None) -> None:
+        """Take what one read of a domain said; None: it does not exist."""
+        if known is None:
+            self.known.pop(key, None)
+        else:
+            self.known[key] = known
+            self._hosts_of[key[1]] = key[0]
+        self._composed.pop(key, None)
+
+    def set_volumes(
+        self, host_id: str, facts: list[VolumeFacts], seen_at: datetime
+    ) -> tuple[list[Volume], list[Volume]]:
+        """Take all volumes of a host. Returns those that are new or changed, and those that are gone."""
+        before = self._volumes.get(host_id, {})
+        self._volume_facts[host_id] = facts
+        self._volumes[host_id] = now = self._compose_volumes(host_id, seen_at)
+        if {k: (v.id, v.size_bytes) for k, v in now.items()} != {k: (v.id, v.size_bytes) for k, v in before.items()}:
+            self._forget_host(host_id)
+        changed = [volume for key, volume in now.items() if _differs(before.get(key), volume)]
+        gone = [volume for key, volume in before.items() if key not in now]
+        return changed, gone
+
+    def _compose_volumes(self, host_id: str, seen_at: datetime) -> dict[tuple[str, str], Volume]:
+        used_by = {
+            (disk.pool, disk.volume): vm_id
+            for (host, vm_id), known in self.known.items()
+            if host == host_id
+            for disk in known.facts.disks
+            if disk.volume
+        }
+        return {
+            (facts.pool, facts.name): compose_volume(
+                host_id,
+                facts,
+                self.volume_rows.get((host_id, facts.pool, facts.name)),
+                used_by.get((facts.pool, facts.name)),
+                seen_at,
+            )
+            for facts in self._volume_facts[host_id]
+        }
+
+    # -- rows: what the database says, as its events arrive ---------------------------------------------------------
+
+    def load(
+        self, vms: Iterable[VMRow], volumes: Iterable[VolumeRow], operations: Iterable[Operation], seq: int
+    ) -> None:
+        """Start from the tables as they stood at `seq`."""
+        for row in vms:
+            self._put_row(row)
+        self.volume_rows = {(row.host_id, row.pool, row.name): row for row in volumes}
+        for operation in operations:
+            self._put_operation(operation)
+        self.seq = seq
+
+    def fold(self, record: Record) -> None:
+        """Take the row change that an event carries, if it carries one."""
+        self.seq = record.seq
+        kind = record.target.type
+        if kind == "vm":
+            self._fold_vm(record)
+        elif kind == "operation" and record.row is not None:
+            self._put_operation(msgspec.convert(record.row, Operation))
+        elif kind == "volume" and record.row is not None:
+            self._fold_volume(record)
+
+    def _fold_vm(self, record: Record) -> None:
+        if record.row is not None and record.gone:
+            self.rows.pop((record.row["host_id"], record.target.id), None)
+        elif record.row is not None:
+            self._put_row(msgspec.convert(record.row, VMRow))
+        self.forget(record.target.id)
+
+    def _fold_volume(self, record: Record) -> None:
+        row = msgspec.convert(record.row, VolumeRow)
+        key = (row.host_id, row.pool, row.name)
+        if record.gone:
+            self.volume_rows.pop(key, None)
+        else:
+            self.volume_rows[key] = row
+
+    def _put_row(self, row: VMRow) -> None:
+        key = (row.host_id, row.id)
+        self.rows[key] = row
+        self._hosts_of[row.id] = row.host_id
+        self._composed.pop(key, None)
+
+    def _put_operation(self, operation: Operation) -> None:
+        self._operations.pop(operation.id, None)
+        self._operations[operation.id] = operation
+        running = self._running.get(operation.target.id)
+        if not operation.state.ended:
+            self._running[operation.target.id] = operation
+        elif running and running.id == operation.id:
+            del self._running[operation.target.id]
+        self.forget(operation.target.id)
+        self._drop_old_operations()
+
+    def _drop_old_operations(self) -> None:
+        while len(self._operations) - len(self._running) > _ENDED_OPERATIONS_HELD:
+            oldest = next(key for key, operation in self._operations.items() if operation.state.ended)
+            del self._operations[oldest]
+
+    def forget(self, vm_id: str) -> None:
+        """Compose this VM anew when it is next asked for."""
+        if host_id := self._hosts_of.get(vm_id):
+            self._composed.pop((host_id, vm_id), None)
+
+    def _forget_host(self, host_id: str) -> None:
+        for key in [key for key in self._composed if key[0] == host_id]:
+            del self._composed[key]
+
+    def row_values(self, row: VMRow | VolumeRow) -> dict[str, Any]:
+        """A row as an event carries it."""
+        values: dict[str, Any] = msgspec.to_builtins(row)
+        return values
+
+
+def _differs(before: Volume | None, now: Volume) -> bool:
+    """Whether readers should be told: not for every few blocks that a running guest allocates."""
+    if before is None:
+        return True
+    grown = abs(before.allocated_bytes - now.allocated_bytes)
+    same = msgspec.structs.replace(now, allocated_bytes=before.allocated_bytes, seen_at=before.seen_at)
+    return same != before or grown > max(1 << 20, before.allocated_bytes // 100)

@@ -1,0 +1,65 @@
+"""Puts what the keepers noticed into the outbox: many events in one transaction, kept until the database took them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from novacron_core import errors
+from novacron_server.database.engine import Database
+from novacron_server.events.outbox import Draft, append
+
+_log = structlog.get_logger()
+_BATCH = 500
+_RETRY_S = 0.5
+
+
+class Publisher:
+    """Takes drafts at any pace and commits them in order. `ring` is called after each commit.
+
+    A draft without a row carries no value of its own (the value is composed when it is folded), so a newer draft for
+    the same target and type replaces an older one that still waits: memory stays bounded while the database is away.
+    """
+
+    def __init__(self, database: Database, ring: Callable[[], None]) -> None:
+        self._database = database
+        self._ring = ring
+        self._waiting: dict[tuple[str, str, str], Draft] = {}
+        self._wake = asyncio.Event()
+
+    def publish(self, *drafts: Draft) -> None:
+        """Promise these events; returns at once."""
+        for draft in drafts:
+            key = (draft.target.type, draft.target.id, draft.type)
+            self._waiting.pop(key, None)
+            self._waiting[key] = draft
+        if drafts:
+            self._wake.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many events are not yet in the database."""
+        return len(self._waiting)
+
+    async def run(self) -> None:
+        """Commit for ever. Cancel to stop."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                await self._commit_some()
+
+    async def _commit_some(self) -> None:
+        batch = dict(list(self._waiting.items())[:_BATCH])
+        try:
+            await self._database.run(lambda connection: append(connection, list(batch.values())))
+        except errors.DatabaseUnavailable as e:
+            _log.warning("events wait for the database", waiting=len(self._waiting), reason=e.detail)
+            await asyncio.sleep(_RETRY_S)
+            return
+        for key, draft in batch.items():
+            if self._waiting.get(key) is draft:
+                del self._waiting[key]
+        self._ring()

@@ -1,0 +1,160 @@
+"""The SQL of operations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_core.api.problem import Problem
+from novacron_core.rules.permissions import Role
+from novacron_core.rules.visibility import Principal
+from novacron_server.database.tables import operations as t
+
+UNENDED = (OperationState.PENDING, OperationState.RUNNING)
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation with what only the server knows of it: the request, and the steps written ahead."""
+
+    operation: Operation
+    host_id: str | None
+    request: dict[str, Any]
+    steps: dict[str, Any]
+    request_hash: str | None
+
+
+async def add(
+    connection: AsyncConnection,
+    operation: Operation,
+    *,
+    host_id: str | None,
+    principal: Principal,
+    request: dict[str, Any],
+    idempotency_key: str,
+    request_hash: str,
+) -> bool:
+    """Insert it. False when another unended operation holds the same target, or the key is taken: nothing written."""
+    values = {
+        "id": operation.id,
+        "kind": operation.kind,
+        "target_type": operation.target.type,
+        "target_id": operation.target.id,
+        "target_name": operation.target.name,
+        "host_id": host_id,
+        "tenant": operation.tenant,
+        "actor": operation.actor,
+        "actor_id": principal.user_id,
+        "state": str(operation.state),
+        "step": operation.step,
+        "request": request,
+        "steps": {},
+        "may_cancel": operation.may_cancel,
+        "idempotency_key": idempotency_key or None,
+        "request_hash": request_hash or None,
+        "created_at": operation.created_at,
+    }
+    result = await connection.execute(pg_insert(t).values(values).on_conflict_do_nothing().returning(t.c.id))
+    return result.first() is not None
+
+
+async def by_key(connection: AsyncConnection, principal: Principal, key: str) -> Stored | None:
+    """What an idempotency key of this principal already started."""
+    where = (t.c.tenant == principal.tenant, t.c.actor_id == principal.user_id, t.c.idempotency_key == key)
+    row = (await connection.execute(select(t).where(*where))).first()
+    return _stored(row) if row else None
+
+
+async def holder(connection: AsyncConnection, target: Target) -> Stored | None:
+    """The unended operation on a target, if there is one; its row is locked."""
+    where = (t.c.target_type == target.type, t.c.target_id == target.id, t.c.state.in_([str(s) for s in UNENDED]))
+    row = (await connection.execute(select(t).where(*where).with_for_update())).first()
+    return _stored(row) if row else None
+
+
+async def save(connection: AsyncConnection, operation: Operation) -> bool:
+    """Write its changing parts. False when it had ended already: an end is final."""
+    values = {
+        "state": str(operation.state),
+        "step": operation.step,
+        "progress": operation.progress,
+        "may_cancel": operation.may_cancel,
+        "problem": msgspec.to_builtins(operation.problem) if operation.problem else None,
+        "started_at": operation.started_at,
+        "finished_at": operation.finished_at,
+    }
+    where = (t.c.id == operation.id, t.c.state.in_([str(s) for s in UNENDED]))
+    result = await connection.execute(update(t).where(*where).values(values).returning(t.c.id))
+    return result.first() is not None
+
+
+async def write_ahead(connection: AsyncConnection, operation_id: str, steps: dict[str, Any]) -> None:
+    """Remember what is about to be made, so that a crash leaves nothing that nobody knows of."""
+    await connection.execute(update(t).where(t.c.id == operation_id).values(steps=steps))
+
+
+async def get(connection: AsyncConnection, operation_id: str) -> Stored | None:
+    row = (await connection.execute(select(t).where(t.c.id == operation_id))).first()
+    return _stored(row) if row else None
+
+
+async def unended(connection: AsyncConnection) -> list[Stored]:
+    """What ran when the last server went away, oldest first."""
+    query = select(t).where(t.c.state.in_([str(s) for s in UNENDED])).order_by(t.c.created_at)
+    return [_stored(row) for row in await connection.execute(query)]
+
+
+async def recent(connection: AsyncConnection, limit: int) -> list[Operation]:
+    """The newest, oldest of them first."""
+    rows = await connection.execute(select(t).order_by(t.c.created_at.desc()).limit(limit))
+    return [_stored(row).operation for row in rows][::-1]
+
+
+async def page(
+    connection: AsyncConnection, principal: Principal, words: list[str], offset: int, limit: int
+) -> tuple[list[Operation], int]:
+    """What the principal may see, newest first, and how many there are. Each word must be in kind, name or state."""
+    where: list[Any] = [] if principal.role is Role.ADMINISTRATOR else [t.c.tenant == principal.tenant]
+    for word in words:
+        text = func.concat_ws(" ", t.c.kind, t.c.target_name, t.c.state, t.c.actor)
+        where.append(text.icontains(word, autoescape=True))
+    total = (await connection.execute(select(func.count()).select_from(t).where(*where))).scalar_one()
+    rows = await connection.execute(
+        select(t).where(*where).order_by(t.c.created_at.desc(), t.c.id).offset(offset).limit(limit)
+    )
+    return [_stored(row).operation for row in rows], total
+
+
+def _stored(row: Row[Any]) -> Stored:
+    return Stored(
+        operation=Operation(
+            id=str(row.id),
+            kind=row.kind,
+            target=Target(type=row.target_type, id=row.target_id, name=row.target_name),
+            state=OperationState(row.state),
+            created_at=row.created_at,
+            tenant=row.tenant,
+            actor=row.actor,
+            step=row.step or "",
+            progress=row.progress,
+            may_cancel=row.may_cancel,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            problem=msgspec.convert(row.problem, Problem) if row.problem else None,
+        ),
+        host_id=str(row.host_id) if row.host_id else None,
+        request=row.request,
+        steps=row.steps or {},
+        request_hash=row.request_hash,
+    )
+
+
+async def delete_ended_before(connection: AsyncConnection, moment: datetime) -> int:
+    """Forget operations that ended before `moment`; the promise is 30 days at least."""
+    result = await connection.execute(t.delete().where(t.c.finished_at < moment))
+    return int(result.rowcount)

@@ -1,0 +1,37 @@
+"""Operations over HTTP."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from novacron_core import errors
+from novacron_core.api import operations as api
+from novacron_core.api.base import ListQuery, Nothing, Page
+from novacron_server.http.call import Call, Served, serve
+from novacron_server.operations.service import Operations
+
+
+def routes(operations: Operations) -> list[Served]:
+    @serve(api.LIST)
+    async def list_operations(call: Call[ListQuery, Nothing]) -> Page[api.Operation]:
+        query = call.query
+        items, total = await operations.page(call.principal, query.q, query.page, query.page_size)
+        return Page(items=items, total=total, page=query.page, page_size=query.page_size)
+
+    @serve(api.GET)
+    async def get(call: Call[Nothing, Nothing]) -> api.Operation:
+        return await operations.get(call.principal, _id(call))
+
+    @serve(api.CANCEL)
+    async def cancel(call: Call[Nothing, Nothing]) -> api.Operation:
+        return await operations.cancel(call.principal, _id(call))
+
+    return [list_operations, get, cancel]
+
+
+def _id(call: Call[Nothing, Nothing]) -> str:
+    """The id in the path. A malformed one is as good as none: NotFound."""
+    try:
+        return str(UUID(call.path["operation_id"]))
+    except ValueError as e:
+        raise errors.NotFound("there is no such operation") from e

@@ -1,0 +1,41 @@
+"""After a crash: every operation that had not ended is ended, once its host can be asked what is true."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from novacron_core import errors
+from novacron_core.api.hosts import HostStatus
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.operations.repository import Stored
+from novacron_server.operations.service import Operations
+
+_log = structlog.get_logger()
+_ASK_EVERY_S = 0.5
+
+
+async def settle_all(operations: Operations, inventory: Inventory) -> None:
+    """Settle what the last server left running, each as soon as its host answers."""
+    left = await operations.unended()
+    await asyncio.gather(*(_settle(operations, inventory, stored) for stored in left))
+
+
+async def _settle(operations: Operations, inventory: Inventory, stored: Stored) -> None:
+    while True:
+        try:
+            if _answers(inventory, stored):
+                await operations.settle(stored)
+                return
+        except errors.NovaCronError as e:
+            _log.warning("settling waits", operation=stored.operation.id, reason=e.detail)
+        await asyncio.sleep(_ASK_EVERY_S)
+
+
+def _answers(inventory: Inventory, stored: Stored) -> bool:
+    """Whether the operation's host is up; a host that is no longer configured is not waited for."""
+    try:
+        return stored.host_id is None or inventory.host(stored.host_id).status is HostStatus.UP
+    except errors.NotFound:
+        return True

@@ -1,0 +1,172 @@
+"""From outbox records to every listener: fold, compose and encode once, then queue for those who may see it.
+
+A listener whose queue is full is cut off (close code 4008) and comes back with `?after=`: nothing is skipped silently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from novacron_core.api import events as api
+from novacron_core.rules.permissions import Permission, allows
+from novacron_core.rules.visibility import SHARED, Principal, may_see
+from novacron_server.events.outbox import Record
+from novacron_server.inventory.compose import compose_host
+from novacron_server.inventory.picture import Picture
+
+RING = 20_000
+"""Events held in memory for listeners that come back."""
+QUEUE = 2_000
+"""Frames a listener may lag behind."""
+
+_FAMILIES: dict[str, Permission] = {
+    "vm": Permission.VM_READ,
+    "volume": Permission.VOLUME_READ,
+    "host": Permission.HOST_READ,
+    "operation": Permission.OPERATION_READ,
+    "access": Permission.ACCESS_ADMIN,
+    "system": Permission.EVENT_READ,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """An event as it goes out, with what decides who gets it."""
+
+    seq: int
+    event: api.Event
+    tenant: str | None
+    data: bytes
+
+
+class Listener:
+    """One open socket. `over` is set, to a close code, when it must be cut off."""
+
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
+        self.filters: api.Filters | None = api.Filters()
+        self.queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
+        self.over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def offer(self, wire: Wire) -> None:
+        if self.filters is None or not visible(self.principal, wire) or not _passes(self.filters, wire.event):
+            return
+        self.send(wire.data)
+
+    def send(self, data: bytes) -> None:
+        """Queue a frame; one too many ends the socket."""
+        try:
+            self.queue.put_nowait(data)
+        except asyncio.QueueFull:
+            self.end(api.CLOSE_LAGGED)
+
+    def end(self, code: int) -> None:
+        """Cut it off, soon, with this close code."""
+        if not self.over.done():
+            self.over.set_result(code)
+
+
+class Hub:
+    """One per server. `fold` is the outbox reader's callback."""
+
+    def __init__(self, picture: Picture, *, ring: int = RING) -> None:
+        self.picture = picture
+        self._ring: deque[Wire] = deque(maxlen=ring)
+        self._floor = 0
+        self._listeners: set[Listener] = set()
+        self.on_empty: Callable[[], None] = lambda: None
+
+    def begin(self) -> None:
+        """Hold events from the picture's number on; what came before this server is answered with an inventory."""
+        self._floor = self.picture.seq
+
+    async def fold(self, records: list[Record]) -> None:
+        """Take committed events, in order, into the picture and out to the listeners."""
+        for record in records:
+            self.picture.fold(record)
+            wire = self._wire(record)
+            if len(self._ring) == self._ring.maxlen:
+                self._floor = self._ring[0].seq
+            self._ring.append(wire)
+            for listener in self._listeners:
+                listener.offer(wire)
+
+    def since(self, principal: Principal, after: int) -> list[bytes] | None:
+        """The frames after a number that this principal may see; None when they are no longer (or not yet) held."""
+        if after < self._floor or after > self.picture.seq:
+            return None
+        return [wire.data for wire in self._ring if wire.seq > after and visible(principal, wire)]
+
+    def add(self, listener: Listener) -> None:
+        self._listeners.add(listener)
+
+    def remove(self, listener: Listener) -> None:
+        self._listeners.discard(listener)
+        if not self._listeners:
+            self.on_empty()
+
+    def end_session(self, session_id: str) -> None:
+        """Cut off the sockets of a session that ended."""
+        for listener in self._listeners:
+            if listener.principal.session_id == session_id:
+                listener.end(api.CLOSE_UNAUTHENTICATED)
+
+    @property
+    def listeners(self) -> int:
+        return len(self._listeners)
+
+    def _wire(self, record: Record) -> Wire:
+        value, tenant = self._value(record)
+        event = api.Event(
+            seq=record.seq,
+            id=record.id,
+            type=record.type,
+            source=record.source,
+            target=record.target,
+            time=record.time,
+            tenant=tenant,
+            priority=record.priority,
+            value=msgspec.Raw(msgspec.json.encode(value)),
+            note=record.note,
+        )
+        return Wire(record.seq, event, tenant, msgspec.json.encode(event))
+
+    def _value(self, record: Record) -> tuple[object, str | None]:
+        """The whole new value of the target (None: it is gone) and the tenant that decides who sees it."""
+        kind, target_id = record.target.type, record.target.id
+        if kind == "vm":
+            vm = self.picture.vm(target_id)
+            return vm, vm.tenant if vm else record.tenant
+        if kind == "volume":
+            volume = self.picture.volume(target_id)
+            return volume, volume.tenant if volume else record.tenant
+        if kind == "host":
+            view = self.picture.views.get(target_id)
+            return (compose_host(view) if view else None), SHARED
+        if kind == "operation":
+            return record.row, record.tenant
+        return None, record.tenant
+
+
+def visible(principal: Principal, wire: Wire) -> bool:
+    """Whether the principal may get this event: by tenant, and by the permission of its family."""
+    permission = _FAMILIES.get(wire.event.type.split(".", 1)[0], Permission.ACCESS_ADMIN)
+    return may_see(principal, wire.tenant) and allows(principal.role, permission)
+
+
+def _passes(filters: api.Filters, event: api.Event) -> bool:
+    return (
+        (not filters.types or any(_matches(pattern, event.type) for pattern in filters.types))
+        and (not filters.sources or event.source in filters.sources)
+        and (not filters.targets or event.target.id in filters.targets)
+        and (not filters.priorities or event.priority in filters.priorities)
+    )
+
+
+def _matches(pattern: str, kind: str) -> bool:
+    return kind.startswith(pattern[:-1]) if pattern.endswith("*") else kind == pattern

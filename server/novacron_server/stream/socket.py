@@ -1,0 +1,194 @@
+"""The WebSocket of the event stream: who may open it, what goes out, what may come in.
+
+The foreground reads, so that a client that goes away is noticed; a second task writes and is cancelled with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import msgspec
+import structlog
+from litestar import WebSocket
+from litestar.exceptions import WebSocketDisconnect
+from litestar.handlers import WebsocketRouteHandler
+
+from novacron_core import PROTOCOL, __version__, errors
+from novacron_core.api import events as api
+from novacron_core.rules.permissions import allows, why_not_role
+from novacron_core.rules.visibility import Principal
+from novacron_server.http import decoding
+from novacron_server.http.routing import Authenticator, bearer
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.stream.hub import Hub, Listener
+from novacron_server.stream.inventory_frames import inventory_frames
+
+Socket = WebSocket[Any, Any, Any]
+_log = structlog.get_logger()
+TicketTaker = Callable[[str], Awaitable[Principal]]
+_MESSAGES_PER_MINUTE = 300
+_POLICY_VIOLATION = 1008
+_TOO_BIG = 1009
+_GOODBYE_S = 2.0
+
+
+class Stream:
+    """Serves `GET /ws/events/v1`."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        inventory: Inventory,
+        authenticate: Authenticator,
+        take_ticket: TicketTaker,
+        *,
+        origins: frozenset[str] = frozenset(),
+        heartbeat_s: float = api.HEARTBEAT_S,
+        check_s: float = 2.0,
+    ) -> None:
+        self._hub = hub
+        self._inventory = inventory
+        self._authenticate = authenticate
+        self._take_ticket = take_ticket
+        self._origins = origins
+        self._heartbeat_s = heartbeat_s
+        self._check_s = check_s
+
+    def handler(self) -> WebsocketRouteHandler:
+        async def handle(socket: Socket) -> None:
+            await self._serve(socket)
+
+        return WebsocketRouteHandler(path=api.STREAM.path, opt={"endpoint": api.STREAM})(handle)
+
+    async def _serve(self, socket: Socket) -> None:
+        try:
+            query = decoding.query(socket.query_params.multi_items(), api.StreamQuery)
+            principal, token = await self._who(socket, query)
+        except errors.NovaCronError as e:
+            # Before accept: the handshake is answered 403, whatever the code.
+            await socket.close(code=_POLICY_VIOLATION, reason=e.code)
+            return
+        await socket.accept()
+        listener = Listener(principal)
+        tasks: list[asyncio.Task[None]] = [
+            asyncio.create_task(self._read(socket, listener), name="stream reader"),
+            asyncio.create_task(self._write(socket, listener, query.after), name="stream writer"),
+            asyncio.create_task(self._watch(listener, token), name="stream watcher"),
+        ]
+        try:
+            waiting: set[asyncio.Future[Any]] = {*tasks, listener.over}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._hub.remove(listener)
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
+                    _log.warning("a stream ended early", exc_info=result)
+        if listener.over.done():
+            await _close(socket, listener.over.result())
+
+    async def _who(self, socket: Socket, query: api.StreamQuery) -> tuple[Principal, str]:
+        token = bearer(socket)
+        origin = socket.headers.get("origin")
+        if origin is not None and not token and _origin(origin) not in self._origins:
+            raise errors.Forbidden("this origin is not on the list")
+        principal = await (self._authenticate(token) if token else self._take_ticket(query.ticket or ""))
+        if not allows(principal.role, api.STREAM.permission):
+            raise errors.Forbidden(why_not_role(principal.role, api.STREAM.permission) or "")
+        return principal, token
+
+    # -- out ---------------------------------------------------------------------------------------------------------
+
+    async def _write(self, socket: Socket, listener: Listener, after: int | None) -> None:
+        for frame in self._opening(listener, after):
+            await socket.send_data(frame.decode(), mode="text")
+        while True:
+            try:
+                frame = await asyncio.wait_for(listener.queue.get(), self._heartbeat_s)
+            except TimeoutError:
+                frame = msgspec.json.encode(api.Heartbeat(seq=self._hub.picture.seq, server_time=datetime.now(UTC)))
+            await socket.send_data(frame.decode(), mode="text")
+
+    def _opening(self, listener: Listener, after: int | None) -> list[bytes]:
+        """Hello and the state to start from. Nothing awaits between taking it and listening, so there is no gap."""
+        hello = api.Hello(protocol=PROTOCOL, version=__version__, session=str(uuid4()), server_time=datetime.now(UTC))
+        frames = [msgspec.json.encode(hello)]
+        missed = None if after is None else self._hub.since(listener.principal, after)
+        if missed is not None:
+            frames += missed
+        else:
+            if after is not None:
+                frames.append(msgspec.json.encode(api.Gone(after=after)))
+            frames += inventory_frames(self._inventory, listener.principal)
+        self._hub.add(listener)
+        return frames
+
+    async def _watch(self, listener: Listener, token: str) -> None:
+        """Ends the socket within seconds of its session, its role or its token ending."""
+        while True:
+            await asyncio.sleep(self._check_s)
+            if listener.principal.expires_at <= datetime.now(UTC) or (token and not await self._still_good(token)):
+                listener.end(api.CLOSE_UNAUTHENTICATED)
+
+    async def _still_good(self, token: str) -> bool:
+        try:
+            await self._authenticate(token)
+        except (errors.Unauthenticated, errors.Forbidden):
+            return False
+        except errors.NovaCronError:
+            return True  # cannot be told now, the database is away: the token itself has not run out
+        return True
+
+    # -- in ----------------------------------------------------------------------------------------------------------
+
+    async def _read(self, socket: Socket, listener: Listener) -> None:
+        budget = _MESSAGES_PER_MINUTE
+        window = asyncio.get_running_loop().time()
+        while True:
+            raw = await socket.receive_data(mode="text")
+            now = asyncio.get_running_loop().time()
+            if now - window >= 60:
+                window, budget = now, _MESSAGES_PER_MINUTE
+            budget -= 1
+            if budget < 0:
+                listener.end(_POLICY_VIOLATION)
+                return
+            if len(raw) > api.MAX_CLIENT_FRAME_BYTES:
+                listener.end(_TOO_BIG)
+                return
+            self._take(raw, listener)
+
+    def _take(self, raw: str | bytes, listener: Listener) -> None:
+        try:
+            message = msgspec.json.decode(raw, type=api.ClientMessage)
+        except msgspec.DecodeError as e:
+            problem = errors.InvalidArgument(f"that message is not understood: {e}").problem()
+            listener.send(msgspec.json.encode(api.ProblemFrame(problem=problem)))
+            return
+        if isinstance(message, api.Subscribe):
+            listener.filters = message.filters
+            answer: api.Frame = api.Subscribed()
+        elif isinstance(message, api.Unsubscribe):
+            listener.filters = None
+            answer = api.Unsubscribed()
+        else:
+            answer = api.Pong(id=message.id)
+        listener.send(msgspec.json.encode(answer))
+
+
+async def _close(socket: Socket, code: int) -> None:
+    """Say goodbye, but not for long: a stalled peer does not read it."""
+    with contextlib.suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
+        await asyncio.wait_for(socket.close(code=code), _GOODBYE_S)
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    return f"{parts.scheme}://{parts.netloc}".lower()

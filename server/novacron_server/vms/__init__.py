@@ -1,0 +1,1 @@
+"""VMs: make, run, stop and delete them."""

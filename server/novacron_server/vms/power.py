@@ -1,0 +1,62 @@
+"""Running and stopping: the work behind the power verbs."""
+
+from __future__ import annotations
+
+from novacron_core import errors
+from novacron_core.api.vms import State
+from novacron_core.rules.lifecycle import Action
+from novacron_server.hypervisor.facts import DomainFacts
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.operations.failpoints import failpoint
+from novacron_server.operations.run import Run
+
+ASK_AGAIN_S = 30.0
+GIVE_UP_S = 180.0
+"""A guest that has not gone down by then will not: the operation says so, and power off is one key away."""
+
+
+async def carry_out(run: Run, inventory: Inventory, host_id: str, action: Action, force_after_s: int | None) -> None:
+    """Do a power verb on the operation's VM and see it done."""
+    vm_id = run.operation.target.id
+    host = inventory.host(host_id)
+    await failpoint(f"vm.{action}:began")
+    if action is Action.STOP:
+        await _stop(run, inventory, host_id, force_after_s)
+    else:
+        verbs = {
+            Action.START: host.start,
+            Action.RESTART: host.restart,
+            Action.RESET: host.reset,
+            Action.POWER_OFF: host.power_off,
+            Action.PAUSE: host.pause,
+            Action.RESUME: host.resume,
+        }
+        await verbs[action](vm_id)
+    await failpoint(f"vm.{action}:done")
+    await inventory.reread(host_id, vm_id)
+
+
+async def _stop(run: Run, inventory: Inventory, host_id: str, force_after_s: int | None) -> None:
+    """Press the power button until the guest is down; guests that are booting miss the first press."""
+    vm_id = run.operation.target.id
+    host = inventory.host(host_id)
+    await run.step("asked the guest to shut down")
+    left_s = float(force_after_s or GIVE_UP_S)
+    while left_s > 0:
+        await host.shutdown(vm_id)
+        wait_s = min(ASK_AGAIN_S, left_s)
+        if await inventory.until(vm_id, _is_down, wait_s):
+            return
+        left_s -= wait_s
+        facts = await inventory.reread(host_id, vm_id)
+        if _is_down(facts):
+            return
+        await run.step("the guest is still up: asked again")
+    if force_after_s is None:
+        raise errors.Conflict(f"the guest did not shut down within {GIVE_UP_S:.0f} s: power it off")
+    await run.step("the guest did not go down in time: power off")
+    await host.power_off(vm_id)
+
+
+def _is_down(facts: DomainFacts | None) -> bool:
+    return facts is None or facts.state in (State.STOPPED, State.CRASHED, State.SAVED)

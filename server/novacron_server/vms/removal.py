@@ -1,0 +1,123 @@
+"""Taking things away: a VM that is to be deleted, and what an unfinished creation left behind."""
+
+from __future__ import annotations
+
+import msgspec
+
+from novacron_core.api.operations import Target
+from novacron_core.api.vms import State
+from novacron_server.database.engine import Connection, Database
+from novacron_server.events.outbox import Draft, append
+from novacron_server.hypervisor.host import Host
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.rows import VMRow, VolumeRow
+from novacron_server.operations.repository import Stored
+from novacron_server.operations.run import Run
+from novacron_server.vms import repository
+from novacron_server.volumes import repository as volumes
+
+
+class Removal:
+    """Each step can be done twice, so that a crash in the middle is mended by doing it again."""
+
+    def __init__(self, database: Database, inventory: Inventory) -> None:
+        self._database = database
+        self._inventory = inventory
+
+    async def delete(self, run: Run, host_id: str, vm_id: str, *, disks: bool) -> None:
+        """Delete a stopped VM; with `disks`, every volume that was made for it."""
+        host = self._inventory.host(host_id)
+        made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
+        await run.step("removing the VM")
+        await host.undefine(vm_id)
+        if disks:
+            await run.step("deleting its disks")
+            for volume in made:
+                await host.delete_volume(volume.pool, volume.name)
+        await self._forget(host_id, vm_id, made if disks else [])
+        await self._look_again(host_id, vm_id)
+
+    async def delete_again(self, stored: Stored) -> str:
+        """After a crash: the operator wanted it gone, so finish that."""
+        host_id, vm_id = stored.host_id or "", stored.operation.target.id
+        facts = await self._inventory.host(host_id).read_domain(vm_id)
+        if facts is not None and facts.state is not State.STOPPED:
+            return f"the VM is {facts.state}, so it was left alone"
+        with_disks = bool(stored.request.get("disks"))
+        host = self._inventory.host(host_id)
+        made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
+        await host.undefine(vm_id)
+        for volume in made if with_disks else []:
+            await host.delete_volume(volume.pool, volume.name)
+        await self._forget(host_id, vm_id, made if with_disks else [])
+        await self._look_again(host_id, vm_id)
+        return "the deletion was finished"
+
+    async def undo_creation(self, stored: Stored) -> str:
+        """Take away what a creation that did not finish had made, and only that.
+
+        A VM is defined last, when its disks are whole: one that bears this operation's mark is kept.
+        """
+        host_id, vm_id = stored.host_id or "", stored.operation.target.id
+        host = self._inventory.host(host_id)
+        facts = await host.read_domain(vm_id)
+        if facts is not None and facts.tag is not None and facts.tag.operation == stored.operation.id:
+            await self._look_again(host_id, vm_id)
+            return f"the VM is whole and {facts.state}"
+        await self._delete_made(host, stored)
+        made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
+        await self._forget(host_id, vm_id, made)
+        await self._look_again(host_id, vm_id)
+        return "what it had made was removed"
+
+    @staticmethod
+    async def _delete_made(host: Host, stored: Stored) -> None:
+        for name in stored.steps.get("volumes", []):
+            await host.delete_volume(stored.steps["pool"], name)
+
+    async def _forget(self, host_id: str, vm_id: str, gone: list[VolumeRow]) -> None:
+        async def work(connection: Connection) -> None:
+            row = await repository.get(connection, host_id, vm_id)
+            await repository.remove(connection, host_id, vm_id)
+            for volume in gone:
+                await volumes.remove(connection, volume.id)
+            await volumes.release(connection, host_id, vm_id)
+            drafts = [volume_row_event(volume, gone=True) for volume in gone]
+            if row:
+                drafts.append(vm_row_event(row, "vm.deleted", gone=True))
+            await append(connection, drafts)
+
+        await self._database.run(work)
+
+    async def _look_again(self, host_id: str, vm_id: str) -> None:
+        await self._inventory.reread(host_id, vm_id)
+        await self._inventory.reread_volumes(host_id)
+
+
+def vm_row_event(row: VMRow, kind: str, *, gone: bool = False) -> Draft:
+    """The event that carries a VM's row, or its end."""
+    return Draft(
+        type=kind,
+        source=row.host_id,
+        target=Target(type="vm", id=row.id, name=row.name),
+        tenant=row.tenant,
+        row=_values(row),
+        gone=gone,
+    )
+
+
+def volume_row_event(row: VolumeRow, *, gone: bool = False) -> Draft:
+    """The event that carries a volume's row, or its end."""
+    return Draft(
+        type="volume.deleted" if gone else "volume.created",
+        source=row.host_id,
+        target=Target(type="volume", id=row.id, name=row.name),
+        tenant=row.tenant,
+        row=_values(row),
+        gone=gone,
+    )
+
+
+def _values(row: VMRow | VolumeRow) -> dict[str, object]:
+    values: dict[str, object] = msgspec.to_builtins(row)
+    return values

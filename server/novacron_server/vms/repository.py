@@ -1,0 +1,51 @@
+"""The SQL of VMs."""
+
+from __future__ import annotations
+
+from sqlalchemy import Row, delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from novacron_core import errors
+from novacron_server.database.tables import vms as t
+from novacron_server.inventory.rows import VMRow
+
+
+async def all_rows(connection: AsyncConnection) -> list[VMRow]:
+    return [_row(row) for row in await connection.execute(select(t))]
+
+
+async def add(connection: AsyncConnection, row: VMRow) -> None:
+    """Insert a VM. Raises Conflict when its name is taken on its host by another row."""
+    lock = func.pg_advisory_xact_lock(func.hashtextextended(f"vm-name/{row.host_id}/{row.name}", 0))
+    await connection.execute(select(lock))
+    taken = await connection.execute(select(t.c.id).where(t.c.host_id == row.host_id, t.c.name == row.name))
+    if taken.first():
+        raise errors.Conflict(f"there is a VM named {row.name} already")
+    await connection.execute(insert(t).values({field: getattr(row, field) for field in row.__struct_fields__}))
+
+
+async def get(connection: AsyncConnection, host_id: str, vm_id: str) -> VMRow | None:
+    row = (await connection.execute(select(t).where(t.c.host_id == host_id, t.c.id == vm_id))).first()
+    return _row(row) if row else None
+
+
+async def remove(connection: AsyncConnection, host_id: str, vm_id: str) -> None:
+    await connection.execute(delete(t).where(t.c.host_id == host_id, t.c.id == vm_id))
+
+
+def _row(row: Row[tuple[object, ...]]) -> VMRow:
+    return VMRow(
+        id=str(row.id),
+        host_id=str(row.host_id),
+        name=row.name,
+        tenant=row.tenant,
+        owner=row.owner,
+        tags=row.tags,
+        tier=row.tier,
+        protected=row.protected,
+        description=row.description,
+        generation=row.generation,
+        spec=row.spec,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,80 @@
+"""VMs over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from novacron_core.api import vms as api
+from novacron_core.api.base import Nothing, Page
+from novacron_core.api.endpoint import Endpoint
+from novacron_core.api.operations import Operation
+from novacron_core.rules.lifecycle import Action
+from novacron_server.http.call import Call, Served, serve
+from novacron_server.http.paging import page_of
+from novacron_server.vms.service import VMs
+
+
+def routes(vms: VMs) -> list[Served]:
+    @serve(api.LIST)
+    async def list_vms(call: Call[api.VMQuery, Nothing]) -> Page[api.VM]:
+        query = call.query
+        found = (
+            vm
+            for vm in vms.list(call.principal)
+            if (query.state is None or vm.state is query.state) and (not query.host or vm.host == query.host)
+        )
+        return page_of(found, query, text=_text)
+
+    @serve(api.CREATE)
+    async def create(call: Call[Nothing, api.VMCreate]) -> Operation:
+        return await vms.create(call.principal, call.body, call.idempotency_key)
+
+    @serve(api.GET)
+    async def get(call: Call[Nothing, Nothing]) -> api.VM:
+        return vms.get(call.principal, call.path["vm_id"])
+
+    @serve(api.DELETE)
+    async def delete(call: Call[api.DeleteQuery, Nothing]) -> Operation:
+        return await vms.delete(
+            call.principal,
+            call.path["vm_id"],
+            disks=call.query.disks,
+            if_match=call.if_match,
+            key=call.idempotency_key,
+        )
+
+    @serve(api.STOP)
+    async def stop(call: Call[api.StopQuery, Nothing]) -> Operation:
+        return await vms.power(
+            call.principal,
+            call.path["vm_id"],
+            Action.STOP,
+            force_after_s=call.query.force_after_s,
+            key=call.idempotency_key,
+        )
+
+    verbs = [_verb(vms, endpoint, action) for endpoint, action in _VERBS]
+    return [list_vms, create, get, delete, stop, *verbs]
+
+
+_VERBS: list[tuple[Endpoint[Operation, Nothing, Nothing], Action]] = [
+    (api.START, Action.START),
+    (api.RESTART, Action.RESTART),
+    (api.RESET, Action.RESET),
+    (api.POWER_OFF, Action.POWER_OFF),
+    (api.PAUSE, Action.PAUSE),
+    (api.RESUME, Action.RESUME),
+]
+
+
+def _verb(vms: VMs, endpoint: Endpoint[Operation, Nothing, Nothing], action: Action) -> Served:
+    @serve(endpoint)
+    async def verb(call: Call[Any, Any]) -> Operation:
+        return await vms.power(call.principal, call.path["vm_id"], action, key=call.idempotency_key)
+
+    return verb
+
+
+def _text(vm: api.VM) -> str:
+    tags = " ".join(f"{key}:{value}" for key, value in vm.tags.items())
+    return f"{vm.name} {vm.state} {vm.id} {tags}"

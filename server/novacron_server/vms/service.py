@@ -1,0 +1,152 @@
+"""What may be done to VMs and by whom; accepted work goes to the runner."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from secrets import token_hex
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from novacron_core import errors
+from novacron_core.api.operations import Operation, Target
+from novacron_core.api.vms import VM, VMCreate
+from novacron_core.rules.lifecycle import SUPERSEDES, Action, why_not
+from novacron_core.rules.visibility import Principal, may_see
+from novacron_server.database.engine import Connection, Database
+from novacron_server.events.outbox import Draft
+from novacron_server.images.service import Images
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.operations.run import Run
+from novacron_server.operations.service import Operations, Request
+from novacron_server.vms import creation, power
+from novacron_server.vms.removal import Removal
+from novacron_server.volumes.placement import Placement
+
+
+class VMs:
+    """The service of the noun."""
+
+    def __init__(
+        self, database: Database, inventory: Inventory, operations: Operations, images: Images, placement: Placement
+    ) -> None:
+        self._inventory = inventory
+        self._operations = operations
+        self._images = images
+        self._placement = placement
+        self._removal = Removal(database, inventory)
+        operations.undo_with("vm.create", self._removal.undo_creation)
+        operations.undo_with("vm.delete", self._removal.delete_again)
+
+    def list(self, principal: Principal) -> Iterator[VM]:
+        return self._inventory.vms(principal)
+
+    def get(self, principal: Principal, vm_id: str) -> VM:
+        """Raises NotFound."""
+        return self._inventory.vm(principal, vm_id)
+
+    async def create(self, principal: Principal, body: VMCreate, key: str) -> Operation:
+        """Raises ValidationFailed, Conflict (name taken), NotFound (image, host), HostUnavailable."""
+        words: dict[str, Any] = msgspec.to_builtins(body)
+        if before := await self._operations.repeated(principal, key, "vm.create", words):
+            return before
+        plan = await self._plan(principal, body)
+
+        async def rows(connection: Connection, operation: Operation) -> list[Draft]:
+            return await creation.write_rows(connection, plan)
+
+        async def work(run: Run) -> None:
+            await creation.make(run, plan, self._inventory)
+
+        request = Request(
+            kind="vm.create",
+            target=Target(type="vm", id=plan.vm_id, name=plan.name),
+            host_id=plan.host.host_id,
+            tenant=principal.tenant,
+            principal=principal,
+            body=words,
+            idempotency_key=key,
+            may_cancel=True,
+        )
+        return await self._operations.start(request, work, rows)
+
+    async def _plan(self, principal: Principal, body: VMCreate) -> creation.Plan:
+        host = self._inventory.host_that_is_up(body.host)
+        image = await self._images.get(body.image)
+        disk_bytes, network = creation.check(body, host, image)
+        return creation.Plan(
+            vm_id=str(uuid4()),
+            name=self._free_name(principal, host.host_id, body.name),
+            body=body,
+            host=host,
+            image=image,
+            pool=self._placement.pool(host),
+            instance=str(self._placement.instance),
+            disk_bytes=disk_bytes,
+            network=network,
+            principal=principal,
+        )
+
+    def _free_name(self, principal: Principal, host_id: str, name: str) -> str:
+        """The name, or with a tail when somebody holds it whom this principal must not know of."""
+        for vm in self._inventory.picture.vms():
+            if vm.host == host_id and vm.name == name:
+                if may_see(principal, vm.tenant):
+                    raise errors.Conflict(f"there is a VM named {name} already")
+                return f"{name[:58]}-{token_hex(2)}"
+        return name
+
+    async def delete(
+        self, principal: Principal, vm_id: str, *, disks: bool, if_match: int | None, key: str
+    ) -> Operation:
+        """Raises PreconditionRequired, PreconditionFailed, Conflict with the reason it cannot go now."""
+        vm = self.get(principal, vm_id)
+        if if_match is None:
+            raise errors.PreconditionRequired("say which generation you mean to delete: If-Match")
+        if if_match != vm.generation:
+            raise errors.PreconditionFailed(f"{vm.name} was changed: generation {vm.generation}, not {if_match}")
+
+        async def work(run: Run) -> None:
+            await self._removal.delete(run, vm.host, vm_id, disks=disks)
+
+        return await self._start(principal, vm, Action.DELETE, {"vm": vm_id, "disks": disks}, key, work)
+
+    async def power(
+        self, principal: Principal, vm_id: str, action: Action, *, force_after_s: int | None = None, key: str = ""
+    ) -> Operation:
+        """Start, stop, power off … Raises Conflict with the reason it cannot be done now."""
+        vm = self.get(principal, vm_id)
+
+        async def work(run: Run) -> None:
+            await power.carry_out(run, self._inventory, vm.host, action, force_after_s)
+
+        return await self._start(principal, vm, action, {"vm": vm_id, "force_after_s": force_after_s}, key, work)
+
+    async def _start(
+        self,
+        principal: Principal,
+        vm: VM,
+        action: Action,
+        words: dict[str, Any],
+        key: str,
+        work: Callable[[Run], Awaitable[None]],
+    ) -> Operation:
+        kind = f"vm.{action}"
+        if before := await self._operations.repeated(principal, key, kind, words):
+            return before
+        self._inventory.host_that_is_up(vm.host)
+        if refused := why_not(action, vm):
+            raise errors.Conflict(refused)
+        request = Request(
+            kind=kind,
+            target=Target(type="vm", id=vm.id, name=vm.name),
+            host_id=vm.host,
+            tenant=vm.tenant,
+            principal=principal,
+            body=words,
+            idempotency_key=key,
+            supersedes=SUPERSEDES.get(action, frozenset()),
+            may_cancel=action is Action.STOP,
+        )
+        return await self._operations.start(request, work)

@@ -1,0 +1,1 @@
+"""Volumes: disks of VMs, and disks that wait for one."""

@@ -1,0 +1,66 @@
+"""The state machine in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_core.api.vms import VM, State
+from novacron_core.rules.lifecycle import Action, why_not
+
+VM_ = VM(id="1", name="web-01", host="h", state=State.RUNNING, vcpus=1, memory_bytes=1)
+
+
+def operation(kind: str) -> Operation:
+    target = Target(type="vm", id="1", name="web-01")
+    return Operation(
+        id="o", kind=kind, target=target, state=OperationState.RUNNING, created_at=datetime.now(UTC), actor="ann"
+    )
+
+
+def in_state(state: State, **more: object) -> VM:
+    return msgspec.structs.replace(VM_, state=state, **more)
+
+
+@pytest.mark.parametrize(
+    ("action", "allowed"),
+    [
+        (Action.START, {State.STOPPED, State.SAVED, State.FAILED}),
+        (Action.STOP, {State.RUNNING}),
+        (Action.RESTART, {State.RUNNING}),
+        (Action.RESET, {State.RUNNING, State.PAUSED, State.CRASHED}),
+        (Action.POWER_OFF, {State.RUNNING, State.PAUSED, State.STARTING, State.STOPPING, State.CRASHED}),
+        (Action.PAUSE, {State.RUNNING}),
+        (Action.RESUME, {State.PAUSED}),
+        (Action.DELETE, {State.STOPPED, State.SAVED, State.FAILED}),
+    ],
+)
+def test_which_states_allow_an_action(action: Action, allowed: set[State]) -> None:
+    assert {state for state in State if why_not(action, in_state(state)) is None} == allowed
+
+
+def test_a_refusal_is_a_sentence_that_names_the_vm_and_the_way_out() -> None:
+    assert why_not(Action.DELETE, VM_) == "web-01 is running: shut it down first"
+    assert why_not(Action.START, VM_) == "web-01 is running: it already runs"
+
+
+def test_a_busy_vm_says_who_is_at_it() -> None:
+    refused = why_not(Action.PAUSE, msgspec.structs.replace(VM_, operation=operation("vm.restart")))
+    assert refused == "web-01 is busy: vm.restart by ann is running"
+
+
+def test_power_off_pushes_a_shutdown_aside_and_nothing_else() -> None:
+    assert why_not(Action.POWER_OFF, in_state(State.STOPPING, operation=operation("vm.stop"))) is None
+    assert why_not(Action.POWER_OFF, in_state(State.RUNNING, operation=operation("vm.migrate"))) is not None
+
+
+def test_what_is_not_ours_or_protected_is_not_deleted() -> None:
+    assert "protected" in (why_not(Action.DELETE, in_state(State.STOPPED, protected=True)) or "")
+    assert "not made by NovaCron" in (why_not(Action.DELETE, in_state(State.STOPPED, foreign=True)) or "")
+
+
+def test_nothing_is_done_to_a_vm_whose_host_is_silent() -> None:
+    assert all("does not answer" in (why_not(action, in_state(State.UNKNOWN)) or "") for action in Action)

@@ -1,0 +1,98 @@
+"""Names, units, permissions, visibility: the small rules."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from novacron_core.rules import names, units
+from novacron_core.rules.permissions import GRANTS, Permission, Role, allows
+from novacron_core.rules.visibility import SHARED, Principal, may_see
+
+
+@pytest.mark.parametrize("name", ["a", "web-01", "0", "a" * 63])
+def test_good_vm_names(name: str) -> None:
+    assert names.why_not_vm_name(name) is None
+
+
+@pytest.mark.parametrize("name", ["", "-a", "A", "a_b", "a.b", "a/b", "a" * 64, "a\n", "ä", "[/red]", "a b", "\x1b[31m", "١"])
+def test_bad_vm_names(name: str) -> None:
+    assert names.why_not_vm_name(name)
+
+
+@given(st.text(max_size=80))
+def test_a_name_that_passes_is_plain_text(name: str) -> None:
+    if names.why_not_vm_name(name) is None:
+        assert name.isascii()
+        assert name.isprintable()
+        assert not set(name) & set(" /\\<>&'\"[]{}$`\n")
+
+
+@given(st.text(max_size=100))
+def test_refusals_never_raise(text: str) -> None:
+    names.why_not_vm_name(text)
+    names.why_not_username(text)
+    names.why_not_password(text, text)
+
+
+def test_passwords_are_long_and_free_in_their_form() -> None:
+    assert names.why_not_password("correct horse battery") is None
+    assert names.why_not_password("пароль из слов длинный") is None
+    assert names.why_not_password("short") is not None
+    assert names.why_not_password("aaaaaaaaaaaaaaaaaaaa") is not None
+    assert names.why_not_password("operatoroperator", "operator") is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1", 1), ("1k", 1024), ("1.5G", 3 * 512 * 1024**2), ("512 MiB", 512 * 1024**2), ("2TB", 2 * 1024**4), (" 7 b ", 7)],
+)
+def test_sizes_as_people_type_them(text: str, size: int) -> None:
+    assert units.parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1", "1x", "1e9", "16E", "999999999999999P", "1..5G", "nan", "१G"])
+def test_what_is_no_size_says_so(text: str) -> None:
+    with pytest.raises(ValueError, match="size"):
+        units.parse_size(text)
+
+
+@given(st.integers(min_value=0, max_value=units.MAX_BYTES))
+def test_a_size_in_words_is_close_to_the_size(size: int) -> None:
+    text = units.size_text(size)
+    assert abs(units.parse_size(text) - size) <= 0.06 * size if "EiB" not in text else True
+
+
+def test_no_number_is_a_dash_not_a_zero() -> None:
+    assert units.size_text(None) == "–"
+    assert units.age_text(None) == "–"
+    assert units.size_text(0) == "0 B"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(-3, "0s"), (59, "59s"), (60, "1m"), (3600, "1h"), (7800, "2h10m"), (90000, "1d1h")])
+def test_ages(seconds: float, text: str) -> None:
+    assert units.age_text(seconds) == text
+
+
+def test_a_role_has_its_permissions_and_nobody_has_more_than_the_public_ones() -> None:
+    assert not allows(Role.VIEWER, Permission.VM_CHANGE)
+    assert allows(Role.OPERATOR, Permission.VM_CHANGE)
+    assert not allows(Role.OPERATOR, Permission.ACCESS_ADMIN)
+    assert GRANTS[Role.ADMINISTRATOR] == frozenset(Permission)
+    assert [p for p in Permission if allows(None, p)] == [Permission.PUBLIC]
+
+
+def principal(role: Role, tenant: str) -> Principal:
+    return Principal("1", "ann", role, tenant, "s", datetime.now(UTC))
+
+
+def test_a_tenant_sees_its_own_and_the_shared_and_nothing_foreign() -> None:
+    ann = principal(Role.OPERATOR, "a")
+    assert may_see(ann, "a")
+    assert may_see(ann, SHARED)
+    assert not may_see(ann, "b")
+    assert not may_see(ann, None)
+    assert may_see(principal(Role.ADMINISTRATOR, "a"), None)

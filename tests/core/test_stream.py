@@ -1,0 +1,164 @@
+"""The event stream's client against a real WebSocket server that misbehaves on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from novacron_core import PROTOCOL, errors
+from novacron_core.api import events
+from novacron_core.api.operations import Target
+from novacron_core.client import Client, Credentials, Live, Lost, stream
+from novacron_core.client.stream import Update, socket_url
+
+Script = Callable[[ServerConnection, str], Awaitable[None]]
+
+
+@asynccontextmanager
+async def server(script: Script) -> AsyncIterator[Client]:
+    async def handle(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        await script(socket, socket.request.path)
+
+    async with serve(handle, "127.0.0.1", 0) as running:
+        port = next(iter(running.sockets)).getsockname()[1]
+        async with Client(f"http://127.0.0.1:{port}", Credentials("token")) as client:
+            yield client
+
+
+async def send(socket: ServerConnection, *frames: Any) -> None:
+    for frame in frames:
+        await socket.send(msgspec.json.encode(frame).decode())
+
+
+def hello(protocol: int = PROTOCOL) -> events.Hello:
+    return events.Hello(protocol=protocol, version="9", session="s", server_time=datetime.now(UTC))
+
+
+def event(seq: int) -> events.Event:
+    target = Target(type="vm", id="1")
+    return events.Event(seq=seq, id=str(seq), type="vm.updated", source="h", target=target, time=datetime.now(UTC))
+
+
+async def take(client: Client, until: Callable[[list[Update]], bool]) -> list[Update]:
+    seen: list[Update] = []
+    async with asyncio.timeout(10):
+        async for update in stream(client):
+            seen.append(update)
+            if until(seen):
+                return seen
+    raise AssertionError("the stream ended")
+
+
+async def test_after_a_cut_it_comes_back_and_asks_for_what_followed() -> None:
+    paths: list[str] = []
+
+    async def script(socket: ServerConnection, path: str) -> None:
+        paths.append(path)
+        await send(socket, hello())
+        if len(paths) == 1:
+            await send(socket, events.Inventory(seq=6, part=0, last=True), event(7))
+            await asyncio.sleep(0.05)
+            socket.transport.abort()
+        else:
+            await send(socket, event(8))
+            await socket.wait_closed()
+
+    async with server(script) as client:
+        seen = await take(client, lambda seen: any(isinstance(u, events.Event) and u.seq == 8 for u in seen))
+    assert paths == ["/ws/events/v1", "/ws/events/v1?after=7"]
+    assert [type(update).__name__ for update in seen] == ["Live", "Inventory", "Event", "Lost", "Live", "Event"]
+
+
+async def test_gone_forgets_the_number() -> None:
+    paths: list[str] = []
+
+    async def script(socket: ServerConnection, path: str) -> None:
+        paths.append(path)
+        await send(socket, hello(), event(3))
+        if len(paths) == 2:
+            await send(socket, events.Gone(after=3))
+        if len(paths) == 3:
+            await send(socket, event(99))
+            await socket.wait_closed()
+        await asyncio.sleep(0.05)
+
+    async with server(script) as client:
+        await take(client, lambda seen: any(isinstance(u, events.Event) and u.seq == 99 for u in seen))
+    assert paths[:3] == ["/ws/events/v1", "/ws/events/v1?after=3", "/ws/events/v1"]
+
+
+async def test_half_an_inventory_does_not_count() -> None:
+    paths: list[str] = []
+
+    async def script(socket: ServerConnection, path: str) -> None:
+        paths.append(path)
+        await send(socket, hello(), events.Inventory(seq=5, part=0, last=len(paths) > 1))
+        if len(paths) > 1:
+            await socket.wait_closed()
+
+    async with server(script) as client:
+        await take(client, lambda seen: isinstance(seen[-1], events.Inventory) and seen[-1].last)
+    assert paths == ["/ws/events/v1", "/ws/events/v1"]
+
+
+async def test_another_protocol_is_refused_with_both_versions() -> None:
+    async def script(socket: ServerConnection, path: str) -> None:
+        await send(socket, hello(protocol=PROTOCOL + 1))
+        await socket.wait_closed()
+
+    async with server(script) as client:
+        with pytest.raises(errors.IncompatibleServer, match=f"protocol {PROTOCOL + 1}.*speaks {PROTOCOL}"):
+            await take(client, lambda seen: False)
+
+
+async def test_frames_of_a_newer_server_are_passed_over() -> None:
+    async def script(socket: ServerConnection, path: str) -> None:
+        await send(socket, hello(), {"frame": "weather", "sunny": True}, event(1))
+        await socket.wait_closed()
+
+    async with server(script) as client:
+        seen = await take(client, lambda seen: isinstance(seen[-1], events.Event))
+    assert [type(update).__name__ for update in seen] == ["Live", "Event"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"frame":"event"}', "\x00"])
+async def test_nonsense_is_refused_and_not_a_crash(text: str) -> None:
+    async def script(socket: ServerConnection, path: str) -> None:
+        await send(socket, hello())
+        await socket.send(text)
+        await socket.wait_closed()
+
+    async with server(script) as client:
+        with pytest.raises(errors.IncompatibleServer):
+            await take(client, lambda seen: False)
+
+
+async def test_a_dead_address_is_lost_with_a_reason_and_tried_again_more_and_more_slowly() -> None:
+    async with Client("http://127.0.0.1:9", Credentials("token")) as client:
+        seen = await take(client, lambda seen: len(seen) == 3)
+    assert all(isinstance(update, Lost) and "cannot reach" in update.reason for update in seen)
+    waits = [update.retry_s for update in seen if isinstance(update, Lost)]
+    assert waits[0] < waits[1] < waits[2]
+
+
+async def test_live_comes_before_anything_else() -> None:
+    async def script(socket: ServerConnection, path: str) -> None:
+        await send(socket, hello(), event(1))
+        await socket.wait_closed()
+
+    async with server(script) as client:
+        seen = await take(client, lambda seen: len(seen) == 2)
+    assert isinstance(seen[0], Live)
+
+
+def test_the_address_of_the_stream() -> None:
+    assert socket_url("https://a:1/x/", 5) == "wss://a:1/x/ws/events/v1?after=5"
+    assert socket_url("http://[::1]:8", None) == "ws://[::1]:8/ws/events/v1"
