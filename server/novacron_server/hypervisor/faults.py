@@ -1,0 +1,127 @@
+"""libvirt's errors as ours, in one place: a class and one sentence for the operator, never a trace.
+
+Codes: https://libvirt.org/html/libvirt-virterror.html. Where a code says little, the text decides.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import libvirt
+
+from novacron_core.errors import (
+    Conflict,
+    HostUnavailable,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    NovaCronError,
+    Unsupported,
+)
+
+_LOST_TEXT = re.compile(
+    r"client socket is closed|keepalive timeout|connection closed due to|end of file while reading data"
+    r"|cannot (send|recv|write|read) data.*(broken pipe|reset by peer)",
+    re.IGNORECASE,
+)
+
+_BY_TEXT: tuple[tuple[re.Pattern[str], type[NovaCronError], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), kind, sentence)
+    for pattern, kind, sentence in (
+        (r"no space left on device|disk quota exceeded|not enough (free )?space", Conflict, "there is no space left"),
+        (r'failed to get (shared )?"?(write|consistent read)"? lock|is another process using the image', Conflict,
+         "the disk is in use by another running VM"),
+        (r"cannot (allocate memory|set up guest memory)|unable to allocate memory", Conflict,
+         "the host has not enough free memory"),
+        (r"cannot acquire state change lock", Conflict, "the VM is busy with something else; try again"),
+        (r"network '[^']*' is not active|network is not active", Conflict, "its network is not active on this host"),
+        (r"storage pool '[^']*' is not active|storage pool is not active|pool .* is not active", Conflict,
+         "its storage pool is not active"),
+        (r"already exists with uuid|already defined with uuid|domain .* already exists", Conflict,
+         "a VM with that name is already on this host"),
+        (r"domain is already running", Conflict, "the VM already runs"),
+        (r"domain is not running", Conflict, "the VM does not run"),
+        (r"no domain with matching", NotFound, "there is no such VM on this host"),
+        (r"could not open .*permission denied|cannot access storage file .*permission denied", Conflict,
+         "QEMU may not open a file of the VM: its folder must let QEMU's user pass"),
+        (r"cannot access storage file .*no such file|could not open .*no such file", Conflict,
+         "a disk file of the VM is missing"),
+        (r"can't shrink|can't be smaller|capacity.*smaller|would shrink", InvalidArgument,
+         "a volume can only grow"),
+        (r"cannot check QEMU binary|cannot find a suitable emulator|no emulator|emulator .* not found", Unsupported,
+         "QEMU for this kind of VM is not installed on the host"),
+        (r"kvm is not supported|kvm.*permission denied|domaintype kvm|failed to initialize kvm", Unsupported,
+         "hardware virtualization (KVM) does not work on this host"),
+    )
+)  # fmt: skip
+
+_BY_CODE: dict[int, tuple[type[NovaCronError], str]] = {
+    libvirt.VIR_ERR_NO_DOMAIN: (NotFound, "there is no such VM on this host"),
+    libvirt.VIR_ERR_NO_STORAGE_POOL: (NotFound, "there is no such storage pool on this host"),
+    libvirt.VIR_ERR_NO_STORAGE_VOL: (NotFound, "there is no such volume in the pool"),
+    libvirt.VIR_ERR_NO_NETWORK: (NotFound, "there is no such network on this host"),
+    libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT: (NotFound, "there is no such snapshot"),
+    libvirt.VIR_ERR_STORAGE_VOL_EXIST: (Conflict, "a volume with that name is already in the pool"),
+    libvirt.VIR_ERR_DOM_EXIST: (Conflict, "a VM with that name is already on this host"),
+    libvirt.VIR_ERR_OPERATION_INVALID: (Conflict, ""),
+    libvirt.VIR_ERR_OPERATION_TIMEOUT: (Conflict, ""),
+    libvirt.VIR_ERR_RESOURCE_BUSY: (Conflict, ""),
+    libvirt.VIR_ERR_NO_SUPPORT: (Unsupported, ""),
+    libvirt.VIR_ERR_OPERATION_UNSUPPORTED: (Unsupported, ""),
+    libvirt.VIR_ERR_CONFIG_UNSUPPORTED: (Unsupported, ""),
+    libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED: (Unsupported, ""),
+    libvirt.VIR_ERR_OPERATION_DENIED: (Unsupported, "libvirt does not let this server do that on the host"),
+    libvirt.VIR_ERR_ACCESS_DENIED: (Unsupported, "libvirt does not let this server do that on the host"),
+    libvirt.VIR_ERR_INVALID_ARG: (InvalidArgument, ""),
+    libvirt.VIR_ERR_XML_ERROR: (InvalidArgument, ""),
+    libvirt.VIR_ERR_XML_DETAIL: (InvalidArgument, ""),
+    libvirt.VIR_ERR_XML_INVALID_SCHEMA: (InvalidArgument, ""),
+    libvirt.VIR_ERR_AGENT_UNRESPONSIVE: (Conflict, "the guest's agent does not answer"),
+}
+
+
+def is_lost(error: Any, connection: Any) -> bool:
+    """Whether a call failed because the connection is gone, rather than because it was refused.
+
+    The connection knows best; libvirtd passes its own broken connections (to virtlogd, to QEMU) on with the very
+    same codes. The text is for the moment before the connection has noticed.
+    """
+    if _LOST_TEXT.search(str(error)) and error.get_error_domain() in (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE):
+        return True
+    try:
+        return bool(connection.isAlive() == 0)
+    except libvirt.libvirtError:
+        return True
+
+
+def unreachable(error: Any) -> HostUnavailable:
+    """A connection that was lost, or could not be opened."""
+    return HostUnavailable(f"the host does not answer ({plain(str(error))})", retry_after_s=5)
+
+
+def translate(error: Any, what: str = "") -> NovaCronError:
+    """The NovaCron error that a refused call stands for. `what` names the attempt: `start the VM`."""
+    text = plain(str(error))
+    for pattern, kind, sentence in _BY_TEXT:
+        if pattern.search(text):
+            return kind(_sentence(what, sentence))
+    kind, sentence = _BY_CODE.get(error.get_error_code(), (Internal, ""))
+    if kind is Unsupported and not sentence:
+        sentence = f"this host cannot do that ({text})"
+    return kind(_sentence(what, sentence or text))
+
+
+def code_of(error: Any) -> int:
+    """The VIR_ERR_ number of a libvirtError, 0 for none."""
+    return int(error.get_error_code() or 0)
+
+
+def plain(text: str) -> str:
+    """The first line of a libvirt message, without controls, cut to what fits a toast."""
+    line = next((line for line in text.splitlines() if line.strip()), "libvirt gave no reason")
+    return "".join(c for c in line.strip() if c.isprintable())[:300]
+
+
+def _sentence(what: str, why: str) -> str:
+    return f"cannot {what}: {why}" if what else why

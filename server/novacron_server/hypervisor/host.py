@@ -1,0 +1,264 @@
+"""A host: everything that can be asked of one libvirt, as coroutines with deadlines and errors for operators."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from novacron_core.api.hosts import HostStatus
+from novacron_core.errors import HostUnavailable, InvalidArgument
+from novacron_server.hypervisor import domains, storage
+from novacron_server.hypervisor.events import Kind
+from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, PoolFacts, Tag, VolumeFacts
+from novacron_server.hypervisor.kvm import why_slow
+from novacron_server.hypervisor.link import Link, Timing, soon
+from novacron_server.hypervisor.session import Override, Session, read_host, start_default_network
+from novacron_server.hypervisor.specs import DomainSpec, PoolSpec, VolumeSpec
+from novacron_server.hypervisor.uploads import Upload
+from novacron_server.hypervisor.uris import allowed_uri, is_simulated
+
+T = TypeVar("T")
+
+
+class Host:
+    """One libvirt host. Used from one asyncio loop; `on_hint` and `on_status` are called in that loop's thread.
+
+    Every coroutine raises HostUnavailable while the host is down or does not answer, and the class that
+    `faults` finds for a refusal: NotFound, Conflict, Unsupported, InvalidArgument or Internal.
+    After each change to UP the owner re-reads everything: what happened meanwhile was not told.
+    """
+
+    def __init__(
+        self,
+        host_id: str,
+        uri: str,
+        *,
+        on_hint: Callable[[Hint], None],
+        on_status: Callable[[Host], None],
+        virtualization: Override = None,
+        timing: Timing | None = None,
+    ) -> None:
+        """`virtualization` is the operator's word against what is found. Raises InvalidArgument for a bad URI."""
+        allowed_uri(uri)
+        self.host_id = host_id
+        self.uri = uri
+        self.facts: HostFacts | None = None
+        self._override = virtualization
+        self._on_hint = on_hint
+        self._network_tried = False
+        self._notes: tuple[str, ...] = ()
+        self._link = Link(
+            uri,
+            timing or Timing(),
+            on_status=lambda: on_status(self),
+            on_event=self._hint,
+            on_arrival=self._arrive,
+        )
+
+    @property
+    def name(self) -> str:
+        """The host's own name once known, else its address."""
+        return self.facts.hostname if self.facts else self.uri
+
+    @property
+    def status(self) -> HostStatus:
+        return self._link.status
+
+    @property
+    def detail(self) -> str:
+        """Why it is down; empty while it is up."""
+        return self._link.detail
+
+    @property
+    def seen_at(self) -> datetime | None:
+        """When it last answered anything."""
+        return self._link.seen_at
+
+    @property
+    def latency_ms(self) -> float | None:
+        """How long the last heartbeat took."""
+        return self._link.latency_ms
+
+    @property
+    def simulated(self) -> bool:
+        return is_simulated(self.uri)
+
+    async def open(self) -> None:
+        """Connects, and keeps connected until `close`. Returns after the first attempt, however it went."""
+        await self._link.open()
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def read_host(self) -> HostFacts:
+        self.facts = await self._read(self._read_host)
+        return self.facts
+
+    async def read_domains(self, *, fresh: bool = True) -> list[DomainFacts]:
+        """Every domain. `fresh=False` re-reads states but only those definitions that an event has named."""
+        if not self._link.require().reader.knows_pools:
+            with suppress(HostUnavailable):  # storage may hang where domains answer; their disks are then paths alone
+                await self.read_pools()
+        return await self._read(lambda session: session.reader.read_all(session.connection, fresh=fresh))
+
+    async def read_domain(self, uuid: str) -> DomainFacts | None:
+        return await self._read(lambda session: session.reader.read_one(session.connection, uuid))
+
+    async def read_pools(self) -> list[PoolFacts]:
+        return await self._read_storage(_pools)
+
+    async def read_volumes(self, *, refresh: bool = False) -> list[VolumeFacts]:
+        """Volumes of the active pools that can be read. `refresh` looks for files that came behind our back."""
+        return await self._read_storage(lambda session: storage.read_volumes(session.connection, refresh=refresh))
+
+    async def definition(self, uuid: str) -> str:
+        """The XML of the persistent definition, without secrets. Raises NotFound."""
+        return await self._read(lambda session: domains.definition(session.connection, uuid))
+
+    async def start(self, uuid: str) -> None:
+        await self._change("start the VM", domains.start, uuid)
+
+    async def shutdown(self, uuid: str) -> None:
+        """Asks the guest; returns once asked."""
+        await self._change("shut the VM down", domains.shutdown, uuid)
+
+    async def power_off(self, uuid: str) -> None:
+        await self._change("power the VM off", domains.power_off, uuid)
+
+    async def pause(self, uuid: str) -> None:
+        await self._change("pause the VM", domains.pause, uuid)
+
+    async def resume(self, uuid: str) -> None:
+        await self._change("resume the VM", domains.resume, uuid)
+
+    async def restart(self, uuid: str) -> None:
+        """Asks the guest; returns once asked."""
+        await self._change("restart the VM", domains.restart, uuid)
+
+    async def reset(self, uuid: str) -> None:
+        await self._change("reset the VM", domains.reset, uuid)
+
+    async def define(self, spec: DomainSpec) -> None:
+        """Defines the domain, or redefines the one with its UUID."""
+        await self._change("define the VM", domains.define, spec)
+
+    async def undefine(self, uuid: str) -> None:
+        """Forgets a stopped domain and what libvirt keeps of it; fine when there is none. Conflict while it runs."""
+        await self._change("delete the VM", domains.undefine, uuid)
+
+    async def set_tag(self, uuid: str, tag: Tag) -> None:
+        """Writes our tag into a domain, running or not."""
+        await self._change("tag the VM", domains.set_tag, uuid, tag)
+
+    async def ensure_pool(self, spec: PoolSpec) -> PoolFacts:
+        """The pool, there and active. Conflict when its name is another pool's."""
+        facts = await self._change("make the storage pool", storage.ensure_pool, spec)
+        await self.read_pools()  # so that disks in it are known as its volumes from now on
+        return facts
+
+    async def delete_pool(self, name: str) -> None:
+        """Removes an empty pool; fine when there is none. Conflict while it holds volumes. Only for pools of ours."""
+        await self._change("delete the storage pool", storage.delete_pool, name)
+
+    async def create_volume(self, spec: VolumeSpec) -> VolumeFacts:
+        """A thin volume; the same one again is fine. Conflict when its name is another's."""
+        return await self._change("create the volume", storage.create_volume, spec)
+
+    async def delete_volume(self, pool: str, name: str) -> None:
+        """Removes a volume; fine when there is none."""
+        await self._change("delete the volume", storage.delete_volume, pool, name)
+
+    async def resize_volume(self, pool: str, name: str, size_bytes: int) -> None:
+        """Grows a volume. Conflict to shrink it; a simulated host can only be asked for the size it has."""
+        await self._change("resize the volume", storage.resize_volume, pool, name, size_bytes)
+
+    async def upload_volume(
+        self,
+        pool: str,
+        name: str,
+        source: Path,
+        progress: Callable[[int, int], None] = lambda _sent, _total: None,
+        *,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        """Copies a file of this machine into a volume. `progress(sent, total)` in bytes, at most four times a second.
+
+        Setting `cancel` ends it between two pieces with Conflict; cancelling the task does so too. What was sent by
+        then stays: delete the volume. A simulated host has nothing to boot and refuses data, so there the file is
+        deliberately not sent. HostUnavailable when nothing moves for `Timing.stall_s`.
+        """
+        total = await asyncio.to_thread(_size, source)
+        if self.simulated:
+            self._link.require()
+            progress(total, total)
+            return
+        report = partial(soon, asyncio.get_running_loop(), progress)
+        await self._watch_upload(Upload(source, report, cancel or threading.Event()), pool, name)
+
+    async def _watch_upload(self, upload: Upload, pool: str, name: str) -> None:
+        def work(session: Session) -> None:
+            upload.run(session.connection, pool, name)
+
+        task = asyncio.create_task(self._link.call(self._link.transfers, work, what="copy the image"))
+        stall_s = self._link.timing.stall_s
+        try:
+            while not (await asyncio.wait({task}, timeout=1.0))[0]:
+                if time.monotonic() - upload.moved_at > stall_s:
+                    raise HostUnavailable(f"cannot copy the image: nothing moved for {stall_s:.0f} seconds")
+            task.result()
+        finally:
+            upload.cancel.set()
+            # Wait for the thread to let go of the volume, so that the caller can delete it.
+            await asyncio.wait({task}, timeout=5.0)
+            task.cancel()
+
+    async def _read(self, work: Callable[[Session], T]) -> T:
+        return await self._link.call(self._link.reads, work, deadline_s=self._link.timing.read_s)
+
+    async def _read_storage(self, work: Callable[[Session], T]) -> T:
+        return await self._link.call(self._link.storage, work, deadline_s=self._link.timing.read_s)
+
+    async def _change(self, what: str, call: Callable[..., T], *arguments: Any) -> T:
+        return await self._link.call(
+            self._link.changes,
+            lambda session: call(session.connection, *arguments),
+            what=what,
+            deadline_s=self._link.timing.change_s,
+        )
+
+    def _arrive(self, session: Session) -> None:
+        """In a worker thread, with each new connection: the facts that make it useful."""
+        if not self._network_tried and not self.simulated and urlsplit(self.uri).path == "/system":
+            self._network_tried = True
+            notes = (start_default_network(session.connection), why_slow() if self.uri == "qemu:///system" else "")
+            self._notes = tuple(note for note in notes if note)
+        session.choose_virtualization(self._override)
+        self.facts = read_host(session, self._notes)
+
+    def _read_host(self, session: Session) -> HostFacts:
+        session.read_hypervisor_version()
+        return read_host(session, self._notes)
+
+    def _hint(self, kind: Kind, uuid: str | None) -> None:
+        self._on_hint(Hint(host_id=self.host_id, kind=kind, uuid=uuid))
+
+
+def _pools(session: Session) -> list[PoolFacts]:
+    pools = storage.read_pools(session.connection)
+    session.reader.know_pools({pool.path: pool.name for pool in pools if pool.type == "dir" and pool.path})
+    return pools
+
+
+def _size(source: Path) -> int:
+    try:
+        return source.stat().st_size
+    except OSError as error:
+        raise InvalidArgument(f"the image cannot be read: {error.strerror}") from error

@@ -1,0 +1,133 @@
+"""Domain XML as libvirt writes it, read into values. Foreign guests come through here: anything may be in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from xml.etree import ElementTree as ET
+
+import msgspec
+
+from novacron_server.hypervisor.facts import DiskFacts, NICFacts, Tag
+from novacron_server.hypervisor.xml.document import parse, size_bytes, write
+from novacron_server.hypervisor.xml.metadata import read_tag
+
+_AGENT = "org.qemu.guest_agent.0"
+_LONGEST_DESCRIPTION = 4096
+_SECRET_ATTRIBUTES = ("passwd", "password", "passwdValidTo")
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """What a domain's XML says. `guest_agent` is known only of a running guest."""
+
+    vcpus: int = 0
+    memory_bytes: int = 0
+    disks: tuple[DiskFacts, ...] = ()
+    nics: tuple[NICFacts, ...] = ()
+    virtualization: str = ""
+    description: str = ""
+    tag: Tag | None = None
+    guest_agent: bool | None = None
+    kernel: str = ""
+    initrd: str = ""
+
+
+def read_domain(text: str, pools: Mapping[str, str]) -> Definition:
+    """The definition in a domain document. `pools` gives pool names by directory, so that paths become volumes.
+
+    Raises MalformedXML.
+    """
+    root = parse(text)
+    vcpu = root.find("vcpu")
+    return Definition(
+        vcpus=_count(vcpu.get("current") or vcpu.text) if vcpu is not None else 0,
+        memory_bytes=size_bytes(root.find("memory"), "KiB"),
+        disks=tuple(_disk(disk, pools) for disk in root.iterfind("devices/disk")),
+        nics=tuple(_nic(nic) for nic in root.iterfind("devices/interface")),
+        virtualization=root.get("type", ""),
+        description=(root.findtext("description") or "")[:_LONGEST_DESCRIPTION],
+        tag=read_tag(root),
+        guest_agent=_agent(root),
+        kernel=root.findtext("os/kernel") or "",
+        initrd=root.findtext("os/initrd") or "",
+    )
+
+
+def digest(text: str) -> str:
+    """A hash of what a definition says, whatever the order of its devices: libvirt reorders them at a start.
+
+    Raises MalformedXML.
+    """
+    root = parse(text)
+    for devices in root.iterfind("devices"):
+        for device in devices:
+            device.tail = None
+        devices[:] = sorted(devices, key=ET.tostring)
+    return hashlib.blake2b(ET.tostring(root), digest_size=16).hexdigest()
+
+
+def without_secrets(text: str) -> str:
+    """The document without passwords. Unchanged, to the letter, when there is none.
+
+    Raises MalformedXML.
+    """
+    root = parse(text)
+    found = [(e, name) for e in root.iter() for name in _SECRET_ATTRIBUTES if name in e.attrib]
+    for element, name in found:
+        del element.attrib[name]
+    return write(root) if found else text
+
+
+def _count(text: str | None) -> int:
+    text = (text or "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def _disk(disk: ET.Element, pools: Mapping[str, str]) -> DiskFacts:
+    path, pool, volume = _place(disk, pools)
+    return DiskFacts(
+        target=_attribute(disk, "target", "dev"),
+        device=disk.get("device", "disk"),
+        bus=_attribute(disk, "target", "bus"),
+        format=_attribute(disk, "driver", "type"),
+        path=path,
+        pool=pool,
+        volume=volume,
+        read_only=disk.find("readonly") is not None,
+    )
+
+
+def _place(disk: ET.Element, pools: Mapping[str, str]) -> tuple[str, str, str]:
+    source = disk.find("source")
+    if source is None:
+        return "", "", ""
+    if disk.get("type") == "volume":
+        pool, volume = source.get("pool", ""), source.get("volume", "")
+        folder = next((path for path, name in pools.items() if name == pool), "")
+        return (f"{folder}/{volume}" if folder else ""), pool, volume
+    if disk.get("type") == "network":
+        return f"{source.get('protocol', '')}:{source.get('name', '')}", "", ""
+    path = source.get("file") or source.get("dev") or source.get("dir") or ""
+    folder, _, name = path.rpartition("/")
+    return (path, pools[folder], name) if folder in pools and name else (path, "", "")
+
+
+def _nic(nic: ET.Element) -> NICFacts:
+    kind = nic.get("type", "")
+    source = nic.find("source")
+    name = "user" if kind == "user" else ""
+    if source is not None and kind != "user":
+        name = source.get("network") or source.get("bridge") or source.get("dev") or ""
+    return NICFacts(mac=_attribute(nic, "mac", "address"), network=name or kind, model=_attribute(nic, "model", "type"))
+
+
+def _agent(root: ET.Element) -> bool | None:
+    for target in root.iterfind("devices/channel/target"):
+        if target.get("name") == _AGENT and target.get("state"):
+            return target.get("state") == "connected"
+    return None
+
+
+def _attribute(parent: ET.Element, tag: str, name: str) -> str:
+    element = parent.find(tag)
+    return "" if element is None else element.get(name, "")

@@ -1,0 +1,86 @@
+"""Pools and volumes as libvirt XML (https://libvirt.org/formatstorage.html), and back."""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID
+from xml.etree import ElementTree as ET
+
+from novacron_core.errors import InvalidArgument
+from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
+from novacron_server.hypervisor.specs import PoolSpec, VolumeSpec
+from novacron_server.hypervisor.xml.document import child, parse, size_bytes, write
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def check_name(name: str, what: str) -> None:
+    """Raises InvalidArgument unless `name` is safe as a file name: it becomes one on the host."""
+    if not _NAME.fullmatch(name):
+        raise InvalidArgument(f"a {what} name has letters, digits, dots, hyphens and underscores, at most 128")
+
+
+def pool_xml(spec: PoolSpec) -> str:
+    """The definition of a directory pool. Raises InvalidArgument."""
+    check_name(spec.name, "pool")
+    if not spec.path.startswith("/") or ".." in spec.path.split("/"):
+        raise InvalidArgument("a pool's directory is named by its whole path")
+    try:
+        UUID(spec.uuid)
+    except ValueError:
+        raise InvalidArgument("the id of a pool is a UUID") from None
+    root = ET.Element("pool", {"type": "dir"})
+    child(root, "name", spec.name)
+    child(root, "uuid", spec.uuid)
+    target = child(root, "target")
+    child(target, "path", spec.path)
+    # QEMU runs as another user: it must pass through, and need not list.
+    child(child(target, "permissions"), "mode", "0711")
+    return write(root)
+
+
+def volume_xml(spec: VolumeSpec) -> str:
+    """The definition of a thin volume. Raises InvalidArgument."""
+    check_name(spec.name, "volume")
+    if not 0 < spec.size_bytes < 2**63:
+        raise InvalidArgument("a volume's size is more than 0 bytes and less than 8 EiB")
+    root = ET.Element("volume")
+    child(root, "name", spec.name)
+    child(root, "capacity", str(spec.size_bytes), unit="bytes")
+    child(root, "allocation", "0", unit="bytes")
+    target = child(root, "target")
+    child(target, "format", type=spec.format)
+    child(child(target, "permissions"), "mode", "0600")
+    if spec.format == "qcow2":
+        child(target, "compat", "1.1")
+    return write(root)
+
+
+def read_pool(text: str, *, active: bool) -> PoolFacts:
+    """A pool document as facts. Raises MalformedXML."""
+    root = parse(text)
+    return PoolFacts(
+        uuid=root.findtext("uuid") or "",
+        name=root.findtext("name") or "",
+        path=(root.findtext("target/path") or "").rstrip("/"),
+        active=active,
+        capacity_bytes=size_bytes(root.find("capacity"), "bytes"),
+        allocated_bytes=size_bytes(root.find("allocation"), "bytes"),
+        available_bytes=size_bytes(root.find("available"), "bytes"),
+        type=root.get("type", ""),
+    )
+
+
+def read_volume(text: str, *, pool: str, pool_uuid: str) -> VolumeFacts:
+    """A volume document as facts. Raises MalformedXML."""
+    root = parse(text)
+    kind = root.find("target/format")
+    return VolumeFacts(
+        pool=pool,
+        pool_uuid=pool_uuid,
+        name=root.findtext("name") or "",
+        path=root.findtext("target/path") or "",
+        size_bytes=size_bytes(root.find("capacity"), "bytes"),
+        allocated_bytes=size_bytes(root.find("allocation"), "bytes"),
+        format="" if kind is None else kind.get("type", ""),
+    )
