@@ -1,0 +1,1 @@
+"""Access in the console: the forms that make the first account and sign somebody in."""

@@ -1,0 +1,151 @@
+"""The console: themes, the way from the doors to home, and the stream that keeps everything current."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from novacron_core.api.access import User
+from novacron_core.errors import IncompatibleServer, Unauthenticated
+from novacron_tui.glyphs import FINE, PLAIN
+from novacron_tui.place import Place
+from novacron_tui.screens.sign_in import SignIn
+from novacron_tui.session import Session, Updates
+from novacron_tui.store import Store
+from novacron_tui.themes import MONO, THEMES, named
+
+if TYPE_CHECKING:  # the client brings httpx and websockets: not before the first paint
+    from novacron_core.client import Client
+
+_AGAIN_S = 15.0
+"""How long after an incompatible answer the server is asked again: it may be in the middle of an upgrade."""
+
+
+def connect(place: Place) -> Client:
+    """A client whose every answer is made harmless for a terminal."""
+    from novacron_core.client import Client
+    from novacron_tui.safe_text import clean_json
+
+    return Client(place.url, clean=clean_json)
+
+
+class Console(App[None]):
+    """`open_place` finds, or starts, the server; it may raise NovaCronError or OSError with a reason.
+
+    `token` signs in without the form. `theme` is a name that themes.named knows (else ValueError); NO_COLOR in the environment means mono.
+    `ascii` keeps to ASCII signs. `connect` and `updates` replace how the server is reached, `now` the clock.
+    """
+
+    TITLE = "NovaCron"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", show=False, priority=True)]
+
+    def __init__(
+        self,
+        open_place: Callable[[], Awaitable[Place]],
+        *,
+        token: str = "",
+        theme: str = "",
+        ascii: bool = False,
+        connect: Callable[[Place], Client] = connect,
+        updates: Updates | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        mono = bool(os.environ.get("NO_COLOR"))
+        super().__init__()
+        for known in THEMES:
+            self.register_theme(known)
+        self.theme = MONO if mono and not theme else named(theme)
+        self.glyphs = PLAIN if ascii else FINE
+        self.session: Session | None = None
+        self._open_place = open_place
+        self._token = token
+        self._connect = connect
+        self._updates = updates
+        self._now = now
+
+    def get_default_screen(self) -> Screen[None]:
+        return SignIn(self._open_place, self._connect, self._enter, token=self._token, plain=self.glyphs.ascii)
+
+    # -- from the doors to home ------------------------------------------------------------------------------------
+
+    def _enter(self, place: Place, client: Client, who: User) -> None:
+        """Somebody is signed in: home the first time, back to where they were after that."""
+        if self.session is None:
+            self._first_time(place, client, who)
+        elif self.session.who.id != who.id:
+            self._leave_to(place, client, who)
+        else:
+            self.session.who = who
+            self.pop_screen()
+        self.run_worker(self._follow(), group="stream", exclusive=True)
+
+    def _first_time(self, place: Place, client: Client, who: User) -> None:
+        from novacron_tui.screens.vm_list import VMList
+
+        self.session = Session(place, client, who, Store(self._now), updates=self._updates)
+        self.push_screen(VMList(self.session, self.glyphs))
+
+    def _leave_to(self, place: Place, client: Client, who: User) -> None:
+        """Another operator signed in at this console: nothing of the one before stays on it."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self._first_time(place, client, who)
+
+    async def _follow(self) -> None:
+        session = self.session
+        while session is not None:
+            try:
+                await session.follow_stream()
+                return
+            except Unauthenticated as e:
+                session.store.lost("signed out", _AGAIN_S)
+                self._sign_in_again(session, e.detail)
+                return
+            except IncompatibleServer as e:
+                session.store.lost(e.detail, _AGAIN_S)
+                session.changed()
+                await asyncio.sleep(_AGAIN_S)
+
+    def _sign_in_again(self, session: Session, reason: str) -> None:
+        """The doors, on top of everything: what was open stays open below."""
+        self.push_screen(
+            SignIn(
+                self._open_place,
+                self._connect,
+                self._enter,
+                plain=self.glyphs.ascii,
+                known=(session.place, session.client, session.who.username),
+                reason=reason,
+            )
+        )
+
+    # -- the palette -----------------------------------------------------------------------------------------------
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The actions of the screen below, and the themes: the same rows as the footer and the help."""
+        from novacron_tui.screens.frame import PALETTE, Board
+
+        if isinstance(screen, Board):
+            for action in screen.ACTIONS:
+                if action is not PALETTE:
+                    run = lambda key=action.key: screen.action_press(key)  # noqa: E731
+                    yield SystemCommand(f"{action.label} ({action.key})", action.help, run)
+        for theme in THEMES:
+            yield SystemCommand(
+                f"theme: {theme.name}", "change how the console looks", lambda n=theme.name: self._set(n)
+            )
+
+    def _set(self, theme: str) -> None:
+        self.theme = theme
+
+    async def on_unmount(self) -> None:
+        if self.session is not None:
+            await self.session.client.close()

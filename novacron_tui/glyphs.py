@@ -1,0 +1,99 @@
+"""The signs that stand beside words, so that no state is told by colour alone. Every sign is one cell wide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from novacron_core.api.vms import State
+
+_PLAIN: dict[State, str] = {
+    State.PROVISIONING: "+",
+    State.STARTING: "^",
+    State.RUNNING: "*",
+    State.PAUSED: "=",
+    State.STOPPING: "v",
+    State.STOPPED: "-",
+    State.SAVED: "s",
+    State.MIGRATING: ">",
+    State.CRASHED: "x",
+    State.FAILED: "!",
+    State.UNKNOWN: "?",
+}
+_FINE: dict[State, str] = {
+    State.PROVISIONING: "◌",
+    State.STARTING: "◔",
+    State.RUNNING: "●",
+    State.PAUSED: "‖",
+    State.STOPPING: "◕",
+    State.STOPPED: "○",
+    State.SAVED: "◇",
+    State.MIGRATING: "»",
+    State.CRASHED: "×",
+    State.FAILED: "▲",
+    State.UNKNOWN: "?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """One set of signs. `done`, `rest` draw a progress bar; `no` is a missing value, which is not zero."""
+
+    ascii: bool = False
+    states: dict[State, str] = field(default_factory=lambda: _FINE)
+    live: str = "●"
+    stale: str = "◐"
+    offline: str = "○"
+    done: str = "━"
+    rest: str = "─"
+    up: str = "▴"
+    down: str = "▾"
+    mark: str = "▌"
+    cut: str = "…"
+    no: str = "–"
+    dot: str = "·"
+    ok: str = "✓"
+    bad: str = "▲"
+    arrow: str = "›"
+    work: str = "◔"
+
+    def bar(self, part: float, width: int) -> str:
+        """A progress bar of `width` cells for `part` in 0..1."""
+        full = round(max(0.0, min(1.0, part)) * width)
+        return self.done * full + self.rest * (width - full)
+
+
+FINE = Glyphs()
+PLAIN = Glyphs(
+    ascii=True,
+    states=_PLAIN,
+    live="*",
+    stale="~",
+    offline="x",
+    done="#",
+    rest=".",
+    up="^",
+    down="v",
+    mark=">",
+    cut="~",
+    no="-",
+    dot="-",
+    ok="+",
+    bad="!",
+    arrow=">",
+    work="o",
+)
+
+STATE_TONES: dict[State, str] = {
+    State.PROVISIONING: "busy",
+    State.STARTING: "busy",
+    State.RUNNING: "good",
+    State.PAUSED: "warn",
+    State.STOPPING: "busy",
+    State.STOPPED: "quiet",
+    State.SAVED: "quiet",
+    State.MIGRATING: "busy",
+    State.CRASHED: "bad",
+    State.FAILED: "bad",
+    State.UNKNOWN: "warn",
+}
+"""State → tone. A tone is what a theme gives a colour to: plain, quiet, strong, good, busy, warn, bad, accent."""

@@ -1,0 +1,1 @@
+"""Screens: fill the terminal and arrange panes; they own no data."""

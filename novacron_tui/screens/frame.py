@@ -1,0 +1,209 @@
+"""What every screen behind the doors has: the top line, a body, the status line and the keys that work here, now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widget import Widget
+
+from novacron_tui.action import Action
+from novacron_tui.glyphs import Glyphs
+from novacron_tui.safe_text import clean
+from novacron_tui.screens.help import Help, KeyRow
+from novacron_tui.screens.top_line import top_line
+from novacron_tui.session import Session
+from novacron_tui.vms.perform import outcome
+from novacron_tui.widgets.confirm import Answer, Confirm, Question
+from novacron_tui.widgets.line import Line, Piece
+
+SAID_S = 8.0
+"""How long a sentence that needs no answer stays in the status line."""
+MIN_WIDTH, MIN_HEIGHT = 60, 15
+
+HELP = Action[Any]("help", "?", "help", "This page.", needs_one=False, group="Everywhere")
+QUIT = Action[Any]("quit", "q", "quit", "Leave the console.", needs_one=False, group="Everywhere")
+PALETTE = Action[Any](
+    "palette", "ctrl+p", "palette", "Find an action or a theme by name.", needs_one=False, group="Everywhere"
+)
+REREAD = Action[Any](
+    "re-read", "r", "re-read", "Read everything from the server again.", needs_one=False, group="Everywhere"
+)
+EVERYWHERE: tuple[Action[Any], ...] = (REREAD, PALETTE, HELP, QUIT)
+
+
+def bindings(actions: Sequence[Action[Any]]) -> list[BindingType]:
+    """One Textual binding for each key. Never disabled: a refused key must answer, and Textual swallows a disabled one."""
+    keys = dict.fromkeys(action.key for action in actions if action is not PALETTE)
+    return [Binding(key, f"press({key!r})", show=False) for key in keys]
+
+
+class Board(Screen[None]):
+    """The base of screens over a session. A subclass names its ACTIONS and answers `body`, `subject`, `why_not`,
+    `do` and `refresh_body`."""
+
+    ACTIONS: ClassVar[tuple[Action[Any], ...]] = EVERYWHERE
+    DEFAULT_CSS = """
+    Board { background: $background; layers: base over; }
+    Board > #top { background: $surface; }
+    Board > #status { background: $background; padding: 0 1; }
+    Board > #keys { background: $surface; padding: 0 1; }
+    Board > #body { height: 1fr; }
+    Board > #small { display: none; }
+    """
+
+    def __init__(self, session: Session, glyphs: Glyphs) -> None:
+        super().__init__()
+        self.session = session
+        self.glyphs = glyphs
+        self._top = Line(id="top")
+        self._status = Line(id="status")
+        self._keys = Line(id="keys")
+        self._said: tuple[str, str] = ("", "plain")
+        self._forget: Timer | None = None
+        self._unwatch: Callable[[], None] | None = None
+
+    # -- for subclasses --------------------------------------------------------------------------------------------
+
+    def body(self) -> Widget:
+        raise NotImplementedError
+
+    def subject(self) -> Any:
+        """The thing that actions act on here, or None."""
+        return None
+
+    def why_not(self, action: Action[Any]) -> str | None:
+        """The sentence that refuses an action here and now."""
+        return None
+
+    async def do(self, action: Action[Any]) -> None:
+        """Carry an action out that nothing stands against."""
+        raise NotImplementedError
+
+    def refresh_body(self) -> None:
+        """Draw what changed."""
+
+    def hint(self) -> Sequence[Piece]:
+        """What the status line says when there is nothing else to say."""
+        return ()
+
+    # -- the frame -------------------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        yield self._top
+        with Vertical(id="body"):
+            yield self.body()
+        yield self._status
+        yield self._keys
+
+    def on_mount(self) -> None:
+        self._unwatch = self.session.watch(self._changed)
+        self.set_interval(1.0, self._tick)
+        self.refresh_frame()
+
+    def on_unmount(self) -> None:
+        if self._unwatch:
+            self._unwatch()
+
+    def on_screen_resume(self) -> None:
+        self._changed()
+
+    def _changed(self) -> None:
+        """Draw only what is looked at; a screen that comes back draws then."""
+        if not self.is_current or not self.is_mounted:
+            return
+        self.refresh_body()
+        self._tell_outcomes()
+        self.refresh_frame()
+
+    def _tick(self) -> None:
+        if self.is_current:
+            self.refresh_body()
+            self.refresh_frame()
+
+    def _tell_outcomes(self) -> None:
+        for op in self.session.settled():
+            self.say(*outcome(op))
+
+    def refresh_frame(self) -> None:
+        """The three lines; what is the same as before is not painted."""
+        self._top.show(*top_line(self.session, self.glyphs))
+        text, tone = self._said
+        self._status.show([Piece(text, tone)] if text else self.hint())
+        self._keys.show(self._key_pieces())
+
+    def _key_pieces(self) -> list[Piece]:
+        pieces: list[Piece] = []
+        for rank, action in enumerate(self._offered()):
+            refused = self.why_not(action) is not None
+            keep = 0 if action is HELP else rank + (6 if refused else 1)
+            key = "esc" if action.key == "escape" else action.key
+            pieces.append(Piece(key, "quiet" if refused else "key", keep, action.key))
+            pieces.append(Piece(f" {action.label}  ", "quiet" if refused else "plain", keep, action.key))
+        return pieces
+
+    def _offered(self) -> list[Action[Any]]:
+        """One action for each key: where two share one, that which is possible, else the first."""
+        offered: dict[str, Action[Any]] = {}
+        for action in self.ACTIONS:
+            held = offered.get(action.key)
+            if held is None or (self.why_not(held) and not self.why_not(action)):
+                offered[action.key] = action
+        return list(offered.values())
+
+    # -- saying and asking -----------------------------------------------------------------------------------------
+
+    def say(self, text: str, tone: str = "plain") -> None:
+        """One sentence in the status line. A failure stays until something else is said or escape is pressed."""
+        sign = {"bad": self.glyphs.bad, "good": self.glyphs.ok, "busy": self.glyphs.work}.get(tone, self.glyphs.arrow)
+        self._said = (f"{sign} {clean(text)}", tone)
+        if self._forget:
+            self._forget.stop()
+        self._forget = None if tone == "bad" else self.set_timer(SAID_S, self.hush)
+        self.refresh_frame()
+
+    def hush(self) -> None:
+        """Take the sentence away."""
+        self._said = ("", "plain")
+        self.refresh_frame()
+
+    async def ask(self, question: Question) -> Answer | None:
+        """Show a question and wait for its answer; only from a worker."""
+        return await self.app.push_screen_wait(Confirm(question))
+
+    # -- keys ------------------------------------------------------------------------------------------------------
+
+    def action_press(self, key: str) -> None:
+        """A key of an action: do it, or say why not."""
+        action = next((action for action in self._offered() if action.key == key), None)
+        if action is None:
+            return
+        if (refused := self.why_not(action)) is not None:
+            self.say(refused, "warn")
+        else:
+            self.run_worker(self._do(action), group="actions")
+
+    async def _do(self, action: Action[Any]) -> None:
+        if action is HELP:
+            rows = [KeyRow(a.key, a.label, a.help, a.group, self.why_not(a) or "") for a in self.ACTIONS]
+            await self.app.push_screen(Help(rows))
+        elif action is QUIT:
+            self.app.exit()
+        elif action is REREAD:
+            self.say("reading everything again…", "busy")
+            self.session.reread()
+        else:
+            await self.do(action)
+
+    @on(Line.Pressed)
+    async def _clicked(self, event: Line.Pressed) -> None:
+        if event.name == PALETTE.key:
+            await self.run_action("app.command_palette")
+        else:
+            self.action_press(event.name)

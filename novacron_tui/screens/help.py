@@ -1,0 +1,85 @@
+"""`?`: every key that works on the screen below, in words, and why one does not work now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from textwrap import wrap
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from novacron_tui.safe_text import clean
+from novacron_tui.widgets.line import Piece, content
+
+_WORDS = 46
+"""Cells for the sentence beside key and label, so that the page fits 80 columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """One line of help. `refused` is why the key does nothing now."""
+
+    key: str
+    label: str
+    help: str
+    group: str
+    refused: str = ""
+
+
+class Help(ModalScreen[None]):
+    """Drawn from the same rows as the footer."""
+
+    DEFAULT_CSS = """
+    Help { align: center middle; background: $background 60%; }
+    Help > VerticalScroll {
+        width: 76; max-width: 96%; height: auto; max-height: 92%; padding: 1 2; scrollbar-size-vertical: 1;
+        background: $surface; border: round $accent; border-title-color: $accent; border-title-style: bold;
+        border-subtitle-color: $tone-quiet;
+    }
+    Help Static { height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "dismiss", show=False)]
+
+    def __init__(self, rows: Sequence[KeyRow]) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def compose(self) -> ComposeResult:
+        box = VerticalScroll()
+        box.border_title = "Keys on this screen"
+        box.border_subtitle = "esc closes"
+        with box:
+            for line in lines(self._rows):
+                yield Static(line)
+
+
+def lines(rows: Sequence[KeyRow]) -> list[Content]:
+    """The help, group by group."""
+    shown: list[Content] = []
+    for group, members in groupby(rows, key=lambda row: row.group):
+        if shown:
+            shown.append(Content(""))
+        shown.append(content([Piece(group or "Here", "accent")]))
+        shown += [_line(row) for row in members]
+    return shown
+
+
+def _line(row: KeyRow) -> Content:
+    lead = f"{row.key:>8}  {row.label:<11} "
+    first, *rest = wrap(row.help, _WORDS) or [""]
+    pieces = [
+        Piece(lead[:10], "quiet" if row.refused else "key"),
+        Piece(lead[10:], "quiet" if row.refused else "strong"),
+        Piece("\n".join([first, *(" " * len(lead) + more for more in rest)]), "quiet" if row.refused else "plain"),
+    ]
+    if row.refused:
+        why = wrap(clean(row.refused), _WORDS)
+        pieces.append(Piece("".join(f"\n{' ' * len(lead)}{line}" for line in why), "warn"))
+    return content(pieces)

@@ -1,0 +1,83 @@
+"""The top line, the same on every screen: where this is, whether what is shown is true, and what is going on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from novacron_core.api.hosts import HostStatus
+from novacron_core.api.vms import State
+from novacron_core.rules.units import age_text
+from novacron_tui.glyphs import STATE_TONES, Glyphs
+from novacron_tui.place import Place
+from novacron_tui.session import Session
+from novacron_tui.store import Line, Store
+from novacron_tui.widgets.line import Piece
+
+_SHOWN = (State.RUNNING, State.PAUSED, State.STOPPED, State.SAVED, State.CRASHED, State.FAILED, State.UNKNOWN)
+
+
+def top_line(session: Session, glyphs: Glyphs) -> tuple[Sequence[Piece], Sequence[Piece]]:
+    """The pieces of its left and right side."""
+    store = session.store
+    left = [
+        Piece(" NovaCron ", "brand"),
+        _profile(session.place),
+        Piece(" "),
+        *_freshness(store, glyphs),
+        *_simulated(store),
+        *_hosts(store),
+        *_vms(store, glyphs),
+    ]
+    running = len(store.running())
+    work = [Piece(f"{glyphs.work} {running} operation{'s' * (running != 1)}   ", "busy", 4)] if running else []
+    return left, [*work, Piece(f"{session.who.username} ", "plain", 3), Piece(f"({session.who.role}) ", "quiet", 9)]
+
+
+def _profile(place: Place) -> Piece:
+    return Piece(f" {place.profile} ", "danger" if place.production else "badge", 0 if place.production else 8)
+
+
+def _freshness(store: Store, glyphs: Glyphs) -> list[Piece]:
+    line = store.line
+    if line is Line.LIVE:
+        return [Piece(f"{glyphs.live} LIVE", "good")]
+    if line is Line.LOADING:
+        return [Piece(f"{glyphs.work} LOADING", "busy")]
+    if line is Line.STALE:
+        return [Piece(f"{glyphs.stale} STALE {age_text(store.age_s)}", "warn")]
+    pieces = [Piece(f"{glyphs.offline} OFFLINE {age_text(store.age_s)}", "bad")]
+    if store.retry_at is not None:
+        wait_s = max(0, round((store.retry_at - store.now()).total_seconds()))
+        pieces.append(Piece(f" next try in {wait_s} s" if wait_s else " trying now", "warn", 1))
+    return pieces
+
+
+def _simulated(store: Store) -> list[Piece]:
+    if any(host.simulated for host in store.hosts.values()):
+        return [Piece(" "), Piece(" SIMULATED ", "alarm")]
+    return []
+
+
+def _hosts(store: Store) -> list[Piece]:
+    total = len(store.hosts)
+    if not total:
+        return []
+    up = sum(host.status is HostStatus.UP for host in store.hosts.values())
+    plural = "s" * (total != 1)
+    if up == total:
+        return [Piece(f"   {total} host{plural} up", "plain", 6)]
+    return [Piece(f"   {up} of {total} host{plural} up", "bad" if not up else "warn", 2)]
+
+
+def _vms(store: Store, glyphs: Glyphs) -> list[Piece]:
+    counts = Counter(vm.state for vm in store.vms.values())
+    pieces: list[Piece] = []
+    for state in _SHOWN:
+        if counts[state]:
+            urgent = state in (State.CRASHED, State.FAILED, State.UNKNOWN)
+            rank = 3 if urgent else 5
+            gap = "   " if not pieces else "  "
+            pieces.append(Piece(f"{gap}{glyphs.states[state]} {counts[state]}", STATE_TONES[state], rank))
+            pieces.append(Piece(f" {state}", "quiet", 7))
+    return pieces

@@ -1,0 +1,52 @@
+"""What the list of VMs and the page of one have in common: the verbs, on whichever VMs are chosen there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from novacron_core.api.vms import VM
+from novacron_tui.action import Action, refusal
+from novacron_tui.glyphs import Glyphs
+from novacron_tui.screens.frame import Board
+from novacron_tui.session import Session
+from novacron_tui.vms.actions import COPY_ID, CREATE, Verb
+from novacron_tui.vms.perform import Performer
+
+
+class VMBoard(Board):
+    """A subclass answers `chosen`: the VMs that a verb acts on."""
+
+    def __init__(self, session: Session, glyphs: Glyphs) -> None:
+        super().__init__(session, glyphs)
+        self.performer = Performer(session, self.ask, self.say)
+
+    def chosen(self) -> Sequence[VM]:
+        raise NotImplementedError
+
+    def subject(self) -> VM | None:
+        return next(iter(self.chosen()), None)
+
+    def why_not(self, action: Action[Any]) -> str | None:
+        if not isinstance(action, Verb):
+            return refusal(action, self.session, self.subject())
+        reasons = [self.performer.why_not(action, vm) for vm in self.chosen()]
+        return reasons[0] if reasons and all(reasons) else None if reasons else self.performer.why_not(action, None)
+
+    async def do(self, action: Action[Any]) -> None:
+        if isinstance(action, Verb):
+            await self.performer.perform(action, list(self.chosen()))
+        elif action is CREATE:
+            await self._create()
+        elif action is COPY_ID and (vm := self.subject()):
+            self.app.copy_to_clipboard(vm.id)
+            self.say(f"copied {vm.id}")
+
+    async def _create(self) -> None:
+        from novacron_tui.vms.create import CreateVM
+
+        op = await self.app.push_screen_wait(CreateVM(self.session))
+        if op is not None:
+            self.session.followed[op.id] = op
+            self.say(f"{op.target.name}: creating accepted", "busy")
+            self.session.changed()

@@ -1,0 +1,101 @@
+"""Home: every VM this session may see, and what can be done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+
+from novacron_core.api.vms import VM
+from novacron_tui.action import Action
+from novacron_tui.glyphs import Glyphs
+from novacron_tui.screens.frame import EVERYWHERE, bindings
+from novacron_tui.screens.vm_board import VMBoard
+from novacron_tui.screens.vm_page import VMPage
+from novacron_tui.session import Session
+from novacron_tui.vms.actions import COPY_ID, CREATE, VERBS
+from novacron_tui.vms.pane import VMPane
+from novacron_tui.widgets.line import Piece
+from novacron_tui.widgets.table import Table
+
+OPEN = Action[VM]("open", "enter", "open", "Open the VM's page.", group="List")
+SORT = Action[VM](
+    "sort",
+    "o",
+    "sort",
+    "Sort by the next column; a click on a header sorts by that one.",
+    needs_one=False,
+    group="List",
+)
+TURN = Action[VM]("turn", "O", "reverse", "Turn the order round.", needs_one=False, group="List")
+MARK = Action[VM]("mark", "space", "mark", "Mark the VM; the verbs then act on all marked.", group="List")
+MARK_ALL = Action[VM]("mark-all", "*", "mark all", "Mark all shown, or none when all are.", group="List")
+
+
+class VMList(VMBoard):
+    """The table, and the verbs on the marked VMs, or on the one under the cursor."""
+
+    ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
+        *VERBS,
+        CREATE,
+        COPY_ID,
+        OPEN,
+        SORT,
+        TURN,
+        MARK,
+        MARK_ALL,
+        *EVERYWHERE,
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS), Binding("escape", "escape", show=False)]
+
+    def __init__(self, session: Session, glyphs: Glyphs) -> None:
+        super().__init__(session, glyphs)
+        self.pane = VMPane(session, glyphs)
+
+    def body(self) -> VMPane:
+        return self.pane
+
+    def chosen(self) -> Sequence[VM]:
+        table = self.pane.table
+        return table.marked() or ([table.row] if table.row is not None and table.display else [])
+
+    def refresh_body(self) -> None:
+        self.pane.refresh_data()
+
+    def hint(self) -> Sequence[Piece]:
+        marked = len(self.pane.table.marks)
+        return [Piece(f"{marked} marked", "accent")] if marked else self.pane.hint()
+
+    async def do(self, action: Action[Any]) -> None:
+        table = self.pane.table
+        if action is OPEN:
+            self._open()
+        elif action is SORT:
+            table.sort_next()
+        elif action is TURN:
+            table.sort_by(table.sort_key)
+        elif action is MARK:
+            table.toggle_mark()
+        elif action is MARK_ALL:
+            table.mark_all()
+        else:
+            await super().do(action)
+            return
+        self.refresh_frame()
+
+    def action_escape(self) -> None:
+        """Back to nothing said and nothing marked."""
+        self.pane.table.marks.clear()
+        self.pane.table.repaint()
+        self.hush()
+
+    @on(Table.Moved)
+    def _moved(self) -> None:
+        self.refresh_frame()
+
+    @on(Table.Opened)
+    def _open(self) -> None:
+        if (vm := self.pane.table.row) is not None:
+            self.app.push_screen(VMPage(self.session, self.glyphs, vm))

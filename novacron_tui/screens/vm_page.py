@@ -1,0 +1,111 @@
+"""The page of one VM. It follows the VM while it is open, and says so when the VM is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from novacron_core.api.vms import VM
+from novacron_tui.action import Action
+from novacron_tui.glyphs import Glyphs
+from novacron_tui.safe_text import one_line
+from novacron_tui.screens.frame import EVERYWHERE, bindings
+from novacron_tui.screens.vm_board import VMBoard
+from novacron_tui.session import Session
+from novacron_tui.vms import page
+from novacron_tui.vms.actions import COPY_ID, VERBS
+from novacron_tui.widgets.line import Piece, content
+
+BACK = Action[VM]("back", "escape", "back", "Back to the list; nothing is lost.", needs_one=False, group="Page")
+SHOWN_OPERATIONS, SHOWN_EVENTS = 8, 12
+
+
+class Section(Static):
+    """A titled box of lines."""
+
+    DEFAULT_CSS = """
+    Section { height: auto; width: 1fr; border: round $rule; border-title-color: $accent; padding: 0 1; }
+    """
+
+    def __init__(self, title: str, *, id: str) -> None:
+        super().__init__(id=id)
+        self.border_title = title
+        self._shown: page.Lines = []
+
+    def show(self, lines: page.Lines) -> None:
+        """Show these lines; the same as before costs nothing."""
+        if lines != self._shown:
+            self._shown = lines
+            self.update(Content("\n").join(content(line) for line in lines))
+
+
+class VMPage(VMBoard):
+    """Overview, disks, NICs, operations with their reasons, events."""
+
+    ACTIONS: ClassVar[tuple[Action[Any], ...]] = (*VERBS, COPY_ID, BACK, *EVERYWHERE)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(ACTIONS),
+        Binding("left,h", "press('escape')", show=False),
+        Binding("down,j", "scroll(1)", show=False),
+        Binding("up,k", "scroll(-1)", show=False),
+    ]
+    DEFAULT_CSS = """
+    VMPage #scroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
+    VMPage #title { height: 1; width: 1fr; margin-bottom: 0; }
+    """
+
+    def __init__(self, session: Session, glyphs: Glyphs, vm: VM) -> None:
+        super().__init__(session, glyphs)
+        self._last = vm
+        self._overview = Section("Overview", id="overview")
+        self._disks = Section("Disks", id="disks")
+        self._nics = Section("Network cards", id="nics")
+        self._operations = Section("Operations", id="operations")
+        self._events = Section("Events", id="events")
+
+    def body(self) -> Widget:
+        return VerticalScroll(self._overview, self._disks, self._nics, self._operations, self._events, id="scroll")
+
+    @property
+    def vm(self) -> VM | None:
+        """The VM as it is now; None when it is gone."""
+        return self.session.store.vms.get(self._last.id)
+
+    def chosen(self) -> Sequence[VM]:
+        return [self.vm] if self.vm else []
+
+    def refresh_body(self) -> None:
+        store, now, glyphs = self.session.store, self.session.now, self.glyphs
+        vm = self.vm
+        self._last = vm or self._last
+        gone = "" if vm else "  (gone)"
+        self._overview.border_title = Content(f"{one_line(self._last.name)}{gone}")
+        self._overview.show(page.overview(self._last, now, glyphs, store.host_name(self._last.host)))
+        self._disks.show(page.disks(self._last, glyphs))
+        self._nics.show(page.nics(self._last, glyphs))
+        self._operations.show(page.operations(store.operations_of(self._last.id)[:SHOWN_OPERATIONS], now, glyphs))
+        self._events.show(page.happened(store.events_of(self._last.id)[:SHOWN_EVENTS], now))
+
+    def hint(self) -> Sequence[Piece]:
+        if self.vm is None:
+            return [Piece(f"{one_line(self._last.name)} is gone: esc goes back to the list", "warn")]
+        return ()
+
+    async def do(self, action: Action[Any]) -> None:
+        if action is BACK:
+            self.dismiss()
+        else:
+            await super().do(action)
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one("#scroll", VerticalScroll).scroll_relative(y=by, animate=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.refresh_body()

@@ -1,0 +1,157 @@
+"""What one can do to a VM, as rows: the key, the words, the endpoint, the rule that refuses it and how it is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from novacron_core.api import vms
+from novacron_core.api.operations import Operation
+from novacron_core.api.vms import VM
+from novacron_core.rules import lifecycle
+from novacron_tui.action import Action, Danger
+
+if TYPE_CHECKING:  # the client brings httpx: not before the first paint
+    from novacron_core.client import Client
+
+
+@dataclass(frozen=True)
+class Verb(Action[VM]):
+    """An action on a VM. `doing` says it while it runs, `done` when it is over, `warning` what it costs the guest."""
+
+    group: str = "VM"
+    doing: str = ""
+    done: str = ""
+    warning: str = ""
+
+
+A = lifecycle.Action
+
+START = Verb(
+    name=A.START,
+    key="s",
+    label="start",
+    help="Start the VM.",
+    endpoint=vms.START,
+    why_not=partial(lifecycle.why_not, A.START),
+    danger=Danger.REVERSIBLE,
+    doing="starting",
+    done="started",
+)
+STOP = Verb(
+    name=A.STOP,
+    key="x",
+    label="shut down",
+    help="Ask the guest to shut down; it may take its time, or refuse.",
+    endpoint=vms.STOP,
+    why_not=partial(lifecycle.why_not, A.STOP),
+    danger=Danger.REVERSIBLE,
+    doing="shutting down",
+    done="shut down",
+)
+PAUSE = Verb(
+    name=A.PAUSE,
+    key="p",
+    label="pause",
+    help="Hold its processors; memory stays, the guest does not notice.",
+    endpoint=vms.PAUSE,
+    why_not=partial(lifecycle.why_not, A.PAUSE),
+    danger=Danger.REVERSIBLE,
+    doing="pausing",
+    done="paused",
+)
+RESUME = Verb(
+    name=A.RESUME,
+    key="p",
+    label="resume",
+    help="Let a paused VM go on.",
+    endpoint=vms.RESUME,
+    why_not=partial(lifecycle.why_not, A.RESUME),
+    danger=Danger.REVERSIBLE,
+    doing="resuming",
+    done="resumed",
+)
+RESTART = Verb(
+    name=A.RESTART,
+    key="t",
+    label="restart",
+    help="Ask the guest to restart.",
+    endpoint=vms.RESTART,
+    why_not=partial(lifecycle.why_not, A.RESTART),
+    danger=Danger.REVERSIBLE,
+    doing="restarting",
+    done="restarted",
+)
+POWER_OFF = Verb(
+    name=A.POWER_OFF,
+    key="X",
+    label="power off",
+    help="Pull the plug: what the guest has not written is lost.",
+    endpoint=vms.POWER_OFF,
+    why_not=partial(lifecycle.why_not, A.POWER_OFF),
+    danger=Danger.LOSES_WORK,
+    doing="powering off",
+    done="powered off",
+    warning="This pulls the plug: what the guest has not written to disk is lost.",
+)
+RESET = Verb(
+    name=A.RESET,
+    key="T",
+    label="reset",
+    help="Press the reset button: what the guest has not written is lost.",
+    endpoint=vms.RESET,
+    why_not=partial(lifecycle.why_not, A.RESET),
+    danger=Danger.LOSES_WORK,
+    doing="resetting",
+    done="reset",
+    warning="This presses the reset button: what the guest has not written to disk is lost.",
+)
+DELETE = Verb(
+    name=A.DELETE,
+    key="D",
+    label="delete",
+    help="Delete the VM; its disks stay unless you say otherwise.",
+    endpoint=vms.DELETE,
+    why_not=partial(lifecycle.why_not, A.DELETE),
+    danger=Danger.DESTROYS,
+    doing="deleting",
+    done="deleted",
+    warning="Its definition is removed for good.",
+)
+VERBS: tuple[Verb, ...] = (START, STOP, PAUSE, RESUME, RESTART, POWER_OFF, RESET, DELETE)
+CREATE = Action[VM](
+    name="create",
+    key="c",
+    label="create",
+    help="Create a VM from an image.",
+    endpoint=vms.CREATE,
+    danger=Danger.REVERSIBLE,
+    needs_one=False,
+    group="VM",
+)
+COPY_ID = Action[VM]("copy-id", "y", "copy id", "Copy the VM's id to the clipboard of the terminal.", group="VM")
+
+_DOING = {f"vm.{verb.name}": verb.doing for verb in VERBS} | {"vm.create": "creating"}
+_DONE = {f"vm.{verb.name}": verb.done for verb in VERBS} | {"vm.create": "created"}
+
+
+def doing(kind: str) -> str:
+    """`vm.start` as `starting`; an unknown kind as its verb."""
+    return _DOING.get(kind.replace("_", "-"), kind.rpartition(".")[2])
+
+
+def done(kind: str) -> str:
+    """`vm.start` as `started`; an unknown kind as its verb and `done`."""
+    return _DONE.get(kind.replace("_", "-"), f"{kind.rpartition('.')[2]} done")
+
+
+async def send(verb: Verb, client: Client, vm: VM, key: str, *, disks: bool = False) -> Operation:
+    """Ask the server for it. `key` makes a repeated request have one effect. Raises what the server refuses with."""
+    if verb is DELETE:
+        query = vms.DeleteQuery(disks=disks)
+        return await client.call(vms.DELETE, query=query, if_match=vm.generation, idempotency_key=key, vm_id=vm.id)
+    if verb.endpoint is None:
+        raise ValueError(f"{verb.name} calls no endpoint")
+    answer: Operation = await client.call(verb.endpoint, idempotency_key=key, vm_id=vm.id)
+    return answer

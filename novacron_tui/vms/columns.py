@@ -1,0 +1,137 @@
+"""The columns of the VM list: what each says of a VM, how it sorts and which give way on a narrow terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from novacron_core.api.vms import VM, State
+from novacron_core.rules.units import age_s, age_text, size_text
+from novacron_tui.glyphs import STATE_TONES, Glyphs
+from novacron_tui.safe_text import one_line
+from novacron_tui.vms.actions import doing
+from novacron_tui.widgets.cells import Cell, Column
+
+STATE_WIDTH = 20
+_URGENCY = (
+    State.FAILED,
+    State.CRASHED,
+    State.UNKNOWN,
+    State.PROVISIONING,
+    State.STARTING,
+    State.STOPPING,
+    State.MIGRATING,
+    State.PAUSED,
+    State.RUNNING,
+    State.SAVED,
+    State.STOPPED,
+)
+_RANK = {state: rank for rank, state in enumerate(_URGENCY)}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def state_cell(vm: VM, now: datetime, glyphs: Glyphs) -> Cell:
+    """State and how long; while an operation runs, that and how far it is."""
+    if vm.operation is not None:
+        return _operation_cell(vm, now, glyphs)
+    word = f"{glyphs.states[vm.state]} {vm.state}"
+    age = age_text(age_s(vm.state_since, now)) if vm.state_since else ""
+    return ((word.ljust(STATE_WIDTH - 6), STATE_TONES[vm.state]), (age.rjust(6), "quiet"))
+
+
+def _operation_cell(vm: VM, now: datetime, glyphs: Glyphs) -> Cell:
+    op = vm.operation
+    assert op is not None
+    word = f"{glyphs.work} {doing(op.kind)}"
+    if op.progress is None:
+        age = age_text(age_s(op.started_at or op.created_at, now))
+        return ((word.ljust(STATE_WIDTH - len(age)), "busy"), (age, "quiet"))
+    percent = f"{op.progress:>5.0%}"
+    room = STATE_WIDTH - len(word) - 1 - len(percent)
+    bar = glyphs.bar(op.progress, room) if room >= 3 else " " * max(0, room)
+    return ((f"{word} {bar}{percent}", "busy"),)
+
+
+def disk_bytes(vm: VM) -> int | None:
+    """The sum of its disks' sizes; None where no size is known."""
+    known = [disk.size_bytes for disk in vm.disks if disk.device == "disk" and disk.size_bytes is not None]
+    return sum(known) if known else None
+
+
+def addresses(vm: VM) -> list[str]:
+    """All addresses its NICs are known to have, IPv4 first."""
+    return sorted((a for nic in vm.nics for a in nic.addresses), key=lambda a: (":" in a, a))
+
+
+def tags_text(vm: VM) -> str:
+    """Tags as `key=value`, or the key alone where there is no value."""
+    return " ".join(f"{key}={value}" if value else key for key, value in sorted(vm.tags.items()))
+
+
+def columns(
+    glyphs: Glyphs, now: Callable[[], datetime], host_name: Callable[[str], str], *, many_hosts: bool
+) -> Sequence[Column[VM]]:
+    """The columns for this terminal. With one host there is no host column: it would say the same on every line."""
+
+    def plain(text: str, tone: str = "plain") -> Cell:
+        return ((one_line(text), tone),) if text else ((glyphs.no, "quiet"),)
+
+    def name(vm: VM) -> Cell:
+        marks = (" protected" if vm.protected else "") + (" foreign" if vm.foreign else "")
+        return ((one_line(vm.name), "strong"), (marks, "quiet")) if marks else ((one_line(vm.name), "strong"),)
+
+    host = Column[VM](
+        "host",
+        "HOST",
+        10,
+        lambda vm: plain(host_name(vm.host)),
+        lambda vm: host_name(vm.host),
+        stretch=1,
+        widest=20,
+        rank=2,
+    )
+    return [
+        Column("name", "NAME", 14, name, lambda vm: vm.name, stretch=3, widest=40),
+        Column("state", "STATE", STATE_WIDTH, lambda vm: state_cell(vm, now(), glyphs), lambda vm: _RANK[vm.state]),
+        *([host] if many_hosts else []),
+        Column("vcpus", "VCPU", 5, lambda vm: ((str(vm.vcpus), "plain"),), lambda vm: vm.vcpus, right=True, rank=1),
+        Column(
+            "memory",
+            "MEMORY",
+            9,
+            lambda vm: ((size_text(vm.memory_bytes), "plain"),),
+            lambda vm: vm.memory_bytes,
+            right=True,
+            rank=1,
+        ),
+        Column(
+            "disk",
+            "DISK",
+            9,
+            lambda vm: plain(size_text(size) if (size := disk_bytes(vm)) is not None else ""),
+            lambda vm: disk_bytes(vm) or -1,
+            right=True,
+            rank=4,
+        ),
+        Column(
+            "address",
+            "ADDRESS",
+            15,
+            lambda vm: plain(" ".join(addresses(vm))),
+            lambda vm: addresses(vm)[:1],
+            stretch=2,
+            widest=40,
+            rank=3,
+        ),
+        Column("owner", "OWNER", 10, lambda vm: plain(vm.owner or "", "quiet"), lambda vm: vm.owner or "", rank=7),
+        Column("tags", "TAGS", 12, lambda vm: plain(tags_text(vm), "quiet"), tags_text, stretch=2, widest=40, rank=6),
+        Column(
+            "age",
+            "AGE",
+            6,
+            lambda vm: plain(age_text(age_s(vm.created_at, now())) if vm.created_at else "", "quiet"),
+            lambda vm: -(vm.created_at or _EPOCH).timestamp(),
+            right=True,
+            rank=5,
+        ),
+    ]

@@ -1,0 +1,275 @@
+"""The form that makes a VM from an image: sane defaults, the server's own rules while typing, one key to send."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+from uuid import uuid4
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Checkbox, Input, Select, Static
+
+from novacron_core.api import images, vms
+from novacron_core.api.base import ListQuery
+from novacron_core.api.hosts import Host, HostStatus
+from novacron_core.api.images import Image
+from novacron_core.api.operations import Operation
+from novacron_core.errors import NovaCronError
+from novacron_core.rules.units import size_text
+from novacron_tui.safe_text import one_line
+from novacron_tui.session import Session
+from novacron_tui.vms.draft import FIELDS, USER_NETWORK, Draft
+from novacron_tui.widgets.confirm import Confirm, Question
+from novacron_tui.widgets.field import Field
+from novacron_tui.widgets.line import Piece, content
+
+
+class CreateVM(ModalScreen[Operation | None]):
+    """Dismissed with the operation that the server accepted, or None."""
+
+    DEFAULT_CSS = """
+    CreateVM { align: center middle; background: $background 60%; }
+    CreateVM > VerticalScroll {
+        width: 76; max-width: 98%; height: auto; max-height: 98%; padding: 1 2 0 2; scrollbar-size-vertical: 1;
+        background: $surface; border: round $accent; border-title-color: $accent; border-title-style: bold;
+        border-subtitle-color: $tone-quiet;
+    }
+    CreateVM Select { width: 1fr; height: 1; }
+    CreateVM SelectCurrent, CreateVM Select:focus > SelectCurrent {
+        border: none; border-left: wide $rule; height: 1; padding: 0 1; background: $panel; background-tint: $foreground 0%;
+    }
+    CreateVM Select:focus > SelectCurrent { border-left: wide $accent; }
+    CreateVM .-wrong SelectCurrent { border-left: wide $tone-bad; }
+    CreateVM SelectOverlay { border: none; border-left: wide $accent; padding: 0; background: $panel; max-height: 6; }
+    CreateVM Checkbox { border: none; padding: 0 1; height: 1; background: $panel; width: 1fr; border-left: wide $rule; }
+    CreateVM Checkbox:focus { border: none; border-left: wide $accent; }
+    CreateVM #said { height: auto; min-height: 1; }
+    CreateVM Horizontal.buttons { height: 1; align-horizontal: right; }
+    CreateVM Button { margin-left: 2; border: none; height: 1; min-width: 10; padding: 0 2; background: $panel; color: $foreground; text-style: none; }
+    CreateVM Button:focus { background: $cursor-ground; text-style: bold $cursor-style; }
+    CreateVM Button#create { color: $accent; text-style: bold; }
+    CreateVM Button#create:focus { background: $accent; color: $on-accent; }
+    CreateVM Button#create:disabled { color: $tone-quiet; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", show=False),
+        Binding("ctrl+s", "send", show=False, priority=True),
+        Binding("ctrl+r", "reload", show=False),
+        Binding("down", "app.focus_next", show=False),
+        Binding("up", "app.focus_previous", show=False),
+    ]
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._draft = Draft(session.store)
+        self._untouched: tuple[str, ...] | None = None
+        self._key = str(uuid4())
+        self._sent_body: vms.VMCreate | None = None
+        self._sending = False
+        hosts = [host for host in session.store.hosts.values() if host.status is HostStatus.UP]
+        self._image: Select[str] = _select([])
+        self._host: Select[str] = _select([(_host_words(host), host.id) for host in hosts])
+        self._network: Select[str] = _select([])
+        self._start = Checkbox("start it when it is made", value=True)
+        self._hosts = [host.id for host in hosts]
+        self._fields = self._make_fields()
+
+    def _make_fields(self) -> dict[str, Field]:
+        draft = self._draft
+        return {
+            "image": Field("Image", self._image, id="image", advice="reading the server's images…"),
+            "name": Field("Name", why_not=self._why_not_name, id="name", advice="also its host name"),
+            "vcpus": Field("vCPUs", value="1", why_not=draft.why_not_vcpus, id="vcpus"),
+            "memory": Field("Memory", value="512 MiB", why_not=draft.why_not_memory, id="memory"),
+            "disk": Field("Disk", why_not=self._why_not_disk, id="disk"),
+            "host": Field("Host", self._host, id="host"),
+            "network": Field("Network", self._network, id="network"),
+            "start": Field("Start", self._start, id="start"),
+        }
+
+    def compose(self) -> ComposeResult:
+        box = VerticalScroll(can_focus=False)
+        box.border_title = "Create a VM from an image"
+        box.border_subtitle = Content("ctrl+s creates · esc cancels")
+        with box:
+            for name, field in self._fields.items():
+                if name != "host" or len(self._hosts) > 1:
+                    yield field
+            yield Static("", id="said")
+            with Horizontal(classes="buttons"):
+                yield Button("Cancel", id="cancel", compact=True)
+                yield Button("Create", id="create", compact=True)
+
+    def on_mount(self) -> None:
+        self._show_host()
+        self._fields["name"].widget.focus()
+        self.action_reload()
+
+    # -- what there is to choose from ------------------------------------------------------------------------------
+
+    @work(exclusive=True, group="images")
+    async def action_reload(self) -> None:
+        """Read the images."""
+        try:
+            page = await self._session.client.call(images.LIST, query=ListQuery(page_size=1000))
+        except NovaCronError as e:
+            self._fields["image"].complain(f"{one_line(e.detail)}: ctrl+r tries again")
+            return
+        usable = [image for image in page.items if not image.problem]
+        self._draft.images = {image.name: image for image in usable}
+        self._image.set_options([(_image_words(image), image.name) for image in usable])
+        if usable:
+            self._image.value = usable[0].name
+        self._show_images(page.items, usable)
+        if self._untouched is None:
+            self._untouched = self._typed()
+
+    def _show_images(self, every: Sequence[Image], usable: Sequence[Image]) -> None:
+        broken = [image for image in every if image.problem]
+        field = self._fields["image"]
+        if not usable:
+            field.complain("the server has no image to make a VM from")
+            return
+        field.complain("")
+        field.advise(f"{one_line(broken[0].name)} cannot be used: {one_line(broken[0].problem)}" if broken else "")
+
+    @on(Select.Changed, "#image Select")
+    def _image_chosen(self) -> None:
+        image = self._draft.images.get(_chosen(self._image))
+        if image is not None:
+            self._fields["disk"].advise(f"empty: the image's own {size_text(image.size_bytes)}; may only be larger")
+            self._fields["image"].complain("")
+
+    @on(Select.Changed, "#host Select")
+    def _show_host(self) -> None:
+        host = self._session.store.hosts.get(self._host_id)
+        names = [*(host.networks if host else []), USER_NETWORK]
+        self._network.set_options([(_network_words(name), name) for name in names])
+        self._network.value = "default" if "default" in names else names[0]
+        if host is not None:
+            free = size_text(host.memory_free_bytes)
+            self._fields["memory"].advise(f"{one_line(host.name)} has {free} of {size_text(host.memory_bytes)} free")
+            self._fields["vcpus"].advise(f"{one_line(host.name)} has {host.cpus or 'an unknown number of'} CPUs")
+
+    @property
+    def _host_id(self) -> str:
+        """The chosen host; where there is only one, nothing is asked."""
+        return self._hosts[0] if len(self._hosts) == 1 else _chosen(self._host)
+
+    def _why_not_name(self, name: str) -> str | None:
+        return self._draft.why_not_name(name, self._host_id)
+
+    def _why_not_disk(self, text: str) -> str | None:
+        return self._draft.why_not_disk(text, _chosen(self._image))
+
+    # -- sending and leaving ---------------------------------------------------------------------------------------
+
+    @on(Input.Submitted)
+    def _next(self) -> None:
+        self.focus_next()
+
+    @on(Button.Pressed, "#create")
+    def action_send(self) -> None:
+        """Check everything; the first field that is wrong gets the cursor, else the form is sent."""
+        if self._sending:
+            return
+        for field in self._fields.values():
+            if field.check():
+                field.widget.focus()
+                return
+        if not _chosen(self._image):
+            self._fields["image"].complain("an image is needed")
+            return
+        self._send()
+
+    @work(exclusive=True, group="send")
+    async def _send(self) -> None:
+        body = self._body()
+        if body != self._sent_body:
+            self._key, self._sent_body = str(uuid4()), body
+        self._hold(True)
+        self._say("one moment…", "quiet")
+        try:
+            if (offline := self._session.store.why_no_change()) is not None:
+                self._say(offline, "warn")
+                return
+            op = await self._session.client.call(vms.CREATE, body=body, idempotency_key=self._key)
+        except NovaCronError as e:
+            self._refused(e)
+            return
+        finally:
+            self._hold(False)
+        self.dismiss(op)
+
+    def _body(self) -> vms.VMCreate:
+        values = {name: field.value for name, field in self._fields.items()}
+        return self._draft.body(
+            values,
+            image=_chosen(self._image),
+            host=self._host_id if len(self._hosts) > 1 else None,
+            network=_chosen(self._network) or None,
+            start=self._start.value,
+        )
+
+    def _refused(self, e: NovaCronError) -> None:
+        """A server's refusal, at the field it names; what names none stands below."""
+        rest = []
+        for error in e.fields:
+            field = self._fields.get(FIELDS.get(error.field, error.field))
+            if field is not None:
+                field.complain(one_line(error.message))
+                field.widget.focus()
+            else:
+                rest.append(f"{error.field}: {error.message}")
+        self._say(one_line("; ".join(rest) if e.fields else e.detail), "bad")
+
+    def _hold(self, held: bool) -> None:
+        self._sending = held
+        self.query_one("#create", Button).disabled = held
+
+    def _say(self, text: str, tone: str) -> None:
+        self.query_one("#said", Static).update(content([Piece(text, tone)]))
+
+    def _typed(self) -> tuple[str, ...]:
+        values = [field.value for field in self._fields.values()]
+        return (*values, _chosen(self._image), _chosen(self._host), _chosen(self._network), str(self._start.value))
+
+    @on(Button.Pressed, "#cancel")
+    @work(exclusive=True, group="leave")
+    async def action_leave(self) -> None:
+        """Leave; ask only when something was typed."""
+        if self._untouched is not None and self._typed() != self._untouched:
+            lines = [[Piece("What you typed here is lost.")]]
+            if await self.app.push_screen_wait(Confirm(Question("Leave this form?", lines, yes="Leave"))) is None:
+                return
+        self.dismiss(None)
+
+
+def _select(options: Sequence[tuple[Content, str]]) -> Select[str]:
+    select: Select[str] = Select(options, allow_blank=not options)
+    return select
+
+
+def _chosen(select: Select[str]) -> str:
+    value = select.value
+    return value if isinstance(value, str) else ""
+
+
+def _image_words(image: Image) -> Content:
+    words = f"  {size_text(image.size_bytes)}  {one_line(image.description)}"
+    return content([Piece(one_line(image.name)), Piece(words, "quiet")])
+
+
+def _host_words(host: Host) -> Content:
+    return content([Piece(one_line(host.name)), Piece("  SIMULATED" if host.simulated else "", "warn")])
+
+
+def _network_words(name: str) -> Content:
+    why = "  reaches out, cannot be reached" if name == USER_NETWORK else ""
+    return content([Piece(one_line(name)), Piece(why, "quiet")])

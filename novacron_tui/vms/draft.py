@@ -1,0 +1,73 @@
+"""A VM that is being thought out: the rules of each field, asked while typing, and the request it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from novacron_core.api.images import Image
+from novacron_core.api.vms import VMCreate
+from novacron_core.rules.names import why_not_vm_name
+from novacron_core.rules.units import KIB, MIB, TIB, parse_size, size_text
+from novacron_tui.safe_text import one_line
+from novacron_tui.store import Store
+
+USER_NETWORK = "user"
+MAX_VCPUS = 512
+MIN_MEMORY, MAX_MEMORY = 16 * MIB, 64 * TIB
+FIELDS = {"memory_bytes": "memory", "disk_bytes": "disk"}
+"""Field of the request → field of the form, where the two names differ."""
+
+
+class Draft:
+    """Each `why_not_…` takes what was typed and answers the sentence that refuses it, or None."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.images: dict[str, Image] = {}
+
+    def why_not_name(self, name: str, host: str) -> str | None:
+        if refused := why_not_vm_name(name):
+            return refused
+        for vm in self._store.vms.values():
+            if vm.name == name and host in ("", vm.host):
+                return f"{name} exists already on {one_line(self._store.host_name(vm.host))}"
+        return None
+
+    def why_not_vcpus(self, text: str) -> str | None:
+        fits = text.strip().isascii() and text.strip().isdecimal() and len(text.strip()) < 5
+        return None if fits and 1 <= int(text) <= MAX_VCPUS else f"a whole number from 1 to {MAX_VCPUS}"
+
+    def why_not_memory(self, text: str) -> str | None:
+        try:
+            size = parse_size(text)
+        except ValueError as e:
+            return str(e)
+        if not MIN_MEMORY <= size <= MAX_MEMORY:
+            return f"{size_text(size)} is outside {size_text(MIN_MEMORY)} to {size_text(MAX_MEMORY)}"
+        return None
+
+    def why_not_disk(self, text: str, image: str) -> str | None:
+        if not text.strip():
+            return None
+        try:
+            size = parse_size(text)
+        except ValueError as e:
+            return str(e)
+        known = self.images.get(image)
+        least = max(MIB, known.size_bytes if known else 0)
+        return f"{size_text(size)} is less than the image's {size_text(least)}" if size < least else None
+
+    def body(
+        self, values: Mapping[str, str], *, image: str, host: str | None, network: str | None, start: bool
+    ) -> VMCreate:
+        """The request, from values that no rule refuses. Memory is rounded down to whole KiB, as libvirt keeps it."""
+        return VMCreate(
+            name=values["name"],
+            image=image,
+            vcpus=int(values["vcpus"]),
+            memory_bytes=parse_size(values["memory"]) // KIB * KIB,
+            disk_bytes=parse_size(values["disk"]) if values["disk"].strip() else None,
+            host=host,
+            network=network,
+            start=start,
+        )

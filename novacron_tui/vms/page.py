@@ -1,0 +1,134 @@
+"""One VM, drawn: what it is, its disks and NICs, what was done to it and what happened to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from novacron_core.api.events import Event
+from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.vms import VM
+from novacron_core.rules.units import age_s, age_text, size_text
+from novacron_tui.glyphs import STATE_TONES, Glyphs
+from novacron_tui.safe_text import one_line
+from novacron_tui.vms.actions import doing
+from novacron_tui.vms.columns import tags_text
+from novacron_tui.widgets.line import Piece
+
+_LABEL = 16
+_OP_TONES = {
+    OperationState.SUCCEEDED: "good",
+    OperationState.FAILED: "bad",
+    OperationState.INTERRUPTED: "bad",
+    OperationState.CANCELLED: "warn",
+}
+Lines = list[list[Piece]]
+
+
+def overview(vm: VM, now: datetime, glyphs: Glyphs, host: str) -> Lines:
+    """State, size, place and people."""
+    state = [Piece(f"{glyphs.states[vm.state]} {vm.state}", STATE_TONES[vm.state])]
+    if vm.state_since:
+        state.append(Piece(f"  for {age_text(age_s(vm.state_since, now))}", "quiet"))
+    if vm.reason:
+        state.append(Piece(f"  ({one_line(vm.reason)})", "quiet"))
+    rows: list[tuple[str, list[Piece]]] = [
+        ("state", state),
+        ("host", [Piece(one_line(host))]),
+        ("size", [Piece(f"{vm.vcpus} vCPU, {size_text(vm.memory_bytes)} memory")]),
+        ("runs on", [_virtualization(vm)]),
+        ("owner", [_owner(vm)]),
+        ("tags", [Piece(one_line(tags_text(vm)))] if vm.tags else [Piece(glyphs.no, "quiet")]),
+        ("created", [Piece(_ago(vm.created_at, now, glyphs))]),
+        ("definition", [Piece(f"generation {vm.generation}"), *_flags(vm)]),
+        ("id", [Piece(vm.id, "quiet")]),
+    ]
+    if vm.description:
+        rows.append(("description", [Piece(one_line(vm.description))]))
+    if vm.seen_at:
+        rows.append(("host told", [Piece(_ago(vm.seen_at, now, glyphs), "quiet")]))
+    return [[Piece(label.ljust(_LABEL), "quiet"), *pieces] for label, pieces in rows]
+
+
+def _virtualization(vm: VM) -> Piece:
+    words = {"kvm": "KVM", "qemu": "QEMU, emulated (slow)", "test": "SIMULATED: no guest runs"}
+    return Piece(
+        words.get(vm.virtualization, one_line(vm.virtualization) or "unknown"), "warn" if vm.simulated else "plain"
+    )
+
+
+def _owner(vm: VM) -> Piece:
+    if vm.foreign:
+        return Piece("foreign: not made by NovaCron", "warn")
+    return Piece(f"{one_line(vm.owner or 'nobody')} ({one_line(vm.tenant or 'no tenant')})")
+
+
+def _flags(vm: VM) -> list[Piece]:
+    return [Piece("  protected", "accent")] if vm.protected else []
+
+
+def _ago(when: datetime | None, now: datetime, glyphs: Glyphs) -> str:
+    return f"{age_text(age_s(when, now))} ago" if when else glyphs.no
+
+
+def disks(vm: VM, glyphs: Glyphs) -> Lines:
+    """One line a disk."""
+    return [
+        [
+            Piece(one_line(disk.target).ljust(6), "strong"),
+            Piece(f"{size_text(disk.size_bytes):>9}  "),
+            Piece(f"{one_line(disk.format) or glyphs.no:<6} {one_line(disk.bus) or glyphs.no:<7} "),
+            Piece(one_line(disk.source) or "empty", "quiet"),
+            *([Piece("  read-only", "quiet")] if disk.read_only else []),
+        ]
+        for disk in vm.disks
+    ] or [[Piece("no disks", "quiet")]]
+
+
+def nics(vm: VM, glyphs: Glyphs) -> Lines:
+    """One line a network card."""
+    return [
+        [
+            Piece(one_line(nic.network).ljust(14), "strong"),
+            Piece(f" {nic.mac}  "),
+            Piece(f"{one_line(nic.model):<8} ", "quiet"),
+            Piece(
+                one_line(" ".join(nic.addresses)) or f"{glyphs.no} no address known",
+                "plain" if nic.addresses else "quiet",
+            ),
+        ]
+        for nic in vm.nics
+    ] or [[Piece("no network cards", "quiet")]]
+
+
+def operations(ops: Sequence[Operation], now: datetime, glyphs: Glyphs) -> Lines:
+    """What was done, newest first; a failed one with its reason on a line of its own."""
+    lines: Lines = []
+    for op in ops:
+        tone = _OP_TONES.get(op.state, "busy")
+        sign = {"good": glyphs.ok, "bad": glyphs.bad, "warn": glyphs.dot}.get(tone, glyphs.work)
+        percent = f" {op.progress:.0%}" if op.progress is not None and not op.state.ended else ""
+        who = f" by {one_line(op.actor)}" if op.actor else ""
+        lines.append(
+            [
+                Piece(f"{age_text(age_s(op.created_at, now)):>7}  ", "quiet"),
+                Piece(f"{sign} {doing(op.kind)} {op.state}{percent}", tone),
+                Piece(who, "quiet"),
+                *([Piece(f"  {one_line(op.step)}", "quiet")] if op.step and not op.state.ended else []),
+            ]
+        )
+        if op.problem:
+            lines.append([Piece(" " * 11), Piece(one_line(op.problem.detail or op.problem.title), "plain")])
+    return lines or [[Piece("nothing was done to it that this server remembers", "quiet")]]
+
+
+def happened(events: Sequence[Event], now: datetime) -> Lines:
+    """What was heard of it since this console connected, newest first."""
+    return [
+        [
+            Piece(f"{age_text(age_s(event.time, now)):>7}  ", "quiet"),
+            Piece(one_line(event.type)),
+            Piece(f"  {one_line(event.note)}" if event.note else "", "quiet"),
+        ]
+        for event in events
+    ] or [[Piece("nothing since this console connected", "quiet")]]

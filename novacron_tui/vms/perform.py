@@ -1,0 +1,110 @@
+"""Doing something to VMs: ask what must be asked, send it once per press, and tell how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import uuid4
+
+from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.vms import VM
+from novacron_core.errors import NovaCronError
+from novacron_tui.action import Danger, refusal
+from novacron_tui.safe_text import one_line
+from novacron_tui.session import Session
+from novacron_tui.vms.actions import DELETE, Verb, doing, done, send
+from novacron_tui.widgets.confirm import Answer, Question
+from novacron_tui.widgets.line import Piece
+
+MANY = 10
+"""More VMs than this in one destructive press, and their number must be typed."""
+Ask = Callable[[Question], Awaitable[Answer | None]]
+Say = Callable[[str, str], None]
+
+
+class Performer:
+    """Carries out verbs. `ask` shows a question and waits; `say` writes a sentence and its tone for the operator."""
+
+    def __init__(self, session: Session, ask: Ask, say: Say) -> None:
+        self._session = session
+        self._ask = ask
+        self._say = say
+
+    def why_not(self, verb: Verb, vm: VM | None) -> str | None:
+        """The sentence that refuses it now, a request of ours still on its way included."""
+        if vm is not None and vm.id in self._session.asked:
+            return f"{vm.name} was asked already: the answer is on its way"
+        return refusal(verb, self._session, vm)
+
+    async def perform(self, verb: Verb, chosen: Sequence[VM]) -> None:
+        """Do `verb` to the VMs that allow it; the others are named with the reason."""
+        ready = [vm for vm in chosen if self.why_not(verb, vm) is None]
+        if not ready:
+            self._say(self.why_not(verb, chosen[0] if chosen else None) or "nothing is selected", "warn")
+            return
+        answer = await self._asked(verb, ready)
+        if answer is None:
+            return
+        # While the question stood, the world went on: ask the rules again about what is true now.
+        still = [now for vm in ready if (now := self._session.store.vms.get(vm.id)) and not self.why_not(verb, now)]
+        if not still:
+            now = self._session.store.vms.get(ready[0].id)
+            self._say(self.why_not(verb, now) or f"{ready[0].name} is gone", "warn")
+            return
+        refused = len(chosen) - len(still)
+        for vm in still:
+            await self._one(verb, vm, answer, f" ({refused} left out)" if refused else "")
+
+    async def _asked(self, verb: Verb, vms: Sequence[VM]) -> Answer | None:
+        if verb.danger not in (Danger.LOSES_WORK, Danger.DESTROYS):
+            return Answer()
+        return await self._ask(question(verb, vms, self._session.store.host_name))
+
+    async def _one(self, verb: Verb, vm: VM, answer: Answer, note: str) -> None:
+        self._session.asked.add(vm.id)
+        try:
+            op = await send(verb, self._session.client, vm, str(uuid4()), disks=answer.option)
+        except NovaCronError as e:
+            self._say(f"{verb.label} {one_line(vm.name)}: {one_line(e.detail)}", "bad")
+            return
+        finally:
+            self._session.asked.discard(vm.id)
+        self._session.followed[op.id] = op
+        self._say(f"{one_line(vm.name)}: {verb.doing} accepted{note}", "busy")
+        self._session.changed()
+
+
+def question(verb: Verb, vms: Sequence[VM], host_name: Callable[[str], str]) -> Question:
+    """What is asked before a dangerous verb: it names the VMs and their hosts."""
+    one = vms[0] if len(vms) == 1 else None
+    lines = [
+        [Piece(one_line(vm.name), "strong"), Piece(f" on {one_line(host_name(vm.host))}, "), Piece(str(vm.state))]
+        for vm in vms[:MANY]
+    ]
+    if len(vms) > MANY:
+        lines.append([Piece(f"and {len(vms) - MANY} more", "quiet")])
+    lines += [[Piece("")], [Piece(verb.warning)]]
+    many = len(vms) > MANY
+    word = str(len(vms)) if one is None else one.name
+    return Question(
+        title=f"{verb.label.capitalize()} {one_line(one.name) if one else f'{len(vms)} VMs'}?",
+        lines=lines,
+        yes=verb.label.capitalize(),
+        typed=word if verb is DELETE or many else "",
+        typed_always=many,
+        option=_disks_option(vms) if verb is DELETE else "",
+    )
+
+
+def _disks_option(vms: Sequence[VM]) -> str:
+    own = [disk for vm in vms for disk in vm.disks if disk.device == "disk"]
+    return f"delete {'its' if len(vms) == 1 else 'their'} {len(own)} disk{'s' * (len(own) != 1)} too" if own else ""
+
+
+def outcome(op: Operation) -> tuple[str, str]:
+    """How an operation ended, and its tone."""
+    name = one_line(op.target.name or op.target.id)
+    if op.state is OperationState.SUCCEEDED:
+        took = (op.finished_at - (op.started_at or op.created_at)).total_seconds() if op.finished_at else None
+        return f"{name}: {done(op.kind)}" + (f" in {took:.1f} s" if took is not None else ""), "good"
+    reason = one_line(op.problem.detail or op.problem.title) if op.problem else "no reason was given"
+    return f"{name}: {doing(op.kind)} {op.state}: {reason}", "bad"

@@ -1,0 +1,1 @@
+"""Widgets that know Textual and nothing of NovaCron."""

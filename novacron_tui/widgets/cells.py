@@ -1,0 +1,81 @@
+"""Columns and cells of a table: which columns fit, how wide they are, and text cut or filled to a width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from rich.cells import cell_len, set_cell_size
+
+R = TypeVar("R")
+
+Cell = tuple[tuple[str, str], ...]
+"""Runs of (text, tone)."""
+GAP = 2
+
+
+@dataclass(frozen=True)
+class Column(Generic[R]):
+    """One column. `width` is the least number of cells; `stretch` its share of what is left over, up to `widest`.
+
+    Columns with the highest `rank` give way first where there is no room; rank 0 always stays.
+    """
+
+    key: str
+    title: str
+    width: int
+    cell: Callable[[R], Cell]
+    sort: Callable[[R], Any] | None = None
+    right: bool = False
+    stretch: int = 0
+    widest: int = 48
+    rank: int = 0
+
+
+def widths(columns: Sequence[Column[R]], room: int) -> list[tuple[Column[R], int]]:
+    """The columns that fit in `room` cells, in their order, each with its width."""
+    kept = list(columns)
+    while len(kept) > 1 and _needed(kept) > room and max(column.rank for column in kept) > 0:
+        kept.remove(max(kept, key=lambda column: column.rank))
+    sizes = {column.key: column.width for column in kept}
+    left = room - _needed(kept)
+    growing = [column for column in kept if column.stretch]
+    while left > 0 and growing:
+        shares = sum(column.stretch for column in growing)
+        for column in tuple(growing):
+            more = min(max(1, left * column.stretch // shares), column.widest - sizes[column.key], left)
+            sizes[column.key] += more
+            left -= more
+            if sizes[column.key] >= column.widest:
+                growing.remove(column)
+    return [(column, min(sizes[column.key], max(1, room))) for column in kept]
+
+
+def _needed(columns: Sequence[Column[R]]) -> int:
+    return sum(column.width for column in columns) + GAP * (len(columns) - 1)
+
+
+def fit(cell: Cell, width: int, *, right: bool = False, cut: str = "…") -> list[tuple[str, str]]:
+    """The cell's runs, cut or filled to exactly `width` terminal cells."""
+    total = sum(len(text) if text.isascii() else cell_len(text) for text, _ in cell)
+    if total > width:
+        return _shortened(cell, width, cut)
+    runs = list(cell)
+    if total < width:
+        fill = (" " * (width - total), "plain")
+        runs = [fill, *runs] if right else [*runs, fill]
+    return runs
+
+
+def _shortened(cell: Cell, width: int, cut: str) -> list[tuple[str, str]]:
+    runs: list[tuple[str, str]] = []
+    room = width - 1
+    for text, tone in cell:
+        size = cell_len(text)
+        if size > room:
+            runs.append((set_cell_size(text, room) + cut, tone))
+            return runs
+        runs.append((text, tone))
+        room -= size
+    return runs  # pragma: no cover - a cell that is too wide always ends above

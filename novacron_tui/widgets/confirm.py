@@ -1,0 +1,128 @@
+"""A question before something that cannot be taken back, sized to the danger: yes or no, or a word to be typed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Checkbox, Input, Label, Static
+
+from novacron_tui.widgets.line import Piece, content
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked. `typed` must be typed when `typed_always`, or when the `option` is ticked."""
+
+    title: str
+    lines: Sequence[Sequence[Piece]]
+    yes: str
+    typed: str = ""
+    typed_always: bool = False
+    option: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The operator said yes; `option` whether the extra was ticked."""
+
+    option: bool = False
+
+
+class Confirm(ModalScreen[Answer | None]):
+    """Dismissed with an Answer, or None for no. The cursor starts on *no*, so that enter alone does nothing."""
+
+    DEFAULT_CSS = """
+    Confirm { align: center middle; background: $background 60%; }
+    Confirm > Vertical {
+        width: 64; max-width: 96%; height: auto; max-height: 96%; padding: 1 2;
+        background: $surface; border: round $tone-bad; border-title-color: $tone-bad; border-title-style: bold;
+    }
+    Confirm Static, Confirm Label { width: 100%; height: auto; }
+    Confirm Checkbox { margin-top: 1; border: none; padding: 0; background: $surface; height: 1; }
+    Confirm #ask { margin-top: 1; color: $tone-quiet; }
+    Confirm Input { border: none; border-left: wide $rule; height: 1; padding: 0 1; background: $panel; }
+    Confirm Input:focus { border-left: wide $accent; }
+    Confirm Horizontal { height: 1; margin-top: 1; align-horizontal: right; }
+    Confirm Button { margin-left: 2; min-width: 8; border: none; height: 1; padding: 0 2; background: $panel; color: $foreground; text-style: none; }
+    Confirm Button:focus { background: $cursor-ground; text-style: bold $cursor-style; }
+    Confirm Button#yes { color: $tone-bad; text-style: bold; }
+    Confirm Button#yes:disabled { color: $tone-quiet; text-style: none; }
+    Confirm Button#yes:focus { background: $tone-bad; color: $on-accent; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,n", "no", show=False),
+        Binding("y", "yes", show=False),
+        Binding("left,h", "app.focus_previous", show=False),
+        Binding("right,l", "app.focus_next", show=False),
+    ]
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self._question = question
+
+    def compose(self) -> ComposeResult:
+        asked = self._question
+        box = Vertical()
+        box.border_title = Content(asked.title)
+        with box:
+            for line in asked.lines:
+                yield Static(content(line))
+            if asked.option:
+                yield Checkbox(Content(asked.option), id="option")
+            if asked.typed:
+                yield Label(content([Piece("type "), Piece(asked.typed, "strong"), Piece(" to go on")]), id="ask")
+                yield Input(id="typed")
+            with Horizontal():
+                yield Button("No", id="no", compact=True)
+                yield Button(Content(asked.yes), id="yes", compact=True)
+
+    def on_mount(self) -> None:
+        self._weigh()
+        if self._question.typed_always:
+            self.query_one("#typed").focus()
+        else:
+            self.query_one("#option" if self._question.option else "#no").focus()
+
+    @property
+    def _ticked(self) -> bool:
+        return bool(self._question.option) and self.query_one("#option", Checkbox).value
+
+    @property
+    def _must_type(self) -> bool:
+        return bool(self._question.typed) and (self._question.typed_always or self._ticked)
+
+    @on(Checkbox.Changed)
+    @on(Input.Changed)
+    def _weigh(self) -> None:
+        """Show what must be typed, and open *yes* once it is."""
+        if self._question.typed:
+            self.query_one("#ask").display = self._must_type
+            self.query_one("#typed").display = self._must_type
+        self.query_one("#yes", Button).disabled = not self._allowed
+
+    @property
+    def _allowed(self) -> bool:
+        return not self._must_type or self.query_one("#typed", Input).value == self._question.typed
+
+    @on(Checkbox.Changed)
+    def _to_typing(self) -> None:
+        if self._must_type:
+            self.query_one("#typed").focus()
+
+    @on(Input.Submitted)
+    @on(Button.Pressed, "#yes")
+    def action_yes(self) -> None:
+        if self._allowed:
+            self.dismiss(Answer(self._ticked))
+
+    @on(Button.Pressed, "#no")
+    def action_no(self) -> None:
+        self.dismiss(None)

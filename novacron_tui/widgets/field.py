@@ -1,0 +1,97 @@
+"""A row of a form: a label, what is typed or chosen, and one line below it for advice or what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, Label, Static
+
+from novacron_tui.safe_text import clean
+
+
+class Field(Vertical):
+    """`why_not` answers the sentence that refuses a value; it is asked on leaving the field and after a first refusal
+    at every key. `advice` stands below while nothing is wrong. The line below is always there, so nothing jumps."""
+
+    DEFAULT_CSS = """
+    Field { height: auto; width: 100%; }
+    Field > Horizontal { height: 1; }
+    Field Label { width: 13; color: $tone-quiet; }
+    Field:focus-within Label { color: $foreground; }
+    Field Input { width: 1fr; height: 1; border: none; border-left: wide $rule; padding: 0 1; background: $panel; }
+    Field Input:focus { border: none; border-left: wide $accent; background: $panel; background-tint: $foreground 0%; }
+    Field Input.-invalid, Field Input.-invalid:focus { border: none; border-left: wide $tone-bad; background-tint: $foreground 0%; }
+    Field .below { height: auto; min-height: 1; max-height: 2; margin-left: 13; padding-left: 2; color: $tone-quiet; }
+    Field.-wrong .below { color: $tone-bad; }
+    """
+
+    def __init__(
+        self,
+        label: str,
+        widget: Widget | None = None,
+        *,
+        value: str = "",
+        secret: bool = False,
+        advice: str = "",
+        placeholder: str = "",
+        why_not: Callable[[str], str | None] | None = None,
+        id: str | None = None,
+    ) -> None:
+        super().__init__(id=id)
+        self._label = label
+        self.widget = widget or Input(value=value, password=secret, placeholder=placeholder)
+        self._advice = advice
+        self._why_not = why_not
+        self._below = Static(Content(advice), classes="below")
+        self._complained = False
+        self.sentence = ""
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield Label(Content(self._label))
+            yield self.widget
+        yield self._below
+
+    @property
+    def value(self) -> str:
+        return self.widget.value if isinstance(self.widget, Input) else ""
+
+    @value.setter
+    def value(self, text: str) -> None:
+        if isinstance(self.widget, Input):
+            self.widget.value = text
+
+    def check(self) -> str | None:
+        """Ask the rule, show its answer, and give it back."""
+        sentence = self._why_not(self.value) if self._why_not else None
+        self.complain(sentence or "")
+        return sentence
+
+    def complain(self, sentence: str) -> None:
+        """Show what is wrong; nothing shows the advice again."""
+        self._complained = self._complained or bool(sentence)
+        self.sentence = sentence
+        self.set_class(bool(sentence), "-wrong")
+        self.widget.set_class(bool(sentence), "-invalid")
+        self._below.update(Content(clean(sentence) or self._advice))
+
+    def advise(self, advice: str) -> None:
+        """Other advice."""
+        self._advice = advice
+        if not self.sentence:
+            self._below.update(Content(advice))
+
+    @on(Input.Changed)
+    def _typed(self) -> None:
+        if self._complained:
+            self.check()
+
+    @on(Input.Blurred)
+    def _left(self) -> None:
+        if self.value and self._why_not:
+            self.check()

@@ -1,0 +1,320 @@
+"""A table for tens of thousands of rows: it draws the lines that are in the window, and of those only the changed.
+
+Cursor and marks belong to identities, not to positions, so they stay on their row while data moves. The order is
+stable: rows equal in the sorted column keep the order they were given in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from novacron_tui.widgets.cells import Cell, Column, fit, widths
+
+R = TypeVar("R")
+
+_MARGIN = 2
+"""Cells left of the first column: the mark and a space."""
+TONES = ("plain", "quiet", "strong", "good", "busy", "warn", "bad", "accent")
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What one painted line shows; equal lines need no repaint."""
+
+    cells: tuple[Cell, ...]
+    cursor: bool
+    marked: bool
+
+
+class Table(ScrollView, Generic[R], can_focus=True):
+    """Rows of one kind under columns. Line 0 is the header."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = """
+    Table { background: $background; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; }
+    Table > .table--header { color: $tone-quiet; }
+    Table > .table--sorted { color: $accent; text-style: $strong-style; }
+    Table > .table--cursor { background: $cursor-ground; text-style: $cursor-style; }
+    Table > .table--mark { color: $accent; text-style: bold; }
+    Table > .tone--plain { color: $foreground; }
+    Table > .tone--quiet { color: $tone-quiet; }
+    Table > .tone--strong { color: $foreground; text-style: $strong-style; }
+    Table > .tone--good { color: $tone-good; }
+    Table > .tone--busy { color: $tone-busy; }
+    Table > .tone--warn { color: $tone-warn; }
+    Table > .tone--bad { color: $tone-bad; text-style: $strong-style; }
+    Table > .tone--accent { color: $accent; }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "table--header",
+        "table--sorted",
+        "table--cursor",
+        "table--mark",
+        *(f"tone--{tone}" for tone in TONES),
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("pageup,ctrl+b", "page(-1)", show=False),
+        Binding("pagedown,ctrl+f", "page(1)", show=False),
+        Binding("home,g", "edge(-1)", show=False),
+        Binding("end,G", "edge(1)", show=False),
+        Binding("enter,l,right", "open", show=False),
+    ]
+
+    class Opened(Message):
+        """Enter or a double click on the row under the cursor."""
+
+    class Moved(Message):
+        """The cursor is on another row, or the row under it changed."""
+
+    def __init__(
+        self,
+        columns: Sequence[Column[R]],
+        identity: Callable[[R], str],
+        *,
+        signs: tuple[str, str, str, str] = ("▌", "▴", "▾", "…"),
+        sort: str = "",
+        id: str | None = None,
+    ) -> None:
+        super().__init__(id=id)
+        self.columns = list(columns)
+        self.marks: set[str] = set()
+        self.sort_key, self.descending = sort or self.columns[0].key, False
+        self._identity = identity
+        self._mark_sign, self._up_sign, self._down_sign, self._cut = signs
+        self._given: Sequence[R] = ()
+        self._rows: list[R] = []
+        self._at = 0
+        self._cursor_id = ""
+        self._layout: list[tuple[Column[R], int]] = []
+        self._painted: dict[int, tuple[_Line, Strip]] = {}
+        self._styles: dict[str, Style] = {}
+
+    # -- what is shown ---------------------------------------------------------------------------------------------
+
+    def show(self, rows: Sequence[R]) -> None:
+        """Show these rows in the chosen order; cursor and marks stay with their rows, and the view does not jump."""
+        self._given = rows
+        before = self._at - self.scroll_offset.y
+        self._order()
+        self.marks &= {self._identity(row) for row in self._rows} if self.marks else set()
+        height = len(self._rows) + 1
+        if self.virtual_size.height != height:
+            self.virtual_size = Size(self.size.width, height)
+        if self._rows and before >= 0 and self.max_scroll_y > 0:
+            self.scroll_to(y=max(0, self._at - before), animate=False, immediate=True)
+        self._into_view()
+        self.repaint()
+
+    @property
+    def row(self) -> R | None:
+        """The row under the cursor."""
+        return self._rows[self._at] if self._rows else None
+
+    @property
+    def rows(self) -> Sequence[R]:
+        """The rows in the order shown."""
+        return self._rows
+
+    def set_columns(self, columns: Sequence[Column[R]]) -> None:
+        """Show other columns."""
+        self.columns = list(columns)
+        self._lay_out()
+        self.refresh()
+
+    def sort_by(self, key: str, descending: bool | None = None) -> None:
+        """Sort by a column; the same one again turns the order round."""
+        turned = not self.descending if key == self.sort_key else False
+        self.sort_key, self.descending = key, turned if descending is None else descending
+        self._order()
+        self._into_view()
+        self.refresh()
+
+    def sort_next(self) -> None:
+        """Sort by the next column that is shown."""
+        keys = [column.key for column, _ in self._layout if column.sort]
+        at = keys.index(self.sort_key) if self.sort_key in keys else -1
+        self.sort_by(keys[(at + 1) % len(keys)], descending=False)
+
+    def repaint(self) -> None:
+        """Paint again the lines of the window whose text, cursor or mark is no longer what was painted."""
+        if not self.is_mounted or not self.size:
+            return
+        top = self.scroll_offset.y
+        for y in range(1, self.size.height):
+            held = self._painted.get(y)
+            if held is None or held[0] != self._line(top + y - 1):
+                self.refresh_line(top + y)
+
+    def toggle_mark(self) -> None:
+        """Mark the row under the cursor, or take its mark away, and go on to the next."""
+        if self.row is not None:
+            self.marks ^= {self._identity(self.row)}
+            self.repaint()
+            self.action_move(1)
+
+    def mark_all(self) -> None:
+        """Mark all rows; when all are marked, none."""
+        every = {self._identity(row) for row in self._rows}
+        self.marks = set() if self.marks == every else every
+        self.repaint()
+
+    def marked(self) -> list[R]:
+        """The marked rows in the order shown."""
+        return [row for row in self._rows if self._identity(row) in self.marks]
+
+    def _order(self) -> None:
+        column = next((column for column in self.columns if column.key == self.sort_key and column.sort), None)
+        rows = list(self._given)
+        if column is not None and column.sort is not None:
+            rows.sort(key=column.sort, reverse=self.descending)
+        self._rows = rows
+        self._find_cursor()
+
+    def _find_cursor(self) -> None:
+        rows = self._rows
+        if not (self._at < len(rows) and self._identity(rows[self._at]) == self._cursor_id):
+            found = next((i for i, row in enumerate(rows) if self._identity(row) == self._cursor_id), self._at)
+            self._at = max(0, min(found, len(rows) - 1))
+        self._cursor_id = self._identity(rows[self._at]) if rows else ""
+
+    # -- moving ----------------------------------------------------------------------------------------------------
+
+    def move_to(self, index: int) -> None:
+        """Put the cursor on a row; only the two lines that change are painted when the view need not scroll."""
+        index = max(0, min(index, len(self._rows) - 1))
+        if not self._rows or index == self._at:
+            return
+        old, self._at = self._at, index
+        self._cursor_id = self._identity(self._rows[index])
+        self.refresh_line(old + 1)
+        self.refresh_line(index + 1)
+        self._into_view()
+        self.post_message(self.Moved())
+
+    def _into_view(self) -> None:
+        top, room = self.scroll_offset.y, max(1, self.size.height - 1)
+        if self._at < top:
+            self.scroll_to(y=self._at, animate=False, immediate=True)
+        elif self._at >= top + room:
+            self.scroll_to(y=self._at - room + 1, animate=False, immediate=True)
+
+    def action_move(self, by: int) -> None:
+        self.move_to(self._at + by)
+
+    def action_page(self, by: int) -> None:
+        self.move_to(self._at + by * max(1, self.size.height - 2))
+
+    def action_edge(self, end: int) -> None:
+        self.move_to(0 if end < 0 else len(self._rows) - 1)
+
+    def action_open(self) -> None:
+        if self._rows:
+            self.post_message(self.Opened())
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y == 0:
+            self._click_header(event.x)
+            return
+        index = self.scroll_offset.y + event.y - 1
+        if index < len(self._rows):
+            self.move_to(index)
+            if event.chain == 2:
+                self.action_open()
+
+    def _click_header(self, x: int) -> None:
+        left = _MARGIN
+        for column, width in self._layout:
+            if left <= x < left + width + 1 and column.sort:
+                self.sort_by(column.key)
+                return
+            left += width + 2
+
+    # -- painting --------------------------------------------------------------------------------------------------
+
+    def on_resize(self) -> None:
+        self._lay_out()
+        self._into_view()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles.clear()
+        self._painted.clear()
+
+    def _lay_out(self) -> None:
+        self._layout = widths(self.columns, self.size.width - _MARGIN - 1)
+        self._painted.clear()
+        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+
+    def render_line(self, y: int) -> Strip:
+        if y == 0:
+            return self._header()
+        line = self._line(self.scroll_offset.y + y - 1)
+        held = self._painted.get(y)
+        if held is not None and held[0] == line:
+            return held[1]
+        strip = self._strip(line)
+        self._painted[y] = (line, strip)
+        return strip
+
+    def _line(self, index: int) -> _Line:
+        if not 0 <= index < len(self._rows):
+            return _Line((), False, False)
+        row = self._rows[index]
+        cells = tuple(column.cell(row) for column, _ in self._layout)
+        return _Line(cells, index == self._at, self._identity(row) in self.marks)
+
+    def _strip(self, line: _Line) -> Strip:
+        pieces: list[tuple[str, str]] = [(f"{self._mark_sign if line.marked else ' '} ", "mark")]
+        for cell, (column, width) in zip(line.cells, self._layout, strict=False):
+            pieces += fit(cell, width, right=column.right, cut=self._cut)
+            pieces.append(("  ", "plain"))
+        return self._paint(pieces, cursor=line.cursor)
+
+    def _header(self) -> Strip:
+        pieces: list[tuple[str, str]] = [(" " * _MARGIN, "header")]
+        for column, width in self._layout:
+            sorted_by = column.key == self.sort_key
+            sign = (self._down_sign if self.descending else self._up_sign) if sorted_by else ""
+            title = f"{sign}{column.title}" if column.right else f"{column.title}{sign}"
+            pieces += fit(((title, "sorted" if sorted_by else "header"),), width, right=column.right, cut=self._cut)
+            pieces.append(("  ", "header"))
+        return self._paint(pieces, cursor=False)
+
+    def _paint(self, pieces: Iterable[tuple[str, str]], *, cursor: bool) -> Strip:
+        """One segment per run of the same style: fewer bytes to the terminal."""
+        segments: list[Segment] = []
+        run, run_style = "", None
+        for text, tone in pieces:
+            style = self._style(tone, cursor=cursor)
+            if style == run_style or (run_style is not None and not text.strip() and not cursor):
+                run += text
+                continue
+            if run:
+                segments.append(Segment(run, run_style))
+            run, run_style = text, style
+        segments.append(Segment(run, run_style))
+        return Strip(segments).adjust_cell_length(self.size.width, self._style("plain", cursor=cursor))
+
+    def _style(self, tone: str, *, cursor: bool) -> Style:
+        key = f"{tone}+cursor" if cursor else tone
+        if (held := self._styles.get(key)) is None:
+            part = f"tone--{tone}" if tone in TONES else f"table--{tone}"
+            held = self.get_component_rich_style(part)
+            if cursor:
+                ground: Any = self.get_component_rich_style("table--cursor")
+                held = held + Style(bgcolor=ground.bgcolor, reverse=ground.reverse)
+            self._styles[key] = held
+        return held

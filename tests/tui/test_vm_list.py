@@ -1,0 +1,334 @@
+"""Home by key presses: what a key does, what it asks before, and what it says when it does nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from novacron_core.api.operations import OperationState
+from novacron_core.api.problem import Problem
+from novacron_core.api.vms import State
+from novacron_core.client import Lost
+from novacron_tui.app import Console
+from novacron_tui.screens.vm_list import VMList
+from novacron_tui.widgets.confirm import Confirm
+from tests.tui.world import (
+    VIEWER,
+    Stream,
+    Wire,
+    console,
+    event,
+    fleet,
+    gone,
+    inventory,
+    line_text,
+    live,
+    operation,
+    refuse,
+    until,
+    vm,
+)
+
+SIZE = (100, 30)
+
+
+def home(app: Console) -> VMList:
+    assert isinstance(app.screen, VMList)
+    return app.screen
+
+
+def loaded(app: Console) -> bool:
+    return isinstance(app.screen, VMList) and app.session is not None and app.session.store.loaded
+
+
+def to(app: Console, name: str) -> None:
+    """Put the cursor on a VM."""
+    table = home(app).pane.table
+    table.move_to([row.name for row in table.rows].index(name))
+
+
+async def test_start_is_sent_once_with_its_own_key_and_followed_to_its_end() -> None:
+    wire, stream = Wire(), Stream(live(), inventory(fleet()))
+    app = console(wire, stream)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "staging")
+        await pilot.press("s")
+        await until(pilot, lambda: "staging: starting accepted" in line_text(app, "status"))
+        (call,) = wire.asked("POST", "/start")
+        assert len(call.headers["Idempotency-Key"]) == 36
+        op = operation("vm.start", fleet()[7])
+        stream.say(event(11, op, "operation.started"))
+        await until(pilot, lambda: "1 operation" in line_text(app, "top"))
+        await pilot.press("s")
+        await until(pilot, lambda: "busy: vm.start by ada" in line_text(app, "status"), "a second press is refused")
+        ended = msgspec.structs.replace(op, state=OperationState.SUCCEEDED, finished_at=op.created_at)
+        stream.say(event(12, ended, "operation.succeeded"))
+        await until(pilot, lambda: "staging: started in 0.0 s" in line_text(app, "status"))
+        assert len(wire.asked("POST", "/start")) == 1
+
+
+async def test_a_failed_operation_stays_readable_until_escape() -> None:
+    wire, stream = Wire(), Stream(live(), inventory(fleet()))
+    app = console(wire, stream)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "staging")
+        await pilot.press("s")
+        await until(pilot, lambda: "accepted" in line_text(app, "status"))
+        problem = Problem(
+            title="internal", status=500, code="internal", detail="the disk image is locked by another guest"
+        )
+        failed = operation("vm.start", fleet()[7], state=OperationState.FAILED, problem=problem)
+        stream.say(event(11, failed, "operation.failed"))
+        await until(pilot, lambda: "starting failed: the disk image is locked" in line_text(app, "status"))
+        await pilot.press("enter")
+        await until(pilot, lambda: type(app.screen).__name__ == "VMPage")
+        await until(pilot, lambda: "locked by another guest" in str(app.screen.query_one("#operations").render()))
+        await pilot.press("escape")
+        await until(pilot, lambda: loaded(app))
+        assert "locked" in line_text(app, "status")
+        await pilot.press("escape")
+        assert "locked" not in line_text(app, "status")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "sentence"),
+    [
+        ("web-01", "s", "web-01 is running: it already runs"),
+        ("staging", "x", "staging is stopped: it is already down"),
+        ("web-01", "D", "web-01 is running: shut it down first"),
+        ("cache", "x", "cache is paused: resume it first"),
+        ("staging", "p", "staging is stopped: it cannot pause now"),
+    ],
+)
+async def test_a_refused_key_answers(name: str, key: str, sentence: str) -> None:
+    wire = Wire()
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, name)
+        await pilot.press(key)
+        await until(pilot, lambda: sentence in line_text(app, "status"), sentence)
+        assert not [call for call in wire.calls if call.method != "GET"]
+
+
+async def test_a_viewer_is_told_what_is_missing() -> None:
+    wire = Wire(user=VIEWER)
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        for key in ("x", "c"):
+            await pilot.press(key)
+            await until(pilot, lambda: "your role (viewer) may not do this" in line_text(app, "status"))
+            await pilot.press("escape")
+
+
+async def test_offline_refuses_changes_keeps_the_picture_and_comes_back() -> None:
+    wire, stream = Wire(), Stream(live(), inventory(fleet()))
+    app = console(wire, stream)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        stream.say(Lost("the line to the server was cut", 3.0))
+        await until(pilot, lambda: "OFFLINE" in line_text(app, "top"))
+        to(app, "staging")
+        await pilot.press("s")
+        await until(pilot, lambda: "offline: changes are refused" in line_text(app, "status"))
+        assert len(home(app).pane.table.rows) == len(fleet())
+        stream.say(live())
+        await until(pilot, lambda: "LIVE" in line_text(app, "top"))
+        await pilot.press("s")
+        await until(pilot, lambda: len(wire.asked("POST", "/start")) == 1)
+
+
+async def test_power_off_names_vm_and_host_and_no_is_the_default() -> None:
+    wire = Wire()
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "web-01")
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        shown = "".join(str(widget.render()) for widget in app.screen.query("Static"))
+        assert "web-01" in shown
+        assert "kvm-a" in shown
+        await pilot.press("enter")
+        await until(pilot, lambda: loaded(app))
+        assert not wire.asked("POST", "/power-off")
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: len(wire.asked("POST", "/power-off")) == 1)
+
+
+async def test_while_the_question_stands_the_world_goes_on() -> None:
+    wire, stream = Wire(), Stream(live(), inventory(fleet()))
+    app = console(wire, stream)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "web-01")
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        stream.say(event(11, msgspec.structs.replace(fleet()[0], state=State.STOPPED), "vm.stopped"))
+        await until(pilot, lambda: app.session is not None and app.session.store.seq == 11)
+        await pilot.press("y")
+        await until(pilot, lambda: loaded(app) and "it is already off" in line_text(app, "status"))
+        assert not wire.asked("POST", "/power-off")
+
+
+async def test_delete_keeps_disks_unless_ticked_and_the_name_typed() -> None:
+    wire = Wire()
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "staging")
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("space")
+        await until(pilot, lambda: app.screen.query_one("#yes").disabled)
+        await pilot.press(*"stagin", "enter")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("g", "enter")
+        await until(pilot, lambda: bool(wire.asked("DELETE", fleet()[7].id)))
+        (call,) = wire.asked("DELETE", fleet()[7].id)
+        assert call.url.query == b"disks=true"
+        assert call.headers["If-Match"] == '"3"'
+        to(app, "win-test")
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("tab", "tab", "enter")
+        await until(pilot, lambda: bool(wire.asked("DELETE", fleet()[8].id)))
+        assert b"true" not in wire.asked("DELETE", fleet()[8].id)[0].url.query
+
+
+async def test_a_servers_refusal_is_said_in_its_own_words() -> None:
+    sentence = "web-01 is busy: vm.stop by bob is running"
+    path = f"POST /api/vm/vms/{fleet()[0].id}/pause"
+    app = console(Wire(routes={path: lambda _: refuse(409, "conflict", sentence)}))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "web-01")
+        await pilot.press("p")
+        await until(pilot, lambda: sentence in line_text(app, "status"))
+
+
+async def test_a_second_press_while_the_answer_is_on_its_way_is_refused() -> None:
+    wire = Wire(hold=asyncio.Event())
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "staging")
+        await pilot.press("s")
+        await until(pilot, lambda: len(wire.asked("POST", "/start")) == 1)
+        await pilot.press("s")
+        await until(pilot, lambda: "the answer is on its way" in line_text(app, "status"))
+        assert wire.hold is not None
+        wire.hold.set()
+        await until(pilot, lambda: "accepted" in line_text(app, "status"))
+        assert len(wire.asked("POST", "/start")) == 1
+
+
+async def test_marked_vms_are_acted_on_together_and_the_others_left_out() -> None:
+    wire = Wire()
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("asterisk", "s")
+        await until(pilot, lambda: len(wire.asked("POST", "/start")) == 3)
+        await until(pilot, lambda: "(6 left out)" in line_text(app, "status"))
+        assert len({call.headers["Idempotency-Key"] for call in wire.asked("POST", "/start")}) == 3
+
+
+async def test_many_at_once_ask_for_their_number() -> None:
+    wire = Wire()
+    many = [vm(f"web-{n:02}", n) for n in range(12)]
+    app = console(wire, Stream(live(), inventory(many)))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("asterisk", "X")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("1", "enter")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("2", "enter")
+        await until(pilot, lambda: len(wire.asked("POST", "/power-off")) == 12)
+
+
+async def test_cursor_and_marks_stay_on_their_vm_while_data_moves() -> None:
+    stream = Stream(live(), inventory(fleet()))
+    app = console(Wire(), stream)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "mail")
+        await pilot.press("space", "up")
+        stream.say(event(11, vm("aaa-first", 40), "vm.created"), gone(12, fleet()[0]))
+        await until(pilot, lambda: app.session is not None and app.session.store.seq == 12)
+        table = home(app).pane.table
+        await until(pilot, lambda: len(table.rows) == len(fleet()))
+        assert table.row is not None
+        assert table.row.name == "mail"
+        assert [row.name for row in table.marked()] == ["mail"]
+
+
+async def test_help_and_footer_come_from_the_same_rows() -> None:
+    app = console(Wire())
+    async with app.run_test(size=(220, 60)) as pilot:
+        await until(pilot, lambda: loaded(app))
+        footer = line_text(app, "keys")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: type(app.screen).__name__ == "Help")
+        shown = "\n".join(str(widget.render()) for widget in app.screen.query("Static"))
+        for action in VMList.ACTIONS:
+            assert action.help[:20] in shown
+            assert action.label in footer or action.name == "resume", "p pauses here"
+        await pilot.press("escape")
+        await until(pilot, lambda: loaded(app))
+
+
+async def test_r_reads_everything_again() -> None:
+    stream = Stream(live(), inventory(fleet()))
+    app = console(Wire(), stream)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("r")
+        await until(pilot, lambda: stream.opened == [None, None])
+        stream.say(live(), inventory([vm("only", 1)], seq=50))
+        await until(pilot, lambda: [row.name for row in home(app).pane.table.rows] == ["only"])
+
+
+async def test_hostile_names_are_shown_and_nothing_crashes() -> None:
+    names = [
+        "[/]",
+        "[red]x[/red]",
+        "a" * 300,
+        "日本語の名前" * 9,
+        "[@click=app.quit]y[/]",
+        "tab\there",
+        "line\nbreak",
+        "",
+        "$accent",
+    ]
+    hostile = [vm(name, n, tags={name[:20] or "k": "[/]"}, description=name) for n, name in enumerate(names)]
+    app = console(Wire(), Stream(live(), inventory(hostile)))
+    async with app.run_test(size=(140, 30)) as pilot:
+        await until(pilot, lambda: loaded(app))
+        for _ in names:
+            await pilot.press("enter")
+            await until(pilot, lambda: type(app.screen).__name__ == "VMPage")
+            await pilot.press("escape")
+            await until(pilot, lambda: loaded(app))
+            await pilot.press("X", "escape", "question_mark", "escape", "down")
+        assert not app._exception
+
+
+async def test_the_footer_can_be_clicked() -> None:
+    wire = Wire()
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "staging")
+        await pilot.pause()
+        await pilot.click("#keys", offset=(2, 0))
+        await until(pilot, lambda: len(wire.asked("POST", "/start")) == 1)
