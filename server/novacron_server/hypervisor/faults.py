@@ -12,7 +12,6 @@ import libvirt
 
 from novacron_core.errors import (
     Conflict,
-    HostUnavailable,
     Internal,
     InvalidArgument,
     NotFound,
@@ -93,11 +92,6 @@ def is_lost(error: Any, connection: Any) -> bool:
         return bool(connection.isAlive() == 0)
     except libvirt.libvirtError:
         return True
-
-
-def unreachable(error: Any) -> HostUnavailable:
-    """A connection that was lost, or could not be opened."""
-    return HostUnavailable(f"the host does not answer ({plain(str(error))})", retry_after_s=5)
 
 
 def translate(error: Any, what: str = "") -> NovaCronError:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from novacron_core.api.hosts import HostStatus
 from novacron_core.errors import HostUnavailable, InvalidArgument
 from novacron_server.hypervisor import domains, storage
+from novacron_server.hypervisor.domains import DomainReader
 from novacron_server.hypervisor.events import Kind
 from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, PoolFacts, Tag, VolumeFacts
 from novacron_server.hypervisor.kvm import why_slow
@@ -99,7 +100,8 @@ class Host:
         await self._link.close()
 
     async def read_host(self) -> HostFacts:
-        self.facts = await self._read(self._read_host)
+        session = self._link.require()
+        self.facts = await self._read(lambda connection: self._read_host(session, connection))
         return self.facts
 
     async def read_domains(self, *, fresh: bool = True) -> list[DomainFacts]:
@@ -107,21 +109,24 @@ class Host:
         if not self._link.require().reader.knows_pools:
             with suppress(HostUnavailable):  # storage may hang where domains answer; their disks are then paths alone
                 await self.read_pools()
-        return await self._read(lambda session: session.reader.read_all(session.connection, fresh=fresh))
+        reader = self._link.require().reader
+        return await self._read(lambda connection: reader.read_all(connection, fresh=fresh))
 
     async def read_domain(self, uuid: str) -> DomainFacts | None:
-        return await self._read(lambda session: session.reader.read_one(session.connection, uuid))
+        reader = self._link.require().reader
+        return await self._read(lambda connection: reader.read_one(connection, uuid))
 
     async def read_pools(self) -> list[PoolFacts]:
-        return await self._read_storage(_pools)
+        reader = self._link.require().reader
+        return await self._read_storage(lambda connection: _pools(reader, connection))
 
     async def read_volumes(self, *, refresh: bool = False) -> list[VolumeFacts]:
         """Volumes of the active pools that can be read. `refresh` looks for files that came behind our back."""
-        return await self._read_storage(lambda session: storage.read_volumes(session.connection, refresh=refresh))
+        return await self._read_storage(lambda connection: storage.read_volumes(connection, refresh=refresh))
 
     async def definition(self, uuid: str) -> str:
         """The XML of the persistent definition, without secrets. Raises NotFound."""
-        return await self._read(lambda session: domains.definition(session.connection, uuid))
+        return await self._read(lambda connection: domains.definition(connection, uuid))
 
     async def start(self, uuid: str) -> None:
         await self._change("start the VM", domains.start, uuid)
@@ -204,10 +209,11 @@ class Host:
         await self._watch_upload(Upload(source, report, cancel or threading.Event()), pool, name)
 
     async def _watch_upload(self, upload: Upload, pool: str, name: str) -> None:
-        def work(session: Session) -> None:
-            upload.run(session.connection, pool, name)
-
-        task = asyncio.create_task(self._link.call(self._link.transfers, work, what="copy the image"))
+        task = asyncio.create_task(
+            self._link.call(
+                self._link.transfers, lambda connection: upload.run(connection, pool, name), what="copy the image"
+            )
+        )
         stall_s = self._link.timing.stall_s
         try:
             while not (await asyncio.wait({task}, timeout=1.0))[0]:
@@ -220,40 +226,40 @@ class Host:
             await asyncio.wait({task}, timeout=5.0)
             task.cancel()
 
-    async def _read(self, work: Callable[[Session], T]) -> T:
+    async def _read(self, work: Callable[[Any], T]) -> T:
         return await self._link.call(self._link.reads, work, deadline_s=self._link.timing.read_s)
 
-    async def _read_storage(self, work: Callable[[Session], T]) -> T:
+    async def _read_storage(self, work: Callable[[Any], T]) -> T:
         return await self._link.call(self._link.storage, work, deadline_s=self._link.timing.read_s)
 
     async def _change(self, what: str, call: Callable[..., T], *arguments: Any) -> T:
         return await self._link.call(
             self._link.changes,
-            lambda session: call(session.connection, *arguments),
+            lambda connection: call(connection, *arguments),
             what=what,
             deadline_s=self._link.timing.change_s,
         )
 
-    def _arrive(self, session: Session) -> None:
+    def _arrive(self, session: Session, connection: Any) -> None:
         """In a worker thread, with each new connection: the facts that make it useful."""
         if not self._network_tried and not self.simulated and urlsplit(self.uri).path == "/system":
             self._network_tried = True
-            notes = (start_default_network(session.connection), why_slow() if self.uri == "qemu:///system" else "")
+            notes = (start_default_network(connection), why_slow() if self.uri == "qemu:///system" else "")
             self._notes = tuple(note for note in notes if note)
-        session.choose_virtualization(self._override)
-        self.facts = read_host(session, self._notes)
+        session.choose_virtualization(connection, self._override)
+        self.facts = read_host(session, connection, self._notes)
 
-    def _read_host(self, session: Session) -> HostFacts:
-        session.read_hypervisor_version()
-        return read_host(session, self._notes)
+    def _read_host(self, session: Session, connection: Any) -> HostFacts:
+        session.read_hypervisor_version(connection)
+        return read_host(session, connection, self._notes)
 
     def _hint(self, kind: Kind, uuid: str | None) -> None:
         self._on_hint(Hint(host_id=self.host_id, kind=kind, uuid=uuid))
 
 
-def _pools(session: Session) -> list[PoolFacts]:
-    pools = storage.read_pools(session.connection)
-    session.reader.know_pools({pool.path: pool.name for pool in pools if pool.type == "dir" and pool.path})
+def _pools(reader: DomainReader, connection: Any) -> list[PoolFacts]:
+    pools = storage.read_pools(connection)
+    reader.know_pools({pool.path: pool.name for pool in pools if pool.type == "dir" and pool.path})
     return pools
 
 

@@ -23,6 +23,7 @@ from novacron_core.errors import HostUnavailable
 from novacron_server.hypervisor import events, faults
 from novacron_server.hypervisor.lanes import Lane
 from novacron_server.hypervisor.session import Session
+from novacron_server.hypervisor.wire import Lost
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -53,7 +54,7 @@ class Link:
         *,
         on_status: Callable[[], None],
         on_event: Callable[[events.Kind, str | None], None],
-        on_arrival: Callable[[Session], None],
+        on_arrival: Callable[[Session, Any], None],
     ) -> None:
         """`on_arrival` is called in a worker thread with each new connection, before it counts as up."""
         self.uri = uri
@@ -96,16 +97,14 @@ class Link:
             lane.stop()
         self._set_status(HostStatus.DOWN, "closed")
 
-    async def call(
-        self, lane: Lane, work: Callable[[Session], T], *, what: str = "", deadline_s: float | None = None
-    ) -> T:
+    async def call(self, lane: Lane, work: Callable[[Any], T], *, what: str = "", deadline_s: float | None = None) -> T:
         """Makes a blocking call in a thread of `lane`.
 
         Raises HostUnavailable when the line is down or is lost meanwhile, or nothing came by the deadline (the call
         may still take effect then, and the sentence says so); else what `faults` makes of libvirt's refusal.
         """
         session = self.require()
-        future = lane.submit(lambda: work(session))
+        future = lane.submit(lambda: session.run(work))
         waiter = asyncio.wrap_future(future)
         waiter.add_done_callback(_retrieve)
         try:
@@ -127,10 +126,11 @@ class Link:
     def _result(self, session: Session, waiter: asyncio.Future[T], what: str) -> T:
         try:
             result = waiter.result()
+        except Lost as error:
+            session.lose(str(error))
+            subject = f"cannot {what}: " if what else ""
+            raise HostUnavailable(f"{subject}the host was lost ({error})", retry_after_s=5) from error
         except libvirt.libvirtError as error:
-            if faults.is_lost(error, session.connection):
-                session.lose(faults.plain(str(error)))
-                raise faults.unreachable(error) from error
             self.seen_at = datetime.now(UTC)
             raise faults.translate(error, what) from error
         self.seen_at = datetime.now(UTC)
@@ -165,15 +165,16 @@ class Link:
         return limit * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
 
     async def _dial(self) -> Session | None:
-        session = Session(self.uri, asyncio.get_running_loop())
+        timing = self.timing
+        session = Session(self.uri, asyncio.get_running_loop(), timing.keepalive_s, timing.keepalive_count)
         future = self._opener.submit(lambda: self._open(session))
         waiter = asyncio.wrap_future(future)
         try:
             done, _ = await asyncio.wait({waiter}, timeout=self.timing.open_s)
-            if not done and session.connection is None:  # it hangs; nothing is tried until it comes back
+            if not done and session.first is None:  # it hangs; nothing is tried until it comes back
                 self._down("it does not answer")
             await waiter
-        except libvirt.libvirtError as error:
+        except (libvirt.libvirtError, Lost) as error:
             self._down(faults.plain(str(error)))
             await self._retire(session)
             return None
@@ -195,14 +196,14 @@ class Link:
     def _open(self, session: Session) -> None:
         loop = session.lost.get_loop()
         began = time.monotonic()
-        session.open(self.timing.keepalive_s, self.timing.keepalive_count)
+        wire = session.open()
         self.latency_ms = (time.monotonic() - began) * 1000
         events.listen(
-            session.connection,
+            wire.connection,
             lambda kind, uuid: self._seen(loop, session, kind, uuid),
             lambda reason: soon(loop, session.lose, reason),
         )
-        self._on_arrival(session)
+        wire.run(lambda connection: self._on_arrival(session, connection))
         self.seen_at = datetime.now(UTC)
 
     def _seen(self, loop: asyncio.AbstractEventLoop, session: Session, kind: events.Kind, uuid: str | None) -> None:
@@ -215,7 +216,8 @@ class Link:
         """Until the connection is lost. Asks now and then, for what keepalive does not see."""
         while not session.lost.done():
             await asyncio.wait({session.lost}, timeout=self.timing.heartbeat_s)
-            if not session.lost.done():
+            # A call that is being made is as good as a heartbeat, and has its own deadline.
+            if not session.lost.done() and not self.reads.running:
                 await self._beat(session)
         self.session = None
         self._down(session.lost.result())
@@ -225,11 +227,10 @@ class Link:
         began = time.monotonic()
         try:
             await self.call(
-                self.reads, lambda live: live.connection.getLibVersion(), deadline_s=self.timing.heartbeat_s
+                self.reads, lambda connection: connection.getLibVersion(), deadline_s=self.timing.heartbeat_s
             )
         except HostUnavailable as error:
-            if self.reads.waiting == 0 or self.reads.running >= self.reads.size:
-                session.lose(error.detail)
+            session.lose(error.detail)
             return
         self.latency_ms = (time.monotonic() - began) * 1000
 

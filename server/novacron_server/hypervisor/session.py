@@ -1,72 +1,107 @@
-"""One open connection: opened and first looked at in a worker thread, watched until it is lost."""
+"""Everything that is open to one host between its coming up and its being lost."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal
+import threading
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 import libvirt
 import structlog
 
-from novacron_server.hypervisor import events, kvm
+from novacron_server.hypervisor import kvm
 from novacron_server.hypervisor.domains import DomainReader
 from novacron_server.hypervisor.facts import HostFacts
 from novacron_server.hypervisor.faults import plain
-from novacron_server.hypervisor.uris import dial_address, is_local, is_simulated
+from novacron_server.hypervisor.uris import is_local, is_simulated
+from novacron_server.hypervisor.wire import Lost, Wire
 
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
 Override = Literal["kvm", "qemu"] | None
 
 
 class Session:
-    """A connection and what is known through it alone. `lost` is done, with the reason, once it is of no more use."""
+    """The wires to a host while it is up: one for events, one for each thread that makes calls.
 
-    def __init__(self, uri: str, loop: asyncio.AbstractEventLoop) -> None:
+    `lost` is done, with the reason, once any of them is of no more use; all are given up together then.
+    """
+
+    def __init__(self, uri: str, loop: asyncio.AbstractEventLoop, keepalive_s: int, keepalive_count: int) -> None:
         self.uri = uri
-        self.connection: Any = None
         self.reader = DomainReader()
         self.virtualization = "test" if is_simulated(uri) else ""
         self.hypervisor_version = ""
         self.lost: asyncio.Future[str] = loop.create_future()
+        self.first: Wire | None = None
+        self._keepalive = keepalive_s, keepalive_count
+        self._by_thread: dict[int, Wire] = {}
+        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self._closing = False
 
     def lose(self, reason: str) -> None:
         """Called in the loop's thread; the first reason stays."""
         if not self.lost.done():
             self.lost.set_result(reason)
 
-    def open(self, keepalive_s: int, keepalive_count: int) -> None:
-        """Blocks, for ever if the host hangs. Raises libvirtError."""
-        events.start()
-        self.connection = libvirt.open(dial_address(self.uri))
-        try:
-            self.connection.setKeepAlive(keepalive_s, keepalive_count)
-        except libvirt.libvirtError:
-            _log.debug("no keepalive on this connection", uri=self.uri)  # the simulator: there is no line to break
+    def open(self) -> Wire:
+        """The first wire, the one that hears events. Blocks, for ever if the host hangs. Raises libvirtError."""
+        self.first = Wire(self.uri, *self._keepalive)
+        return self.first
 
-    def choose_virtualization(self, override: Override) -> None:
+    def run(self, work: Callable[[Any], T]) -> T:
+        """Makes a call on this thread's own wire. Raises Lost, libvirtError, and what `work` raises."""
+        return self._wire().run(work)
+
+    def _wire(self) -> Wire:
+        if self.first is not None and is_simulated(self.uri):
+            return self.first  # every connection to a simulator's file is a world of its own
+        thread = threading.get_ident()
+        with self._lock:
+            if self._closing:
+                raise Lost("the connection was closed")
+            if thread in self._by_thread:
+                return self._by_thread[thread]
+        return self._another(thread)
+
+    def _another(self, thread: int) -> Wire:
+        with self._opening:  # never two open() at once to one host
+            if self._closing:
+                raise Lost("the connection was closed")
+            try:
+                wire = Wire(self.uri, *self._keepalive)
+            except libvirt.libvirtError as error:
+                raise Lost(plain(str(error))) from error
+        with self._lock:
+            if not self._closing:
+                self._by_thread[thread] = wire
+                return wire
+        wire.close()
+        raise Lost("the connection was closed")
+
+    def close(self) -> None:
+        """Closes every wire; one with a call in it is closed by that call."""
+        with self._lock:
+            self._closing = True
+            wires = list(self._by_thread.values())
+        for wire in wires if self.first is None else [self.first, *wires]:
+            wire.close()
+
+    def choose_virtualization(self, connection: Any, override: Override) -> None:
         """Blocks, for seconds where libvirt first has to look at its QEMU. Raises libvirtError."""
         if not self.virtualization:
-            self.virtualization = kvm.choose(
-                self.connection.getCapabilities, local=is_local(self.uri), override=override
-            )
+            self.virtualization = kvm.choose(connection.getCapabilities, local=is_local(self.uri), override=override)
 
-    def read_hypervisor_version(self) -> None:
-        """Once for a connection, and never before it is up: this, too, can take seconds."""
+    def read_hypervisor_version(self, connection: Any) -> None:
+        """Once for a session, and never before it is up: this, too, can take seconds."""
         if self.hypervisor_version or is_simulated(self.uri):
             return
         try:
-            self.hypervisor_version = _version(self.connection.getVersion())
+            self.hypervisor_version = _version(connection.getVersion())
         except libvirt.libvirtError as error:
             _log.debug("no hypervisor version", uri=self.uri, error=plain(str(error)))  # no emulator is installed
-
-    def close(self) -> None:
-        """Blocks while the host hangs, at most until keepalive ends it."""
-        if self.connection is None:
-            return
-        try:
-            self.connection.close()
-        except libvirt.libvirtError as error:
-            _log.debug("closing a connection failed", uri=self.uri, error=plain(str(error)))
 
 
 def start_default_network(connection: Any) -> str:
@@ -84,9 +119,8 @@ def start_default_network(connection: Any) -> str:
     return ""
 
 
-def read_host(session: Session, notes: tuple[str, ...]) -> HostFacts:
+def read_host(session: Session, connection: Any, notes: tuple[str, ...]) -> HostFacts:
     """What the host says of itself. Raises libvirtError."""
-    connection = session.connection
     architecture, memory_mib, cpus = connection.getInfo()[:3]
     simulated = is_simulated(session.uri)
     return HostFacts(

@@ -1,0 +1,159 @@
+"""Hosts to test on: a libvirtd of one's own that may be stopped and killed, and hosts that remember what they told."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from novacron_core.api.hosts import HostStatus
+from novacron_server.hypervisor import Hint, Host, Timing
+
+_SCRIPT = Path(__file__).parent / "private_libvirtd.sh"
+
+
+class PrivateLibvirtd:
+    """A libvirtd in namespaces of its own. Ends with the test; so must its guests, before."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name = folder, name
+        self.uri = f"qemu+unix:///system?socket={folder}/run/libvirt-sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.folder / "out").open("ab") as out:
+            self._process = subprocess.Popen(
+                ["bash", str(_SCRIPT), str(self.folder), self.name],
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=_die_with_parent,
+            )
+        end = time.monotonic() + 20
+        while not _answers(self.folder / "run/libvirt-sock"):
+            if self._process.poll() is not None or time.monotonic() > end:
+                pytest.fail(f"libvirtd did not start: {(self.folder / 'out').read_text()[-1000:]}")
+            time.sleep(0.02)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def wait(self) -> None:
+        assert self._process is not None
+        self._process.wait(20)
+        self._process = None
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+            self.wait()
+
+
+def _die_with_parent() -> None:
+    """So that a crashed test run leaves no daemon behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.fixture
+def work_folder() -> Iterator[Path]:
+    """A short path that QEMU may enter; pytest's own is 0700 and too long for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="nvt-", dir="/var/tmp"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def libvirtd_named(work_folder: Path) -> Iterator[Callable[[str], PrivateLibvirtd]]:
+    """Makes running private libvirtds, by name."""
+    if os.geteuid() != 0 or not Path("/usr/sbin/libvirtd").exists() or not shutil.which("unshare"):
+        pytest.skip("a libvirtd of one's own needs root, libvirtd and unshare")
+    made: list[PrivateLibvirtd] = []
+
+    def make(name: str) -> PrivateLibvirtd:
+        (work_folder / name).mkdir()
+        daemon = PrivateLibvirtd(work_folder / name, name)
+        made.append(daemon)
+        daemon.start()
+        return daemon
+
+    yield make
+    for daemon in made:
+        daemon.stop()
+
+
+@pytest.fixture
+def libvirtd(libvirtd_named: Callable[[str], PrivateLibvirtd]) -> PrivateLibvirtd:
+    return libvirtd_named("one")
+
+
+class Watched:
+    """A host with what it told."""
+
+    def __init__(self, uri: str, timing: Timing | None = None) -> None:
+        self.hints: list[Hint] = []
+        self.statuses: list[HostStatus] = []
+        self._told = asyncio.Event()
+        self.host = Host("h1", uri, on_hint=self._hint, on_status=self._status, timing=timing)
+
+    def _hint(self, hint: Hint) -> None:
+        self.hints.append(hint)
+        self._told.set()
+
+    def _status(self, host: Host) -> None:
+        self.statuses.append(host.status)
+        self._told.set()
+
+    async def until(self, condition: Callable[[], bool], deadline_s: float = 15) -> float:
+        """Waits until what was told makes `condition` true; returns the seconds that took."""
+        began = time.monotonic()
+        while not condition():
+            self._told.clear()
+            left = deadline_s - (time.monotonic() - began)
+            assert left > 0, f"not within {deadline_s} s; now {self.host.status}: {self.host.detail}"
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), left)
+        return time.monotonic() - began
+
+    async def until_status(self, status: HostStatus, deadline_s: float = 15) -> float:
+        return await self.until(lambda: self.host.status is status, deadline_s)
+
+
+@pytest.fixture
+async def watch() -> AsyncIterator[Callable[..., Watched]]:
+    """Makes hosts that are closed at the end."""
+    made: list[Watched] = []
+
+    def make(uri: str, timing: Timing | None = None) -> Watched:
+        made.append(Watched(uri, timing))
+        return made[-1]
+
+    yield make
+    for watched in made:
+        await watched.host.close()
