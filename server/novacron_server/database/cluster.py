@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from novacron_core.errors import DatabaseUnavailable
+from novacron_server.database.private_files import write_private
 from novacron_server.database.programs import Programs
 
 DATABASE = "novacron"
@@ -52,22 +53,6 @@ def passwords(file: Path, *, fresh: bool) -> Passwords:
     made = Passwords(*(secrets.token_urlsafe(32) for _ in range(3)))
     write_private(file, json.dumps(asdict(made)))
     return made
-
-
-def write_private(file: Path, text: str) -> None:
-    """Write a 0600 file so that a crash leaves either the old one or the new one."""
-    fresh = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.rename(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def create(cluster: Path, programs: Programs, superuser_password: str, *, durable: bool = True) -> None:

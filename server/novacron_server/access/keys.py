@@ -1,0 +1,65 @@
+"""The keys that sign access tokens: random, in a 0600 file, two of them good while one takes over from the other."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from novacron_core.errors import Internal
+from novacron_server.database.private_files import write_private
+
+MAX_AGE = timedelta(days=30)
+LIVE = 2
+
+
+class Key(msgspec.Struct, frozen=True):
+    """`secret` is 256 random bits, as RFC 7518 section 3.2 asks of HS256."""
+
+    kid: str
+    secret: str
+    created_at: datetime
+
+
+class Keys:
+    """`current` signs; every live one verifies. A file that others could read is closed again."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._keys = self._read()
+        self.rotate_if_old()
+
+    @property
+    def current(self) -> Key:
+        return self._keys[0]
+
+    def secret(self, kid: str) -> str | None:
+        """The secret of a live key, None for any other name."""
+        return next((key.secret for key in self._keys if key.kid == kid), None)
+
+    def rotate_if_old(self) -> None:
+        """Writes a file when there is no key or the current one is older than MAX_AGE."""
+        if not self._keys or datetime.now(UTC) - self.current.created_at > MAX_AGE:
+            self.rotate()
+
+    def rotate(self) -> None:
+        """Sign with a new key. The one before stays good, the one before that does not. Writes a file."""
+        fresh = Key(secrets.token_hex(8), secrets.token_urlsafe(32), datetime.now(UTC))
+        self._keys = [fresh, *self._keys][:LIVE]
+        write_private(self._file, json.dumps({"signing_keys": msgspec.to_builtins(self._keys)}))
+
+    def _read(self) -> list[Key]:
+        try:
+            text = self._file.read_bytes()
+        except FileNotFoundError:
+            return []
+        self._file.chmod(0o600)
+        try:
+            return msgspec.convert(msgspec.json.decode(text)["signing_keys"], list[Key])
+        except (msgspec.MsgspecError, KeyError, TypeError):
+            raise Internal(
+                f"{self._file} is damaged; remove it to sign everybody out and start with new keys"
+            ) from None

@@ -1,0 +1,215 @@
+"""The SQL of accounts, sessions, refresh tokens and failed sign-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Row, and_, case, delete, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from novacron_core.api.access import User
+from novacron_core.rules.permissions import Role
+from novacron_server.access import backoff
+from novacron_server.database.tables import login_failures as f
+from novacron_server.database.tables import refresh_tokens as r
+from novacron_server.database.tables import sessions as s
+from novacron_server.database.tables import settings, users
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `users`, with what never leaves the server."""
+
+    user: User
+    password_hash: str
+    disabled: bool
+    epoch: int
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A session with its account, as it stands now."""
+
+    id: str
+    account: Account
+    expires_at: datetime
+    revoked: bool
+
+    def live(self, now: datetime) -> bool:
+        return not self.revoked and not self.account.disabled and now < self.expires_at
+
+
+# -- accounts ------------------------------------------------------------------------------------------------------------
+
+
+async def count_accounts_alone(conn: AsyncConnection) -> int:
+    """How many accounts there are; nobody else can make one before this transaction ends."""
+    await conn.execute(select(settings.c.key).where(settings.c.key == "instance").with_for_update())
+    return await count_accounts(conn)
+
+
+async def count_accounts(conn: AsyncConnection) -> int:
+    return int((await conn.execute(select(func.count()).select_from(users))).scalar_one())
+
+
+async def add_account(conn: AsyncConnection, user: User, password_hash: str) -> bool:
+    """False when the name is taken."""
+    row = insert(users).values(
+        id=user.id,
+        username=user.username,
+        email=user.email,
+        password_hash=password_hash,
+        role=str(user.role),
+        tenant=user.tenant,
+        created_at=user.created_at,
+    )
+    found = await conn.execute(row.on_conflict_do_nothing(index_elements=[users.c.username]).returning(users.c.id))
+    return found.first() is not None
+
+
+async def account_named(conn: AsyncConnection, username: str) -> Account | None:
+    row = (await conn.execute(select(users).where(users.c.username == username))).first()
+    return _account(row) if row else None
+
+
+async def account(conn: AsyncConnection, user_id: str, *, locked: bool = False) -> Account | None:
+    query = select(users).where(users.c.id == user_id)
+    row = (await conn.execute(query.with_for_update() if locked else query)).first()
+    return _account(row) if row else None
+
+
+async def count_administrators_alone(conn: AsyncConnection) -> int:
+    """Enabled administrators; nobody else can change one before this transaction ends."""
+    query = select(users.c.id).where(users.c.role == str(Role.ADMINISTRATOR), users.c.disabled.is_(False))
+    return len((await conn.execute(query.order_by(users.c.id).with_for_update())).all())
+
+
+async def change_account(conn: AsyncConnection, user_id: str, *, ends_tokens: bool = True, **values: Any) -> None:
+    """Store new values; with `ends_tokens` every access token of the account is good no more."""
+    more = {"token_epoch": users.c.token_epoch + 1} if ends_tokens else {}
+    await conn.execute(update(users).where(users.c.id == user_id).values(**values, **more))
+
+
+# -- sessions ------------------------------------------------------------------------------------------------------------
+
+
+async def add_session(
+    conn: AsyncConnection, *, session_id: str, user_id: str, expires_at: datetime, user_agent: str, address: str
+) -> None:
+    row = {"id": session_id, "user_id": user_id, "expires_at": expires_at, "user_agent": user_agent, "address": address}
+    await conn.execute(insert(s).values(**row))
+
+
+async def sessions(conn: AsyncConnection, ids: Iterable[str]) -> list[Session]:
+    """Those of these sessions that exist."""
+    return [_session(row) for row in await conn.execute(_SESSIONS.where(s.c.id.in_(list(ids))))]
+
+
+async def revoke(conn: AsyncConnection, session_id: str) -> bool:
+    """False when it had ended before."""
+    ended = update(s).where(s.c.id == session_id, s.c.revoked_at.is_(None)).values(revoked_at=func.now())
+    return (await conn.execute(ended.returning(s.c.id))).first() is not None
+
+
+async def revoke_all(conn: AsyncConnection, user_id: str) -> list[str]:
+    """End every session of an account; their ids."""
+    ended = update(s).where(s.c.user_id == user_id, s.c.revoked_at.is_(None)).values(revoked_at=func.now())
+    return [row.id for row in await conn.execute(ended.returning(s.c.id))]
+
+
+async def session_ids(conn: AsyncConnection, user_id: str) -> list[str]:
+    """The sessions of an account that have not ended."""
+    query = select(s.c.id).where(s.c.user_id == user_id, s.c.revoked_at.is_(None), s.c.expires_at > func.now())
+    return list((await conn.execute(query)).scalars())
+
+
+async def prune(conn: AsyncConnection, before: datetime) -> None:
+    """Forget sessions (and with them their refresh tokens) that ended before a time, and old failed sign-ins."""
+    await conn.execute(delete(s).where(s.c.expires_at < before))
+    await conn.execute(delete(f).where(f.c.last_at < func.now() - backoff.FORGOTTEN_AFTER))
+    kept = select(f.c.last_at).order_by(f.c.last_at.desc()).offset(backoff.MAX_ROWS).limit(1).scalar_subquery()
+    await conn.execute(delete(f).where(f.c.last_at <= kept))
+
+
+# -- refresh tokens ------------------------------------------------------------------------------------------------------
+
+
+async def add_refresh_token(conn: AsyncConnection, mark: bytes, session_id: str) -> None:
+    await conn.execute(insert(r).values(hash=mark, session_id=session_id))
+
+
+async def use_refresh_token(conn: AsyncConnection, mark: bytes) -> tuple[str, bool] | None:
+    """The session it belongs to, and whether it was used before; it is used now. None: there is no such token."""
+    row = (await conn.execute(select(r).where(r.c.hash == mark).with_for_update())).first()
+    if row is None:
+        return None
+    await conn.execute(update(r).where(r.c.hash == mark).values(used_at=func.now()))
+    await conn.execute(update(s).where(s.c.id == row.session_id).values(last_used_at=func.now()))
+    return row.session_id, row.used_at is not None
+
+
+# -- failed sign-ins -----------------------------------------------------------------------------------------------------
+
+
+async def claim_attempt(conn: AsyncConnection, account: str, address: str) -> float:
+    """Count an attempt before its password is looked at, so that many at once do not slip through together.
+
+    0.0 when it may go on, else the seconds to wait; a refused attempt is not counted.
+    """
+    forgotten = f.c.last_at < func.now() - backoff.FORGOTTEN_AFTER
+    first = insert(f).values(account=account, address=address, failures=1, last_at=func.now())
+    claim = first.on_conflict_do_update(
+        index_elements=[f.c.account, f.c.address],
+        set_={"failures": case((forgotten, 1), else_=f.c.failures + 1), "last_at": func.now()},
+        where=or_(forgotten, f.c.last_at + _wait() <= func.now()),
+    )
+    if (await conn.execute(claim.returning(f.c.failures))).first() is not None:
+        return 0.0
+    left = func.extract("epoch", f.c.last_at + _wait() - func.now())
+    here = and_(f.c.account == account, f.c.address == address)
+    return max(1.0, float((await conn.execute(select(left).where(here))).scalar_one()))
+
+
+async def forgive(conn: AsyncConnection, account: str, address: str) -> None:
+    """The password was right."""
+    await conn.execute(delete(f).where(f.c.account == account, f.c.address == address))
+
+
+def _wait() -> ColumnElement[Any]:
+    """`backoff.wait_s` as SQL: the same table of waits, by number of failures."""
+    longest = next(n for n in range(100) if backoff.wait_s(n) == backoff.LONGEST_S)
+    waits = {n: timedelta(seconds=backoff.wait_s(n)) for n in range(longest)}
+    return case(
+        *((f.c.failures == n, literal(wait)) for n, wait in waits.items()),
+        else_=literal(timedelta(seconds=backoff.LONGEST_S)),
+    )
+
+
+# -- rows ----------------------------------------------------------------------------------------------------------------
+
+_SESSIONS = select(
+    s.c.id.label("session_id"),
+    s.c.expires_at,
+    s.c.revoked_at,
+    *users.c,
+).select_from(s.join(users, users.c.id == s.c.user_id))
+
+
+def _account(row: Row[Any]) -> Account:
+    user = User(
+        id=row.id,
+        username=row.username,
+        email=row.email,
+        role=Role(row.role),
+        tenant=row.tenant,
+        created_at=row.created_at,
+    )
+    return Account(user=user, password_hash=row.password_hash, disabled=row.disabled, epoch=row.token_epoch)
+
+
+def _session(row: Row[Any]) -> Session:
+    return Session(
+        id=row.session_id, account=_account(row), expires_at=row.expires_at, revoked=row.revoked_at is not None
+    )

@@ -1,0 +1,276 @@
+"""Who is there, decided in one place: accounts, signing in and out, tokens, tickets, and the end of each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from novacron_core.api.access import Login, Refresh, Register, Ticket, Tokens, User, Validation
+from novacron_core.api.events import Priority
+from novacron_core.errors import DatabaseUnavailable, NovaCronError, RateLimited, Unauthenticated
+from novacron_core.rules.permissions import Role
+from novacron_core.rules.visibility import Principal
+from novacron_server.access import backoff, repository, tokens
+from novacron_server.access.accounts import Accounts, told
+from novacron_server.access.keys import Keys
+from novacron_server.access.live import CHECK_S, LiveSessions
+from novacron_server.access.passwords import Passwords
+from novacron_server.access.repository import Account, Session
+from novacron_server.access.setup_token import SetupToken
+from novacron_server.access.tickets import Tickets
+from novacron_server.database.engine import Connection, Database
+from novacron_server.events.outbox import append
+
+SESSION_LIFETIME = timedelta(hours=24)
+KEPT_AFTER_END = timedelta(days=7)
+HOUSEKEEPING_S = 3600.0
+_WRONG = "the user name or the password is wrong"
+_log = structlog.get_logger(__name__)
+
+
+class Access:
+    """Built once by the app; start() before use, close() at the end. `ring` is called after commits with events.
+
+    `on_session_end` callbacks get the id of a session whose tokens are good no more: by logout, a new role or
+    password, expiry, or another server's doing (within 2 seconds).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        data_dir: Path,
+        ring: Callable[[], None] = lambda: None,
+        *,
+        open_registration: bool = False,
+        passwords: Passwords | None = None,
+    ) -> None:
+        self._database = database
+        self._ring = ring
+        self._passwords = passwords or Passwords()
+        self._keys = Keys(data_dir / "secrets.json")
+        self._setup_token = SetupToken(data_dir)
+        self._accounts = Accounts(database, self._passwords, self._setup_token, open_registration=open_registration)
+        self._live = LiveSessions(database, self._session_ended)
+        self._tickets = Tickets()
+        self._setup_required = True
+        self._watcher: asyncio.Task[None] | None = None
+        self.on_session_end: list[Callable[[str], None]] = []
+
+    async def start(self) -> None:
+        """Write the setup token while there is no account, and begin to watch. Raises DatabaseUnavailable."""
+        if await self.setup_required():
+            await self._setup_token.renew()
+        else:
+            self._setup_token.end()
+        await self._passwords.warm_up()
+        self._watcher = asyncio.create_task(self._watch(), name="access watcher")
+
+    async def close(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+        self._passwords.close()
+
+    async def setup_required(self) -> bool:
+        """Whether the first account is still to be made. While the database is away, what was known last."""
+        if self._setup_required:
+            try:
+                count = await self._database.run(repository.count_accounts, read_only=True)
+            except DatabaseUnavailable:
+                if self._watcher is None:
+                    raise
+            else:
+                self._setup_required = count == 0
+        return self._setup_required
+
+    # -- accounts ----------------------------------------------------------------------------------------------------
+
+    async def register(self, request: Register, caller: Principal | None) -> User:
+        """See Accounts.register."""
+        user = await self._accounts.register(request, caller)
+        self._ring()
+        return user
+
+    async def change_role(self, user_id: str, role: Role, caller: Principal) -> None:
+        """See Accounts.change_role. Access tokens end at once; a session stays and gets new ones by refresh."""
+        for session_id in await self._accounts.change_role(user_id, role, caller):
+            self._live.end(session_id)
+        self._ring()
+
+    async def change_password(self, old: str, new: str, caller: Principal) -> None:
+        """See Accounts.change_password. Every session of the account ends, the caller's too."""
+        for session_id in await self._accounts.change_password(old, new, caller):
+            self._live.end(session_id)
+        self._ring()
+
+    # -- sessions ----------------------------------------------------------------------------------------------------
+
+    async def login(self, request: Login, address: str, user_agent: str) -> Tokens:
+        """A session and its first tokens. Raises RateLimited with the wait, Unauthenticated, the same for every reason."""
+        name, network = backoff.account_of(request.username), backoff.network_of(address)
+
+        async def claim(conn: Connection) -> tuple[float, Account | None]:
+            wait_s = await repository.claim_attempt(conn, name, network)
+            return wait_s, None if wait_s else await repository.account_named(conn, name)
+
+        wait_s, account = await self._database.run(claim)
+        if wait_s:
+            raise RateLimited("too many wrong passwords: wait before the next attempt", retry_after_s=wait_s)
+        verdict = await self._passwords.compare(request.password, account.password_hash if account else None)
+        if account is None or not verdict.right or account.disabled:
+            raise Unauthenticated(_WRONG)
+
+        async def begin(conn: Connection) -> Tokens | None:
+            now = await repository.account(conn, account.user.id, locked=True)
+            if now is None or now.disabled or now.password_hash != account.password_hash:
+                return None  # changed while the password was compared
+            await repository.forgive(conn, name, network)
+            if verdict.new_hash:
+                await repository.change_account(conn, now.user.id, ends_tokens=False, password_hash=verdict.new_hash)
+            return await self._begin(conn, now, address, user_agent)
+
+        begun = await self._database.run(begin)
+        if begun is None:
+            raise Unauthenticated(_WRONG)
+        self._ring()
+        return begun
+
+    async def refresh(self, request: Refresh) -> Tokens:
+        """New tokens for the session. A refresh token that comes a second time was stolen by one of the two: the
+        session ends. Raises Unauthenticated."""
+        mark = tokens.fingerprint(request.refresh_token)
+
+        async def work(conn: Connection) -> tuple[Tokens | None, str | None]:
+            used = await repository.use_refresh_token(conn, mark)
+            found = await repository.sessions(conn, [used[0]]) if used else []
+            if not used or not found or not found[0].live(datetime.now(UTC)):
+                return None, None
+            session = found[0]
+            if used[1]:
+                await repository.revoke(conn, session.id)
+                note = "a refresh token was used twice; the session was ended"
+                await append(conn, [told(session.account.user, "access.signed_out", note=note, priority=Priority.HIGH)])
+                return None, session.id
+            return await self._renew(conn, session), None
+
+        renewed, ended = await self._database.run(work)
+        if ended is not None:
+            self._live.end(ended)
+            self._ring()
+        if renewed is None:
+            raise Unauthenticated("the session has ended: sign in again")
+        return renewed
+
+    async def logout(self, principal: Principal) -> None:
+        """End the session, with all its tokens, tickets and sockets, at once."""
+
+        async def work(conn: Connection) -> None:
+            account = await repository.account(conn, principal.user_id)
+            if await repository.revoke(conn, principal.session_id) and account is not None:
+                await append(conn, [told(account.user, "access.signed_out", priority=Priority.LOW)])
+
+        await self._database.run(work)
+        self._live.end(principal.session_id)
+        self._ring()
+
+    async def authenticate(self, bearer: str) -> Principal:
+        """Who an access token stands for, now. Raises Unauthenticated; DatabaseUnavailable when that cannot be told."""
+        return await self._live.principal(tokens.verify(self._keys, bearer))
+
+    async def validate(self, principal: Principal) -> Validation:
+        """What the caller's token is good for."""
+        account = await self._database.run(lambda conn: repository.account(conn, principal.user_id), read_only=True)
+        if account is None:
+            raise Unauthenticated("the account is gone")
+        return Validation(valid=True, user=account.user, expires_at=principal.expires_at)
+
+    # -- tickets -----------------------------------------------------------------------------------------------------
+
+    async def ticket(self, principal: Principal) -> Ticket:
+        """A ticket for one WebSocket handshake. Raises RateLimited for a session that hoards them."""
+        return self._tickets.issue(principal)
+
+    async def take_ticket(self, ticket: str) -> Principal:
+        """Whose ticket it is, used up now. Raises Unauthenticated. (One of a session that ended is gone already.)"""
+        return self._tickets.take(ticket)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    async def _begin(self, conn: Connection, account: Account, address: str, user_agent: str) -> Tokens:
+        session = Session(
+            id=str(uuid.uuid4()),
+            account=account,
+            expires_at=datetime.now(UTC) + SESSION_LIFETIME,
+            revoked=False,
+        )
+        await repository.add_session(
+            conn,
+            session_id=session.id,
+            user_id=account.user.id,
+            expires_at=session.expires_at,
+            user_agent=_printable(user_agent, 256),
+            address=_printable(address, 64),
+        )
+        issued = await self._renew(conn, session)
+        await append(conn, [told(account.user, "access.signed_in", priority=Priority.LOW)])
+        return issued
+
+    async def _renew(self, conn: Connection, session: Session) -> Tokens:
+        """A new pair for a live session, its access token never longer than the session."""
+        now, account = datetime.now(UTC), session.account
+        until = min(now + tokens.LIFETIME, session.expires_at)
+        refresh = tokens.opaque()
+        await repository.add_refresh_token(conn, tokens.fingerprint(refresh), session.id)
+        access = tokens.sign(
+            self._keys,
+            user_id=account.user.id,
+            session_id=session.id,
+            role=account.user.role,
+            tenant=account.user.tenant,
+            epoch=account.epoch,
+            until=until,
+        )
+        left_s = max(1, int((until - now).total_seconds()))
+        return Tokens(token=access, expires_in=left_s, refresh_token=refresh, user=account.user)
+
+    def _session_ended(self, session_id: str) -> None:
+        self._tickets.forget(session_id)
+        for tell in self.on_session_end:
+            tell(session_id)
+
+    async def _watch(self) -> None:
+        """Every second: sessions that ended elsewhere. The setup token when it is old. Now and then: old rows and keys."""
+        cleaned_at = -HOUSEKEEPING_S
+        while True:
+            await asyncio.sleep(CHECK_S)
+            try:
+                await self._live.check()
+                if self._setup_required:
+                    await self._watch_setup()
+                if time.monotonic() - cleaned_at > HOUSEKEEPING_S:
+                    cleaned_at = time.monotonic()
+                    await self._clean()
+            except (NovaCronError, OSError) as exc:  # it must go on: a full disk or a lost database passes
+                _log.warning("access_watch_failed", reason=str(exc))
+
+    async def _watch_setup(self) -> None:
+        if await self.setup_required():
+            await self._setup_token.renew_if_old()
+        else:
+            self._setup_token.end()
+
+    async def _clean(self) -> None:
+        before = datetime.now(UTC) - KEPT_AFTER_END
+        await self._database.run(lambda conn: repository.prune(conn, before), timeout_s=30)
+        await asyncio.to_thread(self._keys.rotate_if_old)
+
+
+def _printable(text: str, longest: int) -> str:
+    """Text of a request header as a column may hold it."""
+    return "".join(letter for letter in text if letter.isprintable())[:longest]

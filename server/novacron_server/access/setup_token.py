@@ -1,0 +1,45 @@
+"""The one-time token of the first account: whoever can read a 0600 file on the server may make the administrator."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import time
+from pathlib import Path
+
+from novacron_server.access.tokens import fingerprint, opaque
+from novacron_server.database.private_files import write_private
+
+LIFETIME_S = 15 * 60
+
+
+class SetupToken:
+    """The file `setup-token` in the data directory. There is one only while there is no account."""
+
+    def __init__(self, data_dir: Path, lifetime_s: float = LIFETIME_S) -> None:
+        self._file = data_dir / "setup-token"
+        self._lifetime_s = lifetime_s
+        self._mark: bytes | None = None
+        self._until = 0.0
+
+    async def renew(self) -> None:
+        """Write a new one; the old one is good no more."""
+        token = opaque()
+        self._mark, self._until = fingerprint(token), time.monotonic() + self._lifetime_s
+        await asyncio.to_thread(write_private, self._file, token + "\n")
+
+    async def renew_if_old(self) -> None:
+        if self._mark is None or time.monotonic() > self._until:
+            await self.renew()
+
+    def fits(self, token: str | None) -> bool:
+        """Whether this is the token, in its time. Takes the same time however much of it is right."""
+        held = self._mark if time.monotonic() <= self._until else None
+        return hmac.compare_digest(fingerprint((token or "").strip()), held or bytes(32)) and held is not None
+
+    def end(self) -> None:
+        """There is an account now: no token is good, and no file is left."""
+        self._mark = None
+        with contextlib.suppress(FileNotFoundError):
+            self._file.unlink()

@@ -1,0 +1,48 @@
+"""Tickets for one WebSocket handshake: a browser cannot send a header there, and a token must not stand in a URL."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+
+from novacron_core.api.access import Ticket
+from novacron_core.errors import RateLimited, Unauthenticated
+from novacron_core.rules.visibility import Principal
+from novacron_server.access.tokens import fingerprint, opaque
+
+LIFETIME_S = 30
+MAX_TICKETS = 10_000
+MAX_PER_SESSION = 20
+
+
+class Tickets:
+    """In memory, hashed, each taken once. They end with the process, as handshakes do."""
+
+    def __init__(self) -> None:
+        self._tickets: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+
+    def issue(self, principal: Principal) -> Ticket:
+        """Raises RateLimited for a session that hoards them."""
+        self._drop_old()
+        held = sum(1 for _, other in self._tickets.values() if other.session_id == principal.session_id)
+        if held >= MAX_PER_SESSION or len(self._tickets) >= MAX_TICKETS:
+            raise RateLimited("too many tickets wait to be used", retry_after_s=float(LIFETIME_S))
+        ticket = opaque()
+        self._tickets[fingerprint(ticket)] = (time.monotonic() + LIFETIME_S, principal)
+        return Ticket(ticket=ticket, expires_in=LIFETIME_S)
+
+    def take(self, ticket: str) -> Principal:
+        """Whose it is; it is gone then. Raises Unauthenticated for one that is unknown, used or old."""
+        until, principal = self._tickets.pop(fingerprint(ticket), (0.0, None))
+        if principal is None or time.monotonic() > until:
+            raise Unauthenticated("the ticket is not good: ask for a new one")
+        return principal
+
+    def forget(self, session_id: str) -> None:
+        for mark in [mark for mark, (_, who) in self._tickets.items() if who.session_id == session_id]:
+            del self._tickets[mark]
+
+    def _drop_old(self) -> None:
+        now = time.monotonic()
+        while self._tickets and next(iter(self._tickets.values()))[0] < now:
+            self._tickets.popitem(last=False)

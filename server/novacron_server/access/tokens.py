@@ -1,0 +1,97 @@
+"""Access tokens (JWT, RFC 7519): one algorithm, every claim required, each token for one use."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import msgspec
+
+from novacron_core.errors import Unauthenticated
+from novacron_core.rules.permissions import Role
+from novacron_server.access.keys import Keys
+
+ALGORITHM = "HS256"
+ISSUER = "novacron"
+AUDIENCE = "novacron-api"
+TYPE = "access"
+LIFETIME = timedelta(minutes=15)
+LEEWAY_S = 5
+"""Clocks of two servers may differ by this much."""
+MAX_TOKEN_CHARACTERS = 4096
+REQUIRED = ["user_id", "sub", "sid", "role", "tenant", "epoch", "iat", "nbf", "exp", "iss", "aud", "jti", "typ"]
+_BAD = "the token is not good: sign in again"
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """What a token says. `epoch` is the account's at that time: a newer one (role, password) ends the token."""
+
+    user_id: str
+    sid: str
+    role: Role
+    tenant: str
+    epoch: int
+    exp: int
+
+    @property
+    def expires_at(self) -> datetime:
+        return datetime.fromtimestamp(self.exp, UTC)
+
+
+def sign(keys: Keys, *, user_id: str, session_id: str, role: Role, tenant: str, epoch: int, until: datetime) -> str:
+    """An access token that ends at `until`."""
+    now = int(datetime.now(UTC).timestamp())
+    claims = {
+        "user_id": user_id,
+        "sub": user_id,
+        "sid": session_id,
+        "role": str(role),
+        "tenant": tenant,
+        "epoch": epoch,
+        "iat": now,
+        "nbf": now,
+        "exp": int(until.timestamp()),
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "jti": secrets.token_hex(12),
+        "typ": TYPE,
+    }
+    key = keys.current
+    return jwt.encode(claims, key.secret, algorithm=ALGORITHM, headers={"kid": key.kid})
+
+
+def verify(keys: Keys, token: str) -> Claims:
+    """The claims of a token that is ours, whole and in its time. Raises Unauthenticated, without saying which was not."""
+    if len(token) > MAX_TOKEN_CHARACTERS:
+        raise Unauthenticated(_BAD)
+    try:
+        kid = jwt.get_unverified_header(token).get("kid")
+        secret = keys.secret(kid) if isinstance(kid, str) else None
+        if secret is None:
+            raise Unauthenticated(_BAD)
+        claims = jwt.decode(
+            token,
+            secret,
+            algorithms=[ALGORITHM],
+            audience=AUDIENCE,
+            issuer=ISSUER,
+            leeway=LEEWAY_S,
+            options={"require": REQUIRED},
+        )
+        if claims["typ"] != TYPE or claims["sub"] != claims["user_id"]:
+            raise Unauthenticated(_BAD)
+        return msgspec.convert(claims, Claims)
+    except (jwt.PyJWTError, msgspec.ValidationError, ValueError):
+        raise Unauthenticated(_BAD) from None
+
+
+def opaque() -> str:
+    """A token that says nothing: 256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def fingerprint(token: str) -> bytes:
+    """What is kept of an opaque token. Its randomness makes a slow hash needless."""
+    return hashlib.sha256(token.encode()).digest()

@@ -1,0 +1,83 @@
+"""An Access over a fresh database, with cheap hashing, and an administrator in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from novacron_core.api.access import Login, Register, Tokens, User
+from novacron_core.rules.visibility import Principal
+from novacron_server.access.passwords import Passwords
+from novacron_server.access.service import Access
+from novacron_server.database.engine import Database
+
+PASSWORD = "quiet otters paint maps"
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+
+
+class Door:
+    """An Access, and what a test does at it all the time."""
+
+    def __init__(self, access: Access, data_dir: Path, passwords: Passwords, rings: list[int]) -> None:
+        self.access = access
+        self.data_dir = data_dir
+        self.passwords = passwords
+        self.ended: list[str] = []
+        self.rings = rings
+        access.on_session_end.append(self.ended.append)
+
+    @property
+    def setup_token(self) -> str:
+        return (self.data_dir / "setup-token").read_text().strip()
+
+    async def first(self, username: str = "ada") -> User:
+        request = Register(username=username, password=PASSWORD, email="a@b.c", setup_token=self.setup_token)
+        return await self.access.register(request, None)
+
+    async def login(self, username: str = "ada", password: str = PASSWORD, address: str = HERE) -> Tokens:
+        return await self.access.login(Login(username=username, password=password), address, "test")
+
+    async def who(self, username: str = "ada") -> Principal:
+        return await self.access.authenticate((await self.login(username)).token)
+
+
+Open = Callable[..., AbstractAsyncContextManager[Door]]
+
+
+@pytest.fixture
+def open_door(database: Database, data_dir: Path) -> Open:
+    """Another server on the same database, started; more than one may stand open."""
+
+    @asynccontextmanager
+    async def at(room: str = "a", *, start: bool = True, open_registration: bool = False) -> AsyncIterator[Door]:
+        place = data_dir / room
+        place.mkdir(exist_ok=True)
+        passwords = Passwords(memory_kib=1024)
+
+        rings: list[int] = []
+        access = Access(
+            database, place, lambda: rings.append(1), open_registration=open_registration, passwords=passwords
+        )
+        opened = Door(access, place, passwords, rings)
+        if start:
+            await access.start()
+        yield opened
+        await access.close()
+
+    return at
+
+
+@pytest.fixture
+async def door(open_door: Open) -> AsyncIterator[Door]:
+    async with open_door() as made:
+        yield made
+
+
+@pytest.fixture
+async def house(door: Door) -> Door:
+    """With its administrator `ada`."""
+    await door.first()
+    return door

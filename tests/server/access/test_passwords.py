@@ -1,0 +1,129 @@
+"""Passwords: nothing cut, nothing guessed first, nothing on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import unicodedata
+
+import pytest
+from passlib.context import CryptContext
+
+from novacron_core.errors import RateLimited
+from novacron_server.access import passwords as module
+from novacron_server.access.passwords import Passwords, why_not
+
+
+@pytest.fixture
+def passwords() -> Passwords:
+    return Passwords(memory_kib=1024)
+
+
+async def test_every_byte_counts_beyond_the_72nd(passwords: Passwords) -> None:
+    long = "x" * 80
+    stored = await passwords.hash(long + "a")
+    assert stored.startswith("$argon2id$")
+    assert (await passwords.compare(long + "a", stored)).right
+    assert not (await passwords.compare(long + "b", stored)).right
+    assert not (await passwords.compare(long, stored)).right
+
+
+async def test_text_of_any_script_and_keyboard(passwords: Passwords) -> None:
+    word = "пароль-überraschung-密码-é"
+    stored = await passwords.hash(unicodedata.normalize("NFD", word))
+    assert (await passwords.compare(unicodedata.normalize("NFC", word), stored)).right
+    assert not (await passwords.compare(word + "́", stored)).right
+    odd = "with\0nul and \x1b and 😀 in it"
+    assert (await passwords.compare(odd, await passwords.hash(odd))).right
+
+
+@pytest.mark.parametrize("scheme", ["bcrypt", "bcrypt_sha256"])
+async def test_older_hashes_work_once_and_are_replaced(passwords: Passwords, scheme: str) -> None:
+    old = CryptContext([scheme], **{f"{scheme}__rounds": 4 if scheme == "bcrypt" else 5}).hash("quiet otters paint")
+    verdict = await passwords.compare("quiet otters paint", old)
+    assert verdict.right and verdict.new_hash and verdict.new_hash.startswith("$argon2id$")
+    assert not (await passwords.compare("quiet otters faint", old)).right
+    assert not (await passwords.compare("x" * 100, old)).right
+
+
+async def test_weaker_settings_are_replaced_too(passwords: Passwords) -> None:
+    stored = await passwords.hash("quiet otters paint")
+    verdict = await Passwords(memory_kib=2048).compare("quiet otters paint", stored)
+    assert verdict.right and verdict.new_hash and "m=2048" in verdict.new_hash
+
+
+async def test_a_damaged_hash_fits_nothing(passwords: Passwords) -> None:
+    for damaged in ("", "plain", "$argon2id$v=19$m=1024,t=1,p=1$x"):
+        assert not (await passwords.compare("anything", damaged)).right
+
+
+async def test_unknown_users_cost_the_same_work(passwords: Passwords) -> None:
+    stored = await passwords.hash("quiet otters paint")
+    before = passwords.comparisons
+    assert not (await passwords.compare("wrong", stored)).right
+    assert not (await passwords.compare("wrong", None)).right
+    assert passwords.comparisons == before + 2
+    assert passwords._decoy.split("$")[1:4] == stored.split("$")[1:4]  # the same scheme and settings
+
+
+async def test_hashing_stays_off_the_loop_and_is_bounded() -> None:
+    passwords = Passwords()  # the real cost
+    beats = 0
+
+    async def beat() -> None:
+        nonlocal beats
+        while True:
+            await asyncio.sleep(0.001)
+            beats += 1
+
+    heart = asyncio.create_task(beat())
+    began = time.perf_counter()
+    await passwords.hash("quiet otters paint")
+    took_s = time.perf_counter() - began
+    heart.cancel()
+    assert took_s > 0.01 and beats >= 3
+    crowd = [passwords.hash("x") for _ in range(module.WAITING + 5)]
+    results = await asyncio.gather(*crowd, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, RateLimited)]
+    assert len(refused) == 5 and all(error.retry_after_s for error in refused)
+    passwords.close()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "fourteen chars",
+        "ada" * 6,
+        "PasswordPassword",
+        "P@ssw0rdP@ssw0rd",
+        "novacron12345678",
+        "NovaCron-Admin-2026",
+        "1234567890123456",
+        "9876543210987654",
+        "abcdefghijklmnopq",
+        "abcabcabcabcabcabc",
+        "correct horse battery staple",
+        "ada.lovelace ada.lovelace 1",
+        "Administrator123!",
+        "letmein-letmein-letmein",
+        "aaaaaaaaaaaaaaaa",
+    ],
+)
+def test_what_is_guessed_first_is_refused(word: str) -> None:
+    assert why_not(word, "ada.lovelace" if "love" in word else "ada")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "quiet otters paint maps",
+        "grandmother's server hums softly",
+        "7f3a9c0e5b1d8264",
+        "83920184756201938475",
+        "очень длинный пароль",
+        "the admin drinks green tea",
+        "x" * 40 + "yzäöü",
+    ],
+)
+def test_what_is_not_guessed_is_fine(word: str) -> None:
+    assert why_not(word, "ada") is None

@@ -1,0 +1,148 @@
+"""Access tokens: every way to forge, bend or outlive one is refused with the same sentence."""
+
+from __future__ import annotations
+
+import base64
+import json
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from novacron_core.errors import Internal, Unauthenticated
+from novacron_core.rules.permissions import Role
+from novacron_server.access import keys as keys_module
+from novacron_server.access import tokens
+from novacron_server.access.keys import Keys
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    return Keys(tmp_path / "secrets.json")
+
+
+def good(keys: Keys, **more: Any) -> str:
+    until = datetime.now(UTC) + timedelta(minutes=5)
+    values: dict[str, Any] = {
+        "user_id": "u",
+        "session_id": "s",
+        "role": Role.VIEWER,
+        "tenant": "t",
+        "epoch": 0,
+        "until": until,
+    }
+    return tokens.sign(keys, **(values | more))
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    return dict(jwt.decode(token, options={"verify_signature": False}))
+
+
+def forged(keys: Keys, change: dict[str, Any], drop: str = "", header: dict[str, Any] | None = None) -> str:
+    """A token signed with the right key, with other claims."""
+    claims = {name: value for name, value in (claims_of(good(keys)) | change).items() if name != drop}
+    return jwt.encode(claims, keys.current.secret, "HS256", headers={"kid": keys.current.kid} | (header or {}))
+
+
+def refused(keys: Keys, token: str) -> bool:
+    with pytest.raises(Unauthenticated) as error:
+        tokens.verify(keys, token)
+    assert error.value.detail == "the token is not good: sign in again"
+    return True
+
+
+def test_a_good_token_says_who(keys: Keys) -> None:
+    claims = tokens.verify(keys, good(keys, role=Role.OPERATOR, epoch=3))
+    assert (claims.user_id, claims.sid, claims.role, claims.tenant, claims.epoch) == ("u", "s", "operator", "t", 3)
+    assert set(claims_of(good(keys))) == set(tokens.REQUIRED)
+    assert tokens.verify(keys, forged(keys, {})).sid == "s"  # so what follows fails for the change alone
+
+
+def test_alg_none(keys: Keys) -> None:
+    claims = claims_of(good(keys))
+    assert refused(keys, jwt.encode(claims, "", "none", headers={"kid": keys.current.kid}))
+    head = base64.urlsafe_b64encode(json.dumps({"alg": "none", "kid": keys.current.kid}).encode()).rstrip(b"=")
+    body = good(keys).split(".")[1]
+    assert refused(keys, f"{head.decode()}.{body}.")
+
+
+def test_another_algorithm_or_key(keys: Keys) -> None:
+    claims = claims_of(good(keys))
+    kid = {"kid": keys.current.kid}
+    assert refused(keys, jwt.encode(claims, keys.current.secret * 2, "HS512", headers=kid))
+    assert refused(keys, jwt.encode(claims, "k" * 43, "HS256", headers=kid))
+    for header in ({"kid": "unknown"}, {"kid": "../../secrets"}, {}):
+        assert refused(keys, jwt.encode(claims, keys.current.secret, "HS256", headers=header))
+
+
+@pytest.mark.parametrize("claim", tokens.REQUIRED)
+def test_a_missing_claim(keys: Keys, claim: str) -> None:
+    assert refused(keys, forged(keys, {}, drop=claim))
+
+
+NOW = datetime.now(UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"aud": "other"},
+        {"aud": []},
+        {"iss": "other"},
+        {"typ": "refresh"},
+        {"typ": None},
+        {"exp": int(NOW) - 60},
+        {"exp": "soon"},
+        {"nbf": int(NOW) + 3600},
+        {"iat": int(NOW) + 3600},
+        {"role": "root"},
+        {"role": None},
+        {"epoch": "0"},
+        {"sid": 7},
+        {"sub": "somebody else"},
+    ],
+)
+def test_a_wrong_claim(keys: Keys, change: dict[str, Any]) -> None:
+    assert refused(keys, forged(keys, change))
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "a.b.c", "x" * 100_000, "é.é.é", "e30.e30.e30", "\0"])
+def test_what_is_no_token(keys: Keys, text: str) -> None:
+    assert refused(keys, text)
+
+
+def test_a_changed_letter(keys: Keys) -> None:
+    head, body, signature = good(keys).split(".")
+    assert refused(keys, f"{head}.{body}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}")
+    bent = base64.urlsafe_b64encode(json.dumps(claims_of(good(keys)) | {"role": "administrator"}).encode())
+    assert refused(keys, f"{head}.{bent.decode().rstrip('=')}.{signature}")
+
+
+def test_two_keys_live_while_one_takes_over(keys: Keys, tmp_path: Path) -> None:
+    old = good(keys)
+    keys.rotate()
+    assert tokens.verify(keys, old).sid == "s" and tokens.verify(keys, good(keys)).sid == "s"
+    assert tokens.verify(Keys(tmp_path / "secrets.json"), old).sid == "s"
+    keys.rotate()
+    assert refused(keys, old)
+
+
+def test_keys_are_private_kept_and_renewed_by_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "secrets.json"
+    first = Keys(file).current
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600 and len(first.secret) >= 43
+    file.chmod(0o644)
+    assert Keys(file).current == first
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    monkeypatch.setattr(keys_module, "MAX_AGE", timedelta(0))
+    renewed = Keys(file)
+    assert renewed.current != first and renewed.secret(first.kid) == first.secret
+
+
+def test_a_damaged_key_file_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "secrets.json").write_text("{")
+    with pytest.raises(Internal, match="damaged"):
+        Keys(tmp_path / "secrets.json")
