@@ -147,5 +147,10 @@ class Console(App[None]):
         self.theme = theme
 
     async def on_unmount(self) -> None:
-        if self.session is not None:
+        """Leaving ends the session that the form began; a token that was given belongs to somebody else."""
+        if self.session is None:
+            return
+        if self._token and self.session.client.credentials.token == self._token:
             await self.session.client.close()
+        else:
+            await self.session.sign_out()

@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
+from textual.widgets import Static
 
 from novacron_tui.action import Action
 from novacron_tui.glyphs import Glyphs
@@ -25,7 +26,7 @@ from novacron_tui.widgets.line import Line, Piece
 
 SAID_S = 8.0
 """How long a sentence that needs no answer stays in the status line."""
-MIN_WIDTH, MIN_HEIGHT = 60, 15
+MIN_WIDTH, MIN_HEIGHT, WIDE = 60, 15, 110
 
 HELP = Action[Any]("help", "?", "help", "This page.", needs_one=False, group="Everywhere")
 QUIT = Action[Any]("quit", "q", "quit", "Leave the console.", needs_one=False, group="Everywhere")
@@ -52,19 +53,27 @@ class Board(Screen[None]):
     DEFAULT_CSS = """
     Board { background: $background; layers: base over; }
     Board > #top { background: $surface; }
-    Board > #status { background: $background; padding: 0 1; }
-    Board > #keys { background: $surface; padding: 0 1; }
+    Board > #status { background: $background; }
+    Board > #keys { background: $surface; }
     Board > #body { height: 1fr; }
-    Board > #small { display: none; }
+    Board > #small { display: none; height: 1fr; content-align: center middle; text-align: center; }
+    Board.-too-narrow > #body, Board.-too-low > #body { display: none; }
+    Board.-too-narrow > #small, Board.-too-low > #small { display: block; }
     """
+    HORIZONTAL_BREAKPOINTS = [
+        (0, "-too-narrow"),
+        (MIN_WIDTH, "-narrow"),
+        (WIDE, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [(0, "-too-low"), (MIN_HEIGHT, "-high")]
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__()
         self.session = session
         self.glyphs = glyphs
         self._top = Line(id="top")
-        self._status = Line(id="status")
-        self._keys = Line(id="keys")
+        self._status = Line(margin=1, id="status")
+        self._keys = Line(margin=1, id="keys")
         self._said: tuple[str, str] = ("", "plain")
         self._forget: Timer | None = None
         self._unwatch: Callable[[], None] | None = None
@@ -99,6 +108,7 @@ class Board(Screen[None]):
         yield self._top
         with Vertical(id="body"):
             yield self.body()
+        yield Static(f"this terminal is too small:\n{MIN_WIDTH}x{MIN_HEIGHT} is the least", id="small")
         yield self._status
         yield self._keys
 
@@ -136,16 +146,20 @@ class Board(Screen[None]):
         self._top.show(*top_line(self.session, self.glyphs))
         text, tone = self._said
         self._status.show([Piece(text, tone)] if text else self.hint())
-        self._keys.show(self._key_pieces())
+        offered = self._offered()
+        right = [action for action in offered if action in (HELP, QUIT)]
+        left = [action for action in offered if action not in right]
+        self._keys.show(self._key_pieces(left), self._key_pieces(right))
 
-    def _key_pieces(self) -> list[Piece]:
+    def _key_pieces(self, actions: Sequence[Action[Any]]) -> list[Piece]:
         pieces: list[Piece] = []
-        for rank, action in enumerate(self._offered()):
+        for rank, action in enumerate(actions):
             refused = self.why_not(action) is not None
             keep = 0 if action is HELP else rank + (6 if refused else 1)
             key = "esc" if action.key == "escape" else action.key
-            pieces.append(Piece(key, "quiet" if refused else "key", keep, action.key))
-            pieces.append(Piece(f" {action.label}  ", "quiet" if refused else "plain", keep, action.key))
+            gap = "  " if pieces else ""
+            pieces.append(Piece(f"{gap}{key}", "quiet" if refused else "key", keep, action.key, action.key))
+            pieces.append(Piece(f" {action.label}", "quiet" if refused else "plain", keep, action.key, action.key))
         return pieces
 
     def _offered(self) -> list[Action[Any]]:

@@ -80,6 +80,6 @@ def _line(row: KeyRow) -> Content:
         Piece("\n".join([first, *(" " * len(lead) + more for more in rest)]), "quiet" if row.refused else "plain"),
     ]
     if row.refused:
-        why = wrap(clean(row.refused), _WORDS)
+        why = wrap(clean(row.refused.partition(": ")[2] or row.refused), _WORDS)
         pieces.append(Piece("".join(f"\n{' ' * len(lead)}{line}" for line in why), "warn"))
     return content(pieces)

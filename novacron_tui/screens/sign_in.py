@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -44,7 +45,7 @@ class SignIn(Screen[None]):
     SignIn #motto { color: $tone-quiet; width: 100%; text-align: center; margin: 1 0 1 0; }
     SignIn #card { height: auto; background: $surface; border: round $rule; padding: 1 2; border-title-color: $tone-quiet; border-subtitle-color: $tone-quiet; }
     SignIn #state { height: auto; }
-    SignIn #keys { dock: bottom; background: $surface; padding: 0 1; }
+    SignIn #keys { dock: bottom; background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "retry", show=False),
@@ -74,6 +75,7 @@ class SignIn(Screen[None]):
         self._client: Client | None = known[1] if known else None
         self._form: EntryForm | None = None
         self._failed = False
+        self._began: float | None = None
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(can_focus=False):
@@ -81,7 +83,7 @@ class SignIn(Screen[None]):
             yield Static("the control room for your virtual machines", id="motto")
             with Vertical(id="card"):
                 yield Static(content([Piece("reaching the server…", "quiet")]), id="state")
-        yield Line(id="keys")
+        yield Line(margin=1, id="keys")
 
     def on_mount(self) -> None:
         self._show_keys()
@@ -96,6 +98,9 @@ class SignIn(Screen[None]):
     async def _reach(self) -> None:
         self._failed = False
         self._state("reaching the server…", "quiet")
+        self._show_keys()
+        waiting = self.set_interval(1.0, self._still_reaching)
+        self._began = monotonic()
         try:
             self._place = await self._open_place()
             self._title(self._place)
@@ -103,6 +108,13 @@ class SignIn(Screen[None]):
             await self._look_in(self._place, self._client)
         except (NovaCronError, OSError) as e:
             self._fail(e)
+        finally:
+            waiting.stop()
+
+    def _still_reaching(self) -> None:
+        """A server that starts takes its seconds: show that they pass."""
+        if self._began is not None and (waited_s := round(monotonic() - self._began)) >= 2:
+            self._state(f"reaching the server… {waited_s} s", "quiet")
 
     async def _new_client(self, place: Place) -> Client:
         if self._client is not None:

@@ -78,6 +78,13 @@ def _vms(store: Store, glyphs: Glyphs) -> list[Piece]:
             urgent = state in (State.CRASHED, State.FAILED, State.UNKNOWN)
             rank = 3 if urgent else 5
             gap = "   " if not pieces else "  "
-            pieces.append(Piece(f"{gap}{glyphs.states[state]} {counts[state]}", STATE_TONES[state], rank))
-            pieces.append(Piece(f" {state}", "quiet", 7))
+            pieces.append(
+                Piece(
+                    f"{gap}{glyphs.states[state]} {counts[state]}",
+                    STATE_TONES[state],
+                    rank,
+                    group="" if urgent else "counts",
+                )
+            )
+            pieces.append(Piece(f" {state}", "quiet", 7, group="words"))
     return pieces

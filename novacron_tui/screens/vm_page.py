@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
@@ -57,7 +57,9 @@ class VMPage(VMBoard):
     ]
     DEFAULT_CSS = """
     VMPage #scroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
-    VMPage #title { height: 1; width: 1fr; margin-bottom: 0; }
+    VMPage #columns { height: auto; layout: vertical; }
+    VMPage .column { height: auto; width: 1fr; }
+    VMPage.-wide #columns { layout: horizontal; }
     """
 
     def __init__(self, session: Session, glyphs: Glyphs, vm: VM) -> None:
@@ -70,7 +72,9 @@ class VMPage(VMBoard):
         self._events = Section("Events", id="events")
 
     def body(self) -> Widget:
-        return VerticalScroll(self._overview, self._disks, self._nics, self._operations, self._events, id="scroll")
+        left = Vertical(self._overview, self._disks, self._nics, classes="column")
+        right = Vertical(self._operations, self._events, classes="column")
+        return VerticalScroll(Container(left, right, id="columns"), id="scroll")
 
     @property
     def vm(self) -> VM | None:

@@ -84,7 +84,9 @@ class CreateVM(ModalScreen[Operation | None]):
         draft = self._draft
         return {
             "image": Field("Image", self._image, id="image", advice="reading the server's images…"),
-            "name": Field("Name", why_not=self._why_not_name, id="name", advice="also its host name"),
+            "name": Field(
+                "Name", why_not=self._why_not_name, id="name", advice="lower-case letters, digits and hyphens"
+            ),
             "vcpus": Field("vCPUs", value="1", why_not=draft.why_not_vcpus, id="vcpus"),
             "memory": Field("Memory", value="512 MiB", why_not=draft.why_not_memory, id="memory"),
             "disk": Field("Disk", why_not=self._why_not_disk, id="disk"),

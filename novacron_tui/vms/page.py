@@ -11,7 +11,7 @@ from novacron_core.api.vms import VM
 from novacron_core.rules.units import age_s, age_text, size_text
 from novacron_tui.glyphs import STATE_TONES, Glyphs
 from novacron_tui.safe_text import one_line
-from novacron_tui.vms.actions import doing
+from novacron_tui.vms.actions import doing, done
 from novacron_tui.vms.columns import tags_text
 from novacron_tui.widgets.line import Piece
 
@@ -112,7 +112,7 @@ def operations(ops: Sequence[Operation], now: datetime, glyphs: Glyphs) -> Lines
         lines.append(
             [
                 Piece(f"{age_text(age_s(op.created_at, now)):>7}  ", "quiet"),
-                Piece(f"{sign} {doing(op.kind)} {op.state}{percent}", tone),
+                Piece(f"{sign} {_went(op)}{percent}", tone),
                 Piece(who, "quiet"),
                 *([Piece(f"  {one_line(op.step)}", "quiet")] if op.step and not op.state.ended else []),
             ]
@@ -120,6 +120,12 @@ def operations(ops: Sequence[Operation], now: datetime, glyphs: Glyphs) -> Lines
         if op.problem:
             lines.append([Piece(" " * 11), Piece(one_line(op.problem.detail or op.problem.title), "plain")])
     return lines or [[Piece("nothing was done to it that this server remembers", "quiet")]]
+
+
+def _went(op: Operation) -> str:
+    if op.state is OperationState.SUCCEEDED:
+        return done(op.kind)
+    return f"{doing(op.kind)} {op.state}" if op.state.ended else doing(op.kind)
 
 
 def happened(events: Sequence[Event], now: datetime) -> Lines:

@@ -8,6 +8,7 @@ from uuid import uuid4
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError
+from novacron_core.rules.units import size_text
 from novacron_tui.action import Danger, refusal
 from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session
@@ -97,7 +98,9 @@ def question(verb: Verb, vms: Sequence[VM], host_name: Callable[[str], str]) -> 
 
 def _disks_option(vms: Sequence[VM]) -> str:
     own = [disk for vm in vms for disk in vm.disks if disk.device == "disk"]
-    return f"delete {'its' if len(vms) == 1 else 'their'} {len(own)} disk{'s' * (len(own) != 1)} too" if own else ""
+    if len(own) != 1:
+        return f"delete {'its' if len(vms) == 1 else 'their'} {len(own)} disks too" if own else ""
+    return f"delete its disk too: {one_line(own[0].target)}, {size_text(own[0].size_bytes)}"
 
 
 def outcome(op: Operation) -> tuple[str, str]:

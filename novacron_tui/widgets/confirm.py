@@ -48,8 +48,9 @@ class Confirm(ModalScreen[Answer | None]):
     Confirm Static, Confirm Label { width: 100%; height: auto; }
     Confirm Checkbox { margin-top: 1; border: none; padding: 0; background: $surface; height: 1; }
     Confirm #ask { margin-top: 1; color: $tone-quiet; }
-    Confirm Input { border: none; border-left: wide $rule; height: 1; padding: 0 1; background: $panel; }
-    Confirm Input:focus { border-left: wide $accent; }
+    Confirm Input, Confirm Input:focus {
+        border: none; border-left: wide $accent; height: 1; padding: 0 1; background: $panel; background-tint: $foreground 0%;
+    }
     Confirm Horizontal { height: 1; margin-top: 1; align-horizontal: right; }
     Confirm Button { margin-left: 2; min-width: 8; border: none; height: 1; padding: 0 2; background: $panel; color: $foreground; text-style: none; }
     Confirm Button:focus { background: $cursor-ground; text-style: bold $cursor-style; }

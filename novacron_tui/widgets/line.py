@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from textual import events
 from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message
 from textual.widget import Widget
 
@@ -30,33 +31,51 @@ TONE_STYLES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of text. The highest `rank` gives way first; 0 stays. `name` is what a click on it means."""
+    """A run of text. The highest `rank` gives way first, with all of its `group`; 0 stays. `name` is what a click on it
+    means."""
 
     text: str
     tone: str = "plain"
     rank: int = 0
     name: str = ""
+    group: str = ""
 
 
 def content(pieces: Sequence[Piece]) -> Content:
     """The pieces as styled text; nothing in them is read as markup."""
-    return Content.assemble(*((piece.text, TONE_STYLES[piece.tone]) for piece in pieces))
+    runs: list[tuple[str, str]] = []
+    for piece in pieces:
+        if runs and runs[-1][1] == TONE_STYLES[piece.tone]:
+            runs[-1] = (runs[-1][0] + piece.text, runs[-1][1])
+        else:
+            runs.append((piece.text, TONE_STYLES[piece.tone]))
+    return Content.assemble(*runs)
 
 
 def fitted(left: Sequence[Piece], right: Sequence[Piece], width: int) -> tuple[list[Piece], list[Piece]]:
-    """What of both sides has room in `width` cells with one cell between them."""
+    """What of both sides has room in `width` cells with two cells between them."""
     kept_left, kept_right = list(left), list(right)
-    while _cells(kept_left) + _cells(kept_right) + 1 > width:
+    while _cells(kept_left) + _cells(kept_right) + 2 * bool(kept_right) > width:
         droppable = [piece for piece in (*kept_left, *kept_right) if piece.rank]
         if not droppable:
             break
         first = max(droppable, key=lambda piece: piece.rank)
-        (kept_left if any(piece is first for piece in kept_left) else kept_right).remove(first)
+        for kept in (kept_left, kept_right):
+            kept[:] = [
+                piece for piece in kept if piece is not first and (not first.group or piece.group != first.group)
+            ]
     return kept_left, kept_right
 
 
 def _cells(pieces: Sequence[Piece]) -> int:
     return sum(cell_len(piece.text) for piece in pieces)
+
+
+def changed(before: Sequence[object], after: Sequence[object]) -> tuple[int, int]:
+    """The first and the last cell, exclusive, in which two lines differ; (0, 0) when they do not."""
+    size = max(len(before), len(after))
+    differ = [at for at in range(size) if before[at : at + 1] != after[at : at + 1]]
+    return (differ[0], differ[-1] + 1) if differ else (0, 0)
 
 
 class Line(Widget):
@@ -72,16 +91,33 @@ class Line(Widget):
             super().__init__()
             self.name = name
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, *, margin: int = 0, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._margin = margin
         self._left: tuple[Piece, ...] = ()
         self._right: tuple[Piece, ...] = ()
 
     def show(self, left: Sequence[Piece], right: Sequence[Piece] = ()) -> None:
-        """Show these pieces; the same as before costs nothing."""
-        if (tuple(left), tuple(right)) != (self._left, self._right):
-            self._left, self._right = tuple(left), tuple(right)
-            self.refresh()
+        """Show these pieces. Only the cells that change are painted."""
+        if (tuple(left), tuple(right)) == (self._left, self._right):
+            return
+        before = self._cells_shown()
+        self._left, self._right = tuple(left), tuple(right)
+        start, end = changed(before, self._cells_shown())
+        if end > start:
+            # One region only: Textual paints a line's segments again for each region that touches them.
+            self.refresh(Region(start, 0, end - start, 1))
+
+    def _cells_shown(self) -> list[tuple[str, str]]:
+        """What stands in each cell, and its tone."""
+        return [(char, piece.tone) for piece in self._pieces() for char in piece.text for _ in range(cell_len(char))]
+
+    def _pieces(self) -> list[Piece]:
+        room = self.size.width - 2 * self._margin
+        left, right = fitted(self._left, self._right, room)
+        space = max(0, room - _cells(left) - _cells(right))
+        edge = Piece(" " * self._margin, "quiet")
+        return [edge, *left, Piece(" " * space, "quiet"), *right, edge]
 
     @property
     def text(self) -> str:
@@ -89,15 +125,12 @@ class Line(Widget):
         return self.render().plain
 
     def render(self) -> Content:
-        left, right = fitted(self._left, self._right, self.size.width)
-        space = max(0, self.size.width - _cells(left) - _cells(right))
-        line = content([*left, Piece(" " * space if right else ""), *right])
+        line = content(self._pieces())
         return line.truncate(self.size.width, ellipsis=True) if self.size.width else line
 
     def on_click(self, event: events.Click) -> None:
-        left, right = fitted(self._left, self._right, self.size.width)
         at = 0
-        for piece in (*left, Piece(" " * max(0, self.size.width - _cells(left) - _cells(right))), *right):
+        for piece in self._pieces():
             at += cell_len(piece.text)
             if event.x < at:
                 if piece.name:

@@ -14,7 +14,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -156,7 +156,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
         for y in range(1, self.size.height):
             held = self._painted.get(y)
             if held is None or held[0] != self._line(top + y - 1):
-                self.refresh_line(top + y)
+                self._refresh_row(top + y - 1)
 
     def toggle_mark(self) -> None:
         """Mark the row under the cursor, or take its mark away, and go on to the next."""
@@ -199,10 +199,14 @@ class Table(ScrollView, Generic[R], can_focus=True):
             return
         old, self._at = self._at, index
         self._cursor_id = self._identity(self._rows[index])
-        self.refresh_line(old + 1)
-        self.refresh_line(index + 1)
+        self._refresh_row(old)
+        self._refresh_row(index)
         self._into_view()
         self.post_message(self.Moved())
+
+    def _refresh_row(self, index: int) -> None:
+        # Textual paints whole segments that touch the region, and one past its end: one cell less spares the scrollbar.
+        self.refresh(Region(0, index + 1 - self.scroll_offset.y, max(1, self.size.width - 1), 1))
 
     def _into_view(self) -> None:
         top, room = self.scroll_offset.y, max(1, self.size.height - 1)
@@ -277,7 +281,8 @@ class Table(ScrollView, Generic[R], can_focus=True):
         return _Line(cells, index == self._at, self._identity(row) in self.marks)
 
     def _strip(self, line: _Line) -> Strip:
-        pieces: list[tuple[str, str]] = [(f"{self._mark_sign if line.marked else ' '} ", "mark")]
+        mark = (f"{self._mark_sign} ", "mark") if line.marked else (" " * _MARGIN, "strong")
+        pieces: list[tuple[str, str]] = [mark]
         for cell, (column, width) in zip(line.cells, self._layout, strict=False):
             pieces += fit(cell, width, right=column.right, cut=self._cut)
             pieces.append(("  ", "plain"))
@@ -296,17 +301,18 @@ class Table(ScrollView, Generic[R], can_focus=True):
     def _paint(self, pieces: Iterable[tuple[str, str]], *, cursor: bool) -> Strip:
         """One segment per run of the same style: fewer bytes to the terminal."""
         segments: list[Segment] = []
+        plain = self._style("plain", cursor=cursor)
         run, run_style = "", None
         for text, tone in pieces:
             style = self._style(tone, cursor=cursor)
-            if style == run_style or (run_style is not None and not text.strip() and not cursor):
+            if style == run_style or (run_style is not None and not text.strip() and not plain.reverse):
                 run += text
                 continue
             if run:
                 segments.append(Segment(run, run_style))
             run, run_style = text, style
         segments.append(Segment(run, run_style))
-        return Strip(segments).adjust_cell_length(self.size.width, self._style("plain", cursor=cursor))
+        return Strip(segments).adjust_cell_length(self.size.width, plain)
 
     def _style(self, tone: str, *, cursor: bool) -> Style:
         key = f"{tone}+cursor" if cursor else tone
@@ -315,6 +321,9 @@ class Table(ScrollView, Generic[R], can_focus=True):
             held = self.get_component_rich_style(part)
             if cursor:
                 ground: Any = self.get_component_rich_style("table--cursor")
-                held = held + Style(bgcolor=ground.bgcolor, reverse=ground.reverse)
+                # Reversed, every tone would be a ground of its own: a mono cursor has one.
+                plain = self.get_component_rich_style("tone--plain")
+                colour = plain.color if ground.reverse else held.color
+                held = held + Style(color=colour, bgcolor=ground.bgcolor, reverse=ground.reverse)
             self._styles[key] = held
         return held

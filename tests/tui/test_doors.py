@@ -10,7 +10,7 @@ from novacron_core.api.problem import FieldError
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
 from novacron_tui.place import Place
-from tests.tui.world import PASSWORD, VIEWER, Stream, Wire, console, fleet, inventory, live, refuse, until
+from tests.tui.world import PASSWORD, VIEWER, Stream, Wire, console, fill, fleet, inventory, live, refuse, text, until
 
 SIZE = (80, 24)
 
@@ -23,17 +23,12 @@ def has_form(app: Console, name: str) -> bool:
     return bool(app.screen.query(f"{name} Input")) and app.screen.focused is not None
 
 
-def text(app: Console) -> str:
-    """Everything that stands on the screen in front."""
-    return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
-
-
 async def test_sign_in_reaches_the_list() -> None:
     wire = Wire()
     app = console(wire, token="")
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "SignInForm"))
-        await pilot.press(*"ada", "enter", *PASSWORD.replace(" ", " "), "enter")
+        await pilot.press(*"ada", "enter", *PASSWORD, "enter")
         await until(pilot, lambda: at_home(app), "home")
         assert json.loads(wire.asked("POST", "/auth/login")[0].content) == {"username": "ada", "password": PASSWORD}
 
@@ -43,9 +38,9 @@ async def test_a_wrong_password_is_said_and_typed_again() -> None:
     app = console(wire, token="")
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "SignInForm"))
-        await pilot.press(*"ada", "enter", *"wrong", "enter")
+        await fill(pilot, "ada", "wrong")
         await until(pilot, lambda: "wrong user name or password" in text(app), "the reason")
-        await pilot.press(*PASSWORD, "enter")
+        await fill(pilot, PASSWORD)
         await until(pilot, lambda: at_home(app), "home")
 
 
@@ -64,7 +59,7 @@ async def test_a_rate_limit_counts_down_and_holds_the_button() -> None:
     app = console(wire, token="")
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "SignInForm"))
-        await pilot.press(*"ada", "enter", *PASSWORD, "enter")
+        await fill(pilot, "ada", PASSWORD)
         await until(pilot, lambda: "try again in 30 s" in text(app), "the seconds")
         await pilot.press("enter")
         assert len(wire.asked("POST", "/auth/login")) == 1
@@ -80,9 +75,12 @@ async def test_first_run_makes_the_administrator_and_goes_in() -> None:
         await until(pilot, lambda: "5 of 15 characters" in text(app), "live advice")
         await pilot.press("enter")
         await until(pilot, lambda: "at least 15 characters" in text(app), "the rule")
-        await pilot.press("shift+tab", *["backspace"] * 5, *PASSWORD, "enter", *"not the same", "enter")
+        await pilot.press("shift+tab")
+        await fill(pilot, PASSWORD, "not the same")
         await until(pilot, lambda: "this is not the same password" in text(app))
-        await pilot.press("shift+tab", *["backspace"] * 12, *PASSWORD, "enter", "enter")
+        await pilot.press("shift+tab")
+        await fill(pilot, PASSWORD)
+        await pilot.press("enter")
         await until(pilot, lambda: at_home(app), "home")
         sent = json.loads(wire.asked("POST", "/auth/register")[0].content)
         assert sent == {"username": "admin", "password": PASSWORD, "setup_token": "one-time-token"}
@@ -97,7 +95,8 @@ async def test_a_servers_field_error_stands_at_its_field() -> None:
     app = console(wire, token="", place=Place("http://127.0.0.1:8090", setup_token=lambda: "old"))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "FirstRunForm"))
-        await pilot.press(*PASSWORD, "enter", *PASSWORD, "enter", "enter")
+        await fill(pilot, PASSWORD, PASSWORD)
+        await pilot.press("enter")
         await until(pilot, lambda: "used already" in text(app))
         assert app.screen.query_one("#setup-token").has_class("-wrong")
 
@@ -113,7 +112,8 @@ async def test_somebody_else_made_the_first_account_meanwhile() -> None:
     app = console(wire, token="", place=Place("http://127.0.0.1:8090", setup_token=lambda: "old"))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "FirstRunForm"))
-        await pilot.press(*PASSWORD, "enter", *PASSWORD, "enter", "enter")
+        await fill(pilot, PASSWORD, PASSWORD)
+        await pilot.press("enter")
         await until(pilot, lambda: has_form(app, "SignInForm") and "first account already" in text(app))
 
 
@@ -159,7 +159,7 @@ async def test_the_session_ends_and_everything_is_still_there_after_signing_in_a
         stream.say(Unauthenticated("your session has ended: sign in again"))
         await until(pilot, lambda: has_form(app, "SignInForm") and "session has ended" in text(app))
         stream.say(live())
-        await pilot.press(*PASSWORD, "enter")
+        await fill(pilot, PASSWORD)
         await until(pilot, lambda: type(app.screen).__name__ == "VMPage", "back where it was")
         await until(pilot, lambda: stream.opened == [None, 10], "asked only for what was missed")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import msgspec
+from textual.widgets import Input
 
 from novacron_core import PROTOCOL, __version__
 from novacron_core.api import access, health, vms
@@ -307,3 +308,18 @@ def line_text(app: Console, id: str) -> str:
     from novacron_tui.widgets.line import Line
 
     return app.screen.query_one(f"#{id}", Line).text
+
+
+def text(app: Console) -> str:
+    """Everything that stands on the screen in front."""
+    return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
+
+
+async def fill(pilot: Any, *values: str) -> None:
+    """Put each value into the field with the cursor, as a paste does, and press enter."""
+    for value in values:
+        field = pilot.app.screen.focused
+        assert isinstance(field, Input), field
+        field.value = value
+        await pilot.pause()
+        await pilot.press("enter")
