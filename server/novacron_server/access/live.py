@@ -63,6 +63,9 @@ class LiveSessions:
     async def check(self) -> None:
         """Compare every held session with the database, and end those that ended. Raises nothing for a lost one."""
         ids = list(self._held)
+        if not ids:
+            self._database_away = False
+            return
         asked_at = time.monotonic()
         try:
             found = await self._database.run(lambda conn: repository.sessions(conn, ids), read_only=True)

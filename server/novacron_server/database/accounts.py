@@ -43,6 +43,16 @@ def may_enter(account: Account | None, directory: Path) -> Path | None:
     return None
 
 
+def make_way(directory: Path) -> None:
+    """Make a directory and its missing parents, 0711 whatever our umask, so that PostgreSQL's account passes through."""
+    for part in (*reversed(directory.parents), directory):
+        try:
+            part.mkdir()
+        except FileExistsError:
+            continue
+        part.chmod(0o711)
+
+
 def _owner(cluster: Path) -> Account | None:
     try:
         uid = cluster.stat().st_uid

@@ -26,6 +26,8 @@ from novacron_server.database.serverlog import ServerLog
 
 SOCKET_PATH_LIMIT = 107
 """Bytes of a Unix socket's path. Source: unix(7), sun_path."""
+CLAIM_S = 5.0
+"""How long to wait for the data directory of a server that is just leaving."""
 _TICK_S = 0.01
 _logger = structlog.get_logger(__name__)
 
@@ -148,7 +150,7 @@ class EmbeddedPostgres:
     def _prepare_data_dir(self) -> None:
         """0711: other accounts pass through to what is theirs, and read nothing."""
         try:
-            self._data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+            accounts.make_way(self._data_dir)
             if self._data_dir.stat().st_uid == os.geteuid():
                 self._data_dir.chmod(0o711)
         except OSError as exc:
@@ -156,16 +158,24 @@ class EmbeddedPostgres:
 
     async def _claim(self) -> None:
         """One supervisor per data directory. Waits a little for one that is just leaving."""
-        self._lock = (self._data_dir / "postgres.lock").open("ab")
-        until = time.monotonic() + self._start_timeout_s
+        self._lock = (self._data_dir / "postgres.lock").open("a+b")
+        until = time.monotonic() + min(CLAIM_S, self._start_timeout_s)
         while True:
             try:
-                return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > until:
+                    self._lock.seek(0)
+                    holder = self._lock.read(20).decode(errors="replace")
                     self._lock.close()
                     self._lock = None
-                    raise DatabaseUnavailable(f"another NovaCron server uses {self._data_dir}") from None
+                    words = f"another NovaCron server (process {holder}) uses {self._data_dir}"
+                    raise DatabaseUnavailable(words) from None
+            else:
+                self._lock.truncate(0)
+                self._lock.write(str(os.getpid()).encode())
+                self._lock.flush()
+                return
             await asyncio.sleep(_TICK_S)
 
     async def _prepare(self) -> None:
@@ -191,7 +201,7 @@ class EmbeddedPostgres:
             raise DatabaseUnavailable(
                 f"{self._sockets} is too long a path for a socket; name a shorter runtime directory"
             )
-        self._runtime_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        accounts.make_way(self._runtime_dir)
         found = self._runtime_dir.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
             raise DatabaseUnavailable(f"{self._runtime_dir} belongs to somebody else")
@@ -199,6 +209,9 @@ class EmbeddedPostgres:
         if account is not None:
             os.chown(self._sockets, account.uid, account.gid)
         self._sockets.chmod(0o700)
+        shut = accounts.may_enter(account, self._sockets)
+        if shut is not None:
+            raise DatabaseUnavailable(f"PostgreSQL may not pass {shut}; name another runtime directory")
 
     async def _launch(self) -> None:
         """Start the postmaster and wait until it takes connections.

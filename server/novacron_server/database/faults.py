@@ -12,7 +12,7 @@ _BUSY = {"57014": "a statement took too long", "55P03": "a lock was held too lon
 _AGAIN = {"40001", "40P01"}
 """serialization_failure, deadlock_detected. Source: PostgreSQL, appendix A."""
 
-Fault = (sa.SQLAlchemyError, psycopg.Error, OSError)
+Fault = (sa.SQLAlchemyError, psycopg.Error)
 """What the driver's side raises."""
 
 
@@ -27,8 +27,6 @@ def sqlstate(exc: BaseException) -> str:
 
 def lost_connection(exc: BaseException) -> bool:
     """Whether the connection went away or was never made (as opposed to an answer of the database)."""
-    if isinstance(exc, OSError):
-        return True
     if isinstance(exc, sa.DBAPIError) and exc.connection_invalidated:
         return True
     code = sqlstate(exc)

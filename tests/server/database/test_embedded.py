@@ -147,7 +147,7 @@ async def test_a_postmaster_that_outlived_its_server_is_taken_over(data_dir: Pat
 async def test_two_servers_do_not_share_a_data_directory(data_dir: Path) -> None:
     async with server(data_dir):
         second = EmbeddedPostgres(data_dir, data_dir / "r", start_timeout_s=0.2)
-        with pytest.raises(DatabaseUnavailable, match="another NovaCron server"):
+        with pytest.raises(DatabaseUnavailable, match=f"another NovaCron server .process {os.getpid()}."):
             await second.start()
 
 
@@ -194,6 +194,15 @@ async def test_a_socket_directory_of_somebody_else_is_refused(data_dir: Path) ->
     (data_dir / "r").chmod(0o777)
     with pytest.raises(DatabaseUnavailable, match="belongs to somebody else"):
         await server(data_dir).start()
+
+
+async def test_a_narrow_umask_does_not_lock_postgresql_out(data_dir: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        async with EmbeddedPostgres(data_dir / "a" / "data", data_dir / "b" / "run") as pg:
+            assert await question(pg.app_url, "SELECT 1") == [(1,)]
+    finally:
+        os.umask(before)
 
 
 @needs_root

@@ -69,6 +69,18 @@ async def test_errors_are_ours_and_carry_no_row(owner: Database) -> None:
         await execute(owner, "SELECT * FROM nowhere")
 
 
+async def test_an_error_of_the_work_itself_stays_what_it_is(owner: Database) -> None:
+    runs: list[int] = []
+
+    async def work(conn: AsyncConnection) -> None:
+        runs.append(1)
+        raise FileNotFoundError
+
+    with pytest.raises(FileNotFoundError):
+        await owner.run(work)
+    assert len(runs) == 1
+
+
 async def test_a_deadlock_is_run_again(owner: Database) -> None:
     await execute(owner, "INSERT INTO t VALUES (1), (2)")
     both = asyncio.Barrier(2)

@@ -58,6 +58,23 @@ async def test_four_racing_processes_all_succeed(postgres: EmbeddedPostgres, emp
     assert [racer.returncode for racer in racers] == [0] * 4, said
 
 
+async def test_one_role_for_everything_will_do(empty: str) -> None:
+    await migrating.migrate(empty, empty)
+    database = Database(empty)
+    assert await database.run(instance)
+    await database.close()
+
+
+async def test_pruning_is_not_led_astray_by_a_temporary_table(owner_url: str, database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as conn:
+        await conn.execute(
+            "INSERT INTO events VALUES (1, gen_random_uuid(), 'a', 'b', 'c', 'd', '', NULL, 'low', '2000-1-1')"
+        )
+        await conn.execute("CREATE TEMP TABLE events (time timestamptz)")
+        found = await (await conn.execute("SELECT prune_events(now())")).fetchone()
+        assert found == (1,)
+
+
 def test_head_is_what_alembic_finds() -> None:
     config = Config()
     config.set_main_option("script_location", str(migrating.MIGRATIONS))

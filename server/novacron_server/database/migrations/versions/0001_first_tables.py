@@ -166,7 +166,7 @@ CREATE TABLE settings (
 
 PRUNE = """
 CREATE FUNCTION prune_events(older_than timestamptz) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
     WITH pruned AS (
         DELETE FROM events WHERE time < least(older_than, now() - interval '1 hour') RETURNING 1
     ) SELECT count(*) FROM pruned
@@ -176,9 +176,12 @@ REVOKE ALL ON FUNCTION prune_events(timestamptz) FROM PUBLIC;
 
 
 def upgrade() -> None:
-    for script in (TABLES, PRUNE):
-        op.get_bind().exec_driver_sql(script)
-    op.get_bind().execute(
+    connection = op.get_bind()
+    connection.exec_driver_sql(TABLES)
+    # Named, and temporary tables last: a function with its owner's rights must not be led to another's `events`.
+    schema = connection.execute(sa.text("SELECT quote_ident(current_schema())")).scalar_one()
+    connection.exec_driver_sql(PRUNE.format(schema=schema))
+    connection.execute(
         sa.text("INSERT INTO settings (key, value) VALUES ('instance', CAST(:value AS jsonb))"),
         {"value": json.dumps(str(uuid.uuid4()))},
     )
