@@ -20,7 +20,7 @@ from novacron_server.hypervisor.domains import DomainReader
 from novacron_server.hypervisor.events import Kind
 from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, PoolFacts, Tag, VolumeFacts
 from novacron_server.hypervisor.kvm import why_slow
-from novacron_server.hypervisor.link import Link, Timing, soon
+from novacron_server.hypervisor.link import Link, Timing, retrieve, soon
 from novacron_server.hypervisor.session import Override, Session, read_host, start_default_network
 from novacron_server.hypervisor.specs import DomainSpec, PoolSpec, VolumeSpec
 from novacron_server.hypervisor.uploads import Upload
@@ -93,7 +93,10 @@ class Host:
         return is_simulated(self.uri)
 
     async def open(self) -> None:
-        """Connects, and keeps connected until `close`. Returns after the first attempt, however it went."""
+        """Connects, and keeps connected until `close`. Returns after the first attempt, however it went.
+
+        A closed host stays closed (HostUnavailable): make another.
+        """
         await self._link.open()
 
     async def close(self) -> None:
@@ -214,6 +217,7 @@ class Host:
                 self._link.transfers, lambda connection: upload.run(connection, pool, name), what="copy the image"
             )
         )
+        task.add_done_callback(retrieve)
         stall_s = self._link.timing.stall_s
         try:
             while not (await asyncio.wait({task}, timeout=1.0))[0]:

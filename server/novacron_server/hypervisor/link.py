@@ -72,9 +72,15 @@ class Link:
         self.transfers = Lane(f"{uri} transfer", 2)
         self._keeper: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
+        self._closed = False
 
     async def open(self) -> None:
-        """Starts keeping the line; returns after the first attempt, or when it has taken too long."""
+        """Starts keeping the line; returns after the first attempt, or when it has taken too long.
+
+        Raises HostUnavailable after `close`: a closed line stays closed.
+        """
+        if self._closed:
+            raise HostUnavailable("the host was closed")
         if self._keeper is None:
             self._set_status(HostStatus.CONNECTING, "connecting")
             self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.uri}")
@@ -85,6 +91,7 @@ class Link:
 
     async def close(self) -> None:
         """Ends the line. Never waits long for a host that hangs."""
+        self._closed = True
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
@@ -106,7 +113,7 @@ class Link:
         session = self.require()
         future = lane.submit(lambda: session.run(work))
         waiter = asyncio.wrap_future(future)
-        waiter.add_done_callback(_retrieve)
+        waiter.add_done_callback(retrieve)
         try:
             either: set[asyncio.Future[Any]] = {waiter, session.lost}
             await asyncio.wait(either, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
@@ -257,7 +264,7 @@ class Link:
         if (status, detail) == (self.status, self.detail):
             return
         self.status, self.detail = status, detail
-        log = _log.info if status is HostStatus.UP else _log.warning
+        log = _log.warning if status is HostStatus.DOWN and not self._closed else _log.info
         log("host status", uri=self.uri, status=status.value, detail=detail)
         self._on_status()
 
@@ -270,7 +277,7 @@ def soon(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *argume
         return  # the loop is closed: nobody is left to be told
 
 
-def _retrieve(waiter: asyncio.Future[Any]) -> None:
+def retrieve(waiter: asyncio.Future[Any]) -> None:
     """Marks an abandoned call's error as seen; asyncio would complain about it much later."""
     if not waiter.cancelled():
         waiter.exception()

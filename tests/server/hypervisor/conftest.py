@@ -64,6 +64,9 @@ class PrivateLibvirtd:
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
             self.wait()
+        for pidfile in self.folder.glob("run/qemu/*.pid"):  # guests that a failed test left
+            with suppress(ProcessLookupError, ValueError):
+                os.kill(int(pidfile.read_text()), signal.SIGKILL)
 
 
 def _die_with_parent() -> None:

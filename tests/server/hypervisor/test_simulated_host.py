@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
+import libvirt
 import pytest
 
 from novacron_core.api.hosts import HostStatus
@@ -21,6 +23,7 @@ from novacron_server.hypervisor import (
     Tag,
     VolumeSpec,
 )
+from novacron_server.hypervisor.session import start_default_network
 
 GIB = 1024**3
 NODE = """<node>
@@ -194,6 +197,52 @@ async def test_a_closed_host_refuses_at_once() -> None:
     await host.close()
     with pytest.raises(HostUnavailable, match="closed"):
         await host.read_domains()
+    with pytest.raises(HostUnavailable, match="closed"):
+        await host.open()
+
+
+async def test_opening_at_once_from_two_places_opens_once(watched: Watched) -> None:
+    both = Watched(watched.host.uri)
+    await asyncio.gather(both.host.open(), both.host.open())
+    assert both.statuses == [HostStatus.CONNECTING, HostStatus.UP]
+    await both.host.close()
+
+
+async def test_a_cancelled_caller_leaves_the_host_usable(host: Host) -> None:
+    call = asyncio.create_task(host.read_domains())
+    await asyncio.sleep(0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert await host.read_domains() == []
+
+
+def test_the_default_network_is_started_where_it_is_off(tmp_path: Path) -> None:
+    node = tmp_path / "node.xml"
+    node.write_text(NODE)
+    connection = libvirt.open(f"test://{node}")
+    network = connection.networkLookupByName("default")
+    network.destroy()
+    assert start_default_network(connection) == ""
+    assert network.isActive()
+    assert start_default_network(connection) == "", "a network that is on is left alone"
+    connection.close()
+
+
+def test_a_network_that_cannot_start_becomes_a_sentence() -> None:
+    class Broken:
+        def name(self) -> str:
+            return "default"
+
+        def create(self) -> None:
+            error = libvirt.libvirtError("")
+            error.args = ("Failed to find path for dnsmasq binary",)
+            raise error
+
+        def listAllNetworks(self, _flags: int) -> list[Broken]:
+            return [self]
+
+    assert start_default_network(Broken()).startswith("the network default cannot be started: Failed to find")
 
 
 def test_an_address_that_is_not_allowed_makes_no_host() -> None:

@@ -1,0 +1,75 @@
+"""libvirt's refusals in our words. Texts are libvirt 9.0's and QEMU 7.2's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libvirt
+import pytest
+
+from novacron_core import errors
+from novacron_server.hypervisor import faults
+
+
+def an_error(code: int, text: str, domain: int = libvirt.VIR_FROM_QEMU) -> Any:
+    error = libvirt.libvirtError("x")
+    error.err = (code, domain, text, 2, None, None, None, -1, -1)
+    error.args = (text,)
+    return error
+
+
+class Line:
+    def __init__(self, alive: int) -> None:
+        self.alive = alive
+
+    def isAlive(self) -> int:
+        return self.alive
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind", "says"),
+    [
+        (libvirt.VIR_ERR_NO_DOMAIN, "Domain not found: no domain with matching uuid 'x'", errors.NotFound, "no such VM"),
+        (libvirt.VIR_ERR_NO_STORAGE_VOL, "Storage volume not found", errors.NotFound, "no such volume"),
+        (libvirt.VIR_ERR_OPERATION_INVALID, "Requested operation is not valid: domain is already running",
+         errors.Conflict, "already runs"),
+        (libvirt.VIR_ERR_OPERATION_INVALID, "Requested operation is not valid: network 'default' is not active",
+         errors.Conflict, "network is not active"),
+        (libvirt.VIR_ERR_OPERATION_FAILED, "operation failed: domain 'a' already exists with uuid x",
+         errors.Conflict, "already on this host"),
+        (libvirt.VIR_ERR_OPERATION_TIMEOUT, "Timed out during operation: cannot acquire state change lock (held by x)",
+         errors.Conflict, "busy"),
+        (libvirt.VIR_ERR_INTERNAL_ERROR,
+         'internal error: qemu unexpectedly closed the monitor: Failed to get "write" lock', errors.Conflict,
+         "in use by another running VM"),
+        (libvirt.VIR_ERR_INTERNAL_ERROR,
+         'internal error: process exited: Failed to get shared "write" lock\nIs another process using the image [x]?',
+         errors.Conflict, "in use by another"),
+        (libvirt.VIR_ERR_SYSTEM_ERROR, "cannot write to stream: No space left on device", errors.Conflict, "no space"),
+        (libvirt.VIR_ERR_INTERNAL_ERROR, "cannot set up guest memory 'pc.ram': Cannot allocate memory",
+         errors.Conflict, "free memory"),
+        (libvirt.VIR_ERR_NO_SUPPORT, "this function is not supported by the connection driver: virX",
+         errors.Unsupported, "cannot do that"),
+        (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, "unsupported configuration: x", errors.Unsupported, "cannot do that"),
+        (libvirt.VIR_ERR_XML_ERROR, "XML error: x", errors.InvalidArgument, "XML error"),
+        (libvirt.VIR_ERR_INTERNAL_ERROR, "internal error: \x1b[31mboo\x9b\nsecond line", errors.Internal, "[31mboo"),
+        (0, "", errors.Internal, "no reason"),
+    ],
+)  # fmt: skip
+def test_each_refusal_has_its_class_and_sentence(
+    code: int, text: str, kind: type[errors.NovaCronError], says: str
+) -> None:
+    error = faults.translate(an_error(code, text), "start the VM")
+    assert type(error) is kind
+    assert error.detail.startswith("cannot start the VM: ")
+    assert says in error.detail
+    assert error.detail.isprintable()
+    assert len(error.detail) < 400
+
+
+def test_a_lost_line_is_told_from_a_refusal() -> None:
+    refusal = an_error(libvirt.VIR_ERR_SYSTEM_ERROR, "Failed to connect socket to virtlogd", libvirt.VIR_FROM_RPC)
+    assert not faults.is_lost(refusal, Line(1))
+    assert faults.is_lost(refusal, Line(0))
+    closing = an_error(libvirt.VIR_ERR_INTERNAL_ERROR, "internal error: client socket is closed", libvirt.VIR_FROM_RPC)
+    assert faults.is_lost(closing, Line(1))

@@ -1,0 +1,71 @@
+"""KVM is chosen only where CPU, libvirt and device agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from novacron_server.hypervisor.kvm import choose, why_slow
+
+OFFERS = (
+    "<capabilities><host><cpu><arch>{arch}</arch>{feature}</cpu></host>"
+    "<guest><arch name='x86_64'><domain type='qemu'/>{domain}</arch></guest></capabilities>"
+)
+KVM = "<domain type='kvm'/>"
+VMX = "<feature name='vmx'/>"
+
+
+def offers(*, arch: str = "x86_64", feature: str = "", domain: str = KVM) -> str:
+    return OFFERS.format(arch=arch, feature=feature, domain=domain)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> tuple[Path, Path]:
+    """A /proc/cpuinfo with the flag, and a device."""
+    cpuinfo, device = tmp_path / "cpuinfo", tmp_path / "kvm"
+    cpuinfo.write_text("processor : 0\nflags\t\t: fpu vmx sse\n")
+    device.touch()
+    return cpuinfo, device
+
+
+def test_here_all_three_must_agree(machine: tuple[Path, Path], tmp_path: Path) -> None:
+    cpuinfo, device = machine
+    plain = tmp_path / "plain"
+    plain.write_text("flags : fpu sse vmxish\n")
+    assert choose(offers, local=True, cpuinfo=cpuinfo, device=device) == "kvm"
+    assert choose(offers, local=True, cpuinfo=plain, device=device) == "qemu"
+    assert choose(offers, local=True, cpuinfo=cpuinfo, device=tmp_path / "none") == "qemu"
+    assert choose(lambda: offers(domain=""), local=True, cpuinfo=cpuinfo, device=device) == "qemu"
+    assert choose(lambda: "no document", local=True, cpuinfo=cpuinfo, device=device) == "qemu"
+
+
+def test_elsewhere_the_capabilities_tell(tmp_path: Path) -> None:
+    nothing = {"cpuinfo": tmp_path / "none", "device": tmp_path / "none"}
+    assert choose(lambda: offers(feature=VMX), local=False, **nothing) == "kvm"
+    assert choose(lambda: offers(feature="<feature name='svm'/>"), local=False, **nothing) == "kvm"
+    assert choose(offers, local=False, **nothing) == "qemu"
+    assert choose(lambda: offers(arch="aarch64"), local=False, **nothing) == "kvm"
+
+
+def test_the_operators_word_comes_first_and_nobody_is_asked() -> None:
+    def asked() -> str:
+        raise AssertionError
+
+    assert choose(asked, local=False, override="kvm") == "kvm"
+    assert choose(asked, local=False, override="qemu") == "qemu"
+
+
+def test_a_machine_that_cannot_is_not_asked_about(tmp_path: Path) -> None:
+    def asked() -> str:
+        raise AssertionError
+
+    assert choose(asked, local=True, cpuinfo=tmp_path / "none", device=tmp_path / "none") == "qemu"
+
+
+def test_only_a_device_of_roots_alone_is_slow(tmp_path: Path) -> None:
+    assert why_slow(tmp_path / "none") == ""
+    assert why_slow(Path("/dev/null")) == ""
+    plain = tmp_path / "plain"
+    plain.touch(0o600)
+    assert why_slow(plain) == ""

