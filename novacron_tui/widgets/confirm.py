@@ -80,7 +80,9 @@ class Confirm(ModalScreen[Answer | None]):
                 yield Checkbox(Content(asked.option), id="option")
             if asked.typed:
                 yield Label(content([Piece("type "), Piece(asked.typed, "strong"), Piece(" to go on")]), id="ask")
-                yield Input(id="typed")
+                typed = Input(id="typed")
+                typed.cursor_blink = False
+                yield typed
             with Horizontal():
                 yield Button("No", id="no", compact=True)
                 yield Button(Content(asked.yes), id="yes", compact=True)

@@ -45,6 +45,8 @@ class Field(Vertical):
         super().__init__(id=id)
         self._label = label
         self.widget = widget or Input(value=value, password=secret, placeholder=placeholder)
+        if isinstance(self.widget, Input):
+            self.widget.cursor_blink = False  # nothing moves on this screen that means nothing
         self._advice = advice
         self._why_not = why_not
         self._below = Static(Content(advice), classes="below")

@@ -249,13 +249,21 @@ class Stream:
         for update in updates:
             self.queue.put_nowait(update)
 
-    async def __call__(self, client: Client, after: int | None) -> AsyncIterator[Update]:
+    async def __call__(self, client: Client | None, after: int | None) -> AsyncIterator[Update]:
         self.opened.append(after)
         while True:
             update = await self.queue.get()
             if isinstance(update, Exception):
                 raise update
-            yield update
+            yield over_the_wire(update, client) if client else update
+
+
+def over_the_wire(update: Update, client: Client) -> Update:
+    """The frame as it comes out of the real client: encoded, cleaned and decoded again."""
+    if not isinstance(update, Inventory | Event):
+        return update
+    text = client.clean(msgspec.json.encode(update).decode())
+    return msgspec.json.decode(text, type=Inventory | Event)
 
 
 class Clock:

@@ -1,0 +1,184 @@
+"""Every screen and state as a picture. A change here is seen by eye before it is accepted (`--snapshot-update`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from novacron_core.api.hosts import HostStatus
+from novacron_core.api.operations import OperationState
+from novacron_core.api.problem import Problem
+from novacron_core.client import Lost
+from novacron_core.errors import ServerUnreachable
+from novacron_tui.app import Console
+from novacron_tui.place import Place
+from tests.tui.world import (
+    NOW,
+    OTHER_HOST_ID,
+    Clock,
+    Stream,
+    Wire,
+    console,
+    event,
+    fleet,
+    host,
+    inventory,
+    live,
+    operation,
+    until,
+    vm,
+)
+
+SMALL, LARGE = (80, 24), (140, 45)
+TOKEN = "kZ3p-one-time-token"
+
+
+def busy() -> Stream:
+    """Two operations run, one has failed."""
+    vms = fleet()
+    locked = Problem(title="internal", status=500, code="internal", detail="the disk image is locked by another guest")
+    ops = [
+        operation("vm.stop", vms[1]),
+        operation("vm.create", vms[7], progress=0.45, step="copying the disk", eta_s=40.0),
+        operation(
+            "vm.start", vms[5], state=OperationState.FAILED, problem=locked, created_at=NOW - timedelta(minutes=4)
+        ),
+        operation("vm.pause", vms[5], state=OperationState.SUCCEEDED, created_at=NOW - timedelta(hours=2)),
+    ]
+    happened = event(11, vms[5], "vm.crashed", note="I/O error on vda")
+    return Stream(live(), inventory(vms, operations=ops), happened)
+
+
+def simulated() -> Stream:
+    hosts = [host(name="test", simulated=True), host(id=OTHER_HOST_ID, name="kvm-b", status=HostStatus.DOWN)]
+    return Stream(live(), inventory(fleet(), hosts))
+
+
+def hostile() -> Stream:
+    names = [
+        "[/]",
+        "[red]x[/red]",
+        "a" * 300,
+        "日本語の名前がとても長い",
+        "line\nbreak\ttab",
+        "\u202eexe.cod",
+        "\x1b[31mred",
+    ]
+    return Stream(live(), inventory([vm(name, n, tags={"note": name}) for n, name in enumerate(names)]))
+
+
+def home(app: Console) -> bool:
+    return type(app.screen).__name__ == "VMList" and app.session is not None and app.session.store.loaded
+
+
+def form(app: Console) -> bool:
+    return bool(app.screen.query("EntryForm Input")) and app.screen.focused is not None
+
+
+def says(word: str) -> Callable[[Console], bool]:
+    return lambda app: any(word in str(widget.render()) for widget in app.screen.query("Static, Line"))
+
+
+@dataclass(frozen=True)
+class Picture:
+    name: str
+    app: Callable[[], Console]
+    ready: Callable[[Console], bool] = home
+    keys: Sequence[str] = ()
+    then: Callable[[Console], bool] | None = None
+    sizes: Sequence[tuple[int, int]] = field(default=(SMALL, LARGE))
+
+
+def at_production() -> Console:
+    return console(Wire(), simulated(), place=Place("https://kvm.example:8090", "prod-eu", True))
+
+
+def first_run() -> Console:
+    place = Place("http://127.0.0.1:8090", setup_token=lambda: TOKEN)
+    return console(Wire(setup_required=True), token="", place=place)
+
+
+def unreachable() -> Console:
+    app = console(Wire(), token="")
+
+    async def open_place() -> Place:
+        raise ServerUnreachable("the server did not start: port 8090 is taken by another program")
+
+    app._open_place = open_place
+    return app
+
+
+def quiet_line() -> Console:
+    clock = Clock()
+    app = console(Wire(), busy(), now=clock)
+    app.test_clock = clock  # type: ignore[attr-defined]
+    return app
+
+
+def aged(app: Console) -> bool:
+    """The clock goes on once the list is there, and nothing more is heard."""
+    if home(app):
+        app.test_clock.time = NOW + timedelta(seconds=42)  # type: ignore[attr-defined]
+    return says("STALE")(app)
+
+
+def cut() -> Stream:
+    stream = busy()
+    stream.say(Lost("the line to the server was cut", 3.0))
+    return stream
+
+
+PICTURES = [
+    Picture("sign-in", lambda: console(Wire(), token=""), form),
+    Picture("first-run", first_run, form, [*"three"]),
+    Picture("unreachable", unreachable, says("port 8090")),
+    Picture("list", lambda: console(Wire(), busy()), says("2 operations")),
+    Picture("list-empty", lambda: console(Wire(), Stream(live(), inventory([])))),
+    Picture("list-loading", lambda: console(Wire(), Stream(live())), says("LOADING")),
+    Picture("list-stale", quiet_line, aged, sizes=(SMALL,)),
+    Picture("list-offline", lambda: console(Wire(), cut()), says("OFFLINE"), ["s"], says("refused")),
+    Picture(
+        "list-never-reached",
+        lambda: console(Wire(), Stream(Lost("connection refused", 3.0))),
+        says("OFFLINE"),
+        sizes=(SMALL,),
+    ),
+    Picture("list-simulated", at_production, says("SIMULATED")),
+    Picture("list-hostile", lambda: console(Wire(), hostile())),
+    Picture("list-refused", lambda: console(Wire()), keys=["x"], then=says("already down"), sizes=(SMALL,)),
+    Picture("list-marked", lambda: console(Wire()), keys=["space", "space", "j", "space"], sizes=(SMALL,)),
+    Picture("list-mono", lambda: console(Wire(), busy(), theme="mono"), says("2 operations")),
+    Picture("list-light", lambda: console(Wire(), busy(), theme="light"), says("2 operations"), sizes=(SMALL,)),
+    Picture("list-contrast", lambda: console(Wire(), busy(), theme="contrast"), says("2 operations"), sizes=(SMALL,)),
+    Picture(
+        "list-colour-blind", lambda: console(Wire(), busy(), theme="colour-blind"), says("2 operations"), sizes=(SMALL,)
+    ),
+    Picture("list-ascii", lambda: console(Wire(), busy(), ascii=True), says("2 operations"), sizes=(SMALL,)),
+    Picture("too-small", lambda: console(Wire()), sizes=((50, 12),)),
+    Picture("help", lambda: console(Wire()), keys=["question_mark"], then=says("Start the VM.")),
+    Picture("power-off", lambda: console(Wire()), keys=["j", "j", "X"], then=says("pulls the plug")),
+    Picture("delete", lambda: console(Wire()), keys=["D", "space"], then=says("to go on")),
+    Picture("create", lambda: console(Wire()), keys=["c"], then=says("own 1 GiB")),
+    Picture(
+        "page", lambda: console(Wire(), busy()), says("2 operations"), [*"jjjj", "enter"], says("locked by another")
+    ),
+]
+CASES = [(picture, size) for picture in PICTURES for size in picture.sizes]
+
+
+@pytest.mark.parametrize(("picture", "size"), CASES, ids=[f"{p.name}-{w}x{h}" for p, (w, h) in CASES])
+def test_picture(picture: Picture, size: tuple[int, int], snap_compare: Any) -> None:
+    async def reach(pilot: Any) -> None:
+        app = pilot.app
+        await until(pilot, lambda: picture.ready(app), picture.name)
+        for key in picture.keys:
+            await pilot.press(key)
+        if picture.then:
+            await until(pilot, lambda: picture.then is not None and picture.then(app), picture.name)
+        await pilot.pause()
+
+    assert snap_compare(picture.app(), run_before=reach, terminal_size=size)

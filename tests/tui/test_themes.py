@@ -1,0 +1,56 @@
+"""The themes: readable by measure, and every tone has a colour in each."""
+
+from __future__ import annotations
+
+import pytest
+from textual.color import Color
+from textual.theme import Theme
+
+from novacron_core.api.vms import State
+from novacron_tui.glyphs import FINE, PLAIN, STATE_TONES
+from novacron_tui.themes import THEMES, named
+from novacron_tui.widgets.line import TONE_STYLES
+from novacron_tui.widgets.table import TONES
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.2 contrast ratio."""
+    first, second = sorted((luminance(one), luminance(other)), reverse=True)
+    return (first + 0.05) / (second + 0.05)
+
+
+def luminance(colour: str) -> float:
+    def linear(part: float) -> float:
+        return part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+
+    red, green, blue = (linear(part / 255) for part in Color.parse(colour).rgb)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+def test_text_is_readable_on_every_ground(theme: Theme) -> None:
+    grounds = [theme.background, theme.surface, theme.panel, theme.variables["cursor-ground"]]
+    for ground in grounds:
+        assert ground is not None
+        assert contrast(str(theme.foreground), ground) >= 7, f"text on {ground}"
+        for tone in ("quiet", "good", "busy", "warn", "bad"):
+            least = 4.5 if ground in grounds[:2] else 3
+            assert contrast(theme.variables[f"tone-{tone}"], ground) >= least, f"{tone} on {ground}"
+    for fill in (theme.accent, theme.variables["tone-warn"], theme.variables["tone-bad"]):
+        assert contrast(theme.variables["on-accent"], str(fill)) >= 4.5
+
+
+def test_every_state_has_a_sign_a_word_and_a_tone() -> None:
+    for glyphs in (FINE, PLAIN):
+        signs = [glyphs.states[state] for state in State]
+        assert len(set(signs)) == len(signs), "told apart without colour"
+        assert all(len(sign) == 1 for sign in signs)
+    assert all(PLAIN.states[state].isascii() for state in State)
+    assert {STATE_TONES[state] for state in State} <= set(TONES) <= set(TONE_STYLES)
+
+
+def test_names() -> None:
+    assert named("") == "novacron-dark"
+    assert named("mono") == named("novacron-mono") == "novacron-mono"
+    with pytest.raises(ValueError, match="choose one of dark, light"):
+        named("pink")
