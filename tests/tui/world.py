@@ -145,7 +145,7 @@ def event(seq: int, value: VM | Host | Operation, kind: str, /, **changes: Any) 
 
 
 def gone(seq: int, value: VM) -> Event:
-    return event(seq, value, "vm.deleted", value=None)
+    return event(seq, value, "vm.deleted", value=msgspec.Raw(b"null"))
 
 
 def live() -> Live:
