@@ -64,7 +64,8 @@ class Bundled:
                 start_new_session=True,
             )
         try:
-            url = await asyncio.wait_for(_listening(process), _START_S)
+            async with asyncio.timeout(_START_S):
+                url = await _listening(process)
         except TimeoutError as e:
             process.terminate()
             raise errors.ServerUnreachable(f"the server did not start within {_START_S:.0f} s: see {log_path}") from e

@@ -69,7 +69,7 @@ class Event(Frame, frozen=True):
     time: datetime
     tenant: str | None = None
     priority: Priority = Priority.NORMAL
-    value: msgspec.Raw | None = None
+    value: msgspec.Raw = msgspec.Raw(b"null")
     note: str = ""
 
     def decoded(self) -> Any:
@@ -78,7 +78,7 @@ class Event(Frame, frozen=True):
         Raises msgspec.ValidationError when it is malformed.
         """
         kind = VALUES.get(self.target.type)
-        if self.value is None or kind is None or bytes(self.value) == b"null":
+        if kind is None or bytes(self.value) == b"null":
             return None
         return msgspec.json.decode(self.value, type=kind)
 

@@ -118,7 +118,8 @@ async def _open(client: Client, after: int | None) -> ClientConnection:
 async def _frames(client: Client, socket: ClientConnection) -> AsyncIterator[Update]:
     while True:
         try:
-            raw = await asyncio.wait_for(socket.recv(decode=True), events.SILENCE_S)
+            async with asyncio.timeout(events.SILENCE_S):
+                raw = await socket.recv(decode=True)
         except TimeoutError as e:
             raise errors.ServerUnreachable(f"nothing heard from the server for {events.SILENCE_S:.0f} s") from e
         except ConnectionClosed as e:

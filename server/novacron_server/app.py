@@ -16,13 +16,17 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.response import Response
 
+from novacron_core import __version__
 from novacron_core.api.endpoint import Endpoint
+from novacron_core.api.events import Priority
+from novacron_core.api.operations import Target
+from novacron_core.rules.visibility import SHARED
 from novacron_server.access import routes as access_routes
 from novacron_server.access.service import Access
 from novacron_server.database import repository as database_repository
 from novacron_server.database.engine import Connection, Database
 from novacron_server.database.migrate import migrate
-from novacron_server.events.outbox import OutboxReader, last_seq
+from novacron_server.events.outbox import Draft, OutboxReader, append, last_seq
 from novacron_server.health import routes as health_routes
 from novacron_server.hosts import repository as hosts_repository
 from novacron_server.hosts import routes as hosts_routes
@@ -66,6 +70,7 @@ class Parts:
     hub: Hub
     images: Images
     vms: VMs
+    stream: Stream
 
 
 @asynccontextmanager
@@ -104,6 +109,9 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     async def first(connection: Connection) -> tuple[UUID, list[HostRow], int]:
         instance = await database_repository.instance(connection)
         hosts = [await hosts_repository.known_as(connection, uri) for uri in hypervisors]
+        # A number of its own: whoever comes back with an older one gets everything anew, for things may have
+        # changed while no server looked.
+        await append(connection, [_started()])
         return instance, hosts, await last_seq(connection)
 
     instance, hosts, seq = await database.run(first)
@@ -122,7 +130,14 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     access = Access(database, settings.data_dir, ring, open_registration=settings.open_registration)
     access.on_session_end.append(hub.end_session)
     vms = VMs(database, inventory, operations, images, Placement(instance, settings.data_dir))
-    return Parts(settings, database, access, inventory, operations, reader, hub, images, vms)
+    origins = frozenset(settings.origins)
+    stream = Stream(hub, inventory, access.authenticate, access.take_ticket, origins=origins)
+    return Parts(settings, database, access, inventory, operations, reader, hub, images, vms, stream)
+
+
+def _started() -> Draft:
+    target = Target(type="system", id="server", name=__version__)
+    return Draft(type="system.started", source="server", target=target, tenant=SHARED, priority=Priority.NORMAL)
 
 
 async def _load(parts: Parts) -> None:
@@ -168,17 +183,10 @@ def create_app(parts: Parts) -> Any:
     """The ASGI application."""
     rows = served(parts)
     settings = parts.settings
-    stream = Stream(
-        parts.hub,
-        parts.inventory,
-        parts.access.authenticate,
-        parts.access.take_ticket,
-        origins=frozenset(settings.origins),
-    )
     app = Litestar(
         route_handlers=[
             *(mount(row, parts.access.authenticate) for row in rows),
-            stream.handler(),
+            parts.stream.handler(),
             _openapi_route([row.endpoint for row in rows]),
         ],
         openapi_config=None,

@@ -47,7 +47,7 @@ async def _serve(settings: Settings) -> None:
     async with _database(settings) as (owner_url, app_url, hypervisors):
         embedded = not settings.database_url
         async with open_parts(settings, owner_url, app_url, embedded=embedded, hypervisors=hypervisors) as parts:
-            server = uvicorn.Server(_uvicorn(settings, create_app(parts)))
+            server = uvicorn.Server(uvicorn_config(settings, create_app(parts)))
             url = f"{settings.url}:{listening.getsockname()[1]}"
             _write_running(settings.data_dir, url)
             idle = asyncio.create_task(_stop_when_idle(settings, parts, server), name="idle")
@@ -89,7 +89,7 @@ def _listen(settings: Settings) -> socket.socket:
     return listening
 
 
-def _uvicorn(settings: Settings, app: object) -> uvicorn.Config:
+def uvicorn_config(settings: Settings, app: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI callable
         loop="none",

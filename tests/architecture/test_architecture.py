@@ -88,14 +88,18 @@ def test_accepted_work_answers_202_with_an_operation() -> None:
 
 def test_the_console_brings_no_server_into_memory() -> None:
     code = "import novacron_tui.app, novacron_tui.__main__, sys; print(*sys.modules)"
-    modules = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    modules = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
     assert "textual.app" in modules
     assert not modules & {"libvirt", "sqlalchemy", "psycopg", "litestar", "uvicorn", "novacron_server"}
 
 
 def test_the_first_paint_waits_for_no_network_library() -> None:
     code = "import novacron_tui.app, sys; print(*sys.modules)"
-    modules = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    modules = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
     assert not modules & {"httpx", "websockets", "plotext", "keyring"}
 
 
@@ -114,3 +118,10 @@ def _block_after(path: Path, number: int) -> str:
 def test_endpoints_are_unique() -> None:
     counted = Counter((row.method, row.path) for row in endpoints())
     assert [key for key, count in counted.items() if count > 1] == []
+
+
+def test_nobody_waits_with_wait_for() -> None:
+    """Before Python 3.12 it can swallow a cancellation (bpo-37658); asyncio.timeout does not."""
+    for package in ("novacron_core", "novacron_tui", "server/novacron_server"):
+        for path in sources(ROOT / package):
+            assert "asyncio.wait_for(" not in path.read_text(), path

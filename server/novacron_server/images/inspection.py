@@ -52,7 +52,8 @@ async def _qemu_img(path: Path, image_format: str) -> dict[str, Any]:
     except FileNotFoundError as e:
         raise errors.Unsupported("qemu-img is not installed on the server") from e
     try:
-        out, err = await asyncio.wait_for(process.communicate(), _TIMEOUT_S)
+        async with asyncio.timeout(_TIMEOUT_S):
+            out, err = await process.communicate()
     except TimeoutError as e:
         process.kill()
         await process.wait()

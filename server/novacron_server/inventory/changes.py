@@ -22,12 +22,17 @@ _BY_STATE: dict[State, tuple[str, Priority]] = {
 }
 
 
-def vm_change(host_id: str, before: DomainFacts | None, now: DomainFacts | None, row: VMRow | None) -> Draft | None:
-    """The event for a domain that was read as `before` and is `now`; None when nothing changed."""
+def vm_change(
+    host_id: str, before: DomainFacts | None, now: DomainFacts | None, row: VMRow | None, *, first_look: bool = False
+) -> Draft | None:
+    """The event for a domain that was read as `before` and is `now`; None when nothing changed.
+
+    `first_look`: this server had not read the host before, so what it finds was there and is no news.
+    """
     facts = now or before
     if before == now or facts is None:
         return None
-    kind, priority, note = _name(before, now)
+    kind, priority, note = ("vm.updated", Priority.LOW, "") if first_look else _name(before, now)
     return Draft(
         type=kind,
         source=host_id,

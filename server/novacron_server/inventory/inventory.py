@@ -106,10 +106,14 @@ class Inventory:
 
     async def reread(self, host_id: str, vm_id: str) -> DomainFacts | None:
         """Read one VM again and publish what changed, before an operation on it is called done."""
-        return await self._keepers[host_id].reread(vm_id)
+        facts = await self._keepers[host_id].reread(vm_id)
+        await self.publisher.flush()
+        return facts
 
     async def reread_volumes(self, host_id: str) -> None:
+        """Read a host's volumes again and publish what changed."""
         await self._keepers[host_id].reread_volumes()
+        await self.publisher.flush()
 
     async def until(self, vm_id: str, looks: Looks, timeout_s: float) -> bool:
         """Wait until a VM was seen as wanted; False when that did not happen in time."""

@@ -39,6 +39,7 @@ class Keeper:
         self._all_dirty = True
         self._volumes_dirty = True
         self._wake = asyncio.Event()
+        self._first_look = True
         self._down_since: datetime | None = None
 
     # -- what it is told -----------------------------------------------------------------------------------------
@@ -76,7 +77,8 @@ class Keeper:
                 self._all_dirty = self._volumes_dirty = True
             try:
                 # A failed round waits for the tick or the connection, not for its own dirty marks.
-                await asyncio.wait_for(self._wake.wait(), self._tick_s)
+                async with asyncio.timeout(self._tick_s):
+                    await self._wake.wait()
             except TimeoutError:
                 ticks += 1
                 self._all_dirty = True
@@ -107,6 +109,7 @@ class Keeper:
             if vm_id not in domains and held and held.seen_at > began:
                 continue  # read by itself while the long read ran: newer than this answer
             self._take(vm_id, domains.get(vm_id))
+        self._first_look = False
 
     async def reread(self, vm_id: str) -> DomainFacts | None:
         """Read one domain now and publish what changed. Raises HostUnavailable."""
@@ -134,7 +137,8 @@ class Keeper:
             unchanged = before is not None and before.state is facts.state
             since = held.state_since if held and unchanged else (now if before is not None else None)
             self._picture.set_known(key, Known(facts, now, since))
-        if draft := vm_change(self.host.host_id, before, facts, self._picture.rows.get(key)):
+        row = self._picture.rows.get(key)
+        if draft := vm_change(self.host.host_id, before, facts, row, first_look=self._first_look):
             self._publisher.publish(draft)
         self._watch.looked_at(vm_id, facts)
 

@@ -28,6 +28,7 @@ class Publisher:
         self._ring = ring
         self._waiting: dict[tuple[str, str, str], Draft] = {}
         self._wake = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
 
     def publish(self, *drafts: Draft) -> None:
         """Promise these events; returns at once."""
@@ -48,7 +49,12 @@ class Publisher:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._waiting:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Wait until everything promised so far is committed, however long the database takes."""
+        while self._waiting:
+            async with self._one_at_a_time:
                 await self._commit_some()
 
     async def _commit_some(self) -> None:

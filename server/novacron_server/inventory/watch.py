@@ -28,7 +28,8 @@ class Watch:
         entry = (looks, future)
         self._waiting.setdefault(vm_id, []).append(entry)
         try:
-            await asyncio.wait_for(future, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await future
         except TimeoutError:
             return False
         finally:

@@ -163,20 +163,35 @@ class Operations:
         try:
             await work(run)
             await self._end(request.host_id, run.operation, OperationState.SUCCEEDED)
-        except errors.NovaCronError as e:
-            await self._end(request.host_id, run.operation, OperationState.FAILED, e)
         except asyncio.CancelledError:
-            # Pushed aside (its row has ended already), or the server stops (the next one settles it).
-            if not self._closing:
-                return
-            raise
+            if self._closing:
+                raise  # the next server settles it
+            await self._clear_away(operation)  # whoever cancelled it writes its end
         except Exception as e:  # noqa: BLE001 - the runner: an operation always ends, whatever its work did
-            _log.error("operation broke", operation=operation.id, kind=operation.kind, exc_info=e)
-            await self._end(
-                request.host_id, run.operation, OperationState.FAILED, errors.Internal("the server made a mistake")
-            )
+            error = self._known(operation, e)
+            await self._clear_away(operation)
+            await self._end(request.host_id, run.operation, OperationState.FAILED, error)
         finally:
             self._tasks.pop(operation.id, None)
+
+    @staticmethod
+    def _known(operation: Operation, error: Exception) -> errors.NovaCronError:
+        if isinstance(error, errors.NovaCronError):
+            return error
+        _log.error("operation broke", operation=operation.id, kind=operation.kind, exc_info=error)
+        return errors.Internal("the server made a mistake; its log says which")
+
+    async def _clear_away(self, operation: Operation) -> None:
+        undo = self._undo.get(operation.kind)
+        if undo is None:
+            return
+        try:
+            stored = await self._database.run(lambda c: repository.get(c, operation.id), read_only=True)
+            if stored:
+                await undo(stored)
+        except errors.NovaCronError as e:
+            # What is left carries the operation's mark; the reconciler finds it.
+            _log.error("clearing away failed", operation=operation.id, reason=e.detail)
 
     async def _end(
         self,
@@ -243,10 +258,11 @@ class Operations:
             raise errors.Conflict(f"it has {operation.state} already")
         if not operation.may_cancel or operation_id not in self._tasks:
             raise errors.Conflict(f"{operation.kind} cannot be cancelled")
-        self._cancel_task(operation_id)
-        await self._end(
-            None, operation, OperationState.CANCELLED, errors.Conflict(f"cancelled by {principal.username}")
-        )
+        task = self._tasks[operation_id]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        error = errors.Conflict(f"cancelled by {principal.username}")
+        await self._end(None, operation, OperationState.CANCELLED, error)
         return await self.get(principal, operation_id)
 
     def _cancel_task(self, operation_id: str) -> None:

@@ -111,7 +111,8 @@ class Stream:
             await socket.send_data(frame.decode(), mode="text")
         while True:
             try:
-                frame = await asyncio.wait_for(listener.queue.get(), self._heartbeat_s)
+                async with asyncio.timeout(self._heartbeat_s):
+                    frame = await listener.queue.get()
             except TimeoutError:
                 frame = msgspec.json.encode(api.Heartbeat(seq=self._hub.picture.seq, server_time=datetime.now(UTC)))
             await socket.send_data(frame.decode(), mode="text")
@@ -186,7 +187,8 @@ class Stream:
 async def _close(socket: Socket, code: int) -> None:
     """Say goodbye, but not for long: a stalled peer does not read it."""
     with contextlib.suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
-        await asyncio.wait_for(socket.close(code=code), _GOODBYE_S)
+        async with asyncio.timeout(_GOODBYE_S):
+            await socket.close(code=code)
 
 
 def _origin(value: str) -> str:

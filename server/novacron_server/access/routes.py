@@ -1,0 +1,39 @@
+"""Signing in and out, over HTTP."""
+
+from __future__ import annotations
+
+from novacron_core.api import access as api
+from novacron_core.api.base import Nothing
+from novacron_server.access.service import Access
+from novacron_server.http.call import Call, Served, serve
+
+No = Call[Nothing, Nothing]
+
+
+def routes(access: Access) -> list[Served]:
+    @serve(api.REGISTER)
+    async def register(call: Call[Nothing, api.Register]) -> api.Registered:
+        return api.Registered(user=await access.register(call.body, call.who))
+
+    @serve(api.LOGIN)
+    async def login(call: Call[Nothing, api.Login]) -> api.Tokens:
+        return await access.login(call.body, call.address, call.user_agent)
+
+    @serve(api.REFRESH)
+    async def refresh(call: Call[Nothing, api.Refresh]) -> api.Tokens:
+        return await access.refresh(call.body)
+
+    @serve(api.VALIDATE)
+    async def validate(call: No) -> api.Validation:
+        return await access.validate(call.principal)
+
+    @serve(api.LOGOUT)
+    async def logout(call: No) -> Nothing:
+        await access.logout(call.principal)
+        return Nothing()
+
+    @serve(api.WS_TICKET)
+    async def ws_ticket(call: No) -> api.Ticket:
+        return await access.ticket(call.principal)
+
+    return [register, login, refresh, validate, logout, ws_ticket]

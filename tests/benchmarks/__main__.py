@@ -1,0 +1,29 @@
+"""`make bench`: figures, each beside a floor measured in the same run. `make bench ARGS=paint` runs one of them.
+
+The machine's mood moves both, so the ratio is what counts. Exit code 1 when a figure is over its limit.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from tests.benchmarks import api, events, paint, start
+from tests.benchmarks.figure import Figure, show
+
+BENCHMARKS = {"paint": paint.measure, "start": start.measure, "api": api.measure, "events": events.measure}
+
+
+def main(names: list[str]) -> int:
+    unknown = set(names) - set(BENCHMARKS)
+    if unknown:
+        print(f"there is no {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    figures: list[Figure] = []
+    for name in names or BENCHMARKS:
+        for figure in BENCHMARKS[name]():
+            print(show(figure), flush=True)
+            figures.append(figure)
+    return 0 if all(figure.good for figure in figures) else 1
+
+
+sys.exit(main(sys.argv[1:]))

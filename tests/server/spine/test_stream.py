@@ -1,0 +1,231 @@
+"""The event stream of a whole server: what opens it, what it says first, what follows, and what ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from novacron_core.api import access, events, vms
+from novacron_core.api.vms import State
+from novacron_core.client import stream
+from novacron_core.rules.permissions import Role
+from novacron_server.stream.hub import QUEUE, Listener
+from novacron_server.stream.inventory_frames import inventory_frames
+
+
+def address(spine, query: str = "") -> str:
+    return spine.url.replace("http", "ws") + "/ws/events/v1" + query
+
+
+def open_with(client, spine, query: str = "", **more: Any):
+    headers = {"Authorization": f"Bearer {client.credentials.token}"}
+    return connect(address(spine, query), additional_headers=headers, compression=None, **more)
+
+
+async def frame(socket: ClientConnection) -> dict[str, Any]:
+    return json.loads(await asyncio.wait_for(socket.recv(), 10))
+
+
+async def until_frame(socket: ClientConnection, wanted: Any) -> dict[str, Any]:
+    while True:
+        got = await frame(socket)
+        if wanted(got):
+            return got
+
+
+async def test_hello_then_everything_then_what_happens(spine) -> None:
+    async with open_with(spine.admin, spine) as socket:
+        hello = await frame(socket)
+        assert (hello["frame"], hello["protocol"]) == ("hello", 1)
+        inventory = await frame(socket)
+        assert (inventory["frame"], inventory["last"]) == ("inventory", True)
+        assert [vm["name"] for vm in inventory["vms"]] == ["test"]
+        test = await spine.vm("test")
+        await spine.admin.call(vms.PAUSE, vm_id=test.id)
+        seen = []
+        while not any(e["type"] == "operation.succeeded" for e in seen):
+            seen.append(await frame(socket))
+        assert [e["seq"] for e in seen] == list(range(seen[0]["seq"], seen[0]["seq"] + len(seen)))
+        assert seen[0]["seq"] > inventory["seq"]
+        assert "vm.paused" in [e["type"] for e in seen]
+        # The new state is told before its operation is called done.
+        states = [(e["type"], (e["value"] or {}).get("state")) for e in seen if e["target"]["type"] == "vm"]
+        assert states[-1][1] == "paused" or ("vm.paused", "paused") in states
+
+
+async def test_a_change_behind_our_back_arrives_by_itself(spine, behind) -> None:
+    async with open_with(spine.admin, spine) as socket:
+        await until_frame(socket, lambda f: f["frame"] == "inventory" and f["last"])
+        behind.lookupByName("test").suspend()
+        got = await until_frame(socket, lambda f: f["frame"] == "event" and f["type"] == "vm.paused")
+        assert got["value"]["state"] == "paused"
+
+
+async def test_after_a_number_only_what_followed_comes(spine) -> None:
+    test = await spine.vm("test")
+    async with open_with(spine.admin, spine) as socket:
+        seq = (await until_frame(socket, lambda f: f["frame"] == "inventory"))["seq"]
+    await spine.ended(await spine.admin.call(vms.PAUSE, vm_id=test.id))
+    async with open_with(spine.admin, spine, f"?after={seq}") as socket:
+        assert (await frame(socket))["frame"] == "hello"
+        first = await frame(socket)
+        assert (first["frame"], first["seq"]) == ("event", seq + 1)
+
+
+@pytest.mark.parametrize("after", [0, 10**15])
+async def test_a_number_that_is_not_held_is_gone_and_everything_comes(spine, after) -> None:
+    async with open_with(spine.admin, spine, f"?after={after}") as socket:
+        assert [(await frame(socket))["frame"] for _ in range(3)] == ["hello", "gone", "inventory"]
+
+
+@pytest.mark.parametrize("query", ["?after=-1", "?after=x", "?nonsense=1", "?ticket=guess"])
+async def test_a_handshake_that_does_not_fit_is_refused(spine, query) -> None:
+    headers = {} if "ticket" in query else {"Authorization": f"Bearer {spine.admin.credentials.token}"}
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(address(spine, query), additional_headers=headers):
+            pass
+    assert refused.value.response.status_code == 403
+
+
+async def test_nobody_in_particular_and_strange_origins_are_refused(spine) -> None:
+    with pytest.raises(InvalidStatus):
+        async with connect(address(spine)):
+            pass
+    ticket = (await spine.admin.call(access.WS_TICKET)).ticket
+    with pytest.raises(InvalidStatus):
+        async with connect(address(spine, f"?ticket={ticket}"), origin="https://evil.example"):
+            pass
+
+
+async def test_a_ticket_opens_the_stream_once(spine) -> None:
+    ticket = (await spine.admin.call(access.WS_TICKET)).ticket
+    async with connect(address(spine, f"?ticket={ticket}")) as socket:
+        assert (await frame(socket))["frame"] == "hello"
+    with pytest.raises(InvalidStatus):
+        async with connect(address(spine, f"?ticket={ticket}")):
+            pass
+
+
+async def test_filters_and_unsubscribe_mean_what_they_say(spine) -> None:
+    test = await spine.vm("test")
+    async with open_with(spine.admin, spine) as socket:
+        await until_frame(socket, lambda f: f["frame"] == "inventory" and f["last"])
+        await socket.send(json.dumps({"frame": "subscribe", "filters": {"types": ["operation.*"]}}))
+        await until_frame(socket, lambda f: f["frame"] == "subscribed")
+        await spine.ended(await spine.admin.call(vms.PAUSE, vm_id=test.id))
+        types = [(await frame(socket))["type"] for _ in range(2)]
+        assert all(kind.startswith("operation.") for kind in types)
+        await socket.send(json.dumps({"frame": "unsubscribe"}))
+        await until_frame(socket, lambda f: f["frame"] == "unsubscribed")
+        await spine.ended(await spine.admin.call(vms.RESUME, vm_id=test.id))
+        await socket.send(json.dumps({"frame": "ping", "id": "now"}))
+        assert await frame(socket) == {"frame": "pong", "id": "now"}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"frame":"drop"}', '{"frame":"subscribe","more":1}', "\x00"])
+async def test_messages_that_are_not_understood_get_a_problem_and_the_stream_goes_on(spine, text) -> None:
+    async with open_with(spine.admin, spine) as socket:
+        await until_frame(socket, lambda f: f["frame"] == "inventory" and f["last"])
+        await socket.send(text)
+        assert (await frame(socket))["problem"]["code"] == "invalid_argument"
+        await socket.send(json.dumps({"frame": "ping"}))
+        assert (await frame(socket))["frame"] == "pong"
+
+
+async def test_a_message_too_large_or_too_many_end_the_stream(spine) -> None:
+    async with open_with(spine.admin, spine) as socket:
+        await socket.send("x" * 9000)
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                await frame(socket)
+        assert closed.value.rcvd.code == 1009
+    async with open_with(spine.admin, spine) as socket:
+        for _ in range(301):
+            await socket.send('{"frame":"ping"}')
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                await frame(socket)
+        assert closed.value.rcvd.code == 1008
+
+
+async def test_a_session_that_ends_takes_its_stream_along(spine) -> None:
+    bob = await spine.member("bob", Role.OPERATOR)
+    async with open_with(bob, spine) as socket:
+        await until_frame(socket, lambda f: f["frame"] == "inventory")
+        await bob.sign_out()
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(until_frame(socket, lambda f: False), 3)
+        assert closed.value.rcvd.code == events.CLOSE_UNAUTHENTICATED
+    await bob.close()
+
+
+async def test_others_do_not_see_foreign_guests_or_each_others_sessions(spine) -> None:
+    bob = await spine.member("bob", Role.OPERATOR)
+    async with open_with(bob, spine) as socket:
+        inventory = await until_frame(socket, lambda f: f["frame"] == "inventory")
+        assert inventory.get("vms", []) == []
+        assert [host["simulated"] for host in inventory["hosts"]] == [True]
+        test = await spine.vm("test")
+        await spine.ended(await spine.admin.call(vms.PAUSE, vm_id=test.id))
+        await (await spine.member("eve", Role.VIEWER)).close()
+        await socket.send('{"frame":"ping"}')
+        assert (await frame(socket))["frame"] == "pong"
+    await bob.close()
+
+
+async def test_heartbeats_fill_the_silence(spine, monkeypatch) -> None:
+    monkeypatch.setattr(spine.stream, "_heartbeat_s", 0.1)
+    async with open_with(spine.admin, spine) as socket:
+        await until_frame(socket, lambda f: f["frame"] == "inventory")
+        beat = await frame(socket)
+        assert (beat["frame"], beat["seq"]) == ("heartbeat", spine.parts.hub.picture.seq)
+    assert events.HEARTBEAT_S == 20.0
+
+
+async def test_a_listener_that_lags_is_cut_off_not_skipped(spine) -> None:
+    principal = await spine.parts.access.authenticate(spine.admin.credentials.token)
+    listener = Listener(principal)
+    for number in range(QUEUE):
+        listener.send(str(number).encode())
+    assert not listener.over.done()
+    listener.send(b"one too many")
+    assert listener.over.result() == events.CLOSE_LAGGED
+
+
+async def test_an_inventory_comes_in_parts_of_bounded_size(spine, behind) -> None:
+    for number in range(400):
+        description = "d" * 1500
+        behind.defineXML(
+            f"<domain type='test'><name>g{number}</name><memory>8192</memory><description>{description}</description>"
+            "<os><type>hvm</type></os></domain>"
+        )
+    host_id = next(iter(spine.parts.inventory.picture.views))
+    keeper = spine.parts.inventory._keepers[host_id]
+    await keeper._read_all()
+    principal = await spine.parts.access.authenticate(spine.admin.credentials.token)
+    frames = inventory_frames(spine.parts.inventory, principal)
+    decoded = [msgspec.json.decode(data, type=events.Inventory) for data in frames]
+    assert len(frames) > 2
+    assert all(len(data) <= events.MAX_INVENTORY_PART_BYTES for data in frames)
+    assert [part.last for part in decoded] == [False] * (len(frames) - 1) + [True]
+    assert {part.seq for part in decoded} == {decoded[0].seq}
+    assert sum(len(part.vms) for part in decoded) == 401
+
+
+async def test_the_client_follows_a_life(spine) -> None:
+    test = await spine.vm("test")
+    states = []
+    async with asyncio.timeout(15):
+        async for update in stream(spine.admin):
+            if isinstance(update, events.Inventory) and update.last:
+                await spine.admin.call(vms.POWER_OFF, vm_id=test.id)
+            if isinstance(update, events.Event) and update.target.id == test.id:
+                states.append(update.decoded().state)
+            if State.STOPPED in states:
+                break

@@ -1,0 +1,297 @@
+"""VMs over the whole server, on libvirt's test driver: the verbs, the refusals, who may see what."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from uuid import uuid4
+
+import libvirt
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import hosts, images, operations, vms, volumes
+from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.vms import VM, State, VMCreate
+from novacron_core.rules.permissions import Role
+
+
+def make(name: str = "web-01", **more: object) -> VMCreate:
+    return VMCreate(**{"name": name, "image": "empty", "memory_bytes": 32 << 20, **more})
+
+
+async def created(spine, name: str = "web-01", **more: object) -> VM:
+    operation = await spine.admin.call(vms.CREATE, body=make(name, **more))
+    ended = await spine.ended(operation)
+    assert ended.state is OperationState.SUCCEEDED, ended.problem
+    return await spine.vm(name)
+
+
+async def done(spine, operation: Operation) -> Operation:
+    ended = await spine.ended(operation)
+    assert ended.state is OperationState.SUCCEEDED, ended.problem
+    return ended
+
+
+async def test_the_simulated_host_is_called_so(spine) -> None:
+    page = await spine.admin.call(hosts.LIST)
+    assert [(host.simulated, host.virtualization, host.status) for host in page.items] == [(True, "test", "up")]
+    assert (await spine.vm("test")).simulated
+
+
+async def test_a_vm_from_an_image_runs_and_its_disk_is_a_volume_of_it(spine, image) -> None:
+    vm = await created(spine, tags={"role": "web"}, description="the first")
+    assert (vm.state, vm.tenant, vm.owner, vm.tier, vm.foreign) == (State.RUNNING, "default", "ann", "hot", False)
+    assert (vm.tags, vm.description, vm.memory_bytes, vm.generation) == ({"role": "web"}, "the first", 32 << 20, 1)
+    assert vm.operation is None
+    disk = vm.disks[0]
+    page = await spine.admin.call(volumes.LIST)
+    volume = next(volume for volume in page.items if volume.id == disk.volume)
+    assert (volume.vm, volume.tenant, volume.tier, volume.size_bytes) == (vm.id, "default", "hot", 8 << 20)
+
+
+async def test_the_verbs_do_what_they_say(spine, image, behind) -> None:
+    vm = await created(spine)
+    domain = behind.lookupByUUIDString(vm.id)
+    for endpoint, state, libvirt_state in [
+        (vms.PAUSE, State.PAUSED, libvirt.VIR_DOMAIN_PAUSED),
+        (vms.RESUME, State.RUNNING, libvirt.VIR_DOMAIN_RUNNING),
+        (vms.STOP, State.STOPPED, libvirt.VIR_DOMAIN_SHUTOFF),
+        (vms.START, State.RUNNING, libvirt.VIR_DOMAIN_RUNNING),
+        (vms.POWER_OFF, State.STOPPED, libvirt.VIR_DOMAIN_SHUTOFF),
+    ]:
+        operation = await done(spine, await spine.admin.call(endpoint, vm_id=vm.id))
+        assert operation.progress == 1.0
+        assert (await spine.admin.call(vms.GET, vm_id=vm.id)).state is state
+        assert domain.state()[0] == libvirt_state
+
+
+async def test_delete_with_disks_leaves_nothing(spine, image, behind) -> None:
+    vm = await created(spine, start=False)
+    assert vm.state is State.STOPPED
+    operation = await spine.admin.call(
+        vms.DELETE, query=vms.DeleteQuery(disks=True), if_match=vm.generation, vm_id=vm.id
+    )
+    await done(spine, operation)
+    with pytest.raises(errors.NotFound):
+        await spine.admin.call(vms.GET, vm_id=vm.id)
+    with pytest.raises(libvirt.libvirtError):
+        behind.lookupByUUIDString(vm.id)
+    await spine.no_rows()
+    left = [v.name for v in (await spine.admin.call(volumes.LIST)).items if "web-01" in v.name]
+    assert left == []
+
+
+async def test_delete_without_disks_keeps_them_for_their_owner(spine, image) -> None:
+    vm = await created(spine, start=False)
+    await done(spine, await spine.admin.call(vms.DELETE, if_match=vm.generation, vm_id=vm.id))
+    kept = [v for v in (await spine.admin.call(volumes.LIST)).items if "web-01" in v.name]
+    assert [(v.vm, v.tenant) for v in kept] == [(None, "default")]
+
+
+async def test_delete_needs_the_generation_it_means(spine, image) -> None:
+    vm = await created(spine, start=False)
+    with pytest.raises(errors.PreconditionRequired):
+        await spine.admin.call(vms.DELETE, vm_id=vm.id)
+    with pytest.raises(errors.PreconditionFailed):
+        await spine.admin.call(vms.DELETE, if_match=vm.generation + 1, vm_id=vm.id)
+    assert (await spine.vm("web-01")).state is State.STOPPED
+
+
+async def test_a_refusal_is_the_sentence_of_the_rule(spine, image) -> None:
+    vm = await created(spine)
+    with pytest.raises(errors.Conflict, match="web-01 is running: it already runs"):
+        await spine.admin.call(vms.START, vm_id=vm.id)
+    with pytest.raises(errors.Conflict, match="shut it down first"):
+        await spine.admin.call(vms.DELETE, if_match=vm.generation, vm_id=vm.id)
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"name": "Web_01"}, "name"),
+        ({"name": "<disk/>"}, "name"),
+        ({"name": "a" * 64}, "name"),
+        ({"vcpus": 0}, "vcpus"),
+        ({"memory_bytes": 1}, "memory_bytes"),
+        ({"memory_bytes": 1 << 45}, "memory_bytes"),
+        ({"disk_bytes": 4 << 20}, "disk_bytes"),
+        ({"network": "no-such-net"}, "network"),
+        ({"image": "../../etc/passwd"}, "image"),
+    ],
+)
+async def test_what_does_not_fit_names_its_field_and_changes_nothing(spine, image, more, field) -> None:
+    with pytest.raises(errors.ValidationFailed) as refused:
+        await spine.admin.call(vms.CREATE, body=make(**more))
+    assert [error.field for error in refused.value.fields] == [field]
+    assert spine.parts.inventory.picture.rows == {}
+
+
+async def test_a_name_is_given_once(spine, image) -> None:
+    await created(spine)
+    with pytest.raises(errors.Conflict, match="there is a VM named web-01 already"):
+        await spine.admin.call(vms.CREATE, body=make())
+
+
+async def test_two_who_ask_for_one_name_at_once_get_one_vm(spine, image) -> None:
+    answers = await asyncio.gather(
+        *(spine.admin.call(vms.CREATE, body=make()) for _ in range(4)), return_exceptions=True
+    )
+    won = [answer for answer in answers if isinstance(answer, Operation)]
+    assert len(won) == 1
+    assert all(isinstance(a, errors.Conflict) for a in answers if a is not won[0])
+    await done(spine, won[0])
+
+
+async def test_an_image_that_is_none_is_listed_with_its_reason_and_refused(spine, image, data_dir: Path) -> None:
+    (data_dir / "images" / "broken.qcow2").write_bytes(b"this is no image")
+    page = await spine.admin.call(images.LIST)
+    broken = next(item for item in page.items if item.name == "broken")
+    assert "no qcow2 image" in broken.problem
+    assert str(data_dir) not in broken.problem
+    with pytest.raises(errors.InvalidArgument, match="broken"):
+        await spine.admin.call(vms.CREATE, body=make(image="broken"))
+    with pytest.raises(errors.NotFound, match="nothing-here"):
+        await spine.admin.call(vms.CREATE, body=make(image="nothing-here"))
+
+
+async def test_an_image_that_leans_on_a_host_file_is_refused(spine, image, data_dir: Path) -> None:
+    import subprocess
+
+    leaning = data_dir / "images" / "leaning.qcow2"
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "/etc/passwd", "-F", "raw", str(leaning), "1M"],
+        check=True,
+    )
+    with pytest.raises(errors.InvalidArgument, match="backing file"):
+        await spine.admin.call(vms.CREATE, body=make(image="leaning"))
+
+
+async def test_the_demo_image_is_offered(spine) -> None:
+    page = await spine.admin.call(images.LIST)
+    alpine = next(item for item in page.items if item.name == "alpine")
+    assert (alpine.problem, alpine.direct_boot, alpine.format, alpine.size_bytes) == ("", True, "qcow2", 1 << 30)
+
+
+async def test_one_operation_at_a_time_and_the_second_is_told_which(spine, image, monkeypatch, tmp_path) -> None:
+    vm = await created(spine)
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.pause:began=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
+    first = await spine.admin.call(vms.PAUSE, vm_id=vm.id)
+    bob = await spine.member("bob", Role.OPERATOR)
+    with pytest.raises(errors.Conflict, match=r"web-01 is busy: vm\.pause by ann"):
+        await bob.call(vms.RESET, vm_id=vm.id)
+    shown = await bob.call(vms.GET, vm_id=vm.id)
+    assert shown.operation is not None
+    assert shown.operation.id == first.id
+    (tmp_path / "go").touch()
+    await done(spine, first)
+    await bob.close()
+
+
+async def test_power_off_pushes_a_hanging_shutdown_aside(spine, image, monkeypatch, tmp_path) -> None:
+    vm = await created(spine)
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.stop:began=pause")
+    hanging = await spine.admin.call(vms.STOP, vm_id=vm.id)
+    off = await spine.admin.call(vms.POWER_OFF, vm_id=vm.id)
+    await done(spine, off)
+    cancelled = await spine.ended(hanging)
+    assert cancelled.state is OperationState.CANCELLED
+    assert cancelled.problem is not None
+    assert "superseded by vm.power-off" in cancelled.problem.detail
+    assert (await spine.vm("web-01")).state is State.STOPPED
+
+
+async def test_a_creation_that_fails_half_way_leaves_nothing(spine, image, monkeypatch) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
+    ended = await spine.ended(await spine.admin.call(vms.CREATE, body=make()))
+    assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
+    assert "vm.create:uploaded" in ended.problem.detail
+    assert not [v for v in (await spine.admin.call(volumes.LIST)).items if "web-01" in v.name]
+    await spine.no_rows()
+    assert not [vm for vm in (await spine.admin.call(vms.LIST)).items if vm.name == "web-01"]
+
+
+async def test_a_cancelled_creation_leaves_nothing(spine, image, monkeypatch) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
+    operation = await spine.admin.call(vms.CREATE, body=make())
+    cancelled = await spine.admin.call(operations.CANCEL, operation_id=operation.id)
+    assert cancelled.state is OperationState.CANCELLED
+    await spine.no_rows()
+    assert not [v for v in (await spine.admin.call(volumes.LIST)).items if "web-01" in v.name]
+
+
+async def test_a_repeated_request_has_one_effect(spine, image) -> None:
+    key = str(uuid4())
+    first = await spine.admin.call(vms.CREATE, body=make(), idempotency_key=key)
+    again = await asyncio.gather(*(spine.admin.call(vms.CREATE, body=make(), idempotency_key=key) for _ in range(5)))
+    assert {operation.id for operation in again} == {first.id}
+    with pytest.raises(errors.ValidationFailed, match="another request"):
+        await spine.admin.call(vms.CREATE, body=make("web-02"), idempotency_key=key)
+    await done(spine, first)
+    assert len([vm for vm in (await spine.admin.call(vms.LIST)).items if vm.name.startswith("web-")]) == 1
+
+
+async def test_a_foreign_guest_is_shown_to_administrators_run_and_never_deleted(spine) -> None:
+    bob = await spine.member("bob", Role.OPERATOR)
+    foreign = await spine.vm("test")
+    assert (foreign.foreign, foreign.tenant) == (True, None)
+    assert (await bob.call(vms.LIST)).total == 0
+    with pytest.raises(errors.NotFound, match="there is no such VM"):
+        await bob.call(vms.PAUSE, vm_id=foreign.id)
+    await done(spine, await spine.admin.call(vms.POWER_OFF, vm_id=foreign.id))
+    with pytest.raises(errors.Conflict, match="not made by NovaCron"):
+        await spine.admin.call(vms.DELETE, if_match=0, vm_id=foreign.id)
+    await bob.close()
+
+
+async def test_a_viewer_looks_and_changes_nothing(spine, image) -> None:
+    vm = await created(spine)
+    eve = await spine.member("eve", Role.VIEWER)
+    assert (await eve.call(vms.GET, vm_id=vm.id)).name == "web-01"
+    for endpoint in (vms.START, vms.POWER_OFF, vms.RESET):
+        with pytest.raises(errors.Forbidden, match="viewer"):
+            await eve.call(endpoint, vm_id=vm.id)
+    with pytest.raises(errors.Forbidden):
+        await eve.call(vms.CREATE, body=make("web-02"))
+    await eve.close()
+
+
+@pytest.mark.parametrize("vm_id", ["nothing", str(uuid4()), "..%2f..", "'; drop table vms; --", "a" * 300])
+async def test_an_id_that_is_none_is_not_found(spine, vm_id) -> None:
+    with pytest.raises(errors.NotFound):
+        await spine.admin.call(vms.GET, vm_id=vm_id)
+    with pytest.raises(errors.NotFound):
+        await spine.admin.call(operations.GET, operation_id=vm_id)
+
+
+HOSTILE = """<domain type='test'><name>[red]{name}\u202e\u200b\u0085</name><memory>8192</memory>
+<description>&lt;disk/&gt; [/bold]x[/] ]]&gt; \u009b31m {long}</description>
+<os><type>hvm</type></os></domain>"""
+
+
+async def test_hostile_text_defined_behind_our_back_is_shown_and_harms_nothing(spine, behind) -> None:
+    behind.defineXML(HOSTILE.format(name="evil", long="x" * 4096))
+
+    async def seen() -> VM | None:
+        page = await spine.admin.call(vms.LIST, query=vms.VMQuery(page_size=1000))
+        return next((vm for vm in page.items if "evil" in vm.name), None)
+
+    deadline = asyncio.get_running_loop().time() + 15
+    while (vm := await seen()) is None:
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.05)
+    assert vm.name == "[red]evil\u202e\u200b\u0085"
+    assert "]]>" in vm.description
+
+
+async def test_a_list_is_filtered_sorted_and_cut(spine, image) -> None:
+    for name in ("x-2", "x-1", "x-3"):
+        await created(spine, name, start=False)
+    page = await spine.admin.call(vms.LIST, query=vms.VMQuery(q="X-", sort="-name", page_size=2))
+    assert ([vm.name for vm in page.items], page.total) == (["x-3", "x-2"], 3)
+    stopped = await spine.admin.call(vms.LIST, query=vms.VMQuery(state=State.STOPPED))
+    assert {vm.name for vm in stopped.items} == {"x-1", "x-2", "x-3"}
+    with pytest.raises(errors.ValidationFailed, match="sort"):
+        await spine.admin.call(vms.LIST, query=vms.VMQuery(sort="password"))

@@ -1,0 +1,170 @@
+"""A program in a pseudo-terminal, looked at through a terminal emulator: what an operator types and sees."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import termios
+import time
+from types import TracebackType
+
+import pyte
+
+KEYS = {
+    "up": "\x1b[A",
+    "down": "\x1b[B",
+    "right": "\x1b[C",
+    "left": "\x1b[D",
+    "enter": "\r",
+    "esc": "\x1b",
+    "tab": "\t",
+    "shift+tab": "\x1b[Z",
+    "space": " ",
+    "backspace": "\x7f",
+    "pagedown": "\x1b[6~",
+    "pageup": "\x1b[5~",
+    "home": "\x1b[H",
+    "end": "\x1b[F",
+    **{f"ctrl+{letter}": chr(ord(letter) - 96) for letter in "abcdefghijklmnopqrstuvwxyz"},
+}
+
+
+class NotSeen(AssertionError):
+    """What should have come to the screen did not; carries the screen."""
+
+
+class Terminal:
+    """Runs a command at a size. Use as a context manager; the program is ended with it.
+
+    `began` and the times that `see` returns are on time.monotonic()'s clock. `received` counts bytes.
+    """
+
+    def __init__(
+        self, command: list[str], *, columns: int = 120, rows: int = 40, environment: dict[str, str] | None = None
+    ) -> None:
+        self.command = command
+        self.columns, self.rows = columns, rows
+        self.received = 0
+        self.ended = False
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self.screen)
+        self._environment = {
+            **os.environ,
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            "LINES": str(rows),
+            "COLUMNS": str(columns),
+            **(environment or {}),
+        }
+        self._environment.pop("TMUX", None)
+
+    def __enter__(self) -> Terminal:
+        self.began = time.monotonic()
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.execvpe(self.command[0], self.command, self._environment)
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", self.rows, self.columns, 0, 0))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self.ended:
+            os.kill(self.pid, signal.SIGTERM)
+            self.wait_end(5.0)
+        if not self.ended:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._fd)
+
+    # -- typing --------------------------------------------------------------------------------------------------
+
+    def press(self, *keys: str) -> float:
+        """Press keys, by name or as they are; returns when the last one was sent."""
+        for key in keys:
+            os.write(self._fd, KEYS.get(key, key).encode())
+            self.read(0.03)
+        return time.monotonic()
+
+    def type(self, text: str) -> None:
+        """Type text, as fast as a paste of single keys."""
+        for character in text:
+            os.write(self._fd, character.encode())
+            self.read(0.005)
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def text(self) -> str:
+        """The screen, line by line."""
+        return "\n".join(self.screen.display)
+
+    def line(self, pattern: str) -> str:
+        """The first line on the screen that matches. Raises NotSeen."""
+        for line in self.screen.display:
+            if re.search(pattern, line):
+                return line
+        raise NotSeen(f"no line matches {pattern!r} on\n{self.text()}")
+
+    def see(self, pattern: str, timeout_s: float = 20.0) -> float:
+        """Wait until the screen matches; returns when it first did. Raises NotSeen with the screen."""
+        wanted = re.compile(pattern)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            if wanted.search(self.text()):
+                return time.monotonic()
+            left = deadline - time.monotonic()
+            if left <= 0 or self.ended:
+                raise NotSeen(f"{pattern!r} was not seen within {timeout_s:.0f} s on\n{self.text()}")
+            self.read(min(left, 0.25))
+
+    def see_no(self, pattern: str, timeout_s: float = 20.0) -> None:
+        """Wait until nothing on the screen matches."""
+        deadline = time.monotonic() + timeout_s
+        while re.search(pattern, self.text()):
+            if time.monotonic() > deadline or self.ended:
+                raise NotSeen(f"{pattern!r} is still on\n{self.text()}")
+            self.read(0.1)
+
+    def read(self, timeout_s: float) -> int:
+        """Take what the program writes, waiting at most so long for it; returns bytes."""
+        ready, _, _ = select.select([self._fd], [], [], max(0.0, timeout_s))
+        if not ready:
+            return 0
+        try:
+            data = os.read(self._fd, 1 << 18)
+        except OSError:
+            data = b""
+        if not data:
+            self.wait_end(1.0)
+            return 0
+        self._stream.feed(data)
+        self.received += len(data)
+        return len(data)
+
+    def wait_end(self, timeout_s: float) -> int | None:
+        """The exit code once the program ended, None when it still runs."""
+        deadline = time.monotonic() + timeout_s
+        while not self.ended:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.ended = True
+                self.code = os.waitstatus_to_exitcode(status)
+                break
+            if time.monotonic() > deadline:
+                return None
+            self._drain()
+        return self.code
+
+    def _drain(self) -> None:
+        """Keep reading while waiting for the end: a full pty would hold the program up."""
+        ready, _, _ = select.select([self._fd], [], [], 0.02)
+        if ready:
+            try:
+                self._stream.feed(os.read(self._fd, 1 << 18))
+            except OSError:
+                time.sleep(0.02)
