@@ -154,11 +154,13 @@ async def test_two_servers_do_not_share_a_data_directory(data_dir: Path) -> None
 async def test_a_pid_file_whose_number_is_now_another_process_does_not_block(data_dir: Path) -> None:
     async with server(data_dir):
         pass
-    innocent = subprocess.Popen(["sleep", "60"], cwd="/")
+    owner = (data_dir / "postgres").stat().st_uid
+    # Of the same user: PostgreSQL itself ignores a number that belongs to another one.
+    innocent = subprocess.Popen(["sleep", "60"], cwd="/", user=owner if os.geteuid() == 0 else None)
     try:
         stale = data_dir / "postgres" / "postmaster.pid"
         stale.write_text(f"{innocent.pid}\n{data_dir / 'postgres'}\n1\n5432\n{data_dir}\n\n  1  1\nready\n")
-        os.chown(stale, (data_dir / "postgres").stat().st_uid, -1)
+        os.chown(stale, owner, -1)
         async with server(data_dir) as pg:
             assert pg.pid != innocent.pid
         assert innocent.poll() is None

@@ -232,6 +232,7 @@ async def test_a_hung_postgresql_fails_everything_in_time_and_comes_back(data_di
         with stopped(data_dir / "postgres"):
             took = await asyncio.gather(*(change(n) for n in range(70)))
             again = await asyncio.gather(*(change(n) for n in range(70, 80)))
+            assert not database._strays, "connections were left hanging"
         heart.cancel()
         assert max(*took, *again) < PROMISE_S
         assert slowest_beat < 0.5, "the loop was blocked"
