@@ -68,14 +68,16 @@ class EntryForm(Vertical):
         self.query_one("#send", Button).disabled = held
 
     def blame(self, wrong: Sequence[FieldError]) -> bool:
-        """Show a server's field errors at their fields; True when all found one."""
-        found = 0
+        """Show a server's field errors at their fields, the first with the cursor; True when all found one."""
+        blamed = []
         for error in wrong:
             for field in self.query(Field):
                 if field.id == error.field.replace("_", "-"):
                     field.complain(error.message)
-                    found += 1
-        return bool(wrong) and found == len(wrong)
+                    blamed.append(field)
+        if blamed:
+            blamed[0].widget.focus()
+        return bool(wrong) and len(blamed) == len(wrong)
 
     @on(Input.Submitted)
     def _next(self, event: Input.Submitted) -> None:

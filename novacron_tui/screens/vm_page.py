@@ -30,7 +30,8 @@ class Section(Static):
     """A titled box of lines."""
 
     DEFAULT_CSS = """
-    Section { height: auto; width: 1fr; border: round $rule; border-title-color: $accent; padding: 0 1; }
+    Section { height: auto; width: 1fr; border: round $rule; border-title-color: $accent; padding: 0 1;
+        text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
     def __init__(self, title: str, *, id: str) -> None:
@@ -94,7 +95,7 @@ class VMPage(VMBoard):
         self._disks.show(page.disks(self._last, glyphs))
         self._nics.show(page.nics(self._last, glyphs))
         self._operations.show(page.operations(store.operations_of(self._last.id)[:SHOWN_OPERATIONS], now, glyphs))
-        self._events.show(page.happened(store.events_of(self._last.id)[:SHOWN_EVENTS], now))
+        self._events.show(page.happened(store.events_of(self._last.id), now)[:SHOWN_EVENTS])
 
     def hint(self) -> Sequence[Piece]:
         if self.vm is None:

@@ -155,9 +155,8 @@ class CreateVM(ModalScreen[Operation | None]):
         self._network.set_options([(_network_words(name), name) for name in names])
         self._network.value = "default" if "default" in names else names[0]
         if host is not None:
-            free = size_text(host.memory_free_bytes)
-            self._fields["memory"].advise(f"{one_line(host.name)} has {free} of {size_text(host.memory_bytes)} free")
-            self._fields["vcpus"].advise(f"{one_line(host.name)} has {host.cpus or 'an unknown number of'} CPUs")
+            self._fields["memory"].advise(_memory_words(host))
+            self._fields["vcpus"].advise(f"{one_line(host.name)} has {host.cpus} CPUs" if host.cpus else "")
 
     @property
     def _host_id(self) -> str:
@@ -270,6 +269,14 @@ def _image_words(image: Image) -> Content:
 
 def _host_words(host: Host) -> Content:
     return content([Piece(one_line(host.name)), Piece("  SIMULATED" if host.simulated else "", "warn")])
+
+
+def _memory_words(host: Host) -> str:
+    """What the host has to give, as far as it is known."""
+    if host.memory_bytes is None:
+        return ""
+    whole = f"{one_line(host.name)} has {size_text(host.memory_bytes)}"
+    return whole if host.memory_free_bytes is None else f"{whole}, {size_text(host.memory_free_bytes)} of it free"
 
 
 def _network_words(name: str) -> Content:

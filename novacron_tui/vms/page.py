@@ -129,12 +129,13 @@ def _went(op: Operation) -> str:
 
 
 def happened(events: Sequence[Event], now: datetime) -> Lines:
-    """What was heard of it since this console connected, newest first."""
+    """What was heard of it since this console connected, newest first; a bare update of its rows says nothing."""
+    told = [event for event in events if event.note or not event.type.endswith(".updated")]
     return [
         [
             Piece(f"{age_text(age_s(event.time, now)):>7}  ", "quiet"),
             Piece(one_line(event.type)),
             Piece(f"  {one_line(event.note)}" if event.note else "", "quiet"),
         ]
-        for event in events
+        for event in told
     ] or [[Piece("nothing since this console connected", "quiet")]]

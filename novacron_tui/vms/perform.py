@@ -103,11 +103,17 @@ def _disks_option(vms: Sequence[VM]) -> str:
     return f"delete its disk too: {one_line(own[0].target)}, {size_text(own[0].size_bytes)}"
 
 
+def _took(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f" in {seconds * 1000:.0f} ms" if seconds < 1 else f" in {seconds:.1f} s"
+
+
 def outcome(op: Operation) -> tuple[str, str]:
     """How an operation ended, and its tone."""
     name = one_line(op.target.name or op.target.id)
     if op.state is OperationState.SUCCEEDED:
         took = (op.finished_at - (op.started_at or op.created_at)).total_seconds() if op.finished_at else None
-        return f"{name}: {done(op.kind)}" + (f" in {took:.1f} s" if took is not None else ""), "good"
+        return f"{name}: {done(op.kind)}{_took(took)}", "good"
     reason = one_line(op.problem.detail or op.problem.title) if op.problem else "no reason was given"
     return f"{name}: {doing(op.kind)} {op.state}: {reason}", "bad"

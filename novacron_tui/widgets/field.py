@@ -11,8 +11,6 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
-from novacron_tui.safe_text import clean
-
 
 class Field(Vertical):
     """`why_not` answers the sentence that refuses a value; it is asked on leaving the field and after a first refusal
@@ -80,7 +78,7 @@ class Field(Vertical):
         self.sentence = sentence
         self.set_class(bool(sentence), "-wrong")
         self.widget.set_class(bool(sentence), "-invalid")
-        self._below.update(Content(clean(sentence) or self._advice))
+        self._below.update(Content(sentence or self._advice))
 
     def advise(self, advice: str) -> None:
         """Other advice."""

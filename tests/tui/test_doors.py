@@ -99,6 +99,7 @@ async def test_a_servers_field_error_stands_at_its_field() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: "used already" in text(app))
         assert app.screen.query_one("#setup-token").has_class("-wrong")
+        assert app.screen.query_one("#setup-token").has_pseudo_class("focus-within"), "the cursor is where the error is"
 
 
 async def test_somebody_else_made_the_first_account_meanwhile() -> None:
@@ -169,3 +170,20 @@ async def test_an_incompatible_server_says_so() -> None:
     app = console(wire, token="")
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "not understood" in text(app))
+
+
+async def test_leaving_ends_the_session_that_the_form_began_and_no_other() -> None:
+    wire = Wire()
+    app = console(wire, token="")
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: has_form(app, "SignInForm"))
+        await fill(pilot, "ada", PASSWORD)
+        await until(pilot, lambda: at_home(app))
+        await pilot.press("q")
+    assert len(wire.asked("POST", "/auth/logout")) == 1
+    given = Wire()
+    app = console(given)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: at_home(app))
+        await pilot.press("q")
+    assert given.asked("POST", "/auth/logout") == []

@@ -66,7 +66,7 @@ async def test_start_is_sent_once_with_its_own_key_and_followed_to_its_end() -> 
         await until(pilot, lambda: "busy: vm.start by ada" in line_text(app, "status"), "a second press is refused")
         ended = msgspec.structs.replace(op, state=OperationState.SUCCEEDED, finished_at=op.created_at)
         stream.say(event(12, ended, "operation.succeeded"))
-        await until(pilot, lambda: "staging: started in 0.0 s" in line_text(app, "status"))
+        await until(pilot, lambda: "staging: started in 0 ms" in line_text(app, "status"))
         assert len(wire.asked("POST", "/start")) == 1
 
 
