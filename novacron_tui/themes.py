@@ -30,7 +30,6 @@ def _theme(
     on_accent: str,
     dark: bool = True,
     cursor_style: str = "none",
-    strong_style: str = "bold",
 ) -> Theme:
     return Theme(
         name=name,
@@ -55,28 +54,38 @@ def _theme(
             "on-accent": on_accent,
             "cursor-ground": cursor,
             "cursor-style": cursor_style,
-            "strong-style": strong_style,
-            "border": accent,
-            "border-blurred": rule,
-            "scrollbar": rule,
-            "scrollbar-hover": quiet,
-            "scrollbar-active": accent,
-            "scrollbar-background": ground,
-            "scrollbar-background-hover": ground,
-            "scrollbar-background-active": ground,
-            "scrollbar-corner-color": ground,
-            "input-cursor-background": text,
-            "input-cursor-foreground": ground,
-            "input-selection-background": cursor,
-            "block-cursor-background": cursor,
-            "block-cursor-foreground": text,
-            "block-cursor-text-style": "bold" if cursor_style == "none" else cursor_style,
-            "block-hover-background": panel,
-            "button-focus-text-style": "bold" if cursor_style == "none" else cursor_style,
-            "text-muted": quiet,
-            "text-disabled": quiet,
+            "strong-style": "bold",
+            **_borrowed(ground, panel, text, quiet, rule, accent, cursor, cursor_style),
         },
     )
+
+
+def _borrowed(
+    ground: str, panel: str, text: str, quiet: str, rule: str, accent: str, cursor: str, cursor_style: str
+) -> dict[str, str]:
+    """Textual's own variables, set to the colours of the theme."""
+    focus_style = "bold" if cursor_style == "none" else cursor_style
+    return {
+        "border": accent,
+        "border-blurred": rule,
+        "scrollbar": rule,
+        "scrollbar-hover": quiet,
+        "scrollbar-active": accent,
+        "scrollbar-background": ground,
+        "scrollbar-background-hover": ground,
+        "scrollbar-background-active": ground,
+        "scrollbar-corner-color": ground,
+        "input-cursor-background": text,
+        "input-cursor-foreground": ground,
+        "input-selection-background": cursor,
+        "block-cursor-background": cursor,
+        "block-cursor-foreground": text,
+        "block-cursor-text-style": focus_style,
+        "block-hover-background": panel,
+        "button-focus-text-style": focus_style,
+        "text-muted": quiet,
+        "text-disabled": quiet,
+    }
 
 
 DARK = _theme(

@@ -87,8 +87,7 @@ class VMList(VMBoard):
 
     def action_escape(self) -> None:
         """Back to nothing said and nothing marked."""
-        self.pane.table.marks.clear()
-        self.pane.table.repaint()
+        self.pane.table.unmark()
         self.hush()
 
     @on(Table.Moved)

@@ -72,66 +72,63 @@ def columns(
     glyphs: Glyphs, now: Callable[[], datetime], host_name: Callable[[str], str], *, many_hosts: bool
 ) -> Sequence[Column[VM]]:
     """The columns for this terminal. With one host there is no host column: it would say the same on every line."""
+    draw = _Draw(glyphs, now, host_name)
+    return [
+        Column("name", "NAME", 14, draw.name, lambda vm: vm.name, stretch=3, widest=40),
+        Column("state", "STATE", STATE_WIDTH, draw.state, lambda vm: _RANK[vm.state]),
+        *([Column("host", "HOST", 10, draw.host, draw.host_of, stretch=1, widest=20, rank=2)] if many_hosts else []),
+        Column("vcpus", "VCPU", 5, draw.vcpus, lambda vm: vm.vcpus, right=True, rank=1),
+        Column("memory", "MEMORY", 9, draw.memory, lambda vm: vm.memory_bytes, right=True, rank=1),
+        Column("disk", "DISK", 9, draw.disk, lambda vm: disk_bytes(vm) or -1, right=True, rank=4),
+        Column("address", "ADDRESS", 15, draw.address, lambda vm: addresses(vm)[:1], stretch=2, widest=40, rank=3),
+        Column("owner", "OWNER", 10, draw.owner, lambda vm: vm.owner or "", rank=7),
+        Column("tags", "TAGS", 12, draw.tags, tags_text, stretch=2, widest=40, rank=6),
+        Column("age", "AGE", 6, draw.age, lambda vm: -(vm.created_at or _EPOCH).timestamp(), right=True, rank=5),
+    ]
 
-    def plain(text: str, tone: str = "plain") -> Cell:
-        return ((one_line(text), tone),) if text else ((glyphs.no, "quiet"),)
 
-    def name(vm: VM) -> Cell:
+class _Draw:
+    """What each column says of a VM."""
+
+    def __init__(self, glyphs: Glyphs, now: Callable[[], datetime], host_name: Callable[[str], str]) -> None:
+        self._glyphs = glyphs
+        self._now = now
+        self._host_name = host_name
+
+    def _text(self, text: str, tone: str = "plain") -> Cell:
+        return ((one_line(text), tone),) if text else ((self._glyphs.no, "quiet"),)
+
+    def name(self, vm: VM) -> Cell:
         marks = (" protected" if vm.protected else "") + (" foreign" if vm.foreign else "")
         return ((one_line(vm.name), "strong"), (marks, "quiet")) if marks else ((one_line(vm.name), "strong"),)
 
-    host = Column[VM](
-        "host",
-        "HOST",
-        10,
-        lambda vm: plain(host_name(vm.host)),
-        lambda vm: host_name(vm.host),
-        stretch=1,
-        widest=20,
-        rank=2,
-    )
-    return [
-        Column("name", "NAME", 14, name, lambda vm: vm.name, stretch=3, widest=40),
-        Column("state", "STATE", STATE_WIDTH, lambda vm: state_cell(vm, now(), glyphs), lambda vm: _RANK[vm.state]),
-        *([host] if many_hosts else []),
-        Column("vcpus", "VCPU", 5, lambda vm: ((str(vm.vcpus), "plain"),), lambda vm: vm.vcpus, right=True, rank=1),
-        Column(
-            "memory",
-            "MEMORY",
-            9,
-            lambda vm: ((size_text(vm.memory_bytes), "plain"),),
-            lambda vm: vm.memory_bytes,
-            right=True,
-            rank=1,
-        ),
-        Column(
-            "disk",
-            "DISK",
-            9,
-            lambda vm: plain(size_text(size) if (size := disk_bytes(vm)) is not None else ""),
-            lambda vm: disk_bytes(vm) or -1,
-            right=True,
-            rank=4,
-        ),
-        Column(
-            "address",
-            "ADDRESS",
-            15,
-            lambda vm: plain(" ".join(addresses(vm))),
-            lambda vm: addresses(vm)[:1],
-            stretch=2,
-            widest=40,
-            rank=3,
-        ),
-        Column("owner", "OWNER", 10, lambda vm: plain(vm.owner or "", "quiet"), lambda vm: vm.owner or "", rank=7),
-        Column("tags", "TAGS", 12, lambda vm: plain(tags_text(vm), "quiet"), tags_text, stretch=2, widest=40, rank=6),
-        Column(
-            "age",
-            "AGE",
-            6,
-            lambda vm: plain(age_text(age_s(vm.created_at, now())) if vm.created_at else "", "quiet"),
-            lambda vm: -(vm.created_at or _EPOCH).timestamp(),
-            right=True,
-            rank=5,
-        ),
-    ]
+    def state(self, vm: VM) -> Cell:
+        return state_cell(vm, self._now(), self._glyphs)
+
+    def host(self, vm: VM) -> Cell:
+        return self._text(self.host_of(vm))
+
+    def host_of(self, vm: VM) -> str:
+        return self._host_name(vm.host)
+
+    def vcpus(self, vm: VM) -> Cell:
+        return ((str(vm.vcpus), "plain"),)
+
+    def memory(self, vm: VM) -> Cell:
+        return ((size_text(vm.memory_bytes), "plain"),)
+
+    def disk(self, vm: VM) -> Cell:
+        size = disk_bytes(vm)
+        return self._text("" if size is None else size_text(size))
+
+    def address(self, vm: VM) -> Cell:
+        return self._text(" ".join(addresses(vm)))
+
+    def owner(self, vm: VM) -> Cell:
+        return self._text(vm.owner or "", "quiet")
+
+    def tags(self, vm: VM) -> Cell:
+        return self._text(tags_text(vm), "quiet")
+
+    def age(self, vm: VM) -> Cell:
+        return self._text(age_text(age_s(vm.created_at, self._now())) if vm.created_at else "", "quiet")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
 
 R = TypeVar("R")
 
 Cell = tuple[tuple[str, str], ...]
 """Runs of (text, tone)."""
 GAP = 2
+TONES = ("plain", "quiet", "strong", "good", "busy", "warn", "bad", "accent")
+"""What a theme gives a colour to; a cell names tones, never colours."""
 
 
 @dataclass(frozen=True)
@@ -79,3 +83,22 @@ def _shortened(cell: Cell, width: int, cut: str) -> list[tuple[str, str]]:
         runs.append((text, tone))
         room -= size
     return runs  # pragma: no cover - a cell that is too wide always ends above
+
+
+def segments(
+    pieces: Iterable[tuple[str, str]], style_of: Callable[[str], Style], *, join_blanks: bool
+) -> list[Segment]:
+    """One segment for each run of the same style, and of blanks where their style does not show: fewer bytes to the
+    terminal."""
+    made: list[Segment] = []
+    run, run_style = "", None
+    for text, tone in pieces:
+        style = style_of(tone)
+        if style == run_style or (join_blanks and run_style is not None and not text.strip()):
+            run += text
+            continue
+        if run:
+            made.append(Segment(run, run_style))
+        run, run_style = text, style
+    made.append(Segment(run, run_style))
+    return made

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
-from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
@@ -19,13 +19,13 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from novacron_tui.widgets.cells import Cell, Column, fit, widths
+from novacron_tui.widgets.cells import TONES, Cell, Column, fit, segments, widths
+from novacron_tui.widgets.rows import Rows
 
 R = TypeVar("R")
 
 _MARGIN = 2
 """Cells left of the first column: the mark and a space."""
-TONES = ("plain", "quiet", "strong", "good", "busy", "warn", "bad", "accent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,47 +90,45 @@ class Table(ScrollView, Generic[R], can_focus=True):
     ) -> None:
         super().__init__(id=id)
         self.columns = list(columns)
-        self.marks: set[str] = set()
         self.sort_key, self.descending = sort or self.columns[0].key, False
-        self._identity = identity
+        self._rows: Rows[R] = Rows(identity)
+        self._rows.order(self._sort(), descending=False)
         self._mark_sign, self._up_sign, self._down_sign, self._cut = signs
-        self._given: Sequence[R] = ()
-        self._rows: list[R] = []
-        self._at = 0
-        self._cursor_id = ""
         self._layout: list[tuple[Column[R], int]] = []
         self._painted: dict[int, tuple[_Line, Strip]] = {}
         self._styles: dict[str, Style] = {}
 
-    # -- what is shown ---------------------------------------------------------------------------------------------
-
     def show(self, rows: Sequence[R]) -> None:
         """Show these rows in the chosen order; cursor and marks stay with their rows, and the view does not jump."""
-        self._given = rows
-        before = self._at - self.scroll_offset.y
-        self._order()
-        self.marks &= {self._identity(row) for row in self._rows} if self.marks else set()
-        height = len(self._rows) + 1
+        before = self._rows.at - self.scroll_offset.y
+        self._rows.give(rows)
+        height = len(rows) + 1
         if self.virtual_size.height != height:
             self.virtual_size = Size(self.size.width, height)
-        if self._rows and before >= 0 and self.max_scroll_y > 0:
-            self.scroll_to(y=max(0, self._at - before), animate=False, immediate=True)
+        if rows and before >= 0 and self.max_scroll_y > 0:
+            self.scroll_to(y=max(0, self._rows.at - before), animate=False, immediate=True)
         self._into_view()
         self.repaint()
 
     @property
     def row(self) -> R | None:
         """The row under the cursor."""
-        return self._rows[self._at] if self._rows else None
+        return self._rows.current
 
     @property
     def rows(self) -> Sequence[R]:
         """The rows in the order shown."""
-        return self._rows
+        return self._rows.shown
+
+    @property
+    def marks(self) -> set[str]:
+        """The identities of the marked rows."""
+        return self._rows.marks
 
     def set_columns(self, columns: Sequence[Column[R]]) -> None:
         """Show other columns."""
         self.columns = list(columns)
+        self._rows.order(self._sort(), descending=self.descending)
         self._lay_out()
         self.refresh()
 
@@ -138,7 +136,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
         """Sort by a column; the same one again turns the order round."""
         turned = not self.descending if key == self.sort_key else False
         self.sort_key, self.descending = key, turned if descending is None else descending
-        self._order()
+        self._rows.order(self._sort(), descending=self.descending)
         self._into_view()
         self.refresh()
 
@@ -160,47 +158,34 @@ class Table(ScrollView, Generic[R], can_focus=True):
 
     def toggle_mark(self) -> None:
         """Mark the row under the cursor, or take its mark away, and go on to the next."""
-        if self.row is not None:
-            self.marks ^= {self._identity(self.row)}
-            self.repaint()
-            self.action_move(1)
+        self._rows.toggle_mark()
+        self.repaint()
+        self.action_move(1)
 
     def mark_all(self) -> None:
         """Mark all rows; when all are marked, none."""
-        every = {self._identity(row) for row in self._rows}
-        self.marks = set() if self.marks == every else every
+        self._rows.toggle_all()
+        self.repaint()
+
+    def unmark(self) -> None:
+        """Take all marks away."""
+        self._rows.marks.clear()
         self.repaint()
 
     def marked(self) -> list[R]:
         """The marked rows in the order shown."""
-        return [row for row in self._rows if self._identity(row) in self.marks]
+        return self._rows.marked()
 
-    def _order(self) -> None:
-        column = next((column for column in self.columns if column.key == self.sort_key and column.sort), None)
-        rows = list(self._given)
-        if column is not None and column.sort is not None:
-            rows.sort(key=column.sort, reverse=self.descending)
-        self._rows = rows
-        self._find_cursor()
-
-    def _find_cursor(self) -> None:
-        rows = self._rows
-        if not (self._at < len(rows) and self._identity(rows[self._at]) == self._cursor_id):
-            found = next((i for i, row in enumerate(rows) if self._identity(row) == self._cursor_id), self._at)
-            self._at = max(0, min(found, len(rows) - 1))
-        self._cursor_id = self._identity(rows[self._at]) if rows else ""
-
-    # -- moving ----------------------------------------------------------------------------------------------------
+    def _sort(self) -> Callable[[R], Any] | None:
+        return next((column.sort for column in self.columns if column.key == self.sort_key), None)
 
     def move_to(self, index: int) -> None:
         """Put the cursor on a row; only the two lines that change are painted when the view need not scroll."""
-        index = max(0, min(index, len(self._rows) - 1))
-        if not self._rows or index == self._at:
+        old = self._rows.at
+        if not self._rows.move(index):
             return
-        old, self._at = self._at, index
-        self._cursor_id = self._identity(self._rows[index])
         self._refresh_row(old)
-        self._refresh_row(index)
+        self._refresh_row(self._rows.at)
         self._into_view()
         self.post_message(self.Moved())
 
@@ -210,22 +195,22 @@ class Table(ScrollView, Generic[R], can_focus=True):
 
     def _into_view(self) -> None:
         top, room = self.scroll_offset.y, max(1, self.size.height - 1)
-        if self._at < top:
-            self.scroll_to(y=self._at, animate=False, immediate=True)
-        elif self._at >= top + room:
-            self.scroll_to(y=self._at - room + 1, animate=False, immediate=True)
+        if self._rows.at < top:
+            self.scroll_to(y=self._rows.at, animate=False, immediate=True)
+        elif self._rows.at >= top + room:
+            self.scroll_to(y=self._rows.at - room + 1, animate=False, immediate=True)
 
     def action_move(self, by: int) -> None:
-        self.move_to(self._at + by)
+        self.move_to(self._rows.at + by)
 
     def action_page(self, by: int) -> None:
-        self.move_to(self._at + by * max(1, self.size.height - 2))
+        self.move_to(self._rows.at + by * max(1, self.size.height - 2))
 
     def action_edge(self, end: int) -> None:
-        self.move_to(0 if end < 0 else len(self._rows) - 1)
+        self.move_to(0 if end < 0 else len(self.rows) - 1)
 
     def action_open(self) -> None:
-        if self._rows:
+        if self.rows:
             self.post_message(self.Opened())
 
     def on_click(self, event: events.Click) -> None:
@@ -233,7 +218,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
             self._click_header(event.x)
             return
         index = self.scroll_offset.y + event.y - 1
-        if index < len(self._rows):
+        if index < len(self.rows):
             self.move_to(index)
             if event.chain == 2:
                 self.action_open()
@@ -245,8 +230,6 @@ class Table(ScrollView, Generic[R], can_focus=True):
                 self.sort_by(column.key)
                 return
             left += width + 2
-
-    # -- painting --------------------------------------------------------------------------------------------------
 
     def on_resize(self) -> None:
         self._lay_out()
@@ -260,7 +243,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
     def _lay_out(self) -> None:
         self._layout = widths(self.columns, self.size.width - _MARGIN - 1)
         self._painted.clear()
-        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+        self.virtual_size = Size(self.size.width, len(self.rows) + 1)
 
     def render_line(self, y: int) -> Strip:
         if y == 0:
@@ -274,11 +257,11 @@ class Table(ScrollView, Generic[R], can_focus=True):
         return strip
 
     def _line(self, index: int) -> _Line:
-        if not 0 <= index < len(self._rows):
+        if not 0 <= index < len(self.rows):
             return _Line((), False, False)
-        row = self._rows[index]
+        row = self.rows[index]
         cells = tuple(column.cell(row) for column, _ in self._layout)
-        return _Line(cells, index == self._at, self._identity(row) in self.marks)
+        return _Line(cells, index == self._rows.at, self._rows.is_marked(row))
 
     def _strip(self, line: _Line) -> Strip:
         mark = (f"{self._mark_sign} ", "mark") if line.marked else (" " * _MARGIN, "strong")
@@ -300,19 +283,9 @@ class Table(ScrollView, Generic[R], can_focus=True):
 
     def _paint(self, pieces: Iterable[tuple[str, str]], *, cursor: bool) -> Strip:
         """One segment per run of the same style: fewer bytes to the terminal."""
-        segments: list[Segment] = []
         plain = self._style("plain", cursor=cursor)
-        run, run_style = "", None
-        for text, tone in pieces:
-            style = self._style(tone, cursor=cursor)
-            if style == run_style or (run_style is not None and not text.strip() and not plain.reverse):
-                run += text
-                continue
-            if run:
-                segments.append(Segment(run, run_style))
-            run, run_style = text, style
-        segments.append(Segment(run, run_style))
-        return Strip(segments).adjust_cell_length(self.size.width, plain)
+        runs = segments(pieces, partial(self._style, cursor=cursor), join_blanks=not plain.reverse)
+        return Strip(runs).adjust_cell_length(self.size.width, plain)
 
     def _style(self, tone: str, *, cursor: bool) -> Style:
         key = f"{tone}+cursor" if cursor else tone

@@ -9,8 +9,8 @@ from textual.theme import Theme
 from novacron_core.api.vms import State
 from novacron_tui.glyphs import FINE, PLAIN, STATE_TONES
 from novacron_tui.themes import THEMES, named
+from novacron_tui.widgets.cells import TONES
 from novacron_tui.widgets.line import TONE_STYLES
-from novacron_tui.widgets.table import TONES
 
 
 def contrast(one: str, other: str) -> float:

@@ -1,0 +1,80 @@
+"""Rows in an order, a cursor on one of them and marks on some: by identity, so that they stay while data moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+R = TypeVar("R")
+
+
+class Rows(Generic[R]):
+    """`shown` is the order on the screen, `at` where the cursor is in it. The order is stable: rows that are equal in
+    the sorted key keep the order they were given in."""
+
+    def __init__(self, identity: Callable[[R], str]) -> None:
+        self.shown: list[R] = []
+        self.at = 0
+        self.marks: set[str] = set()
+        self.identity = identity
+        self._given: Sequence[R] = ()
+        self._cursor_id = ""
+        self._key: Callable[[R], Any] | None = None
+        self._descending = False
+
+    def give(self, rows: Sequence[R]) -> None:
+        """Other data: the cursor stays with its row, and where that is gone, in its place; a mark goes with its row."""
+        self._given = rows
+        self._arrange()
+        if self.marks:
+            self.marks &= {self.identity(row) for row in self.shown}
+
+    def order(self, key: Callable[[R], Any] | None, *, descending: bool) -> None:
+        """Another order of the same data."""
+        self._key, self._descending = key, descending
+        self._arrange()
+
+    def move(self, index: int) -> bool:
+        """Put the cursor on a row, as near as there is one; False when it is there already."""
+        index = max(0, min(index, len(self.shown) - 1))
+        if not self.shown or index == self.at:
+            return False
+        self.at = index
+        self._cursor_id = self.identity(self.shown[index])
+        return True
+
+    @property
+    def current(self) -> R | None:
+        """The row under the cursor."""
+        return self.shown[self.at] if self.shown else None
+
+    def is_marked(self, row: R) -> bool:
+        return bool(self.marks) and self.identity(row) in self.marks
+
+    def marked(self) -> list[R]:
+        """The marked rows in the order shown."""
+        return [row for row in self.shown if self.is_marked(row)]
+
+    def toggle_mark(self) -> None:
+        """Mark the row under the cursor, or take its mark away."""
+        if self.current is not None:
+            self.marks ^= {self.identity(self.current)}
+
+    def toggle_all(self) -> None:
+        """Mark all rows; when all are marked, none."""
+        every = {self.identity(row) for row in self.shown}
+        self.marks = set() if self.marks == every else every
+
+    def _arrange(self) -> None:
+        rows = list(self._given)
+        if self._key is not None:
+            rows.sort(key=self._key, reverse=self._descending)
+        self.shown = rows
+        self._find_cursor()
+
+    def _find_cursor(self) -> None:
+        rows = self.shown
+        if not (self.at < len(rows) and self.identity(rows[self.at]) == self._cursor_id):
+            found = next((i for i, row in enumerate(rows) if self.identity(row) == self._cursor_id), self.at)
+            self.at = max(0, min(found, len(rows) - 1))
+        self._cursor_id = self.identity(rows[self.at]) if rows else ""
