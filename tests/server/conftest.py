@@ -54,7 +54,7 @@ async def postgres(server_room: Path) -> AsyncIterator[EmbeddedPostgres]:
 async def owner_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
     """A fresh migrated database, as its owner: for what the application role may not do."""
     name = f"t{os.getpid()}_{next(_count)}"
-    await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {cluster.OWNER}")
+    await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {cluster.OWNER} STRATEGY FILE_COPY")
     yield _renamed(postgres.owner_url, name)
     await _admin(postgres, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

@@ -82,6 +82,8 @@ async def test_hashing_stays_off_the_loop_and_is_bounded() -> None:
     took_s = time.perf_counter() - began
     heart.cancel()
     assert took_s > 0.01 and beats >= 3
+    passwords.close()
+    passwords = Passwords(memory_kib=1024)
     crowd = [passwords.hash("x") for _ in range(module.WAITING + 5)]
     results = await asyncio.gather(*crowd, return_exceptions=True)
     refused = [result for result in results if isinstance(result, RateLimited)]

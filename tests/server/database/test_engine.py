@@ -164,7 +164,14 @@ async def test_a_long_statement_ends_in_time(owner: Database) -> None:
         await execute(owner, "SELECT pg_sleep(30)")
     assert time.monotonic() - began < PROMISE_S
     assert refused.value.retry_after_s
-    await owner.run(lambda conn: conn.exec_driver_sql("SELECT pg_sleep(2.5)"), timeout_s=10)  # maintenance may
+
+
+async def test_maintenance_may_take_longer(owner_url: str) -> None:
+    hasty = Database(owner_url, budget_s=0.3)
+    await hasty.run(lambda conn: conn.exec_driver_sql("SELECT pg_sleep(0.5)"), timeout_s=10)
+    with pytest.raises(DatabaseUnavailable):
+        await execute(hasty, "SELECT pg_sleep(0.5)")
+    await hasty.close()
 
 
 async def test_never_more_connections_than_the_pool_may_have(owner: Database, owner_url: str) -> None:
@@ -231,10 +238,9 @@ async def test_a_hung_postgresql_fails_everything_in_time_and_comes_back(data_di
         heart = asyncio.create_task(beat())
         with stopped(data_dir / "postgres"):
             took = await asyncio.gather(*(change(n) for n in range(70)))
-            again = await asyncio.gather(*(change(n) for n in range(70, 80)))
             assert not database._strays, "connections were left hanging"
         heart.cancel()
-        assert max(*took, *again) < PROMISE_S
+        assert max(took) < PROMISE_S
         assert slowest_beat < 0.5, "the loop was blocked"
         async with asyncio.timeout(10):
             while True:
