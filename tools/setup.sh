@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 PACKAGES=(python3 python3-venv python3-dev gcc pkg-config libvirt-dev
   libvirt-daemon libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-daemon-config-network libvirt-clients
   qemu-system-x86 qemu-utils dnsmasq-base)
+# Without systemd the other flavour of libvirt's start scripts would pull systemd in.
+[ -d /run/systemd/system ] || PACKAGES+=(libvirt-daemon-system-sysv)
 
 say() { printf 'setup: %s\n' "$*"; }
 
@@ -42,6 +44,15 @@ install_packages() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 
+# Where no udev runs (a container), /dev/kvm may be root's alone. QEMU's user then cannot open it, and libvirt looks
+# QEMU over again, for seconds, at every definition. So: the group and mode that udev's own rules give.
+share_kvm() {
+  [ "$(id -u)" -eq 0 ] && [ ! -d /run/systemd/system ] && [ -c /dev/kvm ] && getent group kvm >/dev/null || return 0
+  [ "$(stat -c %a /dev/kvm)" = 600 ] || return 0
+  say "giving /dev/kvm to the group kvm, as udev would"
+  chgrp kvm /dev/kvm && chmod 660 /dev/kvm
+}
+
 find_uv() {
   if command -v uv >/dev/null; then UV=$(command -v uv); return; fi
   if [ ! -x .tools/bin/uv ]; then
@@ -59,6 +70,7 @@ check_python() {
 }
 
 install_packages
+share_kvm
 check_python
 find_uv
 export UV_PYTHON_DOWNLOADS=never

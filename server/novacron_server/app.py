@@ -48,6 +48,7 @@ from novacron_server.stream.hub import Hub
 from novacron_server.stream.socket import Stream
 from novacron_server.vms import repository as vms_repository
 from novacron_server.vms import routes as vms_routes
+from novacron_server.vms.reconciler import Reconciler
 from novacron_server.vms.service import VMs
 from novacron_server.volumes import repository as volumes_repository
 from novacron_server.volumes import routes as volumes_routes
@@ -71,6 +72,7 @@ class Parts:
     images: Images
     vms: VMs
     stream: Stream
+    reconciler: Reconciler
 
 
 @asynccontextmanager
@@ -95,7 +97,8 @@ async def open_parts(
         stack.push_async_callback(parts.access.close)
         opening = asyncio.create_task(parts.inventory.open(), name="opening hosts")
         settling = asyncio.create_task(settle_all(parts.operations, parts.inventory), name="settling")
-        stack.push_async_callback(_cancel, opening, settling)
+        comparing = asyncio.create_task(parts.reconciler.run(), name="reconciler")
+        stack.push_async_callback(_cancel, opening, settling, comparing)
         yield parts
 
 
@@ -129,10 +132,12 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     images = Images(settings.data_dir / "images")
     access = Access(database, settings.data_dir, ring, open_registration=settings.open_registration)
     access.on_session_end.append(hub.end_session)
-    vms = VMs(database, inventory, operations, images, Placement(instance, settings.data_dir))
+    placement = Placement(instance, settings.data_dir)
+    vms = VMs(database, inventory, operations, images, placement)
+    reconciler = Reconciler(database, inventory, placement)
     origins = frozenset(settings.origins)
     stream = Stream(hub, inventory, access.authenticate, access.take_ticket, origins=origins)
-    return Parts(settings, database, access, inventory, operations, reader, hub, images, vms, stream)
+    return Parts(settings, database, access, inventory, operations, reader, hub, images, vms, stream, reconciler)
 
 
 def _started() -> Draft:
@@ -179,7 +184,7 @@ def served(parts: Parts) -> list[Served]:
     return [*nouns, *health]
 
 
-def create_app(parts: Parts) -> Any:
+def create_app(parts: Parts) -> Hygiene:
     """The ASGI application."""
     rows = served(parts)
     settings = parts.settings

@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from novacron_core.places import Running, read_running
 from novacron_server import logs
 from novacron_server.app import Parts, create_app, open_parts
 from novacron_server.database.embedded import EmbeddedPostgres
+from novacron_server.http.hygiene import Hygiene
 from novacron_server.hypervisor.daemons import start_daemons
 from novacron_server.hypervisor.uris import allowed_uri, choose_uri
 from novacron_server.settings import Settings
@@ -47,10 +49,11 @@ async def _serve(settings: Settings) -> None:
     async with _database(settings) as (owner_url, app_url, hypervisors):
         embedded = not settings.database_url
         async with open_parts(settings, owner_url, app_url, embedded=embedded, hypervisors=hypervisors) as parts:
-            server = uvicorn.Server(uvicorn_config(settings, create_app(parts)))
+            app = create_app(parts)
+            server = uvicorn.Server(uvicorn_config(settings, app))
             url = f"{settings.url}:{listening.getsockname()[1]}"
             _write_running(settings.data_dir, url)
-            idle = asyncio.create_task(_stop_when_idle(settings, parts, server), name="idle")
+            idle = asyncio.create_task(_stop_when_idle(settings, parts, app, server), name="idle")
             announce = asyncio.create_task(_announce(server, url), name="announce")
             try:
                 await server.serve(sockets=[listening])
@@ -116,15 +119,15 @@ async def _announce(server: uvicorn.Server, url: str) -> None:
     print(f"listening on {url}", flush=True)
 
 
-async def _stop_when_idle(settings: Settings, parts: Parts, server: uvicorn.Server) -> None:
-    """A bundled server goes when nobody has watched it for a while; never while an operation runs."""
+async def _stop_when_idle(settings: Settings, parts: Parts, app: Hygiene, server: uvicorn.Server) -> None:
+    """A bundled server goes when nobody has asked it for anything for a while; never while an operation runs."""
     if not settings.bundled:
         return
-    idle_s = 0.0
-    while idle_s < settings.idle_stop_s:
+    used_at = time.monotonic()
+    while time.monotonic() - used_at < settings.idle_stop_s:
         await asyncio.sleep(0.5)
-        used = parts.hub.listeners or parts.operations.busy or parts.inventory.picture.running()
-        idle_s = 0.0 if used else idle_s + 0.5
+        in_use = parts.hub.listeners or parts.operations.busy or parts.inventory.picture.running()
+        used_at = time.monotonic() if in_use else max(used_at, app.last_request_at)
     _log.info("nobody is watching: stopping", idle_s=settings.idle_stop_s)
     server.should_exit = True
 

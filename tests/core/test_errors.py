@@ -36,7 +36,9 @@ def test_every_code_of_the_contract_has_its_class_and_status() -> None:
 
 @pytest.mark.parametrize("code", CODES)
 def test_an_error_survives_the_wire(code: str) -> None:
-    sent = errors.BY_CODE[code]("no", fields=[FieldError(field="name", message="taken")], retry_after_s=3, request_id="r")
+    sent = errors.BY_CODE[code](
+        "no", fields=[FieldError(field="name", message="taken")], retry_after_s=3, request_id="r"
+    )
     problem = msgspec.json.decode(msgspec.json.encode(sent.problem()), type=Problem)
     got = errors.from_problem(problem)
     assert type(got) is type(sent)

@@ -18,7 +18,9 @@ def test_good_vm_names(name: str) -> None:
     assert names.why_not_vm_name(name) is None
 
 
-@pytest.mark.parametrize("name", ["", "-a", "A", "a_b", "a.b", "a/b", "a" * 64, "a\n", "ä", "[/red]", "a b", "\x1b[31m", "١"])
+@pytest.mark.parametrize(
+    "name", ["", "-a", "A", "a_b", "a.b", "a/b", "a" * 64, "a\n", "ä", "[/red]", "a b", "\x1b[31m", "١"]
+)
 def test_bad_vm_names(name: str) -> None:
     assert names.why_not_vm_name(name)
 
@@ -48,7 +50,14 @@ def test_passwords_are_long_and_free_in_their_form() -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("1", 1), ("1k", 1024), ("1.5G", 3 * 512 * 1024**2), ("512 MiB", 512 * 1024**2), ("2TB", 2 * 1024**4), (" 7 b ", 7)],
+    [
+        ("1", 1),
+        ("1k", 1024),
+        ("1.5G", 3 * 512 * 1024**2),
+        ("512 MiB", 512 * 1024**2),
+        ("2TB", 2 * 1024**4),
+        (" 7 b ", 7),
+    ],
 )
 def test_sizes_as_people_type_them(text: str, size: int) -> None:
     assert units.parse_size(text) == size
@@ -72,7 +81,9 @@ def test_no_number_is_a_dash_not_a_zero() -> None:
     assert units.size_text(0) == "0 B"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(-3, "0s"), (59, "59s"), (60, "1m"), (3600, "1h"), (7800, "2h10m"), (90000, "1d1h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-3, "0s"), (59, "59s"), (60, "1m"), (3600, "1h"), (7800, "2h10m"), (90000, "1d1h")]
+)
 def test_ages(seconds: float, text: str) -> None:
     assert units.age_text(seconds) == text
 

@@ -36,11 +36,13 @@ class Hygiene:
         self._app = app
         self._limits = limits
         self._headers = _HEADERS + (_HSTS if tls else ())
+        self.last_request_at = time.monotonic()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        self.last_request_at = time.monotonic()
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         address = scope["client"][0] if scope.get("client") else ""

@@ -6,8 +6,6 @@ hang before their firmware. So three things must agree: the CPU, libvirt's capab
 
 from __future__ import annotations
 
-import grp
-import os
 import platform
 import stat
 from collections.abc import Callable
@@ -75,19 +73,6 @@ def why_slow(device: Path = DEVICE) -> str:
     if not _is_roots_alone(device):
         return ""
     return f"{device} is root's alone, so every VM takes minutes to define: chgrp kvm {device} && chmod 660 {device}"
-
-
-def share_device(device: Path = DEVICE) -> list[str]:
-    """Gives /dev/kvm to the group kvm, mode 0660, as udev's 50-udev-default.rules does, where it is root's alone.
-
-    For a set-up step that the operator asked for, as root; nothing here calls it. Returns what was done.
-    Raises OSError.
-    """
-    if not _is_roots_alone(device):
-        return []
-    os.chown(device, -1, grp.getgrnam("kvm").gr_gid)
-    device.chmod(0o660)
-    return [f"{device} could be opened by root alone and was given to the group kvm, as udev would have"]
 
 
 def _is_roots_alone(device: Path) -> bool:

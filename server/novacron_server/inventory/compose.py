@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid5
 
+import msgspec
+
 from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation
-from novacron_core.api.vms import NIC, VM, Disk, State
+from novacron_core.api.vms import NIC, VM, Disk, State, VMCreate
 from novacron_core.api.volumes import Volume
 from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, HostFacts, VolumeFacts
 from novacron_server.inventory.rows import VMRow, VolumeRow
@@ -108,6 +110,7 @@ def _state(host: HostView, known: Known, operation: Operation | None) -> tuple[S
 
 
 def _promised(host: HostView, row: VMRow, operation: Operation | None) -> VM:
+    asked = msgspec.convert(row.spec, VMCreate)
     return VM(
         id=row.id,
         name=row.name,
@@ -116,8 +119,8 @@ def _promised(host: HostView, row: VMRow, operation: Operation | None) -> VM:
         state_since=row.created_at,
         tenant=row.tenant,
         owner=row.owner,
-        vcpus=int(row.spec.get("vcpus", 0)),
-        memory_bytes=int(row.spec.get("memory_bytes", 0)),
+        vcpus=asked.vcpus,
+        memory_bytes=asked.memory_bytes,
         tags=row.tags,
         tier=row.tier,
         simulated=host.simulated,

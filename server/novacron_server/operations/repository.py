@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -107,6 +108,13 @@ async def unended(connection: AsyncConnection) -> list[Stored]:
     """What ran when the last server went away, oldest first."""
     query = select(t).where(t.c.state.in_([str(s) for s in UNENDED])).order_by(t.c.created_at)
     return [_stored(row) for row in await connection.execute(query)]
+
+
+async def ended_badly(connection: AsyncConnection, kind: str, states: Collection[OperationState]) -> list[Stored]:
+    """Operations of a kind that ended in one of these states, the newest thousand."""
+    where = (t.c.kind == kind, t.c.state.in_([str(state) for state in states]))
+    rows = await connection.execute(select(t).where(*where).order_by(t.c.created_at.desc()).limit(1000))
+    return [_stored(row) for row in rows]
 
 
 async def recent(connection: AsyncConnection, limit: int) -> list[Operation]:

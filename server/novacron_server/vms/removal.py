@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from novacron_core.api.operations import Target
@@ -34,7 +36,7 @@ class Removal:
             await run.step("deleting its disks")
             for volume in made:
                 await host.delete_volume(volume.pool, volume.name)
-        await self._forget(host_id, vm_id, made if disks else [])
+        await self.forget(host_id, vm_id, made if disks else [])
         await self._look_again(host_id, vm_id)
 
     async def delete_again(self, stored: Stored) -> str:
@@ -49,7 +51,7 @@ class Removal:
         await host.undefine(vm_id)
         for volume in made if with_disks else []:
             await host.delete_volume(volume.pool, volume.name)
-        await self._forget(host_id, vm_id, made if with_disks else [])
+        await self.forget(host_id, vm_id, made if with_disks else [])
         await self._look_again(host_id, vm_id)
         return "the deletion was finished"
 
@@ -66,7 +68,7 @@ class Removal:
             return f"the VM is whole and {facts.state}"
         await self._delete_made(host, stored)
         made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
-        await self._forget(host_id, vm_id, made)
+        await self.forget(host_id, vm_id, made)
         await self._look_again(host_id, vm_id)
         return "what it had made was removed"
 
@@ -75,16 +77,20 @@ class Removal:
         for name in stored.steps.get("volumes", []):
             await host.delete_volume(stored.steps["pool"], name)
 
-    async def _forget(self, host_id: str, vm_id: str, gone: list[VolumeRow]) -> None:
+    async def forget(self, host_id: str, vm_id: str, gone: Sequence[VolumeRow] = (), note: str = "") -> None:
+        """Remove the VM's row and those of the volumes that went with it; the others stay with their owner."""
+
         async def work(connection: Connection) -> None:
             row = await repository.get(connection, host_id, vm_id)
+            kept = [v for v in await volumes.of_vm(connection, host_id, vm_id) if v.id not in {g.id for g in gone}]
             await repository.remove(connection, host_id, vm_id)
             for volume in gone:
                 await volumes.remove(connection, volume.id)
             await volumes.release(connection, host_id, vm_id)
             drafts = [volume_row_event(volume, gone=True) for volume in gone]
+            drafts += [volume_row_event(msgspec.structs.replace(volume, vm_id=None)) for volume in kept]
             if row:
-                drafts.append(vm_row_event(row, "vm.deleted", gone=True))
+                drafts.append(vm_row_event(row, "vm.deleted", gone=True, note=note))
             await append(connection, drafts)
 
         await self._database.run(work)
@@ -94,7 +100,7 @@ class Removal:
         await self._inventory.reread_volumes(host_id)
 
 
-def vm_row_event(row: VMRow, kind: str, *, gone: bool = False) -> Draft:
+def vm_row_event(row: VMRow, kind: str, *, gone: bool = False, note: str = "") -> Draft:
     """The event that carries a VM's row, or its end."""
     return Draft(
         type=kind,
@@ -103,6 +109,7 @@ def vm_row_event(row: VMRow, kind: str, *, gone: bool = False) -> Draft:
         tenant=row.tenant,
         row=_values(row),
         gone=gone,
+        note=note,
     )
 
 

@@ -1,0 +1,106 @@
+"""Compares rows, domains and volumes, at start and every 30 s, and mends what a crash or a late answer left behind.
+
+It removes only what bears our mark and belongs to a creation that is known to have failed. What somebody else made is
+shown and left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from novacron_core import errors
+from novacron_core.api.hosts import HostStatus
+from novacron_core.api.operations import OperationState
+from novacron_core.api.vms import State
+from novacron_server.database.engine import Connection, Database
+from novacron_server.hypervisor.host import Host
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.picture import Key
+from novacron_server.operations import repository as operations
+from novacron_server.operations.repository import Stored
+from novacron_server.vms.removal import Removal
+from novacron_server.volumes.placement import Placement
+
+_log = structlog.get_logger()
+EVERY_S = 30.0
+_FAILED = (OperationState.FAILED, OperationState.CANCELLED, OperationState.INTERRUPTED)
+_PASSES_BEFORE_GONE = 2
+
+
+class Reconciler:
+    """Run `run` as a task. `once` is one pass over every host that is up."""
+
+    def __init__(self, database: Database, inventory: Inventory, placement: Placement) -> None:
+        self._database = database
+        self._inventory = inventory
+        self._instance = str(placement.instance)
+        self._removal = Removal(database, inventory)
+        self._missing: dict[Key, int] = {}
+
+    async def run(self) -> None:
+        """Compare for ever. Cancel to stop."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                await self.once()
+            except errors.NovaCronError as e:
+                _log.warning("comparing waits", reason=e.detail)
+
+    async def once(self) -> None:
+        """One pass. Raises HostUnavailable, DatabaseUnavailable: the next pass goes on."""
+        failed = await self._database.run(self._failed_creations, read_only=True)
+        for view in list(self._inventory.picture.views.values()):
+            if view.status is HostStatus.UP:
+                host = self._inventory.host(view.id)
+                await self._late_domains(host, failed)
+                await self._late_volumes(host, failed)
+                await self._rows_without_domain(host)
+
+    @staticmethod
+    async def _failed_creations(connection: Connection) -> dict[str, Stored]:
+        stored = await operations.ended_badly(connection, "vm.create", _FAILED)
+        return {item.operation.id: item for item in stored}
+
+    async def _late_domains(self, host: Host, failed: dict[str, Stored]) -> None:
+        """A definition that libvirt carried out after we had given up on it: marked as ours, and nobody's."""
+        for (host_id, vm_id), known in list(self._inventory.picture.known.items()):
+            tag = known.facts.tag
+            ours = tag is not None and tag.instance == self._instance and tag.operation in failed
+            if host_id == host.host_id and ours and (host_id, vm_id) not in self._inventory.picture.rows:
+                if known.facts.state is not State.STOPPED:
+                    _log.warning("a VM of a failed creation runs: left alone", vm=known.facts.name, id=vm_id)
+                    continue
+                _log.info("removing the VM of a failed creation", vm=known.facts.name, id=vm_id)
+                await host.undefine(vm_id)
+                await self._inventory.reread(host_id, vm_id)
+
+    async def _late_volumes(self, host: Host, failed: dict[str, Stored]) -> None:
+        listed = {
+            (stored.steps.get("pool"), name)
+            for stored in failed.values()
+            if stored.host_id == host.host_id
+            for name in stored.steps.get("volumes", [])
+        }
+        for volume in list(self._inventory.picture.volumes()):
+            of_nobody = volume.host == host.host_id and volume.tenant is None and volume.vm is None
+            if of_nobody and (volume.pool, volume.name) in listed:
+                _log.info("removing a volume of a failed creation", pool=volume.pool, volume=volume.name)
+                await host.delete_volume(volume.pool, volume.name)
+                await self._inventory.reread_volumes(host.host_id)
+
+    async def _rows_without_domain(self, host: Host) -> None:
+        """Deleted behind our back: the row goes too, after a second look; its volumes stay with their owner."""
+        picture = self._inventory.picture
+        busy = {operation.target.id for operation in picture.operations() if not operation.state.ended}
+        missing = {
+            key for key in picture.rows if key[0] == host.host_id and key not in picture.known and key[1] not in busy
+        }
+        self._missing = {key: count for key, count in self._missing.items() if key in missing or key[0] != host.host_id}
+        for key in missing:
+            self._missing[key] = self._missing.get(key, 0) + 1
+            if self._missing[key] >= _PASSES_BEFORE_GONE and await host.read_domain(key[1]) is None:
+                _log.warning("a VM was removed outside NovaCron", vm=picture.rows[key].name, id=key[1])
+                await self._removal.forget(*key, note="removed outside NovaCron")
+                del self._missing[key]

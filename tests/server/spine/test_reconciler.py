@@ -1,0 +1,89 @@
+"""No orphans, no kidnaps: what is ours and left over goes, what is somebody else's stays."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from sqlalchemy import text
+
+from novacron_core.api import vms, volumes
+from novacron_core.api.operations import OperationState
+from novacron_core.api.vms import VMCreate
+from novacron_server.hypervisor.facts import Tag
+
+BODY = VMCreate(name="web-01", image="empty", memory_bytes=32 << 20, start=False)
+
+
+async def reread(spine) -> None:
+    await next(iter(spine.parts.inventory._keepers.values()))._read_all()
+    await spine.parts.inventory.publisher.flush()
+
+
+async def test_a_vm_deleted_behind_our_back_goes_after_a_second_look_and_its_disk_stays(spine, image, behind) -> None:
+    await spine.ended(await spine.admin.call(vms.CREATE, body=BODY))
+    behind.lookupByName("web-01").undefine()
+    await reread(spine)
+    await spine.parts.reconciler.once()
+    assert len(spine.parts.inventory.picture.rows) == 1
+    await spine.parts.reconciler.once()
+    disks = [v for v in (await spine.admin.call(volumes.LIST)).items if v.name.startswith("web-01")]
+    assert [(disk.vm, disk.tenant) for disk in disks] == [(None, "default")]
+    again = await spine.ended(await spine.admin.call(vms.CREATE, body=BODY))
+    assert again.state is OperationState.SUCCEEDED
+
+
+async def late_definition(spine, behind, monkeypatch, instance: str) -> str:
+    """A creation that failed, and the definition that libvirt carried out all the same, afterwards."""
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
+    operation = await spine.ended(await spine.admin.call(vms.CREATE, body=BODY))
+    assert operation.state is OperationState.FAILED
+    host = spine.parts.inventory.host(next(iter(spine.parts.inventory.picture.views)))
+    behind.defineXML(
+        f"<domain type='test'><name>late</name><uuid>{operation.target.id}</uuid><memory>8192</memory>"
+        "<os><type>hvm</type></os></domain>"
+    )
+    await host.set_tag(operation.target.id, Tag(instance=instance, tenant="default", operation=operation.id))
+    await reread(spine)
+    return operation.target.id
+
+
+async def test_a_late_definition_of_a_failed_creation_is_taken_back(spine, image, behind, monkeypatch) -> None:
+    instance = await spine.parts.database.run(
+        lambda c: _scalar(c, "SELECT value #>> '{}' FROM settings WHERE key = 'instance'")
+    )
+    vm_id = await late_definition(spine, behind, monkeypatch, instance)
+    assert spine.parts.inventory.picture.vm(vm_id) is not None
+    await spine.parts.reconciler.once()
+    assert spine.parts.inventory.picture.vm(vm_id) is None
+
+
+@pytest.mark.parametrize("instance", ["00000000-0000-0000-0000-000000000001"])
+async def test_what_bears_another_installations_mark_is_left_alone(spine, image, behind, monkeypatch, instance) -> None:
+    vm_id = await late_definition(spine, behind, monkeypatch, instance)
+    await spine.parts.reconciler.once()
+    vm = spine.parts.inventory.picture.vm(vm_id)
+    assert vm is not None
+    assert vm.foreign
+
+
+async def test_volumes_of_a_failed_creation_go_and_others_stay(spine, image, monkeypatch) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
+    operation = await spine.ended(await spine.admin.call(vms.CREATE, body=BODY))
+    host_id = next(iter(spine.parts.inventory.picture.views))
+    host = spine.parts.inventory.host(host_id)
+    pool = next(p for p in await host.read_pools() if p.name.startswith("novacron-"))
+    from novacron_server.hypervisor.specs import VolumeSpec
+
+    late = f"web-01-{operation.target.id[:8]}.qcow2"
+    for name in (late, "somebody-elses.qcow2"):
+        await host.create_volume(VolumeSpec(pool=pool.name, name=name, size_bytes=1 << 20))
+    await spine.parts.inventory.reread_volumes(host_id)
+    await spine.parts.reconciler.once()
+    left = {v.name for v in (await spine.admin.call(volumes.LIST)).items}
+    assert late not in left
+    assert "somebody-elses.qcow2" in left
+
+
+async def _scalar(connection, statement: str) -> str:
+    value = (await connection.execute(text(statement))).scalar_one()
+    return value if isinstance(value, str) else msgspec.json.decode(value)
