@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_tui.action import Action, refusal
 from novacron_tui.glyphs import Glyphs
@@ -49,4 +50,8 @@ class VMBoard(Board):
         if op is not None:
             self.session.followed[op.id] = op
             self.say(f"{op.target.name}: creating accepted", "busy")
+            self.made(op)
             self.session.changed()
+
+    def made(self, op: Operation) -> None:
+        """A VM is being made by this operation."""

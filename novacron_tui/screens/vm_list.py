@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
+from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_tui.action import Action
 from novacron_tui.glyphs import Glyphs
@@ -84,6 +85,10 @@ class VMList(VMBoard):
             await super().do(action)
             return
         self.refresh_frame()
+
+    def made(self, op: Operation) -> None:
+        """The cursor goes to what was made: the next key is most likely meant for it."""
+        self.pane.table.want(op.target.id)
 
     def action_escape(self) -> None:
         """Back to nothing said and nothing marked."""

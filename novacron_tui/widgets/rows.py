@@ -10,13 +10,15 @@ R = TypeVar("R")
 
 class Rows(Generic[R]):
     """`shown` is the order on the screen, `at` where the cursor is in it. The order is stable: rows that are equal in
-    the sorted key keep the order they were given in."""
+    the sorted key keep the order they were given in. A row that is `wanted` gets the cursor as soon as it is there,
+    unless the cursor is moved before that."""
 
     def __init__(self, identity: Callable[[R], str]) -> None:
         self.shown: list[R] = []
         self.at = 0
         self.marks: set[str] = set()
         self.identity = identity
+        self.wanted = ""
         self._given: Sequence[R] = ()
         self._cursor_id = ""
         self._key: Callable[[R], Any] | None = None
@@ -39,9 +41,14 @@ class Rows(Generic[R]):
         index = max(0, min(index, len(self.shown) - 1))
         if not self.shown or index == self.at:
             return False
-        self.at = index
+        self.at, self.wanted = index, ""
         self._cursor_id = self.identity(self.shown[index])
         return True
+
+    def want(self, identity: str) -> None:
+        """Put the cursor on this row now, or when it comes."""
+        self.wanted = identity
+        self._find_cursor()
 
     @property
     def current(self) -> R | None:
@@ -74,6 +81,8 @@ class Rows(Generic[R]):
 
     def _find_cursor(self) -> None:
         rows = self.shown
+        if self.wanted and any(self.identity(row) == self.wanted for row in rows):
+            self._cursor_id, self.wanted = self.wanted, ""
         if not (self.at < len(rows) and self.identity(rows[self.at]) == self._cursor_id):
             found = next((i for i, row in enumerate(rows) if self.identity(row) == self._cursor_id), self.at)
             self.at = max(0, min(found, len(rows) - 1))

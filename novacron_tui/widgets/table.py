@@ -179,6 +179,12 @@ class Table(ScrollView, Generic[R], can_focus=True):
     def _sort(self) -> Callable[[R], Any] | None:
         return next((column.sort for column in self.columns if column.key == self.sort_key), None)
 
+    def want(self, identity: str) -> None:
+        """Put the cursor on this row as soon as it is there, unless it is moved before that."""
+        self._rows.want(identity)
+        self._into_view()
+        self.repaint()
+
     def move_to(self, index: int) -> None:
         """Put the cursor on a row; only the two lines that change are painted when the view need not scroll."""
         old = self._rows.at

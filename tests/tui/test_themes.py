@@ -11,6 +11,7 @@ from novacron_tui.glyphs import FINE, PLAIN, STATE_TONES
 from novacron_tui.themes import THEMES, named
 from novacron_tui.widgets.cells import TONES
 from novacron_tui.widgets.line import TONE_STYLES
+from tests.tui.world import Wire, console
 
 
 def contrast(one: str, other: str) -> float:
@@ -54,3 +55,12 @@ def test_names() -> None:
     assert named("mono") == named("novacron-mono") == "novacron-mono"
     with pytest.raises(ValueError, match="choose one of dark, light"):
         named("pink")
+
+
+def test_no_color_means_mono_unless_a_theme_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert console(Wire()).theme == "novacron-mono"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert console(Wire(), theme="light").theme == "novacron-light"
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert console(Wire()).theme == "novacron-dark"
