@@ -92,6 +92,9 @@ async def test_a_failed_operation_stays_readable_until_escape() -> None:
         assert "locked" in line_text(app, "status")
         await pilot.press("escape")
         assert "locked" not in line_text(app, "status")
+        stream.say(event(12, fleet()[0], "vm.updated"))
+        await until(pilot, lambda: app.session is not None and app.session.store.seq == 12)
+        assert "locked" not in line_text(app, "status"), "an end is told once"
 
 
 @pytest.mark.parametrize(
