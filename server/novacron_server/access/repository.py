@@ -158,16 +158,17 @@ async def claim_attempt(conn: AsyncConnection, account: str, address: str) -> fl
 
     0.0 when it may go on, else the seconds to wait; a refused attempt is not counted.
     """
-    forgotten = f.c.last_at < func.now() - backoff.FORGOTTEN_AFTER
-    first = insert(f).values(account=account, address=address, failures=1, last_at=func.now())
+    now = func.clock_timestamp()  # not now(): a transaction that waited for another one began before it
+    forgotten = f.c.last_at < now - backoff.FORGOTTEN_AFTER
+    first = insert(f).values(account=account, address=address, failures=1, last_at=now)
     claim = first.on_conflict_do_update(
         index_elements=[f.c.account, f.c.address],
-        set_={"failures": case((forgotten, 1), else_=f.c.failures + 1), "last_at": func.now()},
-        where=or_(forgotten, f.c.last_at + _wait() <= func.now()),
+        set_={"failures": case((forgotten, 1), else_=f.c.failures + 1), "last_at": now},
+        where=or_(forgotten, f.c.last_at + _wait() <= now),
     )
     if (await conn.execute(claim.returning(f.c.failures))).first() is not None:
         return 0.0
-    left = func.extract("epoch", f.c.last_at + _wait() - func.now())
+    left = func.extract("epoch", f.c.last_at + _wait() - now)
     here = and_(f.c.account == account, f.c.address == address)
     return max(1.0, float((await conn.execute(select(left).where(here))).scalar_one()))
 
