@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +12,10 @@ from uuid import UUID
 
 from litestar import Litestar, get
 from litestar.config.cors import CORSConfig
-from litestar.exceptions import NotFoundException
+from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
 from litestar.response import Response
+from litestar.routes import HTTPRoute
 
 from novacron_core import __version__
 from novacron_core.api.endpoint import Endpoint
@@ -197,10 +198,10 @@ def create_app(parts: Parts) -> Hygiene:
         openapi_config=None,
         cors_config=CORSConfig(allow_origins=list(settings.origins)) if settings.origins else None,
         exception_handlers={Exception: problems.handle},
-        guards=[_only_rows],
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
+    _only_rows(app)
     limits = Limits(
         requests=settings.requests_per_minute,
         sign_in=settings.sign_ins_per_minute,
@@ -209,10 +210,17 @@ def create_app(parts: Parts) -> Hygiene:
     return Hygiene(app, limits, tls=settings.tls)
 
 
-def _only_rows(_connection: object, handler: BaseRouteHandler) -> None:
-    """Denied by default: a route that is no row of the contract does not exist."""
-    if not isinstance(handler.opt.get("endpoint"), Endpoint) and not handler.opt.get("document"):
-        raise NotFoundException
+def _only_rows(app: Litestar) -> None:
+    """Denied by default: an application with a route that is no row of the contract does not start."""
+    for route in app.routes:
+        handlers: Iterable[BaseRouteHandler] = (
+            route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]
+        )
+        for handler in handlers:
+            asks_what_is_allowed = isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
+            a_row = isinstance(handler.opt.get("endpoint"), Endpoint) or handler.opt.get("document")
+            if not a_row and not asks_what_is_allowed:
+                raise RuntimeError(f"{route.path} is no row of the contract")
 
 
 def _openapi_route(rows: list[Endpoint[Any, Any, Any]]) -> BaseRouteHandler:

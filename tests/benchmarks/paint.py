@@ -25,7 +25,7 @@ def measure() -> Iterator[Figure]:
     ours: list[float] = []
     floor: list[float] = []
     for _ in range(RUNS):
-        ours.append(_paint([novacron, "--server", "http://127.0.0.1:9"], "(?i)novacron"))
+        ours.append(_paint([novacron, "--server", "http://127.0.0.1:9"], "control room"))
         floor.append(_paint([sys.executable, "-c", MINIMAL], "minimal and painted"))
     yield Figure("first paint of sign-in", median(ours), "s", 1.4, median(floor), "a minimal Textual app")
 

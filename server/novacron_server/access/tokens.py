@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import jwt
 import msgspec
@@ -67,8 +68,8 @@ def verify(keys: Keys, token: str) -> Claims:
     if len(token) > MAX_TOKEN_CHARACTERS:
         raise Unauthenticated(_BAD)
     try:
-        kid = jwt.get_unverified_header(token).get("kid")
-        secret = keys.secret(kid) if isinstance(kid, str) else None
+        kid = _kid(token.partition(".")[0])
+        secret = keys.secret(kid) if kid is not None else None
         if secret is None:
             raise Unauthenticated(_BAD)
         claims = jwt.decode(
@@ -85,6 +86,16 @@ def verify(keys: Keys, token: str) -> Claims:
         return msgspec.convert(claims, Claims)
     except (jwt.PyJWTError, msgspec.ValidationError, ValueError):
         raise Unauthenticated(_BAD) from None
+
+
+@lru_cache(maxsize=64)
+def _kid(header: str) -> str | None:
+    """Which key a token's first part names. All tokens of one key have the same one, so it is parsed once.
+
+    It only chooses among our own keys; PyJWT reads the header again and holds it to our algorithm.
+    """
+    kid = jwt.get_unverified_header(f"{header}.e30.").get("kid")
+    return kid if isinstance(kid, str) else None
 
 
 def opaque() -> str:

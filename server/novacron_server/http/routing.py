@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
-from litestar import HttpMethod, Request, Response
+from litestar import HttpMethod, Request
 from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
 
 from novacron_core import errors
 from novacron_core.api.base import Nothing
@@ -31,7 +32,7 @@ def mount(served: Served, authenticate: Authenticator) -> HTTPRouteHandler:
     """The Litestar handler of one row."""
     endpoint = served.endpoint
 
-    async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
         call = await _checked(request, endpoint, authenticate)
         return _answer(endpoint, await served.handler(call))
 
@@ -95,16 +96,15 @@ async def _checked(
     )
 
 
-def _answer(endpoint: Endpoint[Any, Any, Any], result: Any) -> Response[bytes]:
+def _answer(endpoint: Endpoint[Any, Any, Any], result: Any) -> ASGIResponse:
     answer = result if isinstance(result, Answer) else Answer(result)
     status = answer.status or endpoint.status
     headers = dict(answer.headers)
     if isinstance(answer.value, Operation) and status == 202:
         headers["Location"] = f"/api/operations/{answer.value.id}"
     if status == 204:
-        return Response(b"", status_code=204, headers=headers)
+        return ASGIResponse(status_code=204, headers=headers)
     if endpoint.kind == "bytes":
-        return Response(answer.value, status_code=status, headers=headers)
-    return Response(
-        msgspec.json.encode(answer.value), status_code=status, media_type="application/json", headers=headers
-    )
+        return ASGIResponse(body=answer.value, status_code=status, headers=headers)
+    body = msgspec.json.encode(answer.value)
+    return ASGIResponse(body=body, status_code=status, media_type="application/json", headers=headers)

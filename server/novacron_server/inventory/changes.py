@@ -32,7 +32,9 @@ def vm_change(
     facts = now or before
     if before == now or facts is None:
         return None
-    kind, priority, note = ("vm.updated", Priority.LOW, "") if first_look else _name(before, now)
+    # A VM of ours was announced with its row, before it was made.
+    known = first_look or (before is None and row is not None)
+    kind, priority, note = ("vm.updated", Priority.LOW, "") if known else _name(before, now)
     return Draft(
         type=kind,
         source=host_id,

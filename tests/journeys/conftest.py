@@ -1,0 +1,66 @@
+"""What a journey needs: an own data directory, `novacron` in a terminal, and a host that is left as it was found."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from novacron_server.hypervisor.daemons import start_daemons
+from tests.journeys.steps import own_pools, stop_server
+from tests.terminal import Terminal
+
+QEMU = "qemu:///system"
+NOVACRON = str(Path(sys.executable).with_name("novacron"))
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A data directory that QEMU's user may enter. Its server and PostgreSQL are ended with the test."""
+    path = Path(tempfile.mkdtemp(prefix="novacron-journey-", dir="/var/tmp"))
+    path.chmod(0o711)
+    yield path
+    stop_server(path)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def qemu(data_dir: Path) -> Iterator[libvirt.virConnect]:
+    """The real host. At the end, domains and pools that this test's server made are gone, whatever happened."""
+    start_daemons()
+    try:
+        connection = libvirt.open(QEMU)
+    except libvirt.libvirtError as e:
+        pytest.skip(f"no {QEMU} here: {e}")
+    yield connection
+    stop_server(data_dir)
+    for domain in connection.listAllDomains():
+        if str(data_dir) in domain.XMLDesc():
+            if domain.isActive():
+                domain.destroy()
+            domain.undefine()
+    for pool in own_pools(connection, data_dir):
+        if pool.isActive():
+            pool.destroy()
+        pool.undefine()
+    connection.close()
+
+
+@pytest.fixture
+def console(data_dir: Path) -> Iterator[Callable[..., Terminal]]:
+    """Opens `novacron` in a terminal; all are closed at the end."""
+    opened: list[Terminal] = []
+
+    def open_console(*arguments: str, **more: object) -> Terminal:
+        terminal = Terminal([NOVACRON, "--data-dir", str(data_dir), *arguments], **more)  # type: ignore[arg-type]
+        opened.append(terminal.__enter__())
+        return terminal
+
+    yield open_console
+    for terminal in opened:
+        terminal.__exit__(None, None, None)

@@ -1,0 +1,62 @@
+"""Steps that journeys have in common, by key presses and by looking at the host."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import libvirt
+
+from novacron_core.places import read_running
+from tests.terminal import Terminal
+
+PASSWORD = "quiet harbour seventeen lanterns"
+
+
+def stop_server(data_dir: Path, *, how: signal.Signals = signal.SIGTERM) -> None:
+    """End the server of a data directory, and see it gone."""
+    running = read_running(data_dir)
+    if running is None:
+        return
+    os.kill(running.pid, how)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with suppress(ChildProcessError):
+            os.waitpid(running.pid, os.WNOHANG)
+        try:
+            os.kill(running.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the server does not end")
+
+
+def own_pools(connection: libvirt.virConnect, data_dir: Path) -> list[libvirt.virStoragePool]:
+    """The pools below this data directory."""
+    return [pool for pool in connection.listAllStoragePools() if str(data_dir) in pool.XMLDesc()]
+
+
+def make_administrator(terminal: Terminal, name: str = "ann") -> None:
+    """The first-run form, by keys, as far as the empty list."""
+    terminal.see("create the first administrator", 60)
+    terminal.press("shift+tab", "ctrl+u")
+    terminal.type(name)
+    terminal.press("enter")
+    for _ in range(2):
+        terminal.type(PASSWORD)
+        terminal.press("enter")
+    terminal.press("enter")
+    terminal.see(f"LIVE.*{name}", 20)
+
+
+def sign_in(terminal: Terminal, name: str = "ann") -> None:
+    """The sign-in form, by keys."""
+    terminal.see("Sign in", 60)
+    terminal.type(name)
+    terminal.press("enter")
+    terminal.type(PASSWORD)
+    terminal.press("enter")
+    terminal.see(f"LIVE.*{name}", 20)

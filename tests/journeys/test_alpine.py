@@ -1,0 +1,149 @@
+"""The main job, by key presses, on real QEMU: an image becomes a VM, runs, is stopped and deleted; nothing is left."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from novacron_core.places import read_running
+from tests.journeys.steps import make_administrator, own_pools, sign_in, stop_server
+from tests.terminal import Terminal
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(240)]
+Console = Callable[..., Terminal]
+RUNNING, SHUTOFF = libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_SHUTOFF
+
+
+def create(terminal: Terminal, name: str) -> None:
+    terminal.press("c")
+    terminal.see("Create a VM from an image.*")
+    terminal.see("alpine")
+    terminal.type(name)
+    terminal.press("ctrl+s")
+
+
+def libvirt_state(connection: libvirt.virConnect, name: str) -> int | None:
+    try:
+        return int(connection.lookupByName(name).state()[0])
+    except libvirt.libvirtError:
+        return None
+
+
+def test_an_image_becomes_a_vm_runs_is_stopped_and_deleted(
+    console: Console, qemu: libvirt.virConnect, data_dir: Path
+) -> None:
+    terminal = console("--hypervisor", "qemu:///system")
+    make_administrator(terminal)
+    terminal.see("press c to create one")
+
+    create(terminal, "journey-01")
+    terminal.see("journey-01 .*● running", 60)
+    assert libvirt_state(qemu, "journey-01") == RUNNING
+    assert "qemu" in qemu.lookupByName("journey-01").XMLDesc() or "kvm" in qemu.lookupByName("journey-01").XMLDesc()
+
+    terminal.press("p")
+    terminal.see("journey-01 .*paused")
+    assert libvirt_state(qemu, "journey-01") == libvirt.VIR_DOMAIN_PAUSED
+    terminal.press("p")
+    terminal.see("journey-01 .*● running")
+
+    terminal.press("s")
+    terminal.see("journey-01 is running: it already runs")
+    terminal.press("D")
+    terminal.see("shut it down first")
+
+    terminal.press("enter")
+    terminal.see("vda +1 GiB")
+    terminal.see("created by ann")
+    terminal.press("esc")
+
+    terminal.press("X")
+    terminal.see("Power off journey-01")
+    terminal.press("tab", "enter")
+    terminal.see("journey-01 .*stopped", 30)
+    assert libvirt_state(qemu, "journey-01") == SHUTOFF
+
+    terminal.press("D")
+    terminal.see("Delete journey-01")
+    terminal.press("space")
+    terminal.see("type journey-01")
+    terminal.type("journey-01")
+    terminal.press("enter")
+    terminal.see("no VMs yet", 30)
+    assert libvirt_state(qemu, "journey-01") is None
+
+    disks = [file.name for file in (data_dir / "pools").rglob("*") if file.is_file()]
+    assert disks == []
+    pools = own_pools(qemu, data_dir)
+    assert [pool.listVolumes() for pool in pools] == [[]] * len(pools)
+    assert all(pool.name().startswith("novacron-") for pool in pools)
+    terminal.press("q")
+    assert terminal.wait_end(10) == 0
+
+
+def test_what_happens_behind_our_back_is_on_the_screen_at_once(console: Console, qemu: libvirt.virConnect) -> None:
+    terminal = console("--hypervisor", "qemu:///system")
+    make_administrator(terminal)
+    domain = qemu.createXML(
+        "<domain type='qemu'><name>behind-our-back</name><memory unit='MiB'>32</memory>"
+        "<description>[/red] &lt;b&gt; \u009b31m \u202e</description>"
+        "<os><type arch='x86_64'>hvm</type></os><devices><memballoon model='none'/></devices></domain>"
+    )
+    try:
+        terminal.see("behind-our-back.*running", 15)
+        domain.suspend()
+        terminal.see("behind-our-back.*paused", 10)
+    finally:
+        domain.destroy()
+    terminal.see_no("behind-our-back.*(running|paused)", 10)
+
+
+def test_two_consoles_share_the_bundled_server_and_it_goes_after_the_last(console: Console, data_dir: Path) -> None:
+    short = {"NOVACRON_IDLE_STOP_S": "2"}
+    first = console("--hypervisor", "test:///default", environment=short)
+    make_administrator(first)
+    first.see("SIMULATED")
+    running = read_running(data_dir)
+    assert running is not None
+    second = console(environment=short)
+    sign_in(second)
+    assert read_running(data_dir) == running
+    first.press("q")
+    assert first.wait_end(10) == 0
+    time.sleep(3)
+    assert read_running(data_dir) == running
+    second.press("q")
+    assert second.wait_end(10) == 0
+    deadline = time.monotonic() + 15
+    while read_running(data_dir) is not None:
+        assert time.monotonic() < deadline, "the bundled server does not go"
+        time.sleep(0.1)
+
+
+def test_a_server_that_dies_while_making_a_vm_leaves_no_trace_of_it(
+    console: Console, qemu: libvirt.virConnect, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=crash")
+    first = console("--hypervisor", "qemu:///system")
+    make_administrator(first)
+    create(first, "half-made")
+    first.see("(?i)stale|offline", 30)
+    assert list((data_dir / "pools").rglob("half-made*")) != []
+    first.press("ctrl+q")
+    monkeypatch.delenv("NOVACRON_FAILPOINTS")
+    second = console("--hypervisor", "qemu:///system")
+    sign_in(second)
+    deadline = time.monotonic() + 30
+    while list((data_dir / "pools").rglob("half-made*")):
+        assert time.monotonic() < deadline, "the half-made disk is still there"
+        time.sleep(0.2)
+    assert libvirt_state(qemu, "half-made") is None
+    create(second, "half-made")
+    second.see("half-made .*● running", 60)
+    stop_server(data_dir, how=signal.SIGKILL)
+    assert libvirt_state(qemu, "half-made") == RUNNING
