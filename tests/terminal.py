@@ -85,11 +85,23 @@ class Terminal:
     # -- typing --------------------------------------------------------------------------------------------------
 
     def press(self, *keys: str) -> float:
-        """Press keys, by name or as they are; returns when the last one was sent."""
+        """Press keys, by name or as they are, each once the screen has settled; returns when the last one was sent."""
+        at = time.monotonic()
         for key in keys:
+            at = time.monotonic()
             os.write(self._fd, KEYS.get(key, key).encode())
-            self.read(0.03)
-        return time.monotonic()
+            self.settle()
+        return at
+
+    def settle(self, quiet_s: float = 0.08, at_most_s: float = 1.0) -> None:
+        """Read until nothing came for a moment."""
+        deadline = time.monotonic() + at_most_s
+        while time.monotonic() < deadline and self.read(quiet_s):
+            pass
+
+    def burst(self, text: str) -> None:
+        """Everything in one write, as a slow line delivers what was typed meanwhile."""
+        os.write(self._fd, text.encode())
 
     def type(self, text: str) -> None:
         """Type text, as fast as a paste of single keys."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from novacron_core.api import access
 from novacron_core.client import Client
+from novacron_core.places import read_running
 
 PASSWORD = "quiet harbour seventeen lanterns"
 
@@ -31,28 +32,28 @@ class Running:
 def server(*arguments: str) -> Iterator[Running]:
     """`python -m novacron_server` on a free port and an empty data directory, until the end of the block."""
     with tempfile.TemporaryDirectory(prefix="novacron-bench-", dir="/var/tmp") as name:
-        Path(name).chmod(0o711)
-        command = [sys.executable, "-m", "novacron_server", "--port", "0", "--data-dir", name]
-        limits = [
-            "--requests-per-minute",
-            "100000000",
-            "--sign-ins-per-minute",
-            "100000",
-            "--sockets-per-minute",
-            "100000",
-        ]
-        log = Path(name, "server.log").open("wb")
-        process = subprocess.Popen([*command, *limits, *arguments], stdout=subprocess.PIPE, stderr=log)
+        data_dir = Path(name)
+        data_dir.chmod(0o711)
+        with serve_process(data_dir, *arguments) as url:
+            yield Running(url, asyncio.run(_administrator(url, data_dir)), data_dir, read_running(data_dir).pid)
+
+
+@contextmanager
+def serve_process(data_dir: Path, *arguments: str) -> Iterator[str]:
+    """A server process without rate limits on a data directory; yields its URL. Its log is in there."""
+    limits = ["--requests-per-minute", "100000000", "--sign-ins-per-minute", "100000", "--sockets-per-minute", "100000"]
+    command = [sys.executable, "-m", "novacron_server", "--port", "0", "--data-dir", str(data_dir), *limits]
+    with (data_dir / "server.log").open("wb") as log:
+        process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=log)
         try:
             assert process.stdout is not None
             url = process.stdout.readline().decode().strip().removeprefix("listening on ")
             if not url:
-                raise RuntimeError(Path(name, "server.log").read_text())
-            yield Running(url, asyncio.run(_administrator(url, Path(name))), Path(name), process.pid)
+                raise RuntimeError((data_dir / "server.log").read_text())
+            yield url
         finally:
             os.kill(process.pid, signal.SIGTERM)
             process.wait(30)
-            log.close()
 
 
 async def _administrator(url: str, data_dir: Path) -> str:

@@ -61,6 +61,7 @@ def test_an_image_becomes_a_vm_runs_is_stopped_and_deleted(
     terminal.see("vda +1 GiB")
     terminal.see("created by ann")
     terminal.press("esc")
+    terminal.see("NAME")
 
     terminal.press("X")
     terminal.see("Power off journey-01")

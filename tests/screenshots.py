@@ -1,0 +1,154 @@
+"""`make screenshots`: the pictures of the README, from a journey by key presses on a real server and real guests."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import libvirt
+from textual.pilot import Pilot
+
+from novacron_core.api import vms
+from novacron_core.api.operations import OperationState
+from novacron_core.client import Client, Credentials
+from novacron_tui.app import Console
+from novacron_tui.place import Place
+from tests.benchmarks.servers import PASSWORD, serve_process
+
+OUT = Path(__file__).parents[1] / "screenshots"
+SIZE = (124, 34)
+HOST = "qemu:///system"
+FLEET = {"web-01": {"role": "web"}, "web-02": {"role": "web"}, "db-01": {"role": "db"}, "cache-01": {"role": "cache"}}
+
+
+async def main() -> None:
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="novacron-pictures-", dir="/var/tmp") as name:
+        data_dir = Path(name)
+        data_dir.chmod(0o711)
+        try:
+            with serve_process(data_dir, "--hypervisor", HOST) as url:
+                await journey(url, data_dir)
+        finally:
+            clear(data_dir)
+
+
+async def journey(url: str, data_dir: Path) -> None:
+    place = Place(url=url, setup_token=lambda: (data_dir / "setup-token").read_text().strip())
+    async with opened(place) as pilot:
+        await until(pilot, "first administrator")
+        await type_into(pilot, PASSWORD, "enter", PASSWORD)
+        picture(pilot, "first-run")
+        await pilot.press("enter", "enter")
+        await until(pilot, "no VMs yet")
+        picture(pilot, "empty")
+        await fleet(url)
+        await until(pilot, "cache-01")
+        await pilot.press("g", "down")
+        picture(pilot, "vms")
+        await pilot.press("c")
+        await until(pilot, "Create a VM")
+        await type_into(pilot, "web-03")
+        picture(pilot, "create")
+        await pilot.press("ctrl+s")
+        await until(pilot, "web-03")
+        picture(pilot, "creating")
+        await until(pilot, "created in")
+        await pilot.press("enter")
+        await until(pilot, "generation")
+        picture(pilot, "vm")
+        await pilot.press("escape")
+        await until(pilot, "NAME")
+        await pilot.press("X")
+        await until(pilot, "pulls the plug")
+        picture(pilot, "power-off")
+        await pilot.press("escape", "question_mark")
+        await until(pilot, "Keys on this screen")
+        picture(pilot, "help")
+    async with opened(place) as pilot:
+        await until(pilot, "Sign in")
+        await type_into(pilot, "admin", "enter", "not the right password", "enter")
+        await until(pilot, "wrong")
+        picture(pilot, "sign-in")
+
+
+@asynccontextmanager
+async def opened(place: Place) -> AsyncIterator[Pilot[None]]:
+    async def open_place() -> Place:
+        return place
+
+    app = Console(open_place)
+    async with app.run_test(size=SIZE) as pilot:
+        yield pilot
+
+
+async def fleet(url: str) -> None:
+    """Four small guests: two run, one is paused, one is off."""
+    async with Client(url, Credentials()) as client:
+        await client.sign_in("admin", PASSWORD)
+        for name, tags in FLEET.items():
+            start = name != "cache-01"
+            body = vms.VMCreate(name=name, image="alpine", memory_bytes=192 << 20, tags=tags, start=start)
+            await ended(client, (await client.call(vms.CREATE, body=body)).id)
+        page = await client.call(vms.LIST)
+        database = next(vm for vm in page.items if vm.name == "db-01")
+        await ended(client, (await client.call(vms.PAUSE, vm_id=database.id)).id)
+
+
+async def ended(client: Client, operation_id: str) -> None:
+    from novacron_core.api import operations
+
+    while not (now := await client.call(operations.GET, operation_id=operation_id)).state.ended:
+        await asyncio.sleep(0.1)
+    if now.state is not OperationState.SUCCEEDED:
+        raise RuntimeError(f"{now.kind}: {now.problem}")
+
+
+async def type_into(pilot: Pilot[None], *words: str) -> None:
+    for word in words:
+        await pilot.press(*([word] if word == "enter" else ["space" if c == " " else c for c in word]))
+
+
+async def until(pilot: Pilot[None], text: str, timeout_s: float = 60.0) -> None:
+    """Wait until the text is on the screen."""
+    deadline = time.monotonic() + timeout_s
+    while text not in screen_text(pilot):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{text!r} did not come to the screen:\n{screen_text(pilot)}")
+        await pilot.pause(0.1)
+    await pilot.pause(0.3)
+
+
+def screen_text(pilot: Pilot[None]) -> str:
+    width, height = pilot.app.size
+    strips = pilot.app.screen._compositor.render_strips(pilot.app.size)
+    return "\n".join(strip.text.ljust(width) for strip in strips[:height])
+
+
+def picture(pilot: Pilot[None], name: str) -> None:
+    (OUT / f"{name}.svg").write_text(pilot.app.export_screenshot(title="NovaCron"))
+    print(f"screenshots/{name}.svg")
+
+
+def clear(data_dir: Path) -> None:
+    """Take the guests and the pool of this journey away."""
+    connection = libvirt.open(HOST)
+    _each(connection.listAllDomains, data_dir, lambda domain: domain.destroy(), lambda domain: domain.undefine())
+    _each(connection.listAllStoragePools, data_dir, lambda pool: pool.destroy(), lambda pool: pool.undefine())
+    connection.close()
+
+
+def _each(find: Callable[[], list[object]], data_dir: Path, *steps: Callable[..., object]) -> None:
+    for thing in find():
+        if str(data_dir) in thing.XMLDesc():  # type: ignore[attr-defined]
+            for step in steps:
+                with suppress(libvirt.libvirtError):
+                    step(thing)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
