@@ -1,0 +1,159 @@
+"""`novacron serve` and the command line, as a script or a colleague's console meets them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from novacron_core.api import access, health
+from novacron_core.client import Client
+from novacron_core.places import read_running
+from tests.journeys.conftest import NOVACRON
+from tests.journeys.steps import PASSWORD
+from tests.terminal import Terminal
+
+
+@contextmanager
+def serve(data_dir: Path, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[tuple[str, int]]:
+    """(URL, pid) of `novacron serve --port 0`, ended by SIGTERM, and orderly."""
+    command = [
+        NOVACRON,
+        "serve",
+        "--port",
+        "0",
+        "--data-dir",
+        str(data_dir),
+        "--hypervisor",
+        "test:///default",
+        *arguments,
+    ]
+    with (data_dir / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(environment or {})}
+        )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline().strip()
+            assert line.startswith("listening on http"), (data_dir / "log").read_text()
+            yield line.removeprefix("listening on "), process.pid
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) in (0, -signal.SIGTERM)
+
+
+async def administrator(url: str, setup_token: str) -> str:
+    async with Client(url) as client:
+        await client.call(
+            access.REGISTER, body=access.Register(username="ann", password=PASSWORD, setup_token=setup_token)
+        )
+        return (await client.sign_in("ann", PASSWORD)).token
+
+
+def test_it_listens_on_a_free_port_and_leaves_its_token_only_for_its_owner(data_dir: Path) -> None:
+    with serve(data_dir) as (url, pid):
+        token = data_dir / "setup-token"
+        assert stat.S_IMODE(token.stat().st_mode) == 0o600
+        assert stat.S_IMODE(data_dir.stat().st_mode) == 0o711
+        running = read_running(data_dir)
+        assert running is not None
+        assert (running.url, running.pid) == (url, pid)
+        assert url.startswith("http://127.0.0.1:")
+        asyncio.run(administrator(url, token.read_text().strip()))
+        assert not token.exists()
+    assert read_running(data_dir) is None
+
+
+def test_a_token_opens_the_list_directly(data_dir: Path) -> None:
+    with serve(data_dir) as (url, _):
+        token = asyncio.run(administrator(url, (data_dir / "setup-token").read_text().strip()))
+        with Terminal([NOVACRON, "--server", url], environment={"NOVACRON_TOKEN": token}) as terminal:
+            terminal.see("LIVE.*ann", 20)
+            terminal.see("test .*running")
+            terminal.see("SIMULATED")
+        with Terminal([NOVACRON, "--server", url], environment={"NOVACRON_TOKEN": "expired"}) as terminal:
+            terminal.see("(?i)sign in", 20)
+
+
+def test_a_second_server_on_the_same_data_says_where_the_first_is(data_dir: Path) -> None:
+    with serve(data_dir) as (url, _):
+        second = subprocess.run(
+            [NOVACRON, "serve", "--port", "0", "--data-dir", str(data_dir)], capture_output=True, text=True, timeout=30
+        )
+    assert second.returncode == 1
+    assert url in second.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--host", "0.0.0.0"], "can be reached from other machines"),
+        (["--tls-cert", "x.pem"], "go together"),
+        (["--virtualization", "magic"], "kvm or qemu"),
+        (["--port", "70000"], "port"),
+        (["--nonsense"], "nonsense"),
+    ],
+)
+def test_a_set_up_that_cannot_work_is_refused_with_its_reason(data_dir: Path, arguments: list[str], said: str) -> None:
+    done = subprocess.run(
+        [NOVACRON, "serve", "--data-dir", str(data_dir), *arguments], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_host_that_may_not_be_named_is_refused(data_dir: Path) -> None:
+    uri = "qemu+ssh://host/system?command=/bin/sh"
+    done = subprocess.run(
+        [NOVACRON, "serve", "--data-dir", str(data_dir), "--hypervisor", uri],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_failpoints_are_refused_in_production(data_dir: Path) -> None:
+    environment = {**os.environ, "NOVACRON_FAILPOINTS": "x=crash"}
+    command = [NOVACRON, "serve", "--data-dir", str(data_dir), "--production"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
+    assert (done.returncode, "not in production" in done.stderr) == (2, True)
+
+
+def test_flags_come_from_the_environment_and_the_settings_file(data_dir: Path) -> None:
+    settings = data_dir / "settings.toml"
+    settings.write_text("open-registration = true\n")
+    with serve(data_dir, "--settings", str(settings)) as (url, _):
+        assert asyncio.run(registration(url)) == "open"
+    with serve(data_dir, environment={"NOVACRON_OPEN_REGISTRATION": "0"}) as (url, _):
+        assert asyncio.run(registration(url)) == "closed"
+
+
+async def registration(url: str) -> str:
+    async with Client(url) as client:
+        return (await client.call(health.INFO)).registration
+
+
+def test_without_a_terminal_the_console_says_so() -> None:
+    done = subprocess.run([NOVACRON], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "terminal" in done.stderr
+
+
+def test_the_help_is_quick_and_plain() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "novacron_server", "--help"], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0
+    assert "--hypervisor" in done.stdout
