@@ -33,6 +33,7 @@ class Action(Generic[T]):
     """One key. `label` is for the footer, `help` one sentence for `?`, `endpoint` what it calls, if anything.
 
     `why_not` answers the sentence that refuses it for a thing. `needs_one`: it acts on the thing under the cursor.
+    `opens`: a form or a page comes, for which the next keys are meant.
     """
 
     name: str
@@ -44,6 +45,12 @@ class Action(Generic[T]):
     danger: Danger = Danger.NONE
     needs_one: bool = True
     group: str = ""
+    opens: bool = False
+
+    @property
+    def leads_on(self) -> bool:
+        """Whether what is typed after it is meant for what it opens: a form, a page or a question."""
+        return self.opens or self.danger in (Danger.LOSES_WORK, Danger.DESTROYS)
 
     @property
     def changes(self) -> bool:

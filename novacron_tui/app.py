@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events, on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -20,6 +21,7 @@ from novacron_tui.screens.sign_in import SignIn
 from novacron_tui.session import Session, Updates
 from novacron_tui.store import Store
 from novacron_tui.themes import MONO, THEMES, named
+from novacron_tui.type_ahead import Forget, TypeAhead
 
 if TYPE_CHECKING:  # the client brings httpx and websockets: not before the first paint
     from novacron_core.client import Client
@@ -65,6 +67,7 @@ class Console(App[None]):
         self.theme = MONO if mono and not theme else named(theme)
         self.glyphs = PLAIN if ascii else FINE
         self.session: Session | None = None
+        self.type_ahead = TypeAhead(self)
         self._open_place = open_place
         self._token = token
         self._connect = connect
@@ -73,6 +76,16 @@ class Console(App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         return SignIn(self._open_place, self._connect, self._enter, token=self._token, plain=self.glyphs.ascii)
+
+    async def on_event(self, event: events.Event) -> None:
+        """A key or a paste waits here for its turn: what the one before it does comes first."""
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded and self.type_ahead.keeps(event):
+            return
+        await super().on_event(event)
+
+    @on(Forget)
+    def _forget_typed(self) -> None:
+        self.type_ahead.forget()
 
     # -- from the doors to home ------------------------------------------------------------------------------------
 
@@ -148,6 +161,7 @@ class Console(App[None]):
 
     async def on_unmount(self) -> None:
         """Leaving ends the session that the form began; a token that was given belongs to somebody else."""
+        self.type_ahead.close()
         if self.session is None:
             return
         if self._token and self.session.client.credentials.token == self._token:

@@ -20,6 +20,7 @@ from novacron_tui.safe_text import clean
 from novacron_tui.screens.help import Help, KeyRow
 from novacron_tui.screens.top_line import top_line
 from novacron_tui.session import Session
+from novacron_tui.type_ahead import Forget
 from novacron_tui.vms.perform import outcome
 from novacron_tui.widgets.confirm import Answer, Confirm, Question
 from novacron_tui.widgets.line import Line, Piece
@@ -200,6 +201,8 @@ class Board(Screen[None]):
             return
         if (refused := self.why_not(action)) is not None:
             self.say(refused, "warn")
+            if action.leads_on:
+                self.app.post_message(Forget())  # else it would be read as commands here
         else:
             self.run_worker(self._do(action), group="actions")
 

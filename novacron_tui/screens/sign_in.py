@@ -23,6 +23,7 @@ from novacron_core.errors import NovaCronError, RateLimited, ServerUnreachable, 
 from novacron_tui.access.forms import EntryForm, FirstRunForm, SignInForm
 from novacron_tui.place import Place
 from novacron_tui.safe_text import clean, one_line
+from novacron_tui.type_ahead import Forget
 from novacron_tui.widgets.line import Line, Piece, content
 
 if TYPE_CHECKING:  # the client brings httpx and websockets: not before the first paint
@@ -75,6 +76,7 @@ class SignIn(Screen[None]):
         self._client: Client | None = known[1] if known else None
         self._form: EntryForm | None = None
         self._failed = False
+        self._form_stands = False
         self._began: float | None = None
 
     def compose(self) -> ComposeResult:
@@ -91,6 +93,11 @@ class SignIn(Screen[None]):
             self._show_form(SignInForm(self._known[2]), self._reason)
         else:
             self.call_after_refresh(self._reach)
+
+    @property
+    def awaits_form(self) -> bool:
+        """Whether what is typed now is meant for a form that is still to come (see TypeAhead)."""
+        return not self._form_stands and not self._failed
 
     # -- reaching the server ---------------------------------------------------------------------------------------
 
@@ -145,6 +152,7 @@ class SignIn(Screen[None]):
 
     def _fail(self, e: NovaCronError | OSError) -> None:
         self._failed = True
+        self.app.post_message(Forget())
         self._state(clean(e.detail if isinstance(e, NovaCronError) else str(e) or type(e).__name__), "bad")
         self._show_keys()
 
@@ -167,7 +175,9 @@ class SignIn(Screen[None]):
 
     def _show_form(self, form: EntryForm, reason: str = "") -> None:
         self.query_one("#state").display = False
-        self._form = form
+        self._form, self._form_stands = form, False
+        if isinstance(form, FirstRunForm):
+            self.app.post_message(Forget())  # it was meant for the form of every other day: user, password
         if self._place:
             self._title(self._place)
         self._mount_form(form, reason)
@@ -180,6 +190,7 @@ class SignIn(Screen[None]):
         await card.mount(form)
         form.start()
         form.say(clean(reason), "warn")
+        self._form_stands = True
 
     @on(EntryForm.Sent)
     def _sent(self, event: EntryForm.Sent) -> None:

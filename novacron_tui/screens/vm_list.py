@@ -21,7 +21,7 @@ from novacron_tui.vms.pane import VMPane
 from novacron_tui.widgets.line import Piece
 from novacron_tui.widgets.table import Table
 
-OPEN = Action[VM]("open", "enter", "open", "Open the VM's page.", group="List")
+OPEN = Action[VM]("open", "enter", "open", "Open the VM's page.", group="List", opens=True)
 SORT = Action[VM](
     "sort",
     "o",

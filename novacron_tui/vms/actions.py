@@ -129,6 +129,7 @@ CREATE = Action[VM](
     danger=Danger.REVERSIBLE,
     needs_one=False,
     group="VM",
+    opens=True,
 )
 COPY_ID = Action[VM]("copy-id", "y", "copy id", "Copy the VM's id to the clipboard of the terminal.", group="VM")
 

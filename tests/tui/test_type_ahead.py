@@ -147,7 +147,7 @@ async def test_a_delete_with_disks_and_its_name_in_one_burst() -> None:
         app.screen.pane.table.move_to([row.name for row in app.screen.pane.table.rows].index("staging"))  # type: ignore[attr-defined]
         await pilot.pause()
         burst(app, "D staging\r")
-        await until(pilot, lambda: "deleting accepted" in line_text(app, "status"))
+        await until(pilot, lambda: at_home(app) and "deleting accepted" in line_text(app, "status"))
         assert [call.method for call in wire.calls if call.method != "GET"] == ["DELETE"]
         assert wire.calls[-1].url.params["disks"] == "true"
 
@@ -161,7 +161,7 @@ async def test_a_question_and_its_answer_in_one_burst() -> None:
         await pilot.pause()
         burst(app, "Xn")
         burst(app, "Xy")
-        await until(pilot, lambda: "powering off accepted" in line_text(app, "status"))
+        await until(pilot, lambda: at_home(app) and "powering off accepted" in line_text(app, "status"))
         assert len(changes(wire)) == 1
 
 

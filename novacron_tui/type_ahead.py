@@ -1,0 +1,146 @@
+"""Keys that come in a burst: each takes its whole effect before the next is dispatched.
+
+Textual hands keys to the widget with the focus as they come, while what a key does (move the focus, open a screen)
+happens later, by messages. On a slow line several keys arrive at once: without this the second would go to the field,
+or the screen, that the first is just leaving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Protocol, runtime_checkable
+
+from textual.app import App
+from textual.dom import DOMNode
+from textual.events import Key, Paste
+from textual.message import Message
+
+Typed = Key | Paste
+_PATIENCE_S = 3.0
+"""No key is held back longer than this by one before it: a handler that hangs must not take the keyboard with it."""
+_LOOK_S = 0.05
+_EDITING = frozenset({"enter", "tab", "shift+tab", "backspace", "left", "right"})
+
+
+class Forget(Message):
+    """To the app: what was typed ahead was meant for something that does not come."""
+
+
+@runtime_checkable
+class Waiting(Protocol):
+    """A screen that may have no field yet for what is typed. `awaits_form`: keep it until there is one."""
+
+    @property
+    def awaits_form(self) -> bool: ...
+
+
+class TypeAhead:
+    """Asked by the app for every key and paste, before it is dispatched."""
+
+    def __init__(self, app: App[None]) -> None:
+        self._app = app
+        self._kept: deque[Typed] = deque()
+        self._turn: Typed | None = None
+        self._settling: asyncio.Task[None] | None = None
+
+    def keeps(self, event: Typed) -> bool:
+        """True when it is not this event's turn yet: it is posted to the app again when it is."""
+        if event is self._turn:
+            self._turn = None
+            return False
+        if _is_text(event) and self._awaits_form():
+            self._keep(event)
+            return True
+        if self._settling is None:
+            self._begin()
+            return False
+        if not self._kept or not self._awaits_form():
+            self._keep(event)
+            return True
+        return False  # a key that is no text, while text waits for a form: ctrl+q must not wait with it
+
+    def forget(self) -> None:
+        """Drop what waits."""
+        self._kept.clear()
+
+    def close(self) -> None:
+        """The app ends."""
+        self._kept.clear()
+        if self._settling is not None:
+            self._settling.cancel()
+
+    def _keep(self, event: Typed) -> None:
+        self._kept.append(event)
+        if self._settling is None:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._settling = asyncio.create_task(self._dispatch_in_turn(), name="type ahead")
+
+    async def _dispatch_in_turn(self) -> None:
+        try:
+            await self._settle()
+            while self._kept:
+                if not await self._form_is_there():
+                    self._kept.clear()
+                    return
+                if self._kept:
+                    self._turn = self._kept.popleft()
+                    self._app.post_message(self._turn)
+                    await self._settle()
+        finally:
+            self._settling = None
+
+    def _awaits_form(self) -> bool:
+        screen = self._app.screen_stack[-1] if self._app.screen_stack else None
+        return isinstance(screen, Waiting) and screen.awaits_form
+
+    async def _form_is_there(self) -> bool:
+        """Wait for the form that what is kept was typed for; False when another screen comes in its place."""
+        screen = self._app.screen
+        while self._awaits_form():  # noqa: ASYNC110 - no event tells when a screen gets its form; only while keys wait
+            await asyncio.sleep(_LOOK_S)
+        return self._app.screen is screen
+
+    # -- when a key has taken its effect -----------------------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        """Return when the last key has been handled, and what it caused: two rounds from the widget with the focus up
+        to the app in which neither the screen nor the focus changed. A key bubbles up in the first, the messages of
+        its action in the second; a screen takes part from when it is pushed, and answers once it is mounted."""
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._answered(self._app)
+                calm = 0
+                while calm < 2 and self._app.is_running:
+                    before = self._place()
+                    for node in self._way_up():
+                        await self._answered(node)
+                    calm = calm + 1 if self._place() == before else 0
+        except TimeoutError:
+            pass
+
+    def _place(self) -> tuple[object, object]:
+        return (self._app.screen_stack[-1] if self._app.screen_stack else None, self._app.focused)
+
+    def _way_up(self) -> list[DOMNode]:
+        start = self._app.focused or self._app.screen
+        return list(start.ancestors_with_self)
+
+    async def _answered(self, node: DOMNode) -> None:
+        """Return when this node has handled every message it has now."""
+        answered = asyncio.Event()
+        if not node.call_later(answered.set):
+            return
+        while node.is_attached and not answered.is_set():
+            # A node that is taken away does not answer: look again from time to time.
+            try:
+                async with asyncio.timeout(_LOOK_S):
+                    await answered.wait()
+            except TimeoutError:
+                continue
+
+
+def _is_text(event: Typed) -> bool:
+    return isinstance(event, Paste) or event.is_printable or event.key in _EDITING
