@@ -90,7 +90,8 @@ class Session:
         from novacron_core.errors import NovaCronError
 
         try:
-            await asyncio.wait_for(self.client.sign_out(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self.client.sign_out()
         except (NovaCronError, TimeoutError):
             pass  # leaving must not wait for a server that does not answer; its session ends by its own age
         finally:

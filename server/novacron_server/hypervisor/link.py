@@ -85,7 +85,8 @@ class Link:
             self._set_status(HostStatus.CONNECTING, "connecting")
             self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.uri}")
         try:
-            await asyncio.wait_for(self._tried.wait(), self.timing.first_look_s)
+            async with asyncio.timeout(self.timing.first_look_s):
+                await self._tried.wait()
         except TimeoutError:
             _log.warning("the first attempt to connect takes long", uri=self.uri)
 
