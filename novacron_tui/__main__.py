@@ -60,19 +60,30 @@ def console(
 
 
 def _open(server: str, token: str, data_dir: Path | None, hypervisors: list[str], theme: str, ascii_only: bool) -> None:
-    from novacron_tui.app import Console  # noqa: PLC0415 - subcommands start without Textual
+    from novacron_tui.app import Console
 
     if server:
-        from novacron_tui.place import named  # noqa: PLC0415
+        from novacron_tui.place import named
 
         open_place = named(server)
     else:
-        from novacron_core.places import default_data_dir  # noqa: PLC0415
-        from novacron_tui.bundled import Bundled  # noqa: PLC0415
+        from novacron_core.places import default_data_dir
+        from novacron_tui.bundled import Bundled
 
         arguments = tuple(word for uri in hypervisors for word in ("--hypervisor", uri))
         open_place = Bundled(data_dir or default_data_dir(), arguments).open
-    Console(open_place, token=token, theme=theme, ascii=ascii_only).run()
+    Console(open_place, token=token, theme=_known(theme), ascii=ascii_only).run()
+
+
+def _known(theme: str) -> str:
+    """The theme's full name; one that is not there ends the program with the choices."""
+    from novacron_tui import themes
+
+    try:
+        return themes.named(theme) if theme else ""
+    except ValueError as e:
+        typer.echo(f"novacron: --theme: {e}", err=True)
+        raise typer.Exit(2) from e
 
 
 @app.command(
@@ -81,7 +92,7 @@ def _open(server: str, token: str, data_dir: Path | None, hypervisors: list[str]
 )
 def serve(context: typer.Context) -> None:
     """Become the server. The console never imports it."""
-    from novacron_tui.bundled import is_installed  # noqa: PLC0415
+    from novacron_tui.bundled import is_installed
 
     if not is_installed():
         typer.echo("novacron: the server is not installed here: pip install 'novacron[server]'", err=True)

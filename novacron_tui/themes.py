@@ -54,6 +54,7 @@ def _theme(
             "on-accent": on_accent,
             "cursor-ground": cursor,
             "cursor-style": cursor_style,
+            "focus-style": "bold" if cursor_style == "none" else f"bold {cursor_style}",
             "strong-style": "bold",
             **_borrowed(ground, panel, text, quiet, rule, accent, cursor, cursor_style),
         },

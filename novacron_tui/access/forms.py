@@ -28,7 +28,7 @@ class EntryForm(Vertical):
     EntryForm .lead { height: auto; margin-bottom: 1; color: $tone-quiet; }
     EntryForm Horizontal.buttons { height: 1; align-horizontal: right; }
     EntryForm Button { border: none; height: 1; min-width: 12; padding: 0 2; background: $panel; color: $accent; text-style: bold; }
-    EntryForm Button:focus { background: $accent; color: $on-accent; text-style: bold $cursor-style; }
+    EntryForm Button:focus { background: $accent; color: $on-accent; text-style: $focus-style; }
     EntryForm Button:disabled { color: $tone-quiet; }
     """
     button = "Go"

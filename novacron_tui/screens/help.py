@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -63,15 +64,29 @@ class Help(ModalScreen[None]):
 def lines(rows: Sequence[KeyRow]) -> list[Content]:
     """The help, group by group."""
     shown: list[Content] = []
-    for group, members in groupby(rows, key=lambda row: row.group):
+    for group, rows_of_group in groupby(rows, key=lambda row: row.group):
         if shown:
             shown.append(Content(""))
-        shown.append(content([Piece(group or "Here", "accent")]))
-        shown += [_line(row) for row in members]
+        members = list(rows_of_group)
+        common = _common(members)
+        said = [Piece(f"  {common}", "warn")] if common else []
+        shown.append(content([Piece(group or "Here", "accent"), *said]))
+        shown += [_line(row, said_above=common) for row in members]
     return shown
 
 
-def _line(row: KeyRow) -> Content:
+def _common(rows: Sequence[KeyRow]) -> str:
+    """What refuses two keys of a group or more in the same words: that is said once, beside the group's name."""
+    (refused, times), *_ = Counter(row.refused for row in rows if row.refused).most_common(1) or [("", 0)]
+    return _why(refused) if times > 1 else ""
+
+
+def _why(refused: str) -> str:
+    """The reason without the name of the thing, which the cursor shows."""
+    return clean(refused.partition(": ")[2] or refused)
+
+
+def _line(row: KeyRow, said_above: str) -> Content:
     lead = f"{row.key:>8}  {row.label:<11} "
     first, *rest = wrap(row.help, _WORDS) or [""]
     pieces = [
@@ -79,7 +94,7 @@ def _line(row: KeyRow) -> Content:
         Piece(lead[10:], "quiet" if row.refused else "strong"),
         Piece("\n".join([first, *(" " * len(lead) + more for more in rest)]), "quiet" if row.refused else "plain"),
     ]
-    if row.refused:
-        why = wrap(clean(row.refused.partition(": ")[2] or row.refused), _WORDS)
+    if row.refused and _why(row.refused) != said_above:
+        why = wrap(_why(row.refused), _WORDS)
         pieces.append(Piece("".join(f"\n{' ' * len(lead)}{line}" for line in why), "warn"))
     return content(pieces)

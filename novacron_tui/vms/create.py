@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Checkbox, Input, Select, Static
+from textual.widgets import Button, Input, Select, Static
 
 from novacron_core.api import images, vms
 from novacron_core.api.base import ListQuery
@@ -27,6 +27,7 @@ from novacron_tui.vms.draft import FIELDS, USER_NETWORK, Draft
 from novacron_tui.widgets.confirm import Confirm, Question
 from novacron_tui.widgets.field import Field
 from novacron_tui.widgets.line import Piece, content
+from novacron_tui.widgets.toggle import Toggle
 
 
 class CreateVM(ModalScreen[Operation | None]):
@@ -46,12 +47,10 @@ class CreateVM(ModalScreen[Operation | None]):
     CreateVM Select:focus > SelectCurrent { border-left: wide $accent; }
     CreateVM .-wrong SelectCurrent { border-left: wide $tone-bad; }
     CreateVM SelectOverlay { border: none; border-left: wide $accent; padding: 0; background: $panel; max-height: 6; }
-    CreateVM Checkbox { border: none; padding: 0 1; height: 1; background: $panel; width: 1fr; border-left: wide $rule; }
-    CreateVM Checkbox:focus { border: none; border-left: wide $accent; }
     CreateVM #said { height: auto; min-height: 1; }
     CreateVM Horizontal.buttons { height: 1; align-horizontal: right; }
     CreateVM Button { margin-left: 2; border: none; height: 1; min-width: 10; padding: 0 2; background: $panel; color: $foreground; text-style: none; }
-    CreateVM Button:focus { background: $cursor-ground; text-style: bold $cursor-style; }
+    CreateVM Button:focus { background: $cursor-ground; text-style: $focus-style; }
     CreateVM Button#create { color: $accent; text-style: bold; }
     CreateVM Button#create:focus { background: $accent; color: $on-accent; }
     CreateVM Button#create:disabled { color: $tone-quiet; }
@@ -76,7 +75,7 @@ class CreateVM(ModalScreen[Operation | None]):
         self._image: Select[str] = _select([])
         self._host: Select[str] = _select([(_host_words(host), host.id) for host in hosts])
         self._network: Select[str] = _select([])
-        self._start = Checkbox("start it when it is made", value=True)
+        self._start = Toggle("start it when it is made", value=True)
         self._hosts = [host.id for host in hosts]
         self._fields = self._make_fields()
 

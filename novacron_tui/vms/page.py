@@ -22,6 +22,19 @@ _OP_TONES = {
     OperationState.INTERRUPTED: "bad",
     OperationState.CANCELLED: "warn",
 }
+_HAPPENED = {
+    "vm.created": ("created", "plain"),
+    "vm.deleted": ("deleted", "warn"),
+    "vm.started": ("started", "good"),
+    "vm.stopped": ("stopped", "plain"),
+    "vm.paused": ("paused", "warn"),
+    "vm.resumed": ("resumed", "good"),
+    "vm.saved": ("saved to disk", "plain"),
+    "vm.crashed": ("crashed", "bad"),
+    "vm.failed": ("failed", "bad"),
+    "vm.updated": ("changed", "plain"),
+}
+"""Type of an event → what it says, and its tone."""
 Lines = list[list[Piece]]
 
 
@@ -128,14 +141,19 @@ def _went(op: Operation) -> str:
     return f"{doing(op.kind)} {op.state}" if op.state.ended else doing(op.kind)
 
 
+def _event_words(kind: str) -> tuple[str, str]:
+    """What an event says and its tone; one of a type that this version does not know, as words all the same."""
+    return _HAPPENED.get(kind) or (one_line(kind).rpartition(".")[2].replace("_", " ").replace("-", " "), "plain")
+
+
 def happened(events: Sequence[Event], now: datetime) -> Lines:
     """What was heard of it since this console connected, newest first; a bare update of its rows says nothing."""
     told = [event for event in events if event.note or not event.type.endswith(".updated")]
     return [
         [
             Piece(f"{age_text(age_s(event.time, now)):>7}  ", "quiet"),
-            Piece(one_line(event.type)),
-            Piece(f"  {one_line(event.note)}" if event.note else "", "quiet"),
+            Piece(*_event_words(event.type)),
+            Piece(f": {one_line(event.note)}" if event.note else "", "quiet"),
         ]
         for event in told
     ] or [[Piece("nothing since this console connected", "quiet")]]

@@ -15,6 +15,7 @@ from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session
 from novacron_tui.store import Line
+from novacron_tui.vms.actions import doing
 from novacron_tui.vms.columns import columns
 from novacron_tui.widgets.cells import Column
 from novacron_tui.widgets.line import Piece, content
@@ -114,7 +115,7 @@ class VMPane(Vertical):
             op = vm.operation
             who = f" by {one_line(op.actor)}" if op.actor else ""
             eta = f", {age_text(op.eta_s)} left" if op.eta_s is not None else ""
-            return [Piece(f"{op.kind}{who}: {one_line(op.step) or op.state}{eta}", "busy")]
+            return [Piece(f"{doing(op.kind)}{who}: {one_line(op.step) or op.state}{eta}", "busy")]
         why = f" ({one_line(vm.reason)})" if vm.reason else ""
         host = one_line(self._session.store.host_name(vm.host))
         return [Piece(f"{one_line(vm.name)} on {host}: {vm.state}{why}  ", "quiet"), Piece(vm.id, "quiet", 1)]

@@ -12,9 +12,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Checkbox, Input, Label, Static
+from textual.widgets import Button, Input, Label, Static
 
 from novacron_tui.widgets.line import Piece, content
+from novacron_tui.widgets.toggle import Toggle
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,14 @@ class Confirm(ModalScreen[Answer | None]):
         background: $surface; border: round $tone-bad; border-title-color: $tone-bad; border-title-style: bold;
     }
     Confirm Static, Confirm Label { width: 100%; height: auto; }
-    Confirm Checkbox { margin-top: 1; border: none; padding: 0; background: $surface; height: 1; }
+    Confirm Toggle { margin-top: 1; }
     Confirm #ask { margin-top: 1; color: $tone-quiet; }
     Confirm Input, Confirm Input:focus {
         border: none; border-left: wide $accent; height: 1; padding: 0 1; background: $panel; background-tint: $foreground 0%;
     }
     Confirm Horizontal { height: 1; margin-top: 1; align-horizontal: right; }
     Confirm Button { margin-left: 2; min-width: 8; border: none; height: 1; padding: 0 2; background: $panel; color: $foreground; text-style: none; }
-    Confirm Button:focus { background: $cursor-ground; text-style: bold $cursor-style; }
+    Confirm Button:focus { background: $cursor-ground; text-style: $focus-style; }
     Confirm Button#yes { color: $tone-bad; text-style: bold; }
     Confirm Button#yes:disabled { color: $tone-quiet; text-style: none; }
     Confirm Button#yes:focus { background: $tone-bad; color: $on-accent; }
@@ -77,7 +78,7 @@ class Confirm(ModalScreen[Answer | None]):
             for line in asked.lines:
                 yield Static(content(line))
             if asked.option:
-                yield Checkbox(Content(asked.option), id="option")
+                yield Toggle(asked.option, id="option")
             if asked.typed:
                 yield Label(content([Piece("type "), Piece(asked.typed, "strong"), Piece(" to go on")]), id="ask")
                 typed = Input(id="typed")
@@ -96,13 +97,13 @@ class Confirm(ModalScreen[Answer | None]):
 
     @property
     def _ticked(self) -> bool:
-        return bool(self._question.option) and self.query_one("#option", Checkbox).value
+        return bool(self._question.option) and self.query_one("#option", Toggle).value
 
     @property
     def _must_type(self) -> bool:
         return bool(self._question.typed) and (self._question.typed_always or self._ticked)
 
-    @on(Checkbox.Changed)
+    @on(Toggle.Turned)
     @on(Input.Changed)
     def _weigh(self) -> None:
         """Show what must be typed, and open *yes* once it is."""
@@ -115,7 +116,7 @@ class Confirm(ModalScreen[Answer | None]):
     def _allowed(self) -> bool:
         return not self._must_type or self.query_one("#typed", Input).value == self._question.typed
 
-    @on(Checkbox.Changed)
+    @on(Toggle.Turned)
     def _to_typing(self) -> None:
         if self._must_type:
             self.query_one("#typed").focus()

@@ -1,0 +1,71 @@
+"""Small things an operator reads: the toggle, the help, the events of a VM, a theme's name on the command line."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from novacron_tui.screens.help import KeyRow, lines
+from novacron_tui.vms.create import CreateVM
+from novacron_tui.vms.page import happened
+from novacron_tui.widgets.toggle import Toggle
+from tests.terminal import Terminal
+from tests.tui.world import NOW, Stream, Wire, console, event, inventory, live, text, until, vm
+
+
+async def test_a_toggle_says_its_state_in_characters() -> None:
+    app = console(Wire(), theme="mono", ascii=True)
+    async with app.run_test(size=(100, 32)) as pilot:
+        await until(pilot, lambda: app.session is not None and app.session.store.loaded)
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(app.screen, CreateVM) and bool(app.screen._draft.images))
+        assert "[x] start it when it is made" in text(app)
+        app.screen.query_one(Toggle).focus()
+        await pilot.press("space")
+        await until(pilot, lambda: "[ ] start it when it is made" in text(app), "focused, and the label is still there")
+
+
+async def test_help_says_once_what_refuses_every_verb() -> None:
+    app = console(Wire(), Stream(live(), inventory([])))
+    async with app.run_test(size=(120, 60)) as pilot:
+        await until(pilot, lambda: app.session is not None and app.session.store.loaded)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "Keys on this screen" in text(app))
+        sections = text(app).split("List")
+        assert [section.count("nothing is selected") for section in sections] == [1, 1]
+
+
+def test_help_keeps_at_its_verb_what_only_that_is_refused_for() -> None:
+    rows = [
+        KeyRow("s", "start", "Start it.", "VM", "web: it already runs"),
+        KeyRow("x", "shut down", "Ask it.", "VM", "busy"),
+        KeyRow("p", "pause", "Hold it.", "VM", "busy"),
+        KeyRow("c", "create", "Make one.", "VM"),
+    ]
+    shown = [line.plain for line in lines(rows)]
+    assert shown[0] == "VM  busy"
+    assert "it already runs" in shown[1]
+    assert all("busy" not in line for line in shown[1:])
+
+
+@pytest.mark.parametrize(
+    ("kind", "note", "words"),
+    [
+        ("vm.started", "", "started"),
+        ("vm.saved", "", "saved to disk"),
+        ("vm.crashed", "I/O error on vda", "crashed: I/O error on vda"),
+        ("vm.deleted", "removed outside NovaCron", "deleted: removed outside NovaCron"),
+        ("vm.disk_added", "vdb", "disk added: vdb"),
+    ],
+)
+def test_an_event_is_told_in_words(kind: str, note: str, words: str) -> None:
+    (line,) = happened([event(1, vm("a", 1), kind, note=note)], NOW)
+    assert "".join(piece.text for piece in line) == f"     0s  {words}"
+
+
+def test_an_unknown_theme_ends_with_the_choices() -> None:
+    with Terminal([sys.executable, "-m", "novacron_tui", "--theme", "nonsense"]) as terminal:
+        terminal.see("choose one of dark, light, contrast, colour-blind, mono")
+        assert terminal.wait_end(10) == 2
+        assert "Traceback" not in terminal.text()
