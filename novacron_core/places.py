@@ -21,7 +21,7 @@ def default_data_dir() -> Path:
         return Path(named)
     if os.geteuid() == 0:
         return Path("/var/lib/novacron")
-    import platformdirs  # noqa: PLC0415 - only where it is needed: the console starts without it
+    import platformdirs
 
     return platformdirs.user_data_path("novacron")
 

@@ -31,6 +31,7 @@ from novacron_server.events.outbox import Draft, OutboxReader, append, last_seq
 from novacron_server.health import routes as health_routes
 from novacron_server.hosts import repository as hosts_repository
 from novacron_server.hosts import routes as hosts_routes
+from novacron_server.housekeeping import keep_house
 from novacron_server.http import openapi, problems
 from novacron_server.http.call import Served
 from novacron_server.http.hygiene import Hygiene
@@ -99,7 +100,8 @@ async def open_parts(
         opening = asyncio.create_task(parts.inventory.open(), name="opening hosts")
         settling = asyncio.create_task(settle_all(parts.operations, parts.inventory), name="settling")
         comparing = asyncio.create_task(parts.reconciler.run(), name="reconciler")
-        stack.push_async_callback(_cancel, opening, settling, comparing)
+        forgetting = asyncio.create_task(keep_house(parts.database), name="housekeeping")
+        stack.push_async_callback(_cancel, opening, settling, comparing, forgetting)
         yield parts
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from novacron_core.api.hosts import HostStatus
 from novacron_core.errors import HostUnavailable, InvalidArgument
 from novacron_server.hypervisor import domains, storage
+from novacron_server.hypervisor.addresses import Addresses, read_addresses
 from novacron_server.hypervisor.domains import DomainReader
 from novacron_server.hypervisor.events import Kind
 from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, PoolFacts, Tag, VolumeFacts
@@ -126,6 +127,10 @@ class Host:
     async def read_volumes(self, *, refresh: bool = False) -> list[VolumeFacts]:
         """Volumes of the active pools that can be read. `refresh` looks for files that came behind our back."""
         return await self._read_storage(lambda connection: storage.read_volumes(connection, refresh=refresh))
+
+    async def read_addresses(self) -> Addresses:
+        """The IP addresses that this host's networks gave out, by MAC address."""
+        return await self._read(read_addresses)
 
     async def definition(self, uuid: str) -> str:
         """The XML of the persistent definition, without secrets. Raises NotFound."""

@@ -13,7 +13,8 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import NIC, VM, Disk, State, VMCreate
 from novacron_core.api.volumes import Volume
-from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, HostFacts, VolumeFacts
+from novacron_server.hypervisor.addresses import Addresses
+from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, HostFacts, NICFacts, VolumeFacts
 from novacron_server.inventory.rows import VMRow, VolumeRow
 
 
@@ -59,11 +60,12 @@ def compose_vm(
     known: Known | None,
     row: VMRow | None,
     operation: Operation | None,
-    volumes: dict[tuple[str, str], Volume] | None = None,
+    volumes: dict[tuple[str, str], Volume],
+    addresses: Addresses,
 ) -> VM | None:
     """The VM as a reader sees it, None when there is none (a row alone is not a VM, unless it is being made).
 
-    `volumes` maps (pool, name) to the volumes of the same host.
+    `volumes` maps (pool, name) to the volumes of the same host, `addresses` MAC to IP addresses there.
     """
     if known is None:
         being_made = row is not None and operation is not None and operation.kind == "vm.create"
@@ -82,8 +84,8 @@ def compose_vm(
         owner=row.owner if row else None,
         vcpus=facts.vcpus,
         memory_bytes=facts.memory_bytes,
-        disks=[_disk(disk, volumes or {}) for disk in facts.disks],
-        nics=[NIC(mac=nic.mac, network=nic.network, model=nic.model) for nic in facts.nics],
+        disks=[_disk(disk, volumes) for disk in facts.disks],
+        nics=[_nic(nic, facts.state, addresses) for nic in facts.nics],
         tags=row.tags if row else {},
         tier=row.tier if row else None,
         protected=row.protected if row else False,
@@ -130,6 +132,12 @@ def _promised(host: HostView, row: VMRow, operation: Operation | None) -> VM:
         generation=row.generation,
         operation=operation,
     )
+
+
+def _nic(nic: NICFacts, state: State, addresses: Addresses) -> NIC:
+    # A lease outlives its guest: one that is off has no address.
+    known = () if state is State.STOPPED else addresses.get(nic.mac.lower(), ())
+    return NIC(mac=nic.mac, network=nic.network, model=nic.model, addresses=list(known))
 
 
 def _disk(disk: DiskFacts, volumes: dict[tuple[str, str], Volume]) -> Disk:

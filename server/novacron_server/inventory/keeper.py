@@ -110,6 +110,7 @@ class Keeper:
                 continue  # read by itself while the long read ran: newer than this answer
             self._take(vm_id, domains.get(vm_id))
         self._first_look = False
+        self._touch(self._picture.set_addresses(self.host.host_id, await self.host.read_addresses()))
 
     async def reread(self, vm_id: str) -> DomainFacts | None:
         """Read one domain now and publish what changed. Raises HostUnavailable."""
@@ -164,10 +165,13 @@ class Keeper:
         self._picture.set_view(view)
 
     def _touch_all(self) -> None:
-        for (host_id, vm_id), known in self._picture.known.items():
-            if host_id == self.host.host_id:
-                row = self._picture.rows.get((host_id, vm_id))
-                tenant = row.tenant if row else None
-                self._publisher.publish(
-                    vm_touched(host_id, vm_id, known.facts.name, tenant, f"host {self.host.status}")
-                )
+        ours = [vm_id for host_id, vm_id in self._picture.known if host_id == self.host.host_id]
+        self._touch(ours, f"host {self.host.status}")
+
+    def _touch(self, vm_ids: list[str], note: str = "") -> None:
+        """Tell these VMs again: not they changed, but what is known of them."""
+        for vm_id in vm_ids:
+            key = (self.host.host_id, vm_id)
+            row = self._picture.rows.get(key)
+            name = self._picture.known[key].facts.name
+            self._publisher.publish(vm_touched(self.host.host_id, vm_id, name, row.tenant if row else None, note))

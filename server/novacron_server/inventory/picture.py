@@ -17,6 +17,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_server.events.outbox import Record
+from novacron_server.hypervisor.addresses import Addresses
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.inventory.compose import HostView, Known, compose_host, compose_vm, compose_volume
 from novacron_server.inventory.rows import VMRow, VolumeRow
@@ -41,6 +42,7 @@ class Picture:
         self._running: dict[str, Operation] = {}
         self._composed: dict[Key, VM | None] = {}
         self._hosts_of: dict[str, str] = {}
+        self._addresses: dict[str, Addresses] = {}
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -66,7 +68,12 @@ class Picture:
         if view is None:
             return None
         return compose_vm(
-            view, self.known.get(key), self.rows.get(key), self._running.get(key[1]), self._volumes.get(key[0])
+            view,
+            self.known.get(key),
+            self.rows.get(key),
+            self._running.get(key[1]),
+            self._volumes.get(key[0], {}),
+            self._addresses.get(key[0], {}),
         )
 
     def hosts(self) -> Iterator[APIHost]:
@@ -102,6 +109,17 @@ class Picture:
             self.known[key] = known
             self._hosts_of[key[1]] = key[0]
         self._composed.pop(key, None)
+
+    def set_addresses(self, host_id: str, addresses: Addresses) -> list[str]:
+        """Take the addresses of a host's guests. Returns the ids of the VMs whose addresses changed."""
+        before, self._addresses[host_id] = self._addresses.get(host_id, {}), addresses
+        changed = []
+        for (host, vm_id), known in self.known.items():
+            macs = [nic.mac.lower() for nic in known.facts.nics] if host == host_id else []
+            if any(before.get(mac) != addresses.get(mac) for mac in macs):
+                self.forget(vm_id)
+                changed.append(vm_id)
+        return changed
 
     def set_volumes(
         self, host_id: str, facts: list[VolumeFacts], seen_at: datetime

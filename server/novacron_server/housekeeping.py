@@ -1,0 +1,38 @@
+"""What is forgotten, and when: old events after 30 days, ended operations after 90 (the promise is 30 at least)."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from novacron_core import errors
+from novacron_server.database.engine import Connection, Database
+from novacron_server.events.outbox import prune
+from novacron_server.operations.repository import delete_ended_before
+
+EVENTS_KEPT = timedelta(days=30)
+OPERATIONS_KEPT = timedelta(days=90)
+_EVERY_S = 6 * 3600.0
+_log = structlog.get_logger()
+
+
+async def keep_house(database: Database) -> None:
+    """Forget for ever, a few times a day. Cancel to stop."""
+    while True:
+        try:
+            await forget(database, datetime.now(UTC))
+        except errors.NovaCronError as e:
+            _log.warning("forgetting old rows waits", reason=e.detail)
+        await asyncio.sleep(_EVERY_S)
+
+
+async def forget(database: Database, now: datetime) -> tuple[int, int]:
+    """One round; returns how many events and operations went."""
+
+    async def work(connection: Connection) -> tuple[int, int]:
+        events = await prune(connection, now - EVENTS_KEPT)
+        return events, await delete_ended_before(connection, now - OPERATIONS_KEPT)
+
+    return await database.run(work)
