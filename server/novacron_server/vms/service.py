@@ -101,6 +101,10 @@ class VMs:
         self, principal: Principal, vm_id: str, *, disks: bool, if_match: int | None, key: str
     ) -> Operation:
         """Raises PreconditionRequired, PreconditionFailed, Conflict with the reason it cannot go now."""
+        words = {"vm": vm_id, "disks": disks}
+        # Before anything else: when it was done, the VM is gone, and asking again is still no error.
+        if before := await self._operations.repeated(principal, key, "vm.delete", words):
+            return before
         vm = self.get(principal, vm_id)
         if if_match is None:
             raise errors.PreconditionRequired("say which generation you mean to delete: If-Match")
@@ -110,7 +114,7 @@ class VMs:
         async def work(run: Run) -> None:
             await self._removal.delete(run, vm.host, vm_id, disks=disks)
 
-        return await self._start(principal, vm, Action.DELETE, {"vm": vm_id, "disks": disks}, key, work)
+        return await self._start(principal, vm, Action.DELETE, words, key, work)
 
     async def power(
         self, principal: Principal, vm_id: str, action: Action, *, force_after_s: int | None = None, key: str = ""

@@ -233,6 +233,16 @@ async def test_a_repeated_request_has_one_effect(spine, image) -> None:
     assert len([vm for vm in (await spine.admin.call(vms.LIST)).items if vm.name.startswith("web-")]) == 1
 
 
+async def test_a_deletion_asked_for_again_is_the_same_deletion(spine, image) -> None:
+    vm = await created(spine, start=False)
+    key = str(uuid4())
+    first = await done(spine, await spine.admin.call(vms.DELETE, if_match=1, idempotency_key=key, vm_id=vm.id))
+    again = await spine.admin.call(vms.DELETE, if_match=1, idempotency_key=key, vm_id=vm.id)
+    assert again.id == first.id
+    with pytest.raises(errors.NotFound):
+        await spine.admin.call(vms.DELETE, if_match=1, idempotency_key=str(uuid4()), vm_id=vm.id)
+
+
 async def test_a_foreign_guest_is_shown_to_administrators_run_and_never_deleted(spine) -> None:
     bob = await spine.member("bob", Role.OPERATOR)
     foreign = await spine.vm("test")
