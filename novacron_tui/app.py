@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
@@ -14,18 +15,21 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from novacron_core.api.access import User
-from novacron_core.errors import IncompatibleServer, Unauthenticated
+from novacron_core.errors import IncompatibleServer, NovaCronError, Unauthenticated
 from novacron_tui.glyphs import FINE, PLAIN
 from novacron_tui.place import Place
+from novacron_tui.safe_text import clean
 from novacron_tui.screens.sign_in import SignIn
 from novacron_tui.session import Session, Updates
-from novacron_tui.store import Store
+from novacron_tui.store import Line, Store
 from novacron_tui.themes import MONO, THEMES, named
 from novacron_tui.type_ahead import Forget, TypeAhead
 
 if TYPE_CHECKING:  # the client brings httpx and websockets: not before the first paint
     from novacron_core.client import Client
 
+_LOOK_S, _LOST_S = 1.0, 4.0
+"""How often the line is looked at, and after how long without it the place is opened again."""
 _AGAIN_S = 15.0
 """How long after an incompatible answer the server is asked again: it may be in the middle of an upgrade."""
 
@@ -96,7 +100,7 @@ class Console(App[None]):
         elif self.session.who.id != who.id:
             self._leave_to(place, client, who)
         else:
-            self.session.who = who
+            self.session.who, self.session.place = who, place
             self.pop_screen()
         self.run_worker(self._follow(), group="stream", exclusive=True)
 
@@ -105,6 +109,7 @@ class Console(App[None]):
 
         self.session = Session(place, client, who, Store(self._now), updates=self._updates)
         self.push_screen(VMList(self.session, self.glyphs))
+        self.run_worker(self._keep_open(self.session), group="place", exclusive=True)
 
     def _leave_to(self, place: Place, client: Client, who: User) -> None:
         """Another operator signed in at this console: nothing of the one before stays on it."""
@@ -126,6 +131,35 @@ class Console(App[None]):
                 session.store.lost(e.detail, _AGAIN_S)
                 session.changed()
                 await asyncio.sleep(_AGAIN_S)
+
+    async def _keep_open(self, session: Session) -> None:
+        """While the line is lost for long, open the place again: a bundled server that stopped is started, and
+        listens on another port. A place that only has a URL stays what it is, and the stream goes on trying."""
+        lost_since: float | None = None
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if session.store.line is not Line.OFFLINE or isinstance(self.screen, SignIn):
+                lost_since = None
+                continue
+            lost_since = lost_since or monotonic()
+            if monotonic() - lost_since >= _LOST_S:
+                await self._open_again(session)
+                lost_since = None
+
+    async def _open_again(self, session: Session) -> None:
+        try:
+            place = await self._open_place()
+        except (NovaCronError, OSError) as e:
+            self._say(clean(e.detail if isinstance(e, NovaCronError) else str(e)))
+            return
+        if place.url != session.place.url:
+            session.moved(place)
+
+    def _say(self, trouble: str) -> None:
+        from novacron_tui.screens.frame import Board
+
+        if isinstance(self.screen, Board):
+            self.screen.say(trouble, "bad")
 
     def _sign_in_again(self, session: Session, reason: str) -> None:
         """The doors, on top of everything: what was open stays open below."""

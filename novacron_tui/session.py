@@ -45,6 +45,7 @@ class Session:
         self._watchers: list[Callable[[], None]] = []
         self._reading: asyncio.Future[None] | None = None
         self._again = False
+        self._from: int | None = None
 
     @property
     def now(self) -> datetime:
@@ -77,12 +78,21 @@ class Session:
                 if not self._again:
                     self._reading.cancel()
                     raise
-                self._again, after = False, None
+                self._again, after = False, self._from
 
     def reread(self) -> None:
         """Ask the server for everything again."""
+        self._open_stream(None)
+
+    def moved(self, place: Place) -> None:
+        """The server listens at another address now: go on there, with the same tokens, after the last event heard."""
+        self.place = place
+        self.client.move(place.url)
+        self._open_stream(self.store.seq if self.store.loaded else None)
+
+    def _open_stream(self, after: int | None) -> None:
         if self._reading is not None and not self._reading.done():
-            self._again = True
+            self._again, self._from = True, after
             self._reading.cancel()
 
     async def sign_out(self, timeout_s: float = 1.0) -> None:

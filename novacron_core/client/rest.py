@@ -59,6 +59,12 @@ class Client:
             trust_env=urlsplit(self.base_url).hostname not in _LOOPBACK,
         )
 
+    def move(self, base_url: str) -> None:
+        """The same server listens at another address of the same kind now: calls, and the next try of an event
+        stream, go there; the session stays."""
+        self.base_url = base_url.rstrip("/")
+        self._http.base_url = httpx.URL(self.base_url)
+
     async def close(self) -> None:
         await self._http.aclose()
 

@@ -63,6 +63,11 @@ class EntryForm(Vertical):
         """One sentence below the fields."""
         self.said.update(content([Piece(text, tone)]))
 
+    @property
+    def held(self) -> bool:
+        """Whether something was sent that has no answer yet, or must wait."""
+        return bool(self.query("#send")) and self.query_one("#send", Button).disabled
+
     def hold(self, held: bool) -> None:
         """While held nothing can be sent."""
         self.query_one("#send", Button).disabled = held
@@ -94,7 +99,7 @@ class EntryForm(Vertical):
 
     def send(self) -> None:
         """Check every field; the first that is wrong gets the cursor, else the form is sent."""
-        if self.query_one("#send", Button).disabled:
+        if self.held:
             return
         for field in self.query(Field):
             if field.check():
@@ -139,6 +144,7 @@ class FirstRunForm(EntryForm):
 
     def __init__(self, setup_token: str = "") -> None:
         super().__init__()
+        self._offered = setup_token
         self._username = Field("User", value="admin", why_not=why_not_username, id="username")
         self._password = Field("Password", secret=True, advice=ADVICE, why_not=self._why_not_password, id="password")
         self._again = Field("Once more", secret=True, why_not=self._why_not_again, id="again")
@@ -156,6 +162,11 @@ class FirstRunForm(EntryForm):
 
     def fields(self) -> Sequence[Field]:
         return [self._username, self._password, self._again, self._token]
+
+    def offer(self, setup_token: str) -> None:
+        """The token that the server gives out now, unless another was typed."""
+        if self._token.value == self._offered:
+            self._offered = self._token.value = setup_token
 
     def sent(self) -> EntryForm.Sent:
         return self.Sent(self._username.value, self._password.value, self._token.value.strip())

@@ -21,6 +21,7 @@ from novacron_core.api import access
 from novacron_core.api.access import User
 from novacron_core.errors import NovaCronError, RateLimited, ServerUnreachable, Unauthenticated
 from novacron_tui.access.forms import EntryForm, FirstRunForm, SignInForm
+from novacron_tui.access.watch import LOOK_S, Watch
 from novacron_tui.place import Place
 from novacron_tui.safe_text import clean, one_line
 from novacron_tui.type_ahead import Forget
@@ -78,6 +79,8 @@ class SignIn(Screen[None]):
         self._failed = False
         self._form_stands = False
         self._began: float | None = None
+        self._watch: Watch | None = None
+        self._through = False
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(can_focus=False):
@@ -89,6 +92,7 @@ class SignIn(Screen[None]):
 
     def on_mount(self) -> None:
         self._show_keys()
+        self.set_interval(LOOK_S, self._look)
         if self._known:
             self._show_form(SignInForm(self._known[2]), self._reason)
         else:
@@ -148,7 +152,33 @@ class SignIn(Screen[None]):
             client.credentials.drop()
             self._show_form(SignInForm(), f"the token is not accepted: {one_line(e.detail)}")
             return
-        self._enter(place, client, who.user)
+        self._through_the_doors(place, client, who.user)
+
+    # -- while somebody thinks -------------------------------------------------------------------------------------
+
+    @work(group="watch")
+    async def _look(self) -> None:
+        """A server must not stop because somebody takes their time with a password."""
+        form, client = self._form, self._client
+        if self._through or not self._form_stands or form is None or form.held or client is None:
+            return
+        if self._watch is None:
+            self._watch = Watch(self._open_place, client, say=self._say_in_form, moved=self._moved)
+        await self._watch.look()
+
+    def _say_in_form(self, text: str, tone: str) -> None:
+        if self._form is not None and not self._form.held:
+            self._form.say(text, tone)
+
+    def _moved(self, place: Place) -> None:
+        self._place = place
+        self._title(place)
+        if isinstance(self._form, FirstRunForm) and place.setup_token:
+            self._form.offer(place.setup_token() or "")
+
+    def _through_the_doors(self, place: Place, client: Client, who: User) -> None:
+        self._through = True
+        self._enter(place, client, who)
 
     def _fail(self, e: NovaCronError | OSError) -> None:
         self._failed = True
@@ -215,7 +245,7 @@ class SignIn(Screen[None]):
             await self._refused(form, e)
             return
         form.say("")
-        self._enter(place, client, tokens.user)
+        self._through_the_doors(self._place or place, client, tokens.user)
 
     async def _refused(self, form: EntryForm, e: NovaCronError) -> None:
         if form.blame(e.fields):

@@ -1,0 +1,82 @@
+"""`novacron` with its own server, from outside: a burst of keys as a slow line brings it, and a server that dies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from novacron_core.places import read_running
+from tests.terminal import Terminal
+
+pytestmark = pytest.mark.timeout(180)
+PASSWORD = "quiet harbour seventeen lanterns"
+
+
+def kill(data_dir: Path, how: signal.Signals) -> None:
+    """End the server of a data directory, and see it gone."""
+    running = read_running(data_dir)
+    if running is None:
+        return
+    os.kill(running.pid, how)
+    deadline = time.monotonic() + 30
+    while read_running(data_dir) is not None:
+        with suppress(ChildProcessError):
+            os.waitpid(running.pid, os.WNOHANG)
+        assert time.monotonic() < deadline, "the server does not end"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="novacron-tui-", dir="/var/tmp"))
+    path.chmod(0o711)
+    yield path
+    kill(path, signal.SIGTERM)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def burst(terminal: Terminal, keys: str) -> None:
+    """All keys in one write, as one packet of a slow line."""
+    os.write(terminal._fd, keys.encode())
+
+
+def test_bursts_and_a_server_that_dies(data_dir: Path) -> None:
+    command = [sys.executable, "-m", "novacron_tui", "--data-dir", str(data_dir), "--hypervisor", "test:///default"]
+    with Terminal(command) as first:
+        first.see("create the first administrator", 60)
+        burst(first, f"\x1b[Z\x15ann\r{PASSWORD}\r{PASSWORD}\r\r")
+        first.see("LIVE.*ann", 20)
+        burst(first, "q")
+        assert first.wait_end(10) == 0
+    with Terminal(command) as second:
+        second.see("control room", 20)
+        burst(second, f"ann\r{PASSWORD}\r")  # most likely before there is a form
+        second.see("LIVE.*ann", 60)
+        before = read_running(data_dir)
+        kill(data_dir, signal.SIGKILL)
+        second.see("OFFLINE", 20)
+        second.see("LIVE.*ann", 60)
+        after = read_running(data_dir)
+        assert before is not None
+        assert after is not None
+        assert after.url != before.url
+        burst(second, "Xy")
+        second.see("powered off|powering off", 20)
+        burst(second, "q")
+        assert second.wait_end(10) == 0
+    with Terminal(command) as third:
+        third.see("Password", 60)
+        burst(third, "ann")
+        kill(data_dir, signal.SIGTERM)
+        third.see("the server answers again", 60)
+        burst(third, f"\r{PASSWORD}\r")
+        third.see("LIVE.*ann", 20)
