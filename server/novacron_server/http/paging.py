@@ -14,13 +14,19 @@ from novacron_core.api.problem import FieldError
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def page_of(items: Iterable[T], query: ListQuery, *, text: Callable[[T], str], default_sort: str = "name") -> Page[T]:
+def page_of(
+    items: Iterable[T], query: ListQuery, *, text: Callable[[T], str] | None = None, default_sort: str = "name"
+) -> Page[T]:
     """The page a query asks for. Every word of `q` must be in `text(item)`, letter case aside.
+
+    Without `text` the items were filtered before.
 
     Raises ValidationFailed for a sort field that the items do not have.
     """
     words = query.q.lower().split()
-    found = [item for item in items if all(word in text(item).lower() for word in words)] if words else list(items)
+    if text and words:
+        items = (item for item in items if all(word in text(item).lower() for word in words))
+    found = list(items)
     field = (query.sort or default_sort).removeprefix("-")
     if found and field not in found[0].__struct_fields__:
         fields = ", ".join(found[0].__struct_fields__)

@@ -20,10 +20,10 @@ def routes(vms: VMs) -> list[Served]:
         query = call.query
         found = (
             vm
-            for vm in vms.list(call.principal)
+            for vm in vms.list(call.principal, query.q)
             if (query.state is None or vm.state is query.state) and (not query.host or vm.host == query.host)
         )
-        return page_of(found, query, text=_text)
+        return page_of(found, query)
 
     @serve(api.CREATE)
     async def create(call: Call[Nothing, api.VMCreate]) -> Operation:
@@ -73,8 +73,3 @@ def _verb(vms: VMs, endpoint: Endpoint[Operation, Nothing, Nothing], action: Act
         return await vms.power(call.principal, call.path["vm_id"], action, key=call.idempotency_key)
 
     return verb
-
-
-def _text(vm: api.VM) -> str:
-    tags = " ".join(f"{key}:{value}" for key, value in vm.tags.items())
-    return f"{vm.name} {vm.state} {vm.id} {tags}"

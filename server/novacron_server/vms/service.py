@@ -11,7 +11,9 @@ import msgspec
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation, Target
+from novacron_core.api.problem import FieldError
 from novacron_core.api.vms import VM, VMCreate
+from novacron_core.rules.filter import FilterError, compile_filter, vm_fields
 from novacron_core.rules.lifecycle import SUPERSEDES, Action, why_not
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_server.database.engine import Connection, Database
@@ -39,8 +41,16 @@ class VMs:
         operations.undo_with("vm.create", self._removal.undo_creation)
         operations.undo_with("vm.delete", self._removal.delete_again)
 
-    def list(self, principal: Principal) -> Iterator[VM]:
-        return self._inventory.vms(principal)
+    def list(self, principal: Principal, q: str = "") -> Iterator[VM]:
+        """Those that a filter finds. Raises ValidationFailed when the filter is not understood."""
+        if not q:
+            return self._inventory.vms(principal)
+        names = {view.id: view.name for view in self._inventory.picture.views.values()}
+        try:
+            test = compile_filter(q, vm_fields(names))
+        except FilterError as e:
+            raise errors.ValidationFailed(f"q: {e}", fields=[FieldError(field="q", message=str(e))]) from e
+        return filter(test, self._inventory.vms(principal))
 
     def get(self, principal: Principal, vm_id: str) -> VM:
         """Raises NotFound."""

@@ -301,6 +301,10 @@ async def test_a_list_is_filtered_sorted_and_cut(spine, image) -> None:
         await created(spine, name, start=False)
     page = await spine.admin.call(vms.LIST, query=vms.VMQuery(q="X-", sort="-name", page_size=2))
     assert ([vm.name for vm in page.items], page.total) == (["x-3", "x-2"], 3)
+    found = await spine.admin.call(vms.LIST, query=vms.VMQuery(q="state:stopped -x-1 memory<1G"))
+    assert {vm.name for vm in found.items} == {"x-2", "x-3"}
+    with pytest.raises(errors.ValidationFailed, match="there is no field colour"):
+        await spine.admin.call(vms.LIST, query=vms.VMQuery(q="colour:red"))
     stopped = await spine.admin.call(vms.LIST, query=vms.VMQuery(state=State.STOPPED))
     assert {vm.name for vm in stopped.items} == {"x-1", "x-2", "x-3"}
     with pytest.raises(errors.ValidationFailed, match="sort"):

@@ -1,0 +1,120 @@
+"""The filter language, asked of VMs."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from novacron_core.api.vms import NIC, VM, State
+from novacron_core.rules.filter import FilterError, compile_filter, vm_fields
+
+FIELDS = vm_fields({"h1": "kvm-a", "h2": "kvm-b"})
+BASE = VM(
+    id="1",
+    name="db-01",
+    host="h1",
+    state=State.RUNNING,
+    vcpus=4,
+    memory_bytes=4 << 30,
+    tags={"role": "db", "env": "prod"},
+)
+WEB = msgspec.structs.replace(
+    BASE,
+    id="2",
+    name="Web-02[x]",
+    host="h2",
+    state=State.STOPPED,
+    vcpus=1,
+    memory_bytes=512 << 20,
+    tags={},
+    foreign=True,
+)
+NET = msgspec.structs.replace(
+    BASE, id="3", name="net", nics=[NIC(mac="m", network="n", addresses=["192.168.122.9"])], tier="hot"
+)
+ALL = [BASE, WEB, NET]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "123"),
+        ("   ", "123"),
+        ("db", "1"),
+        ("WEB", "2"),
+        ("db-*", "1"),
+        ("*-0?", "1"),
+        ("web-02[x]", "2"),
+        ("*[x]", "2"),
+        ("state:running", "13"),
+        ("state:stopped,paused", "2"),
+        ("-state:running", "2"),
+        ("!db", "23"),
+        ("host:kvm-a", "13"),
+        ("host:h2", "2"),
+        ("host:kvm-*", "123"),
+        ("tag:db", "13"),
+        ("tag:role=db tag:prod", "13"),
+        ("tag:role", "13"),
+        ("vcpus>1", "13"),
+        ("vcpus>=4 vcpus<=4", "13"),
+        ("vcpus:1", "2"),
+        ("memory<1G", "2"),
+        ("memory>=4GiB", "13"),
+        ("ip:192.168.*", "3"),
+        ("tier:hot", "3"),
+        ("is:foreign", "2"),
+        ("STATE:Running DB", "1"),
+        ('name:"db-01"', "1"),
+        ("state:running -db host:kvm-a", "3"),
+    ],
+)
+def test_what_a_filter_finds(text: str, found: str) -> None:
+    test = compile_filter(text, FIELDS)
+    assert "".join(vm.id for vm in ALL if test(vm)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("colour:red", "there is no field colour"),
+        ("vcpus>many", "many is no number"),
+        ("memory>1X", "is no number"),
+        ("name>5", "name is no number"),
+        ("state:", "wants a value"),
+        ("-", "wants a value"),
+        ("x" * 501, "at most 500"),
+    ],
+)
+def test_what_is_not_understood_says_so(text: str, said: str) -> None:
+    with pytest.raises(FilterError, match=said):
+        compile_filter(text, FIELDS)
+
+
+def test_the_position_of_the_trouble_is_told() -> None:
+    with pytest.raises(FilterError) as error:
+        compile_filter("db colour:red", FIELDS)
+    assert error.value.position == 3
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_filter_or_an_error_and_never_a_crash(text: str) -> None:
+    try:
+        test = compile_filter(text, FIELDS)
+    except FilterError:
+        return
+    for vm in ALL:
+        assert test(vm) in (True, False)
+
+
+@given(st.text(alphabet="ab*?-.+()[]\\^$|", min_size=1, max_size=20))
+def test_no_pattern_of_the_operator_reaches_the_regex_engine(text: str) -> None:
+    try:
+        test = compile_filter(f'name:"{text}"', FIELDS)
+    except FilterError:
+        return
+    same = msgspec.structs.replace(BASE, name=text)
+    if "," not in text:
+        assert test(same)
