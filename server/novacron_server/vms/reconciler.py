@@ -103,4 +103,5 @@ class Reconciler:
             if self._missing[key] >= _PASSES_BEFORE_GONE and await host.read_domain(key[1]) is None:
                 _log.warning("a VM was removed outside NovaCron", vm=picture.rows[key].name, id=key[1])
                 await self._removal.forget(*key, note="removed outside NovaCron")
+                await self._inventory.reread_volumes(host.host_id)
                 del self._missing[key]
