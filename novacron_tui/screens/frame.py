@@ -24,6 +24,7 @@ from novacron_tui.type_ahead import Forget
 from novacron_tui.vms.perform import outcome
 from novacron_tui.widgets.confirm import Answer, Confirm, Question
 from novacron_tui.widgets.line import Line, Piece
+from novacron_tui.widgets.painting import paint_finely
 
 SAID_S = 8.0
 """How long a sentence that needs no answer stays in the status line."""
@@ -70,6 +71,7 @@ class Board(Screen[None]):
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__()
+        paint_finely(self)
         self.session = session
         self.glyphs = glyphs
         self._top = Line(id="top")
@@ -153,15 +155,23 @@ class Board(Screen[None]):
         self._keys.show(self._key_pieces(left), self._key_pieces(right))
 
     def _key_pieces(self, actions: Sequence[Action[Any]]) -> list[Piece]:
+        """Where there is room every key keeps its place, so that only what changes is painted; where there is little,
+        those that are refused give way first."""
         pieces: list[Piece] = []
+        roomy = self.size.width >= WIDE
         for rank, action in enumerate(actions):
             refused = self.why_not(action) is not None
-            keep = 0 if action is HELP else rank + (6 if refused else 1)
+            keep = 0 if action is HELP else rank + (6 if refused and not roomy else 1)
+            label = action.label.ljust(self._label_width(action.key) if roomy else 0)
             key = "esc" if action.key == "escape" else action.key
             gap = "  " if pieces else ""
             pieces.append(Piece(f"{gap}{key}", "quiet" if refused else "key", keep, action.key, action.key))
-            pieces.append(Piece(f" {action.label}", "quiet" if refused else "plain", keep, action.key, action.key))
+            pieces.append(Piece(f" {label}", "quiet" if refused else "plain", keep, action.key, action.key))
         return pieces
+
+    def _label_width(self, key: str) -> int:
+        """Cells of the longest label of a key: two actions may share it."""
+        return max(len(action.label) for action in self.ACTIONS if action.key == key)
 
     def _offered(self) -> list[Action[Any]]:
         """One action for each key: where two share one, that which is possible, else the first."""

@@ -29,6 +29,12 @@ TONE_STYLES: dict[str, str] = {
 }
 
 
+_SAME_GROUND = frozenset(tone for tone, style in TONE_STYLES.items() if " on " not in style)
+"""Tones in which a blank looks the same."""
+_NEAR = 4
+"""Fewer cells between two changes than this cost less than going past them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A run of text. The highest `rank` gives way first, with all of its `group`; 0 stays. `name` is what a click on it
@@ -71,11 +77,17 @@ def _cells(pieces: Sequence[Piece]) -> int:
     return sum(cell_len(piece.text) for piece in pieces)
 
 
-def changed(before: Sequence[object], after: Sequence[object]) -> tuple[int, int]:
-    """The first and the last cell, exclusive, in which two lines differ; (0, 0) when they do not."""
-    size = max(len(before), len(after))
-    differ = [at for at in range(size) if before[at : at + 1] != after[at : at + 1]]
-    return (differ[0], differ[-1] + 1) if differ else (0, 0)
+def changed(before: Sequence[object], after: Sequence[object]) -> list[tuple[int, int]]:
+    """The runs of cells, end exclusive, in which two lines differ. Runs with little between them are one."""
+    runs: list[tuple[int, int]] = []
+    for at in range(max(len(before), len(after))):
+        if before[at : at + 1] == after[at : at + 1]:
+            continue
+        if runs and at - runs[-1][1] <= _NEAR:
+            runs[-1] = (runs[-1][0], at + 1)
+        else:
+            runs.append((at, at + 1))
+    return runs
 
 
 class Line(Widget):
@@ -103,14 +115,17 @@ class Line(Widget):
             return
         before = self._cells_shown()
         self._left, self._right = tuple(left), tuple(right)
-        start, end = changed(before, self._cells_shown())
-        if end > start:
-            # One region only: Textual paints a line's segments again for each region that touches them.
-            self.refresh(Region(start, 0, end - start, 1))
+        if runs := changed(before, self._cells_shown()):
+            self.refresh(*(Region(start, 0, end - start, 1) for start, end in runs))
 
-    def _cells_shown(self) -> list[tuple[str, str]]:
-        """What stands in each cell, and its tone."""
-        return [(char, piece.tone) for piece in self._pieces() for char in piece.text for _ in range(cell_len(char))]
+    def _cells_shown(self) -> list[tuple[str, str, int]]:
+        """What stands in each cell, its tone, and which cell of the character it is: a wide one is never cut."""
+        return [
+            (char, "plain" if char == " " and piece.tone in _SAME_GROUND else piece.tone, part)
+            for piece in self._pieces()
+            for char in piece.text
+            for part in range(cell_len(char))
+        ]
 
     def _pieces(self) -> list[Piece]:
         room = self.size.width - 2 * self._margin
