@@ -1,0 +1,189 @@
+"""The picture: facts at once, rows by their events, composed when asked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from novacron_core.api.events import Priority
+from novacron_core.api.hosts import HostStatus
+from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_core.api.vms import State, VMCreate
+from novacron_server.events.outbox import Record
+from novacron_server.hypervisor.addresses import read_addresses
+from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, NICFacts, VolumeFacts
+from novacron_server.inventory.compose import HostView, Known
+from novacron_server.inventory.picture import Picture
+from novacron_server.inventory.rows import VMRow
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+VM_ID = str(uuid4())
+KEY = ("h", VM_ID)
+FACTS = DomainFacts(
+    uuid=VM_ID,
+    name="web-01",
+    state=State.RUNNING,
+    vcpus=2,
+    memory_bytes=1 << 30,
+    nics=(NICFacts(mac="52:54:00:AA:bb:cc", network="default"),),
+    disks=(DiskFacts(target="vda", pool="p", volume="web.qcow2"),),
+)
+ROW = VMRow(
+    id=VM_ID,
+    host_id="h",
+    name="web-01",
+    tenant="t",
+    owner="ann",
+    tags={"a": "b"},
+    spec=msgspec.to_builtins(VMCreate(name="web-01", image="alpine", vcpus=3)),
+    created_at=NOW,
+    updated_at=NOW,
+)
+
+
+def view(status: HostStatus = HostStatus.UP, down_since: datetime | None = None) -> HostView:
+    return HostView("h", "kvm-a", "qemu:///system", status, "gone" if down_since else "", NOW, 1.0, None, down_since)
+
+
+def record(seq: int, target: Target, row: object, *, gone: bool = False) -> Record:
+    return Record(
+        seq=seq,
+        id=str(uuid4()),
+        type="x.y",
+        source="h",
+        target=target,
+        tenant="t",
+        priority=Priority.NORMAL,
+        time=NOW,
+        row=msgspec.to_builtins(row),
+        gone=gone,
+        note="",
+    )
+
+
+def operation(kind: str, state: OperationState = OperationState.RUNNING) -> Operation:
+    target = Target(type="vm", id=VM_ID, name="web-01")
+    return Operation(id="1" * 8, kind=kind, target=target, state=state, created_at=NOW, tenant="t", actor="ann")
+
+
+@pytest.fixture
+def picture() -> Picture:
+    made = Picture()
+    made.set_view(view())
+    made.set_known(KEY, Known(FACTS, NOW, None))
+    return made
+
+
+def fold_row(picture: Picture, *, gone: bool = False) -> None:
+    picture.fold(record(picture.seq + 1, Target(type="vm", id=VM_ID), ROW, gone=gone))
+
+
+def fold_operation(picture: Picture, value: Operation) -> None:
+    picture.fold(record(picture.seq + 1, Target(type="operation", id=value.id), value))
+
+
+def test_without_a_row_a_guest_is_foreign_and_nobodys(picture: Picture) -> None:
+    vm = picture.vm(VM_ID)
+    assert vm is not None
+    assert (vm.foreign, vm.tenant, vm.generation) == (True, None, 0)
+
+
+def test_a_row_makes_it_ours_and_its_end_makes_it_foreign_again(picture: Picture) -> None:
+    fold_row(picture)
+    vm = picture.vm(VM_ID)
+    assert vm is not None
+    assert (vm.foreign, vm.tenant, vm.owner, vm.tags) == (False, "t", "ann", {"a": "b"})
+    fold_row(picture, gone=True)
+    vm = picture.vm(VM_ID)
+    assert vm is not None
+    assert vm.foreign
+
+
+def test_a_row_alone_is_no_vm_unless_it_is_being_made() -> None:
+    picture = Picture()
+    picture.set_view(view())
+    fold_row(picture)
+    assert picture.vm(VM_ID) is None
+    fold_operation(picture, operation("vm.create"))
+    vm = picture.vm(VM_ID)
+    assert vm is not None
+    assert (vm.state, vm.vcpus, vm.memory_bytes) == (State.PROVISIONING, 3, VMCreate(name="a", image="b").memory_bytes)
+    fold_operation(picture, operation("vm.create", OperationState.FAILED))
+    assert picture.vm(VM_ID) is None
+
+
+def test_a_silent_host_makes_its_vms_unknown_never_stopped(picture: Picture) -> None:
+    picture.vm(VM_ID)
+    picture.set_view(view(HostStatus.DOWN, down_since=NOW))
+    vm = picture.vm(VM_ID)
+    assert vm is not None
+    assert (vm.state, vm.state_since, vm.reason) == (State.UNKNOWN, NOW, "gone")
+
+
+def test_an_operation_is_on_its_vm_while_it_runs_and_names_the_change(picture: Picture) -> None:
+    fold_operation(picture, operation("vm.stop"))
+    vm = picture.vm(VM_ID)
+    assert vm is not None
+    assert vm.operation is not None
+    assert vm.state is State.STOPPING
+    fold_operation(picture, operation("vm.stop", OperationState.SUCCEEDED))
+    vm = picture.vm(VM_ID)
+    assert vm is not None
+    assert (vm.operation, vm.state) == (None, State.RUNNING)
+
+
+def test_an_address_comes_with_its_lease_and_goes_with_the_guest(picture: Picture) -> None:
+    assert picture.set_addresses("h", {"52:54:00:aa:bb:cc": ("192.168.122.7",)}) == [VM_ID]
+    assert picture.set_addresses("h", {"52:54:00:aa:bb:cc": ("192.168.122.7",)}) == []
+    vm = picture.vm(VM_ID)
+    assert vm is not None
+    assert vm.nics[0].addresses == ["192.168.122.7"]
+    picture.set_known(KEY, Known(msgspec.structs.replace(FACTS, state=State.STOPPED), NOW, NOW))
+    vm = picture.vm(VM_ID)
+    assert vm is not None
+    assert vm.nics[0].addresses == []
+
+
+def test_a_volume_knows_its_vm_and_a_few_new_blocks_are_no_news(picture: Picture) -> None:
+    facts = VolumeFacts(
+        pool="p",
+        pool_uuid=str(uuid4()),
+        name="web.qcow2",
+        path="/x",
+        size_bytes=1 << 30,
+        allocated_bytes=50 << 20,
+        format="qcow2",
+    )
+    changed, gone = picture.set_volumes("h", [facts], NOW)
+    assert ([volume.vm for volume in changed], gone) == ([VM_ID], [])
+    vm = picture.vm(VM_ID)
+    assert vm is not None
+    assert vm.disks[0].size_bytes == 1 << 30
+    little = msgspec.structs.replace(facts, allocated_bytes=facts.allocated_bytes + 4096)
+    assert picture.set_volumes("h", [little], NOW) == ([], [])
+    much = msgspec.structs.replace(facts, allocated_bytes=100 << 20)
+    assert len(picture.set_volumes("h", [much], NOW)[0]) == 1
+    assert [volume.name for volume in picture.set_volumes("h", [], NOW)[1]] == ["web.qcow2"]
+
+
+class _Network:
+    def __init__(self, leases: list[dict[str, str]]) -> None:
+        self._leases = leases
+
+    def DHCPLeases(self) -> list[dict[str, str]]:
+        return self._leases
+
+
+class _Connection:
+    def listAllNetworks(self, _flags: int) -> list[_Network]:
+        return [
+            _Network([{"mac": "52:54:00:AA:BB:CC", "ipaddr": "192.168.122.9"}]),
+            _Network([{"mac": "52:54:00:aa:bb:cc", "ipaddr": "10.0.0.2"}]),
+        ]
+
+
+def test_leases_of_all_networks_are_joined_by_mac() -> None:
+    assert read_addresses(_Connection()) == {"52:54:00:aa:bb:cc": ("10.0.0.2", "192.168.122.9")}
