@@ -14,19 +14,15 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from novacron_core.api.access import User
-from novacron_core.errors import IncompatibleServer, NovaCronError, Unauthenticated
-from novacron_tui.glyphs import FINE, PLAIN
 from novacron_tui.place import Place
-from novacron_tui.safe_text import clean
 from novacron_tui.screens.sign_in import SignIn
-from novacron_tui.session import Session, Updates
-from novacron_tui.store import Line, Store
 from novacron_tui.themes import MONO, THEMES, named
 from novacron_tui.type_ahead import Forget, TypeAhead
 
-if TYPE_CHECKING:  # the client brings httpx and websockets: not before the first paint
+if TYPE_CHECKING:  # the contract, the client, the screens: nothing of it before the first paint
+    from novacron_core.api.access import User
     from novacron_core.client import Client
+    from novacron_tui.session import Session, Updates
 
 _LOOK_S, _LOST_S = 1.0, 4.0
 """How often the line is looked at, and after how long without it the place is opened again."""
@@ -69,7 +65,7 @@ class Console(App[None]):
         for known in THEMES:
             self.register_theme(known)
         self.theme = MONO if mono and not theme else named(theme)
-        self.glyphs = PLAIN if ascii else FINE
+        self._ascii = ascii
         self.session: Session | None = None
         self.type_ahead = TypeAhead(self)
         self._open_place = open_place
@@ -79,7 +75,7 @@ class Console(App[None]):
         self._now = now
 
     def get_default_screen(self) -> Screen[None]:
-        return SignIn(self._open_place, self._connect, self._enter, token=self._token, plain=self.glyphs.ascii)
+        return SignIn(self._open_place, self._connect, self._enter, token=self._token, plain=self._ascii)
 
     async def on_event(self, event: events.Event) -> None:
         """A key or a paste waits here for its turn: what the one before it does comes first."""
@@ -105,10 +101,13 @@ class Console(App[None]):
         self.run_worker(self._follow(), group="stream", exclusive=True)
 
     def _first_time(self, place: Place, client: Client, who: User) -> None:
+        from novacron_tui.glyphs import FINE, PLAIN
         from novacron_tui.screens.vm_list import VMList
+        from novacron_tui.session import Session
+        from novacron_tui.store import Store
 
         self.session = Session(place, client, who, Store(self._now), updates=self._updates)
-        self.push_screen(VMList(self.session, self.glyphs))
+        self.push_screen(VMList(self.session, PLAIN if self._ascii else FINE))
         self.run_worker(self._keep_open(self.session), group="place", exclusive=True)
 
     def _leave_to(self, place: Place, client: Client, who: User) -> None:
@@ -118,6 +117,8 @@ class Console(App[None]):
         self._first_time(place, client, who)
 
     async def _follow(self) -> None:
+        from novacron_core.errors import IncompatibleServer, Unauthenticated
+
         session = self.session
         while session is not None:
             try:
@@ -135,6 +136,8 @@ class Console(App[None]):
     async def _keep_open(self, session: Session) -> None:
         """While the line is lost for long, open the place again: a bundled server that stopped is started, and
         listens on another port. A place that only has a URL stays what it is, and the stream goes on trying."""
+        from novacron_tui.store import Line
+
         lost_since: float | None = None
         while True:
             await asyncio.sleep(_LOOK_S)
@@ -147,6 +150,9 @@ class Console(App[None]):
                 lost_since = None
 
     async def _open_again(self, session: Session) -> None:
+        from novacron_core.errors import NovaCronError
+        from novacron_tui.safe_text import clean
+
         try:
             place = await self._open_place()
         except (NovaCronError, OSError) as e:
@@ -168,7 +174,7 @@ class Console(App[None]):
                 self._open_place,
                 self._connect,
                 self._enter,
-                plain=self.glyphs.ascii,
+                plain=self._ascii,
                 known=(session.place, session.client, session.who.username),
                 reason=reason,
             )

@@ -17,9 +17,6 @@ from novacron_tui.safe_text import clean, one_line
 if TYPE_CHECKING:  # the client brings httpx: not before the first paint
     from novacron_core.client import Client
 
-LOOK_S = 8.0
-"""How often to ask: well within the 30 s after which a bundled server that nobody asks stops."""
-
 
 class Watch:
     """`say` shows a sentence and its tone, `moved` is told of the place once it was opened again."""

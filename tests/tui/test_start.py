@@ -5,7 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 
-SLOW = ("httpx", "websockets", "plotext", "stamina", "keyring", "novacron_core.client", "novacron_tui.vms")
+SLOW = (
+    "httpx",
+    "websockets",
+    "plotext",
+    "stamina",
+    "keyring",
+    "msgspec",
+    "novacron_core.api",
+    "novacron_core.client",
+    "novacron_tui.access",
+    "novacron_tui.session",
+    "novacron_tui.vms",
+)
 NEVER = ("libvirt", "sqlalchemy", "litestar", "novacron_server")
 
 
