@@ -128,6 +128,12 @@ class IncompatibleServer(NovaCronError):
     code, status, title = "incompatible", 0, "Server speaks another version"
 
 
+class UntrustedServer(IncompatibleServer):
+    """Raised by the client alone: the server's certificate is not the one that was pinned, or nobody vouches for it."""
+
+    code, status, title = "untrusted", 0, "The server's certificate is not trusted"
+
+
 def _leaves(cls: type[NovaCronError]) -> Iterator[type[NovaCronError]]:
     for sub in cls.__subclasses__():
         yield sub

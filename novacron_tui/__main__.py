@@ -10,9 +10,17 @@ from typing import Annotated
 import typer
 
 from novacron_core import __version__
+from novacron_tui.cli import commands
+from novacron_tui.cli.ending import ended
 
 _HELP = "The terminal control room for virtual machines. Without a command it opens the console."
-app = typer.Typer(help=_HELP, no_args_is_help=False, add_completion=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help=_HELP,
+    no_args_is_help=False,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
 def _version(wanted: bool) -> None:
@@ -27,6 +35,7 @@ def console(
     server: Annotated[
         str, typer.Option(envvar="NOVACRON_SERVER", help="URL of a server; without it the bundled one is used.")
     ] = "",
+    profile: Annotated[str, typer.Option(envvar="NOVACRON_PROFILE", help="A server by its profile's name.")] = "",
     token: Annotated[
         str, typer.Option(envvar="NOVACRON_TOKEN", help="Sign in with this token.", show_envvar=True)
     ] = "",
@@ -100,9 +109,12 @@ def serve(context: typer.Context) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "novacron_server", *context.args])  # noqa: S606 - this is the plan
 
 
+commands.mount(app)
+
+
 def main() -> None:
     """The console script."""
-    app()
+    sys.exit(ended(lambda: app(prog_name="novacron", standalone_mode=False)))
 
 
 if __name__ == "__main__":

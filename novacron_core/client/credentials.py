@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+from novacron_core import errors
 from novacron_core.api.access import Tokens
+
+Buy = Callable[[str], Awaitable[Tokens]]
+"""Trades a refresh token for a new pair on the server."""
 
 
 class Credentials:
@@ -26,6 +30,12 @@ class Credentials:
         self._stale_at = time.monotonic() + tokens.expires_in * 0.8
         if self._on_change:
             self._on_change(tokens)
+
+    async def renew(self, buy: Buy) -> None:
+        """Trade the refresh token for a new pair. Raises Unauthenticated when there is none, or it is good no more."""
+        if not self.refresh_token:
+            raise errors.Unauthenticated("your session has ended: sign in again")
+        self.take(await buy(self.refresh_token))
 
     def drop(self) -> None:
         """Forget both: signed out."""

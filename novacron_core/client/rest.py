@@ -16,11 +16,15 @@ from novacron_core.api import access
 from novacron_core.api.base import Nothing, Request
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.problem import Problem
+from novacron_core.client import tls
 from novacron_core.client.credentials import Credentials
 
 R = TypeVar("R")
 Q = TypeVar("Q", bound=Request)
 B = TypeVar("B", bound=Request)
+
+# A retry is told by whoever shows the outcome; by default it would be printed, in the middle of a script's output.
+stamina.instrumentation.set_on_retry_hooks([])
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _GATEWAY_SILENT = frozenset({502, 504})
@@ -35,7 +39,8 @@ class Client:
     """One server, one session.
 
     `clean` is applied to the raw JSON text of every answer before it is decoded; it must keep it valid JSON. It is
-    the one place where strings from outside are made harmless for a terminal.
+    the one place where strings from outside are made harmless for a terminal. `certificate` is the fingerprint of
+    the only certificate that is accepted; without it the system's authorities decide.
     """
 
     def __init__(
@@ -46,16 +51,19 @@ class Client:
         clean: Callable[[str], str] = as_is,
         timeout_s: float = 15.0,
         transport: httpx.AsyncBaseTransport | None = None,
+        certificate: str = "",
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.credentials = credentials or Credentials()
         self.clean = clean
+        self.tls = tls.context(self.base_url, certificate)
         self._refreshing = asyncio.Lock()
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
             timeout=httpx.Timeout(timeout_s, connect=5.0),
             headers={"User-Agent": f"novacron/{__version__}"},
             transport=transport,
+            verify=self.tls or True,
             trust_env=urlsplit(self.base_url).hostname not in _LOOPBACK,
         )
 
@@ -130,10 +138,10 @@ class Client:
         async with self._refreshing:
             if self.credentials.token != before and self.credentials.token:
                 return
-            if not self.credentials.refresh_token:
-                raise errors.Unauthenticated("your session has ended: sign in again")
-            body = access.Refresh(refresh_token=self.credentials.refresh_token)
-            self.credentials.take(await self.call(access.REFRESH, body=body))
+            await self.credentials.renew(self._buy)
+
+    async def _buy(self, refresh_token: str) -> access.Tokens:
+        return await self.call(access.REFRESH, body=access.Refresh(refresh_token=refresh_token))
 
     async def _send(self, request: dict[str, Any], endpoint: Endpoint[Any, Any, Any]) -> httpx.Response:
         renewable = endpoint.key != access.REFRESH.key
@@ -156,7 +164,8 @@ class Client:
         except httpx.TimeoutException as e:
             raise errors.ServerUnreachable(f"no answer from {self.base_url} in time") from e
         except (httpx.TransportError, httpx.InvalidURL) as e:
-            raise errors.ServerUnreachable(f"cannot reach {self.base_url}: {e or type(e).__name__}") from e
+            unreachable = errors.ServerUnreachable(f"cannot reach {self.base_url}: {str(e) or type(e).__name__}")
+            raise tls.refusal(e, self.base_url) or unreachable from e
 
     def _error(self, response: httpx.Response) -> errors.NovaCronError:
         try:

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import events
+from novacron_core.client import tls
 from novacron_core.client.rest import Client
 
 _FRAME = msgspec.json.Decoder(events.ServerFrame)
@@ -106,13 +107,15 @@ async def _open(client: Client, after: int | None) -> ClientConnection:
             max_size=_MAX_FRAME_BYTES,
             open_timeout=10,
             ping_interval=None,
+            ssl=client.tls,
         )
     except InvalidStatus as e:
         if e.response.status_code in (401, 403):
             raise errors.Unauthenticated("the event stream needs a session: sign in again") from e
         raise errors.ServerUnreachable(f"the event stream answered {e.response.status_code}") from e
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as e:
-        raise errors.ServerUnreachable(f"cannot reach {client.base_url}: {e or type(e).__name__}") from e
+        unreachable = errors.ServerUnreachable(f"cannot reach {client.base_url}: {str(e) or type(e).__name__}")
+        raise tls.refusal(e, client.base_url) or unreachable from e
 
 
 async def _frames(client: Client, socket: ClientConnection) -> AsyncIterator[Update]:

@@ -1,0 +1,1 @@
+"""The commands for scripts: the same endpoints as the console, without Textual."""

@@ -1,0 +1,46 @@
+"""Flags of `vm create` as the request that the server takes, checked by the contract's own types before it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from novacron_core.api.vms import VMCreate
+from novacron_core.rules.names import why_not_vm_name
+from novacron_core.rules.units import parse_size
+from novacron_tui.cli.ending import Usage
+
+
+def vm(*, name: str, memory: str, disk: str, host: str, network: str, tags: Sequence[str], **plain: Any) -> VMCreate:
+    """Raises Usage with what is wrong."""
+    if refused := why_not_vm_name(name):
+        raise Usage(refused)
+    values = {
+        **plain,
+        "name": name,
+        "memory_bytes": _size("--memory", memory),
+        "disk_bytes": _size("--disk", disk) if disk else None,
+        "host": host or None,
+        "network": network or None,
+        "tags": dict(_tag(text) for text in tags),
+    }
+    try:
+        return msgspec.convert(values, VMCreate)
+    except msgspec.ValidationError as e:
+        raise Usage(f"that VM cannot be: {e}") from e
+
+
+def _size(flag: str, text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as e:
+        raise Usage(f"{flag} {text}: {e}") from e
+
+
+def _tag(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise Usage(f"--tag is key=value, not {text!r}")
+    return key, value

@@ -1,0 +1,128 @@
+"""`vm ls`, `vm show`, `host ls`, `image ls`, `op ls`: what is there, as tables or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from novacron_core.api import hosts, images, operations, vms
+from novacron_core.api.base import ListQuery
+from novacron_core.api.hosts import Host
+from novacron_core.api.images import Image
+from novacron_core.api.operations import Operation
+from novacron_core.api.vms import VM
+from novacron_core.client import Client
+from novacron_core.rules.units import age_s, age_text, size_text
+from novacron_tui.cli.output import Output, show_json, show_pairs, show_table
+from novacron_tui.cli.reading import everything, vm_of
+
+
+async def vm_ls(client: Client, output: Output, q: str) -> None:
+    """VMs by name; `q` is filter text."""
+    found = await everything(client, vms.LIST, vms.VMQuery(q=q))
+    if output is Output.JSON:
+        show_json(found)
+        return
+    names = await _host_names(client)
+    now = datetime.now(UTC)
+    rows = (_vm_row(vm, names, now) for vm in found)
+    show_table(("NAME", "STATE", "SINCE", "CPUS", "MEMORY", "HOST", "ADDRESSES", "ID"), rows)
+
+
+async def vm_show(client: Client, output: Output, word: str) -> None:
+    """One VM, all of it."""
+    vm = await vm_of(client, word)
+    if output is Output.JSON:
+        show_json(vm)
+        return
+    show_pairs(_sides(vm, await _host_names(client)))
+
+
+async def host_ls(client: Client, output: Output) -> None:
+    """Hosts by name."""
+    found = await everything(client, hosts.LIST, ListQuery())
+    if output is Output.JSON:
+        show_json(found)
+        return
+    head = ("NAME", "STATUS", "SEEN", "KIND", "CPUS", "FREE", "MEMORY", "URI", "DETAIL")
+    show_table(head, (_host_row(host) for host in found))
+
+
+async def image_ls(client: Client, output: Output) -> None:
+    """Images by name."""
+    found = await everything(client, images.LIST, ListQuery())
+    if output is Output.JSON:
+        show_json(found)
+        return
+    show_table(("NAME", "FORMAT", "SIZE", "FILE", "BOOT", "PROBLEM"), (_image_row(image) for image in found))
+
+
+async def op_ls(client: Client, output: Output, q: str, at_most: int) -> None:
+    """The newest operations first."""
+    found = await everything(client, operations.LIST, ListQuery(q=q), at_most=at_most)
+    if output is Output.JSON:
+        show_json(found)
+        return
+    now = datetime.now(UTC)
+    rows = (_operation_row(op, now) for op in found)
+    show_table(("AGE", "KIND", "TARGET", "STATE", "DONE", "BY", "REASON", "ID"), rows)
+
+
+async def _host_names(client: Client) -> dict[str, str]:
+    return {host.id: host.name for host in await everything(client, hosts.LIST, ListQuery())}
+
+
+def _sides(vm: VM, names: dict[str, str]) -> Iterable[tuple[str, object]]:
+    now = datetime.now(UTC)
+    yield from (("name", vm.name), ("id", vm.id))
+    since = f"for {_age(vm.state_since, now)}" if vm.state_since else ""
+    yield "state", _words(vm.state, f"({vm.reason})" if vm.reason else "", since)
+    yield "seen", f"{_age(vm.seen_at, now)} ago" if vm.seen_at else None
+    yield from (("host", names.get(vm.host, vm.host)), ("virtualization", vm.virtualization))
+    yield from (("cpus", vm.vcpus), ("memory", size_text(vm.memory_bytes)))
+    for disk in vm.disks:
+        yield f"disk {disk.target}", _words(size_text(disk.size_bytes), disk.format, disk.bus, disk.source)
+    for nic in vm.nics:
+        yield "network card", _words(nic.mac, nic.network, nic.model, *nic.addresses)
+    yield "tags", _words(*(f"{key}={value}" for key, value in sorted(vm.tags.items())))
+    yield from (("tenant", vm.tenant), ("owner", vm.owner), ("protected", "yes" if vm.protected else "no"))
+    yield from (("created", vm.created_at), ("description", vm.description), ("generation", vm.generation))
+    if vm.operation:
+        yield "running now", f"{vm.operation.kind} by {vm.operation.actor}"
+
+
+def _vm_row(vm: VM, names: dict[str, str], now: datetime) -> Sequence[object]:
+    host = names.get(vm.host, vm.host)
+    size = size_text(vm.memory_bytes)
+    return vm.name, vm.state, _age(vm.state_since, now), vm.vcpus, size, host, _addresses(vm), vm.id
+
+
+def _host_row(host: Host) -> Sequence[object]:
+    seen = _age(host.seen_at, datetime.now(UTC))
+    kind = f"{host.virtualization}, simulated" if host.simulated else host.virtualization
+    sizes = (size_text(host.memory_free_bytes), size_text(host.memory_bytes))
+    return (host.name, host.status, seen, kind, host.cpus, *sizes, host.uri, host.detail)
+
+
+def _image_row(image: Image) -> Sequence[object]:
+    boot = "own kernel" if image.direct_boot else "boot loader"
+    return image.name, image.format, size_text(image.size_bytes), size_text(image.file_bytes), boot, image.problem
+
+
+def _operation_row(op: Operation, now: datetime) -> Sequence[object]:
+    done = None if op.progress is None else f"{op.progress:.0%}"
+    reason = (op.problem.detail or op.problem.title) if op.problem else ""
+    target = op.target.name or op.target.id
+    return _age(op.created_at, now), op.kind, target, op.state, done, op.actor, reason, op.id
+
+
+def _age(since: datetime | None, now: datetime) -> str:
+    return age_text(age_s(since, now)) if since else "-"
+
+
+def _addresses(vm: VM) -> str:
+    return _words(*(address for nic in vm.nics for address in nic.addresses))
+
+
+def _words(*words: str) -> str:
+    return " ".join(word for word in words if word)

@@ -1,0 +1,48 @@
+"""Whole lists out of paged endpoints, and one VM by name or id."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from novacron_core import errors
+from novacron_core.api import vms
+from novacron_core.api.base import ListQuery, Page
+from novacron_core.api.endpoint import Endpoint
+from novacron_core.api.vms import VM
+from novacron_core.client import Client
+from novacron_core.rules.names import why_not_vm_name
+
+T = TypeVar("T")
+Q = TypeVar("Q", bound=ListQuery)
+_PAGE_SIZE = 1000
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+async def everything(client: Client, endpoint: Endpoint[Page[T], Q, Any], query: Q, *, at_most: int = 0) -> list[T]:
+    """Every item that matches, page after page; with `at_most` no more than that."""
+    items: list[T] = []
+    size = min(_PAGE_SIZE, at_most or _PAGE_SIZE)
+    for number in range(1, 1_000_000):
+        page = await client.call(endpoint, query=msgspec.structs.replace(query, page=number, page_size=size))
+        items += page.items
+        if len(page.items) < size or len(items) >= page.total or (at_most and len(items) >= at_most):
+            break
+    return items[:at_most] if at_most else items
+
+
+async def vm_of(client: Client, word: str) -> VM:
+    """The VM with this id or name. Raises NotFound, and Conflict when several have the name."""
+    if _ID.fullmatch(word):
+        return await client.call(vms.GET, vm_id=word.lower())
+    # The name as a filter spares reading the whole fleet; one that is not plain could mean something in a filter.
+    query = vms.VMQuery(q=word if why_not_vm_name(word) is None else "")
+    found = [vm for vm in await everything(client, vms.LIST, query) if vm.name == word]
+    if not found:
+        raise errors.NotFound(f"there is no VM {word!r}")
+    if len(found) > 1:
+        ids = ", ".join(vm.id for vm in found)
+        raise errors.Conflict(f"{len(found)} VMs are called {word}: name one by its id ({ids})")
+    return found[0]

@@ -1,0 +1,182 @@
+"""Profiles: the servers this user knows, by name, in `profiles.toml` of the user's configuration directory.
+
+A profile is made by the first sign-in and may be edited by hand. It holds no secret: sessions are in kept.py.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from novacron_core import errors
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_CURRENT = "current"
+LOCAL = "local"
+"""The profile of this machine's own bundled server: always there, never in the file."""
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """One known server. `production` paints it as a warning. `certificate` is the fingerprint of the only certificate
+    that is accepted, for a server that no authority vouches for. `user` signed in last."""
+
+    name: str
+    url: str
+    user: str = ""
+    production: bool = False
+    certificate: str = ""
+
+
+def why_not_name(name: str) -> str | None:
+    """The sentence that refuses a profile's name, or None."""
+    if name in (_CURRENT, LOCAL):
+        return f"a profile cannot be called {name}"
+    if not _NAME.fullmatch(name):
+        return "a profile's name has lower-case letters, digits, dots, hyphens and underscores"
+    return None
+
+
+def why_not_url(url: str) -> str | None:
+    """The sentence that refuses a server's URL, or None."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good:
+        return f"a server is a URL like https://host:8090, not {url!r}"
+    return "a server's URL holds no user name or password" if "@" in parts.netloc else None
+
+
+class Profiles:
+    """The file, read anew at each question: another console may have written it."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or _config_dir()
+        self.path = self.folder / "profiles.toml"
+
+    def all(self) -> dict[str, Profile]:
+        """Every profile by name. Raises InvalidArgument when the file cannot be understood."""
+        return {name: self._profile(name, value) for name, value in self._read().items() if isinstance(value, dict)}
+
+    def named(self, name: str) -> Profile:
+        """Raises NotFound with the names there are."""
+        known = self.all()
+        if name in known:
+            return known[name]
+        names = ", ".join(sorted(known)) or "none yet: novacron login --server URL makes one"
+        raise errors.NotFound(f"there is no profile {name!r} (known: {names})")
+
+    def at(self, url: str) -> Profile | None:
+        """The profile of a URL."""
+        return next((known for known in self.all().values() if known.url == url.rstrip("/")), None)
+
+    def current(self) -> Profile | None:
+        """The one that the last `novacron login` used, else the only one."""
+        known = self.all()
+        current = self._read().get(_CURRENT)
+        if isinstance(current, str) and current in known:
+            return known[current]
+        return next(iter(known.values())) if len(known) == 1 else None
+
+    def fresh(self, url: str, name: str = "") -> Profile:
+        """A profile for a URL that has none, not yet in the file; without a name it is called after the host."""
+        known, base = self.all(), _name_of(url)
+        free = (base if n == 1 else f"{base}-{n}" for n in range(1, len(known) + 2))
+        return Profile(name or next(name for name in free if name not in known), url.rstrip("/"))
+
+    def remember(self, profile: Profile, *, current: bool = False) -> None:
+        """Write it down. `current` makes it the one that commands without a flag use."""
+        with self._locked():
+            document = self._read()
+            values = msgspec.to_builtins(profile)
+            del values["name"]
+            document[profile.name] = {key: value for key, value in values.items() if value not in ("", False)}
+            if current:
+                document[_CURRENT] = profile.name
+            write_private(self.path, _toml(document))
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return tomllib.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+            raise errors.InvalidArgument(f"cannot read {self.path}: {e}") from e
+
+    def _profile(self, name: str, value: dict[str, Any]) -> Profile:
+        try:
+            profile = msgspec.convert({**value, "name": name}, Profile)
+        except msgspec.ValidationError as e:
+            raise errors.InvalidArgument(f"cannot use profile {name!r} of {self.path}: {e}") from e
+        if refused := why_not_name(name) or why_not_url(profile.url):
+            raise errors.InvalidArgument(f"cannot use profile {name!r} of {self.path}: {refused}")
+        return msgspec.structs.replace(profile, url=profile.url.rstrip("/"))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        private_folder(self.folder)
+        with (self.folder / ".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _config_dir() -> Path:
+    import platformdirs
+
+    return platformdirs.user_config_path("novacron")
+
+
+def _name_of(url: str) -> str:
+    name = re.sub(r"[^a-z0-9._-]", "-", (urlsplit(url).hostname or "server").lower()).strip("-._") or "server"
+    return name[:60] if why_not_name(name[:60]) is None else f"{name[:53]}-server"
+
+
+def private_folder(folder: Path) -> None:
+    """Make it, for this user alone."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step, readable for this user alone."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mkstemp makes it 0600
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _toml(document: dict[str, Any]) -> str:
+    plain = [f"{_key(key)} = {_value(value)}" for key, value in document.items() if not isinstance(value, dict)]
+    tables = [
+        "\n".join([f"[{_key(name)}]", *(f"{_key(key)} = {_value(value)}" for key, value in table.items())])
+        for name, table in document.items()
+        if isinstance(table, dict)
+    ]
+    head = "# NovaCron: the servers this user knows. May be edited; `novacron login` writes it."
+    return "\n\n".join([head, *(["\n".join(plain)] if plain else []), *tables]) + "\n"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: object) -> str:
+    """A string, number or truth value of TOML: JSON's own form, where TOML has the same escapes."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,75 @@
+"""What the command line's tests need: one real server on the simulator, and a user with an empty home."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.steps import PASSWORD
+from tests.journeys.test_serve import administrator, serve
+
+NOVACRON = str(Path(sys.executable).with_name("novacron"))
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    token: str
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """`novacron serve` on libvirt's simulator, with the administrator ann."""
+    import asyncio
+
+    folder = Path(tempfile.mkdtemp(prefix="novacron-cli-", dir="/var/tmp"))
+    folder.chmod(0o711)
+    try:
+        with serve(folder) as (url, _):
+            yield Server(url, asyncio.run(administrator(url, (folder / "setup-token").read_text().strip())))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    path = tmp_path / "home"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def environment(home: Path) -> dict[str, str]:
+    """Nothing of the real user: no home, no variables of ours, no desktop."""
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(("NOVACRON_", "XDG_", "DBUS_", "PYTHON_KEYRING"))}
+    return {**ours, "HOME": str(home), "NOVACRON_DATA_DIR": str(home / "no-data")}
+
+
+@pytest.fixture
+def run(environment: dict[str, str]) -> Run:
+    """Runs `novacron …` to its end; a traceback is never an answer."""
+
+    def novacron(*words: str, typed: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [NOVACRON, *words], input=typed, capture_output=True, text=True, timeout=60, env={**environment, **more}
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return novacron
+
+
+@pytest.fixture
+def signed_in(run: Run, server: Server) -> Run:
+    done = run("login", "--server", server.url, "--user", "ann", typed=PASSWORD + "\n")
+    assert done.returncode == 0, done.stderr
+    return run

@@ -1,0 +1,224 @@
+"""The commands for scripts, on a real server: what they print, what they do, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import NOVACRON, Run, Server
+from tests.journeys.steps import PASSWORD
+from tests.terminal import Terminal
+
+DEAD = "http://127.0.0.1:9"
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """What it complained about, in exactly one line."""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("novacron: ")
+    return done.stderr
+
+
+def state(run: Run) -> str:
+    return str(json.loads(run("vm", "show", "test", "-o", "json").stdout)["state"])
+
+
+def test_a_password_becomes_a_session_that_commands_use(run: Run, server: Server, home: Path) -> None:
+    done = run("login", "--server", server.url, "--user", "ann", typed=PASSWORD + "\n")
+    assert (done.returncode, "as ann, administrator" in done.stdout) == (0, True)
+    table = run("vm", "ls")
+    assert table.returncode == 0
+    assert table.stdout.splitlines()[0].split() == [
+        "NAME",
+        "STATE",
+        "SINCE",
+        "CPUS",
+        "MEMORY",
+        "HOST",
+        "ADDRESSES",
+        "ID",
+    ]
+    assert "\x1b" not in table.stdout
+    assert [vm["name"] for vm in json.loads(run("vm", "ls", "-o", "json").stdout)] == ["test"]
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in files if path.stat().st_size} == {0}
+    assert not [path for path in files if PASSWORD in path.read_text()]
+    assert run("logout").returncode == 0
+    assert run("vm", "ls").returncode == 4
+
+
+def test_a_wrong_password_is_not_signed_in(run: Run, server: Server) -> None:
+    done = run("login", "--server", server.url, "--user", "ann", typed="wrong\n")
+    assert (done.returncode, "wrong" in one_line(done)) == (4, True)
+    assert run("login", "--server", server.url, "--user", "ann", typed="\n").returncode == 2
+    assert run("login", "--server", server.url, typed=PASSWORD).returncode == 2
+
+
+def test_the_password_is_never_a_flag(run: Run) -> None:
+    assert "--password" not in run("login", "--help").stdout
+
+
+def test_a_token_and_a_url_need_no_profile(run: Run, server: Server, home: Path) -> None:
+    who = {"NOVACRON_SERVER": server.url, "NOVACRON_TOKEN": server.token}
+    assert run("vm", "ls", **who).returncode == 0
+    assert run("vm", "ls", "--server", server.url, NOVACRON_TOKEN=server.token).returncode == 0
+    assert run("--server", server.url, "--token", server.token, "host", "ls").returncode == 0
+    assert run("vm", "ls", **{**who, "NOVACRON_TOKEN": "x"}).returncode == 4
+    assert not list(home.rglob("profiles.toml"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["vm", "ls"], 2),
+        (["vm", "ls", "--server", "nonsense"], 2),
+        (["vm", "ls", "--server", "http://ann:secret@host"], 2),
+        (["vm", "ls", "-o", "xml"], 2),
+        (["vm", "start"], 2),
+        (["vm", "fly", "away"], 2),
+        (["vm", "ls", "--server", DEAD], 4),
+        (["login", "--server", DEAD, "--user", "ann"], 3),
+        (["events", "--server", DEAD, "--token"], 2),
+        (["vm", "ls", "--profile", "nobody"], 1),
+        (["vm", "create", "--name", "Not A Name", "--image", "alpine"], 2),
+        (["vm", "create", "--name", "a", "--image", "alpine", "--memory", "much"], 2),
+        (["vm", "create", "--name", "a", "--image", "alpine", "--tag", "x"], 2),
+    ],
+)
+def test_exit_codes_without_a_server(run: Run, words: list[str], code: int) -> None:
+    done = run(*words)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    one_line(done)
+
+
+def test_an_unreachable_server_is_three(run: Run) -> None:
+    for words in (["vm", "ls"], ["vm", "start", "x"], ["events", "--watch"]):
+        done = run(*words, NOVACRON_SERVER=DEAD, NOVACRON_TOKEN="x")
+        assert (done.returncode, DEAD in one_line(done), done.stdout) == (3, True, "")
+
+
+def test_power_waits_for_the_end_and_a_refusal_is_one(signed_in: Run) -> None:
+    assert state(signed_in) == "running"
+    done = signed_in("vm", "pause", "test")
+    assert done.returncode == 0
+    assert done.stdout.startswith("test: paused in ")
+    assert state(signed_in) == "paused"
+    again = signed_in("vm", "pause", "test", "-o", "json")
+    assert again.returncode == 1
+    (result,) = json.loads(again.stdout)
+    assert (result["operation"], result["problem"]["code"]) == (None, "conflict")
+    assert "it is already paused" in one_line(again)
+    done = signed_in("vm", "resume", "test", "--no-wait", "-o", "json")
+    assert done.returncode == 0
+    operation = json.loads(done.stdout)[0]["operation"]["id"]
+    assert operation in [op["id"] for op in json.loads(signed_in("op", "ls", "-o", "json").stdout)]
+
+
+def test_when_one_name_means_nothing_none_is_touched(signed_in: Run) -> None:
+    before = state(signed_in)
+    done = signed_in("vm", "power-off", "test", "nobody")
+    assert (done.returncode, "nobody" in one_line(done)) == (1, True)
+    assert state(signed_in) == before
+
+
+def test_a_vm_by_its_id(signed_in: Run) -> None:
+    vm = json.loads(signed_in("vm", "show", "test", "-o", "json").stdout)
+    assert json.loads(signed_in("vm", "show", vm["id"].upper(), "-o", "json").stdout)["name"] == "test"
+    assert signed_in("vm", "show", "00000000-0000-4000-8000-000000000000").returncode == 1
+
+
+def test_a_vm_is_made_and_deleted(signed_in: Run, server: Server) -> None:
+    made = signed_in("vm", "create", "--name", "cli-01", "--image", "alpine", "--tag", "role=web", "--no-start")
+    assert made.returncode == 0, made.stderr
+    shown = json.loads(signed_in("vm", "show", "cli-01", "-o", "json").stdout)
+    assert (shown["state"], shown["tags"]) == ("stopped", {"role": "web"})
+    asked = signed_in("vm", "delete", "cli-01")
+    assert (asked.returncode, "--yes" in one_line(asked)) == (2, True)
+    assert signed_in("vm", "delete", "cli-01", "--yes", "--disks").returncode == 0
+    assert signed_in("vm", "show", "cli-01").returncode == 1
+
+
+def test_a_deletion_asks_on_a_terminal(signed_in: Run, environment: dict[str, str]) -> None:
+    assert signed_in("vm", "create", "--name", "cli-02", "--image", "alpine", "--no-start").returncode == 0
+    with Terminal([NOVACRON, "vm", "delete", "cli-02"], environment=environment) as terminal:
+        terminal.see("Type cli-02")
+        terminal.type("something else\r")
+        assert terminal.wait_end(20) == 1
+    assert signed_in("vm", "show", "cli-02").returncode == 0
+    with Terminal([NOVACRON, "vm", "delete", "cli-02"], environment=environment) as terminal:
+        terminal.see("Type cli-02")
+        terminal.type("cli-02\r")
+        terminal.see("deleted")
+        assert terminal.wait_end(20) == 0
+
+
+def test_the_lists(signed_in: Run) -> None:
+    hosts = json.loads(signed_in("host", "ls", "-o", "json").stdout)
+    assert [(host["status"], host["simulated"]) for host in hosts] == [("up", True)]
+    assert "simulated" in signed_in("host", "ls").stdout
+    assert "alpine" in signed_in("image", "ls").stdout
+    assert len(json.loads(signed_in("op", "ls", "-o", "json", "--limit", "1").stdout)) <= 1
+    assert json.loads(signed_in("vm", "ls", "no-such-vm", "-o", "json").stdout) == []
+
+
+def test_events_come_as_json_lines_and_ctrl_c_ends_them(signed_in: Run, environment: dict[str, str]) -> None:
+    command = [NOVACRON, "events", "--watch", "-o", "json", "--after", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "no longer held" in process.stderr.readline(), "connected"
+        assert signed_in("vm", "restart", "test").returncode == 0
+        event = json.loads(process.stdout.readline())
+        assert event["frame"] == "event"
+        assert event["seq"] > 0
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert process.stderr.read() == ""
+
+
+def test_a_reader_that_goes_away_gets_no_traceback(signed_in: Run, environment: dict[str, str]) -> None:
+    for words in ("vm ls -o json", "events --after 1", "op ls"):
+        read, write = os.pipe()
+        os.close(read)
+        with subprocess.Popen(
+            [NOVACRON, *words.split()], stdout=write, stderr=subprocess.PIPE, text=True, env=environment
+        ) as process:
+            os.close(write)
+            if words.startswith("events"):
+                assert signed_in("vm", "restart", "test").returncode == 0
+            assert process.wait(30) == 141
+            assert process.stderr is not None
+            assert "Traceback" not in process.stderr.read()
+
+
+def test_no_command_imports_the_screen(environment: dict[str, str]) -> None:
+    """And so they are quick: `--help` waits for no network library either."""
+    import sys
+
+    code = (
+        "import sys; from novacron_tui.__main__ import app\n"
+        "names = set(sys.modules); from novacron_tui.cli import changes, events, lists, sign_in, target\n"
+        "print('httpx' in names, [name for name in sys.modules if name.split('.')[0] in"
+        " ('textual', 'libvirt', 'novacron_server', 'keyring')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "False []"
+
+
+def test_a_list_is_there_at_once(signed_in: Run) -> None:
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        assert signed_in("vm", "ls").returncode == 0
+        took.append(time.monotonic() - began)
+    assert min(took) < 3, took
