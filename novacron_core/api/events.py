@@ -46,6 +46,8 @@ class Hello(Frame, frozen=True):
     version: str
     session: str
     server_time: datetime
+    database_away_since: datetime | None = None
+    """Since when the database does not answer: changes are refused, rows are as they were then. None: it is well."""
 
 
 class Inventory(Frame, frozen=True):
@@ -61,6 +63,9 @@ class Inventory(Frame, frozen=True):
 
 
 class Event(Frame, frozen=True):
+    """A change of its target. `unlogged`: the database is away, so the event has no number of its own; `seq` is the
+    last one that was given, and the same change is told again, numbered, when the database is back."""
+
     seq: int
     id: str
     type: str
@@ -71,6 +76,7 @@ class Event(Frame, frozen=True):
     priority: Priority = Priority.NORMAL
     value: msgspec.Raw = msgspec.Raw(b"null")
     note: str = ""
+    unlogged: bool = False
 
     def decoded(self) -> Any:
         """The value as its struct (see VALUES), None when the target is gone or of a kind unknown here.
@@ -90,8 +96,11 @@ class Gone(Frame, frozen=True):
 
 
 class Heartbeat(Frame, frozen=True):
+    """Sent when nothing else was for a while, and at once when the database goes away or comes back (see Hello)."""
+
     seq: int
     server_time: datetime
+    database_away_since: datetime | None = None
 
 
 class Pong(Frame, frozen=True):

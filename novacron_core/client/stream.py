@@ -73,7 +73,8 @@ class _Position:
         self.after = after
 
     def move(self, frame: Update) -> None:
-        if isinstance(frame, events.Event) or (isinstance(frame, events.Inventory) and frame.last):
+        numbered = isinstance(frame, events.Event) and not frame.unlogged
+        if numbered or (isinstance(frame, events.Inventory) and frame.last):
             self.after = frame.seq
         elif isinstance(frame, events.Gone):
             self.after = None

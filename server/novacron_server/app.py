@@ -47,6 +47,7 @@ from novacron_server.operations.service import Operations
 from novacron_server.operations.settling import settle_all
 from novacron_server.settings import Settings
 from novacron_server.stream.hub import Hub
+from novacron_server.stream.outage import Outage
 from novacron_server.stream.socket import Stream
 from novacron_server.vms import repository as vms_repository
 from novacron_server.vms import routes as vms_routes
@@ -129,9 +130,10 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
 
     inventory = Inventory(database, hosts, ring, virtualization=settings.virtualization)
     hub = Hub(inventory.picture)
-    reader = OutboxReader(database, seq, hub.fold)
+    reader = OutboxReader(database, seq, hub.fold, on_health=Outage(hub, inventory.publisher).health)
+    inventory.publisher.on_unlogged = hub.tell_unlogged
     bell.append(reader)
-    operations = Operations(database, ring)
+    operations = Operations(database, ring, inventory.picture.operations)
     images = Images(settings.data_dir / "images")
     access = Access(database, settings.data_dir, ring, open_registration=settings.open_registration)
     access.on_session_end.append(hub.end_session)
@@ -209,7 +211,7 @@ def create_app(parts: Parts) -> Hygiene:
         sign_in=settings.sign_ins_per_minute,
         sockets=settings.sockets_per_minute,
     )
-    return Hygiene(app, limits, tls=settings.tls)
+    return Hygiene(app, limits, tls=settings.tls, stale_since=lambda: parts.hub.database_away_since)
 
 
 def _only_rows(app: Litestar) -> None:

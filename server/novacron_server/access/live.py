@@ -18,6 +18,9 @@ from novacron_server.database.engine import Database
 
 CHECK_S = 1.0
 """How often all held sessions are compared with the database."""
+CHECK_BUDGET_S = 0.5
+"""A check that takes longer counts as none, well before FRESH_S is over: else a request would first wait here for a
+database that hangs and then once more for its own work, and its refusal would come too late (promise G11)."""
 FRESH_S = 2.0
 MAX_SESSIONS = 10_000
 _ENDED = "the session has ended: sign in again"
@@ -68,7 +71,9 @@ class LiveSessions:
             return
         asked_at = time.monotonic()
         try:
-            found = await self._database.run(lambda conn: repository.sessions(conn, ids), read_only=True)
+            found = await self._database.run(
+                lambda conn: repository.sessions(conn, ids), read_only=True, timeout_s=CHECK_BUDGET_S
+            )
         except DatabaseUnavailable:
             self._database_away = True
             return

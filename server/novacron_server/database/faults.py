@@ -20,6 +20,10 @@ class Expired(Exception):
     """A transaction did not end within its time."""
 
 
+class OutcomeUnknown(DatabaseUnavailable):
+    """The connection went while a COMMIT was under way: it may have happened, or may still happen."""
+
+
 def sqlstate(exc: BaseException) -> str:
     """The five letters of PostgreSQL's error code, empty where there is none."""
     return getattr(_driver_error(exc), "sqlstate", None) or ""
@@ -68,9 +72,9 @@ def translate(exc: BaseException) -> NovaCronError:
     return Internal(f"the database refused a statement ({code or type(exc).__name__})")
 
 
-def unknown_outcome() -> DatabaseUnavailable:
-    """The connection went while a COMMIT was under way: it may have happened."""
-    return DatabaseUnavailable(
+def unknown_outcome() -> OutcomeUnknown:
+    """What is raised when nobody can say whether a change was stored."""
+    return OutcomeUnknown(
         "the database went away while the change was being stored; look whether it was made before repeating it",
         retry_after_s=RETRY_AFTER_S,
     )

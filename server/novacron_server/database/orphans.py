@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from novacron_core.errors import DatabaseUnavailable
@@ -23,7 +24,10 @@ async def clear(cluster: Path) -> None:
     before it replaces it. Raises DatabaseUnavailable when an orphan cannot be ended.
     """
     pid = postmaster_pid(cluster)
-    if pid is None or not _exists(pid):
+    if pid is None:
+        return
+    if not _exists(pid):
+        _let_go(cluster)
         return
     if works_in(pid, cluster):
         await _end(pid, cluster)
@@ -64,6 +68,15 @@ def _exists(pid: int) -> bool:
 
 def _all_pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _let_go(cluster: Path) -> None:
+    """Processes of a dead postmaster end by themselves, but not while they are stopped; their shared memory blocks
+    the next start."""
+    for pid in _all_pids():
+        if works_in(pid, cluster):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 async def _end(pid: int, cluster: Path) -> None:

@@ -15,9 +15,20 @@ from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database.engine import Database
 from novacron_server.events.doorbell import Doorbell
 from novacron_server.events.records import Draft, Record
-from novacron_server.events.repository import append, first_seq, last_seq, prune, read_after
+from novacron_server.events.repository import append, first_seq, last_seq, prune, read_after, settled
 
-__all__ = ["Draft", "OutboxHole", "OutboxReader", "Record", "append", "first_seq", "last_seq", "prune", "read_after"]
+__all__ = [
+    "Draft",
+    "OutboxHole",
+    "OutboxReader",
+    "Record",
+    "append",
+    "first_seq",
+    "last_seq",
+    "prune",
+    "read_after",
+    "settled",
+]
 
 BATCH = 1000
 POLL_S = 1.0
@@ -33,6 +44,7 @@ class OutboxReader:
 
     Start it with start() or `async with`. A lost database is waited for (`healthy` is False meanwhile). A hole, or an
     error of `on_records`, ends the reader: `failure` keeps it, wait() raises it, and nothing is ever skipped.
+    `on_health` is told when the database was lost (False) and when it is back (True).
     """
 
     def __init__(
@@ -42,7 +54,9 @@ class OutboxReader:
         on_records: Callable[[list[Record]], Awaitable[None] | None],
         *,
         poll_s: float = POLL_S,
+        on_health: Callable[[bool], None] = lambda _: None,
     ) -> None:
+        self._on_health = on_health
         self._database = database
         self._on_records = on_records
         self._poll_s = poll_s
@@ -107,15 +121,21 @@ class OutboxReader:
                 if not self.healthy:
                     await self._check_no_return()
                 await self._drain()
-                self.healthy, pause_s = True, 0.05
+                self._now(healthy=True)
+                pause_s = 0.05
             except DatabaseUnavailable as exc:
                 if self.healthy:
                     _log.warning("event_stream_waits_for_database", last_seq=self.last_seq, reason=exc.detail)
-                self.healthy = False
+                self._now(healthy=False)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 2.0)
                 continue
             await self._rung()
+
+    def _now(self, *, healthy: bool) -> None:
+        changed, self.healthy = healthy is not self.healthy, healthy
+        if changed:
+            self._on_health(healthy)
 
     async def _rung(self) -> None:
         try:

@@ -34,6 +34,12 @@ async def append(conn: AsyncConnection, drafts: Sequence[Draft]) -> list[int]:
     return numbers
 
 
+async def settled(conn: AsyncConnection) -> None:
+    """Wait for every transaction that has taken numbers, one whose COMMIT nobody heard the end of among them: what is
+    read after this in the same transaction is what came of it."""
+    await conn.execute(select(counter.c.last).with_for_update())
+
+
 async def last_seq(conn: AsyncConnection) -> int:
     """The newest committed number, 0 before the first. Read in the transaction that reads the rows it belongs to,
     which wants REPEATABLE READ or a fold that does no harm twice."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
+from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
@@ -30,9 +32,21 @@ _HSTS = ((b"strict-transport-security", b"max-age=31536000"),)
 
 
 class Hygiene:
-    """ASGI middleware. `tls`: the connection is encrypted, here or by a proxy, so browsers are told to insist."""
+    """ASGI middleware. `tls`: the connection is encrypted, here or by a proxy, so browsers are told to insist.
 
-    def __init__(self, app: Any, limits: Limits, *, tls: bool = False) -> None:
+    `stale_since`: since when the database is away, None while it is there; then every answer says so in a header,
+    for what is read comes from memory (promise G11).
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        limits: Limits,
+        *,
+        tls: bool = False,
+        stale_since: Callable[[], datetime | None] = lambda: None,
+    ) -> None:
+        self._stale_since = stale_since
         self._app = app
         self._limits = limits
         self._headers = _HEADERS + (_HSTS if tls else ())
@@ -54,7 +68,7 @@ class Hygiene:
         async def send_more(message: Any) -> None:
             if message["type"] == "http.response.start":
                 log.status = message["status"]
-                message["headers"] = [*message["headers"], *extra]
+                message["headers"] = [*message["headers"], *extra, *_stale(self._stale_since())]
             await send(message)
 
         try:
@@ -68,6 +82,10 @@ class Hygiene:
         finally:
             log.write()
             structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _stale(since: datetime | None) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"x-novacron-stale-since", since.isoformat().encode()),) if since else ()
 
 
 class _Line:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -21,11 +21,14 @@ class Publisher:
 
     A draft without a row carries no value of its own (the value is composed when it is folded), so a newer draft for
     the same target and type replaces an older one that still waits: memory stays bounded while the database is away.
+    What waits then is told without a number, by `on_unlogged`, so that readers see it all the same (promise G11).
     """
 
     def __init__(self, database: Database, ring: Callable[[], None]) -> None:
         self._database = database
         self._ring = ring
+        self._away = False
+        self.on_unlogged: Callable[[Sequence[Draft]], None] = lambda _: None
         self._waiting: dict[tuple[str, str, str], Draft] = {}
         self._wake = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
@@ -38,6 +41,14 @@ class Publisher:
             self._waiting[key] = draft
         if drafts:
             self._wake.set()
+        if drafts and self._away:
+            self.on_unlogged(drafts)
+
+    def database_away(self, away: bool) -> None:
+        """The database was lost, or is back."""
+        was, self._away = self._away, away
+        if away and not was:
+            self.on_unlogged(list(self._waiting.values()))
 
     @property
     def waiting(self) -> int:
@@ -63,8 +74,10 @@ class Publisher:
             await self._database.run(lambda connection: append(connection, list(batch.values())))
         except errors.DatabaseUnavailable as e:
             _log.warning("events wait for the database", waiting=len(self._waiting), reason=e.detail)
+            self.database_away(True)
             await asyncio.sleep(_RETRY_S)
             return
+        self._away = False
         for key, draft in batch.items():
             if self._waiting.get(key) is draft:
                 del self._waiting[key]

@@ -66,7 +66,8 @@ async def add(
 
 async def by_key(connection: AsyncConnection, principal: Principal, key: str) -> Stored | None:
     """What an idempotency key of this principal already started."""
-    where = (t.c.tenant == principal.tenant, t.c.actor_id == principal.user_id, t.c.idempotency_key == key)
+    # Not by the operation's tenant: that of a foreign guest's is null. An actor's id is no other tenant's.
+    where = (t.c.actor_id == principal.user_id, t.c.idempotency_key == key)
     row = (await connection.execute(select(t).where(*where))).first()
     return _stored(row) if row else None
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -14,52 +12,33 @@ import msgspec
 import structlog
 
 from novacron_core import errors
-from novacron_core.api.operations import Operation, OperationState, Target
-from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.api.operations import Operation, OperationState
+from novacron_core.rules.visibility import Principal
 from novacron_server.database.engine import Connection, Database
-from novacron_server.events.outbox import Draft, append
-from novacron_server.inventory.changes import vm_touched
-from novacron_server.operations import repository
+from novacron_server.database.faults import OutcomeUnknown
+from novacron_server.events.outbox import Draft, append, settled
+from novacron_server.operations import reading, repository
+from novacron_server.operations.accepting import Rows, accept, same_request, told, touch
+from novacron_server.operations.patience import patiently
+from novacron_server.operations.request import Request, fingerprint
 from novacron_server.operations.run import Run
 
 _log = structlog.get_logger()
 Work = Callable[[Run], Awaitable[None]]
 Undo = Callable[["repository.Stored"], Awaitable[str]]
 """Settles work that failed or was cut off, from what was written ahead; returns what it found, as a sentence."""
-Rows = Callable[[Connection, Operation], Awaitable[list[Draft]]]
-"""Writes what belongs to the operation in its own transaction and returns the events of that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked: the kind of work, on what, by whom, and with what words (`body`, kept with the row)."""
-
-    kind: str
-    target: Target
-    host_id: str
-    tenant: str | None
-    principal: Principal
-    body: dict[str, Any] = field(default_factory=dict)
-    idempotency_key: str = ""
-    supersedes: Collection[str] = frozenset()
-    may_cancel: bool = False
-
-    @property
-    def hash(self) -> str:
-        return fingerprint(self.kind, self.body)
-
-
-def fingerprint(kind: str, body: dict[str, Any]) -> str:
-    """What makes two requests the same one, for an idempotency key."""
-    return hashlib.sha256(msgspec.json.encode([kind, body], order="sorted")).hexdigest()
 
 
 class Operations:
-    """The runner. One asyncio task for each operation that runs."""
+    """The runner. One asyncio task for each operation that runs. `remembered` serves reads without the database."""
 
-    def __init__(self, database: Database, ring: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Database, ring: Callable[[], None], remembered: reading.Remembered = lambda: ()
+    ) -> None:
         self._database = database
         self._ring = ring
+        self._remembered = remembered
+        self._doubtful: set[asyncio.Task[None]] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._undo: dict[str, Undo] = {}
         self._closing = False
@@ -76,7 +55,7 @@ class Operations:
             return None
         request_hash = fingerprint(kind, body)
         stored = await self._database.run(lambda c: repository.by_key(c, principal, key), read_only=True)
-        return _same_request(stored, request_hash)
+        return same_request(stored, request_hash)
 
     async def start(self, request: Request, work: Work, rows: Rows | None = None) -> Operation:
         """Accept work: commit its row and everything that belongs to it, then run it.
@@ -94,67 +73,35 @@ class Operations:
             actor=request.principal.username,
             may_cancel=request.may_cancel,
         )
-        accepted, pushed_aside = await self._database.run(lambda c: self._accept(c, request, operation, rows))
+        try:
+            accepted, pushed_aside = await self._database.run(lambda c: accept(c, request, operation, rows))
+        except OutcomeUnknown:
+            task = asyncio.create_task(self._look_if_accepted(request, operation, work), name="doubt")
+            self._doubtful.add(task)
+            task.add_done_callback(self._doubtful.discard)
+            raise
         self._ring()
         if accepted.id == operation.id:
             if pushed_aside:
                 self._cancel_task(pushed_aside)
-            self._tasks[operation.id] = asyncio.create_task(
-                self._carry_out(request, operation, work), name=operation.kind
-            )
+            self._begin(request, operation, work)
         return accepted
 
-    async def _accept(
-        self, connection: Connection, request: Request, operation: Operation, rows: Rows | None
-    ) -> tuple[Operation, str | None]:
-        """In one transaction: (the operation that holds now, the id of one that was pushed aside)."""
-        if request.idempotency_key:
-            stored = await repository.by_key(connection, request.principal, request.idempotency_key)
-            if before := _same_request(stored, request.hash):
-                return before, None
-        drafts: list[Draft] = []
-        pushed_aside = await self._push_aside(connection, request, operation, drafts)
-        written = await repository.add(
-            connection,
-            operation,
-            host_id=request.host_id,
-            principal=request.principal,
-            request=request.body,
-            idempotency_key=request.idempotency_key,
-            request_hash=request.hash,
-        )
-        if not written:
-            # Another request came first, between our look and our insert: it holds the target or the key.
-            raise errors.Conflict(
-                f"{request.target.name} is busy: another change was accepted just now", retry_after_s=1
-            )
-        drafts += await rows(connection, operation) if rows else []
-        drafts += [_told(operation, "operation.created"), *_touch(request.host_id, operation)]
-        await append(connection, drafts)
-        return operation, pushed_aside
+    def _begin(self, request: Request, operation: Operation, work: Work) -> None:
+        self._tasks[operation.id] = asyncio.create_task(self._carry_out(request, operation, work), name=operation.kind)
 
-    async def _push_aside(
-        self, connection: Connection, request: Request, operation: Operation, drafts: list[Draft]
-    ) -> str | None:
-        held = await repository.holder(connection, request.target)
-        if held is None:
-            return None
-        if held.operation.kind not in request.supersedes:
-            actor = held.operation.actor or "somebody"
-            raise errors.Conflict(
-                f"{request.target.name} is busy: {held.operation.kind} by {actor} is running (operation {held.operation.id})"
-            )
-        problem = errors.Conflict(f"superseded by {request.kind} of {operation.actor}").problem()
-        ended = msgspec.structs.replace(
-            held.operation,
-            state=OperationState.CANCELLED,
-            problem=problem,
-            finished_at=datetime.now(UTC),
-            may_cancel=False,
-        )
-        await repository.save(connection, ended)
-        drafts.append(_told(ended, "operation.cancelled"))
-        return ended.id
+    async def _look_if_accepted(self, request: Request, operation: Operation, work: Work) -> None:
+        """The database went away during the COMMIT. If the row is there, it is a promise like any other: who asks
+        again with the same key is told so, and without this nobody would carry it out."""
+
+        async def look(connection: Connection) -> repository.Stored | None:
+            await settled(connection)
+            return await repository.get(connection, operation.id)
+
+        stored = await patiently("was it accepted", lambda: self._database.run(look))
+        if stored is not None and not stored.operation.state.ended:
+            self._ring()
+            self._begin(request, operation, work)
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -185,10 +132,14 @@ class Operations:
         undo = self._undo.get(operation.kind)
         if undo is None:
             return
-        try:
+
+        async def clear() -> None:
             stored = await self._database.run(lambda c: repository.get(c, operation.id), read_only=True)
             if stored:
                 await undo(stored)
+
+        try:
+            await patiently("clearing away", clear)
         except errors.NovaCronError as e:
             # What is left carries the operation's mark; the reconciler finds it.
             _log.error("clearing away failed", operation=operation.id, reason=e.detail)
@@ -210,21 +161,19 @@ class Operations:
             rate=None,
             eta_s=None,
         )
-        await self._until_saved(ended, [_told(ended, f"operation.{state}"), *_touch(host_id, ended)])
+        await self._until_saved(ended, [told(ended, f"operation.{state}"), *touch(host_id, ended)])
 
     async def _until_saved(self, ended: Operation, drafts: list[Draft]) -> None:
         """The end of an operation is worth waiting for the database, however long that takes."""
-        while True:
-            try:
-                await self._database.run(lambda c: self._save(c, ended, drafts))
-                break
-            except errors.DatabaseUnavailable as e:
-                _log.warning("the end of an operation waits for the database", operation=ended.id, reason=e.detail)
-                await asyncio.sleep(1.0)
+        await patiently(f"end of {ended.kind}", lambda: self._database.run(lambda c: self._save(c, ended, drafts)))
         self._ring()
 
     async def _tell(self, operation: Operation) -> None:
-        await self._database.run(lambda c: self._save(c, operation, [_told(operation, "operation.updated")]))
+        """How far it is. No work stops because that cannot be told: the next step or the end says it."""
+        try:
+            await self._database.run(lambda c: self._save(c, operation, [told(operation, "operation.updated")]))
+        except errors.DatabaseUnavailable as e:
+            _log.warning("a step was not told", operation=operation.id, step=operation.step, reason=e.detail)
         self._ring()
 
     @staticmethod
@@ -233,23 +182,21 @@ class Operations:
             await append(connection, drafts)
 
     async def _write_ahead(self, operation_id: str, steps: dict[str, Any]) -> None:
-        await self._database.run(lambda c: repository.write_ahead(c, operation_id, steps))
+        """Waits for the database: what is not written ahead must not be made."""
+
+        async def write() -> None:
+            await self._database.run(lambda c: repository.write_ahead(c, operation_id, steps))
+
+        await patiently("writing ahead", write)
 
     # -- reading, cancelling, ending ---------------------------------------------------------------------------------
 
     async def get(self, principal: Principal, operation_id: str) -> Operation:
         """Raises NotFound, for another tenant's as for none."""
-        stored = await self._database.run(lambda c: repository.get(c, operation_id), read_only=True)
-        if stored is None or not may_see(principal, stored.operation.tenant):
-            raise errors.NotFound("there is no such operation")
-        return stored.operation
+        return await reading.get(self._database, self._remembered, principal, operation_id)
 
     async def page(self, principal: Principal, q: str, page: int, page_size: int) -> tuple[list[Operation], int]:
-        words = q.split()
-        offset = (page - 1) * page_size
-        return await self._database.run(
-            lambda c: repository.page(c, principal, words, offset, page_size), read_only=True
-        )
+        return await reading.page(self._database, self._remembered, principal, q, page, page_size)
 
     async def cancel(self, principal: Principal, operation_id: str) -> Operation:
         """Ask a running operation to stop. Raises Conflict when it has ended or cannot."""
@@ -287,33 +234,7 @@ class Operations:
     async def close(self) -> None:
         """Stop running work; its rows stay unended, for the next server to settle."""
         self._closing = True
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *self._doubtful]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _same_request(stored: repository.Stored | None, request_hash: str) -> Operation | None:
-    if stored is None:
-        return None
-    if stored.request_hash != request_hash:
-        raise errors.ValidationFailed("this Idempotency-Key was used for another request")
-    return stored.operation
-
-
-def _told(operation: Operation, kind: str) -> Draft:
-    return Draft(
-        type=kind,
-        source="operations",
-        target=Target(type="operation", id=operation.id, name=operation.kind),
-        tenant=operation.tenant,
-        row=msgspec.to_builtins(operation),
-        note=operation.problem.detail if operation.problem else operation.step,
-    )
-
-
-def _touch(host_id: str | None, operation: Operation) -> list[Draft]:
-    """A VM is shown with its operation: when that comes or goes, the VM is told again."""
-    if operation.target.type != "vm" or host_id is None:
-        return []
-    return [vm_touched(host_id, operation.target.id, operation.target.name, operation.tenant)]

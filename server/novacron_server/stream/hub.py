@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import msgspec
 
 from novacron_core.api import events as api
 from novacron_core.rules.permissions import Permission, allows
 from novacron_core.rules.visibility import SHARED, Principal, may_see
-from novacron_server.events.outbox import Record
+from novacron_server.events.outbox import Draft, Record
 from novacron_server.inventory.compose import compose_host
 from novacron_server.inventory.picture import Picture
 
@@ -79,6 +81,8 @@ class Hub:
         self._ring: deque[Wire] = deque(maxlen=ring)
         self._floor = 0
         self._listeners: set[Listener] = set()
+        self._unlogged: dict[tuple[str, str, str], Draft] = {}
+        self.database_away_since: datetime | None = None
         self.on_empty: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
@@ -89,6 +93,7 @@ class Hub:
         """Take committed events, in order, into the picture and out to the listeners."""
         for record in records:
             self.picture.fold(record)
+            self._unlogged.pop(_mark(record), None)
             wire = self._wire(record)
             if len(self._ring) == self._ring.maxlen:
                 self._floor = self._ring[0].seq
@@ -101,6 +106,32 @@ class Hub:
         if after < self._floor or after > self.picture.seq:
             return None
         return [wire.data for wire in self._ring if wire.seq > after and visible(principal, wire)]
+
+    def tell_unlogged(self, drafts: Iterable[Draft]) -> None:
+        """Tell what cannot be numbered now; the same drafts come again, numbered, through `fold`."""
+        for draft in drafts:
+            self._unlogged[_mark(draft)] = draft
+            wire = self._wire(_unnumbered(draft, self.picture.seq), unlogged=True)
+            for listener in self._listeners:
+                listener.offer(wire)
+
+    def unlogged(self, principal: Principal) -> list[bytes]:
+        """What was told without a number and still has none, as it is now: for a reader who was away meanwhile."""
+        wires = [self._wire(_unnumbered(d, self.picture.seq), unlogged=True) for d in self._unlogged.values()]
+        return [wire.data for wire in wires if visible(principal, wire)]
+
+    def database_away(self, since: datetime | None) -> None:
+        """The database went away, or (None) came back: every listener hears it at once, whatever it subscribed to."""
+        self.database_away_since = since
+        for listener in self._listeners:
+            listener.send(self.heartbeat())
+
+    def heartbeat(self) -> bytes:
+        """A heartbeat frame of now."""
+        beat = api.Heartbeat(
+            seq=self.picture.seq, server_time=datetime.now(UTC), database_away_since=self.database_away_since
+        )
+        return msgspec.json.encode(beat)
 
     def add(self, listener: Listener) -> None:
         self._listeners.add(listener)
@@ -120,7 +151,7 @@ class Hub:
     def listeners(self) -> int:
         return len(self._listeners)
 
-    def _wire(self, record: Record) -> Wire:
+    def _wire(self, record: Record, *, unlogged: bool = False) -> Wire:
         value, tenant = self._value(record)
         event = api.Event(
             seq=record.seq,
@@ -133,6 +164,7 @@ class Hub:
             priority=record.priority,
             value=msgspec.Raw(msgspec.json.encode(value)),
             note=record.note,
+            unlogged=unlogged,
         )
         return Wire(record.seq, event, tenant, msgspec.json.encode(event))
 
@@ -151,6 +183,26 @@ class Hub:
         if kind == "operation":
             return record.row, record.tenant
         return None, record.tenant
+
+
+def _mark(told: Draft | Record) -> tuple[str, str, str]:
+    return told.target.type, told.target.id, told.type
+
+
+def _unnumbered(draft: Draft, seq: int) -> Record:
+    return Record(
+        seq=seq,
+        id=str(uuid4()),
+        time=datetime.now(UTC),
+        type=draft.type,
+        source=draft.source,
+        target=draft.target,
+        tenant=draft.tenant,
+        priority=draft.priority,
+        row=None,
+        gone=draft.gone,
+        note=draft.note,
+    )
 
 
 def visible(principal: Principal, wire: Wire) -> bool:

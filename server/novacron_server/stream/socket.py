@@ -114,16 +114,22 @@ class Stream:
                 async with asyncio.timeout(self._heartbeat_s):
                     frame = await listener.queue.get()
             except TimeoutError:
-                frame = msgspec.json.encode(api.Heartbeat(seq=self._hub.picture.seq, server_time=datetime.now(UTC)))
+                frame = self._hub.heartbeat()
             await socket.send_data(frame.decode(), mode="text")
 
     def _opening(self, listener: Listener, after: int | None) -> list[bytes]:
         """Hello and the state to start from. Nothing awaits between taking it and listening, so there is no gap."""
-        hello = api.Hello(protocol=PROTOCOL, version=__version__, session=str(uuid4()), server_time=datetime.now(UTC))
+        hello = api.Hello(
+            protocol=PROTOCOL,
+            version=__version__,
+            session=str(uuid4()),
+            server_time=datetime.now(UTC),
+            database_away_since=self._hub.database_away_since,
+        )
         frames = [msgspec.json.encode(hello)]
         missed = None if after is None else self._hub.since(listener.principal, after)
         if missed is not None:
-            frames += missed
+            frames += [*missed, *self._hub.unlogged(listener.principal)]
         else:
             if after is not None:
                 frames.append(msgspec.json.encode(api.Gone(after=after)))

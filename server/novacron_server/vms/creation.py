@@ -160,11 +160,12 @@ async def make(run: Run, plan: Plan, inventory: Inventory) -> None:
     await run.step("defining the VM")
     await host.define(_definition(run.operation, plan, made))
     await failpoint("vm.create:defined")
+    await inventory.reread(host.host_id, plan.vm_id)  # before its volumes, which show whose disks they are
     await inventory.reread_volumes(host.host_id)
     if plan.body.start:
         await run.step("starting the VM")
         await host.start(plan.vm_id)
-    await inventory.reread(host.host_id, plan.vm_id)
+        await inventory.reread(host.host_id, plan.vm_id)
 
 
 async def _upload(run: Run, plan: Plan) -> None:

@@ -20,8 +20,9 @@ from novacron_server.database.engine import Connection, Database
 from novacron_server.events.outbox import Draft
 from novacron_server.images.service import Images
 from novacron_server.inventory.inventory import Inventory
+from novacron_server.operations.request import Request
 from novacron_server.operations.run import Run
-from novacron_server.operations.service import Operations, Request
+from novacron_server.operations.service import Operations
 from novacron_server.vms import creation, power
 from novacron_server.vms.removal import Removal
 from novacron_server.volumes.placement import Placement

@@ -1,0 +1,97 @@
+"""Accepting work: its row, everything that belongs to it, and the events of that, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from novacron_core import errors
+from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_server.database.engine import Connection
+from novacron_server.events.outbox import Draft, append
+from novacron_server.inventory.changes import vm_touched
+from novacron_server.operations import repository
+from novacron_server.operations.request import Request
+
+Rows = Callable[[Connection, Operation], Awaitable[list[Draft]]]
+"""Writes what belongs to the operation in its own transaction and returns the events of that."""
+
+
+async def accept(
+    connection: Connection, request: Request, operation: Operation, rows: Rows | None
+) -> tuple[Operation, str | None]:
+    """In one transaction: (the operation that holds now, the id of one that was pushed aside)."""
+    if request.idempotency_key:
+        stored = await repository.by_key(connection, request.principal, request.idempotency_key)
+        if before := same_request(stored, request.hash):
+            return before, None
+    drafts: list[Draft] = []
+    pushed_aside = await _push_aside(connection, request, operation, drafts)
+    written = await repository.add(
+        connection,
+        operation,
+        host_id=request.host_id,
+        principal=request.principal,
+        request=request.body,
+        idempotency_key=request.idempotency_key,
+        request_hash=request.hash,
+    )
+    if not written:
+        # Another request came first, between our look and our insert: it holds the target or the key.
+        raise errors.Conflict(f"{request.target.name} is busy: another change was accepted just now", retry_after_s=1)
+    drafts += await rows(connection, operation) if rows else []
+    drafts += [told(operation, "operation.created"), *touch(request.host_id, operation)]
+    await append(connection, drafts)
+    return operation, pushed_aside
+
+
+async def _push_aside(
+    connection: Connection, request: Request, operation: Operation, drafts: list[Draft]
+) -> str | None:
+    held = await repository.holder(connection, request.target)
+    if held is None:
+        return None
+    if held.operation.kind not in request.supersedes:
+        actor = held.operation.actor or "somebody"
+        raise errors.Conflict(
+            f"{request.target.name} is busy: {held.operation.kind} by {actor} is running (operation {held.operation.id})"
+        )
+    problem = errors.Conflict(f"superseded by {request.kind} of {operation.actor}").problem()
+    ended = msgspec.structs.replace(
+        held.operation,
+        state=OperationState.CANCELLED,
+        problem=problem,
+        finished_at=datetime.now(UTC),
+        may_cancel=False,
+    )
+    await repository.save(connection, ended)
+    drafts.append(told(ended, "operation.cancelled"))
+    return ended.id
+
+
+def same_request(stored: repository.Stored | None, request_hash: str) -> Operation | None:
+    if stored is None:
+        return None
+    if stored.request_hash != request_hash:
+        raise errors.ValidationFailed("this Idempotency-Key was used for another request")
+    return stored.operation
+
+
+def told(operation: Operation, kind: str) -> Draft:
+    return Draft(
+        type=kind,
+        source="operations",
+        target=Target(type="operation", id=operation.id, name=operation.kind),
+        tenant=operation.tenant,
+        row=msgspec.to_builtins(operation),
+        note=operation.problem.detail if operation.problem else operation.step,
+    )
+
+
+def touch(host_id: str | None, operation: Operation) -> list[Draft]:
+    """A VM is shown with its operation: when that comes or goes, the VM is told again."""
+    if operation.target.type != "vm" or host_id is None:
+        return []
+    return [vm_touched(host_id, operation.target.id, operation.target.name, operation.tenant)]

@@ -1,0 +1,148 @@
+"""PostgreSQL hangs, dies and comes back under a whole server: promise G11, from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import operations, vms
+from novacron_core.api.vms import State
+from novacron_server.database import engine, faults
+from tests.faults.house import open_stream, until
+
+CHANGE_S = 2.5
+
+
+async def _change(house, verb: str = "pause", key: str = "") -> tuple[httpx.Response, float]:
+    vm_id = (await house.vm("test")).id
+    headers = {"Authorization": f"Bearer {house.admin.credentials.token}", "Idempotency-Key": key or "k"}
+    async with httpx.AsyncClient(base_url=house.url, timeout=10) as http:
+        began = time.monotonic()
+        answer = await http.post(f"/api/vm/vms/{vm_id}/{verb}", headers=headers)
+        return answer, time.monotonic() - began
+
+
+async def test_on_a_hung_database_changes_are_refused_in_time_and_reads_go_on(house) -> None:
+    vm_id = (await house.vm("test")).id
+    house.hang_database()
+    slowest = 0.0
+    began = time.monotonic()
+    refusals = 0
+    while time.monotonic() - began < 5:  # before, while and after the server has noticed
+        (answer, took), *reads = await asyncio.gather(_change(house, key=str(refusals)), *(_read(house, vm_id),) * 1)
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
+        slowest, refusals = max(slowest, took), refusals + 1
+        assert max(reads) < 0.5
+    assert slowest < CHANGE_S
+    assert refusals >= 2
+    house.wake_database()
+    assert await house.database_away(False) < 5
+    answer, _ = await _change(house, key="afterwards")
+    assert answer.status_code == 202
+
+
+async def _read(house, vm_id: str) -> float:
+    began = time.monotonic()
+    assert (await house.admin.call(vms.LIST)).total == 1
+    assert (await house.admin.call(vms.GET, vm_id=vm_id)).name == "test"
+    return time.monotonic() - began
+
+
+async def test_the_stream_goes_on_without_numbers_and_everything_is_numbered_afterwards(house, behind) -> None:
+    async with open_stream(house) as stream:
+        began = time.monotonic()
+        house.hang_database()
+        lost = await stream.event("system.database_lost")
+        assert time.monotonic() - began < 10
+        assert lost["unlogged"] is True
+        beat = await stream.until(lambda f: f["frame"] == "heartbeat") if not _beats(stream) else _beats(stream)[-1]
+        assert beat["database_away_since"]
+        behind.lookupByName("test").suspend()
+        told = await stream.event("vm.paused", 3)
+        assert (told["unlogged"], told["value"]["state"], told["seq"]) == (True, "paused", lost["seq"])
+        async with open_stream(house, f"?after={lost['seq']}") as late:  # who comes back now misses nothing either
+            assert (await late.event("vm.paused", 3))["value"]["state"] == "paused"
+            assert late.frames[0]["database_away_since"]
+        house.wake_database()
+        numbered = await stream.event("vm.paused")
+        assert numbered["unlogged"] is False
+        assert numbered["seq"] > told["seq"]
+        assert numbered["value"]["state"] == "paused"
+        back = await stream.event("system.database_back")
+        assert back["unlogged"] is False
+        kinds = [f["type"] for f in stream.frames if f["frame"] == "event" and not f["unlogged"]]
+        assert kinds.index("system.database_lost") < kinds.index("system.database_back")
+        assert _beats(stream)[-1]["database_away_since"] is None
+        seqs = [f["seq"] for f in stream.frames if f["frame"] == "event" and not f["unlogged"]]
+        assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+
+
+def _beats(stream) -> list[dict[str, object]]:
+    return [frame for frame in stream.frames if frame["frame"] == "heartbeat"]
+
+
+async def test_health_and_answers_say_that_the_database_is_away(house) -> None:
+    token = {"Authorization": f"Bearer {house.admin.credentials.token}"}
+    await house.vm("test")  # a session that was seen before is believed
+    house.hang_database()
+    await house.database_away(True)
+    async with httpx.AsyncClient(base_url=house.url, timeout=10) as http:
+        health = await http.get("/health")
+        assert (health.status_code, health.json()["checks"]["database"]["status"]) == (503, "unhealthy")
+        listed = await http.get("/api/vm/vms", headers=token)
+        assert (listed.status_code, "x-novacron-stale-since" in listed.headers) == (200, True)
+        assert (await http.get("/api/operations", headers=token)).status_code == 200
+        house.wake_database()
+        await house.database_away(False)
+        assert "x-novacron-stale-since" not in (await http.get("/api/vm/vms", headers=token)).headers
+
+
+async def test_a_killed_database_is_restarted_and_running_work_ends_well(house, image, monkeypatch) -> None:
+    """Work that runs while the database dies waits for it where it must, and is told at the end."""
+    release = house.data_dir / "go"
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(release))
+    body = vms.VMCreate(name="web-01", image=image, memory_bytes=32 << 20, start=False)
+    operation = await house.admin.call(vms.CREATE, body=body)
+    house.hang_database()
+    await house.database_away(True)
+    release.touch()
+    held = await house.admin.call(operations.GET, operation_id=operation.id)
+    assert held.id == operation.id
+    house.kill_database()  # hung, then killed: the supervisor makes a new one
+    await house.database_away(False)
+    assert (await house.ended(operation)).state == "succeeded"
+    assert (await house.vm("web-01")).state is State.STOPPED
+    assert house.postgres.restarts >= 1
+
+
+async def test_a_change_whose_commit_nobody_heard_the_end_of_is_carried_out_all_the_same(house, monkeypatch) -> None:
+    """The row was stored and the answer was lost: asking again with the same key must not be told of work that
+    nobody does."""
+    whole = engine.Database.run
+    lose = [True]
+
+    async def losing(self, work, **more):
+        result = await whole(self, work, **more)
+        if lose and not more.get("read_only") and isinstance(result, tuple) and hasattr(result[0], "kind"):
+            lose.clear()
+            raise faults.unknown_outcome()
+        return result
+
+    monkeypatch.setattr(engine.Database, "run", losing)
+    vm = await house.vm("test")
+    with pytest.raises(errors.DatabaseUnavailable):
+        await house.admin.call(vms.PAUSE, vm_id=vm.id, idempotency_key="once")
+
+    async def paused() -> bool | None:
+        return True if (await house.vm("test")).state is State.PAUSED else None
+
+    await until(paused)
+    again = await house.admin.call(vms.PAUSE, vm_id=vm.id, idempotency_key="once")
+    assert (await house.ended(again)).state == "succeeded"
+    assert (await house.admin.call(operations.LIST)).total == 1
