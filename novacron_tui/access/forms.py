@@ -15,6 +15,7 @@ from novacron_core.api.problem import FieldError
 from novacron_core.rules.names import MIN_PASSWORD, why_not_password, why_not_username
 from novacron_tui.widgets.field import Field
 from novacron_tui.widgets.line import Piece, content
+from novacron_tui.widgets.toggle import Toggle
 
 ADVICE = f"{MIN_PASSWORD} characters or more: three or four words do well"
 
@@ -27,9 +28,9 @@ class EntryForm(Vertical):
     EntryForm .said { height: auto; min-height: 1; color: $tone-bad; }
     EntryForm .lead { height: auto; margin-bottom: 1; color: $tone-quiet; }
     EntryForm Horizontal.buttons { height: 1; align-horizontal: right; }
-    EntryForm Button { border: none; height: 1; min-width: 12; padding: 0 2; background: $panel; color: $accent; text-style: bold; }
-    EntryForm Button:focus { background: $accent; color: $on-accent; text-style: $focus-style; }
-    EntryForm Button:disabled { color: $tone-quiet; }
+    EntryForm Button#send { border: none; height: 1; min-width: 12; padding: 0 2; background: $panel; color: $accent; text-style: bold; }
+    EntryForm Button#send:focus { background: $accent; color: $on-accent; text-style: bold; }
+    EntryForm Button#send:disabled { color: $tone-quiet; }
     """
     button = "Go"
     lead = ""
@@ -41,14 +42,19 @@ class EntryForm(Vertical):
         username: str
         password: str
         setup_token: str = ""
+        stay: bool = False
 
     def fields(self) -> Sequence[Field]:
         raise NotImplementedError
+
+    def switches(self) -> Sequence[Toggle]:
+        return ()
 
     def compose(self) -> ComposeResult:
         if self.lead:
             yield Static(content([Piece(self.lead, "quiet")]), classes="lead")
         yield from self.fields()
+        yield from self.switches()
         self.said = Static("", classes="said")
         yield self.said
         with Horizontal(classes="buttons"):
@@ -113,12 +119,13 @@ class EntryForm(Vertical):
 
 
 class SignInForm(EntryForm):
-    """User and password."""
+    """User and password; with `may_stay` also whether the session is kept for the next time."""
 
     button = "Sign in"
 
-    def __init__(self, username: str = "") -> None:
+    def __init__(self, username: str = "", *, may_stay: bool = False) -> None:
         super().__init__()
+        self._stay = Toggle("stay signed in on this machine", id="stay") if may_stay else None
         self._username = Field("User", value=username, why_not=lambda v: None if v else "who are you?", id="username")
         self._password = Field(
             "Password", secret=True, why_not=lambda v: None if v else "the password is needed", id="password"
@@ -127,8 +134,11 @@ class SignInForm(EntryForm):
     def fields(self) -> Sequence[Field]:
         return [self._username, self._password]
 
+    def switches(self) -> Sequence[Toggle]:
+        return [self._stay] if self._stay else []
+
     def sent(self) -> EntryForm.Sent:
-        return self.Sent(self._username.value, self._password.value)
+        return self.Sent(self._username.value, self._password.value, stay=bool(self._stay and self._stay.value))
 
     def refused(self) -> None:
         """Wrong: the password is typed again."""

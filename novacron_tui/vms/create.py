@@ -50,7 +50,8 @@ class CreateVM(ModalScreen[Operation | None]):
     CreateVM #said { height: auto; min-height: 1; }
     CreateVM Horizontal.buttons { height: 1; align-horizontal: right; }
     CreateVM Button { margin-left: 2; border: none; height: 1; min-width: 10; padding: 0 2; background: $panel; color: $foreground; text-style: none; }
-    CreateVM Button:focus { background: $cursor-ground; text-style: $focus-style; }
+    CreateVM Button#cancel { text-style: none; }
+    CreateVM Button#cancel:focus { background: $cursor-ground; text-style: $focus-style; }
     CreateVM Button#create { color: $accent; text-style: bold; }
     CreateVM Button#create:focus { background: $accent; color: $on-accent; }
     CreateVM Button#create:disabled { color: $tone-quiet; }

@@ -54,7 +54,8 @@ class Confirm(ModalScreen[Answer | None]):
     }
     Confirm Horizontal { height: 1; margin-top: 1; align-horizontal: right; }
     Confirm Button { margin-left: 2; min-width: 8; border: none; height: 1; padding: 0 2; background: $panel; color: $foreground; text-style: none; }
-    Confirm Button:focus { background: $cursor-ground; text-style: $focus-style; }
+    Confirm Button#no { text-style: none; }
+    Confirm Button#no:focus { background: $cursor-ground; text-style: $focus-style; }
     Confirm Button#yes { color: $tone-bad; text-style: bold; }
     Confirm Button#yes:disabled { color: $tone-quiet; text-style: none; }
     Confirm Button#yes:focus { background: $tone-bad; color: $on-accent; }

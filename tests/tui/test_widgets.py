@@ -69,3 +69,19 @@ def test_an_unknown_theme_ends_with_the_choices() -> None:
         terminal.see("choose one of dark, light, contrast, colour-blind, mono")
         assert terminal.wait_end(10) == 2
         assert "Traceback" not in terminal.text()
+
+
+@pytest.mark.parametrize("theme", ["dark", "light", "contrast", "colour-blind", "mono"])
+async def test_every_button_can_have_the_focus_in_every_theme_and_shows_it(theme: str) -> None:
+    app = console(Wire(), theme=theme)
+    async with app.run_test(size=(100, 32)) as pilot:
+        await until(pilot, lambda: app.session is not None and app.session.store.loaded)
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(app.screen, CreateVM) and bool(app.screen._draft.images))
+        for name in ("cancel", "create"):
+            button = app.screen.query_one(f"#{name}")
+            quiet = (button.rich_style, button.background_colors)
+            button.focus()
+            await pilot.pause()
+            assert (button.rich_style, button.background_colors) != quiet
+            assert app._exception is None
