@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from novacron_core import __version__
 from novacron_tui.cli import commands
 from novacron_tui.cli.ending import ended
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from novacron_tui.cli.target import Named
+    from novacron_tui.place import Place
+
+    OpenPlace = Callable[[], Awaitable[Place]]
 
 _HELP = "The terminal control room for virtual machines. Without a command it opens the console."
 app = typer.Typer(
@@ -62,26 +70,34 @@ def console(
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         typer.echo("novacron: the console needs a terminal; `novacron --help` lists what works without one", err=True)
         raise typer.Exit(2)
-    if server and not server.startswith(("http://", "https://")):
-        typer.echo(f"novacron: --server is a URL like https://host:8090, not {server!r}", err=True)
-        raise typer.Exit(2)
-    _open(server, token, data_dir, hypervisor or [], theme, ascii_only)
+    from novacron_tui.cli.flags import named
+
+    _open(named(context), hypervisor or [], theme, ascii_only)
 
 
-def _open(server: str, token: str, data_dir: Path | None, hypervisors: list[str], theme: str, ascii_only: bool) -> None:
+def _open(named: Named, hypervisors: list[str], theme: str, ascii_only: bool) -> None:
     from novacron_tui.app import Console
 
-    if server:
-        from novacron_tui.place import named
+    open_place = _far(named) if named.server or named.profile else _here(named.data_dir, hypervisors)
+    Console(open_place, token=named.token, theme=_known(theme), ascii=ascii_only).run()
 
-        open_place = named(server)
-    else:
-        from novacron_core.places import default_data_dir
-        from novacron_tui.bundled import Bundled
 
-        arguments = tuple(word for uri in hypervisors for word in ("--hypervisor", uri))
-        open_place = Bundled(data_dir or default_data_dir(), arguments).open
-    Console(open_place, token=token, theme=_known(theme), ascii=ascii_only).run()
+def _here(data_dir: Path | None, hypervisors: list[str]) -> OpenPlace:
+    """The bundled server of this machine."""
+    from novacron_core.places import default_data_dir
+    from novacron_tui.bundled import Bundled
+
+    arguments = tuple(word for uri in hypervisors for word in ("--hypervisor", uri))
+    return Bundled(data_dir or default_data_dir(), arguments).open
+
+
+def _far(named: Named) -> OpenPlace:
+    """The server that a URL or a profile names."""
+    from novacron_tui.cli import far
+    from novacron_tui.profiles import LOCAL
+
+    local = named.profile == LOCAL and not (named.server and named.server_meant)
+    return _here(named.data_dir, []) if local else far.place(named)
 
 
 def _known(theme: str) -> str:

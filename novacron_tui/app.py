@@ -33,9 +33,11 @@ _AGAIN_S = 15.0
 def connect(place: Place) -> Client:
     """A client whose every answer is made harmless for a terminal."""
     from novacron_core.client import Client
+    from novacron_tui.renewal import KeptCredentials
     from novacron_tui.safe_text import clean_json
 
-    return Client(place.url, clean=clean_json)
+    credentials = KeptCredentials(place.kept) if place.kept else None
+    return Client(place.url, credentials, clean=clean_json, certificate=place.certificate)
 
 
 class Console(App[None]):
@@ -200,11 +202,12 @@ class Console(App[None]):
         self.theme = theme
 
     async def on_unmount(self) -> None:
-        """Leaving ends the session that the form began; a token that was given belongs to somebody else."""
+        """Leaving ends the session that the form began; not one that is kept, nor one whose token was given."""
         self.type_ahead.close()
         if self.session is None:
             return
-        if self._token and self.session.client.credentials.token == self._token:
+        credentials = self.session.client.credentials
+        if credentials.shared or (self._token and credentials.token == self._token):
             await self.session.client.close()
         else:
             await self.session.sign_out()

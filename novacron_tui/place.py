@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from novacron_tui.kept import KeptSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,17 +16,22 @@ class Place:
 
     `profile` is its name on screen. `production` paints it as a warning. `setup_token()` reads the one-time token of
     a server that this console may look into (the bundled one), and answers None when there is none to read.
+    `user` signed in last. `certificate` is the fingerprint of the only one that is accepted, where no authority vouches
+    for it. `kept` is the session that stays between runs, `remember(user)` writes the profile down.
     """
 
     url: str
     profile: str = "local"
     production: bool = False
     setup_token: Callable[[], str | None] | None = None
+    user: str = ""
+    certificate: str = ""
+    kept: KeptSession | None = None
+    remember: Callable[[str], None] | None = None
 
 
-def named(url: str, profile: str = "", *, production: bool = False) -> Callable[[], Awaitable[Place]]:
-    """Opens the place at a URL: there is nothing to start. Without a profile it is called by its host name."""
-    place = Place(url.rstrip("/"), profile or urlsplit(url).hostname or url, production)
+def at(place: Place) -> Callable[[], Awaitable[Place]]:
+    """Opens a place that is there already: nothing to start."""
 
     async def open_place() -> Place:
         return place

@@ -21,7 +21,6 @@ class KeptCredentials(Credentials):
         super().__init__()
         self.kept = kept
         self.user_id = self.username = ""
-        self.shared = False
         if session := kept.read():
             self._join(session)
 
@@ -31,9 +30,10 @@ class KeptCredentials(Credentials):
 
     async def keep(self, tokens: Tokens) -> None:
         """These tokens, just bought with a password, are this profile's session from now on."""
-        self.user_id, self.username, self.shared = tokens.user.id, tokens.user.username, True
+        self.user_id, self.username = tokens.user.id, tokens.user.username
         async with self.kept.locked():
             await asyncio.to_thread(self.kept.write, self._session())
+        self.shared = True
 
     async def renew(self, buy: Buy) -> None:
         """Trade the newest token that anybody of this profile has. Raises Unauthenticated when the session ended."""
@@ -70,8 +70,11 @@ class KeptCredentials(Credentials):
         """Forget what is kept, here and for every other console of this profile."""
         async with self.kept.locked():
             self.kept.forget()
-        self.shared = False
         self.drop()
+
+    def drop(self) -> None:
+        super().drop()
+        self.shared = False
 
     def _session(self) -> Session:
         return Session(self.kept.server, self.user_id, self.username, self.refresh_token)

@@ -13,7 +13,12 @@ Buy = Callable[[str], Awaitable[Tokens]]
 
 
 class Credentials:
-    """The tokens of one session. `on_change` is told of every new pair, so that it can be remembered."""
+    """The tokens of one session. `on_change` is told of every new pair, so that it can be remembered.
+
+    `shared`: others hold the same session, so that leaving must not end it.
+    """
+
+    shared = False
 
     def __init__(
         self, token: str = "", *, refresh_token: str = "", on_change: Callable[[Tokens], None] | None = None

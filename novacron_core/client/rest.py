@@ -18,6 +18,7 @@ from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.problem import Problem
 from novacron_core.client import tls
 from novacron_core.client.credentials import Credentials
+from novacron_core.rules.permissions import Permission
 
 R = TypeVar("R")
 Q = TypeVar("Q", bound=Request)
@@ -144,7 +145,7 @@ class Client:
         return await self.call(access.REFRESH, body=access.Refresh(refresh_token=refresh_token))
 
     async def _send(self, request: dict[str, Any], endpoint: Endpoint[Any, Any, Any]) -> httpx.Response:
-        renewable = endpoint.key != access.REFRESH.key
+        renewable = _needs_session(endpoint)
         if renewable and self.credentials.stale:
             await self.refresh()
         response = await self._once(request)
@@ -187,6 +188,12 @@ class Client:
             return msgspec.json.decode(self.clean(response.text), type=endpoint.returns)
         except (msgspec.DecodeError, UnicodeDecodeError) as e:
             raise errors.IncompatibleServer(f"{self.base_url} gave an answer that is not understood: {e}") from e
+
+
+def _needs_session(endpoint: Endpoint[Any, Any, Any]) -> bool:
+    """Whether a session is worth renewing for it: not to look around, to sign in, or to renew."""
+    public = endpoint.permission is Permission.PUBLIC
+    return not (public and (not endpoint.changes or endpoint.key in (access.LOGIN.key, access.REFRESH.key)))
 
 
 def fill(path: str, parts: dict[str, str]) -> str:

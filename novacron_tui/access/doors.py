@@ -47,7 +47,7 @@ class Doors:
         """The server was reached before: only sign in."""
         self._place, self._client = place, client
         self._screen.name_place(place)
-        await self._show(SignInForm(username), reason)
+        await self._show(_sign_in_form(place, username), reason)
 
     async def reach(self) -> None:
         """Find the server, and see which form it needs."""
@@ -75,17 +75,20 @@ class Doors:
             token = place.setup_token() if place.setup_token else None
             await self._show(FirstRunForm(token or ""), expected=False)
         elif self._token:
-            await self._enter_by_token(place, client)
+            client.credentials.drop()  # whoever gives a token does not mean the session that is kept here
+            client.credentials.token = self._token
+            await self._enter_by_token(place, client, "the token is not accepted: ")
+        elif client.credentials.refresh_token:
+            await self._enter_by_token(place, client, "")
         else:
-            await self._show(SignInForm())
+            await self._show(_sign_in_form(place))
 
-    async def _enter_by_token(self, place: Place, client: Client) -> None:
-        client.credentials.token = self._token
+    async def _enter_by_token(self, place: Place, client: Client, refused: str) -> None:
         try:
             who = await client.call(access.VALIDATE)
         except Unauthenticated as e:
             client.credentials.drop()
-            await self._show(SignInForm(), f"the token is not accepted: {one_line(e.detail)}")
+            await self._show(_sign_in_form(place), f"{refused}{one_line(e.detail)}")
             return
         self._go_through(place, client, who.user)
 
@@ -130,6 +133,7 @@ class Doors:
         try:
             if isinstance(form, FirstRunForm):
                 await client.call(access.REGISTER, body=_registration(sent))
+            client.credentials.drop()  # what is left of a session that ended
             tokens = await client.sign_in(sent.username, sent.password)
         except RateLimited as e:
             await self._wait_out(form, e)
@@ -139,7 +143,9 @@ class Doors:
             await self._refused(form, client, e)
             return
         form.say("")
-        self._go_through(self._place or place, client, tokens.user)
+        place = self._place or place
+        await _remember(place, client, tokens, stay=sent.stay)
+        self._go_through(place, client, tokens.user)
 
     async def _refused(self, form: EntryForm, client: Client, e: NovaCronError) -> None:
         if form.blame(e.fields):
@@ -158,7 +164,7 @@ class Doors:
         except NovaCronError:
             return  # the first refusal is on the screen already
         if not about.setup_required:
-            await self._show(SignInForm(), reason)
+            await self._show(_sign_in_form(self._place), reason)
 
     async def _wait_out(self, form: EntryForm, e: RateLimited) -> None:
         """Count the seconds down, then open the form again."""
@@ -173,6 +179,25 @@ class Doors:
 
 def _registration(sent: EntryForm.Sent) -> access.Register:
     return access.Register(username=sent.username, password=sent.password, setup_token=sent.setup_token)
+
+
+def _sign_in_form(place: Place | None, username: str = "") -> SignInForm:
+    if place is None:
+        return SignInForm(username)
+    return SignInForm(username or place.user, may_stay=place.kept is not None)
+
+
+async def _remember(place: Place, client: Client, tokens: access.Tokens, *, stay: bool) -> None:
+    """The profile, and the session too when it shall stay. A home that cannot be written to keeps nobody out."""
+    from novacron_tui.renewal import KeptCredentials
+
+    try:
+        if place.remember:
+            place.remember(tokens.user.username)
+        if stay and isinstance(client.credentials, KeptCredentials):
+            await client.credentials.keep(tokens)
+    except (NovaCronError, OSError):
+        pass  # asked again the next time
 
 
 def _import_client() -> None:

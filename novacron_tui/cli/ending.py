@@ -10,11 +10,14 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from typer.exceptions import Abort, TyperException
 
-from novacron_core import errors
 from novacron_tui.safe_text import clean, one_line
+
+if TYPE_CHECKING:  # brings msgspec: not before the console's first paint
+    from novacron_core import errors
 
 DONE, FAILED, USAGE, UNREACHABLE, SIGNED_OUT, INTERRUPTED, READER_GONE = 0, 1, 2, 3, 4, 130, 141
 
@@ -43,19 +46,25 @@ def ended(command: Callable[[], object]) -> int:
     except Usage as e:
         complain(str(e))
         return USAGE
-    except errors.NovaCronError as e:
-        complain(sentence(e))
-        return code_of(e)
     except OSError as e:
         complain(f"{e.strerror or e}: {e.filename}" if e.filename else str(e))
         return FAILED
     except Exception as e:
-        # A fault of ours, told in one line: an operator can do nothing with a traceback.
         if os.environ.get("NOVACRON_DEBUG"):
             raise
-        complain(f"a fault of novacron itself: {type(e).__name__}: {e} (NOVACRON_DEBUG=1 shows where)")
-        return FAILED
+        return _failed(e)
     return code if isinstance(code, int) else DONE
+
+
+def _failed(e: Exception) -> int:
+    """A refusal, or a fault of ours, in one line: an operator can do nothing with a traceback."""
+    from novacron_core import errors
+
+    if isinstance(e, errors.NovaCronError):
+        complain(sentence(e))
+        return code_of(e)
+    complain(f"a fault of novacron itself: {type(e).__name__}: {e} (NOVACRON_DEBUG=1 shows where)")
+    return FAILED
 
 
 def _never_fail_at_a_letter() -> None:
@@ -67,6 +76,8 @@ def _never_fail_at_a_letter() -> None:
 
 def code_of(e: errors.NovaCronError) -> int:
     """The exit code that an error means."""
+    from novacron_core import errors
+
     if isinstance(e, errors.ServerUnreachable):
         return UNREACHABLE
     return SIGNED_OUT if isinstance(e, errors.Unauthenticated) else FAILED

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Any
 
-import msgspec
-
 from novacron_tui.cli.ending import ReaderGone
 from novacron_tui.safe_text import clean, clean_json, one_line
 
@@ -32,6 +30,8 @@ class Output(StrEnum):
 
 def json_text(value: object, *, indent: int | None = 2) -> str:
     """Structs and what is made of them, as ASCII. DEL is escaped too, which JSON itself would let through."""
+    import msgspec
+
     plain = json.loads(msgspec.json.encode(value))
     return json.dumps(plain, indent=indent, ensure_ascii=True).replace("\x7f", "\\u007f")
 

@@ -42,7 +42,6 @@ def remember(profiles: Profiles, profile: Profile, username: str, *, current: bo
 
 
 async def _sign_in(client: Client, credentials: KeptCredentials, name: str, password: str) -> User:
-    credentials.refresh_token = ""  # a kept session must not be spent on this
     try:
         tokens = await client.sign_in(name, password)
     except errors.Unauthenticated:

@@ -53,7 +53,7 @@ def named_server(named: Named, profiles: Profiles) -> Target | None:
     url = named.server if named.server_meant or not named.profile else ""
     if url and (refused := why_not_url(url)):
         raise Usage(refused)
-    if named.profile == LOCAL:
+    if named.profile == LOCAL and not url:
         return _local(named)
     if named.profile and url:
         return _both(named, url, profiles)

@@ -1,0 +1,116 @@
+"""The console on a server that a flag names: profile, kept session and certificate, by key presses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import NOVACRON, Run, Server
+from tests.journeys.steps import PASSWORD, sign_in
+from tests.terminal import Terminal
+
+Open = Callable[..., Terminal]
+
+
+@pytest.fixture
+def console(environment: dict[str, str]) -> Iterator[Open]:
+    """Opens `novacron …` for the user with the empty home; all are closed at the end."""
+    opened: list[Terminal] = []
+
+    def open_console(*words: str, **more: str) -> Terminal:
+        terminal = Terminal([NOVACRON, *words], environment={**environment, **more})
+        opened.append(terminal.__enter__())
+        return terminal
+
+    yield open_console
+    for terminal in opened:
+        terminal.__exit__(None, None, None)
+
+
+def leave(terminal: Terminal) -> None:
+    terminal.press("q")
+    assert terminal.wait_end(10) == 0
+
+
+def sign_in_and_stay(terminal: Terminal) -> None:
+    terminal.see("Sign in", 30)
+    terminal.type("ann\r")
+    terminal.type(PASSWORD)
+    terminal.press("tab", "space")
+    terminal.see(r"\[x\] stay signed in")
+    terminal.press("shift+tab", "enter")
+    terminal.see("LIVE.*ann", 20)
+
+
+def sessions(home: Path) -> list[Path]:
+    return list(home.rglob("sessions/*.json"))
+
+
+def test_the_profile_is_remembered_and_the_session_is_not_unless_asked(
+    console: Open, server: Server, run: Run, home: Path
+) -> None:
+    first = console("--server", server.url)
+    sign_in(first)
+    leave(first)
+    assert sessions(home) == []
+    second = console("--profile", "127.0.0.1")
+    second.see("Sign in", 20)
+    second.see("User.*ann")
+    second.type(PASSWORD + "\r")
+    second.see("LIVE.*ann", 20)
+    assert run("vm", "ls").returncode == 4
+
+
+def test_a_kept_session_opens_the_list_for_consoles_and_scripts(
+    console: Open, server: Server, run: Run, home: Path
+) -> None:
+    first = console("--server", server.url)
+    sign_in_and_stay(first)
+    assert run("vm", "ls").returncode == 0
+    leave(first)
+    assert len(sessions(home)) == 1
+    second = console("--server", server.url)
+    second.see("LIVE.*ann", 20)
+    third = console("--profile", "127.0.0.1")
+    third.see("LIVE.*ann", 20)
+    second.see("LIVE.*ann")
+    leave(second)
+    assert run("vm", "ls").returncode == 0
+    assert run("logout").returncode == 0
+    third.see("Sign in", 20)
+    leave_by_force(third)
+    fourth = console("--server", server.url)
+    fourth.see("Sign in", 20)
+
+
+def leave_by_force(terminal: Terminal) -> None:
+    terminal.press("ctrl+q")
+    assert terminal.wait_end(10) == 0
+
+
+def test_a_token_does_not_spend_the_kept_session(console: Open, server: Server, signed_in: Run, home: Path) -> None:
+    (kept,) = sessions(home)
+    before = json.loads(kept.read_text())
+    terminal = console("--server", server.url, NOVACRON_TOKEN="not-a-token")
+    terminal.see("the token is not accepted", 20)
+    assert json.loads(kept.read_text()) == before
+    assert signed_in("vm", "ls").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--server", "nonsense"], "a server is a URL like"),
+        (["--profile", "nobody"], "there is no profile"),
+        (["--server", "http://h", "--profile", "Bad Name"], "lower-case"),
+    ],
+)
+def test_a_place_that_means_nothing_is_refused_on_the_plain_terminal(
+    console: Open, words: list[str], said: str
+) -> None:
+    terminal = console(*words)
+    terminal.see(said)
+    assert terminal.wait_end(10) in (1, 2)

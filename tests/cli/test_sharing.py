@@ -1,0 +1,209 @@
+"""One session shared by many: rotation under the lock, signing out meanwhile, another user, and where tokens are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import access, vms
+from novacron_core.client import Client
+from novacron_core.rules.permissions import Role
+from novacron_tui import secret_service
+from novacron_tui.kept import KeptSession, Session
+from novacron_tui.renewal import KeptCredentials
+from tests.cli.conftest import NOVACRON, Run, Server
+from tests.journeys.steps import PASSWORD
+
+
+def tokens(number: int, user: str = "u1") -> access.Tokens:
+    who = access.User(id=user, username=user, email="", role=Role.VIEWER, tenant="default")
+    return access.Tokens(token=f"access-{number}", expires_in=900, refresh_token=f"refresh-{number}", user=who)
+
+
+class Rotation:
+    """A server's rule: each refresh token is good once, a second use ends the session."""
+
+    def __init__(self) -> None:
+        self.good = "refresh-0"
+        self.number = 0
+        self.ended = False
+
+    async def buy(self, refresh_token: str) -> access.Tokens:
+        if self.ended or refresh_token != self.good:
+            self.ended = True
+            raise errors.Unauthenticated("the session has ended")
+        self.number += 1
+        self.good = ""
+        await asyncio.sleep(0)
+        self.good = f"refresh-{self.number}"
+        return tokens(self.number)
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeptSession:
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+    monkeypatch.delenv("PYTHON_KEYRING_BACKEND", raising=False)
+    return KeptSession("prod", "https://prod", tmp_path / "sessions")
+
+
+async def begun(kept: KeptSession) -> KeptCredentials:
+    credentials = KeptCredentials(kept)
+    credentials.take(tokens(0))
+    await credentials.keep(tokens(0))
+    return credentials
+
+
+async def test_consoles_that_renew_at_once_never_spend_a_token_twice(kept: KeptSession) -> None:
+    rotation = Rotation()
+    await begun(kept)
+    consoles = [KeptCredentials(kept) for _ in range(20)]
+    await asyncio.gather(*(console.renew(rotation.buy) for console in consoles))
+    assert not rotation.ended
+    assert rotation.number == 20
+    session = kept.read()
+    assert session is not None
+    assert session.refresh_token == "refresh-20"
+
+
+async def test_a_session_that_was_ended_elsewhere_is_not_renewed(kept: KeptSession) -> None:
+    first, second = await begun(kept), KeptCredentials(kept)
+    await second.end()
+    with pytest.raises(errors.Unauthenticated, match="signed out meanwhile"):
+        await first.renew(Rotation().buy)
+    assert first.refresh_token == ""
+
+
+async def test_a_token_that_is_good_no_more_is_forgotten(kept: KeptSession) -> None:
+    first = await begun(kept)
+    rotation = Rotation()
+    rotation.ended = True
+    with pytest.raises(errors.Unauthenticated):
+        await first.renew(rotation.buy)
+    assert kept.read() is None
+
+
+async def test_another_users_session_is_never_taken_over(kept: KeptSession) -> None:
+    first = await begun(kept)
+    other = KeptCredentials(kept)
+    await other.keep(tokens(7, user="u2"))
+    await first.renew(Rotation().buy)
+    assert first.refresh_token == "refresh-1"
+    assert not first.shared
+    session = kept.read()
+    assert session is not None
+    assert session.user_id == "u2"
+
+
+async def test_an_interrupted_renewal_still_keeps_the_new_token(kept: KeptSession) -> None:
+    console = await begun(kept)
+    rotation, answered = Rotation(), asyncio.Event()
+
+    async def slow(refresh_token: str) -> access.Tokens:
+        bought = await rotation.buy(refresh_token)
+        answered.set()
+        await asyncio.sleep(0.05)
+        return bought
+
+    renewal = asyncio.ensure_future(console.renew(slow))
+    await answered.wait()
+    renewal.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await renewal
+    session = kept.read()
+    assert session is not None
+    assert session.refresh_token == rotation.good
+
+
+async def test_a_token_goes_only_to_the_server_that_gave_it(kept: KeptSession, tmp_path: Path) -> None:
+    await begun(kept)
+    assert KeptSession("prod", "https://elsewhere", tmp_path / "sessions").read() is None
+    assert kept.read() is not None
+
+
+async def test_the_file_is_its_owners_alone(kept: KeptSession, tmp_path: Path) -> None:
+    await begun(kept)
+    assert stat.S_IMODE((tmp_path / "sessions").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "sessions" / "prod.json").stat().st_mode) == 0o600
+    assert [path.name for path in (tmp_path / "sessions").iterdir() if "access" in path.read_text()] == []
+
+
+RING = """
+import json, time
+from pathlib import Path
+from keyring.backend import KeyringBackend
+
+class Ring(KeyringBackend):
+    priority = 1
+    path = Path(__file__).with_name("ring.json")
+
+    def _all(self):
+        return json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def get_password(self, service, name):
+        return self._all().get(f"{service}/{name}")
+
+    def set_password(self, service, name, secret):
+        self.path.write_text(json.dumps({**self._all(), f"{service}/{name}": secret}))
+
+    def delete_password(self, service, name):
+        self.path.write_text(json.dumps({k: v for k, v in self._all().items() if k != f"{service}/{name}"}))
+
+class Hanging(Ring):
+    def set_password(self, service, name, secret):
+        time.sleep(60)
+
+class Failing(Ring):
+    def set_password(self, service, name, secret):
+        raise RuntimeError("the keyring is locked")
+"""
+
+
+@pytest.mark.parametrize(("backend", "in_ring"), [("Ring", True), ("Hanging", False), ("Failing", False)])
+def test_a_keyring_is_used_where_it_works_and_never_waited_for(
+    run: Run, server: Server, home: Path, tmp_path: Path, backend: str, in_ring: bool
+) -> None:
+    (tmp_path / "test_ring.py").write_text(RING)
+    desktop = {"PYTHONPATH": str(tmp_path), "PYTHON_KEYRING_BACKEND": f"test_ring.{backend}"}
+    done = run("login", "--server", server.url, "--user", "ann", typed=PASSWORD + "\n", **desktop)
+    assert done.returncode == 0, done.stderr
+    (path,) = home.rglob("sessions/*.json")
+    assert (json.loads(path.read_text())["refresh_token"] == "keyring") is in_ring
+    ring = tmp_path / "ring.json"
+    assert (ring.exists() and len(json.loads(ring.read_text())) == 1) is in_ring
+    assert run("vm", "ls", **desktop).returncode == 0
+    assert run("logout", **desktop).returncode == 0
+    assert not list(home.rglob("sessions/*.json"))
+    assert not ring.exists() or json.loads(ring.read_text()) == {}
+
+
+def test_without_a_desktop_no_keyring_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+    monkeypatch.delenv("PYTHON_KEYRING_BACKEND", raising=False)
+    assert secret_service.write("x", "y") is False
+    assert secret_service.read("x") is None
+
+
+def test_scripts_at_once_share_one_session_on_a_real_server(signed_in: Run, environment: dict[str, str]) -> None:
+    many = [
+        subprocess.Popen(
+            [NOVACRON, "vm", "ls"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(6)
+    ]
+    assert [(script.wait(60), script.communicate()[1]) for script in many] == [(0, "")] * 6
+    assert signed_in("vm", "ls").returncode == 0
+
+
+async def test_the_real_server_takes_what_was_rotated(server: Server, kept: KeptSession) -> None:
+    async with Client(server.url) as client:
+        bought = await client.sign_in("ann", PASSWORD)
+    kept.write(Session(kept.server, bought.user.id, "ann", bought.refresh_token))
+    async with Client(server.url, KeptCredentials(kept)) as one, Client(server.url, KeptCredentials(kept)) as two:
+        first, second = await asyncio.gather(one.call(vms.LIST), two.call(vms.LIST))
+    assert first.total == second.total
