@@ -17,7 +17,7 @@ import pytest
 from novacron_core.places import read_running
 from tests.terminal import Terminal
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 PASSWORD = "quiet harbour seventeen lanterns"
 
 
