@@ -19,7 +19,7 @@ def mount(app: typer.Typer) -> None:
     """Put all commands below `novacron`."""
     for name, group in (("vm", vm), ("host", host), ("image", image), ("op", op)):
         app.add_typer(group, name=name)
-    for command in (login, logout, events):
+    for command in (login, logout, events, doctor):
         app.command()(command)
     for verb, does in _POWER:
         vm.command(verb, help=does)(_power)
@@ -70,6 +70,15 @@ def events(
     from novacron_tui.cli import events as work
 
     called(context, output, lambda client: work.watch(client, output, after=after, count=count))
+
+
+def doctor(context: typer.Context, output: OutputFlag = Output.TABLE) -> None:
+    """What this machine has and lacks to run VMs, and the line that mends it."""
+    from novacron_tui.cli.checks import Machine
+    from novacron_tui.cli.doctor import doctor
+
+    data_dir = context.find_root().params.get("data_dir")
+    raise typer.Exit(doctor(output, Machine(data_dir=data_dir) if data_dir else Machine()))
 
 
 @vm.command("ls")

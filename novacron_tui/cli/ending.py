@@ -10,13 +10,11 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from typer.exceptions import Abort, TyperException
+from typing import TYPE_CHECKING, Any
 
 from novacron_tui.safe_text import clean, one_line
 
-if TYPE_CHECKING:  # brings msgspec: not before the console's first paint
+if TYPE_CHECKING:  # bring msgspec and pydantic: not before the console's first paint
     from novacron_core import errors
 
 DONE, FAILED, USAGE, UNREACHABLE, SIGNED_OUT, INTERRUPTED, READER_GONE = 0, 1, 2, 3, 4, 130, 141
@@ -38,9 +36,9 @@ def ended(command: Callable[[], object]) -> int:
         sys.stdout.flush()
     except (ReaderGone, BrokenPipeError):
         return _nobody_reads()
-    except (KeyboardInterrupt, Abort):
+    except (KeyboardInterrupt, *_of_typer("Abort")):
         return INTERRUPTED
-    except TyperException as e:
+    except _of_typer("TyperException") as e:
         _explain(e)
         return USAGE
     except Usage as e:
@@ -54,6 +52,15 @@ def ended(command: Callable[[], object]) -> int:
             raise
         return _failed(e)
     return code if isinstance(code, int) else DONE
+
+
+def _of_typer(name: str) -> tuple[type[Exception], ...]:
+    """An exception class of typer's; none where typer was not imported and so raised nothing."""
+    if "typer" not in sys.modules:
+        return ()
+    import typer.exceptions
+
+    return (getattr(typer.exceptions, name),)
 
 
 def _failed(e: Exception) -> int:
@@ -95,7 +102,7 @@ def complain(text: str) -> None:
     print(f"novacron: {one_line(clean(text)).strip()}", file=sys.stderr, flush=True)
 
 
-def _explain(e: TyperException) -> None:
+def _explain(e: Any) -> None:
     """What was wrong with the words of a command; a command group without a command shows its help."""
     context = getattr(e, "ctx", None)
     if type(e).__name__ == "NoArgsIsHelpError" or context is None:

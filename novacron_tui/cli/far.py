@@ -10,7 +10,8 @@ from functools import partial
 import msgspec
 
 from novacron_core.errors import ServerUnreachable
-from novacron_tui.cli.target import Named, Target, named_server
+from novacron_tui.cli.target import Target, named_server
+from novacron_tui.named import Named
 from novacron_tui.place import Place, at
 from novacron_tui.profiles import Profile, Profiles
 

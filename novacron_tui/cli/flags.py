@@ -12,7 +12,7 @@ from novacron_tui.cli.output import Output as Format
 
 if TYPE_CHECKING:
     from novacron_core.client import Client
-    from novacron_tui.cli.target import Named
+    from novacron_tui.named import Named
 
 ServerFlag = Annotated[str, typer.Option("--server", envvar="NOVACRON_SERVER", help="URL of a server.")]
 ProfileFlag = Annotated[
@@ -25,7 +25,7 @@ Names = Annotated[list[str], typer.Argument(metavar="NAME…", help="VMs, by nam
 
 def named(context: typer.Context) -> Named:
     """What was said, here or before the command: `novacron --server URL vm ls` and `novacron vm ls --server URL`."""
-    from novacron_tui.cli.target import Named
+    from novacron_tui.named import Named
 
     server, server_meant = _said(context, "server")
     profile, profile_meant = _said(context, "profile")

@@ -12,21 +12,11 @@ from novacron_core.places import default_data_dir, read_running
 from novacron_tui.cli.ending import Usage
 from novacron_tui.cli.output import Output
 from novacron_tui.kept import KeptSession
+from novacron_tui.named import Named
 from novacron_tui.profiles import LOCAL, Profile, Profiles, why_not_name, why_not_url
 
 if TYPE_CHECKING:
     from novacron_core.client import Client
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """What the caller said. `server_meant`: the URL was given as a flag, not found in a variable."""
-
-    server: str = ""
-    profile: str = ""
-    token: str = ""
-    data_dir: Path | None = None
-    server_meant: bool = True
 
 
 @dataclass(frozen=True, slots=True)

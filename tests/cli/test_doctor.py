@@ -1,0 +1,100 @@
+"""`novacron doctor`: what it finds on this machine, and on machines that lack something."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from novacron_tui.cli import checks
+from novacron_tui.cli.checks import Machine
+from novacron_tui.cli.doctor import can_serve
+from tests.cli.conftest import NOVACRON, Run
+from tests.terminal import Terminal
+
+FLAGS = "processor : 0\nflags\t\t: fpu vme vmx sse\n"
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Machine:
+    """A laptop without anything but the console."""
+    tmp_path.chmod(0o755)
+    return Machine(
+        root=tmp_path, data_dir=tmp_path / "data", is_root=False, which=lambda _: None, has_module=lambda _: False
+    )
+
+
+def test_this_machine_can_do_the_main_job(run: Run, home: Path) -> None:
+    done = run("--data-dir", "/var/tmp/novacron-doctor", "doctor", "-o", "json")
+    found = json.loads(done.stdout)
+    by_name = {finding["name"]: finding for finding in found["findings"]}
+    for name in ("Python", "server", "libvirt for Python", "QEMU", "qemu-img", "PostgreSQL", "data directory"):
+        assert by_name[name]["ok"], by_name[name]
+    assert done.returncode == (0 if found["can_serve"] else 1)
+    assert not Path("/var/tmp/novacron-doctor").exists(), "it looks, it makes nothing"
+
+
+def test_every_line_that_is_not_well_says_how_to_mend_it(bare: Machine) -> None:
+    found = checks.examine(bare)
+    bad = {finding.name for finding in found if not finding.ok}
+    assert {"server", "libvirt for Python", "libvirt daemon", "QEMU", "qemu-img", "KVM", "PostgreSQL"} <= bad
+    assert all(finding.mend for finding in found if not finding.ok)
+    assert not can_serve(found)
+
+
+def test_kvm_is_told_by_the_processor_not_by_the_device_file(tmp_path: Path, bare: Machine) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/kvm").touch()
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(FLAGS.replace("vmx", ""))
+    assert "neither vmx nor svm" in checks.kvm(bare).detail
+    (tmp_path / "proc/cpuinfo").write_text(FLAGS)
+    assert "does not work" in checks.kvm(bare).detail, "a file is no device"
+    (tmp_path / "dev/kvm").unlink()
+    assert "there is no" in checks.kvm(bare).detail
+    assert not checks.kvm(bare).needed, "emulation does the job too"
+
+
+def test_a_data_directory_that_qemu_cannot_enter_is_found(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    found = checks.data_dir(Machine(data_dir=closed / "data", is_root=True))
+    assert not found.ok
+    assert "chmod o+x" in found.mend
+
+
+def test_a_daemon_that_only_waits_to_be_started_is_no_fault_for_root(bare: Machine) -> None:
+    able = Machine(
+        root=bare.root,
+        data_dir=bare.data_dir,
+        is_root=True,
+        which=lambda name: f"/sbin/{name}",
+        has_module=lambda _: True,
+    )
+    assert checks.libvirt_daemon(able, {"qemu:///system": {"error": "refused"}}).ok
+    found = checks.libvirt_daemon(Machine(root=bare.root, is_root=False, which=able.which), {})
+    assert not found.ok
+    assert found.mend.startswith("sudo ")
+
+
+def test_a_libvirt_that_hangs_is_left_alone(monkeypatch: pytest.MonkeyPatch, bare: Machine) -> None:
+    monkeypatch.setattr(checks, "_DEADLINE_S", 0.3)
+    monkeypatch.setattr(checks, "_ASK", "import time; time.sleep(60)")
+    asked = checks._ask_libvirt(Machine(is_root=True, has_module=lambda _: True))
+    assert asked == {"qemu:///system": {"error": "no answer in time"}}
+
+
+def test_it_looks_at_the_terminal_and_colours_only_there(run: Run, environment: dict[str, str]) -> None:
+    assert "\x1b" not in run("doctor").stdout
+    with Terminal([NOVACRON, "doctor"], columns=200, rows=50, environment=environment) as terminal:
+        terminal.see("terminal .*200x50, truecolor")
+        terminal.see("This machine")
+    with Terminal([NOVACRON, "doctor"], columns=200, environment={**environment, "NO_COLOR": "1"}) as terminal:
+        terminal.see("This machine")
+        assert {cell.fg for line in terminal.screen.buffer.values() for cell in line.values()} == {"default"}
+
+
+def test_it_imports_nothing_of_the_server() -> None:
+    source = Path(checks.__file__).read_text()
+    assert "import libvirt" not in source.replace(checks._ASK, "")
