@@ -1,25 +1,18 @@
-"""`novacron`: the command line. Without a subcommand it opens the console."""
+"""The whole command line of `novacron`, with typer. The plain console comes by `start`, which does not wait for typer."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from novacron_core import __version__
 from novacron_tui.cli import commands
 from novacron_tui.cli.ending import ended
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from novacron_tui.cli.target import Named
-    from novacron_tui.place import Place
-
-    OpenPlace = Callable[[], Awaitable[Place]]
+from novacron_tui.opening import open_console
 
 _HELP = "The terminal control room for virtual machines. Without a command it opens the console."
 app = typer.Typer(
@@ -72,40 +65,8 @@ def console(
         raise typer.Exit(2)
     from novacron_tui.cli.flags import named
 
-    _open(named(context), hypervisor or [], theme, ascii_only)
-
-
-def _open(named: Named, hypervisors: list[str], theme: str, ascii_only: bool) -> None:
-    from novacron_tui.app import Console
-
-    open_place = _far(named) if named.server or named.profile else _here(named.data_dir, hypervisors)
-    Console(open_place, token=named.token, theme=_known(theme), ascii=ascii_only).run()
-
-
-def _here(data_dir: Path | None, hypervisors: list[str]) -> OpenPlace:
-    """The bundled server of this machine."""
-    from novacron_core.places import default_data_dir
-    from novacron_tui.bundled import Bundled
-
-    arguments = tuple(word for uri in hypervisors for word in ("--hypervisor", uri))
-    return Bundled(data_dir or default_data_dir(), arguments).open
-
-
-def _far(named: Named) -> OpenPlace:
-    """The server that a URL or a profile names."""
-    from novacron_tui.cli import far
-    from novacron_tui.profiles import LOCAL
-
-    local = named.profile == LOCAL and not (named.server and named.server_meant)
-    return _here(named.data_dir, []) if local else far.place(named)
-
-
-def _known(theme: str) -> str:
-    """The theme's full name; one that is not there ends the program with the choices."""
-    from novacron_tui import themes
-
     try:
-        return themes.named(theme) if theme else ""
+        open_console(named(context), hypervisor or [], theme, ascii_only)
     except ValueError as e:
         typer.echo(f"novacron: --theme: {e}", err=True)
         raise typer.Exit(2) from e

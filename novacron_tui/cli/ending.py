@@ -36,7 +36,9 @@ def ended(command: Callable[[], object]) -> int:
         sys.stdout.flush()
     except (ReaderGone, BrokenPipeError):
         return _nobody_reads()
-    except (KeyboardInterrupt, *_of_typer("Abort")):
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except _of_typer("Abort"):
         return INTERRUPTED
     except _of_typer("TyperException") as e:
         _explain(e)
