@@ -1,0 +1,72 @@
+"""What reaches the terminal or a pipe: nothing harmful, aligned, and JSON that says exactly what was sent."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from novacron_core import errors
+from novacron_core.api.problem import FieldError
+from novacron_tui.cli import ending, output
+
+HOSTILE = "web\x1b]52;c;aGk=\x07\x9b31m\u202e\u200b\n[/red]\x7f"
+
+
+def test_a_table_passes_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    output.show_table(("NAME", "STATE"), [(HOSTILE, "running"), ("名前", None), ("a", 0)])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert not [char for line in lines for char in line if not char.isprintable()]
+    assert {output.width(line[: line.rindex("  ") + 2]) for line in lines} == {output.width(lines[0]) - len("STATE")}
+    assert lines[2].endswith("  -")
+    assert lines[3].endswith("  0"), "zero is not nothing"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_json_is_plain_ascii_and_the_same_text(text: str) -> None:
+    shown = output.json_text({"name": text}, indent=None)
+    assert shown.isascii()
+    assert shown.isprintable()
+    assert json.loads(shown) == {"name": text}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.Conflict("busy"), 1),
+        (errors.ServerUnreachable("gone"), 3),
+        (errors.Unauthenticated("who"), 4),
+        (errors.UntrustedServer("another certificate"), 1),
+        (ending.Usage("what"), 2),
+        (KeyboardInterrupt(), 130),
+        (ending.ReaderGone(), 141),
+        (OSError(28, "No space left on device", "/x"), 1),
+        (ZeroDivisionError("a fault"), 1),
+    ],
+)
+def test_every_end_has_its_code_and_at_most_one_line(
+    error: BaseException, code: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "_nobody_reads", lambda: ending.READER_GONE)
+
+    def command() -> None:
+        raise error
+
+    assert ending.ended(command) == code
+    assert capfd.readouterr().err.count("\n") == (0 if code in (130, 141) else 1)
+
+
+def test_a_refusal_says_its_fields_and_how_long_to_wait() -> None:
+    wrong = errors.ValidationFailed("not valid", fields=[FieldError(field="name", message="too long")])
+    assert ending.sentence(wrong) == "not valid (name: too long)"
+    assert ending.sentence(errors.RateLimited("too many", retry_after_s=30)) == "too many; try again in 30 s"
+
+
+def test_what_a_server_says_cannot_play_with_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    ending.complain(f"refused: {HOSTILE}")
+    said = capsys.readouterr().err
+    assert said.endswith("\n")
+    assert said[:-1].isprintable()

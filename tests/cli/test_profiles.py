@@ -1,0 +1,105 @@
+"""The profiles file: round trips of any text, refusals, the current one, and which server a command means."""
+
+from __future__ import annotations
+
+import stat
+import threading
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from novacron_core import errors
+from novacron_tui import profiles as module
+from novacron_tui.cli.ending import Usage
+from novacron_tui.cli.target import Named, any_server, named_server
+from novacron_tui.profiles import Profile, Profiles
+
+URL = "https://kvm.example:8090"
+
+
+@pytest.fixture
+def profiles(tmp_path: Path) -> Profiles:
+    return Profiles(tmp_path / "config")
+
+
+def test_what_is_remembered_is_read_again_and_is_its_owners_alone(profiles: Profiles) -> None:
+    prod = Profile("prod.east", URL, user="ann", production=True, certificate="AB:CD")
+    profiles.remember(prod, current=True)
+    profiles.remember(Profile("lab", "http://127.0.0.1:8090"))
+    assert profiles.all() == {"prod.east": prod, "lab": Profile("lab", "http://127.0.0.1:8090")}
+    assert profiles.current() == prod
+    assert profiles.at(URL + "/") == prod
+    assert stat.S_IMODE(profiles.path.stat().st_mode) == 0o600
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_survives_the_file(text: str) -> None:
+    document = {"current": text, "a": {"url": text, "production": True}}
+    assert tomllib.loads(module._toml(document)) == document
+
+
+def test_many_consoles_may_write_at_once(profiles: Profiles) -> None:
+    writers = [threading.Thread(target=profiles.remember, args=(Profile(f"p{n}", URL),)) for n in range(16)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert set(profiles.all()) == {f"p{n}" for n in range(16)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not toml at all [",
+        '[prod]\nuser = "ann"\n',
+        '[prod]\nurl = "ftp://x"\n',
+        '["../x"]\nurl = "http://x"\n',
+        "[prod]\nurl = 5\n",
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_its_path(profiles: Profiles, text: str) -> None:
+    profiles.folder.mkdir()
+    profiles.path.write_text(text)
+    with pytest.raises(errors.InvalidArgument, match=r"profiles\.toml"):
+        profiles.all()
+
+
+def test_a_fresh_profile_is_called_after_its_host_and_never_like_another(profiles: Profiles) -> None:
+    assert profiles.fresh("https://KVM.example").name == "kvm.example"
+    profiles.remember(Profile("kvm.example", "https://kvm.example"))
+    assert profiles.fresh("https://kvm.example:1").name == "kvm.example-2"
+    for odd in ("http://[::1]:8090", "http://current", "http://local", "http://" + "a" * 200):
+        assert module.why_not_name(profiles.fresh(odd).name) is None
+
+
+def test_a_flag_beats_a_variable_and_contradictions_are_refused(profiles: Profiles) -> None:
+    profiles.remember(Profile("prod", URL))
+    by_variable = Named(server="http://other", profile="prod", server_meant=False)
+    found = named_server(by_variable, profiles)
+    assert found is not None
+    assert found.profile.url == URL
+    with pytest.raises(Usage, match="prod is"):
+        named_server(Named(server="http://other", profile="prod"), profiles)
+    with pytest.raises(errors.NotFound, match="prod"):
+        named_server(Named(profile="nobody"), profiles)
+    new = named_server(Named(server="http://other", profile="lab"), profiles)
+    assert new is not None
+    assert (new.profile.name, new.known) == ("lab", False)
+
+
+def test_without_a_word_the_current_profile_is_meant_then_the_server_that_runs_here(
+    profiles: Profiles, tmp_path: Path
+) -> None:
+    with pytest.raises(Usage, match="no server is named"):
+        any_server(Named(data_dir=tmp_path), profiles)
+    import os
+
+    (tmp_path / "server.json").write_text(f'{{"url": "http://127.0.0.1:5", "pid": {os.getpid()}}}')
+    local = any_server(Named(data_dir=tmp_path), profiles)
+    assert (local.profile.name, local.profile.url) == ("local", "http://127.0.0.1:5")
+    assert local.kept.server == f"local:{tmp_path}", "its port changes, its session stays"
+    profiles.remember(Profile("prod", URL))
+    assert any_server(Named(data_dir=tmp_path), profiles).profile.name == "prod"
