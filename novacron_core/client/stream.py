@@ -73,8 +73,9 @@ class _Position:
         self.after = after
 
     def move(self, frame: Update) -> None:
-        numbered = isinstance(frame, events.Event) and not frame.unlogged
-        if numbered or (isinstance(frame, events.Inventory) and frame.last):
+        if (isinstance(frame, events.Event) and not frame.unlogged) or (
+            isinstance(frame, events.Inventory) and frame.last
+        ):
             self.after = frame.seq
         elif isinstance(frame, events.Gone):
             self.after = None

@@ -26,6 +26,7 @@ from novacron_server.http.hygiene import Hygiene
 from novacron_server.hypervisor.daemons import start_daemons
 from novacron_server.hypervisor.uris import allowed_uri, choose_uri
 from novacron_server.settings import Settings
+from novacron_server.stream.line import Line
 
 _log = structlog.get_logger()
 
@@ -97,7 +98,8 @@ def uvicorn_config(settings: Settings, app: object) -> uvicorn.Config:
         app,  # type: ignore[arg-type]  # an ASGI callable
         loop="none",
         http="httptools",
-        ws="websockets-sansio",
+        ws=Line,
+        ws_ping_interval=None,  # the line asks by itself
         ws_per_message_deflate=False,
         ws_max_size=64 * 1024,
         lifespan="on",

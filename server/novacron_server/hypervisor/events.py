@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
 
@@ -58,26 +59,38 @@ def _run() -> None:
             time.sleep(0.1)  # never spin on an error that stays
 
 
-def listen(connection: Any, seen: Seen, closed: Callable[[str], None]) -> None:
+def listen(connection: Any, seen: Seen, closed: Callable[[str], None]) -> list[Callable[[], object]]:
     """Registers for everything this connection can tell. What it cannot is found by the slow re-read.
 
-    `closed` gets the reason, in the event thread, when the connection is lost.
+    `closed` gets the reason, in the event thread, when the connection is lost. Returns what takes each registration
+    back: libvirt keeps a connection, closed or not, for as long as something is registered on it.
     """
-    _try(lambda: connection.registerCloseCallback(lambda _c, reason, _o: closed(_close_reason(reason)), None))
+    undo: list[Callable[[], object]] = []
+
+    def register(how: Callable[[], Any], back: Callable[..., object]) -> None:
+        try:
+            number = how()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG):
+                raise
+        else:
+            undo.append(partial(back, number))
+
+    def closing(_connection: Any, reason: int, _: Any) -> None:
+        closed(_close_reason(reason))
+
+    with suppress(libvirt.libvirtError):  # the simulator has no line to lose
+        connection.registerCloseCallback(closing, None)
+        undo.append(connection.unregisterCloseCallback)
     for event in _DOMAIN_EVENTS:
-        _try(partial(connection.domainEventRegisterAny, None, event, _domain_callback(seen), None))
+        how = partial(connection.domainEventRegisterAny, None, event, _domain_callback(seen), None)
+        register(how, connection.domainEventDeregisterAny)
     for event in (libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE, libvirt.VIR_STORAGE_POOL_EVENT_ID_REFRESH):
-        _try(partial(connection.storagePoolEventRegisterAny, None, event, _pool_callback(seen), None))
-    lifecycle = libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE
-    _try(lambda: connection.networkEventRegisterAny(None, lifecycle, lambda *_: seen("host", None), None))
-
-
-def _try(register: Callable[[], object]) -> None:
-    try:
-        register()
-    except libvirt.libvirtError as error:
-        if error.get_error_code() not in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG):
-            raise
+        how = partial(connection.storagePoolEventRegisterAny, None, event, _pool_callback(seen), None)
+        register(how, connection.storagePoolEventDeregisterAny)
+    network = (None, libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE, lambda *_: seen("host", None), None)
+    register(partial(connection.networkEventRegisterAny, *network), connection.networkEventDeregisterAny)
+    return undo
 
 
 def _domain_callback(seen: Seen) -> Callable[..., None]:

@@ -206,7 +206,7 @@ class Link:
         began = time.monotonic()
         wire = session.open()
         self.latency_ms = (time.monotonic() - began) * 1000
-        events.listen(
+        wire.farewells = events.listen(
             wire.connection,
             lambda kind, uuid: self._seen(loop, session, kind, uuid),
             lambda reason: soon(loop, session.lose, reason),

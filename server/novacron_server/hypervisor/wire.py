@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import libvirt
@@ -35,6 +36,7 @@ class Wire:
         self._lock = threading.Lock()
         self._calls = 0
         self._closing = False
+        self.farewells: list[Callable[[], object]] = []
         try:
             self.connection.setKeepAlive(keepalive_s, keepalive_count)
         except libvirt.libvirtError:
@@ -71,6 +73,9 @@ class Wire:
             self._close()
 
     def _close(self) -> None:
+        for farewell in self.farewells:  # else libvirt keeps what belongs to it, a descriptor among it
+            with suppress(libvirt.libvirtError):  # a host that is gone cannot be told
+                farewell()
         try:
             self.connection.close()
         except libvirt.libvirtError as error:

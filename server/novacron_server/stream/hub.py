@@ -47,12 +47,13 @@ class Wire:
 
 
 class Listener:
-    """One open socket. `over` is set, to a close code, when it must be cut off."""
+    """One open socket. `over` is set, to a close code, when it must be cut off. `sent` counts the frames sent."""
 
     def __init__(self, principal: Principal) -> None:
         self.principal = principal
         self.filters: api.Filters | None = api.Filters()
         self.queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
+        self.sent = 0
         self.over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def offer(self, wire: Wire) -> None:

@@ -28,6 +28,7 @@ from novacron_server.http.routing import Authenticator, bearer
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.stream.hub import Hub, Listener
 from novacron_server.stream.inventory_frames import inventory_frames
+from novacron_server.stream.line import Line, line_of
 
 Socket = WebSocket[Any, Any, Any]
 _log = structlog.get_logger()
@@ -36,6 +37,9 @@ _MESSAGES_PER_MINUTE = 300
 _POLICY_VIOLATION = 1008
 _TOO_BIG = 1009
 _GOODBYE_S = 2.0
+STALL_S = 4.0
+"""A peer that answers nothing for so long, while nothing moves on the line, has stopped reading. With `check_s` before
+and after it, a stalled one is cut off within 10 seconds."""
 
 
 class Stream:
@@ -80,6 +84,7 @@ class Stream:
             asyncio.create_task(self._read(socket, listener), name="stream reader"),
             asyncio.create_task(self._write(socket, listener, query.after), name="stream writer"),
             asyncio.create_task(self._watch(listener, token), name="stream watcher"),
+            asyncio.create_task(self._watch_line(listener, line_of(socket.scope)), name="line watcher"),
         ]
         try:
             waiting: set[asyncio.Future[Any]] = {*tasks, listener.over}
@@ -92,7 +97,7 @@ class Stream:
                 if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
                     _log.warning("a stream ended early", exc_info=result)
         if listener.over.done():
-            await _close(socket, listener.over.result())
+            await _close(socket, listener.over.result(), line_of(socket.scope))
 
     async def _who(self, socket: Socket, query: api.StreamQuery) -> tuple[Principal, str]:
         token = bearer(socket)
@@ -108,6 +113,7 @@ class Stream:
 
     async def _write(self, socket: Socket, listener: Listener, after: int | None) -> None:
         for frame in self._opening(listener, after):
+            listener.sent += 1
             await socket.send_data(frame.decode(), mode="text")
         while True:
             try:
@@ -115,6 +121,7 @@ class Stream:
                     frame = await listener.queue.get()
             except TimeoutError:
                 frame = self._hub.heartbeat()
+            listener.sent += 1
             await socket.send_data(frame.decode(), mode="text")
 
     def _opening(self, listener: Listener, after: int | None) -> list[bytes]:
@@ -140,9 +147,22 @@ class Stream:
     async def _watch(self, listener: Listener, token: str) -> None:
         """Ends the socket within seconds of its session, its role or its token ending."""
         while True:
-            await asyncio.sleep(self._check_s)
+            left_s = (listener.principal.expires_at - datetime.now(UTC)).total_seconds()
+            await asyncio.sleep(min(self._check_s, max(0.0, left_s)))
             if listener.principal.expires_at <= datetime.now(UTC) or (token and not await self._still_good(token)):
                 listener.end(api.CLOSE_UNAUTHENTICATED)
+
+    async def _watch_line(self, listener: Listener, line: Line | None) -> None:
+        """Ends the socket of a peer that does not read: one that sleeps, hangs, or whose network is gone."""
+        asked_at = 0
+        while line is not None:
+            await asyncio.sleep(self._check_s)
+            if line.stalled_s() > STALL_S:
+                listener.end(api.CLOSE_LAGGED)
+            elif listener.sent > asked_at:
+                asked_at = listener.sent
+                line.ask()
+        await listener.over
 
     async def _still_good(self, token: str) -> bool:
         try:
@@ -190,8 +210,11 @@ class Stream:
         listener.send(msgspec.json.encode(answer))
 
 
-async def _close(socket: Socket, code: int) -> None:
+async def _close(socket: Socket, code: int, line: Line | None) -> None:
     """Say goodbye, but not for long: a stalled peer does not read it."""
+    if line is not None and code == api.CLOSE_LAGGED:
+        line.hang_up(code)
+        return
     with contextlib.suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
         async with asyncio.timeout(_GOODBYE_S):
             await socket.close(code=code)

@@ -1,0 +1,181 @@
+"""Two libvirtds of our own, one of them hung, killed or gone: the whole server's list, operations and threads."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from datetime import UTC, datetime
+from functools import partial
+
+import libvirt
+import psutil
+import pytest
+import pytest_asyncio
+
+from novacron_core import errors
+from novacron_core.api import events, operations, vms
+from novacron_core.api.vms import State
+from novacron_core.client import stream
+from novacron_server.hypervisor import Timing, host
+from tests.faults.house import open_house, until
+
+GUEST = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
+<os><type arch='x86_64'>hvm</type></os><devices><memballoon model='none'/></devices></domain>"""
+NOTICED_S = 10.0
+ROUNDS = 20
+
+
+class Pair:
+    """A server on two real hosts: `bad`, which is going to suffer, and `good`. Each has a guest of its name."""
+
+    def __init__(self, house, bad, good) -> None:
+        self.house, self.bad, self.good = house, bad, good
+
+    async def state(self, name: str) -> State | None:
+        found = [vm for vm in (await self.house.admin.call(vms.LIST)).items if vm.name == name]
+        return found[0].state if found else None
+
+    async def until_state(self, name: str, state: State, timeout_s: float = 20) -> float:
+        began = time.monotonic()
+
+        async def seen() -> bool | None:
+            return True if await self.state(name) is state else None
+
+        await until(seen, timeout_s)
+        return time.monotonic() - began
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    """Lines that are dialled again soon, for tests that cut them often."""
+    monkeypatch.setattr(host, "Timing", partial(Timing, backoff_first_s=0.1, backoff_most_s=0.5))
+
+
+@pytest_asyncio.fixture
+async def pair(data_dir, libvirtd_named):
+    bad, good = libvirtd_named("bad"), libvirtd_named("good")
+    for daemon in (bad, good):
+        connection = libvirt.open(daemon.uri)
+        connection.defineXML(GUEST.format(name=daemon.name)).create()
+        connection.close()
+    async with open_house(data_dir, [bad.uri, good.uri]) as house:
+        pair = Pair(house, bad, good)
+        for name in ("bad", "good"):
+            await pair.until_state(name, State.RUNNING)
+        yield pair
+        bad.signal(signal.SIGCONT)
+
+
+async def _pace(pair: Pair, until_done: asyncio.Event) -> list[float]:
+    """Seconds that each list and each pause/resume of the good host's guest took."""
+    vm_id = (await pair.house.vm("good")).id
+    took = []
+    verbs = [vms.PAUSE, vms.RESUME]
+    while not until_done.is_set():
+        began = time.monotonic()
+        assert (await pair.house.vm("good")).state in (State.RUNNING, State.PAUSED)
+        ended = await pair.house.ended(await pair.house.admin.call(verbs[len(took) % 2], vm_id=vm_id))
+        assert ended.state == "succeeded"
+        took.append(time.monotonic() - began)
+    return took
+
+
+async def test_a_hung_host_is_unknown_with_an_age_its_operations_end_and_the_other_keeps_its_pace(pair: Pair) -> None:
+    await _hung_and_awake(pair)
+    await _an_operation_on_a_dying_host(pair)
+
+
+async def _hung_and_awake(pair: Pair) -> None:
+    done = asyncio.Event()
+    pacing = asyncio.create_task(_pace(pair, done))
+    hung_at = datetime.now(UTC)
+    pair.bad.signal(signal.SIGSTOP)
+    assert await pair.until_state("bad", State.UNKNOWN, NOTICED_S) < NOTICED_S
+    vm = await pair.house.vm("bad")
+    assert vm.seen_at is not None
+    assert vm.seen_at <= hung_at  # the age is the last look's, not the clock's
+    assert vm.state_since is not None
+    assert vm.reason
+    pair.bad.signal(signal.SIGCONT)
+    assert await pair.until_state("bad", State.RUNNING) < NOTICED_S
+    done.set()
+    took = await pacing
+    assert len(took) > 10
+    assert sorted(took)[int(len(took) * 0.95)] < 1.0
+
+
+async def _an_operation_on_a_dying_host(pair: Pair) -> None:
+    vm_id = (await pair.house.vm("bad")).id
+    pair.bad.signal(signal.SIGSTOP)
+    operation = await pair.house.admin.call(vms.PAUSE, vm_id=vm_id)
+    ended = await pair.house.ended(operation)
+    assert ended.state == "failed"
+    assert ended.problem is not None
+    assert "host" in ended.problem.detail
+    refused = pair.house.admin.call(vms.RESUME, vm_id=vm_id)
+    await pair.until_state("bad", State.UNKNOWN, NOTICED_S)
+    assert (await _problem(refused)).code in ("host_unavailable", "conflict")
+    pair.bad.kill()
+    pair.bad.start()
+    await until(lambda: _known(pair, "bad"), 20)
+    connection = libvirt.open(pair.bad.uri)
+    assert connection.lookupByName("bad").isActive()
+    connection.close()
+    assert (await pair.house.admin.call(operations.LIST)).items[0].state.ended
+
+
+async def _known(pair: Pair, name: str) -> bool | None:
+    return None if await pair.state(name) is State.UNKNOWN else True
+
+
+async def _problem(call):
+    try:
+        await call
+    except errors.NovaCronError as e:
+        return e
+    raise AssertionError("it was not refused")
+
+
+async def test_a_killed_host_returns_by_itself_and_twenty_rounds_leave_nothing_behind(quick, pair: Pair) -> None:
+    await _it_is_told(pair)
+    await _rounds(pair)
+
+
+async def _it_is_told(pair: Pair) -> None:
+    told: list[str] = []
+
+    async def listen() -> None:
+        async for update in stream(pair.house.admin):
+            if isinstance(update, events.Event) and update.target.name == "bad":
+                value = update.decoded()
+                told.append(str(value.status if update.target.type == "host" else value.state))
+
+    listening = asyncio.create_task(listen())
+    await asyncio.sleep(0)
+    pair.bad.kill()
+    assert await pair.until_state("bad", State.UNKNOWN, NOTICED_S) < 3
+    pair.bad.start()
+    assert await pair.until_state("bad", State.RUNNING) < NOTICED_S
+    await until(lambda: _heard(told, ["down", "unknown", "up", "running"]))
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+
+
+async def _heard(told: list[str], wanted: list[str]) -> bool | None:
+    return True if set(wanted) <= set(told) else None
+
+
+async def _rounds(pair: Pair) -> None:
+    process = psutil.Process()
+    figures = []
+    for _ in range(ROUNDS):
+        pair.bad.kill()
+        await pair.until_state("bad", State.UNKNOWN, NOTICED_S)
+        pair.bad.start()
+        await pair.until_state("bad", State.RUNNING)
+        figures.append((threading.active_count(), process.num_fds()))
+    threads, files = zip(*figures, strict=True)
+    assert max(threads[5:]) <= threads[4] + 3
+    assert max(files[5:]) <= files[4] + 8

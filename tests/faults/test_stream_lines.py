@@ -1,0 +1,173 @@
+"""Lines in trouble: a client that never reads, one whose network is gone, a slow one, a token that runs out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from datetime import timedelta
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from novacron_core.api import events, vms
+from novacron_core.api.operations import Target
+from novacron_core.rules.visibility import SHARED
+from novacron_server.access import tokens
+from novacron_server.events.outbox import Draft
+from tests.faults.house import open_stream, until
+
+
+async def _publish(house, per_s: float, size: int = 1000) -> None:
+    """Events for everybody, for ever."""
+    number = 0
+    while True:
+        number += 1
+        target = Target(type="system", id=str(number), name="x")
+        draft = Draft(type="system.tick", source="test", target=target, tenant=SHARED, note="n" * size)
+        house.parts.inventory.publisher.publish(draft)
+        await asyncio.sleep(1 / per_s)
+
+
+@contextlib.asynccontextmanager
+async def publishing(house, per_s: float, size: int = 1000):
+    task = asyncio.create_task(_publish(house, per_s, size))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _raw(house, receive_buffer: int) -> socket.socket:
+    """A WebSocket opened by hand, by a client that never reads again."""
+    host, port = house.url.removeprefix("http://").split(":")
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    raw.connect((host, int(port)))
+    raw.sendall(
+        f"GET /ws/events/v1 HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        f"Authorization: Bearer {house.admin.credentials.token}\r\n\r\n".encode()
+    )
+    return raw
+
+
+async def _listeners(house, count: int, timeout_s: float) -> float:
+    began = time.monotonic()
+
+    async def seen() -> bool | None:
+        return True if house.parts.hub.listeners == count else None
+
+    await until(seen, timeout_s)
+    return time.monotonic() - began
+
+
+async def _rest(raw: socket.socket) -> bytes:
+    """Everything that still lies in the line, to its end."""
+    raw.settimeout(5)
+
+    def read() -> bytes:
+        data = b""
+        with contextlib.suppress(ConnectionResetError):
+            while piece := raw.recv(1 << 16):
+                data += piece
+        return data
+
+    return await asyncio.to_thread(read)
+
+
+@pytest.mark.parametrize(("receive_buffer", "per_s", "size"), [(1 << 20, 10, 500), (4096, 200, 20_000)])
+async def test_a_client_that_never_reads_is_closed_with_4008(house, receive_buffer, per_s, size) -> None:
+    """With room in its buffer, and with every buffer on the way full."""
+    raws = [_raw(house, receive_buffer) for _ in range(20)]
+    await _listeners(house, 20, 5)
+    async with publishing(house, per_s, size), open_stream(house) as well:
+        assert await _listeners(house, 1, 10) < 10
+        await well.event("system.tick")  # who reads is not disturbed
+    ends = [await _rest(raw) for raw in raws]
+    assert all(end.endswith(b"\x88\x02" + (4008).to_bytes(2, "big")) for end in ends)
+    connections = len([s for s in ends if s])
+    assert connections == 20
+    for raw in raws:
+        raw.close()
+
+
+async def test_a_slow_line_is_not_taken_for_a_dead_one(house) -> None:
+    """Twice as much is told as the line carries, for twice the patience with a dead one."""
+    async with _slow_line(house, bytes_per_s=20_000) as url, publishing(house, 20, 2000):
+        headers = {"Authorization": f"Bearer {house.admin.credentials.token}"}
+        async with connect(url, additional_headers=headers, compression=None, ping_interval=None) as client:
+            began = time.monotonic()
+            while time.monotonic() - began < 10:
+                await client.recv()
+            assert house.parts.hub.listeners == 1
+
+
+@contextlib.asynccontextmanager
+async def _slow_line(house, bytes_per_s: int):
+    """A relay with small buffers that lets so much through to the client."""
+    host, port = house.url.removeprefix("http://").split(":")
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.connect((host, int(port)))
+        server_reader, server_writer = await asyncio.open_connection(sock=raw, limit=2048)
+        up = asyncio.create_task(_copy(reader, server_writer, 0))
+        await _copy(server_reader, writer, 1024 / bytes_per_s)
+        up.cancel()
+
+    relaying = await asyncio.start_server(relay, "127.0.0.1", 0)
+    yield f"ws://127.0.0.1:{relaying.sockets[0].getsockname()[1]}/ws/events/v1"
+    relaying.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pause_s: float) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1024):
+            writer.write(data)
+            await writer.drain()
+            await asyncio.sleep(pause_s)
+
+
+async def test_a_quiet_line_whose_peer_is_gone_is_noticed_by_its_heartbeat(house, monkeypatch) -> None:
+    monkeypatch.setattr(house.parts.stream, "_heartbeat_s", 1.0)
+    raw = _raw(house, 1 << 20)
+    await _listeners(house, 1, 5)
+    assert await _listeners(house, 0, 15) < 15
+    raw.close()
+    assert events.HEARTBEAT_S + 2 * 2.0 + 4.0 < events.SILENCE_S
+
+
+async def test_a_token_that_runs_out_closes_in_time_and_a_new_one_goes_on_without_a_gap(house, monkeypatch) -> None:
+    with monkeypatch.context() as short:
+        short.setattr(tokens, "LIFETIME", timedelta(seconds=3))
+        await house.admin.refresh()
+    old = house.admin.credentials.token
+    signed_at = time.time()
+    await house.admin.refresh()
+    seen: list[int] = []
+    async with publishing(house, 20):
+        async with open_stream(house, token=old) as stream:
+            with pytest.raises(ConnectionClosed) as closed:
+                while True:
+                    seen += [f["seq"] for f in [await stream.until(lambda f: True)] if f["frame"] == "event"]
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == events.CLOSE_UNAUTHENTICATED
+            assert time.time() - signed_at < 3 + 2
+        async with open_stream(house, f"?after={seen[-1]}") as again:
+            for _ in range(5):
+                seen.append((await again.event("system.tick"))["seq"])
+    assert seen == list(range(seen[0], seen[0] + len(seen)))
+
+
+async def test_every_stream_of_a_server_that_goes_is_closed_and_vms_are_asked_for_anew(house) -> None:
+    headers = {"Authorization": f"Bearer {house.admin.credentials.token}"}
+    address = house.url.replace("http", "ws") + "/ws/events/v1?after=999999"
+    async with connect(address, additional_headers=headers) as client:
+        kinds = [(await client.recv())[:24] for _ in range(3)]
+    assert ["hello" in str(kinds[0]), "gone" in str(kinds[1]), "inventory" in str(kinds[2])] == [True] * 3
+    assert (await house.admin.call(vms.LIST)).total == 1
