@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from novacron_core import errors
@@ -25,6 +25,7 @@ def test_a_table_passes_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixt
     assert lines[3].endswith("  0"), "zero is not nothing"
 
 
+@example("\x7f\x9b\u202e")
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_json_is_plain_ascii_and_the_same_text(text: str) -> None:
     shown = output.json_text({"name": text}, indent=None)
