@@ -9,8 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import libvirt
+import psycopg
+from psycopg import sql
 
 from novacron_core.places import read_running
+from novacron_server.database import cluster
+from novacron_server.database.embedded import default_runtime_dir
 from tests.terminal import Terminal
 
 PASSWORD = "quiet harbour seventeen lanterns"
@@ -32,6 +36,17 @@ def stop_server(data_dir: Path, *, how: signal.Signals = signal.SIGTERM) -> None
             return
         time.sleep(0.05)
     raise AssertionError("the server does not end")
+
+
+def rows(data_dir: Path, table: str) -> int:
+    """How many rows a table of this data directory's running database has."""
+    url = cluster.passwords(data_dir / "postgres.json", fresh=False).url(
+        cluster.APPLICATION, default_runtime_dir(data_dir) / "pg"
+    )
+    with psycopg.connect(url) as connection:
+        found = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
+    assert found is not None
+    return int(found[0])
 
 
 def own_pools(connection: libvirt.virConnect, data_dir: Path) -> list[libvirt.virStoragePool]:

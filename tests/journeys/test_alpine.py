@@ -11,7 +11,7 @@ import libvirt
 import pytest
 
 from novacron_core.places import read_running
-from tests.journeys.steps import make_administrator, own_pools, sign_in, stop_server
+from tests.journeys.steps import make_administrator, own_pools, rows, sign_in, stop_server
 from tests.terminal import Terminal
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(240)]
@@ -43,6 +43,7 @@ def test_an_image_becomes_a_vm_runs_is_stopped_and_deleted(
 
     create(terminal, "journey-01")
     terminal.see("journey-01 .*● running", 60)
+    assert (rows(data_dir, "vms"), rows(data_dir, "volumes")) == (1, 3)
     assert libvirt_state(qemu, "journey-01") == RUNNING
     assert "qemu" in qemu.lookupByName("journey-01").XMLDesc() or "kvm" in qemu.lookupByName("journey-01").XMLDesc()
 
@@ -78,6 +79,7 @@ def test_an_image_becomes_a_vm_runs_is_stopped_and_deleted(
     terminal.see("no VMs yet", 30)
     assert libvirt_state(qemu, "journey-01") is None
 
+    assert (rows(data_dir, "vms"), rows(data_dir, "volumes")) == (0, 0)
     disks = [file.name for file in (data_dir / "pools").rglob("*") if file.is_file()]
     assert disks == []
     pools = own_pools(qemu, data_dir)
