@@ -171,7 +171,7 @@ class Board(Screen[None]):
 
     def _label_width(self, key: str) -> int:
         """Cells of the longest label of a key: two actions may share it."""
-        return max(len(action.label) for action in self.ACTIONS if action.key == key)
+        return max((len(action.label) for action in self.ACTIONS if action.key == key), default=0)
 
     def _offered(self) -> list[Action[Any]]:
         """One action for each key: where two share one, that which is possible, else the first."""

@@ -31,6 +31,19 @@ SORT = Action[VM](
     group="List",
 )
 TURN = Action[VM]("turn", "O", "reverse", "Turn the order round.", needs_one=False, group="List")
+FILTER = Action[VM](
+    "filter",
+    "/",
+    "filter",
+    "Filter as you type: a word, state:running, host:a, tag:db, memory>2G, -not.",
+    needs_one=False,
+    group="List",
+    opens=True,
+)
+KEEP = Action[VM]("keep", "enter", "keep the filter", "Keep the filter.", needs_one=False)
+CLEAR = Action[VM]("clear", "escape", "clear it", "Show all again.", needs_one=False)
+EARLIER = Action[VM]("earlier", "up", "earlier ones", "The filters before.", needs_one=False)
+TYPING = (KEEP, CLEAR, EARLIER)
 MARK = Action[VM]("mark", "space", "mark", "Mark the VM; the verbs then act on all marked.", group="List")
 MARK_ALL = Action[VM]("mark-all", "*", "mark all", "Mark all shown, or none when all are.", group="List")
 
@@ -43,6 +56,7 @@ class VMList(VMBoard):
         CREATE,
         COPY_ID,
         OPEN,
+        FILTER,
         SORT,
         TURN,
         MARK,
@@ -69,9 +83,28 @@ class VMList(VMBoard):
         marked = len(self.pane.table.marks)
         return [Piece(f"{marked} marked", "accent")] if marked else self.pane.hint()
 
+    def _offered(self) -> list[Action[Any]]:
+        """While a filter is typed, letters are text: only the keys of the line work."""
+        return list(TYPING) if self.pane.filter.editing else super()._offered()
+
+    def on_descendant_focus(self) -> None:
+        self.refresh_frame()
+
+    def on_descendant_blur(self) -> None:
+        self.refresh_frame()
+
     async def do(self, action: Action[Any]) -> None:
         table = self.pane.table
-        if action is OPEN:
+        if action is FILTER:
+            self.hush()
+            self.pane.open_filter()
+        elif action is KEEP:
+            self.pane.filter.keep()
+        elif action is CLEAR:
+            self.pane.filter.action_clear()
+        elif action is EARLIER:
+            self.pane.filter.action_earlier(1)
+        elif action is OPEN:
             self._open()
         elif action is SORT:
             table.sort_next()
@@ -91,11 +124,15 @@ class VMList(VMBoard):
         self.pane.table.want(op.target.id)
 
     def action_escape(self) -> None:
-        """Back to nothing said and nothing marked."""
-        self.pane.table.unmark()
-        self.hush()
+        """Back to nothing said and nothing marked; then to no filter."""
+        if self._said[0] or self.pane.table.marks:
+            self.pane.table.unmark()
+            self.hush()
+        else:
+            self.pane.filter.action_clear()
 
     @on(Table.Moved)
+    @on(VMPane.Sifted)
     def _moved(self) -> None:
         self.refresh_frame()
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.message import Message
 from textual.widgets import Static
 
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import CREATE, VM
+from novacron_core.rules.filter import FilterError, compile_filter, vm_fields
 from novacron_core.rules.units import age_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
@@ -18,6 +21,7 @@ from novacron_tui.store import Line
 from novacron_tui.vms.actions import doing
 from novacron_tui.vms.columns import columns
 from novacron_tui.widgets.cells import Column
+from novacron_tui.widgets.filter_line import FilterLine
 from novacron_tui.widgets.line import Piece, content
 from novacron_tui.widgets.table import Table
 
@@ -30,6 +34,9 @@ class VMPane(Vertical):
     VMPane #instead { height: 1fr; content-align: center middle; text-align: center; padding: 0 2; }
     """
 
+    class Sifted(Message):
+        """The filter lets other VMs through, or is no longer typed."""
+
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__()
         self._session = session
@@ -40,10 +47,16 @@ class VMPane(Vertical):
         signs = (glyphs.mark, glyphs.up, glyphs.down, glyphs.cut)
         self.table: Table[VM] = Table(self._columns(), lambda vm: vm.id, signs=signs, sort="name", id="vms")
         self._static = Static(id="instead")
+        self.filter = FilterLine(id="filter")
+        self._wrong = ""
+        self._host_names: dict[str, str] = {}
+        self._fields = vm_fields(self._host_names)
+        self._came_from = ""
 
     def compose(self) -> ComposeResult:
         yield self.table
         yield self._static
+        yield self.filter
 
     def on_mount(self) -> None:
         self.refresh_data()
@@ -56,10 +69,55 @@ class VMPane(Vertical):
             self.table.set_columns(self._columns())
         if store.version != self._seen:
             self._seen = store.version
+            self._host_names.clear()
+            self._host_names.update((host.id, host.name) for host in store.hosts.values())
             self.table.show(list(store.vms.values()))
         else:
             self.table.repaint()
         self._show_instead(tuple(self._pieces_instead()))
+        self._tell_through()
+
+    # -- the filter ------------------------------------------------------------------------------------------------
+
+    def open_filter(self) -> None:
+        """Type a filter; the cursor comes back to where it was when it is cleared."""
+        self._came_from = self.table.row.id if self.table.row else ""
+        self.filter.open("name, or state:running host:kvm-a tag:db memory>2G -test")
+
+    @on(FilterLine.Changed)
+    def _filter(self, event: FilterLine.Changed) -> None:
+        event.stop()
+        try:
+            test = compile_filter(event.text, self._fields)
+        except FilterError as e:
+            self._wrong = str(e)  # the list stays as it is until the filter can be understood
+        else:
+            self._wrong = ""
+            self.table.only(test if event.text else None)
+        self._show_instead(tuple(self._pieces_instead()))
+        self._tell_through()
+        self.post_message(self.Sifted())
+
+    @on(FilterLine.Closed)
+    def _typing_over(self, event: FilterLine.Closed) -> None:
+        event.stop()
+        if not event.kept and self._came_from:
+            self.table.want(self._came_from)
+        self._focus_list()
+        self.post_message(self.Sifted())
+
+    def _tell_through(self) -> None:
+        if self._wrong:
+            self.filter.tell("not understood", "bad")
+        else:
+            self.filter.tell(f"{len(self.table.rows):,} of {len(self._session.store.vms):,}")
+
+    def _focus_list(self) -> None:
+        """The table takes the keys; while it is away, nothing does, and they reach the screen."""
+        if self.table.display:
+            self.table.focus()
+        else:
+            self.screen.set_focus(None)
 
     def _columns(self) -> Sequence[Column[VM]]:
         store = self._session.store
@@ -72,7 +130,7 @@ class VMPane(Vertical):
         self._static.update(content(pieces))
         self._static.display = bool(pieces)
         self.table.display = not pieces
-        if not pieces:
+        if not pieces and not self.filter.editing:
             self.table.focus()
 
     def _pieces_instead(self) -> list[Piece]:
@@ -89,7 +147,7 @@ class VMPane(Vertical):
                 Piece(" tries now", "quiet"),
             ]
         if store.vms:
-            return []
+            return [] if self.table.rows or not self.filter.text else self._nothing_passes()
         down = [host for host in store.hosts.values() if host.status is HostStatus.DOWN]
         if down and len(down) == len(store.hosts):
             return [
@@ -101,6 +159,13 @@ class VMPane(Vertical):
             ]
         return [Piece("no VMs yet\n\n", "strong"), *self._next_step()]
 
+    def _nothing_passes(self) -> list[Piece]:
+        return [
+            Piece("no VM passes the filter\n\n", "strong"),
+            Piece("esc", "key"),
+            Piece(" clears it", "quiet"),
+        ]
+
     def _next_step(self) -> list[Piece]:
         if not self._session.may(CREATE):
             return [Piece(f"your role ({self._session.who.role}) sees what others create", "quiet")]
@@ -108,6 +173,8 @@ class VMPane(Vertical):
 
     def hint(self) -> list[Piece]:
         """What there is to say of the VM under the cursor beyond its row."""
+        if self._wrong:
+            return [Piece(f"{self._glyphs.bad} {self._wrong}", "bad")]
         vm = self.table.row
         if vm is None or self._static.display:
             return []

@@ -19,6 +19,8 @@ class Rows(Generic[R]):
         self.marks: set[str] = set()
         self.identity = identity
         self.wanted = ""
+        self._sorted: list[R] = []
+        self._keep: Callable[[R], bool] | None = None
         self._given: Sequence[R] = ()
         self._cursor_id = ""
         self._key: Callable[[R], Any] | None = None
@@ -28,13 +30,16 @@ class Rows(Generic[R]):
         """Other data: the cursor stays with its row, and where that is gone, in its place; a mark goes with its row."""
         self._given = rows
         self._arrange()
-        if self.marks:
-            self.marks &= {self.identity(row) for row in self.shown}
 
     def order(self, key: Callable[[R], Any] | None, *, descending: bool) -> None:
         """Another order of the same data."""
         self._key, self._descending = key, descending
         self._arrange()
+
+    def only(self, keep: Callable[[R], bool] | None) -> None:
+        """Show only the rows that pass; None shows all. A mark goes with its row: nothing hidden is ever acted on."""
+        self._keep = keep
+        self._sift()
 
     def move(self, index: int) -> bool:
         """Put the cursor on a row, as near as there is one; False when it is there already."""
@@ -76,7 +81,13 @@ class Rows(Generic[R]):
         rows = list(self._given)
         if self._key is not None:
             rows.sort(key=self._key, reverse=self._descending)
-        self.shown = rows
+        self._sorted = rows
+        self._sift()
+
+    def _sift(self) -> None:
+        self.shown = self._sorted if self._keep is None else [row for row in self._sorted if self._keep(row)]
+        if self.marks:
+            self.marks &= {self.identity(row) for row in self.shown}
         self._find_cursor()
 
     def _find_cursor(self) -> None:

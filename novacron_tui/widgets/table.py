@@ -21,6 +21,7 @@ from textual.strip import Strip
 
 from novacron_tui.widgets.cells import TONES, Cell, Column, fit, segments, widths
 from novacron_tui.widgets.rows import Rows
+from novacron_tui.widgets.table_look import CSS, PARTS
 
 R = TypeVar("R")
 
@@ -41,28 +42,8 @@ class Table(ScrollView, Generic[R], can_focus=True):
     """Rows of one kind under columns. Line 0 is the header."""
 
     ALLOW_SELECT = False
-    DEFAULT_CSS = """
-    Table { background: $background; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; }
-    Table > .table--header { color: $tone-quiet; }
-    Table > .table--sorted { color: $accent; text-style: $strong-style; }
-    Table > .table--cursor { background: $cursor-ground; text-style: $cursor-style; }
-    Table > .table--mark { color: $accent; text-style: bold; }
-    Table > .tone--plain { color: $foreground; }
-    Table > .tone--quiet { color: $tone-quiet; }
-    Table > .tone--strong { color: $foreground; text-style: $strong-style; }
-    Table > .tone--good { color: $tone-good; }
-    Table > .tone--busy { color: $tone-busy; }
-    Table > .tone--warn { color: $tone-warn; }
-    Table > .tone--bad { color: $tone-bad; text-style: $strong-style; }
-    Table > .tone--accent { color: $accent; }
-    """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "table--header",
-        "table--sorted",
-        "table--cursor",
-        "table--mark",
-        *(f"tone--{tone}" for tone in TONES),
-    }
+    DEFAULT_CSS = CSS
+    COMPONENT_CLASSES: ClassVar[set[str]] = PARTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),
@@ -102,6 +83,16 @@ class Table(ScrollView, Generic[R], can_focus=True):
         """Show these rows in the chosen order; cursor and marks stay with their rows, and the view does not jump."""
         before = self._rows.at - self.scroll_offset.y
         self._rows.give(rows)
+        self._shown_anew(before)
+
+    def only(self, keep: Callable[[R], bool] | None) -> None:
+        """Show only the rows that pass, in the same order; None shows all. The cursor stays with its row if it passes."""
+        before = self._rows.at - self.scroll_offset.y
+        self._rows.only(keep)
+        self._shown_anew(before)
+
+    def _shown_anew(self, before: int) -> None:
+        rows = self.rows
         height = len(rows) + 1
         if self.virtual_size.height != height:
             self.virtual_size = Size(self.size.width, height)

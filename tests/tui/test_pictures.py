@@ -151,6 +151,8 @@ PICTURES = [
     Picture("list-hostile", lambda: console(Wire(), hostile())),
     Picture("list-refused", lambda: console(Wire()), keys=["x"], then=says("already down"), sizes=(SMALL,)),
     Picture("list-marked", lambda: console(Wire()), keys=["space", "space", "j", "space"], sizes=(SMALL,)),
+    Picture("list-filtered", lambda: console(Wire(), busy()), keys=["slash", *"state:running we"], then=says("2 of 9")),
+    Picture("filter-wrong", lambda: console(Wire()), keys=["slash", *"web x:"], then=says("no field"), sizes=(SMALL,)),
     Picture("list-mono", lambda: console(Wire(), busy(), theme="mono"), says("2 operations")),
     Picture("list-light", lambda: console(Wire(), busy(), theme="light"), says("2 operations"), sizes=(SMALL,)),
     Picture("list-contrast", lambda: console(Wire(), busy(), theme="contrast"), says("2 operations"), sizes=(SMALL,)),
