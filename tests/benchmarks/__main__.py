@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import api, events, paint, start
+from tests.benchmarks import api, events, paint, start, stream
 from tests.benchmarks.figure import Figure, show
 
-BENCHMARKS = {"paint": paint.measure, "start": start.measure, "api": api.measure, "events": events.measure}
+BENCHMARKS = {
+    "paint": paint.measure,
+    "start": start.measure,
+    "api": api.measure,
+    "stream": stream.measure,
+    "events": events.measure,
+}
 
 
 def main(names: list[str]) -> int:

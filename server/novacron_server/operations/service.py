@@ -28,6 +28,9 @@ Work = Callable[[Run], Awaitable[None]]
 Undo = Callable[["repository.Stored"], Awaitable[str]]
 """Settles work that failed or was cut off, from what was written ahead; returns what it found, as a sentence."""
 
+Finish = Callable[["repository.Stored", Run], Awaitable[str]]
+"""Finishes work that a crash cut off; returns what it did, as a sentence."""
+
 
 class Operations:
     """The runner. One asyncio task for each operation that runs. `remembered` serves reads without the database."""
@@ -41,11 +44,17 @@ class Operations:
         self._doubtful: set[asyncio.Task[None]] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._undo: dict[str, Undo] = {}
+        self._finish: dict[str, Finish] = {}
         self._closing = False
 
     def undo_with(self, kind: str, undo: Undo) -> None:
         """How work of this kind is cleared away when it fails, is cancelled, or its server crashed."""
         self._undo[kind] = undo
+
+    def finish_with(self, kind: str, finish: Finish) -> None:
+        """How work of this kind is brought to its end when its server crashed: it was promised (G1). Must be
+        harmless when all or nothing of it had been done."""
+        self._finish[kind] = finish
 
     # -- accepting -------------------------------------------------------------------------------------------------
 
@@ -218,8 +227,12 @@ class Operations:
 
     async def settle(self, stored: repository.Stored) -> None:
         """End what a server that went away left running: `interrupted`, with what was found and done about it."""
-        undo = self._undo.get(stored.operation.kind)
-        found = await undo(stored) if undo else "what it had changed is shown as it is"
+        kind = stored.operation.kind
+        if finish := self._finish.get(kind):
+            found = await finish(stored, Run(stored.operation, tell=self._tell, write_ahead=self._write_ahead))
+        else:
+            undo = self._undo.get(kind)
+            found = await undo(stored) if undo else "what it had changed is shown as it is"
         error = errors.Internal(f"the server stopped while this ran: {found}")
         await self._end(stored.host_id, stored.operation, OperationState.INTERRUPTED, error)
 

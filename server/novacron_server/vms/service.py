@@ -15,11 +15,13 @@ from novacron_core.api.problem import FieldError
 from novacron_core.api.vms import VM, VMCreate
 from novacron_core.rules.filter import FilterError, compile_filter, vm_fields
 from novacron_core.rules.lifecycle import SUPERSEDES, Action, why_not
+from novacron_core.rules.permissions import Role
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_server.database.engine import Connection, Database
 from novacron_server.events.outbox import Draft
 from novacron_server.images.service import Images
 from novacron_server.inventory.inventory import Inventory
+from novacron_server.operations.repository import Stored
 from novacron_server.operations.request import Request
 from novacron_server.operations.run import Run
 from novacron_server.operations.service import Operations
@@ -40,6 +42,7 @@ class VMs:
         self._placement = placement
         self._removal = Removal(database, inventory)
         operations.undo_with("vm.create", self._removal.undo_creation)
+        operations.finish_with("vm.create", self._finish_creation)
         operations.undo_with("vm.delete", self._removal.delete_again)
 
     def list(self, principal: Principal, q: str = "") -> Iterator[VM]:
@@ -82,13 +85,32 @@ class VMs:
         )
         return await self._operations.start(request, work, rows)
 
-    async def _plan(self, principal: Principal, body: VMCreate) -> creation.Plan:
+    async def _finish_creation(self, stored: Stored, run: Run) -> str:
+        """After a crash: the VM was promised, with its id and its rows, so make it; every step can be done twice."""
+        host_id, vm_id = stored.host_id or "", stored.operation.target.id
+        row = self._inventory.picture.rows.get((host_id, vm_id))
+        facts = await self._inventory.host(host_id).read_domain(vm_id)
+        if row is None or facts is not None:
+            return await self._removal.undo_creation(stored)
+        body = msgspec.structs.replace(msgspec.convert(stored.request, VMCreate), host=host_id, name=row.name)
+        owner = Principal("", row.owner, Role.OPERATOR, row.tenant, "", row.created_at)
+        try:
+            plan = await self._plan(owner, body, again=vm_id)
+            await creation.make(run, plan, self._inventory)
+        except (errors.HostUnavailable, errors.DatabaseUnavailable):
+            raise  # it is settled later
+        except errors.NovaCronError as e:
+            return f"it could not be finished ({e.detail}), and {await self._removal.undo_creation(stored)}"
+        return "the VM was made afterwards"
+
+    async def _plan(self, principal: Principal, body: VMCreate, *, again: str = "") -> creation.Plan:
+        """`again`: the id of the VM that a cut-off creation has chosen, with its name."""
         host = self._inventory.host_that_is_up(body.host)
         image = await self._images.get(body.image)
         disk_bytes, network = creation.check(body, host, image)
         return creation.Plan(
-            vm_id=str(uuid4()),
-            name=self._free_name(principal, host.host_id, body.name),
+            vm_id=again or str(uuid4()),
+            name=body.name if again else self._free_name(principal, host.host_id, body.name),
             body=body,
             host=host,
             image=image,

@@ -1,0 +1,125 @@
+"""The server and its database are killed while clients make VMs: what was acknowledged is there, once (G1, G2, G3).
+
+NOVACRON_KILLS sets how many times: 3 here, 20 and more for a long look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import libvirt
+import psutil
+import pytest
+
+from novacron_core.places import read_running
+from tests.benchmarks.servers import _administrator
+from tests.faults.crowd import Crowd
+from tests.faults.house import until
+
+KILLS = int(os.environ.get("NOVACRON_KILLS", "3"))
+DATABASE_KILLS = max(1, KILLS // 4)
+
+
+class Process:
+    """`novacron serve` as a process, started again and again on the same data."""
+
+    def __init__(self, data_dir: Path, uri: str) -> None:
+        self.data_dir = data_dir
+        limits = ["--requests-per-minute", "10000000"]
+        self._command = [sys.executable, "-m", "novacron_server", "--port", "0", "--data-dir", str(data_dir), *limits]
+        self._command += ["--hypervisor", uri]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        with (self.data_dir / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+
+        async def listening() -> bool | None:
+            assert self._process is not None
+            assert self._process.poll() is None, (self.data_dir / "server.log").read_text()[-2000:]
+            running = read_running(self.data_dir)
+            if running is None or running.pid != self._process.pid:
+                return None
+            with suppress(httpx.TransportError):
+                return True if httpx.get(f"{running.url}/livez").status_code == 200 else None
+            return None
+
+        await until(listening, 30)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
+    def kill_database(self) -> None:
+        assert self._process is not None
+        for child in psutil.Process(self._process.pid).children():
+            if child.name() == "postgres":
+                child.send_signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(30)
+
+
+@pytest.mark.timeout(60 + 15 * KILLS)
+async def test_every_acknowledged_vm_is_there_once_after_kills(data_dir, image, libvirtd_named) -> None:
+    daemon = libvirtd_named("kills")
+    server = Process(data_dir, daemon.uri)
+    await server.start()
+    try:
+        url = read_running(data_dir).url  # type: ignore[union-attr]
+        token = await asyncio.to_thread(lambda: asyncio.run(_administrator(url, data_dir)))
+        crowd = Crowd(data_dir, token)
+        making = asyncio.create_task(crowd.run(4))
+        for number in range(KILLS + DATABASE_KILLS):
+            enough = len(crowd.accepted) + 8
+            await until(lambda enough=enough: _at_least(crowd, enough, making), 30)
+            if number < KILLS:
+                server.kill()
+                await server.start()
+            else:
+                server.kill_database()
+        enough = len(crowd.accepted) + 8
+        await until(lambda: _at_least(crowd, enough, making), 30)
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+        url = read_running(data_dir).url  # type: ignore[union-attr]
+        async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=10) as http:
+            await until(lambda: _settled(http), 30)
+            states = Counter(op["state"] for op in (await http.get("/api/operations?page_size=1000")).json()["items"])
+        there = Counter(_domains(daemon.uri))
+        assert not [name for name in crowd.accepted if there[name] != 1]
+        assert max(there.values()) == 1
+        assert set(states) <= {"succeeded", "interrupted", "failed"}
+        print(f"{KILLS} kills, {DATABASE_KILLS} of PostgreSQL: {len(crowd.accepted)} acknowledged, operations {states}")
+    finally:
+        server.stop()
+
+
+async def _at_least(crowd: Crowd, count: int, making: asyncio.Task[None]) -> bool | None:
+    if making.done():
+        making.result()
+    return True if len(crowd.accepted) >= count else None
+
+
+async def _settled(http: httpx.AsyncClient) -> bool | None:
+    """Nothing runs any more."""
+    answer = await http.get("/api/operations?q=running")
+    return True if answer.status_code == 200 and answer.json()["total"] == 0 else None
+
+
+def _domains(uri: str) -> list[str]:
+    connection = libvirt.open(uri)
+    names = [domain.name() for domain in connection.listAllDomains()]
+    connection.close()
+    return names
