@@ -16,7 +16,7 @@ run: .venv/.ready ## open the console, with its own server on this machine
 	@.venv/bin/novacron $(ARGS)
 
 test: .venv/.ready ## all tests, on real PostgreSQL, libvirt and QEMU
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: .venv/.ready ## lint, types, import rules, long files
 	@.venv/bin/ruff check .
