@@ -91,6 +91,9 @@ class VM(Value, frozen=True):
     updated_at: datetime | None = None
     generation: int = 0
     operation: Operation | None = None
+    also_on: list[str] = []
+    """Other hosts that have a VM with the same UUID, by id. Both are listed, and told with their own `host` (an
+    event's `source`); neither can be changed until one of them got another UUID."""
 
 
 class VMQuery(ListQuery, frozen=True):

@@ -51,6 +51,8 @@ def why_not(action: Action, vm: VM) -> str | None:
     """The sentence that refuses `action` on `vm` now, or None when nothing is against it."""
     if vm.operation is not None and vm.operation.kind not in SUPERSEDES.get(action, frozenset()):
         return f"{vm.name} is busy: {vm.operation.kind} by {vm.operation.actor or 'somebody'} is running"
+    if vm.also_on:
+        return f"{vm.name} shares its UUID with a VM on another host: give one of them another UUID first"
     if vm.state is State.UNKNOWN:
         return f"{vm.name} is unknown: its host does not answer"
     if action is Action.DELETE and vm.protected:

@@ -62,6 +62,7 @@ def compose_vm(
     operation: Operation | None,
     volumes: dict[tuple[str, str], Volume],
     addresses: Addresses,
+    also_on: list[str],
 ) -> VM | None:
     """The VM as a reader sees it, None when there is none (a row alone is not a VM, unless it is being made).
 
@@ -98,6 +99,7 @@ def compose_vm(
         updated_at=row.updated_at if row else None,
         generation=row.generation if row else 0,
         operation=operation,
+        also_on=also_on,
     )
 
 

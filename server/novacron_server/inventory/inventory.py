@@ -69,8 +69,8 @@ class Inventory:
 
     def vm(self, principal: Principal, vm_id: str) -> VM:
         """Raises NotFound, for another tenant's VM exactly as for none."""
-        vm = self.picture.vm(vm_id)
-        if vm is None or not may_see(principal, vm.tenant):
+        vm = next((vm for vm in self.picture.vms_with(vm_id) if may_see(principal, vm.tenant)), None)
+        if vm is None:
             raise errors.NotFound("there is no such VM")
         return vm
 

@@ -133,14 +133,16 @@ class Keeper:
         before = held.facts if held else None
         now = datetime.now(UTC)
         if facts is None:
-            self._picture.set_known(key, None)
+            twins = self._picture.set_known(key, None)
         else:
             unchanged = before is not None and before.state is facts.state
             since = held.state_since if held and unchanged else (now if before is not None else None)
-            self._picture.set_known(key, Known(facts, now, since))
+            twins = self._picture.set_known(key, Known(facts, now, since))
         row = self._picture.rows.get(key)
         if draft := vm_change(self.host.host_id, before, facts, row, first_look=self._first_look):
             self._publisher.publish(draft)
+        for host_id in twins:
+            self._tell_twin(host_id, vm_id)
         self._watch.looked_at(vm_id, facts)
 
     def _show_host(self) -> None:
@@ -167,6 +169,12 @@ class Keeper:
     def _touch_all(self) -> None:
         ours = [vm_id for host_id, vm_id in self._picture.known if host_id == self.host.host_id]
         self._touch(ours, f"host {self.host.status}")
+
+    def _tell_twin(self, host_id: str, vm_id: str) -> None:
+        """The VM of the same UUID on another host: whether it can be changed depends on this one's being there."""
+        row = self._picture.rows.get((host_id, vm_id))
+        name = self._picture.known[host_id, vm_id].facts.name
+        self._publisher.publish(vm_touched(host_id, vm_id, name, row.tenant if row else None, "shared UUID"))
 
     def _touch(self, vm_ids: list[str], note: str = "") -> None:
         """Tell these VMs again: not they changed, but what is known of them."""

@@ -41,7 +41,7 @@ class Picture:
         self._operations: dict[str, Operation] = {}
         self._running: dict[str, Operation] = {}
         self._composed: dict[Key, VM | None] = {}
-        self._hosts_of: dict[str, str] = {}
+        self._hosts_of: dict[str, list[str]] = {}
         self._addresses: dict[str, Addresses] = {}
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -53,9 +53,13 @@ class Picture:
                 yield vm
 
     def vm(self, vm_id: str) -> VM | None:
-        """One VM by its id, None when there is none."""
-        host_id = self._hosts_of.get(vm_id)
-        return self.composed((host_id, vm_id)) if host_id else None
+        """One VM by its id, None when there is none; where several hosts have it, the one read first."""
+        return next(self.vms_with(vm_id), None)
+
+    def vms_with(self, vm_id: str) -> Iterator[VM]:
+        """Every VM with this id: more than one where hosts share a UUID."""
+        composed = (self.composed((host_id, vm_id)) for host_id in self._hosts_of.get(vm_id, []))
+        return (vm for vm in composed if vm)
 
     def composed(self, key: Key) -> VM | None:
         """The VM at this key, composed once until something about it changes."""
@@ -74,7 +78,12 @@ class Picture:
             self._running.get(key[1]),
             self._volumes.get(key[0], {}),
             self._addresses.get(key[0], {}),
+            self._others(key) if key in self.known else [],
         )
+
+    def _others(self, key: Key) -> list[str]:
+        """The other hosts on which libvirt has a VM of the same id."""
+        return [h for h in self._hosts_of.get(key[1], []) if h != key[0] and (h, key[1]) in self.known]
 
     def hosts(self) -> Iterator[APIHost]:
         return (compose_host(view) for view in self.views.values())
@@ -101,14 +110,27 @@ class Picture:
         if before is None or before.status is not view.status or before.simulated != view.simulated:
             self._forget_host(view.id)
 
-    def set_known(self, key: Key, known: Known | None) -> None:
-        """Take what one read of a domain said; None: it does not exist."""
+    def set_known(self, key: Key, known: Known | None) -> list[str]:
+        """Take what one read of a domain said; None: it does not exist.
+
+        Returns the other hosts whose VM of the same id is to be told again: it got a twin, or lost it.
+        """
+        appeared_or_went = (key in self.known) is (known is None)
         if known is None:
             self.known.pop(key, None)
         else:
             self.known[key] = known
-            self._hosts_of[key[1]] = key[0]
+            self._remember_host(key)
         self._composed.pop(key, None)
+        if not appeared_or_went:
+            return []
+        self.forget(key[1])
+        return self._others(key)
+
+    def _remember_host(self, key: Key) -> None:
+        hosts = self._hosts_of.setdefault(key[1], [])
+        if key[0] not in hosts:
+            hosts.append(key[0])
 
     def set_addresses(self, host_id: str, addresses: Addresses) -> list[str]:
         """Take the addresses of a host's guests. Returns the ids of the VMs whose addresses changed."""
@@ -195,7 +217,7 @@ class Picture:
     def _put_row(self, row: VMRow) -> None:
         key = (row.host_id, row.id)
         self.rows[key] = row
-        self._hosts_of[row.id] = row.host_id
+        self._remember_host(key)
         self._composed.pop(key, None)
 
     def _put_operation(self, operation: Operation) -> None:
@@ -216,7 +238,7 @@ class Picture:
 
     def forget(self, vm_id: str) -> None:
         """Compose this VM anew when it is next asked for."""
-        if host_id := self._hosts_of.get(vm_id):
+        for host_id in self._hosts_of.get(vm_id, []):
             self._composed.pop((host_id, vm_id), None)
 
     def _forget_host(self, host_id: str) -> None:

@@ -20,7 +20,7 @@ class Publisher:
     """Takes drafts at any pace and commits them in order. `ring` is called after each commit.
 
     A draft without a row carries no value of its own (the value is composed when it is folded), so a newer draft for
-    the same target and type replaces an older one that still waits: memory stays bounded while the database is away.
+    the same target, source and type replaces an older one that still waits: memory stays bounded while the database is away.
     What waits then is told without a number, by `on_unlogged`, so that readers see it all the same (promise G11).
     """
 
@@ -29,14 +29,14 @@ class Publisher:
         self._ring = ring
         self._away = False
         self.on_unlogged: Callable[[Sequence[Draft]], None] = lambda _: None
-        self._waiting: dict[tuple[str, str, str], Draft] = {}
+        self._waiting: dict[tuple[str, str, str, str], Draft] = {}
         self._wake = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
 
     def publish(self, *drafts: Draft) -> None:
         """Promise these events; returns at once."""
         for draft in drafts:
-            key = (draft.target.type, draft.target.id, draft.type)
+            key = (draft.target.type, draft.target.id, draft.source, draft.type)
             self._waiting.pop(key, None)
             self._waiting[key] = draft
         if drafts:

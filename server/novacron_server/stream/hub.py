@@ -82,7 +82,7 @@ class Hub:
         self._ring: deque[Wire] = deque(maxlen=ring)
         self._floor = 0
         self._listeners: set[Listener] = set()
-        self._unlogged: dict[tuple[str, str, str], Draft] = {}
+        self._unlogged: dict[tuple[str, str, str, str], Draft] = {}
         self.database_away_since: datetime | None = None
         self.on_empty: Callable[[], None] = lambda: None
 
@@ -173,7 +173,7 @@ class Hub:
         """The whole new value of the target (None: it is gone) and the tenant that decides who sees it."""
         kind, target_id = record.target.type, record.target.id
         if kind == "vm":
-            vm = self.picture.vm(target_id)
+            vm = self.picture.composed((record.source, target_id))  # a VM's events come from its host
             return vm, vm.tenant if vm else record.tenant
         if kind == "volume":
             volume = self.picture.volume(target_id)
@@ -186,8 +186,8 @@ class Hub:
         return None, record.tenant
 
 
-def _mark(told: Draft | Record) -> tuple[str, str, str]:
-    return told.target.type, told.target.id, told.type
+def _mark(told: Draft | Record) -> tuple[str, str, str, str]:
+    return told.target.type, told.target.id, told.source, told.type
 
 
 def _unnumbered(draft: Draft, seq: int) -> Record:

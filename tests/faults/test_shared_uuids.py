@@ -1,0 +1,47 @@
+"""The same libvirt UUID on two hosts (CONTRACT, Identity): both are shown, changes are refused with the reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import vms
+from tests.faults.house import open_house, open_stream, until
+from tests.server.spine.conftest import NODE
+
+UUID = "7b5c1a5e-9c8e-4f6e-8f7e-3b1f0a4b2c1d"
+
+
+async def test_both_are_shown_and_told_and_neither_can_be_changed_until_one_is_gone(data_dir) -> None:
+    uris = []
+    for name in ("one", "two"):
+        node = data_dir / f"{name}.xml"
+        node.write_text(NODE.replace("<name>test</name>", f"<name>{name}</name><uuid>{UUID}</uuid>"))
+        uris.append(f"test://{node}")
+    async with open_house(data_dir, uris) as house:
+        both = await until(lambda: _both(house))
+        assert {vm.name: len(vm.also_on) for vm in both} == {"one": 1, "two": 1}
+        assert {vm.host for vm in both} == {vm.also_on[0] for vm in both}
+        with pytest.raises(errors.Conflict, match="UUID"):
+            await house.admin.call(vms.PAUSE, vm_id=UUID)
+        two = next(vm for vm in both if vm.name == "two")
+        behind = house.parts.inventory.host(two.host)._link.require().first.connection
+        async with open_stream(house) as stream:
+            assert len(stream.frames[-1]["vms"]) == 2
+            domain = behind.lookupByName("two")
+            domain.suspend()
+            told = await stream.event("vm.paused")
+            assert (told["source"], told["value"]["name"], told["value"]["host"]) == (two.host, "two", two.host)
+            domain.destroy()
+            domain.undefine()
+            gone = await stream.event("vm.deleted")
+            assert (gone["source"], gone["value"]) == (two.host, None)
+            freed = await stream.until(lambda f: f.get("type") == "vm.updated" and f["source"] != two.host)
+            assert freed["value"]["also_on"] == []
+        operation = await house.admin.call(vms.PAUSE, vm_id=UUID)
+        assert (await house.ended(operation)).state == "succeeded"
+
+
+async def _both(house) -> list[vms.VM] | None:
+    items = (await house.admin.call(vms.LIST)).items
+    return items if len(items) == 2 else None
