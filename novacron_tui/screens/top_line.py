@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import State
 from novacron_core.rules.units import age_text
 from novacron_tui.glyphs import STATE_TONES, Glyphs
 from novacron_tui.place import Place
+from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session
 from novacron_tui.store import Line, Store
 from novacron_tui.widgets.line import Piece
@@ -67,7 +68,22 @@ def _hosts(store: Store) -> list[Piece]:
     plural = "s" * (total != 1)
     if up == total:
         return [Piece(f"   {total} host{plural} up", "plain", 6)]
-    return [Piece(f"   {up} of {total} host{plural} up", "bad" if not up else "warn", 2)]
+    down = [host for host in store.hosts.values() if host.status is HostStatus.DOWN]
+    waiting = total - up - len(down)
+    tone = "bad" if not up else "warn"
+    said = [Piece(f"   {up} host{'s' * (up != 1)} up", tone, 2)]
+    if down:
+        said.append(Piece(f", {len(down)} down", tone, 2))
+        said.append(Piece(f": {_first(one_line(host.name) for host in down)}", tone, 4))
+    if waiting:
+        said.append(Piece(f", {waiting} connecting", tone, 2))
+    return said
+
+
+def _first(names: Iterable[str]) -> str:
+    """The first name, and how many more there are: the line is short."""
+    first, *rest = names
+    return f"{first} +{len(rest)}" if rest else first
 
 
 def _vms(store: Store, glyphs: Glyphs) -> list[Piece]:

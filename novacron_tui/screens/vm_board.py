@@ -31,8 +31,12 @@ class VMBoard(Board):
     def why_not(self, action: Action[Any]) -> str | None:
         if not isinstance(action, Verb):
             return refusal(action, self.session, self.subject())
-        reasons = [self.performer.why_not(action, vm) for vm in self.chosen()]
-        return reasons[0] if reasons and all(reasons) else None if reasons else self.performer.why_not(action, None)
+        first: str | None = None
+        for vm in self.chosen():  # one that allows it is enough: of thousands marked, not all are asked
+            if (refused := self.performer.why_not(action, vm)) is None:
+                return None
+            first = first or refused
+        return first or self.performer.why_not(action, None)
 
     async def do(self, action: Action[Any]) -> None:
         if isinstance(action, Verb):

@@ -17,6 +17,7 @@ from novacron_tui.screens.vm_board import VMBoard
 from novacron_tui.screens.vm_page import VMPage
 from novacron_tui.session import Session
 from novacron_tui.vms.actions import COPY_ID, CREATE, VERBS
+from novacron_tui.vms.bulk_panel import BulkPanel
 from novacron_tui.vms.pane import VMPane
 from novacron_tui.widgets.line import Piece
 from novacron_tui.widgets.table import Table
@@ -43,6 +44,15 @@ FILTER = Action[VM](
 KEEP = Action[VM]("keep", "enter", "keep the filter", "Keep the filter.", needs_one=False)
 CLEAR = Action[VM]("clear", "escape", "clear it", "Show all again.", needs_one=False)
 EARLIER = Action[VM]("earlier", "up", "earlier ones", "The filters before.", needs_one=False)
+RESULTS = Action[VM](
+    "results",
+    "b",
+    "results",
+    "What became of each VM of the last bulk; R tries again.",
+    needs_one=False,
+    group="List",
+    opens=True,
+)
 TYPING = (KEEP, CLEAR, EARLIER)
 MARK = Action[VM]("mark", "space", "mark", "Mark the VM; the verbs then act on all marked.", group="List")
 MARK_ALL = Action[VM]("mark-all", "*", "mark all", "Mark all shown, or none when all are.", group="List")
@@ -61,6 +71,7 @@ class VMList(VMBoard):
         TURN,
         MARK,
         MARK_ALL,
+        RESULTS,
         *EVERYWHERE,
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS), Binding("escape", "escape", show=False)]
@@ -80,8 +91,35 @@ class VMList(VMBoard):
         self.pane.refresh_data()
 
     def hint(self) -> Sequence[Piece]:
+        bulk = self.performer.bulk
+        if bulk is not None and not bulk.over:
+            return [Piece(f"{self.glyphs.work} {bulk.sentence()[0]}", "busy")]
         marked = len(self.pane.table.marks)
         return [Piece(f"{marked} marked", "accent")] if marked else self.pane.hint()
+
+    def why_not(self, action: Action[Any]) -> str | None:
+        if action is RESULTS and self.performer.bulk is None:
+            return "nothing was done to several VMs yet: mark them with space, then press a verb"
+        return super().why_not(action)
+
+    def _tell_outcomes(self) -> None:
+        """The end of a bulk is one sentence, said once."""
+        super()._tell_outcomes()
+        bulk = self.performer.bulk
+        if bulk is None or bulk.told:
+            return
+        bulk.follow(self.session.store.operations)
+        if bulk.over:
+            bulk.told = True
+            self.say(*bulk.sentence())
+
+    async def _show_results(self) -> None:
+        if (bulk := self.performer.bulk) is None:
+            return
+        again = await self.app.push_screen_wait(BulkPanel(bulk, self.session, self.glyphs))
+        vms = [vm for vm_id in again or () if (vm := self.session.store.vms.get(vm_id))]
+        if vms:
+            await self.performer.perform(bulk.verb, vms)
 
     def _offered(self) -> list[Action[Any]]:
         """While a filter is typed, letters are text: only the keys of the line work."""
@@ -98,6 +136,8 @@ class VMList(VMBoard):
         if action is FILTER:
             self.hush()
             self.pane.open_filter()
+        elif action is RESULTS:
+            await self._show_results()
         elif action is KEEP:
             self.pane.filter.keep()
         elif action is CLEAR:

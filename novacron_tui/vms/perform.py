@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 from uuid import uuid4
 
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM
-from novacron_core.errors import NovaCronError
+from novacron_core.errors import NovaCronError, ServerUnreachable
 from novacron_core.rules.units import size_text
 from novacron_tui.action import Danger, refusal
 from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session
 from novacron_tui.vms.actions import DELETE, Verb, doing, done, send
+from novacron_tui.vms.bulk import Bulk, Went
 from novacron_tui.widgets.confirm import Answer, Question
 from novacron_tui.widgets.line import Piece
 
 MANY = 10
 """More VMs than this in one destructive press, and their number must be typed."""
+AT_ONCE = 4
+"""Requests of one bulk that are under way together: quick for the operator, and no flood for a host."""
+SAME_PRESS_S = 60.0
+"""A press that repeats one whose answer never came, within this, carries its key: both have one effect."""
 Ask = Callable[[Question], Awaitable[Answer | None]]
 Say = Callable[[str, str], None]
 
@@ -29,6 +36,8 @@ class Performer:
         self._session = session
         self._ask = ask
         self._say = say
+        self._keys: dict[tuple[str, str], tuple[str, float]] = {}
+        self.bulk: Bulk | None = None
 
     def why_not(self, verb: Verb, vm: VM | None) -> str | None:
         """The sentence that refuses it now, a request of ours still on its way included."""
@@ -51,27 +60,69 @@ class Performer:
             now = self._session.store.vms.get(ready[0].id)
             self._say(self.why_not(verb, now) or f"{ready[0].name} is gone", "warn")
             return
-        refused = len(chosen) - len(still)
-        for vm in still:
-            await self._one(verb, vm, answer, f" ({refused} left out)" if refused else "")
+        if len(chosen) > 1:
+            await self._many(verb, chosen, still, answer)
+        else:
+            await self._one(verb, still[0], answer)
 
     async def _asked(self, verb: Verb, vms: Sequence[VM]) -> Answer | None:
         if verb.danger not in (Danger.LOSES_WORK, Danger.DESTROYS):
             return Answer()
         return await self._ask(question(verb, vms, self._session.store.host_name))
 
-    async def _one(self, verb: Verb, vm: VM, answer: Answer, note: str) -> None:
-        self._session.asked.add(vm.id)
+    async def _one(self, verb: Verb, vm: VM, answer: Answer) -> None:
         try:
-            op = await send(verb, self._session.client, vm, str(uuid4()), disks=answer.option)
+            op = await self._send(verb, vm, answer)
         except NovaCronError as e:
             self._say(f"{verb.label} {one_line(vm.name)}: {one_line(e.detail)}", "bad")
             return
+        self._session.followed[op.id] = op
+        self._say(f"{one_line(vm.name)}: {verb.doing} accepted", "busy")
+        self._session.changed()
+
+    async def _many(self, verb: Verb, chosen: Sequence[VM], ready: Sequence[VM], answer: Answer) -> None:
+        """Ask for each of `ready`, a few at once; the others of `chosen` are refused with their reason."""
+        self.bulk = bulk = Bulk(verb, chosen)
+        wanted = {vm.id for vm in ready}
+        for vm in chosen:
+            if vm.id not in wanted:
+                now = self._session.store.vms.get(vm.id)
+                bulk.settle(vm.id, Went.REFUSED, (now and self.why_not(verb, now)) or f"{vm.name} is gone")
+        gate = asyncio.Semaphore(AT_ONCE)
+        self._session.changed()
+        async with asyncio.TaskGroup() as group:
+            for vm in ready:
+                group.create_task(self._one_of(bulk, vm, answer, gate))
+        self._session.changed()
+
+    async def _one_of(self, bulk: Bulk, vm: VM, answer: Answer, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            now = self._session.store.vms.get(vm.id)
+            if now is None or (refused := self.why_not(bulk.verb, now)):
+                bulk.settle(vm.id, Went.REFUSED, f"{vm.name} is gone" if now is None else refused or "")
+                return
+            try:
+                op = await self._send(bulk.verb, now, answer)
+            except ServerUnreachable as e:
+                bulk.settle(vm.id, Went.FAILED, f"{vm.name}: {e.detail}")
+            except NovaCronError as e:
+                bulk.settle(vm.id, Went.REFUSED, e.detail if vm.name in e.detail else f"{vm.name}: {e.detail}")
+            else:
+                bulk.accepted(vm.id, op)
+
+    async def _send(self, verb: Verb, vm: VM, answer: Answer) -> Operation:
+        press = (verb.name, vm.id)
+        key, pressed_at = self._keys.pop(press, ("", 0.0))
+        if not key or monotonic() - pressed_at > SAME_PRESS_S:
+            key = str(uuid4())
+        self._session.asked.add(vm.id)
+        try:
+            return await send(verb, self._session.client, vm, key, disks=answer.option)
+        except ServerUnreachable:
+            self._keys[press] = (key, monotonic())  # nobody knows whether it was heard
+            raise
         finally:
             self._session.asked.discard(vm.id)
-        self._session.followed[op.id] = op
-        self._say(f"{one_line(vm.name)}: {verb.doing} accepted{note}", "busy")
-        self._session.changed()
 
 
 def question(verb: Verb, vms: Sequence[VM], host_name: Callable[[str], str]) -> Question:

@@ -151,6 +151,12 @@ PICTURES = [
     Picture("list-hostile", lambda: console(Wire(), hostile())),
     Picture("list-refused", lambda: console(Wire()), keys=["x"], then=says("already down"), sizes=(SMALL,)),
     Picture("list-marked", lambda: console(Wire()), keys=["space", "space", "j", "space"], sizes=(SMALL,)),
+    Picture(
+        "bulk-result",
+        lambda: console(Wire(), busy()),
+        keys=["asterisk", "s", "b"],
+        then=lambda app: type(app.screen).__name__ == "BulkPanel" and says("under way, ")(app),
+    ),
     Picture("list-filtered", lambda: console(Wire(), busy()), keys=["slash", *"state:running we"], then=says("2 of 9")),
     Picture("filter-wrong", lambda: console(Wire()), keys=["slash", *"web x:"], then=says("no field"), sizes=(SMALL,)),
     Picture("list-mono", lambda: console(Wire(), busy(), theme="mono"), says("2 operations")),

@@ -241,7 +241,7 @@ async def test_marked_vms_are_acted_on_together_and_the_others_left_out() -> Non
         await until(pilot, lambda: loaded(app))
         await pilot.press("asterisk", "s")
         await until(pilot, lambda: len(wire.asked("POST", "/start")) == 3)
-        await until(pilot, lambda: "(6 left out)" in line_text(app, "status"))
+        await until(pilot, lambda: "6 refused" in line_text(app, "status"))
         assert len({call.headers["Idempotency-Key"] for call in wire.asked("POST", "/start")}) == 3
 
 

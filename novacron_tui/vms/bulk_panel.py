@@ -1,0 +1,102 @@
+"""What became of each VM of a bulk, live, and trying again those that did not go well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+
+from novacron_tui.glyphs import Glyphs
+from novacron_tui.safe_text import one_line
+from novacron_tui.session import Session
+from novacron_tui.vms.bulk import Bulk, Item, Went
+from novacron_tui.widgets.cells import Cell, Column
+from novacron_tui.widgets.line import Line, Piece
+from novacron_tui.widgets.table import Table
+
+_TONES = {Went.DONE: "good", Went.REFUSED: "warn", Went.FAILED: "bad", Went.UNSEEN: "bad"}
+
+
+class BulkPanel(ModalScreen[list[str]]):
+    """Dismissed with the ids of the VMs to try again; none when it was only read."""
+
+    DEFAULT_CSS = """
+    BulkPanel { align: center middle; background: $background 60%; }
+    BulkPanel > Vertical {
+        width: 100; max-width: 96%; height: 80%; padding: 0 1; background: $background; border: round $accent;
+        border-title-color: $accent; border-title-style: bold;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,b,q", "close", show=False),
+        Binding("R", "again", show=False),
+    ]
+
+    def __init__(self, bulk: Bulk, session: Session, glyphs: Glyphs) -> None:
+        super().__init__()
+        self._bulk = bulk
+        self._session = session
+        self._glyphs = glyphs
+        self._unwatch: Callable[[], None] | None = None
+        signs = (glyphs.mark, glyphs.up, glyphs.down, glyphs.cut)
+        self._table: Table[Item] = Table(self._columns(), lambda item: item.vm_id, signs=signs, sort="given")
+        self._reason = Line()
+        self._keys = Line()
+
+    def compose(self) -> ComposeResult:
+        box = Vertical(self._table, self._reason, self._keys)
+        box.border_title = Content(f"{self._bulk.verb.label.capitalize()} {len(self._bulk.items)} VMs")
+        yield box
+
+    def on_mount(self) -> None:
+        self._unwatch = self._session.watch(self._refresh)
+        self._table.focus()
+        self._refresh()
+
+    def on_unmount(self) -> None:
+        if self._unwatch:
+            self._unwatch()
+
+    @on(Table.Moved)
+    def _refresh(self) -> None:
+        self._bulk.follow(self._session.store.operations)
+        self._table.show(self._bulk.worst_first)
+        item = self._table.row
+        self._reason.show([Piece(item.reason if item else "", "plain")])
+        counted = self._bulk.sentence()[0].partition(":")[0]
+        again = "key" if self._bulk.over and self._bulk.again() else "quiet"
+        keys = [Piece("R", again, 0, "R"), Piece(" try again  ", "quiet" if again == "quiet" else "plain", 0, "R")]
+        close = [Piece("esc", "key", 0, "esc"), Piece(" close", "plain", 0, "esc")]
+        self._keys.show([*keys, *close], [Piece(counted, "quiet", 1)])
+
+    def _columns(self) -> list[Column[Item]]:
+        return [
+            Column("name", "NAME", 14, lambda item: ((one_line(item.name), "strong"),), widest=30, stretch=1),
+            Column("result", "RESULT", 14, self._result),
+            Column("reason", "REASON", 20, lambda item: ((item.reason, "plain"),), stretch=3, widest=90, rank=1),
+        ]
+
+    def _result(self, item: Item) -> Cell:
+        tone = _TONES.get(item.went, "busy")
+        sign = {"good": self._glyphs.ok, "bad": self._glyphs.bad, "warn": self._glyphs.no}.get(tone, self._glyphs.work)
+        return ((f"{sign} {self._bulk.verb.done if item.went is Went.DONE else item.went}", tone),)
+
+    def action_close(self) -> None:
+        self.dismiss([])
+
+    def action_again(self) -> None:
+        if self._bulk.over and (ids := self._bulk.again()):
+            self.dismiss(ids)
+
+    @on(Line.Pressed)
+    def _clicked(self, event: Line.Pressed) -> None:
+        if event.name == "R":
+            self.action_again()
+        else:
+            self.action_close()
