@@ -102,7 +102,7 @@ async def test_every_acknowledged_vm_is_there_once_after_kills(data_dir, image, 
         there = Counter(_domains(daemon.uri))
         assert not [name for name in crowd.accepted if there[name] != 1], reasons
         assert max(there.values()) == 1
-        assert set(states) <= {"succeeded", "interrupted", "failed"}
+        assert set(states) <= {"succeeded", "interrupted"}, reasons
         print(
             f"{KILLS} kills, {DATABASE_KILLS} of PostgreSQL: {len(crowd.accepted)} acknowledged, operations {states} {reasons}"
         )

@@ -34,6 +34,7 @@ class Inventory:
         self._watch = Watch()
         self._virtualization: Override = "kvm" if virtualization == "kvm" else "qemu" if virtualization else None
         self._keepers = {row.id: self._keep(row) for row in hosts}
+        self._turns: dict[str, asyncio.Semaphore] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def _keep(self, row: HostRow) -> Keeper:
@@ -103,6 +104,10 @@ class Inventory:
             if keeper.host.status is HostStatus.UP:
                 return keeper.host
         raise errors.HostUnavailable("no host answers", retry_after_s=5)
+
+    def turn(self, host_id: str, at_once: int) -> asyncio.Semaphore:
+        """What keeps long work on a host to so many at a time."""
+        return self._turns.setdefault(host_id, asyncio.Semaphore(at_once))
 
     async def reread(self, host_id: str, vm_id: str) -> DomainFacts | None:
         """Read one VM again and publish what changed, before an operation on it is called done."""

@@ -40,6 +40,8 @@ class Keeper:
         self._volumes_dirty = True
         self._wake = asyncio.Event()
         self._first_look = True
+        self._one_volume_read = asyncio.Lock()
+        self._volume_reads_begun = self._volume_read_done = 0
         self._down_since: datetime | None = None
 
     # -- what it is told -----------------------------------------------------------------------------------------
@@ -119,7 +121,21 @@ class Keeper:
         return facts
 
     async def reread_volumes(self) -> None:
-        """Read all volumes now and publish what changed. Raises HostUnavailable."""
+        """Read all volumes now and publish what changed. Raises HostUnavailable.
+
+        Who asks while a read is under way shares the next one: it costs as much as there are volumes, and twenty
+        creations at once would otherwise wait for twenty of them.
+        """
+        asked = self._volume_reads_begun
+        async with self._one_volume_read:
+            if self._volume_read_done > asked:
+                return
+            self._volume_reads_begun += 1
+            number = self._volume_reads_begun
+            await self._read_volumes()
+            self._volume_read_done = number
+
+    async def _read_volumes(self) -> None:
         facts = await self.host.read_volumes()
         changed, gone = self._picture.set_volumes(self.host.host_id, facts, datetime.now(UTC))
         self._publisher.publish(
