@@ -268,7 +268,9 @@ async def test_a_viewer_looks_and_changes_nothing(spine, image) -> None:
     await eve.close()
 
 
-@pytest.mark.parametrize("vm_id", ["nothing", "6cc44d93-137a-4b47-8b42-e481d7c1466e", "..%2f..", "'; drop table vms; --", "a" * 300])
+@pytest.mark.parametrize(
+    "vm_id", ["nothing", "6cc44d93-137a-4b47-8b42-e481d7c1466e", "..%2f..", "'; drop table vms; --", "a" * 300]
+)
 async def test_an_id_that_is_none_is_not_found(spine, vm_id) -> None:
     with pytest.raises(errors.NotFound):
         await spine.admin.call(vms.GET, vm_id=vm_id)
