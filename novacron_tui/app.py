@@ -14,6 +14,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from novacron_tui.go import Go
 from novacron_tui.place import Place
 from novacron_tui.screens.sign_in import SignIn
 from novacron_tui.themes import MONO, THEMES, named
@@ -88,6 +89,21 @@ class Console(App[None]):
     @on(Forget)
     def _forget_typed(self) -> None:
         self.type_ahead.forget()
+
+    @on(Go)
+    def _go(self, event: Go) -> None:
+        """Another screen by its number: the list is below all others; activity comes on top of what is open."""
+        from novacron_tui.screens.activity import Activity
+        from novacron_tui.screens.frame import ACTIVITY, Board
+        from novacron_tui.screens.vm_list import VMList
+
+        if not isinstance(self.screen, Board):
+            return
+        if event.screen == ACTIVITY.name:
+            self.push_screen(Activity(self.screen.session, self.screen.glyphs))
+            return
+        while isinstance(self.screen, Board) and not isinstance(self.screen, VMList):
+            self.pop_screen()
 
     # -- from the doors to home ------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from textual.widgets import Static
 
 from novacron_tui.action import Action
 from novacron_tui.glyphs import Glyphs
+from novacron_tui.go import Go
 from novacron_tui.safe_text import clean
 from novacron_tui.screens.help import Help, KeyRow
 from novacron_tui.screens.top_line import top_line
@@ -38,7 +39,17 @@ PALETTE = Action[Any](
 REREAD = Action[Any](
     "re-read", "r", "re-read", "Read everything from the server again.", needs_one=False, group="Everywhere"
 )
-EVERYWHERE: tuple[Action[Any], ...] = (REREAD, PALETTE, HELP, QUIT)
+VMS = Action[Any]("vms", "1", "VMs", "The list of VMs.", needs_one=False, group="Everywhere", opens=True)
+ACTIVITY = Action[Any](
+    "activity",
+    "7",
+    "activity",
+    "What is done, was done and why it failed, and what happened.",
+    needs_one=False,
+    group="Everywhere",
+    opens=True,
+)
+EVERYWHERE: tuple[Action[Any], ...] = (VMS, ACTIVITY, REREAD, PALETTE, HELP, QUIT)
 
 
 def bindings(actions: Sequence[Action[Any]]) -> list[BindingType]:
@@ -52,6 +63,8 @@ class Board(Screen[None]):
     `do` and `refresh_body`."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = EVERYWHERE
+    HERE: ClassVar[Action[Any] | None] = None
+    """The action that leads to this screen; its key says so here."""
     DEFAULT_CSS = """
     Board { background: $background; layers: base over; }
     Board > #top { background: $surface; }
@@ -177,6 +190,8 @@ class Board(Screen[None]):
         """One action for each key: where two share one, that which is possible, else the first."""
         offered: dict[str, Action[Any]] = {}
         for action in self.ACTIONS:
+            if action is self.HERE:
+                continue
             held = offered.get(action.key)
             if held is None or (self.why_not(held) and not self.why_not(action)):
                 offered[action.key] = action
@@ -208,6 +223,8 @@ class Board(Screen[None]):
         """A key of an action: do it, or say why not."""
         action = next((action for action in self._offered() if action.key == key), None)
         if action is None:
+            if self.HERE is not None and key == self.HERE.key:
+                self.say(f"this is {self.HERE.label} already")
             return
         if (refused := self.why_not(action)) is not None:
             self.say(refused, "warn")
@@ -222,6 +239,8 @@ class Board(Screen[None]):
             await self.app.push_screen(Help(rows))
         elif action is QUIT:
             self.app.exit()
+        elif action in (VMS, ACTIVITY):
+            self.app.post_message(Go(action.name))
         elif action is REREAD:
             self.say("reading everything again…", "busy")
             self.session.reread()

@@ -12,7 +12,8 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_tui.action import Action
 from novacron_tui.glyphs import Glyphs
-from novacron_tui.screens.frame import EVERYWHERE, bindings
+from novacron_tui.screens.filtering import TYPING, do_typing
+from novacron_tui.screens.frame import EVERYWHERE, VMS, bindings
 from novacron_tui.screens.vm_board import VMBoard
 from novacron_tui.screens.vm_page import VMPage
 from novacron_tui.session import Session
@@ -41,9 +42,6 @@ FILTER = Action[VM](
     group="List",
     opens=True,
 )
-KEEP = Action[VM]("keep", "enter", "keep the filter", "Keep the filter.", needs_one=False)
-CLEAR = Action[VM]("clear", "escape", "clear it", "Show all again.", needs_one=False)
-EARLIER = Action[VM]("earlier", "up", "earlier ones", "The filters before.", needs_one=False)
 RESULTS = Action[VM](
     "results",
     "b",
@@ -53,7 +51,6 @@ RESULTS = Action[VM](
     group="List",
     opens=True,
 )
-TYPING = (KEEP, CLEAR, EARLIER)
 MARK = Action[VM]("mark", "space", "mark", "Mark the VM; the verbs then act on all marked.", group="List")
 MARK_ALL = Action[VM]("mark-all", "*", "mark all", "Mark all shown, or none when all are.", group="List")
 
@@ -74,6 +71,7 @@ class VMList(VMBoard):
         RESULTS,
         *EVERYWHERE,
     )
+    HERE = VMS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS), Binding("escape", "escape", show=False)]
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
@@ -133,17 +131,13 @@ class VMList(VMBoard):
 
     async def do(self, action: Action[Any]) -> None:
         table = self.pane.table
-        if action is FILTER:
+        if do_typing(action, self.pane.filter):
+            pass
+        elif action is FILTER:
             self.hush()
             self.pane.open_filter()
         elif action is RESULTS:
             await self._show_results()
-        elif action is KEEP:
-            self.pane.filter.keep()
-        elif action is CLEAR:
-            self.pane.filter.action_clear()
-        elif action is EARLIER:
-            self.pane.filter.action_earlier(1)
         elif action is OPEN:
             self._open()
         elif action is SORT:

@@ -16,7 +16,7 @@ from novacron_tui.vms.columns import tags_text
 from novacron_tui.widgets.line import Piece
 
 _LABEL = 16
-_OP_TONES = {
+OP_TONES = {
     OperationState.SUCCEEDED: "good",
     OperationState.FAILED: "bad",
     OperationState.INTERRUPTED: "bad",
@@ -118,14 +118,14 @@ def operations(ops: Sequence[Operation], now: datetime, glyphs: Glyphs) -> Lines
     """What was done, newest first; a failed one with its reason on a line of its own."""
     lines: Lines = []
     for op in ops:
-        tone = _OP_TONES.get(op.state, "busy")
+        tone = OP_TONES.get(op.state, "busy")
         sign = {"good": glyphs.ok, "bad": glyphs.bad, "warn": glyphs.dot}.get(tone, glyphs.work)
         percent = f" {op.progress:.0%}" if op.progress is not None and not op.state.ended else ""
         who = f" by {one_line(op.actor)}" if op.actor else ""
         lines.append(
             [
                 Piece(f"{age_text(age_s(op.created_at, now)):>7}  ", "quiet"),
-                Piece(f"{sign} {_went(op)}{percent}", tone),
+                Piece(f"{sign} {went(op)}{percent}", tone),
                 Piece(who, "quiet"),
                 *([Piece(f"  {one_line(op.step)}", "quiet")] if op.step and not op.state.ended else []),
             ]
@@ -135,13 +135,13 @@ def operations(ops: Sequence[Operation], now: datetime, glyphs: Glyphs) -> Lines
     return lines or [[Piece("nothing was done to it that this server remembers", "quiet")]]
 
 
-def _went(op: Operation) -> str:
+def went(op: Operation) -> str:
     if op.state is OperationState.SUCCEEDED:
         return done(op.kind)
     return f"{doing(op.kind)} {op.state}" if op.state.ended else doing(op.kind)
 
 
-def _event_words(kind: str) -> tuple[str, str]:
+def event_words(kind: str) -> tuple[str, str]:
     """What an event says and its tone; one of a type that this version does not know, as words all the same."""
     return _HAPPENED.get(kind) or (one_line(kind).rpartition(".")[2].replace("_", " ").replace("-", " "), "plain")
 
@@ -152,7 +152,7 @@ def happened(events: Sequence[Event], now: datetime) -> Lines:
     return [
         [
             Piece(f"{age_text(age_s(event.time, now)):>7}  ", "quiet"),
-            Piece(*_event_words(event.type)),
+            Piece(*event_words(event.type)),
             Piece(f": {one_line(event.note)}" if event.note else "", "quiet"),
         ]
         for event in told

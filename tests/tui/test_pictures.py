@@ -132,6 +132,10 @@ def cut() -> Stream:
     return stream
 
 
+def on_activity(app: Console) -> bool:
+    return type(app.screen).__name__ == "Activity" and bool(app.screen.query_one("#activity").row)  # type: ignore[attr-defined]
+
+
 PICTURES = [
     Picture("sign-in", lambda: console(Wire(), token=""), form),
     Picture("first-run", first_run, form, [*"three"]),
@@ -151,6 +155,7 @@ PICTURES = [
     Picture("list-hostile", lambda: console(Wire(), hostile())),
     Picture("list-refused", lambda: console(Wire()), keys=["x"], then=says("already down"), sizes=(SMALL,)),
     Picture("list-marked", lambda: console(Wire()), keys=["space", "space", "j", "space"], sizes=(SMALL,)),
+    Picture("activity", lambda: console(Wire(), busy()), says("2 operations"), ["7"], on_activity),
     Picture(
         "bulk-result",
         lambda: console(Wire(), busy()),

@@ -1,0 +1,1 @@
+"""What is done and what happens: operations and events, as one list."""

@@ -1,0 +1,40 @@
+"""One entry of the activity in full: the reason of a failure is read here, however long it is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from novacron_tui.activity.entries import Lines
+from novacron_tui.widgets.line import content
+
+
+class Detail(ModalScreen[None]):
+    DEFAULT_CSS = """
+    Detail { align: center middle; background: $background 60%; }
+    Detail > VerticalScroll {
+        width: 90; max-width: 96%; height: auto; max-height: 92%; padding: 1 2; scrollbar-size-vertical: 1;
+        background: $surface; border: round $accent; border-title-color: $accent; border-title-style: bold;
+        border-subtitle-color: $tone-quiet;
+    }
+    Detail Static { height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss", show=False)]
+
+    def __init__(self, title: str, lines: Lines) -> None:
+        super().__init__()
+        self._title = title
+        self._lines = lines
+
+    def compose(self) -> ComposeResult:
+        box = VerticalScroll()
+        box.border_title = self._title
+        box.border_subtitle = "esc closes"
+        with box:
+            for line in self._lines:
+                yield Static(content(line))

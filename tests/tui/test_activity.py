@@ -1,0 +1,150 @@
+"""The activity by key presses: what runs first, reasons in full, cancelling, one filter, and the way there and back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+from novacron_core.api.operations import OperationState
+from novacron_core.api.problem import Problem
+from novacron_tui.app import Console
+from novacron_tui.screens.activity import Activity
+from tests.tui.test_vm_list import SIZE, home, loaded, to
+from tests.tui.world import (
+    NOW,
+    Stream,
+    Wire,
+    console,
+    event,
+    fleet,
+    inventory,
+    line_text,
+    live,
+    ok,
+    operation,
+    text,
+    until,
+)
+
+REASON = "the disk image is locked by another guest: " + "look at the other host first, " * 8 + "then start it"
+
+
+def world(*, may_cancel: bool = True) -> Stream:
+    vms = fleet()
+    problem = Problem(title="internal", status=500, code="internal", detail=REASON)
+    failed = operation(
+        "vm.start", vms[5], state=OperationState.FAILED, problem=problem, created_at=NOW - timedelta(minutes=4)
+    )
+    runs = operation("vm.create", vms[7], progress=0.45, step="copying the disk", may_cancel=may_cancel, actor="bob")
+    runs = msgspec.structs.replace(runs, created_at=NOW - timedelta(hours=1))
+    crashed = event(11, vms[5], "vm.crashed", note="I/O error on vda")
+    return Stream(live(), inventory(vms, operations=[failed, runs]), crashed)
+
+
+def here(app: Console) -> Activity:
+    assert isinstance(app.screen, Activity)
+    return app.screen
+
+
+async def reach(pilot, app: Console) -> None:
+    await until(pilot, lambda: loaded(app) and app.session is not None and app.session.store.seq == 11)
+    await pilot.press("7")
+    await until(pilot, lambda: isinstance(app.screen, Activity) and bool(app.screen.table.rows))
+
+
+async def test_what_runs_is_first_then_the_newest_with_reason_and_actor() -> None:
+    app = console(Wire(), world())
+    async with app.run_test(size=(140, 30)) as pilot:
+        await reach(pilot, app)
+        assert [row.target for row in here(app).table.rows] == ["staging", "mail", "mail"]
+        shown = text(app)
+        for words in ("creating", "45%", "bob", "copying the disk", "crashed", "I/O error on vda", "locked by another"):
+            assert words in shown
+
+
+async def test_a_long_reason_is_read_in_full() -> None:
+    app = console(Wire(), world())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reach(pilot, app)
+        await pilot.press("end", "enter")
+        await until(pilot, lambda: type(app.screen).__name__ == "Detail")
+        shown = " ".join(str(widget.render()) for widget in app.screen.query("Static"))
+        assert REASON in " ".join(shown.split())
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, Activity))
+
+
+async def test_an_operation_is_cancelled_where_it_may_be() -> None:
+    wire, stream = Wire(), world()
+    op_id = f"op-vm.create-{fleet()[7].name}"
+    wire.routes = {f"POST /api/operations/{op_id}/cancel": lambda _: ok(operation("vm.create", fleet()[7]), 202)}
+    app = console(wire, stream)
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app)
+        await pilot.press("C")
+        await until(pilot, lambda: len(wire.asked("POST", "/cancel")) == 1)
+        await until(pilot, lambda: "staging: cancelling accepted" in line_text(app, "status"))
+        await pilot.press("end", "C")
+        await until(pilot, lambda: "it is over" in line_text(app, "status"))
+        assert len(wire.asked("POST", "/cancel")) == 1
+
+
+async def test_one_that_cannot_be_cancelled_says_so() -> None:
+    wire = Wire()
+    app = console(wire, world(may_cancel=False))
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app)
+        await pilot.press("C")
+        await until(pilot, lambda: "cannot be cancelled at this step" in line_text(app, "status"))
+        assert not wire.asked("POST", "/cancel")
+
+
+async def test_it_is_live_and_the_cursor_stays_on_its_entry() -> None:
+    stream = world()
+    app = console(Wire(), stream)
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app)
+        await pilot.press("down")
+        before = here(app).table.row
+        stream.say(event(12, operation("vm.stop", fleet()[0]), "operation.started"))
+        await until(pilot, lambda: len(here(app).table.rows) == 4)
+        assert here(app).table.row == before
+        assert here(app).table.rows[0].target == "web-01"
+
+
+async def test_plain_words_filter_operations_and_events_alike() -> None:
+    app = console(Wire(), world())
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app)
+        await pilot.press("slash", *"vda")
+        await until(pilot, lambda: [row.state for row in here(app).table.rows] == ["event"])
+        await pilot.press("escape", "slash", *"state:failed", "enter")
+        await until(pilot, lambda: [row.what for row in here(app).table.rows] == ["starting failed"])
+        await until(pilot, lambda: "1 of 3" in text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: len(here(app).table.rows) == 3)
+
+
+async def test_one_goes_home_and_escape_back_to_where_it_was() -> None:
+    app = console(Wire(), world())
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app)
+        await pilot.press("1")
+        await until(pilot, lambda: loaded(app))
+        to(app, "mail")
+        await pilot.press("enter")
+        await until(pilot, lambda: type(app.screen).__name__ == "VMPage")
+        await pilot.press("7")
+        await until(pilot, lambda: isinstance(app.screen, Activity))
+        await pilot.press("7")
+        await until(pilot, lambda: "this is activity already" in line_text(app, "status"))
+        await pilot.press("escape")
+        await until(pilot, lambda: type(app.screen).__name__ == "VMPage")
+        await pilot.press("7")
+        await until(pilot, lambda: isinstance(app.screen, Activity))
+        await pilot.press("1")
+        await until(pilot, lambda: loaded(app))
+        row = home(app).pane.table.row
+        assert row is not None
+        assert row.name == "mail"
