@@ -21,6 +21,8 @@ from novacron_tui.themes import MONO, THEMES, named
 from novacron_tui.type_ahead import Forget, TypeAhead
 
 if TYPE_CHECKING:  # the contract, the client, the screens: nothing of it before the first paint
+    from textual.command import Provider
+
     from novacron_core.api.access import User
     from novacron_core.client import Client
     from novacron_tui.session import Session, Updates
@@ -41,6 +43,12 @@ def connect(place: Place) -> Client:
     return Client(place.url, credentials, clean=clean_json, certificate=place.certificate)
 
 
+def _go_to_vm() -> type[Provider]:
+    from novacron_tui.palette import GoToVM
+
+    return GoToVM
+
+
 class Console(App[None]):
     """`open_place` finds, or starts, the server; it may raise NovaCronError or OSError with a reason.
 
@@ -49,6 +57,7 @@ class Console(App[None]):
     """
 
     TITLE = "NovaCron"
+    COMMANDS = App.COMMANDS | {_go_to_vm}
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", show=False, priority=True)]
 
@@ -104,6 +113,8 @@ class Console(App[None]):
             return
         while isinstance(self.screen, Board) and not isinstance(self.screen, VMList):
             self.pop_screen()
+        if event.vm_id and isinstance(self.screen, VMList):
+            self.screen.go_to(event.vm_id)
 
     # -- from the doors to home ------------------------------------------------------------------------------------
 

@@ -50,6 +50,7 @@ class Store:
         self.since = now()
         self.heard_at: datetime | None = None
         self.retry_at: datetime | None = None
+        self.database_away_since: datetime | None = None
         self.vms: dict[str, VM] = {}
         self.hosts: dict[str, Host] = {}
         self.volumes: dict[str, Volume] = {}
@@ -91,6 +92,8 @@ class Store:
             return "offline: changes are refused until the line is back"
         if self.line is Line.LOADING:
             return "still loading: nothing can be changed yet"
+        if self.database_away_since is not None:
+            return "the server's database is away: changes are refused until it is back"
         return None
 
     def running(self) -> list[Operation]:
@@ -116,6 +119,7 @@ class Store:
     def live(self, hello: Hello) -> None:
         """The line is open. Whether the picture is complete shows when the inventory, or the missing events, come."""
         self.server_version = hello.version
+        self.database_away_since = hello.database_away_since
         self._parts.clear()
         self._turn(connected=True, reason="", retry_s=None)
 
@@ -135,7 +139,13 @@ class Store:
             self._complete = False
             self.version += 1
             return True
-        return False
+        return self._database(frame.database_away_since)
+
+    def _database(self, away_since: datetime | None) -> bool:
+        changed = away_since != self.database_away_since
+        self.database_away_since = away_since
+        self.version += changed
+        return changed
 
     def _turn(self, *, connected: bool, reason: str, retry_s: float | None) -> None:
         now = self.now()

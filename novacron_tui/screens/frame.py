@@ -34,7 +34,12 @@ MIN_WIDTH, MIN_HEIGHT, WIDE = 60, 15, 110
 HELP = Action[Any]("help", "?", "help", "This page.", needs_one=False, group="Everywhere")
 QUIT = Action[Any]("quit", "q", "quit", "Leave the console.", needs_one=False, group="Everywhere")
 PALETTE = Action[Any](
-    "palette", "ctrl+p", "palette", "Find an action or a theme by name.", needs_one=False, group="Everywhere"
+    "palette",
+    "ctrl+p",
+    "palette",
+    "Find an action, a VM or a theme by name; : does too.",
+    needs_one=False,
+    group="Everywhere",
 )
 REREAD = Action[Any](
     "re-read", "r", "re-read", "Read everything from the server again.", needs_one=False, group="Everywhere"
@@ -55,7 +60,8 @@ EVERYWHERE: tuple[Action[Any], ...] = (VMS, ACTIVITY, REREAD, PALETTE, HELP, QUI
 def bindings(actions: Sequence[Action[Any]]) -> list[BindingType]:
     """One Textual binding for each key. Never disabled: a refused key must answer, and Textual swallows a disabled one."""
     keys = dict.fromkeys(action.key for action in actions if action is not PALETTE)
-    return [Binding(key, f"press({key!r})", show=False) for key in keys]
+    palette = Binding(":", "app.command_palette", show=False)
+    return [palette, *(Binding(key, f"press({key!r})", show=False) for key in keys)]
 
 
 class Board(Screen[None]):

@@ -26,6 +26,7 @@ def top_line(session: Session, glyphs: Glyphs) -> tuple[Sequence[Piece], Sequenc
         _profile(session.place),
         Piece(" "),
         *_freshness(store, glyphs),
+        *_database(store),
         *_simulated(store),
         *_hosts(store),
         *_vms(store, glyphs),
@@ -52,6 +53,13 @@ def _freshness(store: Store, glyphs: Glyphs) -> list[Piece]:
         wait_s = max(0, round((store.retry_at - store.now()).total_seconds()))
         pieces.append(Piece(f" next try in {wait_s} s" if wait_s else " trying now", "warn", 1))
     return pieces
+
+
+def _database(store: Store) -> list[Piece]:
+    if store.database_away_since is None or store.line is Line.OFFLINE:
+        return []
+    away_s = max(0.0, (store.now() - store.database_away_since).total_seconds())
+    return [Piece(f"   database away {age_text(away_s)}", "bad"), Piece(": changes are refused", "bad", 2)]
 
 
 def _simulated(store: Store) -> list[Piece]:

@@ -157,6 +157,11 @@ class VMList(VMBoard):
         """The cursor goes to what was made: the next key is most likely meant for it."""
         self.pane.table.want(op.target.id)
 
+    def go_to(self, vm_id: str) -> None:
+        """Put the cursor on a VM; a filter that hides it is cleared."""
+        self.pane.go_to(vm_id)
+        self.refresh_frame()
+
     def action_escape(self) -> None:
         """Back to nothing said and nothing marked; then to no filter."""
         if self._said[0] or self.pane.table.marks:

@@ -84,6 +84,14 @@ class VMPane(Vertical):
         self._came_from = self.table.row.id if self.table.row else ""
         self.filter.open("name, or state:running host:kvm-a tag:db memory>2G -test")
 
+    def go_to(self, vm_id: str) -> None:
+        """Put the cursor on a VM; a filter that hides it is cleared."""
+        if any(vm.id == vm_id for vm in self.table.rows):
+            self.table.want(vm_id)
+        else:
+            self._came_from = vm_id
+            self.filter.action_clear()
+
     @on(FilterLine.Changed)
     def _filter(self, event: FilterLine.Changed) -> None:
         event.stop()
@@ -103,6 +111,7 @@ class VMPane(Vertical):
         event.stop()
         if not event.kept and self._came_from:
             self.table.want(self._came_from)
+        self._came_from = ""  # from a kept filter one goes on where one is
         self._focus_list()
         self.post_message(self.Sifted())
 

@@ -139,3 +139,13 @@ def columns_of() -> list:
     from novacron_tui.glyphs import FINE
 
     return list(columns(FINE, Clock(), str, many_hosts=False))
+
+
+async def test_from_a_kept_filter_the_cursor_goes_on_where_it_is() -> None:
+    app = console(Wire())
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "cache")
+        await pilot.press("slash", *"web", "enter", "down", "escape")
+        await until(pilot, lambda: len(names(app)) == 9)
+        assert under_cursor(app) == "web-02"
