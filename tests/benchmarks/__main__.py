@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import api, events, paint, start, stream
+from tests.benchmarks import api, changes, events, paint, start, stream
 from tests.benchmarks.figure import Figure, show
 
 BENCHMARKS = {
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "start": start.measure,
     "api": api.measure,
     "stream": stream.measure,
+    "changes": changes.measure,
     "events": events.measure,
 }
 

@@ -109,6 +109,7 @@ async def test_a_killed_database_is_restarted_and_running_work_ends_well(house, 
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(release))
     body = vms.VMCreate(name="web-01", image=image, memory_bytes=32 << 20, start=False)
     operation = await house.admin.call(vms.CREATE, body=body)
+    await until(lambda: _shown(house, operation.id))
     house.hang_database()
     await house.database_away(True)
     release.touch()
@@ -119,6 +120,11 @@ async def test_a_killed_database_is_restarted_and_running_work_ends_well(house, 
     assert (await house.ended(operation)).state == "succeeded"
     assert (await house.vm("web-01")).state is State.STOPPED
     assert house.postgres.restarts >= 1
+
+
+async def _shown(house, operation_id: str) -> bool | None:
+    """Whether the picture has it: what was not read before the database went is not in memory."""
+    return True if any(held.id == operation_id for held in house.parts.inventory.picture.operations()) else None
 
 
 async def test_a_change_whose_commit_nobody_heard_the_end_of_is_carried_out_all_the_same(house, monkeypatch) -> None:

@@ -22,6 +22,7 @@ from novacron_server.operations.accepting import Rows, accept, same_request, tol
 from novacron_server.operations.patience import patiently
 from novacron_server.operations.request import Request, fingerprint
 from novacron_server.operations.run import Run
+from novacron_server.operations.telling import Teller
 
 _log = structlog.get_logger()
 Work = Callable[[Run], Awaitable[None]]
@@ -41,6 +42,7 @@ class Operations:
         self._database = database
         self._ring = ring
         self._remembered = remembered
+        self._teller = Teller(database, ring)
         self._doubtful: set[asyncio.Task[None]] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._undo: dict[str, Undo] = {}
@@ -115,7 +117,7 @@ class Operations:
     # -- running ---------------------------------------------------------------------------------------------------
 
     async def _carry_out(self, request: Request, operation: Operation, work: Work) -> None:
-        run = Run(operation, tell=lambda value: self._tell(value), write_ahead=self._write_ahead)
+        run = Run(operation, tell=self._teller.tell, write_ahead=self._write_ahead)
         try:
             await work(run)
             await self._end(request.host_id, run.operation, OperationState.SUCCEEDED)
@@ -177,14 +179,6 @@ class Operations:
         await patiently(f"end of {ended.kind}", lambda: self._database.run(lambda c: self._save(c, ended, drafts)))
         self._ring()
 
-    async def _tell(self, operation: Operation) -> None:
-        """How far it is. No work stops because that cannot be told: the next step or the end says it."""
-        try:
-            await self._database.run(lambda c: self._save(c, operation, [told(operation, "operation.updated")]))
-        except errors.DatabaseUnavailable as e:
-            _log.warning("a step was not told", operation=operation.id, step=operation.step, reason=e.detail)
-        self._ring()
-
     @staticmethod
     async def _save(connection: Connection, operation: Operation, drafts: list[Draft]) -> None:
         if await repository.save(connection, operation):
@@ -229,7 +223,7 @@ class Operations:
         """End what a server that went away left running: `interrupted`, with what was found and done about it."""
         kind = stored.operation.kind
         if finish := self._finish.get(kind):
-            found = await finish(stored, Run(stored.operation, tell=self._tell, write_ahead=self._write_ahead))
+            found = await finish(stored, Run(stored.operation, tell=self._teller.tell, write_ahead=self._write_ahead))
         else:
             undo = self._undo.get(kind)
             found = await undo(stored) if undo else "what it had changed is shown as it is"
@@ -251,3 +245,4 @@ class Operations:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._teller.close()
