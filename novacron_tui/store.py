@@ -179,7 +179,8 @@ class Store:
         self.vms = {vm.id: self._with_operation(vm) for part in parts for vm in part.vms}
 
     def _event(self, event: Event) -> bool:
-        if event.seq and event.seq <= self.seq:
+        # An unlogged event bears the last number that was given: its value is new all the same.
+        if not event.unlogged and event.seq and event.seq <= self.seq:
             return False
         self.seq = event.seq or self.seq
         try:

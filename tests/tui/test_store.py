@@ -52,6 +52,13 @@ def test_an_event_carries_the_whole_new_value_and_once_is_enough(store: Store) -
     assert store.vms[stopped.id].state is State.STOPPED
 
 
+def test_an_unlogged_value_counts_though_its_number_was_seen(store: Store) -> None:
+    stopped = msgspec.structs.replace(fleet()[0], state=State.STOPPED)
+    assert store.apply(event(10, stopped, "vm.stopped", unlogged=True))
+    assert store.vms[stopped.id].state is State.STOPPED
+    assert store.seq == 10
+
+
 def test_what_is_gone_is_gone(store: Store) -> None:
     store.apply(gone(11, fleet()[0]))
     assert fleet()[0].id not in store.vms

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -168,7 +169,8 @@ async def _says_on_its_console(host: Host, spec: DomainSpec, text: str) -> None:
 async def _remove(host: Host, uuid: str) -> None:
     facts = await host.read_domain(uuid)
     if facts is not None and facts.state is not State.STOPPED:
-        await host.power_off(uuid)
+        with suppress(Conflict):  # a libvirtd that has just come back may find it ended between two calls
+            await host.power_off(uuid)
     await host.undefine(uuid)
 
 
