@@ -85,14 +85,22 @@ async def test_a_client_that_never_reads_is_closed_with_4008(house, receive_buff
     raws = [_raw(house, receive_buffer) for _ in range(20)]
     await _listeners(house, 20, 5)
     async with publishing(house, per_s, size), open_stream(house) as well:
+        # One that reads on is beside them: it must not be cut off with them, nor look like one of them.
+        reading = asyncio.create_task(_read_on(well))
         await _listeners(house, 1, 40)
-        await well.event("system.tick")  # who reads is not disturbed
+        assert not reading.done()
+        reading.cancel()
     ends = [await _rest(raw) for raw in raws]
     assert all(end.endswith(b"\x88\x02" + (4008).to_bytes(2, "big")) for end in ends)
     connections = len([s for s in ends if s])
     assert connections == 20
     for raw in raws:
         raw.close()
+
+
+async def _read_on(well) -> None:
+    while True:
+        await well.event("system.tick")
 
 
 async def test_a_slow_line_is_not_taken_for_a_dead_one(house) -> None:
