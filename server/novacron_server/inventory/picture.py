@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
@@ -244,11 +243,6 @@ class Picture:
     def _forget_host(self, host_id: str) -> None:
         for key in [key for key in self._composed if key[0] == host_id]:
             del self._composed[key]
-
-    def row_values(self, row: VMRow | VolumeRow) -> dict[str, Any]:
-        """A row as an event carries it."""
-        values: dict[str, Any] = msgspec.to_builtins(row)
-        return values
 
 
 def _differs(before: Volume | None, now: Volume) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -84,7 +84,6 @@ class Hub:
         self._listeners: set[Listener] = set()
         self._unlogged: dict[tuple[str, str, str, str], Draft] = {}
         self.database_away_since: datetime | None = None
-        self.on_empty: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
         """Hold events from the picture's number on; what came before this server is answered with an inventory."""
@@ -139,8 +138,6 @@ class Hub:
 
     def remove(self, listener: Listener) -> None:
         self._listeners.discard(listener)
-        if not self._listeners:
-            self.on_empty()
 
     def end_session(self, session_id: str) -> None:
         """Cut off the sockets of a session that ended."""
