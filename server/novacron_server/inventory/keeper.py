@@ -136,7 +136,7 @@ class Keeper:
             self._volume_read_done = number
 
     async def _read_volumes(self) -> None:
-        facts = await self.host.read_volumes()
+        facts = await self.host.storage.read_volumes()
         changed, gone = self._picture.set_volumes(self.host.host_id, facts, datetime.now(UTC))
         self._publisher.publish(
             *(volume_change(self.host.host_id, volume, gone=False) for volume in changed),

@@ -160,15 +160,15 @@ async def _make(run: Run, plan: Plan, inventory: Inventory) -> None:
     await run.will_make(pool=plan.pool.name, volumes=[spec.name for spec in plan.parts.values()])
     await failpoint("vm.create:planned")
     await run.step("preparing storage")
-    await host.ensure_pool(plan.pool)
+    await host.storage.ensure_pool(plan.pool)
     made: dict[str, VolumeFacts] = {}
     for part, spec in plan.parts.items():
-        made[part] = await host.create_volume(spec)
+        made[part] = await host.storage.create_volume(spec)
     await failpoint("vm.create:volumes")
     await _upload(run, plan)
     if plan.disk_bytes > plan.image.image.size_bytes and not host.simulated:
         # The upload made the volume as large as the image.
-        await host.resize_volume(plan.pool.name, plan.parts["disk"].name, plan.disk_bytes)
+        await host.storage.resize_volume(plan.pool.name, plan.parts["disk"].name, plan.disk_bytes)
     await failpoint("vm.create:uploaded")
     await run.step("defining the VM")
     await host.define(_definition(run.operation, plan, made))
@@ -188,7 +188,7 @@ async def _upload(run: Run, plan: Plan) -> None:
     await run.step(f"copying the image {plan.image.image.name}")
     for part, spec in parts.items():
         progress = _Progress(run, done, total)
-        await plan.host.upload_volume(spec.pool, spec.name, plan.source(part), progress)
+        await plan.host.storage.upload_volume(spec.pool, spec.name, plan.source(part), progress)
         await progress.settled()
         done += sizes[part]
 

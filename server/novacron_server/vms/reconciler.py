@@ -87,7 +87,7 @@ class Reconciler:
             of_nobody = volume.host == host.host_id and volume.tenant is None and volume.vm is None
             if of_nobody and (volume.pool, volume.name) in listed:
                 _log.info("removing a volume of a failed creation", pool=volume.pool, volume=volume.name)
-                await host.delete_volume(volume.pool, volume.name)
+                await host.storage.delete_volume(volume.pool, volume.name)
                 await self._inventory.reread_volumes(host.host_id)
 
     async def _rows_without_domain(self, host: Host) -> None:

@@ -35,7 +35,7 @@ class Removal:
         if disks:
             await run.step("deleting its disks")
             for volume in made:
-                await host.delete_volume(volume.pool, volume.name)
+                await host.storage.delete_volume(volume.pool, volume.name)
         await self.forget(host_id, vm_id, made if disks else [])
         await self._look_again(host_id, vm_id)
 
@@ -50,7 +50,7 @@ class Removal:
         made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
         await host.undefine(vm_id)
         for volume in made if with_disks else []:
-            await host.delete_volume(volume.pool, volume.name)
+            await host.storage.delete_volume(volume.pool, volume.name)
         await self.forget(host_id, vm_id, made if with_disks else [])
         await self._look_again(host_id, vm_id)
         return "the deletion was finished"
@@ -75,7 +75,7 @@ class Removal:
     @staticmethod
     async def _delete_made(host: Host, stored: Stored) -> None:
         for name in stored.steps.get("volumes", []):
-            await host.delete_volume(stored.steps["pool"], name)
+            await host.storage.delete_volume(stored.steps["pool"], name)
 
     async def forget(self, host_id: str, vm_id: str, gone: Sequence[VolumeRow] = (), note: str = "") -> None:
         """Remove the VM's row and those of the volumes that went with it; the others stay with their owner."""

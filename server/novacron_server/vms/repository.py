@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Row, delete, func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core import errors
+from novacron_server.database.rows import as_struct, values
 from novacron_server.database.tables import vms as t
 from novacron_server.inventory.rows import VMRow
 
 
 async def all_rows(connection: AsyncConnection) -> list[VMRow]:
-    return [_row(row) for row in await connection.execute(select(t))]
+    return [as_struct(row, VMRow) for row in await connection.execute(select(t))]
 
 
 async def add(connection: AsyncConnection, row: VMRow) -> None:
@@ -21,31 +22,13 @@ async def add(connection: AsyncConnection, row: VMRow) -> None:
     taken = await connection.execute(select(t.c.id).where(t.c.host_id == row.host_id, t.c.name == row.name))
     if taken.first():
         raise errors.Conflict(f"there is a VM named {row.name} already")
-    await connection.execute(insert(t).values({field: getattr(row, field) for field in row.__struct_fields__}))
+    await connection.execute(insert(t).values(values(row)))
 
 
 async def get(connection: AsyncConnection, host_id: str, vm_id: str) -> VMRow | None:
     row = (await connection.execute(select(t).where(t.c.host_id == host_id, t.c.id == vm_id))).first()
-    return _row(row) if row else None
+    return as_struct(row, VMRow) if row else None
 
 
 async def remove(connection: AsyncConnection, host_id: str, vm_id: str) -> None:
     await connection.execute(delete(t).where(t.c.host_id == host_id, t.c.id == vm_id))
-
-
-def _row(row: Row[tuple[object, ...]]) -> VMRow:
-    return VMRow(
-        id=str(row.id),
-        host_id=str(row.host_id),
-        name=row.name,
-        tenant=row.tenant,
-        owner=row.owner,
-        tags=row.tags,
-        tier=row.tier,
-        protected=row.protected,
-        description=row.description,
-        generation=row.generation,
-        spec=row.spec,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )

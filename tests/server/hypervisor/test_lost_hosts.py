@@ -56,10 +56,10 @@ async def test_a_killed_host_is_noticed_at_once_and_found_again(libvirtd: Any, w
     await watched.host.open()
     libvirtd.kill()
     assert await watched.until_status(HostStatus.DOWN, 2) < 2
-    await refused(watched.host.read_pools())
+    await refused(watched.host.storage.read_pools())
     libvirtd.start()
     await watched.until_status(HostStatus.UP, 5)
-    assert await watched.host.read_pools() == []
+    assert await watched.host.storage.read_pools() == []
 
 
 async def test_a_host_that_hangs_while_opening_is_opened_once(libvirtd: Any, watch: Callable[..., Any]) -> None:

@@ -69,24 +69,24 @@ async def _state(host: Host, uuid: str) -> State:
 async def test_an_alpine_guest_from_nothing_to_nothing(qemu: Any, work_folder: Path) -> None:
     host: Host = qemu.host
     images = _images()
-    before = (await host.read_pools(), await host.read_domains(), await host.read_volumes())
+    before = (await host.storage.read_pools(), await host.read_domains(), await host.storage.read_volumes())
     pool = PoolSpec(uuid=str(uuid4()), name=f"novacron-test-{uuid4().hex[:8]}", path=str(work_folder / "pool"))
-    await host.ensure_pool(pool)
+    await host.storage.ensure_pool(pool)
     assert (work_folder / "pool").stat().st_mode & 0o777 == 0o711
-    await host.create_volume(VolumeSpec(pool=pool.name, name="disk", size_bytes=1024 * MIB))
+    await host.storage.create_volume(VolumeSpec(pool=pool.name, name="disk", size_bytes=1024 * MIB))
     for kind in ("kernel", "initrd"):
         size = images[kind].stat().st_size
-        await host.create_volume(VolumeSpec(pool=pool.name, name=kind, size_bytes=size, format="raw"))
+        await host.storage.create_volume(VolumeSpec(pool=pool.name, name=kind, size_bytes=size, format="raw"))
     told: list[tuple[int, int]] = []
-    await host.upload_volume(pool.name, "disk", images["qcow2"], lambda sent, total: told.append((sent, total)))
+    await host.storage.upload_volume(pool.name, "disk", images["qcow2"], lambda sent, total: told.append((sent, total)))
     assert told[-1] == (images["qcow2"].stat().st_size,) * 2
     for kind in ("kernel", "initrd"):
-        await host.upload_volume(pool.name, kind, images[kind])
+        await host.storage.upload_volume(pool.name, kind, images[kind])
         assert (work_folder / "pool" / kind).read_bytes() == images[kind].read_bytes()
-    await host.resize_volume(pool.name, "disk", 1024 * MIB)
+    await host.storage.resize_volume(pool.name, "disk", 1024 * MIB)
     with pytest.raises(Conflict, match="only grow"):
-        await host.resize_volume(pool.name, "disk", 512 * MIB)
-    volumes = {v.name: v for v in await host.read_volumes() if v.pool == pool.name}
+        await host.storage.resize_volume(pool.name, "disk", 512 * MIB)
+    volumes = {v.name: v for v in await host.storage.read_volumes() if v.pool == pool.name}
     assert (volumes["disk"].size_bytes, volumes["disk"].format) == (1024 * MIB, "qcow2")
     spec = DomainSpec(
         uuid=str(uuid4()),
@@ -105,17 +105,17 @@ async def test_an_alpine_guest_from_nothing_to_nothing(qemu: Any, work_folder: P
     try:
         await _live(qemu, spec)
         with pytest.raises(Conflict, match="in use by another running VM"):
-            await host.resize_volume(pool.name, "disk", 2048 * MIB)
+            await host.storage.resize_volume(pool.name, "disk", 2048 * MIB)
         await _says_on_its_console(host, spec, "Linux version")
         await host.power_off(spec.uuid)
         assert await _state(host, spec.uuid) is State.STOPPED
     finally:
         await _remove(host, spec.uuid)
         for name in ("disk", "kernel", "initrd"):
-            await host.delete_volume(pool.name, name)
-        await host.delete_pool(pool.name)
+            await host.storage.delete_volume(pool.name, name)
+        await host.storage.delete_pool(pool.name)
     assert not (work_folder / "pool").exists()
-    assert (await host.read_pools(), await host.read_domains(), await host.read_volumes()) == before
+    assert (await host.storage.read_pools(), await host.read_domains(), await host.storage.read_volumes()) == before
 
 
 async def _live(watched: Any, spec: DomainSpec) -> None:
@@ -177,11 +177,11 @@ async def _remove(host: Host, uuid: str) -> None:
 async def test_a_cancelled_upload_stops_and_its_volume_can_go(qemu: Any, work_folder: Path) -> None:
     host: Host = qemu.host
     pool = PoolSpec(uuid=str(uuid4()), name=f"novacron-test-{uuid4().hex[:8]}", path=str(work_folder / "pool"))
-    await host.ensure_pool(pool)
+    await host.storage.ensure_pool(pool)
     image = work_folder / "image"
     with image.open("wb") as file:
         file.truncate(2048 * MIB)
-    await host.create_volume(VolumeSpec(pool=pool.name, name="v", size_bytes=2048 * MIB, format="raw"))
+    await host.storage.create_volume(VolumeSpec(pool=pool.name, name="v", size_bytes=2048 * MIB, format="raw"))
     cancel = threading.Event()
     told: list[int] = []
 
@@ -191,12 +191,12 @@ async def test_a_cancelled_upload_stops_and_its_volume_can_go(qemu: Any, work_fo
 
     try:
         with pytest.raises(Conflict, match="cancelled"):
-            await host.upload_volume(pool.name, "v", image, progress, cancel=cancel)
+            await host.storage.upload_volume(pool.name, "v", image, progress, cancel=cancel)
         assert told[-1] < 2048 * MIB
-        await host.delete_volume(pool.name, "v")
+        await host.storage.delete_volume(pool.name, "v")
     finally:
-        await host.delete_volume(pool.name, "v")
-        await host.delete_pool(pool.name)
+        await host.storage.delete_volume(pool.name, "v")
+        await host.storage.delete_pool(pool.name)
 
 
 async def test_guests_outlive_their_libvirtd(libvirtd: Any, watch: Callable[..., Any]) -> None:
@@ -225,11 +225,11 @@ async def test_an_upload_to_a_host_that_hangs_fails(
     host: Host = watched.host
     await host.open()
     pool = PoolSpec(uuid=str(uuid4()), name="p", path=str(work_folder / "pool"))
-    await host.ensure_pool(pool)
+    await host.storage.ensure_pool(pool)
     image = work_folder / "image"
     with image.open("wb") as file:
         file.truncate(4096 * MIB)
-    await host.create_volume(VolumeSpec(pool="p", name="v", size_bytes=4096 * MIB, format="raw"))
+    await host.storage.create_volume(VolumeSpec(pool="p", name="v", size_bytes=4096 * MIB, format="raw"))
     stopped_at: list[float] = []
 
     def progress(_sent: int, _total: int) -> None:
@@ -238,9 +238,9 @@ async def test_an_upload_to_a_host_that_hangs_fails(
             stopped_at.append(time.monotonic())
 
     with pytest.raises(HostUnavailable):
-        await host.upload_volume("p", "v", image, progress)
+        await host.storage.upload_volume("p", "v", image, progress)
     assert time.monotonic() - stopped_at[0] < 7
     libvirtd.signal(signal.SIGCONT)
     await watched.until_status(HostStatus.UP, 10)
-    await host.delete_volume("p", "v")
-    await host.delete_pool("p")
+    await host.storage.delete_volume("p", "v")
+    await host.storage.delete_pool("p")

@@ -139,7 +139,7 @@ async def test_what_cannot_be_done_is_refused_with_a_sentence(host: Host) -> Non
     with pytest.raises(Conflict, match="already on this host"):
         await host.define(a_domain(name="web-1"))
     with pytest.raises(NotFound):
-        await host.create_volume(VolumeSpec(pool="none", name="a", size_bytes=GIB))
+        await host.storage.create_volume(VolumeSpec(pool="none", name="a", size_bytes=GIB))
 
 
 async def test_a_tag_is_rewritten_and_changes_the_digest(host: Host) -> None:
@@ -156,25 +156,25 @@ async def test_a_tag_is_rewritten_and_changes_the_digest(host: Host) -> None:
 
 async def test_storage_comes_and_goes_again(host: Host, tmp_path: Path) -> None:
     pool = PoolSpec(uuid=str(uuid4()), name="novacron-1-hot", path="/nowhere/hot")
-    facts = await host.ensure_pool(pool)
+    facts = await host.storage.ensure_pool(pool)
     assert (facts.uuid, facts.path, facts.active) == (pool.uuid, pool.path, True)
-    assert await host.ensure_pool(pool) == facts
+    assert await host.storage.ensure_pool(pool) == facts
     with pytest.raises(Conflict):
-        await host.ensure_pool(PoolSpec(uuid=str(uuid4()), name=pool.name, path=pool.path))
+        await host.storage.ensure_pool(PoolSpec(uuid=str(uuid4()), name=pool.name, path=pool.path))
     spec = VolumeSpec(pool=pool.name, name="web-1.qcow2", size_bytes=GIB)
-    volume = await host.create_volume(spec)
+    volume = await host.storage.create_volume(spec)
     assert (volume.size_bytes, volume.format, volume.pool_uuid) == (GIB, "qcow2", pool.uuid)
-    assert await host.create_volume(spec) == volume
+    assert await host.storage.create_volume(spec) == volume
     with pytest.raises(Conflict):
-        await host.create_volume(VolumeSpec(pool=pool.name, name=spec.name, size_bytes=2 * GIB))
-    assert volume in await host.read_volumes()
-    await host.resize_volume(pool.name, spec.name, GIB)
+        await host.storage.create_volume(VolumeSpec(pool=pool.name, name=spec.name, size_bytes=2 * GIB))
+    assert volume in await host.storage.read_volumes()
+    await host.storage.resize_volume(pool.name, spec.name, GIB)
     with pytest.raises(Conflict, match="holds 1 volume"):
-        await host.delete_pool(pool.name)
+        await host.storage.delete_pool(pool.name)
     image = tmp_path / "image"
     image.write_bytes(b"x" * 100)
     told: list[tuple[int, int]] = []
-    await host.upload_volume(pool.name, spec.name, image, lambda sent, total: told.append((sent, total)))
+    await host.storage.upload_volume(pool.name, spec.name, image, lambda sent, total: told.append((sent, total)))
     assert told == [(100, 100)]
     domain = a_domain(disks=(DiskSpec(pool=pool.name, volume=spec.name),))
     await host.define(domain)
@@ -183,10 +183,10 @@ async def test_storage_comes_and_goes_again(host: Host, tmp_path: Path) -> None:
     assert (seen.disks[0].pool, seen.disks[0].volume, seen.disks[0].path) == (pool.name, spec.name, volume.path)
     await host.undefine(domain.uuid)
     for _ in range(2):
-        await host.delete_volume(pool.name, spec.name)
+        await host.storage.delete_volume(pool.name, spec.name)
     for _ in range(2):
-        await host.delete_pool(pool.name)
-    assert pool.name not in {p.name for p in await host.read_pools()}
+        await host.storage.delete_pool(pool.name)
+    assert pool.name not in {p.name for p in await host.storage.read_pools()}
 
 
 async def test_a_closed_host_refuses_at_once() -> None:

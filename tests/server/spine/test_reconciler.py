@@ -71,12 +71,12 @@ async def test_volumes_of_a_failed_creation_go_and_others_stay(spine, image, mon
     operation = await spine.ended(await spine.admin.call(vms.CREATE, body=BODY))
     host_id = next(iter(spine.parts.inventory.picture.views))
     host = spine.parts.inventory.host(host_id)
-    pool = next(p for p in await host.read_pools() if p.name.startswith("novacron-"))
+    pool = next(p for p in await host.storage.read_pools() if p.name.startswith("novacron-"))
     from novacron_server.hypervisor.specs import VolumeSpec
 
     late = f"web-01-{operation.target.id[:8]}.qcow2"
     for name in (late, "somebody-elses.qcow2"):
-        await host.create_volume(VolumeSpec(pool=pool.name, name=name, size_bytes=1 << 20))
+        await host.storage.create_volume(VolumeSpec(pool=pool.name, name=name, size_bytes=1 << 20))
     await spine.parts.inventory.reread_volumes(host_id)
     await spine.parts.reconciler.once()
     left = {v.name for v in (await spine.admin.call(volumes.LIST)).items}
