@@ -27,6 +27,7 @@ from novacron_server.access.service import Access
 from novacron_server.database import repository as database_repository
 from novacron_server.database.engine import Connection, Database
 from novacron_server.database.migrate import migrate
+from novacron_server.events.ledger import Ledger
 from novacron_server.events.outbox import Draft, OutboxReader, append, last_seq
 from novacron_server.health import routes as health_routes
 from novacron_server.hosts import repository as hosts_repository
@@ -67,6 +68,7 @@ class Parts:
 
     settings: Settings
     database: Database
+    ledger: Ledger
     access: Access
     inventory: Inventory
     operations: Operations
@@ -91,6 +93,7 @@ async def open_parts(
         database = Database(app_url, kind="embedded" if embedded else "external")
         stack.push_async_callback(database.close)
         parts = await _build(settings, database, hypervisors)
+        stack.push_async_callback(parts.ledger.close)
         stack.push_async_callback(parts.reader.close)
         stack.push_async_callback(parts.inventory.close)
         stack.push_async_callback(parts.operations.close)
@@ -128,21 +131,24 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
         for reader in bell:
             reader.ring()
 
-    inventory = Inventory(database, hosts, ring, virtualization=settings.virtualization)
+    ledger = Ledger(database, ring)
+    inventory = Inventory(ledger, hosts, virtualization=settings.virtualization)
     hub = Hub(inventory.picture)
     reader = OutboxReader(database, seq, hub.fold, on_health=Outage(hub, inventory.publisher).health)
     inventory.publisher.on_unlogged = hub.tell_unlogged
     bell.append(reader)
-    operations = Operations(database, ring, inventory.picture.operations)
+    operations = Operations(database, ledger, inventory.picture.operations)
     images = Images(settings.data_dir / "images")
     access = Access(database, settings.data_dir, ring, open_registration=settings.open_registration)
     access.on_session_end.append(hub.end_session)
     placement = Placement(instance, settings.data_dir)
-    vms = VMs(database, inventory, operations, images, placement)
-    reconciler = Reconciler(database, inventory, placement)
+    vms = VMs(database, ledger, inventory, operations, images, placement)
+    reconciler = Reconciler(database, ledger, inventory, placement)
     origins = frozenset(settings.origins)
     stream = Stream(hub, inventory, access.authenticate, access.take_ticket, origins=origins)
-    return Parts(settings, database, access, inventory, operations, reader, hub, images, vms, stream, reconciler)
+    return Parts(
+        settings, database, ledger, access, inventory, operations, reader, hub, images, vms, stream, reconciler
+    )
 
 
 def _started() -> Draft:

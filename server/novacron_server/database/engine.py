@@ -56,8 +56,7 @@ class Database:
         url: str,
         *,
         kind: Kind = "external",
-        pool_size: int = 25,
-        max_connections: int = 50,
+        connections: int = 16,
         budget_s: float = BUDGET_S,
     ) -> None:
         self.kind: Kind = kind
@@ -67,8 +66,8 @@ class Database:
         self._engine = create_async_engine(
             "postgresql+psycopg://",
             async_creator=self._connect,
-            pool_size=pool_size,
-            max_overflow=max_connections - pool_size,
+            pool_size=connections,
+            max_overflow=0,  # a connection above the pool would be made for one transaction, which costs ten of them
             pool_timeout=min(POOL_WAIT_S, budget_s),
             pool_use_lifo=True,
         )

@@ -61,7 +61,7 @@ class Images:
 
     async def get(self, name: str) -> ImageFile:
         """One image that can be used. Raises NotFound, InvalidArgument with the reason it cannot."""
-        for item in await asyncio.to_thread(lambda: list(self._find())):
+        for item in await asyncio.to_thread(lambda: list(self._find(name))) if _NAME.fullmatch(name) else ():
             if item.name == name:
                 image = await self._image(item)
                 if image.problem:
@@ -69,14 +69,16 @@ class Images:
                 return ImageFile(image, item.path, item.kernel, item.initrd, item.cmdline)
         raise errors.NotFound(f"there is no image {name}")
 
-    def _find(self) -> Iterator[_Found]:
+    def _find(self, name: str = "") -> Iterator[_Found]:
+        """All of them, or those with a name: then without a look at every other file."""
         names = set()
         if self._directory.is_dir():
-            for path in sorted(self._directory.iterdir()):
+            paths = [self._directory / f"{name}{suffix}" for suffix in _SUFFIXES] if name else self._directory.iterdir()
+            for path in sorted(paths):
                 if path.suffix in _SUFFIXES and _NAME.match(path.stem) and path.is_file() and not path.is_symlink():
                     names.add(path.stem)
                     yield _beside(path)
-        if "alpine" not in names:
+        if "alpine" not in names and name in ("", "alpine"):
             yield from _alpine()
 
     async def _image(self, item: _Found) -> Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from novacron_core import errors
 from novacron_core.api.hosts import Host as APIHost
@@ -12,7 +12,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.visibility import SHARED, Principal, may_see
-from novacron_server.database.engine import Database
+from novacron_server.events.ledger import Ledger
 from novacron_server.hypervisor.facts import DomainFacts, Hint
 from novacron_server.hypervisor.host import Host
 from novacron_server.hypervisor.session import Override
@@ -24,13 +24,11 @@ from novacron_server.inventory.watch import Looks, Watch
 
 
 class Inventory:
-    """Built once by the app. `ring` wakes the outbox reader after a commit."""
+    """Built once by the app."""
 
-    def __init__(
-        self, database: Database, hosts: list[HostRow], ring: Callable[[], None], *, virtualization: str = ""
-    ) -> None:
+    def __init__(self, ledger: Ledger, hosts: list[HostRow], *, virtualization: str = "") -> None:
         self.picture = Picture()
-        self.publisher = Publisher(database, ring)
+        self.publisher = Publisher(ledger)
         self._watch = Watch()
         self._virtualization: Override = "kvm" if virtualization == "kvm" else "qemu" if virtualization else None
         self._keepers = {row.id: self._keep(row) for row in hosts}

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from novacron_core import errors
-from novacron_server.database.engine import Database
-from novacron_server.events.outbox import Draft, append
+from novacron_server.database.engine import Connection
+from novacron_server.events.ledger import Ledger
+from novacron_server.events.outbox import Draft
 
 _log = structlog.get_logger()
 _BATCH = 500
@@ -17,16 +18,15 @@ _RETRY_S = 0.5
 
 
 class Publisher:
-    """Takes drafts at any pace and commits them in order. `ring` is called after each commit.
+    """Takes drafts at any pace and commits them in order.
 
     A draft without a row carries no value of its own (the value is composed when it is folded), so a newer draft for
     the same target, source and type replaces an older one that still waits: memory stays bounded while the database is away.
     What waits then is told without a number, by `on_unlogged`, so that readers see it all the same (promise G11).
     """
 
-    def __init__(self, database: Database, ring: Callable[[], None]) -> None:
-        self._database = database
-        self._ring = ring
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._away = False
         self.on_unlogged: Callable[[Sequence[Draft]], None] = lambda _: None
         self._waiting: dict[tuple[str, str, str, str], Draft] = {}
@@ -70,8 +70,12 @@ class Publisher:
 
     async def _commit_some(self) -> None:
         batch = dict(list(self._waiting.items())[:_BATCH])
+
+        async def told(_: Connection) -> tuple[None, list[Draft]]:
+            return None, list(batch.values())
+
         try:
-            await self._database.run(lambda connection: append(connection, list(batch.values())))
+            await self._ledger.write(told)
         except errors.DatabaseUnavailable as e:
             _log.warning("events wait for the database", waiting=len(self._waiting), reason=e.detail)
             self.database_away(True)
@@ -81,4 +85,3 @@ class Publisher:
         for key, draft in batch.items():
             if self._waiting.get(key) is draft:
                 del self._waiting[key]
-        self._ring()

@@ -10,7 +10,7 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_server.database.engine import Connection
-from novacron_server.events.outbox import Draft, append
+from novacron_server.events.outbox import Draft
 from novacron_server.inventory.changes import vm_touched
 from novacron_server.operations import repository
 from novacron_server.operations.request import Request
@@ -21,15 +21,33 @@ Rows = Callable[[Connection, Operation], Awaitable[list[Draft]]]
 
 async def accept(
     connection: Connection, request: Request, operation: Operation, rows: Rows | None
-) -> tuple[Operation, str | None]:
-    """In one transaction: (the operation that holds now, the id of one that was pushed aside)."""
-    if request.idempotency_key:
-        stored = await repository.by_key(connection, request.principal, request.idempotency_key)
-        if before := same_request(stored, request.hash):
-            return before, None
+) -> tuple[tuple[Operation, str | None], list[Draft]]:
+    """In one transaction: (the operation that holds now, the id of one that was pushed aside), and the events.
+
+    Raises Conflict naming what holds the target, ValidationFailed for a key that was used for another request.
+    """
     drafts: list[Draft] = []
-    pushed_aside = await _push_aside(connection, request, operation, drafts)
-    written = await repository.add(
+    pushed_aside = None
+    # An index says whether the key or the target is taken, but NULL is equal to nothing: without a tenant, look first.
+    looked = bool(request.idempotency_key) and request.tenant is None
+    if looked and (before := await _before(connection, request)):
+        return (before, None), []
+    if not await _add(connection, request, operation):
+        if before := await _before(connection, request):
+            return (before, None), []
+        pushed_aside = await _push_aside(connection, request, operation, drafts)
+        if not await _add(connection, request, operation):
+            # Another request came first, between our look and our insert.
+            raise errors.Conflict(
+                f"{request.target.name} is busy: another change was accepted just now", retry_after_s=1
+            )
+    drafts += await rows(connection, operation) if rows else []
+    drafts += [told(operation, "operation.created"), *touch(request.host_id, operation)]
+    return (operation, pushed_aside), drafts
+
+
+async def _add(connection: Connection, request: Request, operation: Operation) -> bool:
+    return await repository.add(
         connection,
         operation,
         host_id=request.host_id,
@@ -38,13 +56,14 @@ async def accept(
         idempotency_key=request.idempotency_key,
         request_hash=request.hash,
     )
-    if not written:
-        # Another request came first, between our look and our insert: it holds the target or the key.
-        raise errors.Conflict(f"{request.target.name} is busy: another change was accepted just now", retry_after_s=1)
-    drafts += await rows(connection, operation) if rows else []
-    drafts += [told(operation, "operation.created"), *touch(request.host_id, operation)]
-    await append(connection, drafts)
-    return operation, pushed_aside
+
+
+async def _before(connection: Connection, request: Request) -> Operation | None:
+    """What this key has started. Raises ValidationFailed when it was asked with other words."""
+    if not request.idempotency_key:
+        return None
+    stored = await repository.by_key(connection, request.principal, request.idempotency_key)
+    return same_request(stored, request.hash)
 
 
 async def _push_aside(

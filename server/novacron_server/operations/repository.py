@@ -60,7 +60,7 @@ async def add(
         "request_hash": request_hash or None,
         "created_at": operation.created_at,
     }
-    result = await connection.execute(pg_insert(t).values(values).on_conflict_do_nothing().returning(t.c.id))
+    result = await connection.execute(pg_insert(t).on_conflict_do_nothing().returning(t.c.id), values)
     return result.first() is not None
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -16,7 +16,8 @@ from novacron_core.api.operations import Operation, OperationState
 from novacron_core.rules.visibility import Principal
 from novacron_server.database.engine import Connection, Database
 from novacron_server.database.faults import OutcomeUnknown
-from novacron_server.events.outbox import Draft, append, settled
+from novacron_server.events.ledger import Ledger
+from novacron_server.events.outbox import Draft, settled
 from novacron_server.operations import reading, repository
 from novacron_server.operations.accepting import Rows, accept, same_request, told, touch
 from novacron_server.operations.patience import patiently
@@ -25,6 +26,7 @@ from novacron_server.operations.run import Run
 from novacron_server.operations.telling import Teller
 
 _log = structlog.get_logger()
+T = TypeVar("T")
 Work = Callable[[Run], Awaitable[None]]
 Undo = Callable[["repository.Stored"], Awaitable[str]]
 """Settles work that failed or was cut off, from what was written ahead; returns what it found, as a sentence."""
@@ -36,14 +38,12 @@ Finish = Callable[["repository.Stored", Run], Awaitable[str]]
 class Operations:
     """The runner. One asyncio task for each operation that runs. `remembered` serves reads without the database."""
 
-    def __init__(
-        self, database: Database, ring: Callable[[], None], remembered: reading.Remembered = lambda: ()
-    ) -> None:
+    def __init__(self, database: Database, ledger: Ledger, remembered: reading.Remembered = lambda: ()) -> None:
         self._database = database
-        self._ring = ring
+        self._ledger = ledger
         self._remembered = remembered
-        self._teller = Teller(database, ring)
-        self._doubtful: set[asyncio.Task[None]] = set()
+        self._teller = Teller(ledger)
+        self._accepting: set[asyncio.Task[Any]] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._undo: dict[str, Undo] = {}
         self._finish: dict[str, Finish] = {}
@@ -84,19 +84,29 @@ class Operations:
             actor=request.principal.username,
             may_cancel=request.may_cancel,
         )
+        # What was accepted is begun even when who asked has gone meanwhile.
+        return await asyncio.shield(self._kept(self._accept_and_begin(request, operation, work, rows)))
+
+    async def _accept_and_begin(
+        self, request: Request, operation: Operation, work: Work, rows: Rows | None
+    ) -> Operation:
         try:
-            accepted, pushed_aside = await self._database.run(lambda c: accept(c, request, operation, rows))
+            accepted, pushed_aside = await self._ledger.write(lambda c: accept(c, request, operation, rows))
         except OutcomeUnknown:
-            task = asyncio.create_task(self._look_if_accepted(request, operation, work), name="doubt")
-            self._doubtful.add(task)
-            task.add_done_callback(self._doubtful.discard)
+            self._kept(self._look_if_accepted(request, operation, work))
             raise
-        self._ring()
         if accepted.id == operation.id:
             if pushed_aside:
                 self._cancel_task(pushed_aside)
             self._begin(request, operation, work)
         return accepted
+
+    def _kept(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task that lives until it is done or the runner is closed."""
+        task = asyncio.create_task(work)
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+        return task
 
     def _begin(self, request: Request, operation: Operation, work: Work) -> None:
         self._tasks[operation.id] = asyncio.create_task(self._carry_out(request, operation, work), name=operation.kind)
@@ -111,7 +121,6 @@ class Operations:
 
         stored = await patiently("was it accepted", lambda: self._database.run(look))
         if stored is not None and not stored.operation.state.ended:
-            self._ring()
             self._begin(request, operation, work)
 
     # -- running ---------------------------------------------------------------------------------------------------
@@ -176,21 +185,20 @@ class Operations:
 
     async def _until_saved(self, ended: Operation, drafts: list[Draft]) -> None:
         """The end of an operation is worth waiting for the database, however long that takes."""
-        await patiently(f"end of {ended.kind}", lambda: self._database.run(lambda c: self._save(c, ended, drafts)))
-        self._ring()
 
-    @staticmethod
-    async def _save(connection: Connection, operation: Operation, drafts: list[Draft]) -> None:
-        if await repository.save(connection, operation):
-            await append(connection, drafts)
+        async def save(connection: Connection) -> tuple[None, list[Draft]]:
+            return None, drafts if await repository.save(connection, ended) else []
+
+        await patiently(f"end of {ended.kind}", lambda: self._ledger.write(save))
 
     async def _write_ahead(self, operation_id: str, steps: dict[str, Any]) -> None:
         """Waits for the database: what is not written ahead must not be made."""
 
-        async def write() -> None:
-            await self._database.run(lambda c: repository.write_ahead(c, operation_id, steps))
+        async def write(connection: Connection) -> tuple[None, list[Draft]]:
+            await repository.write_ahead(connection, operation_id, steps)
+            return None, []
 
-        await patiently("writing ahead", write)
+        await patiently("writing ahead", lambda: self._ledger.write(write))
 
     # -- reading, cancelling, ending ---------------------------------------------------------------------------------
 
@@ -241,7 +249,7 @@ class Operations:
     async def close(self) -> None:
         """Stop running work; its rows stay unended, for the next server to settle."""
         self._closing = True
-        tasks = [*self._tasks.values(), *self._doubtful]
+        tasks = [*self._tasks.values(), *self._accepting]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import structlog
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation
-from novacron_server.database.engine import Connection, Database
-from novacron_server.events.outbox import append
+from novacron_server.database.engine import Connection
+from novacron_server.events.ledger import Ledger
+from novacron_server.events.outbox import Draft
 from novacron_server.operations import repository
 from novacron_server.operations.accepting import told
 
@@ -23,9 +23,8 @@ class Teller:
     A step that cannot be written is not tried again: the next step, or the end, says more.
     """
 
-    def __init__(self, database: Database, ring: Callable[[], None]) -> None:
-        self._database = database
-        self._ring = ring
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._waiting: dict[str, Operation] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -44,16 +43,13 @@ class Teller:
         while self._waiting:
             batch, self._waiting = list(self._waiting.values()), {}
             try:
-                await self._database.run(lambda c, b=batch: _save(c, b))  # type: ignore[misc]
+                await self._ledger.write(lambda c, b=batch: _save(c, b))  # type: ignore[misc]
             except errors.DatabaseUnavailable as e:
                 _log.warning("steps were not told", operations=len(batch), reason=e.detail)
-            self._ring()
 
 
-async def _save(connection: Connection, operations: list[Operation]) -> None:
+async def _save(connection: Connection, operations: list[Operation]) -> tuple[None, list[Draft]]:
     """In the order of their ids, so that two batches never wait for each other."""
     ordered = sorted(operations, key=lambda operation: operation.id)
-    await append(
-        connection,
-        [told(operation, "operation.updated") for operation in ordered if await repository.save(connection, operation)],
-    )
+    saved = [operation for operation in ordered if await repository.save(connection, operation)]
+    return None, [told(operation, "operation.updated") for operation in saved]

@@ -15,6 +15,7 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import State
 from novacron_server.database.engine import Connection, Database
+from novacron_server.events.ledger import Ledger
 from novacron_server.hypervisor.host import Host
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.picture import Key
@@ -32,11 +33,11 @@ _PASSES_BEFORE_GONE = 2
 class Reconciler:
     """Run `run` as a task. `once` is one pass over every host that is up."""
 
-    def __init__(self, database: Database, inventory: Inventory, placement: Placement) -> None:
+    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory, placement: Placement) -> None:
         self._database = database
         self._inventory = inventory
         self._instance = str(placement.instance)
-        self._removal = Removal(database, inventory)
+        self._removal = Removal(database, ledger, inventory)
         self._missing: dict[Key, int] = {}
 
     async def run(self) -> None:

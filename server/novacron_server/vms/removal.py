@@ -9,7 +9,8 @@ import msgspec
 from novacron_core.api.operations import Target
 from novacron_core.api.vms import State
 from novacron_server.database.engine import Connection, Database
-from novacron_server.events.outbox import Draft, append
+from novacron_server.events.ledger import Ledger
+from novacron_server.events.outbox import Draft
 from novacron_server.hypervisor.host import Host
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow, VolumeRow
@@ -22,8 +23,9 @@ from novacron_server.volumes import repository as volumes
 class Removal:
     """Each step can be done twice, so that a crash in the middle is mended by doing it again."""
 
-    def __init__(self, database: Database, inventory: Inventory) -> None:
+    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory) -> None:
         self._database = database
+        self._ledger = ledger
         self._inventory = inventory
 
     async def delete(self, run: Run, host_id: str, vm_id: str, *, disks: bool) -> None:
@@ -80,7 +82,7 @@ class Removal:
     async def forget(self, host_id: str, vm_id: str, gone: Sequence[VolumeRow] = (), note: str = "") -> None:
         """Remove the VM's row and those of the volumes that went with it; the others stay with their owner."""
 
-        async def work(connection: Connection) -> None:
+        async def work(connection: Connection) -> tuple[None, list[Draft]]:
             row = await repository.get(connection, host_id, vm_id)
             kept = [v for v in await volumes.of_vm(connection, host_id, vm_id) if v.id not in {g.id for g in gone}]
             await repository.remove(connection, host_id, vm_id)
@@ -91,9 +93,9 @@ class Removal:
             drafts += [volume_row_event(msgspec.structs.replace(volume, vm_id=None)) for volume in kept]
             if row:
                 drafts.append(vm_row_event(row, "vm.deleted", gone=True, note=note))
-            await append(connection, drafts)
+            return None, drafts
 
-        await self._database.run(work)
+        await self._ledger.write(work)
 
     async def _look_again(self, host_id: str, vm_id: str) -> None:
         await self._inventory.reread(host_id, vm_id)

@@ -22,7 +22,7 @@ async def add(connection: AsyncConnection, row: VMRow) -> None:
     taken = await connection.execute(select(t.c.id).where(t.c.host_id == row.host_id, t.c.name == row.name))
     if taken.first():
         raise errors.Conflict(f"there is a VM named {row.name} already")
-    await connection.execute(insert(t).values(values(row)))
+    await connection.execute(insert(t), values(row))
 
 
 async def get(connection: AsyncConnection, host_id: str, vm_id: str) -> VMRow | None:

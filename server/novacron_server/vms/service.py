@@ -18,6 +18,7 @@ from novacron_core.rules.lifecycle import SUPERSEDES, Action, why_not
 from novacron_core.rules.permissions import Role
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_server.database.engine import Connection, Database
+from novacron_server.events.ledger import Ledger
 from novacron_server.events.outbox import Draft
 from novacron_server.images.service import Images
 from novacron_server.inventory.inventory import Inventory
@@ -34,13 +35,19 @@ class VMs:
     """The service of the noun."""
 
     def __init__(
-        self, database: Database, inventory: Inventory, operations: Operations, images: Images, placement: Placement
+        self,
+        database: Database,
+        ledger: Ledger,
+        inventory: Inventory,
+        operations: Operations,
+        images: Images,
+        placement: Placement,
     ) -> None:
         self._inventory = inventory
         self._operations = operations
         self._images = images
         self._placement = placement
-        self._removal = Removal(database, inventory)
+        self._removal = Removal(database, ledger, inventory)
         operations.undo_with("vm.create", self._removal.undo_creation)
         operations.finish_with("vm.create", self._finish_creation)
         operations.undo_with("vm.delete", self._removal.delete_again)
@@ -63,9 +70,13 @@ class VMs:
     async def create(self, principal: Principal, body: VMCreate, key: str) -> Operation:
         """Raises ValidationFailed, Conflict (name taken), NotFound (image, host), HostUnavailable."""
         words: dict[str, Any] = msgspec.to_builtins(body)
-        if before := await self._operations.repeated(principal, key, "vm.create", words):
-            return before
-        plan = await self._plan(principal, body)
+        try:
+            plan = await self._plan(principal, body)
+        except errors.NovaCronError:
+            # Asked again, its own name is taken: that is no error. Looking first would cost each request a question.
+            if before := await self._operations.repeated(principal, key, "vm.create", words):
+                return before
+            raise
 
         async def rows(connection: Connection, operation: Operation) -> list[Draft]:
             return await creation.write_rows(connection, plan)
@@ -135,14 +146,14 @@ class VMs:
     ) -> Operation:
         """Raises PreconditionRequired, PreconditionFailed, Conflict with the reason it cannot go now."""
         words = {"vm": vm_id, "disks": disks}
-        # Before anything else: when it was done, the VM is gone, and asking again is still no error.
-        if before := await self._operations.repeated(principal, key, "vm.delete", words):
-            return before
-        vm = self.get(principal, vm_id)
-        if if_match is None:
-            raise errors.PreconditionRequired("say which generation you mean to delete: If-Match")
-        if if_match != vm.generation:
-            raise errors.PreconditionFailed(f"{vm.name} was changed: generation {vm.generation}, not {if_match}")
+        try:
+            vm = self.get(principal, vm_id)
+            _check_generation(vm, if_match)
+        except errors.NovaCronError:
+            # When it was done, the VM is gone, and asking again is still no error.
+            if before := await self._operations.repeated(principal, key, "vm.delete", words):
+                return before
+            raise
 
         async def work(run: Run) -> None:
             await self._removal.delete(run, vm.host, vm_id, disks=disks)
@@ -170,11 +181,14 @@ class VMs:
         work: Callable[[Run], Awaitable[None]],
     ) -> Operation:
         kind = f"vm.{action}"
-        if before := await self._operations.repeated(principal, key, kind, words):
-            return before
-        self._inventory.host_that_is_up(vm.host)
-        if refused := why_not(action, vm):
-            raise errors.Conflict(refused)
+        try:
+            self._inventory.host_that_is_up(vm.host)
+            if refused := why_not(action, vm):
+                raise errors.Conflict(refused)
+        except errors.NovaCronError:
+            if before := await self._operations.repeated(principal, key, kind, words):
+                return before
+            raise
         request = Request(
             kind=kind,
             target=Target(type="vm", id=vm.id, name=vm.name),
@@ -187,3 +201,10 @@ class VMs:
             may_cancel=action is Action.STOP,
         )
         return await self._operations.start(request, work)
+
+
+def _check_generation(vm: VM, if_match: int | None) -> None:
+    if if_match is None:
+        raise errors.PreconditionRequired("say which generation you mean to delete: If-Match")
+    if if_match != vm.generation:
+        raise errors.PreconditionFailed(f"{vm.name} was changed: generation {vm.generation}, not {if_match}")

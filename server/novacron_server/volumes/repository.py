@@ -15,7 +15,7 @@ async def all_rows(connection: AsyncConnection) -> list[VolumeRow]:
 
 
 async def add(connection: AsyncConnection, row: VolumeRow) -> None:
-    await connection.execute(insert(t).values(values(row)))
+    await connection.execute(insert(t), values(row))
 
 
 async def of_vm(connection: AsyncConnection, host_id: str, vm_id: str) -> list[VolumeRow]:
