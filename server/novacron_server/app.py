@@ -42,6 +42,8 @@ from novacron_server.images import routes as images_routes
 from novacron_server.images.service import Images
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import HostRow
+from novacron_server.metrics import routes as metrics_routes
+from novacron_server.metrics.measuring import Measuring
 from novacron_server.operations import repository as operations_repository
 from novacron_server.operations import routes as operations_routes
 from novacron_server.operations.service import Operations
@@ -78,6 +80,7 @@ class Parts:
     vms: VMs
     stream: Stream
     reconciler: Reconciler
+    metrics: Measuring
 
 
 @asynccontextmanager
@@ -105,7 +108,8 @@ async def open_parts(
         settling = asyncio.create_task(settle_all(parts.operations, parts.inventory), name="settling")
         comparing = asyncio.create_task(parts.reconciler.run(), name="reconciler")
         forgetting = asyncio.create_task(keep_house(parts.database), name="housekeeping")
-        stack.push_async_callback(_cancel, opening, settling, comparing, forgetting)
+        collecting = asyncio.create_task(parts.metrics.run(), name="collector")
+        stack.push_async_callback(_cancel, opening, settling, comparing, forgetting, collecting)
         yield parts
 
 
@@ -146,8 +150,9 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     reconciler = Reconciler(database, ledger, inventory, placement)
     origins = frozenset(settings.origins)
     stream = Stream(hub, inventory, access.authenticate, access.take_ticket, origins=origins)
+    metrics = Measuring(inventory)
     return Parts(
-        settings, database, ledger, access, inventory, operations, reader, hub, images, vms, stream, reconciler
+        settings, database, ledger, access, inventory, operations, reader, hub, images, vms, stream, reconciler, metrics
     )
 
 
@@ -182,6 +187,7 @@ def served(parts: Parts) -> list[Served]:
         *hosts_routes.routes(parts.inventory),
         *images_routes.routes(parts.images),
         *volumes_routes.routes(parts.inventory),
+        *metrics_routes.routes(parts.metrics),
     ]
     listed = sorted({row.endpoint.key for row in nouns})
     health = health_routes.routes(

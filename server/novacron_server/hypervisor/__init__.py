@@ -4,6 +4,7 @@ libvirt's words (domain, define, destroy) stop here. `Host` is the door; `facts`
 is asked to make.
 """
 
+from novacron_server.hypervisor.counters import DiskCounters, DomainCounters, HostCounters, NICCounters, Reading
 from novacron_server.hypervisor.daemons import start_daemons
 from novacron_server.hypervisor.facts import (
     DiskFacts,
@@ -21,17 +22,22 @@ from novacron_server.hypervisor.specs import DiskSpec, DomainSpec, NICSpec, Pool
 from novacron_server.hypervisor.uris import allowed_uri, choose_uri, is_simulated
 
 __all__ = [
+    "DiskCounters",
     "DiskFacts",
     "DiskSpec",
+    "DomainCounters",
     "DomainFacts",
     "DomainSpec",
     "Hint",
     "Host",
+    "HostCounters",
     "HostFacts",
+    "NICCounters",
     "NICFacts",
     "NICSpec",
     "PoolFacts",
     "PoolSpec",
+    "Reading",
     "Tag",
     "Timing",
     "VolumeFacts",

@@ -59,6 +59,16 @@ class DomainReader:
             self._pools = dict(name_by_path)
             self._kept.clear()
 
+    def devices(self) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """The disks' targets and the cards' MAC addresses of every domain, as they were last read."""
+        return {
+            uuid: (
+                tuple(disk.target for disk in kept.definition.disks),
+                tuple(nic.mac for nic in kept.definition.nics),
+            )
+            for uuid, kept in list(self._kept.items())
+        }
+
     def read_all(self, connection: Any, *, fresh: bool) -> list[DomainFacts]:
         """Every domain. `fresh=False` trusts kept definitions that no event has named."""
         transient = _uuids(connection, libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)

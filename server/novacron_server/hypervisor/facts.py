@@ -67,6 +67,8 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
     guest_agent: bool | None = None
     kernel: str = ""
     initrd: str = ""
+    memory_period_s: int | None = None
+    """How often the guest's balloon driver tells of its memory; 0: never, None: it has no balloon."""
     xml_digest: str = ""
 
 

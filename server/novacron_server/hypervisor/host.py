@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from novacron_core.api.hosts import HostStatus
 from novacron_core.errors import HostUnavailable
-from novacron_server.hypervisor import domains
+from novacron_server.hypervisor import domains, statistics
 from novacron_server.hypervisor.addresses import Addresses, read_addresses
+from novacron_server.hypervisor.counters import Group, Reading
 from novacron_server.hypervisor.events import Kind
 from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, Tag
 from novacron_server.hypervisor.host_storage import HostStorage
@@ -119,6 +120,16 @@ class Host:
         """The IP addresses that this host's networks gave out, by MAC address."""
         return await self._read(read_addresses)
 
+    async def read_counters(self, group: Group) -> Reading:
+        """What all running domains have counted. In threads of its own: a slow round delays nobody else."""
+        devices = self._link.require().reader.devices() if self.simulated else None
+        return await self._link.call(
+            self._link.statistics,
+            lambda connection: statistics.read(connection, group, devices),
+            what="read statistics",
+            deadline_s=self._link.timing.statistics_s,
+        )
+
     async def definition(self, uuid: str) -> str:
         """The XML of the persistent definition, without secrets. Raises NotFound."""
         return await self._read(lambda connection: domains.definition(connection, uuid))
@@ -145,6 +156,10 @@ class Host:
 
     async def reset(self, uuid: str) -> None:
         await self._change("reset the VM", domains.reset, uuid)
+
+    async def set_memory_period(self, uuid: str, period_s: int) -> None:
+        """Has the guest's balloon driver tell of its memory every so many seconds."""
+        await self._change("watch the VM's memory", statistics.set_memory_period, uuid, period_s)
 
     async def define(self, spec: DomainSpec) -> None:
         """Defines the domain, or redefines the one with its UUID."""

@@ -44,6 +44,8 @@ class Lane:
             if not self._open:
                 future.cancel()
                 return future
+            while self._jobs and self._jobs[0][0].cancelled():  # else they pile up behind calls that hang
+                self._jobs.popleft()
             self._jobs.append((future, call))
             if self._running + len(self._jobs) > self._threads < self.size:
                 self._threads += 1

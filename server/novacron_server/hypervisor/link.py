@@ -37,6 +37,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     read_s: float = 10.0
     change_s: float = 60.0
     stall_s: float = 30.0
+    statistics_s: float = 30.0
     heartbeat_s: float = 5.0
     keepalive_s: int = 1
     keepalive_count: int = 3
@@ -70,6 +71,7 @@ class Link:
         self.storage = Lane(f"{uri} storage", 2)
         self.changes = Lane(f"{uri} change", 4)
         self.transfers = Lane(f"{uri} transfer", 2)
+        self.statistics = Lane(f"{uri} statistics", 2)
         self._keeper: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._closed = False
@@ -101,7 +103,7 @@ class Link:
         if session is not None:
             session.lose("closed")
             await self._settle(self._opener.submit(session.close), 3.0)
-        for lane in (self._opener, self.reads, self.storage, self.changes, self.transfers):
+        for lane in (self._opener, self.reads, self.storage, self.changes, self.transfers, self.statistics):
             lane.stop()
         self._set_status(HostStatus.DOWN, "closed")
 

@@ -9,8 +9,10 @@ from novacron_core import errors
 from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation
+from novacron_core.api.problem import FieldError
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
+from novacron_core.rules.filter import FilterError, compile_filter, vm_fields
 from novacron_core.rules.visibility import SHARED, Principal, may_see
 from novacron_server.events.ledger import Ledger
 from novacron_server.hypervisor.facts import DomainFacts, Hint
@@ -66,6 +68,17 @@ class Inventory:
     def vms(self, principal: Principal) -> Iterator[VM]:
         return (vm for vm in self.picture.vms() if may_see(principal, vm.tenant))
 
+    def matching(self, principal: Principal, q: str) -> Iterator[VM]:
+        """Those that a filter finds. Raises ValidationFailed when the filter is not understood."""
+        if not q:
+            return self.vms(principal)
+        names = {view.id: view.name for view in self.picture.views.values()}
+        try:
+            test = compile_filter(q, vm_fields(names))
+        except FilterError as e:
+            raise errors.ValidationFailed(f"q: {e}", fields=[FieldError(field="q", message=str(e))]) from e
+        return filter(test, self.vms(principal))
+
     def vm(self, principal: Principal, vm_id: str) -> VM:
         """Raises NotFound, for another tenant's VM exactly as for none."""
         vm = next((vm for vm in self.picture.vms_with(vm_id) if may_see(principal, vm.tenant)), None)
@@ -90,6 +103,10 @@ class Inventory:
         if keeper is None:
             raise errors.NotFound("there is no such host")
         return keeper.host
+
+    def connections(self) -> list[Host]:
+        """The connection to every host, up or not."""
+        return [keeper.host for keeper in self._keepers.values()]
 
     def host_that_is_up(self, host_id: str | None) -> Host:
         """The named host, or the first that is up. Raises HostUnavailable, NotFound."""

@@ -11,9 +11,7 @@ import msgspec
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation, Target
-from novacron_core.api.problem import FieldError
 from novacron_core.api.vms import VM, VMCreate
-from novacron_core.rules.filter import FilterError, compile_filter, vm_fields
 from novacron_core.rules.lifecycle import SUPERSEDES, Action, why_not
 from novacron_core.rules.permissions import Role
 from novacron_core.rules.visibility import Principal, may_see
@@ -54,14 +52,7 @@ class VMs:
 
     def list(self, principal: Principal, q: str = "") -> Iterator[VM]:
         """Those that a filter finds. Raises ValidationFailed when the filter is not understood."""
-        if not q:
-            return self._inventory.vms(principal)
-        names = {view.id: view.name for view in self._inventory.picture.views.values()}
-        try:
-            test = compile_filter(q, vm_fields(names))
-        except FilterError as e:
-            raise errors.ValidationFailed(f"q: {e}", fields=[FieldError(field="q", message=str(e))]) from e
-        return filter(test, self._inventory.vms(principal))
+        return self._inventory.matching(principal, q)
 
     def get(self, principal: Principal, vm_id: str) -> VM:
         """Raises NotFound."""

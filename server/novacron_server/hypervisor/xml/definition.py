@@ -30,6 +30,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     guest_agent: bool | None = None
     kernel: str = ""
     initrd: str = ""
+    memory_period_s: int | None = None
 
 
 def read_domain(text: str, pools: Mapping[str, str]) -> Definition:
@@ -50,6 +51,7 @@ def read_domain(text: str, pools: Mapping[str, str]) -> Definition:
         guest_agent=_agent(root),
         kernel=root.findtext("os/kernel") or "",
         initrd=root.findtext("os/initrd") or "",
+        memory_period_s=_memory_period(root),
     )
 
 
@@ -126,6 +128,14 @@ def _agent(root: ET.Element) -> bool | None:
         if target.get("name") == _AGENT and target.get("state"):
             return target.get("state") == "connected"
     return None
+
+
+def _memory_period(root: ET.Element) -> int | None:
+    balloon = root.find("devices/memballoon")
+    if balloon is None or balloon.get("model") == "none":
+        return None
+    stats = balloon.find("stats")
+    return _count(stats.get("period")) if stats is not None else 0
 
 
 def _attribute(parent: ET.Element, tag: str, name: str) -> str:

@@ -1,0 +1,124 @@
+"""What VMs and hosts use now, for those who may see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from msgspec.structs import asdict, replace
+
+from novacron_core.api import metrics as api
+from novacron_core.api.base import Page
+from novacron_core.api.hosts import HostStatus
+from novacron_core.api.vms import VM, State
+from novacron_core.rules.visibility import Principal
+from novacron_server.inventory.compose import HostView
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.metrics.board import Board
+from novacron_server.metrics.totals import total
+
+_RUNS = frozenset({State.RUNNING, State.PAUSED, State.STOPPING, State.MIGRATING, State.CRASHED})
+
+
+class Metrics:
+    """Reads the board through the inventory's eyes: nothing is told of a VM that the principal may not see."""
+
+    def __init__(self, inventory: Inventory, board: Board) -> None:
+        self._inventory = inventory
+        self._board = board
+
+    def now(self, principal: Principal) -> api.Now:
+        """The fleet and its hosts."""
+        now = datetime.now(UTC)
+        by_host: dict[str, list[tuple[api.VMSample, int]]] = {}
+        for vm in self._inventory.vms(principal):
+            if sample := self._board.sample(vm.host, vm.id):
+                by_host.setdefault(vm.host, []).append((sample, vm.vcpus))
+        hosts = [self._host(view, by_host.get(view.id, []), now) for view in self._inventory.picture.views.values()]
+        sources = {host.source for host in hosts}
+        ages = [host.age_s for host in hosts if host.age_s is not None and by_host.get(host.host)]
+        return api.Now(
+            time=now,
+            fleet=total(pair for pairs in by_host.values() for pair in pairs),
+            hosts=hosts,
+            age_s=max(ages, default=None),
+            source=sources.pop() if len(sources) == 1 else "mixed" if sources else "libvirt",
+        )
+
+    def _host(self, view: HostView, vms: list[tuple[api.VMSample, int]], now: datetime) -> api.HostNow:
+        meter = self._board.host(view.id)
+        age_s = _age(meter.time, now)
+        head = api.HostNow(host=view.id, name=view.name, source=_source(view.simulated), time=meter.time, age_s=age_s)
+        if meter.time is None or not self._board.fresh(meter):
+            note = "not read yet" if view.status is HostStatus.UP and meter.time is None else _silence(view)
+            return replace(head, note=note)
+        return replace(head, **asdict(meter.sample), vms=total(vms))
+
+    def vm(self, principal: Principal, vm_id: str) -> api.VMNow:
+        """One VM. Raises NotFound, for another tenant's as for none."""
+        return self._vm(self._inventory.vm(principal, vm_id), datetime.now(UTC))
+
+    def _vm(self, vm: VM, now: datetime) -> api.VMNow:
+        head = api.VMNow(vm=vm.id, name=vm.name, host=vm.host, source=_source(vm.simulated))
+        host = self._board.host(vm.host)
+        meter = self._board.meter(vm.host, vm.id)
+        if meter is None or meter.counters is None:
+            return replace(head, note=self._why_none(vm))
+        disks = [
+            api.DiskNow(
+                target=target,
+                read_bytes_s=round(rate.read_bytes_s),
+                write_bytes_s=round(rate.write_bytes_s),
+                reads_s=round(rate.reads_s, 1),
+                writes_s=round(rate.writes_s, 1),
+            )
+            for target, rate in meter.disks.items()
+        ]
+        return replace(head, **asdict(meter.sample), time=host.time, age_s=_age(host.time, now), disks=disks)
+
+    def _why_none(self, vm: VM) -> str:
+        if vm.state is State.UNKNOWN:
+            return "its host does not answer"
+        return "not read yet" if vm.state in _RUNS else f"it is {vm.state}"
+
+    def top(self, principal: Principal, query: api.TopQuery) -> Page[api.VMNow]:
+        """The VMs that use most, those without a number left out. Raises ValidationFailed for a filter that is none."""
+        now = datetime.now(UTC)
+        of = _TOP[query.top]
+        ranked = sorted(
+            ((number, vm) for vm, sample in self._sampled(principal, query.q) if (number := of(sample)) is not None),
+            key=lambda pair: (-pair[0], pair[1].name),
+        )
+        begin = (query.page - 1) * query.page_size
+        items = [self._vm(vm, now) for _, vm in ranked[begin : begin + query.page_size]]
+        return Page(items=items, total=len(ranked), page=query.page, page_size=query.page_size)
+
+    def _sampled(self, principal: Principal, q: str) -> Iterator[tuple[VM, api.VMSample]]:
+        for vm in self._inventory.matching(principal, q):
+            sample = self._board.sample(vm.host, vm.id)
+            if sample is not None:
+                yield vm, sample
+
+
+def _both(first: float | None, second: float | None) -> float | None:
+    return None if first is None and second is None else (first or 0) + (second or 0)
+
+
+_TOP: dict[str, Callable[[api.VMSample], float | None]] = {
+    "cpu": lambda sample: sample.cpu_cores,
+    "memory": lambda sample: sample.memory_used_bytes,
+    "disk": lambda sample: _both(sample.disk_read_bytes_s, sample.disk_write_bytes_s),
+    "net": lambda sample: _both(sample.net_received_bytes_s, sample.net_sent_bytes_s),
+}
+
+
+def _source(simulated: bool) -> str:
+    return "simulator" if simulated else "libvirt"
+
+
+def _silence(view: HostView) -> str:
+    return f"it does not answer: {view.detail}" if view.status is not HostStatus.UP else "its numbers are old"
+
+
+def _age(time: datetime | None, now: datetime) -> float | None:
+    return None if time is None else round(max(0.0, (now - time).total_seconds()), 1)

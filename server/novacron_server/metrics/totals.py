@@ -1,0 +1,39 @@
+"""Sums over VMs. Pure. What no VM can tell is None, and never counts as 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from novacron_core.api.metrics import Totals, VMSample
+from novacron_server.metrics.meter import rounded
+
+_WHOLE = (
+    "memory_used_bytes",
+    "memory_given_bytes",
+    "disk_read_bytes_s",
+    "disk_write_bytes_s",
+    "net_received_bytes_s",
+    "net_sent_bytes_s",
+)
+_BROKEN = ("disk_reads_s", "disk_writes_s")
+
+
+def total(found: Iterable[tuple[VMSample, int]]) -> Totals:
+    """The sum over samples, each with its VM's number of vCPUs."""
+    samples = list(found)
+    sums = {name: _sum(getattr(sample, name) for sample, _ in samples) for name in (*_WHOLE, *_BROKEN, "cpu_cores")}
+    vcpus = sum(count for sample, count in samples if sample.cpu_cores is not None)
+    cores = sums["cpu_cores"]
+    return Totals(
+        vms=len(samples),
+        cpu_cores=rounded(cores, 3),
+        cpu_percent=rounded(cores / vcpus * 100, 1) if cores is not None and vcpus else None,
+        disk_reads_s=rounded(sums["disk_reads_s"], 1),
+        disk_writes_s=rounded(sums["disk_writes_s"], 1),
+        **{name: None if (found_sum := sums[name]) is None else round(found_sum) for name in _WHOLE},
+    )
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return sum(there) if there else None

@@ -1,0 +1,131 @@
+"""Counters of real guests: what libvirt says of a load is what becomes a number here."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import libvirt
+import pytest
+
+from novacron_core.errors import HostUnavailable
+from novacron_server.hypervisor import DiskSpec, DomainSpec, Host, PoolSpec, Timing, VolumeSpec
+from novacron_server.metrics.meter import HostMeter
+from tests.guest import BUSY, copy_kernel, write_initrd
+from tests.server.hypervisor.test_real_guests import MIB, _remove, qemu
+
+__all__ = ["qemu"]
+pytestmark = pytest.mark.qemu
+
+
+def domstats(uri: str, uuid: str) -> dict[str, int]:
+    """libvirt's own counters, by a connection of the test's own."""
+    connection = libvirt.open(uri)
+    try:
+        ((_, stats),) = connection.domainListGetStats([connection.lookupByUUIDString(uuid)], 0, 0)
+        return dict(stats)
+    finally:
+        connection.close()
+
+
+async def test_a_host_that_hangs_holds_two_threads_and_no_more(libvirtd: Any, watch: Callable[..., Any]) -> None:
+    """With nothing to notice that the line is dead, rounds pile up nowhere, and what is asked for is refused in time."""
+    watched = watch(libvirtd.uri, Timing(statistics_s=0.3, keepalive_s=60, heartbeat_s=60))
+    await watched.host.open()
+    await watched.host.read_counters("quick")
+    libvirtd.signal(signal.SIGSTOP)
+    try:
+        for _ in range(5):
+            with pytest.raises(HostUnavailable):
+                await asyncio.gather(*(watched.host.read_counters(group) for group in ("quick", "disks", "quick")))
+        lane = watched.host._link.statistics
+        assert lane.running == 2
+        assert lane.waiting <= 3, "those that nobody waits for any more are forgotten"
+        assert sum("statistics" in thread.name for thread in threading.enumerate()) == 2
+    finally:
+        libvirtd.signal(signal.SIGCONT)
+
+
+async def test_a_load_in_a_real_guest_agrees_with_domstats(qemu: Any, work_folder: Path) -> None:
+    host: Host = qemu.host
+    pool = PoolSpec(uuid=str(uuid4()), name=f"novacron-test-{uuid4().hex[:8]}", path=str(work_folder / "pool"))
+    kernel, initrd = copy_kernel(work_folder), write_initrd(work_folder, BUSY)
+    await host.storage.ensure_pool(pool)
+    await host.storage.create_volume(VolumeSpec(pool=pool.name, name="disk", size_bytes=16 * MIB, format="raw"))
+    spec = DomainSpec(
+        uuid=str(uuid4()),
+        name=f"nvt-{uuid4().hex[:8]}",
+        vcpus=1,
+        memory_bytes=160 * MIB,
+        virtualization="qemu",
+        disks=(DiskSpec(pool=pool.name, volume="disk", format="raw"),),
+        kernel=str(kernel),
+        initrd=str(initrd),
+        cmdline="console=ttyS0 quiet",
+    )
+    try:
+        await host.define(spec)
+        await host.start(spec.uuid)
+        await _agrees(host, spec.uuid)
+        await _a_period_can_be_set(host, spec.uuid)
+    finally:
+        await _remove(host, spec.uuid)
+        await host.storage.delete_volume(pool.name, "disk")
+        await host.storage.delete_pool(pool.name)
+
+
+async def _agrees(host: Host, uuid: str) -> None:
+    """CPU, disk and memory over the same seconds, within five percent."""
+    await _until_writing(host, uuid)
+    meter = HostMeter()
+    facts = {facts.uuid: facts for facts in await host.read_domains()}
+    assert facts[uuid].memory_period_s == 5
+
+    async def read() -> dict[str, int]:
+        for group in ("disks", "quick"):
+            meter.take(await host.read_counters(group), facts, None, 5.0)
+        return await asyncio.to_thread(domstats, host.uri, uuid)
+
+    before, began = await read(), time.monotonic()
+    await asyncio.sleep(6)
+    now, took_s = await read(), time.monotonic() - began
+    sample = meter.vms[uuid].sample
+
+    def rate(name: str) -> float:
+        return (now[name] - before[name]) / took_s
+
+    assert sample.cpu_cores == pytest.approx(rate("cpu.time") / 1e9, rel=0.05)
+    assert sample.cpu_cores > 0.2
+    assert sample.disk_write_bytes_s == pytest.approx(rate("block.0.wr.bytes"), rel=0.05)
+    assert sample.disk_read_bytes_s == pytest.approx(rate("block.0.rd.bytes"), rel=0.05)
+    assert sample.disk_writes_s == pytest.approx(rate("block.0.wr.reqs"), rel=0.05)
+    assert set(meter.vms[uuid].disks) == {"vda"}
+    assert sample.memory_given_bytes == now["balloon.current"] * 1024 == 160 * MIB
+    used = (now["balloon.available"] - now["balloon.usable"]) * 1024
+    assert sample.memory_used_bytes == pytest.approx(used, rel=0.05)
+    assert meter.sample.cpu_percent is not None and meter.sample.memory_used_bytes
+
+
+async def _until_writing(host: Host, uuid: str) -> None:
+    """The guest is up, writes, and its balloon driver has told of its memory."""
+    deadline = time.monotonic() + 60
+    while True:
+        stats = await asyncio.to_thread(domstats, host.uri, uuid)
+        if stats.get("block.0.wr.bytes", 0) > MIB and stats.get("balloon.usable"):
+            return
+        assert time.monotonic() < deadline, stats
+        await asyncio.sleep(0.2)
+
+
+async def _a_period_can_be_set(host: Host, uuid: str) -> None:
+    """Off and on again, now and at the next start."""
+    for period in (0, 5):
+        await host.set_memory_period(uuid, period)
+        (facts,) = [facts for facts in await host.read_domains() if facts.uuid == uuid]
+        assert facts.memory_period_s == period

@@ -1,0 +1,146 @@
+"""From readings to samples: a VM from its first reading over pause, restart and silence to its end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from novacron_core.api.vms import State
+from novacron_server.hypervisor.counters import DiskCounters, DomainCounters, HostCounters, NICCounters, Reading
+from novacron_server.hypervisor.facts import DomainFacts
+from novacron_server.metrics import meter
+from novacron_server.metrics.board import Board
+from novacron_server.metrics.meter import HostMeter
+
+MIB = 1024**2
+WHEN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def facts(period: int | None = 5) -> DomainFacts:
+    return DomainFacts(uuid="u", name="web", state=State.RUNNING, vcpus=2, memory_period_s=period)
+
+
+def quick(at: float, cpu_s: float, *, run: int = 1, told: int | None = 1, usable: int = 100, **more) -> DomainCounters:
+    nics = (NICCounters("vnet0", int(at * 1000), int(at * 10)),)
+    memory = (256 * MIB, 200 * MIB, usable * MIB, told) if told is not None else (256 * MIB, None, None, None)
+    return DomainCounters("u", run, at, int(cpu_s * 1e9), *memory, nics, **more)
+
+
+def disks(at: float, total: int, *, run: int = 1) -> DomainCounters:
+    return DomainCounters("u", run, at, disks=(DiskCounters("vda", total, total // 100, 2 * total, total // 100),))
+
+
+class Fed:
+    """A host that is fed readings by hand."""
+
+    def __init__(self, period: int | None = 5) -> None:
+        self.host = HostMeter()
+        self._facts = {"u": facts(period)}
+
+    def quick(self, *domains: DomainCounters, host: HostCounters | None = None):
+        self._take("quick", domains, host)
+        return self.host.vms["u"].sample if "u" in self.host.vms else None
+
+    def disks(self, *domains: DomainCounters) -> None:
+        self._take("disks", domains, None)
+
+    def _take(self, group, domains, host) -> None:
+        at = domains[0].at if domains else 0.0
+        reading = Reading(group=group, time=WHEN, at=at, took_s=0.01, domains=list(domains), host=host)
+        self.host.take(reading, self._facts, 4, 5.0)
+
+
+def test_the_first_reading_has_memory_and_no_rate_the_second_has_all() -> None:
+    fed = Fed()
+    first = fed.quick(quick(100, 50))
+    assert (first.cpu_cores, first.cpu_percent, first.net_sent_bytes_s) == (None, None, None)
+    assert (first.memory_used_bytes, first.memory_given_bytes) == (100 * MIB, 256 * MIB)
+    second = fed.quick(quick(105, 55))
+    assert (second.cpu_cores, second.cpu_percent) == (1.0, 50.0)
+    assert (second.net_received_bytes_s, second.net_sent_bytes_s) == (1000, 10)
+    assert (second.disk_read_bytes_s, second.disk_age_s) == (None, None)
+
+
+def test_a_paused_guest_uses_nothing_and_that_is_a_number() -> None:
+    fed = Fed()
+    fed.quick(quick(100, 50))
+    assert fed.quick(quick(105, 50)).cpu_cores == 0.0
+
+
+def test_a_guest_started_anew_between_two_readings_has_no_rate_for_that_interval() -> None:
+    fed = Fed()
+    fed.quick(quick(100, 50))
+    fed.disks(disks(100, 10**6))
+    fed.disks(disks(115, 10**7))
+    fed.quick(quick(116, 60))
+    again = fed.quick(quick(121, 900, run=2))  # its counter is even larger: only the run tells
+    assert (again.cpu_cores, again.net_sent_bytes_s, again.disk_read_bytes_s) == (None, None, None)
+    assert fed.quick(quick(126, 905, run=2)).cpu_cores == 1.0
+
+
+def test_a_counter_that_goes_back_gives_no_number_once() -> None:
+    fed = Fed()
+    fed.quick(quick(100, 50))
+    assert fed.quick(quick(105, 1)).cpu_cores is None
+    assert fed.quick(quick(110, 6)).cpu_cores == 1.0
+
+
+def test_a_guest_that_is_gone_has_no_sample_and_starts_from_nothing_when_it_is_back() -> None:
+    fed = Fed()
+    fed.quick(quick(100, 50))
+    assert fed.quick() is None
+    assert fed.quick(quick(110, 60)).cpu_cores is None
+
+
+def test_disks_keep_their_age_and_are_dropped_when_too_old() -> None:
+    fed = Fed()
+    fed.disks(disks(100, 1_000))
+    fed.disks(disks(110, 11_000))
+    sample = fed.quick(quick(114, 1))
+    assert (sample.disk_read_bytes_s, sample.disk_write_bytes_s, sample.disk_age_s) == (1000, 2000, 4.0)
+    assert (sample.disk_reads_s, sample.disk_writes_s) == (10.0, 10.0)
+    assert fed.quick(quick(400, 2)).disk_read_bytes_s is None
+
+
+def test_a_guest_busy_with_a_job_tells_nothing_of_its_disks_and_the_next_rate_spans_the_gap() -> None:
+    fed = Fed()
+    fed.disks(disks(100, 1_000))
+    fed.disks(disks(110, 11_000))
+    fed.disks(DomainCounters("u", 1, 120))
+    assert fed.quick(quick(121, 1)).disk_read_bytes_s == 1000
+    fed.disks(disks(130, 51_000))
+    assert fed.quick(quick(131, 2)).disk_read_bytes_s == 2000
+
+
+def test_why_there_is_no_used_memory_is_said() -> None:
+    for period, why in ((None, meter.NO_BALLOON), (0, meter.NOT_ASKED), (5, meter.NOT_TOLD)):
+        sample = Fed(period).quick(quick(100, 1, told=None))
+        assert (sample.memory_used_bytes, sample.memory_age_s, sample.memory_note) == (None, None, why)
+        assert sample.memory_given_bytes == 256 * MIB
+
+
+def test_memory_has_an_age_and_a_balloon_that_falls_silent_has_no_number() -> None:
+    fed = Fed()
+    fed.quick(quick(100, 1, told=7))
+    assert fed.quick(quick(105, 1, told=7)).memory_age_s == 5.0
+    assert fed.quick(quick(110, 1, told=8)).memory_age_s == 0.0
+    late = fed.quick(quick(110 + meter.MEMORY_STALE_S + 1, 1, told=8))
+    assert (late.memory_used_bytes, late.memory_note) == (None, meter.SILENT)
+
+
+def test_the_host_has_its_own_numbers() -> None:
+    fed = Fed()
+    fed.quick(quick(100, 1), host=HostCounters(100, 1_000, 9_000, 1000 * MIB, 400 * MIB))
+    assert (fed.host.sample.cpu_percent, fed.host.sample.memory_used_bytes) == (None, 400 * MIB)
+    fed.quick(quick(105, 1), host=HostCounters(105, 2_000, 12_000, 1000 * MIB, 400 * MIB))
+    assert (fed.host.sample.cpu_percent, fed.host.sample.cpu_cores) == (25.0, 1.0)
+
+
+def test_what_was_not_read_lately_is_no_number_of_now() -> None:
+    from novacron_server.hypervisor.statistics import clock
+
+    board = Board()
+    now = clock()
+    for at, there in ((now - 3600, False), (now, True)):
+        reading = Reading(group="quick", time=WHEN, at=at, took_s=0, domains=[quick(at, 1)])
+        board.take("h", reading, {"u": facts()}, 4, 5.0)
+        assert (board.sample("h", "u") is not None) is there

@@ -1,0 +1,98 @@
+"""What VMs use, over HTTP, on the simulator: its CPU counter is the wall clock, so a running VM uses one core."""
+
+from __future__ import annotations
+
+import httpx
+import libvirt
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import metrics, vms
+from novacron_core.rules.permissions import Role
+from novacron_server.metrics.meter import NO_BALLOON
+from tests.server.spine.conftest import until
+
+
+async def sampled(spine) -> metrics.VMNow:
+    """The VM `test` once it has a rate."""
+
+    async def look() -> metrics.VMNow | None:
+        page = await spine.admin.call(metrics.TOP)
+        return page.items[0] if page.items else None
+
+    return await until(look)
+
+
+async def test_the_fleet_its_host_and_its_vm_have_numbers_with_source_and_age(spine) -> None:
+    vm = await sampled(spine)
+    assert (vm.name, vm.source, vm.note) == ("test", "simulator", "")
+    assert vm.cpu_cores == pytest.approx(1.0, rel=0.05)
+    assert vm.cpu_percent == pytest.approx(50.0, rel=0.05)
+    assert (vm.memory_given_bytes, vm.memory_used_bytes, vm.memory_note) == (1 << 30, None, NO_BALLOON)
+    assert (vm.disk_read_bytes_s, vm.net_sent_bytes_s) == (None, None)  # it has neither disk nor card
+    now = await spine.admin.call(metrics.NOW)
+    assert (now.fleet.vms, now.source) == (1, "simulator")
+    assert now.fleet.cpu_cores == pytest.approx(1.0, rel=0.05)
+    assert now.fleet.disk_read_bytes_s is None
+    (host,) = now.hosts
+    assert host.vms == now.fleet
+    assert (host.cpu_percent, host.memory_used_bytes) == (None, None)  # the simulator does not count
+    assert None not in (vm.time, vm.age_s, now.age_s, host.time, host.age_s)
+
+
+async def test_a_vm_of_nobody_or_of_others_is_in_no_sum_and_no_list(spine) -> None:
+    await sampled(spine)
+    member = await spine.member("bob", Role.OPERATOR)
+    now = await member.call(metrics.NOW)
+    assert (now.fleet.vms, now.fleet.cpu_cores, now.hosts[0].vms.vms) == (0, None, 0)
+    assert (await member.call(metrics.TOP)).items == []
+
+
+async def test_a_vm_that_stops_has_no_number_any_more(spine, behind) -> None:
+    await sampled(spine)
+    behind.lookupByName("test").destroy()
+
+    async def empty() -> bool | None:
+        return True if not (await spine.admin.call(metrics.TOP)).items else None
+
+    await until(empty)
+    assert (await spine.admin.call(metrics.NOW)).fleet == metrics.Totals()
+
+
+async def test_top_sorts_filters_and_refuses_what_it_does_not_know(spine) -> None:
+    await sampled(spine)
+    for top, found in (("cpu", 1), ("memory", 0), ("disk", 0), ("net", 0)):
+        assert (await spine.admin.call(metrics.TOP, query=metrics.TopQuery(top=top))).total == found, top
+    assert (await spine.admin.call(metrics.TOP, query=metrics.TopQuery(q="-test"))).total == 0
+    with pytest.raises(errors.ValidationFailed):
+        await spine.admin.call(metrics.TOP, query=metrics.TopQuery(q="colour:red"))
+    headers = {"Authorization": f"Bearer {spine.admin.credentials.token}"}
+    async with httpx.AsyncClient(base_url=spine.url, headers=headers) as http:
+        for bad in ("top=beauty", "page=0", "page_size=0", "limit=1"):
+            assert (await http.get(f"/api/monitoring/vms?{bad}")).status_code == 422, bad
+
+
+async def test_a_vm_of_ours_whose_memory_is_not_watched_is_watched_from_then_on(spine, behind, image) -> None:
+    body = vms.VMCreate(name="web", image=image, memory_bytes=32 << 20)
+    await spine.ended(await spine.admin.call(vms.CREATE, body=body))
+    vm = await spine.vm("web")
+    theirs = "<domain type='test'><name>theirs</name><memory>1024</memory><os><type>hvm</type></os><devices>"
+    behind.createXML(theirs + "<memballoon model='virtio'/></devices></domain>")
+    for name in ("web", "theirs"):
+        for flag in (libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG)[: 2 if name == "web" else 1]:
+            behind.lookupByName(name).setMemoryStatsPeriod(0, flag)
+        await until(lambda name=name: _there(spine, name))
+        await spine.parts.inventory.reread(vm.host, (await spine.vm(name)).id)
+
+    def period(name: str) -> bool:
+        return "period='5'" in behind.lookupByName(name).XMLDesc()
+
+    async def set_again() -> bool | None:
+        return True if period("web") else None
+
+    await until(set_again)
+    assert not period("theirs"), "a foreign VM is not touched"
+
+
+async def _there(spine, name: str) -> bool | None:
+    return True if any(vm.name == name for vm in spine.parts.inventory.picture.vms()) else None
