@@ -16,6 +16,8 @@ import msgspec
 from novacron_core.api.events import HEARTBEAT_S, Event, Gone, Heartbeat, Hello, Inventory
 from novacron_core.api.hosts import Host
 from novacron_core.api.operations import Operation
+from novacron_core.api.pools import Pool
+from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 
@@ -54,6 +56,8 @@ class Store:
         self.vms: dict[str, VM] = {}
         self.hosts: dict[str, Host] = {}
         self.volumes: dict[str, Volume] = {}
+        self.pools: dict[str, Pool] = {}
+        self.tiers: dict[str, Tier] = {}
         self.operations: dict[str, Operation] = {}
         self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._connected = False
@@ -174,6 +178,8 @@ class Store:
     def _replace(self, parts: Sequence[Inventory]) -> None:
         self.hosts = {host.id: host for part in parts for host in part.hosts}
         self.volumes = {volume.id: volume for part in parts for volume in part.volumes}
+        self.pools = {pool.id: pool for part in parts for pool in part.pools}
+        self.tiers = {tier.name: tier for part in parts for tier in part.tiers}
         self.operations = {op.id: op for part in parts for op in part.operations}
         self._busy = {op.target.id: op for op in self.operations.values() if not op.state.ended}
         self.vms = {vm.id: self._with_operation(vm) for part in parts for vm in part.vms}
@@ -198,6 +204,10 @@ class Store:
             self.hosts[value.id] = value
         elif isinstance(value, Volume):
             self.volumes[value.id] = value
+        elif isinstance(value, Pool):
+            self.pools[value.id] = value
+        elif isinstance(value, Tier):
+            self.tiers[value.name] = value
         elif isinstance(value, Operation):
             self._operation(value)
         else:
@@ -205,7 +215,12 @@ class Store:
         return True
 
     def _gone(self, event: Event) -> None:
-        kinds: dict[str, MutableMapping[str, Any]] = {"vm": self.vms, "host": self.hosts, "volume": self.volumes}
+        kinds: dict[str, MutableMapping[str, Any]] = {
+            "vm": self.vms,
+            "host": self.hosts,
+            "volume": self.volumes,
+            "pool": self.pools,
+        }
         kinds.get(event.target.type, {}).pop(event.target.id, None)
 
     def _operation(self, op: Operation) -> None:

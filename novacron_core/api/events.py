@@ -17,7 +17,9 @@ from novacron_core.api.base import Nothing, Request
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.hosts import Host
 from novacron_core.api.operations import Operation, Target
+from novacron_core.api.pools import Pool
 from novacron_core.api.problem import Problem
+from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.permissions import Permission as P
@@ -59,6 +61,8 @@ class Inventory(Frame, frozen=True):
     vms: list[VM] = []
     hosts: list[Host] = []
     volumes: list[Volume] = []
+    pools: list[Pool] = []
+    tiers: list[Tier] = []
     operations: list[Operation] = []
 
 
@@ -121,7 +125,14 @@ class ProblemFrame(Frame, frozen=True, tag="problem"):
 
 ServerFrame = Hello | Inventory | Event | Gone | Heartbeat | Pong | Subscribed | Unsubscribed | ProblemFrame
 
-VALUES: dict[str, type] = {"vm": VM, "host": Host, "volume": Volume, "operation": Operation}
+VALUES: dict[str, type] = {
+    "vm": VM,
+    "host": Host,
+    "volume": Volume,
+    "pool": Pool,
+    "tier": Tier,
+    "operation": Operation,
+}
 """Kind of target → the struct of an event's value."""
 
 Words = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(max_length=100)]

@@ -52,6 +52,8 @@ class Operation(Value, frozen=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     problem: Problem | None = None
+    holds: list[Target] = []
+    """What else it holds while it runs, so that nothing else happens to it: the volume of a VM's disk."""
 
 
 LIST = endpoint(

@@ -13,6 +13,7 @@ from novacron_core.api.endpoint import endpoint
 from novacron_core.api.operations import Operation
 from novacron_core.rules.names import IMAGE_NAME_PATTERN, VM_NAME_PATTERN
 from novacron_core.rules.permissions import Permission as P
+from novacron_core.rules.tiers import TierName
 from novacron_core.rules.units import GIB, KIB, MIB, TIB
 
 
@@ -44,6 +45,7 @@ class Disk(Value, frozen=True):
     """Pool and volume name, or for foreign disks the file name; for people."""
     size_bytes: int | None = None
     read_only: bool = False
+    tier: str | None = None
 
 
 class NIC(Value, frozen=True):
@@ -110,6 +112,7 @@ class VMCreate(Request, frozen=True):
     memory_bytes: Annotated[int, Meta(ge=16 * MIB, le=64 * TIB, multiple_of=KIB)] = GIB // 4
     disk_bytes: Annotated[int, Meta(ge=MIB, le=1024 * TIB)] | None = None
     host: str | None = None
+    tier: TierName = "hot"
     network: Annotated[str, Meta(max_length=64)] | None = None
     """A libvirt network by name, or `user`. None: `default` when it is active, else user networking."""
     tags: Annotated[

@@ -6,11 +6,17 @@ from datetime import datetime
 
 from novacron_core.api.base import ListQuery, Page, Value
 from novacron_core.api.endpoint import endpoint
+from novacron_core.api.operations import Operation
 from novacron_core.rules.permissions import Permission as P
 
 
 class Volume(Value, frozen=True):
-    """A storage volume. `vm` is the id of the VM that uses it; `allocated_bytes` is what it takes on disk now."""
+    """A storage volume. `vm` is the id of the VM that uses it; `allocated_bytes` is what it takes on disk now.
+
+    `tier` is that of the pool it lies in. `part` says what it is to its VM: `disk`, `kernel` or `initrd`. `leans_on`
+    is the file that it is an overlay of, empty for none. `foreign`: NovaCron did not make it. `operation` is the one
+    running on it now.
+    """
 
     id: str
     name: str
@@ -21,6 +27,11 @@ class Volume(Value, frozen=True):
     host: str
     tier: str | None = None
     vm: str | None = None
+    part: str = ""
+    leans_on: str = ""
+    foreign: bool = False
+    simulated: bool = False
+    operation: Operation | None = None
     tenant: str | None = None
     created_at: datetime | None = None
     seen_at: datetime | None = None

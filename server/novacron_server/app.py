@@ -52,6 +52,10 @@ from novacron_server.settings import Settings
 from novacron_server.stream.hub import Hub
 from novacron_server.stream.outage import Outage
 from novacron_server.stream.socket import Stream
+from novacron_server.tiers import repository as tiers_repository
+from novacron_server.tiers import routes as tiers_routes
+from novacron_server.tiers.service import Tiers
+from novacron_server.tiers.upkeep import Upkeep
 from novacron_server.vms import repository as vms_repository
 from novacron_server.vms import routes as vms_routes
 from novacron_server.vms.reconciler import Reconciler
@@ -78,6 +82,8 @@ class Parts:
     hub: Hub
     images: Images
     vms: VMs
+    tiers: Tiers
+    upkeep: Upkeep
     stream: Stream
     reconciler: Reconciler
     metrics: Measuring
@@ -99,6 +105,7 @@ async def open_parts(
         stack.push_async_callback(parts.ledger.close)
         stack.push_async_callback(parts.reader.close)
         stack.push_async_callback(parts.inventory.close)
+        stack.push_async_callback(parts.upkeep.close)
         stack.push_async_callback(parts.operations.close)
         await _load(parts)
         parts.reader.start()
@@ -136,7 +143,8 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
             reader.ring()
 
     ledger = Ledger(database, ring)
-    inventory = Inventory(ledger, hosts, virtualization=settings.virtualization)
+    placement = Placement(instance, settings.data_dir)
+    inventory = Inventory(ledger, hosts, virtualization=settings.virtualization, own_tier=placement.own_tier)
     hub = Hub(inventory.picture)
     reader = OutboxReader(database, seq, hub.fold, on_health=Outage(hub, inventory.publisher).health)
     inventory.publisher.on_unlogged = hub.tell_unlogged
@@ -145,14 +153,29 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     images = Images(settings.data_dir / "images")
     access = Access(database, settings.data_dir, ring, open_registration=settings.open_registration)
     access.on_session_end.append(hub.end_session)
-    placement = Placement(instance, settings.data_dir)
+    tiers = Tiers(inventory, operations)
+    upkeep = Upkeep(inventory, placement)
     vms = VMs(database, ledger, inventory, operations, images, placement)
     reconciler = Reconciler(database, ledger, inventory, placement)
     origins = frozenset(settings.origins)
     stream = Stream(hub, inventory, access.authenticate, access.take_ticket, origins=origins)
     metrics = Measuring(inventory)
     return Parts(
-        settings, database, ledger, access, inventory, operations, reader, hub, images, vms, stream, reconciler, metrics
+        settings=settings,
+        database=database,
+        ledger=ledger,
+        access=access,
+        inventory=inventory,
+        operations=operations,
+        reader=reader,
+        hub=hub,
+        images=images,
+        vms=vms,
+        tiers=tiers,
+        upkeep=upkeep,
+        stream=stream,
+        reconciler=reconciler,
+        metrics=metrics,
     )
 
 
@@ -172,6 +195,7 @@ async def _load(parts: Parts) -> None:
             await volumes_repository.all_rows(connection),
             {operation.id: operation for operation in [*recent, *unended]}.values(),
             parts.reader.last_seq,
+            await tiers_repository.all_rows(connection),
         )
 
     await parts.database.run(rows, read_only=True)
@@ -188,6 +212,7 @@ def served(parts: Parts) -> list[Served]:
         *images_routes.routes(parts.images),
         *volumes_routes.routes(parts.inventory),
         *metrics_routes.routes(parts.metrics),
+        *tiers_routes.routes(parts.tiers, parts.inventory),
     ]
     listed = sorted({row.endpoint.key for row in nouns})
     health = health_routes.routes(

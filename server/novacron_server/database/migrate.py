@@ -17,7 +17,9 @@ _LOCK = 0x6E6F7661  # "nova"
 _PATIENCE = "60s"
 
 # What the application role may do beyond reading. A table that is not named is append-only for it.
-_CHANGES = ("tenants", "users", "sessions", "refresh_tokens", "login_failures", "hosts", "vms", "volumes", "operations")
+_CHANGES = (
+    "tenants", "users", "sessions", "refresh_tokens", "login_failures", "hosts", "vms", "volumes", "pools", "operations",
+)  # fmt: skip
 _RIGHTS = {
     **dict.fromkeys(_CHANGES, "INSERT, UPDATE, DELETE"),
     "settings": "INSERT, UPDATE",

@@ -142,6 +142,18 @@ volumes = Table(
     Index("volumes_tenant_idx", "tenant"),
 )
 
+pools = Table(
+    "pools",
+    METADATA,
+    Column("host_id", _Id, ForeignKey("hosts.id"), nullable=False),
+    Column("uuid", _Id, nullable=False),
+    _word("name"),
+    _word("tier"),
+    _time("created_at", default=True),
+    PrimaryKeyConstraint("host_id", "uuid"),
+    CheckConstraint("tier IN ('hot', 'warm', 'cold')", name="pools_tier_check"),
+)
+
 _OPEN = text("state IN ('pending', 'running')")
 
 operations = Table(
@@ -168,6 +180,7 @@ operations = Table(
     _time("created_at", default=True),
     _time("started_at", null=True),
     _time("finished_at", null=True),
+    Column("holds", JSONB, nullable=False, server_default=text("'[]'")),
     CheckConstraint(
         "state IN ('pending', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted')",
         name="operations_state_check",

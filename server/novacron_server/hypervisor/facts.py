@@ -73,7 +73,10 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A storage pool. `type` is libvirt's word: `dir`, `logical`, `netfs` …"""
+    """A storage pool. `type` is libvirt's word: `dir`, `logical`, `netfs` …
+
+    `device` is the disk it lies on (`st_dev`), where that is this machine's and is the one libvirt sees.
+    """
 
     uuid: str
     name: str
@@ -83,10 +86,14 @@ class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
     allocated_bytes: int
     available_bytes: int
     type: str
+    device: int | None = None
 
 
 class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume. `size_bytes` is what a guest sees, `allocated_bytes` what it takes on disk now."""
+    """A volume. `size_bytes` is what a guest sees, `allocated_bytes` what it takes on disk now.
+
+    `leans_on` is the path of the file it is an overlay of, empty for none.
+    """
 
     pool: str
     pool_uuid: str
@@ -95,6 +102,7 @@ class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     allocated_bytes: int
     format: str
+    leans_on: str = ""
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):

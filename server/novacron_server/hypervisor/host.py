@@ -59,7 +59,7 @@ class Host:
             on_event=self._hint,
             on_arrival=self._arrive,
         )
-        self.storage = HostStorage(self._link, simulated=self.simulated)
+        self.storage = HostStorage(self._link)
 
     @property
     def name(self) -> str:

@@ -15,8 +15,10 @@ from novacron_server.hypervisor import storage
 from novacron_server.hypervisor.domains import DomainReader
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.link import Link, retrieve, soon
+from novacron_server.hypervisor.local_disks import measured
 from novacron_server.hypervisor.specs import PoolSpec, VolumeSpec
 from novacron_server.hypervisor.uploads import Upload
+from novacron_server.hypervisor.uris import is_local, is_simulated
 
 T = TypeVar("T")
 
@@ -24,13 +26,15 @@ T = TypeVar("T")
 class HostStorage:
     """What can be asked of a host's storage; reached as `host.storage`, and raises what a Host raises."""
 
-    def __init__(self, link: Link, *, simulated: bool) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self._simulated = simulated
+        self._simulated = is_simulated(link.uri)
+        self._local = is_local(link.uri)
+        self._one_pool_made = asyncio.Lock()
 
     async def read_pools(self) -> list[PoolFacts]:
         reader = self._link.require().reader
-        return await self._read(lambda connection: _pools(reader, connection))
+        return await self._read(lambda connection: _pools(reader, connection, local=self._local))
 
     async def read_volumes(self, *, refresh: bool = False) -> list[VolumeFacts]:
         """Volumes of the active pools that can be read. `refresh` looks for files that came behind our back."""
@@ -38,7 +42,8 @@ class HostStorage:
 
     async def ensure_pool(self, spec: PoolSpec) -> PoolFacts:
         """The pool, there and active. Conflict when its name is another pool's."""
-        facts = await self._change("make the storage pool", storage.ensure_pool, spec)
+        async with self._one_pool_made:
+            facts = await self._change("make the storage pool", storage.ensure_pool, spec)
         await self.read_pools()  # so that disks in it are known as its volumes from now on
         return facts
 
@@ -112,10 +117,10 @@ class HostStorage:
         )
 
 
-def _pools(reader: DomainReader, connection: Any) -> list[PoolFacts]:
+def _pools(reader: DomainReader, connection: Any, *, local: bool) -> list[PoolFacts]:
     pools = storage.read_pools(connection)
-    reader.know_pools({pool.path: pool.name for pool in pools if pool.type == "dir" and pool.path})
-    return pools
+    reader.know_pools({pool.path: pool.name for pool in pools if pool.path.startswith("/")})
+    return [measured(pool) for pool in pools] if local else pools
 
 
 def _size(source: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
+from novacron_core.api.pools import Pool
 from novacron_core.api.vms import State
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.visibility import SHARED
@@ -11,6 +12,7 @@ from novacron_server.events.outbox import Draft
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.inventory.compose import HostView
 from novacron_server.inventory.rows import VMRow
+from novacron_server.inventory.storage_changes import Changes
 
 _BY_STATE: dict[State, tuple[str, Priority]] = {
     State.RUNNING: ("vm.started", Priority.NORMAL),
@@ -62,8 +64,13 @@ def _name(before: DomainFacts | None, now: DomainFacts | None) -> tuple[str, Pri
 
 def vm_touched(host_id: str, vm_id: str, name: str, tenant: str | None, note: str = "") -> Draft:
     """The event that says: look at this VM again (its host went away, its operation changed)."""
-    target = Target(type="vm", id=vm_id, name=name)
-    return Draft(type="vm.updated", source=host_id, target=target, tenant=tenant, priority=Priority.LOW, note=note)
+    return touched(Target(type="vm", id=vm_id, name=name), host_id, tenant, note)
+
+
+def touched(thing: Target, source: str, tenant: str | None, note: str = "") -> Draft:
+    """The event that says: look at this thing again."""
+    kind = f"{thing.type}.updated"
+    return Draft(type=kind, source=source, target=thing, tenant=tenant, priority=Priority.LOW, note=note)
 
 
 def host_change(before: HostView | None, now: HostView) -> Draft | None:
@@ -82,8 +89,32 @@ def _lasting(view: HostView) -> tuple[object, ...]:
     return (facts.cpus, facts.networks, facts.libvirt_version, facts.virtualization) if facts else ()
 
 
-def volume_change(host_id: str, volume: Volume, *, gone: bool) -> Draft:
-    """The event for a volume that appeared, changed or went."""
+def storage_changes(host_id: str, changes: Changes) -> list[Draft]:
+    """The events for what a look at a host's storage found."""
+    return [
+        *(volume_touched(host_id, volume) for volume in changes.volumes),
+        *(volume_touched(host_id, volume, gone=True) for volume in changes.gone_volumes),
+        *(pool_touched(pool) for pool in changes.pools),
+        *(pool_touched(pool, gone=True) for pool in changes.gone_pools),
+        *(tier_touched(tier.name) for tier in changes.tiers),
+    ]
+
+
+def volume_touched(host_id: str, volume: Volume, *, gone: bool = False) -> Draft:
+    """The event that says: look at this volume again. It appeared, changed or went."""
     target = Target(type="volume", id=volume.id, name=volume.name)
     kind = "volume.deleted" if gone else "volume.updated"
     return Draft(type=kind, source=host_id, target=target, tenant=volume.tenant, priority=Priority.LOW, gone=gone)
+
+
+def pool_touched(pool: Pool, *, gone: bool = False) -> Draft:
+    """The event that says: look at this pool again."""
+    target = Target(type="pool", id=pool.id, name=pool.name)
+    kind = "pool.deleted" if gone else "pool.updated"
+    return Draft(type=kind, source=pool.host, target=target, tenant=SHARED, priority=Priority.LOW, gone=gone)
+
+
+def tier_touched(name: str) -> Draft:
+    """The event that says: look at this tier again."""
+    target = Target(type="tier", id=name, name=name)
+    return Draft(type="tier.updated", source="storage", target=target, tenant=SHARED, priority=Priority.LOW)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID, uuid5
 
 import msgspec
 
@@ -14,8 +14,8 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.vms import NIC, VM, Disk, State, VMCreate
 from novacron_core.api.volumes import Volume
 from novacron_server.hypervisor.addresses import Addresses
-from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, HostFacts, NICFacts, VolumeFacts
-from novacron_server.inventory.rows import VMRow, VolumeRow
+from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, HostFacts, NICFacts
+from novacron_server.inventory.rows import VMRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def compose_vm(
     known: Known | None,
     row: VMRow | None,
     operation: Operation | None,
-    volumes: dict[tuple[str, str], Volume],
+    volumes: Mapping[tuple[str, str], Volume],
     addresses: Addresses,
     also_on: list[str],
 ) -> VM | None:
@@ -73,6 +73,7 @@ def compose_vm(
         return _promised(host, row, operation) if being_made and row is not None else None
     facts = known.facts
     state, since, reason = _state(host, known, operation)
+    disks = [_disk(disk, volumes) for disk in facts.disks]
     return VM(
         id=facts.uuid,
         name=facts.name,
@@ -85,10 +86,11 @@ def compose_vm(
         owner=row.owner if row else None,
         vcpus=facts.vcpus,
         memory_bytes=facts.memory_bytes,
-        disks=[_disk(disk, volumes) for disk in facts.disks],
+        disks=disks,
         nics=[_nic(nic, facts.state, addresses) for nic in facts.nics],
         tags=row.tags if row else {},
-        tier=row.tier if row else None,
+        # Where its first disk lies now; what was asked for until that is known.
+        tier=next((disk.tier for disk in disks if disk.tier), row.tier if row else None),
         protected=row.protected if row else False,
         foreign=row is None,
         guest_agent=facts.guest_agent,
@@ -142,7 +144,7 @@ def _nic(nic: NICFacts, state: State, addresses: Addresses) -> NIC:
     return NIC(mac=nic.mac, network=nic.network, model=nic.model, addresses=list(known))
 
 
-def _disk(disk: DiskFacts, volumes: dict[tuple[str, str], Volume]) -> Disk:
+def _disk(disk: DiskFacts, volumes: Mapping[tuple[str, str], Volume]) -> Disk:
     volume = volumes.get((disk.pool, disk.volume))
     source = f"{disk.pool}/{disk.volume}" if disk.volume else disk.path.rsplit("/", 1)[-1]
     return Disk(
@@ -154,6 +156,7 @@ def _disk(disk: DiskFacts, volumes: dict[tuple[str, str], Volume]) -> Disk:
         source=source,
         size_bytes=volume.size_bytes if volume else None,
         read_only=disk.read_only,
+        tier=volume.tier if volume else None,
     )
 
 
@@ -177,28 +180,3 @@ def compose_host(host: HostView) -> APIHost:
         hypervisor_version=facts.hypervisor_version if facts else "",
         networks=list(facts.networks) if facts else [],
     )
-
-
-def compose_volume(
-    host_id: str, facts: VolumeFacts, row: VolumeRow | None, vm_id: str | None, seen_at: datetime
-) -> Volume:
-    """The volume as a reader sees it. `vm_id` is the VM whose disks name it now."""
-    return Volume(
-        id=row.id if row else foreign_volume_id(facts),
-        name=facts.name,
-        size_bytes=facts.size_bytes,
-        allocated_bytes=facts.allocated_bytes,
-        format=facts.format,
-        pool=facts.pool,
-        host=host_id,
-        tier=row.tier if row else None,
-        vm=vm_id,
-        tenant=row.tenant if row else None,
-        created_at=row.created_at if row else None,
-        seen_at=seen_at,
-    )
-
-
-def foreign_volume_id(facts: VolumeFacts) -> str:
-    """A stable id for a volume that has no row."""
-    return str(uuid5(UUID(facts.pool_uuid), facts.name))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from novacron_core import errors
 from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation
+from novacron_core.api.pools import Pool
 from novacron_core.api.problem import FieldError
+from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.filter import FilterError, compile_filter, vm_fields
@@ -22,14 +24,25 @@ from novacron_server.inventory.keeper import Keeper
 from novacron_server.inventory.picture import Picture
 from novacron_server.inventory.publisher import Publisher
 from novacron_server.inventory.rows import HostRow
+from novacron_server.inventory.storage_picture import OwnTier
 from novacron_server.inventory.watch import Looks, Watch
 
 
 class Inventory:
     """Built once by the app."""
 
-    def __init__(self, ledger: Ledger, hosts: list[HostRow], *, virtualization: str = "") -> None:
-        self.picture = Picture()
+    def __init__(
+        self,
+        ledger: Ledger,
+        hosts: list[HostRow],
+        *,
+        virtualization: str = "",
+        own_tier: OwnTier = lambda _host, _uuid: None,
+    ) -> None:
+        """`own_tier` knows the pools that this installation makes."""
+        self.picture = Picture(own_tier)
+        self.on_storage: list[Callable[[str], None]] = []
+        """Called with a host's id after each look at its storage."""
         self.publisher = Publisher(ledger)
         self._watch = Watch()
         self._virtualization: Override = "kvm" if virtualization == "kvm" else "qemu" if virtualization else None
@@ -41,7 +54,11 @@ class Inventory:
         host = Host(
             row.id, row.uri, on_hint=self._hinted, on_status=self._status_changed, virtualization=self._virtualization
         )
-        return Keeper(host, self.picture, self.publisher, self._watch)
+        return Keeper(host, self.picture, self.publisher, self._watch, on_storage=self._storage_read)
+
+    def _storage_read(self, host_id: str) -> None:
+        for told in self.on_storage:
+            told(host_id)
 
     def _hinted(self, hint: Hint) -> None:
         self._keepers[hint.host_id].hint(hint)
@@ -90,7 +107,20 @@ class Inventory:
         return (host for host in self.picture.hosts() if may_see(principal, SHARED))
 
     def volumes(self, principal: Principal) -> Iterator[Volume]:
-        return (volume for volume in self.picture.volumes() if may_see(principal, volume.tenant))
+        return (volume for volume in self.picture.storage.volumes() if may_see(principal, volume.tenant))
+
+    def volume(self, principal: Principal, volume_id: str) -> Volume:
+        """Raises NotFound, for another tenant's volume exactly as for none."""
+        volume = self.picture.storage.volume(volume_id)
+        if volume is None or not may_see(principal, volume.tenant):
+            raise errors.NotFound("there is no such volume")
+        return volume
+
+    def pools(self, principal: Principal) -> Iterator[Pool]:
+        return (pool for pool in self.picture.storage.pools() if may_see(principal, SHARED))
+
+    def tiers(self, principal: Principal) -> list[Tier]:
+        return self.picture.storage.tiers() if may_see(principal, SHARED) else []
 
     def operations(self, principal: Principal) -> Iterator[Operation]:
         return (operation for operation in self.picture.operations() if may_see(principal, operation.tenant))
@@ -131,7 +161,7 @@ class Inventory:
         return facts
 
     async def reread_volumes(self, host_id: str) -> None:
-        """Read a host's volumes again and publish what changed."""
+        """Read a host's pools and volumes again and publish what changed."""
         await self._keepers[host_id].reread_volumes()
         await self.publisher.flush()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -11,7 +12,7 @@ from novacron_core import errors
 from novacron_core.api.hosts import HostStatus
 from novacron_server.hypervisor.facts import DomainFacts, Hint
 from novacron_server.hypervisor.host import Host
-from novacron_server.inventory.changes import host_change, vm_change, vm_touched, volume_change
+from novacron_server.inventory.changes import host_change, storage_changes, vm_change, vm_touched
 from novacron_server.inventory.compose import HostView, Known
 from novacron_server.inventory.picture import Picture
 from novacron_server.inventory.publisher import Publisher
@@ -21,15 +22,25 @@ _log = structlog.get_logger()
 TICK_S = 10.0
 """A full re-read, in case a hint was lost."""
 VOLUMES_EVERY = 3
-"""Ticks between two reads of all volumes."""
+"""Ticks between two reads of all pools and volumes."""
+REFRESH_EVERY = 30
+"""Ticks between two times that libvirt looks at its pools' directories again, for files that came behind its back."""
 
 
 class Keeper:
     """One host's keeper. `watch` is told of every VM that was looked at, so that operations can wait for a state."""
 
     def __init__(
-        self, host: Host, picture: Picture, publisher: Publisher, watch: Watch, *, tick_s: float = TICK_S
+        self,
+        host: Host,
+        picture: Picture,
+        publisher: Publisher,
+        watch: Watch,
+        *,
+        tick_s: float = TICK_S,
+        on_storage: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._on_storage = on_storage
         self.host = host
         self._picture = picture
         self._publisher = publisher
@@ -38,6 +49,7 @@ class Keeper:
         self._dirty: set[str] = set()
         self._all_dirty = True
         self._volumes_dirty = True
+        self._refresh_volumes = False
         self._wake = asyncio.Event()
         self._first_look = True
         self._one_volume_read = asyncio.Lock()
@@ -85,6 +97,7 @@ class Keeper:
                 ticks += 1
                 self._all_dirty = True
                 self._volumes_dirty |= ticks % VOLUMES_EVERY == 0
+                self._refresh_volumes |= ticks % REFRESH_EVERY == 0
             self._wake.clear()
 
     async def _catch_up(self) -> None:
@@ -121,7 +134,7 @@ class Keeper:
         return facts
 
     async def reread_volumes(self) -> None:
-        """Read all volumes now and publish what changed. Raises HostUnavailable.
+        """Read all pools and volumes now and publish what changed. Raises HostUnavailable.
 
         Who asks while a read is under way shares the next one: it costs as much as there are volumes, and twenty
         creations at once would otherwise wait for twenty of them.
@@ -136,12 +149,15 @@ class Keeper:
             self._volume_read_done = number
 
     async def _read_volumes(self) -> None:
-        facts = await self.host.storage.read_volumes()
-        changed, gone = self._picture.set_volumes(self.host.host_id, facts, datetime.now(UTC))
-        self._publisher.publish(
-            *(volume_change(self.host.host_id, volume, gone=False) for volume in changed),
-            *(volume_change(self.host.host_id, volume, gone=True) for volume in gone),
-        )
+        host_id = self.host.host_id
+        refresh, self._refresh_volumes = self._refresh_volumes, False
+        volumes = await self.host.storage.read_volumes(refresh=refresh and not self.host.simulated)
+        pools = await self.host.storage.read_pools()
+        changes = self._picture.take_storage(host_id, pools, volumes, datetime.now(UTC))
+        self._publisher.publish(*storage_changes(host_id, changes))
+        if not changes.first:
+            self._touch([vm_id for vm_id in changes.vms if (host_id, vm_id) in self._picture.known])
+        self._on_storage(host_id)
 
     def _take(self, vm_id: str, facts: DomainFacts | None) -> None:
         key = (self.host.host_id, vm_id)

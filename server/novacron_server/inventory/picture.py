@@ -14,12 +14,13 @@ import msgspec
 from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
-from novacron_core.api.volumes import Volume
 from novacron_server.events.outbox import Record
 from novacron_server.hypervisor.addresses import Addresses
-from novacron_server.hypervisor.facts import VolumeFacts
-from novacron_server.inventory.compose import HostView, Known, compose_host, compose_vm, compose_volume
-from novacron_server.inventory.rows import VMRow, VolumeRow
+from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
+from novacron_server.inventory.compose import HostView, Known, compose_host, compose_vm
+from novacron_server.inventory.rows import PoolRow, VMRow, VolumeRow
+from novacron_server.inventory.storage_changes import Changes
+from novacron_server.inventory.storage_picture import OwnTier, StoragePicture
 
 Key = tuple[str, str]
 """(host id, VM id)."""
@@ -29,19 +30,18 @@ _ENDED_OPERATIONS_HELD = 500
 class Picture:
     """Everything the server knows now. One asyncio loop reads and writes it; nothing here awaits."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_tier: OwnTier = lambda _host, _uuid: None) -> None:
+        """`own_tier` knows the pools that this installation makes."""
         self.seq = 0
         self.views: dict[str, HostView] = {}
         self.known: dict[Key, Known] = {}
         self.rows: dict[Key, VMRow] = {}
-        self.volume_rows: dict[tuple[str, str, str], VolumeRow] = {}
-        self._volume_facts: dict[str, list[VolumeFacts]] = {}
-        self._volumes: dict[str, dict[tuple[str, str], Volume]] = {}
         self._operations: dict[str, Operation] = {}
         self._running: dict[str, Operation] = {}
         self._composed: dict[Key, VM | None] = {}
         self._hosts_of: dict[str, list[str]] = {}
         self._addresses: dict[str, Addresses] = {}
+        self.storage = StoragePicture(self.views, self.known, self._running, own_tier)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ class Picture:
             self.known.get(key),
             self.rows.get(key),
             self._running.get(key[1]),
-            self._volumes.get(key[0], {}),
+            self.storage.volumes_on(key[0]),
             self._addresses.get(key[0], {}),
             self._others(key) if key in self.known else [],
         )
@@ -87,19 +87,13 @@ class Picture:
     def hosts(self) -> Iterator[APIHost]:
         return (compose_host(view) for view in self.views.values())
 
-    def volumes(self) -> Iterator[Volume]:
-        return (volume for volumes in self._volumes.values() for volume in volumes.values())
-
-    def volume(self, volume_id: str) -> Volume | None:
-        return next((volume for volume in self.volumes() if volume.id == volume_id), None)
-
     def operations(self) -> Iterable[Operation]:
         """The operations that run, and the last few hundred that ended."""
         return self._operations.values()
 
     def running(self) -> int:
         """How many operations have not ended."""
-        return len(self._running)
+        return len({operation.id for operation in self._running.values()})
 
     # -- facts: what libvirt says, at once --------------------------------------------------------------------------
 
@@ -142,47 +136,29 @@ class Picture:
                 changed.append(vm_id)
         return changed
 
-    def set_volumes(
-        self, host_id: str, facts: list[VolumeFacts], seen_at: datetime
-    ) -> tuple[list[Volume], list[Volume]]:
-        """Take all volumes of a host. Returns those that are new or changed, and those that are gone."""
-        before = self._volumes.get(host_id, {})
-        self._volume_facts[host_id] = facts
-        self._volumes[host_id] = now = self._compose_volumes(host_id, seen_at)
-        if {k: (v.id, v.size_bytes) for k, v in now.items()} != {k: (v.id, v.size_bytes) for k, v in before.items()}:
-            self._forget_host(host_id)
-        changed = [volume for key, volume in now.items() if _differs(before.get(key), volume)]
-        gone = [volume for key, volume in before.items() if key not in now]
-        return changed, gone
-
-    def _compose_volumes(self, host_id: str, seen_at: datetime) -> dict[tuple[str, str], Volume]:
-        used_by = {
-            (disk.pool, disk.volume): vm_id
-            for (host, vm_id), known in self.known.items()
-            if host == host_id
-            for disk in known.facts.disks
-            if disk.volume
-        }
-        return {
-            (facts.pool, facts.name): compose_volume(
-                host_id,
-                facts,
-                self.volume_rows.get((host_id, facts.pool, facts.name)),
-                used_by.get((facts.pool, facts.name)),
-                seen_at,
-            )
-            for facts in self._volume_facts[host_id]
-        }
+    def take_storage(
+        self, host_id: str, pools: Iterable[PoolFacts], volumes: Iterable[VolumeFacts], seen_at: datetime
+    ) -> Changes:
+        """Take all pools and volumes of a host. Returns what readers are to be told."""
+        changes = self.storage.take(host_id, pools, volumes, seen_at)
+        for vm_id in changes.vms:
+            self.forget(vm_id)
+        return changes
 
     # -- rows: what the database says, as its events arrive ---------------------------------------------------------
 
     def load(
-        self, vms: Iterable[VMRow], volumes: Iterable[VolumeRow], operations: Iterable[Operation], seq: int
+        self,
+        vms: Iterable[VMRow],
+        volumes: Iterable[VolumeRow],
+        operations: Iterable[Operation],
+        seq: int,
+        pools: Iterable[PoolRow] = (),
     ) -> None:
         """Start from the tables as they stood at `seq`."""
         for row in vms:
             self._put_row(row)
-        self.volume_rows = {(row.host_id, row.pool, row.name): row for row in volumes}
+        self.storage.load(volumes, pools)
         for operation in operations:
             self._put_operation(operation)
         self.seq = seq
@@ -197,6 +173,8 @@ class Picture:
             self._put_operation(msgspec.convert(record.row, Operation))
         elif kind == "volume" and record.row is not None:
             self._fold_volume(record)
+        elif kind == "pool" and record.row is not None:
+            self.storage.fold_pool(msgspec.convert(record.row, PoolRow), gone=record.gone)
 
     def _fold_vm(self, record: Record) -> None:
         if record.row is not None and record.gone:
@@ -206,12 +184,10 @@ class Picture:
         self.forget(record.target.id)
 
     def _fold_volume(self, record: Record) -> None:
-        row = msgspec.convert(record.row, VolumeRow)
-        key = (row.host_id, row.pool, row.name)
-        if record.gone:
-            self.volume_rows.pop(key, None)
-        else:
-            self.volume_rows[key] = row
+        self.storage.fold_volume(msgspec.convert(record.row, VolumeRow), gone=record.gone)
+        volume = self.storage.volume(record.target.id)
+        if volume and volume.vm:
+            self.forget(volume.vm)
 
     def _put_row(self, row: VMRow) -> None:
         key = (row.host_id, row.id)
@@ -222,12 +198,15 @@ class Picture:
     def _put_operation(self, operation: Operation) -> None:
         self._operations.pop(operation.id, None)
         self._operations[operation.id] = operation
-        running = self._running.get(operation.target.id)
-        if not operation.state.ended:
-            self._running[operation.target.id] = operation
-        elif running and running.id == operation.id:
-            del self._running[operation.target.id]
-        self.forget(operation.target.id)
+        held = [target.id for target in (operation.target, *operation.holds)]
+        for target_id in held:
+            running = self._running.get(target_id)
+            if not operation.state.ended:
+                self._running[target_id] = operation
+            elif running and running.id == operation.id:
+                del self._running[target_id]
+            self.forget(target_id)
+        self.storage.operation_changed(held)
         self._drop_old_operations()
 
     def _drop_old_operations(self) -> None:
@@ -243,12 +222,3 @@ class Picture:
     def _forget_host(self, host_id: str) -> None:
         for key in [key for key in self._composed if key[0] == host_id]:
             del self._composed[key]
-
-
-def _differs(before: Volume | None, now: Volume) -> bool:
-    """Whether readers should be told: not for every few blocks that a running guest allocates."""
-    if before is None:
-        return True
-    grown = abs(before.allocated_bytes - now.allocated_bytes)
-    same = msgspec.structs.replace(now, allocated_bytes=before.allocated_bytes, seen_at=before.seen_at)
-    return same != before or grown > max(1 << 20, before.allocated_bytes // 100)

@@ -40,6 +40,16 @@ class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class PoolRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `pools`: a pool that somebody gave to a tier. Ours have no row, their identity says their tier."""
+
+    host_id: str
+    uuid: str
+    name: str
+    tier: str
+    created_at: datetime
+
+
 class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `hosts`."""
 

@@ -11,7 +11,7 @@ from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_server.database.engine import Connection
 from novacron_server.events.outbox import Draft
-from novacron_server.inventory.changes import vm_touched
+from novacron_server.inventory.changes import touched
 from novacron_server.operations import repository
 from novacron_server.operations.request import Request
 
@@ -29,9 +29,11 @@ async def accept(
     drafts: list[Draft] = []
     pushed_aside = None
     # An index says whether the key or the target is taken, but NULL is equal to nothing: without a tenant, look first.
-    looked = bool(request.idempotency_key) and request.tenant is None
+    volumes = [thing for thing in (operation.target, *operation.holds) if thing.type == "volume"]
+    looked = bool(request.idempotency_key) and (request.tenant is None or bool(volumes))
     if looked and (before := await _before(connection, request)):
         return (before, None), []
+    await _check_volumes(connection, volumes)
     if not await _add(connection, request, operation):
         if before := await _before(connection, request):
             return (before, None), []
@@ -64,6 +66,14 @@ async def _before(connection: Connection, request: Request) -> Operation | None:
         return None
     stored = await repository.by_key(connection, request.principal, request.idempotency_key)
     return same_request(stored, request.hash)
+
+
+async def _check_volumes(connection: Connection, volumes: list[Target]) -> None:
+    """A disk's volume is held by an operation on its VM, which no index knows: look. Raises Conflict."""
+    held = await repository.holding(connection, [volume.id for volume in volumes]) if volumes else None
+    if held:
+        actor = held.actor or "somebody"
+        raise errors.Conflict(f"{volumes[0].name} is busy: {held.kind} by {actor} is running (operation {held.id})")
 
 
 async def _push_aside(
@@ -110,7 +120,8 @@ def told(operation: Operation, kind: str) -> Draft:
 
 
 def touch(host_id: str | None, operation: Operation) -> list[Draft]:
-    """A VM is shown with its operation: when that comes or goes, the VM is told again."""
-    if operation.target.type != "vm" or host_id is None:
+    """VMs and volumes are shown with their operation: when that comes or goes, they are told again."""
+    if host_id is None:
         return []
-    return [vm_touched(host_id, operation.target.id, operation.target.name, operation.tenant)]
+    things = [thing for thing in (operation.target, *operation.holds) if thing.type in ("vm", "volume")]
+    return [touched(thing, host_id, operation.tenant) for thing in things]

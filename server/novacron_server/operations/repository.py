@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -59,6 +59,7 @@ async def add(
         "idempotency_key": idempotency_key or None,
         "request_hash": request_hash or None,
         "created_at": operation.created_at,
+        "holds": msgspec.to_builtins(operation.holds),
     }
     result = await connection.execute(pg_insert(t).on_conflict_do_nothing().returning(t.c.id), values)
     return result.first() is not None
@@ -77,6 +78,17 @@ async def holder(connection: AsyncConnection, target: Target) -> Stored | None:
     where = (t.c.target_type == target.type, t.c.target_id == target.id, t.c.state.in_([str(s) for s in UNENDED]))
     row = (await connection.execute(select(t).where(*where).with_for_update())).first()
     return _stored(row) if row else None
+
+
+async def holding(connection: AsyncConnection, volumes: Collection[str]) -> Operation | None:
+    """An unended operation that is about one of these volumes, or holds it. Whoever asks is alone until its commit."""
+    for volume_id in sorted(volumes):
+        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"volume/{volume_id}", 0))))
+    held = [t.c.holds.contains([{"type": "volume", "id": volume_id}]) for volume_id in volumes]
+    about = and_(t.c.target_type == "volume", t.c.target_id.in_(volumes))
+    open_ = t.c.state.in_([str(s) for s in UNENDED])
+    row = (await connection.execute(select(t).where(open_, or_(about, *held)).limit(1))).first()
+    return _stored(row).operation if row else None
 
 
 async def save(connection: AsyncConnection, operation: Operation) -> bool:
@@ -155,6 +167,7 @@ def _stored(row: Row[Any]) -> Stored:
             started_at=row.started_at,
             finished_at=row.finished_at,
             problem=msgspec.convert(row.problem, Problem) if row.problem else None,
+            holds=msgspec.convert(row.holds, list[Target]),
         ),
         host_id=str(row.host_id) if row.host_id else None,
         request=row.request,

@@ -26,6 +26,8 @@ class Request:
     idempotency_key: str = ""
     supersedes: Collection[str] = frozenset()
     may_cancel: bool = False
+    holds: tuple[Target, ...] = ()
+    """What else nobody may touch meanwhile. Volumes: whose target or hold is one waits for its turn."""
 
     @property
     def hash(self) -> str:

@@ -83,6 +83,7 @@ class Operations:
             tenant=request.tenant,
             actor=request.principal.username,
             may_cancel=request.may_cancel,
+            holds=list(request.holds),
         )
         # What was accepted is begun even when who asked has gone meanwhile.
         return await asyncio.shield(self._kept(self._accept_and_begin(request, operation, work, rows)))

@@ -29,6 +29,8 @@ QUEUE = 2_000
 _FAMILIES: dict[str, Permission] = {
     "vm": Permission.VM_READ,
     "volume": Permission.VOLUME_READ,
+    "pool": Permission.VOLUME_READ,
+    "tier": Permission.VOLUME_READ,
     "host": Permission.HOST_READ,
     "operation": Permission.OPERATION_READ,
     "access": Permission.ACCESS_ADMIN,
@@ -173,11 +175,15 @@ class Hub:
             vm = self.picture.composed((record.source, target_id))  # a VM's events come from its host
             return vm, vm.tenant if vm else record.tenant
         if kind == "volume":
-            volume = self.picture.volume(target_id)
+            volume = self.picture.storage.volume(target_id)
             return volume, volume.tenant if volume else record.tenant
         if kind == "host":
             view = self.picture.views.get(target_id)
             return (compose_host(view) if view else None), SHARED
+        if kind == "pool":
+            return self.picture.storage.pool(target_id), SHARED
+        if kind == "tier":
+            return self.picture.storage.tier(target_id), SHARED
         if kind == "operation":
             return record.row, record.tenant
         return None, record.tenant

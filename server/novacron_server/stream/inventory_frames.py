@@ -32,6 +32,8 @@ def _things(inventory: Inventory, principal: Principal) -> Iterable[tuple[str, A
         yield from (("vms", vm) for vm in inventory.vms(principal))
     if may(Permission.VOLUME_READ):
         yield from (("volumes", volume) for volume in inventory.volumes(principal))
+        yield from (("pools", pool) for pool in inventory.pools(principal))
+        yield from (("tiers", tier) for tier in inventory.tiers(principal))
     if may(Permission.OPERATION_READ):
         yield from (("operations", operation) for operation in inventory.operations(principal))
 

@@ -29,7 +29,6 @@ from novacron_server.operations.run import Run
 from novacron_server.vms import repository
 from novacron_server.vms.removal import vm_row_event, volume_row_event
 from novacron_server.volumes import repository as volumes
-from novacron_server.volumes.placement import DEFAULT_TIER
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ async def write_rows(connection: Connection, plan: Plan) -> list[Draft]:
         tenant=plan.principal.tenant,
         owner=plan.principal.username,
         tags=plan.body.tags,
-        tier=DEFAULT_TIER,
+        tier=plan.body.tier,
         description=plan.body.description,
         spec=msgspec.to_builtins(plan.body),
         created_at=now,
@@ -132,7 +131,7 @@ async def write_rows(connection: Connection, plan: Plan) -> list[Draft]:
             name=spec.name,
             tenant=row.tenant,
             owner=row.owner,
-            tier=DEFAULT_TIER,
+            tier=plan.body.tier,
             vm_id=row.id,
             created_at=now,
         )

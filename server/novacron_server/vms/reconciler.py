@@ -84,7 +84,7 @@ class Reconciler:
             if stored.host_id == host.host_id
             for name in stored.steps.get("volumes", [])
         }
-        for volume in list(self._inventory.picture.volumes()):
+        for volume in list(self._inventory.picture.storage.volumes()):
             of_nobody = volume.host == host.host_id and volume.tenant is None and volume.vm is None
             if of_nobody and (volume.pool, volume.name) in listed:
                 _log.info("removing a volume of a failed creation", pool=volume.pool, volume=volume.name)

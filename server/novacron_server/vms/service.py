@@ -116,7 +116,7 @@ class VMs:
             body=body,
             host=host,
             image=image,
-            pool=self._placement.pool(host),
+            pool=self._placement.pool(host, body.tier),
             instance=str(self._placement.instance),
             disk_bytes=disk_bytes,
             network=network,

@@ -7,12 +7,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
+from novacron_core.rules.tiers import TIERS
 from novacron_server.hypervisor.facts import HostFacts
 from novacron_server.hypervisor.host import Host
 from novacron_server.hypervisor.specs import PoolSpec
 
 _LIBVIRT_IMAGES = "/var/lib/libvirt/images"
-DEFAULT_TIER = "hot"
 
 
 class Placement:
@@ -22,12 +22,17 @@ class Placement:
         self.instance = instance
         self._data_dir = data_dir
 
-    def pool(self, host: Host, tier: str = DEFAULT_TIER) -> PoolSpec:
+    def pool(self, host: Host, tier: str = TIERS[0]) -> PoolSpec:
         """Our pool of this tier on this host."""
         name = f"novacron-{self.instance.hex[:8]}-{tier}"
-        return PoolSpec(
-            uuid=str(uuid5(self.instance, f"{host.host_id}/{tier}")), name=name, path=self._path(host, name, tier)
-        )
+        return PoolSpec(uuid=self._uuid(host.host_id, tier), name=name, path=self._path(host, name, tier))
+
+    def own_tier(self, host_id: str, pool_uuid: str) -> str | None:
+        """The tier of a pool of ours, None for any other pool."""
+        return next((tier for tier in TIERS if self._uuid(host_id, tier) == pool_uuid), None)
+
+    def _uuid(self, host_id: str, tier: str) -> str:
+        return str(uuid5(self.instance, f"{host_id}/{tier}"))
 
     def _path(self, host: Host, name: str, tier: str) -> str:
         if _simulated(host.facts):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from novacron_core import errors
 from novacron_core.api import volumes as api
 from novacron_core.api.base import ListQuery, Nothing, Page
 from novacron_server.http.call import Call, Served, serve
@@ -18,9 +17,6 @@ def routes(inventory: Inventory) -> list[Served]:
 
     @serve(api.GET)
     async def get_volume(call: Call[Nothing, Nothing]) -> api.Volume:
-        for volume in inventory.volumes(call.principal):
-            if volume.id == call.path["volume_id"]:
-                return volume
-        raise errors.NotFound("there is no such volume")
+        return inventory.volume(call.principal, call.path["volume_id"])
 
     return [list_volumes, get_volume]

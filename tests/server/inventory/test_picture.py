@@ -157,16 +157,17 @@ def test_a_volume_knows_its_vm_and_a_few_new_blocks_are_no_news(picture: Picture
         allocated_bytes=50 << 20,
         format="qcow2",
     )
-    changed, gone = picture.set_volumes("h", [facts], NOW)
-    assert ([volume.vm for volume in changed], gone) == ([VM_ID], [])
+    changes = picture.take_storage("h", [], [facts], NOW)
+    assert ([volume.vm for volume in changes.volumes], changes.gone_volumes) == ([VM_ID], [])
     vm = picture.vm(VM_ID)
     assert vm is not None
     assert vm.disks[0].size_bytes == 1 << 30
     little = msgspec.structs.replace(facts, allocated_bytes=facts.allocated_bytes + 4096)
-    assert picture.set_volumes("h", [little], NOW) == ([], [])
+    assert picture.take_storage("h", [], [little], NOW).volumes == []
     much = msgspec.structs.replace(facts, allocated_bytes=100 << 20)
-    assert len(picture.set_volumes("h", [much], NOW)[0]) == 1
-    assert [volume.name for volume in picture.set_volumes("h", [], NOW)[1]] == ["web.qcow2"]
+    assert len(picture.take_storage("h", [], [much], NOW).volumes) == 1
+    gone = picture.take_storage("h", [], [], NOW).gone_volumes
+    assert [volume.name for volume in gone] == ["web.qcow2"]
 
 
 class _Network:

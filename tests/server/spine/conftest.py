@@ -60,7 +60,7 @@ class Spine:
         picture = self.parts.inventory.picture
 
         async def empty() -> bool | None:
-            return True if not picture.rows and not picture.volume_rows else None
+            return True if not picture.rows and not picture.storage.volume_rows else None
 
         await until(empty)
 

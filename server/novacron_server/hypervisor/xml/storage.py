@@ -83,4 +83,5 @@ def read_volume(text: str, *, pool: str, pool_uuid: str) -> VolumeFacts:
         size_bytes=size_bytes(root.find("capacity"), "bytes"),
         allocated_bytes=size_bytes(root.find("allocation"), "bytes"),
         format="" if kind is None else kind.get("type", ""),
+        leans_on=root.findtext("backingStore/path") or "",
     )

@@ -1,0 +1,53 @@
+"""Storage pools: the places on a host where volumes lie."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from novacron_core.api.base import ListQuery, Page, Request, Value
+from novacron_core.api.endpoint import endpoint
+from novacron_core.api.operations import Operation
+from novacron_core.rules.permissions import Permission as P
+from novacron_core.rules.tiers import TierName
+
+
+class Pool(Value, frozen=True):
+    """A libvirt storage pool. `allocated_bytes` is what is used on its disk, by whomever; all three sizes are None
+    while the pool is off.
+
+    `shares_disk_with` names the host's other pools on the same disk, None where the server cannot know (a host on
+    another machine). `ours`: NovaCron made it. `seen_at` is when its host last told of it.
+    """
+
+    id: str
+    name: str
+    host: str
+    type: str
+    """libvirt's word: `dir`, `fs`, `netfs`, `logical` …"""
+    path: str
+    active: bool
+    tier: str | None = None
+    ours: bool = False
+    capacity_bytes: int | None = None
+    allocated_bytes: int | None = None
+    available_bytes: int | None = None
+    shares_disk_with: list[str] | None = None
+    volumes: int = 0
+    seen_at: datetime | None = None
+
+
+class PoolTier(Request, frozen=True):
+    """`null` takes the pool out of its tier; its volumes stay where they are."""
+
+    tier: TierName | None
+
+
+LIST = endpoint("GET /api/storage/pools", Page[Pool], P.VOLUME_READ, query=ListQuery, summary="List pools")
+SET_TIER = endpoint(
+    "PUT /api/storage/pools/{pool_id}",
+    Operation,
+    P.HOST_CHANGE,
+    takes=PoolTier,
+    status=202,
+    summary="Give a pool to a tier, or take it away",
+)

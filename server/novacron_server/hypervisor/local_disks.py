@@ -1,0 +1,28 @@
+"""What this machine's own file systems say of pools: truer than libvirt, which counts only when it refreshes a pool."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from novacron_core.rules.tiers import FILE_POOLS
+from novacron_server.hypervisor.facts import PoolFacts
+
+
+def measured(pool: PoolFacts) -> PoolFacts:
+    """The pool with its disk and what is free on it now. Blocks, for ever on a network file system that hangs.
+
+    Unchanged where this machine sees another file system at that path than libvirt does (a mount namespace).
+    """
+    if pool.type not in FILE_POOLS or not pool.active:
+        return pool
+    try:
+        device, disk = Path(pool.path).stat().st_dev, os.statvfs(pool.path)
+    except OSError:
+        return pool
+    capacity, available = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+    if capacity != pool.capacity_bytes:
+        return pool
+    return msgspec.structs.replace(pool, device=device, available_bytes=available, allocated_bytes=capacity - available)

@@ -1,0 +1,156 @@
+"""Volumes, pools and tiers as a reader sees them, from facts and rows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from novacron_core.api.operations import Operation
+from novacron_core.api.pools import Pool
+from novacron_core.api.tiers import Tier
+from novacron_core.api.volumes import Volume
+from novacron_core.rules.tiers import FILE_POOLS
+from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
+from novacron_server.inventory.rows import VolumeRow
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The VM that uses a volume, and what it is to it: `disk`, `kernel` or `initrd`; `target` is a disk's place."""
+
+    vm_id: str
+    part: str
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskRates:
+    """What a tier's disks do per second, and when that was measured."""
+
+    read_bytes_s: float
+    write_bytes_s: float
+    reads_s: float
+    writes_s: float
+    at: datetime
+
+
+RatesOf = Callable[[Sequence[tuple[str, str, str]]], DiskRates | None]
+"""The rates of VM disks, each (host id, VM id, target), together; None where there are none yet."""
+
+
+def compose_volume(
+    host_id: str,
+    facts: VolumeFacts,
+    row: VolumeRow | None,
+    use: Use | None,
+    seen_at: datetime,
+    *,
+    tier: str | None = None,
+    operation: Operation | None = None,
+    simulated: bool = False,
+) -> Volume:
+    """The volume as a reader sees it. `use` is the VM that names it now, `tier` that of its pool."""
+    return Volume(
+        id=row.id if row else foreign_volume_id(facts),
+        name=facts.name,
+        size_bytes=facts.size_bytes,
+        allocated_bytes=facts.allocated_bytes,
+        format=facts.format,
+        pool=facts.pool,
+        host=host_id,
+        tier=tier,
+        vm=use.vm_id if use else None,
+        part=use.part if use else "",
+        leans_on=facts.leans_on.rsplit("/", 1)[-1],
+        foreign=row is None,
+        simulated=simulated,
+        operation=operation,
+        tenant=row.tenant if row else None,
+        created_at=row.created_at if row else None,
+        seen_at=seen_at,
+    )
+
+
+def foreign_volume_id(facts: VolumeFacts) -> str:
+    """A stable id for a volume that has no row."""
+    return str(uuid5(UUID(facts.pool_uuid), facts.name))
+
+
+def pool_id(host_id: str, uuid: str) -> str:
+    """A pool's id: its UUID on its host, for two hosts may have pools of one UUID."""
+    return str(uuid5(UUID(host_id), uuid))
+
+
+def compose_pool(
+    host_id: str,
+    facts: PoolFacts,
+    neighbours: Iterable[PoolFacts],
+    seen_at: datetime,
+    *,
+    tier: str | None,
+    ours: bool,
+    volumes: int,
+) -> Pool:
+    """The pool as a reader sees it. `neighbours` are all pools of its host."""
+    on = facts.active
+    return Pool(
+        id=pool_id(host_id, facts.uuid),
+        name=facts.name,
+        host=host_id,
+        type=facts.type,
+        path=facts.path,
+        active=on,
+        tier=tier,
+        ours=ours,
+        capacity_bytes=facts.capacity_bytes if on else None,
+        allocated_bytes=facts.allocated_bytes if on else None,
+        available_bytes=facts.available_bytes if on else None,
+        shares_disk_with=_sharing(facts, neighbours),
+        volumes=volumes,
+        seen_at=seen_at,
+    )
+
+
+def _sharing(facts: PoolFacts, neighbours: Iterable[PoolFacts]) -> list[str] | None:
+    if facts.device is None:
+        return None if facts.type in FILE_POOLS else []
+    return [pool.name for pool in neighbours if pool.device == facts.device and pool.uuid != facts.uuid]
+
+
+def compose_tier(
+    name: str,
+    pools: Sequence[tuple[Pool, int | None]],
+    volumes: Sequence[Volume],
+    devices: dict[str, set[int]],
+    rates: DiskRates | None,
+    notes: list[str],
+) -> Tier:
+    """The tier as a reader sees it. `pools` are its pools with their disks, `devices` the disks of every tier."""
+    disks: dict[object, Pool] = {device or pool.id: pool for pool, device in pools if pool.active}
+    ours = devices.get(name, set())
+    return Tier(
+        name=name,
+        pools=[pool.id for pool, _ in pools],
+        capacity_bytes=_sum(pool.capacity_bytes for pool in disks.values()),
+        used_bytes=_sum(pool.allocated_bytes for pool in disks.values()),
+        free_bytes=_sum(pool.available_bytes for pool in disks.values()),
+        provisioned_bytes=sum(volume.size_bytes for volume in volumes),
+        allocated_bytes=sum(volume.allocated_bytes for volume in volumes),
+        volumes=len(volumes),
+        shares_disk_with=[other for other, theirs in devices.items() if other != name and ours & theirs],
+        disks_known=all(pool.shares_disk_with is not None for pool, _ in pools),
+        read_bytes_s=rates.read_bytes_s if rates else None,
+        write_bytes_s=rates.write_bytes_s if rates else None,
+        reads_s=rates.reads_s if rates else None,
+        writes_s=rates.writes_s if rates else None,
+        rates_at=rates.at if rates else None,
+        seen_at=min((pool.seen_at for pool, _ in pools if pool.seen_at), default=None),
+        notes=[*notes, *(f"the pool {pool.name} is off" for pool, _ in pools if not pool.active)],
+    )
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None

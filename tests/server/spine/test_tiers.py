@@ -1,0 +1,162 @@
+"""Tiers and pools over the whole server, on libvirt's test driver."""
+
+from __future__ import annotations
+
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import operations, pools, tiers, vms, volumes
+from novacron_core.api.events import Inventory
+from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.pools import Pool, PoolTier
+from novacron_core.api.tiers import Tier
+from novacron_core.client.stream import stream
+from novacron_core.rules.permissions import Role
+from tests.server.spine.conftest import until
+
+FOREIGN = """<pool type='dir'><name>isos</name><uuid>11111111-2222-3333-4444-555555555555</uuid>
+<target><path>/srv/isos</path></target></pool>"""
+
+
+async def pools_named(spine) -> dict[str, Pool]:
+    return {pool.name: pool for pool in (await spine.admin.call(pools.LIST)).items}
+
+
+async def tiers_named(spine) -> dict[str, Tier]:
+    return {tier.name: tier for tier in (await spine.admin.call(tiers.LIST)).items}
+
+
+async def three_pools(spine) -> dict[str, Pool]:
+    async def there() -> dict[str, Pool] | None:
+        found = await pools_named(spine)
+        return found if {pool.tier for pool in found.values()} >= {"hot", "warm", "cold"} else None
+
+    return await until(there)
+
+
+async def done(spine, operation: Operation) -> Operation:
+    ended = await spine.ended(operation)
+    assert ended.state is OperationState.SUCCEEDED, ended.problem
+    return ended
+
+
+@pytest.fixture
+async def isos(spine, behind) -> Pool:
+    """A pool that somebody else made."""
+    await three_pools(spine)
+    behind.storagePoolDefineXML(FOREIGN, 0).create(0)
+
+    async def seen() -> Pool | None:
+        return (await pools_named(spine)).get("isos")
+
+    return await until(seen)
+
+
+async def test_a_fresh_host_has_our_three_pools_and_the_tiers_count_them(spine) -> None:
+    found = await three_pools(spine)
+    instance = spine.parts.reconciler._instance.replace("-", "")[:8]
+    assert {name: (pool.tier, pool.ours, pool.active) for name, pool in found.items()} == {
+        f"novacron-{instance}-{tier}": (tier, True, True) for tier in ("hot", "warm", "cold")
+    }
+    listed = (await spine.admin.call(tiers.LIST)).items
+    assert [tier.name for tier in listed] == ["hot", "warm", "cold"]
+    hot = listed[0]
+    assert hot.capacity_bytes == found[f"novacron-{instance}-hot"].capacity_bytes
+    assert (hot.read_bytes_s, hot.reads_s, hot.rates_at) == (None, None, None)  # not measured is not nought
+    assert not hot.disks_known  # a simulated disk is nobody's disk
+
+
+async def test_a_vm_is_made_in_the_tier_that_was_asked_for(spine, image) -> None:
+    await three_pools(spine)
+    body = vms.VMCreate(name="web-01", image="empty", memory_bytes=32 << 20, tier="cold")
+    await done(spine, await spine.admin.call(vms.CREATE, body=body))
+    vm = await spine.vm("web-01")
+    assert (vm.tier, vm.disks[0].tier) == ("cold", "cold")
+    volume = next(v for v in (await spine.admin.call(volumes.LIST)).items if v.id == vm.disks[0].volume)
+    assert (volume.tier, volume.vm, volume.part, volume.foreign) == ("cold", vm.id, "disk", False)
+    cold = (await tiers_named(spine))["cold"]
+    assert (cold.volumes, cold.provisioned_bytes) == (1, 8 << 20)
+
+
+async def test_a_pool_is_given_to_a_tier_and_taken_away(spine, isos) -> None:
+    before = (await tiers_named(spine))["warm"]
+    assert (isos.tier, isos.ours) == (None, False)
+    await done(spine, await spine.admin.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id=isos.id))
+    assert (await pools_named(spine))["isos"].tier == "warm"
+    warm = (await tiers_named(spine))["warm"]
+    assert isos.id in warm.pools
+    assert warm.capacity_bytes == before.capacity_bytes + isos.capacity_bytes
+    await done(spine, await spine.admin.call(pools.SET_TIER, body=PoolTier(tier=None), pool_id=isos.id))
+    assert (await pools_named(spine))["isos"].tier is None
+    assert (await tiers_named(spine))["warm"].capacity_bytes == before.capacity_bytes
+
+
+async def test_what_a_pools_tier_is_outlives_the_server(spine, isos, database) -> None:
+    from novacron_server.tiers import repository
+
+    await done(spine, await spine.admin.call(pools.SET_TIER, body=PoolTier(tier="cold"), pool_id=isos.id))
+    rows = await database.run(repository.all_rows, read_only=True)
+    assert [(row.name, row.tier) for row in rows] == [("isos", "cold")]
+
+
+async def test_our_own_pools_keep_their_tier(spine) -> None:
+    hot = next(pool for pool in (await three_pools(spine)).values() if pool.tier == "hot")
+    with pytest.raises(errors.Conflict, match="NovaCron's own"):
+        await spine.admin.call(pools.SET_TIER, body=PoolTier(tier="cold"), pool_id=hot.id)
+
+
+async def test_only_administrators_say_what_a_tier_is_made_of(spine, isos) -> None:
+    bob = await spine.member("bob", Role.OPERATOR)
+    assert (await bob.call(tiers.LIST)).total == 3
+    with pytest.raises(errors.Forbidden):
+        await bob.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id=isos.id)
+    with pytest.raises(errors.NotFound, match="no such pool"):
+        await spine.admin.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id="nothing")
+    await bob.close()
+
+
+async def test_a_pool_that_is_off_has_no_sizes_and_its_tier_says_so(spine, behind) -> None:
+    warm = next(pool for pool in (await three_pools(spine)).values() if pool.tier == "warm")
+    behind.storagePoolLookupByName(warm.name).destroy()
+
+    async def off() -> Pool | None:
+        found = (await pools_named(spine))[warm.name]
+        return None if found.active else found
+
+    found = await until(off)
+    assert (found.capacity_bytes, found.available_bytes) == (None, None)
+    tier = (await tiers_named(spine))["warm"]
+    assert (tier.capacity_bytes, tier.notes) == (None, [f"the pool {warm.name} is off"])
+
+
+async def test_pools_and_tiers_come_with_the_stream(spine, isos) -> None:
+    frames = stream(spine.admin)
+    shown: dict[str, set[str]] = {"pools": set(), "tiers": set()}
+    async for frame in frames:
+        if isinstance(frame, Inventory):
+            shown["pools"] |= {pool.name for pool in frame.pools}
+            shown["tiers"] |= {tier.name for tier in frame.tiers}
+            if frame.last:
+                break
+    assert shown["tiers"] == {"hot", "warm", "cold"}
+    assert "isos" in shown["pools"]
+    await spine.admin.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id=isos.id)
+    values = {}
+    async for frame in frames:
+        value = frame.decoded() if hasattr(frame, "decoded") else None
+        if isinstance(value, Pool | Tier):
+            values[value.name] = value
+        if {"isos", "warm"} <= values.keys() and isos.id in values["warm"].pools:
+            break
+    await frames.aclose()
+    assert values["isos"].tier == "warm"
+
+
+async def test_who_repeats_himself_is_heard_once(spine, isos) -> None:
+    asked = [
+        await spine.admin.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id=isos.id, idempotency_key="k1")
+        for _ in range(2)
+    ]
+    assert asked[0].id == asked[1].id
+    found = await spine.admin.call(operations.LIST)
+    assert found.total == 1
