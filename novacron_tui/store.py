@@ -14,12 +14,14 @@ from typing import Any
 import msgspec
 
 from novacron_core.api.events import HEARTBEAT_S, Event, Gone, Heartbeat, Hello, Inventory
+from novacron_core.api.events import Samples as SamplesFrame
 from novacron_core.api.hosts import Host
 from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
+from novacron_tui.samples import Samples
 
 QUIET = timedelta(seconds=HEARTBEAT_S * 1.5)
 """A connected line that was silent for longer is no longer called live."""
@@ -60,6 +62,7 @@ class Store:
         self.tiers: dict[str, Tier] = {}
         self.operations: dict[str, Operation] = {}
         self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self.samples = Samples(self.now)
         self._connected = False
         self._complete = False
         self._loaded = False
@@ -132,13 +135,16 @@ class Store:
         self._parts.clear()
         self._turn(connected=False, reason=reason, retry_s=retry_s)
 
-    def apply(self, frame: Inventory | Event | Gone | Heartbeat) -> bool:
+    def apply(self, frame: Inventory | Event | SamplesFrame | Gone | Heartbeat) -> bool:
         """Fold a frame in; True when something that is read here changed."""
         self.heard_at = self.now()
         if isinstance(frame, Inventory):
             return self._part(frame)
         if isinstance(frame, Event):
             return self._event(frame)
+        if isinstance(frame, SamplesFrame):
+            self.samples.take(frame)
+            return True
         if isinstance(frame, Gone):
             self._complete = False
             self.version += 1

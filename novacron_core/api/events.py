@@ -16,6 +16,7 @@ from msgspec import Meta
 from novacron_core.api.base import Nothing, Request
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.hosts import Host
+from novacron_core.api.metrics import HostSample, VMSample
 from novacron_core.api.operations import Operation, Target
 from novacron_core.api.pools import Pool
 from novacron_core.api.problem import Problem
@@ -50,6 +51,8 @@ class Hello(Frame, frozen=True):
     server_time: datetime
     database_away_since: datetime | None = None
     """Since when the database does not answer: changes are refused, rows are as they were then. None: it is well."""
+    samples: bool = False
+    """Whether this server sends samples to those who ask for them."""
 
 
 class Inventory(Frame, frozen=True):
@@ -93,6 +96,17 @@ class Event(Frame, frozen=True):
         return msgspec.json.decode(self.value, type=kind)
 
 
+class Samples(Frame, frozen=True):
+    """The newest numbers of one host and of those of its VMs that were asked for, by id. No number of the stream: a
+    newer frame takes an unsent one's place. Several frames may carry one round; what a frame leaves out is unchanged.
+    """
+
+    time: datetime
+    host: str
+    vms: dict[str, VMSample] = {}
+    hosts: dict[str, HostSample] = {}
+
+
 class Gone(Frame, frozen=True):
     """The events after the asked number are no longer held; an inventory follows."""
 
@@ -123,7 +137,7 @@ class ProblemFrame(Frame, frozen=True, tag="problem"):
     problem: Problem
 
 
-ServerFrame = Hello | Inventory | Event | Gone | Heartbeat | Pong | Subscribed | Unsubscribed | ProblemFrame
+ServerFrame = Hello | Inventory | Event | Samples | Gone | Heartbeat | Pong | Subscribed | Unsubscribed | ProblemFrame
 
 VALUES: dict[str, type] = {
     "vm": VM,
@@ -136,6 +150,7 @@ VALUES: dict[str, type] = {
 """Kind of target → the struct of an event's value."""
 
 Words = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(max_length=100)]
+Ids = Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=200)]
 
 
 class Filters(Request, frozen=True):
@@ -147,12 +162,24 @@ class Filters(Request, frozen=True):
     priorities: Annotated[list[Priority], Meta(max_length=4)] = []
 
 
+class SampleWants(Request, frozen=True):
+    """Samples of these VMs, at most one every `interval_s`; hosts come along. `targets`: ids (none: hosts alone), `*`
+    for all that this reader may see, or filter text.
+    """
+
+    targets: Ids | Annotated[str, Meta(max_length=500)] = "*"
+    interval_s: Annotated[float, Meta(ge=1, le=3600)] = 5.0
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="frame", tag=str.lower, forbid_unknown_fields=True):
     """What the client sends."""
 
 
 class Subscribe(Message, frozen=True):
+    """Takes the place of an earlier one. Without `samples` none are sent."""
+
     filters: Filters = Filters()
+    samples: SampleWants | None = None
 
 
 class Unsubscribe(Message, frozen=True):

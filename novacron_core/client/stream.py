@@ -23,6 +23,8 @@ from novacron_core.client.rest import Client
 _FRAME = msgspec.json.Decoder(events.ServerFrame)
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.25, 15.0
+_WISH_GAP_S = 0.3
+"""Between two changes of what is wanted: scrolling through a list must not flood the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,36 @@ class Lost:
     retry_s: float
 
 
-Update = Live | Lost | events.Inventory | events.Event | events.Gone | events.Heartbeat
+Update = Live | Lost | events.Inventory | events.Event | events.Samples | events.Gone | events.Heartbeat
 
 
-async def stream(client: Client, *, after: int | None = None) -> AsyncIterator[Update]:
-    """Follow everything this session may see, for ever.
+class Wishes:
+    """Which samples a reader of the stream wants. May be changed at any time; it is told again after each break."""
+
+    def __init__(self) -> None:
+        self.samples: events.SampleWants | None = None
+        self._changed = asyncio.Event()
+
+    def want(self, samples: events.SampleWants | None) -> None:
+        """From now on these; None: none."""
+        if samples != self.samples:
+            self.samples = samples
+            self._changed.set()
+
+    async def tell(self, socket: ClientConnection) -> None:
+        """Keep a connection told of what is wanted, for as long as it lasts."""
+        told: events.SampleWants | None = None
+        while True:
+            self._changed.clear()
+            if self.samples != told:
+                told = self.samples
+                await socket.send(msgspec.json.encode(events.Subscribe(samples=told)).decode())
+                await asyncio.sleep(_WISH_GAP_S)
+            await self._changed.wait()
+
+
+async def stream(client: Client, *, after: int | None = None, wishes: Wishes | None = None) -> AsyncIterator[Update]:
+    """Follow everything this session may see, for ever; and the samples of `wishes`, if the server sends any.
 
     Raises Unauthenticated when the session has ended and IncompatibleServer when the server speaks another protocol;
     every other trouble is a `Lost` and another try.
@@ -53,7 +80,7 @@ async def stream(client: Client, *, after: int | None = None) -> AsyncIterator[U
     tries = 0
     while True:
         try:
-            async for update in _connection(client, position):
+            async for update in _connection(client, position, wishes):
                 if isinstance(update, Live):
                     tries = 0
                 yield update
@@ -81,7 +108,7 @@ class _Position:
             self.after = None
 
 
-async def _connection(client: Client, position: _Position) -> AsyncIterator[Update]:
+async def _connection(client: Client, position: _Position, wishes: Wishes | None) -> AsyncIterator[Update]:
     if client.credentials.stale:
         await client.refresh()
     try:
@@ -89,11 +116,17 @@ async def _connection(client: Client, position: _Position) -> AsyncIterator[Upda
     except errors.Unauthenticated:
         await client.refresh()
         socket = await _open(client, position.after)
+    telling: asyncio.Task[None] | None = None
     try:
         async for frame in _frames(client, socket):
+            if isinstance(frame, Live) and frame.hello.samples and wishes is not None:
+                telling = asyncio.create_task(wishes.tell(socket), name="wishes")
+                telling.add_done_callback(_look_at)
             position.move(frame)
             yield frame
     finally:
+        if telling is not None:
+            telling.cancel()
         # A dead line must not hold up the next try: closing waits for the other side's answer.
         socket.transport.abort()
 
@@ -134,8 +167,14 @@ async def _frames(client: Client, socket: ClientConnection) -> AsyncIterator[Upd
             yield Live(_checked(frame))
         elif isinstance(frame, events.ProblemFrame):
             raise errors.from_problem(frame.problem)
-        elif isinstance(frame, events.Inventory | events.Event | events.Gone | events.Heartbeat):
+        elif isinstance(frame, events.Inventory | events.Event | events.Samples | events.Gone | events.Heartbeat):
             yield frame
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """A line that broke while it was told something: whoever reads from it notices, and says so."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _decode(text: str) -> events.ServerFrame | None:

@@ -51,6 +51,7 @@ from novacron_server.operations.settling import settle_all
 from novacron_server.settings import Settings
 from novacron_server.stream.hub import Hub
 from novacron_server.stream.outage import Outage
+from novacron_server.stream.samples import Samples
 from novacron_server.stream.socket import Stream
 from novacron_server.tiers import repository as tiers_repository
 from novacron_server.tiers import routes as tiers_routes
@@ -158,8 +159,9 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     vms = VMs(database, ledger, inventory, operations, images, placement)
     reconciler = Reconciler(database, ledger, inventory, placement)
     origins = frozenset(settings.origins)
-    stream = Stream(hub, inventory, access.authenticate, access.take_ticket, origins=origins)
     metrics = Measuring(inventory)
+    samples = Samples(metrics.board, inventory.picture)
+    stream = Stream(hub, inventory, access.authenticate, access.take_ticket, samples, origins=origins)
     return Parts(
         settings=settings,
         database=database,

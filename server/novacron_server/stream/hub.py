@@ -55,6 +55,7 @@ class Listener:
         self.principal = principal
         self.filters: api.Filters | None = api.Filters()
         self.queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
+        self.samples: dict[str, list[bytes]] = {}
         self.sent = 0
         self.over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -69,6 +70,23 @@ class Listener:
             self.queue.put_nowait(data)
         except asyncio.QueueFull:
             self.end(api.CLOSE_LAGGED)
+
+    def offer_samples(self, host_id: str, frames: list[bytes]) -> None:
+        """Take the place of this host's frames that were not sent yet: however slow a listener, it gets the newest.
+
+        They wait beside the queue, which holds one mark (an empty frame) for all of them.
+        """
+        if not self.samples and not self.queue.full():
+            self.queue.put_nowait(b"")
+        if self.samples or not self.queue.full():
+            self.samples[host_id] = frames
+
+    def take(self, frame: bytes) -> list[bytes]:
+        """What goes out for an entry of the queue."""
+        if frame:
+            return [frame]
+        samples, self.samples = self.samples, {}
+        return [frame for frames in samples.values() for frame in frames]
 
     def end(self, code: int) -> None:
         """Cut it off, soon, with this close code."""

@@ -21,6 +21,7 @@ from litestar.handlers import WebsocketRouteHandler
 
 from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import events as api
+from novacron_core.rules.filter import FilterError
 from novacron_core.rules.permissions import allows, why_not_role
 from novacron_core.rules.visibility import Principal
 from novacron_server.http import decoding
@@ -29,6 +30,7 @@ from novacron_server.inventory.inventory import Inventory
 from novacron_server.stream.hub import Hub, Listener
 from novacron_server.stream.inventory_frames import inventory_frames
 from novacron_server.stream.line import Line, line_of
+from novacron_server.stream.samples import Samples
 
 Socket = WebSocket[Any, Any, Any]
 _log = structlog.get_logger()
@@ -51,6 +53,7 @@ class Stream:
         inventory: Inventory,
         authenticate: Authenticator,
         take_ticket: TicketTaker,
+        samples: Samples,
         *,
         origins: frozenset[str] = frozenset(),
         heartbeat_s: float = api.HEARTBEAT_S,
@@ -60,6 +63,7 @@ class Stream:
         self._inventory = inventory
         self._authenticate = authenticate
         self._take_ticket = take_ticket
+        self._samples = samples
         self._origins = origins
         self._heartbeat_s = heartbeat_s
         self._check_s = check_s
@@ -91,6 +95,7 @@ class Stream:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._hub.remove(listener)
+            self._samples.forget(listener)
             for task in tasks:
                 task.cancel()
             for result in await asyncio.gather(*tasks, return_exceptions=True):
@@ -121,8 +126,9 @@ class Stream:
                     frame = await listener.queue.get()
             except TimeoutError:
                 frame = self._hub.heartbeat()
-            listener.sent += 1
-            await socket.send_data(frame.decode(), mode="text")
+            for each in listener.take(frame):
+                listener.sent += 1
+                await socket.send_data(each.decode(), mode="text")
 
     def _opening(self, listener: Listener, after: int | None) -> list[bytes]:
         """Hello and the state to start from. Nothing awaits between taking it and listening, so there is no gap."""
@@ -132,6 +138,7 @@ class Stream:
             session=str(uuid4()),
             server_time=datetime.now(UTC),
             database_away_since=self._hub.database_away_since,
+            samples=True,
         )
         frames = [msgspec.json.encode(hello)]
         missed = None if after is None else self._hub.since(listener.principal, after)
@@ -195,7 +202,8 @@ class Stream:
     def _take(self, raw: str | bytes, listener: Listener) -> None:
         try:
             message = msgspec.json.decode(raw, type=api.ClientMessage)
-        except msgspec.DecodeError as e:
+            self._samples_wanted(message, listener)
+        except (msgspec.DecodeError, FilterError) as e:
             problem = errors.InvalidArgument(f"that message is not understood: {e}").problem()
             listener.send(msgspec.json.encode(api.ProblemFrame(problem=problem)))
             return
@@ -208,6 +216,13 @@ class Stream:
         else:
             answer = api.Pong(id=message.id)
         listener.send(msgspec.json.encode(answer))
+
+    def _samples_wanted(self, message: api.ClientMessage, listener: Listener) -> None:
+        """Raises FilterError."""
+        if isinstance(message, api.Subscribe):
+            self._samples.want(listener, message.samples)
+        elif isinstance(message, api.Unsubscribe):
+            self._samples.want(listener, None)
 
 
 async def _close(socket: Socket, code: int, line: Line | None) -> None:

@@ -1,0 +1,157 @@
+"""Samples on the event stream: for those who asked, what they may see, encoded once, and only the newest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from novacron_core.api import events
+from novacron_core.client import Wishes, stream
+from novacron_core.rules.permissions import Role
+from novacron_core.rules.visibility import Principal
+from novacron_server.hypervisor.counters import DomainCounters, Reading
+from novacron_server.hypervisor.statistics import clock
+from novacron_server.stream.hub import Listener
+from novacron_server.stream.samples import Samples
+from tests.server.spine.test_stream import frame, open_with, until_frame
+
+ANN = Principal("1", "ann", Role.ADMINISTRATOR, "default", "s", datetime.max.replace(tzinfo=UTC))
+
+
+async def subscribed(socket, **samples) -> None:
+    await until_frame(socket, lambda f: f["frame"] == "inventory" and f["last"])
+    await socket.send(json.dumps({"frame": "subscribe", "samples": samples}))
+    await until_frame(socket, lambda f: f["frame"] == "subscribed")
+
+
+def a_sample(f) -> bool:
+    return f["frame"] == "samples"
+
+
+@pytest.mark.parametrize("targets", ["*", "name:test", "ids"])
+async def test_whoever_asks_gets_the_numbers_of_what_he_named(spine, targets) -> None:
+    vm = await spine.vm("test")
+    async with open_with(spine.admin, spine) as socket:
+        hello = await until_frame(socket, lambda f: f["frame"] == "hello")
+        assert hello["samples"] is True
+        await subscribed(socket, targets=[vm.id] if targets == "ids" else targets, interval_s=1)
+        got = await until_frame(socket, lambda f: a_sample(f) and vm.id in f["vms"] and f["vms"][vm.id][0] is not None)
+        assert got["host"] == vm.host and list(got["hosts"]) == [vm.host]
+        assert "seq" not in got
+        assert got["vms"][vm.id][0] == pytest.approx(1.0, rel=0.1)
+
+
+@pytest.mark.parametrize("targets", ["name:other", []])
+async def test_what_was_not_asked_for_is_not_sent_and_hosts_are(spine, targets) -> None:
+    async with open_with(spine.admin, spine) as socket:
+        await subscribed(socket, targets=targets)
+        got = await until_frame(socket, a_sample)
+        assert (got["vms"], len(got["hosts"])) == ({}, 1)
+
+
+async def test_a_member_gets_no_number_of_a_vm_of_nobody(spine) -> None:
+    member = await spine.member("bob", Role.OPERATOR)
+    vm = await spine.vm("test")
+    async with open_with(member, spine) as socket:
+        await subscribed(socket, targets="*", interval_s=1)
+        assert (await until_frame(socket, a_sample))["vms"] == {}
+        await socket.send(json.dumps({"frame": "subscribe", "samples": {"targets": [vm.id], "interval_s": 1}}))
+        await socket.send(json.dumps({"frame": "ping", "id": "after"}))
+        await until_frame(socket, lambda f: f["frame"] == "pong")
+        rounds = spine.parts.metrics.board.rounds[vm.host, "quick"].done
+        while spine.parts.metrics.board.rounds[vm.host, "quick"].done < rounds + 1:
+            await asyncio.sleep(0.05)
+        await socket.send(json.dumps({"frame": "ping", "id": "round"}))
+        assert (await frame(socket))["frame"] == "pong"
+
+
+@pytest.mark.parametrize("wish", [{"targets": "colour:red"}, {"targets": "*", "interval_s": 0}, {"targets": 7}])
+async def test_a_wish_that_is_not_understood_gets_a_problem(spine, wish) -> None:
+    async with open_with(spine.admin, spine) as socket:
+        await until_frame(socket, lambda f: f["frame"] == "inventory" and f["last"])
+        await socket.send(json.dumps({"frame": "subscribe", "samples": wish}))
+        assert (await until_frame(socket, lambda f: f["frame"] == "problem"))["problem"]["status"] == 400
+
+
+async def test_without_a_wish_or_after_unsubscribing_there_are_none(spine) -> None:
+    async with open_with(spine.admin, spine) as socket:
+        await subscribed(socket, targets="*", interval_s=1)
+        await until_frame(socket, a_sample)
+        for message in ({"frame": "unsubscribe"}, {"frame": "subscribe"}):
+            await socket.send(json.dumps(message))
+            await until_frame(socket, lambda f: f["frame"].endswith("subscribed"))
+            assert not spine.parts.stream._samples._wishes
+
+
+async def test_the_client_tells_what_it_wants_and_changes_its_mind(spine) -> None:
+    vm = await spine.vm("test")
+    wishes = Wishes()
+    wishes.want(events.SampleWants(targets=[]))
+    async for update in stream(spine.admin, wishes=wishes):
+        if isinstance(update, events.Samples) and not update.vms:
+            wishes.want(events.SampleWants(targets=[vm.id]))
+        elif isinstance(update, events.Samples):
+            assert list(update.vms) == [vm.id]
+            break
+
+
+def fill(board, host_id: str, vm_ids: list[str], cpu_s: float) -> None:
+    """A round of a host, as if it had been read."""
+    domains = [DomainCounters(vm_id, 1, clock(), int(cpu_s * 1e9)) for vm_id in vm_ids]
+    reading = Reading(group="quick", time=datetime.now(UTC), at=clock(), took_s=0.0, domains=domains)
+    board.take(host_id, reading, {}, 4, 5.0)
+
+
+async def test_a_thousand_listeners_of_the_same_cost_one_frame_and_each_keeps_only_the_newest(spine) -> None:
+    vm = await spine.vm("test")
+    samples = Samples(spine.parts.metrics.board, spine.parts.inventory.picture)
+    fill(spine.parts.metrics.board, vm.host, [vm.id], 1)
+    listeners = [Listener(replace(ANN, session_id=str(number))) for number in range(1000)]
+    for listener in listeners:
+        samples.want(listener, events.SampleWants(interval_s=1))
+    for wish in samples._wishes.values():
+        wish.sent_at.clear()
+    before = samples.frames_made
+    for cpu_s in (2, 3, 4):
+        fill(spine.parts.metrics.board, vm.host, [vm.id], cpu_s)
+        for wish in samples._wishes.values():
+            wish.sent_at.clear()
+    assert samples.frames_made - before == 3, "one for each round, not one for each listener"
+    sent = [listener.take(listener.queue.get_nowait()) for listener in listeners]
+    assert all(listener.queue.empty() for listener in listeners), "three rounds unsent take one place"
+    assert all(len(frames) == 1 and frames[0] is sent[0][0] for frames in sent), "the very same bytes for all"
+    assert listeners[0].take(b"") == []
+
+
+async def test_a_full_queue_loses_samples_and_no_event(spine) -> None:
+    vm = await spine.vm("test")
+    samples = Samples(spine.parts.metrics.board, spine.parts.inventory.picture)
+    listener = Listener(ANN)
+    while not listener.queue.full():
+        listener.send(b"event")
+    samples.want(listener, events.SampleWants())
+    fill(spine.parts.metrics.board, vm.host, [vm.id], 1)
+    assert not listener.over.done(), "a listener is never cut off for samples"
+    assert (listener.samples, listener.queue.qsize()) == ({}, listener.queue.maxsize)
+
+
+async def test_many_vms_come_in_frames_that_a_client_takes(spine) -> None:
+    parts = spine.parts
+    vm = await spine.vm("test")
+    known = parts.inventory.picture.known[vm.host, vm.id]
+    ids = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(4000)]
+    for vm_id in ids:
+        parts.inventory.picture.set_known((vm.host, vm_id), known)
+    samples = Samples(parts.metrics.board, parts.inventory.picture)
+    fill(parts.metrics.board, vm.host, ids, 1)
+    fill(parts.metrics.board, vm.host, ids, 1)
+    listener = Listener(ANN)
+    samples.want(listener, events.SampleWants())
+    frames = listener.take(listener.queue.get_nowait())
+    assert len(frames) == 3
+    assert max(map(len, frames)) <= events.MAX_INVENTORY_PART_BYTES
+    assert {vm_id for raw in frames for vm_id in json.loads(raw)["vms"]} == set(ids)

@@ -1,0 +1,66 @@
+"""The newest numbers on the console's side: kept by host and id, with an age, and no more than a bounded number."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from novacron_core.api.events import Samples as Frame
+from novacron_core.api.metrics import HostSample, VMSample
+from novacron_core.api.vms import VM, State
+from novacron_tui.samples import KEPT, STALE_S, Samples
+
+WHEN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = WHEN
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def vm(vm_id: str = "1", host: str = "a") -> VM:
+    return VM(id=vm_id, name="web", host=host, state=State.RUNNING, vcpus=1, memory_bytes=1)
+
+
+def frame(host: str = "a", period_s: float = 5.0, **cpu: float | None) -> Frame:
+    numbers = {vm_id.removeprefix("vm"): VMSample(cpu_percent=percent) for vm_id, percent in cpu.items()}
+    return Frame(time=WHEN, host=host, vms=numbers, hosts={host: HostSample(period_s=period_s)})
+
+
+def test_twins_on_two_hosts_do_not_mix() -> None:
+    samples = Samples(Clock())
+    samples.take(frame("a", vm1=10))
+    samples.take(frame("b", vm1=90))
+    assert [samples.of(vm("1", host)).cpu_percent for host in "ab"] == [10, 90]
+
+
+def test_a_number_grows_old_and_is_none_in_the_end() -> None:
+    clock = Clock()
+    samples = Samples(clock)
+    samples.take(frame(vm1=10))
+    clock.now += timedelta(seconds=STALE_S - 1)
+    assert (samples.of(vm()) is not None, samples.age_s(vm())) == (True, STALE_S - 1)
+    clock.now += timedelta(seconds=2)
+    assert samples.of(vm()) is None
+    samples.take(frame(period_s=60.0))  # a host that is read once a minute
+    assert samples.of(vm()) is not None
+
+
+def test_the_past_is_short_and_keeps_its_gaps() -> None:
+    samples = Samples(Clock())
+    for number in range(KEPT + 5):
+        samples.take(frame(vm1=None if number == KEPT else number))
+    past = samples.past(vm())
+    assert (len(past), past[-1], past[-5]) == (KEPT, KEPT + 4, None)
+    assert samples.past(vm("2")) == ()
+
+
+def test_memory_is_bounded() -> None:
+    samples = Samples(Clock(), most=10)
+    for number in range(50):
+        samples.take(frame(**{f"vm{number}": 1.0}))
+    assert samples.of(vm("39")) is None
+    assert samples.of(vm("40")) is not None
+    assert samples.version == 50
