@@ -116,8 +116,8 @@ class Console(App[None]):
             return
         while isinstance(self.screen, Board) and not isinstance(self.screen, VMList):
             self.pop_screen()
-        if event.vm_id and isinstance(self.screen, VMList):
-            self.screen.go_to(event.vm_id)
+        if event.vm and isinstance(self.screen, VMList):
+            self.screen.go_to(event.vm)
 
     # -- from the doors to home ------------------------------------------------------------------------------------
 

@@ -1,12 +1,19 @@
 """The way from one screen to another by its number. Light: the app knows it before the first paint."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from textual.message import Message
+
+if TYPE_CHECKING:
+    from novacron_tui.store import VMKey
 
 
 class Go(Message):
-    """To the app: show this screen, `vms` or `activity`; `vm_id`: with the cursor on this VM."""
+    """To the app: show this screen, `vms` or `activity`; `vm`: with the cursor on this VM."""
 
-    def __init__(self, screen: str, vm_id: str = "") -> None:
+    def __init__(self, screen: str, vm: VMKey | None = None) -> None:
         super().__init__()
         self.screen = screen
-        self.vm_id = vm_id
+        self.vm = vm

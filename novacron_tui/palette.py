@@ -10,6 +10,7 @@ from textual.content import Content
 from novacron_tui.go import Go
 from novacron_tui.safe_text import one_line
 from novacron_tui.screens.frame import Board
+from novacron_tui.store import key_of
 
 SHOWN = 20
 """More VMs than this with one part of a name, and typing on finds it sooner than reading."""
@@ -27,6 +28,6 @@ class GoToVM(Provider):
         found.sort(key=lambda vm: (len(vm.name), vm.name))
         for vm in found[:SHOWN]:
             host = one_line(board.session.store.host_name(vm.host))
-            go = partial(self.app.post_message, Go("vms", vm.id))
+            go = partial(self.app.post_message, Go("vms", key_of(vm)))
             score = 1.0 if vm.name.casefold() == wanted else len(wanted) / (len(vm.name) + 1)
             yield Hit(score, Content(f"go to {one_line(vm.name)}"), go, help=f"{vm.state} on {host}")

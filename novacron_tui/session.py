@@ -13,7 +13,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.rules.permissions import allows
 from novacron_tui.feed import Feed
 from novacron_tui.place import Place
-from novacron_tui.store import Store
+from novacron_tui.store import Store, VMKey
 
 if TYPE_CHECKING:  # the client brings httpx and websockets: not before the first paint
     from novacron_core.client import Client, Update
@@ -39,7 +39,7 @@ class Session:
         self.client = client
         self.who = who
         self.store = store
-        self.asked: set[str] = set()
+        self.asked: set[VMKey] = set()
         self.followed: dict[str, Operation] = {}
         self._updates = updates or _stream
         self._watchers: list[Callable[[], None]] = []

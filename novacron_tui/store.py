@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,18 @@ KEPT_EVENTS = 500
 KEPT_OPERATIONS = 1000
 
 
+class VMKey(NamedTuple):
+    """What a VM is known by here. The UUID alone is not enough: two hosts may have a VM with the same one."""
+
+    host: str
+    id: str
+
+
+def key_of(vm: VM) -> VMKey:
+    """The VM's host and UUID."""
+    return VMKey(vm.host, vm.id)
+
+
 class Line(StrEnum):
     """How far the picture can be trusted."""
 
@@ -39,7 +51,7 @@ class Line(StrEnum):
 
 
 class Store:
-    """Everything this session may see, by identity.
+    """Everything this session may see, by identity; VMs by host and UUID.
 
     `vms` carry their running operation, whichever frame told of it last. `since` is when the line came into its
     present state, `heard_at` when the server was last heard, `retry_at` when the next try comes while offline.
@@ -55,7 +67,7 @@ class Store:
         self.heard_at: datetime | None = None
         self.retry_at: datetime | None = None
         self.database_away_since: datetime | None = None
-        self.vms: dict[str, VM] = {}
+        self.vms: dict[VMKey, VM] = {}
         self.hosts: dict[str, Host] = {}
         self.volumes: dict[str, Volume] = {}
         self.pools: dict[str, Pool] = {}
@@ -67,6 +79,7 @@ class Store:
         self._complete = False
         self._loaded = False
         self._busy: dict[str, Operation] = {}
+        self._keys: dict[str, tuple[VMKey, ...]] = {}
         self._parts: list[Inventory] = []
 
     # -- what is read ----------------------------------------------------------------------------------------------
@@ -112,9 +125,15 @@ class Store:
         found = [op for op in self.operations.values() if op.target.id == target_id]
         return sorted(found, key=lambda op: op.created_at, reverse=True)
 
-    def events_of(self, target_id: str) -> list[Event]:
-        """What was heard of one thing since this console connected, newest first."""
-        return [event for event in reversed(self.events) if event.target.id == target_id]
+    def vms_with(self, vm_id: str) -> list[VM]:
+        """The VMs with this UUID: one, none while it is not known, several while hosts share it."""
+        return [self.vms[key] for key in self._keys.get(vm_id, ())]
+
+    def events_of(self, vm: VM) -> list[Event]:
+        """What was heard of one VM since this console connected, newest first; not what other hosts with the same
+        UUID told of theirs."""
+        told = (event for event in reversed(self.events) if event.target.id == vm.id)
+        return [event for event in told if event.source not in vm.also_on]
 
     def host_name(self, host_id: str) -> str:
         """A host's name; its id where the host is not known."""
@@ -188,7 +207,10 @@ class Store:
         self.tiers = {tier.name: tier for part in parts for tier in part.tiers}
         self.operations = {op.id: op for part in parts for op in part.operations}
         self._busy = {op.target.id: op for op in self.operations.values() if not op.state.ended}
-        self.vms = {vm.id: self._with_operation(vm) for part in parts for vm in part.vms}
+        self.vms, self._keys = {}, {}
+        for part in parts:
+            for vm in part.vms:
+                self._vm(vm)
 
     def _event(self, event: Event) -> bool:
         # An unlogged event bears the last number that was given: its value is new all the same.
@@ -205,7 +227,7 @@ class Store:
         self.events.append(event)
         self.version += 1
         if isinstance(value, VM):
-            self.vms[value.id] = self._with_operation(value)
+            self._vm(value)
         elif isinstance(value, Host):
             self.hosts[value.id] = value
         elif isinstance(value, Volume):
@@ -221,13 +243,28 @@ class Store:
         return True
 
     def _gone(self, event: Event) -> None:
+        if event.target.type == "vm":
+            self._vm_gone(VMKey(event.source, event.target.id))
+            return
         kinds: dict[str, MutableMapping[str, Any]] = {
-            "vm": self.vms,
             "host": self.hosts,
             "volume": self.volumes,
             "pool": self.pools,
         }
         kinds.get(event.target.type, {}).pop(event.target.id, None)
+
+    def _vm(self, vm: VM) -> None:
+        key = key_of(vm)
+        if key not in self.vms:
+            self._keys[vm.id] = (*self._keys.get(vm.id, ()), key)
+        self.vms[key] = self._with_operation(vm)
+
+    def _vm_gone(self, key: VMKey) -> None:
+        if self.vms.pop(key, None) is None:
+            return
+        left = tuple(other for other in self._keys.pop(key.id) if other != key)
+        if left:
+            self._keys[key.id] = left
 
     def _operation(self, op: Operation) -> None:
         self.operations.pop(op.id, None)
@@ -236,8 +273,8 @@ class Store:
             self._busy[op.target.id] = op
         elif (held := self._busy.get(op.target.id)) and held.id == op.id:
             del self._busy[op.target.id]
-        if vm := self.vms.get(op.target.id):
-            self.vms[vm.id] = self._with_operation(vm)
+        for vm in self.vms_with(op.target.id):
+            self.vms[key_of(vm)] = self._with_operation(vm)
         self._trim()
 
     def _trim(self) -> None:

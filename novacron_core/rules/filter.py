@@ -180,5 +180,6 @@ def _marks(vm: VM) -> list[str]:
         "protected": vm.protected,
         "busy": vm.operation is not None,
         "simulated": vm.simulated,
+        "shared": bool(vm.also_on),
     }
     return [name for name, true in marks.items() if true]

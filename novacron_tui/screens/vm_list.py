@@ -17,6 +17,7 @@ from novacron_tui.screens.frame import EVERYWHERE, VMS, bindings
 from novacron_tui.screens.vm_board import VMBoard
 from novacron_tui.screens.vm_page import VMPage
 from novacron_tui.session import Session
+from novacron_tui.store import VMKey
 from novacron_tui.vms.actions import COPY_ID, CREATE, VERBS
 from novacron_tui.vms.bulk_panel import BulkPanel
 from novacron_tui.vms.pane import VMPane
@@ -115,7 +116,7 @@ class VMList(VMBoard):
         if (bulk := self.performer.bulk) is None:
             return
         again = await self.app.push_screen_wait(BulkPanel(bulk, self.session, self.glyphs))
-        vms = [vm for vm_id in again or () if (vm := self.session.store.vms.get(vm_id))]
+        vms = [vm for key in again or () if (vm := self.session.store.vms.get(key))]
         if vms:
             await self.performer.perform(bulk.verb, vms)
 
@@ -155,11 +156,11 @@ class VMList(VMBoard):
 
     def made(self, op: Operation) -> None:
         """The cursor goes to what was made: the next key is most likely meant for it."""
-        self.pane.table.want(op.target.id)
+        self.pane.go_to_made(op.target.id)
 
-    def go_to(self, vm_id: str) -> None:
+    def go_to(self, vm: VMKey) -> None:
         """Put the cursor on a VM; a filter that hides it is cleared."""
-        self.pane.go_to(vm_id)
+        self.pane.go_to(vm)
         self.refresh_frame()
 
     def action_escape(self) -> None:

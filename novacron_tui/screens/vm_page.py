@@ -18,6 +18,7 @@ from novacron_tui.safe_text import one_line
 from novacron_tui.screens.frame import EVERYWHERE, bindings
 from novacron_tui.screens.vm_board import VMBoard
 from novacron_tui.session import Session
+from novacron_tui.store import key_of
 from novacron_tui.vms import page
 from novacron_tui.vms.actions import COPY_ID, VERBS
 from novacron_tui.widgets.line import Piece, content
@@ -80,7 +81,7 @@ class VMPage(VMBoard):
     @property
     def vm(self) -> VM | None:
         """The VM as it is now; None when it is gone."""
-        return self.session.store.vms.get(self._last.id)
+        return self.session.store.vms.get(key_of(self._last))
 
     def chosen(self) -> Sequence[VM]:
         return [self.vm] if self.vm else []
@@ -91,11 +92,11 @@ class VMPage(VMBoard):
         self._last = vm or self._last
         gone = "" if vm else "  (gone)"
         self._overview.border_title = Content(f"{one_line(self._last.name)}{gone}")
-        self._overview.show(page.overview(self._last, now, glyphs, store.host_name(self._last.host)))
+        self._overview.show(page.overview(self._last, now, glyphs, store.host_name))
         self._disks.show(page.disks(self._last, glyphs))
         self._nics.show(page.nics(self._last, glyphs))
         self._operations.show(page.operations(store.operations_of(self._last.id)[:SHOWN_OPERATIONS], now, glyphs))
-        self._events.show(page.happened(store.events_of(self._last.id), now)[:SHOWN_EVENTS])
+        self._events.show(page.happened(store.events_of(self._last), now)[:SHOWN_EVENTS])
 
     def hint(self) -> Sequence[Piece]:
         if self.vm is None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM
 from novacron_tui.safe_text import one_line
+from novacron_tui.store import VMKey, key_of
 from novacron_tui.vms.actions import Verb
 
 
@@ -32,7 +33,7 @@ _BAD = (Went.FAILED, Went.UNSEEN, Went.REFUSED)
 class Item:
     """One VM of a bulk; `reason` is a sentence where it did not go well."""
 
-    vm_id: str
+    vm: VMKey
     name: str
     went: Went = Went.WAITING
     reason: str = ""
@@ -45,18 +46,18 @@ class Bulk:
 
     def __init__(self, verb: Verb, vms: Sequence[VM]) -> None:
         self.verb = verb
-        self.items = [Item(vm.id, vm.name) for vm in vms]
+        self.items = [Item(key_of(vm), vm.name) for vm in vms]
         self.told = False
-        self._at = {item.vm_id: item for item in self.items}
+        self._at = {item.vm: item for item in self.items}
 
-    def settle(self, vm_id: str, went: Went, reason: str = "") -> None:
+    def settle(self, vm: VMKey, went: Went, reason: str = "") -> None:
         """One VM has an end without an operation."""
-        item = self._at[vm_id]
+        item = self._at[vm]
         item.went, item.reason = went, one_line(reason)
 
-    def accepted(self, vm_id: str, op: Operation) -> None:
+    def accepted(self, vm: VMKey, op: Operation) -> None:
         """The server has promised it."""
-        item = self._at[vm_id]
+        item = self._at[vm]
         item.went, item.op_id = Went.RUNNING, op.id
 
     def follow(self, operations: Mapping[str, Operation]) -> None:
@@ -81,9 +82,9 @@ class Bulk:
         order = {went: rank for rank, went in enumerate((Went.FAILED, Went.UNSEEN, Went.REFUSED, *_OPEN, Went.DONE))}
         return sorted(self.items, key=lambda item: order[item.went])
 
-    def again(self) -> list[str]:
-        """The ids of those that may be tried again."""
-        return [item.vm_id for item in self.items if item.went in _BAD]
+    def again(self) -> list[VMKey]:
+        """The keys of those that may be tried again."""
+        return [item.vm for item in self.items if item.went in _BAD]
 
     def sentence(self) -> tuple[str, str]:
         """`12 started, 1 refused: web-07 is paused: resume it instead`, and its tone."""

@@ -15,6 +15,7 @@ from textual.screen import ModalScreen
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session
+from novacron_tui.store import VMKey
 from novacron_tui.vms.bulk import Bulk, Item, Went
 from novacron_tui.widgets.cells import Cell, Column
 from novacron_tui.widgets.line import Line, Piece
@@ -23,8 +24,8 @@ from novacron_tui.widgets.table import Table
 _TONES = {Went.DONE: "good", Went.REFUSED: "warn", Went.FAILED: "bad", Went.UNSEEN: "bad"}
 
 
-class BulkPanel(ModalScreen[list[str]]):
-    """Dismissed with the ids of the VMs to try again; none when it was only read."""
+class BulkPanel(ModalScreen[list[VMKey]]):
+    """Dismissed with the keys of the VMs to try again; none when it was only read."""
 
     DEFAULT_CSS = """
     BulkPanel { align: center middle; background: $background 60%; }
@@ -45,7 +46,7 @@ class BulkPanel(ModalScreen[list[str]]):
         self._glyphs = glyphs
         self._unwatch: Callable[[], None] | None = None
         signs = (glyphs.mark, glyphs.up, glyphs.down, glyphs.cut)
-        self._table: Table[Item] = Table(self._columns(), lambda item: item.vm_id, signs=signs, sort="given")
+        self._table: Table[Item] = Table(self._columns(), lambda item: item.vm, signs=signs, sort="given")
         self._reason = Line()
         self._keys = Line()
 
@@ -91,8 +92,8 @@ class BulkPanel(ModalScreen[list[str]]):
         self.dismiss([])
 
     def action_again(self) -> None:
-        if self._bulk.over and (ids := self._bulk.again()):
-            self.dismiss(ids)
+        if self._bulk.over and (keys := self._bulk.again()):
+            self.dismiss(keys)
 
     @on(Line.Pressed)
     def _clicked(self, event: Line.Pressed) -> None:

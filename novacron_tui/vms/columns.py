@@ -99,7 +99,11 @@ class _Draw:
         return ((one_line(text), tone),) if text else ((self._glyphs.no, "quiet"),)
 
     def name(self, vm: VM) -> Cell:
-        marks = (" protected" if vm.protected else "") + (" foreign" if vm.foreign else "")
+        marks = (
+            (" protected" if vm.protected else "")
+            + (" foreign" if vm.foreign else "")
+            + (" shared UUID" if vm.also_on else "")
+        )
         return ((one_line(vm.name), "strong"), (marks, "quiet")) if marks else ((one_line(vm.name), "strong"),)
 
     def state(self, vm: VM) -> Cell:

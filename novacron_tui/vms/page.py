@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from novacron_core.api.events import Event
@@ -38,7 +38,7 @@ _HAPPENED = {
 Lines = list[list[Piece]]
 
 
-def overview(vm: VM, now: datetime, glyphs: Glyphs, host: str) -> Lines:
+def overview(vm: VM, now: datetime, glyphs: Glyphs, host_name: Callable[[str], str]) -> Lines:
     """State, size, place and people."""
     state = [Piece(f"{glyphs.states[vm.state]} {vm.state}", STATE_TONES[vm.state])]
     if vm.state_since:
@@ -47,7 +47,7 @@ def overview(vm: VM, now: datetime, glyphs: Glyphs, host: str) -> Lines:
         state.append(Piece(f"  ({one_line(vm.reason)})", "quiet"))
     rows: list[tuple[str, list[Piece]]] = [
         ("state", state),
-        ("host", [Piece(one_line(host))]),
+        ("host", _place(vm, host_name)),
         ("size", [Piece(f"{vm.vcpus} vCPU, {size_text(vm.memory_bytes)} memory")]),
         ("runs on", [_virtualization(vm)]),
         ("owner", [_owner(vm)]),
@@ -61,6 +61,12 @@ def overview(vm: VM, now: datetime, glyphs: Glyphs, host: str) -> Lines:
     if vm.seen_at:
         rows.append(("host told", [Piece(_ago(vm.seen_at, now, glyphs), "quiet")]))
     return [[Piece(label.ljust(_LABEL), "quiet"), *pieces] for label, pieces in rows]
+
+
+def _place(vm: VM, host_name: Callable[[str], str]) -> list[Piece]:
+    others = ", ".join(one_line(host_name(host)) for host in vm.also_on)
+    shared = [Piece(f"  the same UUID is also on {others}: it cannot be changed", "warn")] if others else []
+    return [Piece(one_line(host_name(vm.host))), *shared]
 
 
 def _virtualization(vm: VM) -> Piece:

@@ -17,7 +17,7 @@ from novacron_core.rules.units import age_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session
-from novacron_tui.store import Line
+from novacron_tui.store import Line, VMKey, key_of
 from novacron_tui.vms.actions import doing
 from novacron_tui.vms.columns import columns
 from novacron_tui.widgets.cells import Column
@@ -45,13 +45,14 @@ class VMPane(Vertical):
         self._seen = -1
         self._instead: tuple[Piece, ...] = ()
         signs = (glyphs.mark, glyphs.up, glyphs.down, glyphs.cut)
-        self.table: Table[VM] = Table(self._columns(), lambda vm: vm.id, signs=signs, sort="name", id="vms")
+        self.table: Table[VM] = Table(self._columns(), key_of, signs=signs, sort="name", id="vms")
         self._static = Static(id="instead")
         self.filter = FilterLine(id="filter")
         self._wrong = ""
         self._host_names: dict[str, str] = {}
         self._fields = vm_fields(self._host_names)
-        self._came_from = ""
+        self._came_from: VMKey | None = None
+        self._made = ""
 
     def compose(self) -> ComposeResult:
         yield self.table
@@ -72,6 +73,7 @@ class VMPane(Vertical):
             self._host_names.clear()
             self._host_names.update((host.id, host.name) for host in store.hosts.values())
             self.table.show(list(store.vms.values()))
+            self._find_made()
         else:
             self.table.repaint()
         self._show_instead(tuple(self._pieces_instead()))
@@ -81,16 +83,30 @@ class VMPane(Vertical):
 
     def open_filter(self) -> None:
         """Type a filter; the cursor comes back to where it was when it is cleared."""
-        self._came_from = self.table.row.id if self.table.row else ""
+        self._came_from = key_of(self.table.row) if self.table.row else None
         self.filter.open("name, or state:running host:kvm-a tag:db memory>2G -test")
 
-    def go_to(self, vm_id: str) -> None:
+    def go_to(self, vm: VMKey) -> None:
         """Put the cursor on a VM; a filter that hides it is cleared."""
-        if any(vm.id == vm_id for vm in self.table.rows):
-            self.table.want(vm_id)
+        if any(key_of(shown) == vm for shown in self.table.rows):
+            self.table.want(vm)
         else:
-            self._came_from = vm_id
+            self._came_from = vm
             self.filter.action_clear()
+
+    def go_to_made(self, vm_id: str) -> None:
+        """Put the cursor on a VM that is being made, when it comes; which host it comes to is not known before."""
+        self._made = vm_id
+        self._find_made()
+
+    @on(Table.Moved)
+    def _moved(self) -> None:
+        self._made = ""  # who moves the cursor wants it there
+
+    def _find_made(self) -> None:
+        if self._made and (found := self._session.store.vms_with(self._made)):
+            self._made = ""
+            self.table.want(key_of(found[0]))
 
     @on(FilterLine.Changed)
     def _filter(self, event: FilterLine.Changed) -> None:
@@ -111,7 +127,7 @@ class VMPane(Vertical):
         event.stop()
         if not event.kept and self._came_from:
             self.table.want(self._came_from)
-        self._came_from = ""  # from a kept filter one goes on where one is
+        self._came_from = None  # from a kept filter one goes on where one is
         self._focus_list()
         self.post_message(self.Sifted())
 
@@ -194,4 +210,6 @@ class VMPane(Vertical):
             return [Piece(f"{doing(op.kind)}{who}: {one_line(op.step) or op.state}{eta}", "busy")]
         why = f" ({one_line(vm.reason)})" if vm.reason else ""
         host = one_line(self._session.store.host_name(vm.host))
-        return [Piece(f"{one_line(vm.name)} on {host}: {vm.state}{why}  ", "quiet"), Piece(vm.id, "quiet", 1)]
+        pieces = [Piece(f"{one_line(vm.name)} on {host}: {vm.state}{why}  ", "quiet"), Piece(vm.id, "quiet", 1)]
+        others = ", ".join(one_line(self._session.store.host_name(other)) for other in vm.also_on)
+        return [*pieces, Piece(f"  also on {others}", "warn", 2)] if others else pieces

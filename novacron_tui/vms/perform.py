@@ -14,6 +14,7 @@ from novacron_core.rules.units import size_text
 from novacron_tui.action import Danger, refusal
 from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session
+from novacron_tui.store import VMKey, key_of
 from novacron_tui.vms.actions import DELETE, Verb, doing, done, send
 from novacron_tui.vms.bulk import Bulk, Went
 from novacron_tui.widgets.confirm import Answer, Question
@@ -36,12 +37,12 @@ class Performer:
         self._session = session
         self._ask = ask
         self._say = say
-        self._keys: dict[tuple[str, str], tuple[str, float]] = {}
+        self._keys: dict[tuple[str, VMKey], tuple[str, float]] = {}
         self.bulk: Bulk | None = None
 
     def why_not(self, verb: Verb, vm: VM | None) -> str | None:
         """The sentence that refuses it now, a request of ours still on its way included."""
-        if vm is not None and vm.id in self._session.asked:
+        if vm is not None and key_of(vm) in self._session.asked:
             return f"{vm.name} was asked already: the answer is on its way"
         return refusal(verb, self._session, vm)
 
@@ -55,9 +56,11 @@ class Performer:
         if answer is None:
             return
         # While the question stood, the world went on: ask the rules again about what is true now.
-        still = [now for vm in ready if (now := self._session.store.vms.get(vm.id)) and not self.why_not(verb, now)]
+        still = [
+            now for vm in ready if (now := self._session.store.vms.get(key_of(vm))) and not self.why_not(verb, now)
+        ]
         if not still:
-            now = self._session.store.vms.get(ready[0].id)
+            now = self._session.store.vms.get(key_of(ready[0]))
             self._say(self.why_not(verb, now) or f"{ready[0].name} is gone", "warn")
             return
         if len(chosen) > 1:
@@ -83,11 +86,11 @@ class Performer:
     async def _many(self, verb: Verb, chosen: Sequence[VM], ready: Sequence[VM], answer: Answer) -> None:
         """Ask for each of `ready`, a few at once; the others of `chosen` are refused with their reason."""
         self.bulk = bulk = Bulk(verb, chosen)
-        wanted = {vm.id for vm in ready}
+        wanted = {key_of(vm) for vm in ready}
         for vm in chosen:
-            if vm.id not in wanted:
-                now = self._session.store.vms.get(vm.id)
-                bulk.settle(vm.id, Went.REFUSED, (now and self.why_not(verb, now)) or f"{vm.name} is gone")
+            if key_of(vm) not in wanted:
+                now = self._session.store.vms.get(key_of(vm))
+                bulk.settle(key_of(vm), Went.REFUSED, (now and self.why_not(verb, now)) or f"{vm.name} is gone")
         gate = asyncio.Semaphore(AT_ONCE)
         self._session.changed()
         async with asyncio.TaskGroup() as group:
@@ -97,32 +100,32 @@ class Performer:
 
     async def _one_of(self, bulk: Bulk, vm: VM, answer: Answer, gate: asyncio.Semaphore) -> None:
         async with gate:
-            now = self._session.store.vms.get(vm.id)
+            now = self._session.store.vms.get(key_of(vm))
             if now is None or (refused := self.why_not(bulk.verb, now)):
-                bulk.settle(vm.id, Went.REFUSED, f"{vm.name} is gone" if now is None else refused or "")
+                bulk.settle(key_of(vm), Went.REFUSED, f"{vm.name} is gone" if now is None else refused or "")
                 return
             try:
                 op = await self._send(bulk.verb, now, answer)
             except ServerUnreachable as e:
-                bulk.settle(vm.id, Went.FAILED, f"{vm.name}: {e.detail}")
+                bulk.settle(key_of(vm), Went.FAILED, f"{vm.name}: {e.detail}")
             except NovaCronError as e:
-                bulk.settle(vm.id, Went.REFUSED, e.detail if vm.name in e.detail else f"{vm.name}: {e.detail}")
+                bulk.settle(key_of(vm), Went.REFUSED, e.detail if vm.name in e.detail else f"{vm.name}: {e.detail}")
             else:
-                bulk.accepted(vm.id, op)
+                bulk.accepted(key_of(vm), op)
 
     async def _send(self, verb: Verb, vm: VM, answer: Answer) -> Operation:
-        press = (verb.name, vm.id)
+        press = (verb.name, key_of(vm))
         key, pressed_at = self._keys.pop(press, ("", 0.0))
         if not key or monotonic() - pressed_at > SAME_PRESS_S:
             key = str(uuid4())
-        self._session.asked.add(vm.id)
+        self._session.asked.add(key_of(vm))
         try:
             return await send(verb, self._session.client, vm, key, disks=answer.option)
         except ServerUnreachable:
             self._keys[press] = (key, monotonic())  # nobody knows whether it was heard
             raise
         finally:
-            self._session.asked.discard(vm.id)
+            self._session.asked.discard(key_of(vm))
 
 
 def question(verb: Verb, vms: Sequence[VM], host_name: Callable[[str], str]) -> Question:

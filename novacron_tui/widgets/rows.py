@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 R = TypeVar("R")
@@ -13,16 +13,16 @@ class Rows(Generic[R]):
     the sorted key keep the order they were given in. A row that is `wanted` gets the cursor as soon as it is there,
     unless the cursor is moved before that."""
 
-    def __init__(self, identity: Callable[[R], str]) -> None:
+    def __init__(self, identity: Callable[[R], Hashable]) -> None:
         self.shown: list[R] = []
         self.at = 0
-        self.marks: set[str] = set()
+        self.marks: set[Hashable] = set()
         self.identity = identity
-        self.wanted = ""
+        self.wanted: Hashable = None
         self._sorted: list[R] = []
         self._keep: Callable[[R], bool] | None = None
         self._given: Sequence[R] = ()
-        self._cursor_id = ""
+        self._cursor_id: Hashable = None
         self._key: Callable[[R], Any] | None = None
         self._descending = False
 
@@ -46,11 +46,11 @@ class Rows(Generic[R]):
         index = max(0, min(index, len(self.shown) - 1))
         if not self.shown or index == self.at:
             return False
-        self.at, self.wanted = index, ""
+        self.at, self.wanted = index, None
         self._cursor_id = self.identity(self.shown[index])
         return True
 
-    def want(self, identity: str) -> None:
+    def want(self, identity: Hashable) -> None:
         """Put the cursor on this row now, or when it comes."""
         self.wanted = identity
         self._find_cursor()
@@ -92,9 +92,9 @@ class Rows(Generic[R]):
 
     def _find_cursor(self) -> None:
         rows = self.shown
-        if self.wanted and any(self.identity(row) == self.wanted for row in rows):
-            self._cursor_id, self.wanted = self.wanted, ""
+        if self.wanted is not None and any(self.identity(row) == self.wanted for row in rows):
+            self._cursor_id, self.wanted = self.wanted, None
         if not (self.at < len(rows) and self.identity(rows[self.at]) == self._cursor_id):
             found = next((i for i, row in enumerate(rows) if self.identity(row) == self._cursor_id), self.at)
             self.at = max(0, min(found, len(rows) - 1))
-        self._cursor_id = self.identity(rows[self.at]) if rows else ""
+        self._cursor_id = self.identity(rows[self.at]) if rows else None

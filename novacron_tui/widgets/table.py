@@ -6,7 +6,7 @@ stable: rows equal in the sorted column keep the order they were given in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
@@ -63,7 +63,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
     def __init__(
         self,
         columns: Sequence[Column[R]],
-        identity: Callable[[R], str],
+        identity: Callable[[R], Hashable],
         *,
         signs: tuple[str, str, str, str] = ("▌", "▴", "▾", "…"),
         sort: str = "",
@@ -112,7 +112,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
         return self._rows.shown
 
     @property
-    def marks(self) -> set[str]:
+    def marks(self) -> set[Hashable]:
         """The identities of the marked rows."""
         return self._rows.marks
 
@@ -170,7 +170,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
     def _sort(self) -> Callable[[R], Any] | None:
         return next((column.sort for column in self.columns if column.key == self.sort_key), None)
 
-    def want(self, identity: str) -> None:
+    def want(self, identity: Hashable) -> None:
         """Put the cursor on this row as soon as it is there, unless it is moved before that."""
         self._rows.want(identity)
         self._into_view()

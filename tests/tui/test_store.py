@@ -8,9 +8,9 @@ import pytest
 from novacron_core.api.events import Gone, Heartbeat
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState
-from novacron_core.api.vms import State
-from novacron_tui.store import KEPT_OPERATIONS, Line, Store
-from tests.tui.world import NOW, Clock, event, fleet, gone, host, inventory, live, operation, vm
+from novacron_core.api.vms import VM, State
+from novacron_tui.store import KEPT_OPERATIONS, Line, Store, VMKey, key_of
+from tests.tui.world import HOST_ID, NOW, OTHER_HOST_ID, Clock, event, fleet, gone, host, inventory, live, operation, vm
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_parts_replace_everything_at_once_on_the_last(store: Store) -> None:
     assert store.apply(part) is False
     assert len(store.vms) == len(fleet())
     assert store.apply(msgspec.structs.replace(inventory([second], [], seq=30), part=1)) is True
-    assert set(store.vms) == {first.id, second.id}
+    assert set(store.vms) == {key_of(first), key_of(second)}
     assert store.seq == 30
 
 
@@ -47,38 +47,38 @@ def test_parts_of_a_broken_inventory_are_forgotten(store: Store) -> None:
 def test_an_event_carries_the_whole_new_value_and_once_is_enough(store: Store) -> None:
     stopped = msgspec.structs.replace(fleet()[0], state=State.STOPPED)
     assert store.apply(event(11, stopped, "vm.stopped"))
-    assert store.vms[stopped.id].state is State.STOPPED
+    assert store.vms[key_of(stopped)].state is State.STOPPED
     assert not store.apply(event(11, fleet()[0], "vm.started"))
-    assert store.vms[stopped.id].state is State.STOPPED
+    assert store.vms[key_of(stopped)].state is State.STOPPED
 
 
 def test_an_unlogged_value_counts_though_its_number_was_seen(store: Store) -> None:
     stopped = msgspec.structs.replace(fleet()[0], state=State.STOPPED)
     assert store.apply(event(10, stopped, "vm.stopped", unlogged=True))
-    assert store.vms[stopped.id].state is State.STOPPED
+    assert store.vms[key_of(stopped)].state is State.STOPPED
     assert store.seq == 10
 
 
 def test_what_is_gone_is_gone(store: Store) -> None:
     store.apply(gone(11, fleet()[0]))
-    assert fleet()[0].id not in store.vms
+    assert key_of(fleet()[0]) not in store.vms
 
 
 def test_a_running_operation_stands_on_its_vm_until_it_ends(store: Store) -> None:
     target = fleet()[0]
     op = operation("vm.stop", target)
     store.apply(event(11, op, "operation.started"))
-    assert store.vms[target.id].operation == op
+    assert store.vms[key_of(target)].operation == op
     further = msgspec.structs.replace(op, progress=0.5)
     store.apply(event(12, further, "operation.updated"))
-    assert store.vms[target.id].operation == further
+    assert store.vms[key_of(target)].operation == further
     store.apply(event(13, msgspec.structs.replace(target, operation=op), "vm.updated"))
-    assert store.vms[target.id].operation == further, "the newer word on an operation is kept"
+    assert store.vms[key_of(target)].operation == further, "the newer word on an operation is kept"
     store.apply(event(14, msgspec.structs.replace(op, state=OperationState.SUCCEEDED), "operation.succeeded"))
-    assert store.vms[target.id].operation is None
+    assert store.vms[key_of(target)].operation is None
     assert store.running() == []
     store.apply(event(15, msgspec.structs.replace(target, operation=op), "vm.updated"))
-    assert store.vms[target.id].operation is None, "an ended operation does not come back with an old value"
+    assert store.vms[key_of(target)].operation is None, "an ended operation does not come back with an old value"
 
 
 def test_an_operation_pushed_aside_by_another_does_not_clear_it(store: Store) -> None:
@@ -87,7 +87,7 @@ def test_an_operation_pushed_aside_by_another_does_not_clear_it(store: Store) ->
     store.apply(event(11, stop, "operation.started"))
     store.apply(event(12, off, "operation.started"))
     store.apply(event(13, msgspec.structs.replace(stop, state=OperationState.CANCELLED), "operation.cancelled"))
-    assert store.vms[target.id].operation == off
+    assert store.vms[key_of(target)].operation == off
 
 
 def test_live_stale_offline(store: Store, clock: Clock) -> None:
@@ -137,7 +137,7 @@ def test_operations_and_events_of_one_vm_newest_first(store: Store) -> None:
     store.apply(event(12, msgspec.structs.replace(target, state=State.PAUSED), "vm.paused"))
     store.apply(event(13, target, "vm.resumed"))
     assert [op.id for op in store.operations_of(target.id)] == ["a"]
-    assert [e.type for e in store.events_of(target.id)] == ["vm.resumed", "vm.paused"]
+    assert [e.type for e in store.events_of(target)] == ["vm.resumed", "vm.paused"]
 
 
 def test_ended_operations_are_kept_within_bounds(store: Store) -> None:
@@ -146,3 +146,35 @@ def test_ended_operations_are_kept_within_bounds(store: Store) -> None:
         store.apply(event(100 + n, op, "operation.succeeded"))
     assert len(store.operations) == KEPT_OPERATIONS
     assert f"op-{KEPT_OPERATIONS + 49}" in store.operations
+
+
+def twins() -> tuple[VM, VM]:
+    """The same UUID on two hosts, as the server tells it."""
+    one = vm("one", 60, also_on=[OTHER_HOST_ID])
+    return one, vm("two", 60, State.STOPPED, host=OTHER_HOST_ID, also_on=[HOST_ID])
+
+
+def test_one_uuid_on_two_hosts_is_two_vms_and_each_goes_its_own_way(store: Store) -> None:
+    one, two = twins()
+    store.apply(inventory([one, two], [host(), host(id=OTHER_HOST_ID, name="kvm-b")], seq=20))
+    assert set(store.vms) == {VMKey(HOST_ID, one.id), VMKey(OTHER_HOST_ID, one.id)}
+    store.apply(event(21, msgspec.structs.replace(two, state=State.RUNNING), "vm.started"))
+    assert [store.vms[key_of(v)].state for v in (one, two)] == [State.RUNNING, State.RUNNING]
+    assert [e.type for e in store.events_of(two)] == ["vm.started"]
+    assert store.events_of(one) == [], "what the other host told of its own"
+    store.apply(gone(22, two))
+    assert [v.name for v in store.vms_with(one.id)] == ["one"]
+    store.apply(gone(23, two))
+    assert list(store.vms) == [key_of(one)]
+    store.apply(gone(24, one))
+    assert (store.vms, store.vms_with(one.id)) == ({}, [])
+
+
+def test_an_operation_names_only_the_uuid_and_is_shown_on_both(store: Store) -> None:
+    one, two = twins()
+    store.apply(inventory([one, two], seq=20))
+    op = operation("vm.stop", one)
+    store.apply(event(21, op, "operation.started"))
+    assert [store.vms[key_of(v)].operation for v in (one, two)] == [op, op]
+    store.apply(event(22, msgspec.structs.replace(op, state=OperationState.FAILED), "operation.failed"))
+    assert [store.vms[key_of(v)].operation for v in (one, two)] == [None, None]

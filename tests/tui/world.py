@@ -136,7 +136,7 @@ def event(seq: int, value: VM | Host | Operation, kind: str, /, **changes: Any) 
         seq=seq,
         id=f"e{seq}",
         type=kind,
-        source="test",
+        source=value.host if isinstance(value, VM) else "server",
         target=Target(type=noun, id=value.id, name=getattr(value, "name", "")),
         time=NOW,
         value=msgspec.Raw(msgspec.json.encode(value)),
