@@ -5,11 +5,11 @@ It knows nothing of Textual. Reads are typed and cheap; `version` changes whenev
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -19,7 +19,7 @@ from novacron_core.api.hosts import Host
 from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
-from novacron_core.api.vms import VM
+from novacron_core.api.vms import VM, State
 from novacron_core.api.volumes import Volume
 from novacron_tui.samples import Samples
 
@@ -29,16 +29,13 @@ KEPT_EVENTS = 500
 KEPT_OPERATIONS = 1000
 
 
-class VMKey(NamedTuple):
-    """What a VM is known by here. The UUID alone is not enough: two hosts may have a VM with the same one."""
-
-    host: str
-    id: str
+VMKey = tuple[str, str]
+"""Host and UUID: what a VM is known by here. The UUID alone is not enough, two hosts may have a VM with the same one."""
 
 
 def key_of(vm: VM) -> VMKey:
     """The VM's host and UUID."""
-    return VMKey(vm.host, vm.id)
+    return (vm.host, vm.id)
 
 
 class Line(StrEnum):
@@ -80,6 +77,7 @@ class Store:
         self._loaded = False
         self._busy: dict[str, Operation] = {}
         self._keys: dict[str, tuple[VMKey, ...]] = {}
+        self._counted: tuple[int, Counter[State]] = (-1, Counter())
         self._parts: list[Inventory] = []
 
     # -- what is read ----------------------------------------------------------------------------------------------
@@ -124,6 +122,12 @@ class Store:
         """Operations on one thing, newest first."""
         found = [op for op in self.operations.values() if op.target.id == target_id]
         return sorted(found, key=lambda op: op.created_at, reverse=True)
+
+    def counts(self) -> Counter[State]:
+        """How many VMs are in each state; counted once for each version."""
+        if self._counted[0] != self.version:
+            self._counted = (self.version, Counter([vm.state for vm in self.vms.values()]))
+        return self._counted[1]
 
     def vms_with(self, vm_id: str) -> list[VM]:
         """The VMs with this UUID: one, none while it is not known, several while hosts share it."""
@@ -244,7 +248,7 @@ class Store:
 
     def _gone(self, event: Event) -> None:
         if event.target.type == "vm":
-            self._vm_gone(VMKey(event.source, event.target.id))
+            self._vm_gone((event.source, event.target.id))
             return
         kinds: dict[str, MutableMapping[str, Any]] = {
             "host": self.hosts,
@@ -262,9 +266,10 @@ class Store:
     def _vm_gone(self, key: VMKey) -> None:
         if self.vms.pop(key, None) is None:
             return
-        left = tuple(other for other in self._keys.pop(key.id) if other != key)
+        vm_id = key[1]
+        left = tuple(other for other in self._keys.pop(vm_id) if other != key)
         if left:
-            self._keys[key.id] = left
+            self._keys[vm_id] = left
 
     def _operation(self, op: Operation) -> None:
         self.operations.pop(op.id, None)

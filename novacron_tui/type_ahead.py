@@ -2,7 +2,8 @@
 
 Textual hands keys to the widget with the focus as they come, while what a key does (move the focus, open a screen)
 happens later, by messages. On a slow line several keys arrive at once: without this the second would go to the field,
-or the screen, that the first is just leaving.
+or the screen, that the first is just leaving. And what a key does is painted in one frame: without this the list, the
+status line and the footer would follow each other frame by frame.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ Typed = Key | Paste
 _PATIENCE_S = 3.0
 """No key is held back longer than this by one before it: a handler that hangs must not take the keyboard with it."""
 _LOOK_S = 0.05
+_HELD_S = 0.025
+"""Painting waits no longer than this for the whole effect of a key, and not again so soon: of a burst, and of a key that
+takes its time, one sees how it goes on."""
 _EDITING = frozenset({"enter", "tab", "shift+tab", "backspace", "left", "right"})
 
 
@@ -43,6 +47,8 @@ class TypeAhead:
         self._kept: deque[Typed] = deque()
         self._turn: Typed | None = None
         self._settling: asyncio.Task[None] | None = None
+        self._held: asyncio.TimerHandle | None = None
+        self._painted_at = 0.0
 
     def keeps(self, event: Typed) -> bool:
         """True when it is not this event's turn yet: it is posted to the app again when it is."""
@@ -76,11 +82,13 @@ class TypeAhead:
             self._begin()
 
     def _begin(self) -> None:
+        self._hold()
         self._settling = asyncio.create_task(self._dispatch_in_turn(), name="type ahead")
 
     async def _dispatch_in_turn(self) -> None:
         try:
             await self._settle()
+            self._paint()
             while self._kept:
                 if not await self._form_is_there():
                     self._kept.clear()
@@ -90,7 +98,24 @@ class TypeAhead:
                     self._app.post_message(self._turn)
                     await self._settle()
         finally:
+            self._paint()
             self._settling = None
+
+    def _hold(self) -> None:
+        """Paint nothing until what the key does is done."""
+        loop = asyncio.get_running_loop()
+        if self._held is None and loop.time() - self._painted_at > _HELD_S:
+            self._app._begin_batch()
+            self._held = loop.call_later(_HELD_S, self._paint)
+
+    def _paint(self) -> None:
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
+            self._painted_at = asyncio.get_running_loop().time()
+            self._app._end_batch()
+            if self._app.screen_stack:
+                self._app.screen.check_idle()  # it was idle, and looks again only when it is told something
 
     def _awaits_form(self) -> bool:
         screen = self._app.screen_stack[-1] if self._app.screen_stack else None

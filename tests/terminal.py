@@ -93,6 +93,12 @@ class Terminal:
             self.settle()
         return at
 
+    def send(self, key: str) -> float:
+        """Press one key and do not wait; returns when it was sent."""
+        at = time.monotonic()
+        os.write(self._fd, KEYS.get(key, key).encode())
+        return at
+
     def settle(self, quiet_s: float = 0.08, at_most_s: float = 1.0) -> None:
         """Read until nothing came for a moment."""
         deadline = time.monotonic() + at_most_s
@@ -154,9 +160,13 @@ class Terminal:
         if not data:
             self.wait_end(1.0)
             return 0
+        self.feed(data)
+        return len(data)
+
+    def feed(self, data: bytes) -> None:
+        """Have the emulator show what the program wrote."""
         self._stream.feed(data)
         self.received += len(data)
-        return len(data)
 
     def wait_end(self, timeout_s: float) -> int | None:
         """The exit code once the program ended, None when it still runs."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from novacron_core.api.hosts import HostStatus
@@ -95,7 +94,7 @@ def _first(names: Iterable[str]) -> str:
 
 
 def _vms(store: Store, glyphs: Glyphs) -> list[Piece]:
-    counts = Counter(vm.state for vm in store.vms.values())
+    counts = store.counts()
     pieces: list[Piece] = []
     for state in _SHOWN:
         if counts[state]:

@@ -21,6 +21,9 @@ class VMBoard(Board):
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
         self.performer = Performer(session, self.ask, self.say)
+        self._judged: Sequence[VM] = ()
+        self._judged_when: tuple[object, ...] = ()
+        self._refusals: dict[Verb, str | None] = {}
 
     def chosen(self) -> Sequence[VM]:
         raise NotImplementedError
@@ -31,8 +34,19 @@ class VMBoard(Board):
     def why_not(self, action: Action[Any]) -> str | None:
         if not isinstance(action, Verb):
             return refusal(action, self.session, self.subject())
+        chosen, session = self.chosen(), self.session
+        when = (session.store.version, session.who, frozenset(session.asked))
+        if chosen is not self._judged or when != self._judged_when:
+            self._judged, self._judged_when, self._refusals = chosen, when, {}
+        if action not in self._refusals:
+            self._refusals[action] = self._refusal_of(action, chosen)
+        return self._refusals[action]
+
+    def _refusal_of(self, action: Verb, chosen: Sequence[VM]) -> str | None:
+        """The sentence for these VMs. It is kept until one of them, or what is known, changes: of ten thousand marked, the
+        footer asks at every key."""
         first: str | None = None
-        for vm in self.chosen():  # one that allows it is enough: of thousands marked, not all are asked
+        for vm in chosen:  # one that allows it is enough
             if (refused := self.performer.why_not(action, vm)) is None:
                 return None
             first = first or refused

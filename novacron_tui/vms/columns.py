@@ -60,11 +60,14 @@ def disk_bytes(vm: VM) -> int | None:
 
 def addresses(vm: VM) -> list[str]:
     """All addresses its NICs are known to have, IPv4 first."""
-    return sorted((a for nic in vm.nics for a in nic.addresses), key=lambda a: (":" in a, a))
+    found = [address for nic in vm.nics for address in nic.addresses]
+    return sorted(found, key=lambda address: (":" in address, address)) if len(found) > 1 else found
 
 
 def tags_text(vm: VM) -> str:
     """Tags as `key=value`, or the key alone where there is no value."""
+    if not vm.tags:
+        return ""
     return " ".join(f"{key}={value}" if value else key for key, value in sorted(vm.tags.items()))
 
 

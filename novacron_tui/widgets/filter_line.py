@@ -8,7 +8,9 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.geometry import Size
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.widgets import Input, Static
 
 from novacron_core.rules.filter import MAX_LENGTH
@@ -16,6 +18,12 @@ from novacron_tui.widgets.line import Piece, content
 
 KEPT = 50
 """How many filters the up key goes back through."""
+
+
+class _Typed(Input):
+    """An input of fixed size: Textual's lays the whole screen out anew at each key."""
+
+    virtual_size = Reactive(Size(0, 0))
 
 
 class FilterLine(Horizontal):
@@ -29,7 +37,7 @@ class FilterLine(Horizontal):
     FilterLine Input, FilterLine Input:focus {
         width: 1fr; height: 1; border: none; padding: 0; background: $surface; background-tint: $foreground 0%;
     }
-    FilterLine #through { width: auto; padding-left: 2; }
+    FilterLine #through { width: 20; padding-left: 2; text-align: right; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "clear", show=False),
@@ -53,7 +61,7 @@ class FilterLine(Horizontal):
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._input = Input(placeholder="filter", max_length=MAX_LENGTH, select_on_focus=False, compact=True)
+        self._input = _Typed(placeholder="filter", max_length=MAX_LENGTH, select_on_focus=False, compact=True)
         self._input.cursor_blink = False
         self._through = Static(id="through")
         self._told: tuple[str, str] = ("", "")
@@ -88,7 +96,7 @@ class FilterLine(Horizontal):
         """What stands on its right side: how many it lets through, or that it is not understood."""
         if (words, tone) != self._told:
             self._told = (words, tone)
-            self._through.update(content([Piece(words, tone)]))
+            self._through.update(content([Piece(words, tone)]), layout=False)
 
     def action_clear(self) -> None:
         """No filter; the line goes away."""

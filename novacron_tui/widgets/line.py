@@ -60,17 +60,27 @@ def content(pieces: Sequence[Piece]) -> Content:
 
 def fitted(left: Sequence[Piece], right: Sequence[Piece], width: int) -> tuple[list[Piece], list[Piece]]:
     """What of both sides has room in `width` cells with two cells between them."""
-    kept_left, kept_right = list(left), list(right)
-    while _cells(kept_left) + _cells(kept_right) + 2 * bool(kept_right) > width:
-        droppable = [piece for piece in (*kept_left, *kept_right) if piece.rank]
-        if not droppable:
+    pieces = [*left, *right]
+    sizes = [cell_len(piece.text) for piece in pieces]
+    room, on_right = width - sum(sizes) - 2 * bool(right), len(right)
+    gone: set[int] = set()
+    for first in sorted((at for at, piece in enumerate(pieces) if piece.rank), key=lambda at: -pieces[at].rank):
+        if room >= 0:
             break
-        first = max(droppable, key=lambda piece: piece.rank)
-        for kept in (kept_left, kept_right):
-            kept[:] = [
-                piece for piece in kept if piece is not first and (not first.group or piece.group != first.group)
-            ]
-    return kept_left, kept_right
+        if first in gone:
+            continue
+        group = pieces[first].group
+        leaving = [at for at, piece in enumerate(pieces) if at == first or (group and piece.group == group)]
+        for at in set(leaving) - gone:
+            room += sizes[at]
+            on_right -= at >= len(left)
+            room += 2 * (at >= len(left) and not on_right)
+        gone.update(leaving)
+    kept = [
+        [piece for at, piece in enumerate(pieces) if at not in gone and (at >= len(left)) is side]
+        for side in (False, True)
+    ]
+    return kept[0], kept[1]
 
 
 def _cells(pieces: Sequence[Piece]) -> int:
@@ -108,6 +118,7 @@ class Line(Widget):
         self._margin = margin
         self._left: tuple[Piece, ...] = ()
         self._right: tuple[Piece, ...] = ()
+        self._fitted: tuple[int, list[Piece]] = (-1, [])
 
     def show(self, left: Sequence[Piece], right: Sequence[Piece] = ()) -> None:
         """Show these pieces. Only the cells that change are painted."""
@@ -115,6 +126,7 @@ class Line(Widget):
             return
         before = self._cells_shown()
         self._left, self._right = tuple(left), tuple(right)
+        self._fitted = (-1, [])
         if runs := changed(before, self._cells_shown()):
             self.refresh(*(Region(start, 0, end - start, 1) for start, end in runs))
 
@@ -128,7 +140,11 @@ class Line(Widget):
         ]
 
     def _pieces(self) -> list[Piece]:
-        room = self.size.width - 2 * self._margin
+        if self._fitted[0] != self.size.width:
+            self._fitted = (self.size.width, self._fit_in(self.size.width - 2 * self._margin))
+        return self._fitted[1]
+
+    def _fit_in(self, room: int) -> list[Piece]:
         left, right = fitted(self._left, self._right, room)
         space = max(0, room - _cells(left) - _cells(right))
         edge = Piece(" " * self._margin, "quiet")

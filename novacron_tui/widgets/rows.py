@@ -20,6 +20,7 @@ class Rows(Generic[R]):
         self.identity = identity
         self.wanted: Hashable = None
         self._sorted: list[R] = []
+        self._marked: list[R] | None = None
         self._keep: Callable[[R], bool] | None = None
         self._given: Sequence[R] = ()
         self._cursor_id: Hashable = None
@@ -64,18 +65,28 @@ class Rows(Generic[R]):
         return bool(self.marks) and self.identity(row) in self.marks
 
     def marked(self) -> list[R]:
-        """The marked rows in the order shown."""
-        return [row for row in self.shown if self.is_marked(row)]
+        """The marked rows in the order shown; the same list as long as nothing changed."""
+        if self._marked is None:
+            marks, identity = self.marks, self.identity
+            self._marked = [row for row in self.shown if identity(row) in marks] if marks else []
+        return self._marked
 
     def toggle_mark(self) -> None:
         """Mark the row under the cursor, or take its mark away."""
         if self.current is not None:
-            self.marks ^= {self.identity(self.current)}
+            self._mark(self.marks ^ {self.identity(self.current)})
 
     def toggle_all(self) -> None:
         """Mark all rows; when all are marked, none."""
         every = {self.identity(row) for row in self.shown}
-        self.marks = set() if self.marks == every else every
+        self._mark(set() if self.marks == every else every)
+
+    def unmark(self) -> None:
+        """Take all marks away."""
+        self._mark(set())
+
+    def _mark(self, marks: set[Hashable]) -> None:
+        self.marks, self._marked = marks, None
 
     def _arrange(self) -> None:
         rows = list(self._given)
@@ -87,7 +98,7 @@ class Rows(Generic[R]):
     def _sift(self) -> None:
         self.shown = self._sorted if self._keep is None else [row for row in self._sorted if self._keep(row)]
         if self.marks:
-            self.marks &= {self.identity(row) for row in self.shown}
+            self._mark(self.marks & {self.identity(row) for row in self.shown})
         self._find_cursor()
 
     def _find_cursor(self) -> None:

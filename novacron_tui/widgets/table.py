@@ -93,13 +93,24 @@ class Table(ScrollView, Generic[R], can_focus=True):
 
     def _shown_anew(self, before: int) -> None:
         rows = self.rows
-        height = len(rows) + 1
-        if self.virtual_size.height != height:
-            self.virtual_size = Size(self.size.width, height)
+        self._set_height(len(rows) + 1)
         if rows and before >= 0 and self.max_scroll_y > 0:
             self.scroll_to(y=max(0, self._rows.at - before), animate=False, immediate=True)
         self._into_view()
         self.repaint()
+
+    def _set_height(self, height: int) -> None:
+        """Another number of lines. The whole screen is laid out anew only when the scrollbar comes or goes: a filter
+        that is typed changes the number at every key."""
+        size, before = Size(self.size.width, height), self.virtual_size
+        if size == before:
+            return
+        if size.width != before.width or (height > self.container_size.height) != self.show_vertical_scrollbar:
+            self.virtual_size = size
+            return
+        self.set_reactive(Table.virtual_size, size)
+        self._scroll_update(size)
+        self.scroll_y = self.validate_scroll_y(self.scroll_y)
 
     @property
     def row(self) -> R | None:
@@ -160,11 +171,11 @@ class Table(ScrollView, Generic[R], can_focus=True):
 
     def unmark(self) -> None:
         """Take all marks away."""
-        self._rows.marks.clear()
+        self._rows.unmark()
         self.repaint()
 
     def marked(self) -> list[R]:
-        """The marked rows in the order shown."""
+        """The marked rows in the order shown; the same list as long as nothing changed."""
         return self._rows.marked()
 
     def _sort(self) -> Callable[[R], Any] | None:
@@ -240,7 +251,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
     def _lay_out(self) -> None:
         self._layout = widths(self.columns, self.size.width - _MARGIN - 1)
         self._painted.clear()
-        self.virtual_size = Size(self.size.width, len(self.rows) + 1)
+        self._set_height(len(self.rows) + 1)
 
     def render_line(self, y: int) -> Strip:
         if y == 0:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import api, changes, events, paint, start, stream
+from tests.benchmarks import api, changes, events, fleet, paint, start, stream
 from tests.benchmarks.figure import Figure, show
 
 BENCHMARKS = {
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "stream": stream.measure,
     "changes": changes.measure,
     "events": events.measure,
+    "fleet": fleet.measure,
 }
 
 

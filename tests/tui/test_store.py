@@ -9,7 +9,7 @@ from novacron_core.api.events import Gone, Heartbeat
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VM, State
-from novacron_tui.store import KEPT_OPERATIONS, Line, Store, VMKey, key_of
+from novacron_tui.store import KEPT_OPERATIONS, Line, Store, key_of
 from tests.tui.world import HOST_ID, NOW, OTHER_HOST_ID, Clock, event, fleet, gone, host, inventory, live, operation, vm
 
 
@@ -157,7 +157,7 @@ def twins() -> tuple[VM, VM]:
 def test_one_uuid_on_two_hosts_is_two_vms_and_each_goes_its_own_way(store: Store) -> None:
     one, two = twins()
     store.apply(inventory([one, two], [host(), host(id=OTHER_HOST_ID, name="kvm-b")], seq=20))
-    assert set(store.vms) == {VMKey(HOST_ID, one.id), VMKey(OTHER_HOST_ID, one.id)}
+    assert set(store.vms) == {(HOST_ID, one.id), (OTHER_HOST_ID, one.id)}
     store.apply(event(21, msgspec.structs.replace(two, state=State.RUNNING), "vm.started"))
     assert [store.vms[key_of(v)].state for v in (one, two)] == [State.RUNNING, State.RUNNING]
     assert [e.type for e in store.events_of(two)] == ["vm.started"]
