@@ -8,61 +8,66 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import msgspec
 
 from novacron_core.api import events as api
-from novacron_core.rules.permissions import Permission, allows
-from novacron_core.rules.visibility import SHARED, Principal, may_see
+from novacron_core.rules.visibility import SHARED, Principal
 from novacron_server.events.outbox import Draft, Record
 from novacron_server.inventory.compose import compose_host
 from novacron_server.inventory.picture import Picture
+from novacron_server.stream.batch import Batch, Part, Wire, passes, visible
+from novacron_server.stream.line import Line
 
 RING = 20_000
 """Events held in memory for listeners that come back."""
 QUEUE = 2_000
 """Frames a listener may lag behind."""
-
-_FAMILIES: dict[str, Permission] = {
-    "vm": Permission.VM_READ,
-    "volume": Permission.VOLUME_READ,
-    "pool": Permission.VOLUME_READ,
-    "tier": Permission.VOLUME_READ,
-    "host": Permission.HOST_READ,
-    "operation": Permission.OPERATION_READ,
-    "access": Permission.ACCESS_ADMIN,
-    "system": Permission.EVENT_READ,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """An event as it goes out, with what decides who gets it."""
-
-    seq: int
-    event: api.Event
-    tenant: str | None
-    data: bytes
+_ALL = api.Filters()
 
 
 class Listener:
-    """One open socket. `over` is set, to a close code, when it must be cut off. `sent` counts the frames sent."""
+    """One open socket. `over` is set, to a close code, when it must be cut off. `sent` counts the frames sent.
 
-    def __init__(self, principal: Principal) -> None:
+    While the writer of the socket has nothing in hand (`idle`) and the line is free, events go straight to the line.
+    """
+
+    def __init__(self, principal: Principal, line: Line | None = None) -> None:
         self.principal = principal
         self.filters: api.Filters | None = api.Filters()
         self.queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
         self.samples: dict[str, list[bytes]] = {}
         self.sent = 0
-        self.over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.sent_at = 0.0
+        self.idle = False
+        self._line = line
+        self._loop = asyncio.get_running_loop()
+        self.over: asyncio.Future[int] = self._loop.create_future()
 
-    def offer(self, wire: Wire) -> None:
-        if self.filters is None or not visible(self.principal, wire) or not _passes(self.filters, wire.event):
+    def offer(self, batch: Batch) -> None:
+        """Send of a batch what this listener may see and wants."""
+        mine = batch.seen_by(self.principal)
+        if self.filters is None or not mine.wires:
             return
-        self.send(wire.data)
+        if self.filters != _ALL:
+            mine = Batch([wire for wire in mine.wires if passes(self.filters, wire.event)])
+        for part in mine.parts:
+            self._send_part(part)
+
+    def _send_part(self, part: Part) -> None:
+        if self.idle and self._line is not None and self._line.free and self.queue.empty():
+            self._line.put(part.frames)
+            self.count(len(part.wires))
+        else:
+            for wire in part.wires:
+                self.send(wire.data)
+
+    def count(self, frames: int) -> None:
+        """Frames that were sent, now."""
+        self.sent += frames
+        self.sent_at = self._loop.time()
 
     def send(self, data: bytes) -> None:
         """Queue a frame; one too many ends the socket."""
@@ -111,6 +116,7 @@ class Hub:
 
     async def fold(self, records: list[Record]) -> None:
         """Take committed events, in order, into the picture and out to the listeners."""
+        wires = []
         for record in records:
             self.picture.fold(record)
             self._unlogged.pop(_mark(record), None)
@@ -118,8 +124,13 @@ class Hub:
             if len(self._ring) == self._ring.maxlen:
                 self._floor = self._ring[0].seq
             self._ring.append(wire)
-            for listener in self._listeners:
-                listener.offer(wire)
+            wires.append(wire)
+        self._tell(wires)
+
+    def _tell(self, wires: list[Wire]) -> None:
+        batch = Batch(wires)
+        for listener in self._listeners:
+            listener.offer(batch)
 
     def since(self, principal: Principal, after: int) -> list[bytes] | None:
         """The frames after a number that this principal may see; None when they are no longer (or not yet) held."""
@@ -129,11 +140,11 @@ class Hub:
 
     def tell_unlogged(self, drafts: Iterable[Draft]) -> None:
         """Tell what cannot be numbered now; the same drafts come again, numbered, through `fold`."""
+        wires = []
         for draft in drafts:
             self._unlogged[_mark(draft)] = draft
-            wire = self._wire(_unnumbered(draft, self.picture.seq), unlogged=True)
-            for listener in self._listeners:
-                listener.offer(wire)
+            wires.append(self._wire(_unnumbered(draft, self.picture.seq), unlogged=True))
+        self._tell(wires)
 
     def unlogged(self, principal: Principal) -> list[bytes]:
         """What was told without a number and still has none, as it is now: for a reader who was away meanwhile."""
@@ -225,22 +236,3 @@ def _unnumbered(draft: Draft, seq: int) -> Record:
         gone=draft.gone,
         note=draft.note,
     )
-
-
-def visible(principal: Principal, wire: Wire) -> bool:
-    """Whether the principal may get this event: by tenant, and by the permission of its family."""
-    permission = _FAMILIES.get(wire.event.type.split(".", 1)[0], Permission.ACCESS_ADMIN)
-    return may_see(principal, wire.tenant) and allows(principal.role, permission)
-
-
-def _passes(filters: api.Filters, event: api.Event) -> bool:
-    return (
-        (not filters.types or any(_matches(pattern, event.type) for pattern in filters.types))
-        and (not filters.sources or event.source in filters.sources)
-        and (not filters.targets or event.target.id in filters.targets)
-        and (not filters.priorities or event.priority in filters.priorities)
-    )
-
-
-def _matches(pattern: str, kind: str) -> bool:
-    return kind.startswith(pattern[:-1]) if pattern.endswith("*") else kind == pattern

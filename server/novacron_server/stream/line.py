@@ -15,7 +15,7 @@ import termios
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
+from websockets.frames import Frame, Opcode
 
 SCOPE_KEY = "novacron.line"
 SEND_BUFFER_BYTES = 128 * 1024
@@ -49,6 +49,19 @@ class Line(WebSocketsSansIOProtocol):
             self._asked = None
         else:
             super().handle_pong(event)
+
+    @property
+    def free(self) -> bool:
+        """Whether what is put on it now leaves at once: it is open, and nothing waits for the peer."""
+        return (
+            self.handshake_complete
+            and self.writable.is_set()
+            and not (self.close_sent or self.disconnected or self.transport.is_closing())
+        )
+
+    def put(self, frames: bytes) -> None:
+        """Send whole frames as they are (see `framed`), past uvicorn's own way, which would make them for each peer."""
+        self.transport.write(frames)
 
     def ask(self) -> None:
         """Send a ping behind what was sent, unless one is under way."""
@@ -110,6 +123,11 @@ def _set_send_buffer(transport: Any, size_bytes: int) -> None:
     kernel = transport.get_extra_info("socket")
     if kernel is not None and kernel.family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
         kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size_bytes)
+
+
+def framed(text: bytes) -> bytes:
+    """A WebSocket text frame. What a server sends is not masked, so the same bytes go to everybody (RFC 6455, 5.1)."""
+    return Frame(Opcode.TEXT, text).serialize(mask=False)
 
 
 def line_of(scope: Any) -> Line | None:

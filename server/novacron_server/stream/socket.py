@@ -83,7 +83,7 @@ class Stream:
             await socket.close(code=_POLICY_VIOLATION, reason=e.code)
             return
         await socket.accept()
-        listener = Listener(principal)
+        listener = Listener(principal, line_of(socket.scope))
         tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(self._read(socket, listener), name="stream reader"),
             asyncio.create_task(self._write(socket, listener, query.after), name="stream writer"),
@@ -118,17 +118,23 @@ class Stream:
 
     async def _write(self, socket: Socket, listener: Listener, after: int | None) -> None:
         for frame in self._opening(listener, after):
-            listener.sent += 1
-            await socket.send_data(frame.decode(), mode="text")
+            await _send(socket, listener, frame)
         while True:
-            try:
-                async with asyncio.timeout(self._heartbeat_s):
-                    frame = await listener.queue.get()
-            except TimeoutError:
-                frame = self._hub.heartbeat()
+            listener.idle = True
+            frame = await self._next(listener)
+            listener.idle = False
             for each in listener.take(frame):
-                listener.sent += 1
-                await socket.send_data(each.decode(), mode="text")
+                await _send(socket, listener, each)
+
+    async def _next(self, listener: Listener) -> bytes:
+        """The next frame that waits, or a heartbeat when nothing was sent for so long."""
+        while True:
+            silent_s = asyncio.get_running_loop().time() - listener.sent_at
+            if silent_s >= self._heartbeat_s:
+                return self._hub.heartbeat()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._heartbeat_s - silent_s):
+                    return await listener.queue.get()
 
     def _opening(self, listener: Listener, after: int | None) -> list[bytes]:
         """Hello and the state to start from. Nothing awaits between taking it and listening, so there is no gap."""
@@ -223,6 +229,11 @@ class Stream:
             self._samples.want(listener, message.samples)
         elif isinstance(message, api.Unsubscribe):
             self._samples.want(listener, None)
+
+
+async def _send(socket: Socket, listener: Listener, frame: bytes) -> None:
+    listener.count(1)
+    await socket.send_data(frame.decode(), mode="text")
 
 
 async def _close(socket: Socket, code: int, line: Line | None) -> None:
