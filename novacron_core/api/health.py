@@ -34,10 +34,18 @@ class StorageCheck(Value, frozen=True):
     status: str
 
 
+class MetricsCheck(Value, frozen=True):
+    """`degraded` where metrics are shown but not kept, or not all of them; that alone makes no server unhealthy."""
+
+    status: str = "healthy"
+    detail: str = ""
+
+
 class Checks(Value, frozen=True):
     database: DatabaseCheck
     hypervisor: HypervisorCheck
     storage: StorageCheck
+    metrics: MetricsCheck = MetricsCheck()
 
 
 class Health(Value, frozen=True):

@@ -71,6 +71,12 @@ def serve(
         int, typer.Option(envvar=_V + "REQUESTS_PER_MINUTE", help="For each address.")
     ] = 6000,
     sign_ins_per_minute: Annotated[int, typer.Option(envvar=_V + "SIGN_INS_PER_MINUTE", help="For each address.")] = 60,
+    samples_kept_hours: Annotated[
+        int, typer.Option(envvar=_V + "SAMPLES_KEPT_HOURS", min=2, help="How long every sample of metrics is kept.")
+    ] = 24,
+    minutes_kept_days: Annotated[
+        int, typer.Option(envvar=_V + "MINUTES_KEPT_DAYS", min=1, help="How long metrics by the minute are kept.")
+    ] = 14,
     sockets_per_minute: Annotated[int, typer.Option(envvar=_V + "SOCKETS_PER_MINUTE", help="For each address.")] = 60,
 ) -> None:
     """Run the NovaCron server: it manages libvirt and PostgreSQL, and serves consoles and scripts."""

@@ -159,7 +159,7 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     vms = VMs(database, ledger, inventory, operations, images, placement)
     reconciler = Reconciler(database, ledger, inventory, placement)
     origins = frozenset(settings.origins)
-    metrics = Measuring(inventory)
+    metrics = Measuring(database, inventory, settings)
     samples = Samples(metrics.board, inventory.picture)
     stream = Stream(hub, inventory, access.authenticate, access.take_ticket, samples, origins=origins)
     return Parts(
@@ -221,6 +221,7 @@ def served(parts: Parts) -> list[Served]:
         parts.database,
         parts.inventory,
         parts.settings.data_dir,
+        metrics_problem=lambda: parts.metrics.history.problem,
         endpoints=listed,
         setup_required=parts.access.setup_required,
         open_registration=parts.settings.open_registration,

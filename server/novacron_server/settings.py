@@ -17,6 +17,7 @@ class Settings:
     `database_owner_url` is used for migrations, where the application's role may not change tables.
     `behind_proxy` names the address of a proxy that ends TLS. `bundled`: stop 30 s after the last console left.
     `virtualization` overrides the detection of KVM: `kvm` or `qemu`.
+    Metrics: every sample is kept for `samples_kept_hours`, minutes for `minutes_kept_days`.
     """
 
     data_dir: Path
@@ -37,6 +38,8 @@ class Settings:
     sign_ins_per_minute: int = 60
     sockets_per_minute: int = 60
     idle_stop_s: float = 30.0
+    samples_kept_hours: int = 24
+    minutes_kept_days: int = 14
     failpoints: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -61,6 +64,8 @@ class Settings:
             )
         if self.production and self.failpoints:
             raise errors.InvalidArgument("NOVACRON_FAILPOINTS is for tests: not in production")
+        if self.samples_kept_hours < 2 or self.minutes_kept_days < 1:
+            raise errors.InvalidArgument("samples are kept for 2 hours at least, minutes for a day")
         if self.virtualization not in ("", "kvm", "qemu"):
             raise errors.InvalidArgument("--virtualization is kvm or qemu")
 

@@ -25,7 +25,14 @@ _RIGHTS = {
     "settings": "INSERT, UPDATE",
     "event_counter": "UPDATE",
     "events": "INSERT",
+    "samples": "INSERT",
+    "sample_minutes": "INSERT",
 }
+_FUNCTIONS = (
+    "prune_events(timestamptz)",
+    "make_sample_partitions(timestamptz, timestamptz)",
+    "drop_sample_partitions(timestamptz, timestamptz)",
+)
 
 
 def head() -> str:
@@ -93,7 +100,8 @@ def _grant(guard: psycopg.Connection[tuple[object, ...]], role: str) -> None:
         guard.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN {} TO {}").format(schema, app))
         for table, rights in _RIGHTS.items():
             guard.execute(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(rights), sql.Identifier(table), app))
-        guard.execute(sql.SQL("GRANT EXECUTE ON FUNCTION prune_events(timestamptz) TO {}").format(app))
+        for function in _FUNCTIONS:
+            guard.execute(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.SQL(function), app))
 
 
 def _schema(guard: psycopg.Connection[tuple[object, ...]]) -> str:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, REAL
 
 METADATA = MetaData()
 _Id = Uuid(as_uuid=False)  # a string on our side, as on the wire
@@ -227,3 +227,45 @@ event_counter = Table(
 )
 
 settings = Table("settings", METADATA, Column("key", Text, primary_key=True), Column("value", JSONB, nullable=False))
+
+METRICS = (
+    "cpu_cores",
+    "cpu_percent",
+    "memory_used_bytes",
+    "memory_given_bytes",
+    "disk_read_bytes_s",
+    "disk_write_bytes_s",
+    "disk_reads_s",
+    "disk_writes_s",
+    "net_received_bytes_s",
+    "net_sent_bytes_s",
+)
+"""The numbers of a sample, in the order of its columns."""
+METRICS_WITH_LEAST = METRICS[:4]
+"""Those whose minimum is kept in a minute, beside average and maximum."""
+
+
+def _reals(*names: str) -> list[Column[float]]:
+    return [Column(name, REAL) for name in names]
+
+
+samples = Table(
+    "samples",
+    METADATA,
+    _time("time"),
+    Column("subject", _Id, nullable=False),
+    *_reals(*METRICS),
+    Index("samples_subject_time_idx", "subject", "time"),
+    Index("samples_time_idx", "time", postgresql_using="brin"),
+    postgresql_partition_by="RANGE (time)",
+)
+
+sample_minutes = Table(
+    "sample_minutes",
+    METADATA,
+    _time("time"),
+    Column("subject", _Id, nullable=False),
+    *_reals(*METRICS, *(f"{name}_most" for name in METRICS), *(f"{name}_least" for name in METRICS_WITH_LEAST)),
+    PrimaryKeyConstraint("subject", "time"),
+    postgresql_partition_by="RANGE (time)",
+)

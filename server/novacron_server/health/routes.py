@@ -27,14 +27,19 @@ def routes(
     inventory: Inventory,
     data_dir: Path,
     *,
+    metrics_problem: Callable[[], str],
     endpoints: list[str],
     setup_required: Callable[[], Awaitable[bool]],
     open_registration: bool = False,
 ) -> list[Served]:
     @serve(api.HEALTH)
     async def health(call: No) -> api.Health | Answer[api.Health]:
+        problem = metrics_problem()
         checks = api.Checks(
-            database=await _database(database), hypervisor=_hypervisor(inventory), storage=_storage(data_dir)
+            database=await _database(database),
+            hypervisor=_hypervisor(inventory),
+            storage=_storage(data_dir),
+            metrics=api.MetricsCheck(status="degraded" if problem else "healthy", detail=problem),
         )
         bad = "unhealthy" in (checks.database.status, checks.hypervisor.status, checks.storage.status)
         value = api.Health(

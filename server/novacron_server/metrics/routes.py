@@ -19,4 +19,12 @@ def routes(measuring: Measuring) -> list[Served]:
     async def top(call: Call[api.TopQuery, Nothing]) -> Page[api.VMNow]:
         return metrics.top(call.principal, call.query)
 
-    return [now, top]
+    @serve(api.HISTORY)
+    async def history(call: Call[api.HistoryQuery, Nothing]) -> api.History:
+        return await measuring.past.of(call.principal, call.query)
+
+    @serve(api.OF_VM)
+    async def of_vm(call: Call[api.RangeQuery, Nothing]) -> api.History:
+        return await measuring.past.of_vm(call.principal, call.path["vm_id"], call.query)
+
+    return [now, top, history, of_vm]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from uuid import uuid4
+
 import httpx
 import libvirt
 import pytest
@@ -96,3 +99,61 @@ async def test_a_vm_of_ours_whose_memory_is_not_watched_is_watched_from_then_on(
 
 async def _there(spine, name: str) -> bool | None:
     return True if any(vm.name == name for vm in spine.parts.inventory.picture.vms()) else None
+
+
+async def test_the_past_of_a_vm_its_host_and_the_fleet(spine) -> None:
+    vm = await spine.vm("test")
+    await sampled(spine)
+    history = spine.parts.metrics.history
+    history.take_totals(datetime.now(UTC))
+    await history.write()
+    found = await spine.admin.call(metrics.OF_VM, vm_id=vm.id)
+    assert set(found.curves) == set(metrics.Metric)
+    cores = [value for value in found.curves["cpu_cores"].average if value is not None]
+    assert cores[-1] == pytest.approx(1.0, rel=0.1)
+    assert set(found.curves["disk_reads_s"].average) == {None}
+    for subject in ("fleet", f"vm:{vm.id}", f"host:{vm.host}"):
+        query = metrics.HistoryQuery(subject=subject, metric="cpu_cores")
+        assert (await spine.admin.call(metrics.HISTORY, query=query)).subject == subject
+
+
+async def test_the_past_of_a_vm_of_others_is_that_of_a_missing_one(spine) -> None:
+    vm = await spine.vm("test")
+    member = await spine.member("bob", Role.VIEWER)
+    answers = []
+    for vm_id in (vm.id, str(uuid4()), "no-uuid"):
+        for call in (
+            member.call(metrics.OF_VM, vm_id=vm_id),
+            member.call(metrics.HISTORY, query=metrics.HistoryQuery(subject=f"vm:{vm_id}")),
+        ):
+            with pytest.raises(errors.NotFound) as refused:
+                await call
+            answers.append(refused.value.detail)
+    assert len(set(answers)) == 1
+    with pytest.raises(errors.NotFound):
+        await member.call(metrics.HISTORY, query=metrics.HistoryQuery(subject=f"host:{uuid4()}"))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "points=0", "points=-1", "points=1000000", "points=x", "from=2016-01-01T00:00:00Z&to=2026-01-01T00:00:00Z",
+        "from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "from=yesterday", "from=2026-01-01T00:00:00", "until=now",
+        "to=9999-12-31T23:59:59Z", "from=0001-01-01T00:00:00Z&to=0001-01-01T00:00:01Z",
+    ],
+)  # fmt: skip
+async def test_a_range_that_makes_no_sense_is_a_clear_422(spine, bad) -> None:
+    vm = await spine.vm("test")
+    headers = {"Authorization": f"Bearer {spine.admin.credentials.token}"}
+    async with httpx.AsyncClient(base_url=spine.url, headers=headers) as http:
+        for path in (f"/api/vm/vms/{vm.id}/metrics", "/api/monitoring/history"):
+            answer = await http.get(f"{path}?{bad}")
+            assert (answer.status_code, answer.json()["errors"][0]["field"] != "") == (422, True), path
+
+
+async def test_health_says_when_samples_cannot_be_kept(spine) -> None:
+    async with httpx.AsyncClient(base_url=spine.url) as http:
+        assert (await http.get("/health")).json()["checks"]["metrics"] == {"status": "healthy", "detail": ""}
+        spine.parts.metrics.history.problem = "partitions for samples cannot be made: no room"
+        health = await http.get("/health")
+        assert (health.status_code, health.json()["checks"]["metrics"]["status"]) == (200, "degraded")

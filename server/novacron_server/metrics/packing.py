@@ -1,0 +1,61 @@
+"""Samples as rows of PostgreSQL's binary COPY, packed when they are taken: what waits for the database is small.
+
+Source: PostgreSQL, COPY, "Binary Format".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from uuid import UUID, uuid5
+
+from novacron_server.database.tables import METRICS
+
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = struct.pack(">h", -1)
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_NAMES = UUID("8f6c2c0e-5d0b-5e0a-9d7e-0d6a3c6b9d51")
+_FIELDS = 2 + len(METRICS)
+FLEET = uuid5(_NAMES, "fleet")
+
+
+@lru_cache(50_000)
+def vm_subject(host_id: str, vm_id: str) -> UUID:
+    """What a VM's samples are kept under: the same UUID on two hosts is two subjects."""
+    return uuid5(_NAMES, f"vm/{host_id}/{vm_id}")
+
+
+@lru_cache(10_000)
+def host_subject(host_id: str) -> UUID:
+    return uuid5(_NAMES, f"host/{host_id}")
+
+
+@lru_cache(10_000)
+def tenant_subject(tenant: str) -> UUID:
+    """The sum over a tenant's VMs."""
+    return uuid5(_NAMES, f"tenant/{tenant}")
+
+
+def microseconds(time: datetime) -> int:
+    """A time as PostgreSQL counts it: since 2000, UTC."""
+    since = time - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def row(time_us: int, subject: UUID, numbers: Sequence[float | None]) -> bytes:
+    """One row; `numbers` are in the order of METRICS, None is NULL."""
+    there = tuple(number is not None for number in numbers)
+    words: list[float] = []
+    for number in numbers:
+        if number is None:
+            words.append(-1)
+        else:
+            words += (4, number)
+    return _layout(there).pack(_FIELDS, 8, time_us, 16, subject.bytes, *words)
+
+
+@cache
+def _layout(there: tuple[bool, ...]) -> struct.Struct:
+    return struct.Struct(">hiqi16s" + "".join("if" if number else "i" for number in there))

@@ -1,0 +1,152 @@
+"""Metrics over time, for those who may see them: which rows a question reads, and the curves it is answered with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from novacron_core import errors
+from novacron_core.api import metrics as api
+from novacron_core.api.problem import FieldError
+from novacron_core.rules.permissions import Permission, Role, allows
+from novacron_core.rules.visibility import Principal
+from novacron_server.database.engine import Connection, Database
+from novacron_server.database.tables import METRICS_WITH_LEAST
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.metrics import repository
+from novacron_server.metrics.board import Board
+from novacron_server.metrics.collector import QUICK_S
+from novacron_server.metrics.history import History
+from novacron_server.metrics.packing import FLEET, host_subject, tenant_subject, vm_subject
+
+_MINUTE_S = 60.0
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_HOUR = timedelta(hours=1)
+_LONGEST = timedelta(days=api.MAX_RANGE_DAYS)
+_WAIT_S = 20.0
+"""Samples no further apart than this, or three periods, are one line; further apart there is a gap."""
+
+
+class Past:
+    """Reads what `History` has written."""
+
+    def __init__(self, database: Database, inventory: Inventory, board: Board, history: History) -> None:
+        self._database = database
+        self._inventory = inventory
+        self._board = board
+        self._history = history
+
+    async def of_vm(self, principal: Principal, vm_id: str, query: api.RangeQuery) -> api.History:
+        """All metrics of one VM. Raises NotFound, ValidationFailed, DatabaseUnavailable."""
+        vm = self._inventory.vm(principal, vm_id)
+        return await self._curves(f"vm:{vm.id}", vm_subject(vm.host, vm.id), list(api.Metric), query)
+
+    async def of(self, principal: Principal, query: api.HistoryQuery) -> api.History:
+        """Some metrics of the fleet, a host or a VM. Raises NotFound, ValidationFailed, DatabaseUnavailable."""
+        metrics = _metrics(query.metric)
+        return await self._curves(query.subject, self._subject(principal, query.subject), metrics, query)
+
+    def _subject(self, principal: Principal, subject: str) -> UUID:
+        kind, _, name = subject.partition(":")
+        if subject == "fleet":
+            return FLEET if principal.role is Role.ADMINISTRATOR else tenant_subject(principal.tenant)
+        if kind == "vm" and name:
+            vm = self._inventory.vm(principal, name)
+            return vm_subject(vm.host, vm.id)
+        if kind == "host" and name:
+            if allows(principal.role, Permission.HOST_READ) and name in self._inventory.picture.views:
+                return host_subject(name)
+            raise errors.NotFound("there is no such host")
+        raise _invalid("subject", "fleet, host:ID or vm:ID")
+
+    async def _curves(
+        self, name: str, subject: UUID, metrics: Sequence[api.Metric], query: api.RangeQuery | api.HistoryQuery
+    ) -> api.History:
+        now = datetime.now(UTC)
+        start, end = _range(query.from_, query.to, now)
+        wanted_s = (end - start).total_seconds() / query.points
+        rolled = wanted_s >= _MINUTE_S or start < now - self._history.samples_kept
+        least_s = _MINUTE_S if rolled else QUICK_S
+        step_s = math.ceil(wanted_s / least_s) * least_s if rolled else max(wanted_s, least_s)
+        # Steps begin at the same moments whoever asks and whenever, so a curve does not change shape as time goes on.
+        last = math.ceil(end.timestamp() / step_s) * step_s
+        points = min(query.points, math.ceil((last - start.timestamp()) / step_s))
+        begin = datetime.fromtimestamp(last - points * step_s, UTC)
+        rolled_to = (self._history.rolled_to or begin) if rolled else None
+
+        async def work(connection: Connection) -> list[tuple[Any, ...]]:
+            until = datetime.fromtimestamp(last, UTC)
+            return await repository.slots(connection, subject, metrics, begin, until, step_s, rolled_to)
+
+        rows = await self._database.run(work, read_only=True)
+        apart_s = _MINUTE_S if rolled else max(_WAIT_S, 3 * self._slowest_s())
+        newest = max((row[2] for row in rows), default=None)
+        return api.History(
+            subject=name,
+            start=begin,
+            step_s=step_s,
+            points=points,
+            source="minutes" if rolled else "samples",
+            curves=curves(rows, metrics, points, apart_s),
+            age_s=None if newest is None else round(max(0.0, (now - newest).total_seconds()), 1),
+        )
+
+    def _slowest_s(self) -> float:
+        return max((host.period_s for host in self._board.hosts.values()), default=0.0)
+
+
+def curves(
+    rows: Sequence[tuple[Any, ...]], metrics: Sequence[api.Metric], points: int, apart_s: float
+) -> dict[str, api.Curve]:
+    """Rows of `repository.slots` as curves. A step between two samples that belong together has the earlier one's
+    numbers: a reading that came a little late is no gap.
+    """
+    found: dict[str, api.Curve] = {}
+    for number, metric in enumerate(metrics):
+        kinds = [_line(rows, 3 + 3 * number + kind, points, apart_s) for kind in range(3)]
+        least = kinds[2] if metric in METRICS_WITH_LEAST else []
+        found[metric.value] = api.Curve(average=kinds[0], most=kinds[1], least=least)
+    return found
+
+
+def _line(rows: Sequence[tuple[Any, ...]], column: int, points: int, apart_s: float) -> list[float | None]:
+    line: list[float | None] = [None] * points
+    before: tuple[Any, ...] | None = None
+    for row in rows:
+        slot = int(row[0])
+        if not 0 <= slot < points:
+            continue
+        if before is not None and (row[1] - before[2]).total_seconds() <= apart_s:
+            line[int(before[0]) + 1 : slot] = [line[int(before[0])]] * (slot - int(before[0]) - 1)
+        line[slot] = None if row[column] is None else round(float(row[column]), 3)
+        before = row
+    return line
+
+
+def _range(start: datetime | None, end: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+    """Raises ValidationFailed for what is no range, or more than can be asked for."""
+    last = end or (now if start is None or start < now else start + _HOUR)
+    first = start or last - _HOUR
+    if first >= last:
+        raise _invalid("from", "must be before to")
+    if last - first > _LONGEST:
+        raise _invalid("from", f"a range is at most {api.MAX_RANGE_DAYS} days")
+    if first < _EARLIEST or last > now + timedelta(days=1):
+        raise _invalid("to" if last > now else "from", "there is nothing kept of that time")
+    return first, last
+
+
+def _metrics(names: str) -> list[api.Metric]:
+    found = []
+    for name in names.split(","):
+        if name not in api.Metric._value2member_map_:
+            raise _invalid("metric", f"one of {', '.join(api.Metric)}, or several with commas between")
+        found.append(api.Metric(name))
+    return list(dict.fromkeys(found))
+
+
+def _invalid(field: str, message: str) -> errors.ValidationFailed:
+    return errors.ValidationFailed(f"{field}: {message}", fields=[FieldError(field=field, message=message)])

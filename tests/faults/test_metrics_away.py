@@ -1,0 +1,33 @@
+"""Metrics while the database hangs: shown on, written afterwards, and nobody waits for them."""
+
+from __future__ import annotations
+
+import time
+
+from novacron_core.api import metrics, vms
+from tests.faults.house import until
+
+
+async def test_samples_of_an_outage_are_written_when_it_is_over(house) -> None:
+    history = house.parts.metrics.history
+    await until(lambda: _true(history.written > 0))
+    await house.vm("test")  # a session that was seen before is believed
+    house.hang_database()
+    await house.database_away(True)
+    written = history.written
+    await until(lambda: _true(history.waiting.rows >= 4))
+    for _ in range(5):
+        began = time.monotonic()
+        await house.admin.call(metrics.NOW)
+        await house.admin.call(vms.LIST)
+        assert time.monotonic() - began < 1.0
+    now = await house.admin.call(metrics.NOW)
+    assert now.fleet.cpu_cores is not None, "the newest numbers need no database"
+    house.wake_database()
+    await house.database_away(False)
+    await until(lambda: _true(history.waiting.rows < 4 and history.written > written), 30)
+    assert history.waiting.lost == 0
+
+
+async def _true(wanted: bool) -> bool | None:
+    return True if wanted else None

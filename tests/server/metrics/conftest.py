@@ -1,0 +1,36 @@
+"""A history on a real database, fed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from novacron_server.database.engine import Database
+from novacron_server.events.ledger import Ledger
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.metrics import packing
+from novacron_server.metrics.board import Board
+from novacron_server.metrics.history import History
+from novacron_server.metrics.waiting import Chunk
+
+NOW = datetime.now(UTC).replace(second=30, microsecond=0)
+
+
+@pytest.fixture
+def history(database: Database) -> History:
+    inventory = Inventory(Ledger(database, lambda: None), [])
+    return History(database, inventory, Board(), samples_kept=timedelta(hours=24), minutes_kept=timedelta(days=14))
+
+
+@pytest.fixture
+def add(history: History) -> Callable[..., None]:
+    """Lets a sample wait: its CPU percentage and memory, at a time, for a subject."""
+
+    def put(subject: UUID, time: datetime, percent: float | None, memory: float | None = None) -> None:
+        numbers = (None, percent, memory, *[None] * 7)
+        history.waiting.add(Chunk(time, 1, packing.row(packing.microseconds(time), subject, numbers)))
+
+    return put

@@ -1,0 +1,195 @@
+"""Samples in the database: what is packed is what is read; minutes, partitions, and an outage."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from novacron_core import errors
+from novacron_server.database.engine import Database
+from novacron_server.metrics import packing, repository
+from novacron_server.metrics.packing import FLEET
+from novacron_server.metrics.waiting import Chunk, Waiting
+from tests.server.metrics.conftest import NOW
+
+S = timedelta(seconds=1)
+
+
+async def fetch(url: str, query: str, *values) -> list[tuple]:
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        return await (await connection.execute(query, values)).fetchall()
+
+
+async def test_what_is_packed_is_what_is_read(history, database_url) -> None:
+    numbers = (0.5, None, 3.0 * 2**40, 0.0, None, 6.25, 7.0, None, 9.0, 1e12)
+    subject = uuid4()
+    time = NOW + timedelta(microseconds=123456)
+    for row in (numbers, (None,) * 10):
+        history.waiting.add(Chunk(time, 1, packing.row(packing.microseconds(time), subject, row)))
+    await history.write()
+    found = await fetch(database_url, "SELECT * FROM samples ORDER BY cpu_cores NULLS LAST")
+    assert found[0][:2] == (time, subject)
+    assert found[0][2:] == pytest.approx(numbers)
+    assert found[1][2:] == (None,) * 10
+    assert (history.written, history.waiting.rows, history.waiting.bytes) == (2, 0, 0)
+
+
+async def test_minutes_have_average_and_extremes_and_are_made_once(history, add, database_url) -> None:
+    minute = NOW.replace(second=0) - timedelta(minutes=5)
+    for second, percent in ((0, 10.0), (20, 40.0), (40, None), (60, 70.0)):
+        add(FLEET, minute + second * S, percent, 100.0)
+    await history.write()
+    for _ in range(2):
+        history.rolled_to = None
+        await history.roll_up(NOW)
+    rows = await fetch(
+        database_url,
+        "SELECT time, cpu_percent, cpu_percent_most, cpu_percent_least, memory_used_bytes, disk_reads_s FROM sample_minutes ORDER BY time",
+    )
+    assert rows == [(minute, 25.0, 40.0, 10.0, 100.0, None), (minute + 60 * S, 70.0, 70.0, 70.0, 100.0, None)]
+    assert history.rolled_to == (NOW - 10 * S).replace(second=0)
+
+
+async def test_a_minute_is_not_rolled_up_while_samples_of_it_wait(history, add, database_url) -> None:
+    begin = NOW.replace(second=0) - timedelta(minutes=10)
+    add(FLEET, begin, 1.0)
+    await history.write()
+    add(FLEET, begin + timedelta(minutes=3, seconds=5), 2.0)
+    await history.roll_up(NOW)
+    assert history.rolled_to == begin + timedelta(minutes=3)
+    await history.write()
+    await history.roll_up(NOW)
+    assert len(await fetch(database_url, "SELECT 1 FROM sample_minutes")) == 2
+
+
+async def test_after_a_restart_it_goes_on_where_it_stopped(history, add, database, database_url) -> None:
+    begin = NOW.replace(second=0) - timedelta(minutes=30)
+    for number in range(30):
+        add(FLEET, begin + timedelta(minutes=number), float(number))
+    await history.write()
+    await history.roll_up(NOW - timedelta(minutes=20))
+    before = history.rolled_to
+    history.rolled_to = None
+    assert await database.run(history._unrolled, read_only=True) == before
+    await history.roll_up(NOW)
+    rows = await fetch(database_url, "SELECT cpu_percent FROM sample_minutes ORDER BY time")
+    assert [row[0] for row in rows] == [float(number) for number in range(len(rows))]
+    assert len(rows) >= 29
+
+
+async def partitions(url: str) -> set[str]:
+    query = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent IN ('samples'::regclass, 'sample_minutes'::regclass)"
+    return {row[0] for row in await fetch(url, query)}
+
+
+async def test_partitions_are_made_ahead_and_dropped_when_old(history, database, database_url) -> None:
+    at = datetime(2026, 3, 1, 22, 15, tzinfo=UTC)
+    await history.make_partitions(at)
+    made = {"samples_2026030122", "samples_2026030123", "samples_2026030200", "samples_2026030201"}
+    made |= {"sample_minutes_20260301", "sample_minutes_20260302"}
+    assert (await partitions(database_url), history.problem) == (made, "")
+    assert await history.forget(at + timedelta(hours=24, minutes=44)) == 0
+    assert await history.forget(at + timedelta(hours=24, minutes=45)) == 1
+    assert await partitions(database_url) == made - {"samples_2026030122"}
+    assert await history.forget(at + timedelta(days=15)) == 4
+    assert await partitions(database_url) == {"sample_minutes_20260302"}
+
+
+async def test_the_application_may_add_samples_and_change_none(history, add, database_url) -> None:
+    add(FLEET, NOW, 1.0)
+    await history.write()
+    for statement in (
+        "DELETE FROM samples",
+        "UPDATE samples SET cpu_cores = 1",
+        "DROP TABLE samples",
+        "TRUNCATE sample_minutes",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await fetch(database_url, statement)
+
+
+async def test_partition_trouble_is_an_alarm_and_no_end(history, add, owner_url) -> None:
+    async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:
+        await owner.execute("ALTER FUNCTION make_sample_partitions RENAME TO gone")
+        await history.make_partitions(NOW)
+        assert "cannot be made" in history.problem
+        add(FLEET, NOW, 1.0)
+        with pytest.raises(errors.NovaCronError):
+            await history.write()
+        assert history.waiting.rows == 1
+        await owner.execute("ALTER FUNCTION gone RENAME TO make_sample_partitions")
+    await history.make_partitions(NOW)
+    assert history.problem == ""
+    await history.write()
+    assert history.waiting.rows == 0
+
+
+async def test_a_sample_of_a_strange_time_goes_and_holds_up_no_other(history, add, database_url) -> None:
+    for time in (datetime(1999, 12, 31, tzinfo=UTC), NOW, NOW + timedelta(days=400)):
+        add(FLEET, time, 1.0)
+    await history.write()
+    assert (history.written, history.waiting.lost, history.waiting.rows) == (1, 2, 0)
+    assert len(await fetch(database_url, "SELECT 1 FROM samples")) == 1
+
+
+async def test_while_the_database_is_away_samples_wait_within_bounds(history, add, monkeypatch) -> None:
+    async def away(*_, **__):
+        raise errors.DatabaseUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "run", away)
+        for number in range(20):
+            add(FLEET, NOW - (20 - number) * S, float(number))
+        with pytest.raises(errors.DatabaseUnavailable):
+            await history.write()
+        assert history.waiting.rows == 20
+    await history.write()
+    assert (history.written, history.waiting.rows, history.waiting.lost) == (20, 0, 0)
+
+
+def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
+    waiting = Waiting(most_bytes=100)
+    chunks = [Chunk(NOW + number * S, 2, bytes(30)) for number in range(5)]
+    for chunk in chunks:
+        waiting.add(chunk)
+    assert (waiting.rows, waiting.bytes, waiting.lost) == (6, 90, 4)
+    under_way = waiting.first(50)
+    assert under_way == chunks[2:3]
+    assert waiting.first(60) == chunks[2:4]
+    waiting.add(Chunk(NOW, 2, bytes(30)))  # the one under way has to go meanwhile
+    waiting.written(under_way)
+    assert waiting.rows == 6
+    waiting.add(Chunk(NOW, 1, bytes(1000)))
+    assert (waiting.rows, waiting.bytes) == (0, 0)
+
+
+async def test_dropping_and_making_never_wait_long_for_a_reader(history, add, database, database_url) -> None:
+    """A long read of an old partition: forgetting gives up within its lock timeout and is tried again later."""
+    await history.make_partitions(NOW - timedelta(days=2))
+    async with await psycopg.AsyncConnection.connect(database_url) as reader:
+        await reader.execute("SELECT * FROM samples")
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(errors.DatabaseUnavailable):
+            await history.forget(NOW)
+        assert asyncio.get_running_loop().time() - began < 10
+        await history.make_partitions(NOW)
+        assert history.problem == "", "partitions are attached beside readers"
+    assert await history.forget(NOW) > 0
+
+
+async def test_copying_is_one_transaction(database, history) -> None:
+    """Half a chunk is none: a row that does not fit takes its whole chunk back, and nothing else."""
+    await history.make_partitions(NOW)
+    good = packing.row(packing.microseconds(NOW), FLEET, (None,) * 10)
+    bad = packing.row(packing.microseconds(NOW - timedelta(days=300)), FLEET, (None,) * 10)
+
+    async def work(connection) -> None:
+        await repository.copy(connection, [good, bad])
+
+    with pytest.raises(errors.Internal):
+        await database.run(work)
+    assert await database.run(lambda connection: repository.first_sample(connection, FLEET)) is None
