@@ -1,7 +1,8 @@
 """The filter language: `state:running host:kvm-a tag:db memory>2G db-* -test`, the same in the console and the API.
 
 Terms are joined by *and*. A bare word is looked for in the name, or matched whole when it has `*` or `?`. `field:a,b`
-means one of them; `field>8`, `>=`, `<`, `<=`, `=` compare numbers, with the units of `units.parse_size` for sizes. A `-`
+means one of them, each the beginning of what the field says (so that `state:run` finds something while it is typed), or
+the whole of it in quotes; `field>8`, `>=`, `<`, `<=`, `=` compare numbers, with the units of `units.parse_size` for sizes. A `-`
 or `!` before a term turns it round. Quotes keep spaces together. Letter case does not count.
 """
 
@@ -19,6 +20,7 @@ from novacron_core.rules.units import parse_size
 
 T = TypeVar("T")
 Test = Callable[[T], bool]
+Look = Callable[[str], bool]
 MAX_LENGTH = 500
 _TERM = re.compile(
     r'(?P<not>[-!]?)(?:(?P<field>[a-z_]+)(?P<op>:|>=|<=|>|<|=))?(?P<value>"[^"]*"?|[^\s"]*)', re.IGNORECASE
@@ -73,6 +75,7 @@ def _terms(text: str) -> Iterable[re.Match[str]]:
 
 def _term(match: re.Match[str], fields: Mapping[str, Field[T]]) -> Test[T]:
     name = (match["field"] or "name").lower()
+    quoted = match["value"].startswith('"')
     value = match["value"].strip('"')
     field = fields.get(name)
     if field is None:
@@ -80,11 +83,13 @@ def _term(match: re.Match[str], fields: Mapping[str, Field[T]]) -> Test[T]:
     if not value:
         raise FilterError(f"{match[0].strip()} wants a value", match.start())
     if match["field"] is None:
-        test: Test[T] = _texts(field, [value], whole=False)
+        test: Test[T] = _texts(field, [value], _contained)
     elif match["op"] == ":":
         words = [word for word in value.split(",") if word]
         test = (
-            _number(field, "=", words[0], match) if field.kind in ("number", "size") and words else _texts(field, words)
+            _number(field, "=", words[0], match)
+            if field.kind in ("number", "size") and words
+            else _texts(field, words, _whole if quoted else _beginning)
         )
     else:
         test = _number(field, match["op"], value, match)
@@ -93,8 +98,8 @@ def _term(match: re.Match[str], fields: Mapping[str, Field[T]]) -> Test[T]:
     return test
 
 
-def _texts(field: Field[T], words: list[str], *, whole: bool = True) -> Test[T]:
-    looks = [_look(word, whole=whole) for word in words]
+def _texts(field: Field[T], words: list[str], plain: Callable[[str], Look]) -> Test[T]:
+    looks = [_look(word, plain) for word in words]
     read, several = field.read, field.kind == "texts"
 
     def test(thing: T) -> bool:
@@ -116,14 +121,26 @@ def _text(read: Callable[[T], Any], look: Callable[[str], bool]) -> Test[T]:
     return test
 
 
-def _look(word: str, *, whole: bool) -> Callable[[str], bool]:
-    """A glob matches whole; a plain word is equal after `field:`, and contained when it stands alone."""
+def _look(word: str, plain: Callable[[str], Look]) -> Look:
+    """A glob matches whole; what a word without one means is up to `plain`."""
     word = word.casefold()
     if "*" in word or "?" in word:
         # `[` is a letter here: file name sets are more than anybody types into a filter.
         pattern = re.compile(translate(word.replace("[", "[[]")))
         return lambda text: pattern.match(text) is not None
-    return (lambda text: text == word) if whole else (lambda text: word in text)
+    return plain(word)
+
+
+def _contained(word: str) -> Look:
+    return lambda text: word in text
+
+
+def _beginning(word: str) -> Look:
+    return lambda text: text.startswith(word)
+
+
+def _whole(word: str) -> Look:
+    return lambda text: text == word
 
 
 _COMPARE: dict[str, Callable[[float, float], bool]] = {

@@ -8,7 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,12 @@ from tests.terminal import Terminal
 
 
 @contextmanager
-def serve(data_dir: Path, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[tuple[str, int]]:
+def serve(
+    data_dir: Path,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    hosts: Sequence[str] = ("test:///default",),
+) -> Iterator[tuple[str, int]]:
     """(URL, pid) of `novacron serve --port 0`, ended by SIGTERM, and orderly."""
     command = [
         NOVACRON,
@@ -32,8 +37,7 @@ def serve(data_dir: Path, *arguments: str, environment: dict[str, str] | None = 
         "0",
         "--data-dir",
         str(data_dir),
-        "--hypervisor",
-        "test:///default",
+        *(word for uri in hosts for word in ("--hypervisor", uri)),
         *arguments,
     ]
     with (data_dir / "log").open("wb") as log:

@@ -1,0 +1,163 @@
+"""A fleet by key presses: two simulated hosts with 2,000 VMs and a third that is dead, on one real server."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from novacron_core.api import vms
+from novacron_core.client import Client
+from novacron_core.client.credentials import Credentials
+from tests.journeys.conftest import NOVACRON
+from tests.journeys.test_serve import administrator, serve
+from tests.node_files import write_node
+from tests.terminal import Terminal
+
+pytestmark = pytest.mark.timeout(90)
+EACH = 1000
+ROW = re.compile(r"^[▌ ] ([a-z]+-\d{5}) ")
+
+
+@pytest.fixture
+def fleet(data_dir: Path) -> Iterator[tuple[str, str]]:
+    """(URL, token) of a server over both hosts and the dead one, once it has told of all VMs."""
+    hosts = [
+        write_node(data_dir / "north.xml", EACH),
+        write_node(data_dir / "south.xml", EACH, first=EACH + 1),
+        f"qemu+unix:///system?socket={data_dir}/nobody-listens",
+    ]
+    with serve(data_dir, hosts=hosts) as (url, _):
+        token = asyncio.run(administrator(url, (data_dir / "setup-token").read_text().strip()))
+        asyncio.run(_all_there(url, token))
+        yield url, token
+
+
+async def _all_there(url: str, token: str) -> None:
+    async with Client(url, Credentials(token)) as client:
+        deadline = time.monotonic() + 30
+        while (await client.call(vms.LIST, query=vms.VMQuery(page_size=1))).total < 2 * EACH:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+
+
+async def _pause(url: str, token: str, *names: str) -> None:
+    """What a colleague does meanwhile."""
+    async with Client(url, Credentials(token)) as client:
+        for name in names:
+            (found,) = (await client.call(vms.LIST, query=vms.VMQuery(q=f"name:{name}"))).items
+            await client.call(vms.PAUSE, vm_id=found.id)
+
+
+def names(terminal: Terminal) -> list[str]:
+    return [match[1] for line in terminal.screen.display if (match := ROW.match(line))]
+
+
+def cursor(terminal: Terminal) -> str:
+    """The name on the line whose ground is the cursor's: another than that of the lines around it."""
+    lines = [y for y, line in enumerate(terminal.screen.display) if ROW.match(line)]
+    grounds = [terminal.screen.buffer[y][3].bg for y in lines]
+    (at,) = [y for y, ground in zip(lines, grounds, strict=True) if grounds.count(ground) == 1]
+    found = ROW.match(terminal.screen.display[at])
+    assert found
+    return found[1]
+
+
+def open_console(fleet: tuple[str, str], columns: int, rows: int) -> Terminal:
+    url, token = fleet
+    return Terminal([NOVACRON, "--server", url], columns=columns, rows=rows, environment={"NOVACRON_TOKEN": token})
+
+
+def test_two_thousand_vms_by_keys(fleet: tuple[str, str]) -> None:
+    with open_console(fleet, 220, 60) as terminal:
+        terminal.see("2 hosts up, 1 down", 20)
+        terminal.see(r"api-0000\d")
+        until(terminal, lambda: len(names(terminal)) >= 54)
+        _sorts(terminal)
+        _filters_and_keeps_its_place(terminal, fleet)
+        _acts_on_many(terminal)
+    with open_console(fleet, 80, 24) as terminal:
+        terminal.see(r"api-\d{5}", 20)
+        until(terminal, lambda: len(names(terminal)) >= 16)
+        terminal.press("end")
+        terminal.see("worker-01994")
+
+
+def until(terminal: Terminal, true: Callable[[], bool]) -> None:
+    """Read on until it is so."""
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline, terminal.text()
+        terminal.read(0.1)
+
+
+def every(terminal: Terminal, pattern: str) -> bool:
+    """Whether each VM's line matches."""
+    return all(re.search(pattern, terminal.line(name)) for name in names(terminal))
+
+
+def _sorts(terminal: Terminal) -> None:
+    """By state, what is wrong first, and the other way; by size; and by name again."""
+    first = names(terminal)
+    assert first == sorted(first)
+    terminal.press("o")
+    terminal.see("STATE▴")
+    until(terminal, lambda: every(terminal, "paused"))
+    terminal.press("O")
+    terminal.see("STATE▾")
+    until(terminal, lambda: cursor(terminal) == first[0])  # the view goes where the cursor's VM is
+    terminal.press("home")
+    until(terminal, lambda: every(terminal, "stopped"))
+    _sort_by(terminal, "▴VCPU")
+    until(terminal, lambda: every(terminal, r" 1 +\d+ GiB "))
+    _sort_by(terminal, "NAME▴")
+    until(terminal, lambda: names(terminal) == first)
+
+
+def _sort_by(terminal: Terminal, header: str) -> None:
+    for _ in range(12):
+        before = terminal.screen.display[1]
+        if header in before:
+            break
+        terminal.press("o")
+        until(terminal, lambda before=before: terminal.screen.display[1] != before)
+    assert header in terminal.screen.display[1]
+    terminal.press("home")
+
+
+def _filters_and_keeps_its_place(terminal: Terminal, fleet: tuple[str, str]) -> None:
+    terminal.press("/")
+    terminal.type("db-000")
+    terminal.see("10 of 2,000")
+    terminal.press("enter", "home", "down", "down", "down")
+    until(terminal, lambda: cursor(terminal) == "db-00031")
+    asyncio.run(_pause(*fleet, "db-00031", "db-00061"))
+    terminal.see("db-00031.*paused")
+    terminal.see("db-00061.*paused")
+    terminal.press("o")
+    terminal.see("STATE▴")
+    paused = {f"db-000{number}" for number in (21, 31, 51, 61, 81)}
+    until(terminal, lambda: set(names(terminal)[:5]) == paused)
+    assert cursor(terminal) == "db-00031"
+
+
+def _acts_on_many(terminal: Terminal) -> None:
+    """Bulk power off asks, each has its result, and start brings them back."""
+    terminal.press("*")
+    terminal.see("10 marked")
+    terminal.press("X")
+    terminal.see("Power off 10 VMs")
+    terminal.press("y")
+    terminal.see(r"10 powered off", 20)
+    terminal.press("b")
+    terminal.see("RESULT")
+    until(terminal, lambda: terminal.text().count("✓ powered off") >= 10)
+    terminal.press("esc")
+    terminal.press("s")
+    terminal.see(r"10 started", 20)
+    terminal.press("x")
+    terminal.see(r"10 shut down", 20)
