@@ -118,6 +118,8 @@ class Console(App[None]):
             self.pop_screen()
         if event.vm and isinstance(self.screen, VMList):
             self.screen.go_to(event.vm)
+        if event.only and isinstance(self.screen, VMList):
+            self.screen.pane.filter.put(event.only)
 
     # -- from the doors to home ------------------------------------------------------------------------------------
 

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 
 class Go(Message):
-    """To the app: show this screen, `vms` or `activity`; `vm`: with the cursor on this VM."""
+    """To the app: show this screen, `vms` or `activity`; `vm`: with the cursor on this VM; `only`: filtered so."""
 
-    def __init__(self, screen: str, vm: VMKey | None = None) -> None:
+    def __init__(self, screen: str, vm: VMKey | None = None, only: str = "") -> None:
         super().__init__()
         self.screen = screen
         self.vm = vm
+        self.only = only

@@ -100,12 +100,6 @@ class Activity(Board):
     def _offered(self) -> list[Action[Any]]:
         return list(TYPING) if self.filter.editing else super()._offered()
 
-    def on_descendant_focus(self) -> None:
-        self.refresh_frame()
-
-    def on_descendant_blur(self) -> None:
-        self.refresh_frame()
-
     async def do(self, action: Action[Any]) -> None:
         if do_typing(action, self.filter):
             pass

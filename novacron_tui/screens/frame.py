@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -17,12 +17,15 @@ from textual.widgets import Static
 from novacron_tui.action import Action
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.go import Go
-from novacron_tui.safe_text import clean
+from novacron_tui.safe_text import clean, one_line
+from novacron_tui.screens.commands import COMMANDING, HOST, THEME, action_named, commands, not_understood
 from novacron_tui.screens.help import Help, KeyRow
 from novacron_tui.screens.top_line import top_line
 from novacron_tui.session import Session
+from novacron_tui.themes import named
 from novacron_tui.type_ahead import Forget
 from novacron_tui.vms.perform import outcome
+from novacron_tui.widgets.command_line import CommandLine
 from novacron_tui.widgets.confirm import Answer, Confirm, Question
 from novacron_tui.widgets.line import Line, Piece
 from novacron_tui.widgets.painting import paint_finely
@@ -37,7 +40,7 @@ PALETTE = Action[Any](
     "palette",
     "ctrl+p",
     "palette",
-    "Find an action, a VM or a theme by name; : does too.",
+    "Find an action, a VM or a theme by name; : takes a command, like :host kvm-a or :quit.",
     needs_one=False,
     group="Everywhere",
 )
@@ -60,8 +63,8 @@ EVERYWHERE: tuple[Action[Any], ...] = (VMS, ACTIVITY, REREAD, PALETTE, HELP, QUI
 def bindings(actions: Sequence[Action[Any]]) -> list[BindingType]:
     """One Textual binding for each key. Never disabled: a refused key must answer, and Textual swallows a disabled one."""
     keys = dict.fromkeys(action.key for action in actions if action is not PALETTE)
-    palette = Binding(":", "app.command_palette", show=False)
-    return [palette, *(Binding(key, f"press({key!r})", show=False) for key in keys)]
+    command = Binding(":", "command", show=False)
+    return [command, *(Binding(key, f"press({key!r})", show=False) for key in keys)]
 
 
 class Board(Screen[None]):
@@ -93,6 +96,7 @@ class Board(Screen[None]):
         paint_finely(self)
         self.session = session
         self.glyphs = glyphs
+        self.command = CommandLine(id="command")
         self._top = Line(id="top")
         self._status = Line(margin=1, id="status")
         self._keys = Line(margin=1, id="keys")
@@ -131,6 +135,7 @@ class Board(Screen[None]):
         with Vertical(id="body"):
             yield self.body()
         yield Static(f"this terminal is too small:\n{MIN_WIDTH}x{MIN_HEIGHT} is the least", id="small")
+        yield self.command
         yield self._status
         yield self._keys
 
@@ -142,6 +147,11 @@ class Board(Screen[None]):
     def on_unmount(self) -> None:
         if self._unwatch:
             self._unwatch()
+
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _other_keys(self) -> None:
+        self.refresh_frame()
 
     def on_screen_resume(self) -> None:
         self._changed()
@@ -168,7 +178,7 @@ class Board(Screen[None]):
         self._top.show(*top_line(self.session, self.glyphs))
         text, tone = self._said
         self._status.show([Piece(text, tone)] if text else self.hint())
-        offered = self._offered()
+        offered = list(COMMANDING) if self.command.editing else self._offered()
         right = [action for action in offered if action in (HELP, QUIT)]
         left = [action for action in offered if action not in right]
         self._keys.show(self._key_pieces(left), self._key_pieces(right))
@@ -238,6 +248,35 @@ class Board(Screen[None]):
                 self.app.post_message(Forget())  # else it would be read as commands here
         else:
             self.run_worker(self._do(action), group="actions")
+
+    def action_command(self) -> None:
+        """Open the `:` line."""
+        self.hush()
+        self.command.open(commands(self.ACTIONS, (one_line(host.name) for host in self.session.store.hosts.values())))
+
+    @on(CommandLine.Given)
+    def _command(self, event: CommandLine.Given) -> None:
+        """Do what was typed, by the same rules as its key; or say that it is not understood."""
+        word, _, rest = event.text.partition(" ")
+        rest = rest.strip()
+        if word == THEME and rest:
+            self._look(rest)
+        elif word == HOST and rest:
+            self.app.post_message(Go(VMS.name, only=f'host:"{rest}"'))
+        elif (action := action_named(event.text, self.ACTIONS)) is None:
+            self.say(not_understood(one_line(event.text), self.ACTIONS), "warn")
+        elif action is PALETTE:
+            self.app.action_command_palette()
+        elif (refused := self.why_not(action)) is not None:
+            self.say(refused, "warn")
+        else:
+            self.run_worker(self._do(action), group="actions")
+
+    def _look(self, theme: str) -> None:
+        try:
+            self.app.theme = named(theme)
+        except ValueError as e:
+            self.say(str(e), "warn")
 
     async def _do(self, action: Action[Any]) -> None:
         if action is HELP:

@@ -124,12 +124,6 @@ class VMList(VMBoard):
         """While a filter is typed, letters are text: only the keys of the line work."""
         return list(TYPING) if self.pane.filter.editing else super()._offered()
 
-    def on_descendant_focus(self) -> None:
-        self.refresh_frame()
-
-    def on_descendant_blur(self) -> None:
-        self.refresh_frame()
-
     async def do(self, action: Action[Any]) -> None:
         table = self.pane.table
         if do_typing(action, self.pane.filter):

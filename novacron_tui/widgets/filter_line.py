@@ -92,6 +92,13 @@ class FilterLine(Horizontal):
         self._input.focus()
         self._input.cursor_position = len(self._input.value)
 
+    def put(self, text: str) -> None:
+        """Filter by this, as if it had been typed and kept."""
+        self.add_class("-shown")
+        self._input.value = text
+        self._told = ("", "")
+        self.keep()
+
     def tell(self, words: str, tone: str = "quiet") -> None:
         """What stands on its right side: how many it lets through, or that it is not understood."""
         if (words, tone) != self._told:

@@ -1,0 +1,63 @@
+"""The `:` line: the actions by name and by the same rules, hosts, themes, completion, and a clear answer to the rest."""
+
+from __future__ import annotations
+
+from novacron_tui.app import Console
+from novacron_tui.screens.activity import Activity
+from tests.tui.test_vm_list import SIZE, home, loaded, to
+from tests.tui.world import OTHER_HOST_ID, Stream, Wire, console, fleet, host, inventory, line_text, live, until, vm
+
+
+async def say(pilot, words: str) -> None:
+    await pilot.press("colon", *("space" if c == " " else "minus" if c == "-" else c for c in words), "enter")
+
+
+async def test_an_action_by_name_is_done_or_refused_as_by_its_key() -> None:
+    wire = Wire()
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "staging")
+        await say(pilot, "start")
+        await until(pilot, lambda: len(wire.asked("POST", "/start")) == 1)
+        await say(pilot, "stop")
+        await until(pilot, lambda: "staging is stopped: it is already down" in line_text(app, "status"))
+        await say(pilot, "sta")
+        await until(pilot, lambda: "there is no command sta: there are start, stop" in line_text(app, "status"))
+        assert len(wire.asked("POST", "/start")) == 1
+        await pilot.press("down")
+        assert home(app).pane.table.has_focus
+
+
+async def test_tab_completes_and_escape_does_nothing() -> None:
+    app = console(Wire())
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("colon", *"acti")
+        await until(pilot, lambda: "tab complete" in line_text(app, "keys"))
+        await until(pilot, lambda: home(app).command._input._suggestion == "activity")
+        await pilot.press("escape")
+        assert home(app).pane.table.has_focus
+        await pilot.press("colon", *"acti")
+        await until(pilot, lambda: home(app).command._input._suggestion == "activity")
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Activity))
+        await say(pilot, "vms")
+        await until(pilot, lambda: loaded(app))
+
+
+async def test_a_host_a_theme_and_leaving() -> None:
+    other = host(id=OTHER_HOST_ID, name="kvm-b")
+    app: Console = console(Wire(), Stream(live(), inventory([*fleet(), vm("far", 70, host=other.id)], [host(), other])))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await say(pilot, "theme light")
+        await until(pilot, lambda: app.theme == "novacron-light")
+        await say(pilot, "theme pink")
+        await until(pilot, lambda: "contrast" in line_text(app, "status"))
+        await pilot.press("7")
+        await until(pilot, lambda: isinstance(app.screen, Activity))
+        await say(pilot, "host kvm-b")
+        await until(pilot, lambda: loaded(app) and [row.name for row in home(app).pane.table.rows] == ["far"])
+        await say(pilot, "q")
+        await until(pilot, lambda: not app.is_running or app._exit)
