@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from novacron_core import errors
 from novacron_core.api.hosts import Host as APIHost
@@ -26,6 +27,8 @@ from novacron_server.inventory.publisher import Publisher
 from novacron_server.inventory.rows import HostRow
 from novacron_server.inventory.storage_picture import OwnTier
 from novacron_server.inventory.watch import Looks, Watch
+
+_FOLD_S = 5.0
 
 
 class Inventory:
@@ -159,6 +162,16 @@ class Inventory:
         facts = await self._keepers[host_id].reread(vm_id)
         await self.publisher.flush()
         return facts
+
+    async def until_folded(self, operation_id: str) -> None:
+        """Wait until the picture has the rows that an operation was accepted with: they arrive with its first event.
+
+        Not for ever: while the database is away they come late, and are told then.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FOLD_S):
+                while not self.picture.has_operation(operation_id):
+                    await self.picture.folded.wait()
 
     async def reread_volumes(self, host_id: str) -> None:
         """Read a host's pools and volumes again and publish what changed."""

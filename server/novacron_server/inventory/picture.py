@@ -6,6 +6,7 @@ never older than the last event he saw.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -36,6 +37,8 @@ class Picture:
         self.views: dict[str, HostView] = {}
         self.known: dict[Key, Known] = {}
         self.rows: dict[Key, VMRow] = {}
+        self.folded = asyncio.Event()
+        """Set, and replaced by a new one, when an operation was folded."""
         self._operations: dict[str, Operation] = {}
         self._running: dict[str, Operation] = {}
         self._composed: dict[Key, VM | None] = {}
@@ -90,6 +93,10 @@ class Picture:
     def operations(self) -> Iterable[Operation]:
         """The operations that run, and the last few hundred that ended."""
         return self._operations.values()
+
+    def has_operation(self, operation_id: str) -> bool:
+        """Whether its first event, and so every row that was written with it, has been folded."""
+        return operation_id in self._operations
 
     def running(self) -> int:
         """How many operations have not ended."""
@@ -171,6 +178,8 @@ class Picture:
             self._fold_vm(record)
         elif kind == "operation" and record.row is not None:
             self._put_operation(msgspec.convert(record.row, Operation))
+            told, self.folded = self.folded, asyncio.Event()
+            told.set()
         elif kind == "volume" and record.row is not None:
             self._fold_volume(record)
         elif kind == "pool" and record.row is not None:

@@ -56,8 +56,9 @@ class Tiers:
             told = pool_touched(pool)
             return [msgspec.structs.replace(told, row=msgspec.to_builtins(row), gone=body.tier is None)]
 
-        async def work(_run: Run) -> None:
+        async def work(run: Run) -> None:
             await failpoint("pool.set-tier:began")
+            await self._inventory.until_folded(run.id)  # what is read before that would be compared by the old row
             await self._inventory.reread_volumes(pool.host)
 
         request = Request(
