@@ -1,0 +1,67 @@
+"""Terminals as one meets them: sixteen colours, tmux, made too small and large again, pasted into by mistake."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.terminal import Terminal
+
+pytestmark = pytest.mark.timeout(60)
+COMMAND = [sys.executable, "-m", "novacron_tui", "--server", "http://127.0.0.1:9"]
+
+
+@pytest.fixture(autouse=True)
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["linux", "xterm-16color", "screen-256color"])
+def test_it_paints_and_leaves_on_any_terminal(kind: str) -> None:
+    with Terminal(COMMAND, environment={"TERM": kind, "COLORTERM": ""}) as terminal:
+        terminal.see("control room", 20)
+        terminal.send("\x11")
+        assert terminal.wait_end(20.0) == 0
+
+
+def test_a_paste_of_hostile_text_stays_text_in_its_field() -> None:
+    with Terminal(COMMAND) as terminal:
+        terminal.see("control room", 20)
+        terminal.settle(0.5)
+        terminal.burst("\x1b[200~" + "ann\x07\r\n\x11" + "x" * 100_000 + "\x1b[201~")
+        terminal.settle(0.5, 5.0)
+        assert terminal.wait_end(0.5) is None, "what is pasted is no key: it does not leave"
+        terminal.see("control room", 10)
+        terminal.send("\x11")
+        assert terminal.wait_end(20.0) == 0
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+def test_it_works_inside_tmux(tmp_path: Path) -> None:
+    socket = str(tmp_path / "tmux")
+    tmux = ["tmux", "-S", socket, "-f", os.devnull]
+    environment = {key: value for key, value in os.environ.items() if key != "TMUX"}
+    subprocess.run(
+        [*tmux, "new-session", "-d", "-x", "100", "-y", "30", *COMMAND], check=True, env=environment | {"TERM": "xterm"}
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while "control room" not in _shown(tmux):
+            assert time.monotonic() < deadline, _shown(tmux)
+            time.sleep(0.1)
+        subprocess.run([*tmux, "send-keys", "C-q"], check=True)
+        while subprocess.run([*tmux, "has-session"], capture_output=True).returncode == 0:
+            assert time.monotonic() < deadline + 20, "it does not leave"
+            time.sleep(0.1)
+    finally:
+        subprocess.run([*tmux, "kill-server"], capture_output=True)
+
+
+def _shown(tmux: list[str]) -> str:
+    return subprocess.run([*tmux, "capture-pane", "-p"], capture_output=True, text=True).stdout
