@@ -4,10 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# What the server, its build and the guests need. libvirt-python is built here, hence gcc and the headers.
+# What the server, its build, the guests and the tests need. libvirt-python is built here, hence gcc and the headers.
 PACKAGES=(python3 python3-venv python3-dev gcc pkg-config libvirt-dev
   libvirt-daemon libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-daemon-config-network libvirt-clients
-  qemu-system-x86 qemu-utils dnsmasq-base)
+  qemu-system-x86 qemu-utils dnsmasq-base prometheus)
 # Without systemd the other flavour of libvirt's start scripts would pull systemd in.
 [ -d /run/systemd/system ] || PACKAGES+=(libvirt-daemon-system-sysv)
 

@@ -206,6 +206,9 @@ class TopQuery(Request, frozen=True):
 NOW = endpoint("GET /api/monitoring/metrics", Now, P.VM_READ, summary="What the fleet and its hosts use now")
 TOP = endpoint("GET /api/monitoring/vms", Page[VMNow], P.VM_READ, query=TopQuery, summary="The VMs that use most")
 HISTORY = endpoint("GET /api/monitoring/history", History, P.VM_READ, query=HistoryQuery, summary="Metrics over time")
+PROMETHEUS = endpoint(
+    "GET /metrics", bytes, P.PUBLIC, kind="bytes", summary="For Prometheus: this machine, or its own token"
+)
 OF_VM = endpoint(
     "GET /api/vm/vms/{vm_id}/metrics", History, P.VM_READ, query=RangeQuery, summary="All metrics of one VM over time"
 )

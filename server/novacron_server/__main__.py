@@ -71,6 +71,9 @@ def serve(
         int, typer.Option(envvar=_V + "REQUESTS_PER_MINUTE", help="For each address.")
     ] = 6000,
     sign_ins_per_minute: Annotated[int, typer.Option(envvar=_V + "SIGN_INS_PER_MINUTE", help="For each address.")] = 60,
+    prometheus: Annotated[
+        str, typer.Option(envvar=_V + "PROMETHEUS", help="/metrics for: loopback, token (file metrics-token) or off.")
+    ] = "loopback",
     samples_kept_hours: Annotated[
         int, typer.Option(envvar=_V + "SAMPLES_KEPT_HOURS", min=2, help="How long every sample of metrics is kept.")
     ] = 24,

@@ -43,7 +43,9 @@ from novacron_server.images.service import Images
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import HostRow
 from novacron_server.metrics import routes as metrics_routes
+from novacron_server.metrics.exporter import Exporter
 from novacron_server.metrics.measuring import Measuring
+from novacron_server.metrics.scraping import Scraping
 from novacron_server.operations import repository as operations_repository
 from novacron_server.operations import routes as operations_routes
 from novacron_server.operations.service import Operations
@@ -213,7 +215,7 @@ def served(parts: Parts) -> list[Served]:
         *hosts_routes.routes(parts.inventory),
         *images_routes.routes(parts.images),
         *volumes_routes.routes(parts.inventory),
-        *metrics_routes.routes(parts.metrics),
+        *metrics_routes.routes(parts.metrics, _exporter(parts), _scraping(parts.settings)),
         *tiers_routes.routes(parts.tiers, parts.inventory),
     ]
     listed = sorted({row.endpoint.key for row in nouns})
@@ -227,6 +229,20 @@ def served(parts: Parts) -> list[Served]:
         open_registration=parts.settings.open_registration,
     )
     return [*nouns, *health]
+
+
+def _exporter(parts: Parts) -> Exporter:
+    gauges = {
+        "novacron_database_up": ("Whether the database answers.", lambda: float(not parts.hub.database_away_since)),
+        "novacron_stream_listeners": ("Open event streams.", lambda: float(parts.hub.listeners)),
+        "novacron_operations_running": ("Operations under way.", lambda: float(parts.inventory.picture.running())),
+        "novacron_events_waiting": ("Events not yet stored.", lambda: float(parts.inventory.publisher.waiting)),
+    }
+    return Exporter(parts.inventory, parts.metrics.board, parts.metrics.history, gauges)
+
+
+def _scraping(settings: Settings) -> Scraping:
+    return Scraping(settings.data_dir, settings.prometheus, behind_proxy=bool(settings.behind_proxy))
 
 
 def create_app(parts: Parts) -> Hygiene:

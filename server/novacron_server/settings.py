@@ -17,6 +17,7 @@ class Settings:
     `database_owner_url` is used for migrations, where the application's role may not change tables.
     `behind_proxy` names the address of a proxy that ends TLS. `bundled`: stop 30 s after the last console left.
     `virtualization` overrides the detection of KVM: `kvm` or `qemu`.
+    `prometheus`: who may scrape `/metrics`: this machine (`loopback`), whoever has the token (`token`), nobody (`off`).
     Metrics: every sample is kept for `samples_kept_hours`, minutes for `minutes_kept_days`.
     """
 
@@ -38,6 +39,7 @@ class Settings:
     sign_ins_per_minute: int = 60
     sockets_per_minute: int = 60
     idle_stop_s: float = 30.0
+    prometheus: str = "loopback"
     samples_kept_hours: int = 24
     minutes_kept_days: int = 14
     failpoints: dict[str, str] = field(default_factory=dict)
@@ -64,6 +66,8 @@ class Settings:
             )
         if self.production and self.failpoints:
             raise errors.InvalidArgument("NOVACRON_FAILPOINTS is for tests: not in production")
+        if self.prometheus not in ("loopback", "token", "off"):
+            raise errors.InvalidArgument("--prometheus is loopback, token or off")
         if self.samples_kept_hours < 2 or self.minutes_kept_days < 1:
             raise errors.InvalidArgument("samples are kept for 2 hours at least, minutes for a day")
         if self.virtualization not in ("", "kvm", "qemu"):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from novacron_core.api import metrics as api
 from novacron_core.api.base import Nothing, Page
-from novacron_server.http.call import Call, Served, serve
+from novacron_server.http.call import Answer, Call, Served, serve
+from novacron_server.metrics.exporter import CONTENT_TYPE, Exporter
 from novacron_server.metrics.measuring import Measuring
+from novacron_server.metrics.scraping import Scraping
 
 
-def routes(measuring: Measuring) -> list[Served]:
+def routes(measuring: Measuring, exporter: Exporter, scraping: Scraping) -> list[Served]:
     metrics = measuring.metrics
 
     @serve(api.NOW)
@@ -27,4 +29,9 @@ def routes(measuring: Measuring) -> list[Served]:
     async def of_vm(call: Call[api.RangeQuery, Nothing]) -> api.History:
         return await measuring.past.of_vm(call.principal, call.path["vm_id"], call.query)
 
-    return [now, top, history, of_vm]
+    @serve(api.PROMETHEUS)
+    async def prometheus(call: Call[Nothing, Nothing]) -> bytes | Answer[bytes]:
+        scraping.check(call.address, call.bearer)
+        return Answer(await exporter.text(), headers=(("content-type", CONTENT_TYPE),))
+
+    return [now, top, history, of_vm, prometheus]

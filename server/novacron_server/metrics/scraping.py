@@ -1,0 +1,51 @@
+"""Who may scrape: this machine, or whoever has the token in the data directory. It tells the names of all VMs."""
+
+from __future__ import annotations
+
+import secrets
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+from novacron_core import errors
+from novacron_server.database.private_files import write_private
+
+FILE = "metrics-token"
+Access = Literal["loopback", "token", "off"]
+
+
+class Scraping:
+    """`loopback`: this machine without the token, others with it. `token`: nobody without. `off`: nobody.
+
+    Behind a proxy everybody may seem to come from this machine, so there the token is always needed.
+    """
+
+    def __init__(self, data_dir: Path, access: str, *, behind_proxy: bool) -> None:
+        self._access = "token" if access == "loopback" and behind_proxy else access
+        self._token = _token(data_dir / FILE) if access != "off" else ""
+
+    def check(self, address: str, bearer: str) -> None:
+        """Raises NotFound where it is off, Unauthenticated for whoever may not."""
+        if self._access == "off":
+            raise errors.NotFound("there is nothing at this address")
+        if bearer and secrets.compare_digest(bearer.encode(), self._token.encode()):
+            return
+        if self._access == "loopback" and not bearer and _is_loopback(address):
+            return
+        raise errors.Unauthenticated(f"send the token of the file {FILE} in the server's data directory")
+
+
+def _token(file: Path) -> str:
+    """The token of this server, made once. A file that is empty counts as none."""
+    if file.exists() and (token := file.read_text().strip()):
+        return token
+    token = secrets.token_urlsafe(32)
+    write_private(file, token)
+    return token
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
