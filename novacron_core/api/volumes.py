@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated, Literal
 
-from novacron_core.api.base import ListQuery, Page, Value
+from msgspec import Meta
+
+from novacron_core.api.base import ListQuery, Page, Request, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.operations import Operation
+from novacron_core.rules.names import VOLUME_NAME_PATTERN
 from novacron_core.rules.permissions import Permission as P
+from novacron_core.rules.tiers import TierName
+from novacron_core.rules.units import KIB, MIB, TIB
 
 
 class Volume(Value, frozen=True):
@@ -37,5 +43,79 @@ class Volume(Value, frozen=True):
     seen_at: datetime | None = None
 
 
-LIST = endpoint("GET /api/storage/volumes", Page[Volume], P.VOLUME_READ, query=ListQuery, summary="List volumes")
-GET = endpoint("GET /api/storage/volumes/{volume_id}", Volume, P.VOLUME_READ, summary="One volume")
+Size = Annotated[int, Meta(ge=MIB, le=1024 * TIB)]
+Name = Annotated[str, Meta(pattern=VOLUME_NAME_PATTERN, max_length=63)]
+
+
+class VolumeCreate(Request, frozen=True):
+    """An empty volume, thin. `pool` (an id) names the very pool; without it the tier's pool with most room is taken."""
+
+    name: Name
+    size_bytes: Size
+    tier: TierName = "hot"
+    pool: Annotated[str, Meta(max_length=64)] | None = None
+    format: Literal["qcow2", "raw"] = "qcow2"
+    host: str | None = None
+
+
+class VolumeResize(Request, frozen=True):
+    """A volume only grows."""
+
+    size_bytes: Size
+
+
+class VolumeClone(Request, frozen=True):
+    """A full copy, compared with its source. It stays in the tier unless another is named."""
+
+    name: Name
+    tier: TierName | None = None
+
+
+class VolumeAttach(Request, frozen=True):
+    """`vm` is the VM's id."""
+
+    vm: Annotated[str, Meta(max_length=64)]
+    read_only: bool = False
+
+
+class VolumeMove(Request, frozen=True):
+    """`bandwidth_bytes_s` keeps the copying below that; None: as fast as it goes."""
+
+    tier: TierName
+    bandwidth_bytes_s: Annotated[int, Meta(ge=64 * KIB, le=TIB)] | None = None
+
+
+class Deletion(Value, frozen=True):
+    """What deleting a volume would do. `refused` is why it cannot be done now, empty when it can."""
+
+    volume: Volume
+    frees_bytes: int
+    used_by: list[str] = []
+    """Names of VMs that have it as a disk."""
+    overlays: list[str] = []
+    """Volumes that would lose what they lean on."""
+    refused: str = ""
+
+
+_BASE = "/api/storage/volumes"
+_ONE = f"{_BASE}/{{volume_id}}"
+LIST = endpoint(f"GET {_BASE}", Page[Volume], P.VOLUME_READ, query=ListQuery, summary="List volumes")
+GET = endpoint(f"GET {_ONE}", Volume, P.VOLUME_READ, summary="One volume")
+CREATE = endpoint(
+    f"POST {_BASE}", Operation, P.VOLUME_CHANGE, takes=VolumeCreate, status=202, summary="Create an empty volume"
+)
+RESIZE = endpoint(
+    f"POST {_ONE}/resize", Operation, P.VOLUME_CHANGE, takes=VolumeResize, status=202, summary="Grow a volume"
+)
+CLONE = endpoint(
+    f"POST {_ONE}/clone", Operation, P.VOLUME_CHANGE, takes=VolumeClone, status=202, summary="Copy a volume"
+)
+ATTACH = endpoint(
+    f"POST {_ONE}/attach", Operation, P.VOLUME_CHANGE, takes=VolumeAttach, status=202, summary="Give a volume to a VM"
+)
+DETACH = endpoint(f"POST {_ONE}/detach", Operation, P.VOLUME_CHANGE, status=202, summary="Take a volume from its VM")
+DELETION = endpoint(f"GET {_ONE}/deletion", Deletion, P.VOLUME_READ, summary="What deleting a volume would do")
+DELETE = endpoint(f"DELETE {_ONE}", Operation, P.VOLUME_CHANGE, status=202, summary="Delete a volume")
+MOVE = endpoint(
+    f"PUT {_ONE}/tier", Operation, P.VOLUME_CHANGE, takes=VolumeMove, status=202, summary="Move a volume to a tier"
+)

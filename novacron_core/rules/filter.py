@@ -16,6 +16,7 @@ from functools import reduce
 from typing import Any, Generic, Literal, TypeVar
 
 from novacron_core.api.vms import VM
+from novacron_core.api.volumes import Volume
 from novacron_core.rules.units import parse_size
 
 T = TypeVar("T")
@@ -198,5 +199,33 @@ def _marks(vm: VM) -> list[str]:
         "busy": vm.operation is not None,
         "simulated": vm.simulated,
         "shared": bool(vm.also_on),
+    }
+    return [name for name, true in marks.items() if true]
+
+
+def volume_fields(host_names: Mapping[str, str], vm_names: Mapping[str, str]) -> dict[str, Field[Volume]]:
+    """What can be asked of a volume. The maps give names by id; a host and a VM are found by either."""
+    return {
+        "name": Field(lambda volume: volume.name),
+        "tier": Field(lambda volume: volume.tier),
+        "pool": Field(lambda volume: volume.pool),
+        "host": Field(lambda volume: (host_names.get(volume.host, volume.host), volume.host), "texts"),
+        "vm": Field(lambda volume: (vm_names.get(volume.vm, ""), volume.vm) if volume.vm else (), "texts"),
+        "format": Field(lambda volume: volume.format),
+        "tenant": Field(lambda volume: volume.tenant),
+        "id": Field(lambda volume: volume.id),
+        "size": Field(lambda volume: volume.size_bytes, "size"),
+        "used": Field(lambda volume: volume.allocated_bytes, "size"),
+        "is": Field(_volume_marks, "texts"),
+    }
+
+
+def _volume_marks(volume: Volume) -> list[str]:
+    marks = {
+        "foreign": volume.foreign,
+        "free": volume.vm is None,
+        "busy": volume.operation is not None,
+        "overlay": bool(volume.leans_on),
+        "simulated": volume.simulated,
     }
     return [name for name, true in marks.items() if true]

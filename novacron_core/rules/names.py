@@ -12,6 +12,7 @@ VM_NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 USERNAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,31}$"
 TAG_PATTERN = r"^[a-z0-9][a-z0-9._/-]{0,62}$"
 IMAGE_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+VOLUME_NAME_PATTERN = IMAGE_NAME_PATTERN
 
 _VM_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")

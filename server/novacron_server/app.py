@@ -57,6 +57,7 @@ from novacron_server.stream.samples import Samples
 from novacron_server.stream.socket import Stream
 from novacron_server.tiers import repository as tiers_repository
 from novacron_server.tiers import routes as tiers_routes
+from novacron_server.tiers.moves import Moves
 from novacron_server.tiers.service import Tiers
 from novacron_server.tiers.upkeep import Upkeep
 from novacron_server.vms import repository as vms_repository
@@ -66,6 +67,7 @@ from novacron_server.vms.service import VMs
 from novacron_server.volumes import repository as volumes_repository
 from novacron_server.volumes import routes as volumes_routes
 from novacron_server.volumes.placement import Placement
+from novacron_server.volumes.service import Volumes
 
 MAX_BODY_BYTES = 256 * 1024
 _RECENT_OPERATIONS = 200
@@ -85,7 +87,9 @@ class Parts:
     hub: Hub
     images: Images
     vms: VMs
+    volumes: Volumes
     tiers: Tiers
+    moves: Moves
     upkeep: Upkeep
     stream: Stream
     reconciler: Reconciler
@@ -156,7 +160,9 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     images = Images(settings.data_dir / "images")
     access = Access(database, settings.data_dir, ring, open_registration=settings.open_registration)
     access.on_session_end.append(hub.end_session)
+    volumes = Volumes(database, ledger, inventory, operations)
     tiers = Tiers(inventory, operations)
+    moves = Moves(database, ledger, inventory, operations)
     upkeep = Upkeep(inventory, placement)
     vms = VMs(database, ledger, inventory, operations, images, placement)
     reconciler = Reconciler(database, ledger, inventory, placement)
@@ -175,7 +181,9 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
         hub=hub,
         images=images,
         vms=vms,
+        volumes=volumes,
         tiers=tiers,
+        moves=moves,
         upkeep=upkeep,
         stream=stream,
         reconciler=reconciler,
@@ -214,9 +222,9 @@ def served(parts: Parts) -> list[Served]:
         *operations_routes.routes(parts.operations),
         *hosts_routes.routes(parts.inventory),
         *images_routes.routes(parts.images),
-        *volumes_routes.routes(parts.inventory),
+        *volumes_routes.routes(parts.volumes),
         *metrics_routes.routes(parts.metrics, _exporter(parts), _scraping(parts.settings)),
-        *tiers_routes.routes(parts.tiers, parts.inventory),
+        *tiers_routes.routes(parts.tiers, parts.moves, parts.inventory),
     ]
     listed = sorted({row.endpoint.key for row in nouns})
     health = health_routes.routes(

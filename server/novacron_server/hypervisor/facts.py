@@ -92,7 +92,7 @@ class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
 class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A volume. `size_bytes` is what a guest sees, `allocated_bytes` what it takes on disk now.
 
-    `leans_on` is the path of the file it is an overlay of, empty for none.
+    `leans_on` is the path of the file it is an overlay of, empty for none. `modified_ns` is its file's time stamp.
     """
 
     pool: str
@@ -103,6 +103,7 @@ class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
     allocated_bytes: int
     format: str
     leans_on: str = ""
+    modified_ns: int | None = None
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from novacron_core.api.hosts import HostStatus
 from novacron_core.errors import HostUnavailable
 from novacron_server.hypervisor import domains, statistics
 from novacron_server.hypervisor.addresses import Addresses, read_addresses
+from novacron_server.hypervisor.calls import Calls
 from novacron_server.hypervisor.counters import Group, Reading
 from novacron_server.hypervisor.events import Kind
 from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, Tag
+from novacron_server.hypervisor.host_disks import HostDisks
 from novacron_server.hypervisor.host_storage import HostStorage
 from novacron_server.hypervisor.kvm import why_slow
 from novacron_server.hypervisor.link import Link, Timing
@@ -22,10 +24,8 @@ from novacron_server.hypervisor.session import Override, Session, read_host, sta
 from novacron_server.hypervisor.specs import DomainSpec
 from novacron_server.hypervisor.uris import allowed_uri, is_simulated
 
-T = TypeVar("T")
 
-
-class Host:
+class Host(Calls):
     """One libvirt host. Used from one asyncio loop; `on_hint` and `on_status` are called in that loop's thread.
 
     Every coroutine raises HostUnavailable while the host is down or does not answer, and the class that
@@ -59,7 +59,9 @@ class Host:
             on_event=self._hint,
             on_arrival=self._arrive,
         )
+        super().__init__(self._link)
         self.storage = HostStorage(self._link)
+        self.disks = HostDisks(self._link)
 
     @property
     def name(self) -> str:
@@ -172,17 +174,6 @@ class Host:
     async def set_tag(self, uuid: str, tag: Tag) -> None:
         """Writes our tag into a domain, running or not."""
         await self._change("tag the VM", domains.set_tag, uuid, tag)
-
-    async def _read(self, work: Callable[[Any], T]) -> T:
-        return await self._link.call(self._link.reads, work, deadline_s=self._link.timing.read_s)
-
-    async def _change(self, what: str, call: Callable[..., T], *arguments: Any) -> T:
-        return await self._link.call(
-            self._link.changes,
-            lambda connection: call(connection, *arguments),
-            what=what,
-            deadline_s=self._link.timing.change_s,
-        )
 
     def _arrive(self, session: Session, connection: Any) -> None:
         """In a worker thread, with each new connection: the facts that make it useful."""

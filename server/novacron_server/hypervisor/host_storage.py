@@ -3,42 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from novacron_core.errors import HostUnavailable, InvalidArgument
+from novacron_core.errors import HostUnavailable, Internal, InvalidArgument
 from novacron_server.hypervisor import storage
+from novacron_server.hypervisor.calls import Calls
 from novacron_server.hypervisor.domains import DomainReader
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
+from novacron_server.hypervisor.file_copies import FileCopy, rename_new
 from novacron_server.hypervisor.link import Link, retrieve, soon
 from novacron_server.hypervisor.local_disks import measured
+from novacron_server.hypervisor.relays import Download
 from novacron_server.hypervisor.specs import PoolSpec, VolumeSpec
 from novacron_server.hypervisor.uploads import Upload
 from novacron_server.hypervisor.uris import is_local, is_simulated
 
 T = TypeVar("T")
+Progress = Callable[[int, int], None]
+"""Called in the loop with how many bytes of how many are through."""
 
 
-class HostStorage:
+class Transfer(Protocol):
+    """Bytes on their way in a worker thread: when they last moved, and what ends it."""
+
+    moved_at: float
+    cancel: threading.Event
+
+
+class HostStorage(Calls):
     """What can be asked of a host's storage; reached as `host.storage`, and raises what a Host raises."""
 
     def __init__(self, link: Link) -> None:
-        self._link = link
+        super().__init__(link)
         self._simulated = is_simulated(link.uri)
         self._local = is_local(link.uri)
         self._one_pool_made = asyncio.Lock()
 
     async def read_pools(self) -> list[PoolFacts]:
         reader = self._link.require().reader
-        return await self._read(lambda connection: _pools(reader, connection, local=self._local))
+        return await self._read_storage(lambda connection: _pools(reader, connection, local=self._local))
 
     async def read_volumes(self, *, refresh: bool = False) -> list[VolumeFacts]:
         """Volumes of the active pools that can be read. `refresh` looks for files that came behind our back."""
-        return await self._read(lambda connection: storage.read_volumes(connection, refresh=refresh))
+        return await self._read_storage(lambda connection: storage.read_volumes(connection, refresh=refresh))
 
     async def ensure_pool(self, spec: PoolSpec) -> PoolFacts:
         """The pool, there and active. Conflict when its name is another pool's."""
@@ -63,12 +77,67 @@ class HostStorage:
         """Grows a volume. Conflict to shrink it; a simulated host can only be asked for the size it has."""
         await self._change("resize the volume", storage.resize_volume, pool, name, size_bytes)
 
+    async def read_volume(self, pool: str, name: str) -> VolumeFacts | None:
+        """One volume, read anew; None when there is none."""
+        return await self._read_storage(lambda connection: storage.read_volume_named(connection, pool, name))
+
+    async def refresh_pool(self, pool: str) -> None:
+        """Has libvirt look at a pool's directory again. Conflict while something is copied into it."""
+        await self._change("look at the pool again", storage.refresh_pool, pool)
+
+    async def sees(self, facts: VolumeFacts) -> bool:
+        """Whether this process can read and write that very file."""
+        return self._local and not self._simulated and await asyncio.to_thread(_is_ours, facts)
+
+    async def copy_file(self, source: Path, target: Path, progress: Progress, *, bandwidth_bytes_s: int = 0) -> None:
+        """Copies a volume's file over another's, flushed to the disk and compared. For files that `sees` knows.
+
+        Raises Conflict (no space, written to meanwhile), Internal when the copy differs. Cancelling ends it.
+        """
+        report = partial(soon, asyncio.get_running_loop(), progress)
+        copy = FileCopy(source, target, report, threading.Event(), bandwidth_bytes_s)
+        await self._watch(copy, lambda _connection: copy.run(), "copy the volume")
+
+    async def rename_file(self, old: Path, new: Path) -> None:
+        """Gives a copied file its name, never over another's. Raises Conflict."""
+        await asyncio.to_thread(rename_new, old, new)
+
+    async def relay(self, source: VolumeFacts, pool: str, name: str, progress: Progress) -> None:
+        """Copies a volume over another through this server, and reads the copy back to compare. Cancelling ends it.
+
+        Raises Internal when the copy differs.
+        """
+        loop = asyncio.get_running_loop()
+
+        def report(sent: int, _total: int) -> None:
+            soon(loop, progress, sent, source.allocated_bytes)
+
+        reading, writing = os.pipe()  # which also keeps the one from running ahead of the other
+        down = Download(writing, threading.Event())
+        up = Upload(lambda: os.fdopen(reading, "rb", buffering=0), None, report, threading.Event())
+        halves = [
+            asyncio.ensure_future(
+                self._watch(down, lambda c: down.run(c, source.pool, source.name), "read the volume")
+            ),
+            asyncio.ensure_future(self._watch(up, lambda c: up.run(c, pool, name), "write the copy")),
+        ]
+        try:
+            await asyncio.gather(*halves)
+        finally:
+            for half in halves:
+                half.cancel()
+            await asyncio.gather(*halves, return_exceptions=True)
+        back = Download(None, threading.Event())
+        await self._watch(back, lambda c: back.run(c, pool, name), "read the copy back")
+        if back.sha256 != down.sha256:
+            raise Internal("the copy differs from the volume: it was not used")
+
     async def upload_volume(
         self,
         pool: str,
         name: str,
         source: Path,
-        progress: Callable[[int, int], None] = lambda _sent, _total: None,
+        progress: Progress = lambda _sent, _total: None,
         *,
         cancel: threading.Event | None = None,
     ) -> None:
@@ -84,37 +153,24 @@ class HostStorage:
             progress(total, total)
             return
         report = partial(soon, asyncio.get_running_loop(), progress)
-        await self._watch_upload(Upload(source, report, cancel or threading.Event()), pool, name)
+        upload = Upload(lambda: source.open("rb"), total, report, cancel or threading.Event())
+        await self._watch(upload, lambda connection: upload.run(connection, pool, name), "copy the image")
 
-    async def _watch_upload(self, upload: Upload, pool: str, name: str) -> None:
-        task = asyncio.create_task(
-            self._link.call(
-                self._link.transfers, lambda connection: upload.run(connection, pool, name), what="copy the image"
-            )
-        )
+    async def _watch(self, transfer: Transfer, work: Callable[[Any], T], what: str) -> T:
+        """Runs it in a thread for transfers; ends it when nothing moves, or when the task is cancelled."""
+        task = asyncio.create_task(self._link.call(self._link.transfers, work, what=what))
         task.add_done_callback(retrieve)
         stall_s = self._link.timing.stall_s
         try:
             while not (await asyncio.wait({task}, timeout=1.0))[0]:
-                if time.monotonic() - upload.moved_at > stall_s:
-                    raise HostUnavailable(f"cannot copy the image: nothing moved for {stall_s:.0f} seconds")
-            task.result()
+                if time.monotonic() - transfer.moved_at > stall_s:
+                    raise HostUnavailable(f"cannot {what}: nothing moved for {stall_s:.0f} seconds")
+            return task.result()
         finally:
-            upload.cancel.set()
+            transfer.cancel.set()
             # Wait for the thread to let go of the volume, so that the caller can delete it.
             await asyncio.wait({task}, timeout=5.0)
             task.cancel()
-
-    async def _read(self, work: Callable[[Any], T]) -> T:
-        return await self._link.call(self._link.storage, work, deadline_s=self._link.timing.read_s)
-
-    async def _change(self, what: str, call: Callable[..., T], *arguments: Any) -> T:
-        return await self._link.call(
-            self._link.changes,
-            lambda connection: call(connection, *arguments),
-            what=what,
-            deadline_s=self._link.timing.change_s,
-        )
 
 
 def _pools(reader: DomainReader, connection: Any, *, local: bool) -> list[PoolFacts]:
@@ -128,3 +184,13 @@ def _size(source: Path) -> int:
         return source.stat().st_size
     except OSError as error:
         raise InvalidArgument(f"the image cannot be read: {error.strerror}") from error
+
+
+def _is_ours(facts: VolumeFacts) -> bool:
+    """The path may be another file here than it is for libvirt (a mount namespace): its time stamp tells."""
+    try:
+        seen = Path(facts.path).stat()
+    except OSError:
+        return False
+    may = os.access(facts.path, os.R_OK | os.W_OK) and os.access(Path(facts.path).parent, os.W_OK | os.X_OK)
+    return may and stat.S_ISREG(seen.st_mode) and seen.st_mtime_ns == facts.modified_ns

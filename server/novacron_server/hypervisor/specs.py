@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from novacron_server.hypervisor.facts import Tag
+from novacron_server.hypervisor.facts import Tag, VolumeFacts
 
 Format = Literal["qcow2", "raw"]
 Virtualization = Literal["kvm", "qemu", "test"]
@@ -75,3 +75,8 @@ def mac_for(uuid: str, index: int) -> str:
     """
     tail = hashlib.blake2b(f"{uuid}/{index}".encode(), digest_size=3).hexdigest()
     return f"52:54:00:{tail[0:2]}:{tail[2:4]}:{tail[4:6]}"
+
+
+def image_format(volume: VolumeFacts) -> Format:
+    """The format that a volume's disk is given: what libvirt calls anything else is read as it lies."""
+    return "qcow2" if volume.format == "qcow2" else "raw"

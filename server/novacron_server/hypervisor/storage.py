@@ -118,6 +118,18 @@ def create_volume(connection: Any, spec: VolumeSpec) -> VolumeFacts:
         raise Conflict(f"the pool {spec.pool} has another volume named {spec.name}") from error
 
 
+def read_volume_named(connection: Any, pool: str, name: str) -> VolumeFacts | None:
+    """One volume, None when there is none."""
+    found = _find_pool(connection, pool)
+    volume = None if found is None else _find_volume(found, name)
+    return None if volume is None else _volume_facts(found, volume)
+
+
+def refresh_pool(connection: Any, pool: str) -> None:
+    """Has libvirt look at a pool's directory again."""
+    connection.storagePoolLookupByName(pool).refresh(0)
+
+
 def _volume_facts(pool: Any, volume: Any) -> VolumeFacts:
     return read_volume(volume.XMLDesc(0), pool=str(pool.name()), pool_uuid=str(pool.UUIDString()))
 

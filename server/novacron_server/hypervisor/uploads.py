@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO, Any
 
 import libvirt
@@ -20,8 +19,15 @@ _REPORT_EVERY_S = 0.25
 class Upload:
     """One upload: runs in a worker thread, is watched and cancelled from another."""
 
-    def __init__(self, source: Path, progress: Callable[[int, int], None], cancel: threading.Event) -> None:
-        self.source = source
+    def __init__(
+        self,
+        source: Callable[[], IO[bytes]],
+        total_bytes: int | None,
+        progress: Callable[[int, int], None],
+        cancel: threading.Event,
+    ) -> None:
+        self._source = source
+        self._total = total_bytes
         self.cancel = cancel
         self.moved_at = time.monotonic()
         self._progress = progress
@@ -34,10 +40,10 @@ class Upload:
         """
         self.moved_at = time.monotonic()
         volume = find_volume(connection, pool, name)
-        with self.source.open("rb") as file:
-            total = self.source.stat().st_size
+        total = self._total
+        with self._source() as file:
             stream = connection.newStream(0)
-            volume.upload(stream, 0, total, 0)
+            volume.upload(stream, 0, total or 0, 0)
             try:
                 self._send(stream, file, total)
                 stream.finish()
@@ -46,10 +52,11 @@ class Upload:
                 raise
         volume.info()  # reads the header again: the size is the image's now
 
-    def _send(self, stream: Any, file: IO[bytes], total: int) -> None:
+    def _send(self, stream: Any, file: IO[bytes], total: int | None) -> None:
+        """`total` None: until the end."""
         sent = 0
-        self._report(sent, total)
-        while sent < total and (chunk := file.read(min(_CHUNK, total - sent))):
+        self._report(sent, total or 0)
+        while (total is None or sent < total) and (chunk := file.read(min(_CHUNK, (total or sent + _CHUNK) - sent))):
             left = memoryview(chunk)
             while left:
                 if self.cancel.is_set():
@@ -58,8 +65,8 @@ class Upload:
                 left = left[count:]
                 sent += count
                 self.moved_at = time.monotonic()
-                self._report(sent, total)
-        if sent < total:
+                self._report(sent, total or 0)
+        if total is not None and sent < total:
             raise Conflict("the image became shorter while it was copied")
 
     def _report(self, sent: int, total: int) -> None:

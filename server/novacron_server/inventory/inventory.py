@@ -163,6 +163,13 @@ class Inventory:
         await self.publisher.flush()
         return facts
 
+    async def until_volume_is_in(self, volume_id: str, pool: str) -> None:
+        """Wait, as `until_folded`, until the picture has the row that says so: else the volume would look foreign."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FOLD_S):
+                while self.picture.storage.pool_by_row(volume_id) not in (pool, None):
+                    await self.picture.folded.wait()
+
     async def until_folded(self, operation_id: str) -> None:
         """Wait until the picture has the rows that an operation was accepted with: they arrive with its first event.
 

@@ -38,7 +38,7 @@ class Picture:
         self.known: dict[Key, Known] = {}
         self.rows: dict[Key, VMRow] = {}
         self.folded = asyncio.Event()
-        """Set, and replaced by a new one, when an operation was folded."""
+        """Set, and replaced by a new one, when an operation or a volume's row was folded."""
         self._operations: dict[str, Operation] = {}
         self._running: dict[str, Operation] = {}
         self._composed: dict[Key, VM | None] = {}
@@ -178,12 +178,16 @@ class Picture:
             self._fold_vm(record)
         elif kind == "operation" and record.row is not None:
             self._put_operation(msgspec.convert(record.row, Operation))
-            told, self.folded = self.folded, asyncio.Event()
-            told.set()
+            self._tell_folded()
         elif kind == "volume" and record.row is not None:
             self._fold_volume(record)
+            self._tell_folded()
         elif kind == "pool" and record.row is not None:
             self.storage.fold_pool(msgspec.convert(record.row, PoolRow), gone=record.gone)
+
+    def _tell_folded(self) -> None:
+        told, self.folded = self.folded, asyncio.Event()
+        told.set()
 
     def _fold_vm(self, record: Record) -> None:
         if record.row is not None and record.gone:

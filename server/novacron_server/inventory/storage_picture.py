@@ -75,6 +75,11 @@ class StoragePicture:
             return self.volumes_on(key[0]).get(key[1:])
         return next((volume for volume in self.volumes() if volume.id == volume_id), None)
 
+    def pool_by_row(self, volume_id: str) -> str | None:
+        """The pool that a volume's row names, None without a row."""
+        key = self._row_keys.get(volume_id)
+        return key[1] if key else None
+
     def facts(self, volume: Volume) -> VolumeFacts | None:
         """What libvirt last said of a volume."""
         on = self._hosts.get(volume.host)

@@ -22,11 +22,12 @@ class Run:
         *,
         tell: Callable[[Operation], Awaitable[None]],
         write_ahead: Callable[[str, dict[str, Any]], Awaitable[None]],
+        steps: dict[str, Any] | None = None,
     ) -> None:
         self.operation = operation
         self._tell = tell
         self._write_ahead = write_ahead
-        self._steps: dict[str, Any] = {}
+        self._steps: dict[str, Any] = dict(steps or {})
         self._told_at = 0.0
         self._moved_at = time.monotonic()
         self._moved_from = 0
@@ -39,6 +40,11 @@ class Run:
         """Say what is done now, in words."""
         self._moved_at, self._moved_from = time.monotonic(), 0
         self.operation = msgspec.structs.replace(self.operation, step=text, progress=None, rate=None, eta_s=None)
+        await self._tell(self.operation)
+
+    async def past_return(self) -> None:
+        """From here on it cannot be cancelled."""
+        self.operation = msgspec.structs.replace(self.operation, may_cancel=False)
         await self._tell(self.operation)
 
     async def will_make(self, **things: Any) -> None:

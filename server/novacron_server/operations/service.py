@@ -45,6 +45,7 @@ class Operations:
         self._teller = Teller(ledger)
         self._accepting: set[asyncio.Task[Any]] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._runs: dict[str, Run] = {}
         self._undo: dict[str, Undo] = {}
         self._finish: dict[str, Finish] = {}
         self._closing = False
@@ -127,7 +128,7 @@ class Operations:
     # -- running ---------------------------------------------------------------------------------------------------
 
     async def _carry_out(self, request: Request, operation: Operation, work: Work) -> None:
-        run = Run(operation, tell=self._teller.tell, write_ahead=self._write_ahead)
+        run = self._runs[operation.id] = Run(operation, tell=self._teller.tell, write_ahead=self._write_ahead)
         try:
             await work(run)
             await self._end(request.host_id, run.operation, OperationState.SUCCEEDED)
@@ -141,6 +142,7 @@ class Operations:
             await self._end(request.host_id, run.operation, OperationState.FAILED, error)
         finally:
             self._tasks.pop(operation.id, None)
+            self._runs.pop(operation.id, None)
 
     @staticmethod
     def _known(operation: Operation, error: Exception) -> errors.NovaCronError:
@@ -215,7 +217,8 @@ class Operations:
         operation = await self.get(principal, operation_id)
         if operation.state.ended:
             raise errors.Conflict(f"it has {operation.state} already")
-        if not operation.may_cancel or operation_id not in self._tasks:
+        run = self._runs.get(operation_id)
+        if run is None or not run.operation.may_cancel:
             raise errors.Conflict(f"{operation.kind} cannot be cancelled")
         task = self._tasks[operation_id]
         task.cancel()
@@ -232,7 +235,8 @@ class Operations:
         """End what a server that went away left running: `interrupted`, with what was found and done about it."""
         kind = stored.operation.kind
         if finish := self._finish.get(kind):
-            found = await finish(stored, Run(stored.operation, tell=self._teller.tell, write_ahead=self._write_ahead))
+            tell, write = self._teller.tell, self._write_ahead
+            found = await finish(stored, Run(stored.operation, tell=tell, write_ahead=write, steps=stored.steps))
         else:
             undo = self._undo.get(kind)
             found = await undo(stored) if undo else "what it had changed is shown as it is"

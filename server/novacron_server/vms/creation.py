@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,10 +24,12 @@ from novacron_server.images.service import ImageFile
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow, VolumeRow
 from novacron_server.operations.failpoints import failpoint
+from novacron_server.operations.progress import Progress
 from novacron_server.operations.run import Run
 from novacron_server.vms import repository
-from novacron_server.vms.removal import vm_row_event, volume_row_event
+from novacron_server.vms.removal import vm_row_event
 from novacron_server.volumes import repository as volumes
+from novacron_server.volumes.told import volume_row_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,26 +187,9 @@ async def _upload(run: Run, plan: Plan) -> None:
     total, done = sum(sizes.values()), 0
     await run.step(f"copying the image {plan.image.image.name}")
     for part, spec in parts.items():
-        progress = _Progress(run, done, total)
-        await plan.host.storage.upload_volume(spec.pool, spec.name, plan.source(part), progress)
-        await progress.settled()
+        async with Progress(run, done, total) as progress:
+            await plan.host.storage.upload_volume(spec.pool, spec.name, plan.source(part), progress)
         done += sizes[part]
-
-
-class _Progress:
-    """Turns the plain callback of an upload into told progress, one message at a time."""
-
-    def __init__(self, run: Run, before: int, total: int) -> None:
-        self._run, self._before, self._total = run, before, total
-        self._telling: asyncio.Task[None] | None = None
-
-    def __call__(self, done_bytes: int, _of: int) -> None:
-        if self._telling is None or self._telling.done():
-            self._telling = asyncio.ensure_future(self._run.moved(self._before + done_bytes, self._total))
-
-    async def settled(self) -> None:
-        if self._telling is not None:
-            await self._telling
 
 
 def _definition(operation: Operation, plan: Plan, made: dict[str, VolumeFacts]) -> DomainSpec:

@@ -18,6 +18,7 @@ from novacron_server.operations.repository import Stored
 from novacron_server.operations.run import Run
 from novacron_server.vms import repository
 from novacron_server.volumes import repository as volumes
+from novacron_server.volumes.told import volume_row_event
 
 
 class Removal:
@@ -109,24 +110,7 @@ def vm_row_event(row: VMRow, kind: str, *, gone: bool = False, note: str = "") -
         source=row.host_id,
         target=Target(type="vm", id=row.id, name=row.name),
         tenant=row.tenant,
-        row=_values(row),
+        row=msgspec.to_builtins(row),
         gone=gone,
         note=note,
     )
-
-
-def volume_row_event(row: VolumeRow, *, gone: bool = False) -> Draft:
-    """The event that carries a volume's row, or its end."""
-    return Draft(
-        type="volume.deleted" if gone else "volume.created",
-        source=row.host_id,
-        target=Target(type="volume", id=row.id, name=row.name),
-        tenant=row.tenant,
-        row=_values(row),
-        gone=gone,
-    )
-
-
-def _values(row: VMRow | VolumeRow) -> dict[str, object]:
-    values: dict[str, object] = msgspec.to_builtins(row)
-    return values

@@ -31,3 +31,14 @@ async def remove(connection: AsyncConnection, volume_id: str) -> None:
 async def release(connection: AsyncConnection, host_id: str, vm_id: str) -> None:
     """Its VM is gone, the volumes stay."""
     await connection.execute(update(t).where(t.c.host_id == host_id, t.c.vm_id == vm_id).values(vm_id=None))
+
+
+async def get(connection: AsyncConnection, volume_id: str) -> VolumeRow | None:
+    row = (await connection.execute(select(t).where(t.c.id == volume_id))).first()
+    return as_struct(row, VolumeRow) if row else None
+
+
+async def change(connection: AsyncConnection, volume_id: str, **columns: str | None) -> VolumeRow | None:
+    """Change columns of a row; the row as it is then, None when there is none. Conflict when its place is taken."""
+    row = (await connection.execute(update(t).where(t.c.id == volume_id).values(columns).returning(t))).first()
+    return as_struct(row, VolumeRow) if row else None

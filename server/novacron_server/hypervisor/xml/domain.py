@@ -47,7 +47,7 @@ def domain_xml(spec: DomainSpec, sources: Sequence[DiskSource]) -> str:
         child(root, f"on_{event}", reaction)
     devices = child(root, "devices")
     for disk, source in zip(spec.disks, sources, strict=True):
-        _disk(devices, disk, source)
+        add_disk(devices, disk, source)
     for index, nic in enumerate(spec.nics):
         _nic(devices, nic, nic.mac or mac_for(spec.uuid, index))
     _console_and_screen(devices, spec)
@@ -97,8 +97,11 @@ def _machine(root: ET.Element, spec: DomainSpec) -> None:
     child(root, "clock", offset="utc")
 
 
-def _disk(devices: ET.Element, spec: DiskSpec, source: DiskSource) -> None:
-    """A disk by path, not by pool and volume: AppArmor's helper and external snapshots do not know the latter."""
+def add_disk(devices: ET.Element, spec: DiskSpec, source: DiskSource) -> ET.Element:
+    """A new last disk. Raises InvalidArgument.
+
+    By path, not by pool and volume: AppArmor's helper and external snapshots do not know the latter.
+    """
     disk = child(devices, "disk", type="block" if source.block else "file", device="disk")
     # The format is always said: left to probing, a guest could write a header that opens a file of the host.
     child(disk, "driver", name="qemu", type=spec.format, discard="unmap")
@@ -106,6 +109,7 @@ def _disk(devices: ET.Element, spec: DiskSpec, source: DiskSource) -> None:
     child(disk, "target", dev=spec.target, bus="virtio")
     if spec.read_only:
         child(disk, "readonly")
+    return disk
 
 
 def _nic(devices: ET.Element, spec: NICSpec, mac: str) -> None:

@@ -84,4 +84,13 @@ def read_volume(text: str, *, pool: str, pool_uuid: str) -> VolumeFacts:
         allocated_bytes=size_bytes(root.find("allocation"), "bytes"),
         format="" if kind is None else kind.get("type", ""),
         leans_on=root.findtext("backingStore/path") or "",
+        modified_ns=_nanoseconds(root.findtext("target/timestamps/mtime") or ""),
     )
+
+
+def _nanoseconds(text: str) -> int | None:
+    """`1700000000.123456789` as nanoseconds, None for anything else."""
+    seconds, _, fraction = text.partition(".")
+    if not (seconds.isdigit() and (fraction or "0").isdigit() and len(text) < 40):
+        return None
+    return int(seconds) * 10**9 + int(fraction.ljust(9, "0")[:9])

@@ -1,0 +1,78 @@
+"""What may be done to a volume now, in words: used by the greyed key and by the server's 409."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from novacron_core.api.vms import VM, State
+from novacron_core.api.volumes import Volume
+
+
+class VolumeAction(StrEnum):
+    RESIZE = "resize"
+    CLONE = "clone"
+    ATTACH = "attach"
+    DETACH = "detach"
+    DELETE = "delete"
+    MOVE = "move"
+
+
+_OFF = frozenset({State.STOPPED})
+_UP = frozenset({State.RUNNING, State.PAUSED})
+_SIMULATED: dict[VolumeAction, str] = {
+    VolumeAction.RESIZE: "a simulated host cannot resize volumes",
+    VolumeAction.MOVE: "a simulated host has no bytes to move",
+}
+_READS_ALL = frozenset({VolumeAction.CLONE, VolumeAction.MOVE})
+
+
+def why_not_volume(action: VolumeAction, volume: Volume, vm: VM | None, *, tier: str | None = None) -> str | None:
+    """The sentence that refuses `action` on `volume` now, or None when nothing is against it.
+
+    `vm` is the VM that uses the volume; for ATTACH the one that is to get it. `tier` is where a MOVE is to go.
+    """
+    if volume.operation is not None:
+        return f"{volume.name} is busy: {volume.operation.kind} by {volume.operation.actor or 'somebody'} is running"
+    if volume.foreign:
+        return f"{volume.name} was not made by NovaCron: it can be looked at, not changed"
+    if volume.simulated and action in _SIMULATED:
+        return _SIMULATED[action]
+    if volume.part in ("kernel", "initrd"):
+        return f"{volume.name} is a VM's {volume.part}: it goes with its VM"
+    if action in _READS_ALL and volume.leans_on:
+        return f"{volume.name} is an overlay of {volume.leans_on}: it cannot be copied alone"
+    if action is VolumeAction.MOVE and tier is not None and tier == volume.tier:
+        return f"{volume.name} is in {tier} already"
+    return _why_not_use(action, volume, vm) or (_why_not_vm(action, vm) if vm else None)
+
+
+def _why_not_use(action: VolumeAction, volume: Volume, vm: VM | None) -> str | None:
+    if action is VolumeAction.ATTACH and volume.vm is not None:
+        return f"{volume.name} is a disk of another VM: detach it there first"
+    if action is VolumeAction.DETACH and volume.vm is None:
+        return f"{volume.name} is not attached"
+    if action is VolumeAction.ATTACH and vm is not None and vm.host != volume.host:
+        return f"{volume.name} and {vm.name} are on different hosts"
+    if action is VolumeAction.DELETE and volume.vm is not None:
+        return f"{volume.name} is a disk of {vm.name if vm else 'a VM'}: detach it first"
+    if volume.vm is not None and vm is None:
+        return f"{volume.name} is used by a VM that you may not see"
+    return None
+
+
+def _why_not_vm(action: VolumeAction, vm: VM) -> str | None:
+    if vm.operation is not None:
+        return f"{vm.name} is busy: {vm.operation.kind} by {vm.operation.actor or 'somebody'} is running"
+    if vm.also_on:
+        return f"{vm.name} shares its UUID with a VM on another host: give one of them another UUID first"
+    if vm.state is State.UNKNOWN:
+        return f"{vm.name} is unknown: its host does not answer"
+    if vm.foreign:
+        return f"{vm.name} was not made by NovaCron: its disks are left alone"
+    if action is VolumeAction.CLONE and vm.state not in _OFF:
+        return f"{vm.name} is {vm.state}: shut it down first, a disk in use has no whole copy"
+    if vm.state not in _OFF | _UP:
+        return f"{vm.name} is {vm.state}: its disks can be changed while it is stopped or running"
+    if vm.simulated and vm.state in _UP and action in (VolumeAction.ATTACH, VolumeAction.DETACH):
+        return f"{vm.name} runs on a simulated host: shut it down first"
+    return None

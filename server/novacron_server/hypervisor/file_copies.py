@@ -1,0 +1,170 @@
+"""A file copied on this machine: holes stay holes, what was written is on the disk, and both are compared.
+
+Blocks: run in a worker thread, watched and cancelled from another.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from novacron_core.errors import Conflict, Internal
+
+_PIECE = 4 << 20
+_COMPARED = 1 << 20
+_REPORT_EVERY_S = 0.25
+_NOT_HERE = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+
+
+class FileCopy:
+    """One copy. `progress(done, total)` counts the bytes of both passes, copying and comparing."""
+
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        progress: Callable[[int, int], None],
+        cancel: threading.Event,
+        bandwidth_bytes_s: int = 0,
+    ) -> None:
+        self.cancel = cancel
+        self.moved_at = time.monotonic()
+        self._source, self._target = source, target
+        self._progress = progress
+        self._bandwidth = bandwidth_bytes_s
+        self._began = time.monotonic()
+        self._reported_at = 0.0
+        self._done = self._total = 0
+        self._in_kernel = True
+
+    def run(self) -> None:
+        """Copy into the file that is there, flush it and its folder to the disk, read it back and compare.
+
+        Raises Conflict when cancelled, when the source changes meanwhile or there is no space; Internal when the two
+        differ; OSError.
+        """
+        self.moved_at = self._began = time.monotonic()
+        with self._source.open("rb", buffering=0) as source, self._target.open("r+b", buffering=0) as target:
+            before = os.fstat(source.fileno())
+            extents = list(_extents(source.fileno(), before.st_size))
+            self._total = 2 * sum(end - start for start, end in extents)
+            os.ftruncate(target.fileno(), 0)
+            os.ftruncate(target.fileno(), before.st_size)
+            for start, end in extents:
+                self._copy(source.fileno(), target.fileno(), start, end)
+            os.fsync(target.fileno())
+            _flush_folder(self._target.parent)
+            # From the disk, not from the memory that we have just filled.
+            os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            for start, end in _union(extents, list(_extents(target.fileno(), before.st_size))):
+                self._compare(source.fileno(), target.fileno(), start, end)
+            after = os.fstat(source.fileno())
+            if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+                raise Conflict("the volume was written to while it was copied")
+
+    def _copy(self, source: int, target: int, start: int, end: int) -> None:
+        while start < end:
+            self._check()
+            count = self._piece(source, target, start, min(_PIECE, end - start))
+            if not count:
+                raise Conflict("the volume became shorter while it was copied")
+            start += count
+            self._report(count)
+
+    def _piece(self, source: int, target: int, start: int, count: int) -> int:
+        try:
+            if self._in_kernel:
+                return os.copy_file_range(source, target, count, start, start)
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise _no_space(error) from error
+            self._in_kernel = False
+        data = os.pread(source, count, start)
+        try:
+            return os.pwrite(target, data, start)
+        except OSError as error:
+            raise _no_space(error) from error
+
+    def _compare(self, source: int, target: int, start: int, end: int) -> None:
+        while start < end:
+            self._check()
+            count = min(_COMPARED, end - start)
+            if os.pread(source, count, start) != os.pread(target, count, start):
+                raise Internal(f"the copy differs from the volume at byte {start}: it was not used")
+            start += count
+            self._report(count)
+
+    def _check(self) -> None:
+        if self.cancel.is_set():
+            raise Conflict("the copy was cancelled")
+
+    def _report(self, count: int) -> None:
+        self._done += count
+        now = self.moved_at = time.monotonic()
+        if now - self._reported_at >= _REPORT_EVERY_S:
+            self._reported_at = now
+            self._progress(min(self._done, self._total), self._total)
+        ahead_s = self._done / self._bandwidth - (now - self._began) if self._bandwidth else 0.0
+        while ahead_s > 0 and not self.cancel.wait(min(ahead_s, 0.5)):
+            ahead_s -= 0.5
+            self.moved_at = time.monotonic()
+
+
+def rename_new(old: Path, new: Path) -> None:
+    """Gives a file its name, never in place of another's, and flushes that. Fine when it was done before.
+
+    Raises Conflict when the name is taken.
+    """
+    try:
+        os.link(old, new)
+    except FileExistsError:
+        if not (old.exists() and old.samefile(new)):
+            raise Conflict(f"there is a file named {new.name} already") from None
+    except FileNotFoundError:
+        if not new.exists():
+            raise
+        return
+    old.unlink()
+    _flush_folder(new.parent)
+
+
+def _no_space(error: OSError) -> Exception:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return Conflict("there is no space left in the pool") if full else error
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _extents(handle: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where a file has data."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(handle, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        end = os.lseek(handle, start, os.SEEK_HOLE)
+        yield start, end
+
+
+def _union(first: list[tuple[int, int]], second: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Where either has data: a hole on one side must be zeros on the other."""
+    start = end = 0
+    for low, high in sorted(first + second):
+        if low > end:
+            yield start, end
+            start = low
+        end = max(end, high)
+    yield start, end

@@ -1,0 +1,63 @@
+"""A volume copied through this server, where it cannot reach the host's files: down from one, up into the other."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from typing import Any
+
+import libvirt
+
+from novacron_core.errors import Conflict
+from novacron_server.hypervisor.storage import find_volume
+
+_CHUNK = 256 * 1024
+
+
+class Download:
+    """A volume's bytes, written to a file descriptor (None: nowhere), and their SHA-256. Runs in a worker thread."""
+
+    def __init__(self, into: int | None, cancel: threading.Event) -> None:
+        self.cancel = cancel
+        self.moved_at = time.monotonic()
+        self.sha256 = ""
+        self._into = into
+
+    def run(self, connection: Any, pool: str, name: str) -> int:
+        """Fetches it all; returns how many bytes. Raises Conflict when cancelled, libvirtError, OSError."""
+        self.moved_at = time.monotonic()
+        stream = connection.newStream(0)
+        find_volume(connection, pool, name).download(stream, 0, 0, 0)
+        try:
+            got = self._receive(stream)
+            stream.finish()
+        except BaseException:
+            _abort(stream)
+            raise
+        finally:
+            if self._into is not None:
+                os.close(self._into)
+        return got
+
+    def _receive(self, stream: Any) -> int:
+        digest, got = hashlib.sha256(), 0
+        while chunk := stream.recv(_CHUNK):
+            if self.cancel.is_set():
+                raise Conflict("the copy was cancelled")
+            digest.update(chunk)
+            left = memoryview(chunk)
+            while self._into is not None and left:
+                left = left[os.write(self._into, left) :]
+            got += len(chunk)
+            self.moved_at = time.monotonic()
+        self.sha256 = digest.hexdigest()
+        return got
+
+
+def _abort(stream: Any) -> None:
+    try:
+        stream.abort()
+    except libvirt.libvirtError:
+        return  # the stream, or the connection, is gone already

@@ -1,0 +1,62 @@
+"""The verb that moves a volume to a tier: who may, whether it can be, and the promise."""
+
+from __future__ import annotations
+
+from novacron_core.api.operations import Operation
+from novacron_core.api.volumes import Volume, VolumeMove
+from novacron_core.rules.visibility import Principal
+from novacron_core.rules.volumes import VolumeAction
+from novacron_server.database.engine import Database
+from novacron_server.events.ledger import Ledger
+from novacron_server.hypervisor.facts import VolumeFacts
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.operations.service import Operations, Work
+from novacron_server.tiers.moving import Move, Moving, why_not_move
+from novacron_server.volumes.changing import Changing
+from novacron_server.volumes.places import check_name, check_room, pool_for
+
+
+class Moves:
+    """The service of moves."""
+
+    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory, operations: Operations) -> None:
+        self._inventory = inventory
+        self._changing = Changing(inventory, operations)
+        self._moving = Moving(database, ledger, inventory)
+        operations.undo_with("volume.move", self._moving.undo)
+        operations.finish_with("volume.move", self._moving.finish)
+
+    async def move(self, principal: Principal, volume_id: str, body: VolumeMove, key: str) -> Operation:
+        """Raises Conflict with the reason it cannot be moved now, Unsupported, HostUnavailable."""
+        moves: list[Move] = []
+
+        async def check(volume: Volume) -> None:
+            move = self._plan(principal, volume, body)
+            await why_not_move(self._inventory.host(volume.host), move)
+            moves.append(move)
+
+        def work_on(volume: Volume, facts: VolumeFacts) -> Work:
+            host = self._inventory.host(volume.host)
+            return lambda run: self._moving.move(run, host, moves[0], facts)
+
+        return await self._changing.on(
+            VolumeAction.MOVE, principal, volume_id, body, key, work_on, check=check, tier=body.tier, may_cancel=True
+        )
+
+    def _plan(self, principal: Principal, volume: Volume, body: VolumeMove) -> Move:
+        storage = self._inventory.picture.storage
+        pool = pool_for(self._inventory, volume.host, body.tier, but_not=volume.pool)
+        check_name(self._inventory, principal, pool, volume.name)
+        check_room(pool, volume.allocated_bytes, volume.name)
+        facts = storage.facts(volume)
+        return Move(
+            volume_id=volume.id,
+            name=volume.name,
+            from_pool=volume.pool,
+            from_path=facts.path if facts else "",
+            to_pool=pool.name,
+            to_path=f"{pool.path}/{volume.name}",
+            tier=body.tier,
+            from_tier=volume.tier,
+            bandwidth_bytes_s=body.bandwidth_bytes_s or 0,
+        )

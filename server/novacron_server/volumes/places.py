@@ -1,0 +1,42 @@
+"""Which pool a volume goes to, and whether it fits there."""
+
+from __future__ import annotations
+
+from novacron_core import errors
+from novacron_core.api.pools import Pool
+from novacron_core.rules.tiers import FILE_POOLS
+from novacron_core.rules.units import size_text
+from novacron_core.rules.visibility import Principal, may_see
+from novacron_server.inventory.inventory import Inventory
+
+
+def pool_for(inventory: Inventory, host_id: str, tier: str, *, but_not: str = "") -> Pool:
+    """The pool of a tier on a host that has most room. Raises Conflict with the reason when there is none."""
+    there = inventory.picture.storage.pools_on(host_id).values()
+    fit = [p for p in there if p.tier == tier and p.active and p.type in FILE_POOLS and p.name != but_not]
+    if not fit:
+        host = inventory.host(host_id).name
+        of_another_kind = next((p for p in there if p.tier == tier and p.type not in FILE_POOLS), None)
+        if of_another_kind:
+            raise errors.Conflict(
+                f"{tier} on {host} is a pool of type {of_another_kind.type}: volumes are put into directories only"
+            )
+        raise errors.Conflict(f"{tier} has no pool on {host} that is on")
+    return max(fit, key=lambda pool: (pool.available_bytes or 0, pool.ours))
+
+
+def check_room(pool: Pool, needed_bytes: int, what: str) -> None:
+    """Raises Conflict when the pool has not so much room now."""
+    free = pool.available_bytes
+    if free is not None and needed_bytes > free:
+        tier = f"{pool.tier} ({pool.name})" if pool.tier else pool.name
+        raise errors.Conflict(f"{what} needs {size_text(needed_bytes)}, and {tier} has {size_text(free)} free")
+
+
+def check_name(inventory: Inventory, principal: Principal, pool: Pool, name: str) -> None:
+    """Raises Conflict when the pool has a volume of that name. One that the principal may not see is not told of."""
+    taken = inventory.picture.storage.volumes_on(pool.host).get((pool.name, name))
+    if taken and may_see(principal, taken.tenant):
+        raise errors.Conflict(f"{pool.tier or pool.name} has a volume named {name} already")
+    if taken:
+        raise errors.Conflict(f"the name {name} cannot be used in {pool.tier or pool.name}")

@@ -1,0 +1,257 @@
+"""Volumes over the whole server, on libvirt's test driver: the verbs, the refusals, who may see what."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import vms, volumes
+from novacron_core.api.base import ListQuery
+from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.volumes import Volume, VolumeAttach, VolumeClone, VolumeCreate, VolumeMove, VolumeResize
+from novacron_core.rules.permissions import Role
+from tests.server.spine.conftest import until
+from tests.server.spine.test_tiers import three_pools
+
+MIB = 1 << 20
+
+
+async def done(spine, operation: Operation) -> Operation:
+    ended = await spine.ended(operation)
+    assert ended.state is OperationState.SUCCEEDED, ended.problem
+    return ended
+
+
+async def named(spine, name: str, client=None) -> Volume | None:
+    page = await (client or spine.admin).call(volumes.LIST, query=ListQuery(page_size=1000))
+    return next((volume for volume in page.items if volume.name == name), None)
+
+
+async def made(spine, name: str = "data-01", **more) -> Volume:
+    body = VolumeCreate(name=name, size_bytes=8 * MIB, **more)
+    await done(spine, await spine.admin.call(volumes.CREATE, body=body))
+    volume = await named(spine, name)
+    assert volume is not None
+    return volume
+
+
+async def stopped_vm(spine, name: str = "web-01"):
+    body = vms.VMCreate(name=name, image="empty", memory_bytes=32 << 20, start=False)
+    await done(spine, await spine.admin.call(vms.CREATE, body=body))
+    return await spine.vm(name)
+
+
+@pytest.fixture
+async def pools(spine):
+    return await three_pools(spine)
+
+
+async def test_a_volume_is_made_where_it_was_asked_for(spine, pools) -> None:
+    volume = await made(spine, tier="cold", format="raw")
+    assert (volume.tier, volume.size_bytes, volume.tenant, volume.vm, volume.foreign) == (
+        "cold",
+        8 * MIB,
+        "default",
+        None,
+        False,
+    )
+    assert await spine.admin.call(volumes.GET, volume_id=volume.id) == volume
+    by_pool = await made(spine, "by-pool", pool=next(p.id for p in pools.values() if p.tier == "warm"))
+    assert by_pool.tier == "warm"
+
+
+@pytest.mark.parametrize("size", [0, -1, 10 << 60, 1, 2**70])
+async def test_sizes_that_are_none_are_refused_with_the_field(spine, pools, size) -> None:
+    import httpx
+
+    headers = {"Authorization": f"Bearer {spine.admin.credentials.token}"}
+    async with httpx.AsyncClient(headers=headers) as http:
+        answer = await http.post(f"{spine.url}/api/storage/volumes", json={"name": "x", "size_bytes": size})
+    assert answer.status_code in (400, 422)
+    assert answer.status_code == 400 or answer.json()["errors"][0]["field"] == "size_bytes"
+    assert spine.parts.inventory.picture.storage.volume_rows == {}
+
+
+async def test_more_than_there_is_room_for_is_refused_before_anything_is_promised(spine, pools) -> None:
+    with pytest.raises(errors.Conflict, match=r"needs 500 TiB, and hot .* has .* free"):
+        await spine.admin.call(volumes.CREATE, body=VolumeCreate(name="big", size_bytes=500 << 40))
+    assert spine.parts.inventory.picture.storage.volume_rows == {}
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "A", "-x", "x" * 64, "a\nb", "é"])
+async def test_names_that_would_be_paths_are_refused(spine, pools, name) -> None:
+    with pytest.raises(errors.ValidationFailed, match="name"):
+        await spine.admin.call(volumes.CREATE, body=VolumeCreate(name=name, size_bytes=MIB))
+
+
+async def test_a_name_is_given_once_in_a_pool(spine, pools) -> None:
+    await made(spine)
+    with pytest.raises(errors.Conflict, match="has a volume named data-01 already"):
+        await spine.admin.call(volumes.CREATE, body=VolumeCreate(name="data-01", size_bytes=MIB))
+    body = VolumeCreate(name="two", size_bytes=MIB)
+    answers = await asyncio.gather(
+        *(spine.admin.call(volumes.CREATE, body=body) for _ in range(3)), return_exceptions=True
+    )
+    ended = [await spine.ended(a) for a in answers if isinstance(a, Operation)]
+    assert [e.state for e in ended].count(OperationState.SUCCEEDED) == 1
+
+
+async def test_what_somebody_else_has_under_the_name_survives_a_failed_creation(spine, pools, behind) -> None:
+    hot = next(p for p in pools.values() if p.tier == "hot")
+    pool = behind.storagePoolLookupByName(hot.name)
+    pool.createXML("<volume><name>theirs</name><capacity>1048576</capacity></volume>", 0)
+    operation = await spine.admin.call(volumes.CREATE, body=VolumeCreate(name="theirs", size_bytes=MIB))
+    ended = await spine.ended(operation)
+    assert ended.state is OperationState.FAILED
+    assert "named theirs already" in ended.problem.detail
+    assert pool.storageVolLookupByName("theirs") is not None
+    assert spine.parts.inventory.picture.storage.volume_rows == {} or await until(lambda: _no_rows(spine))
+
+
+async def _no_rows(spine) -> bool | None:
+    return True if not spine.parts.inventory.picture.storage.volume_rows else None
+
+
+async def test_a_creation_that_fails_half_way_leaves_nothing(spine, pools, monkeypatch) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.create:made=error")
+    operation = await spine.admin.call(volumes.CREATE, body=VolumeCreate(name="half", size_bytes=MIB))
+    assert (await spine.ended(operation)).state is OperationState.FAILED
+    await until(lambda: _no_rows(spine))
+    assert await named(spine, "half") is None
+
+
+async def test_attached_while_stopped_seen_on_the_vm_and_detached(spine, pools, image) -> None:
+    vm, volume = await stopped_vm(spine), await made(spine)
+    operation = await done(
+        spine, await spine.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id)
+    )
+    assert (operation.target.id, [held.id for held in operation.holds]) == (vm.id, [volume.id])
+    disks = (await spine.vm("web-01")).disks
+    assert [(disk.target, disk.volume, disk.tier) for disk in disks][1] == ("vdb", volume.id, "hot")
+    volume = await spine.admin.call(volumes.GET, volume_id=volume.id)
+    assert (volume.vm, volume.part) == (vm.id, "disk")
+    with pytest.raises(errors.Conflict, match="is a disk of web-01: detach it first"):
+        await spine.admin.call(volumes.DELETE, volume_id=volume.id)
+    other = await stopped_vm(spine, "web-02")
+    with pytest.raises(errors.Conflict, match="disk of another VM"):
+        await spine.admin.call(volumes.ATTACH, body=VolumeAttach(vm=other.id), volume_id=volume.id)
+    await done(spine, await spine.admin.call(volumes.DETACH, volume_id=volume.id))
+    assert len((await spine.vm("web-01")).disks) == 1
+    assert (await spine.admin.call(volumes.GET, volume_id=volume.id)).vm is None
+
+
+async def test_a_vm_takes_along_what_is_attached_and_not_what_was_detached(spine, pools, image) -> None:
+    vm, kept, goes = await stopped_vm(spine), await made(spine, "kept"), await made(spine, "goes")
+    for volume in (kept, goes):
+        await done(spine, await spine.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id))
+    await done(spine, await spine.admin.call(volumes.DETACH, volume_id=kept.id))
+    query = vms.DeleteQuery(disks=True)
+    await done(spine, await spine.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
+    assert await named(spine, "goes") is None
+    assert await named(spine, "kept") is not None
+
+
+async def test_deletion_is_told_before_it_is_done(spine, pools, image) -> None:
+    vm, free = await stopped_vm(spine), await made(spine)
+    used = await spine.admin.call(volumes.DELETION, volume_id=vm.disks[0].volume)
+    assert used.used_by == ["web-01"]
+    assert "disk of web-01" in used.refused
+    told = await spine.admin.call(volumes.DELETION, volume_id=free.id)
+    assert (told.used_by, told.refused, told.frees_bytes) == ([], "", free.allocated_bytes)
+    await done(spine, await spine.admin.call(volumes.DELETE, volume_id=free.id))
+    with pytest.raises(errors.NotFound):
+        await spine.admin.call(volumes.GET, volume_id=free.id)
+
+
+async def test_a_copy_is_a_volume_of_its_own(spine, pools) -> None:
+    volume = await made(spine)
+    await done(
+        spine, await spine.admin.call(volumes.CLONE, body=VolumeClone(name="copy", tier="cold"), volume_id=volume.id)
+    )
+    copy = await named(spine, "copy")
+    assert (copy.tier, copy.size_bytes, copy.foreign) == ("cold", volume.size_bytes, False)
+    assert copy.id != volume.id
+
+
+async def test_what_the_simulator_cannot_do_is_said(spine, pools, image) -> None:
+    volume = await made(spine)
+    with pytest.raises(errors.Conflict, match="simulated host has no bytes to move"):
+        await spine.admin.call(volumes.MOVE, body=VolumeMove(tier="cold"), volume_id=volume.id)
+    with pytest.raises(errors.Conflict, match="simulated host cannot resize"):
+        await spine.admin.call(volumes.RESIZE, body=VolumeResize(size_bytes=16 * MIB), volume_id=volume.id)
+    await done(spine, await spine.admin.call(vms.START, vm_id=(await stopped_vm(spine)).id))
+    vm = await spine.vm("web-01")
+    with pytest.raises(errors.Conflict, match="runs on a simulated host"):
+        await spine.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id)
+
+
+async def test_while_a_disk_is_worked_on_its_vm_is_busy_and_so_is_the_volume(
+    spine, pools, image, monkeypatch, tmp_path
+) -> None:
+    vm, volume = await stopped_vm(spine), await made(spine)
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.attach:began=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
+    operation = await spine.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id)
+
+    async def shown() -> bool | None:
+        now = await spine.admin.call(volumes.GET, volume_id=volume.id)
+        return True if now.operation and now.operation.id == operation.id else None
+
+    await until(shown)
+    for call in (
+        spine.admin.call(vms.START, vm_id=vm.id),
+        spine.admin.call(volumes.DELETE, volume_id=volume.id),
+        spine.admin.call(volumes.CLONE, body=VolumeClone(name="copy"), volume_id=volume.id),
+    ):
+        with pytest.raises(errors.Conflict, match=r"busy: volume\.attach by ann"):
+            await call
+    (tmp_path / "go").touch()
+    await done(spine, operation)
+    assert (await spine.admin.call(volumes.GET, volume_id=volume.id)).operation is None
+
+
+async def test_another_tenants_volume_is_not_there(spine, pools, behind) -> None:
+    pool = behind.storagePoolLookupByName(next(p.name for p in pools.values() if p.tier == "hot"))
+    pool.createXML("<volume><name>foreign</name><capacity>1048576</capacity></volume>", 0)
+    pool.refresh(0)
+
+    async def seen() -> Volume | None:
+        return await named(spine, "foreign")
+
+    foreign = await until(seen)
+    assert (foreign.foreign, foreign.tenant) == (True, None)
+    bob = await spine.member("bob", Role.OPERATOR)
+    assert await named(spine, "foreign", bob) is None
+    with pytest.raises(errors.NotFound):
+        await bob.call(volumes.DELETE, volume_id=foreign.id)
+    with pytest.raises(errors.Conflict, match="not made by NovaCron"):
+        await spine.admin.call(volumes.DELETE, volume_id=foreign.id)
+    eve = await spine.member("eve", Role.VIEWER)
+    with pytest.raises(errors.Forbidden):
+        await eve.call(volumes.CREATE, body=VolumeCreate(name="x", size_bytes=MIB))
+    await bob.close()
+    await eve.close()
+
+
+async def test_a_list_is_filtered_in_the_language_of_the_console(spine, pools, image) -> None:
+    await stopped_vm(spine)
+    await made(spine, tier="cold", format="raw")
+    for q, names in (
+        ("tier:cold", {"data-01"}),
+        ("is:free", {"data-01"}),
+        ("vm:web-01 size>=8M format:qcow2", 1),
+        ("data-*", {"data-01"}),
+    ):
+        found = await spine.admin.call(volumes.LIST, query=ListQuery(q=q))
+        assert (len(found.items) if isinstance(names, int) else {v.name for v in found.items}) == names, q
+    with pytest.raises(errors.ValidationFailed, match="there is no field colour"):
+        await spine.admin.call(volumes.LIST, query=ListQuery(q="colour:red"))
+
+
+async def test_who_repeats_himself_makes_one_volume(spine, pools) -> None:
+    body = VolumeCreate(name="once", size_bytes=MIB)
+    asked = [await spine.admin.call(volumes.CREATE, body=body, idempotency_key="k") for _ in range(3)]
+    assert len({operation.id for operation in asked}) == 1
+    await done(spine, asked[0])

@@ -1,0 +1,193 @@
+"""The move between tiers on real files and real QEMU: exactly one copy counts, and no other is left (promise G9)."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import operations, vms, volumes
+from novacron_core.api.operations import OperationState
+from novacron_core.api.volumes import VolumeMove
+from tests.server.spine.conftest import until
+from tests.server.storage.conftest import MIB, digest
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+STOPPED = ["planned", "made", "compared", "renamed", "named", "switched", "told", "dropped"]
+RUNNING = ["planned", "made", "mirroring", "mirrored", "pivoted", "switched", "told", "dropped"]
+
+
+async def move(shed, volume, tier: str = "cold", **more):
+    return await shed.admin.call(volumes.MOVE, body=VolumeMove(tier=tier, **more), volume_id=volume.id)
+
+
+def only(shed, volume, tier: str) -> None:
+    """One file of that name is left, there."""
+    assert {item for item in shed.files() if item[1].startswith(volume.name)} == {(tier, volume.name)}
+
+
+def same_content(shed, path: Path, image_format: str = "qcow2") -> None:
+    check = ["-c", "read -P 7 1M 10M", "-c", "read -P 0 20M 5M", "-c", "read -P 9 40M 10M"]
+    out = subprocess.run(
+        ["qemu-io", "-r", "-U", "-f", image_format, *check, str(path)], capture_output=True, text=True, check=True
+    )
+    assert "verification failed" not in out.stdout
+
+
+@pytest.mark.parametrize("image_format", ["qcow2", "raw"])
+async def test_a_free_volume_moves_with_its_holes_and_every_byte(shed, image_format) -> None:
+    volume = await shed.made(f"data-{image_format}", image_format=image_format)
+    before, used = digest(shed.path(volume)), shed.path(volume).stat().st_blocks
+    ended = await shed.done(await move(shed, volume))
+    moved = await shed.volume(volume.name)
+    assert (moved.id, moved.tier, moved.foreign) == (volume.id, "cold", False)
+    assert digest(shed.path(moved)) == before
+    assert shed.path(moved).stat().st_blocks <= used + 16
+    only(shed, volume, "cold")
+    told = [v.id for v in (await shed.admin.call(volumes.LIST)).items if v.name == volume.name]
+    assert told == [volume.id]  # and no stranger beside it
+    assert (ended.progress, ended.may_cancel) == (1.0, False)
+
+
+async def test_the_disk_of_a_stopped_vm_moves_and_the_vm_starts_on_it(shed) -> None:
+    volume = await shed.made("data2")
+    vm = await shed.vm("web-2", volume)
+    old = str(shed.path(volume))
+    operation = await move(shed, volume)
+    assert (operation.target.id, operation.holds[0].id) == (vm.id, volume.id)
+    await shed.done(operation)
+    only(shed, volume, "cold")
+    new = str(shed.path(await shed.volume("data2")))
+    assert new in shed.disk_paths(vm.id)[1]
+    assert old not in shed.disk_paths(vm.id)[1]
+    same_content(shed, Path(new))
+    assert [disk.tier for disk in (await shed.house.vm("web-2")).disks] == ["hot", "cold"]
+    await shed.done(await shed.admin.call(vms.START, vm_id=vm.id))
+    await shed.done(await move(shed, volume, "warm"))  # and on while it runs
+    only(shed, volume, "warm")
+    live, lasting = shed.disk_paths(vm.id)
+    assert live == lasting
+    assert str(shed.path(await shed.volume("data2"))) in live
+    same_content(shed, shed.path(await shed.volume("data2")))
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("places", [STOPPED, RUNNING], ids=["stopped", "running"])
+async def test_a_move_that_fails_anywhere_leaves_one_copy_that_counts(shed, monkeypatch, places) -> None:
+    volume = await shed.made(f"data-{places[2]}")
+    vm = await shed.vm(f"web-{places[2]}", volume, start=places is RUNNING)
+    counts = "pivoted" if places is RUNNING else "switched"
+    tier, other = "hot", "cold"
+    for place in places:
+        monkeypatch.setenv("NOVACRON_FAILPOINTS", f"volume.move:{place}=error")
+        ended = await shed.ended(await move(shed, volume, other))
+        assert ended.state is OperationState.FAILED, place
+        assert f"failpoint volume.move:{place}" in ended.problem.detail
+        if places.index(place) >= places.index(counts):
+            tier, other = other, tier
+        await _settled(shed, vm, volume, tier)
+        live, lasting = shed.disk_paths(vm.id)
+        assert live == lasting
+
+
+async def _settled(shed, vm, volume, tier: str) -> None:
+    async def shown() -> bool | None:
+        now = await shed.admin.call(volumes.GET, volume_id=volume.id)
+        return True if (now.tier, now.operation) == (tier, None) else None
+
+    await until(shown)
+    only(shed, volume, tier)
+    now = await shed.volume(volume.name)
+    assert str(shed.path(now)) in shed.disk_paths(vm.id)[1]
+    same_content(shed, shed.path(now))
+    assert now.vm == vm.id
+
+
+async def test_a_running_move_is_slowed_down_told_and_cancelled(shed) -> None:
+    volume = await shed.made("data4")
+    vm = await shed.vm("web-4", volume, start=True)
+    operation = await move(shed, volume, bandwidth_bytes_s=MIB)
+
+    async def going() -> operations.Operation | None:
+        now = await shed.admin.call(operations.GET, operation_id=operation.id)
+        return now if now.progress and 0 < now.progress < 1 else None
+
+    seen = await until(going)
+    assert "runs" in seen.step
+    with pytest.raises(errors.Conflict, match=r"busy: volume\.move"):
+        await shed.admin.call(vms.POWER_OFF, vm_id=vm.id)
+    cancelled = await shed.admin.call(operations.CANCEL, operation_id=operation.id)
+    assert cancelled.state is OperationState.CANCELLED
+    await _settled(shed, vm, volume, "hot")
+    assert (await shed.house.vm("web-4")).state == "running"
+
+
+async def test_a_stopped_move_is_cancelled(shed) -> None:
+    volume = await shed.made("data5")
+    vm = await shed.vm("web-5", volume)
+    operation = await move(shed, volume, bandwidth_bytes_s=MIB)
+
+    async def copying() -> bool | None:
+        return True if any(name.endswith(".part") for _, name in shed.files()) else None
+
+    await until(copying)
+    await shed.admin.call(operations.CANCEL, operation_id=operation.id)
+    await _settled(shed, vm, volume, "hot")
+
+
+async def test_what_cannot_be_moved_says_why(shed) -> None:
+    volume, free = await shed.made("data6"), await shed.made("free6")
+    vm = await shed.vm("web-6", volume)
+    with pytest.raises(errors.Conflict, match="data6 is in hot already"):
+        await move(shed, volume, "hot")
+    domain = shed.libvirt.lookupByUUIDString(vm.id)
+    domain.snapshotCreateXML("<domainsnapshot><name>s</name></domainsnapshot>", 0)
+    with pytest.raises(errors.Conflict, match="web-6 has snapshots"):
+        await move(shed, volume)
+    domain.snapshotLookupByName("s").delete(0)
+    theirs = shed.house.data_dir / "pools" / "cold" / "free6"
+    theirs.write_bytes(b"somebody's")
+    operation = await move(shed, free)
+    ended = await shed.ended(operation)
+    assert "named free6 already" in ended.problem.detail
+    assert theirs.read_bytes() == b"somebody's"
+    assert ("hot", "free6") in shed.files()
+    assert not [name for _, name in shed.files() if name.endswith(".part")]
+
+
+async def test_where_the_files_are_out_of_reach_the_copy_goes_through_the_server(shed, monkeypatch) -> None:
+    volume = await shed.made("data7")
+    vm = await shed.vm("web-7", volume)
+    before = digest(shed.path(volume))
+
+    async def never(*_: object) -> bool:
+        return False
+
+    for keeper in shed.house.parts.inventory._keepers.values():
+        monkeypatch.setattr(keeper.host.storage, "sees", never)
+    with pytest.raises(AssertionError, match="cannot be slowed down"):
+        await shed.done(await move(shed, volume, bandwidth_bytes_s=MIB))
+    await _settled(shed, vm, volume, "hot")
+    for place, tier in (("compared", "hot"), ("switched", "cold")):
+        monkeypatch.setenv("NOVACRON_FAILPOINTS", f"volume.move:{place}=error")
+        assert (await shed.ended(await move(shed, volume))).state is OperationState.FAILED
+        await _settled(shed, vm, volume, tier)
+    assert digest(shed.path(await shed.volume("data7"))) == before
+
+
+async def test_a_volume_that_somebody_writes_to_meanwhile_stays(shed) -> None:
+    volume = await shed.made("data8", image_format="raw")
+    operation = await move(shed, volume, bandwidth_bytes_s=10 * MIB)
+
+    async def copying() -> bool | None:
+        now = await shed.admin.call(operations.GET, operation_id=operation.id)
+        return True if now.progress else None
+
+    await until(copying)
+    with shed.path(volume).open("r+b") as file:
+        file.write(b"x")
+    ended = await shed.ended(operation)
+    assert "written to while it was copied" in ended.problem.detail
+    only(shed, volume, "hot")
