@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -18,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import events
 from novacron_core.client import tls
+from novacron_core.client.line import GIVE_UP_AFTER_S, Line
 from novacron_core.client.rest import Client
 
 _FRAME = msgspec.json.Decoder(events.ServerFrame)
@@ -116,26 +118,27 @@ async def _connection(client: Client, position: _Position, wishes: Wishes | None
     except errors.Unauthenticated:
         await client.refresh()
         socket = await _open(client, position.after)
-    telling: asyncio.Task[None] | None = None
+    beside = [asyncio.create_task(socket.watch(), name="line")]
     try:
         async for frame in _frames(client, socket):
             if isinstance(frame, Live) and frame.hello.samples and wishes is not None:
-                telling = asyncio.create_task(wishes.tell(socket), name="wishes")
-                telling.add_done_callback(_look_at)
+                beside.append(asyncio.create_task(wishes.tell(socket), name="wishes"))
+                beside[-1].add_done_callback(_look_at)
             position.move(frame)
             yield frame
     finally:
-        if telling is not None:
-            telling.cancel()
+        for task in beside:
+            task.cancel()
         # A dead line must not hold up the next try: closing waits for the other side's answer.
         socket.transport.abort()
 
 
-async def _open(client: Client, after: int | None) -> ClientConnection:
+async def _open(client: Client, after: int | None) -> Line:
     headers = {"Authorization": f"Bearer {client.credentials.token}"}
     try:
-        return await connect(
+        socket = await connect(
             socket_url(client.base_url, after),
+            create_connection=Line,
             additional_headers=headers,
             user_agent_header=f"novacron/{__version__}",
             compression=None,
@@ -144,6 +147,7 @@ async def _open(client: Client, after: int | None) -> ClientConnection:
             ping_interval=None,
             ssl=client.tls,
         )
+        return cast(Line, socket)
     except InvalidStatus as e:
         if e.response.status_code in (401, 403):
             raise errors.Unauthenticated("the event stream needs a session: sign in again") from e
@@ -153,14 +157,13 @@ async def _open(client: Client, after: int | None) -> ClientConnection:
         raise tls.refusal(e, client.base_url) or unreachable from e
 
 
-async def _frames(client: Client, socket: ClientConnection) -> AsyncIterator[Update]:
+async def _frames(client: Client, socket: Line) -> AsyncIterator[Update]:
     while True:
         try:
-            async with asyncio.timeout(events.SILENCE_S):
-                raw = await socket.recv(decode=True)
-        except TimeoutError as e:
-            raise errors.ServerUnreachable(f"nothing heard from the server for {events.SILENCE_S:.0f} s") from e
+            raw = await socket.recv(decode=True)
         except ConnectionClosed as e:
+            if socket.given_up:
+                raise errors.ServerUnreachable(f"nothing heard from the server for {GIVE_UP_AFTER_S:.0f} s") from e
             raise _closed(e) from e
         frame = _decode(client.clean(str(raw)))
         if isinstance(frame, events.Hello):

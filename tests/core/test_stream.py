@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import Frame, Opcode
 
 from novacron_core import PROTOCOL, errors
 from novacron_core.api import events
 from novacron_core.api.operations import Target
-from novacron_core.client import Client, Credentials, Live, Lost, stream
+from novacron_core.client import Client, Credentials, Live, Lost, line, stream
 from novacron_core.client.stream import Update, socket_url
 
 Script = Callable[[ServerConnection, str], Awaitable[None]]
@@ -162,3 +163,46 @@ async def test_live_comes_before_anything_else() -> None:
 def test_the_address_of_the_stream() -> None:
     assert socket_url("https://a:1/x/", 5) == "wss://a:1/x/ws/events/v1?after=5"
     assert socket_url("http://[::1]:8", None) == "ws://[::1]:8/ws/events/v1"
+
+
+async def test_a_server_that_says_nothing_any_more_is_noticed_by_asking(monkeypatch) -> None:
+    """The cable is cut: nothing comes, not even the answer to a ping."""
+    monkeypatch.setattr(line, "ASK_AFTER_S", 0.2)
+    monkeypatch.setattr(line, "GIVE_UP_AFTER_S", 0.6)
+
+    over = asyncio.Event()
+
+    async def script(socket: ServerConnection, path: str) -> None:
+        await send(socket, hello(), event(1))
+        socket.transport.pause_reading()
+        await over.wait()
+        socket.transport.abort()
+
+    async with server(script) as client:
+        seen = await take(client, lambda seen: isinstance(seen[-1], Lost))
+        over.set()
+    assert seen[-1].reason.startswith("nothing heard from the server")
+
+
+async def test_a_quiet_line_and_one_that_brings_a_frame_in_pieces_are_kept(monkeypatch) -> None:
+    monkeypatch.setattr(line, "ASK_AFTER_S", 0.2)
+    monkeypatch.setattr(line, "GIVE_UP_AFTER_S", 0.6)
+
+    over = asyncio.Event()
+
+    async def script(socket: ServerConnection, path: str) -> None:
+        await send(socket, hello())
+        await asyncio.sleep(1.0)  # quiet: pings are answered
+        text = msgspec.json.encode(events.Inventory(seq=5, part=0, last=True))
+        frame = Frame(Opcode.TEXT, text).serialize(mask=False)
+        socket.transport.pause_reading()  # busy: the answer stands behind the frame
+        for at in range(0, len(frame), 8):
+            socket.transport.write(frame[at : at + 8])
+            await asyncio.sleep(0.05)
+        await over.wait()
+        socket.transport.abort()
+
+    async with server(script) as client:
+        seen = await take(client, lambda seen: isinstance(seen[-1], events.Inventory))
+        over.set()
+    assert [type(update).__name__ for update in seen] == ["Live", "Inventory"]
