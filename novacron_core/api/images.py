@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from novacron_core.api.base import ListQuery, Page, Value
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from novacron_core.api.base import ListQuery, Nothing, Page, Request, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.rules.permissions import Permission as P
 
@@ -21,6 +25,28 @@ class Image(Value, frozen=True):
     direct_boot: bool = False
     source: str = ""
     problem: str = ""
+    sha256: str = ""
+    """Of the file, as it was sent; only the answer to an upload tells it."""
+
+
+class ImageQuery(Request, frozen=True):
+    """`sha256` (64 hex digits): what was sent must have it. `replace`: over an image of that name."""
+
+    format: Literal["qcow2", "raw"] = "qcow2"
+    sha256: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")] = ""
+    replace: bool = False
 
 
 LIST = endpoint("GET /api/storage/images", Page[Image], P.VOLUME_READ, query=ListQuery, summary="List images")
+PUT = endpoint(
+    "PUT /api/storage/images/{name}",
+    Image,
+    P.IMAGE_CHANGE,
+    query=ImageQuery,
+    status=201,
+    kind="upload",
+    summary="Upload an image; the body is the file",
+)
+DELETE = endpoint(
+    "DELETE /api/storage/images/{name}", Nothing, P.IMAGE_CHANGE, status=204, summary="Delete an uploaded image"
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -28,6 +28,8 @@ B = TypeVar("B", bound=Request)
 stamina.instrumentation.set_on_retry_hooks([])
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_UPLOAD_SILENCE_S = 120.0
+"""How long a server may take to flush and examine what it was sent."""
 _GATEWAY_SILENT = frozenset({502, 504})
 
 
@@ -119,6 +121,31 @@ class Client:
             with attempt:
                 return self._decode(endpoint, await self._send(request, endpoint))
         raise errors.ServerUnreachable()  # pragma: no cover - retry_context returns or raises
+
+    async def upload(
+        self,
+        endpoint: Endpoint[R, Q, Nothing],
+        body: AsyncIterator[bytes],
+        length_bytes: int,
+        *,
+        query: Q | None = None,
+        **path: str,
+    ) -> R:
+        """Send a long body as it comes. Never tried again by itself. Raises what `call` raises."""
+        if self.credentials.stale:
+            await self.refresh()  # once it is on its way it cannot be sent anew
+        request: dict[str, Any] = {
+            "method": str(endpoint.method),
+            "url": fill(endpoint.path, path),
+            "params": parameters(query),
+            "headers": {"Content-Type": "application/octet-stream", "Content-Length": str(length_bytes)},
+            "content": body,
+            "timeout": httpx.Timeout(_UPLOAD_SILENCE_S, connect=5.0),
+        }
+        response = await self._once(request)
+        if response.status_code >= 400:
+            raise self._error(response)
+        return self._decode(endpoint, response)
 
     async def sign_in(self, username: str, password: str) -> access.Tokens:
         """Trade a password for tokens and use them from now on."""

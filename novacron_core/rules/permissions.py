@@ -20,6 +20,8 @@ class Permission(StrEnum):
     VM_CHANGE = "vm:change"
     VOLUME_READ = "volume:read"
     VOLUME_CHANGE = "volume:change"
+    IMAGE_CHANGE = "image:change"
+    """Images belong to the house: every tenant makes VMs from them."""
     HOST_READ = "host:read"
     HOST_CHANGE = "host:change"
     OPERATION_READ = "operation:read"

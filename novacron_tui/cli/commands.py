@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from novacron_tui.cli import storage_commands
 from novacron_tui.cli.flags import Names, NoWaitFlag, OutputFlag, ProfileFlag, ServerFlag, called, named
 from novacron_tui.cli.output import Output
 
@@ -21,6 +22,7 @@ def mount(app: typer.Typer) -> None:
         app.add_typer(group, name=name)
     for command in (login, logout, events, doctor):
         app.command()(command)
+    storage_commands.mount(app, image)
     for verb, does in _POWER:
         vm.command(verb, help=does)(_power)
 

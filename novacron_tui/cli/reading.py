@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from novacron_core import errors
-from novacron_core.api import vms
+from novacron_core.api import hosts, vms, volumes
 from novacron_core.api.base import ListQuery, Page
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.vms import VM
+from novacron_core.api.volumes import Volume
 from novacron_core.client import Client
 from novacron_core.rules.names import why_not_vm_name
 
@@ -45,4 +46,25 @@ async def vm_of(client: Client, word: str) -> VM:
     if len(found) > 1:
         ids = ", ".join(vm.id for vm in found)
         raise errors.Conflict(f"{len(found)} VMs are called {word}: name one by its id ({ids})")
+    return found[0]
+
+
+async def host_of(client: Client, word: str) -> str:
+    """The id of the host with this id or name. Raises NotFound."""
+    found = [host for host in await everything(client, hosts.LIST, ListQuery()) if word in (host.id, host.name)]
+    if len(found) != 1:
+        raise errors.NotFound(f"there is no host {word!r}" if not found else f"{len(found)} hosts are called {word}")
+    return found[0].id
+
+
+async def volume_of(client: Client, word: str) -> Volume:
+    """The volume with this id or name. Raises NotFound, and Conflict when several have the name."""
+    if _ID.fullmatch(word):
+        return await client.call(volumes.GET, volume_id=word.lower())
+    found = [volume for volume in await everything(client, volumes.LIST, ListQuery()) if volume.name == word]
+    if not found:
+        raise errors.NotFound(f"there is no volume {word!r}")
+    if len(found) > 1:
+        ids = ", ".join(volume.id for volume in found)
+        raise errors.Conflict(f"{len(found)} volumes are called {word}: name one by its id ({ids})")
     return found[0]

@@ -133,8 +133,28 @@ CREATE = Action[VM](
 )
 COPY_ID = Action[VM]("copy-id", "y", "copy id", "Copy the VM's id to the clipboard of the terminal.", group="VM")
 
-_DOING = {f"vm.{verb.name}": verb.doing for verb in VERBS} | {"vm.create": "creating"}
-_DONE = {f"vm.{verb.name}": verb.done for verb in VERBS} | {"vm.create": "created"}
+_DOING = {f"vm.{verb.name}": verb.doing for verb in VERBS} | {
+    "vm.create": "creating",
+    "volume.create": "creating",
+    "volume.resize": "growing",
+    "volume.clone": "copying",
+    "volume.attach": "attaching a volume",
+    "volume.detach": "detaching a volume",
+    "volume.delete": "deleting",
+    "volume.move": "moving a disk",
+    "pool.set-tier": "changing its tier",
+}
+_DONE = {f"vm.{verb.name}": verb.done for verb in VERBS} | {
+    "vm.create": "created",
+    "volume.create": "created",
+    "volume.resize": "grown",
+    "volume.clone": "copied",
+    "volume.attach": "volume attached",
+    "volume.detach": "volume detached",
+    "volume.delete": "deleted",
+    "volume.move": "moved",
+    "pool.set-tier": "given its tier",
+}
 
 
 def doing(kind: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -33,6 +33,10 @@ class Call(Generic[Q, B]):
     bearer: str = ""
     idempotency_key: str = ""
     if_match: int | None = None
+    stream: AsyncIterator[bytes] | None = None
+    """The body of an upload, as it comes; None for every other endpoint."""
+    length_bytes: int | None = None
+    """How long the body will be, as far as the caller said so."""
 
     @property
     def principal(self) -> Principal:

@@ -79,3 +79,12 @@ def idempotency_key(value: str | None) -> str:
     if not _KEY.fullmatch(value):
         raise errors.InvalidArgument("Idempotency-Key is 1 to 128 printable ASCII characters without spaces")
     return value
+
+
+def length(value: str | None) -> int | None:
+    """The Content-Length header, None without one. Raises InvalidArgument for anything that is no length."""
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) < 20):
+        raise errors.InvalidArgument("Content-Length is a number of bytes")
+    return int(value)

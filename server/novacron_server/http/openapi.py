@@ -53,6 +53,8 @@ def _operation(row: Row, by_type: dict[int, Any]) -> dict[str, Any]:
     }
     if row.permission is not Permission.PUBLIC:
         operation["security"] = [{"bearer": []}]
+    if row.kind == "upload":
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     if row.takes is not Nothing:
         operation["requestBody"] = {
             "required": True,

@@ -9,6 +9,7 @@ import msgspec
 from litestar import HttpMethod, Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
+from litestar.types import Empty
 
 from novacron_core import errors
 from novacron_core.api.base import Nothing
@@ -43,6 +44,8 @@ def mount(served: Served, authenticate: Authenticator) -> HTTPRouteHandler:
         name=endpoint.key,
         opt={"endpoint": endpoint},
         include_in_schema=False,
+        # An upload is as long as its service lets it be; everything else is bounded by the application.
+        request_max_body_size=None if endpoint.kind == "upload" else Empty,
     )(handle)
 
 
@@ -84,6 +87,8 @@ async def _checked(
     state = request.scope["state"]
     return Call(
         query=decoding.query(request.query_params.multi_items(), endpoint.query),
+        stream=request.stream() if endpoint.kind == "upload" else None,
+        length_bytes=decoding.length(headers.get("content-length")),
         body=Nothing() if endpoint.takes is Nothing else decoding.body(await request.body(), endpoint.takes),
         path={name: str(value) for name, value in request.path_params.items()},
         who=principal,

@@ -28,18 +28,19 @@ class Inspected(msgspec.Struct, frozen=True):
     file_bytes: int
 
 
-async def inspect(path: Path, image_format: str) -> Inspected:
-    """Look at an image file. Raises InvalidArgument with the reason when it cannot be used."""
+async def inspect(path: Path, image_format: str, *, called: str = "") -> Inspected:
+    """Look at an image file, `called` something else than its file. Raises InvalidArgument with the reason when it cannot be used."""
     if image_format not in FORMATS:
         raise errors.InvalidArgument(f"images are {' or '.join(FORMATS)}, not {image_format}")
-    found = await _qemu_img(path, image_format)
+    called = called or path.name
+    found = await _qemu_img(path, image_format, called)
     refused = _why_refused(found)
     if refused:
-        raise errors.InvalidArgument(f"{path.name}: {refused}")
+        raise errors.InvalidArgument(f"{called}: {refused}")
     return Inspected(size_bytes=int(found["virtual-size"]), file_bytes=path.stat().st_size)
 
 
-async def _qemu_img(path: Path, image_format: str) -> dict[str, Any]:
+async def _qemu_img(path: Path, image_format: str, called: str) -> dict[str, Any]:
     command = ["qemu-img", "info", "--output=json", "-f", image_format, f"file:{path}"]
     try:
         process = await asyncio.create_subprocess_exec(
@@ -57,10 +58,10 @@ async def _qemu_img(path: Path, image_format: str) -> dict[str, Any]:
     except TimeoutError as e:
         process.kill()
         await process.wait()
-        raise errors.InvalidArgument(f"{path.name}: looking at it took too long") from e
+        raise errors.InvalidArgument(f"{called}: looking at it took too long") from e
     if process.returncode != 0 or len(out) > _MAX_OUTPUT:
         lines = err.decode(errors="replace").strip().splitlines()
-        raise errors.InvalidArgument(f"{path.name} is no {image_format} image: {_without_path(lines[-1:], path)}")
+        raise errors.InvalidArgument(f"{called} is no {image_format} image: {_without_path(lines[-1:], path, called)}")
     found: dict[str, Any] = msgspec.json.decode(out)
     return found
 
@@ -70,9 +71,9 @@ def _limits() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (_TIMEOUT_S, _TIMEOUT_S))
 
 
-def _without_path(lines: list[str], path: Path) -> str:
+def _without_path(lines: list[str], path: Path, called: str) -> str:
     text = lines[0] if lines else "qemu-img refused it"
-    return text.replace(str(path), path.name).removeprefix("qemu-img: ")
+    return text.replace(str(path), called).removeprefix("qemu-img: ")
 
 
 def _why_refused(found: dict[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from novacron_core import errors
 from novacron_core.api import images as api
 from novacron_core.api.base import ListQuery, Nothing, Page
 from novacron_server.http.call import Call, Served, serve
@@ -14,4 +15,15 @@ def routes(images: Images) -> list[Served]:
     async def list_images(call: Call[ListQuery, Nothing]) -> Page[api.Image]:
         return page_of(await images.list(), call.query, text=lambda image: f"{image.name} {image.description}")
 
-    return [list_images]
+    @serve(api.PUT)
+    async def put(call: Call[api.ImageQuery, Nothing]) -> api.Image:
+        if call.stream is None:
+            raise errors.InvalidArgument("the body is the image")
+        return await images.put(call.path["name"], call.query, call.stream, call.length_bytes)
+
+    @serve(api.DELETE)
+    async def delete(call: Call[Nothing, Nothing]) -> Nothing:
+        await images.delete(call.path["name"])
+        return Nothing()
+
+    return [list_images, put, delete]

@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from novacron_core import errors
-from novacron_core.api.images import Image
+from novacron_core.api.images import Image, ImageQuery
 from novacron_core.rules.names import IMAGE_NAME_PATTERN
+from novacron_server.images.arrival import MAX_IMAGE_BYTES, Arrival, sweep
 from novacron_server.images.inspection import inspect
 
 _SUFFIXES = {".qcow2": "qcow2", ".img": "raw", ".raw": "raw"}
@@ -49,8 +50,10 @@ class _Found:
 class Images:
     """Looks again at every listing; an inspection is remembered as long as the file is the same."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, max_bytes: int = MAX_IMAGE_BYTES) -> None:
         self._directory = directory
+        self._max_bytes = max_bytes
+        sweep(directory)
         self._inspected: dict[tuple[str, int, int], Image] = {}
 
     async def list(self) -> list[Image]:
@@ -68,6 +71,33 @@ class Images:
                     raise errors.InvalidArgument(image.problem)
                 return ImageFile(image, item.path, item.kernel, item.initrd, item.cmdline)
         raise errors.NotFound(f"there is no image {name}")
+
+    async def put(self, name: str, query: ImageQuery, stream: AsyncIterator[bytes], length: int | None) -> Image:
+        """Take a new image. Raises what `Arrival` raises, Conflict when the name is taken."""
+        if not _NAME.fullmatch(name):
+            raise errors.NotFound("an image name has lower-case letters, digits, dots, hyphens and underscores")
+        taken = await self._named(name)
+        if taken and not query.replace:
+            raise errors.Conflict(f"there is an image {name} already")
+        arrival = Arrival(self._directory, name, query, self._max_bytes)
+        sha256 = await arrival.receive(stream, length)
+        if taken and taken.path.parent == self._directory and taken.path != arrival.path:
+            await asyncio.to_thread(taken.path.unlink, missing_ok=True)  # it had another format
+        return msgspec.structs.replace((await self.get(name)).image, sha256=sha256)
+
+    async def delete(self, name: str) -> None:
+        """Remove an image with what belongs to it. Raises NotFound, Conflict when it is not in the directory."""
+        found = await self._named(name)
+        if found is None:
+            raise errors.NotFound(f"there is no image {name}")
+        if found.path.parent != self._directory:
+            raise errors.Conflict(f"{name} comes with the {found.source}: it is not the server's to delete")
+        await asyncio.to_thread(_unlink, found.path)
+
+    async def _named(self, name: str) -> _Found | None:
+        return next(
+            (item for item in await asyncio.to_thread(lambda: list(self._find(name))) if item.name == name), None
+        )
 
     def _find(self, name: str = "") -> Iterator[_Found]:
         """All of them, or those with a name: then without a look at every other file."""
@@ -136,3 +166,8 @@ def _alpine() -> Iterator[_Found]:
             source="demo extra",
         )
         return
+
+
+def _unlink(image: Path) -> None:
+    for path in (image, *(image.with_suffix(suffix) for suffix in (".kernel", ".initrd", ".cmdline"))):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,204 @@
+"""`volume …`, `pool …`, `tier ls`, `image upload|delete`: storage for scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from novacron_core import errors
+from novacron_core.api import images, pools, tiers, volumes
+from novacron_core.api.base import ListQuery
+from novacron_core.api.endpoint import Endpoint
+from novacron_core.api.images import ImageQuery
+from novacron_core.api.operations import Operation
+from novacron_core.api.pools import PoolTier
+from novacron_core.api.volumes import VolumeAttach, VolumeClone, VolumeCreate, VolumeMove, VolumeResize
+from novacron_core.client import Client
+from novacron_core.rules.units import parse_size, size_text
+from novacron_tui.cli.ending import Usage
+from novacron_tui.cli.output import Output, cell, say, show_json, show_table
+from novacron_tui.cli.reading import everything, host_of, vm_of, volume_of
+from novacron_tui.cli.settled import settled, tell
+
+T = TypeVar("T", bound=msgspec.Struct)
+_PIECE = 1 << 20
+
+
+async def volume_ls(client: Client, output: Output, q: str) -> None:
+    """Volumes by name; `q` is filter text."""
+    found = await everything(client, volumes.LIST, ListQuery(q=q))
+    if output is Output.JSON:
+        show_json(found)
+        return
+    rows = (
+        (v.name, v.tier, size_text(v.size_bytes), size_text(v.allocated_bytes), v.format, v.vm or "-", v.pool, v.id)
+        for v in found
+    )
+    show_table(("NAME", "TIER", "SIZE", "USED", "FORMAT", "VM", "POOL", "ID"), rows)
+
+
+async def pool_ls(client: Client, output: Output) -> None:
+    """Pools by name."""
+    found = await everything(client, pools.LIST, ListQuery())
+    if output is Output.JSON:
+        show_json(found)
+        return
+    rows = (
+        (p.name, p.tier or "-", p.type, "on" if p.active else "off", size_text(p.capacity_bytes),
+         size_text(p.available_bytes), ", ".join(p.shares_disk_with or ()) or "-", p.path, p.id)
+        for p in found
+    )  # fmt: skip
+    show_table(("NAME", "TIER", "TYPE", "STATE", "SIZE", "FREE", "SAME DISK AS", "PATH", "ID"), rows)
+
+
+async def tier_ls(client: Client, output: Output) -> None:
+    """Tiers, fastest first."""
+    found = (await client.call(tiers.LIST)).items
+    if output is Output.JSON:
+        show_json(found)
+        return
+    rows = (
+        (t.name, size_text(t.capacity_bytes), size_text(t.free_bytes), size_text(t.provisioned_bytes), t.volumes,
+         ", ".join(t.shares_disk_with) or "-", "; ".join(t.notes))
+        for t in found
+    )  # fmt: skip
+    show_table(("TIER", "SIZE", "FREE", "PROMISED", "VOLUMES", "SAME DISK AS", "NOTES"), rows)
+
+
+async def volume_create(
+    client: Client, output: Output, *, name: str, size: str, tier: str, image_format: str, host: str, wait: bool
+) -> int:
+    """Create an empty volume. The exit code."""
+    host_id = await host_of(client, host) if host else None
+    body = _checked(VolumeCreate, name=name, size_bytes=_size(size), tier=tier, format=image_format, host=host_id)
+    return await _change(client, output, volumes.CREATE, name, body, wait=wait)
+
+
+async def volume_resize(client: Client, output: Output, word: str, size: str, *, wait: bool) -> int:
+    body = _checked(VolumeResize, size_bytes=_size(size))
+    return await _on_volume(client, output, volumes.RESIZE, word, body, wait=wait)
+
+
+async def volume_clone(client: Client, output: Output, word: str, name: str, tier: str, *, wait: bool) -> int:
+    body = _checked(VolumeClone, name=name, tier=tier or None)
+    return await _on_volume(client, output, volumes.CLONE, word, body, wait=wait)
+
+
+async def volume_attach(client: Client, output: Output, word: str, vm: str, *, read_only: bool, wait: bool) -> int:
+    body = VolumeAttach(vm=(await vm_of(client, vm)).id, read_only=read_only)
+    return await _on_volume(client, output, volumes.ATTACH, word, body, wait=wait)
+
+
+async def volume_detach(client: Client, output: Output, word: str, *, wait: bool) -> int:
+    return await _on_volume(client, output, volumes.DETACH, word, None, wait=wait)
+
+
+async def volume_move(client: Client, output: Output, word: str, tier: str, limit: str, *, wait: bool) -> int:
+    body = _checked(VolumeMove, tier=tier, bandwidth_bytes_s=_size(limit) if limit else None)
+    return await _on_volume(client, output, volumes.MOVE, word, body, wait=wait)
+
+
+async def volume_delete(client: Client, output: Output, word: str, *, sure: bool, wait: bool) -> int:
+    """Tell what would go, ask, delete. The exit code."""
+    volume = await volume_of(client, word)
+    preview = await client.call(volumes.DELETION, volume_id=volume.id)
+    if preview.refused:
+        raise errors.Conflict(preview.refused)
+    if not sure:
+        _ask_sure(f"delete the volume {cell(volume.name)}, {size_text(preview.frees_bytes)}", cell(volume.name))
+    return await _change(client, output, volumes.DELETE, volume.name, None, wait=wait, volume_id=volume.id)
+
+
+async def pool_set_tier(client: Client, output: Output, word: str, tier: str, *, wait: bool) -> int:
+    found = [p for p in await everything(client, pools.LIST, ListQuery()) if word in (p.id, p.name)]
+    if len(found) != 1:
+        raise errors.NotFound(f"there is no pool {word!r}" if not found else f"{len(found)} pools are called {word}")
+    body = _checked(PoolTier, tier=None if tier == "none" else tier)
+    return await _change(client, output, pools.SET_TIER, found[0].name, body, wait=wait, pool_id=found[0].id)
+
+
+async def image_upload(
+    client: Client, output: Output, file: Path, *, name: str, image_format: str, sha256: str, replace: bool
+) -> None:
+    """Send a file to the server. On a terminal it says how far it is."""
+    try:
+        length = file.stat().st_size
+    except OSError as e:
+        raise Usage(f"{file}: {e.strerror}") from e
+    name = name or file.stem.lower()
+    guessed = image_format or ("raw" if file.suffix in (".img", ".raw") else "qcow2")
+    query = _checked(ImageQuery, format=guessed, sha256=sha256.lower(), replace=replace)
+    image = await client.upload(images.PUT, _pieces(file, length), length, query=query, name=name)
+    if output is Output.JSON:
+        show_json(image)
+        return
+    say(f"{cell(image.name)}: {size_text(image.size_bytes)}, {image.format}, sha256 {image.sha256}")
+
+
+async def image_delete(client: Client, name: str) -> None:
+    await client.call(images.DELETE, name=name)
+    say(f"{cell(name)}: deleted")
+
+
+async def _pieces(file: Path, length: int) -> AsyncIterator[bytes]:
+    shown, sent = sys.stderr.isatty(), 0
+    with await asyncio.to_thread(file.open, "rb") as opened:
+        while piece := await asyncio.to_thread(opened.read, _PIECE):
+            sent += len(piece)
+            if shown:
+                print(f"\r{sent / max(length, 1):4.0%} of {size_text(length)}", end="", file=sys.stderr, flush=True)
+            yield piece
+    if shown:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+async def _on_volume(
+    client: Client, output: Output, endpoint: Endpoint[Operation, Any, Any], word: str, body: Any, *, wait: bool
+) -> int:
+    volume = await volume_of(client, word)
+    return await _change(client, output, endpoint, volume.name, body, wait=wait, volume_id=volume.id)
+
+
+async def _change(
+    client: Client,
+    output: Output,
+    endpoint: Endpoint[Operation, Any, Any],
+    name: str,
+    body: Any,
+    *,
+    wait: bool,
+    **path: str,
+) -> int:
+    async def ask(key: str) -> Operation:
+        return await client.call(endpoint, body=body, idempotency_key=key, if_match=None, **path)
+
+    result, code = await settled(client, next(iter(path.values()), ""), name, ask, wait=wait)
+    tell(output, [result])
+    return code
+
+
+def _checked(kind: type[T], **values: object) -> T:
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as e:
+        raise Usage(f"that cannot be: {e}") from e
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as e:
+        raise Usage(f"{text}: {e}") from e
+
+
+def _ask_sure(what: str, word: str) -> None:
+    if not sys.stdin.isatty():
+        raise Usage(f"to {what} without a terminal, say --yes")
+    print(f"This will {what}. Type {word} to go on: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != word:
+        raise errors.Conflict("not deleted: that was something else")

@@ -1,0 +1,74 @@
+"""The storage commands on a real server: what they do and their exit codes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+
+@pytest.fixture(autouse=True)
+def three_tiers(signed_in: Run) -> None:
+    for _ in range(100):
+        if all(tier["pools"] for tier in json.loads(signed_in("tier", "ls", "-o", "json").stdout)):
+            return
+    pytest.fail("the pools were not made")
+
+
+def listed(run: Run, *words: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(run("volume", "ls", *words, "-o", "json").stdout)
+    return found
+
+
+def test_a_volume_is_made_copied_listed_and_deleted(signed_in: Run) -> None:
+    done = signed_in("volume", "create", "data", "--size", "8M", "--tier", "cold")
+    assert (done.returncode, done.stdout.startswith("data: created")) == (0, True), done.stderr
+    assert signed_in("volume", "clone", "data", "copy").returncode == 0
+    assert {volume["name"] for volume in listed(signed_in, "tier:cold")} == {"data", "copy"}
+    assert "cold" in signed_in("volume", "ls").stdout
+    again = signed_in("volume", "create", "data", "--size", "8M", "--tier", "cold")
+    assert (again.returncode, "named data already" in again.stderr) == (1, True)
+    assert signed_in("volume", "delete", "data").returncode == 2  # nobody there to ask
+    for name in ("data", "copy"):
+        assert signed_in("volume", "delete", name, "--yes").returncode == 0
+    assert listed(signed_in, "data") == []
+
+
+def test_what_cannot_be_is_usage_and_what_is_refused_is_a_failure(signed_in: Run) -> None:
+    for words in (("--size", "much"), ("--size", "0"), ("--size", "10E"), ("--size", "8M", "--tier", "lukewarm")):
+        done = signed_in("volume", "create", "x", *words)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), words
+    assert signed_in("volume", "move", "nothing", "cold").returncode == 1
+    assert signed_in("volume", "create", "y", "--size", "8M").returncode == 0
+    done = signed_in("volume", "move", "y", "cold")
+    assert (done.returncode, "simulated" in done.stderr) == (1, True)
+    assert signed_in("volume", "delete", "y", "--yes").returncode == 0
+
+
+def test_pools_and_tiers_are_listed(signed_in: Run) -> None:
+    pools = json.loads(signed_in("pool", "ls", "-o", "json").stdout)
+    assert {pool["tier"] for pool in pools if pool["ours"]} == {"hot", "warm", "cold"}
+    assert [line.split()[0] for line in signed_in("tier", "ls").stdout.splitlines()] == ["TIER", "hot", "warm", "cold"]
+    ours = next(pool["name"] for pool in pools if pool["ours"])
+    done = signed_in("pool", "set-tier", ours, "cold")
+    assert (done.returncode, "NovaCron's own" in done.stderr) == (1, True)
+
+
+def test_an_image_is_sent_with_its_checksum_and_deleted(signed_in: Run, tmp_path: Path) -> None:
+    file = tmp_path / "Web.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(file), "8M"], check=True)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    done = signed_in("image", "upload", str(file), "--sha256", sha256)
+    assert (done.returncode, sha256 in done.stdout) == (0, True), done.stderr
+    assert "web" in signed_in("image", "ls").stdout
+    again = signed_in("image", "upload", str(file))
+    assert (again.returncode, "image web already" in again.stderr) == (1, True)
+    wrong = signed_in("image", "upload", str(file), "--replace", "--sha256", "0" * 64)
+    assert (wrong.returncode, "checksum" in wrong.stderr) == (1, True)
+    assert signed_in("image", "upload", str(tmp_path / "nothing")).returncode == 2
+    assert signed_in("image", "delete", "web").returncode == 0
