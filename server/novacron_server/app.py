@@ -66,6 +66,7 @@ from novacron_server.vms.reconciler import Reconciler
 from novacron_server.vms.service import VMs
 from novacron_server.volumes import repository as volumes_repository
 from novacron_server.volumes import routes as volumes_routes
+from novacron_server.volumes.leftovers import Leftovers
 from novacron_server.volumes.placement import Placement
 from novacron_server.volumes.service import Volumes
 
@@ -91,6 +92,7 @@ class Parts:
     tiers: Tiers
     moves: Moves
     upkeep: Upkeep
+    leftovers: Leftovers
     stream: Stream
     reconciler: Reconciler
     metrics: Measuring
@@ -113,6 +115,7 @@ async def open_parts(
         stack.push_async_callback(parts.reader.close)
         stack.push_async_callback(parts.inventory.close)
         stack.push_async_callback(parts.upkeep.close)
+        stack.push_async_callback(parts.leftovers.close)
         stack.push_async_callback(parts.operations.close)
         await _load(parts)
         parts.reader.start()
@@ -160,9 +163,10 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     images = Images(settings.data_dir / "images")
     access = Access(database, settings.data_dir, ring, open_registration=settings.open_registration)
     access.on_session_end.append(hub.end_session)
-    volumes = Volumes(database, ledger, inventory, operations)
+    leftovers = Leftovers(database, inventory)
+    volumes = Volumes(database, ledger, inventory, operations, leftovers)
     tiers = Tiers(inventory, operations)
-    moves = Moves(database, ledger, inventory, operations)
+    moves = Moves(database, ledger, inventory, operations, leftovers)
     upkeep = Upkeep(inventory, placement)
     vms = VMs(database, ledger, inventory, operations, images, placement)
     reconciler = Reconciler(database, ledger, inventory, placement)
@@ -185,6 +189,7 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
         tiers=tiers,
         moves=moves,
         upkeep=upkeep,
+        leftovers=leftovers,
         stream=stream,
         reconciler=reconciler,
         metrics=metrics,
@@ -211,6 +216,7 @@ async def _load(parts: Parts) -> None:
         )
 
     await parts.database.run(rows, read_only=True)
+    await parts.leftovers.load()
     parts.hub.begin()
 
 

@@ -7,10 +7,10 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 from novacron_core.errors import HostUnavailable, Internal, InvalidArgument
 from novacron_server.hypervisor import storage
@@ -113,20 +113,14 @@ class HostStorage(Calls):
             soon(loop, progress, sent, source.allocated_bytes)
 
         reading, writing = os.pipe()  # which also keeps the one from running ahead of the other
-        down = Download(writing, threading.Event())
-        up = Upload(lambda: os.fdopen(reading, "rb", buffering=0), None, report, threading.Event())
-        halves = [
-            asyncio.ensure_future(
-                self._watch(down, lambda c: down.run(c, source.pool, source.name), "read the volume")
-            ),
-            asyncio.ensure_future(self._watch(up, lambda c: up.run(c, pool, name), "write the copy")),
-        ]
-        try:
-            await asyncio.gather(*halves)
-        finally:
-            for half in halves:
-                half.cancel()
-            await asyncio.gather(*halves, return_exceptions=True)
+        with os.fdopen(reading, "rb", buffering=0) as out, os.fdopen(writing, "wb", buffering=0) as into:
+            down = Download(into, threading.Event())
+            up = Upload(lambda: out, None, report, threading.Event())
+            await _both(
+                self._watch(up, lambda c: up.run(c, pool, name), "write the copy"),
+                self._watch(down, lambda c: down.run(c, source.pool, source.name), "read the volume"),
+                closing=(out, into),
+            )
         back = Download(None, threading.Event())
         await self._watch(back, lambda c: back.run(c, pool, name), "read the copy back")
         if back.sha256 != down.sha256:
@@ -171,6 +165,30 @@ class HostStorage(Calls):
             # Wait for the thread to let go of the volume, so that the caller can delete it.
             await asyncio.wait({task}, timeout=5.0)
             task.cancel()
+
+
+async def _both(*halves: Coroutine[Any, Any, object], closing: Sequence[IO[bytes]]) -> None:
+    """Runs both ends of a pipe; when one ends, its side is closed, so that the other does not wait for ever.
+
+    Raises the first reason: that the pipe broke is only what the other end heard of it.
+    """
+
+    async def run(half: Coroutine[Any, Any, object], end: IO[bytes]) -> None:
+        try:
+            await half
+        finally:
+            end.close()
+
+    tasks = [asyncio.ensure_future(run(half, end)) for half, end in zip(halves, closing, strict=True)]
+    try:
+        await asyncio.wait(tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    failures = [error for task in tasks if (error := task.exception())]
+    for error in sorted(failures, key=lambda error: isinstance(error, OSError)):
+        raise error
 
 
 def _pools(reader: DomainReader, connection: Any, *, local: bool) -> list[PoolFacts]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import time
-from typing import Any
+from typing import IO, Any
 
 import libvirt
 
@@ -17,9 +16,9 @@ _CHUNK = 256 * 1024
 
 
 class Download:
-    """A volume's bytes, written to a file descriptor (None: nowhere), and their SHA-256. Runs in a worker thread."""
+    """A volume's bytes, written to a pipe (None: nowhere), and their SHA-256. Runs in a worker thread."""
 
-    def __init__(self, into: int | None, cancel: threading.Event) -> None:
+    def __init__(self, into: IO[bytes] | None, cancel: threading.Event) -> None:
         self.cancel = cancel
         self.moved_at = time.monotonic()
         self.sha256 = ""
@@ -36,9 +35,6 @@ class Download:
         except BaseException:
             _abort(stream)
             raise
-        finally:
-            if self._into is not None:
-                os.close(self._into)
         return got
 
     def _receive(self, stream: Any) -> int:
@@ -49,7 +45,7 @@ class Download:
             digest.update(chunk)
             left = memoryview(chunk)
             while self._into is not None and left:
-                left = left[os.write(self._into, left) :]
+                left = left[self._into.write(left) or 0 :]
             got += len(chunk)
             self.moved_at = time.monotonic()
         self.sha256 = digest.hexdigest()

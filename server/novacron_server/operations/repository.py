@@ -130,6 +130,11 @@ async def ended_badly(connection: AsyncConnection, kind: str, states: Collection
     return [_stored(row) for row in rows]
 
 
+async def marked(connection: AsyncConnection, step: str) -> list[Stored]:
+    """Operations in whose steps this one is written as true."""
+    return [_stored(row) for row in await connection.execute(select(t).where(t.c.steps[step].astext == "true"))]
+
+
 async def recent(connection: AsyncConnection, limit: int) -> list[Operation]:
     """The newest, oldest of them first."""
     rows = await connection.execute(select(t).order_by(t.c.created_at.desc()).limit(limit))

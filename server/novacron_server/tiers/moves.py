@@ -13,16 +13,19 @@ from novacron_server.inventory.inventory import Inventory
 from novacron_server.operations.service import Operations, Work
 from novacron_server.tiers.moving import Move, Moving, why_not_move
 from novacron_server.volumes.changing import Changing
+from novacron_server.volumes.leftovers import Leftovers
 from novacron_server.volumes.places import check_name, check_room, pool_for
 
 
 class Moves:
     """The service of moves."""
 
-    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory, operations: Operations) -> None:
+    def __init__(
+        self, database: Database, ledger: Ledger, inventory: Inventory, operations: Operations, leftovers: Leftovers
+    ) -> None:
         self._inventory = inventory
         self._changing = Changing(inventory, operations)
-        self._moving = Moving(database, ledger, inventory)
+        self._moving = Moving(database, ledger, inventory, leftovers)
         operations.undo_with("volume.move", self._moving.undo)
         operations.finish_with("volume.move", self._moving.finish)
 

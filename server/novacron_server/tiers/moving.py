@@ -28,7 +28,8 @@ from novacron_server.operations.patience import patiently
 from novacron_server.operations.repository import Stored
 from novacron_server.operations.run import Run
 from novacron_server.volumes import repository
-from novacron_server.volumes.copying import Copying, check_free, create_ours, discard
+from novacron_server.volumes.copying import Copying, check_free, create_ours, identity
+from novacron_server.volumes.leftovers import Leftovers
 from novacron_server.volumes.told import volume_row_event
 
 _log = structlog.get_logger()
@@ -52,7 +53,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 class Moving:
     """The work behind the verb."""
 
-    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory) -> None:
+    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory, leftovers: Leftovers) -> None:
+        self._leftovers = leftovers
         self._database = database
         self._ledger = ledger
         self._inventory = inventory
@@ -79,7 +81,8 @@ class Moving:
         await run.will_make(copy=copy, disk={"vm": user.uuid, "target": target})
         await failpoint("volume.move:planned")
         spec = VolumeSpec(pool=move.to_pool, name=move.name, size_bytes=facts.size_bytes, format=image_format(facts))
-        await create_ours(run, host, spec)
+        made = await create_ours(run, host, spec)
+        await run.will_make(copy={**copy, "inode": await identity(host, made)})
         await failpoint("volume.move:made")
         await host.disks.start_copy(user.uuid, target, move.to_path, spec.format, move.bandwidth_bytes_s)
         await failpoint("volume.move:mirroring")
@@ -170,9 +173,9 @@ class Moving:
         for user in users:
             await host.disks.switch(user.uuid, move.to_path, move.from_path)
         await self._settle_row(move, move.from_pool, move.from_tier)
-        await discard(host, stored.steps)
+        later = await self._leftovers.discard(stored)
         await self._look_again(host, vm_id)
-        return "the volume is where it was, and nothing of the copy is left"
+        return f"the volume is where it was, and {later or 'nothing of the copy is left'}"
 
     async def _go_on(self, run: Run, host: Host, move: Move, disk: dict[str, Any]) -> bool:
         try:

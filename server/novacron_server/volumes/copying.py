@@ -58,8 +58,7 @@ class Copying:
             await storage.delete_volume(self._pool, self._temporary)
             return False
         target = Path(made.path)
-        inode = (await asyncio.to_thread(target.stat)).st_ino
-        await self._run.will_make(copy=self._steps(self._temporary, inode))
+        await self._run.will_make(copy=self._steps(self._temporary, await identity(self._host, made)))
         await failpoint(f"{kind}:made")
         await self._run.step("copying, then comparing")
         async with Progress(self._run) as progress:
@@ -95,6 +94,13 @@ class Copying:
         }  # fmt: skip
 
 
+async def identity(host: Host, made: VolumeFacts) -> int:
+    """What tells the file from any other of its name, 0 where this process does not see it."""
+    if not await host.storage.sees(made):
+        return 0
+    return (await asyncio.to_thread(Path(made.path).stat)).st_ino
+
+
 async def check_free(host: Host, pool: str, name: str) -> None:
     """Raises Conflict when there is a volume, or a file that libvirt had not seen, of that name."""
     try:
@@ -122,7 +128,8 @@ async def discard(host: Host, steps: dict[str, Any]) -> None:
     if not copy:
         return
     pool, name, temporary = copy["pool"], copy["name"], copy["temporary"]
-    ours = not temporary or await asyncio.to_thread(_is_file, Path(copy["path"]), copy["inode"])
+    known = bool(copy["inode"]) or bool(temporary)
+    ours = not known or await asyncio.to_thread(_is_file, Path(copy["path"]), copy["inode"])
     if temporary:
         await host.storage.delete_volume(pool, temporary)
     if ours:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from novacron_core import errors
 from novacron_server.database.engine import Connection, Database
@@ -18,14 +19,16 @@ from novacron_server.operations.patience import patiently
 from novacron_server.operations.repository import Stored
 from novacron_server.operations.run import Run
 from novacron_server.volumes import repository
-from novacron_server.volumes.copying import Copying, check_free, create_ours, discard
+from novacron_server.volumes.copying import Copying, check_free, create_ours
+from novacron_server.volumes.leftovers import Leftovers
 from novacron_server.volumes.told import volume_row_event
 
 
 class Making:
     """Each step can be done twice."""
 
-    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory) -> None:
+    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory, leftovers: Leftovers) -> None:
+        self._leftovers = leftovers
         self._database = database
         self._ledger = ledger
         self._inventory = inventory
@@ -55,12 +58,12 @@ class Making:
     async def undo(self, stored: Stored) -> str:
         """Take away what a creation or a copy that did not finish had made, with its row."""
         host_id = stored.host_id or ""
-        host = self._inventory.host(host_id)
-        await discard(host, stored.steps)
+        later = await self._leftovers.discard(stored)
         made = [*stored.operation.holds, stored.operation.target]
         await self._forget(made[-2].id if stored.operation.holds else made[-1].id)  # a copy is the last that is held
-        await self._inventory.reread_volumes(host_id)
-        return "what it had made was removed"
+        with suppress(errors.HostUnavailable):
+            await self._inventory.reread_volumes(host_id)
+        return later or "what it had made was removed"
 
     async def delete(self, run: Run, row: VolumeRow, path: str) -> None:
         """Delete a volume that no VM has as a disk. Raises Conflict naming the VM."""

@@ -38,6 +38,7 @@ from novacron_server.operations.run import Run
 from novacron_server.operations.service import Operations, Work
 from novacron_server.volumes.attaching import Attaching
 from novacron_server.volumes.changing import Changing
+from novacron_server.volumes.leftovers import Leftovers
 from novacron_server.volumes.making import Making
 from novacron_server.volumes.places import check_name, check_room, pool_for
 
@@ -45,11 +46,13 @@ from novacron_server.volumes.places import check_name, check_room, pool_for
 class Volumes:
     """The service of the noun."""
 
-    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory, operations: Operations) -> None:
+    def __init__(
+        self, database: Database, ledger: Ledger, inventory: Inventory, operations: Operations, leftovers: Leftovers
+    ) -> None:
         self._inventory = inventory
         self._operations = operations
         self._changing = Changing(inventory, operations)
-        self._making = Making(database, ledger, inventory)
+        self._making = Making(database, ledger, inventory, leftovers)
         self._attaching = Attaching(database, ledger, inventory)
         for kind in ("volume.create", "volume.clone"):
             operations.undo_with(kind, self._making.undo)

@@ -1,0 +1,115 @@
+"""Tiers that are full, pools that go away in mid-move, and a guest that does not let go: nothing is lost or left."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from novacron_core import errors
+from novacron_core.api import operations, pools, volumes
+from novacron_core.api.operations import OperationState
+from novacron_core.api.pools import Pool, PoolTier
+from novacron_core.api.volumes import VolumeCreate, VolumeResize
+from tests.server.spine.conftest import until
+from tests.server.storage.conftest import MIB
+from tests.server.storage.test_moves import move, same_content
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+POOL = "<pool type='dir'><name>{name}</name><target><path>{path}</path></target></pool>"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def small(shed) -> AsyncIterator[Pool]:
+    """A tier `cold` of one pool on a disk of 32 MiB. (Ours is off meanwhile.)"""
+    path = shed.house.data_dir / "small"
+    path.mkdir(mode=0o711)
+    # libvirtd has a mount namespace of its own: it must see this one too.
+    enter = ["nsenter", "-m", "-t", str(shed.daemon._process.pid)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32m,mode=711", "small", str(path)]
+    if subprocess.run([*enter, *mount], check=False).returncode:
+        pytest.skip("no right to mount here")
+    shed.libvirt.storagePoolLookupByName((await shed.three_pools())["cold"].name).destroy()
+    shed.libvirt.storagePoolDefineXML(POOL.format(name="small", path=path), 0).create(0)
+
+    async def seen() -> Pool | None:
+        return next((pool for pool in (await shed.admin.call(pools.LIST)).items if pool.name == "small"), None)
+
+    pool = await until(seen)
+    await shed.done(await shed.admin.call(pools.SET_TIER, body=PoolTier(tier="cold"), pool_id=pool.id))
+    yield pool
+
+
+def in_small(shed) -> list[str]:
+    return sorted(shed.libvirt.storagePoolLookupByName("small").listVolumes())
+
+
+async def test_what_does_not_fit_is_refused_before_anything_is_promised(shed, small) -> None:
+    assert (small.capacity_bytes, small.shares_disk_with) == (32 * MIB, None)  # a disk that this process does not see
+    volume = await shed.made("fits-not")
+    big = await shed.admin.call(volumes.GET, volume_id=volume.id)
+    with pytest.raises(errors.Conflict, match=r"cold .* has 32 MiB free"):
+        await shed.admin.call(volumes.CREATE, body=VolumeCreate(name="x", size_bytes=33 * MIB, tier="cold"))
+    room = await shed.admin.call(volumes.CREATE, body=VolumeCreate(name="room", size_bytes=30 * MIB, tier="cold"))
+    await shed.done(room)
+    with pytest.raises(errors.Conflict, match="growing room needs"):
+        await shed.admin.call(
+            volumes.RESIZE, body=VolumeResize(size_bytes=1 << 40), volume_id=(await shed.volume("room")).id
+        )
+    filler = await shed.admin.call(volumes.CREATE, body=VolumeCreate(name="filler", size_bytes=20 * MIB, tier="cold"))
+    await shed.done(filler)
+    assert big.tier == "hot"
+
+
+@pytest.mark.parametrize("start", [False, True], ids=["stopped", "running"])
+async def test_a_tier_that_fills_up_in_mid_move_leaves_the_volume_where_it_was(shed, small, start) -> None:
+    name = f"full-{start}".lower()
+    volume = await shed.made(name)
+    vm = await shed.vm(name, volume, start=start)
+    pool = shed.libvirt.storagePoolLookupByName("small")  # the check is by what was free at the last look
+    filler = (
+        "<volume><name>thief</name><capacity unit='MiB'>20</capacity><allocation unit='MiB'>20</allocation></volume>"
+    )
+    thief = pool.createXML(filler, 0)
+    ended = await shed.ended(await move(shed, volume))
+    assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
+    assert "space" in ended.problem.detail or "full" in ended.problem.detail
+    thief.delete(0)
+    await shed.house.parts.inventory.reread_volumes(volume.host)
+    assert not [left for left in in_small(shed) if left.startswith(name)]
+    now = await shed.volume(name)
+    assert (now.tier, now.vm) == ("hot", vm.id)
+    same_content(shed, shed.path(now))
+    assert (await shed.house.vm(name)).state == ("running" if start else "stopped")
+
+
+async def test_a_pool_that_goes_away_in_mid_move_costs_nothing(shed, small, monkeypatch) -> None:
+    volume = await shed.made("gone")
+    await shed.vm("gone", volume, start=True)
+    operation = await move(shed, volume, bandwidth_bytes_s=MIB)
+
+    async def going() -> bool | None:
+        now = await shed.admin.call(operations.GET, operation_id=operation.id)
+        return True if now.progress else None
+
+    await until(going)
+    away = shed.libvirt.storagePoolLookupByName("small")
+    away.destroy()
+    await shed.admin.call(operations.CANCEL, operation_id=operation.id)
+    now = await shed.volume("gone")
+    assert (now.tier, now.operation) == ("hot", None)
+    same_content(shed, shed.path(now))
+    with pytest.raises(errors.Conflict, match=r"cold has no pool on .* that is on"):
+        await move(shed, now)
+    away.create(0)
+    assert "gone" in in_small(shed)  # nobody could take it away
+
+    async def clean() -> bool | None:
+        return None if "gone" in in_small(shed) else True
+
+    await until(clean)  # and it goes when the pool is back
+    assert (await shed.volume("gone")).id == volume.id
+    same_content(shed, shed.path(now))

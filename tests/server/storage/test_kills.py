@@ -1,0 +1,147 @@
+"""The server is killed in mid-move, at each step, under stopped and running VMs: after the next start one copy counts
+and no other is left (promise G9). NOVACRON_MOVE_KILLS=all kills at every step, else at the telling ones."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import libvirt
+import pytest
+import pytest_asyncio
+
+from novacron_core.api import vms, volumes
+from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.volumes import VolumeMove
+from novacron_core.client import Client
+from novacron_core.client.credentials import Credentials
+from novacron_core.places import read_running
+from tests.benchmarks.servers import _administrator
+from tests.faults.test_kills import Process
+from tests.server.hypervisor.conftest import PrivateLibvirtd
+from tests.server.spine.conftest import Spine, until
+from tests.server.storage.conftest import MIB, Shed, run
+from tests.server.storage.test_moves import RUNNING, STOPPED, only, same_content
+
+pytestmark = pytest.mark.slow
+TELLING = {"stopped": ["compared", "renamed", "switched"], "running": ["mirroring", "pivoted", "told"]}
+PLACES = {"stopped": STOPPED, "running": RUNNING} if os.environ.get("NOVACRON_MOVE_KILLS") == "all" else TELLING
+
+
+class Far(Shed):
+    """A shed whose server is a process that can be killed."""
+
+    server: Process
+
+    async def start(self) -> None:
+        await self.server.start()
+        running = read_running(self.house.data_dir)
+        assert running is not None
+        self.admin.move(running.url)
+
+    async def crash_in(self, place: str, volume: volumes.Volume, tier: str, **more: object) -> Operation:
+        """Restart it so that it dies there, and have it move the volume."""
+        self.server.stop()
+        os.environ["NOVACRON_FAILPOINTS"] = f"volume.move:{place}=crash"
+        try:
+            await self.start()
+        finally:
+            del os.environ["NOVACRON_FAILPOINTS"]
+        await self.seen(volume.id)
+        operation = await self.admin.call(volumes.MOVE, body=VolumeMove(tier=tier, **more), volume_id=volume.id)
+        await until(self._dead)
+        return operation
+
+    async def _dead(self) -> bool | None:
+        assert self.server._process is not None
+        return None if self.server._process.poll() is None else True
+
+    async def seen(self, volume_id: str) -> None:
+        """Until the restarted server has read its host."""
+
+        async def there() -> bool | None:
+            page = await self.admin.call(volumes.LIST)
+            return True if any(v.id == volume_id and v.vm for v in page.items) else None
+
+        await until(there, 30)
+
+
+@pytest_asyncio.fixture
+async def far() -> AsyncIterator[Far]:
+    if os.geteuid() != 0 or not Path("/usr/sbin/libvirtd").exists() or not shutil.which("unshare"):
+        pytest.skip("a libvirtd of one's own needs root, libvirtd and unshare")
+    folder = Path(tempfile.mkdtemp(prefix="nvk-", dir="/var/tmp"))
+    folder.chmod(0o711)
+    (folder / "lv").mkdir()
+    data = folder / "data"
+    (data / "images").mkdir(mode=0o711, parents=True)
+    data.chmod(0o711)
+    await run("qemu-img", "create", "-q", "-f", "qcow2", str(data / "images/empty.qcow2"), "8M")
+    daemon = PrivateLibvirtd(folder / "lv", f"far{uuid4().hex[:4]}")
+    daemon.start()
+    connection = libvirt.open(daemon.uri)
+    server = Process(data, daemon.uri)
+    try:
+        await server.start()
+        url = read_running(data).url  # type: ignore[union-attr]
+        token = await asyncio.to_thread(lambda: asyncio.run(_administrator(url, data)))
+        async with Client(url, Credentials(token)) as client:
+            made = Far(Spine(url, None, client, data), daemon, connection)  # type: ignore[arg-type]
+            made.server = server
+            await made.three_pools()
+            yield made
+    finally:
+        server.stop()
+        connection.close()
+        daemon.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.timeout(60 + 20 * sum(map(len, PLACES.values())))
+@pytest.mark.parametrize("how", PLACES)
+async def test_a_killed_move_is_settled_by_the_next_server(far: Far, how) -> None:
+    volume = await far.made("data")
+    vm = await far.vm("web-01", volume, start=how == "running")
+    tier, other = "hot", "cold"
+    for place in PLACES[how]:
+        operation = await far.crash_in(place, volume, other)
+        await far.start()
+        ended = await far.house.ended(operation)
+        assert ended.state is OperationState.INTERRUPTED, place
+        assert ended.problem is not None
+        if _counts(how, place):
+            tier, other = other, tier
+        assert tier in ended.problem.detail or "where it was" in ended.problem.detail
+        now = await far.volume("data")
+        assert now.tier == tier, (place, ended.problem.detail)
+        only(far, volume, tier)
+        live, lasting = far.disk_paths(vm.id)
+        assert live == lasting
+        assert str(far.path(now)) in lasting
+        same_content(far, far.path(now))
+        assert (await far.house.vm("web-01")).state == ("running" if how == "running" else "stopped")
+
+
+def _counts(how: str, place: str) -> bool:
+    """Whether the copy is the one that counts after a death there. A copying that QEMU still does is gone on with."""
+    if how == "running":
+        return RUNNING.index(place) >= RUNNING.index("mirroring")
+    return STOPPED.index(place) >= STOPPED.index("switched")
+
+
+async def test_a_vm_that_was_stopped_while_no_server_looked_stays_on_its_disk(far: Far) -> None:
+    volume = await far.made("data")
+    vm = await far.vm("web-01", volume, start=True)
+    operation = await far.crash_in("mirroring", volume, "cold", bandwidth_bytes_s=MIB)
+    far.libvirt.lookupByUUIDString(vm.id).destroy()
+    await far.start()
+    ended = await far.house.ended(operation)
+    assert "where it was" in ended.problem.detail
+    only(far, volume, "hot")
+    same_content(far, far.path(await far.volume("data")))
+    assert (await far.admin.call(vms.GET, vm_id=vm.id)).state == "stopped"
