@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import api, changes, events, fleet, paint, start, stream
+from tests.benchmarks import api, changes, events, fleet, metrics, paint, start, stream
 from tests.benchmarks.figure import Figure, show
 
 BENCHMARKS = {
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "changes": changes.measure,
     "events": events.measure,
     "fleet": fleet.measure,
+    "metrics": metrics.measure,
 }
 
 

@@ -35,7 +35,7 @@ def server(*arguments: str) -> Iterator[Running]:
         data_dir = Path(name)
         data_dir.chmod(0o711)
         with serve_process(data_dir, *arguments) as url:
-            yield Running(url, asyncio.run(_administrator(url, data_dir)), data_dir, read_running(data_dir).pid)
+            yield Running(url, asyncio.run(administrator(url, data_dir)), data_dir, read_running(data_dir).pid)
 
 
 @contextmanager
@@ -56,7 +56,8 @@ def serve_process(data_dir: Path, *arguments: str) -> Iterator[str]:
             process.wait(30)
 
 
-async def _administrator(url: str, data_dir: Path) -> str:
+async def administrator(url: str, data_dir: Path) -> str:
+    """Makes the first administrator of an empty server; returns an access token."""
     token = (data_dir / "setup-token").read_text().strip()
     async with Client(url) as client:
         await client.call(access.REGISTER, body=access.Register(username="bench", password=PASSWORD, setup_token=token))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -41,11 +42,11 @@ class Board:
     def round(self, host_id: str, group: Group) -> Round:
         return self.rounds.setdefault((host_id, group), Round())
 
-    def take(
+    async def take(
         self, host_id: str, reading: Reading, facts: Mapping[str, DomainFacts], cpus: int | None, period_s: float
     ) -> None:
         """A host was read."""
-        self.host(host_id).take(reading, facts, cpus, period_s)
+        await asyncio.to_thread(self.host(host_id).take, reading, facts, cpus, period_s)
         if reading.group == "quick":
             for told in self.on_round:
                 told(host_id)

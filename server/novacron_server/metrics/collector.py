@@ -69,7 +69,7 @@ class Collector:
         kept = self._board.round(host.host_id, group)
         try:
             reading = await host.read_counters(group)
-            self._take(host, reading, pace)
+            await self._take(host, reading, pace)
         except errors.NovaCronError as e:
             pace.failed()
             kept.failed += 1
@@ -83,13 +83,13 @@ class Collector:
         kept.took_s, kept.period_s, kept.done = reading.took_s, pace.period_s, kept.done + 1
         return True
 
-    def _take(self, host: Host, reading: Reading, pace: Pace) -> None:
+    async def _take(self, host: Host, reading: Reading, pace: Pace) -> None:
         pace.took(reading.took_s)
         known = self._inventory.picture.known
         found = ((counters.uuid, known.get((host.host_id, counters.uuid))) for counters in reading.domains)
         facts = {uuid: held.facts for uuid, held in found if held is not None}
         cpus = host.facts.cpus if host.facts else None
-        self._board.take(host.host_id, reading, facts, cpus, pace.period_s)
+        await self._board.take(host.host_id, reading, facts, cpus, pace.period_s)
         if reading.group == "quick":
             self._watch_memory(host, reading, facts)
 

@@ -6,14 +6,12 @@ While the database is away samples wait in memory, bounded; nothing else waits f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import structlog
 
 from novacron_core import errors
-from novacron_core.api.metrics import Totals, VMSample
+from novacron_core.api.metrics import HostSample, Totals, VMSample
 from novacron_server.database.engine import Connection, Database
 from novacron_server.database.tables import METRICS
 from novacron_server.inventory.inventory import Inventory
@@ -32,7 +30,7 @@ _OLDEST = timedelta(days=1)
 """A sample with a stranger time than this (a clock was set) is not kept."""
 _SETTLED = timedelta(seconds=10)
 _AT_ONCE = timedelta(minutes=10)
-_COPY_BYTES = 2 << 20
+_COPY_BYTES = 4 << 20
 _MAINTENANCE_TIMEOUT_S = 30.0
 
 
@@ -58,6 +56,7 @@ class History:
         self._inventory = inventory
         self._board = board
         self._hours: set[datetime] = set()
+        self._rounds: list[tuple[str, datetime, HostSample, list[tuple[str, VMSample]]]] = []
         self._away = False
         board.on_round.append(self._take_host)
 
@@ -65,13 +64,9 @@ class History:
 
     def _take_host(self, host_id: str) -> None:
         host = self._board.hosts[host_id]
-        if host.time is None:
-            return
-        rows = [(vm_subject(host_id, vm_id), numbers_of(vm.sample)) for vm_id, vm in host.vms.items() if vm.counters]
-        own = host.sample
-        given = (own.cpu_cores, own.cpu_percent, own.memory_used_bytes, own.memory_bytes)
-        rows.append((host_subject(host_id), (*given, *[None] * (len(METRICS) - len(given)))))
-        self._take(host.time, rows)
+        if host.time is not None:
+            vms = [(vm_id, vm.sample) for vm_id, vm in host.vms.items()]
+            self._rounds.append((host_id, host.time, host.sample, vms))
 
     def take_totals(self, now: datetime) -> None:
         """The sums over the fleet and over each tenant's VMs, as they are now."""
@@ -81,12 +76,13 @@ class History:
                 by_tenant.setdefault(vm.tenant, []).append((sample, vm.vcpus))
         everything = total(pair for pairs in by_tenant.values() for pair in pairs)
         rows = [(tenant_subject(tenant), numbers_of(total(pairs))) for tenant, pairs in by_tenant.items() if tenant]
-        self._take(now, [(FLEET, numbers_of(everything)), *rows])
+        self.waiting.add(_packed(now, [(FLEET, numbers_of(everything)), *rows]))
 
-    def _take(self, time: datetime, rows: Iterable[tuple[UUID, tuple[float | None, ...]]]) -> None:
-        at = packing.microseconds(time)
-        packed = [packing.row(at, subject, numbers) for subject, numbers in rows]
-        self.waiting.add(Chunk(time, len(packed), b"".join(packed)))
+    async def pack(self) -> None:
+        """Let the rounds since the last time wait for the database, as the few bytes they become there."""
+        rounds, self._rounds = self._rounds, []
+        for chunk in await asyncio.to_thread(lambda: [_chunk(*each) for each in rounds]):
+            self.waiting.add(chunk)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -97,6 +93,7 @@ class History:
     async def _write_for_ever(self) -> None:
         while True:
             await asyncio.sleep(WRITE_S)
+            await self.pack()
             self.take_totals(datetime.now(UTC))
             try:
                 await self.write()
@@ -167,7 +164,7 @@ class History:
         waits = self.waiting.first(1)
         if waits:
             until = min(until, waits[0].time.replace(second=0, microsecond=0))
-        begin = self.rolled_to or await self._database.run(self._unrolled, read_only=True)
+        begin = self.rolled_to = self.rolled_to or await self._database.run(self._unrolled, read_only=True)
         while begin is not None and begin < until:
             end = min(until, begin + _AT_ONCE)
 
@@ -192,6 +189,18 @@ class History:
             lambda connection: repository.drop_partitions(connection, now - self.samples_kept, now - self.minutes_kept),
             timeout_s=_MAINTENANCE_TIMEOUT_S,
         )
+
+
+def _chunk(host_id: str, time: datetime, host: HostSample, vms: list[tuple[str, VMSample]]) -> Chunk:
+    """A round of a host: a row for each VM and one for itself."""
+    rows = [(vm_subject(host_id, vm_id), numbers_of(sample)) for vm_id, sample in vms]
+    own = (host.cpu_cores, host.cpu_percent, host.memory_used_bytes, host.memory_bytes)
+    return _packed(time, [*rows, (host_subject(host_id), (*own, *[None] * (len(METRICS) - len(own))))])
+
+
+def _packed(time: datetime, rows: list[tuple[bytes, tuple[float | None, ...]]]) -> Chunk:
+    at = packing.microseconds(time)
+    return Chunk(time, len(rows), b"".join(packing.row(at, subject, numbers) for subject, numbers in rows))
 
 
 def numbers_of(sample: VMSample | Totals) -> tuple[float | None, ...]:

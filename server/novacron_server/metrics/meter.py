@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from threading import Lock
 
 from novacron_core.api.metrics import HostSample, VMSample
 from novacron_server.hypervisor.counters import DomainCounters, HostCounters, Reading
@@ -109,10 +110,15 @@ class VMMeter:
 
 
 class HostMeter:
-    """One host. `vms` holds its running VMs by id; `time` and `at` say when they were last read, None and 0: never."""
+    """One host. `vms` holds its running VMs by id; `time` and `at` say when they were last read, None and 0: never.
+
+    `take` runs in a worker thread, for a large host has many VMs; `vms` is put in place as a whole, never changed.
+    """
 
     def __init__(self) -> None:
         self.vms: dict[str, VMMeter] = {}
+        self._meters: dict[str, VMMeter] = {}
+        self._one_at_a_time = Lock()
         self.time: datetime | None = None
         self.at = 0.0
         self.period_s = 0.0
@@ -121,24 +127,23 @@ class HostMeter:
 
     def take(self, reading: Reading, facts: Mapping[str, DomainFacts], host_cpus: int | None, period_s: float) -> None:
         """A round. `facts` are the domains' definitions, where known."""
+        with self._one_at_a_time:
+            self._take(reading, facts, host_cpus, period_s)
+
+    def _take(self, reading: Reading, facts: Mapping[str, DomainFacts], host_cpus: int | None, period_s: float) -> None:
         if reading.group == "disks":
             for counters in reading.domains:
-                self._meter(counters.uuid).take_disks(counters)
+                self._meters.setdefault(counters.uuid, VMMeter()).take_disks(counters)
             return
-        before, self.vms = self.vms, {}
+        before, now = self._meters, dict[str, VMMeter]()
         for counters in reading.domains:
-            meter = self.vms[counters.uuid] = before.get(counters.uuid) or VMMeter()
+            meter = now[counters.uuid] = before.get(counters.uuid) or VMMeter()
             meter.take_quick(counters, facts.get(counters.uuid), host_cpus)
             meter.settle()
+        self._meters, self.vms = now, dict(now)
         self.time, self.at, self.period_s = reading.time, reading.at, period_s
         if reading.host is not None:
             self._take_host(reading.host, host_cpus)
-
-    def _meter(self, uuid: str) -> VMMeter:
-        meter = self.vms.get(uuid)
-        if meter is None:
-            meter = self.vms[uuid] = VMMeter()
-        return meter
 
     def _take_host(self, now: HostCounters, cpus: int | None) -> None:
         busy = rates.host_busy(self.counters, now)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from novacron_core import errors
 from novacron_core.api import metrics as api
@@ -49,7 +48,7 @@ class Past:
         metrics = _metrics(query.metric)
         return await self._curves(query.subject, self._subject(principal, query.subject), metrics, query)
 
-    def _subject(self, principal: Principal, subject: str) -> UUID:
+    def _subject(self, principal: Principal, subject: str) -> bytes:
         kind, _, name = subject.partition(":")
         if subject == "fleet":
             return FLEET if principal.role is Role.ADMINISTRATOR else tenant_subject(principal.tenant)
@@ -63,7 +62,7 @@ class Past:
         raise _invalid("subject", "fleet, host:ID or vm:ID")
 
     async def _curves(
-        self, name: str, subject: UUID, metrics: Sequence[api.Metric], query: api.RangeQuery | api.HistoryQuery
+        self, name: str, subject: bytes, metrics: Sequence[api.Metric], query: api.RangeQuery | api.HistoryQuery
     ) -> api.History:
         now = datetime.now(UTC)
         start, end = _range(query.from_, query.to, now)
@@ -79,7 +78,7 @@ class Past:
 
         async def work(connection: Connection) -> list[tuple[Any, ...]]:
             until = datetime.fromtimestamp(last, UTC)
-            return await repository.slots(connection, subject, metrics, begin, until, step_s, rolled_to)
+            return await repository.slots(connection, subject, tuple(metrics), begin, until, step_s, rolled_to)
 
         rows = await self._database.run(work, read_only=True)
         apart_s = _MINUTE_S if rolled else max(_WAIT_S, 3 * self._slowest_s())
@@ -104,26 +103,37 @@ def curves(
     """Rows of `repository.slots` as curves. A step between two samples that belong together has the earlier one's
     numbers: a reading that came a little late is no gap.
     """
+    row_of = _row_of_each_step(rows, points, apart_s)
+    columns = list(zip(*rows, strict=True)) if rows else [()] * (3 + 3 * len(metrics))
     found: dict[str, api.Curve] = {}
     for number, metric in enumerate(metrics):
-        kinds = [_line(rows, 3 + 3 * number + kind, points, apart_s) for kind in range(3)]
-        least = kinds[2] if metric in METRICS_WITH_LEAST else []
-        found[metric.value] = api.Curve(average=kinds[0], most=kinds[1], least=least)
+        average, most, least = columns[3 + 3 * number : 6 + 3 * number]
+        found[metric.value] = api.Curve(
+            average=_line(average, row_of),
+            most=_line(most, row_of),
+            least=_line(least, row_of) if metric in METRICS_WITH_LEAST else [],
+        )
     return found
 
 
-def _line(rows: Sequence[tuple[Any, ...]], column: int, points: int, apart_s: float) -> list[float | None]:
-    line: list[float | None] = [None] * points
-    before: tuple[Any, ...] | None = None
-    for row in rows:
+def _row_of_each_step(rows: Sequence[tuple[Any, ...]], points: int, apart_s: float) -> list[int]:
+    """For each step the index of the row that it shows, -1 for none."""
+    row_of = [-1] * points
+    before = -1
+    for index, row in enumerate(rows):
         slot = int(row[0])
         if not 0 <= slot < points:
             continue
-        if before is not None and (row[1] - before[2]).total_seconds() <= apart_s:
-            line[int(before[0]) + 1 : slot] = [line[int(before[0])]] * (slot - int(before[0]) - 1)
-        line[slot] = None if row[column] is None else round(float(row[column]), 3)
-        before = row
-    return line
+        if before >= 0 and (row[1] - rows[before][2]).total_seconds() <= apart_s:
+            last = int(rows[before][0])
+            row_of[last + 1 : slot] = [before] * (slot - last - 1)
+        row_of[slot] = before = index
+    return row_of
+
+
+def _line(column: Sequence[float | None], row_of: Sequence[int]) -> list[float | None]:
+    values = [None if value is None else round(value, 3) for value in column]
+    return [values[index] if index >= 0 else None for index in row_of]
 
 
 def _range(start: datetime | None, end: datetime | None, now: datetime) -> tuple[datetime, datetime]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import pytest
 
@@ -29,7 +28,7 @@ def history(database: Database) -> History:
 def add(history: History) -> Callable[..., None]:
     """Lets a sample wait: its CPU percentage and memory, at a time, for a subject."""
 
-    def put(subject: UUID, time: datetime, percent: float | None, memory: float | None = None) -> None:
+    def put(subject: bytes, time: datetime, percent: float | None, memory: float | None = None) -> None:
         numbers = (None, percent, memory, *[None] * 7)
         history.waiting.add(Chunk(time, 1, packing.row(packing.microseconds(time), subject, numbers)))
 

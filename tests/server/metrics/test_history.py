@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -26,13 +26,13 @@ async def fetch(url: str, query: str, *values) -> list[tuple]:
 
 async def test_what_is_packed_is_what_is_read(history, database_url) -> None:
     numbers = (0.5, None, 3.0 * 2**40, 0.0, None, 6.25, 7.0, None, 9.0, 1e12)
-    subject = uuid4()
+    subject = uuid4().bytes
     time = NOW + timedelta(microseconds=123456)
     for row in (numbers, (None,) * 10):
         history.waiting.add(Chunk(time, 1, packing.row(packing.microseconds(time), subject, row)))
     await history.write()
     found = await fetch(database_url, "SELECT * FROM samples ORDER BY cpu_cores NULLS LAST")
-    assert found[0][:2] == (time, subject)
+    assert found[0][:2] == (time, UUID(bytes=subject))
     assert found[0][2:] == pytest.approx(numbers)
     assert found[1][2:] == (None,) * 10
     assert (history.written, history.waiting.rows, history.waiting.bytes) == (2, 0, 0)

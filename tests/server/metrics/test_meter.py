@@ -135,12 +135,12 @@ def test_the_host_has_its_own_numbers() -> None:
     assert (fed.host.sample.cpu_percent, fed.host.sample.cpu_cores) == (25.0, 1.0)
 
 
-def test_what_was_not_read_lately_is_no_number_of_now() -> None:
+async def test_what_was_not_read_lately_is_no_number_of_now() -> None:
     from novacron_server.hypervisor.statistics import clock
 
     board = Board()
     now = clock()
     for at, there in ((now - 3600, False), (now, True)):
         reading = Reading(group="quick", time=WHEN, at=at, took_s=0, domains=[quick(at, 1)])
-        board.take("h", reading, {"u": facts()}, 4, 5.0)
+        await board.take("h", reading, {"u": facts()}, 4, 5.0)
         assert (board.sample("h", "u") is not None) is there

@@ -105,6 +105,7 @@ async def test_the_past_of_a_vm_its_host_and_the_fleet(spine) -> None:
     vm = await spine.vm("test")
     await sampled(spine)
     history = spine.parts.metrics.history
+    await history.pack()
     history.take_totals(datetime.now(UTC))
     await history.write()
     found = await spine.admin.call(metrics.OF_VM, vm_id=vm.id)

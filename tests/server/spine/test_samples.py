@@ -99,17 +99,17 @@ async def test_the_client_tells_what_it_wants_and_changes_its_mind(spine) -> Non
             break
 
 
-def fill(board, host_id: str, vm_ids: list[str], cpu_s: float) -> None:
+async def fill(board, host_id: str, vm_ids: list[str], cpu_s: float) -> None:
     """A round of a host, as if it had been read."""
     domains = [DomainCounters(vm_id, 1, clock(), int(cpu_s * 1e9)) for vm_id in vm_ids]
     reading = Reading(group="quick", time=datetime.now(UTC), at=clock(), took_s=0.0, domains=domains)
-    board.take(host_id, reading, {}, 4, 5.0)
+    await board.take(host_id, reading, {}, 4, 5.0)
 
 
 async def test_a_thousand_listeners_of_the_same_cost_one_frame_and_each_keeps_only_the_newest(spine) -> None:
     vm = await spine.vm("test")
     samples = Samples(spine.parts.metrics.board, spine.parts.inventory.picture)
-    fill(spine.parts.metrics.board, vm.host, [vm.id], 1)
+    await fill(spine.parts.metrics.board, vm.host, [vm.id], 1)
     listeners = [Listener(replace(ANN, session_id=str(number))) for number in range(1000)]
     for listener in listeners:
         samples.want(listener, events.SampleWants(interval_s=1))
@@ -117,7 +117,7 @@ async def test_a_thousand_listeners_of_the_same_cost_one_frame_and_each_keeps_on
         wish.sent_at.clear()
     before = samples.frames_made
     for cpu_s in (2, 3, 4):
-        fill(spine.parts.metrics.board, vm.host, [vm.id], cpu_s)
+        await fill(spine.parts.metrics.board, vm.host, [vm.id], cpu_s)
         for wish in samples._wishes.values():
             wish.sent_at.clear()
     assert samples.frames_made - before == 3, "one for each round, not one for each listener"
@@ -134,7 +134,7 @@ async def test_a_full_queue_loses_samples_and_no_event(spine) -> None:
     while not listener.queue.full():
         listener.send(b"event")
     samples.want(listener, events.SampleWants())
-    fill(spine.parts.metrics.board, vm.host, [vm.id], 1)
+    await fill(spine.parts.metrics.board, vm.host, [vm.id], 1)
     assert not listener.over.done(), "a listener is never cut off for samples"
     assert (listener.samples, listener.queue.qsize()) == ({}, listener.queue.maxsize)
 
@@ -147,8 +147,8 @@ async def test_many_vms_come_in_frames_that_a_client_takes(spine) -> None:
     for vm_id in ids:
         parts.inventory.picture.set_known((vm.host, vm_id), known)
     samples = Samples(parts.metrics.board, parts.inventory.picture)
-    fill(parts.metrics.board, vm.host, ids, 1)
-    fill(parts.metrics.board, vm.host, ids, 1)
+    await fill(parts.metrics.board, vm.host, ids, 1)
+    await fill(parts.metrics.board, vm.host, ids, 1)
     listener = Listener(ANN)
     samples.want(listener, events.SampleWants())
     frames = listener.take(listener.queue.get_nowait())
