@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import api, changes, events, fleet, metrics, paint, start, stream
+from tests.benchmarks import api, changes, events, fleet, metrics, moves, paint, start, stream
 from tests.benchmarks.figure import Figure, show
 
 BENCHMARKS = {
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "events": events.measure,
     "fleet": fleet.measure,
     "metrics": metrics.measure,
+    "moves": moves.measure,
 }
 
 

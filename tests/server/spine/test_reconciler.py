@@ -71,7 +71,7 @@ async def test_volumes_of_a_failed_creation_go_and_others_stay(spine, image, mon
     operation = await spine.ended(await spine.admin.call(vms.CREATE, body=BODY))
     host_id = next(iter(spine.parts.inventory.picture.views))
     host = spine.parts.inventory.host(host_id)
-    pool = next(p for p in await host.storage.read_pools() if p.name.startswith("novacron-"))
+    pool = next(p for p in await host.storage.read_pools() if p.name.endswith("-hot"))
     from novacron_server.hypervisor.specs import VolumeSpec
 
     late = f"web-01-{operation.target.id[:8]}.qcow2"

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -113,11 +113,9 @@ def _folder() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shed() -> AsyncIterator[Shed]:
-    """One for all tests of a file: a libvirtd needs seconds to look at its QEMU. Names are each test's own."""
-    if os.geteuid() != 0 or not Path("/usr/sbin/libvirtd").exists() or not shutil.which("unshare"):
-        pytest.skip("a libvirtd of one's own needs root, libvirtd and unshare")
+@asynccontextmanager
+async def open_shed() -> AsyncIterator[Shed]:
+    """A server on a libvirtd of its own, until the end of the block."""
     with _folder() as folder:
         (folder / "lv").mkdir()
         (folder / "data" / "images").mkdir(mode=0o711, parents=True)
@@ -135,3 +133,12 @@ async def shed() -> AsyncIterator[Shed]:
         finally:
             connection.close()
             daemon.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shed() -> AsyncIterator[Shed]:
+    """One for all tests of a file: a libvirtd needs seconds to look at its QEMU. Names are each test's own."""
+    if os.geteuid() != 0 or not Path("/usr/sbin/libvirtd").exists() or not shutil.which("unshare"):
+        pytest.skip("a libvirtd of one's own needs root, libvirtd and unshare")
+    async with open_shed() as made:
+        yield made

@@ -21,7 +21,7 @@ from novacron_core.api.volumes import VolumeMove
 from novacron_core.client import Client
 from novacron_core.client.credentials import Credentials
 from novacron_core.places import read_running
-from tests.benchmarks.servers import _administrator
+from tests.benchmarks.servers import administrator
 from tests.faults.test_kills import Process
 from tests.server.hypervisor.conftest import PrivateLibvirtd
 from tests.server.spine.conftest import Spine, until
@@ -89,7 +89,7 @@ async def far() -> AsyncIterator[Far]:
     try:
         await server.start()
         url = read_running(data).url  # type: ignore[union-attr]
-        token = await asyncio.to_thread(lambda: asyncio.run(_administrator(url, data)))
+        token = await asyncio.to_thread(lambda: asyncio.run(administrator(url, data)))
         async with Client(url, Credentials(token)) as client:
             made = Far(Spine(url, None, client, data), daemon, connection)  # type: ignore[arg-type]
             made.server = server

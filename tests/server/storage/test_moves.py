@@ -11,6 +11,7 @@ from novacron_core import errors
 from novacron_core.api import operations, vms, volumes
 from novacron_core.api.operations import OperationState
 from novacron_core.api.volumes import VolumeMove
+from novacron_server.hypervisor.uploads import Upload
 from tests.server.spine.conftest import until
 from tests.server.storage.conftest import MIB, digest
 
@@ -190,4 +191,45 @@ async def test_a_volume_that_somebody_writes_to_meanwhile_stays(shed) -> None:
         file.write(b"x")
     ended = await shed.ended(operation)
     assert "written to while it was copied" in ended.problem.detail
+    only(shed, volume, "hot")
+
+
+async def test_a_vm_that_is_started_behind_our_back_stays_on_the_disk_it_runs_on(shed, monkeypatch, tmp_path) -> None:
+    volume = await shed.made("data9")
+    vm = await shed.vm("web-9", volume)
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.move:named=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
+    operation = await move(shed, volume)
+
+    async def named() -> bool | None:
+        return True if ("cold", volume.name) in shed.files() else None
+
+    await until(named)
+    shed.libvirt.lookupByUUIDString(vm.id).create()
+    (tmp_path / "go").touch()
+    ended = await shed.ended(operation)
+    assert ended.state is OperationState.FAILED
+    assert "started meanwhile" in ended.problem.detail
+    await _settled(shed, vm, volume, "hot")
+    live, lasting = shed.disk_paths(vm.id)
+    assert live == lasting
+
+
+async def test_a_copy_through_the_server_that_differs_is_not_used(shed, monkeypatch) -> None:
+    volume = await shed.made("data10")
+
+    async def never(*_: object) -> bool:
+        return False
+
+    for keeper in shed.house.parts.inventory._keepers.values():
+        monkeypatch.setattr(keeper.host.storage, "sees", never)
+    honest = Upload._send
+
+    def careless(self: Upload, stream: object, file: object, total: int | None) -> None:
+        honest(self, stream, file, total)  # type: ignore[arg-type]
+        stream.send(b"x")  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(Upload, "_send", careless)
+    ended = await shed.ended(await move(shed, volume))
+    assert "differs" in ended.problem.detail
     only(shed, volume, "hot")

@@ -1,0 +1,163 @@
+"""A file copied on this machine: whole, sparse, compared, and never over somebody else's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from novacron_core.errors import Conflict, Internal
+from novacron_server.hypervisor.file_copies import FileCopy, rename_new
+
+MIB = 1 << 20
+
+
+def holey(path: Path) -> bytes:
+    """16 MiB with data at the beginning, in the middle, and a hole at the end."""
+    with path.open("wb") as file:
+        file.write(os.urandom(MIB + 3))
+        file.seek(7 * MIB + 11)
+        file.write(os.urandom(2 * MIB))
+        file.truncate(16 * MIB)
+    return path.read_bytes()
+
+
+def copied(source: Path, target: Path, **more: object) -> list[tuple[int, int]]:
+    told: list[tuple[int, int]] = []
+    target.touch()
+    FileCopy(source, target, lambda done, total: told.append((done, total)), threading.Event(), **more).run()  # type: ignore[arg-type]
+    return told
+
+
+@pytest.mark.parametrize("in_kernel", [True, False])
+def test_every_byte_and_every_hole(tmp_path: Path, monkeypatch, in_kernel) -> None:
+    if not in_kernel:
+        monkeypatch.setattr(os, "copy_file_range", _not_here)
+    content = holey(tmp_path / "a")
+    (tmp_path / "b").write_bytes(b"older and longer" * 2 * MIB)
+    told = copied(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == content
+    assert (tmp_path / "b").stat().st_blocks <= (tmp_path / "a").stat().st_blocks
+    assert all(0 <= done <= total for done, total in told)
+
+
+def _not_here(*_: object) -> int:
+    raise OSError(18, "Invalid cross-device link")
+
+
+def _careless(source: int, target: int, count: int, offset: int, _: int) -> int:
+    data = bytearray(os.pread(source, count, offset))
+    data[0] ^= 1
+    return os.pwrite(target, data, offset)
+
+
+def _forgetful(_source: int, _target: int, count: int, _offset: int, __: int) -> int:
+    return count
+
+
+@pytest.mark.parametrize("wrong", [_careless, _forgetful])
+def test_a_copy_that_differs_is_not_used(tmp_path: Path, monkeypatch, wrong) -> None:
+    holey(tmp_path / "a")
+    monkeypatch.setattr(os, "copy_file_range", wrong)
+    with pytest.raises(Internal, match="differs"):
+        copied(tmp_path / "a", tmp_path / "b")
+
+
+def test_data_where_the_source_has_a_hole_is_seen(tmp_path: Path, monkeypatch) -> None:
+    holey(tmp_path / "a")
+    honest = os.fsync
+
+    def spoil(handle: int) -> None:
+        if not os.path.isdir(f"/proc/self/fd/{handle}"):
+            os.pwrite(handle, b"x", 12 * MIB)
+        honest(handle)
+
+    monkeypatch.setattr(os, "fsync", spoil)
+    with pytest.raises(Internal, match="differs"):
+        copied(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_source_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch) -> None:
+    holey(tmp_path / "a")
+    honest = os.fsync
+
+    def touch(handle: int) -> None:
+        os.utime(tmp_path / "a", ns=(1, 1))
+        honest(handle)
+
+    monkeypatch.setattr(os, "fsync", touch)
+    with pytest.raises(Conflict, match="written to while it was copied"):
+        copied(tmp_path / "a", tmp_path / "b")
+
+
+def test_it_is_flushed_file_and_folder(tmp_path: Path, monkeypatch) -> None:
+    holey(tmp_path / "a")
+    flushed: list[str] = []
+    honest = os.fsync
+
+    def note(handle: int) -> None:
+        flushed.append(os.readlink(f"/proc/self/fd/{handle}"))
+        honest(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    copied(tmp_path / "a", tmp_path / "b")
+    assert flushed == [str(tmp_path / "b"), str(tmp_path)]
+
+
+def test_cancelling_ends_it_between_two_pieces(tmp_path: Path) -> None:
+    holey(tmp_path / "a")
+    (tmp_path / "b").touch()
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Conflict, match="cancelled"):
+        FileCopy(tmp_path / "a", tmp_path / "b", lambda *_: None, cancel).run()
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "full"
+    path.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "t", str(path)], check=False).returncode:
+        pytest.skip("no right to mount here")
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def test_a_full_disk_is_said_in_words(tmp_path: Path, full: Path) -> None:
+    holey(tmp_path / "a")
+    with pytest.raises(Conflict, match="no space left"):
+        copied(tmp_path / "a", full / "b")
+
+
+def test_a_name_is_never_taken_from_another_file(tmp_path: Path) -> None:
+    (tmp_path / "part").write_text("ours")
+    (tmp_path / "name").write_text("theirs")
+    with pytest.raises(Conflict, match="a file named name already"):
+        rename_new(tmp_path / "part", tmp_path / "name")
+    assert (tmp_path / "name").read_text() == "theirs"
+    (tmp_path / "name").unlink()
+    rename_new(tmp_path / "part", tmp_path / "name")
+    assert [path.name for path in tmp_path.iterdir()] == ["name"]
+    rename_new(tmp_path / "part", tmp_path / "name")  # done before, and cut off
+    (tmp_path / "name").rename(tmp_path / "part")
+    os.link(tmp_path / "part", tmp_path / "name")
+    rename_new(tmp_path / "part", tmp_path / "name")
+    assert [path.name for path in tmp_path.iterdir()] == ["name"]
+
+
+def test_slowed_down_it_takes_its_time(tmp_path: Path) -> None:
+    holey(tmp_path / "a")
+    waited: list[float] = []
+
+    class Patient(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited.append(timeout or 0)
+            return False
+
+    (tmp_path / "b").touch()
+    FileCopy(tmp_path / "a", tmp_path / "b", lambda *_: None, Patient(), 2 * MIB).run()
+    assert sum(waited) > 2.0  # 3 MiB there and back at 2 MiB/s, less what it took by itself

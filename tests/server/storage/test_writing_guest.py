@@ -1,0 +1,38 @@
+"""A real guest writes on while its disk is moved hot → cold → hot: no write that it was told of is lost, none fails."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from novacron_core.api import vms
+from tests.server.storage import writer
+from tests.server.storage.test_moves import move
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.qemu]
+
+
+@pytest.mark.timeout(180)
+async def test_every_write_that_the_guest_was_told_of_is_on_the_disk_after_two_moves(shed) -> None:
+    await asyncio.to_thread(writer.add_image, shed.house.data_dir / "images")
+    vm = await writer.started(shed, "writer")
+    said = writer.Said(shed.daemon.uri, vm.id)
+    try:
+        await asyncio.to_thread(said.wait_for, 5)
+        volume = await shed.volume(vm.disks[0].source.rpartition("/")[2])
+        for tier in ("cold", "hot"):
+            await shed.done(await move(shed, volume, tier))
+            assert (tier, volume.name) in shed.files()
+            assert len([name for _, name in shed.files() if name == volume.name]) == 1
+            await asyncio.to_thread(said.wait_for, 5)
+        await shed.done(await shed.admin.call(vms.POWER_OFF, vm_id=vm.id))
+    finally:
+        said.close()
+    assert said.failed == []
+    assert len(said.numbers) > 15
+    now = await shed.volume(volume.name)
+    assert now.tier == "hot"
+    assert await asyncio.to_thread(writer.missing, shed.path(now), [len(said.numbers) + 1000])  # it would be seen
+    assert await asyncio.to_thread(writer.missing, shed.path(now), said.numbers) == []
+    print(f"{len(said.numbers)} writes, longest pause {max(said.gaps)} ms")
