@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from novacron_core.api.hosts import HostStatus
-from novacron_server.hypervisor import PoolSpec
+from novacron_server.hypervisor import PoolSpec, VolumeSpec
 from novacron_server.hypervisor.facts import PoolFacts
 from novacron_server.hypervisor.local_disks import measured
 from novacron_server.inventory.compose import HostView
@@ -77,3 +77,17 @@ def test_a_path_that_is_another_file_system_here_than_there_is_not_measured(tmp_
     assert measured(pool) is pool
     gone = msgspec.structs.replace(pool, path=str(tmp_path / "nothing"))
     assert measured(gone) is gone
+
+
+async def test_a_file_of_that_name_that_is_not_libvirts_is_not_touched(libvirtd, watch, work_folder) -> None:
+    watched = watch(libvirtd.uri)
+    await watched.host.open()
+    await watched.until_status(HostStatus.UP)
+    storage = watched.host.storage
+    await storage.ensure_pool(PoolSpec(uuid=str(uuid4()), name="a", path=str(work_folder / "a")))
+    facts = await storage.create_volume(VolumeSpec(pool="a", name="v", size_bytes=MIB, format="raw"))
+    assert await storage.sees(facts)
+    assert not await storage.sees(msgspec.structs.replace(facts, modified_ns=(facts.modified_ns or 0) + 1))
+    assert not await storage.sees(msgspec.structs.replace(facts, modified_ns=None))
+    Path(facts.path).unlink()
+    assert not await storage.sees(facts)

@@ -212,6 +212,22 @@ async def test_while_a_disk_is_worked_on_its_vm_is_busy_and_so_is_the_volume(
     assert (await spine.admin.call(volumes.GET, volume_id=volume.id)).operation is None
 
 
+async def test_of_those_who_ask_for_one_volume_at_once_one_gets_it(spine, pools, image) -> None:
+    vm, other = await stopped_vm(spine), await stopped_vm(spine, "web-02")
+    for number in range(3):
+        volume = await made(spine, f"wanted-{number}")
+        answers = await asyncio.gather(
+            spine.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id),
+            spine.admin.call(volumes.ATTACH, body=VolumeAttach(vm=other.id), volume_id=volume.id),
+            spine.admin.call(volumes.DELETE, volume_id=volume.id),
+            return_exceptions=True,
+        )
+        accepted = [answer for answer in answers if isinstance(answer, Operation)]
+        assert len(accepted) == 1, answers
+        assert all(isinstance(answer, errors.Conflict) for answer in answers if answer is not accepted[0])
+        await done(spine, accepted[0])
+
+
 async def test_another_tenants_volume_is_not_there(spine, pools, behind) -> None:
     pool = behind.storagePoolLookupByName(next(p.name for p in pools.values() if p.tier == "hot"))
     pool.createXML("<volume><name>foreign</name><capacity>1048576</capacity></volume>", 0)
