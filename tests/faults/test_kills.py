@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from novacron_core.places import read_running
-from tests.benchmarks.servers import _administrator
+from tests.benchmarks.servers import administrator
 from tests.faults.crowd import Crowd
 from tests.faults.house import until
 
@@ -78,7 +78,7 @@ async def test_every_acknowledged_vm_is_there_once_after_kills(data_dir, image, 
     await server.start()
     try:
         url = read_running(data_dir).url  # type: ignore[union-attr]
-        token = await asyncio.to_thread(lambda: asyncio.run(_administrator(url, data_dir)))
+        token = await asyncio.to_thread(lambda: asyncio.run(administrator(url, data_dir)))
         crowd = Crowd(data_dir, token)
         making = asyncio.create_task(crowd.run(4))
         for number in range(KILLS + DATABASE_KILLS):
