@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the contract, the client, the screens: nothing of it before
 
     from novacron_core.api.access import User
     from novacron_core.client import Client
+    from novacron_tui.screens.frame import Board
     from novacron_tui.session import Session, Updates
 
 _LOOK_S, _LOST_S = 1.0, 4.0
@@ -47,6 +48,21 @@ def _go_to_vm() -> type[Provider]:
     from novacron_tui.palette import GoToVM
 
     return GoToVM
+
+
+def _on_top(name: str) -> type[Board] | None:
+    """The screen of this name, if it is one that comes on top of what is open."""
+    from novacron_tui.screens import frame
+
+    if name == frame.STORAGE.name:
+        from novacron_tui.screens.storage import Storage
+
+        return Storage
+    if name == frame.ACTIVITY.name:
+        from novacron_tui.screens.activity import Activity
+
+        return Activity
+    return None
 
 
 class Console(App[None]):
@@ -105,14 +121,13 @@ class Console(App[None]):
     @on(Go)
     def _go(self, event: Go) -> None:
         """Another screen by its number: the list is below all others; activity comes on top of what is open."""
-        from novacron_tui.screens.activity import Activity
-        from novacron_tui.screens.frame import ACTIVITY, Board
+        from novacron_tui.screens.frame import Board
         from novacron_tui.screens.vm_list import VMList
 
         if not isinstance(self.screen, Board):
             return
-        if event.screen == ACTIVITY.name:
-            self.push_screen(Activity(self.screen.session, self.screen.glyphs))
+        if (board := _on_top(event.screen)) is not None:
+            self.push_screen(board(self.screen.session, self.screen.glyphs))
             return
         while isinstance(self.screen, Board) and not isinstance(self.screen, VMList):
             self.pop_screen()

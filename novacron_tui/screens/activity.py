@@ -15,13 +15,13 @@ from novacron_core.errors import NovaCronError
 from novacron_core.rules.filter import FilterError, compile_filter
 from novacron_tui.action import Action, Danger, refusal
 from novacron_tui.activity.columns import columns
-from novacron_tui.activity.detail import Detail
 from novacron_tui.activity.entries import FIELDS, Entry, entries, in_full, why_not_cancel
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.screens.filtering import TYPING, do_typing
 from novacron_tui.screens.frame import ACTIVITY, EVERYWHERE, Board, bindings
 from novacron_tui.session import Session
+from novacron_tui.widgets.detail import Detail
 from novacron_tui.widgets.filter_line import FilterLine
 from novacron_tui.widgets.line import Piece
 from novacron_tui.widgets.table import Table

@@ -48,6 +48,15 @@ REREAD = Action[Any](
     "re-read", "r", "re-read", "Read everything from the server again.", needs_one=False, group="Everywhere"
 )
 VMS = Action[Any]("vms", "1", "VMs", "The list of VMs.", needs_one=False, group="Everywhere", opens=True)
+STORAGE = Action[Any](
+    "storage",
+    "4",
+    "storage",
+    "Tiers, pools and volumes: how full, what moves, and what can be done.",
+    needs_one=False,
+    group="Everywhere",
+    opens=True,
+)
 ACTIVITY = Action[Any](
     "activity",
     "7",
@@ -57,7 +66,7 @@ ACTIVITY = Action[Any](
     group="Everywhere",
     opens=True,
 )
-EVERYWHERE: tuple[Action[Any], ...] = (VMS, ACTIVITY, REREAD, PALETTE, HELP, QUIT)
+EVERYWHERE: tuple[Action[Any], ...] = (VMS, STORAGE, ACTIVITY, REREAD, PALETTE, HELP, QUIT)
 
 
 def bindings(actions: Sequence[Action[Any]]) -> list[BindingType]:
@@ -284,7 +293,7 @@ class Board(Screen[None]):
             await self.app.push_screen(Help(rows))
         elif action is QUIT:
             self.app.exit()
-        elif action in (VMS, ACTIVITY):
+        elif action in (VMS, STORAGE, ACTIVITY):
             self.app.post_message(Go(action.name))
         elif action is REREAD:
             self.say("reading everything again…", "busy")

@@ -97,6 +97,7 @@ def disks(vm: VM, glyphs: Glyphs) -> Lines:
             Piece(one_line(disk.target).ljust(6), "strong"),
             Piece(f"{size_text(disk.size_bytes):>9}  "),
             Piece(f"{one_line(disk.format) or glyphs.no:<6} {one_line(disk.bus) or glyphs.no:<7} "),
+            *([Piece(f"{one_line(disk.tier)} ".ljust(5), "plain")] if disk.tier else []),
             Piece(one_line(disk.source) or "empty", "quiet"),
             *([Piece("  read-only", "quiet")] if disk.read_only else []),
         ]

@@ -172,6 +172,7 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     reconciler = Reconciler(database, ledger, inventory, placement)
     origins = frozenset(settings.origins)
     metrics = Measuring(database, inventory, settings)
+    inventory.picture.storage.rates_of = metrics.tier_rates
     samples = Samples(metrics.board, inventory.picture)
     stream = Stream(hub, inventory, access.authenticate, access.take_ticket, samples, origins=origins)
     return Parts(

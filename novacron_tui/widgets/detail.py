@@ -1,4 +1,4 @@
-"""One entry of the activity in full: the reason of a failure is read here, however long it is."""
+"""One thing in full: the reason of a failure is read here, however long it is."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from novacron_tui.activity.entries import Lines
-from novacron_tui.widgets.line import content
+from novacron_tui.widgets.line import Piece, content
+
+Lines = list[list[Piece]]
 
 
 class Detail(ModalScreen[None]):
@@ -33,7 +35,7 @@ class Detail(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         box = VerticalScroll()
-        box.border_title = self._title
+        box.border_title = Content(self._title)
         box.border_subtitle = "esc closes"
         with box:
             for line in self._lines:

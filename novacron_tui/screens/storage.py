@@ -1,0 +1,291 @@
+"""Storage: the tiers side by side, their volumes and pools below, and what can be done to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from novacron_core.api import tiers
+from novacron_core.api.pools import Pool
+from novacron_core.api.tiers import Tier
+from novacron_core.errors import NovaCronError
+from novacron_core.rules.filter import Field, FilterError, compile_filter, volume_fields
+from novacron_tui.action import Action, refusal
+from novacron_tui.glyphs import Glyphs
+from novacron_tui.safe_text import one_line
+from novacron_tui.screens.filtering import TYPING, do_typing
+from novacron_tui.screens.frame import EVERYWHERE, STORAGE, Board, bindings
+from novacron_tui.session import Session
+from novacron_tui.store import Line
+from novacron_tui.tiers import bars
+from novacron_tui.tiers.columns import columns as pool_columns
+from novacron_tui.volumes import detail
+from novacron_tui.volumes.actions import COPY_ID, SET_TIER, VERBS, VolumeVerb
+from novacron_tui.volumes.columns import columns as volume_columns
+from novacron_tui.volumes.entries import Entry, entries
+from novacron_tui.volumes.perform import Performer
+from novacron_tui.widgets.detail import Detail
+from novacron_tui.widgets.filter_line import FilterLine
+from novacron_tui.widgets.line import Piece, content
+from novacron_tui.widgets.table import Table
+
+RATES_EVERY_S = 5.0
+OPEN = Action[Any]("open", "enter", "open", "Everything about it.", group="Storage", opens=True)
+SWITCH = Action[Any](
+    "switch", "tab", "pools, volumes", "From the volumes to the pools, and back.", needs_one=False, group="Storage"
+)
+FILTER = Action[Any](
+    "filter", "/", "filter", "Filter as you type: a word, tier:hot, vm:web-*, size>10G, is:free, -not.",
+    needs_one=False, group="Storage", opens=True,
+)  # fmt: skip
+SORT = Action[Any]("sort", "o", "sort", "Sort by the next column.", needs_one=False, group="Storage")
+TURN = Action[Any]("turn", "O", "reverse", "Turn the order round.", needs_one=False, group="Storage")
+BACK = Action[Any]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="Storage")
+
+
+def pool_fields(session: Session) -> dict[str, Field[Pool]]:
+    """What can be asked of a pool."""
+    return {
+        "name": Field(lambda pool: f"{pool.name} {pool.path}"),
+        "tier": Field(lambda pool: pool.tier),
+        "type": Field(lambda pool: pool.type),
+        "host": Field(lambda pool: session.store.host_name(pool.host)),
+        "free": Field(lambda pool: pool.available_bytes, "size"),
+    }
+
+
+class Storage(Board):
+    """The keys of volumes while the volumes have the focus, those of pools while they have it."""
+
+    ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
+        *VERBS, SET_TIER, OPEN, SWITCH, FILTER, SORT, TURN, BACK, *EVERYWHERE,
+    )  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
+    HERE = STORAGE
+    DEFAULT_CSS = """
+    Storage #tiers { height: 6; padding: 0 2; border-bottom: solid $rule; }
+    Storage #nothing { height: 1fr; content-align: center middle; text-align: center; display: none; }
+    """
+
+    def __init__(self, session: Session, glyphs: Glyphs) -> None:
+        super().__init__(session, glyphs)
+        signs = (glyphs.mark, glyphs.up, glyphs.down, glyphs.cut)
+        many = len(session.store.hosts) > 1
+        name = session.store.host_name
+        self.volumes: Table[Entry] = Table(
+            volume_columns(glyphs, name, many_hosts=many), lambda entry: entry.id, signs=signs, id="volumes"
+        )
+        self.pools: Table[Pool] = Table(
+            pool_columns(glyphs, name, many_hosts=many), lambda pool: pool.id, signs=signs, id="pools"
+        )
+        self.filter = FilterLine(id="filter")
+        self.performer = Performer(session, self.ask, self._form, self.say)
+        self._tiers = Static(id="tiers")
+        self._nothing = Static(id="nothing")
+        self._drawn: list[list[Piece]] = []
+        self._rates: dict[str, Tier] = {}
+        self._wrong = ""
+        self._seen = -1
+        self._on_pools = False
+
+    def body(self) -> Widget:
+        return Vertical(self._tiers, self.volumes, self.pools, self._nothing, self.filter)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self._show_table()
+        self.refresh_body()
+        self.run_worker(self._read_rates(), group="rates", exclusive=True)
+
+    @property
+    def table(self) -> Table[Any]:
+        """The one that has the keys."""
+        return self.pools if self._on_pools else self.volumes
+
+    def subject(self) -> Any:
+        return self.table.row
+
+    def why_not(self, action: Action[Any]) -> str | None:
+        return refusal(action, self.session, self.subject())
+
+    def _offered(self) -> list[Action[Any]]:
+        if self.filter.editing:
+            return list(TYPING)
+        away = set(VERBS) if self._on_pools else {SET_TIER}
+        return [action for action in super()._offered() if action not in away]
+
+    # -- drawing ---------------------------------------------------------------------------------------------------
+
+    def refresh_body(self) -> None:
+        store = self.session.store
+        if store.version != self._seen:
+            self._seen = store.version
+            self.volumes.show(entries(store))
+            self.pools.show(list(store.pools.values()))
+        else:
+            self.table.repaint()
+        self._draw_tiers()
+        self._show_table()
+        self._tell_through()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._draw_tiers()
+
+    def _draw_tiers(self) -> None:
+        """What the stream told, with the rates that were read last: those are no event."""
+        shown = {name: self._with_rates(tier) for name, tier in self.session.store.tiers.items()}
+        drawn = bars.lines(shown, max(30, self.size.width - 4), self.glyphs)
+        if drawn != self._drawn:
+            self._drawn = drawn
+            self._tiers.update(Content("\n").join(content(line) for line in drawn))
+
+    def _with_rates(self, tier: Tier) -> Tier:
+        read = self._rates.get(tier.name)
+        return tier if read is None else bars.with_rates(tier, read)
+
+    async def _read_rates(self) -> None:
+        """For as long as the screen is there."""
+        while True:
+            try:
+                page = await self.session.client.call(tiers.LIST)
+                self._rates = {tier.name: tier for tier in page.items}
+            except NovaCronError:
+                self._rates = {}  # no number is better than an old one
+            self._draw_tiers()
+            await asyncio.sleep(RATES_EVERY_S)
+
+    def _show_table(self) -> None:
+        said = self._instead()
+        self._nothing.update(content(said))
+        self._nothing.display = bool(said)
+        self.volumes.display = not said and not self._on_pools
+        self.pools.display = not said and self._on_pools
+        if not said and not self.filter.editing and not self.table.has_focus:
+            self.table.focus()
+
+    def _instead(self) -> list[Piece]:
+        """The designed states of an empty list, each with the next step."""
+        store = self.session.store
+        if store.line is Line.LOADING:
+            return [Piece("reading the inventory…", "quiet")]
+        if self.table.rows:
+            return []
+        if self.filter.text:
+            return [Piece("nothing passes the filter\n\n", "strong"), Piece("esc", "key"), Piece(" clears it", "quiet")]
+        if self._on_pools:
+            return [Piece("no pools: no host has answered yet", "quiet")]
+        return [Piece("no volumes yet\n\n", "strong"), Piece("c", "key"), Piece(" creates one; a VM's disks are made with it", "quiet")]  # fmt: skip
+
+    def hint(self) -> Sequence[Piece]:
+        if self._wrong:
+            return [Piece(f"{self.glyphs.bad} {self._wrong}", "bad")]
+        row = self.table.row
+        if isinstance(row, Entry) and row.operation is not None:
+            step = row.operation.step or row.operation.kind
+            return [Piece(f"{self.glyphs.work} {one_line(row.volume.name)}: {one_line(step)}", "busy")]
+        if isinstance(row, Pool) and row.shares_disk_with:
+            return [Piece(f"{one_line(row.name)} shares its disk with {', '.join(map(one_line, row.shares_disk_with))}", "quiet")]  # fmt: skip
+        store = self.session.store
+        counts = f"{len(store.volumes):,} volumes", f"{len(store.pools):,} pools"
+        here, there = reversed(counts) if self._on_pools else counts
+        return [Piece(f"{here}; {there} on tab", "quiet")]
+
+    # -- keys ------------------------------------------------------------------------------------------------------
+
+    async def do(self, action: Action[Any]) -> None:
+        if do_typing(action, self.filter):
+            pass
+        elif action is COPY_ID:
+            self.app.copy_to_clipboard(self.subject().id)
+            self.say(f"copied {self.subject().id}")
+        elif isinstance(action, VolumeVerb):
+            await self.performer.perform(action, self.volumes.row)
+        elif action is SET_TIER and self.pools.row is not None:
+            await self.performer.set_tier(self.pools.row)
+        elif action is OPEN:
+            self._open()
+        else:
+            self._turn_to(action)
+        self.refresh_frame()
+
+    def _turn_to(self, action: Action[Any]) -> None:
+        if action is FILTER:
+            self.hush()
+            self.filter.open("name, or tier:hot size>10G is:free -test")
+        elif action is SORT:
+            self.table.sort_next()
+        elif action is TURN:
+            self.table.sort_by(self.table.sort_key)
+        elif action is SWITCH:
+            self._switch()
+        elif action is BACK:
+            self._back()
+
+    def _switch(self) -> None:
+        if self.filter.text:
+            self.filter.action_clear()  # it was typed for the other table
+        self._on_pools = not self._on_pools
+        self._show_table()
+
+    def _back(self) -> None:
+        if self.filter.text:
+            self.filter.action_clear()
+        elif self._on_pools:
+            self._switch()
+        else:
+            self.dismiss()
+
+    async def _form(self, form: Any) -> object:
+        return await self.app.push_screen_wait(form)
+
+    @on(Table.Opened)
+    def _open(self) -> None:
+        row, name = self.table.row, self.session.store.host_name
+        if isinstance(row, Entry):
+            self.app.push_screen(Detail(one_line(row.volume.name), detail.of_volume(row, self.glyphs, name)))
+        elif isinstance(row, Pool):
+            self.app.push_screen(Detail(one_line(row.name), detail.of_pool(row, self.glyphs, name)))
+
+    @on(Table.Moved)
+    def _moved(self) -> None:
+        self.refresh_frame()
+
+    @on(FilterLine.Changed)
+    def _filter(self, event: FilterLine.Changed) -> None:
+        store = self.session.store
+        try:
+            if self._on_pools:
+                self.pools.only(compile_filter(event.text, pool_fields(self.session)) if event.text else None)
+            else:
+                hosts = {host.id: host.name for host in store.hosts.values()}
+                vms = {vm.id: vm.name for vm in store.vms.values()}
+                test = compile_filter(event.text, volume_fields(hosts, vms))
+                self.volumes.only((lambda entry: test(entry.volume)) if event.text else None)
+        except FilterError as e:
+            self._wrong = str(e)
+        else:
+            self._wrong = ""
+        self._show_table()
+        self._tell_through()
+        self.refresh_frame()
+
+    @on(FilterLine.Closed)
+    def _typing_over(self) -> None:
+        self._show_table()
+        self.table.focus()
+
+    def _tell_through(self) -> None:
+        store = self.session.store
+        total = len(store.pools if self._on_pools else store.volumes)
+        if self._wrong:
+            self.filter.tell("not understood", "bad")
+        else:
+            self.filter.tell(f"{len(self.table.rows):,} of {total:,}")

@@ -1,0 +1,1 @@
+"""Volumes, drawn and changed."""

@@ -1,0 +1,77 @@
+"""What one can do to volumes and pools, as rows: the key, the words, the endpoint and the rule that refuses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from novacron_core.api import operations, pools, volumes
+from novacron_core.api.pools import Pool
+from novacron_core.rules.tiers import why_not_in_a_tier
+from novacron_core.rules.volumes import VolumeAction as V
+from novacron_core.rules.volumes import why_not_volume
+from novacron_tui.action import Action, Danger
+from novacron_tui.volumes.entries import Entry, why_not_cancel
+
+
+@dataclass(frozen=True)
+class VolumeVerb(Action[Entry]):
+    """An action on a volume; `does` is the rule's name for it."""
+
+    group: str = "Volume"
+    does: V | None = None
+
+
+def _by_rule(action: V) -> Any:
+    return lambda entry: why_not_volume(action, entry.volume, entry.vm)
+
+
+def _why_not_attach(entry: Entry) -> str | None:
+    if entry.vm is not None:
+        return f"{entry.volume.name} is a disk of {entry.vm.name}: detach it first"
+    return why_not_volume(V.ATTACH, entry.volume, None)
+
+
+MOVE = VolumeVerb(
+    "move", "m", "move", "Move the volume to another tier, while its VM runs if need be.", volumes.MOVE,
+    _by_rule(V.MOVE), opens=True, does=V.MOVE,
+)  # fmt: skip
+CANCEL = VolumeVerb(
+    "cancel", "C", "cancel", "Cancel what runs on the volume: it stays where it was.", operations.CANCEL,
+    why_not_cancel, Danger.REVERSIBLE,
+)  # fmt: skip
+GROW = VolumeVerb(
+    "grow", "+", "grow", "Make the volume larger; a running guest sees it at once.", volumes.RESIZE,
+    _by_rule(V.RESIZE), opens=True, does=V.RESIZE,
+)  # fmt: skip
+CLONE = VolumeVerb(
+    "clone", "n", "clone", "Copy the volume, whole and compared.", volumes.CLONE, _by_rule(V.CLONE), opens=True,
+    does=V.CLONE,
+)  # fmt: skip
+ATTACH = VolumeVerb(
+    "attach", "a", "attach", "Give the volume to a VM.", volumes.ATTACH, _why_not_attach, opens=True, does=V.ATTACH
+)
+DETACH = VolumeVerb(
+    "detach", "u", "detach", "Take the volume from its VM; the bytes stay.", volumes.DETACH, _by_rule(V.DETACH),
+    Danger.LOSES_WORK, does=V.DETACH,
+)  # fmt: skip
+DELETE = VolumeVerb(
+    "delete", "D", "delete", "Delete the volume and its bytes.", volumes.DELETE, _by_rule(V.DELETE), Danger.DESTROYS,
+    does=V.DELETE,
+)  # fmt: skip
+CREATE = VolumeVerb(
+    "create", "c", "create", "Create an empty volume.", volumes.CREATE, danger=Danger.REVERSIBLE, needs_one=False,
+    opens=True,
+)  # fmt: skip
+COPY_ID = VolumeVerb("copy-id", "y", "copy id", "Copy the volume's id to the clipboard of the terminal.")
+VERBS = (MOVE, CANCEL, GROW, CLONE, ATTACH, DETACH, DELETE, CREATE, COPY_ID)
+
+
+def _why_not_tier(pool: Pool) -> str | None:
+    return why_not_in_a_tier(pool.name, pool.type, ours=pool.ours)
+
+
+SET_TIER = Action[Pool](
+    "tier", "t", "give to a tier", "Give the pool to a tier, or take it out of one.", pools.SET_TIER, _why_not_tier,
+    group="Pool", opens=True,
+)  # fmt: skip

@@ -1,0 +1,82 @@
+"""The columns of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from novacron_core.rules.tiers import TIERS
+from novacron_core.rules.units import age_text, size_text
+from novacron_tui.glyphs import Glyphs
+from novacron_tui.safe_text import one_line
+from novacron_tui.volumes.entries import Entry
+from novacron_tui.widgets.cells import Cell, Column
+
+_ORDER: dict[str, int] = {tier: at for at, tier in enumerate(TIERS)}
+TIER_TONES = {"hot": "warn", "warm": "plain", "cold": "accent"}
+_DOING = {
+    "volume.move": "moving",
+    "volume.resize": "growing",
+    "volume.clone": "copying",
+    "volume.create": "creating",
+    "volume.delete": "deleting",
+    "volume.attach": "attaching",
+    "volume.detach": "detaching",
+}
+
+
+def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool) -> list[Column[Entry]]:
+    """Name, tier, sizes, what it is to whom, and what runs on it."""
+
+    def text(words: str, tone: str = "plain") -> Cell:
+        return ((one_line(words), tone),) if words else ((glyphs.no, "quiet"),)
+
+    def tier(entry: Entry) -> Cell:
+        name = entry.volume.tier or ""
+        return text(name, TIER_TONES.get(name, "plain"))
+
+    def used_by(entry: Entry) -> Cell:
+        volume = entry.volume
+        if volume.vm is None:
+            return (("free", "quiet"),)
+        part = f" {volume.part}" if volume.part and volume.part != "disk" else ""
+        return ((one_line(entry.vm.name if entry.vm else "another's VM"), "plain"), (part, "quiet"))
+
+    def host(entry: Entry) -> str:
+        return host_name(entry.volume.host)
+
+    return [
+        Column("name", "NAME", 16, lambda e: _name(e), lambda e: e.volume.name, stretch=3, widest=44),
+        Column("tier", "TIER", 5, tier, lambda e: _ORDER.get(e.volume.tier or "", 9)),
+        Column("size", "SIZE", 9, lambda e: text(size_text(e.volume.size_bytes)), lambda e: e.volume.size_bytes,
+               right=True, rank=1),
+        Column("used", "ON DISK", 9, lambda e: text(size_text(e.volume.allocated_bytes)),
+               lambda e: e.volume.allocated_bytes, right=True, rank=2),
+        Column("format", "FORMAT", 6, lambda e: text(e.volume.format, "quiet"), lambda e: e.volume.format, rank=4),
+        Column("vm", "USED BY", 12, used_by, lambda e: e.vm.name if e.vm else "", stretch=2, widest=30),
+        Column("pool", "POOL", 21, lambda e: text(e.volume.pool, "quiet"), lambda e: e.volume.pool, stretch=1,
+               widest=24, rank=5),
+        *([Column("host", "HOST", 10, lambda e: text(host(e)), host, stretch=1, widest=20, rank=3)]
+          if many_hosts else []),
+        Column("doing", "NOW", 14, lambda e: doing(e, glyphs), lambda e: e.operation is None, stretch=2, widest=40),
+    ]  # fmt: skip
+
+
+def _name(entry: Entry) -> Cell:
+    marks = (" overlay" if entry.volume.leans_on else "") + (" foreign" if entry.volume.foreign else "")
+    return ((one_line(entry.volume.name), "strong"), (marks, "quiet")) if marks else (
+        (one_line(entry.volume.name), "strong"),
+    )  # fmt: skip
+
+
+def doing(entry: Entry, glyphs: Glyphs) -> Cell:
+    """What runs on it: how far, how fast, how long still."""
+    op = entry.operation
+    if op is None:
+        return (("", "quiet"),)
+    word = f"{glyphs.work} {_DOING.get(op.kind, op.kind)}"
+    if op.progress is None:
+        return ((word, "busy"),)
+    told = f"{glyphs.work}{op.progress:>4.0%} {_DOING.get(op.kind, op.kind)}"
+    rest = [f"{size_text(op.rate)}/s"] if op.rate else []
+    rest += [f"{age_text(op.eta_s)} left"] if op.eta_s is not None else []
+    return ((told, "busy"), (f"  {' '.join(rest)}" if rest else "", "quiet"))

@@ -1,0 +1,56 @@
+"""A volume or a pool in full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from novacron_core.api.pools import Pool
+from novacron_core.rules.units import size_text
+from novacron_tui.glyphs import Glyphs
+from novacron_tui.safe_text import one_line
+from novacron_tui.volumes.columns import doing
+from novacron_tui.volumes.entries import Entry
+from novacron_tui.widgets.line import Piece
+
+Lines = list[list[Piece]]
+_LABEL = 12
+
+
+def of_volume(entry: Entry, glyphs: Glyphs, host_name: Callable[[str], str]) -> Lines:
+    """Everything that is known of it."""
+    volume = entry.volume
+    used_by = entry.vm.name if entry.vm else "a VM you may not see" if volume.vm else "nothing"
+    rows = [
+        ("tier", volume.tier or glyphs.no),
+        ("size", f"{size_text(volume.size_bytes)}, {size_text(volume.allocated_bytes)} on disk"),
+        ("format", volume.format),
+        ("used by", f"{used_by}{f' as {volume.part}' if volume.part else ''}"),
+        ("leans on", volume.leans_on),
+        ("pool", f"{volume.pool} on {host_name(volume.host)}"),
+        ("made by", "somebody else: it can be looked at, not changed" if volume.foreign else "NovaCron"),
+        ("now", "".join(text for text, _ in doing(entry, glyphs))),
+        ("step", entry.operation.step if entry.operation else ""),
+        ("id", volume.id),
+    ]
+    return _lines(rows)
+
+
+def of_pool(pool: Pool, glyphs: Glyphs, host_name: Callable[[str], str]) -> Lines:
+    """Everything that is known of it."""
+    shares = pool.shares_disk_with
+    rows = [
+        ("tier", pool.tier or "none: it is only shown"),
+        ("disk", f"{size_text(pool.available_bytes)} free of {size_text(pool.capacity_bytes)}"),
+        ("same disk", "cannot be known from here" if shares is None else ", ".join(shares) or "it has its own"),
+        ("volumes", str(pool.volumes)),
+        ("type", f"{pool.type}{'' if pool.active else ', not active'}"),
+        ("host", host_name(pool.host)),
+        ("path", pool.path),
+        ("made by", "NovaCron" if pool.ours else "somebody else"),
+        ("id", pool.id),
+    ]
+    return _lines(rows)
+
+
+def _lines(rows: list[tuple[str, str]]) -> Lines:
+    return [[Piece(label.ljust(_LABEL), "quiet"), Piece(one_line(text))] for label, text in rows if text]

@@ -1,0 +1,44 @@
+"""A volume with what stands beside it on the screen: the VM that has it, and the operation that runs on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from novacron_core.api.operations import Operation
+from novacron_core.api.vms import VM
+from novacron_core.api.volumes import Volume
+from novacron_tui.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the list. `operation` is the newest word of it, whichever frame told."""
+
+    volume: Volume
+    vm: VM | None
+    operation: Operation | None
+
+    @property
+    def id(self) -> str:
+        return self.volume.id
+
+
+def entries(store: Store) -> list[Entry]:
+    """Every volume this session may see."""
+    return [_entry(store, volume) for volume in store.volumes.values()]
+
+
+def _entry(store: Store, volume: Volume) -> Entry:
+    vm = store.vms.get((volume.host, volume.vm)) if volume.vm else None
+    held = volume.operation
+    operation = store.operations.get(held.id, held) if held else None
+    return Entry(volume, vm, None if operation and operation.state.ended else operation)
+
+
+def why_not_cancel(entry: Entry) -> str | None:
+    """The sentence that refuses to cancel what runs on a volume, or None."""
+    if entry.operation is None:
+        return f"nothing runs on {entry.volume.name}"
+    if not entry.operation.may_cancel:
+        return f"{entry.volume.name}: {entry.operation.kind} cannot be cancelled at this step"
+    return None

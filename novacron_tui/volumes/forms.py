@@ -1,0 +1,189 @@
+"""What each verb on a volume or a pool must know, asked in a form; what comes back is the request."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+from textual.suggester import SuggestFromList
+from textual.widgets import Input
+
+from novacron_core.api import pools, volumes
+from novacron_core.api.hosts import HostStatus
+from novacron_core.api.pools import Pool
+from novacron_core.api.vms import VM
+from novacron_core.rules.tiers import TIERS
+from novacron_core.rules.units import parse_size, size_text
+from novacron_core.rules.volumes import VolumeAction, why_not_volume
+from novacron_tui.safe_text import one_line
+from novacron_tui.store import Store
+from novacron_tui.volumes.entries import Entry
+from novacron_tui.widgets.field import Field
+from novacron_tui.widgets.form import Form, Refused, Values, choice
+from novacron_tui.widgets.line import Piece
+from novacron_tui.widgets.toggle import Toggle
+
+Send = Callable[[Any], Awaitable[None]]
+"""Sends a request struct. Raises Refused."""
+_NAME_ADVICE = "lower-case letters, digits, dots and hyphens"
+_NO_TIER = "-"
+
+
+def move(entry: Entry, store: Store, send: Send) -> Form:
+    volume = entry.volume
+    options = [(_tier_words(store, tier), tier) for tier in TIERS if tier != volume.tier]
+    fields = {
+        "tier": Field("To", choice(options)),
+        "bandwidth_bytes_s": Field(
+            "At most",
+            value="",
+            placeholder="as fast as it goes",
+            why_not=_why_not_rate,
+            advice="per second, like 50 MiB",
+        ),
+    }
+    runs = entry.vm is not None and entry.vm.state == "running"
+    words = (
+        " It is copied while the VM runs."
+        if runs
+        else " It is copied, compared, and only then is the old copy removed."
+    )
+    intro = [[Piece(one_line(volume.name), "strong"), Piece(f", {size_text(volume.allocated_bytes)} on disk, in {volume.tier}."), Piece(words, "quiet")]]  # fmt: skip
+
+    async def go(values: Values) -> None:
+        rate = parse_size(values["bandwidth_bytes_s"]) if values["bandwidth_bytes_s"] else None
+        await send(_request(volumes.VolumeMove, tier=values["tier"], bandwidth_bytes_s=rate))
+
+    return Form(f"Move {one_line(volume.name)}", fields, "Move", go, intro)
+
+
+def grow(entry: Entry, send: Send) -> Form:
+    volume = entry.volume
+
+    def why_not(text: str) -> str | None:
+        if (wrong := _why_not_size(text)) is not None:
+            return wrong
+        return None if parse_size(text) > volume.size_bytes else f"it has {size_text(volume.size_bytes)}: it only grows"
+
+    fields = {"size_bytes": Field("New size", value=size_text(volume.size_bytes), why_not=why_not)}
+
+    async def go(values: Values) -> None:
+        await send(_request(volumes.VolumeResize, size_bytes=parse_size(values["size_bytes"])))
+
+    return Form(f"Grow {one_line(volume.name)}", fields, "Grow", go)
+
+
+def clone(entry: Entry, store: Store, send: Send) -> Form:
+    fields = {
+        "name": Field("Name", why_not=_why_not_name, advice=_NAME_ADVICE),
+        "tier": Field("Tier", choice([(_tier_words(store, tier), tier) for tier in TIERS], entry.volume.tier or "hot")),
+    }
+
+    async def go(values: Values) -> None:
+        await send(_request(volumes.VolumeClone, name=values["name"], tier=values["tier"]))
+
+    return Form(f"Copy {one_line(entry.volume.name)}", fields, "Copy", go)
+
+
+def create(store: Store, send: Send) -> Form:
+    hosts = [(one_line(host.name), host.id) for host in store.hosts.values() if host.status is HostStatus.UP]
+    fields = {
+        "name": Field("Name", why_not=_why_not_name, advice=_NAME_ADVICE),
+        "size_bytes": Field("Size", value="8 GiB", why_not=_why_not_size, advice="it takes room as it is written"),
+        "tier": Field("Tier", choice([(_tier_words(store, tier), tier) for tier in TIERS])),
+        "format": Field("Format", choice([("qcow2: snapshots, grows as needed", "qcow2"), ("raw: bare", "raw")])),
+    }
+    if len(hosts) > 1:
+        fields["host"] = Field("Host", choice(hosts))
+
+    async def go(values: Values) -> None:
+        words = {**values, "size_bytes": parse_size(values["size_bytes"])}
+        await send(_request(volumes.VolumeCreate, **words))
+
+    return Form("Create an empty volume", fields, "Create", go)
+
+
+def attach(entry: Entry, store: Store, send: Send) -> Form:
+    """The VM is named: a list of thousands is no list to choose from, so what is typed is completed."""
+    here = {vm.name: vm for vm in store.vms.values() if vm.host == entry.volume.host and not vm.foreign}
+    typed = Input(placeholder="its name; right completes it", suggester=SuggestFromList(sorted(here)))
+    fields = {
+        "vm": Field("VM", typed, why_not=lambda name: _why_not_vm(entry, here, name)),
+        "read_only": Field("Access", Toggle("read-only")),
+    }
+
+    async def go(values: Values) -> None:
+        vm = here[values["vm"]]
+        await send(_request(volumes.VolumeAttach, vm=vm.id, read_only=bool(values["read_only"])))
+
+    return Form(f"Attach {one_line(entry.volume.name)} to a VM", fields, "Attach", go)
+
+
+def pool_tier(pool: Pool, store: Store, send: Send) -> Form:
+    options = [*((_tier_words(store, tier), tier) for tier in TIERS), ("no tier: it is only shown", _NO_TIER)]
+    fields = {"tier": Field("Tier", choice(options, pool.tier or _NO_TIER))}
+
+    async def go(values: Values) -> None:
+        tier = None if values["tier"] == _NO_TIER else values["tier"]
+        await send(_request(pools.PoolTier, tier=tier))
+
+    return Form(f"Give {one_line(pool.name)} to a tier", fields, "Give", go)
+
+
+def _tier_words(store: Store, name: str) -> str:
+    tier = store.tiers.get(name)
+    return name if tier is None or tier.free_bytes is None else f"{name}: {size_text(tier.free_bytes)} free"
+
+
+def _why_not_vm(entry: Entry, here: dict[str, VM], name: str) -> str | None:
+    vm = here.get(name.strip())
+    if vm is None:
+        return "there is no such VM on the volume's host"
+    return why_not_volume(VolumeAction.ATTACH, entry.volume, vm)
+
+
+def _why_not_size(text: str) -> str | None:
+    try:
+        _request(volumes.VolumeResize, size_bytes=parse_size(text.strip()))
+    except (ValueError, Refused) as e:
+        return e.sentence if isinstance(e, Refused) else str(e)
+    return None
+
+
+def _why_not_rate(text: str) -> str | None:
+    try:
+        if text.strip():
+            _request(volumes.VolumeMove, tier="hot", bandwidth_bytes_s=parse_size(text.strip()))
+    except (ValueError, Refused) as e:
+        return e.sentence if isinstance(e, Refused) else str(e)
+    return None
+
+
+def _why_not_name(text: str) -> str | None:
+    try:
+        _request(volumes.VolumeClone, name=text.strip())
+    except Refused:
+        return _NAME_ADVICE
+    return None
+
+
+def _request(kind: type[Any], **words: Any) -> Any:
+    """The request struct, checked by the contract's own types. Raises Refused with the decoder's sentence."""
+    try:
+        return msgspec.convert(words, kind)
+    except msgspec.ValidationError as e:
+        sentence, _, field = str(e).partition(" - at `$.")
+        raise Refused(_plain(sentence), field.strip("`")) from e
+
+
+def _plain(sentence: str) -> str:
+    """The decoder's words for sizes, in an operator's."""
+    for words, number in _limits():
+        sentence = sentence.replace(number, words)
+    return sentence.replace("Expected `int`", "it must be").replace("`", "")
+
+
+def _limits() -> Sequence[tuple[str, str]]:
+    sizes = (1 << 16, 1 << 20, 1 << 40, 1 << 50)
+    return [(size_text(size), str(size)) for size in sizes]

@@ -1,0 +1,138 @@
+"""Doing something to a volume or a pool: ask what must be known, send it once, and tell how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+from novacron_core.api import operations, pools, volumes
+from novacron_core.api.endpoint import Endpoint
+from novacron_core.api.operations import Operation
+from novacron_core.api.pools import Pool
+from novacron_core.api.volumes import Deletion
+from novacron_core.errors import NovaCronError
+from novacron_core.rules.units import size_text
+from novacron_tui.safe_text import one_line
+from novacron_tui.session import Session
+from novacron_tui.volumes import forms
+from novacron_tui.volumes.actions import ATTACH, CANCEL, CLONE, CREATE, DELETE, DETACH, GROW, MOVE, VolumeVerb
+from novacron_tui.volumes.entries import Entry
+from novacron_tui.widgets.confirm import Answer, Question
+from novacron_tui.widgets.form import Form, Refused
+from novacron_tui.widgets.line import Piece
+
+Ask = Callable[[Question], Awaitable[Answer | None]]
+Show = Callable[[Form], Awaitable[object]]
+Say = Callable[[str, str], None]
+
+
+class Performer:
+    """`ask` shows a question, `show` a form; both wait. `say` writes a sentence and its tone for the operator."""
+
+    def __init__(self, session: Session, ask: Ask, show: Show, say: Say) -> None:
+        self._session, self._ask, self._show, self._say = session, ask, show, say
+
+    async def perform(self, verb: VolumeVerb, entry: Entry | None) -> None:
+        """Do `verb`; nothing stands against it."""
+        if verb is CREATE:
+            await self._show(forms.create(self._session.store, self._sender(volumes.CREATE, "creating")))
+        elif entry is None:
+            return
+        elif verb is DETACH:
+            await self._detach(entry)
+        elif verb is DELETE:
+            await self._delete(entry)
+        elif verb is CANCEL:
+            await self._cancel(entry)
+        elif (form := self._form(verb, entry)) is not None:
+            await self._show(form)
+
+    async def set_tier(self, pool: Pool) -> None:
+        """Give a pool to a tier."""
+        send = self._sender(pools.SET_TIER, "giving it to a tier", pool_id=pool.id)
+        await self._show(forms.pool_tier(pool, self._session.store, send))
+
+    def _form(self, verb: VolumeVerb, entry: Entry) -> Form | None:
+        store, volume_id = self._session.store, entry.volume.id
+        if verb is MOVE:
+            return forms.move(entry, store, self._sender(volumes.MOVE, "moving", volume_id=volume_id))
+        if verb is GROW:
+            return forms.grow(entry, self._sender(volumes.RESIZE, "growing", volume_id=volume_id))
+        if verb is CLONE:
+            return forms.clone(entry, store, self._sender(volumes.CLONE, "copying", volume_id=volume_id))
+        if verb is ATTACH:
+            return forms.attach(entry, store, self._sender(volumes.ATTACH, "attaching", volume_id=volume_id))
+        return None
+
+    def _sender(self, endpoint: Endpoint[Any, Any, Any], doing: str, **path: Any) -> forms.Send:
+        key = str(uuid4())  # one press of the form is one effect, however often its answer gets lost
+
+        async def send(body: Any) -> None:
+            try:
+                op = await self._session.client.call(endpoint, body=body, idempotency_key=key, **path)
+            except NovaCronError as e:
+                field = e.fields[0].field if e.fields else ""
+                raise Refused(one_line(e.detail), field) from e
+            self._follow(op, doing)
+
+        return send
+
+    async def _detach(self, entry: Entry) -> None:
+        vm = one_line(entry.vm.name) if entry.vm else "its VM"
+        running = entry.vm is not None and entry.vm.state == "running"
+        warning = "The guest loses the disk at once: unmount it there first." if running else "The bytes stay."
+        question = Question(
+            title=f"Detach {one_line(entry.volume.name)}?",
+            lines=[[Piece(one_line(entry.volume.name), "strong"), Piece(f" from {vm}")], [Piece("")], [Piece(warning)]],
+            yes="Detach",
+        )
+        if await self._ask(question) is not None:
+            await self._call(volumes.DETACH, entry, "detaching")
+
+    async def _delete(self, entry: Entry) -> None:
+        """The server says what would go, and the name is typed."""
+        name = one_line(entry.volume.name)
+        try:
+            preview = await self._session.client.call(volumes.DELETION, volume_id=entry.volume.id)
+        except NovaCronError as e:
+            self._say(f"delete {name}: {one_line(e.detail)}", "bad")
+            return
+        if preview.refused:
+            self._say(one_line(preview.refused), "warn")
+        elif await self._ask(_deletion(preview, self._session.store.host_name)) is not None:
+            await self._call(volumes.DELETE, entry, "deleting")
+
+    async def _cancel(self, entry: Entry) -> None:
+        if entry.operation is None:
+            return
+        try:
+            await self._session.client.call(operations.CANCEL, operation_id=entry.operation.id)
+        except NovaCronError as e:
+            self._say(f"cancel {one_line(entry.volume.name)}: {one_line(e.detail)}", "bad")
+        else:
+            self._say(f"{one_line(entry.volume.name)}: cancelled", "busy")
+
+    async def _call(self, endpoint: Endpoint[Any, Any, Any], entry: Entry, doing: str) -> None:
+        try:
+            op = await self._session.client.call(endpoint, idempotency_key=str(uuid4()), volume_id=entry.volume.id)
+        except NovaCronError as e:
+            self._say(f"{one_line(entry.volume.name)}: {one_line(e.detail)}", "bad")
+        else:
+            self._follow(op, doing)
+
+    def _follow(self, op: Operation, doing: str) -> None:
+        self._session.followed[op.id] = op
+        self._say(f"{one_line(op.target.name or op.target.id)}: {doing} accepted", "busy")
+        self._session.changed()
+
+
+def _deletion(preview: Deletion, host_name: Callable[[str], str]) -> Question:
+    volume = preview.volume
+    lines = [
+        [Piece(one_line(volume.name), "strong"), Piece(f" in {one_line(volume.pool)} on {one_line(host_name(volume.host))}")],
+        [Piece(f"{size_text(volume.size_bytes)}, {size_text(preview.frees_bytes)} on disk become free", "quiet")],
+        [Piece("")],
+        [Piece("Its bytes are gone for good.")],
+    ]  # fmt: skip
+    return Question(f"Delete {one_line(volume.name)}?", lines, "Delete", typed=volume.name, typed_always=True)
