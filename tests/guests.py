@@ -9,10 +9,18 @@ next one makes it go on.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import importlib.util
+import re
 import shutil
 import subprocess
+import tempfile
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
+
+import libvirt
 
 DISK_BYTES = 64 << 20
 _INIT = """#!/bin/sh
@@ -76,3 +84,52 @@ def _entry(name: str, content: bytes, mode: int) -> bytes:
 
 def _padded(data: bytes) -> bytes:
     return data + b"\0" * (-len(data) % 4)
+
+
+class Serial:
+    """The serial console of a guest that works, read in a thread of its own."""
+
+    def __init__(self, domain: libvirt.virDomain) -> None:
+        self._stream = domain.connect().newStream(0)
+        domain.openConsole(None, self._stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+        self.text = ""
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def _read(self) -> None:
+        with suppress(libvirt.libvirtError):
+            while data := self._stream.recv(4096):
+                self.text += data.decode(errors="replace")
+
+    def see(self, pattern: str, timeout_s: float = 60) -> str:
+        """Wait for it; the first group."""
+        deadline = time.monotonic() + timeout_s
+        while not (found := re.search(pattern, self.text)):
+            assert time.monotonic() < deadline, self.text[-2000:]
+            time.sleep(0.1)
+        return found[1] if found.groups() else found[0]
+
+    def goes_on(self, timeout_s: float = 30) -> None:
+        """Wait until it has written more."""
+        written, deadline = self.text.count("WRITES"), time.monotonic() + timeout_s
+        while self.text.count("WRITES") < written + 2:
+            assert time.monotonic() < deadline, self.text[-2000:]
+            time.sleep(0.1)
+
+    def checksum(self) -> str:
+        """Have the guest stop writing and say the checksum of its disk."""
+        self._stream.send(b"stop\n")
+        return self.see(r"SUM ([0-9a-f]{32})")
+
+    def close(self) -> None:
+        with suppress(libvirt.libvirtError):
+            self._stream.abort()
+
+
+def checksum_of(disk: Path) -> str:
+    """The same checksum, of the disk's file, while its guest may have it open."""
+    with tempfile.TemporaryDirectory(dir=disk.parents[2]) as room:
+        raw = Path(room, "raw")
+        subprocess.run(["qemu-img", "convert", "-U", "-O", "raw", str(disk), str(raw)], check=True)
+        with raw.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()

@@ -46,6 +46,7 @@ from novacron_server.metrics import routes as metrics_routes
 from novacron_server.metrics.exporter import Exporter
 from novacron_server.metrics.measuring import Measuring
 from novacron_server.metrics.scraping import Scraping
+from novacron_server.metrics.tier_rates import rates_on
 from novacron_server.operations import repository as operations_repository
 from novacron_server.operations import routes as operations_routes
 from novacron_server.operations.service import Operations
@@ -172,7 +173,7 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     reconciler = Reconciler(database, ledger, inventory, placement)
     origins = frozenset(settings.origins)
     metrics = Measuring(database, inventory, settings)
-    inventory.picture.storage.rates_of = metrics.tier_rates
+    inventory.picture.storage.rates_of = rates_on(metrics.board)
     samples = Samples(metrics.board, inventory.picture)
     stream = Stream(hub, inventory, access.authenticate, access.take_ticket, samples, origins=origins)
     return Parts(

@@ -1,0 +1,84 @@
+"""By key presses on a real guest that computes and writes all the time: its disk goes hot → cold → hot, and is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from tests.guests import Serial, checksum_of, write_busy_image
+from tests.journeys.steps import make_administrator
+from tests.terminal import Terminal
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(300)]
+Console = Callable[..., Terminal]
+IMAGE = "a-guest-that-works"
+"""The first of the images by name, so that the form has it chosen."""
+
+
+def files(data_dir: Path) -> set[tuple[str, str]]:
+    """(tier, name) of every disk file."""
+    return {(path.parent.name, path.name) for path in (data_dir / "pools").rglob("busy-01*.qcow2*")}
+
+
+def move(terminal: Terminal, tier: str) -> None:
+    """With the cursor on the volume: its row says where it is when it has moved."""
+    terminal.press("m")
+    terminal.see("It is copied")
+    for _ in range(3):
+        if tier in terminal.line(r"^.*\bTo\b"):
+            break
+        terminal.press("enter", "down", "enter")
+    terminal.press("ctrl+s")
+    terminal.see(r"qcow2: .*moving.*accepted|busy-01: moving accepted", 15)
+    terminal.see(rf"busy-01-\S+\.qcow2 +{tier} ", 120)
+    terminal.see_no(r"\d+% moving", 30)
+
+
+def test_a_disk_is_moved_twice_while_its_guest_writes(
+    console: Console, qemu: libvirt.virConnect, data_dir: Path
+) -> None:
+    write_busy_image(data_dir / "images", IMAGE)
+    terminal = console("--hypervisor", "qemu:///system", columns=140, rows=40)
+    make_administrator(terminal)
+    terminal.press("c")
+    terminal.see(IMAGE)
+    terminal.type("busy-01")
+    terminal.press("ctrl+s")
+    terminal.see("busy-01 .*● running", 60)
+    serial = Serial(qemu.lookupByName("busy-01"))
+    serial.see("WRITES", 90)
+
+    terminal.press("4")
+    terminal.see("HOT +3 volumes")
+    terminal.press("/")
+    terminal.type("qcow2")
+    terminal.press("enter")
+    terminal.see(r"busy-01-\S+\.qcow2 +hot ")
+    name = next(iter(files(data_dir)))[1]
+    move(terminal, "cold")
+    assert files(data_dir) == {("cold", name)}
+    terminal.press("enter")
+    terminal.see("busy-01 as disk")
+    terminal.press("esc")
+    move(terminal, "hot")
+    assert files(data_dir) == {("hot", name)}
+
+    serial.goes_on()
+    terminal.see(r"HOT.*\n.*\n.*\n.*\n +r \S+  w [1-9]", 60)  # and the tier shows what it writes
+    told = serial.checksum()
+    assert checksum_of(data_dir / "pools" / "hot" / name) == told
+    assert "WRITE-ERROR" not in serial.text
+    serial.close()
+    domain = qemu.lookupByName("busy-01")
+    for xml in (domain.XMLDesc(0), domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)):
+        assert f"pools/hot/{name}" in xml
+        assert "pools/cold" not in xml
+    terminal.press("esc")
+    terminal.see("initrd")  # no filter
+    terminal.press("esc")
+    terminal.see("MEMORY")
+    terminal.press("q")
+    assert terminal.wait_end(10) == 0
