@@ -63,6 +63,7 @@ def test_a_disk_is_moved_twice_while_its_guest_writes(
     terminal.press("enter")
     terminal.see("busy-01 as disk")
     terminal.press("esc")
+    terminal.see_no("busy-01 as disk", 10)
     move(terminal, "hot")
     assert files(data_dir) == {("hot", name)}
 
