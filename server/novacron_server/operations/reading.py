@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from novacron_core import errors
@@ -10,6 +11,7 @@ from novacron_core.rules.visibility import Principal, may_see
 from novacron_server.database.engine import Database
 from novacron_server.operations import repository
 
+_LOOK_EVERY_S, _PATIENCE_S = 0.005, 1.0
 Remembered = Callable[[], Iterable[Operation]]
 """The operations held in memory: those that run and the last few hundred that ended."""
 
@@ -25,7 +27,18 @@ async def get(database: Database, remembered: Remembered, principal: Principal, 
             raise
     if operation is None or not may_see(principal, operation.tenant):
         raise errors.NotFound("there is no such operation")
+    if operation.state.ended:
+        await _until_known(remembered, operation)
     return operation
+
+
+async def _until_known(remembered: Remembered, ended: Operation) -> None:
+    """Who is told that it has ended asks for the next change at once, and that is judged by what memory knows."""
+    for _ in range(int(_PATIENCE_S / _LOOK_EVERY_S)):
+        held = next((operation for operation in remembered() if operation.id == ended.id), ended)
+        if held.state.ended:
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
 
 
 async def page(

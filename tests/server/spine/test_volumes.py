@@ -212,6 +212,21 @@ async def test_while_a_disk_is_worked_on_its_vm_is_busy_and_so_is_the_volume(
     assert (await spine.admin.call(volumes.GET, volume_id=volume.id)).operation is None
 
 
+async def test_who_is_told_that_it_has_ended_may_go_on_at_once(spine, pools, image, monkeypatch) -> None:
+    vm, volume = await stopped_vm(spine), await made(spine)
+    honest = spine.parts.reader._on_records
+
+    async def late(records) -> None:
+        await asyncio.sleep(0.1)
+        if (handed := honest(records)) is not None:
+            await handed
+
+    monkeypatch.setattr(spine.parts.reader, "_on_records", late)
+    for _ in range(3):
+        await done(spine, await spine.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id))
+        await done(spine, await spine.admin.call(volumes.DETACH, volume_id=volume.id))
+
+
 async def test_of_those_who_ask_for_one_volume_at_once_one_gets_it(spine, pools, image) -> None:
     vm, other = await stopped_vm(spine), await stopped_vm(spine, "web-02")
     for number in range(3):
