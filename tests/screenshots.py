@@ -18,11 +18,16 @@ from novacron_core.client import Client, Credentials
 from novacron_tui.app import Console
 from novacron_tui.place import Place
 from tests.benchmarks.servers import PASSWORD, serve_process
+from tests.guests import write_busy_image
 
 OUT = Path(__file__).parents[1] / "screenshots"
 SIZE = (124, 34)
 HOST = "qemu:///system"
 FLEET = {"web-01": {"role": "web"}, "web-02": {"role": "web"}, "db-01": {"role": "db"}, "cache-01": {"role": "cache"}}
+WORKS = "worker-01"
+"""The guest that computes and writes all the time."""
+WATCHED_S = 90.0
+"""How long it is watched, so that the curves have something to show."""
 
 
 async def main() -> None:
@@ -46,8 +51,10 @@ async def journey(url: str, data_dir: Path) -> None:
         await pilot.press("enter", "enter")
         await until(pilot, "no VMs yet")
         picture(pilot, "empty")
+        write_busy_image(data_dir / "images", "busy")
         await fleet(url)
         await until(pilot, "cache-01")
+        await pilot.pause(WATCHED_S)
         await pilot.press("g", "down")
         picture(pilot, "vms")
         await pilot.press("c")
@@ -63,6 +70,7 @@ async def journey(url: str, data_dir: Path) -> None:
         picture(pilot, "vm")
         await pilot.press("escape")
         await until(pilot, "NAME")
+        await storage(pilot)
         await pilot.press("X")
         await until(pilot, "pulls the plug")
         picture(pilot, "power-off")
@@ -76,6 +84,24 @@ async def journey(url: str, data_dir: Path) -> None:
         picture(pilot, "sign-in")
 
 
+async def storage(pilot: Pilot[None]) -> None:
+    """The disk of the guest that works is on its way to another tier."""
+    await pilot.press("4")
+    await until(pilot, "promised")
+    await pilot.press("slash", *"qcow2", "enter", "end")
+    await until(pilot, WORKS)
+    while WORKS not in pilot.app.screen.query_one("#volumes").row.volume.name:  # type: ignore[attr-defined]
+        await pilot.press("up")
+    await pilot.press("m", "tab", *"64K", "ctrl+s")
+    await until(pilot, "% moving")
+    await until(pilot, " left")
+    picture(pilot, "storage")
+    await pilot.press("C")
+    await until(pilot, "cancelled")
+    await pilot.press("escape", "escape")
+    await until(pilot, "MEMORY")
+
+
 @asynccontextmanager
 async def opened(place: Place) -> AsyncIterator[Pilot[None]]:
     async def open_place() -> Place:
@@ -87,13 +113,15 @@ async def opened(place: Place) -> AsyncIterator[Pilot[None]]:
 
 
 async def fleet(url: str) -> None:
-    """Four small guests: two run, one is paused, one is off."""
+    """Five small guests: two run, one works hard, one is paused, one is off."""
     async with Client(url, Credentials()) as client:
         await client.sign_in("admin", PASSWORD)
         for name, tags in FLEET.items():
             start = name != "cache-01"
             body = vms.VMCreate(name=name, image="alpine", memory_bytes=192 << 20, tags=tags, start=start)
             await ended(client, (await client.call(vms.CREATE, body=body)).id)
+        works = vms.VMCreate(name=WORKS, image="busy", memory_bytes=192 << 20, tags={"role": "build"})
+        await ended(client, (await client.call(vms.CREATE, body=works)).id)
         page = await client.call(vms.LIST)
         database = next(vm for vm in page.items if vm.name == "db-01")
         await ended(client, (await client.call(vms.PAUSE, vm_id=database.id)).id)
