@@ -17,7 +17,9 @@ def read(board: Board, host: str, at: float, **totals: int) -> None:
     disks = tuple(DiskCounters(name, total, total // 100, 2 * total, total // 100) for name, total in totals.items())
     for group in ("quick", "disks"):
         counters = DomainCounters("u", 1, at, disks=disks if group == "disks" else ())
-        board.take(host, Reading(group=group, time=WHEN, at=at, took_s=0.01, domains=[counters], host=None), {}, 4, 5.0)
+        board.host(host).take(
+            Reading(group=group, time=WHEN, at=at, took_s=0.01, domains=[counters], host=None), {}, 4, 5.0
+        )
 
 
 def test_the_rates_of_disks_that_have_one_are_summed_over_hosts() -> None:
