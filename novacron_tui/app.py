@@ -22,6 +22,7 @@ from novacron_tui.type_ahead import Forget, TypeAhead
 
 if TYPE_CHECKING:  # the contract, the client, the screens: nothing of it before the first paint
     from textual.command import Provider
+    from textual.driver import Driver
 
     from novacron_core.api.access import User
     from novacron_core.client import Client
@@ -104,6 +105,14 @@ class Console(App[None]):
         self._connect = connect
         self._updates = updates
         self._now = now
+
+    def get_driver_class(self) -> type[Driver]:
+        known = super().get_driver_class()
+        if known.__name__ != "LinuxDriver":  # a terminal of another system, or a driver that the environment names
+            return known
+        from novacron_tui.keyboard import TerminalDriver
+
+        return TerminalDriver
 
     def get_default_screen(self) -> Screen[None]:
         return SignIn(self._open_place, self._connect, self._enter, token=self._token, plain=self._ascii)

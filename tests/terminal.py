@@ -67,8 +67,8 @@ class Terminal:
         self.began = time.monotonic()
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", self.rows, self.columns, 0, 0))
             os.execvpe(self.command[0], self.command, self._environment)
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", self.rows, self.columns, 0, 0))
         return self
 
     def __exit__(
@@ -90,7 +90,7 @@ class Terminal:
         for key in keys:
             at = time.monotonic()
             os.write(self._fd, KEYS.get(key, key).encode())
-            self.settle()
+            self.settle(0.2 if key == "esc" else 0.08)  # soon after it a key would be the same with alt
         return at
 
     def send(self, key: str) -> float:
@@ -108,6 +108,39 @@ class Terminal:
     def burst(self, text: str) -> None:
         """Everything in one write, as a slow line delivers what was typed meanwhile."""
         os.write(self._fd, text.encode())
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Another size; the program is told by SIGWINCH, and what was on the emulator is gone."""
+        self.columns, self.rows = columns, rows
+        self.screen.resize(rows, columns)
+        self.screen.reset()
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def click(self, text: str) -> None:
+        """Press and release the left button on the first place where this stands. Raises NotSeen."""
+        row, line = next(((y, line) for y, line in enumerate(self.screen.display, 1) if text in line), (0, ""))
+        if not row:
+            raise NotSeen(f"{text!r} is not on\n{self.text()}")
+        column = line.index(text) + 1
+        self.burst(f"\x1b[<0;{column};{row}M\x1b[<0;{column};{row}m")
+        self.settle()
+
+    def hang_up(self) -> None:
+        """Close the terminal under the program."""
+        os.close(self._fd)
+        self._fd = os.open(os.devnull, os.O_RDWR)
+
+    def write(self, data: bytes) -> None:
+        """Many bytes, as the program takes them: a pty holds few, and what it writes meanwhile is read."""
+        os.set_blocking(self._fd, False)
+        try:
+            while data:
+                try:
+                    data = data[os.write(self._fd, data) :]
+                except BlockingIOError:
+                    self.read(0.01)
+        finally:
+            os.set_blocking(self._fd, True)
 
     def type(self, text: str) -> None:
         """Type text, as fast as a paste of single keys."""

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # What the server, its build, the guests and the tests need. libvirt-python is built here, hence gcc and the headers.
 PACKAGES=(python3 python3-venv python3-dev gcc pkg-config libvirt-dev
   libvirt-daemon libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-daemon-config-network libvirt-clients
-  qemu-system-x86 qemu-utils dnsmasq-base prometheus)
+  qemu-system-x86 qemu-utils dnsmasq-base prometheus tmux)
 # Without systemd the other flavour of libvirt's start scripts would pull systemd in.
 [ -d /run/systemd/system ] || PACKAGES+=(libvirt-daemon-system-sysv)
 

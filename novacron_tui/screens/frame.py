@@ -89,8 +89,10 @@ class Board(Screen[None]):
     Board > #status { background: $background; }
     Board > #keys { background: $surface; }
     Board > #body { height: 1fr; }
-    Board > #small { display: none; height: 1fr; content-align: center middle; text-align: center; }
-    Board.-too-narrow > #body, Board.-too-low > #body { display: none; }
+    Board > #small {
+        display: none; layer: over; width: 100%; height: 100%; margin: 1 0 2 0; background: $background;
+        content-align: center middle; text-align: center;
+    }
     Board.-too-narrow > #small, Board.-too-low > #small { display: block; }
     """
     HORIZONTAL_BREAKPOINTS = [

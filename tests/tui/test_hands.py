@@ -1,4 +1,5 @@
-"""What a shell does to a console, in a pseudo-terminal: put aside and brought back, and a terminal that is closed."""
+"""What hands and shells do to a console, in a pseudo-terminal: made small, clicked on, put aside and brought back, and
+closed or ended in the middle of it."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.terminal import Terminal
+from tests.tui.world import PASSWORD
 
 pytestmark = pytest.mark.timeout(60)
 COMMAND = [sys.executable, "-m", "novacron_tui", "--server", "http://127.0.0.1:9"]
@@ -24,6 +26,16 @@ def state(pid: int) -> str:
 @pytest.fixture(autouse=True)
 def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def at_home(calls: Path, *, size: tuple[int, int] = (100, 30)) -> Terminal:
+    command = [sys.executable, "-m", "tests.tui.in_a_terminal", str(calls), "token"]
+    return Terminal(command, columns=size[0], rows=size[1])
+
+
+def rows(terminal: Terminal) -> list[str]:
+    """The names in the list, from the top."""
+    return [line.split()[0] for line in terminal.screen.display if " GiB" in line or " MiB" in line]
 
 
 def until_state(terminal: Terminal, wanted: str) -> None:
@@ -48,13 +60,64 @@ def test_ctrl_z_puts_it_aside_and_coming_back_paints_it_again() -> None:
         assert terminal.code == 0
 
 
-def test_a_closed_terminal_ends_it() -> None:
-    with Terminal(COMMAND) as terminal:
-        terminal.see("control room", 20)
-        os.close(terminal._fd)
-        terminal._fd = os.open(os.devnull, os.O_RDWR)
-        deadline = time.monotonic() + 10
-        while os.waitpid(terminal.pid, os.WNOHANG)[0] == 0:
-            assert time.monotonic() < deadline, "it lives on without a terminal"
-            time.sleep(0.05)
-        terminal.ended = True
+def test_made_too_small_and_large_again_in_the_middle_nothing_is_lost(tmp_path: Path) -> None:
+    with at_home(tmp_path / "calls") as terminal:
+        terminal.see("web-01", 20)
+        terminal.press("/", "s", "t", "a", "enter", "end")
+        terminal.see("staging on kvm-a", 5)
+        terminal.press("/", "g")
+        for columns, lines in ((59, 24), (100, 14), (25, 6)):
+            terminal.resize(columns, lines)
+            terminal.see(r"too\s+small", 5)
+        terminal.resize(60, 15)
+        terminal.see(r"/ stag +1 of 9", 5)
+        terminal.settle()
+        assert rows(terminal) == ["staging"]
+        terminal.press("backspace", "enter", "c")
+        terminal.see("Create a VM", 5)
+        terminal.type("half-typed")
+        for columns, lines in ((40, 10), (140, 45)):
+            terminal.resize(columns, lines)
+        terminal.see("half-typed", 5)
+        terminal.type("-on")
+        terminal.see("half-typed-on", 5)
+        terminal.press("esc")
+        terminal.see("staging on kvm-a", 5)
+
+
+def test_the_mouse_does_what_the_keys_do(tmp_path: Path) -> None:
+    with at_home(tmp_path / "calls") as terminal:
+        terminal.see("web-01", 20)
+        terminal.click("mail")
+        terminal.see("mail on kvm-a", 5)
+        by_name = rows(terminal)
+        terminal.click("STATE")
+        terminal.see("STATE▴", 5)
+        assert rows(terminal) != by_name
+        terminal.see("mail on kvm-a", 5)
+        terminal.click("create")
+        terminal.see("Create a VM", 5)
+        terminal.press("esc")
+        terminal.see_no("Create a VM", 5)
+        terminal.click("help")
+        terminal.see("Start the VM", 5)
+        terminal.press("esc")
+        terminal.see_no("Start the VM", 5)
+        terminal.click("quit")
+        assert terminal.wait_end(10.0) == 0
+
+
+@pytest.mark.parametrize("how", ["its terminal is closed", "it is ended"])
+def test_it_leaves_as_by_its_key_when(how: str, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    with Terminal([sys.executable, "-m", "tests.tui.in_a_terminal", str(calls)]) as terminal:
+        terminal.see("Password", 20)
+        terminal.settle(0.2)
+        terminal.burst(f"ada\r{PASSWORD}\r")
+        terminal.see("web-01", 10)
+        if how == "it is ended":
+            os.kill(terminal.pid, signal.SIGTERM)
+        else:
+            terminal.hang_up()
+        assert terminal.wait_end(10.0) == 0
+    assert calls.read_text().splitlines() == ["POST /auth/login", "POST /auth/logout", "left"]

@@ -1,0 +1,158 @@
+"""What a terminal sends, between its bytes and Textual: a paste is text to its end, whatever it holds.
+
+Textual's parser goes on looking for keys inside a bracketed paste, so what follows an escape character in it is
+pressed instead of pasted; and a byte that is not UTF-8 ends it. Here a paste is cut out before that parser sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import os
+import selectors
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import Any, TextIO, cast
+
+from textual._xterm_parser import BRACKETED_PASTE_END as END
+from textual._xterm_parser import BRACKETED_PASTE_START as START
+from textual._xterm_parser import XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+from textual.events import Paste
+from textual.message import Message
+
+from novacron_tui.safe_text import clean
+
+MOST = 1 << 16
+"""Characters of one paste that are taken; the rest is dropped. No field holds more."""
+_LOOK_S = 0.1
+_READ = 1 << 16
+_ENDINGS = (signal.SIGHUP, signal.SIGTERM)
+
+
+class Keyboard:
+    """Text as it comes from the terminal, in pieces of any size, in; keys, mouse and whole pastes out."""
+
+    def __init__(self, parser: XTermParser) -> None:
+        self._parser = parser
+        self._pasting = False
+        self._tail = ""
+        """The last characters seen: they may be the beginning of a mark that the next piece ends."""
+        self._taken: list[str] = []
+        self._length = 0
+
+    def feed(self, text: str) -> Iterator[Message]:
+        """What this piece of text, after those before it, says."""
+        while text:
+            mark = END if self._pasting else START
+            at = (self._tail + text).find(mark)
+            end = len(text) if at < 0 else at + len(mark) - len(self._tail)
+            piece, text = text[:end], text[end:]
+            self._tail = (self._tail + piece)[1 - len(mark) :] if at < 0 else ""
+            if not self._pasting:
+                yield from self._keys(piece)
+            else:
+                self._take(piece)
+            if at >= 0:
+                if self._pasting:
+                    yield from self._pasted()
+                self._pasting = not self._pasting
+
+    def tick(self) -> Iterator[Message]:
+        """What a silence says: an escape character that nothing follows is the key."""
+        yield from self._parser.tick()
+
+    def close(self) -> None:
+        """No more will come."""
+        for _ in self._parser.feed(""):
+            pass
+
+    def _keys(self, text: str) -> Iterator[Message]:
+        """The start of a paste is fed too, since it may come in pieces; the parser makes an empty paste of it."""
+        return (message for message in self._parser.feed(text) if not isinstance(message, Paste))
+
+    def _take(self, piece: str) -> None:
+        """Keep as much as is wanted, and room for the mark that ends it."""
+        if self._length < MOST + len(END):
+            self._taken.append(piece[: MOST + len(END) - self._length])
+        self._length += len(piece)
+
+    def _pasted(self) -> Iterator[Message]:
+        text = "".join(self._taken)[: min(self._length - len(END), MOST)]
+        self._taken, self._length = [], 0
+        yield from self._keys(END)
+        yield Paste(clean(text.replace("\r\n", "\n").replace("\r", "\n")))
+
+
+class TerminalDriver(LinuxDriver):
+    """Textual's driver with this keyboard. A terminal that is gone, SIGHUP and SIGTERM end the console as leaving does;
+    a second signal ends it at once."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        assert self._file is not None, "the console's output was closed"
+        self._file = cast(TextIOWrapper, _Output(self._file))
+
+    def start_application_mode(self) -> None:
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        for ending in _ENDINGS:
+            asyncio.get_running_loop().add_signal_handler(ending, self._leave)
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """As it is now: COLUMNS and LINES in the environment are those of when the shell was asked, if at all."""
+        try:
+            size = os.get_terminal_size(self.fileno)
+        except OSError:
+            return super()._get_terminal_size()
+        return size.columns, size.lines
+
+    def _leave(self) -> None:
+        for ending in _ENDINGS:
+            asyncio.get_running_loop().remove_signal_handler(ending)
+        self._app.exit()
+
+    def run_input_thread(self) -> None:
+        """Read the terminal until the driver stops or the terminal is closed."""
+        keyboard = Keyboard(XTermParser(self._debug))
+        decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            while not self.exit_event.is_set():
+                if selector.select(_LOOK_S):
+                    read = self._read()
+                    if not read:
+                        self._app.call_later(self._app.exit)
+                        break
+                    self._tell(keyboard.feed(decode(read)))
+                self._tell(keyboard.tick())
+        keyboard.close()
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self.fileno, _READ)
+        except OSError:
+            return b""
+
+    def _tell(self, messages: Iterator[Message]) -> None:
+        for message in messages:
+            self.process_message(message)
+
+
+class _Output:
+    """The terminal as a file; one that is gone takes nothing and stops nobody, or leaving would wait for it."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._file.flush()
+
+    def fileno(self) -> int:
+        return self._file.fileno()

@@ -1,0 +1,24 @@
+"""The console on the small fixed world, run in the terminal it is started in: `python -m tests.tui.in_a_terminal CALLS [TOKEN]`.
+
+Without TOKEN it asks for a password. What it asked the server to change is written to CALLS when it has left, one line
+each, and then that it has.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.tui.world import Wire, console
+
+
+def main() -> None:
+    wire = Wire()
+    calls, *token = sys.argv[1:]
+    console(wire, token="".join(token)).run()
+    changes = [f"{call.method} {call.url.path}" for call in wire.calls if call.method != "GET"]
+    Path(calls).write_text("\n".join([*changes, "left"]))
+
+
+if __name__ == "__main__":
+    main()
