@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from novacron_core.api.access import User
 from novacron_core.api.endpoint import Endpoint
+from novacron_core.api.events import SampleWants
 from novacron_core.api.operations import Operation
 from novacron_core.rules.permissions import allows
 from novacron_tui.feed import Feed
@@ -16,16 +17,10 @@ from novacron_tui.place import Place
 from novacron_tui.store import Store, VMKey
 
 if TYPE_CHECKING:  # the client brings httpx and websockets: not before the first paint
-    from novacron_core.client import Client, Update
+    from novacron_core.client import Client, Update, Wishes
 
 Updates = Callable[["Client", int | None], AsyncIterator["Update"]]
 """Opens the event stream after a number, or from the beginning."""
-
-
-def _stream(client: Client, after: int | None) -> AsyncIterator[Update]:
-    from novacron_core.client import stream
-
-    return stream(client, after=after)
 
 
 class Session:
@@ -41,11 +36,13 @@ class Session:
         self.store = store
         self.asked: set[VMKey] = set()
         self.followed: dict[str, Operation] = {}
-        self._updates = updates or _stream
+        self._updates = updates or self._stream
         self._watchers: list[Callable[[], None]] = []
         self._reading: asyncio.Future[None] | None = None
         self._again = False
         self._from: int | None = None
+        self._wishes: Wishes | None = None
+        self.wanted: SampleWants | None = None
 
     @property
     def now(self) -> datetime:
@@ -79,6 +76,19 @@ class Session:
                     self._reading.cancel()
                     raise
                 self._again, after = False, self._from
+
+    def _stream(self, client: Client, after: int | None) -> AsyncIterator[Update]:
+        from novacron_core.client import Wishes, stream
+
+        self._wishes = self._wishes or Wishes()
+        self._wishes.want(self.wanted)
+        return stream(client, after=after, wishes=self._wishes)
+
+    def want(self, samples: SampleWants | None) -> None:
+        """Ask for these samples from now on: those that are looked at, and no others."""
+        self.wanted = samples
+        if self._wishes is not None:
+            self._wishes.want(samples)
 
     def reread(self) -> None:
         """Ask the server for everything again."""

@@ -42,6 +42,26 @@ class VMSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fa
     memory_note: str = ""
     """Why there is no used memory."""
 
+    @property
+    def memory_percent(self) -> float | None:
+        """Used of given."""
+        used, given = self.memory_used_bytes, self.memory_given_bytes
+        return used / given * 100 if used is not None and given else None
+
+    @property
+    def disk_bytes_s(self) -> int | None:
+        """Both ways."""
+        return _both(self.disk_read_bytes_s, self.disk_write_bytes_s)
+
+    @property
+    def net_bytes_s(self) -> int | None:
+        """Both ways."""
+        return _both(self.net_received_bytes_s, self.net_sent_bytes_s)
+
+
+def _both(first: int | None, second: int | None) -> int | None:
+    return None if first is None and second is None else (first or 0) + (second or 0)
+
 
 class HostSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A host's numbers at one moment, sent as a JSON array in this order."""

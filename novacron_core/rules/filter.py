@@ -15,6 +15,7 @@ from fnmatch import translate
 from functools import reduce
 from typing import Any, Generic, Literal, TypeVar
 
+from novacron_core.api.metrics import VMSample
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.units import parse_size
@@ -169,9 +170,28 @@ def _number(field: Field[T], op: str, value: str, match: re.Match[str]) -> Test[
     return test
 
 
-def vm_fields(host_names: Mapping[str, str]) -> dict[str, Field[VM]]:
-    """What can be asked of a VM. `host_names` maps host ids to names; a host is found by either."""
+LIVE_FIELDS = ("cpu", "mem", "used", "disk", "net")
+"""What is asked of a VM's newest sample, and changes every few seconds."""
+
+
+def vm_fields(
+    host_names: Mapping[str, str], sample_of: Callable[[VM], VMSample | None] = lambda vm: None
+) -> dict[str, Field[VM]]:
+    """What can be asked of a VM. `host_names` maps host ids to names; a host is found by either.
+
+    `sample_of` gives its newest numbers: `cpu>80` is percent of its vCPUs, `mem>90` percent of its memory, `used>2G` its
+    used memory, `disk>10M` and `net>1M` bytes per second both ways. A VM without the number never passes.
+    """
+
+    def live(read: Callable[[VMSample], float | None]) -> Callable[[VM], float | None]:
+        return lambda vm: None if (sample := sample_of(vm)) is None else read(sample)
+
     return {
+        "cpu": Field(live(lambda sample: sample.cpu_percent), "number"),
+        "mem": Field(live(lambda sample: sample.memory_percent), "number"),
+        "used": Field(live(lambda sample: sample.memory_used_bytes), "size"),
+        "disk": Field(live(lambda sample: sample.disk_bytes_s), "size"),
+        "net": Field(live(lambda sample: sample.net_bytes_s), "size"),
         "name": Field(lambda vm: vm.name),
         "state": Field(lambda vm: str(vm.state)),
         "host": Field(lambda vm: (host_names.get(vm.host, vm.host), vm.host), "texts"),

@@ -28,6 +28,18 @@ def size_text(size_bytes: float | None, digits: int = 1) -> str:
     return f"{text} {unit}"
 
 
+def short_size(size_bytes: float | None) -> str:
+    """A size in at most four cells for a table: `340`, `1.2K`, `45M`, `16G`. None, no number, is a dash."""
+    if size_bytes is None:
+        return "–"
+    value = float(size_bytes)
+    for letter in ("", "K", "M", "G", "T", "P"):
+        if value < 999.5 or letter == "P":
+            break
+        value /= 1024
+    return f"{value:.1f}{letter}" if letter and value < 9.95 else f"{value:.0f}{letter}"
+
+
 def parse_size(text: str) -> int:
     """`"1.5G"`, `"512 MiB"`, `"1024"` in bytes.
 

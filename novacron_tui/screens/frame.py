@@ -14,6 +14,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
+from novacron_core.api.events import SampleWants
 from novacron_tui.action import Action
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.go import Go
@@ -135,6 +136,10 @@ class Board(Screen[None]):
     def refresh_body(self) -> None:
         """Draw what changed."""
 
+    def wants(self) -> SampleWants | None:
+        """The samples that are shown here now; None: none."""
+        return None
+
     def hint(self) -> Sequence[Piece]:
         """What the status line says when there is nothing else to say."""
         return ()
@@ -174,11 +179,13 @@ class Board(Screen[None]):
         self.refresh_body()
         self._tell_outcomes()
         self.refresh_frame()
+        self.session.want(self.wants())
 
     def _tick(self) -> None:
         if self.is_current:
             self.refresh_body()
             self.refresh_frame()
+            self.session.want(self.wants())
 
     def _tell_outcomes(self) -> None:
         for op in self.session.settled():

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
+from novacron_core.api.events import SampleWants
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_tui.action import Action
@@ -38,7 +39,7 @@ FILTER = Action[VM](
     "filter",
     "/",
     "filter",
-    "Filter as you type: a word, state:running, host:a, tag:db, memory>2G, -not.",
+    "Filter as you type: a word, state:running, host:a, tag:db, cpu>80, -not.",
     needs_one=False,
     group="List",
     opens=True,
@@ -88,6 +89,9 @@ class VMList(VMBoard):
 
     def refresh_body(self) -> None:
         self.pane.refresh_data()
+
+    def wants(self) -> SampleWants | None:
+        return self.pane.wants()
 
     def hint(self) -> Sequence[Piece]:
         bulk = self.performer.bulk
@@ -169,6 +173,7 @@ class VMList(VMBoard):
     @on(VMPane.Sifted)
     def _moved(self) -> None:
         self.refresh_frame()
+        self.session.want(self.wants())
 
     @on(Table.Opened)
     def _open(self) -> None:

@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from novacron_core.api.events import SampleWants
 from novacron_core.api.vms import VM
 from novacron_tui.action import Action
 from novacron_tui.glyphs import Glyphs
@@ -21,6 +22,7 @@ from novacron_tui.session import Session
 from novacron_tui.store import key_of
 from novacron_tui.vms import page
 from novacron_tui.vms.actions import COPY_ID, VERBS
+from novacron_tui.vms.live import use
 from novacron_tui.widgets.line import Piece, content
 
 BACK = Action[VM]("back", "escape", "back", "Back to the list; nothing is lost.", needs_one=False, group="Page")
@@ -68,13 +70,14 @@ class VMPage(VMBoard):
         super().__init__(session, glyphs)
         self._last = vm
         self._overview = Section("Overview", id="overview")
+        self._use = Section("Use", id="use")
         self._disks = Section("Disks", id="disks")
         self._nics = Section("Network cards", id="nics")
         self._operations = Section("Operations", id="operations")
         self._events = Section("Events", id="events")
 
     def body(self) -> Widget:
-        left = Vertical(self._overview, self._disks, self._nics, classes="column")
+        left = Vertical(self._overview, self._use, self._disks, self._nics, classes="column")
         right = Vertical(self._operations, self._events, classes="column")
         return VerticalScroll(Container(left, right, id="columns"), id="scroll")
 
@@ -93,10 +96,14 @@ class VMPage(VMBoard):
         gone = "" if vm else "  (gone)"
         self._overview.border_title = Content(f"{one_line(self._last.name)}{gone}")
         self._overview.show(page.overview(self._last, now, glyphs, store.host_name))
+        self._use.show(use(self._last, store.samples, glyphs))
         self._disks.show(page.disks(self._last, glyphs))
         self._nics.show(page.nics(self._last, glyphs))
         self._operations.show(page.operations(store.operations_of(self._last.id)[:SHOWN_OPERATIONS], now, glyphs))
         self._events.show(page.happened(store.events_of(self._last), now)[:SHOWN_EVENTS])
+
+    def wants(self) -> SampleWants | None:
+        return SampleWants(targets=[self._last.id])
 
     def hint(self) -> Sequence[Piece]:
         if self.vm is None:

@@ -9,7 +9,9 @@ from novacron_core.api.vms import VM, State
 from novacron_core.rules.units import age_s, age_text, size_text
 from novacron_tui.glyphs import STATE_TONES, Glyphs
 from novacron_tui.safe_text import one_line
+from novacron_tui.samples import Samples
 from novacron_tui.vms.actions import doing
+from novacron_tui.vms.live import LiveColumns
 from novacron_tui.widgets.cells import Cell, Column
 
 STATE_WIDTH = 20
@@ -72,21 +74,30 @@ def tags_text(vm: VM) -> str:
 
 
 def columns(
-    glyphs: Glyphs, now: Callable[[], datetime], host_name: Callable[[str], str], *, many_hosts: bool
+    glyphs: Glyphs,
+    now: Callable[[], datetime],
+    host_name: Callable[[str], str],
+    samples: Samples,
+    *,
+    many_hosts: bool,
 ) -> Sequence[Column[VM]]:
     """The columns for this terminal. With one host there is no host column: it would say the same on every line."""
     draw = _Draw(glyphs, now, host_name)
+    cpu, memory, io, net = LiveColumns(glyphs, samples).columns()
     return [
         Column("name", "NAME", 14, draw.name, lambda vm: vm.name, stretch=3, widest=40),
         Column("state", "STATE", STATE_WIDTH, draw.state, lambda vm: _RANK[vm.state]),
         *([Column("host", "HOST", 10, draw.host, draw.host_of, stretch=1, widest=20, rank=2)] if many_hosts else []),
-        Column("vcpus", "VCPU", 5, draw.vcpus, lambda vm: vm.vcpus, right=True, rank=1),
-        Column("memory", "MEMORY", 9, draw.memory, lambda vm: vm.memory_bytes, right=True, rank=1),
-        Column("disk", "DISK", 9, draw.disk, lambda vm: disk_bytes(vm) or -1, right=True, rank=4),
+        cpu,
+        Column("vcpus", "VCPU", 5, draw.vcpus, lambda vm: vm.vcpus, right=True, rank=5),
+        memory,
+        io,
+        net,
+        Column("disk", "DISK", 9, draw.disk, lambda vm: disk_bytes(vm) or -1, right=True, rank=6),
         Column("address", "ADDRESS", 15, draw.address, lambda vm: addresses(vm)[:1], stretch=2, widest=40, rank=3),
-        Column("owner", "OWNER", 10, draw.owner, lambda vm: vm.owner or "", rank=7),
-        Column("tags", "TAGS", 12, draw.tags, tags_text, stretch=2, widest=40, rank=6),
-        Column("age", "AGE", 6, draw.age, lambda vm: -(vm.created_at or _EPOCH).timestamp(), right=True, rank=5),
+        Column("owner", "OWNER", 10, draw.owner, lambda vm: vm.owner or "", rank=9),
+        Column("tags", "TAGS", 12, draw.tags, tags_text, stretch=2, widest=40, rank=8),
+        Column("age", "AGE", 6, draw.age, lambda vm: -(vm.created_at or _EPOCH).timestamp(), right=True, rank=7),
     ]
 
 
@@ -120,9 +131,6 @@ class _Draw:
 
     def vcpus(self, vm: VM) -> Cell:
         return ((str(vm.vcpus), "plain"),)
-
-    def memory(self, vm: VM) -> Cell:
-        return ((size_text(vm.memory_bytes), "plain"),)
 
     def disk(self, vm: VM) -> Cell:
         size = disk_bytes(vm)

@@ -10,9 +10,10 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
+from novacron_core.api.events import SampleWants
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import CREATE, VM
-from novacron_core.rules.filter import FilterError, compile_filter, vm_fields
+from novacron_core.rules.filter import LIVE_FIELDS, FilterError, compile_filter, vm_fields
 from novacron_core.rules.units import age_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
@@ -20,10 +21,16 @@ from novacron_tui.session import Session
 from novacron_tui.store import Line, VMKey, key_of
 from novacron_tui.vms.actions import doing
 from novacron_tui.vms.columns import columns
+from novacron_tui.vms.live import LIVE
 from novacron_tui.widgets.cells import Column
 from novacron_tui.widgets.filter_line import FilterLine
 from novacron_tui.widgets.line import Piece, content
 from novacron_tui.widgets.table import Table
+
+_FEW = 50
+"""So few VMs are asked for as a whole."""
+_MOST_ASKED = 200
+_LIVE_WORDS = tuple(f"{field}{sign}" for field in LIVE_FIELDS for sign in "<>=:")
 
 
 class VMPane(Vertical):
@@ -42,7 +49,7 @@ class VMPane(Vertical):
         self._session = session
         self._glyphs = glyphs
         self._many_hosts = False
-        self._seen = -1
+        self._seen = self._sampled = -1
         self._instead: tuple[Piece, ...] = ()
         signs = (glyphs.mark, glyphs.up, glyphs.down, glyphs.cut)
         self.table: Table[VM] = Table(self._columns(), key_of, signs=signs, sort="name", id="vms")
@@ -50,7 +57,9 @@ class VMPane(Vertical):
         self.filter = FilterLine(id="filter")
         self._wrong = ""
         self._host_names: dict[str, str] = {}
-        self._fields = vm_fields(self._host_names)
+        self._fields = vm_fields(self._host_names, session.store.samples.of)
+        self._lively = False
+        self._asked: SampleWants | None = None
         self._came_from: VMKey | None = None
         self._made = ""
 
@@ -74,17 +83,44 @@ class VMPane(Vertical):
             self._host_names.update((host.id, host.name) for host in store.hosts.values())
             self.table.show(list(store.vms.values()))
             self._find_made()
+        elif store.samples.version != self._sampled and self.moves:
+            self.table.show(list(store.vms.values()))
         else:
             self.table.repaint()
+        self._sampled = store.samples.version
         self._show_instead(tuple(self._pieces_instead()))
         self._tell_through()
+
+    @property
+    def moves(self) -> bool:
+        """Whether order or filter follow numbers that change with every sample."""
+        return self._lively or self.table.sort_key in LIVE
+
+    def wants(self) -> SampleWants | None:
+        """The samples of the VMs in the window, and a page above and below; of all where they decide what is there.
+
+        The same as long as the window stays within what was asked for.
+        """
+        if not self.table.display:
+            return None
+        if self.moves or len(self.table.rows) <= _FEW:
+            self._asked = SampleWants()
+            return self._asked
+        room = max(1, self.table.size.height)
+        top = self.table.scroll_offset.y
+        seen = {vm.id for vm in self.table.rows[top : top + room]}
+        held = self._asked.targets if self._asked is not None else ()
+        if isinstance(held, str) or not seen <= set(held):
+            near = self.table.rows[max(0, top - room) : top + 2 * room]
+            self._asked = SampleWants(targets=[vm.id for vm in near][:_MOST_ASKED])
+        return self._asked
 
     # -- the filter ------------------------------------------------------------------------------------------------
 
     def open_filter(self) -> None:
         """Type a filter; the cursor comes back to where it was when it is cleared."""
         self._came_from = key_of(self.table.row) if self.table.row else None
-        self.filter.open("name, or state:running host:kvm-a tag:db memory>2G -test")
+        self.filter.open("name, or state:running host:kvm-a tag:db cpu>80 -test")
 
     def go_to(self, vm: VMKey) -> None:
         """Put the cursor on a VM; a filter that hides it is cleared."""
@@ -117,6 +153,7 @@ class VMPane(Vertical):
             self._wrong = str(e)  # the list stays as it is until the filter can be understood
         else:
             self._wrong = ""
+            self._lively = any(word.lstrip("-!").startswith(_LIVE_WORDS) for word in event.text.lower().split())
             self.table.only(test if event.text else None)
         self._show_instead(tuple(self._pieces_instead()))
         self._tell_through()
@@ -146,7 +183,7 @@ class VMPane(Vertical):
 
     def _columns(self) -> Sequence[Column[VM]]:
         store = self._session.store
-        return columns(self._glyphs, store.now, store.host_name, many_hosts=self._many_hosts)
+        return columns(self._glyphs, store.now, store.host_name, store.samples, many_hosts=self._many_hosts)
 
     def _show_instead(self, pieces: tuple[Piece, ...]) -> None:
         if pieces == self._instead and self._static.display == bool(pieces):

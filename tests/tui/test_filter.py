@@ -8,6 +8,7 @@ from textual.events import Key, Paste
 
 from novacron_core.rules.filter import compile_filter, vm_fields
 from novacron_tui.app import Console
+from novacron_tui.samples import Samples
 from novacron_tui.vms.columns import columns
 from novacron_tui.widgets.rows import Rows
 from tests.tui.test_vm_list import SIZE, home, loaded, to
@@ -138,7 +139,7 @@ def test_ten_thousand_rows_are_sifted_well_within_a_frame() -> None:
 def columns_of() -> list:
     from novacron_tui.glyphs import FINE
 
-    return list(columns(FINE, Clock(), str, many_hosts=False))
+    return list(columns(FINE, Clock(), str, Samples(Clock()), many_hosts=False))
 
 
 async def test_from_a_kept_filter_the_cursor_goes_on_where_it_is() -> None:

@@ -4,6 +4,7 @@ closed or ended in the middle of it."""
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -35,7 +36,7 @@ def at_home(calls: Path, *, size: tuple[int, int] = (100, 30)) -> Terminal:
 
 def rows(terminal: Terminal) -> list[str]:
     """The names in the list, from the top."""
-    return [line.split()[0] for line in terminal.screen.display if " GiB" in line or " MiB" in line]
+    return [line.split()[0] for line in terminal.screen.display if re.search(r"\d[GM](\s|$)", line)]
 
 
 def until_state(terminal: Terminal, wanted: str) -> None:

@@ -29,6 +29,7 @@ from tests.tui.world import (
     inventory,
     live,
     operation,
+    samples,
     until,
     vm,
 )
@@ -50,7 +51,8 @@ def busy() -> Stream:
         operation("vm.pause", vms[5], state=OperationState.SUCCEEDED, created_at=NOW - timedelta(hours=2)),
     ]
     happened = event(11, vms[5], "vm.crashed", note="I/O error on vda")
-    return Stream(live(), inventory(vms, operations=ops), happened)
+    sampled = [samples(5 * number) for number in range(8)]
+    return Stream(live(), inventory(vms, operations=ops), happened, *sampled)
 
 
 def simulated() -> Stream:
@@ -176,6 +178,13 @@ PICTURES = [
     Picture("power-off", lambda: console(Wire()), keys=["j", "j", "X"], then=says("pulls the plug")),
     Picture("delete", lambda: console(Wire()), keys=["D", "space"], then=says("to go on")),
     Picture("create", lambda: console(Wire()), keys=["c"], then=says("own 1 GiB")),
+    Picture(
+        "page-live",
+        lambda: console(Wire(), busy()),
+        says("2 operations"),
+        [*"jj", "enter"],
+        lambda app: (type(app.screen).__name__ == "VMPage" and says("of 2 vCPU")(app)) or says("of 8 vCPU")(app),
+    ),
     Picture(
         "page", lambda: console(Wire(), busy()), says("2 operations"), [*"jjjj", "enter"], says("locked by another")
     ),

@@ -19,9 +19,10 @@ from textual.widgets import Input
 from novacron_core import PROTOCOL, __version__
 from novacron_core.api import access, health, vms
 from novacron_core.api.base import Page
-from novacron_core.api.events import Event, Hello, Inventory
+from novacron_core.api.events import Event, Hello, Inventory, Samples
 from novacron_core.api.hosts import Host, HostStatus
 from novacron_core.api.images import Image
+from novacron_core.api.metrics import HostSample, VMSample
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.problem import FieldError, Problem
 from novacron_core.api.vms import NIC, VM, Disk, State
@@ -148,8 +149,42 @@ def gone(seq: int, value: VM) -> Event:
     return event(seq, value, "vm.deleted", value=msgspec.Raw(b"null"))
 
 
+def samples(seconds: int = 0, *, only: dict[str, VMSample] | None = None, host_id: str = HOST_ID) -> Samples:
+    """The numbers of the fleet `seconds` after the first ones: web-01 works, db-01 is nearly full, one tells little."""
+    wave = (12.0, 35.0, 64.0, 88.0, 93.0, 71.0, 40.0, 22.0)[seconds // 5 % 8]
+    numbers = only or {
+        vm_id(1): sample(wave, 700 * MIB, GIB, disk=(3 * MIB, 420_000), net=(1_250_000, 88_000)),
+        vm_id(2): sample(wave / 3, 410 * MIB, GIB, disk=(0, 12_000), net=(45_000, 9_000)),
+        vm_id(3): sample(97.0, 15 * GIB, 16 * GIB, disk=(220 * MIB, 64 * MIB), net=(9 * MIB, 31 * MIB)),
+        vm_id(4): sample(0.0, 200 * MIB, 512 * MIB, disk=(0, 0), net=(0, 0)),
+        vm_id(7): VMSample(
+            cpu_cores=0.1, cpu_percent=5.0, memory_given_bytes=GIB, memory_note="its balloon driver tells nothing"
+        ),
+    }
+    host = HostSample(cpu_cores=3.2, cpu_percent=40.0, memory_used_bytes=21 * GIB, memory_bytes=32 * GIB, period_s=5.0)
+    return Samples(time=NOW, host=host_id, vms=numbers, hosts={host_id: host})
+
+
+def sample(percent: float, used: int, given: int, *, disk: tuple[int, int], net: tuple[int, int]) -> VMSample:
+    """One VM's numbers, of two vCPUs."""
+    return VMSample(
+        cpu_cores=percent / 50,
+        cpu_percent=percent,
+        memory_used_bytes=used,
+        memory_given_bytes=given,
+        disk_read_bytes_s=disk[0],
+        disk_write_bytes_s=disk[1],
+        disk_reads_s=disk[0] / 65536,
+        disk_writes_s=disk[1] / 65536,
+        net_received_bytes_s=net[0],
+        net_sent_bytes_s=net[1],
+        disk_age_s=3.0,
+        memory_age_s=2.0,
+    )
+
+
 def live() -> Live:
-    return Live(Hello(protocol=PROTOCOL, version=__version__, session="s", server_time=NOW))
+    return Live(Hello(protocol=PROTOCOL, version=__version__, session="s", server_time=NOW, samples=True))
 
 
 IMAGES = [

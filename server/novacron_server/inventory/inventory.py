@@ -9,6 +9,7 @@ from contextlib import suppress
 from novacron_core import errors
 from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.hosts import HostStatus
+from novacron_core.api.metrics import VMSample
 from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.problem import FieldError
@@ -52,6 +53,8 @@ class Inventory:
         self._keepers = {row.id: self._keep(row) for row in hosts}
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self.sample_of: Callable[[VM], VMSample | None] = lambda vm: None
+        """A VM's newest numbers, for filters like `cpu>80`; set by who measures."""
 
     def _keep(self, row: HostRow) -> Keeper:
         host = Host(
@@ -94,7 +97,7 @@ class Inventory:
             return self.vms(principal)
         names = {view.id: view.name for view in self.picture.views.values()}
         try:
-            test = compile_filter(q, vm_fields(names))
+            test = compile_filter(q, vm_fields(names, self.sample_of))
         except FilterError as e:
             raise errors.ValidationFailed(f"q: {e}", fields=[FieldError(field="q", message=str(e))]) from e
         return filter(test, self.vms(principal))

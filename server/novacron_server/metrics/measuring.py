@@ -20,6 +20,7 @@ class Measuring:
 
     def __init__(self, database: Database, inventory: Inventory, settings: Settings) -> None:
         self.board = Board()
+        inventory.sample_of = lambda vm: self.board.sample(vm.host, vm.id)
         self.metrics = Metrics(inventory, self.board)
         self.history = History(
             database,

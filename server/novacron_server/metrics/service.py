@@ -100,15 +100,11 @@ class Metrics:
                 yield vm, sample
 
 
-def _both(first: float | None, second: float | None) -> float | None:
-    return None if first is None and second is None else (first or 0) + (second or 0)
-
-
 _TOP: dict[str, Callable[[api.VMSample], float | None]] = {
     "cpu": lambda sample: sample.cpu_cores,
     "memory": lambda sample: sample.memory_used_bytes,
-    "disk": lambda sample: _both(sample.disk_read_bytes_s, sample.disk_write_bytes_s),
-    "net": lambda sample: _both(sample.net_received_bytes_s, sample.net_sent_bytes_s),
+    "disk": lambda sample: sample.disk_bytes_s,
+    "net": lambda sample: sample.net_bytes_s,
 }
 
 

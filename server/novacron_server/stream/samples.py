@@ -119,7 +119,8 @@ class Samples:
     def _filter(self, targets: Targets) -> Callable[[VM], bool]:
         if not isinstance(targets, str) or targets == "*":
             return lambda vm: True
-        return compile_filter(targets, vm_fields({view.id: view.name for view in self._picture.views.values()}))
+        names = {view.id: view.name for view in self._picture.views.values()}
+        return compile_filter(targets, vm_fields(names, lambda vm: self._board.sample(vm.host, vm.id)))
 
 
 def _once(encoded: dict[str, msgspec.Raw], vm_id: str, host: HostMeter) -> msgspec.Raw:

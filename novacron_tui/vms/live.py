@@ -1,0 +1,159 @@
+"""What a VM uses now, as cells of the list and lines of its page. A number that is not there is a dash, never 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from novacron_core.api.metrics import VMSample
+from novacron_core.api.vms import VM, State
+from novacron_core.rules.units import age_text, short_size, size_text
+from novacron_tui.glyphs import Glyphs
+from novacron_tui.safe_text import one_line
+from novacron_tui.samples import Samples
+from novacron_tui.widgets.cells import Cell, Column
+from novacron_tui.widgets.line import Piece
+from novacron_tui.widgets.sparkline import sparkline
+
+SPARK = 6
+LIVE = frozenset({"cpu", "memory", "io", "net"})
+"""Columns whose order changes with every sample."""
+_WARM, _HOT = 70.0, 90.0
+_RUNS = frozenset({State.RUNNING, State.PAUSED, State.STOPPING, State.MIGRATING})
+_LABEL = 16
+_BAR = 20
+
+
+def heat(percent: float | None) -> str:
+    """The tone of a percentage of what there is."""
+    if percent is None:
+        return "quiet"
+    return "bad" if percent >= _HOT else "warn" if percent >= _WARM else "plain"
+
+
+class LiveColumns:
+    """The columns of numbers that come with samples."""
+
+    def __init__(self, glyphs: Glyphs, samples: Samples) -> None:
+        self._glyphs = glyphs
+        self._samples = samples
+        self._none: Cell = ((glyphs.no, "quiet"),)
+
+    def columns(self) -> list[Column[VM]]:
+        """Those that give way last come first."""
+        return [
+            Column("cpu", "CPU", SPARK + 5, self._cpu, self._by(lambda s: s.cpu_percent), right=True, rank=1),
+            Column("memory", "MEM USED", 10, self._memory, self._by(lambda s: s.memory_used_bytes), right=True, rank=1),
+            Column("io", "DISK R/W", 10, self._disk, self._by(lambda s: s.disk_bytes_s), right=True, rank=2),
+            Column("net", "NET R/T", 10, self._net, self._by(lambda s: s.net_bytes_s), right=True, rank=4),
+        ]
+
+    def _by(self, read: Callable[[VMSample], float | None]) -> Callable[[VM], float]:
+        """How a column sorts: by its number, those without one before all others."""
+
+        def key(vm: VM) -> float:
+            sample = self._samples.of(vm)
+            number = None if sample is None or vm.state not in _RUNS else read(sample)
+            return -1.0 if number is None else float(number)
+
+        return key
+
+    def _of(self, vm: VM) -> VMSample | None:
+        return self._samples.of(vm) if vm.state in _RUNS else None
+
+    def _cpu(self, vm: VM) -> Cell:
+        sample = self._of(vm)
+        if sample is None or sample.cpu_percent is None:
+            return self._missing(vm)
+        spark = sparkline(self._samples.past(vm), SPARK, plain=self._glyphs.ascii)
+        return ((spark, "accent"), (f"{sample.cpu_percent:4.0f}%", heat(sample.cpu_percent)))
+
+    def _memory(self, vm: VM) -> Cell:
+        sample = self._of(vm)
+        if sample is None or sample.memory_used_bytes is None:
+            given = short_size(vm.memory_bytes)
+            return ((f"{self._glyphs.no}/{given}" if vm.state in _RUNS else given, "quiet"),)
+        given = short_size(sample.memory_given_bytes)
+        used = short_size(sample.memory_used_bytes)
+        return ((used, heat(sample.memory_percent)), (f"/{given}", "quiet"))
+
+    def _disk(self, vm: VM) -> Cell:
+        sample = self._of(vm)
+        return self._pair(vm, *((sample.disk_read_bytes_s, sample.disk_write_bytes_s) if sample else (None, None)))
+
+    def _net(self, vm: VM) -> Cell:
+        sample = self._of(vm)
+        return self._pair(vm, *((sample.net_received_bytes_s, sample.net_sent_bytes_s) if sample else (None, None)))
+
+    def _pair(self, vm: VM, first: int | None, second: int | None) -> Cell:
+        if first is None and second is None:
+            return self._missing(vm)
+        return ((f"{short_size(first)}/{short_size(second)}", "plain" if first or second else "quiet"),)
+
+    def _missing(self, vm: VM) -> Cell:
+        """A VM that does not run uses nothing, and that needs no sign; one that runs has no number yet, or none at all."""
+        return self._none if vm.state in _RUNS else ()
+
+
+def use(vm: VM, samples: Samples, glyphs: Glyphs) -> list[list[Piece]]:
+    """What it uses now, for its page: each number with what it is of, and why one is missing."""
+    sample = samples.of(vm)
+    if vm.state not in _RUNS:
+        return [[Piece(f"no numbers: it is {vm.state}", "quiet")]]
+    if sample is None:
+        return [[Piece("no numbers heard lately", "quiet")]]
+    return [
+        _row("CPU", _cpu(vm, sample, samples.past(vm), glyphs)),
+        _row("memory", _memory(sample, glyphs)),
+        _row("disk", _rates("read", sample.disk_read_bytes_s, "written", sample.disk_write_bytes_s, glyphs)
+             + _requests(sample) + _older(sample.disk_age_s)),
+        _row("network", _rates("in", sample.net_received_bytes_s, "out", sample.net_sent_bytes_s, glyphs)),
+        _row("read", [Piece(f"{age_text(samples.age_s(vm))} ago", "quiet")]),
+    ]  # fmt: skip
+
+
+def _row(label: str, pieces: Sequence[Piece]) -> list[Piece]:
+    return [Piece(label.ljust(_LABEL), "quiet"), *pieces]
+
+
+def _cpu(vm: VM, sample: VMSample, past: Sequence[float | None], glyphs: Glyphs) -> list[Piece]:
+    if sample.cpu_percent is None or sample.cpu_cores is None:
+        return [Piece(f"{glyphs.no}  two readings make the first number", "quiet")]
+    return [
+        Piece(f"{sample.cpu_percent:3.0f} %  ", heat(sample.cpu_percent)),
+        Piece(sparkline(past, _BAR, plain=glyphs.ascii), "accent"),
+        Piece(f"  {sample.cpu_cores:.2f} of {vm.vcpus} vCPU", "quiet"),
+    ]
+
+
+def _memory(sample: VMSample, glyphs: Glyphs) -> list[Piece]:
+    percent = sample.memory_percent
+    if percent is None:
+        given = size_text(sample.memory_given_bytes)
+        return [Piece(f"{glyphs.no} of {given}"), Piece(f"  {one_line(sample.memory_note)}", "quiet")]
+    return [
+        Piece(f"{percent:3.0f} %  ", heat(percent)),
+        Piece(glyphs.bar(percent / 100, _BAR), heat(percent) if percent >= _WARM else "accent"),
+        Piece(f"  {size_text(sample.memory_used_bytes)} of {size_text(sample.memory_given_bytes)}", "quiet"),
+        *_older(sample.memory_age_s),
+    ]
+
+
+def _rates(first: str, one: int | None, second: str, two: int | None, glyphs: Glyphs) -> list[Piece]:
+    if one is None and two is None:
+        return [Piece(glyphs.no, "quiet")]
+    return [
+        Piece(f"{size_text(one)}/s "),
+        Piece(f"{first}  ", "quiet"),
+        Piece(f"{size_text(two)}/s "),
+        Piece(second, "quiet"),
+    ]
+
+
+def _requests(sample: VMSample) -> list[Piece]:
+    if sample.disk_reads_s is None or sample.disk_writes_s is None:
+        return []
+    return [Piece(f"  {sample.disk_reads_s + sample.disk_writes_s:.0f} requests/s", "quiet")]
+
+
+def _older(age_s: float | None) -> list[Piece]:
+    return [Piece(f"  {age_text(age_s)} older", "quiet")] if age_s is not None and age_s >= 10 else []
