@@ -113,7 +113,7 @@ def _sorts(terminal: Terminal) -> None:
     terminal.press("home")
     until(terminal, lambda: every(terminal, "stopped"))
     _sort_by(terminal, "▴VCPU")
-    until(terminal, lambda: every(terminal, r" 1 +\d+ GiB "))
+    until(terminal, lambda: every(terminal, r" 1 +\S*\d+(\.\d)?G "))
     _sort_by(terminal, "NAME▴")
     until(terminal, lambda: names(terminal) == first)
 
