@@ -59,6 +59,10 @@ def _on_top(name: str) -> type[Board] | None:
         from novacron_tui.screens.storage import Storage
 
         return Storage
+    if name == frame.METRICS_SCREEN.name:
+        from novacron_tui.screens.metrics import Metrics
+
+        return Metrics
     if name == frame.ACTIVITY.name:
         from novacron_tui.screens.activity import Activity
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Go(Message):
-    """To the app: show this screen, `vms`, `storage` or `activity`; `vm`: with the cursor on this VM; `only`: filtered so."""
+    """To the app: show this screen, `vms`, `storage`, `metrics` or `activity`; `vm`: with the cursor on this VM; `only`: filtered so."""
 
     def __init__(self, screen: str, vm: VMKey | None = None, only: str = "") -> None:
         super().__init__()

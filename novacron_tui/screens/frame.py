@@ -58,6 +58,15 @@ STORAGE = Action[Any](
     group="Everywhere",
     opens=True,
 )
+METRICS_SCREEN = Action[Any](
+    "metrics",
+    "5",
+    "metrics",
+    "The fleet and its hosts over time, who uses most, and a cell for every VM.",
+    needs_one=False,
+    group="Everywhere",
+    opens=True,
+)
 ACTIVITY = Action[Any](
     "activity",
     "7",
@@ -67,7 +76,7 @@ ACTIVITY = Action[Any](
     group="Everywhere",
     opens=True,
 )
-EVERYWHERE: tuple[Action[Any], ...] = (VMS, STORAGE, ACTIVITY, REREAD, PALETTE, HELP, QUIT)
+EVERYWHERE: tuple[Action[Any], ...] = (VMS, STORAGE, METRICS_SCREEN, ACTIVITY, REREAD, PALETTE, HELP, QUIT)
 
 
 def bindings(actions: Sequence[Action[Any]]) -> list[BindingType]:
@@ -302,7 +311,7 @@ class Board(Screen[None]):
             await self.app.push_screen(Help(rows))
         elif action is QUIT:
             self.app.exit()
-        elif action in (VMS, STORAGE, ACTIVITY):
+        elif action in (VMS, STORAGE, METRICS_SCREEN, ACTIVITY):
             self.app.post_message(Go(action.name))
         elif action is REREAD:
             self.say("reading everything again…", "busy")

@@ -1,0 +1,1 @@
+"""What VMs and hosts use, drawn."""

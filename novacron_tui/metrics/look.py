@@ -1,0 +1,159 @@
+"""What the metrics screen says: the line of totals, the charts, who uses most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from novacron_core.api.metrics import Curve, History, HostNow, Metric, Now, Totals, VMSample
+from novacron_core.api.vms import VM
+from novacron_core.rules.units import short_size, size_text
+from novacron_tui.glyphs import Glyphs
+from novacron_tui.safe_text import one_line
+from novacron_tui.widgets.chart import Lines, Series, chart
+from novacron_tui.widgets.line import Piece
+
+METRICS = ",".join(
+    (
+        Metric.CPU_PERCENT, Metric.MEMORY_USED, Metric.MEMORY_GIVEN, Metric.DISK_READ, Metric.DISK_WRITE,
+        Metric.NET_RECEIVED, Metric.NET_SENT,
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How far back one looks, and how often that is read again."""
+
+    name: str
+    seconds: int
+    every_s: float
+    ages: tuple[str, str, str]
+
+
+SPANS = (
+    Span("5 m", 300, 5.0, ("-5m", "-2m30s", "now")),
+    Span("1 h", 3600, 15.0, ("-1h", "-30m", "now")),
+    Span("24 h", 86400, 60.0, ("-24h", "-12h", "now")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """By what the greatest users are told."""
+
+    name: str
+    of: Callable[[VMSample], float | None]
+    words: Callable[[VMSample], str]
+
+
+def _both(first: float | None, second: float | None) -> float | None:
+    return None if first is None and second is None else (first or 0) + (second or 0)
+
+
+RANKS = (
+    Rank("CPU", lambda s: s.cpu_cores, lambda s: f"{s.cpu_cores or 0:.1f} cores {s.cpu_percent or 0:.0f}%"),
+    Rank("memory", lambda s: s.memory_used_bytes, lambda s: size_text(s.memory_used_bytes)),
+    Rank(
+        "disk", lambda s: _both(s.disk_read_bytes_s, s.disk_write_bytes_s),
+        lambda s: f"r {short_size(s.disk_read_bytes_s)} w {short_size(s.disk_write_bytes_s)}",
+    ),
+    Rank(
+        "network", lambda s: _both(s.net_received_bytes_s, s.net_sent_bytes_s),
+        lambda s: f"in {short_size(s.net_received_bytes_s)} out {short_size(s.net_sent_bytes_s)}",
+    ),
+)  # fmt: skip
+
+
+def totals(now: Now | None, host: HostNow | None, glyphs: Glyphs) -> list[Piece]:
+    """One line: the fleet's, or a host's, numbers of this moment."""
+    if now is None:
+        return [Piece("reading…", "quiet")]
+    if host is not None:
+        return _of_host(host, glyphs)
+    sums = now.fleet
+    if not sums.vms:
+        return [Piece("fleet ", "strong"), Piece("no VM has numbers: none runs, or no host was read yet", "quiet")]
+    return [Piece("fleet ", "strong"), *_sums(sums, glyphs)]
+
+
+def _of_host(host: HostNow, glyphs: Glyphs) -> list[Piece]:
+    name = Piece(f"{one_line(host.name)} ", "strong")
+    if host.cpu_percent is None:
+        return [name, Piece(one_line(host.note) or "no numbers yet", "warn" if host.note else "quiet")]
+    used, size = size_text(host.memory_used_bytes), size_text(host.memory_bytes)
+    return [name, Piece(f"CPU {host.cpu_percent:.0f}%  memory {used} of {size}   "), *_sums(host.vms, glyphs)]
+
+
+def _sums(sums: Totals, glyphs: Glyphs) -> list[Piece]:
+    cpu = glyphs.no if sums.cpu_cores is None else f"{sums.cpu_cores:.1f} cores"
+    return [
+        Piece(f"{sums.vms} VM{'s' * (sums.vms != 1)} ", "quiet"),
+        Piece(f"use {cpu}, {size_text(sums.memory_used_bytes)} of {size_text(sums.memory_given_bytes)}"),
+        Piece(f"  disk r {short_size(sums.disk_read_bytes_s)} w {short_size(sums.disk_write_bytes_s)}", "quiet", 2),
+        Piece(f"  net in {short_size(sums.net_received_bytes_s)} out {short_size(sums.net_sent_bytes_s)}", "quiet", 3),
+    ]
+
+
+def charts(history: History | None, span: Span, width: int, rows: int, height: int, glyphs: Glyphs) -> Lines:
+    """Two charts beside each other, in one or two rows of `height` lines."""
+    each = (width - 3) // 2
+    drawn = [_draw(history, kind, (each, height), span, glyphs) for kind in range(2 * rows)]
+    lines: Lines = []
+    for left, right in zip(drawn[::2], drawn[1::2], strict=True):
+        for one, other in zip(left, right, strict=False):
+            room = each + 3 - sum(len(piece.text) for piece in one)
+            lines.append([*one, Piece(" " * max(0, room)), *other])
+    return lines
+
+
+def _draw(history: History | None, kind: int, size: tuple[int, int], span: Span, glyphs: Glyphs) -> Lines:
+    def curve(metric: Metric) -> Sequence[float | None]:
+        found = history.curves.get(metric) if history else None
+        return (found or Curve(average=[])).average
+
+    percent = lambda value: f"{value:.0f}%"  # noqa: E731
+    rate = lambda value: f"{short_size(value)}/s"  # noqa: E731
+    if kind == 0:
+        return chart("CPU", [Series("", curve(Metric.CPU_PERCENT))], size, span.ages, top=100, words=percent, plain=glyphs.ascii)  # fmt: skip
+    if kind == 1:
+        given = max((v for v in curve(Metric.MEMORY_GIVEN) if v is not None), default=0.0)
+        return chart("Memory", [Series("used", curve(Metric.MEMORY_USED))], size, span.ages, top=given or None, words=short_size, plain=glyphs.ascii)  # fmt: skip
+    first, second = (Metric.DISK_READ, Metric.DISK_WRITE) if kind == 2 else (Metric.NET_RECEIVED, Metric.NET_SENT)
+    names = ("read", "written") if kind == 2 else ("in", "out")
+    series = [Series(names[0], curve(first)), Series(names[1], curve(second))]
+    return chart("Disk" if kind == 2 else "Network", series, size, span.ages, words=rate, plain=glyphs.ascii)
+
+
+def top(vms: Sequence[tuple[VM, VMSample]], rank: Rank, width: int, height: int, glyphs: Glyphs) -> Lines:
+    """Who uses most of something, the greatest first."""
+    known = [(value, vm, sample) for vm, sample in vms if (value := rank.of(sample)) is not None]
+    known.sort(key=lambda found: (-found[0], found[1].name))
+    lines: Lines = [[Piece(f"Top by {rank.name}", "accent")]]
+    greatest = max((value for value, _, _ in known), default=0.0) or 1.0
+    bar = max(4, width // 4)
+    room = max(8, width - bar - 18)
+    for value, vm, sample in known[: max(0, height - 1)]:
+        name = one_line(vm.name)
+        shown = name if len(name) <= room else name[: room - 1] + glyphs.cut
+        lines.append(
+            [
+                Piece(shown.ljust(room + 1), "strong"),
+                Piece(glyphs.bar(value / greatest, bar), "accent"),
+                Piece(f" {rank.words(sample)}"),
+            ]
+        )
+    return lines if known else [*lines, [Piece("no VM has this number now", "quiet")]]
+
+
+def named(vm: VM, sample: VMSample | None, host_name: str) -> list[Piece]:
+    """The VM under the cursor of the heat map."""
+    head = [Piece(one_line(vm.name), "strong"), Piece(f" on {one_line(host_name)}: ")]
+    if sample is None:
+        return [*head, Piece(f"no numbers: it is {vm.state}", "quiet")]
+    cpu = "–" if sample.cpu_percent is None else f"{sample.cpu_percent:.0f}%"
+    return [
+        *head,
+        Piece(f"CPU {cpu}, {size_text(sample.memory_used_bytes)} of {size_text(sample.memory_given_bytes)}"),
+        Piece(f", disk r {short_size(sample.disk_read_bytes_s)} w {short_size(sample.disk_write_bytes_s)}", "quiet"),
+    ]

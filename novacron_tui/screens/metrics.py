@@ -1,0 +1,224 @@
+"""Metrics: the fleet or a host over time, who uses most, and a cell for every VM; live, unless it is paused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from novacron_core.api import metrics as api
+from novacron_core.api.events import SampleWants
+from novacron_core.api.vms import VM
+from novacron_core.errors import NovaCronError
+from novacron_core.rules.units import age_s, age_text
+from novacron_tui.action import Action, refusal
+from novacron_tui.glyphs import Glyphs
+from novacron_tui.go import Go
+from novacron_tui.metrics import look
+from novacron_tui.metrics.heat import Heat
+from novacron_tui.metrics.look import METRICS, RANKS, SPANS
+from novacron_tui.safe_text import one_line
+from novacron_tui.screens.frame import EVERYWHERE, METRICS_SCREEN, VMS, Board, bindings
+from novacron_tui.session import Session
+from novacron_tui.store import Line, key_of
+from novacron_tui.widgets.chart import Lines
+from novacron_tui.widgets.line import Piece, content
+
+LOOK_S = 0.5
+POINTS_MOST = 240
+TALL = 30
+"""With so many lines below the top there is room for four charts, else for two."""
+
+RANGE = Action[Any]("range", "t", "time", "The last five minutes, hour or day.", needs_one=False, group="Metrics")
+SUBJECT = Action[Any]("subject", "tab", "host", "The fleet, then each host.", needs_one=False, group="Metrics")
+RANK = Action[Any]("rank", "v", "top by", "Who uses most CPU, memory, disk, network.", needs_one=False, group="Metrics")
+PAUSE = Action[Any]("pause", "space", "pause", "Hold what is shown, or go on.", needs_one=False, group="Metrics")
+OPEN = Action[Any]("open", "enter", "go to VM", "To the VM under the cursor, in the list.", group="Metrics", opens=True)
+BACK = Action[Any]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="Metrics")
+
+
+class Metrics(Board):
+    """Reads the history now and then, and follows the samples of all VMs, for as long as it is open."""
+
+    ACTIONS: ClassVar[tuple[Action[Any], ...]] = (RANGE, SUBJECT, RANK, PAUSE, OPEN, BACK, *EVERYWHERE)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
+    HERE = METRICS_SCREEN
+    DEFAULT_CSS = """
+    Metrics #head { height: 1; padding: 0 2; }
+    Metrics #charts { height: auto; padding: 0 2; }
+    Metrics #below { height: 1fr; padding: 0 2; }
+    Metrics #top { width: 1fr; }
+    Metrics #map { width: 1fr; padding-left: 3; }
+    Metrics #maptitle { height: 1; color: $accent; }
+    """
+
+    def __init__(self, session: Session, glyphs: Glyphs) -> None:
+        super().__init__(session, glyphs)
+        self.heat = Heat(plain=glyphs.ascii, id="heat")
+        self._head, self._charts, self._users = Static(id="head"), Static(id="charts"), Static(id="users")
+        self._drawn: dict[str, Lines] = {}
+        self._span = self._rank = self._subject = 0
+        self._now: api.Now | None = None
+        self._history: api.History | None = None
+        self._wrong = ""
+        self._paused = False
+        self._again = asyncio.Event()
+        self._seen: tuple[int, int] = (-1, -1)
+
+    def body(self) -> Widget:
+        title = Static(Content("Every VM's CPU"), id="maptitle")
+        below = Horizontal(Vertical(self._users, id="top"), Vertical(title, self.heat, id="map"), id="below")
+        return Vertical(self._head, self._charts, below)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.heat.focus()
+        self.run_worker(self._read(), group="history", exclusive=True)
+
+    def subject(self) -> VM | None:
+        return self.session.store.vms.get(self.heat.vm) if self.heat.vm else None
+
+    def why_not(self, action: Action[Any]) -> str | None:
+        return refusal(action, self.session, self.subject())
+
+    def wants(self) -> SampleWants | None:
+        return None if self._paused else SampleWants()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def span(self) -> look.Span:
+        return SPANS[self._span]
+
+    @property
+    def host(self) -> str:
+        """The host that is looked at; empty for the fleet."""
+        hosts = sorted(self.session.store.hosts.values(), key=lambda host: (host.name, host.id))
+        return hosts[self._subject - 1].id if 0 < self._subject <= len(hosts) else ""
+
+    async def _read(self) -> None:
+        """The numbers of now, and the history as often as its range moves on. For as long as the screen is there."""
+        while True:
+            if not self._paused:
+                await self._read_once()
+                self._draw()
+            self._again.clear()
+            try:
+                async with asyncio.timeout(min(5.0, self.span.every_s)):
+                    await self._again.wait()
+            except TimeoutError:
+                continue
+
+    async def _read_once(self) -> None:
+        client, to = self.session.client, self.session.now
+        subject = f"host:{self.host}" if self.host else "fleet"
+        points = max(30, min(POINTS_MOST, self.size.width))
+        query = api.HistoryQuery(
+            subject=subject, metric=METRICS, from_=to - timedelta(seconds=self.span.seconds), to=to, points=points
+        )
+        try:
+            self._now = await client.call(api.NOW)
+            self._history = await client.call(api.HISTORY, query=query)
+        except NovaCronError as e:
+            self._wrong = one_line(e.detail)  # what was read stays, with its age in the top line
+        else:
+            self._wrong = ""
+
+    # -- drawing ---------------------------------------------------------------------------------------------------
+
+    def refresh_body(self) -> None:
+        store = self.session.store
+        seen = (store.version, store.samples.version)
+        if seen != self._seen and not self._paused:
+            self._seen = seen
+            self._draw_vms()
+        self._draw_head()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        self._draw_head()
+        width, height = self.size.width - 4, self.size.height - 4
+        rows = 2 if height >= TALL else 1
+        each = max(6, height * (60 if rows == 2 else 45) // 100 // rows)
+        if width > 30 and height > 8:
+            self._put(self._charts, look.charts(self._history, self.span, width, rows, each, self.glyphs))
+        self._draw_vms()
+
+    def _draw_head(self) -> None:
+        host = next((host for host in self._now.hosts if host.host == self.host), None) if self._now else None
+        line = look.totals(self._now, host, self.glyphs)
+        if self._wrong:
+            line = [Piece(f"{self.glyphs.bad} {self._wrong}", "bad")]
+        spans = [Piece(f" {span.name} ", "brand" if at == self._span else "quiet") for at, span in enumerate(SPANS)]
+        if self._paused:
+            age = age_text(age_s(self._now.time, self.session.now)) if self._now else ""
+            spans = [Piece(f" PAUSED {age} ago ", "alarm"), *spans]
+        room = self.size.width - 4 - sum(len(piece.text) for piece in spans)
+        told = content(line).truncate(max(1, room), ellipsis=True, pad=True)
+        self._head.update(told + content(spans))
+
+    def _draw_vms(self) -> None:
+        store = self.session.store
+        vms = [vm for vm in store.vms.values() if not self.host or vm.host == self.host]
+        vms.sort(key=lambda vm: (vm.name, vm.id))
+        samples = [(vm, store.samples.of(vm)) for vm in vms]
+        self.heat.show([(key_of(vm), sample.cpu_percent if sample else None) for vm, sample in samples])
+        below = max(3, self.size.height - 5 - len(self._drawn.get("charts", ())))
+        known = [(vm, sample) for vm, sample in samples if sample is not None]
+        width = max(20, (self.size.width - 4) // 2 - 1)
+        self._put(self._users, look.top(known, RANKS[self._rank], width, below, self.glyphs))
+
+    def _put(self, static: Static, lines: Lines) -> None:
+        if self._drawn.get(static.id or "") != lines:
+            self._drawn[static.id or ""] = lines
+            static.update(Content("\n").join(content(line) for line in lines))
+
+    def hint(self) -> Sequence[Piece]:
+        store, vm = self.session.store, self.subject()
+        if store.line is Line.OFFLINE:
+            return [Piece("offline: these are the last numbers that came", "warn")]
+        if vm is None:
+            return [Piece("no VMs yet: press 1 and c to create one", "quiet")]
+        return look.named(vm, store.samples.of(vm), store.host_name(vm.host))
+
+    # -- keys ------------------------------------------------------------------------------------------------------
+
+    async def do(self, action: Action[Any]) -> None:
+        if action is RANGE:
+            self._span = (self._span + 1) % len(SPANS)
+            self._history = None
+        elif action is SUBJECT:
+            self._subject = (self._subject + 1) % (len(self.session.store.hosts) + 1)
+            self._history = None
+        elif action is RANK:
+            self._rank = (self._rank + 1) % len(RANKS)
+        elif action is PAUSE:
+            self._paused = not self._paused
+            self.session.want(self.wants())
+        elif action is OPEN:
+            self._open()
+        elif action is BACK:
+            self.dismiss()
+        if action in (RANGE, SUBJECT) or (action is PAUSE and not self._paused):
+            self._again.set()
+        self._draw()
+        self.refresh_frame()
+
+    @on(Heat.Opened)
+    def _open(self) -> None:
+        if self.heat.vm is not None:
+            self.app.post_message(Go(VMS.name, self.heat.vm))
+
+    @on(Heat.Moved)
+    def _moved(self) -> None:
+        self.refresh_frame()

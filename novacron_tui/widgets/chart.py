@@ -1,0 +1,133 @@
+"""A line chart as text, drawn by plotext in braille; its colours are tones of ours. Gaps stay gaps."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from novacron_tui.widgets.line import Piece
+
+_RUN = re.compile(r"\x1b\[([0-9;]*)m")
+_TONES = {"38;5;1": "accent", "38;5;2": "warn"}
+"""plotext's colour of the n-th series → its tone; everything else is the frame."""
+_PLAIN = str.maketrans("┤│└─┬┼", "||+-++")
+Lines = list[list[Piece]]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Values at even steps, oldest first; None where there is no number."""
+
+    label: str
+    values: Sequence[float | None]
+
+
+def chart(
+    title: str,
+    series: Sequence[Series],
+    size: tuple[int, int],
+    ages: tuple[str, str, str],
+    *,
+    top: float | None = None,
+    words: Callable[[float], str] = lambda value: f"{value:.0f}",
+    plain: bool = False,
+) -> Lines:
+    """A title with the newest values, and below it the curves: `size` cells in all.
+
+    `ages` stand below the left end, the middle and the right end. `top` is the value of the upper edge (None: a round
+    number above the greatest). At most two series.
+    """
+    width, height = size
+    series = [
+        Series(one.label, [v if v is not None and math.isfinite(v) else None for v in one.values]) for one in series
+    ]
+    upper = top or _round_above(max((v for one in series for v in one.values if v is not None), default=0.0))
+    head = _head(title, series, words, width)
+    if not any(value is not None for one in series for value in one.values):
+        return [head, *_empty(width, height - 1)]
+    text = _draw(series, (width, height - 1), upper, [words(0), words(upper / 2), words(upper)], ages, plain=plain)
+    return [head, *(list(_pieces(line, plain=plain)) for line in text.splitlines()[: height - 1])]
+
+
+def _head(title: str, series: Sequence[Series], words: Callable[[float], str], width: int) -> list[Piece]:
+    pieces = [Piece(title, "strong")]
+    for one, tone in zip(series, ("accent", "warn"), strict=False):
+        newest = next((v for v in reversed(one.values) if v is not None), None) if any_late(one.values) else None
+        told = words(newest) if newest is not None else "–"
+        pieces.append(Piece(f"  {one.label} " if one.label else "  ", "quiet"))
+        pieces.append(Piece(told, tone))
+    return pieces
+
+
+def any_late(values: Sequence[float | None]) -> bool:
+    """Whether there is a number in the last few steps: an older one is not what it is now."""
+    return any(value is not None for value in values[-4:])
+
+
+def _empty(width: int, height: int) -> Lines:
+    said = "no numbers in this time"
+    return [[Piece(said.center(width) if row == height // 2 else "", "quiet")] for row in range(height)]
+
+
+def _draw(
+    series: Sequence[Series],
+    size: tuple[int, int],
+    upper: float,
+    scale: Sequence[str],
+    ages: tuple[str, str, str],
+    *,
+    plain: bool,
+) -> str:
+    import plotext as plt  # a quarter of a second: not before the first chart
+
+    plt.clear_figure()
+    plt.theme("clear")
+    plt.plotsize(*size)
+    steps = max(len(one.values) for one in series)
+    for color, one in enumerate(series, 1):
+        for start, run in _runs(one.values):
+            xs = list(range(start, start + len(run)))
+            plt.plot(xs, run, marker="*" if plain else "braille", color=color)
+    plt.xlim(0, max(1, steps - 1))
+    plt.ylim(0, upper)
+    plt.yticks([0, upper / 2, upper], list(scale))
+    plt.xticks([0, (steps - 1) / 2, max(1, steps - 1)], list(ages))
+    plt.xaxes(True, False)
+    plt.yaxes(True, False)
+    return str(plt.build())
+
+
+def _runs(values: Sequence[float | None]) -> Iterator[tuple[int, list[float]]]:
+    """The stretches without a gap, each with where it begins."""
+    start, run = 0, list[float]()
+    for at, value in enumerate([*values, None]):
+        if value is not None:
+            if not run:
+                start = at
+            run.append(value)
+        elif run:
+            yield start, run
+            run = []
+
+
+def _pieces(line: str, *, plain: bool) -> Iterator[Piece]:
+    tone, at = "quiet", 0
+    for found in _RUN.finditer(line):
+        if text := line[at : found.start()]:
+            yield Piece(text.translate(_PLAIN) if plain else text, tone)
+        tone, at = _TONES.get(found[1], "quiet"), found.end()
+    if text := line[at:]:
+        yield Piece(text.translate(_PLAIN) if plain else text, tone)
+
+
+def _round_above(value: float) -> float:
+    """1, 2 or 5 times a power of ten, or of 1024 for large ones: the first that is not less."""
+    if value <= 0:
+        return 1.0
+    unit = 1024.0 ** max(0, int(math.log(value, 1024)))
+    scaled = value / unit
+    power = 10 ** math.floor(math.log10(scaled))
+    step = next(step for step in (1, 2, 5, 10) if step * power >= scaled)
+    return float(step * power * unit)
