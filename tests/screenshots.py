@@ -71,6 +71,7 @@ async def journey(url: str, data_dir: Path) -> None:
         await pilot.press("escape")
         await until(pilot, "NAME")
         await storage(pilot)
+        await metrics(pilot)
         await pilot.press("X")
         await until(pilot, "pulls the plug")
         picture(pilot, "power-off")
@@ -94,12 +95,23 @@ async def storage(pilot: Pilot[None]) -> None:
         await pilot.press("up")
     await pilot.press("m", "tab", *"64K", "ctrl+s")
     await until(pilot, "% moving")
-    await until(pilot, " left")
+    await pilot.pause(3.0)
     picture(pilot, "storage")
     await pilot.press("C")
     await until(pilot, "cancelled")
     await pilot.press("escape", "escape")
-    await until(pilot, "MEMORY")
+    await until(pilot, "MEM USED")
+
+
+async def metrics(pilot: Pilot[None]) -> None:
+    await pilot.press("5")
+    await until(pilot, "Top by CPU")
+    await until(pilot, WORKS)
+    await pilot.press("end")
+    await pilot.pause(6.0)
+    picture(pilot, "metrics")
+    await pilot.press("escape")
+    await until(pilot, "MEM USED")
 
 
 @asynccontextmanager

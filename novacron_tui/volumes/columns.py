@@ -57,7 +57,7 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
                widest=24, rank=5),
         *([Column("host", "HOST", 10, lambda e: text(host(e)), host, stretch=1, widest=20, rank=3)]
           if many_hosts else []),
-        Column("doing", "NOW", 14, lambda e: doing(e, glyphs), lambda e: e.operation is None, stretch=2, widest=40),
+        Column("doing", "NOW", 18, lambda e: doing(e, glyphs), lambda e: e.operation is None, stretch=6, widest=34),
     ]  # fmt: skip
 
 
