@@ -80,6 +80,6 @@ def test_a_disk_is_moved_twice_while_its_guest_writes(
     terminal.press("esc")
     terminal.see("initrd")  # no filter
     terminal.press("esc")
-    terminal.see("MEMORY")
+    terminal.see("MEM USED")
     terminal.press("q")
     assert terminal.wait_end(10) == 0

@@ -120,5 +120,6 @@ def test_it_leaves_as_by_its_key_when(how: str, tmp_path: Path) -> None:
             os.kill(terminal.pid, signal.SIGTERM)
         else:
             terminal.hang_up()
-        assert terminal.wait_end(10.0) == 0
+        # Python's own last flush may still meet the closed terminal, which it tells with 120.
+        assert terminal.wait_end(10.0) in ((0,) if how == "it is ended" else (0, 120))
     assert calls.read_text().splitlines() == ["POST /auth/login", "POST /auth/logout", "left"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation
@@ -35,10 +36,15 @@ async def get(database: Database, remembered: Remembered, principal: Principal, 
 async def _until_known(remembered: Remembered, ended: Operation) -> None:
     """Who is told that it has ended asks for the next change at once, and that is judged by what memory knows."""
     for _ in range(int(_PATIENCE_S / _LOOK_EVERY_S)):
-        held = next((operation for operation in remembered() if operation.id == ended.id), ended)
-        if held.state.ended:
+        held = next((operation for operation in remembered() if operation.id == ended.id), None)
+        if held.state.ended if held is not None else _long_ago(ended):
             return
         await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _long_ago(ended: Operation) -> bool:
+    """Whether memory has forgotten it; one that ended just now may not have come there yet."""
+    return ended.finished_at is None or datetime.now(UTC) - ended.finished_at > timedelta(seconds=_PATIENCE_S)
 
 
 async def page(
