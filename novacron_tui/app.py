@@ -79,6 +79,11 @@ class Console(App[None]):
 
     TITLE = "NovaCron"
     COMMANDS = App.COMMANDS | {_go_to_vm}
+    CSS = """
+    SearchIcon { display: none; }
+    CommandPalette #--input { border: none; padding-left: 1; }
+    CommandPalette CommandList { border-bottom: none; }
+    """
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", show=False, priority=True),

@@ -21,6 +21,7 @@ from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM, State
 from novacron_core.api.volumes import Volume
+from novacron_tui.host_names import HostNames
 from novacron_tui.samples import Samples
 
 QUIET = timedelta(seconds=HEARTBEAT_S * 1.5)
@@ -66,6 +67,7 @@ class Store:
         self.database_away_since: datetime | None = None
         self.vms: dict[VMKey, VM] = {}
         self.hosts: dict[str, Host] = {}
+        self._names = HostNames()
         self.volumes: dict[str, Volume] = {}
         self.pools: dict[str, Pool] = {}
         self.tiers: dict[str, Tier] = {}
@@ -140,9 +142,8 @@ class Store:
         return [event for event in told if event.source not in vm.also_on]
 
     def host_name(self, host_id: str) -> str:
-        """A host's name; its id where the host is not known."""
-        host = self.hosts.get(host_id)
-        return host.name if host else host_id
+        """A host's name, told apart from others of the same name; its id where the host is not known."""
+        return self._names.of(host_id, self.hosts, self.version)
 
     # -- what is written -------------------------------------------------------------------------------------------
 

@@ -6,7 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from novacron_tui.action import Action
+from novacron_tui.screens.help import KeyRow
 from novacron_tui.themes import THEMES
+
+
+def short(theme: str) -> str:
+    """A theme's name as an operator says it."""
+    return theme.removeprefix("novacron-")
+
 
 ALIASES = {"q": "quit", "q!": "quit", "vm": "vms", "ops": "activity"}
 """What fingers know from vi and k9s."""
@@ -17,6 +24,14 @@ COMMANDING = (
     Action[Any]("close", "escape", "close", "Do nothing.", needs_one=False),
 )
 """The keys that work while a command is typed."""
+_GROUP = "After :"
+ROWS = (
+    KeyRow(":", "NAME", "An action of this page by its name, like :storage or :re-read; tab completes it.", _GROUP),
+    KeyRow(":", "host NAME", "Only the VMs of this host.", _GROUP),
+    KeyRow(":", "theme NAME", f"How it looks: {', '.join(short(theme.name) for theme in THEMES)}.", _GROUP),
+    KeyRow(":", "q", "Leave the console.", _GROUP),
+)
+"""What help says of this line."""
 
 
 def commands(actions: Iterable[Action[Any]], hosts: Iterable[str]) -> list[str]:
@@ -39,8 +54,3 @@ def not_understood(word: str, actions: Iterable[Action[Any]]) -> str:
         f": there are {', '.join(dict.fromkeys(near))}" if near else ": tab completes what is begun, ? lists the keys"
     )
     return f"there is no command {word}{hint}"
-
-
-def short(theme: str) -> str:
-    """A theme's name as an operator says it."""
-    return theme.removeprefix("novacron-")

@@ -19,7 +19,7 @@ from novacron_tui.action import Action
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.go import Go
 from novacron_tui.safe_text import clean, one_line
-from novacron_tui.screens.commands import COMMANDING, HOST, THEME, action_named, commands, not_understood
+from novacron_tui.screens.commands import COMMANDING, HOST, ROWS, THEME, action_named, commands, not_understood
 from novacron_tui.screens.help import Help, KeyRow
 from novacron_tui.screens.top_line import top_line
 from novacron_tui.session import Session
@@ -308,7 +308,7 @@ class Board(Screen[None]):
     async def _do(self, action: Action[Any]) -> None:
         if action is HELP:
             rows = [KeyRow(a.key, a.label, a.help, a.group, self.why_not(a) or "") for a in self.ACTIONS]
-            await self.app.push_screen(Help(rows))
+            await self.app.push_screen(Help([*rows, *ROWS]))
         elif action is QUIT:
             self.app.exit()
         elif action in (VMS, STORAGE, METRICS_SCREEN, ACTIVITY):

@@ -15,6 +15,8 @@ from novacron_tui.vms.live import LiveColumns
 from novacron_tui.widgets.cells import Cell, Column
 
 STATE_WIDTH = 20
+HOST_WIDTHS = 10, 20
+"""The least and the most cells of the host column."""
 _URGENCY = (
     State.FAILED,
     State.CRASHED,
@@ -79,15 +81,16 @@ def columns(
     host_name: Callable[[str], str],
     samples: Samples,
     *,
-    many_hosts: bool,
+    host_width: int,
 ) -> Sequence[Column[VM]]:
-    """The columns for this terminal. With one host there is no host column: it would say the same on every line."""
+    """The columns for this terminal. `host_width` is in cells; with one host it is 0 and there is no host column, which
+    would say the same on every line."""
     draw = _Draw(glyphs, now, host_name)
     cpu, memory, io, net = LiveColumns(glyphs, samples).columns()
     return [
         Column("name", "NAME", 14, draw.name, lambda vm: vm.name, stretch=3, widest=40),
         Column("state", "STATE", STATE_WIDTH, draw.state, lambda vm: _RANK[vm.state]),
-        *([Column("host", "HOST", 10, draw.host, draw.host_of, stretch=1, widest=20, rank=2)] if many_hosts else []),
+        *([Column("host", "HOST", host_width, draw.host, draw.host_of, rank=1)] if host_width else []),
         cpu,
         Column("vcpus", "VCPU", 5, draw.vcpus, lambda vm: vm.vcpus, right=True, rank=5),
         memory,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -20,7 +21,7 @@ from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session
 from novacron_tui.store import Line, VMKey, key_of
 from novacron_tui.vms.actions import doing
-from novacron_tui.vms.columns import columns
+from novacron_tui.vms.columns import HOST_WIDTHS, columns
 from novacron_tui.vms.live import LIVE
 from novacron_tui.widgets.cells import Column
 from novacron_tui.widgets.filter_line import FilterLine
@@ -48,7 +49,7 @@ class VMPane(Vertical):
         super().__init__()
         self._session = session
         self._glyphs = glyphs
-        self._many_hosts = False
+        self._host_width = 0
         self._seen = self._sampled = -1
         self._instead: tuple[Piece, ...] = ()
         signs = (glyphs.mark, glyphs.up, glyphs.down, glyphs.cut)
@@ -58,6 +59,7 @@ class VMPane(Vertical):
         self._wrong = ""
         self._host_names: dict[str, str] = {}
         self._fields = vm_fields(self._host_names, session.store.samples.of)
+        self._by_name: Sequence[VM] = ()
         self._lively = False
         self._asked: SampleWants | None = None
         self._came_from: VMKey | None = None
@@ -74,17 +76,18 @@ class VMPane(Vertical):
     def refresh_data(self) -> None:
         """Show what the store has now."""
         store = self._session.store
-        if (len(store.hosts) > 1) != self._many_hosts:
-            self._many_hosts = not self._many_hosts
+        if (width := self._host_width_now()) != self._host_width:
+            self._host_width = width
             self.table.set_columns(self._columns())
         if store.version != self._seen:
             self._seen = store.version
             self._host_names.clear()
             self._host_names.update((host.id, host.name) for host in store.hosts.values())
-            self.table.show(list(store.vms.values()))
+            self._by_name = sorted(store.vms.values(), key=lambda vm: (vm.name, store.host_name(vm.host)))
+            self.table.show(self._by_name)  # rows equal in the sorted column keep this order
             self._find_made()
         elif store.samples.version != self._sampled and self.moves:
-            self.table.show(list(store.vms.values()))
+            self.table.show(self._by_name)
         else:
             self.table.repaint()
         self._sampled = store.samples.version
@@ -183,7 +186,15 @@ class VMPane(Vertical):
 
     def _columns(self) -> Sequence[Column[VM]]:
         store = self._session.store
-        return columns(self._glyphs, store.now, store.host_name, store.samples, many_hosts=self._many_hosts)
+        return columns(self._glyphs, store.now, store.host_name, store.samples, host_width=self._host_width)
+
+    def _host_width_now(self) -> int:
+        """Room for the longest name: what tells two hosts apart stands at its end."""
+        store = self._session.store
+        if len(store.hosts) < 2:
+            return 0
+        least, most = HOST_WIDTHS
+        return max(least, min(most, max(cell_len(one_line(store.host_name(host))) for host in store.hosts)))
 
     def _show_instead(self, pieces: tuple[Piece, ...]) -> None:
         if pieces == self._instead and self._static.display == bool(pieces):

@@ -139,7 +139,7 @@ def test_ten_thousand_rows_are_sifted_well_within_a_frame() -> None:
 def columns_of() -> list:
     from novacron_tui.glyphs import FINE
 
-    return list(columns(FINE, Clock(), str, Samples(Clock()), many_hosts=False))
+    return list(columns(FINE, Clock(), str, Samples(Clock()), host_width=0))
 
 
 async def test_from_a_kept_filter_the_cursor_goes_on_where_it_is() -> None:
