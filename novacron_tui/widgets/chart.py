@@ -13,6 +13,7 @@ _RUN = re.compile(r"\x1b\[([0-9;]*)m")
 _TONES = {"38;5;1": "accent", "38;5;2": "warn"}
 """plotext's colour of the n-th series → its tone; everything else is the frame."""
 _PLAIN = str.maketrans("┤│└─┬┼", "||+-++")
+_MOST = 2.0**63
 Lines = list[list[Piece]]
 
 
@@ -40,15 +41,18 @@ def chart(
     number above the greatest). At most two series.
     """
     width, height = size
-    series = [
-        Series(one.label, [v if v is not None and math.isfinite(v) else None for v in one.values]) for one in series
-    ]
+    series = [Series(one.label, [_sane(value) for value in one.values]) for one in series]
     upper = top or _round_above(max((v for one in series for v in one.values if v is not None), default=0.0))
     head = _head(title, series, words, width)
     if not any(value is not None for one in series for value in one.values):
         return [head, *_empty(width, height - 1)]
     text = _draw(series, (width, height - 1), upper, [words(0), words(upper / 2), words(upper)], ages, plain=plain)
     return [head, *(list(_pieces(line, plain=plain)) for line in text.splitlines()[: height - 1])]
+
+
+def _sane(value: float | None) -> float | None:
+    """A number that can be drawn; what is none, or more than anything can be, is a gap."""
+    return value if value is not None and 0 <= value <= _MOST else None
 
 
 def _head(title: str, series: Sequence[Series], words: Callable[[float], str], width: int) -> list[Piece]:
@@ -89,6 +93,8 @@ def _draw(
     for color, one in enumerate(series, 1):
         for start, run in _runs(one.values):
             xs = list(range(start, start + len(run)))
+            # A line far off the scale is drawn point by point all the way there: the console would hang.
+            run = [min(upper, value) for value in run]
             plt.plot(xs, run, marker="*" if plain else "braille", color=color)
     plt.xlim(0, max(1, steps - 1))
     plt.ylim(0, upper)

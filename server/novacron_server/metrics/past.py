@@ -23,7 +23,7 @@ from novacron_server.metrics.packing import FLEET, host_subject, tenant_subject,
 
 _MINUTE_S = 60.0
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-_HOUR = timedelta(hours=1)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _LONGEST = timedelta(days=api.MAX_RANGE_DAYS)
 _WAIT_S = 20.0
 """Samples no further apart than this, or three periods, are one line; further apart there is a gap."""
@@ -138,14 +138,16 @@ def _line(column: Sequence[float | None], row_of: Sequence[int]) -> list[float |
 
 def _range(start: datetime | None, end: datetime | None, now: datetime) -> tuple[datetime, datetime]:
     """Raises ValidationFailed for what is no range, or more than can be asked for."""
+    for name, given in (("from", start), ("to", end)):
+        # Before anything is added to it or taken off: at the ends of time that would overflow.
+        if given is not None and not _EARLIEST <= given <= now + _DAY:
+            raise _invalid(name, "there is nothing kept of that time")
     last = end or (now if start is None or start < now else start + _HOUR)
     first = start or last - _HOUR
     if first >= last:
         raise _invalid("from", "must be before to")
     if last - first > _LONGEST:
         raise _invalid("from", f"a range is at most {api.MAX_RANGE_DAYS} days")
-    if first < _EARLIEST or last > now + timedelta(days=1):
-        raise _invalid("to" if last > now else "from", "there is nothing kept of that time")
     return first, last
 
 

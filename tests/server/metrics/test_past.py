@@ -100,7 +100,7 @@ async def test_members_see_the_sum_over_their_own_vms_alone(past, history, add) 
         (asked(NOW, NOW, 10), "from"),
         (asked(NOW - timedelta(days=3660), NOW, 10), "from"),
         (asked(datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC) + S, 10), "from"),
-        (asked(datetime.max.replace(tzinfo=UTC) - S, datetime.max.replace(tzinfo=UTC), 10), "to"),
+        (asked(datetime.max.replace(tzinfo=UTC) - S, datetime.max.replace(tzinfo=UTC), 10), "from"),
         (api.HistoryQuery(subject="vm"), "subject"),
         (api.HistoryQuery(subject="moon:1"), "subject"),
         (api.HistoryQuery(metric="beauty"), "metric"),
