@@ -53,17 +53,17 @@ def _go_to_vm() -> type[Provider]:
 
 def _on_top(name: str) -> type[Board] | None:
     """The screen of this name, if it is one that comes on top of what is open."""
-    from novacron_tui.screens import frame
+    from novacron_tui.screens.everywhere import ACTIVITY, METRICS_SCREEN, STORAGE
 
-    if name == frame.STORAGE.name:
+    if name == STORAGE.name:
         from novacron_tui.screens.storage import Storage
 
         return Storage
-    if name == frame.METRICS_SCREEN.name:
+    if name == METRICS_SCREEN.name:
         from novacron_tui.screens.metrics import Metrics
 
         return Metrics
-    if name == frame.ACTIVITY.name:
+    if name == ACTIVITY.name:
         from novacron_tui.screens.activity import Activity
 
         return Activity
@@ -128,6 +128,8 @@ class Console(App[None]):
 
     async def on_event(self, event: events.Event) -> None:
         """A key or a paste waits here for its turn: what the one before it does comes first."""
+        if isinstance(event, events.InputEvent) and not self.screen_stack:
+            return  # it is leaving, and a burst has keys left: Textual would look for a screen and crash
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded and self.type_ahead.keeps(event):
             return
         await super().on_event(event)
@@ -135,6 +137,10 @@ class Console(App[None]):
     @on(Forget)
     def _forget_typed(self) -> None:
         self.type_ahead.forget()
+
+    def on_paste_lost(self) -> None:
+        """By its name: the keyboard's module is one terminal's and not imported here."""
+        self.notify("A paste had no end and was dropped: paste it again.", severity="warning")
 
     @on(Go)
     def _go(self, event: Go) -> None:
@@ -251,7 +257,8 @@ class Console(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The actions of the screen below, and the themes: the same rows as the footer and the help."""
-        from novacron_tui.screens.frame import PALETTE, Board
+        from novacron_tui.screens.everywhere import PALETTE
+        from novacron_tui.screens.frame import Board
 
         if isinstance(screen, Board):
             for action in screen.ACTIONS:

@@ -16,6 +16,7 @@ from textual.app import App
 from textual.dom import DOMNode
 from textual.events import Key, Paste
 from textual.message import Message
+from textual.screen import Screen
 
 Typed = Key | Paste
 _PATIENCE_S = 3.0
@@ -44,7 +45,8 @@ class TypeAhead:
 
     def __init__(self, app: App[None]) -> None:
         self._app = app
-        self._kept: deque[Typed] = deque()
+        self._kept: deque[tuple[Typed, Screen[object] | None]] = deque()
+        """What waits, and the screen whose form it was typed for, if it was for one."""
         self._turn: Typed | None = None
         self._settling: asyncio.Task[None] | None = None
         self._held: asyncio.TimerHandle | None = None
@@ -56,7 +58,7 @@ class TypeAhead:
             self._turn = None
             return False
         if _is_text(event) and self._awaits_form():
-            self._keep(event)
+            self._keep(event, self._app.screen_stack[-1])
             return True
         if self._settling is None:
             self._begin()
@@ -76,8 +78,8 @@ class TypeAhead:
         if self._settling is not None:
             self._settling.cancel()
 
-    def _keep(self, event: Typed) -> None:
-        self._kept.append(event)
+    def _keep(self, event: Typed, meant_for: Screen[object] | None = None) -> None:
+        self._kept.append((event, meant_for))
         if self._settling is None:
             self._begin()
 
@@ -90,11 +92,11 @@ class TypeAhead:
             await self._settle()
             self._paint()
             while self._kept:
-                if not await self._form_is_there():
+                if not await self._form_is_there(self._kept[0][1] or self._app.screen):
                     self._kept.clear()
                     return
                 if self._kept:
-                    self._turn = self._kept.popleft()
+                    self._turn, _ = self._kept.popleft()
                     self._app.post_message(self._turn)
                     await self._settle()
         finally:
@@ -121,9 +123,8 @@ class TypeAhead:
         screen = self._app.screen_stack[-1] if self._app.screen_stack else None
         return isinstance(screen, Waiting) and screen.awaits_form
 
-    async def _form_is_there(self) -> bool:
-        """Wait for the form that what is kept was typed for; False when another screen comes in its place."""
-        screen = self._app.screen
+    async def _form_is_there(self, screen: Screen[object]) -> bool:
+        """Wait for the form of the screen that what is kept was typed for; False when another one comes in its place."""
         while self._awaits_form():  # noqa: ASYNC110 - no event tells when a screen gets its form; only while keys wait
             await asyncio.sleep(_LOOK_S)
         return self._app.screen is screen

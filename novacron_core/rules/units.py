@@ -40,6 +40,11 @@ def short_size(size_bytes: float | None) -> str:
     return f"{value:.1f}{letter}" if letter and value < 9.95 else f"{value:.0f}{letter}"
 
 
+def rate_text(bytes_s: float | None) -> str:
+    """Bytes per second, short: `1.2M/s`. None, no number, is a dash."""
+    return "–" if bytes_s is None else f"{short_size(bytes_s)}/s"
+
+
 def parse_size(text: str) -> int:
     """`"1.5G"`, `"512 MiB"`, `"1024"` in bytes.
 

@@ -41,6 +41,8 @@ def why_not_volume(action: VolumeAction, volume: Volume, vm: VM | None, *, tier:
         return f"{volume.name} is a VM's {volume.part}: it goes with its VM"
     if action in _READS_ALL and volume.leans_on:
         return f"{volume.name} is an overlay of {volume.leans_on}: it cannot be copied alone"
+    if action is VolumeAction.ATTACH and volume.leans_on:
+        return f"{volume.name} says that it is an overlay of {volume.leans_on}: it cannot be given to a VM"
     if action is VolumeAction.MOVE and tier is not None and tier == volume.tier:
         return f"{volume.name} is in {tier} already"
     return _why_not_use(action, volume, vm) or (_why_not_vm(action, vm) if vm else None)
@@ -48,6 +50,8 @@ def why_not_volume(action: VolumeAction, volume: Volume, vm: VM | None, *, tier:
 
 def _why_not_use(action: VolumeAction, volume: Volume, vm: VM | None) -> str | None:
     if action is VolumeAction.ATTACH and volume.vm is not None:
+        if vm is not None and vm.id == volume.vm:
+            return f"{volume.name} is a disk of {vm.name} already"
         return f"{volume.name} is a disk of another VM: detach it there first"
     if action is VolumeAction.DETACH and volume.vm is None:
         return f"{volume.name} is not attached"
@@ -73,6 +77,8 @@ def _why_not_vm(action: VolumeAction, vm: VM) -> str | None:
         return f"{vm.name} is {vm.state}: shut it down first, a disk in use has no whole copy"
     if vm.state not in _OFF | _UP:
         return f"{vm.name} is {vm.state}: its disks can be changed while it is stopped or running"
+    if action is VolumeAction.DETACH and vm.state is State.PAUSED:
+        return f"{vm.name} is paused: its guest cannot let go of a disk, so resume it first"
     if vm.simulated and vm.state in _UP and action in (VolumeAction.ATTACH, VolumeAction.DETACH):
         return f"{vm.name} runs on a simulated host: shut it down first"
     return None

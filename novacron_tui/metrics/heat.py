@@ -15,9 +15,28 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from novacron_tui.store import VMKey
+from novacron_tui.widgets.line import Piece
+from novacron_tui.widgets.moves import moves
 
-LEVELS, PLAIN_LEVELS = "▁▂▃▄▅▆▇█", ".:-=+*%#"
+LEVELS, PLAIN_LEVELS = "▁▂▃▄▅▆▇█", "_:-=+*%#"
 NONE = "·"
+WARM, HOT = 60, 85
+"""From so many percent on."""
+
+
+def legend(*, plain: bool) -> list[Piece]:
+    """What the cells mean."""
+    levels = PLAIN_LEVELS if plain else LEVELS
+    warm, hot = (levels[at * len(levels) // 100] for at in (WARM, HOT))
+    return [
+        Piece("Every VM's CPU  ", "accent"),
+        Piece(f"{levels[0]} ", "good"),
+        Piece("low  ", "quiet"),
+        Piece(f"{warm} ", "warn"),
+        Piece(f"{WARM}%  ", "quiet"),
+        Piece(f"{hot} ", "bad"),
+        Piece(f"{HOT}%", "quiet"),
+    ]
 
 
 class Heat(Widget, can_focus=True):
@@ -34,12 +53,8 @@ class Heat(Widget, can_focus=True):
     Heat > .heat--cursor { text-style: reverse; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "move(-1, 0)", show=False),
-        Binding("right,l", "move(1, 0)", show=False),
-        Binding("up,k", "move(0, -1)", show=False),
-        Binding("down,j", "move(0, 1)", show=False),
-        Binding("home,g", "edge(0)", show=False),
-        Binding("end,G", "edge(1)", show=False),
+        *moves(left="move(-1, 0)", right="move(1, 0)", up="move(0, -1)", down="move(0, 1)"),
+        *moves(home="edge(0)", end="edge(1)"),
         Binding("enter", "open", show=False),
     ]
 
@@ -135,7 +150,7 @@ class Heat(Widget, can_focus=True):
         return Segment(self._levels[level], style)
 
     def _style(self, percent: float | None) -> Style:
-        part = "none" if percent is None else "cool" if percent < 60 else "warm" if percent < 85 else "hot"
+        part = "none" if percent is None else "cool" if percent < WARM else "warm" if percent < HOT else "hot"
         return self.get_component_rich_style(f"heat--{part}")
 
     def on_focus(self) -> None:

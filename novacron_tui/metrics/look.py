@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from novacron_core.api.metrics import Curve, History, HostNow, Metric, Now, Totals, VMSample
 from novacron_core.api.vms import VM
-from novacron_core.rules.units import short_size, size_text
+from novacron_core.rules.units import rate_text, short_size, size_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.widgets.chart import Lines, Series, chart
@@ -47,19 +47,24 @@ class Rank:
     words: Callable[[VMSample], str]
 
 
-def _both(first: float | None, second: float | None) -> float | None:
-    return None if first is None and second is None else (first or 0) + (second or 0)
+def _cores(cores: float | None) -> str:
+    """In three figures at most: `0.67`, `12.4`."""
+    return "–" if cores is None else f"{cores:.2f}" if cores < 9.995 else f"{cores:.1f}"
+
+
+def _percent(percent: float | None) -> str:
+    return "–" if percent is None else f"{percent:.0f}%"
 
 
 RANKS = (
-    Rank("CPU", lambda s: s.cpu_cores, lambda s: f"{s.cpu_cores or 0:.1f} cores {s.cpu_percent or 0:.0f}%"),
+    Rank("CPU", lambda s: s.cpu_cores, lambda s: f"{_cores(s.cpu_cores)} cores {_percent(s.cpu_percent):>4}"),
     Rank("memory", lambda s: s.memory_used_bytes, lambda s: size_text(s.memory_used_bytes)),
     Rank(
-        "disk", lambda s: _both(s.disk_read_bytes_s, s.disk_write_bytes_s),
+        "disk", lambda s: s.disk_bytes_s,
         lambda s: f"r {short_size(s.disk_read_bytes_s)} w {short_size(s.disk_write_bytes_s)}",
     ),
     Rank(
-        "network", lambda s: _both(s.net_received_bytes_s, s.net_sent_bytes_s),
+        "network", lambda s: s.net_bytes_s,
         lambda s: f"in {short_size(s.net_received_bytes_s)} out {short_size(s.net_sent_bytes_s)}",
     ),
 )  # fmt: skip
@@ -86,7 +91,7 @@ def _of_host(host: HostNow, glyphs: Glyphs) -> list[Piece]:
 
 
 def _sums(sums: Totals, glyphs: Glyphs) -> list[Piece]:
-    cpu = glyphs.no if sums.cpu_cores is None else f"{sums.cpu_cores:.1f} cores"
+    cpu = glyphs.no if sums.cpu_cores is None else f"{_cores(sums.cpu_cores)} cores"
     return [
         Piece(f"{sums.vms} VM{'s' * (sums.vms != 1)} ", "quiet"),
         Piece(f"use {cpu}, {size_text(sums.memory_used_bytes)} of {size_text(sums.memory_given_bytes)}"),
@@ -112,17 +117,15 @@ def _draw(history: History | None, kind: int, size: tuple[int, int], span: Span,
         found = history.curves.get(metric) if history else None
         return (found or Curve(average=[])).average
 
-    percent = lambda value: f"{value:.0f}%"  # noqa: E731
-    rate = lambda value: f"{short_size(value)}/s"  # noqa: E731
     if kind == 0:
-        return chart("CPU", [Series("", curve(Metric.CPU_PERCENT))], size, span.ages, top=100, words=percent, plain=glyphs.ascii)  # fmt: skip
+        return chart("CPU", [Series("", curve(Metric.CPU_PERCENT))], size, span.ages, top=100, words=_percent, plain=glyphs.ascii)  # fmt: skip
     if kind == 1:
         given = max((v for v in curve(Metric.MEMORY_GIVEN) if v is not None), default=0.0)
         return chart("Memory", [Series("used", curve(Metric.MEMORY_USED))], size, span.ages, top=given or None, words=short_size, plain=glyphs.ascii)  # fmt: skip
     first, second = (Metric.DISK_READ, Metric.DISK_WRITE) if kind == 2 else (Metric.NET_RECEIVED, Metric.NET_SENT)
     names = ("read", "written") if kind == 2 else ("in", "out")
     series = [Series(names[0], curve(first)), Series(names[1], curve(second))]
-    return chart("Disk" if kind == 2 else "Network", series, size, span.ages, words=rate, plain=glyphs.ascii)
+    return chart("Disk" if kind == 2 else "Network", series, size, span.ages, words=rate_text, plain=glyphs.ascii)
 
 
 def top(vms: Sequence[tuple[VM, VMSample]], rank: Rank, width: int, height: int, glyphs: Glyphs) -> Lines:
@@ -136,13 +139,10 @@ def top(vms: Sequence[tuple[VM, VMSample]], rank: Rank, width: int, height: int,
     for value, vm, sample in known[: max(0, height - 1)]:
         name = one_line(vm.name)
         shown = name if len(name) <= room else name[: room - 1] + glyphs.cut
-        lines.append(
-            [
-                Piece(shown.ljust(room + 1), "strong"),
-                Piece(glyphs.bar(value / greatest, bar), "accent"),
-                Piece(f" {rank.words(sample)}"),
-            ]
-        )
+        full = glyphs.bar(value / greatest, bar).rstrip(glyphs.rest)
+        rest = glyphs.rest * (bar - len(full))
+        name_piece = Piece(shown.ljust(room + 1), "strong")
+        lines.append([name_piece, Piece(full, "accent"), Piece(rest, "quiet"), Piece(f" {rank.words(sample)}")])
     return lines if known else [*lines, [Piece("no VM has this number now", "quiet")]]
 
 
@@ -151,9 +151,10 @@ def named(vm: VM, sample: VMSample | None, host_name: str) -> list[Piece]:
     head = [Piece(one_line(vm.name), "strong"), Piece(f" on {one_line(host_name)}: ")]
     if sample is None:
         return [*head, Piece(f"no numbers: it is {vm.state}", "quiet")]
-    cpu = "–" if sample.cpu_percent is None else f"{sample.cpu_percent:.0f}%"
     return [
         *head,
-        Piece(f"CPU {cpu}, {size_text(sample.memory_used_bytes)} of {size_text(sample.memory_given_bytes)}"),
+        Piece(
+            f"CPU {_percent(sample.cpu_percent)}, {size_text(sample.memory_used_bytes)} of {size_text(sample.memory_given_bytes)}"
+        ),
         Piece(f", disk r {short_size(sample.disk_read_bytes_s)} w {short_size(sample.disk_write_bytes_s)}", "quiet"),
     ]

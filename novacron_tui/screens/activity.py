@@ -18,8 +18,9 @@ from novacron_tui.activity.columns import columns
 from novacron_tui.activity.entries import FIELDS, Entry, entries, in_full, why_not_cancel
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
+from novacron_tui.screens.everywhere import ACTIVITY, EVERYWHERE, bindings
 from novacron_tui.screens.filtering import TYPING, do_typing
-from novacron_tui.screens.frame import ACTIVITY, EVERYWHERE, Board, bindings
+from novacron_tui.screens.frame import Board
 from novacron_tui.session import Session
 from novacron_tui.widgets.detail import Detail
 from novacron_tui.widgets.filter_line import FilterLine

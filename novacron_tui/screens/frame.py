@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
 from textual.timer import Timer
@@ -20,6 +19,18 @@ from novacron_tui.glyphs import Glyphs
 from novacron_tui.go import Go
 from novacron_tui.safe_text import clean, one_line
 from novacron_tui.screens.commands import COMMANDING, HOST, ROWS, THEME, action_named, commands, not_understood
+from novacron_tui.screens.everywhere import (
+    ACTIVITY,
+    EVERYWHERE,
+    HELP,
+    METRICS_SCREEN,
+    PALETTE,
+    QUIT,
+    REREAD,
+    SCREENS,
+    STORAGE,
+    VMS,
+)
 from novacron_tui.screens.help import Help, KeyRow
 from novacron_tui.screens.top_line import top_line
 from novacron_tui.session import Session
@@ -34,56 +45,6 @@ from novacron_tui.widgets.painting import paint_finely
 SAID_S = 8.0
 """How long a sentence that needs no answer stays in the status line."""
 MIN_WIDTH, MIN_HEIGHT, WIDE = 60, 15, 110
-
-HELP = Action[Any]("help", "?", "help", "This page.", needs_one=False, group="Everywhere")
-QUIT = Action[Any]("quit", "q", "quit", "Leave the console.", needs_one=False, group="Everywhere")
-PALETTE = Action[Any](
-    "palette",
-    "ctrl+p",
-    "palette",
-    "Find an action, a VM or a theme by name; : takes a command, like :host kvm-a or :quit.",
-    needs_one=False,
-    group="Everywhere",
-)
-REREAD = Action[Any](
-    "re-read", "r", "re-read", "Read everything from the server again.", needs_one=False, group="Everywhere"
-)
-VMS = Action[Any]("vms", "1", "VMs", "The list of VMs.", needs_one=False, group="Everywhere", opens=True)
-STORAGE = Action[Any](
-    "storage",
-    "4",
-    "storage",
-    "Tiers, pools and volumes: how full, what moves, and what can be done.",
-    needs_one=False,
-    group="Everywhere",
-    opens=True,
-)
-METRICS_SCREEN = Action[Any](
-    "metrics",
-    "5",
-    "metrics",
-    "The fleet and its hosts over time, who uses most, and a cell for every VM.",
-    needs_one=False,
-    group="Everywhere",
-    opens=True,
-)
-ACTIVITY = Action[Any](
-    "activity",
-    "7",
-    "activity",
-    "What is done, was done and why it failed, and what happened.",
-    needs_one=False,
-    group="Everywhere",
-    opens=True,
-)
-EVERYWHERE: tuple[Action[Any], ...] = (VMS, STORAGE, METRICS_SCREEN, ACTIVITY, REREAD, PALETTE, HELP, QUIT)
-
-
-def bindings(actions: Sequence[Action[Any]]) -> list[BindingType]:
-    """One Textual binding for each key. Never disabled: a refused key must answer, and Textual swallows a disabled one."""
-    keys = dict.fromkeys(action.key for action in actions if action is not PALETTE)
-    command = Binding(":", "command", show=False)
-    return [command, *(Binding(key, f"press({key!r})", show=False) for key in keys)]
 
 
 class Board(Screen[None]):
@@ -183,17 +144,28 @@ class Board(Screen[None]):
 
     def _changed(self) -> None:
         """Draw only what is looked at; a screen that comes back draws then."""
-        if not self.is_current or not self.is_mounted:
+        if not self._is_looked_at or not self.is_mounted:
             return
         self.refresh_body()
         self._tell_outcomes()
         self.refresh_frame()
-        self.session.want(self.wants())
+        self.ask_for_samples()
+
+    @property
+    def _is_looked_at(self) -> bool:
+        """Whether this is the topmost board, be it below a question. Textual's `is_current` holds of two: it reckons
+        that one may shine through the other."""
+        return next((screen for screen in reversed(self.app.screen_stack) if isinstance(screen, Board)), None) is self
 
     def _tick(self) -> None:
-        if self.is_current:
+        if self._is_looked_at:
             self.refresh_body()
             self.refresh_frame()
+            self.ask_for_samples()
+
+    def ask_for_samples(self) -> None:
+        """Those that are shown here; a screen behind another one asks for none, whatever happens to it."""
+        if self._is_looked_at:
             self.session.want(self.wants())
 
     def _tell_outcomes(self) -> None:
@@ -202,12 +174,13 @@ class Board(Screen[None]):
 
     def refresh_frame(self) -> None:
         """The three lines; what is the same as before is not painted."""
-        self._top.show(*top_line(self.session, self.glyphs))
+        self._top.show(*top_line(self.session, self.glyphs, SCREENS, self.HERE))
         text, tone = self._said
         self._status.show([Piece(text, tone)] if text else self.hint())
         offered = list(COMMANDING) if self.command.editing else self._offered()
         right = [action for action in offered if action in (HELP, QUIT)]
-        left = [action for action in offered if action not in right]
+        above = SCREENS if self._top.shows(VMS.key) else ()
+        left = [action for action in offered if action not in right and action not in above]
         self._keys.show(self._key_pieces(left), self._key_pieces(right))
 
     def _key_pieces(self, actions: Sequence[Action[Any]]) -> list[Piece]:

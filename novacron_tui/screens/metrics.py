@@ -23,16 +23,18 @@ from novacron_tui.action import Action, refusal
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.go import Go
 from novacron_tui.metrics import look
-from novacron_tui.metrics.heat import Heat
+from novacron_tui.metrics.heat import Heat, legend
 from novacron_tui.metrics.look import METRICS, RANKS, SPANS
 from novacron_tui.safe_text import one_line
-from novacron_tui.screens.frame import EVERYWHERE, METRICS_SCREEN, VMS, Board, bindings
+from novacron_tui.screens.everywhere import EVERYWHERE, METRICS_SCREEN, VMS, bindings
+from novacron_tui.screens.frame import Board
 from novacron_tui.session import Session
 from novacron_tui.store import Line, key_of
 from novacron_tui.widgets.chart import Lines
 from novacron_tui.widgets.line import Piece, content
 
-LOOK_S = 0.5
+BREATH_S, AT_MOST_S = 1.0, 10.0
+"""Between two reads of the sums: hosts are read at moments of their own, and each would cause one."""
 POINTS_MOST = 240
 TALL = 30
 """With so many lines below the top there is room for four charts, else for two."""
@@ -57,7 +59,7 @@ class Metrics(Board):
     Metrics #below { height: 1fr; padding: 0 2; }
     Metrics #top { width: 1fr; }
     Metrics #map { width: 1fr; padding-left: 3; }
-    Metrics #maptitle { height: 1; color: $accent; }
+    Metrics #maptitle { height: 1; }
     """
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
@@ -68,13 +70,14 @@ class Metrics(Board):
         self._span = self._rank = self._subject = 0
         self._now: api.Now | None = None
         self._history: api.History | None = None
+        self._history_due = 0.0
         self._wrong = ""
         self._paused = False
-        self._again = asyncio.Event()
+        self._asked, self._newer = asyncio.Event(), asyncio.Event()
         self._seen: tuple[int, int] = (-1, -1)
 
     def body(self) -> Widget:
-        title = Static(Content("Every VM's CPU"), id="maptitle")
+        title = Static(content(legend(plain=self.glyphs.ascii)), id="maptitle")
         below = Horizontal(Vertical(self._users, id="top"), Vertical(title, self.heat, id="map"), id="below")
         return Vertical(self._head, self._charts, below)
 
@@ -105,17 +108,22 @@ class Metrics(Board):
         return hosts[self._subject - 1].id if 0 < self._subject <= len(hosts) else ""
 
     async def _read(self) -> None:
-        """The numbers of now, and the history as often as its range moves on. For as long as the screen is there."""
+        """The sums as often as there are newer numbers, the history as often as its range moves on. For as long as the
+        screen is there."""
         while True:
+            self._asked.clear()
+            self._newer.clear()
             if not self._paused:
                 await self._read_once()
                 self._draw()
-            self._again.clear()
-            try:
-                async with asyncio.timeout(min(5.0, self.span.every_s)):
-                    await self._again.wait()
-            except TimeoutError:
-                continue
+            if not await _within(self._asked, BREATH_S):
+                await _within(self._newer, AT_MOST_S)
+
+    def read_again(self) -> None:
+        """Sums and history, now."""
+        self._history_due = 0.0
+        self._asked.set()
+        self._newer.set()
 
     async def _read_once(self) -> None:
         client, to = self.session.client, self.session.now
@@ -126,7 +134,9 @@ class Metrics(Board):
         )
         try:
             self._now = await client.call(api.NOW)
-            self._history = await client.call(api.HISTORY, query=query)
+            if (began := asyncio.get_running_loop().time()) >= self._history_due:
+                self._history = await client.call(api.HISTORY, query=query)
+                self._history_due = began + self.span.every_s
         except NovaCronError as e:
             self._wrong = one_line(e.detail)  # what was read stays, with its age in the top line
         else:
@@ -138,6 +148,8 @@ class Metrics(Board):
         store = self.session.store
         seen = (store.version, store.samples.version)
         if seen != self._seen and not self._paused:
+            if seen[1] != self._seen[1]:
+                self._newer.set()
             self._seen = seen
             self._draw_vms()
         self._draw_head()
@@ -204,13 +216,13 @@ class Metrics(Board):
             self._rank = (self._rank + 1) % len(RANKS)
         elif action is PAUSE:
             self._paused = not self._paused
-            self.session.want(self.wants())
+            self.ask_for_samples()
         elif action is OPEN:
             self._open()
         elif action is BACK:
             self.dismiss()
         if action in (RANGE, SUBJECT) or (action is PAUSE and not self._paused):
-            self._again.set()
+            self.read_again()
         self._draw()
         self.refresh_frame()
 
@@ -222,3 +234,12 @@ class Metrics(Board):
     @on(Heat.Moved)
     def _moved(self) -> None:
         self.refresh_frame()
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether it happened in this time."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

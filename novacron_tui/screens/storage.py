@@ -21,8 +21,9 @@ from novacron_core.rules.filter import Field, FilterError, compile_filter, volum
 from novacron_tui.action import Action, refusal
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
+from novacron_tui.screens.everywhere import EVERYWHERE, STORAGE, bindings
 from novacron_tui.screens.filtering import TYPING, do_typing
-from novacron_tui.screens.frame import EVERYWHERE, STORAGE, Board, bindings
+from novacron_tui.screens.frame import Board
 from novacron_tui.session import Session
 from novacron_tui.store import Line
 from novacron_tui.tiers import bars

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import State
 from novacron_core.rules.units import age_text
+from novacron_tui.action import Action
 from novacron_tui.glyphs import STATE_TONES, Glyphs
 from novacron_tui.place import Place
 from novacron_tui.safe_text import one_line
@@ -17,8 +19,10 @@ from novacron_tui.widgets.line import Piece
 _SHOWN = (State.RUNNING, State.PAUSED, State.STOPPED, State.SAVED, State.CRASHED, State.FAILED, State.UNKNOWN)
 
 
-def top_line(session: Session, glyphs: Glyphs) -> tuple[Sequence[Piece], Sequence[Piece]]:
-    """The pieces of its left and right side."""
+def top_line(
+    session: Session, glyphs: Glyphs, screens: Sequence[Action[Any]] = (), here: Action[Any] | None = None
+) -> tuple[Sequence[Piece], Sequence[Piece]]:
+    """The pieces of its left and right side. `screens` are the ways to other screens, and to the one that is `here`."""
     store = session.store
     left = [
         Piece(" NovaCron ", "brand"),
@@ -32,7 +36,17 @@ def top_line(session: Session, glyphs: Glyphs) -> tuple[Sequence[Piece], Sequenc
     ]
     running = len(store.running())
     work = [Piece(f"{glyphs.work} {running} operation{'s' * (running != 1)}   ", "busy", 4)] if running else []
-    return left, [*work, Piece(f"{session.who.username} ", "plain", 3), Piece(f"({session.who.role}) ", "quiet", 9)]
+    who = [Piece(f"{session.who.username} ", "plain", 3), Piece(f"({session.who.role}) ", "quiet", 11)]
+    return left, [*work, *_ways(screens, here), *who]
+
+
+def _ways(screens: Sequence[Action[Any]], here: Action[Any] | None) -> list[Piece]:
+    pieces = []
+    for way in screens:
+        key, label = ("strong", "strong") if way is here else ("key", "quiet")
+        pieces.append(Piece(way.key, key, 9, way.key, "ways"))
+        pieces.append(Piece(f" {way.label}{'   ' if way is screens[-1] else ' '}", label, 9, way.key, "ways"))
+    return pieces
 
 
 def _profile(place: Place) -> Piece:
@@ -109,5 +123,5 @@ def _vms(store: Store, glyphs: Glyphs) -> list[Piece]:
                     group="" if urgent else "counts",
                 )
             )
-            pieces.append(Piece(f" {state}", "quiet", 7, group="words"))
+            pieces.append(Piece(f" {state}", "quiet", 10, group="words"))
     return pieces

@@ -13,8 +13,8 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_tui.action import Action
 from novacron_tui.glyphs import Glyphs
+from novacron_tui.screens.everywhere import EVERYWHERE, VMS, bindings
 from novacron_tui.screens.filtering import TYPING, do_typing
-from novacron_tui.screens.frame import EVERYWHERE, VMS, bindings
 from novacron_tui.screens.vm_board import VMBoard
 from novacron_tui.screens.vm_page import VMPage
 from novacron_tui.session import Session
@@ -173,7 +173,7 @@ class VMList(VMBoard):
     @on(VMPane.Sifted)
     def _moved(self) -> None:
         self.refresh_frame()
-        self.session.want(self.wants())
+        self.ask_for_samples()
 
     @on(Table.Opened)
     def _open(self) -> None:

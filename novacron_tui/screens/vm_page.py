@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
@@ -16,7 +16,7 @@ from novacron_core.api.vms import VM
 from novacron_tui.action import Action
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
-from novacron_tui.screens.frame import EVERYWHERE, bindings
+from novacron_tui.screens.everywhere import EVERYWHERE, bindings
 from novacron_tui.screens.vm_board import VMBoard
 from novacron_tui.session import Session
 from novacron_tui.store import key_of
@@ -24,6 +24,7 @@ from novacron_tui.vms import page
 from novacron_tui.vms.actions import COPY_ID, VERBS
 from novacron_tui.vms.live import use
 from novacron_tui.widgets.line import Piece, content
+from novacron_tui.widgets.moves import moves
 
 BACK = Action[VM]("back", "escape", "back", "Back to the list; nothing is lost.", needs_one=False, group="Page")
 SHOWN_OPERATIONS, SHOWN_EVENTS = 8, 12
@@ -55,9 +56,7 @@ class VMPage(VMBoard):
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (*VERBS, COPY_ID, BACK, *EVERYWHERE)
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings(ACTIONS),
-        Binding("left,h", "press('escape')", show=False),
-        Binding("down,j", "scroll(1)", show=False),
-        Binding("up,k", "scroll(-1)", show=False),
+        *moves(left="press('escape')", down="scroll(1)", up="scroll(-1)"),
     ]
     DEFAULT_CSS = """
     VMPage #scroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }

@@ -98,10 +98,15 @@ def columns(
         net,
         Column("disk", "DISK", 9, draw.disk, lambda vm: disk_bytes(vm) or -1, right=True, rank=6),
         Column("address", "ADDRESS", 15, draw.address, lambda vm: addresses(vm)[:1], stretch=2, widest=40, rank=3),
-        Column("owner", "OWNER", 10, draw.owner, lambda vm: vm.owner or "", rank=9),
+        Column("owner", "OWNER", 10, draw.owner, owner_text, rank=9),
         Column("tags", "TAGS", 12, draw.tags, tags_text, stretch=2, widest=40, rank=8),
         Column("age", "AGE", 6, draw.age, lambda vm: -(vm.created_at or _EPOCH).timestamp(), right=True, rank=7),
     ]
+
+
+def owner_text(vm: VM) -> str:
+    """Who made it: nobody of ours made a foreign guest."""
+    return "foreign" if vm.foreign else vm.owner or ""
 
 
 class _Draw:
@@ -116,11 +121,7 @@ class _Draw:
         return ((one_line(text), tone),) if text else ((self._glyphs.no, "quiet"),)
 
     def name(self, vm: VM) -> Cell:
-        marks = (
-            (" protected" if vm.protected else "")
-            + (" foreign" if vm.foreign else "")
-            + (" shared UUID" if vm.also_on else "")
-        )
+        marks = (" protected" if vm.protected else "") + (" shared UUID" if vm.also_on else "")
         return ((one_line(vm.name), "strong"), (marks, "quiet")) if marks else ((one_line(vm.name), "strong"),)
 
     def state(self, vm: VM) -> Cell:
@@ -143,7 +144,7 @@ class _Draw:
         return self._text(" ".join(addresses(vm)))
 
     def owner(self, vm: VM) -> Cell:
-        return self._text(vm.owner or "", "quiet")
+        return self._text(owner_text(vm), "quiet")
 
     def tags(self, vm: VM) -> Cell:
         return self._text(tags_text(vm), "quiet")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from novacron_core.api.metrics import VMSample
 from novacron_core.api.vms import VM, State
-from novacron_core.rules.units import age_text, short_size, size_text
+from novacron_core.rules.units import age_text, rate_text, short_size, size_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.samples import Samples
@@ -53,7 +53,7 @@ class LiveColumns:
         def key(vm: VM) -> float:
             sample = self._samples.of(vm)
             number = None if sample is None or vm.state not in _RUNS else read(sample)
-            return -1.0 if number is None else float(number)
+            return -1.0 if number is None else number
 
         return key
 
@@ -142,9 +142,9 @@ def _rates(first: str, one: int | None, second: str, two: int | None, glyphs: Gl
     if one is None and two is None:
         return [Piece(glyphs.no, "quiet")]
     return [
-        Piece(f"{size_text(one)}/s "),
+        Piece(f"{rate_text(one)} "),
         Piece(f"{first}  ", "quiet"),
-        Piece(f"{size_text(two)}/s "),
+        Piece(f"{rate_text(two)} "),
         Piece(second, "quiet"),
     ]
 
@@ -152,7 +152,7 @@ def _rates(first: str, one: int | None, second: str, two: int | None, glyphs: Gl
 def _requests(sample: VMSample) -> list[Piece]:
     if sample.disk_reads_s is None or sample.disk_writes_s is None:
         return []
-    return [Piece(f"  {sample.disk_reads_s + sample.disk_writes_s:.0f} requests/s", "quiet")]
+    return [Piece(f"  {sample.disk_reads_s + sample.disk_writes_s:.0f} IOPS", "quiet")]
 
 
 def _older(age_s: float | None) -> list[Piece]:

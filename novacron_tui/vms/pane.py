@@ -258,6 +258,8 @@ class VMPane(Vertical):
             return [Piece(f"{doing(op.kind)}{who}: {one_line(op.step) or op.state}{eta}", "busy")]
         why = f" ({one_line(vm.reason)})" if vm.reason else ""
         host = one_line(self._session.store.host_name(vm.host))
-        pieces = [Piece(f"{one_line(vm.name)} on {host}: {vm.state}{why}  ", "quiet"), Piece(vm.id, "quiet", 1)]
+        foreign = ", foreign" if vm.foreign else ""
+        said = f"{one_line(vm.name)} on {host}: {vm.state}{why}{foreign}  "
+        pieces = [Piece(said, "quiet"), Piece(vm.id, "quiet", 1)]
         others = ", ".join(one_line(self._session.store.host_name(other)) for other in vm.also_on)
         return [*pieces, Piece(f"  also on {others}", "warn", 2)] if others else pieces

@@ -150,6 +150,10 @@ class Line(Widget):
         edge = Piece(" " * self._margin, "quiet")
         return [edge, *left, Piece(" " * space, "quiet"), *right, edge]
 
+    def shows(self, name: str) -> bool:
+        """Whether a piece of this name has room."""
+        return any(piece.name == name for piece in self._pieces())
+
     @property
     def text(self) -> str:
         """What the line says, as far as it has room."""

@@ -106,6 +106,7 @@ class Rows(Generic[R]):
         if self.wanted is not None and any(self.identity(row) == self.wanted for row in rows):
             self._cursor_id, self.wanted = self.wanted, None
         if not (self.at < len(rows) and self.identity(rows[self.at]) == self._cursor_id):
-            found = next((i for i, row in enumerate(rows) if self.identity(row) == self._cursor_id), self.at)
+            identity, wanted = self.identity, self._cursor_id
+            found = next((i for i, row in enumerate(rows) if identity(row) == wanted), self.at)
             self.at = max(0, min(found, len(rows) - 1))
         self._cursor_id = self.identity(rows[self.at]) if rows else None

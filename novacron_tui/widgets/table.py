@@ -6,12 +6,9 @@ stable: rows equal in the sorted column keep the order they were given in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -19,23 +16,12 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from novacron_tui.widgets.cells import TONES, Cell, Column, fit, segments, widths
+from novacron_tui.widgets.cells import Column, widths
+from novacron_tui.widgets.moves import moves
 from novacron_tui.widgets.rows import Rows
-from novacron_tui.widgets.table_look import CSS, PARTS
+from novacron_tui.widgets.table_look import CSS, MARGIN, PARTS, Line, Look
 
 R = TypeVar("R")
-
-_MARGIN = 2
-"""Cells left of the first column: the mark and a space."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """What one painted line shows; equal lines need no repaint."""
-
-    cells: tuple[Cell, ...]
-    cursor: bool
-    marked: bool
 
 
 class Table(ScrollView, Generic[R], can_focus=True):
@@ -45,12 +31,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
     DEFAULT_CSS = CSS
     COMPONENT_CLASSES: ClassVar[set[str]] = PARTS
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", show=False),
-        Binding("pagedown,ctrl+f", "page(1)", show=False),
-        Binding("home,g", "edge(-1)", show=False),
-        Binding("end,G", "edge(1)", show=False),
+        *moves(up="move(-1)", down="move(1)", page_up="page(-1)", page_down="page(1)", home="edge(-1)", end="edge(1)"),
         Binding("enter,l,right", "open", show=False),
     ]
 
@@ -74,10 +55,9 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self.sort_key, self.descending = sort or self.columns[0].key, False
         self._rows: Rows[R] = Rows(identity)
         self._rows.order(self._sort(), descending=False)
-        self._mark_sign, self._up_sign, self._down_sign, self._cut = signs
+        self._look = Look(self.get_component_rich_style, signs)
         self._layout: list[tuple[Column[R], int]] = []
-        self._painted: dict[int, tuple[_Line, Strip]] = {}
-        self._styles: dict[str, Style] = {}
+        self._painted: dict[int, tuple[Line, Strip]] = {}
 
     def show(self, rows: Sequence[R]) -> None:
         """Show these rows in the chosen order; cursor and marks stay with their rows, and the view does not jump."""
@@ -232,7 +212,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
                 self.action_open()
 
     def _click_header(self, x: int) -> None:
-        left = _MARGIN
+        left = MARGIN
         for column, width in self._layout:
             if left <= x < left + width + 1 and column.sort:
                 self.sort_by(column.key)
@@ -245,66 +225,28 @@ class Table(ScrollView, Generic[R], can_focus=True):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._styles.clear()
+        self._look.forget()
         self._painted.clear()
 
     def _lay_out(self) -> None:
-        self._layout = widths(self.columns, self.size.width - _MARGIN - 1)
+        self._layout = widths(self.columns, self.size.width - MARGIN - 1)
         self._painted.clear()
         self._set_height(len(self.rows) + 1)
 
     def render_line(self, y: int) -> Strip:
         if y == 0:
-            return self._header()
+            return self._look.header(self._layout, self.size.width, sort_key=self.sort_key, descending=self.descending)
         line = self._line(self.scroll_offset.y + y - 1)
         held = self._painted.get(y)
         if held is not None and held[0] == line:
             return held[1]
-        strip = self._strip(line)
+        strip = self._look.line(line, self._layout, self.size.width)
         self._painted[y] = (line, strip)
         return strip
 
-    def _line(self, index: int) -> _Line:
+    def _line(self, index: int) -> Line:
         if not 0 <= index < len(self.rows):
-            return _Line((), False, False)
+            return Line((), False, False)
         row = self.rows[index]
         cells = tuple(column.cell(row) for column, _ in self._layout)
-        return _Line(cells, index == self._rows.at, self._rows.is_marked(row))
-
-    def _strip(self, line: _Line) -> Strip:
-        mark = (f"{self._mark_sign} ", "mark") if line.marked else (" " * _MARGIN, "strong")
-        pieces: list[tuple[str, str]] = [mark]
-        for cell, (column, width) in zip(line.cells, self._layout, strict=False):
-            pieces += fit(cell, width, right=column.right, cut=self._cut)
-            pieces.append(("  ", "plain"))
-        return self._paint(pieces, cursor=line.cursor)
-
-    def _header(self) -> Strip:
-        pieces: list[tuple[str, str]] = [(" " * _MARGIN, "header")]
-        for column, width in self._layout:
-            sorted_by = column.key == self.sort_key
-            sign = (self._down_sign if self.descending else self._up_sign) if sorted_by else ""
-            title = f"{sign}{column.title}" if column.right else f"{column.title}{sign}"
-            pieces += fit(((title, "sorted" if sorted_by else "header"),), width, right=column.right, cut=self._cut)
-            pieces.append(("  ", "header"))
-        return self._paint(pieces, cursor=False)
-
-    def _paint(self, pieces: Iterable[tuple[str, str]], *, cursor: bool) -> Strip:
-        """One segment per run of the same style: fewer bytes to the terminal."""
-        plain = self._style("plain", cursor=cursor)
-        runs = segments(pieces, partial(self._style, cursor=cursor), join_blanks=not plain.reverse)
-        return Strip(runs).adjust_cell_length(self.size.width, plain)
-
-    def _style(self, tone: str, *, cursor: bool) -> Style:
-        key = f"{tone}+cursor" if cursor else tone
-        if (held := self._styles.get(key)) is None:
-            part = f"tone--{tone}" if tone in TONES else f"table--{tone}"
-            held = self.get_component_rich_style(part)
-            if cursor:
-                ground: Any = self.get_component_rich_style("table--cursor")
-                # Reversed, every tone would be a ground of its own: a mono cursor has one.
-                plain = self.get_component_rich_style("tone--plain")
-                colour = plain.color if ground.reverse else held.color
-                held = held + Style(color=colour, bgcolor=ground.bgcolor, reverse=ground.reverse)
-            self._styles[key] = held
-        return held
+        return Line(cells, index == self._rows.at, self._rows.is_marked(row))

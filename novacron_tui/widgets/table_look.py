@@ -1,6 +1,16 @@
-"""How a table looks: the theme's tones and the parts that have a style of their own."""
+"""How a table looks: the theme's tones, the parts that have a style of their own, and its lines as strips."""
 
-from novacron_tui.widgets.cells import TONES
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from rich.style import Style
+from textual.strip import Strip
+
+from novacron_tui.widgets.cells import TONES, Cell, Column, fit, segments
 
 CSS = """
 Table { background: $background; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; }
@@ -24,3 +34,66 @@ PARTS = {
     "table--mark",
     *(f"tone--{tone}" for tone in TONES),
 }
+MARGIN = 2
+"""Cells left of the first column: the mark and a space."""
+Layout = Sequence[tuple[Column[Any], int]]
+"""The columns shown, each with its width in cells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one painted line shows; equal lines need no repaint."""
+
+    cells: tuple[Cell, ...]
+    cursor: bool
+    marked: bool
+
+
+class Look:
+    """A table's lines and header as strips. `style_of` gives the style of a part (`table--mark`, `tone--quiet`)."""
+
+    def __init__(self, style_of: Callable[[str], Style], signs: tuple[str, str, str, str]) -> None:
+        self._style_of = style_of
+        self._mark_sign, self._up_sign, self._down_sign, self._cut = signs
+        self._styles: dict[str, Style] = {}
+
+    def forget(self) -> None:
+        """Other styles hold from now on."""
+        self._styles.clear()
+
+    def line(self, line: Line, layout: Layout, width: int) -> Strip:
+        mark = (f"{self._mark_sign} ", "mark") if line.marked else (" " * MARGIN, "strong")
+        pieces: list[tuple[str, str]] = [mark]
+        for cell, (column, room) in zip(line.cells, layout, strict=False):
+            pieces += fit(cell, room, right=column.right, cut=self._cut)
+            pieces.append(("  ", "plain"))
+        return self._paint(pieces, width, cursor=line.cursor)
+
+    def header(self, layout: Layout, width: int, *, sort_key: str, descending: bool) -> Strip:
+        pieces: list[tuple[str, str]] = [(" " * MARGIN, "header")]
+        for column, room in layout:
+            sorted_by = column.key == sort_key
+            sign = (self._down_sign if descending else self._up_sign) if sorted_by else ""
+            title = f"{sign}{column.title}" if column.right else f"{column.title}{sign}"
+            pieces += fit(((title, "sorted" if sorted_by else "header"),), room, right=column.right, cut=self._cut)
+            pieces.append(("  ", "header"))
+        return self._paint(pieces, width, cursor=False)
+
+    def _paint(self, pieces: Iterable[tuple[str, str]], width: int, *, cursor: bool) -> Strip:
+        """One segment per run of the same style: fewer bytes to the terminal."""
+        plain = self._style("plain", cursor=cursor)
+        runs = segments(pieces, partial(self._style, cursor=cursor), join_blanks=not plain.reverse)
+        return Strip(runs).adjust_cell_length(width, plain)
+
+    def _style(self, tone: str, *, cursor: bool) -> Style:
+        key = f"{tone}+cursor" if cursor else tone
+        if (held := self._styles.get(key)) is None:
+            held = self._style_of(f"tone--{tone}" if tone in TONES else f"table--{tone}")
+            if cursor:
+                ground: Any = self._style_of("table--cursor")
+                # Reversed, every tone would be a ground of its own: a mono cursor has one.
+                plain = self._style_of("tone--plain")
+                colour = plain.color if ground.reverse else held.color
+                held = held + Style(color=colour, bgcolor=ground.bgcolor, reverse=ground.reverse)
+            self._styles[key] = held
+        return held

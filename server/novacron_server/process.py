@@ -20,11 +20,12 @@ import uvicorn
 from novacron_core import errors
 from novacron_core.places import Running, read_running
 from novacron_server import logs
-from novacron_server.app import Parts, create_app, open_parts
+from novacron_server.app import create_app
 from novacron_server.database.embedded import EmbeddedPostgres
 from novacron_server.http.hygiene import Hygiene
 from novacron_server.hypervisor.daemons import start_daemons
 from novacron_server.hypervisor.uris import allowed_uri, choose_uri
+from novacron_server.parts import Parts, open_parts
 from novacron_server.settings import Settings
 from novacron_server.stream.line import Line
 

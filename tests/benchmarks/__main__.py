@@ -1,4 +1,5 @@
-"""`make bench`: figures, each beside a floor measured in the same run. `make bench ARGS=paint` runs one of them.
+"""`make bench`: figures, each beside a floor measured in the same run. `make bench ARGS=paint` runs one of them,
+`ARGS=history` the one that takes some minutes.
 
 The machine's mood moves both, so the ratio is what counts. Exit code 1 when a figure is over its limit.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import api, changes, events, fleet, metrics, moves, paint, start, stream
+from tests.benchmarks import api, changes, events, fleet, live, metrics, moves, paint, start, stream
 from tests.benchmarks.figure import Figure, show
 
 BENCHMARKS = {
@@ -19,8 +20,12 @@ BENCHMARKS = {
     "events": events.measure,
     "fleet": fleet.measure,
     "metrics": metrics.measure,
+    "history": metrics.measure_history,
+    "live": live.measure,
     "moves": moves.measure,
 }
+LONG = {"history"}
+"""Only when it is named."""
 
 
 def main(names: list[str]) -> int:
@@ -29,7 +34,7 @@ def main(names: list[str]) -> int:
         print(f"there is no {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
     figures: list[Figure] = []
-    for name in names or BENCHMARKS:
+    for name in names or [name for name in BENCHMARKS if name not in LONG]:
         for figure in BENCHMARKS[name]():
             print(show(figure), flush=True)
             figures.append(figure)

@@ -46,6 +46,10 @@ ASKED = 60
 
 def measure() -> Iterator[Figure]:
     yield from asyncio.run(_collecting())
+
+
+def measure_history() -> Iterator[Figure]:
+    """Some minutes: a day of the whole fleet is written first."""
     vms = int(os.environ.get("NOVACRON_BENCH_VMS", "1000"))
     with tempfile.TemporaryDirectory(prefix="novacron-bench-", dir="/var/tmp") as name:
         folder = Path(name)

@@ -35,16 +35,25 @@ def server(*arguments: str) -> Iterator[Running]:
         data_dir = Path(name)
         data_dir.chmod(0o711)
         with serve_process(data_dir, *arguments) as url:
-            yield Running(url, asyncio.run(administrator(url, data_dir)), data_dir, read_running(data_dir).pid)
+            yield running(url, data_dir)
+
+
+def running(url: str, data_dir: Path) -> Running:
+    """A server that was just started on an empty data directory, with its first administrator."""
+    found = read_running(data_dir)
+    assert found is not None
+    return Running(url, asyncio.run(administrator(url, data_dir)), data_dir, found.pid)
 
 
 @contextmanager
-def serve_process(data_dir: Path, *arguments: str) -> Iterator[str]:
+def serve_process(
+    data_dir: Path, *arguments: str, module: str = "novacron_server", environment: dict[str, str] | None = None
+) -> Iterator[str]:
     """A server process without rate limits on a data directory; yields its URL. Its log is in there."""
     limits = ["--requests-per-minute", "100000000", "--sign-ins-per-minute", "100000", "--sockets-per-minute", "100000"]
-    command = [sys.executable, "-m", "novacron_server", "--port", "0", "--data-dir", str(data_dir), *limits]
+    command = [sys.executable, "-m", module, "--port", "0", "--data-dir", str(data_dir), *limits]
     with (data_dir / "server.log").open("wb") as log:
-        process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=log)
+        process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=log, env=environment)
         try:
             assert process.stdout is not None
             url = process.stdout.readline().decode().strip().removeprefix("listening on ")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.warm import Warm
 from tests.journeys.steps import PASSWORD
 from tests.journeys.test_serve import administrator, serve
 
@@ -26,15 +27,15 @@ class Server:
     token: str
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """`novacron serve` on libvirt's simulator, with the administrator ann."""
+    """`novacron serve` on libvirt's simulator, with the administrator ann. One for all files: each leaves it as it was."""
     import asyncio
 
     folder = Path(tempfile.mkdtemp(prefix="novacron-cli-", dir="/var/tmp"))
     folder.chmod(0o711)
     try:
-        with serve(folder) as (url, _):
+        with serve(folder, "--sign-ins-per-minute", "10000", "--sockets-per-minute", "10000") as (url, _):
             yield Server(url, asyncio.run(administrator(url, (folder / "setup-token").read_text().strip())))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -54,14 +55,25 @@ def environment(home: Path) -> dict[str, str]:
     return {**ours, "HOME": str(home), "NOVACRON_DATA_DIR": str(home / "no-data")}
 
 
-@pytest.fixture
-def run(environment: dict[str, str]) -> Run:
-    """Runs `novacron …` to its end; a traceback is never an answer."""
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    with Warm() as made:
+        yield made
 
-    def novacron(*words: str, typed: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [NOVACRON, *words], input=typed, capture_output=True, text=True, timeout=60, env={**environment, **more}
-        )
+
+@pytest.fixture
+def run(environment: dict[str, str], warm: Warm) -> Run:
+    """Runs `novacron …` to its end; a traceback is never an answer. `cold`, or with variables that Python itself reads
+    at its start, it is started anew."""
+
+    def novacron(*words: str, typed: str = "", cold: bool = False, **more: str) -> subprocess.CompletedProcess[str]:
+        whole = {**environment, **more}
+        if cold or any(name.startswith("PYTHON") for name in more):
+            done = subprocess.run(
+                [NOVACRON, *words], input=typed, capture_output=True, text=True, timeout=60, env=whole
+            )
+        else:
+            done = warm.run(words, whole, typed, timeout_s=60)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

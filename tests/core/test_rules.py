@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,3 +109,12 @@ def test_a_tenant_sees_its_own_and_the_shared_and_nothing_foreign() -> None:
     assert not may_see(ann, "b")
     assert not may_see(ann, None)
     assert may_see(principal(Role.ADMINISTRATOR, "a"), None)
+
+
+@pytest.mark.parametrize("pattern", [value for name, value in sorted(vars(names).items()) if name.endswith("_PATTERN")])
+def test_a_name_ends_where_it_ends(pattern: str) -> None:
+    kind = Annotated[str, msgspec.Meta(pattern=pattern)]
+    assert msgspec.convert("web-01", kind) == "web-01"
+    for name in ("web-01\n", "web-01\n\n", "\nweb-01", "web\n01", "web-01\r", "web-01\0", "\uff57eb", "web-01/../x\n"):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(name, kind)

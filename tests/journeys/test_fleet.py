@@ -45,7 +45,7 @@ async def _all_there(url: str, token: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _pause(url: str, token: str, *names: str) -> None:
+async def pause(url: str, token: str, *names: str) -> None:
     """What a colleague does meanwhile."""
     async with Client(url, Credentials(token)) as client:
         for name in names:
@@ -135,7 +135,7 @@ def _filters_and_keeps_its_place(terminal: Terminal, fleet: tuple[str, str]) -> 
     terminal.see("10 of 2,000")
     terminal.press("enter", "home", "down", "down", "down")
     until(terminal, lambda: cursor(terminal) == "db-00031")
-    asyncio.run(_pause(*fleet, "db-00031", "db-00061"))
+    asyncio.run(pause(*fleet, "db-00031", "db-00061"))
     terminal.see("db-00031.*paused")
     terminal.see("db-00061.*paused")
     terminal.press("o")

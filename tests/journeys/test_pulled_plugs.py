@@ -6,35 +6,46 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import libvirt
 import psutil
 import pytest
 
 from tests.journeys.conftest import NOVACRON
-from tests.journeys.test_fleet import cursor, names, until
+from tests.journeys.test_fleet import cursor, names, pause, until
 from tests.journeys.test_serve import administrator, serve
 from tests.node_files import write_node
+from tests.server.hypervisor.conftest import PrivateLibvirtd, libvirtd_named, work_folder
 from tests.terminal import Terminal
 
+__all__ = ["libvirtd_named", "work_folder"]
 pytestmark = pytest.mark.timeout(120)
 SHOWN_S = 10.0
+ASLEEP_S = 9.0
+"""Longer than a line may be silent."""
+GUEST = """<domain type='qemu'><name>lone</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
+<os><type arch='x86_64'>hvm</type></os><devices><memballoon model='none'/></devices></domain>"""
 
 
 class House:
-    """A server on a port of its own that can be killed, hung and started anew, and its PostgreSQL."""
+    """A server on a port of its own that can be killed, hung and started anew, its PostgreSQL, and a host of its own."""
 
-    def __init__(self, data_dir: Path, port: int) -> None:
-        self.data_dir, self.port = data_dir, port
+    def __init__(self, data_dir: Path, port: int, host: PrivateLibvirtd) -> None:
+        self.data_dir, self.port, self.host = data_dir, port, host
         self._stack = ExitStack()
         self.pid = 0
+        self.url = self.token = ""
 
     def start(self, vms: int) -> str:
         node = write_node(self.data_dir / "node.xml", vms)
         # A later --port wins over the one of `serve`.
-        url, self.pid = self._stack.enter_context(serve(self.data_dir, "--port", str(self.port), hosts=[node]))
+        hosts = [node, self.host.uri]
+        url, self.pid = self._stack.enter_context(serve(self.data_dir, "--port", str(self.port), hosts=hosts))
+        self.url = url
         return url
 
     def kill(self) -> None:
@@ -53,24 +64,29 @@ class House:
 
 
 @pytest.fixture
-def house(data_dir: Path) -> Iterator[House]:
+def house(data_dir: Path, libvirtd_named: Callable[[str], PrivateLibvirtd]) -> Iterator[House]:
+    host = libvirtd_named("bad")
+    connection = libvirt.open(host.uri)
+    connection.defineXML(GUEST).create()
+    connection.close()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    house = House(data_dir, port)
+    house = House(data_dir, port, host)
     yield house
+    host.signal(signal.SIGCONT)
     house.close()
 
 
 @contextmanager
 def console(house: House) -> Iterator[Terminal]:
-    """A console on the house, signed in by a token, its cursor on the fourth VM."""
+    """A console on the house, signed in by a token, its cursor on the fifth VM, which runs."""
     url = house.start(20)
-    token = asyncio.run(administrator(url, (house.data_dir / "setup-token").read_text().strip()))
+    token = house.token = asyncio.run(administrator(url, (house.data_dir / "setup-token").read_text().strip()))
     with Terminal([NOVACRON, "--server", url], environment={"NOVACRON_TOKEN": token}) as terminal:
         terminal.see("LIVE", 20)
         until(terminal, lambda: len(names(terminal)) == 20)
-        terminal.press("home", "down", "down", "down")
+        terminal.press("home", "down", "down", "down", "down")
         yield terminal
         assert "Traceback" not in terminal.text()
     assert "Traceback" not in (house.data_dir / "log").read_text()
@@ -79,10 +95,33 @@ def console(house: House) -> Iterator[Terminal]:
 def test_each_plug_is_told_and_the_console_finds_back(house: House) -> None:
     with console(house) as terminal:
         here = cursor(terminal)
+        _host_hangs(terminal, house)
+        _laptop_sleeps(terminal, house, here)
         _database_hangs(terminal, house)
         _server_hangs(terminal, house)
         _server_is_killed_and_another_one_comes(terminal, house)
         assert cursor(terminal) == here
+
+
+def _host_hangs(terminal: Terminal, house: House) -> None:
+    terminal.see(r"lone .* running", SHOWN_S)
+    house.host.signal(signal.SIGSTOP)
+    terminal.see(r"lone .* unknown", SHOWN_S)
+    terminal.see("1 host up, 1 down: bad", 1)
+    assert "running" in terminal.text(), "the other host goes on"
+    house.host.signal(signal.SIGCONT)
+    terminal.see(r"lone .* running", 30)
+
+
+def _laptop_sleeps(terminal: Terminal, house: House, name: str) -> None:
+    """Nothing is read and no clock is looked at for longer than a line may be silent; meanwhile something happens."""
+    os.kill(terminal.pid, signal.SIGSTOP)
+    asyncio.run(pause(house.url, house.token, name))
+    time.sleep(ASLEEP_S)
+    os.kill(terminal.pid, signal.SIGCONT)
+    terminal.see(rf"{name} .* paused", SHOWN_S)
+    terminal.see("LIVE", SHOWN_S)
+    assert cursor(terminal) == name
 
 
 def _database_hangs(terminal: Terminal, house: House) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.tui.world import Wire, console
+from tests.tui.wire import Wire, console
 
 
 def main() -> None:

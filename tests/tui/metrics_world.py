@@ -11,7 +11,8 @@ import httpx
 from novacron_core.api.events import Samples
 from novacron_core.api.metrics import Curve, History, HostNow, HostSample, Now, Totals, VMSample
 from novacron_core.rules.units import GIB, MIB
-from tests.tui.world import HOST_ID, NOW, OTHER_HOST_ID, Stream, Wire, fleet, host, inventory, live, ok
+from tests.tui.wire import Stream, Wire, ok
+from tests.tui.world import HOST_ID, NOW, OTHER_HOST_ID, fleet, host, inventory, live
 
 POINTS = 120
 

@@ -12,23 +12,9 @@ from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.api.vms import State
 from novacron_tui.vms.perform import AT_ONCE
-from tests.tui.test_vm_list import SIZE, home, loaded, to
-from tests.tui.world import (
-    OTHER_HOST_ID,
-    Stream,
-    Wire,
-    console,
-    event,
-    host,
-    inventory,
-    line_text,
-    live,
-    operation,
-    refuse,
-    text,
-    until,
-    vm,
-)
+from tests.tui.looking import SIZE, home, line_text, loaded, text, to, until
+from tests.tui.wire import Stream, Wire, console, refuse
+from tests.tui.world import OTHER_HOST_ID, event, host, inventory, live, operation, vm
 
 
 def stopped(count: int) -> list:

@@ -13,8 +13,9 @@ from textual.screen import Screen
 from novacron_core.api.vms import State
 from novacron_tui.app import Console
 from novacron_tui.vms.perform import Performer
-from tests.tui.test_vm_list import SIZE, home, loaded
-from tests.tui.world import Stream, Wire, console, event, inventory, live, until, vm
+from tests.tui.looking import SIZE, home, loaded, until
+from tests.tui.wire import Stream, Wire, console
+from tests.tui.world import event, inventory, live, vm
 
 FLEET = [vm(f"web-{n:04}", n, State.STOPPED) for n in range(1, 301)]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from novacron_tui.app import Console
 from novacron_tui.screens.activity import Activity
-from tests.tui.test_vm_list import SIZE, home, loaded, to
-from tests.tui.world import OTHER_HOST_ID, Stream, Wire, console, fleet, host, inventory, line_text, live, until, vm
+from tests.tui.looking import SIZE, home, line_text, loaded, to, until
+from tests.tui.wire import Stream, Wire, console
+from tests.tui.world import OTHER_HOST_ID, fleet, host, inventory, live, vm
 
 
 async def say(pilot, words: str) -> None:

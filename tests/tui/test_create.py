@@ -17,21 +17,9 @@ from novacron_tui.store import Store
 from novacron_tui.vms.create import CreateVM
 from novacron_tui.vms.draft import Draft
 from novacron_tui.widgets.confirm import Confirm
-from tests.tui.world import (
-    OTHER_HOST_ID,
-    Clock,
-    Stream,
-    Wire,
-    console,
-    fleet,
-    host,
-    inventory,
-    line_text,
-    live,
-    refuse,
-    text,
-    until,
-)
+from tests.tui.looking import line_text, text, until
+from tests.tui.wire import Stream, Wire, console, refuse
+from tests.tui.world import OTHER_HOST_ID, Clock, fleet, host, inventory, live
 
 SIZE = (100, 32)
 

@@ -10,7 +10,9 @@ from novacron_core.api.problem import FieldError
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
 from novacron_tui.place import Place
-from tests.tui.world import PASSWORD, VIEWER, Stream, Wire, console, fill, fleet, inventory, live, refuse, text, until
+from tests.tui.looking import fill, text, until
+from tests.tui.wire import Stream, Wire, console, refuse
+from tests.tui.world import PASSWORD, VIEWER, fleet, inventory, live
 
 SIZE = (80, 24)
 

@@ -13,7 +13,8 @@ from novacron_core.client import Lost
 from novacron_core.errors import Unauthenticated
 from novacron_tui.feed import Feed
 from novacron_tui.store import Line, Store
-from tests.tui.world import NOW, Clock, Stream, event, fleet, inventory, live, vm
+from tests.tui.wire import Stream
+from tests.tui.world import NOW, Clock, event, fleet, inventory, live, vm
 
 GAP_S = 0.05
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import thread_time
 
 from textual.events import Key, Paste
 
@@ -11,8 +11,9 @@ from novacron_tui.app import Console
 from novacron_tui.samples import Samples
 from novacron_tui.vms.columns import columns
 from novacron_tui.widgets.rows import Rows
-from tests.tui.test_vm_list import SIZE, home, loaded, to
-from tests.tui.world import Clock, Stream, Wire, console, event, fleet, inventory, line_text, live, text, until, vm
+from tests.tui.looking import SIZE, home, line_text, loaded, text, to, until
+from tests.tui.wire import Stream, Wire, console
+from tests.tui.world import Clock, event, fleet, inventory, live, vm
 
 
 def names(app: Console) -> list[str]:
@@ -129,9 +130,9 @@ def test_ten_thousand_rows_are_sifted_well_within_a_frame() -> None:
     test = compile_filter("state:running vm-0*7", vm_fields({}))
     took = []
     for _ in range(5):
-        start = perf_counter()
+        start = thread_time()  # the processor's own clock: others may be busy on it
         rows.only(test)
-        took.append(perf_counter() - start)
+        took.append(thread_time() - start)
     assert min(took) < 0.03
     assert len(rows.shown) == 1000
 

@@ -11,8 +11,11 @@ from textual._xterm_parser import XTermParser
 from textual.events import Key, MouseDown, Paste
 from textual.message import Message
 
-from novacron_tui.keyboard import END, MOST, START, Keyboard
+from novacron_tui.keyboard import END, LATE_S, MOST, QUIET_S, START, Keyboard, PasteLost
 from tests.terminal import Terminal
+from tests.tui.looking import SIZE, loaded, text, until
+from tests.tui.wire import Wire, console
+from tests.tui.world import PASSWORD
 
 pytestmark = pytest.mark.timeout(60)
 HOSTILE = (
@@ -63,6 +66,80 @@ def test_of_a_paste_without_end_only_so_much_is_kept() -> None:
     messages = list(keyboard.feed(END + "k"))
     assert [type(message) for message in messages] == [Paste, Key]
     assert isinstance(messages[0], Paste) and len(messages[0].text) == MOST
+
+
+def test_enter_is_enter_though_it_was_typed_before_the_terminal_was_set_up(tmp_path: Path) -> None:
+    with Terminal([sys.executable, "-m", "tests.tui.in_a_terminal", str(tmp_path / "calls")]) as terminal:
+        terminal.write(f"ada\r{PASSWORD}\r".encode())
+        terminal.see("web-01", 20)
+
+
+class Slowly:
+    """A keyboard on a line that stalls, with a clock that the test moves; the silence between pieces is long enough
+    for Textual to take what it has for keys."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.time = 1000.0
+        monkeypatch.setattr("textual._parser.get_time", lambda: self.time)
+        self.keyboard = Keyboard(XTermParser(), lambda: self.time)
+
+    def says(self, *pieces: str, silence_s: float = 1.0) -> list[str]:
+        words = []
+        for piece in pieces:
+            words += [word(message) for message in (*self.keyboard.feed(piece), *self.keyboard.tick())]
+            words += self.after(silence_s)
+        return words
+
+    def after(self, seconds: float) -> list[str]:
+        self.time += seconds
+        return [word(message) for message in self.keyboard.tick()]
+
+
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch) -> Slowly:
+    return Slowly(monkeypatch)
+
+
+@pytest.mark.parametrize("at", range(2, len(START)))
+def test_a_start_of_a_paste_that_stalls_in_the_middle_presses_nothing(slowly: Slowly, at: int) -> None:
+    assert slowly.says(START[:at], START[at:] + "dy", END + "k") == ["pasted dy", "k"]
+
+
+def test_after_an_escape_that_was_taken_for_the_key_the_rest_of_the_mark_presses_nothing(slowly: Slowly) -> None:
+    assert slowly.says("\x1b", "[200~dy" + END, "k") == ["escape", "pasted dy", "k"]
+    assert slowly.says("\x1b", "[", "200~dy" + END, "k") == ["escape", "left_square_bracket", "pasted dy", "k"]
+
+
+def test_keys_and_the_mouse_on_a_line_that_stalls_are_what_they_are(slowly: Slowly) -> None:
+    assert slowly.says("\x1b[", "B", "\x1b[<0;", "3;4M", "\x1b[2", "0~") == ["down", "mouse 2,3", "f9"]
+    assert slowly.says("\x1b", "j") == ["escape", "j"]
+
+
+def test_a_paste_without_an_end_is_dropped_told_of_and_keys_are_keys_again(slowly: Slowly) -> None:
+    assert slowly.says(START + "dy", "more", silence_s=QUIET_S - 0.1) == []
+    assert slowly.after(0.2) == ["PasteLost"]
+    assert slowly.after(QUIET_S) == []
+    assert slowly.says("j", "\x1b[B", "\x1b[<0;3;4M\x1b[<0;3;4m", START + "two" + END + "k") == [
+        "j", "down", "mouse 2,3", "MouseUp", "pasted two", "k"
+    ]  # fmt: skip
+
+
+def test_what_comes_late_of_a_paste_that_was_given_up_is_not_pressed(slowly: Slowly) -> None:
+    slowly.says(START + "d", silence_s=QUIET_S)
+    assert slowly.says("yX", "y\r" + END + "k", "dy") == ["k", "d", "y"]
+    slowly.says(START + "d", silence_s=QUIET_S)
+    assert slowly.says("yX" + START + "two" + END, "dy") == ["pasted two", "d", "y"]
+    slowly.says(START + "d", silence_s=QUIET_S)
+    slowly.after(LATE_S)
+    assert slowly.says("dy") == ["d", "y"], "a rest that comes later than that is nobody's"
+
+
+async def test_the_operator_is_told_of_a_paste_that_was_dropped() -> None:
+    app = console(Wire())
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: loaded(app))
+        app.post_message(PasteLost())
+        await until(pilot, lambda: "A paste had no end" in text(app))
 
 
 @pytest.fixture

@@ -12,24 +12,9 @@ from novacron_core.rules.units import GIB, MIB, short_size
 from novacron_tui.app import Console
 from novacron_tui.store import key_of
 from novacron_tui.widgets.sparkline import sparkline
-from tests.tui.test_vm_list import home, loaded
-from tests.tui.world import (
-    HOST_ID,
-    OTHER_HOST_ID,
-    Clock,
-    Stream,
-    Wire,
-    console,
-    fleet,
-    host,
-    inventory,
-    live,
-    samples,
-    text,
-    until,
-    vm,
-    vm_id,
-)
+from tests.tui.looking import home, loaded, text, until
+from tests.tui.wire import Stream, Wire, console
+from tests.tui.world import HOST_ID, OTHER_HOST_ID, Clock, fleet, host, inventory, live, samples, vm, vm_id
 
 WIDE = (170, 30)
 
@@ -132,7 +117,7 @@ async def test_the_page_says_what_it_uses_and_why_a_number_is_missing() -> None:
         home(app).pane.table.want(key_of(fleet()[0]))
         await pilot.press("enter")
         await until(pilot, lambda: "1.86 of 2 vCPU" in text(app))
-        for words in ("93 %", "68 %", "700 MiB of 1 GiB", "3 MiB/s read", "54 requests/s", "1.2 MiB/s in"):
+        for words in ("93 %", "68 %", "700 MiB of 1 GiB", "3.0M/s read", "54 IOPS", "1.2M/s in"):
             assert words in text(app), words
         await pilot.press("escape")
         home(app).pane.table.want(key_of(fleet()[6]))

@@ -17,8 +17,10 @@ from novacron_tui.metrics.heat import Heat
 from novacron_tui.screens.metrics import Metrics
 from novacron_tui.screens.vm_list import VMList
 from novacron_tui.widgets.chart import Series, chart
+from tests.tui.looking import line_text, text, until
 from tests.tui.metrics_world import measured, now, samples, wire
-from tests.tui.world import NOW, Stream, console, fleet, inventory, line_text, live, ok, refuse, text, until, vm
+from tests.tui.wire import Stream, console, ok, refuse
+from tests.tui.world import NOW, fleet, inventory, live, vm
 
 SIZE = (140, 45)
 
@@ -41,7 +43,7 @@ async def test_totals_curves_users_and_every_vm_stand_there() -> None:
         screen = await reach(pilot, app)
         await until(pilot, lambda: "⠊" in text(app) or "⠒" in text(app) or "⠤" in text(app))
         shown = text(app)
-        for words in ("fleet 4 VMs use 6.4 cores, 9 GiB of 16 GiB", "CPU", "Memory", "Disk", "Network", "-5m", "16G"):
+        for words in ("fleet 4 VMs use 6.40 cores, 9 GiB of 16 GiB", "CPU", "Memory", "Disk", "Network", "-5m", "16G"):
             assert words in shown
         assert [cell for cell in screen.heat._cells if cell[1] is not None] != []
         assert len(screen.heat._cells) == len(fleet())
@@ -79,11 +81,13 @@ async def test_paused_nothing_is_asked_for_and_nothing_moves() -> None:
         await until(pilot, lambda: "PAUSED" in text(app))
         assert app.session is not None
         assert app.session.wanted is None
+        next(behind for behind in app.screen_stack if isinstance(behind, VMList))._moved()  # late, or its rows move
+        assert app.session.wanted is None
         before, cells = len(asked(server)), list(screen.heat._cells)
         stream.say(samples_of(99.0))
         await pilot.pause(0.3)
         assert screen.heat._cells == cells
-        screen._again.set()
+        screen.read_again()
         await pilot.pause(0.2)
         assert len(asked(server)) == before
         await pilot.press("space")
@@ -96,6 +100,23 @@ def samples_of(percent: float) -> Any:
     frame = samples()
     vms = {vm_id: msgspec.structs.replace(sample, cpu_percent=percent) for vm_id, sample in frame.vms.items()}
     return msgspec.structs.replace(frame, time=NOW + timedelta(seconds=5), vms=vms)
+
+
+async def test_the_sums_are_read_again_with_each_round_and_the_history_only_when_its_range_moves_on() -> None:
+    server, stream = wire(), measured()
+    app = console(server, stream)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await reach(pilot, app)
+        await pilot.press("t")
+        await until(pilot, lambda: len(asked(server)) >= 2 and screen._history is not None)
+        sums, histories = len(sums_asked(server)), len(asked(server))
+        stream.say(samples_of(99.0))
+        await until(pilot, lambda: len(sums_asked(server)) > sums)
+        assert len(asked(server)) == histories
+
+
+def sums_asked(server: Any) -> list[Any]:
+    return [call for call in server.calls if call.url.path == "/api/monitoring/metrics"]
 
 
 async def test_the_cursor_names_a_vm_stays_on_it_and_leads_to_it() -> None:
@@ -137,11 +158,11 @@ async def test_what_cannot_be_read_is_said_and_the_curves_stay() -> None:
         screen = await reach(pilot, app)
         await until(pilot, lambda: "16G" in text(app))
         answers["fail"] = True
-        screen._again.set()
+        screen.read_again()
         await until(pilot, lambda: "the database cannot be reached" in text(app))
         assert "16G" in text(app)
         answers["fail"] = False
-        screen._again.set()
+        screen.read_again()
         await until(pilot, lambda: "the database cannot be reached" not in text(app))
         stream.say(Lost("cut", 60.0))
         await until(pilot, lambda: "offline: these are the last numbers that came" in line_text(app, "status"))

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from novacron_core.api.vms import State
 from novacron_tui.vms.pane import VMPane
-from tests.tui.world import (
-    HOST_ID,
-    OTHER_HOST_ID,
-    Clock,
-    Stream,
-    Wire,
-    console,
-    event,
-    host,
-    inventory,
-    live,
-    text,
-    until,
-    vm,
-)
+from tests.tui.looking import text, until
+from tests.tui.wire import Stream, Wire, console
+from tests.tui.world import HOST_ID, OTHER_HOST_ID, Clock, event, host, inventory, live, vm
 
 THIRD = "7a000000-0000-4000-8000-000000000003"
 TWINS = [

@@ -17,7 +17,9 @@ from novacron_core.api.vms import State
 from novacron_tui.app import Console
 from novacron_tui.widgets.line import changed
 from novacron_tui.widgets.painting import FineCompositor, Pen
-from tests.tui.world import Stream, Wire, console, event, fleet, inventory, live, until, vm
+from tests.tui.looking import until
+from tests.tui.wire import Stream, Wire, console
+from tests.tui.world import event, fleet, inventory, live, vm
 
 SIZE = (120, 40)
 

@@ -16,23 +16,9 @@ from novacron_core.client import Lost
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
 from novacron_tui.place import Place
-from tests.tui.world import (
-    NOW,
-    OTHER_HOST_ID,
-    Clock,
-    Stream,
-    Wire,
-    console,
-    event,
-    fleet,
-    host,
-    inventory,
-    live,
-    operation,
-    samples,
-    until,
-    vm,
-)
+from tests.tui.looking import until
+from tests.tui.wire import Stream, Wire, console
+from tests.tui.world import NOW, OTHER_HOST_ID, Clock, event, fleet, host, inventory, live, operation, samples, vm
 
 SMALL, LARGE = (80, 24), (140, 45)
 TOKEN = "kZ3p-one-time-token"

@@ -10,9 +10,11 @@ import pytest
 from novacron_core.api.events import Heartbeat
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import State
+from tests.tui.looking import until
 from tests.tui.test_order import TWINS
 from tests.tui.test_pictures import LARGE, SMALL, Picture, busy, cut, home, says
-from tests.tui.world import NOW, OTHER_HOST_ID, Stream, Wire, console, fleet, host, inventory, live, until, vm
+from tests.tui.wire import Stream, Wire, console
+from tests.tui.world import NOW, OTHER_HOST_ID, fleet, host, inventory, live, vm
 
 
 def without_database() -> Stream:

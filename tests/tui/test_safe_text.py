@@ -77,10 +77,10 @@ def test_two_megabytes_are_cheap() -> None:
     text = json.dumps(
         [{"id": str(n), "name": f"web-{n}", "description": "ünï"} for n in range(35_000)], ensure_ascii=False
     )
-    start = time.perf_counter()
+    start = time.thread_time()  # the processor's own clock: others may be busy on it
     clean_json(text)
     assert len(text) > 1_900_000
-    assert time.perf_counter() - start < 0.25
+    assert time.thread_time() - start < 0.25
 
 
 def test_one_line() -> None:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pyte.graphics import BG, BG_AIXTERM, FG, FG_AIXTERM
 
 from tests.terminal import Terminal
 
@@ -27,6 +28,18 @@ def test_it_paints_and_leaves_on_any_terminal(kind: str) -> None:
         terminal.see("control room", 20)
         terminal.send("\x11")
         assert terminal.wait_end(20.0) == 0
+
+
+@pytest.mark.parametrize("kind", ["linux", "xterm-16color"])
+def test_with_sixteen_colours_it_names_no_other(kind: str, tmp_path: Path) -> None:
+    """Whole frames, and the cells that a key changes, which are painted in another way."""
+    command = [sys.executable, "-m", "tests.tui.in_a_terminal", str(tmp_path / "calls"), "token"]
+    with Terminal(command, environment={"TERM": kind, "COLORTERM": ""}) as terminal:
+        terminal.see("web-01", 20)
+        terminal.press("down", "space", "/", "w", "e", "b")
+        used = {colour for row in terminal.screen.buffer.values() for cell in row.values() for colour in cell[1:3]}
+        assert len(used) > 3
+        assert used <= {*FG_AIXTERM.values(), *BG_AIXTERM.values(), *FG.values(), *BG.values()}
 
 
 def test_it_works_inside_tmux(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from novacron_tui.glyphs import FINE, PLAIN, STATE_TONES
 from novacron_tui.themes import THEMES, named
 from novacron_tui.widgets.cells import TONES
 from novacron_tui.widgets.line import TONE_STYLES
-from tests.tui.world import Wire, console
+from tests.tui.wire import Wire, console
 
 
 def contrast(one: str, other: str) -> float:

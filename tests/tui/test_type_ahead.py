@@ -13,8 +13,11 @@ from textual.widgets import Input
 
 from novacron_tui.app import Console
 from novacron_tui.place import Place
+from novacron_tui.type_ahead import TypeAhead
 from novacron_tui.vms.create import CreateVM
-from tests.tui.world import PASSWORD, VIEWER, Stream, Wire, console, fleet, inventory, line_text, live, text, until
+from tests.tui.looking import line_text, text, until
+from tests.tui.wire import Stream, Wire, console
+from tests.tui.world import PASSWORD, VIEWER, fleet, inventory, live
 
 SIZE = (100, 32)
 NAMED = {"\r": "enter", "\t": "tab", " ": "space"}
@@ -119,6 +122,27 @@ async def test_typed_before_another_form_or_none_is_forgotten() -> None:
         assert changes(wire) == []
 
 
+async def test_typed_before_home_is_forgotten_however_late_its_turn_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire()
+    slow = SlowPlace(wire)
+    settle = TypeAhead._settle
+
+    async def late(ahead: TypeAhead) -> None:
+        await settle(ahead)
+        async with asyncio.timeout(20):
+            while not at_home(slow.app):
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(TypeAhead, "_settle", late)
+    async with slow.app.run_test(size=SIZE) as pilot:
+        burst(slow.app, "sXy")
+        await until(pilot, lambda: len(slow.app.type_ahead._kept) == 3)
+        slow.ready.set()
+        await until(pilot, lambda: at_home(slow.app) and slow.app.type_ahead._settling is None)
+        assert type(slow.app.screen).__name__ == "VMList"
+        assert changes(wire) == []
+
+
 async def test_ctrl_q_does_not_wait_for_the_form() -> None:
     slow = SlowPlace(Wire(), token="")
     async with slow.app.run_test(size=SIZE) as pilot:
@@ -176,3 +200,14 @@ async def test_what_was_meant_for_a_form_that_is_refused_is_no_command() -> None
         assert app.is_running
         assert at_home(app)
         assert "your role (viewer)" in text(app)
+
+
+async def test_what_is_still_typed_while_it_leaves_does_no_harm() -> None:
+    app = console(Wire())
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: at_home(app))
+        left, app._screen_stack[:] = app._screen_stack[:], []
+        try:
+            await app.on_event(Key("j", "j"))
+        finally:
+            app._screen_stack[:] = left

@@ -15,7 +15,9 @@ from novacron_tui import app as app_module
 from novacron_tui.app import Console
 from novacron_tui.place import Place
 from novacron_tui.screens import sign_in as sign_in_module
-from tests.tui.world import PASSWORD, Stream, Wire, console, fill, fleet, inventory, line_text, live, text, until
+from tests.tui.looking import fill, line_text, text, until
+from tests.tui.wire import Stream, Wire, console
+from tests.tui.world import PASSWORD, fleet, inventory, live
 
 SIZE = (100, 32)
 

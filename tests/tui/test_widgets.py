@@ -11,7 +11,9 @@ from novacron_tui.vms.create import CreateVM
 from novacron_tui.vms.page import happened
 from novacron_tui.widgets.toggle import Toggle
 from tests.terminal import Terminal
-from tests.tui.world import NOW, Stream, Wire, console, event, inventory, live, text, until, vm
+from tests.tui.looking import text, until
+from tests.tui.wire import Stream, Wire, console
+from tests.tui.world import NOW, event, inventory, live, vm
 
 
 async def test_a_toggle_says_its_state_in_characters() -> None:

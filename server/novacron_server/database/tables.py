@@ -136,6 +136,7 @@ volumes = Table(
     _word("owner"),
     _word("tier", null=True),
     Column("vm_id", _Id),
+    _word("format", null=True),
     _time("created_at", default=True),
     UniqueConstraint("host_id", "pool", "name"),
     Index("volumes_vm_id_idx", "vm_id"),

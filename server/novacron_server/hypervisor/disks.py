@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from typing import Any
 
 import libvirt
 import msgspec
 
 from novacron_core.errors import Conflict
+from novacron_server.hypervisor.backing import Files
+from novacron_server.hypervisor.domains import DomainReader
 from novacron_server.hypervisor.faults import code_of
 from novacron_server.hypervisor.specs import DiskSpec, Format
 from novacron_server.hypervisor.storage import find_volume
+from novacron_server.hypervisor.xml.definition import Documents
 from novacron_server.hypervisor.xml.disks import (
-    DiskPlace,
     copy_text,
-    disk_places,
     disk_text,
     free_target,
     one_disk,
@@ -24,13 +25,16 @@ from novacron_server.hypervisor.xml.disks import (
     without_disk,
 )
 from novacron_server.hypervisor.xml.domain import DiskSource
+from novacron_server.hypervisor.xml.places import DiskPlace, disk_places
 
 _LASTING = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
-_UNPLUG_S = 20.0
 
 
 class Users(msgspec.Struct, frozen=True, kw_only=True):
-    """A domain and how it names a path: while it runs (`live`), and in its definition (`lasting`)."""
+    """A domain and how it uses a file: as a disk while it runs (`live`) and in its definition (`lasting`).
+
+    `otherwise` says what else the file is to it: `its kernel`, `what its disk vda leans on`; empty for nothing.
+    """
 
     uuid: str
     name: str
@@ -39,6 +43,7 @@ class Users(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: int
     live: DiskPlace | None
     lasting: DiskPlace | None
+    otherwise: str = ""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,30 +55,32 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     path: str
 
 
-def users(connection: Any, path: str) -> list[Users]:
-    """Every domain one of whose definitions has a disk at this path."""
-    found = (_user(domain, path) for domain in connection.listAllDomains(0))
+def users(connection: Any, reader: DomainReader, path: str, files: Files, *, fresh: bool) -> list[Users]:
+    """Every domain that has this file as a disk, or leans on it. `fresh=False` trusts what no event has named."""
+    wanted = files.real(path)
+    found = (
+        _user(connection, domain, active, documents, wanted, files)
+        for domain, active, documents in reader.documents(connection, fresh=fresh)
+    )
     return [user for user in found if user is not None]
 
 
-def _user(domain: Any, path: str) -> Users | None:
+def _user(connection: Any, domain: Any, active: bool, documents: Documents, wanted: str, files: Files) -> Users | None:
+    live = _using(connection, documents.live, wanted, files) if active else None
+    lasting = _using(connection, documents.lasting, wanted, files)
+    otherwise = "" if live or lasting else _otherwise(connection, documents, wanted, files)
+    if not (live or lasting or otherwise):
+        return None
     try:
-        lasting_text = str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
-        active = bool(domain.isActive())
-        live_text = str(domain.XMLDesc(0)) if active else lasting_text
-        if path not in live_text and path not in lasting_text:
-            return None
-        live, lasting = _at(live_text, path), _at(lasting_text, path)
-        if live is None and lasting is None:
-            return None
         return Users(
             uuid=str(domain.UUIDString()),
             name=str(domain.name()),
             active=active,
             saved=bool(domain.hasManagedSaveImage(0)),
             snapshots=int(domain.snapshotNum(0)),
-            live=live if active else None,
+            live=live,
             lasting=lasting,
+            otherwise=otherwise,
         )
     except libvirt.libvirtError as error:
         if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
@@ -81,20 +88,52 @@ def _user(domain: Any, path: str) -> Users | None:
         raise
 
 
-def _at(text: str, path: str) -> DiskPlace | None:
-    return next((place for place in disk_places(text) if path in (place.path, place.mirror)), None)
+def _using(connection: Any, places: Sequence[DiskPlace], wanted: str, files: Files) -> DiskPlace | None:
+    for place in places:
+        names = (_path_of(connection, place), place.mirror)
+        if any(name and files.real(name) == wanted for name in names):
+            return place
+    return None
+
+
+def _path_of(connection: Any, place: DiskPlace) -> str:
+    """Where a disk lies, one too that is named by a pool that was not known when its document was read."""
+    if place.path or not place.by_volume:
+        return place.path
+    try:
+        return str(find_volume(connection, place.pool, place.volume).path())
+    except libvirt.libvirtError:
+        return ""  # it is nowhere, so it is not the one that is looked for
+
+
+def _otherwise(connection: Any, documents: Documents, wanted: str, files: Files) -> str:
+    said = documents.definition
+    for part, name in (("kernel", said.kernel), ("initrd", said.initrd)):
+        if name and files.real(name) == wanted:
+            return f"its {part}"
+    for place in (*documents.live, *documents.lasting):
+        # The document of one that runs knows what its disks lean on; else only the files themselves do.
+        below = {files.real(name) for name in place.leans_on}
+        if place.format == "qcow2" and not below:
+            below = files.chain([_path_of(connection, place)])
+        if wanted in below:
+            return f"what its disk {place.target} leans on"
+    return ""
+
+
+def _at(connection: Any, text: str, path: str) -> DiskPlace | None:
+    return _using(connection, disk_places(text), path, Files(local=False))
 
 
 def switch(connection: Any, uuid: str, old: str, new: str) -> None:
     """Has the definition's disk at `old` be at `new`; fine when it is there already. Raises Conflict."""
     domain = connection.lookupByUUIDString(uuid)
     text = str(domain.XMLDesc(_LASTING))
-    places = {place.path: place for place in disk_places(text)}
-    if new in places and old not in places:
-        return
-    if old not in places:
+    place = _at(connection, text, old)
+    if place is not None:
+        connection.defineXML(with_source(text, place.target, new))
+    elif _at(connection, text, new) is None:
         raise Conflict("the VM has another disk there now")
-    connection.defineXML(with_source(text, places[old].target, new))
 
 
 def attach(connection: Any, uuid: str, pool: str, name: str, disk_format: Format, *, read_only: bool) -> str:
@@ -103,44 +142,47 @@ def attach(connection: Any, uuid: str, pool: str, name: str, disk_format: Format
     volume = find_volume(connection, pool, name)
     source = DiskSource(str(volume.path()), volume.info()[0] == libvirt.VIR_STORAGE_VOL_BLOCK)
     lasting, live = str(domain.XMLDesc(_LASTING)), str(domain.XMLDesc(0))
-    active = bool(domain.isActive())
-    known = _at(live, source.path) or _at(lasting, source.path)
+    there, defined = _at(connection, live, source.path), _at(connection, lasting, source.path)
+    known = there or defined
     target = known.target if known else free_target(live, lasting)
     spec = DiskSpec(pool=pool, volume=name, format=disk_format, target=target, read_only=read_only)
-    if active and _at(live, source.path) is None:
+    if domain.isActive() and there is None:
         domain.attachDeviceFlags(disk_text(spec, source), libvirt.VIR_DOMAIN_AFFECT_LIVE)
-    if _at(lasting, source.path) is None:
+    if defined is None:
         connection.defineXML(with_disk(lasting, spec, source))
     return target
 
 
-def detach(connection: Any, uuid: str, path: str) -> None:
-    """Takes a disk from a domain, at once if it runs and for good; fine when it has none.
-
-    Raises Conflict when the guest does not let go of it.
-    """
+def unplug(connection: Any, uuid: str, path: str) -> None:
+    """Asks a running domain's guest to let go of a disk. libvirt waits some seconds; then the guest may still have it."""
     domain = connection.lookupByUUIDString(uuid)
     live = str(domain.XMLDesc(0))
-    if domain.isActive() and (place := _at(live, path)):
+    if not domain.isActive() or (place := _at(connection, live, path)) is None:
+        return
+    try:
         domain.detachDeviceFlags(one_disk(live, place.target), libvirt.VIR_DOMAIN_AFFECT_LIVE)
-        _wait_unplugged(domain, path)
-    lasting = str(domain.XMLDesc(_LASTING))
-    if place := _at(lasting, path):
+    except libvirt.libvirtError as error:
+        if code_of(error) != libvirt.VIR_ERR_DEVICE_MISSING:  # the guest let go of it just now
+            raise
+
+
+def is_plugged(connection: Any, uuid: str, path: str) -> bool:
+    """Whether a running domain has a disk at this path."""
+    domain = connection.lookupByUUIDString(uuid)
+    return bool(domain.isActive()) and _at(connection, str(domain.XMLDesc(0)), path) is not None
+
+
+def undefine_disk(connection: Any, uuid: str, path: str) -> None:
+    """Takes a disk out of a domain's definition; fine when it has none."""
+    lasting = str(connection.lookupByUUIDString(uuid).XMLDesc(_LASTING))
+    if place := _at(connection, lasting, path):
         connection.defineXML(without_disk(lasting, place.target))
-
-
-def _wait_unplugged(domain: Any, path: str) -> None:
-    until = time.monotonic() + _UNPLUG_S
-    while _at(str(domain.XMLDesc(0)), path) is not None:
-        if time.monotonic() > until:
-            raise Conflict("the guest does not let go of the disk: unmount it there, or shut the VM down")
-        time.sleep(0.2)  # in a worker thread of this host
 
 
 def grow(connection: Any, uuid: str, path: str, size_bytes: int) -> None:
     """Tells a running guest's disk its new, larger size."""
     domain = connection.lookupByUUIDString(uuid)
-    place = _at(str(domain.XMLDesc(0)), path)
+    place = _at(connection, str(domain.XMLDesc(0)), path)
     if place is None:
         raise Conflict("the VM has another disk there now")
     domain.blockResize(place.target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)

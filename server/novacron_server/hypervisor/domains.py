@@ -18,7 +18,7 @@ from novacron_server.hypervisor.facts import DomainFacts, Tag
 from novacron_server.hypervisor.faults import code_of
 from novacron_server.hypervisor.specs import DomainSpec
 from novacron_server.hypervisor.states import MANAGED_SAVE_AWARE, read_state
-from novacron_server.hypervisor.xml.definition import Definition, digest, read_domain, without_secrets
+from novacron_server.hypervisor.xml.definition import Definition, Documents, read_documents, without_secrets
 from novacron_server.hypervisor.xml.document import MalformedXML
 from novacron_server.hypervisor.xml.domain import DiskSource, domain_xml
 from novacron_server.hypervisor.xml.metadata import NAMESPACE, PREFIX, tag_text
@@ -33,8 +33,9 @@ class _Kept(msgspec.Struct, frozen=True):
     active: bool
     live: str
     persistent: str
-    xml_digest: str
-    definition: Definition
+    documents: Documents
+    changes: int
+    """How many times the domain had been told of as changed before it was read."""
 
 
 class DomainReader:
@@ -42,16 +43,21 @@ class DomainReader:
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
-        self._stale: set[str] = set()
+        self._changes: dict[str, int] = {}
         self._pools: Mapping[str, str] | None = None
+
+    @property
+    def pools(self) -> Mapping[str, str]:
+        """Pool names by directory, as far as they are known."""
+        return self._pools or {}
 
     @property
     def knows_pools(self) -> bool:
         return self._pools is not None
 
     def forget(self, uuid: str) -> None:
-        """What is kept of this domain may be old."""
-        self._stale.add(uuid)
+        """What is kept of this domain may be old, and so is what somebody reads at this moment."""
+        self._changes[uuid] = self._changes.get(uuid, 0) + 1
 
     def know_pools(self, name_by_path: Mapping[str, str]) -> None:
         """Tells which directories are pools, so that disk paths become volumes."""
@@ -63,8 +69,8 @@ class DomainReader:
         """The disks' targets and the cards' MAC addresses of every domain, as they were last read."""
         return {
             uuid: (
-                tuple(disk.target for disk in kept.definition.disks),
-                tuple(nic.mac for nic in kept.definition.nics),
+                tuple(disk.target for disk in kept.documents.definition.disks),
+                tuple(nic.mac for nic in kept.documents.definition.nics),
             )
             for uuid, kept in list(self._kept.items())
         }
@@ -81,6 +87,7 @@ class DomainReader:
                 found.append(facts)
         for gone in set(self._kept) - {facts.uuid for facts in found}:
             self._kept.pop(gone, None)
+            self._changes.pop(gone, None)
         return found
 
     def read_one(self, connection: Any, uuid: str) -> DomainFacts | None:
@@ -95,6 +102,16 @@ class DomainReader:
                 self._kept.pop(uuid, None)
                 return None
             raise
+
+    def documents(self, connection: Any, *, fresh: bool) -> Iterator[tuple[Any, bool, Documents]]:
+        """Every domain that there is now, whether it runs, and its documents; `fresh` as in `read_all`."""
+        for domain in connection.listAllDomains(0):
+            uuid = str(domain.UUIDString())
+            try:
+                yield domain, domain.ID() != -1, self._definition(domain, uuid, fresh=fresh).documents
+            except libvirt.libvirtError as error:
+                if code_of(error) != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
 
     def _facts(
         self, domain: Any, state: int, reason: int, persistent: bool, saved: bool, *, fresh: bool
@@ -113,30 +130,31 @@ class DomainReader:
             state=word,
             reason=why,
             persistent=persistent,
-            xml_digest=kept.xml_digest,
-            **msgspec.structs.asdict(kept.definition),
+            xml_digest=kept.documents.digest,
+            **msgspec.structs.asdict(kept.documents.definition),
         )
 
     def _definition(self, domain: Any, uuid: str, *, fresh: bool) -> _Kept:
         active = domain.ID() != -1
-        kept = self._kept.get(uuid)
-        if kept is not None and not fresh and kept.active == active and uuid not in self._stale:
+        kept, changes = self._kept.get(uuid), self._changes.get(uuid, 0)  # before the reading
+        if kept is not None and not fresh and kept.active == active and kept.changes == changes:
             return kept
-        self._stale.discard(uuid)  # before the reading: an event during it must make it stale again
         persistent = domain.XMLDesc(_PERSISTENT_XML)
         live = domain.XMLDesc(0) if active else persistent
         hashes = _hash(live), _hash(persistent)
         if kept is None or (kept.live, kept.persistent) != hashes or kept.active != active:
-            kept = _Kept(active, *hashes, *self._parse(live, persistent, uuid))
-            self._kept[uuid] = kept
+            kept = _Kept(active, *hashes, self._parse(live, persistent, uuid), changes)
+        elif kept.changes != changes:
+            kept = msgspec.structs.replace(kept, changes=changes)
+        self._kept[uuid] = kept
         return kept
 
-    def _parse(self, live: str, persistent: str, uuid: str) -> tuple[str, Definition]:
+    def _parse(self, live: str, persistent: str, uuid: str) -> Documents:
         try:
-            return digest(persistent), read_domain(live, self._pools or {})
+            return read_documents(live, persistent, self._pools or {})
         except MalformedXML as error:
             _log.warning("a domain's definition cannot be read", uuid=uuid, error=str(error))
-            return _hash(persistent), Definition()
+            return Documents(definition=Definition(), digest=_hash(persistent), live=(), lasting=())
 
 
 def _uuids(connection: Any, flag: int) -> set[str]:

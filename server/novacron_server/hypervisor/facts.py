@@ -69,6 +69,8 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
     initrd: str = ""
     memory_period_s: int | None = None
     """How often the guest's balloon driver tells of its memory; 0: never, None: it has no balloon."""
+    later_disks: tuple[DiskFacts, ...] = ()
+    """Disks that the definition has and the running guest has not: it gets them at its next start."""
     xml_digest: str = ""
 
 
@@ -90,7 +92,8 @@ class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume. `size_bytes` is what a guest sees, `allocated_bytes` what it takes on disk now.
+    """A volume. `size_bytes` is what a guest sees, `allocated_bytes` what it takes on disk now, `file_bytes` how long
+    its file is, holes and all, 0 where that is not told.
 
     `leans_on` is the path of the file it is an overlay of, empty for none. `modified_ns` is its file's time stamp.
     """
@@ -103,6 +106,7 @@ class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
     allocated_bytes: int
     format: str
     leans_on: str = ""
+    file_bytes: int = 0
     modified_ns: int | None = None
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from novacron_core.errors import Conflict, Internal
 
@@ -48,7 +50,7 @@ class FileCopy:
         differ; OSError.
         """
         self.moved_at = self._began = time.monotonic()
-        with self._source.open("rb", buffering=0) as source, self._target.open("r+b", buffering=0) as target:
+        with _opened(self._source, os.O_RDONLY) as source, _opened(self._target, os.O_RDWR) as target:
             before = os.fstat(source.fileno())
             extents = list(_extents(source.fileno(), before.st_size))
             self._total = 2 * sum(end - start for start, end in extents)
@@ -112,6 +114,21 @@ class FileCopy:
         while ahead_s > 0 and not self.cancel.wait(min(ahead_s, 0.5)):
             ahead_s -= 0.5
             self.moved_at = time.monotonic()
+
+
+def _opened(path: Path, mode: int) -> IO[bytes]:
+    """Only the very file: no link that leads out of the pool, no pipe that waits for ever. Raises Conflict."""
+    try:
+        handle = os.open(path, mode | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
+            raise
+        raise Conflict(f"{path.name} is no plain file") from error
+    file = os.fdopen(handle, "rb" if mode == os.O_RDONLY else "r+b", buffering=0)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        file.close()
+        raise Conflict(f"{path.name} is no plain file")
+    return file
 
 
 def rename_new(old: Path, new: Path) -> None:

@@ -21,7 +21,7 @@ from novacron_server.hypervisor.file_copies import FileCopy, rename_new
 from novacron_server.hypervisor.link import Link, retrieve, soon
 from novacron_server.hypervisor.local_disks import measured
 from novacron_server.hypervisor.relays import Download
-from novacron_server.hypervisor.specs import PoolSpec, VolumeSpec
+from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
 from novacron_server.hypervisor.uploads import Upload
 from novacron_server.hypervisor.uris import is_local, is_simulated
 
@@ -73,9 +73,10 @@ class HostStorage(Calls):
         """Removes a volume; fine when there is none."""
         await self._change("delete the volume", storage.delete_volume, pool, name)
 
-    async def resize_volume(self, pool: str, name: str, size_bytes: int) -> None:
-        """Grows a volume. Conflict to shrink it; a simulated host can only be asked for the size it has."""
-        await self._change("resize the volume", storage.resize_volume, pool, name, size_bytes)
+    async def resize_volume(self, pool: str, name: str, size_bytes: int, image: Format) -> None:
+        """Grows a volume that was made as `image`. Conflict to shrink it, or when it looks like something else by now;
+        a simulated host can only be asked for the size it has."""
+        await self._change("resize the volume", storage.resize_volume, pool, name, size_bytes, image)
 
     async def read_volume(self, pool: str, name: str) -> VolumeFacts | None:
         """One volume, read anew; None when there is none."""

@@ -77,6 +77,17 @@ def mac_for(uuid: str, index: int) -> str:
     return f"52:54:00:{tail[0:2]}:{tail[2:4]}:{tail[4:6]}"
 
 
+def as_made(volume: VolumeFacts, image: str | None) -> VolumeFacts:
+    """The volume as the image that it was made as; None: it is not known.
+
+    libvirt guesses by the file's head, which in a raw disk is the guest's to write: it could name a host's file.
+    """
+    if image is None or image == volume.format:
+        return volume
+    size = volume.file_bytes if image == "raw" and volume.file_bytes else volume.size_bytes
+    return msgspec.structs.replace(volume, format=image, leans_on="", size_bytes=size)
+
+
 def image_format(volume: VolumeFacts) -> Format:
     """The format that a volume's disk is given: what libvirt calls anything else is read as it lies."""
     return "qcow2" if volume.format == "qcow2" else "raw"

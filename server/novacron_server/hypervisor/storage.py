@@ -11,7 +11,7 @@ import structlog
 from novacron_core.errors import Conflict
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.faults import code_of, plain
-from novacron_server.hypervisor.specs import PoolSpec, VolumeSpec
+from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
 from novacron_server.hypervisor.xml.storage import check_name, pool_xml, read_pool, read_volume, volume_xml
 
 _log = structlog.get_logger(__name__)
@@ -148,9 +148,15 @@ def delete_volume(connection: Any, pool: str, name: str) -> None:
         volume.delete(0)
 
 
-def resize_volume(connection: Any, pool: str, name: str, size_bytes: int) -> None:
-    """Grows a volume to `size_bytes`; nothing is done where it has that size. Raises Conflict to shrink it."""
+def resize_volume(connection: Any, pool: str, name: str, size_bytes: int, image: Format) -> None:
+    """Grows a volume to `size_bytes`; nothing is done where it has that size. Raises Conflict to shrink it.
+
+    libvirt goes by what the file looks like, and a guest may have written another image's head into a raw disk.
+    """
     volume = find_volume(connection, pool, name)
+    looks = read_volume(volume.XMLDesc(0), pool=pool, pool_uuid="").format
+    if looks in ("raw", "qcow2") and looks != image:
+        raise Conflict(f"the volume {name} is {image}, and looks like {looks}: grow it while its VM runs")
     now = int(volume.info()[1])
     if size_bytes < now:
         raise Conflict(f"the volume {name} has {now} bytes already: it can only grow")

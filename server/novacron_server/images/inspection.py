@@ -21,6 +21,13 @@ _MAX_OUTPUT = 1 << 20
 FORMATS = ("qcow2", "raw")
 
 
+_HEADS = {
+    b"QFI\xfb": "qcow2", b"QED\0": "QED", b"KDMV": "VMDK", b"COWD": "VMDK", b"# Disk Descriptor": "VMDK",
+    b"LUKS\xba\xbe": "LUKS", b"vhdxfile": "VHDX", b"conectix": "VHD", b"<<< ": "VDI", b"Virtual HD": "VPC",
+}  # fmt: skip
+"""How images begin that name other files or mean other sizes. Whoever guesses (libvirt's pools do) would believe them."""
+
+
 class Inspected(msgspec.Struct, frozen=True):
     """What qemu-img found. `size_bytes` is the guest's view, `file_bytes` the room it takes."""
 
@@ -33,11 +40,19 @@ async def inspect(path: Path, image_format: str, *, called: str = "") -> Inspect
     if image_format not in FORMATS:
         raise errors.InvalidArgument(f"images are {' or '.join(FORMATS)}, not {image_format}")
     called = called or path.name
+    if image_format == "raw" and (kind := await asyncio.to_thread(_looks_like, path)):
+        raise errors.InvalidArgument(f"{called}: it is a {kind} image, not a raw one: convert it first")
     found = await _qemu_img(path, image_format, called)
     refused = _why_refused(found)
     if refused:
         raise errors.InvalidArgument(f"{called}: {refused}")
     return Inspected(size_bytes=int(found["virtual-size"]), file_bytes=path.stat().st_size)
+
+
+def _looks_like(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(32)
+    return next((kind for begins, kind in _HEADS.items() if head.startswith(begins)), "")
 
 
 async def _qemu_img(path: Path, image_format: str, called: str) -> dict[str, Any]:

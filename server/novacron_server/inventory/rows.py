@@ -27,7 +27,10 @@ class VMRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `volumes`. `vm_id` is the VM it was made for, None once that is gone."""
+    """A row of `volumes`. `vm_id` is the VM it was made for, None once that is gone.
+
+    `format` is what it was made as; None for one that an earlier version made.
+    """
 
     id: str
     host_id: str
@@ -37,6 +40,7 @@ class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     tier: str | None = None
     vm_id: str | None = None
+    format: str | None = None
     created_at: datetime
 
 

@@ -14,6 +14,7 @@ from novacron_core.api.volumes import Volume
 VolumeKey = tuple[str, str]
 """(pool, name), within a host."""
 T = TypeVar("T", Volume, Pool)
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,44 +70,36 @@ def _differs(before: Volume | None, now: Volume) -> bool:
     if before is None:
         return True
     grown = abs(before.allocated_bytes - now.allocated_bytes)
-    same = msgspec.structs.replace(
-        now, allocated_bytes=before.allocated_bytes, seen_at=before.seen_at, operation=before.operation
-    )
-    return same != before or grown > max(1 << 20, before.allocated_bytes // 100)
+    same = _same(before, now, ("allocated_bytes", "seen_at", "operation"))
+    return not same or grown > max(1 << 20, before.allocated_bytes // 100)
+
+
+_POOL_READINGS = ("allocated_bytes", "available_bytes", "seen_at")
+_TIER_READINGS = (
+    "used_bytes", "free_bytes", "allocated_bytes", "read_bytes_s", "write_bytes_s", "reads_s", "writes_s", "rates_at",
+    "seen_at",
+)  # fmt: skip
+"""What is never the same twice, and no news by itself."""
 
 
 def _pool_differs(before: Pool | None, now: Pool) -> bool:
-    if before is None:
-        return True
-    same = msgspec.structs.replace(
-        now,
-        allocated_bytes=before.allocated_bytes,
-        available_bytes=before.available_bytes,
-        seen_at=before.seen_at,
-    )
-    return same != before or _moved(before.allocated_bytes, now.allocated_bytes, now.capacity_bytes)
+    return before is None or not _same(before, now, _POOL_READINGS) or _fuller(before, now, "allocated_bytes")
 
 
 def _tier_differs(before: Tier | None, now: Tier) -> bool:
-    if before is None:
-        return True
-    same = msgspec.structs.replace(
-        now,
-        used_bytes=before.used_bytes,
-        free_bytes=before.free_bytes,
-        allocated_bytes=before.allocated_bytes,
-        read_bytes_s=before.read_bytes_s,
-        write_bytes_s=before.write_bytes_s,
-        reads_s=before.reads_s,
-        writes_s=before.writes_s,
-        rates_at=before.rates_at,
-        seen_at=before.seen_at,
-    )
     return (
-        same != before
-        or _moved(before.used_bytes, now.used_bytes, now.capacity_bytes)
-        or _moved(before.allocated_bytes, now.allocated_bytes, now.capacity_bytes)
+        before is None
+        or not _same(before, now, _TIER_READINGS)
+        or _fuller(before, now, "used_bytes", "allocated_bytes")
     )
+
+
+def _same(before: S, now: S, but: Iterable[str]) -> bool:
+    return msgspec.structs.replace(now, **{name: getattr(before, name) for name in but}) == before
+
+
+def _fuller(before: Pool | Tier, now: Pool | Tier, *names: str) -> bool:
+    return any(_moved(getattr(before, name), getattr(now, name), now.capacity_bytes) for name in names)
 
 
 def _moved(before: int | None, now: int | None, of: int | None) -> bool:

@@ -13,7 +13,8 @@ from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.tiers import TIERS
-from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
+from novacron_server.hypervisor.facts import DiskFacts, PoolFacts, VolumeFacts
+from novacron_server.hypervisor.specs import as_made
 from novacron_server.inventory.compose import HostView, Known
 from novacron_server.inventory.compose_storage import (
     RatesOf,
@@ -81,14 +82,23 @@ class StoragePicture:
         return key[1] if key else None
 
     def facts(self, volume: Volume) -> VolumeFacts | None:
-        """What libvirt last said of a volume."""
-        on = self._hosts.get(volume.host)
-        return on.volume_facts.get((volume.pool, volume.name)) if on else None
+        """What libvirt last said of a volume; but its format is what it was made as."""
+        on, key = self._hosts.get(volume.host), (volume.pool, volume.name)
+        facts = on.volume_facts.get(key) if on else None
+        return _as_made(facts, self.volume_rows.get((volume.host, *key))) if facts else None
 
     def use(self, volume: Volume) -> Use | None:
         """The VM that uses a volume, and as what."""
         on = self._hosts.get(volume.host)
         return on.uses.get((volume.pool, volume.name)) if on else None
+
+    def overlays(self, volume: Volume) -> list[Volume]:
+        """The volumes of the same host that lean on this one."""
+        on, below = self._hosts.get(volume.host), self.facts(volume)
+        if on is None or below is None:
+            return []
+        leaning = (key for key, facts in on.volume_facts.items() if facts.leans_on == below.path)
+        return [found for key in leaning if (found := on.volumes[key]).leans_on]
 
     def pools(self) -> Iterator[Pool]:
         return (pool for on in self._hosts.values() for pool in on.pools.values())
@@ -151,7 +161,8 @@ class StoragePicture:
         return msgspec.structs.replace(changes, vms=touched(before, on.volumes), first=first)
 
     def _compose(self, host_id: str, on: _OnHost, key: VolumeKey, tiers: Mapping[str, str | None]) -> Volume:
-        facts, row, use = on.volume_facts[key], self.volume_rows.get((host_id, *key)), on.uses.get(key)
+        row, use = self.volume_rows.get((host_id, *key)), on.uses.get(key)
+        facts = _as_made(on.volume_facts[key], row)
         operation = self._running.get(row.id) if row else None
         view = self._views.get(host_id)
         return compose_volume(
@@ -201,9 +212,9 @@ class StoragePicture:
             for part, path in (("kernel", known.facts.kernel), ("initrd", known.facts.initrd)):
                 if path in by_path:
                     uses[by_path[path]] = Use(vm_id, part)
-            for disk in known.facts.disks:
-                if disk.volume:
-                    uses[disk.pool, disk.volume] = Use(vm_id, "disk", disk.target)
+            uses |= _disk_uses(vm_id, known.facts.disks)
+            for key, use in _disk_uses(vm_id, known.facts.later_disks).items():
+                uses.setdefault(key, use)  # it gets it at its next start; who has it now comes first
         return uses
 
     # -- rows ------------------------------------------------------------------------------------------------------
@@ -249,3 +260,11 @@ class StoragePicture:
         on = self._hosts.get(key[0])
         if on and key[1:] in on.volume_facts:
             on.volumes[key[1:]] = self._compose(key[0], on, key[1:], self._tiers_of(key[0], on))
+
+
+def _disk_uses(vm_id: str, disks: Iterable[DiskFacts]) -> dict[VolumeKey, Use]:
+    return {(disk.pool, disk.volume): Use(vm_id, "disk", disk.target) for disk in disks if disk.volume}
+
+
+def _as_made(facts: VolumeFacts, row: VolumeRow | None) -> VolumeFacts:
+    return as_made(facts, row.format if row else None)

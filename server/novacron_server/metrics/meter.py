@@ -24,7 +24,7 @@ class VMMeter:
     """One running VM: its last counters, and what follows from the last two of them."""
 
     __slots__ = (
-        "counters", "cpu_cores", "cpu_percent", "disk_at", "disk_counters", "disks", "memory_at", "memory_note",
+        "_memory_told", "counters", "cpu_cores", "cpu_percent", "disk_at", "disk_counters", "disks", "memory_at", "memory_note",
         "memory_used_bytes", "net", "sample",
     )  # fmt: skip
 
@@ -34,6 +34,7 @@ class VMMeter:
         self.cpu_cores: float | None = None
         self.cpu_percent: float | None = None
         self.memory_used_bytes: int | None = None
+        self._memory_told: int | None = None
         self.memory_at = 0.0
         self.memory_note = ""
         self.net: NICRate | None = None
@@ -62,16 +63,22 @@ class VMMeter:
         self.disks = {}
 
     def _take_memory(self, before: DomainCounters | None, now: DomainCounters, facts: DomainFacts | None) -> None:
+        """A guest that is busy with a job tells nothing of its memory: the last number stays, and grows old."""
         told, seen, available = now.memory_told, now.memory_seen_bytes, now.memory_available_bytes
+        another_run = before is None or before.run != now.run
         if told is None or seen is None or available is None:
-            self.memory_used_bytes = None
-            period = facts.memory_period_s if facts else None
-            self.memory_note = NO_BALLOON if facts and period is None else NOT_TOLD if period else NOT_ASKED
-            return
-        if before is None or before.run != now.run or before.memory_told != told:
-            self.memory_at = now.at
+            if self.memory_used_bytes is None or another_run:
+                self.memory_used_bytes = self._memory_told = None
+                period = facts.memory_period_s if facts else None
+                self.memory_note = NO_BALLOON if facts and period is None else NOT_TOLD if period else NOT_ASKED
+                return
+        else:
+            if another_run or self._memory_told != told:
+                self.memory_at = now.at
+            self._memory_told = told
+            self.memory_used_bytes = max(0, seen - available)
         silent = now.at - self.memory_at > MEMORY_STALE_S
-        self.memory_used_bytes = None if silent else max(0, seen - available)
+        self.memory_used_bytes = None if silent else self.memory_used_bytes
         self.memory_note = SILENT if silent else ""
 
     def take_disks(self, now: DomainCounters) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from novacron_core import errors
@@ -104,16 +105,14 @@ def curves(
     numbers: a reading that came a little late is no gap.
     """
     row_of = _row_of_each_step(rows, points, apart_s)
-    columns = list(zip(*rows, strict=True)) if rows else [()] * (3 + 3 * len(metrics))
-    found: dict[str, api.Curve] = {}
-    for number, metric in enumerate(metrics):
-        average, most, least = columns[3 + 3 * number : 6 + 3 * number]
-        found[metric.value] = api.Curve(
-            average=_line(average, row_of),
-            most=_line(most, row_of),
-            least=_line(least, row_of) if metric in METRICS_WITH_LEAST else [],
-        )
-    return found
+    with_least = [metric for metric in metrics if metric in METRICS_WITH_LEAST]
+    columns = iter(zip(*rows, strict=True) if rows else [()] * (3 + 2 * len(metrics) + len(with_least)))
+    lines = [_line(column, row_of) for column in islice(columns, 3, None)]
+    pairs, least = lines[: 2 * len(metrics)], dict(zip(with_least, lines[2 * len(metrics) :], strict=True))
+    return {
+        metric.value: api.Curve(average=average, most=most, least=least.get(metric, []))
+        for metric, average, most in zip(metrics, pairs[::2], pairs[1::2], strict=True)
+    }
 
 
 def _row_of_each_step(rows: Sequence[tuple[Any, ...]], points: int, apart_s: float) -> list[int]:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, Double, TextClause, Uuid, bindparam, func, select, text
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -78,40 +78,44 @@ async def slots(
     step_s: float,
     rolled_to: datetime | None,
 ) -> list[tuple[Any, ...]]:
-    """One row for each step that has samples: its number, its first and last time, then average, most and least of
-    each metric. With `rolled_to`, minutes before it and samples from it on; without, samples alone.
+    """One row for each step that has samples: its number, its first and last time, then average and most of each
+    metric, then the least of those that have one. With `rolled_to`, minutes before it and samples from it on;
+    without, samples alone.
     """
     values: dict[str, Any] = {"subject": UUID(bytes=subject), "start": start, "until": end, "step": step_s}
     if rolled_to is not None:
         values["rolled_to"] = rolled_to
-    return [tuple(row) for row in await connection.execute(_slots(metrics, rolled_to is not None), values)]
+    # Thousands of numbers: asked of the driver, in binary, they cost a fifth less of this process' time.
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    async with driver.cursor(binary=True) as cursor:
+        await cursor.execute(_slots(metrics, rolled_to is not None), values)
+        return list(await cursor.fetchall())
 
 
 @cache
-def _slots(metrics: tuple[str, ...], rolled: bool) -> TextClause:
-    """As text, made once: SQLAlchemy takes longer to put so many columns together than PostgreSQL to answer."""
+def _slots(metrics: tuple[str, ...], rolled: bool) -> str:
+    """As text, made once for each question."""
     unknown = set(metrics) - set(METRICS)
     if unknown:
         raise ValueError(f"there is no column {unknown}")
-    begin = "greatest(:start, :rolled_to)" if rolled else ":start"
-    raw = ", ".join(f"{name}, {name} AS {name}_most, {name} AS {name}_least" for name in metrics)
-    rows = f"SELECT time, {raw} FROM samples WHERE subject = :subject AND time >= {begin} AND time < :until"  # noqa: S608 - names of ours
+    begin = "greatest(%(start)s, %(rolled_to)s)" if rolled else "%(start)s"
+    with_least = [name for name in metrics if name in METRICS_WITH_LEAST]
+    raw = ", ".join(
+        [f"{name}, {name} AS {name}_most" for name in metrics] + [f"{name} AS {name}_least" for name in with_least]
+    )
+    rows = f"SELECT time, {raw} FROM samples WHERE subject = %(subject)s AND time >= {begin} AND time < %(until)s"  # noqa: S608 - names of ours
     if rolled:
-        least = {name: f"{name}_least" if name in METRICS_WITH_LEAST else "NULL::real" for name in metrics}
-        minutes = ", ".join(f"{name}, {name}_most, {least[name]}" for name in metrics)
+        minutes = ", ".join([f"{name}, {name}_most" for name in metrics] + [f"{name}_least" for name in with_least])
         rows += (
             f" UNION ALL SELECT time, {minutes} FROM sample_minutes"  # noqa: S608 - names of ours
-            " WHERE subject = :subject AND time >= :start AND time < least(:until, :rolled_to)"
+            " WHERE subject = %(subject)s AND time >= %(start)s AND time < least(%(until)s, %(rolled_to)s)"
         )
-    numbers = ", ".join(f"avg({name}), max({name}_most), min({name}_least)" for name in metrics)
-    slot = "floor(CAST(extract(epoch FROM time - :start) AS double precision) / :step)"
+    numbers = ", ".join(
+        [f"avg({name}), max({name}_most)" for name in metrics] + [f"min({name}_least)" for name in with_least]
+    )
+    slot = "floor(CAST(extract(epoch FROM time - %(start)s) AS double precision) / CAST(%(step)s AS double precision))"
     what = f"{slot} AS slot, min(time), max(time), {numbers}"
-    statement = text(f"SELECT {what} FROM ({rows}) found GROUP BY 1 ORDER BY 1")  # noqa: S608 - names of ours
-    times = [
-        bindparam(name, type_=DateTime(timezone=True))
-        for name in ("start", "until", *(["rolled_to"] if rolled else []))
-    ]
-    return statement.bindparams(bindparam("subject", type_=Uuid()), bindparam("step", type_=Double()), *times)
+    return f"SELECT {what} FROM ({rows}) found GROUP BY 1 ORDER BY 1"  # noqa: S608 - names of ours
 
 
 def _time(value: Any) -> datetime | None:

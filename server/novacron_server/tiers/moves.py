@@ -34,16 +34,23 @@ class Moves:
         moves: list[Move] = []
 
         async def check(volume: Volume) -> None:
-            move = self._plan(principal, volume, body)
-            await why_not_move(self._inventory.host(volume.host), move)
-            moves.append(move)
+            moves.append(self._plan(principal, volume, body))
 
         def work_on(volume: Volume, facts: VolumeFacts) -> Work:
             host = self._inventory.host(volume.host)
             return lambda run: self._moving.move(run, host, moves[0], facts)
 
         return await self._changing.on(
-            VolumeAction.MOVE, principal, volume_id, body, key, work_on, check=check, tier=body.tier, may_cancel=True
+            VolumeAction.MOVE,
+            principal,
+            volume_id,
+            body,
+            key,
+            work_on,
+            check=check,
+            why_not=why_not_move,
+            tier=body.tier,
+            may_cancel=True,
         )
 
     def _plan(self, principal: Principal, volume: Volume, body: VolumeMove) -> Move:
@@ -61,5 +68,6 @@ class Moves:
             to_path=f"{pool.path}/{volume.name}",
             tier=body.tier,
             from_tier=volume.tier,
+            vm_id=volume.vm,
             bandwidth_bytes_s=body.bandwidth_bytes_s or 0,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from novacron_server.events.records import Draft
 from novacron_server.hypervisor.disks import Users
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.host import Host
-from novacron_server.hypervisor.specs import VolumeSpec, image_format
+from novacron_server.hypervisor.specs import Format, VolumeSpec
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations.failpoints import failpoint
@@ -31,6 +32,7 @@ from novacron_server.volumes import repository
 from novacron_server.volumes.copying import Copying, check_free, create_ours, identity
 from novacron_server.volumes.leftovers import Leftovers
 from novacron_server.volumes.told import volume_row_event
+from novacron_server.volumes.using import only_user
 
 _log = structlog.get_logger()
 _LOOK_EVERY_S = 0.25
@@ -47,6 +49,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     to_path: str
     tier: str
     from_tier: str | None = None
+    vm_id: str | None = None
     bandwidth_bytes_s: int = 0
 
 
@@ -62,7 +65,9 @@ class Moving:
     async def move(self, run: Run, host: Host, move: Move, facts: VolumeFacts) -> None:
         """Raises Conflict with the reason it cannot be done, and what the host refuses."""
         await run.will_make(move=msgspec.to_builtins(move))
-        user = _only_user(await host.disks.users(move.from_path), move)
+        user = await only_user(host, move.name, move.from_path, move.vm_id)
+        if user and (refused := why_not_move(user)):
+            raise errors.Conflict(refused)
         if user is None or not user.active:
             folder = move.to_path.rpartition("/")[0]
             await Copying(run, host, facts, move.to_pool, folder, move.name).make(move.bandwidth_bytes_s)
@@ -80,7 +85,8 @@ class Moving:
         copy = {"pool": move.to_pool, "name": move.name, "path": move.to_path, "temporary": "", "inode": 0}
         await run.will_make(copy=copy, disk={"vm": user.uuid, "target": target})
         await failpoint("volume.move:planned")
-        spec = VolumeSpec(pool=move.to_pool, name=move.name, size_bytes=facts.size_bytes, format=image_format(facts))
+        image: Format = "qcow2" if user.live.format == "qcow2" else "raw"  # as the guest's disk is opened
+        spec = VolumeSpec(pool=move.to_pool, name=move.name, size_bytes=facts.size_bytes, format=image)
         made = await create_ours(run, host, spec)
         await run.will_make(copy={**copy, "inode": await identity(host, made)})
         await failpoint("volume.move:made")
@@ -133,7 +139,7 @@ class Moving:
     async def _drop_old(self, host: Host, move: Move) -> None:
         if await host.storage.read_volume(move.to_pool, move.name) is None:
             raise errors.Conflict("the new copy is not seen in its pool: the old one stays")
-        if users := await host.disks.users(move.from_path):
+        if users := await host.disks.users(move.from_path, fresh=True):
             raise errors.Conflict(f"{users[0].name} still uses the old copy: it stays")
         await host.storage.delete_volume(move.from_pool, move.name)
 
@@ -161,7 +167,9 @@ class Moving:
             return f"QEMU went on copying, and the volume is in {move.tier} now"
         if disk:
             await host.disks.abort_copy(disk["vm"], disk["target"])
-        users = [*await host.disks.users(move.from_path), *await host.disks.users(move.to_path)]
+        look = partial(host.disks.users, fresh=True)
+        users = [*await look(move.from_path), *await look(move.to_path)]
+        users = [user for user in users if not user.otherwise]
         vm_id = users[0].uuid if users else None
         if await self._copy_counts(move, users):
             for user in users:
@@ -200,21 +208,8 @@ class Moving:
         return row is not None and row.pool == move.to_pool
 
 
-def _only_user(users: Sequence[Users], move: Move) -> Users | None:
-    """Raises Conflict with the reason when the disk cannot be moved under its VM."""
-    if not users:
-        return None
-    if len(users) > 1:
-        names = " and ".join(user.name for user in users)
-        raise errors.Conflict(f"{move.name} is a disk of {names}: a shared disk cannot be moved")
-    user = users[0]
-    refused = _why_not(user)
-    if refused:
-        raise errors.Conflict(refused)
-    return user
-
-
-def _why_not(user: Users) -> str | None:
+def why_not_move(user: Users) -> str | None:
+    """The sentence that refuses to move a disk under its VM, None when nothing is against it."""
     if user.snapshots:
         return f"{user.name} has snapshots, which name the disk where it is: delete them first"
     if user.saved:
@@ -227,13 +222,8 @@ def _why_not(user: Users) -> str | None:
         if place.shareable or place.transient or place.read_only:
             kind = "shared" if place.shareable else "transient" if place.transient else "read-only"
             return f"the disk {place.target} of {user.name} is {kind}: it cannot be moved"
-        if place.chained:
+        if place.leans_on:
             return f"the disk {place.target} of {user.name} leans on other files: it cannot be moved alone"
         if place.mirror:
             return f"the disk {place.target} of {user.name} is being copied by somebody else"
     return None
-
-
-async def why_not_move(host: Host, move: Move) -> None:
-    """Ask the host before anything is promised. Raises Conflict with the reason."""
-    _only_user(await host.disks.users(move.from_path), move)

@@ -134,6 +134,7 @@ async def write_rows(connection: Connection, plan: Plan) -> list[Draft]:
             owner=row.owner,
             tier=plan.body.tier,
             vm_id=row.id,
+            format=spec.format,
             created_at=now,
         )
         await volumes.add(connection, volume)
@@ -168,7 +169,8 @@ async def _make(run: Run, plan: Plan, inventory: Inventory) -> None:
     await _upload(run, plan)
     if plan.disk_bytes > plan.image.image.size_bytes and not host.simulated:
         # The upload made the volume as large as the image.
-        await host.storage.resize_volume(plan.pool.name, plan.parts["disk"].name, plan.disk_bytes)
+        disk = plan.parts["disk"]
+        await host.storage.resize_volume(disk.pool, disk.name, plan.disk_bytes, disk.format)
     await failpoint("vm.create:uploaded")
     await run.step("defining the VM")
     await host.define(_definition(run.operation, plan, made))

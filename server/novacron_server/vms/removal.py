@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from novacron_core import errors
 from novacron_core.api.operations import Target
 from novacron_core.api.vms import State
 from novacron_server.database.engine import Connection, Database
@@ -19,6 +20,7 @@ from novacron_server.operations.run import Run
 from novacron_server.vms import repository
 from novacron_server.volumes import repository as volumes
 from novacron_server.volumes.told import volume_row_event
+from novacron_server.volumes.using import nobody_else
 
 
 class Removal:
@@ -30,17 +32,12 @@ class Removal:
         self._inventory = inventory
 
     async def delete(self, run: Run, host_id: str, vm_id: str, *, disks: bool) -> None:
-        """Delete a stopped VM; with `disks`, every volume that was made for it."""
-        host = self._inventory.host(host_id)
-        made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
-        await run.step("removing the VM")
-        await host.undefine(vm_id)
-        if disks:
-            await run.step("deleting its disks")
-            for volume in made:
-                await host.storage.delete_volume(volume.pool, volume.name)
-        await self.forget(host_id, vm_id, made if disks else [])
-        await self._look_again(host_id, vm_id)
+        """Delete a stopped VM; with `disks`, every volume that was made for it.
+
+        Raises Conflict, before anything is done, naming another VM that uses one of these.
+        """
+        await run.step("removing the VM and its disks" if disks else "removing the VM")
+        await self._delete(host_id, vm_id, disks=disks)
 
     async def delete_again(self, stored: Stored) -> str:
         """After a crash: the operator wanted it gone, so finish that."""
@@ -48,15 +45,23 @@ class Removal:
         facts = await self._inventory.host(host_id).read_domain(vm_id)
         if facts is not None and facts.state is not State.STOPPED:
             return f"the VM is {facts.state}, so it was left alone"
-        with_disks = bool(stored.request.get("disks"))
-        host = self._inventory.host(host_id)
-        made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
-        await host.undefine(vm_id)
-        for volume in made if with_disks else []:
-            await host.storage.delete_volume(volume.pool, volume.name)
-        await self.forget(host_id, vm_id, made if with_disks else [])
-        await self._look_again(host_id, vm_id)
+        try:
+            await self._delete(host_id, vm_id, disks=bool(stored.request.get("disks")))
+        except errors.Conflict as e:
+            return f"it was left alone: {e.detail}"
         return "the deletion was finished"
+
+    async def _delete(self, host_id: str, vm_id: str, *, disks: bool) -> None:
+        host = self._inventory.host(host_id)
+        made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True) if disks else []
+        for volume in made:
+            if facts := await host.storage.read_volume(volume.pool, volume.name):
+                await nobody_else(host, volume.name, facts.path, vm_id)
+        await host.undefine(vm_id)
+        for volume in made:
+            await host.storage.delete_volume(volume.pool, volume.name)
+        await self.forget(host_id, vm_id, made)
+        await self._look_again(host_id, vm_id)
 
     async def undo_creation(self, stored: Stored) -> str:
         """Take away what a creation that did not finish had made, and only that.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from novacron_core import errors
 from novacron_core.api.vms import State
 from novacron_server.database.engine import Connection, Database
 from novacron_server.events.ledger import Ledger
@@ -17,6 +16,7 @@ from novacron_server.operations.repository import Stored
 from novacron_server.operations.run import Run
 from novacron_server.volumes import repository
 from novacron_server.volumes.told import volume_row_event
+from novacron_server.volumes.using import only_user
 
 _ON = frozenset({State.RUNNING, State.PAUSED})
 
@@ -33,10 +33,8 @@ class Attaching:
         self, run: Run, host: Host, vm_id: str, volume_id: str, facts: VolumeFacts, read_only: bool
     ) -> None:
         """Give it to the VM, at once if that runs, and for good. Raises Conflict when another VM has it."""
-        for user in await host.disks.users(facts.path):
-            if user.uuid != vm_id:
-                raise errors.Conflict(f"{facts.name} is a disk of {user.name}: detach it there first")
         await failpoint("volume.attach:began")
+        await only_user(host, facts.name, facts.path, vm_id)
         target = await host.disks.attach(vm_id, facts.pool, facts.name, image_format(facts), read_only=read_only)
         await run.step(f"attached as {target}")
         await failpoint("volume.attach:attached")
@@ -55,12 +53,13 @@ class Attaching:
     async def resize(self, run: Run, host: Host, vm_id: str | None, facts: VolumeFacts, size_bytes: int) -> None:
         """Grow it: through its VM where that runs, else as a volume."""
         await failpoint("volume.resize:began")
+        await only_user(host, facts.name, facts.path, vm_id)
         vm = await host.read_domain(vm_id) if vm_id else None
         if vm is not None and vm.state in _ON:
             await run.step("growing the disk of the running VM")
             await host.disks.grow(vm.uuid, facts.path, size_bytes)
         else:
-            await host.storage.resize_volume(facts.pool, facts.name, size_bytes)
+            await host.storage.resize_volume(facts.pool, facts.name, size_bytes, image_format(facts))
         await failpoint("volume.resize:grown")
         await self._look_again(host, vm_id)
 
@@ -73,7 +72,7 @@ class Attaching:
         facts = await host.storage.read_volume(row.pool, row.name) if row else None
         if facts is None:
             return "the volume is not there"
-        users = await host.disks.users(facts.path)
+        users = [user for user in await host.disks.users(facts.path) if not user.otherwise]
         await self._settle_row(volume_id, users[0].uuid if users else None)
         await self._look_again(host, users[0].uuid if users else None)
         return f"the volume is a disk of {users[0].name}" if users else "the volume is attached to no VM"

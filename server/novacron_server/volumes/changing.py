@@ -14,6 +14,7 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volumes import VolumeAction, why_not_volume
 from novacron_server.database.engine import Connection
 from novacron_server.events.records import Draft
+from novacron_server.hypervisor.disks import Users
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
@@ -21,6 +22,7 @@ from novacron_server.operations.request import Request
 from novacron_server.operations.service import Operations, Work
 from novacron_server.volumes import repository
 from novacron_server.volumes.told import volume_row_event
+from novacron_server.volumes.using import only_user, overlays
 
 Check = Callable[[Volume], Awaitable[VolumeRow | None]]
 
@@ -42,13 +44,14 @@ class Changing:
         work_on: Callable[[Volume, VolumeFacts], Work],
         *,
         check: Check | None = None,
+        why_not: Callable[[Users], str | None] | None = None,
         vm: VM | None = None,
         tier: str | None = None,
         may_cancel: bool = False,
     ) -> Operation:
         """Accept it, or raise Conflict with the rule's sentence.
 
-        `check` may raise more, and returns the row of a volume that the work will make, if any. `vm` is who is to
+        `check` may raise more, and returns the row of a volume that the work will make, if any. `why_not` is asked how its VM has the disk. `vm` is who is to
         get the volume, `tier` where it is to go.
         """
         kind = f"volume.{action}"
@@ -60,10 +63,15 @@ class Changing:
         vm = vm or self.vm_of(principal, volume)
         if refused := why_not_volume(action, volume, vm, tier=tier):
             raise errors.Conflict(refused)
+        if action is not VolumeAction.CLONE and (found := overlays(self._inventory, principal, volume)):
+            raise errors.Conflict(f"{volume.name} is what {found[0]} leans on: delete that first")
         made = await check(volume) if check else None
         facts = self._inventory.picture.storage.facts(volume)
         if facts is None:
             raise errors.NotFound("there is no such volume")
+        user = await only_user(self._inventory.host(volume.host), volume.name, facts.path, vm.id if vm else None)
+        if user and why_not and (refused := why_not(user)):
+            raise errors.Conflict(refused)
         request = Request(
             kind=kind,
             target=_target(vm) if vm else _target(volume),
@@ -77,6 +85,9 @@ class Changing:
         )
 
         async def rows(connection: Connection, _operation: Operation) -> list[Draft]:
+            row = await repository.get(connection, volume.id)
+            if row is None or row.pool != volume.pool:  # another change came and ended while we looked
+                raise errors.Conflict(f"{volume.name} was changed meanwhile: look again")
             if made is None:
                 return []
             await repository.add(connection, made)

@@ -15,7 +15,7 @@ import structlog
 from novacron_core import errors
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.host import Host
-from novacron_server.hypervisor.specs import VolumeSpec, image_format
+from novacron_server.hypervisor.specs import VolumeSpec, as_made, image_format
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.progress import Progress
 from novacron_server.operations.run import Run
@@ -39,7 +39,9 @@ class Copying:
         source = await self._host.storage.read_volume(self._source.pool, self._source.name)
         if source is None:
             raise errors.NotFound(f"the volume {self._source.name} is gone")
-        self._source = source  # as it is now: whether this process sees the very file is told by its time stamp
+        self._source = as_made(
+            source, self._source.format
+        )  # as it is now: whether this process sees the very file is told by its time stamp
         await check_free(self._host, self._pool, self._name)
         direct = self._host.simulated or not await self._host.storage.sees(self._source)
         if not direct and not await self._copy_file(bandwidth_bytes_s):
@@ -133,7 +135,7 @@ async def discard(host: Host, steps: dict[str, Any]) -> None:
     if temporary:
         await host.storage.delete_volume(pool, temporary)
     if ours:
-        if await host.disks.users(copy["path"]):
+        if await host.disks.users(copy["path"], fresh=True):
             raise errors.Conflict(f"{name} is a VM's disk: it stays")
         await host.storage.delete_volume(pool, name)
 

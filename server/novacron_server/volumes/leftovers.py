@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -54,13 +55,18 @@ class Leftovers:
     def _looked(self, host_id: str) -> None:
         waiting = [stored for stored in self._left.values() if stored.host_id == host_id and self._can(stored)]
         if waiting and host_id not in self._tasks:
-            task = asyncio.create_task(self._again(waiting), name="leftovers")
+            task = asyncio.create_task(self._clear(host_id, waiting), name="leftovers")
             self._tasks[host_id] = task
             task.add_done_callback(lambda _: self._tasks.pop(host_id, None))
 
     def _can(self, stored: Stored) -> bool:
         pool = self._inventory.picture.storage.pools_on(stored.host_id or "").get(_copy(stored)["pool"])
         return pool is not None and pool.active
+
+    async def _clear(self, host_id: str, waiting: list[Stored]) -> None:
+        await self._again(waiting)
+        with suppress(errors.HostUnavailable):  # then all is read when it is back
+            await self._inventory.reread_volumes(host_id)
 
     async def _again(self, waiting: list[Stored]) -> None:
         for stored in waiting:

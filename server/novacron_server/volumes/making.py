@@ -22,6 +22,7 @@ from novacron_server.volumes import repository
 from novacron_server.volumes.copying import Copying, check_free, create_ours
 from novacron_server.volumes.leftovers import Leftovers
 from novacron_server.volumes.told import volume_row_event
+from novacron_server.volumes.using import only_user
 
 
 class Making:
@@ -65,12 +66,14 @@ class Making:
             await self._inventory.reread_volumes(host_id)
         return later or "what it had made was removed"
 
-    async def delete(self, run: Run, row: VolumeRow, path: str) -> None:
-        """Delete a volume that no VM has as a disk. Raises Conflict naming the VM."""
+    async def delete(self, run: Run, volume_id: str, path: str) -> None:
+        """Delete a volume that no VM has as a disk. Raises Conflict naming the VM, NotFound."""
+        row = await self._row(volume_id)
+        if row is None:
+            raise errors.NotFound("there is no such volume")
         host = self._inventory.host(row.host_id)
-        if users := await host.disks.users(path):
-            raise errors.Conflict(f"{row.name} is a disk of {users[0].name}: detach it first")
         await failpoint("volume.delete:began")
+        await only_user(host, row.name, path, None, fresh=True)
         await run.past_return()
         await self._gone(host, row)
 
@@ -81,7 +84,7 @@ class Making:
             return "the volume was deleted"
         host = self._inventory.host(row.host_id)
         facts = await host.storage.read_volume(row.pool, row.name)
-        if facts is not None and await host.disks.users(facts.path):
+        if facts is not None and await host.disks.users(facts.path, fresh=True):
             return "a VM uses the volume, so it was left alone"
         await self._gone(host, row)
         return "the deletion was finished"

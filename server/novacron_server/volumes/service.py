@@ -29,7 +29,7 @@ from novacron_core.rules.volumes import VolumeAction, why_not_volume
 from novacron_server.database.engine import Database
 from novacron_server.events.ledger import Ledger
 from novacron_server.hypervisor.facts import VolumeFacts
-from novacron_server.hypervisor.specs import VolumeSpec
+from novacron_server.hypervisor.specs import VolumeSpec, image_format
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations.repository import Stored
@@ -41,6 +41,7 @@ from novacron_server.volumes.changing import Changing
 from novacron_server.volumes.leftovers import Leftovers
 from novacron_server.volumes.making import Making
 from novacron_server.volumes.places import check_name, check_room, pool_for
+from novacron_server.volumes.using import overlays
 
 
 class Volumes:
@@ -83,17 +84,13 @@ class Volumes:
         """What deleting it would do, and whether it can be done now."""
         volume = self.get(principal, volume_id)
         vm = self._changing.vm_of(principal, volume)
-        overlays = [
-            other.name
-            for other in self._inventory.volumes(principal)
-            if other.leans_on == volume.name and other.host == volume.host
-        ]
+        leaning = overlays(self._inventory, principal, volume)
         refused = why_not_volume(VolumeAction.DELETE, volume, vm) or ""
-        if overlays and not refused:
-            refused = f"{volume.name} is what {overlays[0]} leans on: delete that first"
+        if leaning and not refused:
+            refused = f"{volume.name} is what {leaning[0]} leans on: delete that first"
         used_by = [vm.name] if vm else ["a VM of somebody else"] if volume.vm else []
         return Deletion(
-            volume=volume, frees_bytes=volume.allocated_bytes, used_by=used_by, overlays=overlays, refused=refused
+            volume=volume, frees_bytes=volume.allocated_bytes, used_by=used_by, overlays=leaning, refused=refused
         )
 
     # -- changing --------------------------------------------------------------------------------------------------
@@ -107,7 +104,7 @@ class Volumes:
         host = self._inventory.host_that_is_up(pool.host)
         check_name(self._inventory, principal, pool, body.name)
         check_room(pool, body.size_bytes, body.name)
-        row = self._row(principal, pool, body.name)
+        row = self._row(principal, pool, body.name, body.format)
         spec = VolumeSpec(pool=pool.name, name=body.name, size_bytes=body.size_bytes, format=body.format)
 
         async def work(run: Run) -> None:
@@ -170,15 +167,10 @@ class Volumes:
     async def delete(self, principal: Principal, volume_id: str, key: str) -> Operation:
         """Raises Conflict naming who uses it."""
 
-        async def check(volume: Volume) -> None:
-            if refused := self.deletion(principal, volume.id).refused:
-                raise errors.Conflict(refused)
-
         def work_on(volume: Volume, facts: VolumeFacts) -> Work:
-            row = self._inventory.picture.storage.volume_rows[volume.host, volume.pool, volume.name]
-            return lambda run: self._making.delete(run, row, facts.path)
+            return lambda run: self._making.delete(run, volume.id, facts.path)
 
-        return await self._changing.on(VolumeAction.DELETE, principal, volume_id, None, key, work_on, check=check)
+        return await self._changing.on(VolumeAction.DELETE, principal, volume_id, None, key, work_on)
 
     async def clone(self, principal: Principal, volume_id: str, body: VolumeClone, key: str) -> Operation:
         """Raises Conflict (name taken, no room, in use)."""
@@ -191,7 +183,8 @@ class Volumes:
             check_name(self._inventory, principal, pool, body.name)
             check_room(pool, volume.allocated_bytes, body.name)
             places.append(pool)
-            return self._row(principal, pool, body.name)
+            facts = self._inventory.picture.storage.facts(volume)
+            return self._row(principal, pool, body.name, image_format(facts) if facts else None)
 
         def work_on(volume: Volume, facts: VolumeFacts) -> Work:
             host, pool = self._inventory.host(volume.host), places[0]
@@ -215,7 +208,7 @@ class Volumes:
         return pool
 
     @staticmethod
-    def _row(principal: Principal, pool: Pool, name: str) -> VolumeRow:
+    def _row(principal: Principal, pool: Pool, name: str, image: str | None) -> VolumeRow:
         return VolumeRow(
             id=str(uuid4()),
             host_id=pool.host,
@@ -224,5 +217,6 @@ class Volumes:
             tenant=principal.tenant,
             owner=principal.username,
             tier=pool.tier,
+            format=image,
             created_at=datetime.now(UTC),
         )

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from novacron_core.api.access import Login, Register, Tokens, User
+from novacron_core.errors import Unauthenticated
 from novacron_core.rules.visibility import Principal
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.service import Access
 from novacron_server.database.engine import Database
+from novacron_server.events.outbox import Record, read_after
 
 PASSWORD = "quiet otters paint maps"
 HERE, THERE = "192.0.2.1", "192.0.2.2"
@@ -81,3 +86,31 @@ async def house(door: Door) -> Door:
     """With its administrator `ada`."""
     await door.first()
     return door
+
+
+async def refused(door: Door, token: str) -> bool:
+    with pytest.raises(Unauthenticated):
+        await door.access.authenticate(token)
+    return True
+
+
+async def until(what: Callable[[], bool], timeout_s: float = 10.0) -> float:
+    began = time.monotonic()
+    async with asyncio.timeout(timeout_s):
+        while not what():
+            await asyncio.sleep(0.02)
+    return time.monotonic() - began
+
+
+async def events(database: Database) -> list[Record]:
+    return await database.run(lambda conn: read_after(conn, 0))
+
+
+async def statement(url: str, sql: str) -> None:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+        await conn.execute(sql)
+
+
+async def warm(database: Database) -> None:
+    """Open connections ahead, so that what starts together runs together."""
+    await asyncio.gather(*(database.run(lambda conn: conn.exec_driver_sql("SELECT pg_sleep(0.1)")) for _ in range(8)))

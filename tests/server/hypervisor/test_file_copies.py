@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,25 @@ def holey(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def copied(source: Path, target: Path, **more: object) -> list[tuple[int, int]]:
+def copied(
+    source: Path, target: Path, cancel: threading.Event | None = None, bandwidth_bytes_s: int = 0
+) -> list[tuple[int, int]]:
     told: list[tuple[int, int]] = []
     target.touch()
-    FileCopy(source, target, lambda done, total: told.append((done, total)), threading.Event(), **more).run()  # type: ignore[arg-type]
+    progress = lambda done, total: told.append((done, total))  # noqa: E731
+    FileCopy(source, target, progress, cancel or threading.Event(), bandwidth_bytes_s).run()
     return told
+
+
+def at_each_flush(monkeypatch: pytest.MonkeyPatch, do: Callable[[int, str], object]) -> None:
+    """Between copying and comparing; it gets the handle and its path."""
+    honest = os.fsync
+
+    def flush(handle: int) -> None:
+        do(handle, os.readlink(f"/proc/self/fd/{handle}"))
+        honest(handle)
+
+    monkeypatch.setattr(os, "fsync", flush)
 
 
 @pytest.mark.parametrize("in_kernel", [True, False])
@@ -69,27 +84,14 @@ def test_a_copy_that_differs_is_not_used(tmp_path: Path, monkeypatch, wrong) -> 
 
 def test_data_where_the_source_has_a_hole_is_seen(tmp_path: Path, monkeypatch) -> None:
     holey(tmp_path / "a")
-    honest = os.fsync
-
-    def spoil(handle: int) -> None:
-        if not os.path.isdir(f"/proc/self/fd/{handle}"):
-            os.pwrite(handle, b"x", 12 * MIB)
-        honest(handle)
-
-    monkeypatch.setattr(os, "fsync", spoil)
+    at_each_flush(monkeypatch, lambda handle, path: path.endswith("/b") and os.pwrite(handle, b"x", 12 * MIB))
     with pytest.raises(Internal, match="differs"):
         copied(tmp_path / "a", tmp_path / "b")
 
 
 def test_a_source_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch) -> None:
     holey(tmp_path / "a")
-    honest = os.fsync
-
-    def touch(handle: int) -> None:
-        os.utime(tmp_path / "a", ns=(1, 1))
-        honest(handle)
-
-    monkeypatch.setattr(os, "fsync", touch)
+    at_each_flush(monkeypatch, lambda *_: os.utime(tmp_path / "a", ns=(1, 1)))
     with pytest.raises(Conflict, match="written to while it was copied"):
         copied(tmp_path / "a", tmp_path / "b")
 
@@ -97,24 +99,36 @@ def test_a_source_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch)
 def test_it_is_flushed_file_and_folder(tmp_path: Path, monkeypatch) -> None:
     holey(tmp_path / "a")
     flushed: list[str] = []
-    honest = os.fsync
-
-    def note(handle: int) -> None:
-        flushed.append(os.readlink(f"/proc/self/fd/{handle}"))
-        honest(handle)
-
-    monkeypatch.setattr(os, "fsync", note)
+    at_each_flush(monkeypatch, lambda _, path: flushed.append(path))
     copied(tmp_path / "a", tmp_path / "b")
     assert flushed == [str(tmp_path / "b"), str(tmp_path)]
 
 
 def test_cancelling_ends_it_between_two_pieces(tmp_path: Path) -> None:
     holey(tmp_path / "a")
-    (tmp_path / "b").touch()
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Conflict, match="cancelled"):
-        FileCopy(tmp_path / "a", tmp_path / "b", lambda *_: None, cancel).run()
+        copied(tmp_path / "a", tmp_path / "b", cancel)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("end", ["a", "b"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "device"])
+def test_what_is_no_plain_file_is_neither_read_nor_written(tmp_path: Path, end: str, kind: str) -> None:
+    for name in ("a", "b", "elsewhere"):
+        holey(tmp_path / name)
+    odd, before = tmp_path / end, (tmp_path / "elsewhere").read_bytes()
+    odd.unlink()
+    if kind == "link":
+        odd.symlink_to(tmp_path / "elsewhere")
+    elif kind == "pipe":
+        os.mkfifo(odd)
+    else:
+        os.mknod(odd, 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+    with pytest.raises(Conflict, match=f"{end} is no plain file"):
+        FileCopy(tmp_path / "a", tmp_path / "b", lambda *_: None, threading.Event()).run()
+    assert (tmp_path / "elsewhere").read_bytes() == before
 
 
 @pytest.fixture
@@ -158,6 +172,5 @@ def test_slowed_down_it_takes_its_time(tmp_path: Path) -> None:
             waited.append(timeout or 0)
             return False
 
-    (tmp_path / "b").touch()
-    FileCopy(tmp_path / "a", tmp_path / "b", lambda *_: None, Patient(), 2 * MIB).run()
+    copied(tmp_path / "a", tmp_path / "b", Patient(), 2 * MIB)
     assert sum(waited) > 2.0  # 3 MiB there and back at 2 MiB/s, less what it took by itself

@@ -82,9 +82,9 @@ async def test_an_alpine_guest_from_nothing_to_nothing(qemu: Any, work_folder: P
     for kind in ("kernel", "initrd"):
         await host.storage.upload_volume(pool.name, kind, images[kind])
         assert (work_folder / "pool" / kind).read_bytes() == images[kind].read_bytes()
-    await host.storage.resize_volume(pool.name, "disk", 1024 * MIB)
+    await host.storage.resize_volume(pool.name, "disk", 1024 * MIB, "qcow2")
     with pytest.raises(Conflict, match="only grow"):
-        await host.storage.resize_volume(pool.name, "disk", 512 * MIB)
+        await host.storage.resize_volume(pool.name, "disk", 512 * MIB, "qcow2")
     volumes = {v.name: v for v in await host.storage.read_volumes() if v.pool == pool.name}
     assert (volumes["disk"].size_bytes, volumes["disk"].format) == (1024 * MIB, "qcow2")
     spec = DomainSpec(
@@ -104,7 +104,7 @@ async def test_an_alpine_guest_from_nothing_to_nothing(qemu: Any, work_folder: P
     try:
         await _live(qemu, spec)
         with pytest.raises(Conflict, match="in use by another running VM"):
-            await host.storage.resize_volume(pool.name, "disk", 2048 * MIB)
+            await host.storage.resize_volume(pool.name, "disk", 2048 * MIB, "qcow2")
         await _says_on_its_console(host, spec, "Linux version")
         await host.power_off(spec.uuid)
         assert await _state(host, spec.uuid) is State.STOPPED

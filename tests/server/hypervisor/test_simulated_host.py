@@ -168,7 +168,7 @@ async def test_storage_comes_and_goes_again(host: Host, tmp_path: Path) -> None:
     with pytest.raises(Conflict):
         await host.storage.create_volume(VolumeSpec(pool=pool.name, name=spec.name, size_bytes=2 * GIB))
     assert volume in await host.storage.read_volumes()
-    await host.storage.resize_volume(pool.name, spec.name, GIB)
+    await host.storage.resize_volume(pool.name, spec.name, GIB, spec.format)
     with pytest.raises(Conflict, match="holds 1 volume"):
         await host.storage.delete_pool(pool.name)
     image = tmp_path / "image"

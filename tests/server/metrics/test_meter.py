@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from novacron_core.api.vms import State
 from novacron_server.hypervisor.counters import DiskCounters, DomainCounters, HostCounters, NICCounters, Reading
 from novacron_server.hypervisor.facts import DomainFacts
+from novacron_server.hypervisor.statistics import clock
 from novacron_server.metrics import meter
 from novacron_server.metrics.board import Board
 from novacron_server.metrics.meter import HostMeter
@@ -111,6 +112,21 @@ def test_a_guest_busy_with_a_job_tells_nothing_of_its_disks_and_the_next_rate_sp
     assert fed.quick(quick(131, 2)).disk_read_bytes_s == 2000
 
 
+def test_a_guest_busy_with_a_job_tells_nothing_of_its_memory_and_the_last_number_stays_a_while() -> None:
+    fed = Fed()
+    fed.quick(quick(100, 50))
+    busy = fed.quick(quick(105, 51, told=None))
+    assert (busy.memory_used_bytes, busy.memory_age_s, busy.memory_note) == (100 * MIB, 5.0, "")
+    again = fed.quick(quick(110, 52, told=2, usable=50))
+    assert (again.memory_used_bytes, again.memory_age_s) == (150 * MIB, 0.0)
+    for at in range(115, 115 + int(meter.MEMORY_STALE_S), 5):
+        silent = fed.quick(quick(at, 53, told=None))
+    assert (silent.memory_used_bytes, silent.memory_note) == (150 * MIB, "")
+    silent = fed.quick(quick(300, 53, told=None))
+    assert (silent.memory_used_bytes, silent.memory_note) == (None, meter.SILENT)
+    assert fed.quick(quick(305, 54, told=None, run=2)).memory_note == meter.NOT_TOLD
+
+
 def test_why_there_is_no_used_memory_is_said() -> None:
     for period, why in ((None, meter.NO_BALLOON), (0, meter.NOT_ASKED), (5, meter.NOT_TOLD)):
         sample = Fed(period).quick(quick(100, 1, told=None))
@@ -144,3 +160,24 @@ async def test_what_was_not_read_lately_is_no_number_of_now() -> None:
         reading = Reading(group="quick", time=WHEN, at=at, took_s=0, domains=[quick(at, 1)])
         await board.take("h", reading, {"u": facts()}, 4, 5.0)
         assert (board.sample("h", "u") is not None) is there
+
+
+async def test_a_guest_that_migrates_between_two_readings_has_no_rate_across_hosts_and_one_place_at_a_time() -> None:
+    """Its counters begin elsewhere on the other host: no number may be made of both, even where the run's number and
+    the counters would fit."""
+    board = Board()
+
+    async def read(host: str, at: float, *domains: DomainCounters) -> None:
+        reading = Reading(group="quick", time=WHEN, at=at, took_s=0.01, domains=list(domains))
+        await board.take(host, reading, {"u": facts()}, 4, 5.0)
+
+    now = clock()
+    await read("a", now - 10, quick(now - 10, 50))
+    await read("a", now - 5, quick(now - 5, 55))
+    assert board.sample("a", "u").cpu_cores == 1.0
+    await read("b", now - 4, quick(now - 4, 900))
+    await read("a", now - 1)
+    assert board.sample("a", "u") is None
+    assert board.sample("b", "u").cpu_cores is None
+    await read("b", now, quick(now, 902))
+    assert board.sample("b", "u").cpu_cores == 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,8 +11,13 @@ from novacron_core import errors
 from novacron_core.api import metrics as api
 from novacron_core.rules.permissions import Role
 from novacron_core.rules.visibility import Principal
+from novacron_server.database.engine import Database
+from novacron_server.metrics import history as history_module
+from novacron_server.metrics import packing
+from novacron_server.metrics import past as past_module
 from novacron_server.metrics.packing import FLEET, tenant_subject
 from novacron_server.metrics.past import Past, curves
+from novacron_server.metrics.waiting import Waiting
 from tests.server.metrics.conftest import NOW
 
 S = timedelta(seconds=1)
@@ -42,17 +48,48 @@ async def test_the_last_hour_is_made_of_samples(past, history, add) -> None:
     assert found.age_s is not None
 
 
-async def test_a_day_is_made_of_minutes_and_of_the_samples_that_are_not_rolled_up_yet(past, history, add) -> None:
-    end = NOW.replace(second=0)
-    for number in range(24 * 60):
+@pytest.fixture
+def clock(monkeypatch) -> Callable[[datetime], None]:
+    """Sets the clock by which samples are written, rolled up and asked for."""
+
+    def at(moment: datetime) -> None:
+        class Set(datetime):
+            @classmethod
+            def now(cls, tz=None):
+                return moment
+
+        for module in (history_module, past_module):
+            monkeypatch.setattr(module, "datetime", Set)
+
+    return at
+
+
+DAY = NOW.replace(hour=0, minute=0, second=0)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        *(DAY + timedelta(hours=13, minutes=minute, seconds=30) for minute in range(8)),  # each place within a step
+        *(DAY + timedelta(seconds=second) for second in (-30, 0, 1)),  # the turn of a day
+        *(DAY + timedelta(hours=5, seconds=second) for second in (-1, 0, 59)),  # the turn of an hour
+    ],
+    ids=lambda moment: f"{moment:%H:%M:%S}",
+)
+async def test_a_long_range_is_made_of_minutes_and_of_the_samples_that_are_not_rolled_up_yet(
+    past, history, add, clock, moment
+) -> None:
+    clock(moment)
+    end, length = moment.replace(second=0), timedelta(hours=4)
+    for number in range(4 * 60 + 1):
         add(FLEET, end - timedelta(minutes=number), 1.0 if number > 3 else 5.0)
     await history.write()
-    history.rolled_to = None
+    assert history.waiting.lost == 0
     await history.roll_up(end - timedelta(minutes=3))
-    found = await past.of(ANN, asked(end - timedelta(hours=24), end + S, 200))
+    found = await past.of(ANN, asked(end - length, end + S, 31))
     line = found.curves[CPU].average
     assert (found.source, found.step_s % 60, len(line)) == ("minutes", 0.0, found.points)
-    assert (line[0], line[-1] > 1.0, None in line[1:]) == (1.0, True, False)
+    assert (line[0], line[-1] > 1.0, None in line) == (1.0, True, False)
     assert max(found.curves[CPU].most[-2:]) == 5.0
 
 
@@ -65,6 +102,32 @@ async def test_where_nothing_was_kept_there_is_null_and_no_zero(past, history, a
     await history.roll_up(NOW)
     line = (await past.of(ANN, asked(end - timedelta(hours=2), end, 120))).curves[CPU].average
     assert [number for number, value in enumerate(line) if value is None] == list(range(40, 60))
+
+
+async def test_after_a_minute_without_the_database_what_fits_is_there_and_the_rest_is_a_gap(
+    past, history, add, monkeypatch
+) -> None:
+    """Memory holds what its bound says and no more; the oldest goes, and is null in the curve."""
+    row = len(packing.row(0, FLEET, (None, 1.0, None, *[None] * 7)))
+    history.waiting = Waiting(most_bytes=6 * row)
+    begin = NOW.replace(second=0) - timedelta(minutes=2)
+    add(FLEET, begin, 7.0)
+    await history.write()
+
+    async def away(*_, **__):
+        raise errors.DatabaseUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "run", away)
+        for number in range(1, 13):
+            add(FLEET, begin + number * 5 * S, 7.0)
+            with pytest.raises(errors.DatabaseUnavailable):
+                await history.write()
+            assert history.waiting.bytes <= 6 * row
+    await history.write()
+    assert (history.waiting.lost, history.waiting.bytes) == (6, 0)
+    line = (await past.of(ANN, asked(begin, begin + 65 * S, 13))).curves[CPU].average
+    assert line == [7.0, *[None] * 6, *[7.0] * 6]
 
 
 def rows(*seconds: float, step_s: float = 5.0):

@@ -103,6 +103,34 @@ async def test_what_is_no_image_or_leans_on_a_file_of_the_server_is_refused_and_
         assert left(spine) == set(), kind
 
 
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"QFI\xfb\0\0\0\3", "qcow2"),
+        (b'# Disk DescriptorFile\nversion=1\nCID=1\nRW 2048 FLAT "/etc/shadow" 0\n', "VMDK"),
+        (b"KDMV\1\0\0\0", "VMDK"),
+        (b"LUKS\xba\xbe\0\1", "LUKS"),
+    ],
+)
+async def test_another_image_that_is_sent_as_raw_is_refused(spine, head, kind) -> None:
+    for image_format in ("raw", "qcow2"):
+        with pytest.raises(errors.InvalidArgument, match="evil") as refused:
+            await put(spine.admin, "evil", head.ljust(1 << 20, b"\0"), format=image_format)
+        assert image_format == "qcow2" or f"it is a {kind} image" in refused.value.detail
+    assert left(spine) == set()
+
+
+async def test_who_sends_nothing_any_more_is_not_waited_for(spine, disk, monkeypatch) -> None:
+    monkeypatch.setattr(arrival, "_SILENCE_S", 0.2)
+    address = urlsplit(spine.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(_head(spine, len(disk)) + disk[: len(disk) // 2])
+    assert b"400" in await reader.readline()
+    assert b"nothing came for a minute" in await reader.readuntil(b"}")
+    assert left(spine) == set()
+    writer.close()
+
+
 async def test_another_checksum_or_another_length_is_refused(spine, disk) -> None:
     with pytest.raises(errors.ValidationFailed, match="checksum"):
         await put(spine.admin, "web", disk, sha256="0" * 64)
@@ -113,14 +141,17 @@ async def test_another_checksum_or_another_length_is_refused(spine, disk) -> Non
     assert left(spine) == set()
 
 
+def _head(spine, length: int) -> bytes:
+    return (
+        f"PUT /api/storage/images/web HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n"
+        f"Authorization: Bearer {spine.admin.credentials.token}\r\n\r\n"
+    ).encode()
+
+
 async def test_who_goes_away_in_the_middle_leaves_nothing(spine, disk) -> None:
     address = urlsplit(spine.url)
     line = socket.create_connection((address.hostname, address.port))
-    head = (
-        f"PUT /api/storage/images/web HTTP/1.1\r\nHost: x\r\nContent-Length: {len(disk)}\r\n"
-        f"Authorization: Bearer {spine.admin.credentials.token}\r\n\r\n"
-    )
-    line.sendall(head.encode() + disk[: len(disk) // 2])
+    line.sendall(_head(spine, len(disk)) + disk[: len(disk) // 2])
 
     async def arriving() -> bool | None:
         return True if any(name.startswith(".arriving") for name in left(spine)) else None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
+import libvirt
 import pytest
 import pytest_asyncio
 
@@ -13,6 +15,7 @@ from novacron_core.api import operations, pools, volumes
 from novacron_core.api.operations import OperationState
 from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.api.volumes import VolumeCreate, VolumeResize
+from novacron_server.inventory import keeper
 from tests.server.spine.conftest import until
 from tests.server.storage.conftest import MIB
 from tests.server.storage.test_moves import move, same_content
@@ -87,6 +90,7 @@ async def test_a_tier_that_fills_up_in_mid_move_leaves_the_volume_where_it_was(s
 
 
 async def test_a_pool_that_goes_away_in_mid_move_costs_nothing(shed, small, monkeypatch) -> None:
+    monkeypatch.setattr(keeper, "VOLUMES_EVERY", 10**9)
     volume = await shed.made("gone")
     await shed.vm("gone", volume, start=True)
     operation = await move(shed, volume, bandwidth_bytes_s=MIB)
@@ -111,5 +115,44 @@ async def test_a_pool_that_goes_away_in_mid_move_costs_nothing(shed, small, monk
         return None if "gone" in in_small(shed) else True
 
     await until(clean)  # and it goes when the pool is back
+
+    async def alone() -> bool | None:
+        named = [v.id for v in (await shed.admin.call(volumes.LIST)).items if v.name == "gone"]
+        return True if named == [volume.id] else None
+
+    await until(alone)  # and out of the list, without another look at all volumes
     assert (await shed.admin.call(volumes.GET, volume_id=volume.id)).tier == "hot"
     same_content(shed, shed.path(now))
+
+
+async def test_a_pool_that_goes_away_under_the_copy_of_a_stopped_disk_costs_nothing(
+    shed, small, monkeypatch, tmp_path
+) -> None:
+    volume = await shed.made("off")
+    vm = await shed.vm("off", volume)
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.move:made=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
+    operation = await move(shed, volume)
+
+    away = shed.libvirt.storagePoolLookupByName("small")
+
+    async def gone() -> bool | None:
+        with suppress(libvirt.libvirtError):  # not while the file is being made
+            return True if "off" in in_small(shed) and away.destroy() == 0 else None
+        return None
+
+    await until(gone)
+    (tmp_path / "go").touch()
+    ended = await shed.ended(operation)
+    assert ended.state is OperationState.FAILED
+    assert "not active" in ended.problem.detail
+    now = await shed.volume("off")
+    assert (now.tier, now.vm) == ("hot", vm.id)
+    same_content(shed, shed.path(now))
+    away.create(0)
+
+    async def clean() -> bool | None:
+        names = [v.id for v in (await shed.admin.call(volumes.LIST)).items if v.name == "off"]
+        return True if "off" not in in_small(shed) and names == [volume.id] else None
+
+    await until(clean)

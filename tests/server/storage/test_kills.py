@@ -7,8 +7,9 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import libvirt
@@ -17,7 +18,7 @@ import pytest_asyncio
 
 from novacron_core.api import vms, volumes
 from novacron_core.api.operations import Operation, OperationState
-from novacron_core.api.volumes import VolumeMove
+from novacron_core.api.volumes import VolumeClone, VolumeCreate, VolumeMove
 from novacron_core.client import Client
 from novacron_core.client.credentials import Credentials
 from novacron_core.places import read_running
@@ -25,7 +26,7 @@ from tests.benchmarks.servers import administrator
 from tests.faults.test_kills import Process
 from tests.server.hypervisor.conftest import PrivateLibvirtd
 from tests.server.spine.conftest import Spine, until
-from tests.server.storage.conftest import MIB, Shed, run
+from tests.server.storage.conftest import MIB, Shed, digest, run
 from tests.server.storage.test_moves import RUNNING, STOPPED, only, same_content
 
 pytestmark = pytest.mark.slow
@@ -46,14 +47,26 @@ class Far(Shed):
 
     async def crash_in(self, place: str, volume: volumes.Volume, tier: str, **more: object) -> Operation:
         """Restart it so that it dies there, and have it move the volume."""
+        body = VolumeMove(tier=tier, **more)
+        return await self.die(
+            f"volume.move:{place}",
+            lambda: self.admin.call(volumes.MOVE, body=body, volume_id=volume.id),
+            seen=volume.id,
+            attached=True,
+        )
+
+    async def die(
+        self, place: str, ask: Callable[[], Awaitable[Operation]], *, seen: str, attached: bool = False
+    ) -> Operation:
+        """Restart it so that it dies there, and ask, once it has seen that volume."""
         self.server.stop()
-        os.environ["NOVACRON_FAILPOINTS"] = f"volume.move:{place}=crash"
+        os.environ["NOVACRON_FAILPOINTS"] = f"{place}=crash"
         try:
             await self.start()
         finally:
             del os.environ["NOVACRON_FAILPOINTS"]
-        await self.seen(volume.id)
-        operation = await self.admin.call(volumes.MOVE, body=VolumeMove(tier=tier, **more), volume_id=volume.id)
+        await self.seen(seen, attached)
+        operation = await ask()
         await until(self._dead)
         return operation
 
@@ -61,12 +74,12 @@ class Far(Shed):
         assert self.server._process is not None
         return None if self.server._process.poll() is None else True
 
-    async def seen(self, volume_id: str) -> None:
+    async def seen(self, volume_id: str, attached: bool) -> None:
         """Until the restarted server has read its host."""
 
         async def there() -> bool | None:
             page = await self.admin.call(volumes.LIST)
-            return True if any(v.id == volume_id and v.vm for v in page.items) else None
+            return True if any(v.id == volume_id and bool(v.vm) is attached for v in page.items) else None
 
         await until(there, 30)
 
@@ -145,3 +158,44 @@ async def test_a_vm_that_was_stopped_while_no_server_looked_stays_on_its_disk(fa
     only(far, volume, "hot")
     same_content(far, far.path(await far.volume("data")))
     assert (await far.admin.call(vms.GET, vm_id=vm.id)).state == "stopped"
+
+
+@pytest.mark.timeout(120)
+async def test_what_a_killed_server_was_making_is_gone_after_the_next_start(far: Far) -> None:
+    volume = await far.made("data")
+    before, call = digest(far.path(volume)), far.admin.call
+    clone = lambda: call(volumes.CLONE, body=VolumeClone(name="half"), volume_id=volume.id)  # noqa: E731
+    create = lambda: call(volumes.CREATE, body=VolumeCreate(name="half", size_bytes=MIB))  # noqa: E731
+    for place, ask in (
+        ("volume.clone:made", clone),
+        ("volume.clone:renamed", clone),
+        ("volume.create:made", create),
+    ):
+        operation = await far.die(place, ask, seen=volume.id)
+        assert [name for _, name in far.files() if name.startswith("half")], place
+        await far.start()
+        ended = await far.house.ended(operation)
+        assert ended.state is OperationState.INTERRUPTED, place
+        assert "what it had made was removed" in ended.problem.detail
+        assert far.files() == {("hot", "data")}, place
+        assert [v.name for v in (await call(volumes.LIST)).items] == ["data"]
+        assert digest(far.path(volume)) == before
+    await far.done(await clone())  # the name is free
+
+
+async def test_a_half_received_image_is_gone_after_the_next_start(far: Far) -> None:
+    images = far.house.data_dir / "images"
+    address = urlsplit(read_running(far.house.data_dir).url)
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    head = f"PUT /api/storage/images/half HTTP/1.1\r\nHost: x\r\nContent-Length: {9 * MIB}\r\n"
+    writer.write(f"{head}Authorization: Bearer {far.admin.credentials.token}\r\n\r\n".encode() + bytes(4 * MIB))
+
+    async def arriving() -> bool | None:
+        return True if [path for path in images.glob(".arriving-*") if path.stat().st_size] else None
+
+    await until(arriving)
+    far.server.kill()
+    assert list(images.glob(".arriving-*"))
+    await far.start()
+    assert {path.name for path in images.iterdir()} == {"empty.qcow2"}
+    writer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 
 from novacron_core import errors
 from novacron_core.api import operations, vms, volumes
+from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import OperationState
 from novacron_core.api.volumes import VolumeMove
+from novacron_server.hypervisor.link import Link
 from novacron_server.hypervisor.uploads import Upload
 from tests.server.spine.conftest import until
 from tests.server.storage.conftest import MIB, digest
@@ -72,6 +75,15 @@ async def test_the_disk_of_a_stopped_vm_moves_and_the_vm_starts_on_it(shed) -> N
     assert live == lasting
     assert str(shed.path(await shed.volume("data2"))) in live
     same_content(shed, shed.path(await shed.volume("data2")))
+
+
+async def test_what_a_move_has_changed_is_known_before_libvirt_tells_of_it(shed, monkeypatch) -> None:
+    volume = await shed.made("data11")
+    vm = await shed.vm("web-11", volume, start=True)
+    monkeypatch.setattr(Link, "_seen", lambda *_: None)  # its events do not come
+    await shed.done(await move(shed, volume))
+    assert str(shed.path(await shed.volume("data11"))) in shed.disk_paths(vm.id)[0]
+    only(shed, volume, "cold")
 
 
 @pytest.mark.timeout(180)
@@ -136,6 +148,37 @@ async def test_a_stopped_move_is_cancelled(shed) -> None:
     await until(copying)
     await shed.admin.call(operations.CANCEL, operation_id=operation.id)
     await _settled(shed, vm, volume, "hot")
+
+
+async def test_of_all_who_want_one_volume_at_once_one_gets_it(shed) -> None:
+    volume, vm, tried = await shed.made("wanted"), await shed.vm("web-wanted"), set()
+    call, one = shed.admin.call, {"volume_id": volume.id}
+    asks = {
+        "move": lambda tier: call(volumes.MOVE, body=VolumeMove(tier=tier), **one),
+        "attach": lambda _: call(volumes.ATTACH, body=volumes.VolumeAttach(vm=vm.id), **one),
+        "resize": lambda _: call(volumes.RESIZE, body=volumes.VolumeResize(size_bytes=80 * MIB), **one),
+        "delete": lambda _: call(volumes.DELETE, **one),
+    }
+    for first in asks:  # whoever asks first, mostly
+        now = await shed.volume("wanted")
+        tier = "warm" if now.tier == "hot" else "hot"
+        names = [first, *(name for name in asks if name != first)]
+        answers = await asyncio.gather(*(asks[name](tier) for name in names), return_exceptions=True)
+        accepted = [answer for answer in answers if isinstance(answer, operations.Operation)]
+        assert len(accepted) <= 1, answers
+        refused = [answer for answer in answers if not isinstance(answer, operations.Operation)]
+        assert all(isinstance(a, errors.Conflict | errors.ValidationFailed) for a in refused), answers
+        for operation in accepted:
+            await shed.done(operation)
+            tried.add(operation.kind)
+        there = [item for item in shed.files() if item[1].startswith("wanted")]
+        rows = [v for v in (await call(volumes.LIST, query=ListQuery(page_size=1000))).items if v.name == "wanted"]
+        assert [(v.tier, v.name) for v in rows] == there
+        if not there:
+            break
+        if rows[0].vm:
+            await shed.done(await call(volumes.DETACH, **one))
+    assert tried
 
 
 async def test_what_cannot_be_moved_says_why(shed) -> None:

@@ -28,12 +28,12 @@ done
 _LINE = re.compile(rb"(wrote|FAILED) (\d+)(?: (\d+))?")
 
 
-def add_image(images: Path) -> None:
-    """Image `writer`: 128 MiB of nothing that boots into the writing."""
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(images / "writer.qcow2"), "128M"], check=True)
-    copy_kernel(images).rename(images / "writer.kernel")
-    write_initrd(images, SCRIPT).rename(images / "writer.initrd")
-    (images / "writer.cmdline").write_text("console=ttyS0 quiet")
+def add_image(images: Path, name: str = "writer", script: str = SCRIPT) -> None:
+    """128 MiB of nothing that boots into the writing, or into another script."""
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(images / f"{name}.qcow2"), "128M"], check=True)
+    copy_kernel(images).rename(images / f"{name}.kernel")
+    write_initrd(images, script).rename(images / f"{name}.initrd")
+    (images / f"{name}.cmdline").write_text("console=ttyS0 quiet")
 
 
 class Said:
@@ -77,9 +77,9 @@ class Said:
             time.sleep(0.05)
 
 
-async def started(shed: Shed, name: str) -> vms.VM:
-    """A running writer."""
-    body = vms.VMCreate(name=name, image="writer", memory_bytes=160 << 20)
+async def started(shed: Shed, name: str, image: str = "writer") -> vms.VM:
+    """A running writer, or another of these images."""
+    body = vms.VMCreate(name=name, image=image, memory_bytes=160 << 20)
     await shed.done(await shed.admin.call(vms.CREATE, body=body))
     return await shed.house.vm(name)
 

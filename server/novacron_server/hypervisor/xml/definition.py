@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from novacron_server.hypervisor.facts import DiskFacts, NICFacts, Tag
 from novacron_server.hypervisor.xml.document import parse, size_bytes, write
 from novacron_server.hypervisor.xml.metadata import read_tag
+from novacron_server.hypervisor.xml.places import DiskPlace, attribute, places_in
 
 _AGENT = "org.qemu.guest_agent.0"
 _LONGEST_DESCRIPTION = 4096
@@ -18,7 +19,10 @@ _SECRET_ATTRIBUTES = ("passwd", "password", "passwdValidTo")
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a domain's XML says. `guest_agent` is known only of a running guest."""
+    """What a domain's XML says. `guest_agent` is known only of a running guest.
+
+    `later_disks` are those that the definition has and the running guest has not.
+    """
 
     vcpus: int = 0
     memory_bytes: int = 0
@@ -31,19 +35,40 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     kernel: str = ""
     initrd: str = ""
     memory_period_s: int | None = None
+    later_disks: tuple[DiskFacts, ...] = ()
+
+
+class Documents(msgspec.Struct, frozen=True, kw_only=True):
+    """A domain's two documents, read: as it runs (`live`; the same while it is off), and as it is defined."""
+
+    definition: Definition
+    digest: str
+    live: tuple[DiskPlace, ...]
+    lasting: tuple[DiskPlace, ...]
+
+
+def read_documents(live: str, lasting: str, pools: Mapping[str, str]) -> Documents:
+    """`pools` gives pool names by directory, so that paths become volumes. Raises MalformedXML."""
+    lasting_root = parse(lasting)
+    live_root = lasting_root if live is lasting else parse(live)
+    places, defined = (tuple(places_in(root, pools)) for root in (live_root, lasting_root))
+    there = {place.path for place in places}
+    later = tuple(_disk(place) for place in defined if place.path and place.path not in there)
+    definition = msgspec.structs.replace(_read(live_root, places), later_disks=later)
+    return Documents(definition=definition, digest=_digest(lasting_root), live=places, lasting=defined)
 
 
 def read_domain(text: str, pools: Mapping[str, str]) -> Definition:
-    """The definition in a domain document. `pools` gives pool names by directory, so that paths become volumes.
+    """The definition in a domain document, as `read_documents`."""
+    return read_documents(text, text, pools).definition
 
-    Raises MalformedXML.
-    """
-    root = parse(text)
+
+def _read(root: ET.Element, places: Sequence[DiskPlace]) -> Definition:
     vcpu = root.find("vcpu")
     return Definition(
         vcpus=_count(vcpu.get("current") or vcpu.text) if vcpu is not None else 0,
         memory_bytes=size_bytes(root.find("memory"), "KiB"),
-        disks=tuple(_disk(disk, pools) for disk in root.iterfind("devices/disk")),
+        disks=tuple(_disk(place) for place in places),
         nics=tuple(_nic(nic) for nic in root.iterfind("devices/interface")),
         virtualization=root.get("type", ""),
         description=(root.findtext("description") or "")[:_LONGEST_DESCRIPTION],
@@ -60,7 +85,10 @@ def digest(text: str) -> str:
 
     Raises MalformedXML.
     """
-    root = parse(text)
+    return _digest(parse(text))
+
+
+def _digest(root: ET.Element) -> str:
     for devices in root.iterfind("devices"):
         for device in devices:
             device.tail = None
@@ -85,33 +113,8 @@ def _count(text: str | None) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-def _disk(disk: ET.Element, pools: Mapping[str, str]) -> DiskFacts:
-    path, pool, volume = _place(disk, pools)
-    return DiskFacts(
-        target=_attribute(disk, "target", "dev"),
-        device=disk.get("device", "disk"),
-        bus=_attribute(disk, "target", "bus"),
-        format=_attribute(disk, "driver", "type"),
-        path=path,
-        pool=pool,
-        volume=volume,
-        read_only=disk.find("readonly") is not None,
-    )
-
-
-def _place(disk: ET.Element, pools: Mapping[str, str]) -> tuple[str, str, str]:
-    source = disk.find("source")
-    if source is None:
-        return "", "", ""
-    if disk.get("type") == "volume":
-        pool, volume = source.get("pool", ""), source.get("volume", "")
-        folder = next((path for path, name in pools.items() if name == pool), "")
-        return (f"{folder}/{volume}" if folder else ""), pool, volume
-    if disk.get("type") == "network":
-        return f"{source.get('protocol', '')}:{source.get('name', '')}", "", ""
-    path = source.get("file") or source.get("dev") or source.get("dir") or ""
-    folder, _, name = path.rpartition("/")
-    return (path, pools[folder], name) if folder in pools and name else (path, "", "")
+def _disk(place: DiskPlace) -> DiskFacts:
+    return DiskFacts(**{name: getattr(place, name) for name in DiskFacts.__struct_fields__})
 
 
 def _nic(nic: ET.Element) -> NICFacts:
@@ -120,7 +123,7 @@ def _nic(nic: ET.Element) -> NICFacts:
     name = "user" if kind == "user" else ""
     if source is not None and kind != "user":
         name = source.get("network") or source.get("bridge") or source.get("dev") or ""
-    return NICFacts(mac=_attribute(nic, "mac", "address"), network=name or kind, model=_attribute(nic, "model", "type"))
+    return NICFacts(mac=attribute(nic, "mac", "address"), network=name or kind, model=attribute(nic, "model", "type"))
 
 
 def _agent(root: ET.Element) -> bool | None:
@@ -136,8 +139,3 @@ def _memory_period(root: ET.Element) -> int | None:
         return None
     stats = balloon.find("stats")
     return _count(stats.get("period")) if stats is not None else 0
-
-
-def _attribute(parent: ET.Element, tag: str, name: str) -> str:
-    element = parent.find(tag)
-    return "" if element is None else element.get(name, "")

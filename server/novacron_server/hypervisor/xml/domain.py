@@ -16,6 +16,10 @@ from novacron_server.hypervisor.xml.document import child, write
 from novacron_server.hypervisor.xml.metadata import tag_element
 
 _TARGET = re.compile(r"vd[a-z]")
+_SPARE_PORTS = 8
+"""How many disks a running VM can be given; a new q35 VM of libvirt's own choice has room for one."""
+_TAKEN_BY_US = 4
+"""Devices of every VM that sit in a port: USB, the agent's serial lines, balloon, random numbers."""
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 
 
@@ -46,6 +50,8 @@ def domain_xml(spec: DomainSpec, sources: Sequence[DiskSource]) -> str:
     for event, reaction in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "preserve")):
         child(root, f"on_{event}", reaction)
     devices = child(root, "devices")
+    if _is_q35(spec):
+        _ports(devices, len(spec.disks) + len(spec.nics) + _TAKEN_BY_US + _SPARE_PORTS)
     for disk, source in zip(spec.disks, sources, strict=True):
         add_disk(devices, disk, source)
     for index, nic in enumerate(spec.nics):
@@ -77,7 +83,7 @@ def _check(spec: DomainSpec, sources: Sequence[DiskSource]) -> None:
 def _machine(root: ET.Element, spec: DomainSpec) -> None:
     system = child(root, "os")
     kind = {"arch": spec.architecture}
-    if spec.architecture == "x86_64" and spec.virtualization != "test":
+    if _is_q35(spec):
         kind["machine"] = "q35"
     child(system, "type", "hvm", **kind)
     for name in ("kernel", "initrd", "cmdline"):
@@ -95,6 +101,17 @@ def _machine(root: ET.Element, spec: DomainSpec) -> None:
         # QEMU's default emulated CPU is too old for current distributions (x86-64-v2).
         child(root, "cpu", mode="maximum")
     child(root, "clock", offset="utc")
+
+
+def _is_q35(spec: DomainSpec) -> bool:
+    return spec.architecture == "x86_64" and spec.virtualization != "test"
+
+
+def _ports(devices: ET.Element, count: int) -> None:
+    """PCI Express has no slots to plug into but those that a machine is made with (libvirt: pci-hotplug)."""
+    child(devices, "controller", type="pci", index="0", model="pcie-root")
+    for _ in range(count):
+        child(devices, "controller", type="pci", model="pcie-root-port")
 
 
 def add_disk(devices: ET.Element, spec: DiskSpec, source: DiskSource) -> ET.Element:
@@ -133,5 +150,5 @@ def _console_and_screen(devices: ET.Element, spec: DomainSpec) -> None:
     child(child(devices, "video"), "model", type="vga" if spec.architecture == "x86_64" else "virtio")
     child(child(devices, "memballoon", model="virtio"), "stats", period="5")
     child(child(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
-    if spec.architecture == "x86_64" and spec.virtualization != "test":
+    if _is_q35(spec):
         child(devices, "panic", model="isa")

@@ -1,0 +1,21 @@
+"""Which keys move a cursor: arrows and vim keys, the same wherever there is one."""
+
+from __future__ import annotations
+
+from textual.binding import Binding
+
+_KEYS = {
+    "up": "up,k",
+    "down": "down,j",
+    "left": "left,h",
+    "right": "right,l",
+    "page_up": "pageup,ctrl+b",
+    "page_down": "pagedown,ctrl+f",
+    "home": "home,g",
+    "end": "end,G",
+}
+
+
+def moves(**actions: str) -> list[Binding]:
+    """Bindings, not in the footer, from a direction to what a widget does then: `up="move(-1)"`."""
+    return [Binding(_KEYS[direction], action, show=False) for direction, action in actions.items()]

@@ -1,0 +1,112 @@
+"""Creating VMs over the whole server: what does not fit, what is given once, and what a failure leaves: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import images, operations, vms, volumes
+from novacron_core.api.operations import Operation, OperationState
+from tests.server.spine.asking import created, done, make
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"name": "Web_01"}, "name"),
+        ({"name": "<disk/>"}, "name"),
+        ({"name": "a" * 64}, "name"),
+        ({"vcpus": 0}, "vcpus"),
+        ({"memory_bytes": 1}, "memory_bytes"),
+        ({"memory_bytes": 1 << 45}, "memory_bytes"),
+        ({"disk_bytes": 4 << 20}, "disk_bytes"),
+        ({"network": "no-such-net"}, "network"),
+        ({"image": "../../etc/passwd"}, "image"),
+    ],
+)
+async def test_what_does_not_fit_names_its_field_and_changes_nothing(spine, image, more, field) -> None:
+    with pytest.raises(errors.ValidationFailed) as refused:
+        await spine.admin.call(vms.CREATE, body=make(**more))
+    assert [error.field for error in refused.value.fields] == [field]
+    assert spine.parts.inventory.picture.rows == {}
+
+
+async def test_a_name_is_given_once(spine, image) -> None:
+    await created(spine)
+    with pytest.raises(errors.Conflict, match="there is a VM named web-01 already"):
+        await spine.admin.call(vms.CREATE, body=make())
+
+
+async def test_two_who_ask_for_one_name_at_once_get_one_vm(spine, image) -> None:
+    answers = await asyncio.gather(
+        *(spine.admin.call(vms.CREATE, body=make()) for _ in range(4)), return_exceptions=True
+    )
+    won = [answer for answer in answers if isinstance(answer, Operation)]
+    assert len(won) == 1
+    assert all(isinstance(a, errors.Conflict) for a in answers if a is not won[0])
+    await done(spine, won[0])
+
+
+async def test_an_image_that_is_none_is_listed_with_its_reason_and_refused(spine, image, data_dir: Path) -> None:
+    (data_dir / "images" / "broken.qcow2").write_bytes(b"this is no image")
+    page = await spine.admin.call(images.LIST)
+    broken = next(item for item in page.items if item.name == "broken")
+    assert "no qcow2 image" in broken.problem
+    assert str(data_dir) not in broken.problem
+    with pytest.raises(errors.InvalidArgument, match="broken"):
+        await spine.admin.call(vms.CREATE, body=make(image="broken"))
+    with pytest.raises(errors.NotFound, match="nothing-here"):
+        await spine.admin.call(vms.CREATE, body=make(image="nothing-here"))
+
+
+async def test_an_image_that_leans_on_a_host_file_is_refused(spine, image, data_dir: Path) -> None:
+    import subprocess
+
+    leaning = data_dir / "images" / "leaning.qcow2"
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "/etc/passwd", "-F", "raw", str(leaning), "1M"],
+        check=True,
+    )
+    with pytest.raises(errors.InvalidArgument, match="backing file"):
+        await spine.admin.call(vms.CREATE, body=make(image="leaning"))
+
+
+async def test_the_demo_image_is_offered(spine) -> None:
+    page = await spine.admin.call(images.LIST)
+    alpine = next(item for item in page.items if item.name == "alpine")
+    assert (alpine.problem, alpine.direct_boot, alpine.format, alpine.size_bytes) == ("", True, "qcow2", 1 << 30)
+
+
+async def test_a_creation_that_fails_half_way_leaves_nothing(spine, image, monkeypatch) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
+    ended = await spine.ended(await spine.admin.call(vms.CREATE, body=make()))
+    assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
+    assert "vm.create:uploaded" in ended.problem.detail
+    assert not [v for v in (await spine.admin.call(volumes.LIST)).items if "web-01" in v.name]
+    await spine.no_rows()
+    assert not [vm for vm in (await spine.admin.call(vms.LIST)).items if vm.name == "web-01"]
+
+
+async def test_a_cancelled_creation_leaves_nothing(spine, image, monkeypatch) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
+    operation = await spine.admin.call(vms.CREATE, body=make())
+    cancelled = await spine.admin.call(operations.CANCEL, operation_id=operation.id)
+    assert cancelled.state is OperationState.CANCELLED
+    await spine.no_rows()
+    assert not [v for v in (await spine.admin.call(volumes.LIST)).items if "web-01" in v.name]
+
+
+async def test_a_repeated_request_has_one_effect(spine, image) -> None:
+    key = str(uuid4())
+    first = await spine.admin.call(vms.CREATE, body=make(), idempotency_key=key)
+    again = await asyncio.gather(*(spine.admin.call(vms.CREATE, body=make(), idempotency_key=key) for _ in range(5)))
+    assert {operation.id for operation in again} == {first.id}
+    with pytest.raises(errors.ValidationFailed, match="another request"):
+        await spine.admin.call(vms.CREATE, body=make("web-02"), idempotency_key=key)
+    await done(spine, first)
+    assert len([vm for vm in (await spine.admin.call(vms.LIST)).items if vm.name.startswith("web-")]) == 1

@@ -1,0 +1,193 @@
+"""VMs of somebody else that use our volume, whichever way they name it: nothing is done to it, however new they are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import vms, volumes
+from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.volumes import Volume, VolumeAttach, VolumeMove, VolumeResize
+from novacron_server.inventory import keeper
+from novacron_server.volumes import changing
+from tests.server.spine.conftest import until
+from tests.server.storage.conftest import MIB, Shed
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+DOMAIN = """<domain type="qemu"><name>{name}</name><memory unit="MiB">32</memory>
+<os><type arch="x86_64" machine="q35">hvm</type>{boot}</os><devices>{disk}</devices></domain>"""
+DISK = """<disk type="{kind}" device="disk"><driver name="qemu" type="qcow2"/><source {source}/><target dev="vda"
+bus="virtio"/></disk>"""
+
+
+def by_path(shed: Shed, volume: Volume) -> dict[str, str]:
+    return {"disk": DISK.format(kind="file", source=f'file="{shed.path(volume)}"')}
+
+
+def by_pool(shed: Shed, volume: Volume) -> dict[str, str]:
+    return {"disk": DISK.format(kind="volume", source=f'pool="{volume.pool}" volume="{volume.name}"')}
+
+
+def by_link(shed: Shed, volume: Volume) -> dict[str, str]:
+    link = shed.house.data_dir / f"way-to-{volume.pool}"
+    if not link.exists():
+        link.symlink_to(shed.path(volume).parent)
+    return {"disk": DISK.format(kind="file", source=f'file="{link}/{volume.name}"')}
+
+
+def as_kernel(shed: Shed, volume: Volume) -> dict[str, str]:
+    return {"disk": "", "boot": f"<kernel>{shed.path(volume)}</kernel>"}
+
+
+def by_overlay(shed: Shed, volume: Volume) -> dict[str, str]:
+    """An overlay of an overlay, in no pool."""
+    middle, top = (shed.house.data_dir / f"{volume.name}-{part}" for part in ("middle", "top"))
+    for image, below in ((middle, f"json:{{\"driver\":\"qcow2\",\"file\":{{\"driver\":\"file\",\"filename\":\"{shed.path(volume)}\"}}}}"),
+                         (top, middle.name)):  # fmt: skip
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", below, str(image)], check=True)
+    return {"disk": DISK.format(kind="file", source=f'file="{top}"')}
+
+
+WAYS: list[Callable[[Shed, Volume], dict[str, str]]] = [by_path, by_pool, by_link, as_kernel, by_overlay]
+
+
+@contextmanager
+def foreign(shed: Shed, name: str, boot: str = "", disk: str = "") -> Iterator[None]:
+    domain = shed.libvirt.defineXML(DOMAIN.format(name=name, boot=boot, disk=disk))
+    try:
+        yield
+    finally:
+        domain.undefine()
+
+
+def asks(shed: Shed, volume: Volume, vm: vms.VM) -> dict[str, Callable[[], object]]:
+    """The changes that a volume in use must not get, as calls."""
+    call, more = shed.admin.call, {"volume_id": volume.id}
+    return {
+        "delete": lambda: call(volumes.DELETE, **more),
+        "resize": lambda: call(volumes.RESIZE, body=VolumeResize(size_bytes=96 * MIB), **more),
+        "move": lambda: call(volumes.MOVE, body=VolumeMove(tier="cold"), **more),
+        "attach": lambda: call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), **more),
+    }
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+async def test_a_stranger_that_nobody_has_seen_yet_is_found(shed, monkeypatch, way) -> None:
+    name = f"theirs-{way.__name__}".replace("_", "-")
+    volume, vm = await shed.made(name), await shed.vm(f"vm-{name}")
+    monkeypatch.setattr(keeper.Keeper, "hint", lambda *_: None)  # the picture is told nothing
+    monkeypatch.setattr(keeper.Keeper, "_read_all", _nothing)
+    before = shed.path(volume).stat()
+    with foreign(shed, f"x-{name}", **way(shed, volume)):
+        for what, ask in asks(shed, volume, vm).items():
+            with pytest.raises(errors.Conflict, match=f"x-{name}"):
+                await ask()
+            assert (await shed.volume(name)).operation is None, what
+        with pytest.raises(errors.NotFound):
+            await shed.admin.call(vms.GET, vm_id=shed.libvirt.lookupByName(f"x-{name}").UUIDString())
+    after = shed.path(volume).stat()
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+    await shed.done(await asks(shed, volume, vm)["resize"]())
+    await shed.done(await asks(shed, volume, vm)["move"]())
+    await shed.done(await asks(shed, await shed.volume(name), vm)["delete"]())
+
+
+async def _nothing(_keeper: object) -> None:
+    return
+
+
+@pytest.mark.parametrize("what", ["delete", "move", "resize"])
+async def test_what_was_looked_at_before_a_move_is_not_done_after_it(shed, monkeypatch, what) -> None:
+    volume, vm = await shed.made(f"race-{what}"), await shed.vm(f"vm-race-{what}")
+    honest = changing.only_user
+
+    async def slow(*arguments: object) -> object:
+        found = await honest(*arguments)
+        monkeypatch.setattr(changing, "only_user", honest)
+        await shed.done(await shed.admin.call(volumes.MOVE, body=VolumeMove(tier="warm"), volume_id=volume.id))
+        return found
+
+    monkeypatch.setattr(changing, "only_user", slow)
+    with pytest.raises(errors.Conflict, match="was changed meanwhile"):
+        await asks(shed, volume, vm)[what]()
+    now = await shed.volume(f"race-{what}")
+    assert (now.id, now.tier, now.size_bytes, now.operation) == (volume.id, "warm", 64 * MIB, None)
+    assert {item for item in shed.files() if item[1] == now.name} == {("warm", now.name)}
+
+
+@pytest.mark.parametrize("what", ["delete", "resize", "attach"])
+async def test_a_stranger_that_comes_after_the_promise_is_found(shed, monkeypatch, tmp_path, what) -> None:
+    volume, vm = await shed.made(f"late-{what}"), await shed.vm(f"vm-late-{what}")
+    monkeypatch.setattr(keeper.Keeper, "hint", lambda *_: None)
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", f"volume.{what}:began=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
+    operation: Operation = await asks(shed, volume, vm)[what]()  # type: ignore[misc]
+    with foreign(shed, f"x-late-{what}", **by_overlay(shed, volume)):
+        (tmp_path / "go").touch()
+        ended = await shed.ended(operation)
+        assert ended.state is OperationState.FAILED
+        assert f"in use by x-late-{what}: it is what its disk vda leans on" in ended.problem.detail
+    now = await shed.volume(f"late-{what}")
+    assert (now.size_bytes, now.vm, now.operation) == (64 * MIB, None, None)
+    assert shed.path(now).exists()
+    assert str(shed.path(now)) not in shed.disk_paths(vm.id)[1]
+
+
+async def test_a_vm_is_not_deleted_with_disks_that_somebody_leans_on(shed) -> None:
+    volume = await shed.made("base")
+    vm = await shed.vm("vm-base", volume)
+    query, call = vms.DeleteQuery(disks=True), shed.admin.call
+    with foreign(shed, "x-base", **by_overlay(shed, volume)):
+        ended = await shed.ended(await call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
+        assert ended.state is OperationState.FAILED
+        assert "base is in use by x-base" in ended.problem.detail
+        assert str(shed.path(volume)) in shed.disk_paths(vm.id)[1]
+    vm = await shed.house.vm("vm-base")
+    await shed.done(await call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
+    assert ("hot", "base") not in shed.files()
+
+
+async def test_what_another_volume_leans_on_stays_though_no_vm_has_it(shed) -> None:
+    volume, vm = await shed.made("below"), await shed.vm("vm-below")
+    top: Path = shed.path(volume).parent / "above"
+    await _overlay(top, shed.path(volume))
+    shed.libvirt.storagePoolLookupByName(volume.pool).refresh(0)
+    await shed.house.parts.inventory.reread_volumes(volume.host)
+    for ask in asks(shed, volume, vm).values():
+        with pytest.raises(errors.Conflict, match="below is what above leans on"):
+            await ask()
+    top.unlink()
+
+
+async def _overlay(top: Path, below: Path) -> None:
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(below), str(top)], check=True)
+    os.sync()
+
+
+async def test_a_disk_that_a_vm_of_ours_names_by_its_pool_is_moved_and_detached(shed) -> None:
+    volume = await shed.made("named")
+    vm = await shed.vm("vm-named", volume)
+    domain = shed.libvirt.lookupByUUIDString(vm.id)
+    text, path = domain.XMLDesc(), str(shed.path(volume))
+    start = text.rindex("<disk", 0, text.index(path))
+    ours = text[start:].replace("type='file'", "type='volume'", 1)
+    ours = ours.replace(f"file='{path}'", f"pool='{volume.pool}' volume='{volume.name}'", 1)
+    shed.libvirt.defineXML(text[:start] + ours)
+    assert path not in shed.disk_paths(vm.id)[1]
+
+    async def seen() -> bool | None:
+        return True if (await shed.volume("named")).vm == vm.id else None
+
+    await until(seen)
+    await shed.done(await asks(shed, volume, vm)["move"]())
+    moved = await shed.volume("named")
+    assert (moved.tier, moved.vm) == ("cold", vm.id)
+    assert str(shed.path(moved)) in shed.disk_paths(vm.id)[1]
+    await shed.done(await shed.admin.call(volumes.DETACH, volume_id=volume.id))
+    assert (await shed.volume("named")).vm is None

@@ -1,0 +1,170 @@
+"""Disks that come, grow and go while a real guest runs: what the guest sees and what libvirt defines agree."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import libvirt
+import pytest
+import pytest_asyncio
+
+from novacron_core import errors
+from novacron_core.api import vms, volumes
+from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.volumes import Volume, VolumeAttach, VolumeResize
+from novacron_server.hypervisor import disks, host_disks
+from novacron_server.hypervisor.xml import domain
+from tests.guests import Serial
+from tests.server.spine.conftest import until
+from tests.server.storage import writer
+from tests.server.storage.conftest import MIB, Shed
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.qemu]
+WATCH = """
+last=
+while :; do
+  now=; for disk in /sys/block/vd*; do now="$now ${disk##*/}=$(cat $disk/size)"; done
+  [ "$now" = "$last" ] || echo "DISKS$now;" > /dev/console
+  last=$now; usleep 50000
+done
+"""
+SECTORS = 64 * MIB // 512
+
+
+class Guest:
+    """A guest that says which disks it has, whenever that changes."""
+
+    def __init__(self, shed: Shed, vm: vms.VM) -> None:
+        self.shed, self.vm = shed, vm
+        self.domain = shed.libvirt.lookupByUUIDString(vm.id)
+        self._line = libvirt.open(shed.daemon.uri)  # of its own: who waits on it would hold up all the others
+        self.serial = Serial(self._line.lookupByUUIDString(vm.id))
+
+    async def has(self, **disks: int) -> None:
+        """Until the guest's last word is that it has these beside its first: names and sectors."""
+        text = "".join(f" {name}={sectors}" for name, sectors in disks.items())
+        await asyncio.to_thread(self.serial.see, rf"DISKS vda=\d+{text};\s*$")
+
+    def paths(self) -> tuple[set[str], set[str]]:
+        return self.shed.disk_paths(self.vm.id)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guest(shed: Shed) -> Any:
+    await asyncio.to_thread(writer.add_image, shed.house.data_dir / "images", "watch", WATCH)
+    made = Guest(shed, await writer.started(shed, "watcher", "watch"))
+    yield made
+    made.domain.destroy()  # which ends its console, too
+
+
+async def empty(shed: Shed, name: str) -> Volume:
+    body = volumes.VolumeCreate(name=name, size_bytes=64 * MIB)
+    await shed.done(await shed.admin.call(volumes.CREATE, body=body))
+    return await shed.volume(name)
+
+
+async def attach(shed: Shed, volume: Volume, vm: vms.VM) -> Operation:
+    return await shed.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id)
+
+
+async def detach(shed: Shed, volume: Volume) -> Operation:
+    return await shed.admin.call(volumes.DETACH, volume_id=volume.id)
+
+
+async def test_two_disks_come_one_grows_and_both_go_while_the_guest_runs(shed, guest) -> None:
+    await guest.has()
+    one, two = await empty(shed, "hot-1"), await empty(shed, "hot-2")
+    await shed.done(await attach(shed, one, guest.vm))
+    await guest.has(vdb=SECTORS)
+    await shed.done(await attach(shed, two, guest.vm))
+    await guest.has(vdb=SECTORS, vdc=SECTORS)
+    live, lasting = guest.paths()
+    assert live == lasting >= {str(shed.path(one)), str(shed.path(two))}
+    with pytest.raises(errors.Conflict, match="hot-1 is a disk of watcher already"):
+        await attach(shed, one, guest.vm)
+
+    body = VolumeResize(size_bytes=96 * MIB)
+    await shed.done(await shed.admin.call(volumes.RESIZE, body=body, volume_id=two.id))
+    await guest.has(vdb=SECTORS, vdc=SECTORS * 3 // 2)
+    assert (await shed.volume("hot-2")).size_bytes == 96 * MIB
+
+    await shed.done(await detach(shed, one))
+    await guest.has(vdc=SECTORS * 3 // 2)
+    live, lasting = guest.paths()
+    assert live == lasting
+    assert str(shed.path(one)) not in live
+    assert (await shed.volume("hot-1")).vm is None
+    assert [disk.target for disk in (await shed.house.vm("watcher")).disks] == ["vda", "vdc"]
+    await shed.done(await detach(shed, two))
+    await guest.has()
+
+
+async def test_a_guest_that_lets_go_too_late_can_be_asked_again(shed, guest, monkeypatch) -> None:
+    volume = await empty(shed, "late")
+    await shed.done(await attach(shed, volume, guest.vm))
+    await guest.has(vdb=SECTORS)
+    honest = disks.unplug
+
+    def asleep(connection: Any, uuid: str, path: str) -> None:
+        connection.lookupByUUIDString(uuid).suspend()
+        honest(connection, uuid, path)
+
+    monkeypatch.setattr(disks, "unplug", asleep)
+    monkeypatch.setattr(host_disks, "_UNPLUG_S", 0.0)
+    ended = await shed.ended(await detach(shed, volume))
+    assert ended.state is OperationState.FAILED
+    assert "does not let go" in ended.problem.detail
+    assert (await shed.volume("late")).vm == guest.vm.id
+    with pytest.raises(errors.Conflict, match="watcher is paused: its guest cannot let go"):
+        await detach(shed, volume)
+
+    guest.domain.resume()
+    await guest.has()
+
+    async def seen() -> bool | None:
+        vm = await shed.house.vm("watcher")
+        return True if [disk.target for disk in vm.disks] == ["vda"] and vm.state == "running" else None
+
+    await until(seen)
+    await shed.house.parts.inventory.reread_volumes(volume.host)
+    assert str(shed.path(volume)) in guest.paths()[1]  # and it would come back at the next start
+    assert (await shed.volume("late")).vm == guest.vm.id
+    monkeypatch.undo()
+    await shed.done(await detach(shed, volume))
+    assert str(shed.path(volume)) not in guest.paths()[1]
+    assert (await shed.volume("late")).vm is None
+
+
+async def test_a_guest_that_does_not_let_go_keeps_its_disk(shed, monkeypatch) -> None:
+    volume = await empty(shed, "stuck")
+    vm = await shed.vm("no-system", start=True)  # its firmware answers nobody
+    await shed.done(await attach(shed, volume, vm))
+    monkeypatch.setattr(host_disks, "_UNPLUG_S", 0.5)
+    ended = await shed.ended(await detach(shed, volume))
+    assert ended.state is OperationState.FAILED
+    assert "the guest does not let go of the disk: unmount it there" in ended.problem.detail
+    now = await shed.volume("stuck")
+    assert (now.vm, now.operation) == (vm.id, None)
+    assert [disk.target for disk in (await shed.house.vm("no-system")).disks] == ["vda", "vdb"]
+    live, lasting = shed.disk_paths(vm.id)
+    assert live == lasting >= {str(shed.path(volume))}
+    await shed.done(await shed.admin.call(vms.POWER_OFF, vm_id=vm.id))
+    await shed.done(await detach(shed, volume))
+    assert (await shed.volume("stuck")).vm is None
+
+
+async def test_a_vm_without_a_spare_port_says_what_to_do(shed, monkeypatch) -> None:
+    volume = await empty(shed, "no-port")
+    monkeypatch.setattr(domain, "_SPARE_PORTS", 0)
+    vm = await shed.vm("old-vm", start=True)
+    ended = await shed.ended(await attach(shed, volume, vm))
+    assert ended.state is OperationState.FAILED
+    assert "no free place for one more disk while it runs: shut it down first" in ended.problem.detail
+    live, lasting = shed.disk_paths(vm.id)
+    assert str(shed.path(volume)) not in live | lasting
+    assert (await shed.volume("no-port")).vm is None
+    await shed.done(await shed.admin.call(vms.POWER_OFF, vm_id=vm.id))
+    await shed.done(await attach(shed, volume, vm))
+    await shed.done(await shed.admin.call(vms.START, vm_id=vm.id))
+    assert str(shed.path(volume)) in shed.disk_paths(vm.id)[0]

@@ -1,0 +1,86 @@
+"""What a key that destroys asks before, by key presses: the name, the host, the number, and no is the default."""
+
+from __future__ import annotations
+
+import msgspec
+
+from novacron_core.api.vms import State
+from novacron_tui.widgets.confirm import Confirm
+from tests.tui.looking import SIZE, line_text, loaded, to, until
+from tests.tui.wire import Stream, Wire, console
+from tests.tui.world import event, fleet, inventory, live, vm
+
+
+async def test_power_off_names_vm_and_host_and_no_is_the_default() -> None:
+    wire = Wire()
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "web-01")
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        shown = "".join(str(widget.render()) for widget in app.screen.query("Static"))
+        assert "web-01" in shown
+        assert "kvm-a" in shown
+        await pilot.press("enter")
+        await until(pilot, lambda: loaded(app))
+        assert not wire.asked("POST", "/power-off")
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: len(wire.asked("POST", "/power-off")) == 1)
+
+
+async def test_while_the_question_stands_the_world_goes_on() -> None:
+    wire, stream = Wire(), Stream(live(), inventory(fleet()))
+    app = console(wire, stream)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "web-01")
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        stream.say(event(11, msgspec.structs.replace(fleet()[0], state=State.STOPPED), "vm.stopped"))
+        await until(pilot, lambda: app.session is not None and app.session.store.seq == 11)
+        await pilot.press("y")
+        await until(pilot, lambda: loaded(app) and "it is already off" in line_text(app, "status"))
+        assert not wire.asked("POST", "/power-off")
+
+
+async def test_delete_keeps_disks_unless_ticked_and_the_name_typed() -> None:
+    wire = Wire()
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "staging")
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("space")
+        await until(pilot, lambda: app.screen.query_one("#yes").disabled)
+        await pilot.press(*"stagin", "enter")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("g", "enter")
+        await until(pilot, lambda: bool(wire.asked("DELETE", fleet()[7].id)))
+        (call,) = wire.asked("DELETE", fleet()[7].id)
+        assert call.url.query == b"disks=true"
+        assert call.headers["If-Match"] == '"3"'
+        to(app, "win-test")
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("tab", "tab", "enter")
+        await until(pilot, lambda: bool(wire.asked("DELETE", fleet()[8].id)))
+        assert b"true" not in wire.asked("DELETE", fleet()[8].id)[0].url.query
+
+
+async def test_many_at_once_ask_for_their_number() -> None:
+    wire = Wire()
+    many = [vm(f"web-{n:02}", n) for n in range(12)]
+    app = console(wire, Stream(live(), inventory(many)))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("asterisk", "X")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("1", "enter")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("2", "enter")
+        await until(pilot, lambda: len(wire.asked("POST", "/power-off")) == 12)
