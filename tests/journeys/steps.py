@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def rows(data_dir: Path, table: str) -> int:
         found = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
     assert found is not None
     return int(found[0])
+
+
+def soon(holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not so within {timeout_s:.0f} s"
+        time.sleep(0.05)
 
 
 def own_pools(connection: libvirt.virConnect, data_dir: Path) -> list[libvirt.virStoragePool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from itertools import chain, repeat
 from typing import Any
 
 import structlog
@@ -18,6 +19,8 @@ from novacron_server.volumes.copying import discard
 
 _log = structlog.get_logger()
 _MARK = "left"
+PAUSES_S = (0.5, 1.0, 2.0, 5.0, 30.0)
+"""Between two tries at a pool that is on and does not let go."""
 
 
 class Leftovers:
@@ -53,20 +56,28 @@ class Leftovers:
         return ""
 
     def _looked(self, host_id: str) -> None:
-        waiting = [stored for stored in self._left.values() if stored.host_id == host_id and self._can(stored)]
-        if waiting and host_id not in self._tasks:
-            task = asyncio.create_task(self._clear(host_id, waiting), name="leftovers")
-            self._tasks[host_id] = task
-            task.add_done_callback(lambda _: self._tasks.pop(host_id, None))
+        if host_id not in self._tasks and self._waiting(host_id):
+            self._tasks[host_id] = asyncio.create_task(self._clear(host_id), name="leftovers")
+
+    def _waiting(self, host_id: str) -> list[Stored]:
+        return [stored for stored in self._left.values() if stored.host_id == host_id and self._can(stored)]
 
     def _can(self, stored: Stored) -> bool:
         pool = self._inventory.picture.storage.pools_on(stored.host_id or "").get(_copy(stored)["pool"])
         return pool is not None and pool.active
 
-    async def _clear(self, host_id: str, waiting: list[Stored]) -> None:
-        await self._again(waiting)
-        with suppress(errors.HostUnavailable):  # then all is read when it is back
-            await self._inventory.reread_volumes(host_id)
+    async def _clear(self, host_id: str) -> None:
+        """Until nothing is left in pools that are on. The picture may tell late that one went, or came back."""
+        pauses = chain(PAUSES_S, repeat(PAUSES_S[-1]))
+        try:
+            while waiting := self._waiting(host_id):
+                await self._again(waiting)
+                with suppress(errors.HostUnavailable):  # then all is read when it is back
+                    await self._inventory.reread_volumes(host_id)
+                if self._waiting(host_id):
+                    await asyncio.sleep(next(pauses))
+        finally:
+            del self._tasks[host_id]  # at once: the next look must not meet a task that has done its work
 
     async def _again(self, waiting: list[Stored]) -> None:
         for stored in waiting:

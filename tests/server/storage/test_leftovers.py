@@ -1,0 +1,107 @@
+"""What is left of a copy goes when its pool is back, whenever in the clearing of before that is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from novacron_core import errors
+from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_server.operations.repository import Stored
+from novacron_server.volumes import leftovers
+from novacron_server.volumes.leftovers import Leftovers
+
+pytestmark = pytest.mark.asyncio
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+COPY = {"pool": "small", "name": "off", "temporary": "", "path": "/nowhere/off", "inode": 0}
+MOVE = Stored(
+    operation=Operation(
+        id="1", kind="volume.move", target=Target("volume", "v", "off"), state=OperationState.FAILED, created_at=NOW
+    ),
+    host_id="h",
+    request={},
+    steps={"copy": COPY},
+    request_hash=None,
+)
+
+
+class House:
+    """A host with one pool, and the picture of it, which lags behind. `coming` happens when all is read again."""
+
+    def __init__(self) -> None:
+        self.on = self.seen_on = False
+        self.files = {"off"}
+        self.coming: Callable[[], None] = lambda: None
+        self.on_storage: list[Callable[[str], None]] = []
+        self.storage = self.disks = self
+        self.volume_rows: dict[Any, Any] = {}
+        self.picture = SimpleNamespace(storage=self)
+
+    def host(self, _: str) -> House:
+        return self
+
+    def pools_on(self, _: str) -> dict[str, Any]:
+        return {"small": SimpleNamespace(active=self.seen_on)}
+
+    async def users(self, *_: Any, **__: Any) -> list[str]:
+        return []
+
+    async def delete_volume(self, _: str, name: str) -> None:
+        if not self.on:
+            raise errors.Conflict("pool small is not active")
+        self.files.discard(name)
+
+    async def reread_volumes(self, host_id: str) -> None:
+        self.coming()
+        self.look(host_id)
+
+    def look(self, host_id: str = "h") -> None:
+        self.seen_on = self.on
+        for told in self.on_storage:
+            told(host_id)
+
+    async def run(self, *_: Any, **__: Any) -> None:
+        """A database that takes every mark."""
+
+
+async def left(house: House) -> Leftovers:
+    """A copy that could not be taken away, with the pool still on in the picture."""
+    found = Leftovers(house, house)  # type: ignore[arg-type]
+    assert "goes when its pool is back" in await found.discard(MOVE)
+    house.seen_on = True
+    return found
+
+
+async def gone(house: House) -> None:
+    async with asyncio.timeout(5):
+        while house.files:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_pool_that_comes_back_during_a_vain_try_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "PAUSES_S", (0.01,))
+    house = House()
+    waiting = await left(house)
+    house.coming = lambda: setattr(house, "on", True)
+    for told in house.on_storage:
+        told("h")
+    await gone(house)
+    await waiting.close()
+
+
+async def test_a_pool_that_is_off_is_left_alone_until_a_look_shows_it_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "PAUSES_S", (0.01,))
+    house = House()
+    waiting = await left(house)
+    house.look()
+    await asyncio.sleep(0.05)
+    assert not waiting._tasks
+    house.on = True
+    house.look()
+    await gone(house)
+    await waiting.close()
