@@ -47,6 +47,9 @@ def serve(
     database_owner_url: Annotated[
         str, typer.Option(envvar=_V + "DATABASE_OWNER_URL", help="The role that may change tables, if another.")
     ] = "",
+    database_budget_s: Annotated[
+        float, typer.Option(envvar=_V + "DATABASE_BUDGET_S", min=0.5, help="How long a transaction may take.")
+    ] = 2.2,
     hypervisor: Annotated[
         list[str] | None, typer.Option(envvar=_V + "HYPERVISOR", help="libvirt URI; may be repeated. Default: choose.")
     ] = None,

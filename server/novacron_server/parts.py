@@ -14,7 +14,7 @@ from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
 from novacron_server.access.service import Access
 from novacron_server.database import repository as database_repository
-from novacron_server.database.engine import Connection, Database
+from novacron_server.database.engine import Connection, Database, Kind
 from novacron_server.database.migrate import migrate
 from novacron_server.events.ledger import Ledger
 from novacron_server.events.outbox import Draft, OutboxReader, append, last_seq
@@ -82,7 +82,8 @@ async def open_parts(
     """
     await migrate(owner_url, app_url)
     async with AsyncExitStack() as stack:
-        database = Database(app_url, kind="embedded" if embedded else "external")
+        kind: Kind = "embedded" if embedded else "external"
+        database = Database(app_url, kind=kind, budget_s=settings.database_budget_s)
         stack.push_async_callback(database.close)
         parts = await _build(settings, database, hypervisors)
         stack.push_async_callback(parts.ledger.close)

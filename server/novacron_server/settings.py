@@ -8,6 +8,9 @@ from pathlib import Path
 
 from novacron_core import errors
 
+DATABASE_BUDGET_S = 2.2
+"""A change on a dead or hung database fails within 2.5 s (promise G11); the rest is for the answer's way home."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -18,6 +21,8 @@ class Settings:
     `behind_proxy` names the address of a proxy that ends TLS. `bundled`: stop 30 s after the last console left.
     `virtualization` overrides the detection of KVM: `kvm` or `qemu`.
     `prometheus`: who may scrape `/metrics`: this machine (`loopback`), whoever has the token (`token`), nobody (`off`).
+    `database_budget_s`: how long a transaction may take before it is refused; longer where a slow database is better
+    than an early refusal.
     Metrics: every sample is kept for `samples_kept_hours`, minutes for `minutes_kept_days`.
     """
 
@@ -26,6 +31,7 @@ class Settings:
     port: int = 8090
     database_url: str = ""
     database_owner_url: str = ""
+    database_budget_s: float = DATABASE_BUDGET_S
     hypervisors: tuple[str, ...] = ()
     virtualization: str = ""
     tls_cert: Path | None = None
@@ -70,6 +76,8 @@ class Settings:
             raise errors.InvalidArgument("--prometheus is loopback, token or off")
         if self.samples_kept_hours < 2 or self.minutes_kept_days < 1:
             raise errors.InvalidArgument("samples are kept for 2 hours at least, minutes for a day")
+        if not self.database_budget_s >= 0.5:
+            raise errors.InvalidArgument("a transaction needs half a second at least")
         if self.virtualization not in ("", "kvm", "qemu"):
             raise errors.InvalidArgument("--virtualization is kvm or qemu")
 

@@ -59,10 +59,10 @@ class House(Spine):
 
 
 @asynccontextmanager
-async def open_house(data_dir: Path, hypervisors: list[str]) -> AsyncIterator[House]:
-    """Serve until the end of the block, with the first administrator signed in and every host read once."""
+async def open_house(data_dir: Path, hypervisors: list[str], **more: Any) -> AsyncIterator[House]:
+    """Serve, with `more` settings, until the end of the block, with the first administrator signed in and every host read once."""
     async with EmbeddedPostgres(data_dir, data_dir / "r", durable=False) as postgres:
-        settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, requests_per_minute=10**6)
+        settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, requests_per_minute=10**6, **more)
         async with (
             running(settings, postgres.owner_url, postgres.app_url, hypervisors) as (url, parts),
             Client(url) as admin,

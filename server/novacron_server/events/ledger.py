@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from novacron_core import errors
 from novacron_server.database import faults
-from novacron_server.database.engine import BUDGET_S, Connection, Database
+from novacron_server.database.engine import Connection, Database, wait
 from novacron_server.events.records import Draft
 from novacron_server.events.repository import append
 
@@ -47,10 +47,9 @@ class _Waiting:
 class Ledger:
     """One per server. `ring` is called after each commit."""
 
-    def __init__(self, database: Database, ring: Callable[[], None], *, budget_s: float = BUDGET_S) -> None:
+    def __init__(self, database: Database, ring: Callable[[], None]) -> None:
         self._database = database
         self._ring = ring
-        self._budget_s = budget_s
         self._waiting: list[_Waiting] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -60,12 +59,13 @@ class Ledger:
         Raises what the unit raises (then nothing of it is written); DatabaseUnavailable within the budget when nothing
         was written, OutcomeUnknown when nobody can say.
         """
-        waiting = _Waiting(unit, time.monotonic() + self._budget_s)
+        until = time.monotonic() + self._database.budget_s
+        waiting = _Waiting(unit, until)
         self._waiting.append(waiting)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="ledger")
         try:
-            await asyncio.wait({waiting.answer}, timeout=self._budget_s)
+            await wait(waiting.answer, until)
         except asyncio.CancelledError:
             self._withdraw(waiting)
             raise

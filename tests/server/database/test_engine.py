@@ -166,6 +166,17 @@ async def test_a_long_statement_ends_in_time(owner: Database) -> None:
     assert refused.value.retry_after_s
 
 
+async def test_a_process_that_stood_still_still_hears_the_answer(owner: Database) -> None:
+    """Stopped (SIGSTOP, a starved machine) for longer than the budget: PostgreSQL answered in time."""
+
+    async def work(conn: AsyncConnection) -> int:
+        asyncio.get_running_loop().call_later(0.05, time.sleep, owner.budget_s + 1.0)
+        await conn.execute(text("SELECT pg_sleep(0.2)"))
+        return (await conn.execute(text("SELECT 1 FROM pg_sleep(0.05)"))).scalar_one()
+
+    assert await owner.run(work) == 1
+
+
 async def test_maintenance_may_take_longer(owner_url: str) -> None:
     hasty = Database(owner_url, budget_s=0.3)
     await hasty.run(lambda conn: conn.exec_driver_sql("SELECT pg_sleep(0.5)"), timeout_s=10)

@@ -25,7 +25,7 @@ from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeCreate
 from tests.faults.house import House, open_house
 from tests.server.hypervisor.conftest import PrivateLibvirtd
-from tests.server.spine.conftest import until
+from tests.server.spine.conftest import PATIENT_S, until
 
 MIB = 1 << 20
 
@@ -124,7 +124,7 @@ async def open_shed() -> AsyncIterator[Shed]:
         daemon.start()
         connection = libvirt.open(daemon.uri)
         try:
-            async with open_house(folder / "data", [daemon.uri]) as house:
+            async with open_house(folder / "data", [daemon.uri], database_budget_s=PATIENT_S) as house:
                 made = Shed(house, daemon, connection)
                 await made.three_pools()
                 yield made
