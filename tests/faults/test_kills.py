@@ -21,6 +21,7 @@ import pytest
 
 from novacron_core.places import read_running
 from tests.benchmarks.servers import administrator
+from tests.conftest import AS_SHIPPED
 from tests.faults.crowd import Crowd
 from tests.faults.house import until
 
@@ -33,7 +34,7 @@ class Process:
 
     def __init__(self, data_dir: Path, uri: str) -> None:
         self.data_dir = data_dir
-        limits = ["--requests-per-minute", "10000000"]
+        limits = ["--requests-per-minute", "10000000", *AS_SHIPPED]
         self._command = [sys.executable, "-m", "novacron_server", "--port", "0", "--data-dir", str(data_dir), *limits]
         self._command += ["--hypervisor", uri]
         self._process: subprocess.Popen[bytes] | None = None

@@ -15,6 +15,7 @@ import libvirt
 import psutil
 import pytest
 
+from tests.conftest import AS_SHIPPED
 from tests.journeys.conftest import NOVACRON
 from tests.journeys.test_fleet import cursor, names, pause, until
 from tests.journeys.test_serve import administrator, serve
@@ -44,7 +45,9 @@ class House:
         node = write_node(self.data_dir / "node.xml", vms)
         # A later --port wins over the one of `serve`.
         hosts = [node, self.host.uri]
-        url, self.pid = self._stack.enter_context(serve(self.data_dir, "--port", str(self.port), hosts=hosts))
+        url, self.pid = self._stack.enter_context(
+            serve(self.data_dir, *AS_SHIPPED, "--port", str(self.port), hosts=hosts)
+        )
         self.url = url
         return url
 

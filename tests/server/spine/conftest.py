@@ -25,11 +25,10 @@ from novacron_server.app import create_app
 from novacron_server.parts import Parts, open_parts
 from novacron_server.process import uvicorn_config
 from novacron_server.settings import Settings
+from tests.conftest import PATIENT_S
 
 T = TypeVar("T")
 PASSWORD = "quiet harbour seventeen lanterns"
-PATIENT_S = 12.0
-"""A transaction's time where a test is not about it: a busy machine is no fault of what is tested."""
 
 
 @dataclass

@@ -23,9 +23,10 @@ from novacron_core.api import pools, vms, volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeCreate
+from tests.conftest import PATIENT_S
 from tests.faults.house import House, open_house
 from tests.server.hypervisor.conftest import PrivateLibvirtd
-from tests.server.spine.conftest import PATIENT_S, until
+from tests.server.spine.conftest import until
 
 MIB = 1 << 20
 
