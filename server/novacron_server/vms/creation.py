@@ -34,14 +34,15 @@ from novacron_server.volumes.told import volume_row_event
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything decided before the first thing is made."""
+    """Everything decided before the first thing is made. `pool` is the disks'; `own_pool` is made when it is that one."""
 
     vm_id: str
     name: str
     body: VMCreate
     host: Host
     image: ImageFile
-    pool: PoolSpec
+    pool: str
+    own_pool: PoolSpec
     instance: str
     disk_bytes: int
     network: str
@@ -56,7 +57,7 @@ class Plan:
         """The volumes to make: the disk, and the files of a direct boot. They are one VM's own and go with it."""
         image_format = "qcow2" if self.image.image.format == "qcow2" else "raw"
         disk = VolumeSpec(
-            pool=self.pool.name,
+            pool=self.pool,
             name=self.volume_name(image_format),
             size_bytes=self.disk_bytes,
             format="qcow2" if image_format == "qcow2" else "raw",
@@ -65,10 +66,13 @@ class Plan:
         for part, path in (("kernel", self.image.kernel), ("initrd", self.image.initrd)):
             if path is not None:
                 size = path.stat().st_size
-                parts[part] = VolumeSpec(
-                    pool=self.pool.name, name=self.volume_name(part), size_bytes=size, format="raw"
-                )
+                parts[part] = VolumeSpec(pool=self.pool, name=self.volume_name(part), size_bytes=size, format="raw")
         return parts
+
+    @property
+    def copied_bytes(self) -> int:
+        """What is copied into the pool, at most."""
+        return sum(self.source(part).stat().st_size for part in self.parts)
 
     def source(self, part: str) -> Path:
         """The file on the server that a part is copied from."""
@@ -158,10 +162,11 @@ async def make(run: Run, plan: Plan, inventory: Inventory) -> None:
 async def _make(run: Run, plan: Plan, inventory: Inventory) -> None:
     """What it makes is written ahead; on failure the runner undoes that."""
     host = plan.host
-    await run.will_make(pool=plan.pool.name, volumes=[spec.name for spec in plan.parts.values()])
+    await run.will_make(pool=plan.pool, volumes=[spec.name for spec in plan.parts.values()])
     await failpoint("vm.create:planned")
     await run.step("preparing storage")
-    await host.storage.ensure_pool(plan.pool)
+    if plan.pool == plan.own_pool.name:
+        await host.storage.ensure_pool(plan.own_pool)
     made: dict[str, VolumeFacts] = {}
     for part, spec in plan.parts.items():
         made[part] = await host.storage.create_volume(spec)
@@ -184,14 +189,12 @@ async def _make(run: Run, plan: Plan, inventory: Inventory) -> None:
 
 
 async def _upload(run: Run, plan: Plan) -> None:
-    parts = plan.parts
-    sizes = {part: plan.source(part).stat().st_size for part in parts}
-    total, done = sum(sizes.values()), 0
+    total, done = plan.copied_bytes, 0
     await run.step(f"copying the image {plan.image.image.name}")
-    for part, spec in parts.items():
+    for part, spec in plan.parts.items():
         async with Progress(run, done, total) as progress:
             await plan.host.storage.upload_volume(spec.pool, spec.name, plan.source(part), progress)
-        done += sizes[part]
+        done += plan.source(part).stat().st_size
 
 
 def _definition(operation: Operation, plan: Plan, made: dict[str, VolumeFacts]) -> DomainSpec:

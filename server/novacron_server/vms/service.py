@@ -27,6 +27,7 @@ from novacron_server.operations.service import Operations
 from novacron_server.vms import creation, power
 from novacron_server.vms.removal import Removal
 from novacron_server.volumes.placement import Placement
+from novacron_server.volumes.places import check_room, home_for
 
 
 class VMs:
@@ -59,7 +60,7 @@ class VMs:
         return self._inventory.vm(principal, vm_id)
 
     async def create(self, principal: Principal, body: VMCreate, key: str) -> Operation:
-        """Raises ValidationFailed, Conflict (name taken), NotFound (image, host), HostUnavailable."""
+        """Raises ValidationFailed, Conflict (name taken, no room), NotFound (image, host), HostUnavailable."""
         words: dict[str, Any] = msgspec.to_builtins(body)
         try:
             plan = await self._plan(principal, body)
@@ -110,18 +111,29 @@ class VMs:
         host = self._inventory.host_that_is_up(body.host)
         image = await self._images.get(body.image)
         disk_bytes, network = creation.check(body, host, image)
-        return creation.Plan(
+        own_pool = self._placement.pool(host, body.tier)
+        plan = creation.Plan(
             vm_id=again or str(uuid4()),
             name=body.name if again else self._free_name(principal, host.host_id, body.name),
             body=body,
             host=host,
             image=image,
-            pool=self._placement.pool(host, body.tier),
+            pool=self._promised_pool(again) or home_for(self._inventory, host.host_id, body.tier, own_pool.name),
+            own_pool=own_pool,
             instance=str(self._placement.instance),
             disk_bytes=disk_bytes,
             network=network,
             principal=principal,
         )
+        pool = self._inventory.picture.storage.pools_on(host.host_id).get(plan.pool)
+        if pool is not None and not again and not host.simulated:
+            check_room(pool, plan.copied_bytes, plan.name)
+        return plan
+
+    def _promised_pool(self, vm_id: str) -> str:
+        """Where the disks of a VM that was promised go; its rows say it."""
+        rows = self._inventory.picture.storage.volume_rows.values()
+        return next((row.pool for row in rows if vm_id and row.vm_id == vm_id), "")
 
     def _free_name(self, principal: Principal, host_id: str, name: str) -> str:
         """The name, or with a tail when somebody holds it whom this principal must not know of."""

@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import libvirt
+import msgspec
 import pytest
 import pytest_asyncio
 
 from novacron_core import errors
-from novacron_core.api import operations, pools, volumes
+from novacron_core.api import operations, pools, vms, volumes
 from novacron_core.api.operations import OperationState
 from novacron_core.api.pools import Pool, PoolTier
+from novacron_core.api.vms import VMCreate
 from novacron_core.api.volumes import VolumeCreate, VolumeResize
 from novacron_server.inventory import keeper
 from tests.server.spine.conftest import until
@@ -64,6 +66,20 @@ async def test_what_does_not_fit_is_refused_before_anything_is_promised(shed, sm
     filler = await shed.admin.call(volumes.CREATE, body=VolumeCreate(name="filler", size_bytes=20 * MIB, tier="cold"))
     await shed.done(filler)
     assert big.tier == "hot"
+
+
+async def test_a_vm_goes_to_the_pool_its_tier_was_given_if_its_image_fits_there(shed, small) -> None:
+    images = shed.house.data_dir / "images"
+    (images / "big.raw").write_bytes(bytes(33 * MIB))
+    big = VMCreate(name="too-big", image="big", tier="cold", memory_bytes=32 * MIB, start=False)
+    with pytest.raises(errors.Conflict, match=r"too-big needs 33 MiB, and cold \(small\) has .* free"):
+        await shed.admin.call(vms.CREATE, body=big)
+    operation = await shed.admin.call(vms.CREATE, body=msgspec.structs.replace(big, name="thin", image="empty"))
+    await shed.done(operation)
+    assert [name for name in in_small(shed) if name.startswith("thin-")]
+    assert {disk.tier for disk in (await shed.house.vm("thin")).disks} == {"cold"}
+    ours = next(pool for pool in shed.libvirt.listAllStoragePools() if pool.name().endswith("-cold"))
+    assert not ours.isActive()  # it was not needed
 
 
 @pytest.mark.parametrize("start", [False, True], ids=["stopped", "running"])
