@@ -186,19 +186,19 @@ async def test_a_server_that_says_nothing_any_more_is_noticed_by_asking(monkeypa
 
 async def test_a_quiet_line_and_one_that_brings_a_frame_in_pieces_are_kept(monkeypatch) -> None:
     monkeypatch.setattr(line, "ASK_AFTER_S", 0.2)
-    monkeypatch.setattr(line, "GIVE_UP_AFTER_S", 0.6)
+    monkeypatch.setattr(line, "GIVE_UP_AFTER_S", 2.0)
 
     over = asyncio.Event()
 
     async def script(socket: ServerConnection, path: str) -> None:
         await send(socket, hello())
-        await asyncio.sleep(1.0)  # quiet: pings are answered
+        await asyncio.sleep(2.5)  # quiet: pings are answered
         text = msgspec.json.encode(events.Inventory(seq=5, part=0, last=True))
         frame = Frame(Opcode.TEXT, text).serialize(mask=False)
         socket.transport.pause_reading()  # busy: the answer stands behind the frame
-        for at in range(0, len(frame), 8):
-            socket.transport.write(frame[at : at + 8])
-            await asyncio.sleep(0.05)
+        for at in range(0, len(frame), 16):
+            socket.transport.write(frame[at : at + 16])
+            await asyncio.sleep(0.4)
         await over.wait()
         socket.transport.abort()
 

@@ -109,6 +109,7 @@ async def test_every_acknowledged_vm_is_there_once_after_kills(data_dir, image, 
         )
     finally:
         server.stop()
+        print((data_dir / "server.log").read_text()[-8000:])
 
 
 async def _at_least(crowd: Crowd, count: int, making: asyncio.Task[None]) -> bool | None:
