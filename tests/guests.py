@@ -22,6 +22,8 @@ from pathlib import Path
 
 import libvirt
 
+from tests.fair_clock import fair_now
+
 DISK_BYTES = 64 << 20
 _INIT = """#!/bin/sh
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin
@@ -111,17 +113,17 @@ class Serial:
 
     def see(self, pattern: str, timeout_s: float = 60) -> str:
         """Wait for it; the first group."""
-        deadline = time.monotonic() + timeout_s
+        deadline = fair_now() + timeout_s
         while not (found := re.search(pattern, self.text)):
-            assert time.monotonic() < deadline, self.text[-2000:]
+            assert fair_now() < deadline, self.text[-2000:]
             time.sleep(0.1)
         return found[1] if found.groups() else found[0]
 
     def goes_on(self, timeout_s: float = 30) -> None:
         """Wait until it has written more."""
-        written, deadline = self.text.count("WRITES"), time.monotonic() + timeout_s
+        written, deadline = self.text.count("WRITES"), fair_now() + timeout_s
         while self.text.count("WRITES") < written + 2:
-            assert time.monotonic() < deadline, self.text[-2000:]
+            assert fair_now() < deadline, self.text[-2000:]
             time.sleep(0.1)
 
     def checksum(self) -> str:

@@ -15,6 +15,8 @@ from types import TracebackType
 
 import pyte
 
+from tests.fair_clock import fair_now
+
 KEYS = {
     "up": "\x1b[A",
     "down": "\x1b[B",
@@ -164,20 +166,20 @@ class Terminal:
     def see(self, pattern: str, timeout_s: float = 20.0) -> float:
         """Wait until the screen matches; returns when it first did. Raises NotSeen with the screen."""
         wanted = re.compile(pattern)
-        deadline = time.monotonic() + timeout_s
+        deadline = fair_now() + timeout_s
         while True:
             if wanted.search(self.text()):
                 return time.monotonic()
-            left = deadline - time.monotonic()
+            left = deadline - fair_now()
             if left <= 0 or self.ended:
                 raise NotSeen(f"{pattern!r} was not seen within {timeout_s:.0f} s on\n{self.text()}")
             self.read(min(left, 0.25))
 
     def see_no(self, pattern: str, timeout_s: float = 20.0) -> None:
         """Wait until nothing on the screen matches."""
-        deadline = time.monotonic() + timeout_s
+        deadline = fair_now() + timeout_s
         while re.search(pattern, self.text()):
-            if time.monotonic() > deadline or self.ended:
+            if fair_now() > deadline or self.ended:
                 raise NotSeen(f"{pattern!r} is still on\n{self.text()}")
             self.read(0.1)
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.client import Client
 from novacron_server.database.embedded import EmbeddedPostgres
 from novacron_server.settings import Settings
+from tests.fair_clock import fair_now
 from tests.server.spine.conftest import PASSWORD, Spine, running, until
 
 __all__ = ["House", "Stream", "open_house", "until"]
@@ -49,13 +49,13 @@ class House(Spine):
 
     async def database_away(self, away: bool, timeout_s: float = 15) -> float:
         """Wait until the server knows it; how many seconds that took."""
-        began = time.monotonic()
+        began = fair_now()
 
         async def known() -> bool | None:
             return True if (self.parts.hub.database_away_since is not None) is away else None
 
         await until(known, timeout_s)
-        return time.monotonic() - began
+        return fair_now() - began
 
 
 @asynccontextmanager
@@ -96,9 +96,9 @@ class Stream:
 
     async def until(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float = 15) -> dict[str, Any]:
         """The first frame from here on that is wanted."""
-        deadline = time.monotonic() + timeout_s
+        deadline = fair_now() + timeout_s
         while True:
-            async with asyncio.timeout(max(0.01, deadline - time.monotonic())):
+            async with asyncio.timeout(max(0.01, deadline - fair_now())):
                 frame = json.loads(await self.socket.recv())
             self.frames.append(frame)
             if wanted(frame):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-import time
 from datetime import UTC, datetime
 from functools import partial
 from statistics import median
@@ -20,6 +19,7 @@ from novacron_core.api import events, operations, vms
 from novacron_core.api.vms import State
 from novacron_core.client import stream
 from novacron_server.hypervisor import Timing, host
+from tests.fair_clock import fair_now
 from tests.faults.house import open_house, until
 
 GUEST = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
@@ -39,13 +39,13 @@ class Pair:
         return found[0].state if found else None
 
     async def until_state(self, name: str, state: State, timeout_s: float = 20) -> float:
-        began = time.monotonic()
+        began = fair_now()
 
         async def seen() -> bool | None:
             return True if await self.state(name) is state else None
 
         await until(seen, timeout_s)
-        return time.monotonic() - began
+        return fair_now() - began
 
 
 @pytest.fixture
@@ -75,11 +75,11 @@ async def _pace(pair: Pair, until_done: asyncio.Event) -> list[float]:
     took = []
     verbs = [vms.PAUSE, vms.RESUME]
     while not until_done.is_set():
-        began = time.monotonic()
+        began = fair_now()
         assert (await pair.house.vm("good")).state in (State.RUNNING, State.PAUSED)
         ended = await pair.house.ended(await pair.house.admin.call(verbs[len(took) % 2], vm_id=vm_id))
         assert ended.state == "succeeded"
-        took.append(time.monotonic() - began)
+        took.append(fair_now() - began)
     return took
 
 

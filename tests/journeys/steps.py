@@ -16,6 +16,7 @@ from psycopg import sql
 from novacron_core.places import read_running
 from novacron_server.database import cluster
 from novacron_server.database.embedded import default_runtime_dir
+from tests.fair_clock import fair_now
 from tests.terminal import Terminal
 
 PASSWORD = "quiet harbour seventeen lanterns"
@@ -27,8 +28,8 @@ def stop_server(data_dir: Path, *, how: signal.Signals = signal.SIGTERM) -> None
     if running is None:
         return
     os.kill(running.pid, how)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+    deadline = fair_now() + 30
+    while fair_now() < deadline:
         with suppress(ChildProcessError):
             os.waitpid(running.pid, os.WNOHANG)
         try:
@@ -52,9 +53,9 @@ def rows(data_dir: Path, table: str) -> int:
 
 def soon(holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
     """Wait until it holds."""
-    deadline = time.monotonic() + timeout_s
+    deadline = fair_now() + timeout_s
     while not holds():
-        assert time.monotonic() < deadline, f"not so within {timeout_s:.0f} s"
+        assert fair_now() < deadline, f"not so within {timeout_s:.0f} s"
         time.sleep(0.05)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from novacron_core.api import vms
 from novacron_core.client import Client
 from novacron_core.client.credentials import Credentials
+from tests.fair_clock import fair_now
 from tests.journeys.conftest import NOVACRON
 from tests.journeys.test_serve import administrator, serve
 from tests.node_files import write_node
@@ -39,9 +39,9 @@ def fleet(data_dir: Path) -> Iterator[tuple[str, str]]:
 
 async def _all_there(url: str, token: str) -> None:
     async with Client(url, Credentials(token)) as client:
-        deadline = time.monotonic() + 30
+        deadline = fair_now() + 30
         while (await client.call(vms.LIST, query=vms.VMQuery(page_size=1))).total < 2 * EACH:
-            assert time.monotonic() < deadline
+            assert fair_now() < deadline
             await asyncio.sleep(0.1)
 
 
@@ -89,9 +89,9 @@ def test_two_thousand_vms_by_keys(fleet: tuple[str, str]) -> None:
 
 def until(terminal: Terminal, true: Callable[[], bool]) -> None:
     """Read on until it is so."""
-    deadline = time.monotonic() + 10
+    deadline = fair_now() + 10
     while not true():
-        assert time.monotonic() < deadline, terminal.text()
+        assert fair_now() < deadline, terminal.text()
         terminal.read(0.1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from textual.widgets import Input
 
 from novacron_tui.app import Console
 from novacron_tui.screens.vm_list import VMList
+from tests.fair_clock import fair_now
 
 SIZE = (100, 30)
 """Columns and lines of the terminal."""
@@ -32,9 +32,9 @@ def to(app: Console, name: str) -> None:
 
 async def until(pilot: Any, true: Callable[[], bool], what: str = "", deadline_s: float = 20.0) -> None:
     """Wait on a condition, with a deadline."""
-    end = asyncio.get_running_loop().time() + deadline_s
+    end = fair_now() + deadline_s
     while not true():
-        if asyncio.get_running_loop().time() > end:
+        if fair_now() > end:
             raise AssertionError(f"still not so after {deadline_s} s: {what or true}")
         await pilot.pause(0.01)
     await pilot.pause()

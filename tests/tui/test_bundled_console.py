@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from novacron_core.places import read_running
+from tests.fair_clock import fair_now
 from tests.terminal import Terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -27,11 +28,11 @@ def kill(data_dir: Path, how: signal.Signals) -> None:
     if running is None:
         return
     os.kill(running.pid, how)
-    deadline = time.monotonic() + 30
+    deadline = fair_now() + 30
     while read_running(data_dir) is not None:
         with suppress(ChildProcessError):
             os.waitpid(running.pid, os.WNOHANG)
-        assert time.monotonic() < deadline, "the server does not end"
+        assert fair_now() < deadline, "the server does not end"
         time.sleep(0.05)
 
 

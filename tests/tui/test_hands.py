@@ -7,11 +7,11 @@ import os
 import re
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.fair_clock import fair_now
 from tests.terminal import Terminal
 from tests.tui.world import PASSWORD
 
@@ -40,9 +40,9 @@ def rows(terminal: Terminal) -> list[str]:
 
 
 def until_state(terminal: Terminal, wanted: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = fair_now() + 10
     while state(terminal.pid) not in wanted:
-        assert time.monotonic() < deadline, state(terminal.pid)
+        assert fair_now() < deadline, state(terminal.pid)
         terminal.read(0.05)
 
 
@@ -54,9 +54,9 @@ def test_ctrl_z_puts_it_aside_and_coming_back_paints_it_again() -> None:
         terminal.screen.reset()
         os.kill(terminal.pid, signal.SIGCONT)
         terminal.see("control room", 10)
-        deadline = time.monotonic() + 20
+        deadline = fair_now() + 20
         while terminal.wait_end(1.0) is None:  # keys that come before it listens again are dropped by the terminal
-            assert time.monotonic() < deadline, "it does not listen"
+            assert fair_now() < deadline, "it does not listen"
             terminal.press("\x11")
         assert terminal.code == 0
 

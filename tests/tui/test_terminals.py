@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pyte.graphics import BG, BG_AIXTERM, FG, FG_AIXTERM
 
+from tests.fair_clock import fair_now
 from tests.terminal import Terminal
 
 pytestmark = pytest.mark.timeout(60)
@@ -50,13 +51,13 @@ def test_it_works_inside_tmux(tmp_path: Path) -> None:
         [*tmux, "new-session", "-d", "-x", "100", "-y", "30", *COMMAND], check=True, env=environment | {"TERM": "xterm"}
     )
     try:
-        deadline = time.monotonic() + 20
+        deadline = fair_now() + 20
         while "control room" not in _shown(tmux):
-            assert time.monotonic() < deadline, _shown(tmux)
+            assert fair_now() < deadline, _shown(tmux)
             time.sleep(0.1)
         subprocess.run([*tmux, "send-keys", "C-q"], check=True)
         while subprocess.run([*tmux, "has-session"], capture_output=True).returncode == 0:
-            assert time.monotonic() < deadline + 20, "it does not leave"
+            assert fair_now() < deadline + 20, "it does not leave"
             time.sleep(0.1)
     finally:
         subprocess.run([*tmux, "kill-server"], capture_output=True)

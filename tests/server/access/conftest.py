@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from novacron_server.access.passwords import Passwords
 from novacron_server.access.service import Access
 from novacron_server.database.engine import Database
 from novacron_server.events.outbox import Record, read_after
+from tests.fair_clock import fair_now
 
 PASSWORD = "quiet otters paint maps"
 HERE, THERE = "192.0.2.1", "192.0.2.2"
@@ -95,11 +95,11 @@ async def refused(door: Door, token: str) -> bool:
 
 
 async def until(what: Callable[[], bool], timeout_s: float = 10.0) -> float:
-    began = time.monotonic()
+    began = fair_now()
     async with asyncio.timeout(timeout_s):
         while not what():
             await asyncio.sleep(0.02)
-    return time.monotonic() - began
+    return fair_now() - began
 
 
 async def events(database: Database) -> list[Record]:

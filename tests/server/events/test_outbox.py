@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -26,6 +25,7 @@ from novacron_server.events.outbox import (
     prune,
     read_after,
 )
+from tests.fair_clock import fair_now
 
 WRITERS = 16
 ROUNDS = 25
@@ -269,12 +269,12 @@ async def test_from_commit_to_listener_is_quick(database: Database) -> None:
     heard: dict[int, float] = {}
 
     def on_records(batch: list[Record]) -> None:
-        heard.update(dict.fromkeys((record.seq for record in batch), time.perf_counter()))
+        heard.update(dict.fromkeys((record.seq for record in batch), fair_now()))
 
     async with OutboxReader(database, 0, on_records) as reader:
         for _ in range(200):
             (seq,) = await database.run(lambda conn: append(conn, [draft()]))
-            committed[seq] = time.perf_counter()
+            committed[seq] = fair_now()
             reader.ring()
             async with asyncio.timeout(5):
                 while seq not in heard:

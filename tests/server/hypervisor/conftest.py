@@ -20,6 +20,7 @@ import pytest
 
 from novacron_core.api.hosts import HostStatus
 from novacron_server.hypervisor import Hint, Host, Timing
+from tests.fair_clock import fair_now
 
 _SCRIPT = Path(__file__).parent / "private_libvirtd.sh"
 _KNOWN = Path(__file__).parents[3] / ".tools/qemu-capabilities"
@@ -48,9 +49,9 @@ class PrivateLibvirtd:
                 stdin=subprocess.DEVNULL,
                 preexec_fn=_in_the_child,
             )
-        end = time.monotonic() + 20
+        end = fair_now() + 20
         while not _answers(self.folder / "run/libvirt-sock"):
-            if self._process.poll() is not None or time.monotonic() > end:
+            if self._process.poll() is not None or fair_now() > end:
                 pytest.fail(f"libvirtd did not start: {(self.folder / 'out').read_text()[-1000:]}")
             time.sleep(0.02)
         libvirt.open(self.uri).close()  # it has looked at its CPU by then
@@ -156,14 +157,14 @@ class Watched:
 
     async def until(self, condition: Callable[[], bool], deadline_s: float = 15) -> float:
         """Waits until what was told makes `condition` true; returns the seconds that took."""
-        began = time.monotonic()
+        began = fair_now()
         while not condition():
             self._told.clear()
-            left = deadline_s - (time.monotonic() - began)
+            left = deadline_s - (fair_now() - began)
             assert left > 0, f"not within {deadline_s} s; now {self.host.status}: {self.host.detail}"
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._told.wait(), left)
-        return time.monotonic() - began
+        return fair_now() - began
 
     async def until_status(self, status: HostStatus, deadline_s: float = 15) -> float:
         return await self.until(lambda: self.host.status is status, deadline_s)

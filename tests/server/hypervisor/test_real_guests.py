@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from novacron_core.api.vms import State
 from novacron_core.errors import Conflict, HostUnavailable
 from novacron_server.hypervisor import DiskSpec, DomainSpec, Host, NICSpec, PoolSpec, Tag, Timing, VolumeSpec
 from novacron_server.hypervisor.kvm import why_slow
+from tests.fair_clock import fair_now
 
 pytestmark = pytest.mark.qemu
 MIB = 1024**2
@@ -157,10 +157,10 @@ async def _says_on_its_console(host: Host, spec: DomainSpec, text: str) -> None:
         target=lambda: [seen.extend(c) for c in iter(lambda: os.read(console.stdout.fileno(), 4096), b"")], daemon=True
     ).start()  # type: ignore[union-attr]
     try:
-        end = time.monotonic() + 60
+        end = fair_now() + 60
         await host.reset(spec.uuid)
         while text.encode() not in seen:
-            assert time.monotonic() < end, bytes(seen[-2000:])
+            assert fair_now() < end, bytes(seen[-2000:])
             assert await _state(host, spec.uuid) is State.RUNNING
     finally:
         console.kill()
@@ -236,11 +236,11 @@ async def test_an_upload_to_a_host_that_hangs_fails(
     def progress(_sent: int, _total: int) -> None:
         if not stopped_at:
             libvirtd.signal(signal.SIGSTOP)
-            stopped_at.append(time.monotonic())
+            stopped_at.append(fair_now())
 
     with pytest.raises(HostUnavailable):
         await host.storage.upload_volume("p", "v", image, progress)
-    assert time.monotonic() - stopped_at[0] < 7
+    assert fair_now() - stopped_at[0] < 7
     libvirtd.signal(signal.SIGCONT)
     await watched.until_status(HostStatus.UP, 10)
     await host.storage.delete_volume("p", "v")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from novacron_server.parts import Parts, open_parts
 from novacron_server.process import uvicorn_config
 from novacron_server.settings import Settings
 from tests.conftest import PATIENT_S
+from tests.fair_clock import fair_now
 
 T = TypeVar("T")
 PASSWORD = "quiet harbour seventeen lanterns"
@@ -78,8 +78,8 @@ class Spine:
 
 async def until(look: Callable[[], Awaitable[T | None]], timeout_s: float = 15.0) -> T:
     """What `look` answers once it answers something."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
+    deadline = fair_now() + timeout_s
+    while fair_now() < deadline:
         if (found := await look()) is not None:
             return found
         await asyncio.sleep(0.02)
