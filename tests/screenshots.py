@@ -66,7 +66,7 @@ async def journey(url: str, data_dir: Path) -> None:
         picture(pilot, "creating")
         await until(pilot, "created in")
         await pilot.press("enter")
-        await until(pilot, "generation")
+        await until(pilot, "of 1 vCPU")
         picture(pilot, "vm")
         await pilot.press("escape")
         await until(pilot, "NAME")
