@@ -14,6 +14,8 @@ from novacron_server.operations.service import Operations
 
 _log = structlog.get_logger()
 _ASK_EVERY_S = 0.5
+_AT_MOST_S = 5.0
+"""Between two tries that are refused, in the end: what refuses may last, and is to fill no log."""
 
 
 async def settle_all(operations: Operations, inventory: Inventory) -> None:
@@ -23,14 +25,18 @@ async def settle_all(operations: Operations, inventory: Inventory) -> None:
 
 
 async def _settle(operations: Operations, inventory: Inventory, stored: Stored) -> None:
+    pause_s, told = _ASK_EVERY_S, ""
     while True:
         try:
             if _answers(inventory, stored):
                 await operations.settle(stored)
                 return
         except errors.NovaCronError as e:
-            _log.warning("settling waits", operation=stored.operation.id, reason=e.detail)
-        await asyncio.sleep(_ASK_EVERY_S)
+            if e.detail != told:
+                told = e.detail
+                _log.warning("settling waits", operation=stored.operation.id, reason=told)
+            pause_s = min(2 * pause_s, _AT_MOST_S)
+        await asyncio.sleep(pause_s)
 
 
 def _answers(inventory: Inventory, stored: Stored) -> bool:
