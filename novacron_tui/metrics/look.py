@@ -87,14 +87,20 @@ def _of_host(host: HostNow, glyphs: Glyphs) -> list[Piece]:
     if host.cpu_percent is None:
         return [name, Piece(one_line(host.note) or "no numbers yet", "warn" if host.note else "quiet")]
     used, size = size_text(host.memory_used_bytes), size_text(host.memory_bytes)
-    return [name, Piece(f"CPU {host.cpu_percent:.0f}%  memory {used} of {size}   "), *_sums(host.vms, glyphs)]
+    return [name, Piece(f"CPU {host.cpu_percent:.0f}%  memory {used} of {size}"), *_sums(host.vms, glyphs, "   ", 1)]
 
 
-def _sums(sums: Totals, glyphs: Glyphs) -> list[Piece]:
+def _sums(sums: Totals, glyphs: Glyphs, lead: str = "", rank: int = 0) -> list[Piece]:
+    """`rank` is that of what they use in all: on a host's line it gives way to the host's own."""
     cpu = glyphs.no if sums.cpu_cores is None else f"{_cores(sums.cpu_cores)} cores"
     return [
-        Piece(f"{sums.vms} VM{'s' * (sums.vms != 1)} ", "quiet"),
-        Piece(f"use {cpu}, {size_text(sums.memory_used_bytes)} of {size_text(sums.memory_given_bytes)}"),
+        Piece(f"{lead}{sums.vms} VM{'s' * (sums.vms != 1)} ", "quiet", rank, group="use"),
+        Piece(
+            f"use {cpu}, {size_text(sums.memory_used_bytes)} of {size_text(sums.memory_given_bytes)}",
+            "plain",
+            rank,
+            group="use",
+        ),
         Piece(f"  disk r {short_size(sums.disk_read_bytes_s)} w {short_size(sums.disk_write_bytes_s)}", "quiet", 2),
         Piece(f"  net in {short_size(sums.net_received_bytes_s)} out {short_size(sums.net_sent_bytes_s)}", "quiet", 3),
     ]

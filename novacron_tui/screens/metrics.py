@@ -31,7 +31,7 @@ from novacron_tui.screens.frame import Board
 from novacron_tui.session import Session
 from novacron_tui.store import Line, key_of
 from novacron_tui.widgets.chart import Lines
-from novacron_tui.widgets.line import Piece, content
+from novacron_tui.widgets.line import Piece, content, fitted
 
 BREATH_S, AT_MOST_S = 1.0, 10.0
 """Between two reads of the sums: hosts are read at moments of their own, and each would cause one."""
@@ -175,7 +175,9 @@ class Metrics(Board):
         if self._paused:
             age = age_text(age_s(self._now.time, self.session.now)) if self._now else ""
             spans = [Piece(f" PAUSED {age} ago ", "alarm"), *spans]
-        room = self.size.width - 4 - sum(len(piece.text) for piece in spans)
+        width = self.size.width - 4
+        line, spans = fitted(line, spans, width)
+        room = width - sum(len(piece.text) for piece in spans)
         told = content(line).truncate(max(1, room), ellipsis=True, pad=True)
         self._head.update(told + content(spans))
 
