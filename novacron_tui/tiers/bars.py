@@ -12,7 +12,7 @@ from novacron_core.rules.units import size_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.tiers.columns import part_used, tone_of
-from novacron_tui.widgets.line import Piece
+from novacron_tui.widgets.line import Piece, fitted
 
 Lines = list[list[Piece]]
 _GAP = 3
@@ -64,15 +64,18 @@ def _tier(name: str, tier: Tier | None, width: int, glyphs: Glyphs) -> Lines:
         notes = [Piece(one_line(note), "warn") for note in (tier.notes if tier else ())][:1]
         return [[title], [Piece("no pool serves this tier", "quiet")], notes, [], []]
     part = part_used(tier.used_bytes, tier.capacity_bytes)
+    rates = _rates(tier)
+    head, beside = fitted([title, *_count(tier)], rates, width)
+    room = width - sum(len(piece.text) for piece in (*head, *beside))
     return [
-        [title, Piece(f"  {_count(tier)}", "quiet")],
+        [*head, Piece(" " * room), *beside],
         _bar(part, width, glyphs),
         [
             Piece(size_text(tier.free_bytes), "strong"),
             Piece(f" free of {size_text(tier.capacity_bytes)}", "plain"),
         ],
         [Piece(_promised(tier, wide=width >= _WIDE), "quiet")],
-        _last(tier, glyphs),
+        _last(tier, glyphs, [] if beside else rates),
     ]
 
 
@@ -81,10 +84,10 @@ def _promised(tier: Tier, *, wide: bool) -> str:
     return f"{size_text(tier.allocated_bytes)} in volumes, {promised}" if wide else promised
 
 
-def _count(tier: Tier) -> str:
+def _count(tier: Tier) -> list[Piece]:
     volumes, pools = tier.volumes, len(tier.pools)
-    words = f"{volumes} volume{'s' * (volumes != 1)}"
-    return f"{words} in {pools} pools" if pools > 1 else words
+    words = [Piece(f"  {volumes} volume{'s' * (volumes != 1)}", "quiet")]
+    return [*words, Piece(f" in {pools} pools", "quiet", 1)] if pools > 1 else words
 
 
 def _bar(part: float | None, width: int, glyphs: Glyphs) -> list[Piece]:
@@ -96,15 +99,18 @@ def _bar(part: float | None, width: int, glyphs: Glyphs) -> list[Piece]:
     return [Piece(full, tone_of(part)), Piece(done[len(full) :], "quiet"), Piece(f"{part:>5.0%}", tone_of(part))]
 
 
-def _last(tier: Tier, glyphs: Glyphs) -> list[Piece]:
-    """What is not as it should be; else what its disks do, and whose disk it shares."""
+def _last(tier: Tier, glyphs: Glyphs, rates: list[Piece]) -> list[Piece]:
+    """What is not as it should be; else what its disks do where that has no other place; else whose disk it shares."""
     if tier.notes:
         return [Piece(f"{glyphs.bad} {one_line(tier.notes[0])}", "warn")]
     shared = f"same disk as {' and '.join(tier.shares_disk_with)}" if tier.shares_disk_with else ""
+    return rates or [Piece(shared, "quiet")]
+
+
+def _rates(tier: Tier) -> list[Piece]:
     if tier.read_bytes_s is None or tier.write_bytes_s is None:
-        return [Piece(shared, "quiet")]
-    rates = f"r {_rate(tier.read_bytes_s)}  w {_rate(tier.write_bytes_s)}"
-    return [Piece(rates, "plain"), Piece(f"   {shared}" if shared else "", "quiet")]
+        return []
+    return [Piece(f"r {_rate(tier.read_bytes_s)}  w {_rate(tier.write_bytes_s)}", rank=2)]
 
 
 def _rate(bytes_s: float) -> str:

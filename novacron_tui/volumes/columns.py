@@ -45,7 +45,8 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
         return host_name(entry.volume.host)
 
     return [
-        Column("name", "NAME", 16, lambda e: _name(e), lambda e: e.volume.name, stretch=3, widest=44),
+        Column("name", "NAME", 16, lambda e: _name(e), lambda e: e.volume.name, stretch=3, widest=44,
+               wish=21),
         Column("tier", "TIER", 5, tier, lambda e: _ORDER.get(e.volume.tier or "", 9)),
         Column("size", "SIZE", 9, lambda e: text(size_text(e.volume.size_bytes)), lambda e: e.volume.size_bytes,
                right=True, rank=1),
@@ -57,7 +58,8 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
                widest=24, rank=5),
         *([Column("host", "HOST", 10, lambda e: text(host(e)), host, stretch=1, widest=20, rank=3)]
           if many_hosts else []),
-        Column("doing", "NOW", 18, lambda e: doing(e, glyphs), lambda e: e.operation is None, stretch=6, widest=34),
+        Column("doing", "NOW", 18, lambda e: doing(e, glyphs), lambda e: e.operation is None, stretch=6, widest=36,
+               wish=30, whole=True),
     ]  # fmt: skip
 
 
@@ -69,7 +71,7 @@ def _name(entry: Entry) -> Cell:
 
 
 def doing(entry: Entry, glyphs: Glyphs) -> Cell:
-    """What runs on it: how far, how fast, how long still."""
+    """What runs on it: how far, how long still, how fast."""
     op = entry.operation
     if op is None:
         return (("", "quiet"),)
@@ -77,6 +79,6 @@ def doing(entry: Entry, glyphs: Glyphs) -> Cell:
     if op.progress is None:
         return ((word, "busy"),)
     told = f"{glyphs.work}{op.progress:>4.0%} {_DOING.get(op.kind, op.kind)}"
-    rest = [f"{size_text(op.rate)}/s"] if op.rate else []
-    rest += [f"{age_text(op.eta_s)} left"] if op.eta_s is not None else []
-    return ((told, "busy"), (f"  {' '.join(rest)}" if rest else "", "quiet"))
+    left = f"  {age_text(op.eta_s)} left" if op.eta_s is not None else ""
+    rate = f"  {size_text(op.rate)}/s" if op.rate else ""
+    return ((told, "busy"), (left, "quiet"), (rate, "quiet"))

@@ -15,6 +15,7 @@ R = TypeVar("R")
 Cell = tuple[tuple[str, str], ...]
 """Runs of (text, tone)."""
 GAP = 2
+MINOR = 2
 TONES = ("plain", "quiet", "strong", "good", "busy", "warn", "bad", "accent")
 """What a theme gives a colour to; a cell names tones, never colours."""
 
@@ -23,7 +24,8 @@ TONES = ("plain", "quiet", "strong", "good", "busy", "warn", "bad", "accent")
 class Column(Generic[R]):
     """One column. `width` is the least number of cells; `stretch` its share of what is left over, up to `widest`.
 
-    Columns with the highest `rank` give way first where there is no room; rank 0 always stays.
+    Columns with the highest `rank` give way first where there is no room; rank 0 always stays. Those from rank MINOR on
+    give way to what others would like to have, too: their `wish`. Of a cell that is cut, `whole` leaves out whole runs.
     """
 
     key: str
@@ -35,15 +37,23 @@ class Column(Generic[R]):
     stretch: int = 0
     widest: int = 48
     rank: int = 0
+    wish: int = 0
+    whole: bool = False
 
 
 def widths(columns: Sequence[Column[R]], room: int) -> list[tuple[Column[R], int]]:
     """The columns that fit in `room` cells, in their order, each with its width."""
     kept = list(columns)
-    while len(kept) > 1 and _needed(kept) > room and max(column.rank for column in kept) > 0:
-        kept.remove(max(kept, key=lambda column: column.rank))
+    while len(kept) > 1 and (last := max(kept, key=lambda column: column.rank)).rank > 0:
+        if _needed(kept, wished=last.rank >= MINOR) <= room:
+            break
+        kept.remove(last)
     sizes = {column.key: column.width for column in kept}
-    left = room - _needed(kept)
+    left = room - _needed(kept, wished=False)
+    for column in kept:
+        more = max(0, min(column.wish - column.width, left))
+        sizes[column.key] += more
+        left -= more
     growing = [column for column in kept if column.stretch]
     while left > 0 and growing:
         shares = sum(column.stretch for column in growing)
@@ -56,13 +66,17 @@ def widths(columns: Sequence[Column[R]], room: int) -> list[tuple[Column[R], int
     return [(column, min(sizes[column.key], max(1, room))) for column in kept]
 
 
-def _needed(columns: Sequence[Column[R]]) -> int:
-    return sum(column.width for column in columns) + GAP * (len(columns) - 1)
+def _needed(columns: Sequence[Column[R]], *, wished: bool) -> int:
+    sizes = (max(column.width, column.wish) if wished else column.width for column in columns)
+    return sum(sizes) + GAP * (len(columns) - 1)
 
 
-def fit(cell: Cell, width: int, *, right: bool = False, cut: str = "…") -> list[tuple[str, str]]:
-    """The cell's runs, cut or filled to exactly `width` terminal cells."""
-    total = sum(len(text) if text.isascii() else cell_len(text) for text, _ in cell)
+def fit(cell: Cell, width: int, *, right: bool = False, cut: str = "…", whole: bool = False) -> list[tuple[str, str]]:
+    """The cell's runs, cut or filled to exactly `width` terminal cells; `whole` runs are left out from the end."""
+    total = _cells(cell)
+    while whole and total > width and len(cell) > 1:
+        cell = cell[:-1]
+        total = _cells(cell)
     if total > width:
         return _shortened(cell, width, cut)
     runs = list(cell)
@@ -70,6 +84,10 @@ def fit(cell: Cell, width: int, *, right: bool = False, cut: str = "…") -> lis
         fill = (" " * (width - total), "plain")
         runs = [fill, *runs] if right else [*runs, fill]
     return runs
+
+
+def _cells(cell: Cell) -> int:
+    return sum(len(text) if text.isascii() else cell_len(text) for text, _ in cell)
 
 
 def _shortened(cell: Cell, width: int, cut: str) -> list[tuple[str, str]]:

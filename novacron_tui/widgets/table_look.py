@@ -65,7 +65,7 @@ class Look:
         mark = (f"{self._mark_sign} ", "mark") if line.marked else (" " * MARGIN, "strong")
         pieces: list[tuple[str, str]] = [mark]
         for cell, (column, room) in zip(line.cells, layout, strict=False):
-            pieces += fit(cell, room, right=column.right, cut=self._cut)
+            pieces += fit(cell, room, right=column.right, cut=self._cut, whole=column.whole)
             pieces.append(("  ", "plain"))
         return self._paint(pieces, width, cursor=line.cursor)
 

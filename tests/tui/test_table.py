@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
-from novacron_tui.widgets.cells import Column, fit, widths
+from novacron_tui.widgets.cells import MINOR, Column, fit, widths
 from novacron_tui.widgets.table import Table
 from tests.tui.looking import until
 
@@ -204,6 +204,24 @@ def test_columns_give_way_by_rank_and_share_what_is_left() -> None:
     assert [(c.key, w) for c, w in widths(COLUMNS, 20)] == [("name", 12), ("size", 6)]
     assert [(c.key, w) for c, w in widths(COLUMNS, 12)] == [("name", 12)]
     assert [(c.key, w) for c, w in widths(COLUMNS, 4)] == [("name", 4)]
+
+
+def test_minor_columns_give_way_to_what_others_wish_for() -> None:
+    wishing = [
+        Column("name", "NAME", 10, lambda _: (), wish=20),
+        Column("pool", "POOL", 10, lambda _: (), rank=MINOR),
+        Column("now", "NOW", 10, lambda _: (), wish=20),
+    ]
+    assert [(c.key, w) for c, w in widths(wishing, 54)] == [("name", 20), ("pool", 10), ("now", 20)]
+    assert [(c.key, w) for c, w in widths(wishing, 53)] == [("name", 20), ("now", 20)]
+    assert [(c.key, w) for c, w in widths(wishing, 35)] == [("name", 20), ("now", 13)]
+    assert [(c.key, w) for c, w in widths(wishing, 22)] == [("name", 10), ("now", 10)]
+
+
+def test_a_cell_of_whole_runs_leaves_out_the_last_ones() -> None:
+    cell = (("37% moving", "busy"), ("  4m left", "quiet"), ("  48 MiB/s", "quiet"))
+    told = ["".join(text for text, _ in fit(cell, width, whole=True)).rstrip() for width in (30, 28, 18, 9)]
+    assert told == ["37% moving  4m left  48 MiB/s", "37% moving  4m left", "37% moving", "37% movi…"]
 
 
 @pytest.mark.parametrize("text", ["", "short", "exactly-10", "longer than ten", "日本語の名前です", "aé日本語語語語語"])
