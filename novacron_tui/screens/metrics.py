@@ -38,6 +38,8 @@ BREATH_S, AT_MOST_S = 1.0, 10.0
 POINTS_MOST = 240
 TALL = 30
 """With so many lines below the top there is room for four charts, else for two."""
+MOST = 75
+"""Per cent of the height that the charts may have."""
 
 RANGE = Action[Any]("range", "t", "time", "The last five minutes, hour or day.", needs_one=False, group="Metrics")
 SUBJECT = Action[Any]("subject", "tab", "host", "The fleet, then each host.", needs_one=False, group="Metrics")
@@ -161,10 +163,17 @@ class Metrics(Board):
         self._draw_head()
         width, height = self.size.width - 4, self.size.height - 4
         rows = 2 if height >= TALL else 1
-        each = max(6, height * (60 if rows == 2 else 45) // 100 // rows)
+        each = max(6, self._charts_height(rows, width, height) // rows)
         if width > 30 and height > 8:
             self._put(self._charts, look.charts(self._history, self.span, width, rows, each, self.glyphs))
         self._draw_vms()
+
+    def _charts_height(self, rows: int, width: int, height: int) -> int:
+        """Lines for the charts: more than their share where the VMs below are few."""
+        vms = sum(not self.host or vm.host == self.host for vm in self.session.store.vms.values())
+        below = max(min(vms, height), 2 * vms // width) + 2
+        share = 60 if rows == 2 else 45
+        return max(height * share // 100, min(height * MOST // 100, height - below))
 
     def _draw_head(self) -> None:
         host = next((host for host in self._now.hosts if host.host == self.host), None) if self._now else None
