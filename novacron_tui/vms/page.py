@@ -7,7 +7,7 @@ from datetime import datetime
 
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation, OperationState
-from novacron_core.api.vms import VM
+from novacron_core.api.vms import VM, Disk
 from novacron_core.rules.units import age_s, age_text, size_text
 from novacron_tui.glyphs import STATE_TONES, Glyphs
 from novacron_tui.safe_text import one_line
@@ -98,11 +98,19 @@ def disks(vm: VM, glyphs: Glyphs) -> Lines:
             Piece(f"{size_text(disk.size_bytes):>9}  "),
             Piece(f"{one_line(disk.format) or glyphs.no:<6} {one_line(disk.bus) or glyphs.no:<7} "),
             *([Piece(f"{one_line(disk.tier)} ".ljust(5), "plain")] if disk.tier else []),
-            Piece(one_line(disk.source) or "empty", "quiet"),
+            *_source(disk),
             *([Piece("  read-only", "quiet")] if disk.read_only else []),
         ]
         for disk in vm.disks
     ] or [[Piece("no disks", "quiet")]]
+
+
+def _source(disk: Disk) -> list[Piece]:
+    """The volume's own name first: its pool may have no room on the line."""
+    pool, _, name = one_line(disk.source).rpartition("/")
+    if disk.volume is None or not pool:
+        return [Piece(one_line(disk.source) or "empty", "quiet")]
+    return [Piece(name), Piece(f"  in {pool}", "quiet")]
 
 
 def nics(vm: VM, glyphs: Glyphs) -> Lines:
@@ -110,12 +118,12 @@ def nics(vm: VM, glyphs: Glyphs) -> Lines:
     return [
         [
             Piece(one_line(nic.network).ljust(14), "strong"),
-            Piece(f" {nic.mac}  "),
-            Piece(f"{one_line(nic.model):<8} ", "quiet"),
             Piece(
-                one_line(" ".join(nic.addresses)) or f"{glyphs.no} no address known",
+                (one_line(" ".join(nic.addresses)) or f"{glyphs.no} no address").ljust(15),
                 "plain" if nic.addresses else "quiet",
             ),
+            Piece(f"  {nic.mac}  "),
+            Piece(one_line(nic.model), "quiet"),
         ]
         for nic in vm.nics
     ] or [[Piece("no network cards", "quiet")]]
