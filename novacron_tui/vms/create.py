@@ -9,10 +9,8 @@ from uuid import uuid4
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Select, Static
+from textual.widgets import Button, Input, Select
 
 from novacron_core.api import images, vms
 from novacron_core.api.base import ListQuery
@@ -27,42 +25,18 @@ from novacron_tui.vms.draft import FIELDS, USER_NETWORK, Draft
 from novacron_tui.widgets.confirm import Confirm, Question
 from novacron_tui.widgets.field import Field
 from novacron_tui.widgets.line import Piece, content
+from novacron_tui.widgets.sheet import Sheet
 from novacron_tui.widgets.toggle import Toggle
 
 
-class CreateVM(ModalScreen[Operation | None]):
+class CreateVM(Sheet[Operation | None]):
     """Dismissed with the operation that the server accepted, or None."""
 
     DEFAULT_CSS = """
-    CreateVM { align: center middle; background: $background 60%; }
-    CreateVM > VerticalScroll {
-        width: 76; max-width: 98%; height: auto; max-height: 98%; padding: 1 2 0 2; scrollbar-size-vertical: 1;
-        background: $surface; border: round $accent; border-title-color: $accent; border-title-style: bold;
-        border-subtitle-color: $tone-quiet;
-    }
-    CreateVM Select { width: 1fr; height: 1; }
-    CreateVM SelectCurrent, CreateVM Select:focus > SelectCurrent {
-        border: none; border-left: wide $rule; height: 1; padding: 0 1; background: $panel; background-tint: $foreground 0%;
-    }
-    CreateVM Select:focus > SelectCurrent { border-left: wide $accent; }
-    CreateVM .-wrong SelectCurrent { border-left: wide $tone-bad; }
-    CreateVM SelectOverlay { border: none; border-left: wide $accent; padding: 0; background: $panel; max-height: 6; }
-    CreateVM #said { height: auto; min-height: 1; }
-    CreateVM Horizontal.buttons { height: 1; align-horizontal: right; }
-    CreateVM Button { margin-left: 2; border: none; height: 1; min-width: 10; padding: 0 2; background: $panel; color: $foreground; text-style: none; }
-    CreateVM Button#cancel { text-style: none; }
-    CreateVM Button#cancel:focus { background: $cursor-ground; text-style: $focus-style; }
-    CreateVM Button#create { color: $accent; text-style: bold; }
-    CreateVM Button#create:focus { background: $accent; color: $on-accent; }
-    CreateVM Button#create:disabled { color: $tone-quiet; }
+    CreateVM > VerticalScroll { width: 76; }
+    CreateVM Horizontal.buttons { margin-bottom: 0; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", show=False),
-        Binding("ctrl+s", "send", show=False, priority=True),
-        Binding("ctrl+r", "reload", show=False),
-        Binding("down", "app.focus_next", show=False),
-        Binding("up", "app.focus_previous", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+r", "reload", show=False)]
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -96,17 +70,8 @@ class CreateVM(ModalScreen[Operation | None]):
         }
 
     def compose(self) -> ComposeResult:
-        box = VerticalScroll(can_focus=False)
-        box.border_title = "Create a VM from an image"
-        box.border_subtitle = Content("ctrl+s creates · esc cancels")
-        with box:
-            for name, field in self._fields.items():
-                if name != "host" or len(self._hosts) > 1:
-                    yield field
-            yield Static("", id="said")
-            with Horizontal(classes="buttons"):
-                yield Button("Cancel", id="cancel", compact=True)
-                yield Button("Create", id="create", compact=True)
+        fields = [field for name, field in self._fields.items() if name != "host" or len(self._hosts) > 1]
+        yield from self.sheet("Create a VM from an image", "Create", fields)
 
     def on_mount(self) -> None:
         self._show_host()
@@ -175,7 +140,7 @@ class CreateVM(ModalScreen[Operation | None]):
     def _next(self) -> None:
         self.focus_next()
 
-    @on(Button.Pressed, "#create")
+    @on(Button.Pressed, "#send")
     def action_send(self) -> None:
         """Check everything; the first field that is wrong gets the cursor, else the form is sent."""
         if self._sending:
@@ -232,10 +197,10 @@ class CreateVM(ModalScreen[Operation | None]):
 
     def _hold(self, held: bool) -> None:
         self._sending = held
-        self.query_one("#create", Button).disabled = held
+        self.query_one("#send", Button).disabled = held
 
     def _say(self, text: str, tone: str) -> None:
-        self.query_one("#said", Static).update(content([Piece(text, tone)]))
+        self.say([Piece(text, tone)])
 
     def _typed(self) -> tuple[str, ...]:
         values = [field.value for field in self._fields.values()]

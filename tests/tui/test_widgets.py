@@ -80,7 +80,7 @@ async def test_every_button_can_have_the_focus_in_every_theme_and_shows_it(theme
         await until(pilot, lambda: app.session is not None and app.session.store.loaded)
         await pilot.press("c")
         await until(pilot, lambda: isinstance(app.screen, CreateVM) and bool(app.screen._draft.images))
-        for name in ("cancel", "create"):
+        for name in ("cancel", "send"):
             button = app.screen.query_one(f"#{name}")
             quiet = (button.rich_style, button.background_colors)
             button.focus()
