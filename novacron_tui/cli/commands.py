@@ -167,6 +167,7 @@ def vm_create(
     vcpus: Annotated[int, typer.Option(help="Processors.")] = 1,
     memory: Annotated[str, typer.Option(help="Like 512M or 2GiB.")] = "256M",
     disk: Annotated[str, typer.Option(help="Size of the disk; without it the image's own.")] = "",
+    tier: Annotated[str, typer.Option(help="Where its disk goes: hot, warm or cold.")] = "hot",
     on_host: Annotated[str, typer.Option("--host", help="A host, by name or id; without it the server chooses.")] = "",
     network: Annotated[str, typer.Option(help="A network, or `user`.")] = "",
     tag: Annotated[list[str] | None, typer.Option(help="key=value; may be repeated.")] = None,
@@ -181,8 +182,8 @@ def vm_create(
     from novacron_tui.cli import changes, drafts
 
     body = drafts.vm(
-        name=name, image=image, vcpus=vcpus, memory=memory, disk=disk, host=on_host, network=network,
-        tags=tag or [], description=description, start=not no_start,
+        name=name, image=image, vcpus=vcpus, memory=memory, disk=disk, tier=tier, host=on_host,
+        network=network, tags=tag or [], description=description, start=not no_start,
     )  # fmt: skip
     called(context, output, lambda client: changes.create(client, output, body, wait=not no_wait))
 

@@ -21,9 +21,11 @@ from novacron_core.errors import NovaCronError
 from novacron_core.rules.units import size_text
 from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session
+from novacron_tui.tiers.choice import tier_options
 from novacron_tui.vms.draft import FIELDS, USER_NETWORK, Draft
 from novacron_tui.widgets.confirm import Confirm, Question
 from novacron_tui.widgets.field import Field
+from novacron_tui.widgets.form import choice
 from novacron_tui.widgets.line import Piece, content
 from novacron_tui.widgets.sheet import Sheet
 from novacron_tui.widgets.toggle import Toggle
@@ -48,6 +50,7 @@ class CreateVM(Sheet[Operation | None]):
         self._sending = False
         hosts = [host for host in session.store.hosts.values() if host.status is HostStatus.UP]
         self._image: Select[str] = _select([])
+        self._tier = choice(tier_options(session.store))
         self._host: Select[str] = _select([(_host_words(host), host.id) for host in hosts])
         self._network: Select[str] = _select([])
         self._start = Toggle("start it when it is made", value=True)
@@ -64,6 +67,7 @@ class CreateVM(Sheet[Operation | None]):
             "vcpus": Field("vCPUs", value="1", why_not=draft.why_not_vcpus, id="vcpus"),
             "memory": Field("Memory", value="512 MiB", why_not=draft.why_not_memory, id="memory"),
             "disk": Field("Disk", why_not=self._why_not_disk, id="disk"),
+            "tier": Field("Tier", self._tier, id="tier"),
             "host": Field("Host", self._host, id="host"),
             "network": Field("Network", self._network, id="network"),
             "start": Field("Start", self._start, id="start"),
@@ -180,6 +184,7 @@ class CreateVM(Sheet[Operation | None]):
             image=_chosen(self._image),
             host=self._host_id if len(self._hosts) > 1 else None,
             network=_chosen(self._network) or None,
+            tier=_chosen(self._tier),
             start=self._start.value,
         )
 
@@ -204,7 +209,8 @@ class CreateVM(Sheet[Operation | None]):
 
     def _typed(self) -> tuple[str, ...]:
         values = [field.value for field in self._fields.values()]
-        return (*values, _chosen(self._image), _chosen(self._host), _chosen(self._network), str(self._start.value))
+        chosen = [_chosen(select) for select in (self._image, self._tier, self._host, self._network)]
+        return (*values, *chosen, str(self._start.value))
 
     @on(Button.Pressed, "#cancel")
     @work(exclusive=True, group="leave")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from novacron_core.api.images import Image
 from novacron_core.api.vms import VMCreate
 from novacron_core.rules.names import why_not_vm_name
+from novacron_core.rules.tiers import TierName
 from novacron_core.rules.units import KIB, MIB, TIB, parse_size, size_text
 from novacron_tui.safe_text import one_line
 from novacron_tui.store import Store
@@ -58,7 +61,7 @@ class Draft:
         return f"{size_text(size)} is less than the image's {size_text(least)}" if size < least else None
 
     def body(
-        self, values: Mapping[str, str], *, image: str, host: str | None, network: str | None, start: bool
+        self, values: Mapping[str, str], *, image: str, tier: str, host: str | None, network: str | None, start: bool
     ) -> VMCreate:
         """The request, from values that no rule refuses. Memory is rounded down to whole KiB, as libvirt keeps it."""
         return VMCreate(
@@ -67,6 +70,7 @@ class Draft:
             vcpus=int(values["vcpus"]),
             memory_bytes=parse_size(values["memory"]) // KIB * KIB,
             disk_bytes=parse_size(values["disk"]) if values["disk"].strip() else None,
+            tier=msgspec.convert(tier, TierName),
             host=host,
             network=network,
             start=start,

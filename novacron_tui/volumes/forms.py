@@ -13,11 +13,11 @@ from novacron_core.api import pools, volumes
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.pools import Pool
 from novacron_core.api.vms import VM
-from novacron_core.rules.tiers import TIERS
 from novacron_core.rules.units import parse_size, size_text
 from novacron_core.rules.volumes import VolumeAction, why_not_volume
 from novacron_tui.safe_text import one_line
 from novacron_tui.store import Store
+from novacron_tui.tiers.choice import tier_options
 from novacron_tui.volumes.entries import Entry
 from novacron_tui.widgets.field import Field
 from novacron_tui.widgets.form import Form, Refused, Values, choice
@@ -32,9 +32,8 @@ _NO_TIER = "-"
 
 def move(entry: Entry, store: Store, send: Send) -> Form:
     volume = entry.volume
-    options = [(_tier_words(store, tier), tier) for tier in TIERS if tier != volume.tier]
     fields = {
-        "tier": Field("To", choice(options)),
+        "tier": Field("To", choice(tier_options(store, but_not=volume.tier))),
         "bandwidth_bytes_s": Field(
             "At most",
             value="",
@@ -77,7 +76,7 @@ def grow(entry: Entry, send: Send) -> Form:
 def clone(entry: Entry, store: Store, send: Send) -> Form:
     fields = {
         "name": Field("Name", why_not=_why_not_name, advice=_NAME_ADVICE),
-        "tier": Field("Tier", choice([(_tier_words(store, tier), tier) for tier in TIERS], entry.volume.tier or "hot")),
+        "tier": Field("Tier", choice(tier_options(store), entry.volume.tier or "hot")),
     }
 
     async def go(values: Values) -> None:
@@ -91,7 +90,7 @@ def create(store: Store, send: Send) -> Form:
     fields = {
         "name": Field("Name", why_not=_why_not_name, advice=_NAME_ADVICE),
         "size_bytes": Field("Size", value="8 GiB", why_not=_why_not_size, advice="it takes room as it is written"),
-        "tier": Field("Tier", choice([(_tier_words(store, tier), tier) for tier in TIERS])),
+        "tier": Field("Tier", choice(tier_options(store))),
         "format": Field("Format", choice([("qcow2: snapshots, grows as needed", "qcow2"), ("raw: bare", "raw")])),
     }
     if len(hosts) > 1:
@@ -121,7 +120,7 @@ def attach(entry: Entry, store: Store, send: Send) -> Form:
 
 
 def pool_tier(pool: Pool, store: Store, send: Send) -> Form:
-    options = [*((_tier_words(store, tier), tier) for tier in TIERS), ("no tier: it is only shown", _NO_TIER)]
+    options = [*tier_options(store), ("no tier: it is only shown", _NO_TIER)]
     fields = {"tier": Field("Tier", choice(options, pool.tier or _NO_TIER))}
 
     async def go(values: Values) -> None:
@@ -129,11 +128,6 @@ def pool_tier(pool: Pool, store: Store, send: Send) -> Form:
         await send(_request(pools.PoolTier, tier=tier))
 
     return Form(f"Give {one_line(pool.name)} to a tier", fields, "Give", go)
-
-
-def _tier_words(store: Store, name: str) -> str:
-    tier = store.tiers.get(name)
-    return name if tier is None or tier.free_bytes is None else f"{name}: {size_text(tier.free_bytes)} free"
 
 
 def _why_not_vm(entry: Entry, here: dict[str, VM], name: str) -> str | None:

@@ -90,6 +90,7 @@ def test_a_token_and_a_url_need_no_profile(run: Run, server: Server, home: Path)
         (["vm", "create", "--name", "Not A Name", "--image", "alpine"], 2),
         (["vm", "create", "--name", "a", "--image", "alpine", "--memory", "much"], 2),
         (["vm", "create", "--name", "a", "--image", "alpine", "--tag", "x"], 2),
+        (["vm", "create", "--name", "a", "--image", "alpine", "--tier", "tepid"], 2),
     ],
 )
 def test_exit_codes_without_a_server(run: Run, words: list[str], code: int) -> None:
@@ -136,10 +137,12 @@ def test_a_vm_by_its_id(signed_in: Run) -> None:
 
 
 def test_a_vm_is_made_and_deleted(signed_in: Run, server: Server) -> None:
-    made = signed_in("vm", "create", "--name", "cli-01", "--image", "alpine", "--tag", "role=web", "--no-start")
+    words = ["--name", "cli-01", "--image", "alpine", "--tag", "role=web", "--tier", "cold", "--no-start"]
+    made = signed_in("vm", "create", *words)
     assert made.returncode == 0, made.stderr
     shown = json.loads(signed_in("vm", "show", "cli-01", "-o", "json").stdout)
     assert (shown["state"], shown["tags"]) == ("stopped", {"role": "web"})
+    assert {disk["tier"] for disk in shown["disks"]} == {"cold"}
     asked = signed_in("vm", "delete", "cli-01")
     assert (asked.returncode, "--yes" in one_line(asked)) == (2, True)
     assert signed_in("vm", "delete", "cli-01", "--yes", "--disks").returncode == 0

@@ -18,6 +18,7 @@ from novacron_tui.vms.create import CreateVM
 from novacron_tui.vms.draft import Draft
 from novacron_tui.widgets.confirm import Confirm
 from tests.tui.looking import line_text, text, until
+from tests.tui.storage_world import storage
 from tests.tui.wire import Stream, Wire, console, refuse
 from tests.tui.world import OTHER_HOST_ID, Clock, fleet, host, inventory, live
 
@@ -83,6 +84,22 @@ async def test_a_name_is_all_it_needs() -> None:
         sent = {"name": "new-01", "image": "alpine-3.23", "memory_bytes": 512 * MIB, "network": "default"}
         assert json.loads(call.content) == sent
         assert len(call.headers["Idempotency-Key"]) == 36
+
+
+async def test_a_tier_is_chosen_by_the_room_it_has() -> None:
+    wire = Wire()
+    app = console(wire, storage())
+    async with app.run_test(size=SIZE) as pilot:
+        form = await opened(pilot, app)
+        assert "hot: 624 GiB free" in text(app)
+        await pilot.press(*"new-02")
+        form.query_one("#tier Select").focus()
+        await pilot.press("enter", "down", "down", "enter")
+        await until(pilot, lambda: "cold: 196 GiB free" in text(app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: bool(wire.asked("POST", "/vms")))
+        (call,) = wire.asked("POST", "/vms")
+        assert json.loads(call.content)["tier"] == "cold"
 
 
 async def test_what_is_wrong_stands_at_its_field_and_is_not_sent() -> None:
