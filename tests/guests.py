@@ -111,7 +111,7 @@ class Serial:
             while data := self._stream.recv(4096):
                 self.text += data.decode(errors="replace")
 
-    def see(self, pattern: str, timeout_s: float = 60) -> str:
+    def see(self, pattern: str, timeout_s: float = 180) -> str:
         """Wait for it; the first group."""
         deadline = fair_now() + timeout_s
         while not (found := re.search(pattern, self.text)):
@@ -119,7 +119,7 @@ class Serial:
             time.sleep(0.1)
         return found[1] if found.groups() else found[0]
 
-    def goes_on(self, timeout_s: float = 30) -> None:
+    def goes_on(self, timeout_s: float = 90) -> None:
         """Wait until it has written more."""
         written, deadline = self.text.count("WRITES"), fair_now() + timeout_s
         while self.text.count("WRITES") < written + 2:

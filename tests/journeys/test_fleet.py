@@ -89,7 +89,7 @@ def test_two_thousand_vms_by_keys(fleet: tuple[str, str]) -> None:
 
 def until(terminal: Terminal, true: Callable[[], bool]) -> None:
     """Read on until it is so."""
-    deadline = fair_now() + 10
+    deadline = fair_now() + 20
     while not true():
         assert fair_now() < deadline, terminal.text()
         terminal.read(0.1)
@@ -118,14 +118,20 @@ def _sorts(terminal: Terminal) -> None:
     until(terminal, lambda: names(terminal) == first)
 
 
+def sorted_by(terminal: Terminal) -> str:
+    """The column with the arrow; empty while the line is half painted."""
+    arrows = re.findall(r"\S*[▴▾]\S*", terminal.screen.display[1])
+    return arrows[0] if len(arrows) == 1 else ""
+
+
 def _sort_by(terminal: Terminal, header: str) -> None:
     for _ in range(12):
-        before = terminal.screen.display[1]
-        if header in before:
+        before = sorted_by(terminal)
+        if before == header:
             break
         terminal.press("o")
-        until(terminal, lambda before=before: terminal.screen.display[1] != before)
-    assert header in terminal.screen.display[1]
+        until(terminal, lambda before=before: sorted_by(terminal) not in ("", before))
+    assert sorted_by(terminal) == header
     terminal.press("home")
 
 

@@ -21,7 +21,7 @@ from tests.journeys.readings import Painted, Readings, compare
 from tests.journeys.steps import PASSWORD, make_administrator
 from tests.terminal import Terminal
 
-pytestmark = [pytest.mark.qemu, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
 Console = Callable[..., Terminal]
 NAME = "busy-01"
 IMAGE = "a-steady-guest"
@@ -77,7 +77,7 @@ def started(terminal: Terminal, qemu: libvirt.virConnect) -> libvirt.virDomain:
     domain = qemu.lookupByName(NAME)
     domain.setBlockIoTune("vda", LIMITS, libvirt.VIR_DOMAIN_AFFECT_LIVE)
     serial = Serial(domain)
-    serial.see("READY", 90)
+    serial.see("READY", 240)
     serial.close()
     return domain
 
