@@ -44,8 +44,12 @@ class Run:
 
     async def past_return(self) -> None:
         """From here on it cannot be cancelled."""
-        self.operation = msgspec.structs.replace(self.operation, may_cancel=False)
+        self.over()
         await self._tell(self.operation)
+
+    def over(self) -> None:
+        """As `past_return`, and not worth telling: its end is near."""
+        self.operation = msgspec.structs.replace(self.operation, may_cancel=False)
 
     async def will_make(self, **things: Any) -> None:
         """Remember, durably, what is about to be made; read again by the settler after a crash."""

@@ -46,6 +46,7 @@ class Operations:
         self._accepting: set[asyncio.Task[Any]] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._runs: dict[str, Run] = {}
+        self._cancelling: dict[str, asyncio.Task[None]] = {}
         self._undo: dict[str, Undo] = {}
         self._finish: dict[str, Finish] = {}
         self._closing = False
@@ -130,7 +131,7 @@ class Operations:
     async def _carry_out(self, request: Request, operation: Operation, work: Work) -> None:
         run = self._runs[operation.id] = Run(operation, tell=self._teller.tell, write_ahead=self._write_ahead)
         try:
-            await work(run)
+            await self._work(run, work)
             await self._end(request.host_id, run.operation, OperationState.SUCCEEDED)
         except asyncio.CancelledError:
             if self._closing:
@@ -143,6 +144,14 @@ class Operations:
         finally:
             self._tasks.pop(operation.id, None)
             self._runs.pop(operation.id, None)
+
+    @staticmethod
+    async def _work(run: Run, work: Work) -> None:
+        """What follows must not be cut off: its end, which may be in the database already, or its clearing away."""
+        try:
+            await work(run)
+        finally:
+            run.over()
 
     @staticmethod
     def _known(operation: Operation, error: Exception) -> errors.NovaCronError:
@@ -217,15 +226,25 @@ class Operations:
         operation = await self.get(principal, operation_id)
         if operation.state.ended:
             raise errors.Conflict(f"it has {operation.state} already")
-        run = self._runs.get(operation_id)
+        # Who asks a second time waits for the same end.
+        ending = self._cancelling.get(operation_id) or self._begin_cancelling(operation, principal.username)
+        await asyncio.shield(ending)
+        return await self.get(principal, operation_id)
+
+    def _begin_cancelling(self, operation: Operation, by: str) -> asyncio.Task[None]:
+        run = self._runs.get(operation.id)
         if run is None or not run.operation.may_cancel:
             raise errors.Conflict(f"{operation.kind} cannot be cancelled")
-        task = self._tasks[operation_id]
+        run.over()
+        task = self._tasks[operation.id]
         task.cancel()
+        ending = self._cancelling[operation.id] = self._kept(self._end_cancelled(operation, task, by))
+        ending.add_done_callback(lambda _: self._cancelling.pop(operation.id, None))
+        return ending
+
+    async def _end_cancelled(self, operation: Operation, task: asyncio.Task[None], by: str) -> None:
         await asyncio.gather(task, return_exceptions=True)
-        error = errors.Conflict(f"cancelled by {principal.username}")
-        await self._end(None, operation, OperationState.CANCELLED, error)
-        return await self.get(principal, operation_id)
+        await self._end(None, operation, OperationState.CANCELLED, errors.Conflict(f"cancelled by {by}"))
 
     def _cancel_task(self, operation_id: str) -> None:
         if task := self._tasks.get(operation_id):

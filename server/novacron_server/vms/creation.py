@@ -177,6 +177,7 @@ async def _make(run: Run, plan: Plan, inventory: Inventory) -> None:
         disk = plan.parts["disk"]
         await host.storage.resize_volume(disk.pool, disk.name, plan.disk_bytes, disk.format)
     await failpoint("vm.create:uploaded")
+    await run.past_return()  # a VM that is there is whole, and is not taken back
     await run.step("defining the VM")
     await host.define(_definition(run.operation, plan, made))
     await failpoint("vm.create:defined")
