@@ -26,6 +26,7 @@ from novacron_server.operations.run import Run
 from novacron_server.operations.telling import Teller
 
 _log = structlog.get_logger()
+_ASK_EVERY_S, _CLEARING_S = 2.0, 10.0
 T = TypeVar("T")
 Work = Callable[[Run], Awaitable[None]]
 Undo = Callable[["repository.Stored"], Awaitable[str]]
@@ -136,10 +137,10 @@ class Operations:
         except asyncio.CancelledError:
             if self._closing:
                 raise  # the next server settles it
-            await self._clear_away(operation)  # whoever cancelled it writes its end
+            await self._clear_away(run)  # whoever cancelled it writes its end
         except Exception as e:  # noqa: BLE001 - the runner: an operation always ends, whatever its work did
             error = self._known(operation, e)
-            await self._clear_away(operation)
+            await self._clear_away(run)
             await self._end(request.host_id, run.operation, OperationState.FAILED, error)
         finally:
             self._tasks.pop(operation.id, None)
@@ -160,21 +161,31 @@ class Operations:
         _log.error("operation broke", operation=operation.id, kind=operation.kind, exc_info=error)
         return errors.Internal("the server made a mistake; its log says which")
 
-    async def _clear_away(self, operation: Operation) -> None:
-        undo = self._undo.get(operation.kind)
+    async def _clear_away(self, run: Run) -> None:
+        undo = self._undo.get(run.operation.kind)
         if undo is None:
             return
 
         async def clear() -> None:
-            stored = await self._database.run(lambda c: repository.get(c, operation.id), read_only=True)
+            stored = await self._database.run(lambda c: repository.get(c, run.id), read_only=True)
             if stored:
                 await undo(stored)
 
         try:
-            await patiently("clearing away", clear)
+            await self._past_an_outage(run, lambda: patiently("clearing away", clear))
         except errors.NovaCronError as e:
             # What is left carries the operation's mark; the reconciler finds it.
-            _log.error("clearing away failed", operation=operation.id, reason=e.detail)
+            _log.error("clearing away failed", operation=run.id, reason=e.detail)
+
+    async def _past_an_outage(self, run: Run, work: Callable[[], Awaitable[None]]) -> None:
+        """Until the host lets it be done. Meanwhile the operation holds what it had begun to change."""
+        while True:
+            try:
+                return await work()
+            except errors.HostUnavailable as e:
+                _log.warning("clearing away waits for the host", operation=run.id, reason=e.detail)
+                await run.step("it failed; what it had begun is cleared away when its host is back")
+            await asyncio.sleep(_ASK_EVERY_S)
 
     async def _end(
         self,
@@ -228,7 +239,7 @@ class Operations:
             raise errors.Conflict(f"it has {operation.state} already")
         # Who asks a second time waits for the same end.
         ending = self._cancelling.get(operation_id) or self._begin_cancelling(operation, principal.username)
-        await asyncio.shield(ending)
+        await asyncio.wait({ending}, timeout=_CLEARING_S)  # for longer where its host is away
         return await self.get(principal, operation_id)
 
     def _begin_cancelling(self, operation: Operation, by: str) -> asyncio.Task[None]:

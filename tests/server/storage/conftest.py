@@ -129,7 +129,7 @@ async def open_shed() -> AsyncIterator[Shed]:
                 made = Shed(house, daemon, connection)
                 await made.three_pools()
                 yield made
-                for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+                for domain in made.libvirt.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
                     domain.destroy()
         finally:
             connection.close()

@@ -1,0 +1,48 @@
+"""What others do to hosts, pools and volumes in mid-operation: nothing is lost, and nothing is left (G3, G9, G10)."""
+
+from __future__ import annotations
+
+import libvirt
+import pytest
+
+from novacron_core.api import operations
+from novacron_core.api.operations import OperationState
+from tests.server.spine.conftest import until
+from tests.server.storage.conftest import MIB
+from tests.server.storage.test_moves import _settled, move, only
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_a_host_that_restarts_in_mid_move_leaves_one_copy(shed) -> None:
+    volume = await shed.made("lost")
+    vm = await shed.vm("web-lost", volume, start=True)
+    operation = await move(shed, volume, bandwidth_bytes_s=MIB)
+
+    async def going() -> bool | None:
+        now = await shed.admin.call(operations.GET, operation_id=operation.id)
+        return True if now.progress else None
+
+    await until(going)
+    shed.daemon.kill()
+
+    async def down() -> bool | None:
+        views = shed.house.parts.inventory.picture.views.values()
+        return True if all(view.status == "down" for view in views) else None
+
+    await until(down)
+    shed.daemon.start()
+    shed.libvirt = libvirt.open(shed.daemon.uri)
+    ended = await until(lambda: _end(shed, operation), 60)
+    assert ended.state is OperationState.FAILED
+    assert "host" in ended.problem.detail
+    await _settled(shed, vm, volume, "hot")
+    live, lasting = shed.disk_paths(vm.id)
+    assert live == lasting
+    await shed.done(await move(shed, volume))  # nothing stands in its way
+    only(shed, volume, "cold")
+
+
+async def _end(shed, operation):
+    now = await shed.admin.call(operations.GET, operation_id=operation.id)
+    return now if now.state.ended else None
