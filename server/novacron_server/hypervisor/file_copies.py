@@ -43,10 +43,10 @@ class FileCopy:
         self._done = self._total = 0
         self._in_kernel = True
 
-    def run(self) -> None:
+    def run(self) -> tuple[int, int]:
         """Copy into the file that is there, flush it and its folder to the disk, read it back and compare.
 
-        Raises Conflict when cancelled, when the source changes meanwhile or there is no space; Internal when the two
+        Returns what `written_at` says of the source. Raises Conflict when cancelled, when the source changes meanwhile or there is no space; Internal when the two
         differ; OSError.
         """
         self.moved_at = self._began = time.monotonic()
@@ -64,9 +64,10 @@ class FileCopy:
             os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             for start, end in _union(extents, list(_extents(target.fileno(), before.st_size))):
                 self._compare(source.fileno(), target.fileno(), start, end)
-            after = os.fstat(source.fileno())
-            if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+            copied = (before.st_mtime_ns, before.st_size)
+            if written_at(source.fileno()) != copied:
                 raise Conflict("the volume was written to while it was copied")
+            return copied
 
     def _copy(self, source: int, target: int, start: int, end: int) -> None:
         while start < end:
@@ -129,6 +130,12 @@ def _opened(path: Path, mode: int) -> IO[bytes]:
         file.close()
         raise Conflict(f"{path.name} is no plain file")
     return file
+
+
+def written_at(file: Path | int) -> tuple[int, int]:
+    """What changes whenever somebody writes to a file."""
+    found = os.stat(file)
+    return found.st_mtime_ns, found.st_size
 
 
 def rename_new(old: Path, new: Path) -> None:

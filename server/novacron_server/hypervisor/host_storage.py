@@ -17,7 +17,7 @@ from novacron_server.hypervisor import storage
 from novacron_server.hypervisor.calls import Calls
 from novacron_server.hypervisor.domains import DomainReader
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
-from novacron_server.hypervisor.file_copies import FileCopy, rename_new
+from novacron_server.hypervisor.file_copies import FileCopy, rename_new, written_at
 from novacron_server.hypervisor.link import Link, retrieve, soon
 from novacron_server.hypervisor.local_disks import measured
 from novacron_server.hypervisor.relays import Download
@@ -90,14 +90,20 @@ class HostStorage(Calls):
         """Whether this process can read and write that very file."""
         return self._local and not self._simulated and await asyncio.to_thread(_is_ours, facts)
 
-    async def copy_file(self, source: Path, target: Path, progress: Progress, *, bandwidth_bytes_s: int = 0) -> None:
+    async def copy_file(
+        self, source: Path, target: Path, progress: Progress, *, bandwidth_bytes_s: int = 0
+    ) -> tuple[int, int]:
         """Copies a volume's file over another's, flushed to the disk and compared. For files that `sees` knows.
 
-        Raises Conflict (no space, written to meanwhile), Internal when the copy differs. Cancelling ends it.
+        Returns what `written_at` says of the source that was copied. Raises Conflict (no space, written to meanwhile), Internal when the copy differs. Cancelling ends it.
         """
         report = partial(soon, asyncio.get_running_loop(), progress)
         copy = FileCopy(source, target, report, threading.Event(), bandwidth_bytes_s)
-        await self._watch(copy, lambda _connection: copy.run(), "copy the volume")
+        return await self._watch(copy, lambda _connection: copy.run(), "copy the volume")
+
+    async def written_at(self, path: Path) -> tuple[int, int]:
+        """What changes whenever somebody writes to a file: its time stamp in nanoseconds, and its size."""
+        return await asyncio.to_thread(written_at, path)
 
     async def rename_file(self, old: Path, new: Path) -> None:
         """Gives a copied file its name, never over another's. Raises Conflict."""

@@ -68,13 +68,15 @@ class Moving:
         user = await only_user(host, move.name, move.from_path, move.vm_id)
         if user and (refused := why_not_move(user)):
             raise errors.Conflict(refused)
+        copying: Copying | None = None
         if user is None or not user.active:
             folder = move.to_path.rpartition("/")[0]
-            await Copying(run, host, facts, move.to_pool, folder, move.name).make(move.bandwidth_bytes_s)
+            copying = Copying(run, host, facts, move.to_pool, folder, move.name)
+            await copying.make(move.bandwidth_bytes_s)
         else:
             await self._copy_in_use(run, host, move, facts, user)
         await run.past_return()
-        await self._commit(run, host, move, user)
+        await self._commit(run, host, move, user, copying)
 
     # -- a disk in use ---------------------------------------------------------------------------------------------
 
@@ -114,7 +116,9 @@ class Moving:
 
     # -- which copy counts -----------------------------------------------------------------------------------------
 
-    async def _commit(self, run: Run, host: Host, move: Move, user: Users | None) -> None:
+    async def _commit(self, run: Run, host: Host, move: Move, user: Users | None, copying: Copying | None) -> None:
+        if copying is not None:
+            await copying.check_unchanged()  # its VM may have been started and stopped since
         await run.step(f"now in {move.tier}: the old copy goes")
         if user is not None:
             await host.disks.switch(user.uuid, move.from_path, move.to_path)
@@ -192,7 +196,7 @@ class Moving:
                 return False
             await self._follow(run, host, disk["vm"], disk["target"], move)
             users = await host.disks.users(move.to_path)
-            await self._commit(run, host, move, users[0] if users else None)
+            await self._commit(run, host, move, users[0] if users else None, None)
         except (errors.Conflict, errors.NotFound) as e:
             _log.warning("a move could not be gone on with", operation=run.id, reason=e.detail)
             return False

@@ -32,6 +32,7 @@ class Copying:
         self._pool, self._name = pool, name
         self.path = f"{folder}/{name}"
         self._temporary = f"{name}.{run.id[:8]}.part"
+        self._copied_as: tuple[int, int] | None = None
 
     async def make(self, bandwidth_bytes_s: int = 0) -> None:
         """Make it. Raises Conflict (name taken, no space, cancelled), Internal when it differs, HostUnavailable."""
@@ -50,6 +51,11 @@ class Copying:
             await self._elsewhere(bandwidth_bytes_s)
         await failpoint(f"{kind}:named")
 
+    async def check_unchanged(self) -> None:
+        """Raises Conflict when somebody wrote to the volume after it was compared, where this process can tell."""
+        if self._copied_as and await self._host.storage.written_at(Path(self._source.path)) != self._copied_as:
+            raise errors.Conflict(f"{self._source.name} was written to after it was copied: it stays where it was")
+
     async def _copy_file(self, bandwidth_bytes_s: int) -> bool:
         """False when the folder over there is not the one that this process sees."""
         kind, storage = self._run.operation.kind, self._host.storage
@@ -64,7 +70,8 @@ class Copying:
         await failpoint(f"{kind}:made")
         await self._run.step("copying, then comparing")
         async with Progress(self._run) as progress:
-            await storage.copy_file(Path(self._source.path), target, progress, bandwidth_bytes_s=bandwidth_bytes_s)
+            source = Path(self._source.path)
+            self._copied_as = await storage.copy_file(source, target, progress, bandwidth_bytes_s=bandwidth_bytes_s)
         await failpoint(f"{kind}:compared")
         await storage.rename_file(target, Path(self.path))
         await failpoint(f"{kind}:renamed")

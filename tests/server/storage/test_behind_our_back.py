@@ -46,3 +46,25 @@ async def test_a_host_that_restarts_in_mid_move_leaves_one_copy(shed) -> None:
 async def _end(shed, operation):
     now = await shed.admin.call(operations.GET, operation_id=operation.id)
     return now if now.state.ended else None
+
+
+async def test_what_is_written_between_the_comparing_and_the_switch_is_not_lost(shed, monkeypatch, tmp_path) -> None:
+    volume = await shed.made("late", image_format="raw")
+    vm = await shed.vm("web-late", volume)
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.move:named=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
+    operation = await move(shed, volume)
+
+    async def named() -> bool | None:
+        return True if ("cold", volume.name) in shed.files() else None
+
+    await until(named)
+    with shed.path(volume).open("r+b") as file:
+        file.write(b"late")
+    (tmp_path / "go").touch()
+    ended = await shed.ended(operation)
+    assert ended.state is OperationState.FAILED
+    assert "written to after it was copied" in ended.problem.detail
+    only(shed, volume, "hot")
+    assert str(shed.path(volume)) in shed.disk_paths(vm.id)[1]
+    assert shed.path(await shed.volume("late")).read_bytes()[:4] == b"late"
