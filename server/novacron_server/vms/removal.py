@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -15,12 +15,14 @@ from novacron_server.events.outbox import Draft
 from novacron_server.hypervisor.host import Host
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow, VolumeRow
+from novacron_server.operations.failpoints import failpoint
+from novacron_server.operations.patience import patiently
 from novacron_server.operations.repository import Stored
 from novacron_server.operations.run import Run
 from novacron_server.vms import repository
 from novacron_server.volumes import repository as volumes
 from novacron_server.volumes.told import volume_row_event
-from novacron_server.volumes.using import nobody_else
+from novacron_server.volumes.using import in_use
 
 
 class Removal:
@@ -32,12 +34,14 @@ class Removal:
         self._inventory = inventory
 
     async def delete(self, run: Run, host_id: str, vm_id: str, *, disks: bool) -> None:
-        """Delete a stopped VM; with `disks`, every volume that was made for it.
+        """Delete a stopped VM; with `disks`, every volume of ours that it has.
 
         Raises Conflict, before anything is done, naming another VM that uses one of these.
         """
         await run.step("removing the VM and its disks" if disks else "removing the VM")
-        await self._delete(host_id, vm_id, disks=disks)
+        goes = await self._disks_of(host_id, vm_id) if disks else []
+        await run.will_make(goes=[volume.id for volume in goes])
+        await self._delete(host_id, vm_id, goes)
 
     async def delete_again(self, stored: Stored) -> str:
         """After a crash: the operator wanted it gone, so finish that."""
@@ -46,21 +50,41 @@ class Removal:
         if facts is not None and facts.state is not State.STOPPED:
             return f"the VM is {facts.state}, so it was left alone"
         try:
-            await self._delete(host_id, vm_id, disks=bool(stored.request.get("disks")))
+            told = stored.steps.get("goes")  # the VM, which could say it, may be gone by now
+            goes = await self._disks_of(host_id, vm_id, told) if stored.request.get("disks") else []
+            await self._delete(host_id, vm_id, goes)
         except errors.Conflict as e:
             return f"it was left alone: {e.detail}"
         return "the deletion was finished"
 
-    async def _delete(self, host_id: str, vm_id: str, *, disks: bool) -> None:
+    async def _disks_of(self, host_id: str, vm_id: str, told: Collection[str] | None = None) -> list[VolumeRow]:
+        """The volumes that are to go with a VM: not those that were detached from it outside NovaCron. `told`: the ids
+        of those that it had.
+
+        Raises Conflict naming another VM that uses one of these.
+        """
+        host, found = self._inventory.host(host_id), []
+        read = lambda: self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)  # noqa: E731
+        there = await host.read_domain(vm_id) is not None
+        made = await patiently("reading a VM's volumes", read)
+        for volume in made if told is None else [volume for volume in made if volume.id in told]:
+            facts = await host.storage.read_volume(volume.pool, volume.name)
+            users = await host.disks.users(facts.path) if facts else []
+            if facts and there and all(user.uuid != vm_id for user in users):
+                continue
+            for user in users:
+                if user.uuid != vm_id:
+                    raise errors.Conflict(in_use(volume.name, user))
+            found.append(volume)
+        return found
+
+    async def _delete(self, host_id: str, vm_id: str, goes: Sequence[VolumeRow]) -> None:
         host = self._inventory.host(host_id)
-        made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True) if disks else []
-        for volume in made:
-            if facts := await host.storage.read_volume(volume.pool, volume.name):
-                await nobody_else(host, volume.name, facts.path, vm_id)
         await host.undefine(vm_id)
-        for volume in made:
+        await failpoint("vm.delete:undefined")
+        for volume in goes:
             await host.storage.delete_volume(volume.pool, volume.name)
-        await self.forget(host_id, vm_id, made)
+        await self.forget(host_id, vm_id, goes)
         await self._look_again(host_id, vm_id)
 
     async def undo_creation(self, stored: Stored) -> str:
@@ -101,7 +125,7 @@ class Removal:
                 drafts.append(vm_row_event(row, "vm.deleted", gone=True, note=note))
             return None, drafts
 
-        await self._ledger.write(work)
+        await patiently("forgetting a VM", lambda: self._ledger.write(work))
 
     async def _look_again(self, host_id: str, vm_id: str) -> None:
         await self._inventory.reread(host_id, vm_id)

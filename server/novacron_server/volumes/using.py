@@ -23,14 +23,6 @@ async def only_user(host: Host, name: str, path: str, vm_id: str | None, *, fres
     return found
 
 
-async def nobody_else(host: Host, name: str, path: str, vm_id: str) -> None:
-    """Raise Conflict naming any VM but `vm_id` that uses the file. What it is to that one, a disk or the kernel it
-    boots from, does not matter: it goes too."""
-    for user in await host.disks.users(path):
-        if user.uuid != vm_id:
-            raise errors.Conflict(in_use(name, user))
-
-
 def overlays(inventory: Inventory, principal: Principal, volume: Volume) -> list[str]:
     """The volumes that lean on this one, by name where the principal may see them."""
     found = inventory.picture.storage.overlays(volume)

@@ -13,8 +13,12 @@ from novacron_core.api import hosts, operations, vms, volumes
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VM, State
 from novacron_core.rules.permissions import Role
+from novacron_server.operations import patience
+from novacron_server.operations import repository as rows_of_operations
+from novacron_server.volumes import repository as rows_of_volumes
 from tests.fair_clock import fair_now
 from tests.server.spine.asking import created, done, make
+from tests.server.spine.test_tiers import three_pools
 
 
 async def test_the_simulated_host_is_called_so(spine) -> None:
@@ -64,6 +68,43 @@ async def test_delete_with_disks_leaves_nothing(spine, image, behind) -> None:
     await spine.no_rows()
     left = [v.name for v in (await spine.admin.call(volumes.LIST)).items if "web-01" in v.name]
     assert left == []
+
+
+async def test_a_database_that_is_away_for_a_moment_makes_no_failure_of_a_deletion(spine, image, monkeypatch) -> None:
+    vm = await created(spine, start=False)
+    ledger, away = spine.parts.vms._removal._ledger, ["away", "away"]
+
+    class Shaky:
+        async def write(self, unit):
+            if away:
+                raise errors.DatabaseUnavailable(away.pop())
+            return await ledger.write(unit)
+
+    monkeypatch.setattr(patience, "_ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(spine.parts.vms._removal, "_ledger", Shaky())
+    query = vms.DeleteQuery(disks=True)
+    await done(spine, await spine.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
+    assert not away
+
+
+async def test_a_deletion_that_was_cut_off_takes_what_the_vm_had_and_no_more(spine, image, monkeypatch) -> None:
+    vm = await created(spine, start=False)
+    await three_pools(spine)
+    await done(
+        spine, await spine.admin.call(volumes.CREATE, body=volumes.VolumeCreate(name="kept", size_bytes=1 << 20))
+    )
+    kept = next(v for v in (await spine.admin.call(volumes.LIST)).items if v.name == "kept")
+    # Detached outside: the row says it is the VM's, libvirt says it is not.
+    assert await spine.parts.database.run(lambda c: rows_of_volumes.change(c, kept.id, vm_id=vm.id))
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.delete:undefined=error")
+    query = vms.DeleteQuery(disks=True)
+    operation = await spine.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id)
+    stored = await spine.parts.database.run(lambda c: rows_of_operations.get(c, operation.id))
+    await spine.ended(operation)
+    monkeypatch.delenv("NOVACRON_FAILPOINTS")
+    assert stored is not None
+    await spine.parts.vms._removal.delete_again(stored)
+    assert [v.name for v in (await spine.admin.call(volumes.LIST)).items] == ["kept"]
 
 
 async def test_delete_without_disks_keeps_them_for_their_owner(spine, image) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import libvirt
 import pytest
 
-from novacron_core.api import operations
+from novacron_core.api import operations, vms
 from novacron_core.api.operations import OperationState
 from tests.server.spine.conftest import until
 from tests.server.storage.conftest import MIB
@@ -46,6 +46,28 @@ async def test_a_host_that_restarts_in_mid_move_leaves_one_copy(shed) -> None:
 async def _end(shed, operation):
     now = await shed.admin.call(operations.GET, operation_id=operation.id)
     return now if now.state.ended else None
+
+
+async def test_a_disk_that_was_detached_outside_does_not_go_with_its_vm(shed) -> None:
+    volume = await shed.made("kept")
+    vm = await shed.vm("web-kept", volume)
+    domain = shed.libvirt.lookupByUUIDString(vm.id)
+    domain.detachDeviceFlags(
+        f"<disk type='file'><source file='{shed.path(volume)}'/><target dev='vdb' bus='virtio'/></disk>",
+        libvirt.VIR_DOMAIN_AFFECT_CONFIG,
+    )
+
+    async def shown() -> bool | None:
+        return True if len((await shed.house.vm("web-kept")).disks) == 1 else None
+
+    await until(shown)
+    vm = await shed.house.vm("web-kept")
+    await shed.done(
+        await shed.admin.call(vms.DELETE, query=vms.DeleteQuery(disks=True), if_match=vm.generation, vm_id=vm.id)
+    )
+    assert ("hot", "kept") in shed.files()
+    assert (await shed.volume("kept")).vm is None
+    assert not [name for _, name in shed.files() if name.startswith("web-kept")]
 
 
 async def test_what_is_written_between_the_comparing_and_the_switch_is_not_lost(shed, monkeypatch, tmp_path) -> None:
