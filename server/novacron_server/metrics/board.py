@@ -11,7 +11,6 @@ from novacron_server.hypervisor.counters import Group, Reading
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.hypervisor.statistics import clock
 from novacron_server.metrics.meter import HostMeter, VMMeter
-from novacron_server.metrics.rates import DiskRate
 
 _STALE_PERIODS = 3.0
 _STALE_S = 20.0
@@ -60,11 +59,6 @@ class Board:
         """A VM's newest numbers while they are fresh."""
         meter = self.meter(host_id, vm_id)
         return meter.sample if meter and meter.counters else None
-
-    def disk_rates(self, host_id: str, vm_id: str) -> dict[str, DiskRate]:
-        """A VM's disks by target, those that have a rate now."""
-        meter = self.meter(host_id, vm_id)
-        return meter.disks if meter else {}
 
     @staticmethod
     def fresh(host: HostMeter) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from novacron_server.inventory.compose_storage import DiskRates, RatesOf
 from novacron_server.metrics.board import Board
@@ -16,10 +17,11 @@ def rates_on(board: Board) -> RatesOf:
         found = []
         times = []
         for host_id, vm_id, target in disks:
-            rate, time = board.disk_rates(host_id, vm_id).get(target), board.host(host_id).time
-            if rate is not None and time is not None:
+            meter, host = board.meter(host_id, vm_id), board.host(host_id)
+            rate = meter.disks.get(target) if meter else None
+            if rate is not None and meter is not None and meter.disk_at is not None and host.time is not None:
                 found.append(rate)
-                times.append(time)
+                times.append(host.time - timedelta(seconds=max(0.0, host.at - meter.disk_at)))
         if not found:
             return None
         return DiskRates(

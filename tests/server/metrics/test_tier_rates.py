@@ -38,3 +38,15 @@ def test_the_rates_of_disks_that_have_one_are_summed_over_hosts() -> None:
     assert (found.read_bytes_s, found.write_bytes_s, found.reads_s, found.at) == (1000, 2000, 10, WHEN)
     assert rates([("a", "u", "vdb")]) is not None
     assert rates([("a", "u", "sda")]) is None
+
+
+def test_rates_of_disks_that_were_read_earlier_are_as_old_as_they_are() -> None:
+    """A guest that is busy with a job, a move above all, tells nothing of its disks meanwhile."""
+    board, now = Board(), clock()
+    read(board, "a", now - 70, vda=0)
+    read(board, "a", now - 60, vda=1000)
+    quick = Reading(group="quick", time=WHEN, at=now, took_s=0.01, domains=[DomainCounters("u", 1, now)], host=None)
+    board.host("a").take(quick, {}, 4, 5.0)
+    found = rates_on(board)([("a", "u", "vda")])
+    assert found is not None
+    assert abs((WHEN - found.at).total_seconds() - 60) < 0.1
