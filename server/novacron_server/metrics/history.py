@@ -6,6 +6,7 @@ While the database is away samples wait in memory, bounded; nothing else waits f
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -115,10 +116,17 @@ class History:
                 await repository.copy(connection, (chunk.data for chunk in good))
 
             if good:
-                await self._database.run(work)
+                await self._copied(work)
             self.written += sum(chunk.rows for chunk in good)
             self.waiting.lost += sum(chunk.rows for chunk in chunks) - sum(chunk.rows for chunk in good)
             self.waiting.written(chunks)
+
+    async def _copied(self, work: Callable[[Connection], Awaitable[None]]) -> None:
+        try:
+            await self._database.run(work)
+        except errors.NovaCronError:
+            self._hours.clear()  # partitions may have gone: the clock was set, or the database was away for long
+            raise
 
     async def _ensure(self, chunks: list[Chunk]) -> None:
         """The partitions of these samples: there already, but after a clock was set or a day without the database."""
@@ -164,7 +172,9 @@ class History:
         waits = self.waiting.first(1)
         if waits:
             until = min(until, waits[0].time.replace(second=0, microsecond=0))
-        begin = self.rolled_to = self.rolled_to or await self._database.run(self._unrolled, read_only=True)
+        if self.rolled_to is None or self.rolled_to > now + MINUTE:  # the clock was ahead for a while
+            self.rolled_to = await self._database.run(lambda c: self._unrolled(c, until), read_only=True)
+        begin = self.rolled_to
         while begin is not None and begin < until:
             end = min(until, begin + _AT_ONCE)
 
@@ -175,13 +185,12 @@ class History:
             await self._database.run(work, timeout_s=_MAINTENANCE_TIMEOUT_S)
             self.rolled_to = begin = end
 
-    async def _unrolled(self, connection: Connection) -> datetime | None:
+    async def _unrolled(self, connection: Connection, until: datetime) -> datetime | None:
         """Where rolling up has to begin; None: there is nothing yet."""
-        last = await repository.last_minute(connection, FLEET)
-        if last is not None:
-            return last + MINUTE
-        first = await repository.first_sample(connection, FLEET)
-        return first.replace(second=0, microsecond=0) if first else None
+        last = await repository.last_minute(connection, FLEET, until)
+        first = await repository.first_sample(connection, FLEET) if last is None else last + MINUTE
+        # Of what is older no samples are left, and partitions for a year of nothing could never be dropped again.
+        return max(first, until - self.samples_kept).replace(second=0, microsecond=0) if first else None
 
     async def forget(self, now: datetime) -> int:
         """Drop what is older than it is kept. Returns how many partitions went. Raises DatabaseUnavailable."""

@@ -44,9 +44,9 @@ async def first_sample(connection: AsyncConnection, subject: bytes) -> datetime 
     return _time((await connection.execute(first)).scalar_one())
 
 
-async def last_minute(connection: AsyncConnection, subject: bytes) -> datetime | None:
-    """The last minute that is rolled up."""
-    last = select(func.max(sample_minutes.c.time)).where(_of(sample_minutes, subject))
+async def last_minute(connection: AsyncConnection, subject: bytes, before: datetime) -> datetime | None:
+    """The last minute before that one which is rolled up."""
+    last = select(func.max(sample_minutes.c.time)).where(_of(sample_minutes, subject), sample_minutes.c.time < before)
     return _time((await connection.execute(last)).scalar_one())
 
 

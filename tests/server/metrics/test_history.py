@@ -74,7 +74,7 @@ async def test_after_a_restart_it_goes_on_where_it_stopped(history, add, databas
     await history.roll_up(NOW - timedelta(minutes=20))
     before = history.rolled_to
     history.rolled_to = None
-    assert await database.run(history._unrolled, read_only=True) == before
+    assert await database.run(lambda c: history._unrolled(c, NOW), read_only=True) == before
     await history.roll_up(NOW)
     rows = await fetch(database_url, "SELECT cpu_percent FROM sample_minutes ORDER BY time")
     assert [row[0] for row in rows] == [float(number) for number in range(len(rows))]
@@ -193,3 +193,48 @@ async def test_copying_is_one_transaction(database, history) -> None:
     with pytest.raises(errors.Internal):
         await database.run(work)
     assert await database.run(lambda connection: repository.first_sample(connection, FLEET)) is None
+
+
+async def test_partitions_that_went_behind_our_back_hold_nothing_up(history, add, database_url, owner_url) -> None:
+    """A clock that was set forward and back, or an outage longer than samples are kept, drops what is written to."""
+    add(FLEET, NOW, 1.0)
+    await history.write()
+    async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:
+        await owner.execute("SELECT drop_sample_partitions(%s, %s)", (NOW + timedelta(days=2), NOW))
+    add(FLEET, NOW + S, 2.0)
+    with pytest.raises(errors.NovaCronError):
+        await history.write()
+    await history.write()
+    assert history.waiting.rows == 0
+    assert await fetch(database_url, "SELECT cpu_percent FROM samples") == [(2.0,)]
+
+
+async def test_a_clock_that_was_set_forward_and_back_stops_no_minutes(history, add, database_url) -> None:
+    minute = NOW.replace(second=0) - timedelta(minutes=3)
+    add(FLEET, minute, 1.0)
+    await history.write()
+    ahead = NOW + timedelta(hours=20)
+    add(FLEET, ahead - timedelta(minutes=5), 9.0)
+    await history.write()
+    await history.roll_up(ahead)
+    add(FLEET, minute + timedelta(minutes=1), 2.0)
+    await history.write()
+    for restarted in (False, True):
+        history.rolled_to = None if restarted else history.rolled_to
+        await history.roll_up(NOW)
+        assert history.rolled_to == (NOW - 10 * S).replace(second=0)
+    rows = await fetch(database_url, "SELECT cpu_percent FROM sample_minutes ORDER BY time")
+    assert rows == [(1.0,), (2.0,), (9.0,)]
+
+
+async def test_after_a_long_absence_only_what_is_kept_is_rolled_up(history, add, database, database_url) -> None:
+    long_ago = NOW - timedelta(days=9)
+    await history.make_partitions(long_ago)
+    row = packing.row(packing.microseconds(long_ago), FLEET, (None,) * 10)
+    await database.run(lambda connection: repository.copy(connection, [row]))
+    await history.roll_up(long_ago + timedelta(minutes=5))
+    history.rolled_to = None
+    await history.roll_up(NOW)
+    assert history.rolled_to == (NOW - 10 * S).replace(second=0)
+    hours = [name for name in await partitions(database_url) if name.startswith("samples_")]
+    assert len(hours) < 35, "else a year's absence makes more tables than can be dropped at once"
