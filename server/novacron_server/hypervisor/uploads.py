@@ -68,6 +68,8 @@ class Upload:
                 self._report(sent, total or 0)
         if total is not None and sent < total:
             raise Conflict("the image became shorter while it was copied")
+        if total is not None and file.read(1):
+            raise Conflict("the image became longer while it was copied")  # half of it would be taken for a whole one
 
     def _report(self, sent: int, total: int) -> None:
         now = time.monotonic()

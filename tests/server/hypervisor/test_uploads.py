@@ -1,0 +1,51 @@
+"""An image that is replaced while it is copied into a volume: half of one is none."""
+
+from __future__ import annotations
+
+import io
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from novacron_core.errors import Conflict
+from novacron_server.hypervisor import uploads
+from novacron_server.hypervisor.uploads import Upload
+
+
+class Line:
+    """A connection, its stream and its volume: takes what is sent."""
+
+    def __init__(self) -> None:
+        self.sent, self.ended = b"", ""
+
+    def newStream(self, _: int) -> Line:
+        return self
+
+    def send(self, data: bytes) -> int:
+        self.sent += data
+        return len(data)
+
+    def finish(self) -> None:
+        self.ended = "finished"
+
+    def abort(self) -> None:
+        self.ended = "aborted"
+
+
+@pytest.mark.parametrize(("size", "said"), [(4000, None), (5000, "longer"), (3000, "shorter")])
+def test_what_is_not_as_long_as_it_was_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, size: int, said: str | None
+) -> None:
+    line: Any = Line()
+    volume = SimpleNamespace(upload=lambda *_: None, info=lambda: None)
+    monkeypatch.setattr(uploads, "find_volume", lambda *_: volume)
+    upload = Upload(lambda: io.BytesIO(bytes(size)), 4000, lambda *_: None, threading.Event())
+    if said is None:
+        upload.run(line, "pool", "name")
+        assert (len(line.sent), line.ended) == (4000, "finished")
+        return
+    with pytest.raises(Conflict, match=said):
+        upload.run(line, "pool", "name")
+    assert line.ended == "aborted"
