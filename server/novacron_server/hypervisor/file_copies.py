@@ -134,7 +134,7 @@ def _opened(path: Path, mode: int) -> IO[bytes]:
 
 def written_at(file: Path | int) -> tuple[int, int]:
     """What changes whenever somebody writes to a file."""
-    found = os.stat(file)
+    found = os.fstat(file) if isinstance(file, int) else file.stat()
     return found.st_mtime_ns, found.st_size
 
 
