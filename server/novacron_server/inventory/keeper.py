@@ -121,7 +121,7 @@ class Keeper:
         known = {vm_id for host_id, vm_id in self._picture.known if host_id == self.host.host_id}
         for vm_id in known | domains.keys():
             held = self._picture.known.get((self.host.host_id, vm_id))
-            if vm_id not in domains and held and held.seen_at > began:
+            if held and held.seen_at > began:
                 continue  # read by itself while the long read ran: newer than this answer
             self._take(vm_id, domains.get(vm_id))
         self._first_look = False

@@ -1,0 +1,31 @@
+"""A long look at a host ends after a short one that began later: what is newer stays shown."""
+
+from __future__ import annotations
+
+import asyncio
+
+from novacron_core.api import vms
+from novacron_core.api.vms import State
+from tests.server.spine.asking import created, done
+
+
+async def test_a_long_look_does_not_bring_back_what_was_before(spine, image, monkeypatch) -> None:
+    vm = await created(spine, start=False)
+    keeper = next(iter(spine.parts.inventory._keepers.values()))
+    read, seen, go, told = keeper.host.read_domains, asyncio.Event(), asyncio.Event(), []
+
+    async def slowly():
+        answer = await read()
+        seen.set()
+        await go.wait()
+        return answer
+
+    monkeypatch.setattr(keeper.host, "read_domains", slowly)
+    long_look = asyncio.create_task(keeper._read_all())
+    await seen.wait()
+    await done(spine, await spine.admin.call(vms.START, vm_id=vm.id))
+    monkeypatch.setattr(keeper._watch, "looked_at", lambda vm_id, facts: told.append((vm_id, facts and facts.state)))
+    go.set()
+    await long_look
+    assert (vm.id, State.STOPPED) not in told
+    assert (await spine.vm("web-01")).state is State.RUNNING
