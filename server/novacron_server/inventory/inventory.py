@@ -135,10 +135,13 @@ class Inventory:
 
     def host(self, host_id: str) -> Host:
         """The connection to a host. Raises NotFound."""
+        return self._keeper(host_id).host
+
+    def _keeper(self, host_id: str) -> Keeper:
         keeper = self._keepers.get(host_id)
         if keeper is None:
             raise errors.NotFound("there is no such host")
-        return keeper.host
+        return keeper
 
     def connections(self) -> list[Host]:
         """The connection to every host, up or not."""
@@ -162,7 +165,7 @@ class Inventory:
 
     async def reread(self, host_id: str, vm_id: str) -> DomainFacts | None:
         """Read one VM again and publish what changed, before an operation on it is called done."""
-        facts = await self._keepers[host_id].reread(vm_id)
+        facts = await self._keeper(host_id).reread(vm_id)
         await self.publisher.flush()
         return facts
 
@@ -185,7 +188,7 @@ class Inventory:
 
     async def reread_volumes(self, host_id: str) -> None:
         """Read a host's pools and volumes again and publish what changed."""
-        await self._keepers[host_id].reread_volumes()
+        await self._keeper(host_id).reread_volumes()
         await self.publisher.flush()
 
     async def until(self, vm_id: str, looks: Looks, timeout_s: float) -> bool:

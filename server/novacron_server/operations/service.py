@@ -270,6 +270,10 @@ class Operations:
         else:
             undo = self._undo.get(kind)
             found = await undo(stored) if undo else "what it had changed is shown as it is"
+        await self.give_up(stored, found)
+
+    async def give_up(self, stored: repository.Stored, found: str) -> None:
+        """End what a server that went away left running, as it is."""
         error = errors.Internal(f"the server stopped while this ran: {found}")
         await self._end(stored.host_id, stored.operation, OperationState.INTERRUPTED, error)
 

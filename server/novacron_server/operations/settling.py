@@ -32,6 +32,9 @@ async def _settle(operations: Operations, inventory: Inventory, stored: Stored) 
                 await operations.settle(stored)
                 return
         except errors.NovaCronError as e:
+            if not _configured(inventory, stored):
+                await operations.give_up(stored, "its host is none of this server's any more, so nobody looked there")
+                return
             if e.detail != told:
                 told = e.detail
                 _log.warning("settling waits", operation=stored.operation.id, reason=told)
@@ -41,7 +44,12 @@ async def _settle(operations: Operations, inventory: Inventory, stored: Stored) 
 
 def _answers(inventory: Inventory, stored: Stored) -> bool:
     """Whether the operation's host is up; a host that is no longer configured is not waited for."""
-    try:
-        return stored.host_id is None or inventory.host(stored.host_id).status is HostStatus.UP
-    except errors.NotFound:
+    if stored.host_id is None or not _configured(inventory, stored):
         return True
+    return inventory.host(stored.host_id).status is HostStatus.UP
+
+
+def _configured(inventory: Inventory, stored: Stored) -> bool:
+    if stored.host_id is None:
+        return True
+    return any(host.host_id == stored.host_id for host in inventory.connections())

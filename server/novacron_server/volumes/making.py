@@ -62,7 +62,7 @@ class Making:
         later = await self._leftovers.discard(stored)
         made = [*stored.operation.holds, stored.operation.target]
         await self._forget(made[-2].id if stored.operation.holds else made[-1].id)  # a copy is the last that is held
-        with suppress(errors.HostUnavailable):
+        with suppress(errors.HostUnavailable, errors.NotFound):
             await self._inventory.reread_volumes(host_id)
         return later or "what it had made was removed"
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
+import pytest
 from structlog.testing import capture_logs
 
 from novacron_core import errors
-from novacron_server.operations import settling
+from novacron_core.api import access
+from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_core.rules.permissions import Role
+from novacron_core.rules.visibility import Principal
+from novacron_server.hosts import repository as hosts
+from novacron_server.operations import repository, settling
 
 
 class Refusing:
@@ -44,3 +52,25 @@ async def test_it_is_tried_until_it_goes_and_each_reason_is_said_once(monkeypatc
     assert [line["reason"] for line in logs] == ["busy", "locked"]
     assert pauses == sorted(pauses)
     assert pauses[-1] == pauses[-2] <= 5.0
+
+
+@pytest.mark.parametrize("kind", ["vm.create", "vm.delete", "volume.create", "volume.attach", "volume.move"])
+async def test_what_ran_on_a_host_that_is_no_longer_configured_is_ended(spine, kind) -> None:
+    now, database = datetime.now(UTC), spine.parts.database
+    user = (await spine.admin.call(access.VALIDATE)).user
+    who = Principal(user.id, user.username, Role.ADMINISTRATOR, "default", "", now)
+    host = await database.run(lambda c: hosts.known_as(c, "qemu+ssh://gone/system"))
+    left = Operation(
+        id=str(uuid4()),
+        kind=kind,
+        target=Target(type=kind.partition(".")[0], id=str(uuid4()), name="half"),
+        state=OperationState.RUNNING,
+        created_at=now,
+        tenant="default",
+    )
+    more = {"host_id": host.id, "principal": who, "request": {}, "idempotency_key": "", "request_hash": ""}
+    assert await database.run(lambda c: repository.add(c, left, **more))
+    async with asyncio.timeout(10):
+        await settling.settle_all(spine.parts.operations, spine.parts.inventory)
+    ended = await spine.ended(left)
+    assert ended.state is OperationState.INTERRUPTED
