@@ -51,6 +51,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     from_tier: str | None = None
     vm_id: str | None = None
     bandwidth_bytes_s: int = 0
+    from_inode: int = 0
+    """Tells the old copy from any later file of its name, 0 where this process does not see it."""
 
 
 class Moving:
@@ -64,6 +66,7 @@ class Moving:
 
     async def move(self, run: Run, host: Host, move: Move, facts: VolumeFacts) -> None:
         """Raises Conflict with the reason it cannot be done, and what the host refuses."""
+        move = msgspec.structs.replace(move, from_inode=await identity(host, facts))
         await run.will_make(move=msgspec.to_builtins(move))
         user = await only_user(host, move.name, move.from_path, move.vm_id)
         if user and (refused := why_not_move(user)):
@@ -128,7 +131,8 @@ class Moving:
             raise errors.Conflict(f"{users[0].name} was started meanwhile: its disk stays where it was")
         await self._settle_row(move, move.to_pool, move.tier)
         await failpoint("volume.move:told")
-        await self._drop_old(host, move)
+        if later := await self._drop_old(run.id, host, move):
+            await run.step(later)
         await failpoint("volume.move:dropped")
         await self._look_again(host, user.uuid if user else None)
 
@@ -140,12 +144,18 @@ class Moving:
         await patiently("telling where the volume is", lambda: self._ledger.write(settle))
         await self._inventory.until_volume_is_in(move.volume_id, pool)
 
-    async def _drop_old(self, host: Host, move: Move) -> None:
+    async def _drop_old(self, operation_id: str, host: Host, move: Move) -> str:
+        """Returns a sentence when it can only be done later. Raises Conflict when it must not be done."""
         if await host.storage.read_volume(move.to_pool, move.name) is None:
             raise errors.Conflict("the new copy is not seen in its pool: the old one stays")
         if users := await host.disks.users(move.from_path, fresh=True):
             raise errors.Conflict(f"{users[0].name} still uses the old copy: it stays")
-        await host.storage.delete_volume(move.from_pool, move.name)
+        try:
+            await host.storage.delete_volume(move.from_pool, move.name)
+        except errors.Conflict as e:  # its pool is off
+            old = {"pool": move.from_pool, "name": move.name, "path": move.from_path, "temporary": ""}
+            return await self._leftovers.later(operation_id, {**old, "inode": move.from_inode}, e)
+        return ""
 
     async def _look_again(self, host: Host, vm_id: str | None) -> None:
         if vm_id:
@@ -179,9 +189,9 @@ class Moving:
             for user in users:
                 await host.disks.switch(user.uuid, move.from_path, move.to_path)
             await self._settle_row(move, move.to_pool, move.tier)
-            await self._drop_old(host, move)
+            later = await self._drop_old(stored.operation.id, host, move)
             await self._look_again(host, vm_id)
-            return f"the volume is in {move.tier}, and the old copy is gone"
+            return f"the volume is in {move.tier}, and {later or 'the old copy is gone'}"
         for user in users:
             await host.disks.switch(user.uuid, move.to_path, move.from_path)
         await self._settle_row(move, move.from_pool, move.from_tier)

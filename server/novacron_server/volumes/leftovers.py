@@ -7,6 +7,7 @@ from contextlib import suppress
 from itertools import chain, repeat
 from typing import Any
 
+import msgspec
 import structlog
 
 from novacron_core import errors
@@ -49,11 +50,22 @@ class Leftovers:
         try:
             await discard(self._inventory.host(stored.host_id or ""), stored.steps)
         except errors.NovaCronError as e:
-            _log.warning("a copy stays for now", operation=stored.operation.id, reason=e.detail)
-            await self._mark(stored, True)
-            self._left[stored.operation.id] = stored
-            return f"what is left of the copy goes when its pool is back ({e.detail})"
+            return await self._remember(stored, e)
         return ""
+
+    async def later(self, operation_id: str, copy: dict[str, Any], why: errors.NovaCronError) -> str:
+        """A copy that is of no use any more, as a step `copy` of its operation, goes when that can be. Returns a sentence."""
+        read = lambda: self._database.run(lambda c: repository.get(c, operation_id), read_only=True)  # noqa: E731
+        stored = await patiently("marking what is left", read)
+        if stored is None:
+            return ""
+        return await self._remember(msgspec.structs.replace(stored, steps={**stored.steps, "copy": copy}), why)
+
+    async def _remember(self, stored: Stored, why: errors.NovaCronError) -> str:
+        _log.warning("a copy stays for now", operation=stored.operation.id, reason=why.detail)
+        await self._mark(stored, True)
+        self._left[stored.operation.id] = stored
+        return f"what is left of the copy goes when its pool is back ({why.detail})"
 
     def _looked(self, host_id: str) -> None:
         if host_id not in self._tasks and self._waiting(host_id):

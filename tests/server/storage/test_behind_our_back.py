@@ -5,7 +5,7 @@ from __future__ import annotations
 import libvirt
 import pytest
 
-from novacron_core.api import operations, vms
+from novacron_core.api import operations, vms, volumes
 from novacron_core.api.operations import OperationState
 from tests.server.spine.conftest import until
 from tests.server.storage.conftest import MIB
@@ -46,6 +46,13 @@ async def test_a_host_that_restarts_in_mid_move_leaves_one_copy(shed) -> None:
 async def _end(shed, operation):
     now = await shed.admin.call(operations.GET, operation_id=operation.id)
     return now if now.state.ended else None
+
+
+async def _removed_outside(shed, name: str, tier: str) -> volumes.Volume:
+    volume = await shed.made(name, tier=tier)
+    shed.libvirt.storagePoolLookupByName(volume.pool).storageVolLookupByName(name).delete(0)
+    await shed.house.parts.inventory.reread_volumes(volume.host)
+    return volume
 
 
 async def test_a_disk_that_was_detached_outside_does_not_go_with_its_vm(shed) -> None:
@@ -90,3 +97,27 @@ async def test_what_is_written_between_the_comparing_and_the_switch_is_not_lost(
     only(shed, volume, "hot")
     assert str(shed.path(volume)) in shed.disk_paths(vm.id)[1]
     assert shed.path(await shed.volume("late")).read_bytes()[:4] == b"late"
+
+
+async def test_a_source_that_goes_away_at_the_last_moment_leaves_no_old_copy(shed, monkeypatch, tmp_path) -> None:
+    volume = await shed.made("source", tier="warm")
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.move:told=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
+    operation = await move(shed, volume)
+
+    async def told() -> bool | None:
+        return True if (await shed.admin.call(volumes.GET, volume_id=volume.id)).tier == "cold" else None
+
+    await until(told)
+    pool = shed.libvirt.storagePoolLookupByName(volume.pool)
+    pool.destroy()
+    (tmp_path / "go").touch()
+    ended = await shed.done(operation)
+    assert "goes when its pool is back" in ended.step
+    pool.create(0)
+
+    async def clean() -> bool | None:
+        return True if ("warm", "source") not in shed.files() else None
+
+    await until(clean)
+    only(shed, volume, "cold")
