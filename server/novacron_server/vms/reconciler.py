@@ -21,7 +21,7 @@ from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.picture import Key
 from novacron_server.operations import repository as operations
 from novacron_server.operations.repository import Stored
-from novacron_server.vms.removal import Removal
+from novacron_server.vms.removal import UNDONE_LATER, Removal
 from novacron_server.volumes.placement import Placement
 
 _log = structlog.get_logger()
@@ -50,14 +50,23 @@ class Reconciler:
                 _log.warning("comparing waits", reason=e.detail)
 
     async def once(self) -> None:
-        """One pass. Raises HostUnavailable, DatabaseUnavailable: the next pass goes on."""
+        """One pass. Raises DatabaseUnavailable: the next pass goes on."""
         failed = await self._database.run(self._failed_creations, read_only=True)
+        left = await self._database.run(lambda c: operations.marked(c, UNDONE_LATER), read_only=True)
         for view in list(self._inventory.picture.views.values()):
             if view.status is HostStatus.UP:
-                host = self._inventory.host(view.id)
-                await self._late_domains(host, failed)
-                await self._late_volumes(host, failed)
-                await self._rows_without_domain(host)
+                try:
+                    await self._compare(self._inventory.host(view.id), failed, left)
+                except errors.DatabaseUnavailable:
+                    raise
+                except errors.NovaCronError as e:  # the next pass goes on there; other hosts have nothing to do with it
+                    _log.warning("comparing a host waits", host=view.name, reason=e.detail)
+
+    async def _compare(self, host: Host, failed: dict[str, Stored], left: list[Stored]) -> None:
+        await self._late_domains(host, failed)
+        await self._late_volumes(host, failed)
+        await self._undone_later(host, left)
+        await self._rows_without_domain(host, {stored.operation.target.id for stored in left})
 
     @staticmethod
     async def _failed_creations(connection: Connection) -> dict[str, Stored]:
@@ -91,10 +100,19 @@ class Reconciler:
                 await host.storage.delete_volume(volume.pool, volume.name)
                 await self._inventory.reread_volumes(host.host_id)
 
-    async def _rows_without_domain(self, host: Host) -> None:
+    async def _undone_later(self, host: Host, left: list[Stored]) -> None:
+        """A creation that failed with its pool off: what it had made goes when that is back."""
+        for stored in left:
+            if stored.host_id == host.host_id:
+                try:
+                    await self._removal.undo_again(stored)
+                except errors.Conflict as e:
+                    _log.info("a failed creation is cleared away later", id=stored.operation.id, reason=e.detail)
+
+    async def _rows_without_domain(self, host: Host, left: set[str]) -> None:
         """Deleted behind our back: the row goes too, after a second look; its volumes stay with their owner."""
         picture = self._inventory.picture
-        busy = {operation.target.id for operation in picture.operations() if not operation.state.ended}
+        busy = left | {operation.target.id for operation in picture.operations() if not operation.state.ended}
         missing = {
             key for key in picture.rows if key[0] == host.host_id and key not in picture.known and key[1] not in busy
         }

@@ -15,6 +15,7 @@ from novacron_server.events.outbox import Draft
 from novacron_server.hypervisor.host import Host
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow, VolumeRow
+from novacron_server.operations import repository as operations
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.patience import patiently
 from novacron_server.operations.repository import Stored
@@ -23,6 +24,9 @@ from novacron_server.vms import repository
 from novacron_server.volumes import repository as volumes
 from novacron_server.volumes.told import volume_row_event
 from novacron_server.volumes.using import in_use
+
+UNDONE_LATER = "undone_later"
+"""The step that marks a failed creation of which something is left."""
 
 
 class Removal:
@@ -98,11 +102,25 @@ class Removal:
         if facts is not None and facts.tag is not None and facts.tag.operation == stored.operation.id:
             await self._look_again(host_id, vm_id)
             return f"the VM is whole and {facts.state}"
-        await self._delete_made(host, stored)
+        try:
+            await self._delete_made(host, stored)
+        except errors.Conflict:  # its pool is off: the rows stay until that is back, and with them the name
+            await self._mark(stored, True)
+            raise
         made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
         await self.forget(host_id, vm_id, made)
         await self._look_again(host_id, vm_id)
         return "what it had made was removed"
+
+    async def undo_again(self, stored: Stored) -> None:
+        """What `undo_creation` could not do for a pool that was off. Raises Conflict while it is."""
+        await self.undo_creation(stored)
+        await self._mark(stored, False)
+
+    async def _mark(self, stored: Stored, unmade: bool) -> None:
+        steps = {**stored.steps, UNDONE_LATER: unmade}
+        write = lambda: self._database.run(lambda c: operations.write_ahead(c, stored.operation.id, steps))  # noqa: E731
+        await patiently("marking what is left", write)
 
     @staticmethod
     async def _delete_made(host: Host, stored: Stored) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 from sqlalchemy import text
 
+from novacron_core import errors
 from novacron_core.api import vms, volumes
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VMCreate
@@ -87,3 +91,21 @@ async def test_volumes_of_a_failed_creation_go_and_others_stay(spine, image, mon
 async def _scalar(connection, statement: str) -> str:
     value = (await connection.execute(text(statement))).scalar_one()
     return value if isinstance(value, str) else msgspec.json.decode(value)
+
+
+async def test_a_host_in_trouble_keeps_no_other_from_being_compared(spine, monkeypatch) -> None:
+    reconciler, picture = spine.parts.reconciler, spine.parts.inventory.picture
+    view = next(iter(picture.views.values()))
+    bad = dataclasses.replace(view, id="bad")
+    monkeypatch.setattr(picture, "views", {"bad": bad, view.id: view})
+    monkeypatch.setattr(spine.parts.inventory, "host", lambda host_id: SimpleNamespace(host_id=host_id, name=host_id))
+    compared = []
+
+    async def look(host, _failed) -> None:
+        compared.append(host.host_id)
+        if host.host_id == "bad":
+            raise errors.Conflict("its volume is in use")
+
+    monkeypatch.setattr(reconciler, "_late_domains", look)
+    await reconciler.once()
+    assert compared == ["bad", view.id]

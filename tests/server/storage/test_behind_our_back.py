@@ -99,6 +99,37 @@ async def test_what_is_written_between_the_comparing_and_the_switch_is_not_lost(
     assert shed.path(await shed.volume("late")).read_bytes()[:4] == b"late"
 
 
+async def test_a_pool_that_goes_away_in_mid_creation_keeps_nothing_of_it(shed, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
+    body = vms.VMCreate(name="web-off", image="empty", memory_bytes=32 * MIB, tier="warm", start=False)
+    operation = await shed.admin.call(vms.CREATE, body=body)
+
+    async def made() -> bool | None:
+        return True if [name for _, name in shed.files() if name.startswith("web-off")] else None
+
+    await until(made)
+    pool = shed.libvirt.storagePoolLookupByName((await shed.three_pools())["warm"].name)
+    pool.destroy()
+    (tmp_path / "go").touch()
+    ended = await shed.ended(operation)
+    assert ended.state is OperationState.FAILED
+    assert "not active" in ended.problem.detail
+    for _ in range(3):
+        await shed.house.parts.reconciler.once()  # it is not forgotten meanwhile
+    pool.create(0)
+    await shed.house.parts.inventory.reread_volumes((await shed.three_pools())["warm"].host)
+    await shed.house.parts.reconciler.once()
+    assert not [name for _, name in shed.files() if name.startswith("web-off")]
+
+    async def forgotten() -> bool | None:
+        rows = shed.house.parts.inventory.picture.storage.volume_rows.values()
+        named = [vm for vm in (await shed.admin.call(vms.LIST)).items if vm.name == "web-off"]
+        return None if named or any(row.name.startswith("web-off") for row in rows) else True
+
+    await until(forgotten)
+
+
 async def test_a_source_that_goes_away_at_the_last_moment_leaves_no_old_copy(shed, monkeypatch, tmp_path) -> None:
     volume = await shed.made("source", tier="warm")
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.move:told=pause")
