@@ -81,6 +81,16 @@ class StoragePicture:
         key = self._row_keys.get(volume_id)
         return key[1] if key else None
 
+    def row_without_volume(self, host_id: str, pool: str, name: str) -> VolumeRow | None:
+        """The row of a volume that is not in its pool, though that is on and nobody is at work on it: somebody removed
+        it outside NovaCron."""
+        row, on = self.volume_rows.get((host_id, pool, name)), self._hosts.get(host_id)
+        if row is None or on is None or (pool, name) in on.volume_facts:
+            return None
+        busy = row.id in self._running or (row.vm_id or "") in self._running
+        there = any(facts.name == pool and facts.active for facts in on.pool_facts.values())
+        return row if there and not busy else None
+
     def facts(self, volume: Volume) -> VolumeFacts | None:
         """What libvirt last said of a volume; but its format is what it was made as."""
         on, key = self._hosts.get(volume.host), (volume.pool, volume.name)

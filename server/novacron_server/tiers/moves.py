@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from novacron_core.api.operations import Operation
+from novacron_core.api.pools import Pool
 from novacron_core.api.volumes import Volume, VolumeMove
 from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volumes import VolumeAction
@@ -10,11 +11,12 @@ from novacron_server.database.engine import Database
 from novacron_server.events.ledger import Ledger
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations.service import Operations, Work
 from novacron_server.tiers.moving import Move, Moving, why_not_move
 from novacron_server.volumes.changing import Changing
 from novacron_server.volumes.leftovers import Leftovers
-from novacron_server.volumes.places import check_name, check_room, pool_for
+from novacron_server.volumes.places import check_room, pool_for, vacant
 
 
 class Moves:
@@ -32,9 +34,12 @@ class Moves:
     async def move(self, principal: Principal, volume_id: str, body: VolumeMove, key: str) -> Operation:
         """Raises Conflict with the reason it cannot be moved now, Unsupported, HostUnavailable."""
         moves: list[Move] = []
+        gone: list[VolumeRow | None] = []
 
         async def check(volume: Volume) -> None:
-            moves.append(self._plan(principal, volume, body))
+            pool = pool_for(self._inventory, volume.host, body.tier, but_not=volume.pool)
+            gone.append(await vacant(self._inventory, principal, pool, volume.name))
+            moves.append(self._plan(pool, volume, body))
 
         def work_on(volume: Volume, facts: VolumeFacts) -> Work:
             host = self._inventory.host(volume.host)
@@ -51,12 +56,11 @@ class Moves:
             why_not=why_not_move,
             tier=body.tier,
             may_cancel=True,
+            gone=gone,
         )
 
-    def _plan(self, principal: Principal, volume: Volume, body: VolumeMove) -> Move:
+    def _plan(self, pool: Pool, volume: Volume, body: VolumeMove) -> Move:
         storage = self._inventory.picture.storage
-        pool = pool_for(self._inventory, volume.host, body.tier, but_not=volume.pool)
-        check_name(self._inventory, principal, pool, volume.name)
         check_room(pool, volume.allocated_bytes, volume.name)
         facts = storage.facts(volume)
         return Move(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -21,6 +21,7 @@ from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations.request import Request
 from novacron_server.operations.service import Operations, Work
 from novacron_server.volumes import repository
+from novacron_server.volumes.making import clear_place
 from novacron_server.volumes.told import volume_row_event
 from novacron_server.volumes.using import only_user, overlays
 
@@ -48,11 +49,12 @@ class Changing:
         vm: VM | None = None,
         tier: str | None = None,
         may_cancel: bool = False,
+        gone: Sequence[VolumeRow | None] = (),
     ) -> Operation:
         """Accept it, or raise Conflict with the rule's sentence.
 
         `check` may raise more, and returns the row of a volume that the work will make, if any. `why_not` is asked how its VM has the disk. `vm` is who is to
-        get the volume, `tier` where it is to go.
+        get the volume, `tier` where it is to go; `gone` are rows whose places it takes, known when `check` was made.
         """
         kind = f"volume.{action}"
         words = {"volume": volume_id, **(msgspec.to_builtins(body) if body else {})}
@@ -88,10 +90,11 @@ class Changing:
             row = await repository.get(connection, volume.id)
             if row is None or row.pool != volume.pool:  # another change came and ended while we looked
                 raise errors.Conflict(f"{volume.name} was changed meanwhile: look again")
-            if made is None:
-                return []
-            await repository.add(connection, made)
-            return [volume_row_event(made)]
+            drafts = [draft for row in gone for draft in await clear_place(connection, row)]
+            if made is not None:
+                await repository.add(connection, made)
+                drafts.append(volume_row_event(made))
+            return drafts
 
         return await self._operations.start(request, work_on(volume, facts), rows)
 

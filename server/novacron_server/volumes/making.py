@@ -25,6 +25,13 @@ from novacron_server.volumes.told import volume_row_event
 from novacron_server.volumes.using import only_user
 
 
+async def clear_place(connection: Connection, row: VolumeRow | None) -> list[Draft]:
+    """Remove the row of a volume that somebody removed outside NovaCron. Raises Conflict when that changed."""
+    if not await repository.clear(connection, row):
+        raise errors.Conflict("the place was taken just now: look again")
+    return [volume_row_event(row, gone=True)] if row else []
+
+
 class Making:
     """Each step can be done twice."""
 
@@ -35,10 +42,11 @@ class Making:
         self._inventory = inventory
 
     @staticmethod
-    async def write_row(connection: Connection, row: VolumeRow) -> list[Draft]:
+    async def write_row(connection: Connection, row: VolumeRow, instead_of: VolumeRow | None) -> list[Draft]:
         """The row of a volume to come, in its operation's transaction. Raises Conflict when its place is taken."""
+        cleared = await clear_place(connection, instead_of)
         await repository.add(connection, row)
-        return [volume_row_event(row)]
+        return [*cleared, volume_row_event(row)]
 
     async def create(self, run: Run, host: Host, spec: VolumeSpec, path: str) -> None:
         """Make an empty volume."""

@@ -8,6 +8,8 @@ from novacron_core.rules.tiers import FILE_POOLS
 from novacron_core.rules.units import size_text
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.rows import VolumeRow
+from novacron_server.volumes.copying import check_free
 
 
 def pool_for(inventory: Inventory, host_id: str, tier: str, *, but_not: str = "") -> Pool:
@@ -40,6 +42,19 @@ def check_room(pool: Pool, needed_bytes: int, what: str) -> None:
     if free is not None and needed_bytes > free:
         tier = f"{pool.tier} ({pool.name})" if pool.tier else pool.name
         raise errors.Conflict(f"{what} needs {size_text(needed_bytes)}, and {tier} has {size_text(free)} free")
+
+
+async def vacant(inventory: Inventory, principal: Principal, pool: Pool, name: str) -> VolumeRow | None:
+    """Checks that the name is free in the pool; returns the row that goes when it is taken, that of a volume which
+    somebody removed outside NovaCron. Raises Conflict."""
+    check_name(inventory, principal, pool, name)
+    row = inventory.picture.storage.row_without_volume(pool.host, pool.name, name)
+    if row is None:
+        return None
+    if not may_see(principal, row.tenant):
+        raise errors.Conflict(f"the name {name} cannot be used in {pool.tier or pool.name}")
+    await check_free(inventory.host(pool.host), pool.name, name)  # libvirt may have passed it over
+    return row
 
 
 def check_name(inventory: Inventory, principal: Principal, pool: Pool, name: str) -> None:

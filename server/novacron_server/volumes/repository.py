@@ -18,6 +18,14 @@ async def add(connection: AsyncConnection, row: VolumeRow) -> None:
     await connection.execute(insert(t), values(row))
 
 
+async def clear(connection: AsyncConnection, row: VolumeRow | None) -> bool:
+    """Remove a row whose volume is gone, for another to take its place. False when it is not as it was."""
+    if row is None:
+        return True
+    as_it_was = (t.c.id == row.id, t.c.pool == row.pool, t.c.name == row.name)
+    return (await connection.execute(delete(t).where(*as_it_was).returning(t.c.id))).first() is not None
+
+
 async def of_vm(connection: AsyncConnection, host_id: str, vm_id: str) -> list[VolumeRow]:
     """The volumes that were made for a VM."""
     query = select(t).where(t.c.host_id == host_id, t.c.vm_id == vm_id)

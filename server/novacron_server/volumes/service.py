@@ -40,7 +40,7 @@ from novacron_server.volumes.attaching import Attaching
 from novacron_server.volumes.changing import Changing
 from novacron_server.volumes.leftovers import Leftovers
 from novacron_server.volumes.making import Making
-from novacron_server.volumes.places import check_name, check_room, pool_for
+from novacron_server.volumes.places import check_room, pool_for, vacant
 from novacron_server.volumes.using import overlays
 
 
@@ -102,7 +102,7 @@ class Volumes:
             return before
         pool = self._pool(principal, body)
         host = self._inventory.host_that_is_up(pool.host)
-        check_name(self._inventory, principal, pool, body.name)
+        gone = await vacant(self._inventory, principal, pool, body.name)
         check_room(pool, body.size_bytes, body.name)
         row = self._row(principal, pool, body.name, body.format)
         spec = VolumeSpec(pool=pool.name, name=body.name, size_bytes=body.size_bytes, format=body.format)
@@ -120,7 +120,7 @@ class Volumes:
             body=words,
             idempotency_key=key,
         )
-        return await self._operations.start(request, work, lambda c, _: self._making.write_row(c, row))
+        return await self._operations.start(request, work, lambda c, _: self._making.write_row(c, row, gone))
 
     async def resize(self, principal: Principal, volume_id: str, body: VolumeResize, key: str) -> Operation:
         """Raises Conflict (smaller, no room, busy), Unsupported."""
@@ -175,12 +175,13 @@ class Volumes:
     async def clone(self, principal: Principal, volume_id: str, body: VolumeClone, key: str) -> Operation:
         """Raises Conflict (name taken, no room, in use)."""
         places: list[Pool] = []
+        gone: list[VolumeRow | None] = []
 
         async def check(volume: Volume) -> VolumeRow:
             pool = self._inventory.picture.storage.pools_on(volume.host).get(volume.pool)
             if (body.tier and body.tier != volume.tier) or pool is None:
                 pool = pool_for(self._inventory, volume.host, body.tier or "hot")
-            check_name(self._inventory, principal, pool, body.name)
+            gone.append(await vacant(self._inventory, principal, pool, body.name))
             check_room(pool, volume.allocated_bytes, body.name)
             places.append(pool)
             facts = self._inventory.picture.storage.facts(volume)
@@ -191,7 +192,7 @@ class Volumes:
             return lambda run: self._making.clone(run, host, facts, pool.name, pool.path, body.name)
 
         return await self._changing.on(
-            VolumeAction.CLONE, principal, volume_id, body, key, work_on, check=check, may_cancel=True
+            VolumeAction.CLONE, principal, volume_id, body, key, work_on, check=check, may_cancel=True, gone=gone
         )
 
     async def _finish_deletion(self, stored: Stored, _run: Run) -> str:

@@ -55,6 +55,34 @@ async def _removed_outside(shed, name: str, tier: str) -> volumes.Volume:
     return volume
 
 
+async def test_the_name_of_a_volume_that_was_removed_outside_is_free(shed) -> None:
+    removed = await _removed_outside(shed, "removed", "hot")
+    again = await shed.made("removed")
+    assert again.id != removed.id
+    clone, other = volumes.VolumeClone(name="copied"), await _removed_outside(shed, "copied", "hot")
+    await shed.done(await shed.admin.call(volumes.CLONE, body=clone, volume_id=again.id))
+    assert (await shed.volume("copied")).id != other.id
+
+
+async def test_a_volume_moves_to_where_one_of_its_name_was_removed_outside(shed) -> None:
+    await _removed_outside(shed, "same", "cold")
+    volume = await shed.made("same")
+    vm = await shed.vm("web-same", volume)
+    await shed.done(await move(shed, volume))
+    await _settled(shed, vm, volume, "cold")
+
+
+async def test_a_volume_whose_pool_is_off_keeps_its_name(shed) -> None:
+    volume = await shed.made("asleep", tier="warm")
+    pool = shed.libvirt.storagePoolLookupByName(volume.pool)
+    pool.destroy()
+    await shed.house.parts.inventory.reread_volumes(volume.host)
+    assert shed.house.parts.inventory.picture.storage.row_without_volume(volume.host, volume.pool, "asleep") is None
+    pool.create(0)
+    await shed.house.parts.inventory.reread_volumes(volume.host)
+    assert (await shed.volume("asleep")).id == volume.id
+
+
 async def test_a_disk_that_was_detached_outside_does_not_go_with_its_vm(shed) -> None:
     volume = await shed.made("kept")
     vm = await shed.vm("web-kept", volume)
