@@ -18,6 +18,7 @@ from novacron_server.hypervisor.disks import Users
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
+from novacron_server.operations import repository as operations
 from novacron_server.operations.request import Request
 from novacron_server.operations.service import Operations, Work
 from novacron_server.volumes import repository
@@ -90,6 +91,8 @@ class Changing:
             row = await repository.get(connection, volume.id)
             if row is None or row.pool != volume.pool:  # another change came and ended while we looked
                 raise errors.Conflict(f"{volume.name} was changed meanwhile: look again")
+            if row.vm_id and row.vm_id != (vm.id if vm else None):
+                await _check_maker(connection, row)
             drafts = [draft for row in gone for draft in await clear_place(connection, row)]
             if made is not None:
                 await repository.add(connection, made)
@@ -102,6 +105,14 @@ class Changing:
         """The VM that uses a volume, None where there is none that this principal may see."""
         vms = self._inventory.vms(principal) if volume.vm else ()
         return next((vm for vm in vms if vm.id == volume.vm and vm.host == volume.host), None)
+
+
+async def _check_maker(connection: Connection, row: VolumeRow) -> None:
+    """The VM that a volume was made for may be in the making, or be going. Raises Conflict."""
+    held = await operations.holder(connection, Target(type="vm", id=row.vm_id or "", name=""))
+    if held is not None:
+        by = held.operation.actor or "somebody"
+        raise errors.Conflict(f"{row.name} is busy: {held.operation.kind} by {by} is running")
 
 
 def _target(thing: VM | Volume | VolumeRow) -> Target:

@@ -1,0 +1,38 @@
+"""The disks of a VM that is being made are not there for anybody else yet."""
+
+from __future__ import annotations
+
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import vms, volumes
+from novacron_core.api.volumes import VolumeAttach, VolumeClone
+from tests.server.spine.asking import created, done, make
+from tests.server.spine.conftest import until
+
+
+async def test_nobody_takes_a_disk_from_a_vm_that_is_being_made(spine, image, monkeypatch, tmp_path) -> None:
+    other = await created(spine, "other", start=False)
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
+    operation = await spine.admin.call(vms.CREATE, body=make(start=False))
+    host_id = next(iter(spine.parts.inventory.picture.views))
+
+    async def half() -> volumes.Volume | None:
+        await spine.parts.inventory.reread_volumes(host_id)
+        page = await spine.admin.call(volumes.LIST)
+        return next((v for v in page.items if v.name.startswith("web-01")), None)
+
+    disk = await until(half)
+    for ask in (
+        spine.admin.call(volumes.ATTACH, body=VolumeAttach(vm=other.id), volume_id=disk.id),
+        spine.admin.call(volumes.CLONE, body=VolumeClone(name="copy"), volume_id=disk.id),
+        spine.admin.call(volumes.DELETE, volume_id=disk.id),
+    ):
+        with pytest.raises(errors.Conflict, match=r"vm\.create by ann is running"):
+            await ask
+    (tmp_path / "go").touch()
+    await done(spine, operation)
+    assert len((await spine.vm("other")).disks) == 1
+    copy = await spine.admin.call(volumes.CLONE, body=VolumeClone(name="copy"), volume_id=disk.id)
+    await done(spine, copy)
