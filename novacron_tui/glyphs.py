@@ -83,6 +83,7 @@ PLAIN = Glyphs(
     work="o",
 )
 
+TIER_TONES = {"hot": "warn", "warm": "plain", "cold": "accent"}
 STATE_TONES: dict[State, str] = {
     State.PROVISIONING: "busy",
     State.STARTING: "busy",

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from novacron_core.api.vms import VM, State
+from novacron_core.rules.tiers import TIERS
 from novacron_core.rules.units import age_s, age_text, size_text
-from novacron_tui.glyphs import STATE_TONES, Glyphs
+from novacron_tui.glyphs import STATE_TONES, TIER_TONES, Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.samples import Samples
 from novacron_tui.vms.actions import doing
@@ -31,6 +32,7 @@ _URGENCY = (
     State.STOPPED,
 )
 _RANK = {state: rank for rank, state in enumerate(_URGENCY)}
+_TIER_ORDER: dict[str, int] = {tier: order for order, tier in enumerate(TIERS)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -88,7 +90,7 @@ def columns(
     draw = _Draw(glyphs, now, host_name)
     cpu, memory, io, net = LiveColumns(glyphs, samples).columns()
     return [
-        Column("name", "NAME", 14, draw.name, lambda vm: vm.name, stretch=3, widest=40),
+        Column("name", "NAME", 14, draw.name, lambda vm: vm.name, stretch=3, widest=40, wish=20),
         Column("state", "STATE", STATE_WIDTH, draw.state, lambda vm: _RANK[vm.state]),
         *([Column("host", "HOST", host_width, draw.host, draw.host_of, rank=1)] if host_width else []),
         cpu,
@@ -97,10 +99,11 @@ def columns(
         io,
         net,
         Column("disk", "DISK", 9, draw.disk, lambda vm: disk_bytes(vm) or -1, right=True, rank=6),
+        Column("tier", "TIER", 5, draw.tier, lambda vm: _TIER_ORDER.get(vm.tier or "", len(TIERS)), rank=7),
         Column("address", "ADDRESS", 15, draw.address, lambda vm: addresses(vm)[:1], stretch=2, widest=40, rank=3),
-        Column("owner", "OWNER", 10, draw.owner, owner_text, rank=9),
-        Column("tags", "TAGS", 12, draw.tags, tags_text, stretch=2, widest=40, rank=8),
-        Column("age", "AGE", 6, draw.age, lambda vm: -(vm.created_at or _EPOCH).timestamp(), right=True, rank=7),
+        Column("owner", "OWNER", 10, draw.owner, owner_text, rank=10),
+        Column("tags", "TAGS", 12, draw.tags, tags_text, stretch=2, widest=40, rank=9),
+        Column("age", "AGE", 6, draw.age, lambda vm: -(vm.created_at or _EPOCH).timestamp(), right=True, rank=8),
     ]
 
 
@@ -139,6 +142,9 @@ class _Draw:
     def disk(self, vm: VM) -> Cell:
         size = disk_bytes(vm)
         return self._text("" if size is None else size_text(size))
+
+    def tier(self, vm: VM) -> Cell:
+        return self._text(vm.tier or "", TIER_TONES.get(vm.tier or "", "plain"))
 
     def address(self, vm: VM) -> Cell:
         return self._text(" ".join(addresses(vm)))

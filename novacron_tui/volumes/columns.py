@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 from novacron_core.rules.tiers import TIERS
 from novacron_core.rules.units import age_text, size_text
-from novacron_tui.glyphs import Glyphs
+from novacron_tui.glyphs import TIER_TONES, Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.volumes.entries import Entry
 from novacron_tui.widgets.cells import Cell, Column
 
 _ORDER: dict[str, int] = {tier: at for at, tier in enumerate(TIERS)}
-TIER_TONES = {"hot": "warn", "warm": "plain", "cold": "accent"}
 _DOING = {
     "volume.move": "moving",
     "volume.resize": "growing",
@@ -51,11 +50,11 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
         Column("size", "SIZE", 9, lambda e: text(size_text(e.volume.size_bytes)), lambda e: e.volume.size_bytes,
                right=True, rank=1),
         Column("used", "ON DISK", 9, lambda e: text(size_text(e.volume.allocated_bytes)),
-               lambda e: e.volume.allocated_bytes, right=True, rank=2),
-        Column("format", "FORMAT", 6, lambda e: text(e.volume.format, "quiet"), lambda e: e.volume.format, rank=4),
+               lambda e: e.volume.allocated_bytes, right=True, rank=4),
+        Column("format", "FORMAT", 6, lambda e: text(e.volume.format, "quiet"), lambda e: e.volume.format, rank=5),
         Column("vm", "USED BY", 12, used_by, lambda e: e.vm.name if e.vm else "", stretch=2, widest=30),
         Column("pool", "POOL", 21, lambda e: text(e.volume.pool, "quiet"), lambda e: e.volume.pool, stretch=1,
-               widest=24, rank=5),
+               widest=24, rank=6),
         *([Column("host", "HOST", 10, lambda e: text(host(e)), host, stretch=1, widest=20, rank=3)]
           if many_hosts else []),
         Column("doing", "NOW", 18, lambda e: doing(e, glyphs), lambda e: e.operation is None, stretch=6, widest=36,

@@ -15,7 +15,7 @@ R = TypeVar("R")
 Cell = tuple[tuple[str, str], ...]
 """Runs of (text, tone)."""
 GAP = 2
-MINOR = 2
+MINOR = 4
 TONES = ("plain", "quiet", "strong", "good", "busy", "warn", "bad", "accent")
 """What a theme gives a colour to; a cell names tones, never colours."""
 

@@ -53,3 +53,13 @@ async def test_two_hosts_of_one_name_are_told_apart_by_their_address_or_their_id
         stream.say(event(11, host(name="kvm-a"), "host.updated"))
         await until(pilot, lambda: "kvm-a" in text(app))
         assert app.session.store.host_name(OTHER_HOST_ID) == "kvm"
+
+
+async def test_tiers_are_sorted_from_the_fastest_those_without_one_last() -> None:
+    vms = [vm("a", 1, tier="cold"), vm("b", 2, tier=None), vm("c", 3, tier="hot"), vm("d", 5, tier="warm")]
+    app = console(Wire(), Stream(live(), inventory(vms, TWINS[:1])))
+    async with app.run_test(size=(160, 30)) as pilot:
+        await until(pilot, lambda: app.session is not None and app.session.store.loaded)
+        table = app.screen.query_one(VMPane).table
+        table.sort_by("tier", False)
+        assert [row.name for row in table.rows] == ["c", "d", "a", "b"]

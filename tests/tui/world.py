@@ -59,9 +59,16 @@ def vm(name: str, number: int, state: State = State.RUNNING, **changes: Any) -> 
         owner="ada",
         disks=[
             Disk(
-                target="vda", bus="virtio", format="qcow2", volume="v1", source=f"hot/{name}.qcow2", size_bytes=8 * GIB
+                target="vda",
+                bus="virtio",
+                format="qcow2",
+                volume="v1",
+                source=f"pool/{name}.qcow2",
+                size_bytes=8 * GIB,
+                tier="cold" if number % 4 == 0 else "hot",
             )
         ],
+        tier="cold" if number % 4 == 0 else "hot",
         nics=[NIC(mac=f"52:54:00:00:00:{number:02x}", network="default", model="virtio", addresses=[])],
         virtualization="qemu",
         created_at=NOW - timedelta(days=number),
