@@ -65,17 +65,14 @@ def _tier(name: str, tier: Tier | None, width: int, glyphs: Glyphs) -> Lines:
         return [[title], [Piece("no pool serves this tier", "quiet")], notes, [], []]
     part = part_used(tier.used_bytes, tier.capacity_bytes)
     rates = _rates(tier)
-    head, beside = fitted([title, *_count(tier)], rates, width)
-    room = width - sum(len(piece.text) for piece in (*head, *beside))
+    head = _spread([title, *_count(tier)], rates, width)
+    free = [Piece(size_text(tier.free_bytes), "strong"), Piece(f" free of {size_text(tier.capacity_bytes)}", "plain")]
     return [
-        [*head, Piece(" " * room), *beside],
+        head,
         _bar(part, width, glyphs),
-        [
-            Piece(size_text(tier.free_bytes), "strong"),
-            Piece(f" free of {size_text(tier.capacity_bytes)}", "plain"),
-        ],
+        _spread(free, _requests(tier), width),
         [Piece(_promised(tier, wide=width >= _WIDE), "quiet")],
-        _last(tier, glyphs, [] if beside else rates),
+        _last(tier, glyphs, [] if head[-1:] == rates else rates),
     ]
 
 
@@ -111,6 +108,18 @@ def _rates(tier: Tier) -> list[Piece]:
     if tier.read_bytes_s is None or tier.write_bytes_s is None:
         return []
     return [Piece(f"r {_rate(tier.read_bytes_s)}  w {_rate(tier.write_bytes_s)}", rank=2)]
+
+
+def _requests(tier: Tier) -> list[Piece]:
+    if tier.reads_s is None or tier.writes_s is None:
+        return []
+    return [Piece(f"{tier.reads_s + tier.writes_s:.0f} IOPS", "quiet", 1)]
+
+
+def _spread(left: list[Piece], right: list[Piece], width: int) -> list[Piece]:
+    """Both sides of a line of `width` cells; what has no room is left out by rank."""
+    left, right = fitted(left, right, width)
+    return [*left, Piece(" " * (width - sum(len(piece.text) for piece in (*left, *right)))), *right]
 
 
 def _rate(bytes_s: float) -> str:
