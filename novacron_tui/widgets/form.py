@@ -69,12 +69,15 @@ class Form(Sheet[bool]):
 
     @on(Input.Submitted)
     @on(Button.Pressed, "#send")
-    @work(exclusive=True, group="send")
-    async def action_send(self) -> None:
+    def action_send(self) -> None:
+        """Send it, once: a second press while the server is asked does nothing."""
         wrong = [field for field in self.fields.values() if field.check()]  # every field says what is wrong with it
-        if self._sending or wrong:
-            return
-        self._now_sending(True)
+        if not self._sending and not wrong:
+            self._now_sending(True)
+            self._ask()
+
+    @work(exclusive=True, group="send")
+    async def _ask(self) -> None:
         try:
             await self._send(self.values())
         except Refused as e:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from novacron_core.api.events import Event
@@ -167,3 +169,20 @@ async def test_pools_are_given_to_tiers_but_not_our_own() -> None:
         await until(pilot, lambda: "is NovaCron's own: its tier is in its name" in line_text(app, "status"))
         await pilot.press("escape")
         await until(pilot, lambda: screen.volumes.has_focus)
+
+
+async def test_a_form_that_is_sent_twice_on_a_slow_line_is_sent_once_and_closes() -> None:
+    line = wire(**{"POST /api/storage/volumes": accepted("volume.create")})
+    app = console(line, storage())
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app)
+        await pilot.press("c")
+        await until(pilot, lambda: "Create an empty volume" in text(app))
+        await pilot.press(*"vol-9", "tab", *"1G")
+        line.hold = asyncio.Event()
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "asking the server" in text(app))
+        await pilot.press("ctrl+s", "enter")
+        line.hold.set()
+        await until(pilot, lambda: "Create an empty volume" not in text(app))
+        assert len(line.asked("POST", "/storage/volumes")) == 1
