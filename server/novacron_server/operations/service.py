@@ -20,13 +20,13 @@ from novacron_server.events.ledger import Ledger
 from novacron_server.events.outbox import Draft, settled
 from novacron_server.operations import reading, repository
 from novacron_server.operations.accepting import Rows, accept, same_request, told, touch
-from novacron_server.operations.patience import patiently
+from novacron_server.operations.patience import past_an_outage, patiently
 from novacron_server.operations.request import Request, fingerprint
 from novacron_server.operations.run import Run
 from novacron_server.operations.telling import Teller
 
 _log = structlog.get_logger()
-_ASK_EVERY_S, _CLEARING_S = 2.0, 10.0
+_CLEARING_S = 10.0
 T = TypeVar("T")
 Work = Callable[[Run], Awaitable[None]]
 Undo = Callable[["repository.Stored"], Awaitable[str]]
@@ -49,12 +49,15 @@ class Operations:
         self._runs: dict[str, Run] = {}
         self._cancelling: dict[str, asyncio.Task[None]] = {}
         self._undo: dict[str, Undo] = {}
+        self._tell_undone: set[str] = set()
         self._finish: dict[str, Finish] = {}
         self._closing = False
 
-    def undo_with(self, kind: str, undo: Undo) -> None:
-        """How work of this kind is cleared away when it fails, is cancelled, or its server crashed."""
+    def undo_with(self, kind: str, undo: Undo, *, tell: bool = False) -> None:
+        """How work of this kind is cleared away when it fails, is cancelled, or its server crashed. `tell`: the reason
+        of its failure does not say how things are then; what `undo` returns does."""
         self._undo[kind] = undo
+        self._tell_undone |= {kind} if tell else set()
 
     def finish_with(self, kind: str, finish: Finish) -> None:
         """How work of this kind is brought to its end when its server crashed: it was promised (G1). Must be
@@ -140,7 +143,9 @@ class Operations:
             await self._clear_away(run)  # whoever cancelled it writes its end
         except Exception as e:  # noqa: BLE001 - the runner: an operation always ends, whatever its work did
             error = self._known(operation, e)
-            await self._clear_away(run)
+            found = await self._clear_away(run)
+            if found and operation.kind in self._tell_undone:
+                error.detail = f"{error.detail}; {found}"
             await self._end(request.host_id, run.operation, OperationState.FAILED, error)
         finally:
             self._tasks.pop(operation.id, None)
@@ -161,31 +166,22 @@ class Operations:
         _log.error("operation broke", operation=operation.id, kind=operation.kind, exc_info=error)
         return errors.Internal("the server made a mistake; its log says which")
 
-    async def _clear_away(self, run: Run) -> None:
+    async def _clear_away(self, run: Run) -> str:
+        """Returns what was found and done about it, as a sentence."""
         undo = self._undo.get(run.operation.kind)
         if undo is None:
-            return
+            return ""
 
-        async def clear() -> None:
+        async def clear() -> str:
             stored = await self._database.run(lambda c: repository.get(c, run.id), read_only=True)
-            if stored:
-                await undo(stored)
+            return await undo(stored) if stored else ""
 
         try:
-            await self._past_an_outage(run, lambda: patiently("clearing away", clear))
+            return await past_an_outage(run, lambda: patiently("clearing away", clear))
         except errors.NovaCronError as e:
             # What is left carries the operation's mark; the reconciler finds it.
             _log.error("clearing away failed", operation=run.id, reason=e.detail)
-
-    async def _past_an_outage(self, run: Run, work: Callable[[], Awaitable[None]]) -> None:
-        """Until the host lets it be done. Meanwhile the operation holds what it had begun to change."""
-        while True:
-            try:
-                return await work()
-            except errors.HostUnavailable as e:
-                _log.warning("clearing away waits for the host", operation=run.id, reason=e.detail)
-                await run.step("it failed; what it had begun is cleared away when its host is back")
-            await asyncio.sleep(_ASK_EVERY_S)
+            return f"it could not be cleared away: {e.detail}"
 
     async def _end(
         self,

@@ -47,6 +47,13 @@ class Removal:
         await run.will_make(goes=[volume.id for volume in goes])
         await self._delete(host_id, vm_id, goes)
 
+    async def undo_deletion(self, stored: Stored) -> str:
+        """After a failure: a VM that is still there stays; what belonged to one that is gone goes."""
+        host = self._inventory.host(stored.host_id or "")
+        if await host.read_domain(stored.operation.target.id) is not None:
+            return "it was left as it is"
+        return await self.delete_again(stored)
+
     async def delete_again(self, stored: Stored) -> str:
         """After a crash: the operator wanted it gone, so finish that."""
         host_id, vm_id = stored.host_id or "", stored.operation.target.id
@@ -103,7 +110,7 @@ class Removal:
             await self._look_again(host_id, vm_id)
             return f"the VM is whole and {facts.state}"
         try:
-            await self._delete_made(host, stored)
+            await self.delete_made(host, stored)
         except errors.Conflict:  # its pool is off: the rows stay until that is back, and with them the name
             await self._mark(stored, True)
             raise
@@ -123,7 +130,8 @@ class Removal:
         await patiently("marking what is left", write)
 
     @staticmethod
-    async def _delete_made(host: Host, stored: Stored) -> None:
+    async def delete_made(host: Host, stored: Stored) -> None:
+        """Delete the volumes that a creation had begun to make; their names are nobody else's."""
         for name in stored.steps.get("volumes", []):
             await host.storage.delete_volume(stored.steps["pool"], name)
 

@@ -49,7 +49,8 @@ class VMs:
         self._removal = Removal(database, ledger, inventory)
         operations.undo_with("vm.create", self._removal.undo_creation)
         operations.finish_with("vm.create", self._finish_creation)
-        operations.undo_with("vm.delete", self._removal.delete_again)
+        operations.undo_with("vm.delete", self._removal.undo_deletion, tell=True)
+        operations.finish_with("vm.delete", self._finish_deletion)
 
     def list(self, principal: Principal, q: str = "") -> Iterator[VM]:
         """Those that a filter finds. Raises ValidationFailed when the filter is not understood."""
@@ -99,12 +100,16 @@ class VMs:
         owner = Principal("", row.owner, Role.OPERATOR, row.tenant, "", row.created_at)
         try:
             plan = await self._plan(owner, body, again=vm_id)
+            await self._removal.delete_made(plan.host, stored)  # half an image is no disk, and has another size
             await creation.make(run, plan, self._inventory)
         except (errors.HostUnavailable, errors.DatabaseUnavailable):
             raise  # it is settled later
         except errors.NovaCronError as e:
             return f"it could not be finished ({e.detail}), and {await self._removal.undo_creation(stored)}"
         return "the VM was made afterwards"
+
+    async def _finish_deletion(self, stored: Stored, _run: Run) -> str:
+        return await self._removal.delete_again(stored)
 
     async def _plan(self, principal: Principal, body: VMCreate, *, again: str = "") -> creation.Plan:
         """`again`: the id of the VM that a cut-off creation has chosen, with its name."""

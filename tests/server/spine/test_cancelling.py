@@ -57,7 +57,7 @@ class Slow:
 
 async def test_who_cancels_twice_does_not_cancel_the_clearing_away(spine, pools, image, monkeypatch) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
-    clearing = Slow(monkeypatch, spine.parts.vms._removal, "_delete_made")
+    clearing = Slow(monkeypatch, spine.parts.vms._removal, "delete_made")
     operation = await spine.admin.call(vms.CREATE, body=make())
 
     async def has_made() -> bool | None:
@@ -81,7 +81,7 @@ async def test_who_cancels_twice_does_not_cancel_the_clearing_away(spine, pools,
 
 async def test_a_failure_that_is_being_cleared_away_cannot_be_cancelled(spine, pools, image, monkeypatch) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
-    clearing = Slow(monkeypatch, spine.parts.vms._removal, "_delete_made")
+    clearing = Slow(monkeypatch, spine.parts.vms._removal, "delete_made")
     operation = await spine.admin.call(vms.CREATE, body=make())
     await clearing.began.wait()
     came = reached(spine, monkeypatch)

@@ -107,6 +107,29 @@ async def test_a_deletion_that_was_cut_off_takes_what_the_vm_had_and_no_more(spi
     assert [v.name for v in (await spine.admin.call(volumes.LIST)).items] == ["kept"]
 
 
+async def test_a_deletion_that_failed_says_what_became_of_the_vm(spine, image, monkeypatch) -> None:
+    vm = await created(spine, start=False)
+    host, query = spine.parts.inventory.host(vm.host), vms.DeleteQuery(disks=True)
+
+    async def failed(thing: object, name: str) -> str:
+        real, reasons = getattr(thing, name), [errors.Conflict("it is busy")]
+
+        async def once(*arguments: str) -> None:
+            if reasons:
+                raise reasons.pop()
+            await real(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(thing, name, once)
+            asked = spine.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id)
+            return (await spine.ended(await asked)).problem.detail
+
+    assert await failed(host, "undefine") == "it is busy; it was left as it is"
+    assert (await spine.vm("web-01")).operation is None
+    assert await failed(host.storage, "delete_volume") == "it is busy; the deletion was finished"
+    await spine.no_rows()
+
+
 async def test_delete_without_disks_keeps_them_for_their_owner(spine, image) -> None:
     vm = await created(spine, start=False)
     await done(spine, await spine.admin.call(vms.DELETE, if_match=vm.generation, vm_id=vm.id))

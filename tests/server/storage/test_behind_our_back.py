@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import libvirt
 import pytest
 
@@ -180,3 +183,30 @@ async def test_a_source_that_goes_away_at_the_last_moment_leaves_no_old_copy(she
 
     await until(clean)
     only(shed, volume, "cold")
+
+
+async def test_a_creation_that_was_cut_off_in_its_upload_is_made_anew(shed, monkeypatch) -> None:
+    operations_ = shed.house.parts.operations
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
+    body = vms.VMCreate(name="web-redo", image="empty", memory_bytes=32 * MIB, disk_bytes=20 * MIB, start=False)
+    operation = await shed.admin.call(vms.CREATE, body=body)
+
+    async def made() -> Path | None:
+        folder = shed.house.data_dir / "pools" / "hot"
+        return next((path for path in folder.glob("web-redo-*")), None)
+
+    disk = await until(made)
+    # As much of the image as came through, and the server is gone: no undoing, no end.
+    disk.write_bytes((shed.house.data_dir / "images" / "empty.qcow2").read_bytes())
+    monkeypatch.setattr(operations_, "_closing", True)
+    task = operations_._tasks[operation.id]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    monkeypatch.setattr(operations_, "_closing", False)
+    monkeypatch.delenv("NOVACRON_FAILPOINTS")
+    stored = next(s for s in await operations_.unended() if s.operation.id == operation.id)
+    await operations_.settle(stored)
+    ended = await shed.ended(operation)
+    assert "the VM was made afterwards" in ended.problem.detail
+    vm = await shed.house.vm("web-redo")
+    assert (await shed.admin.call(volumes.GET, volume_id=vm.disks[0].volume)).size_bytes == 20 * MIB
