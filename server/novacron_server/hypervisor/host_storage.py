@@ -65,9 +65,9 @@ class HostStorage(Calls):
         """Removes an empty pool; fine when there is none. Conflict while it holds volumes. Only for pools of ours."""
         await self._change("delete the storage pool", storage.delete_pool, name)
 
-    async def create_volume(self, spec: VolumeSpec) -> VolumeFacts:
-        """A thin volume; the same one again is fine. Conflict when its name is another's."""
-        return await self._change("create the volume", storage.create_volume, spec)
+    async def create_volume(self, spec: VolumeSpec, *, new: bool = False) -> VolumeFacts:
+        """A thin volume; the same one again is fine, unless it must be `new`. Conflict when its name is another's."""
+        return await self._change("create the volume", storage.create_volume, spec, new=new)
 
     async def delete_volume(self, pool: str, name: str) -> None:
         """Removes a volume; fine when there is none."""

@@ -99,8 +99,8 @@ def delete_pool(connection: Any, name: str) -> None:
     pool.undefine()
 
 
-def create_volume(connection: Any, spec: VolumeSpec) -> VolumeFacts:
-    """A new thin volume. One that is already there, with the same size and format, is as good.
+def create_volume(connection: Any, spec: VolumeSpec, *, new: bool = False) -> VolumeFacts:
+    """A new thin volume. Unless it must be `new`, one that is already there, with the same size and format, is as good.
 
     Raises Conflict when a different volume has the name, NotFound when the pool is not there.
     """
@@ -113,7 +113,7 @@ def create_volume(connection: Any, spec: VolumeSpec) -> VolumeFacts:
         if existing is None:
             raise
         facts = _volume_facts(pool, existing)
-        if (facts.size_bytes, facts.format) == (spec.size_bytes, spec.format):
+        if not new and (facts.size_bytes, facts.format) == (spec.size_bytes, spec.format):
             return facts
         raise Conflict(f"the pool {spec.pool} has another volume named {spec.name}") from error
 

@@ -123,7 +123,7 @@ async def check_free(host: Host, pool: str, name: str) -> None:
 async def create_ours(run: Run, host: Host, spec: VolumeSpec) -> VolumeFacts:
     """Create a volume that is written ahead as `copy`. What the host refuses to make is not ours to take away."""
     try:
-        return await host.storage.create_volume(spec)
+        return await host.storage.create_volume(spec, new=True)
     except errors.HostUnavailable:
         raise  # it may have been made
     except errors.NovaCronError:
