@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import uuid4
 
-import msgspec
 import structlog
 
 from novacron_core import errors
@@ -20,9 +19,10 @@ from novacron_server.events.ledger import Ledger
 from novacron_server.events.outbox import Draft, settled
 from novacron_server.operations import reading, repository
 from novacron_server.operations.accepting import Rows, accept, same_request, told, touch
+from novacron_server.operations.ends import ended_as, known
 from novacron_server.operations.patience import past_an_outage, patiently
 from novacron_server.operations.request import Request, fingerprint
-from novacron_server.operations.run import Run
+from novacron_server.operations.run import DoneAllTheSame, Run
 from novacron_server.operations.telling import Teller
 
 _log = structlog.get_logger()
@@ -45,19 +45,16 @@ class Operations:
         self._remembered = remembered
         self._teller = Teller(ledger)
         self._accepting: set[asyncio.Task[Any]] = set()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._runs: dict[str, Run] = {}
         self._cancelling: dict[str, asyncio.Task[None]] = {}
         self._undo: dict[str, Undo] = {}
-        self._tell_undone: set[str] = set()
         self._finish: dict[str, Finish] = {}
         self._closing = False
 
-    def undo_with(self, kind: str, undo: Undo, *, tell: bool = False) -> None:
-        """How work of this kind is cleared away when it fails, is cancelled, or its server crashed. `tell`: the reason
-        of its failure does not say how things are then; what `undo` returns does."""
+    def undo_with(self, kind: str, undo: Undo) -> None:
+        """How work of this kind is cleared away when it fails, is cancelled, or its server crashed."""
         self._undo[kind] = undo
-        self._tell_undone |= {kind} if tell else set()
 
     def finish_with(self, kind: str, finish: Finish) -> None:
         """How work of this kind is brought to its end when its server crashed: it was promised (G1). Must be
@@ -142,9 +139,8 @@ class Operations:
                 raise  # the next server settles it
             await self._clear_away(run)  # whoever cancelled it writes its end
         except Exception as e:  # noqa: BLE001 - the runner: an operation always ends, whatever its work did
-            error = self._known(operation, e)
-            found = await self._clear_away(run)
-            if found and operation.kind in self._tell_undone:
+            error = known(operation, e)
+            if isinstance(found := await self._clear_away(run), DoneAllTheSame):
                 error.detail = f"{error.detail}; {found}"
             await self._end(request.host_id, run.operation, OperationState.FAILED, error)
         finally:
@@ -158,13 +154,6 @@ class Operations:
             await work(run)
         finally:
             run.over()
-
-    @staticmethod
-    def _known(operation: Operation, error: Exception) -> errors.NovaCronError:
-        if isinstance(error, errors.NovaCronError):
-            return error
-        _log.error("operation broke", operation=operation.id, kind=operation.kind, exc_info=error)
-        return errors.Internal("the server made a mistake; its log says which")
 
     async def _clear_away(self, run: Run) -> str:
         """Returns what was found and done about it, as a sentence."""
@@ -181,7 +170,7 @@ class Operations:
         except errors.NovaCronError as e:
             # What is left carries the operation's mark; the reconciler finds it.
             _log.error("clearing away failed", operation=run.id, reason=e.detail)
-            return f"it could not be cleared away: {e.detail}"
+            return ""
 
     async def _end(
         self,
@@ -190,16 +179,7 @@ class Operations:
         state: OperationState,
         error: errors.NovaCronError | None = None,
     ) -> None:
-        ended = msgspec.structs.replace(
-            operation,
-            state=state,
-            problem=error.problem() if error else None,
-            progress=1.0 if state is OperationState.SUCCEEDED else operation.progress,
-            finished_at=datetime.now(UTC),
-            may_cancel=False,
-            rate=None,
-            eta_s=None,
-        )
+        ended = ended_as(operation, state, error)
         await self._until_saved(ended, [told(ended, f"operation.{state}"), *touch(host_id, ended)])
 
     async def _until_saved(self, ended: Operation, drafts: list[Draft]) -> None:
@@ -259,14 +239,33 @@ class Operations:
 
     async def settle(self, stored: repository.Stored) -> None:
         """End what a server that went away left running: `interrupted`, with what was found and done about it."""
-        kind = stored.operation.kind
-        if finish := self._finish.get(kind):
-            tell, write = self._teller.tell, self._write_ahead
-            found = await finish(stored, Run(stored.operation, tell=tell, write_ahead=write, steps=stored.steps))
+        operation = stored.operation
+        if finish := self._finish.get(operation.kind):
+            going = asyncio.create_task(self._go_on(finish, stored), name=operation.kind)
+            self._tasks[operation.id] = going
+            found = await going
         else:
-            undo = self._undo.get(kind)
+            undo = self._undo.get(operation.kind)
             found = await undo(stored) if undo else "what it had changed is shown as it is"
-        await self.give_up(stored, found)
+        if found:
+            await self.give_up(stored, found)
+
+    async def _go_on(self, finish: Finish, stored: repository.Stored) -> str:
+        """Empty when it was cancelled: whoever did that writes its end."""
+        tell, write = self._teller.tell, self._write_ahead
+        run = Run(stored.operation, tell=tell, write_ahead=write, steps=stored.steps)
+        self._runs[run.id] = run
+        try:
+            return await finish(stored, run)
+        except asyncio.CancelledError:
+            if run.id not in self._cancelling:
+                raise  # the server ends, and the next one settles it
+            await self._clear_away(run)
+            return ""
+        finally:
+            run.over()
+            self._tasks.pop(run.id, None)
+            self._runs.pop(run.id, None)
 
     async def give_up(self, stored: repository.Stored, found: str) -> None:
         """End what a server that went away left running, as it is."""

@@ -28,7 +28,7 @@ class Moves:
         self._inventory = inventory
         self._changing = Changing(inventory, operations)
         self._moving = Moving(database, ledger, inventory, leftovers)
-        operations.undo_with("volume.move", self._moving.undo, tell=True)
+        operations.undo_with("volume.move", self._moving.undo)
         operations.finish_with("volume.move", self._moving.finish)
 
     async def move(self, principal: Principal, volume_id: str, body: VolumeMove, key: str) -> Operation:

@@ -27,7 +27,7 @@ from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.patience import patiently
 from novacron_server.operations.repository import Stored
-from novacron_server.operations.run import Run
+from novacron_server.operations.run import DoneAllTheSame, Run
 from novacron_server.volumes import repository
 from novacron_server.volumes.copying import Copying, check_free, create_ours, identity
 from novacron_server.volumes.leftovers import Leftovers
@@ -191,7 +191,7 @@ class Moving:
             await self._settle_row(move, move.to_pool, move.tier)
             later = await self._drop_old(stored.operation.id, host, move)
             await self._look_again(host, vm_id)
-            return f"the volume is in {move.tier}, and {later or 'the old copy is gone'}"
+            return DoneAllTheSame(f"the volume is in {move.tier}, and {later or 'the old copy is gone'}")
         for user in users:
             await host.disks.switch(user.uuid, move.to_path, move.from_path)
         await self._settle_row(move, move.from_pool, move.from_tier)

@@ -19,7 +19,7 @@ from novacron_server.operations import repository as operations
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.patience import patiently
 from novacron_server.operations.repository import Stored
-from novacron_server.operations.run import Run
+from novacron_server.operations.run import DoneAllTheSame, Run
 from novacron_server.vms import repository
 from novacron_server.volumes import repository as volumes
 from novacron_server.volumes.told import volume_row_event
@@ -66,7 +66,7 @@ class Removal:
             await self._delete(host_id, vm_id, goes)
         except errors.Conflict as e:
             return f"it was left alone: {e.detail}"
-        return "the deletion was finished"
+        return DoneAllTheSame("the deletion was finished")
 
     async def _disks_of(self, host_id: str, vm_id: str, told: Collection[str] | None = None) -> list[VolumeRow]:
         """The volumes that are to go with a VM: not those that were detached from it outside NovaCron. `told`: the ids

@@ -49,7 +49,7 @@ class VMs:
         self._removal = Removal(database, ledger, inventory)
         operations.undo_with("vm.create", self._removal.undo_creation)
         operations.finish_with("vm.create", self._finish_creation)
-        operations.undo_with("vm.delete", self._removal.undo_deletion, tell=True)
+        operations.undo_with("vm.delete", self._removal.undo_deletion)
         operations.finish_with("vm.delete", self._finish_deletion)
 
     def list(self, principal: Principal, q: str = "") -> Iterator[VM]:

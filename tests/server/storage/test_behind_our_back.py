@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import libvirt
 import pytest
 
+from novacron_core import errors
 from novacron_core.api import operations, vms, volumes
-from novacron_core.api.operations import OperationState
+from novacron_core.api.operations import Operation, OperationState
+from novacron_server.operations import repository
+from novacron_server.operations.repository import Stored
 from tests.server.spine.conftest import until
 from tests.server.storage.conftest import MIB
 from tests.server.storage.test_moves import _settled, move, only
@@ -186,7 +190,6 @@ async def test_a_source_that_goes_away_at_the_last_moment_leaves_no_old_copy(she
 
 
 async def test_a_creation_that_was_cut_off_in_its_upload_is_made_anew(shed, monkeypatch) -> None:
-    operations_ = shed.house.parts.operations
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     body = vms.VMCreate(name="web-redo", image="empty", memory_bytes=32 * MIB, disk_bytes=20 * MIB, start=False)
     operation = await shed.admin.call(vms.CREATE, body=body)
@@ -198,15 +201,68 @@ async def test_a_creation_that_was_cut_off_in_its_upload_is_made_anew(shed, monk
     disk = await until(made)
     # As much of the image as came through, and the server is gone: no undoing, no end.
     disk.write_bytes((shed.house.data_dir / "images" / "empty.qcow2").read_bytes())
-    monkeypatch.setattr(operations_, "_closing", True)
-    task = operations_._tasks[operation.id]
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    monkeypatch.setattr(operations_, "_closing", False)
+    stored = await _cut_off(shed, monkeypatch, operation)
     monkeypatch.delenv("NOVACRON_FAILPOINTS")
-    stored = next(s for s in await operations_.unended() if s.operation.id == operation.id)
-    await operations_.settle(stored)
+    await shed.house.parts.operations.settle(stored)
     ended = await shed.ended(operation)
     assert "the VM was made afterwards" in ended.problem.detail
     vm = await shed.house.vm("web-redo")
     assert (await shed.admin.call(volumes.GET, volume_id=vm.disks[0].volume)).size_bytes == 20 * MIB
+
+
+async def _cut_off(shed, monkeypatch, operation: Operation) -> Stored:
+    """What the next server finds of an operation whose server was killed."""
+    runner = shed.house.parts.operations
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "_closing", True)
+        task = runner._tasks[operation.id]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    return next(stored for stored in await runner.unended() if stored.operation.id == operation.id)
+
+
+async def _going(shed, operation: Operation) -> None:
+    async def going() -> bool | None:
+        now = await shed.admin.call(operations.GET, operation_id=operation.id)
+        return True if now.progress else None
+
+    await until(going)
+
+
+async def test_a_move_that_is_gone_on_with_after_a_crash_is_cancelled(shed, monkeypatch) -> None:
+    volume = await shed.made("slow")
+    vm = await shed.vm("web-slow", volume, start=True)
+    operation = await move(shed, volume, bandwidth_bytes_s=MIB)
+    await _going(shed, operation)
+    stored = await _cut_off(shed, monkeypatch, operation)
+    settling = asyncio.create_task(shed.house.parts.operations.settle(stored))
+
+    async def cancelled() -> Operation | None:
+        with suppress(errors.Conflict):  # it has not begun yet
+            return await shed.admin.call(operations.CANCEL, operation_id=operation.id)
+        return None
+
+    assert (await until(cancelled)).state is OperationState.CANCELLED
+    await settling
+    await _settled(shed, vm, volume, "hot")
+    await shed.done(await move(shed, volume))
+
+
+async def test_what_somebody_makes_at_the_last_moment_is_not_taken_for_ours(shed, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.create:planned=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
+    body = volumes.VolumeCreate(name="theirs", size_bytes=MIB, format="raw")
+    operation = await shed.admin.call(volumes.CREATE, body=body)
+
+    async def planned() -> bool | None:
+        stored = await shed.house.parts.database.run(lambda c: repository.get(c, operation.id))
+        return True if stored.steps else None
+
+    await until(planned)
+    pool = shed.libvirt.storagePoolLookupByName((await shed.three_pools())["hot"].name)
+    theirs = "<volume><name>theirs</name><capacity>1048576</capacity><allocation>0</allocation></volume>"
+    path = Path(pool.createXML(theirs, 0).path())
+    path.write_bytes(b"theirs".ljust(MIB))
+    (tmp_path / "go").touch()
+    assert (await shed.ended(operation)).state is OperationState.FAILED
+    assert path.read_bytes().startswith(b"theirs")

@@ -98,7 +98,9 @@ async def test_a_move_that_fails_anywhere_leaves_one_copy_that_counts(shed, monk
         ended = await shed.ended(await move(shed, volume, other))
         assert ended.state is OperationState.FAILED, place
         assert f"failpoint volume.move:{place}" in ended.problem.detail
-        if places.index(place) >= places.index(counts):
+        moved = places.index(place) >= places.index(counts)
+        assert (f"the volume is in {other}" in ended.problem.detail) is moved
+        if moved:
             tier, other = other, tier
         await _settled(shed, vm, volume, tier)
         live, lasting = shed.disk_paths(vm.id)

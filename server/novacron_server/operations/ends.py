@@ -1,0 +1,35 @@
+"""How an operation ends: its last value, and the reason of one that failed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+import structlog
+
+from novacron_core import errors
+from novacron_core.api.operations import Operation, OperationState
+
+_log = structlog.get_logger()
+
+
+def ended_as(operation: Operation, state: OperationState, error: errors.NovaCronError | None) -> Operation:
+    """The operation as it is from now on."""
+    return msgspec.structs.replace(
+        operation,
+        state=state,
+        problem=error.problem() if error else None,
+        progress=1.0 if state is OperationState.SUCCEEDED else operation.progress,
+        finished_at=datetime.now(UTC),
+        may_cancel=False,
+        rate=None,
+        eta_s=None,
+    )
+
+
+def known(operation: Operation, error: Exception) -> errors.NovaCronError:
+    """An error that may be told; what is none of ours is a mistake of the server's, for its log."""
+    if isinstance(error, errors.NovaCronError):
+        return error
+    _log.error("operation broke", operation=operation.id, kind=operation.kind, exc_info=error)
+    return errors.Internal("the server made a mistake; its log says which")
