@@ -83,7 +83,7 @@ class Past:
 
         rows = await self._database.run(work, read_only=True)
         apart_s = _MINUTE_S if rolled else max(_WAIT_S, 3 * self._slowest_s())
-        newest = max((row[2] for row in rows), default=None)
+        newest = max((row[2] for row in rows if any(number is not None for number in row[3:])), default=None)
         return api.History(
             subject=name,
             start=begin,

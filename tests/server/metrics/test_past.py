@@ -104,6 +104,17 @@ async def test_where_nothing_was_kept_there_is_null_and_no_zero(past, history, a
     assert [number for number, value in enumerate(line) if value is None] == list(range(40, 60))
 
 
+async def test_the_age_is_that_of_the_newest_number_and_not_of_the_newest_silence(past, history, add, clock) -> None:
+    clock(NOW)
+    add(FLEET, NOW - timedelta(minutes=10), 7.0)
+    for number in range(9):  # the host does not answer
+        add(FLEET, NOW - timedelta(minutes=number), None)
+    await history.write()
+    found = await past.of(ANN, asked(NOW - timedelta(hours=1), NOW, 120))
+    assert found.age_s == 600.0
+    assert (await past.of(ANN, asked(NOW - timedelta(minutes=5), NOW, 10))).age_s is None
+
+
 async def test_after_a_minute_without_the_database_what_fits_is_there_and_the_rest_is_a_gap(
     past, history, add, monkeypatch
 ) -> None:
