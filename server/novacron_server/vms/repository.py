@@ -11,17 +11,25 @@ from novacron_server.database.tables import vms as t
 from novacron_server.inventory.rows import VMRow
 
 
+class NameTaken(errors.Conflict):
+    """A VM of `tenant` has the name."""
+
+    tenant: str | None = None
+
+
 async def all_rows(connection: AsyncConnection) -> list[VMRow]:
     return [as_struct(row, VMRow) for row in await connection.execute(select(t))]
 
 
 async def add(connection: AsyncConnection, row: VMRow) -> None:
-    """Insert a VM. Raises Conflict when its name is taken on its host by another row."""
+    """Insert a VM. Raises NameTaken when its name is taken on its host by another row."""
     lock = func.pg_advisory_xact_lock(func.hashtextextended(f"vm-name/{row.host_id}/{row.name}", 0))
     await connection.execute(select(lock))
-    taken = await connection.execute(select(t.c.id).where(t.c.host_id == row.host_id, t.c.name == row.name))
-    if taken.first():
-        raise errors.Conflict(f"there is a VM named {row.name} already")
+    by = (await connection.execute(select(t.c.tenant).where(t.c.host_id == row.host_id, t.c.name == row.name))).first()
+    if by:
+        taken = NameTaken(f"there is a VM named {row.name} already")
+        taken.tenant = by.tenant
+        raise taken
     await connection.execute(insert(t), values(row))
 
 

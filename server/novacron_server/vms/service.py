@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Iterator
 from secrets import token_hex
 from typing import Any
@@ -24,7 +25,7 @@ from novacron_server.operations.repository import Stored
 from novacron_server.operations.request import Request
 from novacron_server.operations.run import Run
 from novacron_server.operations.service import Operations
-from novacron_server.vms import creation, power
+from novacron_server.vms import creation, power, repository
 from novacron_server.vms.removal import Removal
 from novacron_server.volumes.placement import Placement
 from novacron_server.volumes.places import check_room, home_for
@@ -71,6 +72,17 @@ class VMs:
                 return before
             raise
 
+        try:
+            return await self._start_creation(principal, plan, words, key)
+        except repository.NameTaken as taken:  # between our look and the row
+            if may_see(principal, taken.tenant):
+                raise
+            plan = dataclasses.replace(plan, name=_with_a_tail(plan.name))
+            return await self._start_creation(principal, plan, words, key)
+
+    async def _start_creation(
+        self, principal: Principal, plan: creation.Plan, words: dict[str, Any], key: str
+    ) -> Operation:
         async def rows(connection: Connection, operation: Operation) -> list[Draft]:
             return await creation.write_rows(connection, plan)
 
@@ -146,7 +158,7 @@ class VMs:
             if vm.host == host_id and vm.name == name:
                 if may_see(principal, vm.tenant):
                     raise errors.Conflict(f"there is a VM named {name} already")
-                return f"{name[:58]}-{token_hex(2)}"
+                return _with_a_tail(name)
         return name
 
     async def delete(
@@ -209,6 +221,11 @@ class VMs:
             may_cancel=action is Action.STOP,
         )
         return await self._operations.start(request, work)
+
+
+def _with_a_tail(name: str) -> str:
+    """For a name that somebody holds of whom who asks must not know."""
+    return f"{name[:58]}-{token_hex(2)}"
 
 
 def _check_generation(vm: VM, if_match: int | None) -> None:
