@@ -16,6 +16,7 @@ IMAGE_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$(?!\n)"
 VOLUME_NAME_PATTERN = IMAGE_NAME_PATTERN
 
 _VM_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 
 
@@ -27,6 +28,15 @@ def why_not_vm_name(name: str) -> str | None:
         return "a VM name has at most 63 characters"
     if not _VM_NAME.fullmatch(name):
         return "a VM name has lower-case letters, digits and hyphens, and starts with a letter or digit"
+    return None
+
+
+def why_not_image_name(name: str) -> str | None:
+    """The sentence that refuses an image's name, or None when it is fine."""
+    if not name:
+        return "an image needs a name"
+    if not _IMAGE_NAME.fullmatch(name):
+        return "an image's name has at most 63 lower-case letters, digits, dots, hyphens and underscores"
     return None
 
 

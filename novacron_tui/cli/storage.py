@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,9 +22,9 @@ from novacron_tui.cli.ending import Usage
 from novacron_tui.cli.output import Output, cell, say, show_json, show_table
 from novacron_tui.cli.reading import everything, host_of, vm_of, volume_of
 from novacron_tui.cli.settled import settled, tell
+from novacron_tui.images.sending import format_for, name_for, pieces
 
 T = TypeVar("T", bound=msgspec.Struct)
-_PIECE = 1 << 20
 
 
 async def volume_ls(client: Client, output: Output, q: str) -> None:
@@ -130,10 +128,16 @@ async def image_upload(
         length = file.stat().st_size
     except OSError as e:
         raise Usage(f"{file}: {e.strerror}") from e
-    name = name or file.stem.lower()
-    guessed = image_format or ("raw" if file.suffix in (".img", ".raw") else "qcow2")
-    query = _checked(ImageQuery, format=guessed, sha256=sha256.lower(), replace=replace)
-    image = await client.upload(images.PUT, _pieces(file, length), length, query=query, name=name)
+    query = _checked(ImageQuery, format=image_format or format_for(file), sha256=sha256.lower(), replace=replace)
+    shown = sys.stderr.isatty()
+
+    def told(sent: int) -> None:
+        if shown:
+            print(f"\r{sent / max(length, 1):4.0%} of {size_text(length)}", end="", file=sys.stderr, flush=True)
+
+    image = await client.upload(images.PUT, pieces(file, told), length, query=query, name=name or name_for(file))
+    if shown:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if output is Output.JSON:
         show_json(image)
         return
@@ -143,18 +147,6 @@ async def image_upload(
 async def image_delete(client: Client, name: str) -> None:
     await client.call(images.DELETE, name=name)
     say(f"{cell(name)}: deleted")
-
-
-async def _pieces(file: Path, length: int) -> AsyncIterator[bytes]:
-    shown, sent = sys.stderr.isatty(), 0
-    with await asyncio.to_thread(file.open, "rb") as opened:
-        while piece := await asyncio.to_thread(opened.read, _PIECE):
-            sent += len(piece)
-            if shown:
-                print(f"\r{sent / max(length, 1):4.0%} of {size_text(length)}", end="", file=sys.stderr, flush=True)
-            yield piece
-    if shown:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 async def _on_volume(

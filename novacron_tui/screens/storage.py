@@ -88,7 +88,7 @@ class Storage(Board):
             pool_columns(glyphs, name, many_hosts=many), lambda pool: pool.id, signs=signs, id="pools"
         )
         self.filter = FilterLine(id="filter")
-        self.performer = Performer(session, self.ask, self._form, self.say)
+        self.performer = Performer(session, glyphs, self.ask, self._form, self.say)
         self._tiers = Static(id="tiers")
         self._nothing = Static(id="nothing")
         self._drawn: list[list[Piece]] = []

@@ -105,7 +105,7 @@ class CreateVM(Sheet[Operation | None]):
         broken = [image for image in every if image.problem]
         field = self._fields["image"]
         if not usable:
-            field.complain("the server has no image to make a VM from")
+            field.complain("the server has no image: upload one on the storage screen (4, then i)")
             return
         field.complain("")
         field.advise(f"{one_line(broken[0].name)} cannot be used: {one_line(broken[0].problem)}" if broken else "")

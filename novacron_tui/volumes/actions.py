@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from novacron_core.api import operations, pools, volumes
+from novacron_core.api import images, operations, pools, volumes
 from novacron_core.api.pools import Pool
 from novacron_core.rules.tiers import why_not_in_a_tier
 from novacron_core.rules.volumes import VolumeAction as V
@@ -63,8 +63,12 @@ CREATE = VolumeVerb(
     "create", "c", "create", "Create an empty volume.", volumes.CREATE, danger=Danger.REVERSIBLE, needs_one=False,
     opens=True,
 )  # fmt: skip
+UPLOAD = VolumeVerb(
+    "upload", "i", "upload image", "Send a disk image to the server, to make VMs from.", images.PUT,
+    danger=Danger.REVERSIBLE, needs_one=False, group="Storage", opens=True,
+)  # fmt: skip
 COPY_ID = VolumeVerb("copy-id", "y", "copy id", "Copy the volume's id to the clipboard of the terminal.")
-VERBS = (MOVE, CANCEL, GROW, CLONE, ATTACH, DETACH, DELETE, CREATE, COPY_ID)
+VERBS = (MOVE, CANCEL, GROW, CLONE, ATTACH, DETACH, DELETE, CREATE, UPLOAD, COPY_ID)
 
 
 def _why_not_tier(pool: Pool) -> str | None:

@@ -6,37 +6,45 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
+from textual.screen import ModalScreen
+
 from novacron_core.api import operations, pools, volumes
 from novacron_core.api.endpoint import Endpoint
+from novacron_core.api.images import Image
 from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.volumes import Deletion
 from novacron_core.errors import NovaCronError
 from novacron_core.rules.units import size_text
+from novacron_tui.glyphs import Glyphs
+from novacron_tui.images.upload import UploadImage
 from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session
 from novacron_tui.volumes import forms
-from novacron_tui.volumes.actions import ATTACH, CANCEL, CLONE, CREATE, DELETE, DETACH, GROW, MOVE, VolumeVerb
+from novacron_tui.volumes.actions import ATTACH, CANCEL, CLONE, CREATE, DELETE, DETACH, GROW, MOVE, UPLOAD, VolumeVerb
 from novacron_tui.volumes.entries import Entry
 from novacron_tui.widgets.confirm import Answer, Question
 from novacron_tui.widgets.form import Form, Refused
 from novacron_tui.widgets.line import Piece
 
 Ask = Callable[[Question], Awaitable[Answer | None]]
-Show = Callable[[Form], Awaitable[object]]
+Show = Callable[[ModalScreen[Any]], Awaitable[object]]
 Say = Callable[[str, str], None]
 
 
 class Performer:
     """`ask` shows a question, `show` a form; both wait. `say` writes a sentence and its tone for the operator."""
 
-    def __init__(self, session: Session, ask: Ask, show: Show, say: Say) -> None:
+    def __init__(self, session: Session, glyphs: Glyphs, ask: Ask, show: Show, say: Say) -> None:
+        self._glyphs = glyphs
         self._session, self._ask, self._show, self._say = session, ask, show, say
 
     async def perform(self, verb: VolumeVerb, entry: Entry | None) -> None:
         """Do `verb`; nothing stands against it."""
         if verb is CREATE:
             await self._show(forms.create(self._session.store, self._sender(volumes.CREATE, "creating")))
+        elif verb is UPLOAD:
+            await self._upload()
         elif entry is None:
             return
         elif verb is DETACH:
@@ -47,6 +55,12 @@ class Performer:
             await self._cancel(entry)
         elif (form := self._form(verb, entry)) is not None:
             await self._show(form)
+
+    async def _upload(self) -> None:
+        image = await self._show(UploadImage(self._session, self._glyphs))
+        if isinstance(image, Image):
+            size = size_text(image.size_bytes)
+            self._say(f"{one_line(image.name)}: {size}, there to make VMs from; sha256 {image.sha256[:16]}…", "good")
 
     async def set_tier(self, pool: Pool) -> None:
         """Give a pool to a tier."""

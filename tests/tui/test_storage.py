@@ -130,11 +130,11 @@ async def test_hostile_names_stay_text() -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 45)], ids=["80x24", "140x45"])
-@pytest.mark.parametrize("what", ["volumes", "pools", "move", "create", "volume", "empty"])
+@pytest.mark.parametrize("what", ["volumes", "pools", "move", "create", "volume", "empty", "upload"])
 def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
     keys = {
         "volumes": ["down", "down"], "pools": ["tab"], "move": ["end", "m"], "create": ["c"], "volume": ["end", "enter"],
-        "empty": [],
+        "empty": [], "upload": ["i"],
     }[what]  # fmt: skip
     stream = Stream(live(), stored(volumes=[], vms=[])) if what == "empty" else storage()
     app = console(wire(), stream)
@@ -145,7 +145,7 @@ def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
         for key in keys:
             await pilot.press(key)
             await pilot.pause()
-        if what in ("move", "create", "volume"):
+        if what in ("move", "create", "volume", "upload"):
             await until(pilot, lambda: not isinstance(app.screen, Storage))
 
     assert snap_compare(app, terminal_size=size, run_before=before)

@@ -1,0 +1,1 @@
+"""Images: sending a file to the server."""

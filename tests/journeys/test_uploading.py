@@ -1,0 +1,81 @@
+"""By key presses: an image file of this machine becomes an image of the server; what is stopped or refused leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.conftest import NOVACRON
+from tests.journeys.steps import soon
+from tests.journeys.test_serve import administrator, serve
+from tests.terminal import Terminal
+
+LARGE_BYTES = 4 << 30
+
+
+@pytest.fixture
+def terminal(data_dir: Path) -> Iterator[Terminal]:
+    """A console on the storage screen of a server."""
+    with serve(data_dir) as (url, _):
+        token = asyncio.run(administrator(url, (data_dir / "setup-token").read_text().strip()))
+        with Terminal([NOVACRON, "--server", url], environment={"NOVACRON_TOKEN": token}) as terminal:
+            terminal.see("LIVE")
+            terminal.press("4")
+            terminal.see("no volumes yet|NAME")
+            yield terminal
+            assert "Traceback" not in terminal.text()
+
+
+def images(data_dir: Path) -> set[str]:
+    """Every file in the server's images directory, unfinished ones too."""
+    return {path.name for path in (data_dir / "images").rglob("*") if path.is_file()}
+
+
+def fill(terminal: Terminal, file: Path) -> None:
+    terminal.press("i")
+    terminal.see("Upload an image")
+    terminal.type(str(file))
+
+
+def test_a_file_becomes_an_image(terminal: Terminal, data_dir: Path, tmp_path: Path) -> None:
+    file = tmp_path / "Web-1.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(file), "8M"], check=True)
+    before = images(data_dir)
+    fill(terminal, tmp_path / "nothing.qcow2")
+    terminal.press("ctrl+s")
+    terminal.see("no such file or directory")
+    terminal.press("ctrl+u")
+    terminal.type(str(file))
+    terminal.press("ctrl+s")
+    terminal.see("web-1: 8 MiB, there to make VMs from")
+    assert images(data_dir) - before == {"web-1.qcow2"}
+    assert (data_dir / "images/web-1.qcow2").read_bytes() == file.read_bytes()
+    fill(terminal, file)
+    terminal.press("ctrl+s")
+    terminal.see("there is an image web-1 already")
+    terminal.press("esc")
+    terminal.see_no("Upload an image")
+    terminal.press("1", "c")
+    terminal.see("Create a VM from an image")
+    terminal.see("web-1  8 MiB|alpine")
+
+
+def test_leaving_stops_the_sending_and_the_server_keeps_nothing(
+    terminal: Terminal, data_dir: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "large.raw"
+    with file.open("wb") as opened:
+        opened.truncate(LARGE_BYTES)
+    before = images(data_dir)
+    fill(terminal, file)
+    terminal.press("ctrl+s")
+    terminal.see(r"\d+%  \S+ left +\S+ .iB/s of 4 GiB")
+    terminal.press("esc")
+    terminal.see("stopped: the server keeps nothing of it")
+    terminal.press("esc")
+    terminal.see_no("Upload an image")
+    soon(lambda: images(data_dir) == before)
