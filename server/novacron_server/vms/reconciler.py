@@ -21,7 +21,8 @@ from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.picture import Key
 from novacron_server.operations import repository as operations
 from novacron_server.operations.repository import Stored
-from novacron_server.vms.removal import UNDONE_LATER, Removal
+from novacron_server.vms.removal import UNDONE_LATER, WHOLE, Removal
+from novacron_server.vms.returning import Returning
 from novacron_server.volumes.placement import Placement
 
 _log = structlog.get_logger()
@@ -38,6 +39,7 @@ class Reconciler:
         self._inventory = inventory
         self._instance = str(placement.instance)
         self._removal = Removal(database, ledger, inventory)
+        self._returning = Returning(database, ledger, inventory, self._instance)
         self._missing: dict[Key, int] = {}
 
     async def run(self) -> None:
@@ -64,6 +66,7 @@ class Reconciler:
 
     async def _compare(self, host: Host, failed: dict[str, Stored], left: list[Stored]) -> None:
         await self._late_domains(host, failed)
+        await self._returning.look(host)
         await self._late_volumes(host, failed)
         await self._undone_later(host, left)
         await self._rows_without_domain(host, {stored.operation.target.id for stored in left})
@@ -71,7 +74,7 @@ class Reconciler:
     @staticmethod
     async def _failed_creations(connection: Connection) -> dict[str, Stored]:
         stored = await operations.ended_badly(connection, "vm.create", _FAILED)
-        return {item.operation.id: item for item in stored}
+        return {item.operation.id: item for item in stored if not item.steps.get(WHOLE)}
 
     async def _late_domains(self, host: Host, failed: dict[str, Stored]) -> None:
         """A definition that libvirt carried out after we had given up on it: marked as ours, and nobody's."""

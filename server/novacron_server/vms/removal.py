@@ -27,6 +27,8 @@ from novacron_server.volumes.using import in_use
 
 UNDONE_LATER = "undone_later"
 """The step that marks a failed creation of which something is left."""
+WHOLE = "whole"
+"""The step that marks one that did not end well, and whose VM is there all the same."""
 
 
 class Removal:
@@ -107,12 +109,13 @@ class Removal:
         host = self._inventory.host(host_id)
         facts = await host.read_domain(vm_id)
         if facts is not None and facts.tag is not None and facts.tag.operation == stored.operation.id:
+            await self._mark(stored, WHOLE, True)
             await self._look_again(host_id, vm_id)
             return f"the VM is whole and {facts.state}"
         try:
             await self.delete_made(host, stored)
         except errors.Conflict:  # its pool is off: the rows stay until that is back, and with them the name
-            await self._mark(stored, True)
+            await self._mark(stored, UNDONE_LATER, True)
             raise
         made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
         await self.forget(host_id, vm_id, made)
@@ -122,10 +125,10 @@ class Removal:
     async def undo_again(self, stored: Stored) -> None:
         """What `undo_creation` could not do for a pool that was off. Raises Conflict while it is."""
         await self.undo_creation(stored)
-        await self._mark(stored, False)
+        await self._mark(stored, UNDONE_LATER, False)
 
-    async def _mark(self, stored: Stored, unmade: bool) -> None:
-        steps = {**stored.steps, UNDONE_LATER: unmade}
+    async def _mark(self, stored: Stored, step: str, value: bool) -> None:
+        steps = {**stored.steps, step: value}
         write = lambda: self._database.run(lambda c: operations.write_ahead(c, stored.operation.id, steps))  # noqa: E731
         await patiently("marking what is left", write)
 

@@ -26,7 +26,7 @@ from novacron_server.operations.request import Request
 from novacron_server.operations.run import Run
 from novacron_server.operations.service import Operations
 from novacron_server.vms import creation, power, repository
-from novacron_server.vms.removal import Removal
+from novacron_server.vms.removal import WHOLE, Removal
 from novacron_server.volumes.placement import Placement
 from novacron_server.volumes.places import check_room, home_for
 
@@ -114,6 +114,7 @@ class VMs:
             plan = await self._plan(owner, body, again=vm_id)
             await self._removal.delete_made(plan.host, stored)  # half an image is no disk, and has another size
             await creation.make(run, plan, self._inventory)
+            await run.will_make(**{WHOLE: True})
         except (errors.HostUnavailable, errors.DatabaseUnavailable):
             raise  # it is settled later
         except errors.NovaCronError as e:

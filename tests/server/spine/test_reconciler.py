@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from types import SimpleNamespace
 
+import libvirt
 import msgspec
 import pytest
 from sqlalchemy import text
@@ -14,6 +15,7 @@ from novacron_core.api import vms, volumes
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VMCreate
 from novacron_server.hypervisor.facts import Tag
+from tests.server.spine.conftest import until
 
 BODY = VMCreate(name="web-01", image="empty", memory_bytes=32 << 20, start=False)
 
@@ -88,6 +90,10 @@ async def test_volumes_of_a_failed_creation_go_and_others_stay(spine, image, mon
     assert "somebody-elses.qcow2" in left
 
 
+async def _forgotten(spine) -> bool | None:
+    return None if spine.parts.inventory.picture.rows else True
+
+
 async def _scalar(connection, statement: str) -> str:
     value = (await connection.execute(text(statement))).scalar_one()
     return value if isinstance(value, str) else msgspec.json.decode(value)
@@ -109,3 +115,35 @@ async def test_a_host_in_trouble_keeps_no_other_from_being_compared(spine, monke
     monkeypatch.setattr(reconciler, "_late_domains", look)
     await reconciler.once()
     assert compared == ["bad", view.id]
+
+
+@pytest.mark.parametrize("failing", ["", "vm.create:defined=error"], ids=["made", "whole, though its creation failed"])
+async def test_vms_that_libvirt_had_lost_for_a_while_are_whose_they_were(
+    spine, image, behind, monkeypatch, failing
+) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", failing)
+    await spine.ended(await spine.admin.call(vms.CREATE, body=msgspec.structs.replace(BODY, tags={"role": "web"})))
+    monkeypatch.delenv("NOVACRON_FAILPOINTS")
+    await reread(spine)
+    vm = await spine.vm("web-01")
+    domain = behind.lookupByName("web-01")
+    text = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    domain.undefine()
+    await reread(spine)
+    for _ in range(2):
+        await spine.parts.reconciler.once()
+    await until(lambda: _forgotten(spine))
+    behind.defineXML(text)
+    await reread(spine)
+    await spine.parts.reconciler.once()
+
+    async def back() -> vms.VM | None:
+        found = await spine.vm("web-01")
+        return None if found.foreign else found
+
+    now = await until(back)
+    assert (now.tenant, now.owner, now.tags, now.tier) == (vm.tenant, vm.owner, {"role": "web"}, vm.tier)
+    query = vms.DeleteQuery(disks=True)
+    operation = await spine.admin.call(vms.DELETE, query=query, if_match=now.generation, vm_id=now.id)
+    assert (await spine.ended(operation)).state is OperationState.SUCCEEDED
+    assert not [v for v in (await spine.admin.call(volumes.LIST)).items if v.name.startswith("web-01")]
