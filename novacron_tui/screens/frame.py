@@ -236,17 +236,16 @@ class Board(Screen[None]):
     # -- keys ------------------------------------------------------------------------------------------------------
 
     def action_press(self, key: str) -> None:
-        """A key of an action: do it, or say why not."""
-        action = next((action for action in self._offered() if action.key == key), None)
-        if action is None:
-            if self.HERE is not None and key == self.HERE.key:
-                self.say(f"this is {self.HERE.label} already")
-            return
-        if (refused := self.why_not(action)) is not None:
+        """A key of an action: do it, or say why not. One that is not offered may say why, but is not done."""
+        offered = self._offered()
+        action = next((action for action in (*offered, *self.ACTIONS) if action.key == key), None)
+        if action is not None and action is self.HERE:
+            self.say(f"this is {action.label} already")
+        elif action is not None and (refused := self.why_not(action)) is not None:
             self.say(refused, "warn")
             if action.leads_on:
                 self.app.post_message(Forget())  # else it would be read as commands here
-        else:
+        elif action in offered:
             self.run_worker(self._do(action), group="actions")
 
     def action_command(self) -> None:

@@ -29,7 +29,7 @@ from novacron_tui.store import Line
 from novacron_tui.tiers import bars
 from novacron_tui.tiers.columns import columns as pool_columns
 from novacron_tui.volumes import detail
-from novacron_tui.volumes.actions import COPY_ID, SET_TIER, VERBS, VolumeVerb
+from novacron_tui.volumes.actions import COPY_ID, SET_TIER, VERBS, VolumeVerb, why_not_this
 from novacron_tui.volumes.columns import columns as volume_columns
 from novacron_tui.volumes.entries import Entry, entries
 from novacron_tui.volumes.perform import Performer
@@ -115,7 +115,9 @@ class Storage(Board):
         return self.table.row
 
     def why_not(self, action: Action[Any]) -> str | None:
-        return refusal(action, self.session, self.subject())
+        if action in (SORT, TURN) and not self.table.rows:
+            return "there is nothing to sort"
+        return why_not_this(action, self.subject()) or refusal(action, self.session, self.subject())
 
     def _offered(self) -> list[Action[Any]]:
         if self.filter.editing:

@@ -103,6 +103,8 @@ class VMList(VMBoard):
     def why_not(self, action: Action[Any]) -> str | None:
         if action is RESULTS and self.performer.bulk is None:
             return "nothing was done to several VMs yet: mark them with space, then press a verb"
+        if action in (SORT, TURN) and not self.pane.table.rows:
+            return "there is nothing to sort"
         return super().why_not(action)
 
     def _tell_outcomes(self) -> None:

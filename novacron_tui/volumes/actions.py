@@ -79,3 +79,12 @@ SET_TIER = Action[Pool](
     "tier", "t", "give to a tier", "Give the pool to a tier, or take it out of one.", pools.SET_TIER, _why_not_tier,
     group="Pool", opens=True,
 )  # fmt: skip
+
+
+def why_not_this(action: Action[Any], subject: object) -> str | None:
+    """Volumes and pools stand on one screen, and their keys with them: an action for the one says so of the other."""
+    if isinstance(subject, Pool) and isinstance(action, VolumeVerb) and action.needs_one and action is not COPY_ID:
+        return "not for a pool: tab shows the volumes"
+    if isinstance(subject, Entry) and action is SET_TIER:
+        return "not for a volume: tab shows the pools"
+    return None

@@ -123,8 +123,10 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self.refresh()
 
     def sort_next(self) -> None:
-        """Sort by the next column that is shown."""
+        """Sort by the next column that is shown; none is before the table had rows, and so a size."""
         keys = [column.key for column, _ in self._layout if column.sort]
+        if not keys:
+            return
         at = keys.index(self.sort_key) if self.sort_key in keys else -1
         self.sort_by(keys[(at + 1) % len(keys)], descending=False)
 

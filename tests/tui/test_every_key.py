@@ -1,0 +1,64 @@
+"""No key ends the console, on any screen, with nothing there and with all there: each is answered, be it by a refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from novacron_tui.app import Console
+from novacron_tui.screens.activity import Activity
+from novacron_tui.screens.everywhere import QUIT
+from novacron_tui.screens.metrics import Metrics
+from novacron_tui.screens.storage import Storage
+from novacron_tui.screens.vm_list import VMList
+from novacron_tui.screens.vm_page import VMPage
+from tests.tui.looking import line_text, loaded, until
+from tests.tui.metrics_world import wire
+from tests.tui.storage_looking import reach
+from tests.tui.storage_world import storage, stored
+from tests.tui.storage_world import wire as storage_wire
+from tests.tui.wire import Stream, console
+from tests.tui.world import live
+
+BOARDS = (VMList, VMPage, Storage, Metrics, Activity)
+KEYS = sorted({action.key for board in BOARDS for action in board.ACTIONS} - {QUIT.key, "escape"})
+BACK = {"tab": ["tab"], "/": ["escape"]}
+"""What leads back from what a key opened on the same screen."""
+SIZE = (120, 40)
+NOTHING: dict[str, Any] = {"vms": [], "volumes": [], "pools": [], "tiers": [], "hosts": [], "operations": []}
+
+
+@pytest.mark.parametrize("there", [NOTHING, {}], ids=["nothing", "all"])
+@pytest.mark.parametrize("way", ["1", "1 enter", "4", "4 tab", "5", "7"])
+async def test_no_key_ends_the_console(way: str, there: dict[str, Any]) -> None:
+    app = console(wire(**storage_wire().routes), Stream(live(), stored(**there)))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press(*way.split())
+        here = app.screen
+        for key in KEYS:
+            await pilot.press(key, *BACK.get(key, ()))
+            if app.screen is not here:
+                here = await come_again(pilot, app, way)
+
+
+async def come_again(pilot: Any, app: Console, way: str) -> Any:
+    """Leave what a key opened as an operator does, and go where one was."""
+    for _ in range(6):
+        if isinstance(app.screen, VMList):
+            break
+        await pilot.press("escape")
+    assert isinstance(app.screen, VMList), f"escape does not lead back from {app.screen}"
+    await pilot.press(*way.split())
+    return app.screen
+
+
+async def test_a_key_of_the_other_table_says_which_one_it_is_for() -> None:
+    app = console(storage_wire(), storage())
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app, "scratch")
+        await pilot.press("t")
+        await until(pilot, lambda: "not for a volume: tab shows the pools" in line_text(app, "status"))
+        await pilot.press("tab", "m")
+        await until(pilot, lambda: "not for a pool: tab shows the volumes" in line_text(app, "status"))
