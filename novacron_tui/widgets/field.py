@@ -20,6 +20,7 @@ class Field(Vertical):
     Field { height: auto; width: 100%; }
     Field > Horizontal { height: 1; }
     Field Label { width: 13; color: $tone-quiet; }
+    Field:focus-within { opacity: 1; }  /* without a rule of its own Textual asks nothing below it again when the focus moves */
     Field:focus-within Label { color: $foreground; }
     Field Input { width: 1fr; height: 1; border: none; border-left: wide $rule; padding: 0 1; background: $panel; }
     Field Input:focus { border: none; border-left: wide $accent; background: $panel; background-tint: $foreground 0%; }

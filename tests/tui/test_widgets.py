@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 
 import pytest
+from textual.color import Color
+from textual.widgets import Label
 
+from novacron_tui.app import Console
 from novacron_tui.screens.help import KeyRow, lines
 from novacron_tui.vms.create import CreateVM
 from novacron_tui.vms.page import happened
+from novacron_tui.widgets.field import Field
 from novacron_tui.widgets.toggle import Toggle
 from tests.terminal import Terminal
 from tests.tui.looking import text, until
@@ -26,6 +30,23 @@ async def test_a_toggle_says_its_state_in_characters() -> None:
         app.screen.query_one(Toggle).focus()
         await pilot.press("space")
         await until(pilot, lambda: "[ ] start it when it is made" in text(app), "focused, and the label is still there")
+
+
+async def test_only_the_label_of_the_field_that_takes_keys_is_bright() -> None:
+    app = console(Wire())
+    async with app.run_test(size=(100, 32)) as pilot:
+        await until(pilot, lambda: app.session is not None and app.session.store.loaded)
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(app.screen, CreateVM) and bool(app.screen._draft.images))
+        for _ in range(3):
+            await until(pilot, lambda: bright(app) == [f for f in app.screen.query(Field) if f.has_focus_within])
+            await pilot.press("tab")
+
+
+def bright(app: Console) -> list[Field]:
+    """The fields whose label stands out."""
+    strong = Color.parse(app.theme_variables["foreground"])
+    return [field for field in app.screen.query(Field) if field.query_one(Label).styles.color == strong]
 
 
 async def test_help_says_once_what_refuses_every_verb() -> None:
