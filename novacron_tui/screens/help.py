@@ -19,8 +19,8 @@ from textual.widgets import Static
 from novacron_tui.safe_text import clean
 from novacron_tui.widgets.line import Piece, content
 
-_WORDS = 46
-"""Cells for the sentence beside key and label, so that the page fits 80 columns."""
+_LABEL, _ROOM = 11, 57
+"""Cells for the label at least, and for label and sentence together, so that the page fits 80 columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class Help(ModalScreen[None]):
 def lines(rows: Sequence[KeyRow]) -> list[Content]:
     """The help, group by group."""
     shown: list[Content] = []
+    label = max((len(row.label) for row in rows), default=0)
     for group, rows_of_group in groupby(rows, key=lambda row: row.group):
         if shown:
             shown.append(Content(""))
@@ -71,7 +72,7 @@ def lines(rows: Sequence[KeyRow]) -> list[Content]:
         common = _common(members)
         said = [Piece(f"  {common}", "warn")] if common else []
         shown.append(content([Piece(group or "Here", "accent"), *said]))
-        shown += [_line(row, said_above=common) for row in members]
+        shown += [_line(row, max(label, _LABEL), said_above=common) for row in members]
     return shown
 
 
@@ -86,15 +87,16 @@ def _why(refused: str) -> str:
     return clean(refused.partition(": ")[2] or refused)
 
 
-def _line(row: KeyRow, said_above: str) -> Content:
-    lead = f"{row.key:>8}  {row.label:<11} "
-    first, *rest = wrap(row.help, _WORDS) or [""]
+def _line(row: KeyRow, label: int, said_above: str) -> Content:
+    key = "esc" if row.key == "escape" else row.key
+    lead, words = f"{key:>8}  {row.label:<{label}} ", _ROOM - label
+    first, *rest = wrap(row.help, words) or [""]
     pieces = [
         Piece(lead[:10], "quiet" if row.refused else "key"),
         Piece(lead[10:], "quiet" if row.refused else "strong"),
         Piece("\n".join([first, *(" " * len(lead) + more for more in rest)]), "quiet" if row.refused else "plain"),
     ]
     if row.refused and _why(row.refused) != said_above:
-        why = wrap(_why(row.refused), _WORDS)
+        why = wrap(_why(row.refused), words)
         pieces.append(Piece("".join(f"\n{' ' * len(lead)}{line}" for line in why), "warn"))
     return content(pieces)

@@ -59,6 +59,17 @@ async def test_help_says_once_what_refuses_every_verb() -> None:
         assert [section.count("nothing is selected") for section in sections] == [1, 1]
 
 
+def test_the_sentences_of_help_begin_below_each_other_however_long_a_label_is() -> None:
+    rows = [
+        KeyRow("s", "start", "Aa.", "VM"),
+        KeyRow("tab", "pools, volumes", "Aa.", "Storage"),
+        KeyRow("escape", "back", "Aa.", "Storage"),
+    ]
+    sentences = [line.plain for line in lines(rows) if "Aa." in line.plain]
+    assert len({line.index("Aa.") for line in sentences}) == 1
+    assert "esc  back" in sentences[-1]
+
+
 def test_help_keeps_at_its_verb_what_only_that_is_refused_for() -> None:
     rows = [
         KeyRow("s", "start", "Start it.", "VM", "web: it already runs"),
