@@ -12,7 +12,9 @@ from pathlib import Path
 
 from novacron_core import errors
 from novacron_core.places import read_running
+from novacron_tui.kept import kept_of_bundled
 from novacron_tui.place import Place
+from novacron_tui.profiles import LOCAL
 
 _START_S = 90.0
 _LISTENING = "listening on "
@@ -38,7 +40,8 @@ class Bundled:
             )
         running = read_running(self._data_dir)
         url = running.url if running else await self._start()
-        return Place(url=url, profile="local", setup_token=self._setup_token)
+        kept = kept_of_bundled(self._data_dir)
+        return Place(url=url, profile=LOCAL, setup_token=self._setup_token, kept=kept)
 
     async def _start(self) -> str:
         self._data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ import msgspec
 
 from novacron_core import errors
 from novacron_tui import secret_service
-from novacron_tui.profiles import private_folder, write_private
+from novacron_tui.profiles import LOCAL, private_folder, write_private
 
 _LOCK_S = 30.0
 _IN_KEYRING = "keyring"
@@ -86,6 +86,11 @@ class KeptSession:
     @property
     def _secret_name(self) -> str:
         return f"{self.profile} {self.server}"
+
+
+def kept_of_bundled(data_dir: Path) -> KeptSession:
+    """The kept session with the bundled server. That has another port each time: its data directory names it."""
+    return KeptSession(LOCAL, f"{LOCAL}:{data_dir.absolute()}")
 
 
 def _taken(lock: IO[str]) -> bool:

@@ -11,7 +11,7 @@ from novacron_core import errors
 from novacron_core.places import default_data_dir, read_running
 from novacron_tui.cli.ending import Usage
 from novacron_tui.cli.output import Output
-from novacron_tui.kept import KeptSession
+from novacron_tui.kept import KeptSession, kept_of_bundled
 from novacron_tui.named import Named
 from novacron_tui.profiles import LOCAL, Profile, Profiles, why_not_name, why_not_url
 
@@ -30,9 +30,10 @@ class Target:
 
     @property
     def kept(self) -> KeptSession:
-        """Its kept session. The bundled server has another port each time: there the data directory names it."""
-        server = f"{LOCAL}:{self.data_dir}" if self.profile.name == LOCAL else self.profile.url
-        return KeptSession(self.profile.name, server)
+        """Its kept session."""
+        if self.profile.name == LOCAL and self.data_dir is not None:
+            return kept_of_bundled(self.data_dir)
+        return KeptSession(self.profile.name, self.profile.url)
 
 
 def named_server(named: Named, profiles: Profiles) -> Target | None:
@@ -76,9 +77,8 @@ def connect(target: Target, output: Output) -> Client:
 
     credentials = Credentials(target.token) if target.token else KeptCredentials(target.kept)
     if not credentials.token and not credentials.refresh_token:
-        raise errors.Unauthenticated(
-            f"not signed in to {target.profile.url}: novacron login --server {target.profile.url}, or NOVACRON_TOKEN"
-        )
+        way = "" if target.profile.name == LOCAL else f" --server {target.profile.url}"
+        raise errors.Unauthenticated(f"not signed in to {target.profile.url}: novacron login{way}, or NOVACRON_TOKEN")
     return Client(target.profile.url, credentials, clean=output.clean, certificate=target.profile.certificate)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import stat
 import subprocess
 from pathlib import Path
@@ -15,7 +16,11 @@ from novacron_core.api import access, vms
 from novacron_core.client import Client
 from novacron_core.rules.permissions import Role
 from novacron_tui import secret_service
+from novacron_tui.bundled import Bundled
+from novacron_tui.cli.target import named_server
 from novacron_tui.kept import KeptSession, Session
+from novacron_tui.named import Named
+from novacron_tui.profiles import LOCAL, Profiles
 from novacron_tui.renewal import KeptCredentials
 from tests.cli.conftest import NOVACRON, Run, Server
 from tests.journeys.steps import PASSWORD
@@ -124,6 +129,18 @@ async def test_a_token_goes_only_to_the_server_that_gave_it(kept: KeptSession, t
     await begun(kept)
     assert KeptSession("prod", "https://elsewhere", tmp_path / "sessions").read() is None
     assert kept.read() is not None
+
+
+async def test_the_console_and_scripts_share_the_session_with_the_bundled_server_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "server.json").write_text(json.dumps({"url": "http://127.0.0.1:1", "pid": os.getpid()}))
+    place = await Bundled(Path()).open()
+    script = named_server(Named(profile=LOCAL, data_dir=tmp_path), Profiles(tmp_path))
+    assert script is not None
+    assert place.kept is not None, "the form offers to stay signed in"
+    assert (place.kept.profile, place.kept.server) == (script.kept.profile, script.kept.server)
 
 
 async def test_the_file_is_its_owners_alone(kept: KeptSession, tmp_path: Path) -> None:
