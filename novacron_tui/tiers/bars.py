@@ -78,7 +78,7 @@ def _tier(name: str, tier: Tier | None, width: int, glyphs: Glyphs) -> Lines:
 
 def _promised(tier: Tier, *, wide: bool) -> str:
     promised = f"{size_text(tier.provisioned_bytes)} promised"
-    return f"{size_text(tier.allocated_bytes)} in volumes, {promised}" if wide else promised
+    return f"{size_text(tier.allocated_bytes)} used of {promised}" if wide else promised
 
 
 def _count(tier: Tier) -> list[Piece]:

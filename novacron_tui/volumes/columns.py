@@ -36,7 +36,7 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
     def used_by(entry: Entry) -> Cell:
         volume = entry.volume
         if volume.vm is None:
-            return (("free", "quiet"),)
+            return (("foreign" if volume.foreign else "free", "quiet"),)  # the mark beside a long name is cut off
         part = f" {volume.part}" if volume.part and volume.part != "disk" else ""
         return ((one_line(entry.vm.name if entry.vm else "another's VM"), "plain"), (part, "quiet"))
 

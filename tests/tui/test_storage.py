@@ -12,12 +12,14 @@ from novacron_core.api.operations import Target
 from novacron_core.api.vms import State
 from novacron_core.api.volumes import Volume
 from novacron_core.client import Lost
-from novacron_core.rules.units import GIB
+from novacron_core.rules.units import GIB, TIB
+from novacron_tui.glyphs import FINE
 from novacron_tui.screens.storage import Storage
+from novacron_tui.tiers import bars
 from novacron_tui.widgets.form import Form
 from tests.tui.looking import line_text, text, until
 from tests.tui.storage_looking import SIZE, here, names, reach
-from tests.tui.storage_world import storage, stored, volume, volumes, wire
+from tests.tui.storage_world import storage, stored, tier, volume, volumes, wire
 from tests.tui.wire import Stream, console, refuse
 from tests.tui.world import NOW, VIEWER, fleet, live
 
@@ -31,6 +33,26 @@ async def test_tiers_stand_side_by_side_with_what_is_free_promised_and_done() ->
         for words in ("HOT", "WARM", "COLD", "624 GiB free of 1 TiB", "39%", "95%", "same disk as warm"):
             assert words in shown
         assert "200 GiB promised" in shown
+
+
+def test_nothing_that_the_tiers_say_is_cut_at_120_columns() -> None:
+    names = ("hot", "warm", "cold")
+    full = {
+        name: tier(name, 900 * GIB, 4 * TIB, shares_disk_with=[other for other in names if other != name])
+        for name in names
+    }
+    drawn = "\n".join("".join(piece.text for piece in line) for line in bars.lines(full, 116, FINE))
+    assert "60 GiB used of 200 GiB promised" in drawn
+    assert "…" not in drawn
+
+
+async def test_a_volume_that_is_not_ours_is_not_called_free() -> None:
+    long = volume("somebody-elses-volume-with-a-long-name.qcow2", 1, None, foreign=True)
+    app = console(wire(), Stream(live(), stored(volumes=[long])))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reach(pilot, app)
+        await until(pilot, lambda: "foreign" in text(app))
+        assert "free " not in text(app).split("NAME")[1]
 
 
 async def test_without_an_answer_there_are_no_rates_rather_than_old_ones() -> None:
