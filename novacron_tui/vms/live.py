@@ -20,7 +20,7 @@ LIVE = frozenset({"cpu", "memory", "io", "net"})
 _WARM, _HOT = 70.0, 90.0
 _RUNS = frozenset({State.RUNNING, State.PAUSED, State.STOPPING, State.MIGRATING})
 _LABEL = 16
-_BAR = 20
+_BAR = 10
 
 
 def heat(percent: float | None) -> str:

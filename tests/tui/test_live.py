@@ -7,9 +7,10 @@ import msgspec
 import pytest
 
 from novacron_core.api.metrics import VMSample
-from novacron_core.api.vms import State
+from novacron_core.api.vms import NIC, State
 from novacron_core.rules.units import GIB, MIB, short_size
 from novacron_tui.app import Console
+from novacron_tui.screens.vm_page import VMPage
 from novacron_tui.store import key_of
 from novacron_tui.widgets.sparkline import sparkline
 from tests.tui.looking import home, loaded, text, until
@@ -160,3 +161,14 @@ def test_a_vm_that_does_not_run_shows_no_old_number() -> None:
     assert running.host == HOST_ID
     assert [bool(cpu.cell(one)) for one in (running, stopped)] == [True, False]
     assert [cpu.sort(one) for one in (running, stopped)] == [50.0, -1.0]
+
+
+async def test_a_vms_page_on_120_columns_cuts_neither_its_numbers_nor_its_address() -> None:
+    named = vm("web-01", 1, nics=[NIC(mac="52:54:00:18:36:9d", network="default", addresses=["192.168.122.101"])])
+    app = console(Wire(), Stream(live(), inventory([named]), samples()))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: loaded(app) and "12%" in text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, VMPage) and "0.24 of 2 vCPU" in text(app))
+        assert "700 MiB of 1 GiB" in text(app)
+        assert "192.168.122.101" in text(app)
