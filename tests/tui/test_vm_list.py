@@ -87,6 +87,15 @@ async def test_a_refused_key_answers(name: str, key: str, sentence: str) -> None
         assert not [call for call in wire.calls if call.method != "GET"]
 
 
+async def test_the_top_line_counts_a_vm_in_every_state() -> None:
+    vms = [vm(f"vm-{state}", number, state) for number, state in enumerate(State, 1)]
+    app = console(Wire(), Stream(live(), inventory(vms)))
+    async with app.run_test(size=(260, 30)) as pilot:
+        await until(pilot, lambda: loaded(app))
+        for state in State:
+            assert f"1 {state}" in line_text(app, "top")
+
+
 async def test_a_viewer_is_told_what_is_missing() -> None:
     wire = Wire(user=VIEWER)
     app = console(wire)
