@@ -150,10 +150,16 @@ def question(verb: Verb, vms: Sequence[VM], host_name: Callable[[str], str]) -> 
     )
 
 
+_NAMED = 5
+"""So many disks are named before they go; more do not fit."""
+
+
 def _disks_option(vms: Sequence[VM]) -> str:
     own = [disk for vm in vms for disk in vm.disks if disk.device == "disk"]
     if len(own) != 1:
-        return f"delete {'its' if len(vms) == 1 else 'their'} {len(own)} disks too" if own else ""
+        names = ", ".join(one_line(disk.target) for disk in own[:_NAMED]) + (", …" if len(own) > _NAMED else "")
+        which = f": {names}" if len(vms) == 1 else ""
+        return f"delete {'its' if len(vms) == 1 else 'their'} {len(own)} disks too{which}" if own else ""
     return f"delete its disk too: {one_line(own[0].target)}, {size_text(own[0].size_bytes)}"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from novacron_core.api.vms import State
+from novacron_tui.vms.actions import DELETE
+from novacron_tui.vms.perform import question
 from novacron_tui.widgets.confirm import Confirm
 from tests.tui.looking import SIZE, line_text, loaded, to, until
 from tests.tui.wire import Stream, Wire, console
@@ -44,6 +46,15 @@ async def test_while_the_question_stands_the_world_goes_on() -> None:
         await pilot.press("y")
         await until(pilot, lambda: loaded(app) and "it is already off" in line_text(app, "status"))
         assert not wire.asked("POST", "/power-off")
+
+
+def test_the_disks_that_would_go_are_named() -> None:
+    disk = fleet()[7].disks[0]
+    disks = [msgspec.structs.replace(disk, target=target) for target in ("vda", "vdb")]
+    one = question(DELETE, [vm("one", 1, disks=disks)], str)
+    assert one.option == "delete its 2 disks too: vda, vdb"
+    several = question(DELETE, [vm("one", 1, disks=disks), vm("two", 2, disks=disks)], str)
+    assert several.option == "delete their 4 disks too"
 
 
 async def test_delete_keeps_disks_unless_ticked_and_the_name_typed() -> None:
