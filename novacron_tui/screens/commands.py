@@ -47,10 +47,14 @@ def action_named(word: str, actions: Sequence[Action[Any]]) -> Action[Any] | Non
     return next((action for action in actions if action.name == wanted), None)
 
 
-def not_understood(word: str, actions: Iterable[Action[Any]]) -> str:
+def not_understood(word: str, actions: Sequence[Action[Any]]) -> str:
     """The sentence for a word that is no command, with those that begin like it."""
-    near = [action.name for action in actions if word and action.name.startswith(word[:1].casefold())]
-    hint = (
-        f": there are {', '.join(dict.fromkeys(near))}" if near else ": tab completes what is begun, ? lists the keys"
-    )
-    return f"there is no command {word}{hint}"
+    first, _, more = word.partition(" ")
+    if more and (action := action_named(first, actions)):
+        return (
+            f"{action.name} takes no word after it{': it is done to what the cursor is on' if action.needs_one else ''}"
+        )
+    near = list(dict.fromkeys(a.name for a in actions if word and a.name.startswith(word[:1].casefold())))
+    if not near:
+        return f"there is no command {word}: tab completes what is begun, ? lists the keys"
+    return f"there is no command {word}: there {'are' if len(near) > 1 else 'is'} {', '.join(near)}"

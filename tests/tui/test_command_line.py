@@ -25,6 +25,8 @@ async def test_an_action_by_name_is_done_or_refused_as_by_its_key() -> None:
         await until(pilot, lambda: "staging is stopped: it is already down" in line_text(app, "status"))
         await say(pilot, "sta")
         await until(pilot, lambda: "there is no command sta: there are start, stop" in line_text(app, "status"))
+        await say(pilot, "delete staging")
+        await until(pilot, lambda: "delete takes no word after it" in line_text(app, "status"))
         assert len(wire.asked("POST", "/start")) == 1
         await pilot.press("down")
         assert home(app).pane.table.has_focus
