@@ -40,6 +40,17 @@ def why_not_image_name(name: str) -> str | None:
     return None
 
 
+def why_not_volume_name(name: str) -> str | None:
+    """The sentence that refuses a volume's name, or None when it is fine."""
+    if not name:
+        return "a volume needs a name"
+    if len(name) > 63:
+        return "a volume's name has at most 63 characters"
+    if not _IMAGE_NAME.fullmatch(name):
+        return "only lower-case letters, digits, dots, hyphens and underscores; a letter or digit first"
+    return None
+
+
 def why_not_username(name: str) -> str | None:
     """The sentence that refuses a user name, or None when it is fine."""
     if not name:

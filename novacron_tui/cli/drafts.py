@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from novacron_core.api.vms import VMCreate
+from novacron_core.rules.limits import in_words
 from novacron_core.rules.names import why_not_vm_name
 from novacron_core.rules.units import parse_size
 from novacron_tui.cli.ending import Usage
@@ -29,7 +30,8 @@ def vm(*, name: str, memory: str, disk: str, host: str, network: str, tags: Sequ
     try:
         return msgspec.convert(values, VMCreate)
     except msgspec.ValidationError as e:
-        raise Usage(f"that VM cannot be: {e}") from e
+        sentence, field = in_words(str(e))
+        raise Usage(f"--{field.split('_')[0]}: {sentence}") from e
 
 
 def _size(flag: str, text: str) -> int:

@@ -94,8 +94,8 @@ def code_of(e: errors.NovaCronError) -> int:
 
 def sentence(e: errors.NovaCronError) -> str:
     """What an error says, with the fields it names and how long to wait."""
-    fields = "; ".join(f"{wrong.field}: {wrong.message}" for wrong in e.fields)
-    text = f"{e.detail} ({fields})" if fields and fields not in e.detail else e.detail
+    fields = "; ".join(f"{wrong.field}: {wrong.message}" for wrong in e.fields if wrong.message not in e.detail)
+    text = f"{e.detail} ({fields})" if fields else e.detail
     return f"{text}; try again in {e.retry_after_s:.0f} s" if e.retry_after_s else text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from novacron_core import errors
-from novacron_core.api import images, pools, tiers, volumes
+from novacron_core.api import images, pools, tiers, vms, volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.images import ImageQuery
@@ -17,6 +18,9 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.pools import PoolTier
 from novacron_core.api.volumes import VolumeAttach, VolumeClone, VolumeCreate, VolumeMove, VolumeResize
 from novacron_core.client import Client
+from novacron_core.rules.limits import in_words
+from novacron_core.rules.names import why_not_image_name, why_not_volume_name
+from novacron_core.rules.tiers import TIERS
 from novacron_core.rules.units import parse_size, size_text
 from novacron_tui.cli.ending import Usage
 from novacron_tui.cli.output import Output, cell, say, show_json, show_table
@@ -25,6 +29,9 @@ from novacron_tui.cli.settled import settled, tell
 from novacron_tui.images.sending import format_for, name_for, pieces
 
 T = TypeVar("T", bound=msgspec.Struct)
+_SHA256 = re.compile("[0-9a-f]{64}")
+_FLAGS = {"size_bytes": "size", "bandwidth_bytes_s": "--limit", "format": "--format"}
+"""Field of a request → what it is called on the command line."""
 
 
 async def volume_ls(client: Client, output: Output, q: str) -> None:
@@ -33,10 +40,13 @@ async def volume_ls(client: Client, output: Output, q: str) -> None:
     if output is Output.JSON:
         show_json(found)
         return
+    used = any(v.vm for v in found)
+    names = {vm.id: vm.name for vm in await everything(client, vms.LIST, vms.VMQuery())} if used else {}
     rows = (
-        (v.name, v.tier, size_text(v.size_bytes), size_text(v.allocated_bytes), v.format, v.vm or "-", v.pool, v.id)
+        (v.name, v.tier or "-", size_text(v.size_bytes), size_text(v.allocated_bytes), v.format,
+         names.get(v.vm, v.vm) if v.vm else "-", v.pool, v.id)
         for v in found
-    )
+    )  # fmt: skip
     show_table(("NAME", "TIER", "SIZE", "USED", "FORMAT", "VM", "POOL", "ID"), rows)
 
 
@@ -73,7 +83,9 @@ async def volume_create(
 ) -> int:
     """Create an empty volume. The exit code."""
     host_id = await host_of(client, host) if host else None
-    body = _checked(VolumeCreate, name=name, size_bytes=_size(size), tier=tier, format=image_format, host=host_id)
+    body = _checked(
+        VolumeCreate, name=_named(name), size_bytes=_size(size), tier=_tier(tier), format=image_format, host=host_id
+    )
     return await _change(client, output, volumes.CREATE, name, body, wait=wait)
 
 
@@ -83,7 +95,7 @@ async def volume_resize(client: Client, output: Output, word: str, size: str, *,
 
 
 async def volume_clone(client: Client, output: Output, word: str, name: str, tier: str, *, wait: bool) -> int:
-    body = _checked(VolumeClone, name=name, tier=tier or None)
+    body = _checked(VolumeClone, name=_named(name), tier=_tier(tier) if tier else None)
     return await _on_volume(client, output, volumes.CLONE, word, body, wait=wait)
 
 
@@ -97,7 +109,7 @@ async def volume_detach(client: Client, output: Output, word: str, *, wait: bool
 
 
 async def volume_move(client: Client, output: Output, word: str, tier: str, limit: str, *, wait: bool) -> int:
-    body = _checked(VolumeMove, tier=tier, bandwidth_bytes_s=_size(limit) if limit else None)
+    body = _checked(VolumeMove, tier=_tier(tier), bandwidth_bytes_s=_size(limit) if limit else None)
     return await _on_volume(client, output, volumes.MOVE, word, body, wait=wait)
 
 
@@ -116,7 +128,7 @@ async def pool_set_tier(client: Client, output: Output, word: str, tier: str, *,
     found = [p for p in await everything(client, pools.LIST, ListQuery()) if word in (p.id, p.name)]
     if len(found) != 1:
         raise errors.NotFound(f"there is no pool {word!r}" if not found else f"{len(found)} pools are called {word}")
-    body = _checked(PoolTier, tier=None if tier == "none" else tier)
+    body = _checked(PoolTier, tier=None if tier == "none" else _tier(tier))
     return await _change(client, output, pools.SET_TIER, found[0].name, body, wait=wait, pool_id=found[0].id)
 
 
@@ -128,6 +140,11 @@ async def image_upload(
         length = file.stat().st_size
     except OSError as e:
         raise Usage(f"{file}: {e.strerror}") from e
+    name = name or name_for(file)
+    if refused := why_not_image_name(name):
+        raise Usage(refused)
+    if sha256 and not _SHA256.fullmatch(sha256.lower()):
+        raise Usage("--sha256: 64 hexadecimal digits")
     query = _checked(ImageQuery, format=image_format or format_for(file), sha256=sha256.lower(), replace=replace)
     shown = sys.stderr.isatty()
 
@@ -135,7 +152,7 @@ async def image_upload(
         if shown:
             print(f"\r{sent / max(length, 1):4.0%} of {size_text(length)}", end="", file=sys.stderr, flush=True)
 
-    image = await client.upload(images.PUT, pieces(file, told), length, query=query, name=name or name_for(file))
+    image = await client.upload(images.PUT, pieces(file, told), length, query=query, name=name)
     if shown:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if output is Output.JSON:
@@ -178,7 +195,20 @@ def _checked(kind: type[T], **values: object) -> T:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as e:
-        raise Usage(f"that cannot be: {e}") from e
+        sentence, field = in_words(str(e))
+        raise Usage(f"{_FLAGS.get(field, field)}: {sentence}") from e
+
+
+def _named(name: str) -> str:
+    if refused := why_not_volume_name(name):
+        raise Usage(refused)
+    return name
+
+
+def _tier(name: str) -> str:
+    if name not in TIERS:
+        raise Usage(f"there is no tier {name!r}: there are {', '.join(TIERS)}")
+    return name
 
 
 def _size(text: str) -> int:

@@ -96,7 +96,7 @@ def _sums(sums: Totals, glyphs: Glyphs, lead: str = "", rank: int = 0) -> list[P
     return [
         Piece(f"{lead}{sums.vms} VM{'s' * (sums.vms != 1)} ", "quiet", rank, group="use"),
         Piece(
-            f"use {cpu}, {size_text(sums.memory_used_bytes)} of {size_text(sums.memory_given_bytes)}",
+            f"{'use' if sums.vms != 1 else 'uses'} {cpu}, {size_text(sums.memory_used_bytes)} of {size_text(sums.memory_given_bytes)}",
             "plain",
             rank,
             group="use",

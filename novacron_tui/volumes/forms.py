@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -13,6 +13,8 @@ from novacron_core.api import pools, volumes
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.pools import Pool
 from novacron_core.api.vms import VM
+from novacron_core.rules.limits import in_words
+from novacron_core.rules.names import why_not_volume_name
 from novacron_core.rules.units import parse_size, size_text
 from novacron_core.rules.volumes import VolumeAction, why_not_volume
 from novacron_tui.safe_text import one_line
@@ -133,7 +135,7 @@ def pool_tier(pool: Pool, store: Store, send: Send) -> Form:
 def _why_not_vm(entry: Entry, here: dict[str, VM], name: str) -> str | None:
     vm = here.get(name.strip())
     if vm is None:
-        return "there is no such VM on the volume's host"
+        return "there is no such VM on the volume's host; right completes what is begun"
     return why_not_volume(VolumeAction.ATTACH, entry.volume, vm)
 
 
@@ -155,11 +157,7 @@ def _why_not_rate(text: str) -> str | None:
 
 
 def _why_not_name(text: str) -> str | None:
-    try:
-        _request(volumes.VolumeClone, name=text.strip())
-    except Refused:
-        return _NAME_ADVICE
-    return None
+    return why_not_volume_name(text.strip())
 
 
 def _request(kind: type[Any], **words: Any) -> Any:
@@ -167,17 +165,4 @@ def _request(kind: type[Any], **words: Any) -> Any:
     try:
         return msgspec.convert(words, kind)
     except msgspec.ValidationError as e:
-        sentence, _, field = str(e).partition(" - at `$.")
-        raise Refused(_plain(sentence), field.strip("`")) from e
-
-
-def _plain(sentence: str) -> str:
-    """The decoder's words for sizes, in an operator's."""
-    for words, number in _limits():
-        sentence = sentence.replace(number, words)
-    return sentence.replace("Expected `int`", "it must be").replace("`", "")
-
-
-def _limits() -> Sequence[tuple[str, str]]:
-    sizes = (1 << 16, 1 << 20, 1 << 40, 1 << 50)
-    return [(size_text(size), str(size)) for size in sizes]
+        raise Refused(*in_words(str(e))) from e

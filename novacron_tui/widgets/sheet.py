@@ -56,7 +56,7 @@ class Sheet(ModalScreen[R]):
         """The box with its fields and buttons."""
         box = VerticalScroll(can_focus=False)
         box.border_title = Content(title)
-        box.border_subtitle = Content(f"ctrl+s {verb.lower()}s · esc cancels")
+        box.border_subtitle = Content(f"ctrl+s {_does(verb)} · esc cancels")
         with box:
             yield from fields
             yield Static("", id="said")
@@ -66,3 +66,11 @@ class Sheet(ModalScreen[R]):
 
     def say(self, pieces: Sequence[Piece]) -> None:
         self.query_one("#said", Static).update(content(pieces))
+
+
+def _does(verb: str) -> str:
+    """`Move` as `moves`, `Copy` as `copies`, `Attach` as `attaches`."""
+    word = verb.lower()
+    if word.endswith("y"):
+        return f"{word[:-1]}ies"
+    return f"{word}es" if word.endswith("ch") else f"{word}s"

@@ -63,6 +63,8 @@ def test_every_end_has_its_code_and_at_most_one_line(
 def test_a_refusal_says_its_fields_and_how_long_to_wait() -> None:
     wrong = errors.ValidationFailed("not valid", fields=[FieldError(field="name", message="too long")])
     assert ending.sentence(wrong) == "not valid (name: too long)"
+    told = errors.ValidationFailed("not valid: too long", fields=[FieldError(field="name", message="too long")])
+    assert ending.sentence(told) == "not valid: too long", "said once"
     assert ending.sentence(errors.RateLimited("too many", retry_after_s=30)) == "too many; try again in 30 s"
 
 

@@ -43,6 +43,13 @@ def test_what_cannot_be_is_usage_and_what_is_refused_is_a_failure(signed_in: Run
     for words in (("--size", "much"), ("--size", "0"), ("--size", "10E"), ("--size", "8M", "--tier", "lukewarm")):
         done = signed_in("volume", "create", "x", *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), words
+    for words, says in (
+        (("x", "--size", "0"), "size: it must be at least 1 MiB"),
+        (("../x", "--size", "8M"), "only lower-case letters"),
+        (("x", "--size", "8M", "--tier", "lukewarm"), "there is no tier 'lukewarm': there are hot, warm, cold"),
+        (("x", "--size", "8M", "--format", "vmdk"), "--format: there is no 'vmdk'"),
+    ):
+        assert says in signed_in("volume", "create", *words).stderr
     assert signed_in("volume", "move", "nothing", "cold").returncode == 1
     assert signed_in("volume", "create", "y", "--size", "8M").returncode == 0
     done = signed_in("volume", "move", "y", "cold")

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novacron_core.rules import names, units
+from novacron_core.api.vms import VMCreate
+from novacron_core.api.volumes import VolumeClone, VolumeMove, VolumeResize
+from novacron_core.rules import limits, names, units
 from novacron_core.rules.permissions import GRANTS, Permission, Role, allows
 from novacron_core.rules.visibility import SHARED, Principal, may_see
 
@@ -27,6 +29,43 @@ def test_bad_vm_names(name: str) -> None:
     assert names.why_not_vm_name(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("", "needs a name"), ("a" * 64, "at most 63"), ("-a", "first"), ("A", "lower-case"), ("../a", "lower-case")],
+)
+def test_a_bad_volume_name_is_told_what_is_wrong_with_it(name: str, says: str) -> None:
+    assert says in str(names.why_not_volume_name(name))
+
+
+@given(st.text(max_size=80))
+def test_a_volume_name_is_refused_where_the_contract_refuses_it(name: str) -> None:
+    allowed = names.why_not_volume_name(name) is None
+    try:
+        msgspec.convert({"name": name}, VolumeClone)
+    except msgspec.ValidationError:
+        assert not allowed
+    else:
+        assert allowed
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "says"),
+    [
+        (VolumeResize, {"size_bytes": 1}, ("it must be at least 1 MiB", "size_bytes")),
+        (VolumeResize, {"size_bytes": 2**60}, ("it must be at most 1 PiB", "size_bytes")),
+        (VolumeMove, {"tier": "hot", "bandwidth_bytes_s": 1}, ("it must be at least 64 KiB", "bandwidth_bytes_s")),
+        (VolumeMove, {"tier": "tepid"}, ("there is no 'tepid'", "tier")),
+        (VMCreate, {"name": "a", "image": "b", "vcpus": 0}, ("it must be at least 1", "vcpus")),
+    ],
+)
+def test_what_the_contract_refuses_is_told_in_words(
+    kind: type, values: dict[str, object], says: tuple[str, str]
+) -> None:
+    with pytest.raises(msgspec.ValidationError) as refused:
+        msgspec.convert(values, kind)
+    assert limits.in_words(str(refused.value)) == says
+
+
 @given(st.text(max_size=80))
 def test_a_name_that_passes_is_plain_text(name: str) -> None:
     if names.why_not_vm_name(name) is None:
@@ -39,6 +78,7 @@ def test_a_name_that_passes_is_plain_text(name: str) -> None:
 def test_refusals_never_raise(text: str) -> None:
     names.why_not_vm_name(text)
     names.why_not_username(text)
+    names.why_not_volume_name(text)
     names.why_not_password(text, text)
 
 

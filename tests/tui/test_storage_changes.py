@@ -55,7 +55,7 @@ async def test_what_is_typed_wrong_is_said_at_its_field_and_nothing_is_sent() ->
         await until(pilot, lambda: isinstance(app.screen, Storage))
         await pilot.press("c", *"Bad_Name", "ctrl+s")
         await pilot.pause()
-        assert "lower-case letters, digits, dots and hyphens" in text(app)
+        assert "only lower-case letters, digits" in text(app)
         assert isinstance(app.screen, Form)
     assert not [
         call for call in server.calls if call.method in ("POST", "PUT", "DELETE") and "storage" in call.url.path
@@ -79,6 +79,7 @@ async def test_a_vm_is_named_to_attach_to_and_a_stranger_is_no_vm() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await reach(pilot, app, "scratch")
         await pilot.press("a", *"nobody", "ctrl+s")
+        await until(pilot, lambda: "ctrl+s attaches" in text(app))
         await pilot.pause()
         assert "there is no such VM on the volume's host" in text(app)
         await pilot.press("ctrl+u", *"stag", "right", "ctrl+s")  # completed
