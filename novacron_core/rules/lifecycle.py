@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from novacron_core.api.vms import VM, State
+from novacron_core.rules.doing import why_busy
 
 
 class Action(StrEnum):
@@ -50,7 +51,7 @@ SUPERSEDES: dict[Action, frozenset[str]] = {Action.POWER_OFF: frozenset({"vm.sto
 def why_not(action: Action, vm: VM) -> str | None:
     """The sentence that refuses `action` on `vm` now, or None when nothing is against it."""
     if vm.operation is not None and vm.operation.kind not in SUPERSEDES.get(action, frozenset()):
-        return f"{vm.name} is busy: {vm.operation.kind} by {vm.operation.actor or 'somebody'} is running"
+        return why_busy(vm.name, vm.operation)
     if vm.also_on:
         return f"{vm.name} shares its UUID with a VM on another host: give one of them another UUID first"
     if vm.state is State.UNKNOWN:

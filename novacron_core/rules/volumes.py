@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from novacron_core.api.vms import VM, State
 from novacron_core.api.volumes import Volume
+from novacron_core.rules.doing import why_busy
 
 
 class VolumeAction(StrEnum):
@@ -32,7 +33,7 @@ def why_not_volume(action: VolumeAction, volume: Volume, vm: VM | None, *, tier:
     `vm` is the VM that uses the volume; for ATTACH the one that is to get it. `tier` is where a MOVE is to go.
     """
     if volume.operation is not None:
-        return f"{volume.name} is busy: {volume.operation.kind} by {volume.operation.actor or 'somebody'} is running"
+        return why_busy(volume.name, volume.operation)
     if volume.foreign:
         return f"{volume.name} was not made by NovaCron: it can be looked at, not changed"
     if volume.simulated and action in _SIMULATED:
@@ -66,7 +67,7 @@ def _why_not_use(action: VolumeAction, volume: Volume, vm: VM | None) -> str | N
 
 def _why_not_vm(action: VolumeAction, vm: VM) -> str | None:
     if vm.operation is not None:
-        return f"{vm.name} is busy: {vm.operation.kind} by {vm.operation.actor or 'somebody'} is running"
+        return why_busy(vm.name, vm.operation)
     if vm.also_on:
         return f"{vm.name} shares its UUID with a VM on another host: give one of them another UUID first"
     if vm.state is State.UNKNOWN:

@@ -13,9 +13,10 @@ from novacron_core.api import operations
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.client import Client
+from novacron_core.rules.doing import doing
 from novacron_tui.cli.ending import DONE, FAILED, code_of, complain, sentence
 from novacron_tui.cli.output import Output, cell, say, show_json
-from novacron_tui.vms.actions import doing, done
+from novacron_tui.vms.actions import done
 
 _TRIES = 3
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.1, 1.0

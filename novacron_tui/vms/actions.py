@@ -133,17 +133,6 @@ CREATE = Action[VM](
 )
 COPY_ID = Action[VM]("copy-id", "y", "copy id", "Copy the VM's id to the clipboard of the terminal.", group="VM")
 
-_DOING = {f"vm.{verb.name}": verb.doing for verb in VERBS} | {
-    "vm.create": "creating",
-    "volume.create": "creating",
-    "volume.resize": "growing",
-    "volume.clone": "copying",
-    "volume.attach": "attaching a volume",
-    "volume.detach": "detaching a volume",
-    "volume.delete": "deleting",
-    "volume.move": "moving a disk",
-    "pool.set-tier": "changing its tier",
-}
 _DONE = {f"vm.{verb.name}": verb.done for verb in VERBS} | {
     "vm.create": "created",
     "volume.create": "created",
@@ -155,11 +144,6 @@ _DONE = {f"vm.{verb.name}": verb.done for verb in VERBS} | {
     "volume.move": "moved",
     "pool.set-tier": "given its tier",
 }
-
-
-def doing(kind: str) -> str:
-    """`vm.start` as `starting`; an unknown kind as its verb."""
-    return _DOING.get(kind.replace("_", "-"), kind.rpartition(".")[2])
 
 
 def done(kind: str) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from novacron_core.api.vms import VM, State
+from novacron_core.rules.doing import doing
 from novacron_core.rules.tiers import TIERS
 from novacron_core.rules.units import age_s, age_text, size_text
 from novacron_tui.glyphs import STATE_TONES, TIER_TONES, Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.samples import Samples
-from novacron_tui.vms.actions import doing
 from novacron_tui.vms.live import LiveColumns
 from novacron_tui.widgets.cells import Cell, Column
 

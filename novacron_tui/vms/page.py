@@ -8,10 +8,11 @@ from datetime import datetime
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM, Disk
+from novacron_core.rules.doing import doing
 from novacron_core.rules.units import age_s, age_text, size_text
 from novacron_tui.glyphs import STATE_TONES, Glyphs
 from novacron_tui.safe_text import one_line
-from novacron_tui.vms.actions import doing, done
+from novacron_tui.vms.actions import done
 from novacron_tui.vms.columns import tags_text
 from novacron_tui.widgets.line import Piece
 

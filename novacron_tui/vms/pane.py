@@ -14,13 +14,13 @@ from textual.widgets import Static
 from novacron_core.api.events import SampleWants
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import CREATE, VM
+from novacron_core.rules.doing import doing
 from novacron_core.rules.filter import LIVE_FIELDS, FilterError, compile_filter, vm_fields
 from novacron_core.rules.units import age_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session
 from novacron_tui.store import Line, VMKey, key_of
-from novacron_tui.vms.actions import doing
 from novacron_tui.vms.columns import HOST_WIDTHS, columns
 from novacron_tui.vms.live import LIVE
 from novacron_tui.widgets.cells import Column

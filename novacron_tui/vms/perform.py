@@ -10,12 +10,13 @@ from uuid import uuid4
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError, ServerUnreachable
+from novacron_core.rules.doing import doing
 from novacron_core.rules.units import size_text
 from novacron_tui.action import Danger, refusal
 from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session
 from novacron_tui.store import VMKey, key_of
-from novacron_tui.vms.actions import DELETE, Verb, doing, done, send
+from novacron_tui.vms.actions import DELETE, Verb, done, send
 from novacron_tui.vms.bulk import Bulk, Went
 from novacron_tui.widgets.confirm import Answer, Question
 from novacron_tui.widgets.line import Piece
@@ -176,4 +177,6 @@ def outcome(op: Operation) -> tuple[str, str]:
         took = (op.finished_at - (op.started_at or op.created_at)).total_seconds() if op.finished_at else None
         return f"{name}: {done(op.kind)}{_took(took)}", "good"
     reason = one_line(op.problem.detail or op.problem.title) if op.problem else "no reason was given"
+    if op.state is OperationState.CANCELLED:  # somebody wished it: nothing to be alarmed by
+        return f"{name}: {doing(op.kind)} {op.state}: {reason.removeprefix(f'{op.state} ')}", "warn"
     return f"{name}: {doing(op.kind)} {op.state}: {reason}", "bad"

@@ -9,6 +9,7 @@ import pytest
 
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.vms import VM, State
+from novacron_core.rules.doing import doing
 from novacron_core.rules.lifecycle import Action, why_not
 
 VM_ = VM(id="1", name="web-01", host="h", state=State.RUNNING, vcpus=1, memory_bytes=1)
@@ -49,7 +50,7 @@ def test_a_refusal_is_a_sentence_that_names_the_vm_and_the_way_out() -> None:
 
 def test_a_busy_vm_says_who_is_at_it() -> None:
     refused = why_not(Action.PAUSE, msgspec.structs.replace(VM_, operation=operation("vm.restart")))
-    assert refused == "web-01 is busy: vm.restart by ann is running"
+    assert refused == "web-01 is busy: restarting, by ann"
 
 
 def test_power_off_pushes_a_shutdown_aside_and_nothing_else() -> None:
@@ -64,3 +65,10 @@ def test_what_is_not_ours_or_protected_is_not_deleted() -> None:
 
 def test_nothing_is_done_to_a_vm_whose_host_is_silent() -> None:
     assert all("does not answer" in (why_not(action, in_state(State.UNKNOWN)) or "") for action in Action)
+
+
+def test_every_act_on_a_vm_has_a_word_for_while_it_runs() -> None:
+    for action in Action:
+        assert doing(f"vm.{action}") != action
+    assert doing("vm.power_off") == "powering off"
+    assert doing("vm.dance") == "dance"

@@ -68,7 +68,7 @@ async def test_without_an_answer_there_are_no_rates_rather_than_old_ones() -> No
 @pytest.mark.parametrize(
     ("name", "key", "says"),
     [
-        ("db-01-data", "m", "db-01-data is busy: volume.move by ada is running"),
+        ("db-01-data", "m", "db-01-data is busy: moving a disk, by ada"),
         ("debian-13.iso", "D", "was not made by NovaCron"),
         ("web-01-1a2b3c4d.qcow2", "D", "is a disk of web-01: detach it first"),
         ("web-01-1a2b3c4d.qcow2", "n", "web-01 is running: shut it down first"),

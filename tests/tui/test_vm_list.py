@@ -12,6 +12,7 @@ from novacron_core.api.problem import Problem
 from novacron_core.api.vms import State
 from novacron_core.client import Lost
 from novacron_tui.screens.vm_list import VMList
+from novacron_tui.vms.perform import outcome
 from novacron_tui.widgets.confirm import Confirm
 from tests.tui.looking import SIZE, home, line_text, loaded, to, until
 from tests.tui.wire import Stream, Wire, console, refuse
@@ -32,7 +33,7 @@ async def test_start_is_sent_once_with_its_own_key_and_followed_to_its_end() -> 
         stream.say(event(11, op, "operation.started"))
         await until(pilot, lambda: "1 operation" in line_text(app, "top"))
         await pilot.press("s")
-        await until(pilot, lambda: "busy: vm.start by ada" in line_text(app, "status"), "a second press is refused")
+        await until(pilot, lambda: "busy: starting, by ada" in line_text(app, "status"), "a second press is refused")
         ended = msgspec.structs.replace(op, state=OperationState.SUCCEEDED, finished_at=op.created_at)
         stream.say(event(12, ended, "operation.succeeded"))
         await until(pilot, lambda: "staging: started in 0 ms" in line_text(app, "status"))
@@ -64,6 +65,12 @@ async def test_a_failed_operation_stays_readable_until_escape() -> None:
         stream.say(event(12, fleet()[0], "vm.updated"))
         await until(pilot, lambda: app.session is not None and app.session.store.seq == 12)
         assert "locked" not in line_text(app, "status"), "an end is told once"
+
+
+def test_what_was_cancelled_is_no_failure() -> None:
+    problem = Problem(title="", status=409, code="conflict", detail="cancelled by ann")
+    op = operation("volume.move", fleet()[0], state=OperationState.CANCELLED, problem=problem)
+    assert outcome(op) == (f"{fleet()[0].name}: moving a disk cancelled: by ann", "warn")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +132,7 @@ async def test_offline_refuses_changes_keeps_the_picture_and_comes_back() -> Non
 
 
 async def test_a_servers_refusal_is_said_in_its_own_words() -> None:
-    sentence = "web-01 is busy: vm.stop by bob is running"
+    sentence = "web-01 is busy: shutting down, by bob"
     path = f"POST /api/vm/vms/{fleet()[0].id}/pause"
     app = console(Wire(routes={path: lambda _: refuse(409, "conflict", sentence)}))
     async with app.run_test(size=SIZE) as pilot:

@@ -9,6 +9,7 @@ import msgspec
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_core.rules.doing import doing, why_busy
 from novacron_server.database.engine import Connection
 from novacron_server.events.outbox import Draft
 from novacron_server.inventory.changes import touched
@@ -72,8 +73,7 @@ async def _check_volumes(connection: Connection, volumes: list[Target]) -> None:
     """A disk's volume is held by an operation on its VM, which no index knows: look. Raises Conflict."""
     held = await repository.holding(connection, [volume.id for volume in volumes]) if volumes else None
     if held:
-        actor = held.actor or "somebody"
-        raise errors.Conflict(f"{volumes[0].name} is busy: {held.kind} by {actor} is running (operation {held.id})")
+        raise errors.Conflict(f"{why_busy(volumes[0].name, held)} (operation {held.id})")
 
 
 async def _push_aside(
@@ -83,11 +83,8 @@ async def _push_aside(
     if held is None:
         return None
     if held.operation.kind not in request.supersedes:
-        actor = held.operation.actor or "somebody"
-        raise errors.Conflict(
-            f"{request.target.name} is busy: {held.operation.kind} by {actor} is running (operation {held.operation.id})"
-        )
-    problem = errors.Conflict(f"superseded by {request.kind} of {operation.actor}").problem()
+        raise errors.Conflict(f"{why_busy(request.target.name, held.operation)} (operation {held.operation.id})")
+    problem = errors.Conflict(f"{doing(request.kind)} by {operation.actor} came in its place").problem()
     ended = msgspec.structs.replace(
         held.operation,
         state=OperationState.CANCELLED,

@@ -160,7 +160,7 @@ async def test_one_operation_at_a_time_and_the_second_is_told_which(spine, image
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
     first = await spine.admin.call(vms.PAUSE, vm_id=vm.id)
     bob = await spine.member("bob", Role.OPERATOR)
-    with pytest.raises(errors.Conflict, match=r"web-01 is busy: vm\.pause by ann"):
+    with pytest.raises(errors.Conflict, match=r"web-01 is busy: pausing, by ann"):
         await bob.call(vms.RESET, vm_id=vm.id)
     shown = await bob.call(vms.GET, vm_id=vm.id)
     assert shown.operation is not None
@@ -179,7 +179,7 @@ async def test_power_off_pushes_a_hanging_shutdown_aside(spine, image, monkeypat
     cancelled = await spine.ended(hanging)
     assert cancelled.state is OperationState.CANCELLED
     assert cancelled.problem is not None
-    assert "superseded by vm.power-off" in cancelled.problem.detail
+    assert "powering off by" in cancelled.problem.detail
     assert (await spine.vm("web-01")).state is State.STOPPED
 
 

@@ -131,7 +131,7 @@ async def test_a_running_move_is_slowed_down_told_and_cancelled(shed) -> None:
 
     seen = await until(going)
     assert "runs" in seen.step
-    with pytest.raises(errors.Conflict, match=r"busy: volume\.move"):
+    with pytest.raises(errors.Conflict, match=r"busy: moving a disk"):
         await shed.admin.call(vms.POWER_OFF, vm_id=vm.id)
     cancelled = await shed.admin.call(operations.CANCEL, operation_id=operation.id)
     assert cancelled.state is OperationState.CANCELLED
