@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from novacron_core import errors
+from novacron_server.database.calendar import Calendar
 from novacron_server.database.engine import Connection, Database
 from novacron_server.events.outbox import prune
 from novacron_server.operations.repository import delete_ended_before
@@ -20,9 +21,10 @@ _log = structlog.get_logger()
 
 async def keep_house(database: Database) -> None:
     """Forget for ever, a few times a day. Cancel to stop."""
+    calendar = Calendar()
     while True:
         try:
-            await forget(database, datetime.now(UTC))
+            await forget(database, calendar.now())
         except errors.NovaCronError as e:
             _log.warning("forgetting old rows waits", reason=e.detail)
         await asyncio.sleep(_EVERY_S)

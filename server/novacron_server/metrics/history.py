@@ -13,6 +13,7 @@ import structlog
 
 from novacron_core import errors
 from novacron_core.api.metrics import HostSample, Totals, VMSample
+from novacron_server.database.calendar import Calendar
 from novacron_server.database.engine import Connection, Database
 from novacron_server.database.tables import METRICS
 from novacron_server.inventory.inventory import Inventory
@@ -142,12 +143,13 @@ class History:
     # -- maintaining -------------------------------------------------------------------------------------------------
 
     async def _maintain_for_ever(self) -> None:
+        calendar = Calendar()
         while True:
             now = datetime.now(UTC)
             await self.make_partitions(now)
             try:
                 await self.roll_up(now)
-                await self.forget(now)
+                await self.forget(calendar.now())
             except errors.NovaCronError as e:
                 _log.warning("rolling up samples waits", reason=e.detail)
             await asyncio.sleep(60.0 - datetime.now(UTC).second % 60 + _SETTLED.total_seconds())

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from novacron_core.api import operations, vms
+from novacron_server import housekeeping
+from novacron_server.database import calendar
 from novacron_server.housekeeping import EVENTS_KEPT, OPERATIONS_KEPT, forget
+from tests.server.spine.conftest import until
 
 
 async def test_what_is_old_goes_and_an_ended_operation_is_kept_thirty_days_at_least(spine) -> None:
@@ -19,3 +25,33 @@ async def test_what_is_old_goes_and_an_ended_operation_is_kept_thirty_days_at_le
     assert ended == 1
     assert (await spine.admin.call(operations.LIST)).total == 0
     assert timedelta(days=1) < EVENTS_KEPT
+
+
+async def test_a_clock_that_is_set_ahead_makes_nobody_forget(spine, monkeypatch: pytest.MonkeyPatch) -> None:
+    vm = await spine.vm("test")
+    await spine.ended(await spine.admin.call(vms.PAUSE, vm_id=vm.id))
+    ahead, rounds = [timedelta(0)], []
+
+    class Set(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + ahead[0]
+
+    for module in (calendar, housekeeping):
+        monkeypatch.setattr(module, "datetime", Set)
+    monkeypatch.setattr(housekeeping, "_EVERY_S", 0.01)
+    real = housekeeping.forget
+
+    async def forget(database, now: datetime) -> None:
+        rounds.append(await real(database, now))
+        ahead[0] = timedelta(days=400)
+
+    monkeypatch.setattr(housekeeping, "forget", forget)
+    keeping = asyncio.create_task(housekeeping.keep_house(spine.parts.database))
+
+    async def three() -> bool | None:
+        return True if len(rounds) > 2 else None
+
+    await until(three)
+    keeping.cancel()
+    assert rounds[:3] == [(0, 0)] * 3
