@@ -30,6 +30,8 @@ from novacron_server.inventory.storage_picture import OwnTier
 from novacron_server.inventory.watch import Looks, Watch
 
 _FOLD_S = 5.0
+FIRST_LOOK_S = 3.0
+"""For so long after its start a server keeps a listener waiting for hosts that it has not read yet."""
 
 
 class Inventory:
@@ -53,6 +55,7 @@ class Inventory:
         self._keepers = {row.id: self._keep(row) for row in hosts}
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._made_at = asyncio.get_running_loop().time()
         self.sample_of: Callable[[VM], VMSample | None] = lambda vm: None
         """A VM's newest numbers, for filters like `cpu>80`; set by who measures."""
 
@@ -79,6 +82,14 @@ class Inventory:
             keeper.status_changed()
             self._tasks.append(asyncio.create_task(keeper.run(), name=f"keeper {keeper.host.name}"))
         await asyncio.gather(*(keeper.host.open() for keeper in self._keepers.values()))
+
+    async def first_look(self) -> None:
+        """Wait until every host was read once or does not answer, for a moment after the start: to say that a host has no
+        VMs, before it was asked, would take every cursor and mark from those who were there before."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._made_at + FIRST_LOOK_S):
+                for keeper in self._keepers.values():
+                    await keeper.looked.wait()
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -55,6 +55,8 @@ class Keeper:
         self._one_volume_read = asyncio.Lock()
         self._volume_reads_begun = self._volume_read_done = 0
         self._down_since: datetime | None = None
+        self.looked = asyncio.Event()
+        """Set once the host was read, or is known not to answer."""
 
     # -- what it is told -----------------------------------------------------------------------------------------
 
@@ -76,6 +78,8 @@ class Keeper:
             self._touch_all()
         if self.host.status is HostStatus.UP:
             self._all_dirty = self._volumes_dirty = True
+        elif self.host.status is HostStatus.DOWN and was:  # the first time nobody has tried yet
+            self.looked.set()
         self._wake.set()
 
     # -- what it does --------------------------------------------------------------------------------------------
@@ -111,6 +115,7 @@ class Keeper:
         if self._volumes_dirty:
             self._volumes_dirty = False
             await self.reread_volumes()
+        self.looked.set()
 
     async def _read_all(self) -> None:
         await self.host.read_host()

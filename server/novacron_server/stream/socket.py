@@ -117,6 +117,7 @@ class Stream:
     # -- out ---------------------------------------------------------------------------------------------------------
 
     async def _write(self, socket: Socket, listener: Listener, after: int | None) -> None:
+        await self._inventory.first_look()
         for frame in self._opening(listener, after):
             await _send(socket, listener, frame)
         while True:

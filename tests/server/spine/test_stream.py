@@ -29,7 +29,8 @@ def open_with(client, spine, query: str = "", **more: Any):
 
 
 async def frame(socket: ClientConnection) -> dict[str, Any]:
-    return json.loads(await asyncio.wait_for(socket.recv(), 10))
+    async with asyncio.timeout(10):
+        return json.loads(await socket.recv())
 
 
 async def until_frame(socket: ClientConnection, wanted: Any) -> dict[str, Any]:

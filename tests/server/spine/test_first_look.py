@@ -1,0 +1,60 @@
+"""The first seconds of a server: who connects then hears of no host before it was asked, and waits for none that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from websockets.asyncio.client import connect
+
+from novacron_core.api import access
+from novacron_core.client import Client
+from novacron_server.inventory import inventory, keeper
+from novacron_server.settings import Settings
+from tests.conftest import PATIENT_S
+from tests.server.spine.conftest import PASSWORD, running
+
+
+async def first_inventory(url: str, data_dir: Any) -> dict[str, Any]:
+    """What a listener is told that connects as soon as that can be."""
+    async with Client(url) as admin:
+        token = (data_dir / "setup-token").read_text().strip()
+        await admin.call(access.REGISTER, body=access.Register(username="ann", password=PASSWORD, setup_token=token))
+        await admin.sign_in("ann", PASSWORD)
+        headers = {"Authorization": f"Bearer {admin.credentials.token}"}
+        address = url.replace("http", "ws") + "/ws/events/v1"
+        async with connect(address, additional_headers=headers) as socket, asyncio.timeout(20):
+            assert json.loads(await socket.recv())["frame"] == "hello"
+            told: dict[str, Any] = json.loads(await socket.recv())
+            return told
+
+
+async def test_a_listener_waits_for_the_first_look_at_a_slow_host(
+    owner_url, database_url, data_dir, uri, monkeypatch
+) -> None:
+    read_all = keeper.Keeper._read_all
+
+    async def slowly(self: keeper.Keeper) -> None:
+        await asyncio.sleep(1.5)
+        await read_all(self)
+
+    monkeypatch.setattr(keeper.Keeper, "_read_all", slowly)
+    monkeypatch.setattr(inventory, "FIRST_LOOK_S", 30.0)
+    settings = Settings(data_dir=data_dir, database_budget_s=PATIENT_S)
+    async with running(settings, owner_url, database_url, [uri]) as (url, _):
+        told = await first_inventory(url, data_dir)
+    assert [vm["name"] for vm in told["vms"]] == ["test"]
+
+
+async def test_a_host_that_does_not_answer_holds_up_nobody_for_long(
+    owner_url, database_url, data_dir, uri, monkeypatch
+) -> None:
+    async def never(self: keeper.Keeper) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(keeper.Keeper, "_read_all", never)
+    monkeypatch.setattr(inventory, "FIRST_LOOK_S", 0.3)
+    settings = Settings(data_dir=data_dir, database_budget_s=PATIENT_S)
+    async with running(settings, owner_url, database_url, [uri]) as (url, _):
+        assert "vms" not in await first_inventory(url, data_dir)
