@@ -33,19 +33,19 @@ def why_not_vm_name(name: str) -> str | None:
 
 def why_not_image_name(name: str) -> str | None:
     """The sentence that refuses an image's name, or None when it is fine."""
-    if not name:
-        return "an image needs a name"
-    if not _IMAGE_NAME.fullmatch(name):
-        return "an image's name has at most 63 lower-case letters, digits, dots, hyphens and underscores"
-    return None
+    return _why_not_file_name(name, "an image")
 
 
 def why_not_volume_name(name: str) -> str | None:
     """The sentence that refuses a volume's name, or None when it is fine."""
+    return _why_not_file_name(name, "a volume")
+
+
+def _why_not_file_name(name: str, what: str) -> str | None:
     if not name:
-        return "a volume needs a name"
+        return f"{what} needs a name"
     if len(name) > 63:
-        return "a volume's name has at most 63 characters"
+        return f"{what}'s name has at most 63 characters"
     if not _IMAGE_NAME.fullmatch(name):
         return "only lower-case letters, digits, dots, hyphens and underscores; a letter or digit first"
     return None

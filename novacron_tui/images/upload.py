@@ -63,10 +63,6 @@ class UploadImage(Sheet[Image | None]):
         self._hold(False)
         self.say([Piece("stopped: the server keeps nothing of it", "warn")])
 
-    @on(Button.Pressed, "#cancel")
-    def _cancelled(self) -> None:
-        self.action_leave()
-
     @on(Input.Submitted)
     @on(Button.Pressed, "#send")
     def action_send(self) -> None:

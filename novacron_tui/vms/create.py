@@ -212,7 +212,6 @@ class CreateVM(Sheet[Operation | None]):
         chosen = [_chosen(select) for select in (self._image, self._tier, self._host, self._network)]
         return (*values, *chosen, str(self._start.value))
 
-    @on(Button.Pressed, "#cancel")
     @work(exclusive=True, group="leave")
     async def action_leave(self) -> None:
         """Leave; ask only when something was typed."""

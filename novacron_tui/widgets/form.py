@@ -63,10 +63,6 @@ class Form(Sheet[bool]):
         if not self._sending:
             self.dismiss(False)
 
-    @on(Button.Pressed, "#cancel")
-    def _cancelled(self) -> None:
-        self.action_leave()
-
     @on(Input.Submitted)
     @on(Button.Pressed, "#send")
     def action_send(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, TypeVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
@@ -63,6 +64,10 @@ class Sheet(ModalScreen[R]):
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)
                 yield Button(Content(verb), id="send", compact=True)
+
+    @on(Button.Pressed, "#cancel")
+    async def _cancelled(self) -> None:
+        await self.run_action("leave")
 
     def say(self, pieces: Sequence[Piece]) -> None:
         self.query_one("#said", Static).update(content(pieces))

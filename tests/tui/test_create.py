@@ -195,3 +195,13 @@ async def test_with_several_hosts_one_is_chosen_with_its_networks() -> None:
         await until(pilot, lambda: len(wire.asked("POST", "/vms")) == 1)
         sent = json.loads(wire.asked("POST", "/vms")[0].content)
         assert (sent["host"], sent["network"]) == (OTHER_HOST_ID, "lab")
+
+
+async def test_the_cancel_button_closes_the_form() -> None:
+    wire = Wire()
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await opened(pilot, app)
+        await pilot.click("#cancel")
+        await until(pilot, lambda: not isinstance(app.screen, CreateVM))
+        assert not wire.asked("POST", "/vms")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Target
@@ -187,3 +188,16 @@ async def test_a_form_that_is_sent_twice_on_a_slow_line_is_sent_once_and_closes(
         line.hold.set()
         await until(pilot, lambda: "Create an empty volume" not in text(app))
         assert len(line.asked("POST", "/storage/volumes")) == 1
+
+
+@pytest.mark.parametrize(("keys", "title"), [("c", "Create an empty volume"), ("i", "Upload an image")])
+async def test_the_cancel_button_closes_a_form(keys: str, title: str) -> None:
+    line = wire()
+    app = console(line, storage())
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app)
+        await pilot.press(keys)
+        await until(pilot, lambda: title in text(app))
+        await pilot.click("#cancel")
+        await until(pilot, lambda: isinstance(app.screen, Storage))
+        assert not [call for call in line.calls if call.method in ("POST", "PUT")]
