@@ -131,7 +131,7 @@ def _metrics_agree(terminal: Terminal, readings: Readings) -> None:
     agree(terminal, readings, top + r"(\S+) cores (\d+)%", cores=1, percent=0.01)
     status = rf" {NAME} on .*: CPU (\d+)%, (\S+ MiB) of (\S+ MiB), disk r (\S+) w (\S+)"
     agree(terminal, readings, status, cores=0.01, used=1, given=1, read=1, written=1)
-    fleet = r" fleet .* use (\S+) cores, (\S+ \w+) of (\S+ \w+) .*disk r (\S+) w (\S+)"
+    fleet = r" fleet .* uses? (\S+) cores, (\S+ \w+) of (\S+ \w+) .*disk r (\S+) w (\S+)"
     agree(terminal, readings, fleet, None, cores=1, used=1, given=1, read=1, written=1)
     agree(terminal, readings, r"Disk +read (\w+)/s +written (\w+)/s", None, read=1, written=1)
     terminal.press("v")

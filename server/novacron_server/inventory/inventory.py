@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -55,7 +56,7 @@ class Inventory:
         self._keepers = {row.id: self._keep(row) for row in hosts}
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._made_at = asyncio.get_running_loop().time()
+        self._made_at = time.monotonic()
         self.sample_of: Callable[[VM], VMSample | None] = lambda vm: None
         """A VM's newest numbers, for filters like `cpu>80`; set by who measures."""
 
@@ -87,7 +88,7 @@ class Inventory:
         """Wait until every host was read once or does not answer, for a moment after the start: to say that a host has no
         VMs, before it was asked, would take every cursor and mark from those who were there before."""
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._made_at + FIRST_LOOK_S):
+            async with asyncio.timeout(max(0.0, self._made_at + FIRST_LOOK_S - time.monotonic())):
                 for keeper in self._keepers.values():
                     await keeper.looked.wait()
 
