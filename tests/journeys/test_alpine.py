@@ -78,8 +78,8 @@ def test_an_image_becomes_a_vm_runs_is_stopped_and_deleted(
     terminal.see("type journey-01")
     terminal.type("journey-01")
     terminal.press("enter")
-    terminal.see_no("journey-01 .*(stopped|deleting)", 30)
-    assert not alone or "no VMs yet" in terminal.text()
+    if alone:
+        terminal.see("no VMs yet", 30)
     assert libvirt_state(qemu, "journey-01") is None
 
     # libvirt's end of it is on the screen at once, the disks and the rows go after it.
