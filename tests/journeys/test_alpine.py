@@ -80,7 +80,7 @@ def test_an_image_becomes_a_vm_runs_is_stopped_and_deleted(
     terminal.press("enter")
     if alone:
         terminal.see("no VMs yet", 30)
-    assert libvirt_state(qemu, "journey-01") is None
+    soon(lambda: libvirt_state(qemu, "journey-01") is None)
 
     # libvirt's end of it is on the screen at once, the disks and the rows go after it.
     soon(lambda: (rows(data_dir, "vms"), rows(data_dir, "volumes")) == (0, 0))
