@@ -17,6 +17,7 @@ VOLUME_NAME_PATTERN = IMAGE_NAME_PATTERN
 
 _VM_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 
 
@@ -49,6 +50,11 @@ def _why_not_file_name(name: str, what: str) -> str | None:
     if not _IMAGE_NAME.fullmatch(name):
         return "only lower-case letters, digits, dots, hyphens and underscores; a letter or digit first"
     return None
+
+
+def is_sha256(text: str) -> bool:
+    """Whether it is a checksum as it is written: 64 hexadecimal digits, in either case."""
+    return bool(_SHA256.fullmatch(text.lower()))
 
 
 def why_not_username(name: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +18,7 @@ from novacron_core.api.pools import PoolTier
 from novacron_core.api.volumes import VolumeAttach, VolumeClone, VolumeCreate, VolumeMove, VolumeResize
 from novacron_core.client import Client
 from novacron_core.rules.limits import in_words
-from novacron_core.rules.names import why_not_image_name, why_not_volume_name
+from novacron_core.rules.names import is_sha256, why_not_image_name, why_not_volume_name
 from novacron_core.rules.tiers import TIERS
 from novacron_core.rules.units import parse_size, size_text
 from novacron_tui.cli.ending import Usage
@@ -29,7 +28,6 @@ from novacron_tui.cli.settled import settled, tell
 from novacron_tui.images.sending import format_for, name_for, pieces
 
 T = TypeVar("T", bound=msgspec.Struct)
-_SHA256 = re.compile("[0-9a-f]{64}")
 _FLAGS = {"size_bytes": "size", "bandwidth_bytes_s": "--limit", "format": "--format"}
 """Field of a request → what it is called on the command line."""
 
@@ -143,7 +141,7 @@ async def image_upload(
     name = name or name_for(file)
     if refused := why_not_image_name(name):
         raise Usage(refused)
-    if sha256 and not _SHA256.fullmatch(sha256.lower()):
+    if sha256 and not is_sha256(sha256):
         raise Usage("--sha256: 64 hexadecimal digits")
     query = _checked(ImageQuery, format=image_format or format_for(file), sha256=sha256.lower(), replace=replace)
     shown = sys.stderr.isatty()

@@ -14,7 +14,7 @@ from textual.widgets import Button, Input
 from novacron_core.api import images
 from novacron_core.api.images import Image, ImageQuery
 from novacron_core.errors import NovaCronError
-from novacron_core.rules.names import why_not_image_name
+from novacron_core.rules.names import is_sha256, why_not_image_name
 from novacron_core.rules.units import age_text, size_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.images.sending import format_for, name_for, pieces
@@ -144,6 +144,4 @@ def _why_not_name(text: str) -> str | None:
 
 
 def _why_not_sum(text: str) -> str | None:
-    digits = text.strip().lower()
-    fits = len(digits) in (0, 64) and set(digits) <= set("0123456789abcdef")
-    return None if fits else "64 hexadecimal digits, or nothing"
+    return None if not text.strip() or is_sha256(text.strip()) else "64 hexadecimal digits, or nothing"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from novacron_core.api.vms import VM, State
 from novacron_core.rules.doing import doing
-from novacron_core.rules.tiers import TIERS
+from novacron_core.rules.tiers import TIER_ORDER
 from novacron_core.rules.units import age_s, age_text, size_text
 from novacron_tui.glyphs import STATE_TONES, TIER_TONES, Glyphs
 from novacron_tui.safe_text import one_line
@@ -32,7 +32,6 @@ _URGENCY = (
     State.STOPPED,
 )
 _RANK = {state: rank for rank, state in enumerate(_URGENCY)}
-_TIER_ORDER: dict[str, int] = {tier: order for order, tier in enumerate(TIERS)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -99,7 +98,7 @@ def columns(
         io,
         net,
         Column("disk", "DISK", 9, draw.disk, lambda vm: disk_bytes(vm) or -1, right=True, rank=6),
-        Column("tier", "TIER", 5, draw.tier, lambda vm: _TIER_ORDER.get(vm.tier or "", len(TIERS)), rank=7),
+        Column("tier", "TIER", 5, draw.tier, lambda vm: TIER_ORDER.get(vm.tier, len(TIER_ORDER)), rank=7),
         Column("address", "ADDRESS", 15, draw.address, lambda vm: addresses(vm)[:1], stretch=2, widest=40, rank=3),
         Column("owner", "OWNER", 10, draw.owner, owner_text, rank=10),
         Column("tags", "TAGS", 12, draw.tags, tags_text, stretch=2, widest=40, rank=9),

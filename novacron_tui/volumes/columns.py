@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from novacron_core.rules.tiers import TIERS
+from novacron_core.rules.tiers import TIER_ORDER
 from novacron_core.rules.units import age_text, size_text
 from novacron_tui.glyphs import TIER_TONES, Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.volumes.entries import Entry
 from novacron_tui.widgets.cells import Cell, Column
 
-_ORDER: dict[str, int] = {tier: at for at, tier in enumerate(TIERS)}
 _DOING = {
     "volume.move": "moving",
     "volume.resize": "growing",
@@ -46,7 +45,7 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
     return [
         Column("name", "NAME", 16, lambda e: _name(e), lambda e: e.volume.name, stretch=3, widest=44,
                wish=21),
-        Column("tier", "TIER", 5, tier, lambda e: _ORDER.get(e.volume.tier or "", 9)),
+        Column("tier", "TIER", 5, tier, lambda e: TIER_ORDER.get(e.volume.tier, len(TIER_ORDER))),
         Column("size", "SIZE", 9, lambda e: text(size_text(e.volume.size_bytes)), lambda e: e.volume.size_bytes,
                right=True, rank=1),
         Column("used", "ON DISK", 9, lambda e: text(size_text(e.volume.allocated_bytes)),

@@ -70,9 +70,9 @@ class Plan:
         return parts
 
     @property
-    def copied_bytes(self) -> int:
-        """What is copied into the pool, at most."""
-        return sum(self.source(part).stat().st_size for part in self.parts)
+    def copied_bytes(self) -> dict[str, int]:
+        """What is copied into the pool for each part, at most. Looks at the files."""
+        return {part: self.source(part).stat().st_size for part in self.parts}
 
     def source(self, part: str) -> Path:
         """The file on the server that a part is copied from."""
@@ -190,12 +190,13 @@ async def _make(run: Run, plan: Plan, inventory: Inventory) -> None:
 
 
 async def _upload(run: Run, plan: Plan) -> None:
-    total, done = plan.copied_bytes, 0
+    sizes = plan.copied_bytes
+    total, done = sum(sizes.values()), 0
     await run.step(f"copying the image {plan.image.image.name}")
     for part, spec in plan.parts.items():
         async with Progress(run, done, total) as progress:
             await plan.host.storage.upload_volume(spec.pool, spec.name, plan.source(part), progress)
-        done += plan.source(part).stat().st_size
+        done += sizes[part]
 
 
 def _definition(operation: Operation, plan: Plan, made: dict[str, VolumeFacts]) -> DomainSpec:

@@ -145,7 +145,7 @@ class VMs:
         )
         pool = self._inventory.picture.storage.pools_on(host.host_id).get(plan.pool)
         if pool is not None and not again and not host.simulated:
-            check_room(pool, plan.copied_bytes, plan.name)
+            check_room(pool, sum(plan.copied_bytes.values()), plan.name)
         return plan
 
     def _promised_pool(self, vm_id: str) -> str:
