@@ -69,7 +69,6 @@ class Activity(Board):
         return Vertical(self.table, self.filter)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.table.focus()
         self.refresh_body()
 

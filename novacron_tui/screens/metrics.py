@@ -84,7 +84,6 @@ class Metrics(Board):
         return Vertical(self._head, self._charts, below)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.heat.focus()
         self.run_worker(self._read(), group="history", exclusive=True)
 

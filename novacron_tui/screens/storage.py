@@ -101,7 +101,6 @@ class Storage(Board):
         return Vertical(self._tiers, self.volumes, self.pools, self._nothing, self.filter)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._show_table()
         self.refresh_body()
         self.run_worker(self._read_rates(), group="rates", exclusive=True)

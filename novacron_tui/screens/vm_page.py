@@ -119,5 +119,4 @@ class VMPage(VMBoard):
         self.query_one("#scroll", VerticalScroll).scroll_relative(y=by, animate=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.refresh_body()

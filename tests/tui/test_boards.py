@@ -6,10 +6,15 @@ import msgspec
 import pytest
 
 from novacron_core.api.operations import OperationState
+from novacron_tui.screens.activity import Activity
+from novacron_tui.screens.metrics import Metrics
+from novacron_tui.screens.storage import Storage
 from novacron_tui.screens.vm_list import VMList
 from novacron_tui.screens.vm_page import VMPage
 from novacron_tui.widgets.confirm import Confirm
 from tests.tui.looking import SIZE, line_text, loaded, to, until
+from tests.tui.metrics_world import wire as metrics_wire
+from tests.tui.storage_world import storage, wire
 from tests.tui.wire import Stream, Wire, console
 from tests.tui.world import event, fleet, inventory, live, operation
 
@@ -47,3 +52,19 @@ async def test_below_a_question_the_picture_goes_on() -> None:
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         stream.say(event(11, operation("vm.start", fleet()[7]), "operation.started"))
         await until(pilot, lambda: "1 operation" in home.query_one("#top").text)  # type: ignore[attr-defined]
+
+
+async def test_a_screen_that_was_closed_is_told_nothing_more() -> None:
+    """Textual calls `on_mount` of each class by itself: one that called its base's as well was registered twice."""
+    app = console(wire(**metrics_wire().routes), storage())
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        session = app.session
+        assert session is not None
+        before = list(session._watchers)
+        for key, board in (("4", Storage), ("5", Metrics), ("7", Activity), ("enter", VMPage)):
+            await pilot.press(key)
+            await until(pilot, lambda board=board: isinstance(app.screen, board))  # type: ignore[misc]
+            await until(pilot, lambda: len(session._watchers) == len(before) + 1, "told once")
+            await pilot.press("escape")
+            await until(pilot, lambda: loaded(app) and session._watchers == before, "told no more")
