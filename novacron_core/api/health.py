@@ -15,6 +15,8 @@ class DatabaseCheck(Value, frozen=True):
     latency_ms: float | None = None
     kind: str = ""
     """`embedded` or `external`."""
+    detail: str = ""
+    """Why changes are refused though it answers."""
 
 
 class HostCheck(Value, frozen=True):

@@ -16,6 +16,7 @@ from novacron_server.access.service import Access
 from novacron_server.database import repository as database_repository
 from novacron_server.database.engine import Connection, Database, Kind
 from novacron_server.database.migrate import migrate
+from novacron_server.database.seat import Seat
 from novacron_server.events.ledger import Ledger
 from novacron_server.events.outbox import Draft, OutboxReader, append, last_seq
 from novacron_server.hosts import repository as hosts_repository
@@ -26,8 +27,9 @@ from novacron_server.inventory.rows import HostRow
 from novacron_server.metrics.measuring import Measuring
 from novacron_server.metrics.tier_rates import rates_on
 from novacron_server.operations import repository as operations_repository
+from novacron_server.operations.patience import patiently
 from novacron_server.operations.service import Operations
-from novacron_server.operations.settling import settle_all
+from novacron_server.operations.settling import Settler
 from novacron_server.settings import Settings
 from novacron_server.stream.hub import Hub
 from novacron_server.stream.outage import Outage
@@ -78,13 +80,11 @@ async def open_parts(
 ) -> AsyncIterator[Parts]:
     """Everything but the network: database, inventory, runner and stream, in the order they need each other.
 
-    Raises DatabaseUnavailable, InvalidArgument for a libvirt URI that is not allowed.
+    Raises DatabaseUnavailable, Conflict when another server works with the database, InvalidArgument for a libvirt
+    URI that is not allowed.
     """
-    await migrate(owner_url, app_url)
     async with AsyncExitStack() as stack:
-        kind: Kind = "embedded" if embedded else "external"
-        database = Database(app_url, kind=kind, budget_s=settings.database_budget_s)
-        stack.push_async_callback(database.close)
+        database = await _open_database(stack, settings, owner_url, app_url, embedded=embedded)
         parts = await _build(settings, database, hypervisors)
         stack.push_async_callback(parts.ledger.close)
         stack.push_async_callback(parts.reader.close)
@@ -97,12 +97,48 @@ async def open_parts(
         await parts.access.start()
         stack.push_async_callback(parts.access.close)
         opening = asyncio.create_task(parts.inventory.open(), name="opening hosts")
-        settling = asyncio.create_task(settle_all(parts.operations, parts.inventory), name="settling")
+        settler = Settler(parts.operations, parts.inventory)
+        settler.start()
+        stack.push_async_callback(settler.stop)
         comparing = asyncio.create_task(parts.reconciler.run(), name="reconciler")
         forgetting = asyncio.create_task(keep_house(parts.database), name="housekeeping")
         collecting = asyncio.create_task(parts.metrics.run(), name="collector")
-        stack.push_async_callback(_cancel, opening, settling, comparing, forgetting, collecting)
+        stack.push_async_callback(_cancel, opening, comparing, forgetting, collecting)
+        if database.seat is not None:
+            keeping = asyncio.create_task(_keep(database.seat, parts, settler), name="keeping the seat")
+            stack.push_async_callback(_cancel, keeping)
         yield parts
+
+
+async def _open_database(
+    stack: AsyncExitStack, settings: Settings, owner_url: str, app_url: str, *, embedded: bool
+) -> Database:
+    """Ours alone (an embedded one is that by its directory) before its tables are touched."""
+    kind: Kind = "embedded" if embedded else "external"
+    database = Database(app_url, kind=kind, budget_s=settings.database_budget_s)
+    stack.push_async_callback(database.close)
+    seat = None if embedded else await database.be_alone()
+    if seat is not None:
+        stack.push_async_callback(seat.close)
+    await migrate(owner_url, app_url)
+    if seat is not None:
+        await seat.mark()
+    return database
+
+
+async def _keep(seat: Seat, parts: Parts, settler: Settler) -> None:
+    """While another server has the database, nothing is changed here; afterwards, what that one left is settled."""
+
+    async def stop() -> None:
+        await settler.stop()
+        await parts.operations.halt()
+
+    async def go_on() -> None:
+        await patiently("going on", parts.leftovers.load)
+        parts.operations.resume()
+        settler.start()
+
+    await seat.keep(stop, go_on)
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database import faults
+from novacron_server.database.seat import Seat
 from novacron_server.settings import DATABASE_BUDGET_S
 
 T = TypeVar("T")
@@ -64,6 +65,7 @@ class Database:
         self.kind: Kind = kind
         self._url = _plain(url)
         self.budget_s = budget_s
+        self.seat: Seat | None = None
         self._strays: set[asyncio.Task[Any]] = set()
         self._engine = create_async_engine(
             "postgresql+psycopg://",
@@ -92,6 +94,8 @@ class Database:
         for attempt in range(1, ATTEMPTS + 1):
             held = _Held()
             try:
+                if self.seat is not None and not read_only:
+                    await self.seat.admit(until)
                 return await self._bounded(work, held, until, read_only, timeout_s)
             except (*faults.Fault, faults.Expired) as exc:
                 if (
@@ -113,13 +117,29 @@ class Database:
         await self.run(_select_one, read_only=True, timeout_s=min(self.budget_s, 2.0))
         return (time.perf_counter() - started) * 1000
 
-    async def session(self, application: str) -> psycopg.AsyncConnection[Any]:
+    async def be_alone(self) -> Seat:
+        """From here on only while no other server works with this database. Raises Conflict naming the one that does."""
+        seat = Seat(self.session)
+        try:
+            await seat.take()
+        except BaseException:
+            await seat.close()
+            raise
+        self.seat = seat
+        return seat
+
+    @property
+    def refusal(self) -> str:
+        """Why changes are refused though the database answers: another server has it. Empty otherwise."""
+        return self.seat.refusal if self.seat is not None else ""
+
+    async def session(self, application: str, **more: Any) -> psycopg.AsyncConnection[Any]:
         """A connection of one's own outside the pool, in autocommit: for LISTEN, NOTIFY and session locks.
 
         Raises DatabaseUnavailable.
         """
         try:
-            return await self._connect(autocommit=True, application_name=application)
+            return await self._connect(autocommit=True, application_name=application, **more)
         except faults.Fault as exc:
             raise faults.translate(exc) from exc
 

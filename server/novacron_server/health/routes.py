@@ -81,7 +81,8 @@ async def _database(database: Database) -> api.DatabaseCheck:
         latency_ms = await database.ping()
     except errors.DatabaseUnavailable:
         return api.DatabaseCheck(status="unhealthy", kind=database.kind)
-    return api.DatabaseCheck(status="healthy", latency_ms=round(latency_ms, 2), kind=database.kind)
+    status, refusal = ("unhealthy", database.refusal) if database.refusal else ("healthy", "")
+    return api.DatabaseCheck(status=status, latency_ms=round(latency_ms, 2), kind=database.kind, detail=refusal)
 
 
 def _hypervisor(inventory: Inventory) -> api.HypervisorCheck:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -67,9 +67,8 @@ class Operations:
         """What this key started before. Raises ValidationFailed when it was asked with other words."""
         if not key:
             return None
-        request_hash = fingerprint(kind, body)
         stored = await self._database.run(lambda c: repository.by_key(c, principal, key), read_only=True)
-        return same_request(stored, request_hash)
+        return same_request(stored, fingerprint(kind, body))
 
     async def start(self, request: Request, work: Work, rows: Rows | None = None) -> Operation:
         """Accept work: commit its row and everything that belongs to it, then run it.
@@ -113,6 +112,8 @@ class Operations:
         return task
 
     def _begin(self, request: Request, operation: Operation, work: Work) -> None:
+        if self._closing:
+            return  # who has the database next settles it
         self._tasks[operation.id] = asyncio.create_task(self._carry_out(request, operation, work), name=operation.kind)
 
     async def _look_if_accepted(self, request: Request, operation: Operation, work: Work) -> None:
@@ -280,11 +281,20 @@ class Operations:
     def busy(self) -> bool:
         return bool(self._tasks)
 
+    async def halt(self) -> None:
+        """Stop running work until `resume`; its rows stay unended, for who has the database next to settle."""
+        await self._stop(self._tasks.values())
+
+    def resume(self) -> None:
+        self._closing = False
+
     async def close(self) -> None:
-        """Stop running work; its rows stay unended, for the next server to settle."""
-        self._closing = True
-        tasks = [*self._tasks.values(), *self._accepting]
-        for task in tasks:
+        """As `halt`, for good."""
+        await self._stop([*self._tasks.values(), *self._accepting])
+
+    async def _stop(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        self._closing, stopped = True, list(tasks)
+        for task in stopped:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*stopped, return_exceptions=True)
         await self._teller.close()

@@ -18,6 +18,23 @@ _AT_MOST_S = 5.0
 """Between two tries that are refused, in the end: what refuses may last, and is to fill no log."""
 
 
+class Settler:
+    """Settles, as a task that can be stopped and started again."""
+
+    def __init__(self, operations: Operations, inventory: Inventory) -> None:
+        self._operations = operations
+        self._inventory = inventory
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(settle_all(self._operations, self._inventory), name="settling")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+
 async def settle_all(operations: Operations, inventory: Inventory) -> None:
     """Settle what the last server left running, each as soon as its host answers."""
     left = await operations.unended()

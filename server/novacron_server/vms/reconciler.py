@@ -53,6 +53,8 @@ class Reconciler:
 
     async def once(self) -> None:
         """One pass. Raises DatabaseUnavailable: the next pass goes on."""
+        if self._database.refusal:
+            raise errors.DatabaseUnavailable(self._database.refusal)
         failed = await self._database.run(self._failed_creations, read_only=True)
         left = await self._database.run(lambda c: operations.marked(c, UNDONE_LATER), read_only=True)
         for view in list(self._inventory.picture.views.values()):

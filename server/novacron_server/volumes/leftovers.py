@@ -75,6 +75,8 @@ class Leftovers:
         return [stored for stored in self._left.values() if stored.host_id == host_id and self._can(stored)]
 
     def _can(self, stored: Stored) -> bool:
+        if self._database.refusal:  # another server does it
+            return False
         pool = self._inventory.picture.storage.pools_on(stored.host_id or "").get(_copy(stored)["pool"])
         return pool is not None and pool.active
 

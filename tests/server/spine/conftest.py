@@ -88,10 +88,10 @@ async def until(look: Callable[[], Awaitable[T | None]], timeout_s: float = 15.0
 
 @asynccontextmanager
 async def running(
-    settings: Settings, owner_url: str, app_url: str, hypervisors: list[str]
+    settings: Settings, owner_url: str, app_url: str, hypervisors: list[str], *, embedded: bool = True
 ) -> AsyncIterator[tuple[str, Parts]]:
     """Serve on a free port until the end of the block."""
-    async with open_parts(settings, owner_url, app_url, embedded=True, hypervisors=hypervisors) as parts:
+    async with open_parts(settings, owner_url, app_url, embedded=embedded, hypervisors=hypervisors) as parts:
         listening = socket.create_server(("127.0.0.1", 0))
         config = uvicorn_config(settings, create_app(parts))
         server = uvicorn.Server(config)
