@@ -36,6 +36,7 @@ class House:
     def __init__(self) -> None:
         self.on = self.seen_on = False
         self.files = {"off"}
+        self.refusal = ""
         self.coming: Callable[[], None] = lambda: None
         self.on_storage: list[Callable[[str], None]] = []
         self.storage = self.disks = self
@@ -75,6 +76,18 @@ async def left(house: House) -> Leftovers:
     assert "goes when its pool is back" in await found.discard(MOVE)
     house.seen_on = True
     return found
+
+
+async def test_what_is_left_is_left_to_the_server_that_has_the_database() -> None:
+    house = House()
+    waiting = await left(house)
+    house.on, house.refusal = True, "another server has this database"
+    house.look()
+    assert not waiting._tasks
+    house.refusal = ""
+    house.look()
+    await gone(house)
+    await waiting.close()
 
 
 async def gone(house: House) -> None:
