@@ -18,6 +18,7 @@ from novacron_tui.action import Action
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.go import Go
 from novacron_tui.safe_text import clean, one_line
+from novacron_tui.screens import key_line
 from novacron_tui.screens.commands import COMMANDING, HOST, ROWS, THEME, action_named, commands, not_understood
 from novacron_tui.screens.everywhere import (
     ACTIVITY,
@@ -184,34 +185,10 @@ class Board(Screen[None]):
         self._keys.show(self._key_pieces(left), self._key_pieces(right))
 
     def _key_pieces(self, actions: Sequence[Action[Any]]) -> list[Piece]:
-        """Where there is room every key keeps its place, so that only what changes is painted; where there is little,
-        those that are refused give way first."""
-        pieces: list[Piece] = []
-        roomy = self.size.width >= WIDE
-        for rank, action in enumerate(actions):
-            refused = self.why_not(action) is not None
-            keep = 0 if action is HELP else rank + (6 if refused and not roomy else 1)
-            label = action.label.ljust(self._label_width(action.key) if roomy else 0)
-            key = "esc" if action.key == "escape" else action.key
-            gap = "  " if pieces else ""
-            pieces.append(Piece(f"{gap}{key}", "quiet" if refused else "key", keep, action.key, action.key))
-            pieces.append(Piece(f" {label}", "quiet" if refused else "plain", keep, action.key, action.key))
-        return pieces
-
-    def _label_width(self, key: str) -> int:
-        """Cells of the longest label of a key: two actions may share it."""
-        return max((len(action.label) for action in self.ACTIONS if action.key == key), default=0)
+        return key_line.pieces(actions, self.ACTIONS, self.why_not, roomy=self.size.width >= WIDE)
 
     def _offered(self) -> list[Action[Any]]:
-        """One action for each key: where two share one, that which is possible, else the first."""
-        offered: dict[str, Action[Any]] = {}
-        for action in self.ACTIONS:
-            if action is self.HERE:
-                continue
-            held = offered.get(action.key)
-            if held is None or (self.why_not(held) and not self.why_not(action)):
-                offered[action.key] = action
-        return list(offered.values())
+        return key_line.offered(self.ACTIONS, self.HERE, self.why_not)
 
     # -- saying and asking -----------------------------------------------------------------------------------------
 
