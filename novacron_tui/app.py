@@ -146,12 +146,15 @@ class Console(App[None]):
     def _go(self, event: Go) -> None:
         """Another screen by its number: the list is below all others; activity comes on top of what is open."""
         from novacron_tui.screens.frame import Board
+        from novacron_tui.screens.places import go_on
         from novacron_tui.screens.vm_list import VMList
 
         if not isinstance(self.screen, Board):
             return
-        if (board := _on_top(event.screen)) is not None:
-            self.push_screen(board(self.screen.session, self.screen.glyphs))
+        if (kind := _on_top(event.screen)) is not None:
+            board = kind(self.screen.session, self.screen.glyphs)
+            go_on(board)
+            self.push_screen(board)
             return
         while isinstance(self.screen, Board) and not isinstance(self.screen, VMList):
             self.pop_screen()

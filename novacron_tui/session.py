@@ -25,7 +25,8 @@ Updates = Callable[["Client", int | None], AsyncIterator["Update"]]
 
 class Session:
     """What every screen is given. `watch` is told after each publish; `asked` holds the VMs a request is under way
-    for; `followed` the operations this operator started, until their end was told."""
+    for; `followed` the operations this operator started, until their end was told; `last_boards` the screen of each
+    kind that was looked at last."""
 
     def __init__(
         self, place: Place, client: Client, who: User, store: Store, *, updates: Updates | None = None
@@ -36,6 +37,7 @@ class Session:
         self.store = store
         self.asked: set[VMKey] = set()
         self.followed: dict[str, Operation] = {}
+        self.last_boards: dict[type[Any], Any] = {}
         self._updates = updates or self._stream
         self._watchers: list[Callable[[], None]] = []
         self._reading: asyncio.Future[None] | None = None

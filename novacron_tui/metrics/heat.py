@@ -86,6 +86,12 @@ class Heat(Widget, can_focus=True):
         else:
             self.refresh()
 
+    def go_on_from(self, before: Heat) -> None:
+        """The cells of another map, and the cursor on its VM."""
+        self._cells, self._at = before._cells, before._at
+        self._follow()
+        self.refresh()
+
     @property
     def vm(self) -> VMKey | None:
         """The VM under the cursor."""

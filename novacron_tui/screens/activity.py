@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from textual import on
 from textual.binding import BindingType
@@ -89,6 +89,15 @@ class Activity(Board):
             self.table.repaint()
         self._tell_through()
 
+    def go_on_from(self, before: Self) -> None:
+        rows, row = before.table.rows, before.table.row
+        if row is not None and row is not rows[0]:
+            self.table.go_on_from(before.table)
+        else:
+            self.table.move_to(0)  # who was at the newest is there again
+        self.filter.go_on_from(before.filter)
+        self._sift(self.filter.text)
+
     def hint(self) -> Sequence[Piece]:
         if self._wrong:
             return [Piece(f"{self.glyphs.bad} {self._wrong}", "bad")]
@@ -141,15 +150,18 @@ class Activity(Board):
 
     @on(FilterLine.Changed)
     def _filter(self, event: FilterLine.Changed) -> None:
+        self._sift(event.text)
+        self._tell_through()
+        self.refresh_frame()
+
+    def _sift(self, text: str) -> None:
         try:
-            test = compile_filter(event.text, FIELDS)
+            test = compile_filter(text, FIELDS)
         except FilterError as e:
             self._wrong = str(e)
         else:
             self._wrong = ""
-            self.table.only(test if event.text else None)
-        self._tell_through()
-        self.refresh_frame()
+            self.table.only(test if text else None)
 
     @on(FilterLine.Closed)
     def _typing_over(self) -> None:

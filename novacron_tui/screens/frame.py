@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -33,6 +33,7 @@ from novacron_tui.screens.everywhere import (
     VMS,
 )
 from novacron_tui.screens.help import Help, KeyRow
+from novacron_tui.screens.places import go_on
 from novacron_tui.screens.top_line import top_line
 from novacron_tui.session import Session
 from novacron_tui.themes import named
@@ -111,6 +112,9 @@ class Board(Screen[None]):
         """The samples that are shown here now; None: none."""
         return None
 
+    def go_on_from(self, before: Self) -> None:
+        """Be as this one was left, which was on the same screen before."""
+
     def hint(self) -> Sequence[Piece]:
         """What the status line says when there is nothing else to say."""
         return ()
@@ -141,6 +145,7 @@ class Board(Screen[None]):
         self.refresh_frame()
 
     def on_screen_resume(self) -> None:
+        go_on(self)  # the same screen may have been on top of this one
         self._changed()
 
     def _changed(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from textual import events, on
 from textual.binding import BindingType
@@ -29,7 +29,7 @@ from novacron_tui.safe_text import one_line
 from novacron_tui.screens.everywhere import EVERYWHERE, METRICS_SCREEN, VMS, bindings
 from novacron_tui.screens.frame import Board
 from novacron_tui.session import Session
-from novacron_tui.store import Line, key_of
+from novacron_tui.store import Line, VMKey, key_of
 from novacron_tui.widgets.chart import Lines
 from novacron_tui.widgets.line import Piece, content, fitted
 
@@ -69,7 +69,9 @@ class Metrics(Board):
         self.heat = Heat(plain=glyphs.ascii, id="heat")
         self._head, self._charts, self._users = Static(id="head"), Static(id="charts"), Static(id="users")
         self._drawn: dict[str, Lines] = {}
-        self._span = self._rank = self._subject = 0
+        self._span = self._rank = 0
+        self._host = ""
+        self._vms: dict[VMKey, tuple[VM, api.VMSample | None]] = {}
         self._now: api.Now | None = None
         self._history: api.History | None = None
         self._history_due = 0.0
@@ -96,6 +98,14 @@ class Metrics(Board):
     def wants(self) -> SampleWants | None:
         return None if self._paused else SampleWants()
 
+    def go_on_from(self, before: Self) -> None:
+        """The same range, host, rank and VM. What is paused is held on; what is not is read: old numbers are none."""
+        self._span, self._rank, self._host, self._paused = before._span, before._rank, before._host, before._paused
+        self.heat.go_on_from(before.heat)
+        if self._paused:
+            self._now, self._history, self._vms = before._now, before._history, before._vms
+        self.read_again()
+
     # -- reading ---------------------------------------------------------------------------------------------------
 
     @property
@@ -105,8 +115,12 @@ class Metrics(Board):
     @property
     def host(self) -> str:
         """The host that is looked at; empty for the fleet."""
+        return self._host if self._host in self.session.store.hosts else ""
+
+    def _next_host(self) -> str:
         hosts = sorted(self.session.store.hosts.values(), key=lambda host: (host.name, host.id))
-        return hosts[self._subject - 1].id if 0 < self._subject <= len(hosts) else ""
+        subjects = ["", *(host.id for host in hosts)]
+        return subjects[(subjects.index(self.host) + 1) % len(subjects)]
 
     async def _read(self) -> None:
         """The sums as often as there are newer numbers, the history as often as its range moves on. For as long as the
@@ -133,15 +147,20 @@ class Metrics(Board):
         query = api.HistoryQuery(
             subject=subject, metric=METRICS, from_=to - timedelta(seconds=self.span.seconds), to=to, points=points
         )
+        asked = (self._span, self.host)
         try:
-            self._now = await client.call(api.NOW)
-            if (began := asyncio.get_running_loop().time()) >= self._history_due:
-                self._history = await client.call(api.HISTORY, query=query)
-                self._history_due = began + self.span.every_s
+            now, history = await client.call(api.NOW), self._history
+            if is_due := (began := asyncio.get_running_loop().time()) >= self._history_due:
+                history = await client.call(api.HISTORY, query=query)
         except NovaCronError as e:
             self._wrong = one_line(e.detail)  # what was read stays, with its age in the top line
-        else:
-            self._wrong = ""
+            return
+        self._wrong = ""
+        if self._paused or asked != (self._span, self.host):
+            return  # it is not what is looked at any more
+        self._now, self._history = now, history
+        if is_due:
+            self._history_due = began + self.span.every_s
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 
@@ -191,9 +210,10 @@ class Metrics(Board):
 
     def _draw_vms(self) -> None:
         store = self.session.store
-        vms = [vm for vm in store.vms.values() if not self.host or vm.host == self.host]
-        vms.sort(key=lambda vm: (vm.name, vm.id))
-        samples = [(vm, store.samples.of(vm)) for vm in vms]
+        if not self._paused:
+            vms = sorted(store.vms.values(), key=lambda vm: (vm.name, vm.id))
+            self._vms = {key_of(vm): (vm, store.samples.of(vm)) for vm in vms}
+        samples = [(vm, sample) for vm, sample in self._vms.values() if not self.host or vm.host == self.host]
         self.heat.show([(key_of(vm), sample.cpu_percent if sample else None) for vm, sample in samples])
         below = max(3, self.size.height - 5 - len(self._drawn.get("charts", ())))
         known = [(vm, sample) for vm, sample in samples if sample is not None]
@@ -211,7 +231,8 @@ class Metrics(Board):
             return [Piece("offline: these are the last numbers that came", "warn")]
         if vm is None:
             return [Piece("no VMs yet: press 1 and c to create one", "quiet")]
-        return look.named(vm, store.samples.of(vm), store.host_name(vm.host))
+        held = self._vms.get(key_of(vm))
+        return look.named(vm, held[1] if held else None, store.host_name(vm.host))
 
     # -- keys ------------------------------------------------------------------------------------------------------
 
@@ -220,7 +241,7 @@ class Metrics(Board):
             self._span = (self._span + 1) % len(SPANS)
             self._history = None
         elif action is SUBJECT:
-            self._subject = (self._subject + 1) % (len(self.session.store.hosts) + 1)
+            self._host = self._next_host()
             self._history = None
         elif action is RANK:
             self._rank = (self._rank + 1) % len(RANKS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from textual import events, on
 from textual.binding import BindingType
@@ -17,7 +17,7 @@ from novacron_core.api import tiers
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.errors import NovaCronError
-from novacron_core.rules.filter import Field, FilterError, compile_filter, volume_fields
+from novacron_core.rules.filter import FilterError
 from novacron_tui.action import Action, refusal
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
@@ -28,6 +28,7 @@ from novacron_tui.session import Session
 from novacron_tui.store import Line
 from novacron_tui.tiers import bars
 from novacron_tui.tiers.columns import columns as pool_columns
+from novacron_tui.tiers.filters import pools_that_pass, volumes_that_pass
 from novacron_tui.volumes import detail
 from novacron_tui.volumes.actions import COPY_ID, SET_TIER, VERBS, VolumeVerb, why_not_this
 from novacron_tui.volumes.columns import columns as volume_columns
@@ -50,17 +51,6 @@ FILTER = Action[Any](
 SORT = Action[Any]("sort", "o", "sort", "Sort by the next column.", needs_one=False, group="Storage")
 TURN = Action[Any]("turn", "O", "reverse", "Turn the order round.", needs_one=False, group="Storage")
 BACK = Action[Any]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="Storage")
-
-
-def pool_fields(session: Session) -> dict[str, Field[Pool]]:
-    """What can be asked of a pool."""
-    return {
-        "name": Field(lambda pool: f"{pool.name} {pool.path}"),
-        "tier": Field(lambda pool: pool.tier),
-        "type": Field(lambda pool: pool.type),
-        "host": Field(lambda pool: session.store.host_name(pool.host)),
-        "free": Field(lambda pool: pool.available_bytes, "size"),
-    }
 
 
 class Storage(Board):
@@ -123,6 +113,15 @@ class Storage(Board):
             return list(TYPING)
         away = set(VERBS) if self._on_pools else {SET_TIER}
         return [action for action in super()._offered() if action not in away]
+
+    def go_on_from(self, before: Self) -> None:
+        self._on_pools = before._on_pools
+        self.volumes.go_on_from(before.volumes)
+        self.pools.go_on_from(before.pools)
+        self.filter.go_on_from(before.filter)
+        self.volumes.only(None)
+        self.pools.only(None)
+        self._sift(self.filter.text)
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 
@@ -262,22 +261,22 @@ class Storage(Board):
 
     @on(FilterLine.Changed)
     def _filter(self, event: FilterLine.Changed) -> None:
-        store = self.session.store
+        self._sift(event.text)
+        self._show_table()
+        self._tell_through()
+        self.refresh_frame()
+
+    def _sift(self, text: str) -> None:
+        """Only what passes, in the table that has the keys."""
         try:
             if self._on_pools:
-                self.pools.only(compile_filter(event.text, pool_fields(self.session)) if event.text else None)
+                self.pools.only(pools_that_pass(text, self.session.store))
             else:
-                hosts = {host.id: host.name for host in store.hosts.values()}
-                vms = {vm.id: vm.name for vm in store.vms.values()}
-                test = compile_filter(event.text, volume_fields(hosts, vms))
-                self.volumes.only((lambda entry: test(entry.volume)) if event.text else None)
+                self.volumes.only(volumes_that_pass(text, self.session.store))
         except FilterError as e:
             self._wrong = str(e)
         else:
             self._wrong = ""
-        self._show_table()
-        self._tell_through()
-        self.refresh_frame()
 
     @on(FilterLine.Closed)
     def _typing_over(self) -> None:

@@ -99,6 +99,12 @@ class FilterLine(Horizontal):
         self._told = ("", "")
         self.keep()
 
+    def go_on_from(self, before: FilterLine) -> None:
+        """Show another line's filter, as kept, and know those before it. The list is not told: it has another's place too."""
+        self._history = list(before._history)
+        self._input.value = before.text
+        self.set_class(bool(before.text), "-shown")
+
     def tell(self, words: str, tone: str = "quiet") -> None:
         """What stands on its right side: how many it lets through, or that it is not understood."""
         if (words, tone) != self._told:

@@ -169,6 +169,12 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self._into_view()
         self.repaint()
 
+    def go_on_from(self, before: Table[R]) -> None:
+        """The order of another table with these columns, and the cursor on its row, also if that comes later."""
+        self.sort_by(before.sort_key, before.descending)
+        if before.row is not None:
+            self.want(before._rows.identity(before.row))
+
     def move_to(self, index: int) -> None:
         """Put the cursor on a row; only the two lines that change are painted when the view need not scroll."""
         old = self._rows.at
