@@ -163,6 +163,16 @@ class Console(App[None]):
         if event.only and isinstance(self.screen, VMList):
             self.screen.pane.filter.put(event.only)
 
+    @property
+    def fault(self) -> Exception | None:
+        """What ended the console that nobody was ready for."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        """Textual would print the local variables of every frame, passwords and tokens among them: who runs the console
+        tells of the fault."""
+        self._close_messages_no_wait()
+
     # -- from the doors to home ------------------------------------------------------------------------------------
 
     def _enter(self, place: Place, client: Client, who: User) -> None:

@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 
 
 def open_console(named: Named, hypervisors: list[str], theme: str, ascii_only: bool) -> None:
-    """Run the console until the operator leaves. Raises ValueError, listing the choices, for a theme that is not there."""
+    """Run the console until the operator leaves. Raises ValueError, listing the choices, for a theme that is not there, and
+    Fault when the console itself failed."""
     from novacron_tui import themes
     from novacron_tui.app import Console
 
     full_name = themes.named(theme) if theme else ""
     open_place = _far(named) if named.server or named.profile else _here(named.data_dir, hypervisors)
-    Console(open_place, token=named.token, theme=full_name, ascii=ascii_only).run()
+    app = Console(open_place, token=named.token, theme=full_name, ascii=ascii_only)
+    app.run()
+    if app.fault is not None:
+        from novacron_tui.faults import told
+
+        raise told(app.fault) from app.fault
 
 
 def _here(data_dir: Path | None, hypervisors: list[str]) -> OpenPlace:

@@ -24,6 +24,10 @@ class Usage(Exception):
     """The command was called in a way that means nothing; says how it is meant."""
 
 
+class Fault(Exception):
+    """A fault of ours that is written down already; says where."""
+
+
 class ReaderGone(Exception):
     """Nobody reads our output any more."""
 
@@ -69,6 +73,9 @@ def _failed(e: Exception) -> int:
     """A refusal, or a fault of ours, in one line: an operator can do nothing with a traceback."""
     from novacron_core import errors
 
+    if isinstance(e, Fault):
+        complain(str(e))
+        return FAILED
     if isinstance(e, errors.NovaCronError):
         complain(sentence(e))
         return code_of(e)

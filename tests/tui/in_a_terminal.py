@@ -15,7 +15,10 @@ from tests.tui.wire import Wire, console
 def main() -> None:
     wire = Wire()
     calls, *token = sys.argv[1:]
-    console(wire, token="".join(token)).run()
+    app = console(wire, token="".join(token))
+    app.run()
+    if app.fault is not None:
+        raise app.fault
     changes = [f"{call.method} {call.url.path}" for call in wire.calls if call.method != "GET"]
     Path(calls).write_text("\n".join([*changes, "left"]))
 

@@ -1,0 +1,73 @@
+"""A fault of the console's own ends it with one sentence, and no variable's value stands anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from novacron_tui import app as app_module
+from novacron_tui.cli.ending import FAILED, ended
+from novacron_tui.named import Named
+from novacron_tui.opening import open_console
+from novacron_tui.screens.vm_list import VMList
+from tests.tui.wire import Wire, console
+
+SECRET = "correct-horse-" + "battery"
+
+
+def in_a_handler(screen: VMList) -> None:
+    password = SECRET
+    raise ValueError(f"injected, with a variable of {len(password)} letters")
+
+
+def in_a_worker(screen: VMList) -> None:
+    async def work() -> None:
+        in_a_handler(screen)
+
+    screen.run_worker(work())
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("NOVACRON_DEBUG", raising=False)
+    return tmp_path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, fail: Callable[[VMList], None]) -> int:
+    """The console as its command opens it, with a screen that fails when it draws."""
+    app = console(Wire())
+    monkeypatch.setattr(VMList, "refresh_body", fail)
+    app.run = partial(app.run, headless=True)  # type: ignore[method-assign]
+    monkeypatch.setattr(app_module, "Console", lambda *_, **__: app)
+    return ended(lambda: open_console(Named(), [], "", False))
+
+
+@pytest.mark.parametrize("fail", [in_a_handler, in_a_worker])
+def test_it_says_one_sentence_and_writes_down_where_without_values(
+    fail: Callable[[VMList], None], state: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = run(monkeypatch, fail)
+    said = capfd.readouterr()
+    details = state / "novacron" / "fault.txt"
+    assert code == FAILED
+    assert said.err.splitlines() == [
+        "novacron: a fault of novacron itself: ValueError: injected, with a variable of 21 letters "
+        f"(where it was: {details})"
+    ]
+    written = details.read_text()
+    assert "in_a_handler" in written
+    assert "password" in written, "the line of code"
+    assert SECRET not in said.out + said.err + written
+    assert details.stat().st_mode & 0o077 == 0
+
+
+def test_where_nothing_can_be_written_the_sentence_still_comes(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (state / "novacron").write_text("a file where a folder should be")
+    assert run(monkeypatch, in_a_handler) == FAILED
+    assert capfd.readouterr().err.endswith("letters (NOVACRON_DEBUG=1 shows where)\n")
