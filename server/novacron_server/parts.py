@@ -217,7 +217,10 @@ async def _load(parts: Parts) -> None:
     """The rows as they stand at the number from which events will be read."""
 
     async def rows(connection: Connection) -> None:
-        unended = [stored.operation for stored in await operations_repository.unended(connection)]
+        left = await operations_repository.unended(connection)
+        for stored in left:
+            parts.inventory.picture.storage.copies.note(stored.operation.id, stored.host_id or "", stored.steps)
+        unended = [stored.operation for stored in left]
         recent = await operations_repository.recent(connection, _RECENT_OPERATIONS)
         parts.inventory.picture.load(
             await vms_repository.all_rows(connection),

@@ -219,6 +219,8 @@ class Picture:
             elif running and running.id == operation.id:
                 del self._running[target_id]
             self.forget(target_id)
+        if operation.state.ended:
+            self.storage.copies.forget(operation.id)
         self.storage.operation_changed(held)
         self._drop_old_operations()
 

@@ -23,6 +23,7 @@ from novacron_server.inventory.compose_storage import (
     compose_tier,
     compose_volume,
 )
+from novacron_server.inventory.copies import Copies
 from novacron_server.inventory.rows import PoolRow, VolumeRow
 from novacron_server.inventory.storage_changes import Changes, Told, VolumeKey, touched
 
@@ -54,6 +55,7 @@ class StoragePicture:
     ) -> None:
         self.volume_rows: dict[tuple[str, str, str], VolumeRow] = {}
         self.pool_rows: dict[tuple[str, str], PoolRow] = {}
+        self.copies = Copies()
         self.notes: dict[tuple[str, str], str] = {}
         """(host id, tier) → why its pool there is missing."""
         self.rates_of: RatesOf = lambda _disks: None
@@ -108,7 +110,12 @@ class StoragePicture:
         if on is None or below is None:
             return []
         leaning = (key for key, facts in on.volume_facts.items() if facts.leans_on == below.path)
-        return [found for key in leaning if (found := on.volumes[key]).leans_on]
+        return [found for key in leaning if (found := on.volumes.get(key)) and found.leans_on]
+
+    def is_there(self, host_id: str, pool: str, name: str) -> bool:
+        """Whether a pool has a file of that name, be it shown as a volume or not."""
+        on = self._hosts.get(host_id)
+        return on is not None and (pool, name) in on.volume_facts
 
     def pools(self) -> Iterator[Pool]:
         return (pool for on in self._hosts.values() for pool in on.pools.values())
@@ -165,10 +172,16 @@ class StoragePicture:
         on.uses = self._uses(host_id)
         on.seen_at = seen_at
         tiers = self._tiers_of(host_id, on)
-        on.volumes = {key: self._compose(host_id, on, key, tiers) for key in on.volume_facts}
+        shown = [key for key in on.volume_facts if self._is_shown(host_id, key)]
+        on.volumes = {key: self._compose(host_id, on, key, tiers) for key in shown}
         on.pools = self._compose_pools(host_id, on, tiers)
         changes = self._told.compare(host_id, on.volumes.values(), on.pools.values(), self.tiers())
         return msgspec.structs.replace(changes, vms=touched(before, on.volumes), first=first)
+
+    def _is_shown(self, host_id: str, key: VolumeKey) -> bool:
+        """A file without a row that a running operation makes or takes away is that one's, and nobody's volume."""
+        place = (host_id, *key)
+        return place in self.volume_rows or place not in self.copies
 
     def _compose(self, host_id: str, on: _OnHost, key: VolumeKey, tiers: Mapping[str, str | None]) -> Volume:
         row, use = self.volume_rows.get((host_id, *key)), on.uses.get(key)
@@ -197,7 +210,7 @@ class StoragePicture:
 
     def _compose_pools(self, host_id: str, on: _OnHost, tiers: Mapping[str, str | None]) -> dict[str, Pool]:
         counts: dict[str, int] = {}
-        for pool, _ in on.volume_facts:
+        for pool, _ in on.volumes:
             counts[pool] = counts.get(pool, 0) + 1
         assert on.seen_at is not None
         return {
@@ -268,8 +281,10 @@ class StoragePicture:
 
     def _again(self, key: tuple[str, str, str]) -> None:
         on = self._hosts.get(key[0])
-        if on and key[1:] in on.volume_facts:
+        if on and key[1:] in on.volume_facts and self._is_shown(key[0], key[1:]):
             on.volumes[key[1:]] = self._compose(key[0], on, key[1:], self._tiers_of(key[0], on))
+        elif on:
+            on.volumes.pop(key[1:], None)
 
 
 def _disk_uses(vm_id: str, disks: Iterable[DiskFacts]) -> dict[VolumeKey, Use]:

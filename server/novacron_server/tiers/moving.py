@@ -22,6 +22,7 @@ from novacron_server.hypervisor.disks import Users
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.host import Host
 from novacron_server.hypervisor.specs import Format, VolumeSpec
+from novacron_server.inventory.copies import temporary_name
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations.failpoints import failpoint
@@ -67,7 +68,10 @@ class Moving:
     async def move(self, run: Run, host: Host, move: Move, facts: VolumeFacts) -> None:
         """Raises Conflict with the reason it cannot be done, and what the host refuses."""
         move = msgspec.structs.replace(move, from_inode=await identity(host, facts))
-        await run.will_make(move=msgspec.to_builtins(move))
+        steps = {"move": msgspec.to_builtins(move)}
+        await run.will_make(**steps)
+        copy = {"pool": move.to_pool, "temporary": temporary_name(move.name, run.id)}
+        self._inventory.picture.storage.copies.note(run.id, host.host_id, {**steps, "copy": copy})
         user = await only_user(host, move.name, move.from_path, move.vm_id)
         if user and (refused := why_not_move(user)):
             raise errors.Conflict(refused)

@@ -16,6 +16,7 @@ from novacron_core import errors
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.host import Host
 from novacron_server.hypervisor.specs import VolumeSpec, as_made, image_format
+from novacron_server.inventory.copies import temporary_name
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.progress import Progress
 from novacron_server.operations.run import Run
@@ -31,7 +32,7 @@ class Copying:
         self._run, self._host, self._source = run, host, source
         self._pool, self._name = pool, name
         self.path = f"{folder}/{name}"
-        self._temporary = f"{name}.{run.id[:8]}.part"
+        self._temporary = temporary_name(name, run.id)
         self._copied_as: tuple[int, int] | None = None
 
     async def make(self, bandwidth_bytes_s: int = 0) -> None:

@@ -12,6 +12,7 @@ from novacron_server.events.records import Draft
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.host import Host
 from novacron_server.hypervisor.specs import VolumeSpec
+from novacron_server.inventory.copies import temporary_name
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations.failpoints import failpoint
@@ -60,6 +61,8 @@ class Making:
 
     async def clone(self, run: Run, host: Host, source: VolumeFacts, pool: str, folder: str, name: str) -> None:
         """Copy a volume that nobody writes to, compared."""
+        copy = {"pool": pool, "temporary": temporary_name(name, run.id)}
+        self._inventory.picture.storage.copies.note(run.id, host.host_id, {"copy": copy})
         await Copying(run, host, source, pool, folder, name).make()
         await self._inventory.until_folded(run.id)
         await self._inventory.reread_volumes(host.host_id)

@@ -62,5 +62,5 @@ def check_name(inventory: Inventory, principal: Principal, pool: Pool, name: str
     taken = inventory.picture.storage.volumes_on(pool.host).get((pool.name, name))
     if taken and may_see(principal, taken.tenant):
         raise errors.Conflict(f"{pool.tier or pool.name} has a volume named {name} already")
-    if taken:
+    if taken or inventory.picture.storage.is_there(pool.host, pool.name, name):
         raise errors.Conflict(f"the name {name} cannot be used in {pool.tier or pool.name}")

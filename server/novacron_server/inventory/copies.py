@@ -1,0 +1,40 @@
+"""Files that a running operation makes or takes away: its own, and no volumes that somebody else put there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Place = tuple[str, str, str]
+"""(host id, pool, name)"""
+
+
+def places_of(host_id: str, steps: Mapping[str, Any]) -> frozenset[Place]:
+    """What an operation's steps, as they are written ahead, say of its copy and of the volume it moves."""
+    copy, move = steps.get("copy") or {}, steps.get("move") or {}
+    pool = copy.get("pool") or move.get("to_pool")
+    found = {(pool, copy.get("name")), (pool, copy.get("temporary"))}
+    found |= {(pool, move.get("name")), (move.get("from_pool"), move.get("name"))}
+    return frozenset((host_id, pool, name) for pool, name in found if pool and name)
+
+
+def temporary_name(name: str, operation_id: str) -> str:
+    """What a copy is called until it is whole."""
+    return f"{name}.{operation_id[:8]}.part"
+
+
+class Copies:
+    """By operation, until that has ended."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, frozenset[Place]] = {}
+
+    def note(self, operation_id: str, host_id: str, steps: Mapping[str, Any]) -> None:
+        """To be called before the first of these files is there."""
+        self._places[operation_id] = places_of(host_id, steps)
+
+    def forget(self, operation_id: str) -> None:
+        self._places.pop(operation_id, None)
+
+    def __contains__(self, place: Place) -> bool:
+        return any(place in places for places in self._places.values())

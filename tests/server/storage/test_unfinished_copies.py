@@ -1,0 +1,81 @@
+"""A copy that a move is making, or a volume that it takes away, belongs to the move: nobody's volume beside the real one."""
+
+from __future__ import annotations
+
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import volumes
+from novacron_core.api.base import ListQuery
+from novacron_core.api.volumes import VolumeCreate, VolumeMove
+from tests.server.spine.conftest import until
+from tests.server.storage.conftest import MIB, Shed
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def in_libvirt(shed: Shed, name: str) -> list[tuple[str, str]]:
+    """(tier, name) of what libvirt has under this name, as the server reads it; the server's picture is as new."""
+    (host,) = shed.house.parts.inventory.connections()
+    tiers = {pool.name: pool.tier or "" for pool in (await shed.three_pools()).values()}
+    there = [(tiers[facts.pool], facts.name) for facts in await host.storage.read_volumes(refresh=True)]
+    await shed.house.parts.inventory.reread_volumes(host.host_id)
+    return sorted((tier, found) for tier, found in there if found.startswith(name))
+
+
+async def listed(shed: Shed, name: str) -> list[tuple[str | None, str, bool]]:
+    page = await shed.admin.call(volumes.LIST, query=ListQuery(page_size=1000))
+    return [(v.tier, v.name, v.foreign) for v in page.items if v.name.startswith(name)]
+
+
+@pytest.mark.parametrize(
+    ("place", "running", "beside", "shown"),
+    [
+        ("made", False, ("cold", ".part"), "hot"),
+        ("named", False, ("cold", "x-named"), "hot"),
+        ("told", False, ("hot", "x-told"), "cold"),
+        ("mirroring", True, ("cold", "x-mirroring"), "hot"),
+    ],
+)
+async def test_only_the_volume_that_counts_is_shown(shed, monkeypatch, tmp_path, place, running, beside, shown) -> None:
+    volume = await shed.made(f"x-{place}")
+    if running:
+        await shed.vm(f"web-x-{place}", volume, start=True)
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", f"volume.move:{place}=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
+    operation = await shed.admin.call(volumes.MOVE, body=VolumeMove(tier="cold"), volume_id=volume.id)
+
+    async def paused() -> bool | None:
+        found = await in_libvirt(shed, volume.name)
+        both = any(tier == beside[0] and name.endswith(beside[1]) for tier, name in found)
+        row = shed.house.parts.inventory.picture.storage.pool_by_row(volume.id)
+        moved = row == (await shed.three_pools())[shown].name
+        return True if len(found) == 2 and both and moved else None
+
+    await until(paused)
+    assert await listed(shed, volume.name) == [(shown, volume.name, False)]
+    other = "cold" if shown == "hot" else "hot"
+    if place != "made":
+        with pytest.raises(errors.Conflict, match=f"the name {volume.name} cannot be used in {other}"):
+            body = VolumeCreate(name=volume.name, size_bytes=MIB, tier=other)
+            await shed.admin.call(volumes.CREATE, body=body)
+    (tmp_path / "go").touch()
+    await shed.done(operation)
+    assert await listed(shed, volume.name) == [("cold", volume.name, False)]
+
+
+async def test_a_stranger_is_shown_when_the_move_has_ended(shed, monkeypatch) -> None:
+    """What lay under the copy's name before is somebody's, and the move is refused for it."""
+    volume = await shed.made("x-taken")
+    cold = (await shed.three_pools())["cold"]
+    theirs = shed.house.data_dir / "pools" / "cold" / "x-taken"
+    theirs.write_bytes(b"somebody's" * 512)
+    ended = await shed.ended(await shed.admin.call(volumes.MOVE, body=VolumeMove(tier="cold"), volume_id=volume.id))
+    assert "named x-taken already" in ended.problem.detail
+
+    async def both() -> bool | None:
+        await in_libvirt(shed, "x-taken")
+        return True if sorted(await listed(shed, "x-taken"), key=str) == expected else None
+
+    expected = sorted([("hot", "x-taken", False), (cold.tier, "x-taken", True)], key=str)
+    await until(both)
