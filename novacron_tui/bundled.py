@@ -12,12 +12,14 @@ from pathlib import Path
 
 from novacron_core import errors
 from novacron_core.places import read_running
+from novacron_core.rules.names import why_not_username
 from novacron_tui.kept import kept_of_bundled
 from novacron_tui.place import Place
-from novacron_tui.profiles import LOCAL
+from novacron_tui.profiles import LOCAL, write_private
 
 _START_S = 90.0
 _LISTENING = "listening on "
+_LAST_USER = "last-user"
 
 
 def is_installed() -> bool:
@@ -41,7 +43,9 @@ class Bundled:
         running = read_running(self._data_dir)
         url = running.url if running else await self._start()
         kept = kept_of_bundled(self._data_dir)
-        return Place(url=url, profile=LOCAL, setup_token=self._setup_token, kept=kept)
+        return Place(
+            url, LOCAL, setup_token=self._setup_token, user=self._last_user(), kept=kept, remember=self._remember
+        )
 
     async def _start(self) -> str:
         self._data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -85,6 +89,17 @@ class Bundled:
             return (self._data_dir / "setup-token").read_text().strip()
         except OSError:
             return None
+
+    def _last_user(self) -> str:
+        """Who signed in last: beside the accounts it is one of, for a data directory that is made anew has none."""
+        try:
+            name = (self._data_dir / _LAST_USER).read_text()
+        except (OSError, UnicodeDecodeError):
+            return ""
+        return "" if why_not_username(name) else name
+
+    def _remember(self, user: str) -> None:
+        write_private(self._data_dir / _LAST_USER, user)
 
 
 async def _listening(process: asyncio.subprocess.Process) -> str | None:

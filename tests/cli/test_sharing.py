@@ -224,3 +224,16 @@ async def test_the_real_server_takes_what_was_rotated(server: Server, kept: Kept
     async with Client(server.url, KeptCredentials(kept)) as one, Client(server.url, KeptCredentials(kept)) as two:
         first, second = await asyncio.gather(one.call(vms.LIST), two.call(vms.LIST))
     assert first.total == second.total
+
+
+async def test_the_bundled_server_knows_who_signed_in_last(tmp_path: Path) -> None:
+    (tmp_path / "server.json").write_text(json.dumps({"url": "http://127.0.0.1:1", "pid": os.getpid()}))
+    place = await Bundled(tmp_path).open()
+    assert place.user == ""
+    assert place.remember is not None
+    place.remember("ann")
+    assert (await Bundled(tmp_path).open()).user == "ann"
+    assert stat.S_IMODE((tmp_path / "last-user").stat().st_mode) == 0o600
+    for strange in (b"\x1b[31mann", b"\xff\xfe", b"a\nb", b"x" * 1000):
+        (tmp_path / "last-user").write_bytes(strange)
+        assert (await Bundled(tmp_path).open()).user == ""

@@ -77,6 +77,15 @@ def make_administrator(terminal: Terminal, name: str = "ann") -> None:
     terminal.see(f"LIVE.*{name}", 20)
 
 
+def sign_in_again(terminal: Terminal, name: str = "ann") -> None:
+    """The sign-in form where this user signed in last: the cursor is in the password already."""
+    terminal.see("Sign in", 60)
+    terminal.see(f"User.*{name}")
+    terminal.type(PASSWORD)
+    terminal.press("enter")
+    terminal.see(f"LIVE.*{name}", 20)
+
+
 def sign_in(terminal: Terminal, name: str = "ann") -> None:
     """The sign-in form, by keys."""
     terminal.see("Sign in", 60)

@@ -12,7 +12,7 @@ import pytest
 
 from novacron_core.places import read_running
 from tests.fair_clock import fair_now
-from tests.journeys.steps import make_administrator, own_pools, rows, sign_in, soon, stop_server
+from tests.journeys.steps import make_administrator, own_pools, rows, sign_in_again, soon, stop_server
 from tests.terminal import Terminal
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(240)]
@@ -118,7 +118,7 @@ def test_two_consoles_share_the_bundled_server_and_it_goes_after_the_last(consol
     running = read_running(data_dir)
     assert running is not None
     second = console(environment=short)
-    sign_in(second)
+    sign_in_again(second)
     assert read_running(data_dir) == running
     first.press("q")
     assert first.wait_end(10) == 0
@@ -147,7 +147,7 @@ def test_a_server_that_dies_while_making_a_vm_finishes_it_when_it_is_back(
     monkeypatch.delenv("NOVACRON_FAILPOINTS")
     stop_server(data_dir, how=signal.SIGKILL)
     second = console("--hypervisor", "qemu:///system")
-    sign_in(second)
+    sign_in_again(second)
     second.see("half-made .*● running", 60)
     assert sorted(file.name for file in (data_dir / "pools").rglob("half-made*")) == made
     assert (rows(data_dir, "vms"), rows(data_dir, "volumes")) == (1, 3)

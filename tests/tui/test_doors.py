@@ -35,6 +35,18 @@ async def test_sign_in_reaches_the_list() -> None:
         assert json.loads(wire.asked("POST", "/auth/login")[0].content) == {"username": "ada", "password": PASSWORD}
 
 
+async def test_who_signed_in_last_types_only_the_password_and_is_remembered() -> None:
+    wire, remembered = Wire(), list[str]()
+    place = Place("http://127.0.0.1:8090", user="ada", remember=remembered.append)
+    app = console(wire, token="", place=place)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: has_form(app, "SignInForm"))
+        await pilot.press(*PASSWORD, "enter")
+        await until(pilot, lambda: at_home(app), "home")
+        assert json.loads(wire.asked("POST", "/auth/login")[0].content) == {"username": "ada", "password": PASSWORD}
+        assert remembered == ["ada"]
+
+
 async def test_a_wrong_password_is_said_and_typed_again() -> None:
     wire = Wire()
     app = console(wire, token="")
