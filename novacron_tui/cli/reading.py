@@ -14,6 +14,7 @@ from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.client import Client
+from novacron_core.rules.limits import in_words
 from novacron_core.rules.names import why_not_vm_name
 
 T = TypeVar("T")
@@ -27,11 +28,20 @@ async def everything(client: Client, endpoint: Endpoint[Page[T], Q, Any], query:
     items: list[T] = []
     size = min(_PAGE_SIZE, at_most or _PAGE_SIZE)
     for number in range(1, 1_000_000):
-        page = await client.call(endpoint, query=msgspec.structs.replace(query, page=number, page_size=size))
+        try:
+            page = await client.call(endpoint, query=msgspec.structs.replace(query, page=number, page_size=size))
+        except errors.ValidationFailed as e:
+            raise _in_words(e) from e
         items += page.items
         if len(page.items) < size or len(items) >= page.total or (at_most and len(items) >= at_most):
             break
     return items[:at_most] if at_most else items
+
+
+def _in_words(e: errors.ValidationFailed) -> errors.ValidationFailed:
+    """Who types a filter does not know that the API calls it q."""
+    wrong = next((field.message for field in e.fields if field.field == "q"), None)
+    return e if wrong is None else errors.ValidationFailed(f"the filter is not understood: {in_words(wrong)[0]}")
 
 
 async def vm_of(client: Client, word: str) -> VM:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.exceptions
 
 from novacron_core import errors
 from novacron_core.places import default_data_dir
 from novacron_server.settings import Settings
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 _V = "NOVACRON_"
 
 
@@ -108,5 +109,18 @@ def _run(values: dict[str, Any], hypervisors: tuple[str, ...], origins: tuple[st
         sys.exit(runner.run(run(settings)))
 
 
+def main() -> None:
+    """Wrong words are answered in one line, as by every command of `novacron`: typer's own answer is a box of several,
+    of which a console that starts this server would show the last."""
+    try:
+        sys.exit(app(prog_name="novacron serve", standalone_mode=False))
+    except typer.exceptions.TyperException as e:
+        said = " ".join(e.format_message().split()).rstrip(".")
+        typer.echo(f"novacron serve: {said} (see `novacron serve --help`)", err=True)
+        sys.exit(2)
+    except typer.exceptions.Abort:
+        sys.exit(130)
+
+
 if __name__ == "__main__":
-    app(prog_name="novacron serve")
+    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -72,6 +73,20 @@ def test_a_token_and_a_url_need_no_profile(run: Run, server: Server, home: Path)
     assert run("--server", server.url, "--token", server.token, "host", "ls").returncode == 0
     assert run("vm", "ls", **{**who, "NOVACRON_TOKEN": "x"}).returncode == 4
     assert not list(home.rglob("profiles.toml"))
+
+
+@pytest.mark.parametrize("command", [("vm", "ls"), ("volume", "ls")])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("colour:red", "there is no field colour"), ("x" * 600, "at most 500 characters"), ("name:", "wants a value")],
+)
+def test_a_filter_that_is_wrong_is_called_a_filter(
+    signed_in: Run, command: tuple[str, str], words: str, said: str
+) -> None:
+    done = signed_in(*command, words)
+    assert done.returncode == 1
+    one_line(done)
+    assert re.search(f"^novacron: the filter is not understood: .*({said})", done.stderr), done.stderr
 
 
 @pytest.mark.parametrize(

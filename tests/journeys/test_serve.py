@@ -103,6 +103,9 @@ def test_a_second_server_on_the_same_data_says_where_the_first_is(data_dir: Path
         (["--tls-cert", "x.pem"], "go together"),
         (["--virtualization", "magic"], "kvm or qemu"),
         (["--port", "70000"], "port"),
+        (["--port", "many"], "port"),
+        (["--settings", "/nowhere"], "cannot read /nowhere"),
+        (["word"], "extra argument"),
         (["--nonsense"], "nonsense"),
     ],
 )
@@ -112,7 +115,8 @@ def test_a_set_up_that_cannot_work_is_refused_with_its_reason(data_dir: Path, ar
     )
     assert done.returncode == 2
     assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("novacron serve: ")
+    assert done.stderr.count("\n") == 1, "one line, as every command of novacron answers"
 
 
 def test_a_host_that_may_not_be_named_is_refused(data_dir: Path) -> None:
