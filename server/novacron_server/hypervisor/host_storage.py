@@ -115,9 +115,10 @@ class HostStorage(Calls):
         Raises Internal when the copy differs.
         """
         loop = asyncio.get_running_loop()
+        length = source.file_bytes or source.allocated_bytes  # holes are sent too, and read back
 
         def report(sent: int, _total: int) -> None:
-            soon(loop, progress, sent, source.allocated_bytes)
+            soon(loop, progress, sent, 2 * length)
 
         reading, writing = os.pipe()  # which also keeps the one from running ahead of the other
         with os.fdopen(reading, "rb", buffering=0) as out, os.fdopen(writing, "wb", buffering=0) as into:
@@ -128,7 +129,7 @@ class HostStorage(Calls):
                 self._watch(down, lambda c: down.run(c, source.pool, source.name), "read the volume"),
                 closing=(out, into),
             )
-        back = Download(None, threading.Event())
+        back = Download(None, threading.Event(), lambda got: report(length + got, 0))
         await self._watch(back, lambda c: back.run(c, pool, name), "read the copy back")
         if back.sha256 != down.sha256:
             raise Internal("the copy differs from the volume: it was not used")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections.abc import Callable
 from typing import IO, Any
 
 import libvirt
@@ -13,16 +14,24 @@ from novacron_core.errors import Conflict
 from novacron_server.hypervisor.storage import find_volume
 
 _CHUNK = 256 * 1024
+_REPORT_EVERY_S = 0.25
 
 
 class Download:
-    """A volume's bytes, written to a pipe (None: nowhere), and their SHA-256. Runs in a worker thread."""
+    """A volume's bytes, written to a pipe (None: nowhere), and their SHA-256. Runs in a worker thread.
 
-    def __init__(self, into: IO[bytes] | None, cancel: threading.Event) -> None:
+    `progress` is told how many bytes came, four times a second.
+    """
+
+    def __init__(
+        self, into: IO[bytes] | None, cancel: threading.Event, progress: Callable[[int], None] = lambda _: None
+    ) -> None:
         self.cancel = cancel
         self.moved_at = time.monotonic()
         self.sha256 = ""
         self._into = into
+        self._progress = progress
+        self._reported_at = 0.0
 
     def run(self, connection: Any, pool: str, name: str) -> int:
         """Fetches it all; returns how many bytes. Raises Conflict when cancelled, libvirtError, OSError."""
@@ -47,7 +56,10 @@ class Download:
             while self._into is not None and left:
                 left = left[self._into.write(left) or 0 :]
             got += len(chunk)
-            self.moved_at = time.monotonic()
+            now = self.moved_at = time.monotonic()
+            if now - self._reported_at >= _REPORT_EVERY_S:
+                self._reported_at = now
+                self._progress(got)
         self.sha256 = digest.hexdigest()
         return got
 
