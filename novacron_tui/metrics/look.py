@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from novacron_core.api.metrics import Curve, History, HostNow, Metric, Now, Totals, VMSample
@@ -19,6 +19,9 @@ METRICS = ",".join(
         Metric.NET_RECEIVED, Metric.NET_SENT,
     )
 )  # fmt: skip
+
+
+Newest = Mapping[Metric, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +109,20 @@ def _sums(sums: Totals, glyphs: Glyphs, lead: str = "", rank: int = 0) -> list[P
     ]
 
 
-def charts(history: History | None, span: Span, width: int, rows: int, height: int, glyphs: Glyphs) -> Lines:
+def newest(now: Now | None, host: HostNow | None) -> Newest:
+    """What the titles of the charts say: the numbers of the line of totals, not a curve's last step, which is older."""
+    if now is None:
+        return {}
+    of = now.fleet if host is None else host
+    return {metric: getattr(of, metric) for metric in Metric if hasattr(of, metric)}
+
+
+def charts(
+    history: History | None, now: Newest, span: Span, width: int, rows: int, height: int, glyphs: Glyphs
+) -> Lines:
     """Two charts beside each other, in one or two rows of `height` lines."""
     each = (width - 3) // 2
-    drawn = [_draw(history, kind, (each, height), span, glyphs) for kind in range(2 * rows)]
+    drawn = [_draw(history, now, kind, (each, height), span, glyphs) for kind in range(2 * rows)]
     lines: Lines = []
     for left, right in zip(drawn[::2], drawn[1::2], strict=True):
         for one, other in zip(left, right, strict=False):
@@ -118,20 +131,23 @@ def charts(history: History | None, span: Span, width: int, rows: int, height: i
     return lines
 
 
-def _draw(history: History | None, kind: int, size: tuple[int, int], span: Span, glyphs: Glyphs) -> Lines:
+def _draw(history: History | None, now: Newest, kind: int, size: tuple[int, int], span: Span, glyphs: Glyphs) -> Lines:
     def curve(metric: Metric) -> Sequence[float | None]:
         found = history.curves.get(metric) if history else None
         return (found or Curve(average=[])).average
 
+    def series(label: str, metric: Metric) -> Series:
+        return Series(label, curve(metric), now.get(metric, "as drawn"))
+
     if kind == 0:
-        return chart("CPU", [Series("", curve(Metric.CPU_PERCENT))], size, span.ages, top=100, words=_percent, plain=glyphs.ascii)  # fmt: skip
+        return chart("CPU", [series("", Metric.CPU_PERCENT)], size, span.ages, top=100, words=_percent, plain=glyphs.ascii)  # fmt: skip
     if kind == 1:
         given = max((v for v in curve(Metric.MEMORY_GIVEN) if v is not None), default=0.0)
-        return chart("Memory", [Series("used", curve(Metric.MEMORY_USED))], size, span.ages, top=given or None, words=short_size, plain=glyphs.ascii)  # fmt: skip
+        return chart("Memory", [series("used", Metric.MEMORY_USED)], size, span.ages, top=given or None, words=short_size, plain=glyphs.ascii)  # fmt: skip
     first, second = (Metric.DISK_READ, Metric.DISK_WRITE) if kind == 2 else (Metric.NET_RECEIVED, Metric.NET_SENT)
     names = ("read", "written") if kind == 2 else ("in", "out")
-    series = [Series(names[0], curve(first)), Series(names[1], curve(second))]
-    return chart("Disk" if kind == 2 else "Network", series, size, span.ages, words=rate_text, plain=glyphs.ascii)
+    both = [series(names[0], first), series(names[1], second)]
+    return chart("Disk" if kind == 2 else "Network", both, size, span.ages, words=rate_text, plain=glyphs.ascii)
 
 
 def top(vms: Sequence[tuple[VM, VMSample]], rank: Rank, width: int, height: int, glyphs: Glyphs) -> Lines:

@@ -183,7 +183,8 @@ class Metrics(Board):
         rows = 2 if height >= TALL else 1
         each = max(6, self._charts_height(rows, width, height) // rows)
         if width > 30 and height > 8:
-            self._put(self._charts, look.charts(self._history, self.span, width, rows, each, self.glyphs))
+            newest = look.newest(self._now, self._host_now())
+            self._put(self._charts, look.charts(self._history, newest, self.span, width, rows, each, self.glyphs))
         self._draw_vms()
 
     def _charts_height(self, rows: int, width: int, height: int) -> int:
@@ -193,9 +194,11 @@ class Metrics(Board):
         share = 60 if rows == 2 else 45
         return max(height * share // 100, min(height * MOST // 100, height - below))
 
+    def _host_now(self) -> api.HostNow | None:
+        return next((host for host in self._now.hosts if host.host == self.host), None) if self._now else None
+
     def _draw_head(self) -> None:
-        host = next((host for host in self._now.hosts if host.host == self.host), None) if self._now else None
-        line = look.totals(self._now, host, self.glyphs)
+        line = look.totals(self._now, self._host_now(), self.glyphs)
         if self._wrong:
             line = [Piece(f"{self.glyphs.bad} {self._wrong}", "bad")]
         spans = [Piece(f" {span.name} ", "brand" if at == self._span else "quiet") for at, span in enumerate(SPANS)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from novacron_tui.widgets.line import Piece
 
@@ -19,10 +20,11 @@ Lines = list[list[Piece]]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Values at even steps, oldest first; None where there is no number."""
+    """Values at even steps, oldest first; None where there is no number. `newest` is what the title says."""
 
     label: str
     values: Sequence[float | None]
+    newest: float | Literal["as drawn"] | None = "as drawn"
 
 
 def chart(
@@ -41,7 +43,7 @@ def chart(
     number above the greatest). At most two series.
     """
     width, height = size
-    series = [Series(one.label, [_sane(value) for value in one.values]) for one in series]
+    series = [replace(one, values=[_sane(value) for value in one.values]) for one in series]
     upper = top or _round_above(max((v for one in series for v in one.values if v is not None), default=0.0))
     head = _head(title, series, words, width)
     if not any(value is not None for one in series for value in one.values):
@@ -58,16 +60,16 @@ def _sane(value: float | None) -> float | None:
 def _head(title: str, series: Sequence[Series], words: Callable[[float], str], width: int) -> list[Piece]:
     pieces = [Piece(title, "strong")]
     for one, tone in zip(series, ("accent", "warn"), strict=False):
-        newest = next((v for v in reversed(one.values) if v is not None), None) if any_late(one.values) else None
+        newest = _last(one.values) if one.newest == "as drawn" else _sane(one.newest)
         told = words(newest) if newest is not None else "–"
         pieces.append(Piece(f"  {one.label} " if one.label else "  ", "quiet"))
         pieces.append(Piece(told, tone))
     return pieces
 
 
-def any_late(values: Sequence[float | None]) -> bool:
-    """Whether there is a number in the last few steps: an older one is not what it is now."""
-    return any(value is not None for value in values[-4:])
+def _last(values: Sequence[float | None]) -> float | None:
+    """The newest number of the last few steps: an older one is not what it is now."""
+    return next((value for value in reversed(values[-4:]) if value is not None), None)
 
 
 def _empty(width: int, height: int) -> Lines:

@@ -12,6 +12,7 @@ import pytest
 from novacron_core.api.events import SampleWants
 from novacron_core.api.metrics import Totals
 from novacron_core.client import Lost
+from novacron_core.rules.units import GIB
 from novacron_tui.app import Console
 from novacron_tui.metrics.heat import Heat
 from novacron_tui.screens.metrics import Metrics
@@ -113,6 +114,22 @@ async def test_the_sums_are_read_again_with_each_round_and_the_history_only_when
         stream.say(samples_of(99.0))
         await until(pilot, lambda: len(sums_asked(server)) > sums)
         assert len(asked(server)) == histories
+
+
+async def test_the_titles_of_the_charts_and_the_head_line_are_of_one_reading() -> None:
+    server, stream = wire(), measured()
+    app = console(server, stream)
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app)
+        await until(pilot, lambda: "9 GiB of 16 GiB" in text(app) and "Memory  used 9.0G" in text(app))
+        sums = msgspec.structs.replace(now().fleet, memory_used_bytes=11 * GIB, cpu_percent=71.0)
+        server.routes["GET /api/monitoring/metrics"] = lambda _: ok(now(fleet=sums))
+        stream.say(samples_of(99.0))
+        await until(pilot, lambda: "11 GiB of 16 GiB" in text(app) and "Memory  used 11G" in text(app))
+        assert "CPU  71%" in text(app)
+        await pilot.press("tab")
+        await until(pilot, lambda: "kvm-a CPU 62%" in text(app) and "Memory  used 12G" in text(app))
+        assert "CPU  62%" in text(app)
 
 
 def sums_asked(server: Any) -> list[Any]:
