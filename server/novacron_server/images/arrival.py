@@ -6,6 +6,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from secrets import token_hex
@@ -22,6 +23,9 @@ _LEFT_FREE = 256 * MIB
 """What an upload leaves on the server's disk: a database lives there."""
 _PIECE = MIB
 _SUFFIXES = {"qcow2": ".qcow2", "raw": ".img"}
+_ANY_SUFFIX = (".qcow2", ".img", ".raw")
+_NAMING = threading.Lock()
+"""Two that arrive under one name in two formats would both find the other's file missing."""
 _DRAFT = ".arriving-*.part"
 _SILENCE_S = 60.0
 
@@ -97,9 +101,20 @@ class Arrival:
             left = left[os.write(handle, left) :]
 
     def _name_it(self) -> None:
+        with _NAMING:
+            self._give_name()
+
+    def _give_name(self) -> None:
+        """A name is one image's, whatever its format."""
+        others = [self.path.with_name(f"{self._name}{suffix}") for suffix in _ANY_SUFFIX]
+        others = [path for path in others if path != self.path and path.is_file()]
         if self._query.replace:
             self._draft.replace(self.path)
+            for other in others:
+                other.unlink(missing_ok=True)
         else:
+            if others:
+                raise errors.Conflict(f"there is an image {self._name} already")
             try:
                 os.link(self._draft, self.path, follow_symlinks=False)
             except FileExistsError:

@@ -60,13 +60,15 @@ class Images:
         """All images by name; one that cannot be used says why in `problem`."""
         found = await asyncio.to_thread(lambda: list(self._find()))
         images = await asyncio.gather(*(self._image(item) for item in found))
-        return sorted(images, key=lambda image: image.name)
+        return sorted(filter(None, images), key=lambda image: image.name)
 
     async def get(self, name: str) -> ImageFile:
         """One image that can be used. Raises NotFound, InvalidArgument with the reason it cannot."""
         for item in await asyncio.to_thread(lambda: list(self._find(name))) if _NAME.fullmatch(name) else ():
             if item.name == name:
                 image = await self._image(item)
+                if image is None:
+                    break
                 if image.problem:
                     raise errors.InvalidArgument(image.problem)
                 return ImageFile(image, item.path, item.kernel, item.initrd, item.cmdline)
@@ -81,8 +83,6 @@ class Images:
             raise errors.Conflict(f"there is an image {name} already")
         arrival = Arrival(self._directory, name, query, self._max_bytes)
         sha256 = await arrival.receive(stream, length)
-        if taken and taken.path.parent == self._directory and taken.path != arrival.path:
-            await asyncio.to_thread(taken.path.unlink, missing_ok=True)  # it had another format
         return msgspec.structs.replace((await self.get(name)).image, sha256=sha256)
 
     async def delete(self, name: str) -> None:
@@ -111,8 +111,12 @@ class Images:
         if "alpine" not in names and name in ("", "alpine"):
             yield from _alpine()
 
-    async def _image(self, item: _Found) -> Image:
-        stat = await asyncio.to_thread(item.path.stat)
+    async def _image(self, item: _Found) -> Image | None:
+        """None when it was removed just now."""
+        try:
+            stat = await asyncio.to_thread(item.path.stat)
+        except FileNotFoundError:
+            return None
         key = (str(item.path), stat.st_mtime_ns, stat.st_size)
         if key not in self._inspected:
             self._inspected[key] = await self._look(item)

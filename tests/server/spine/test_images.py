@@ -72,6 +72,29 @@ async def test_a_name_is_given_once_unless_it_is_to_be_replaced(spine, disk) -> 
     assert sorted(type(answer).__name__ for answer in both) == ["Conflict", "Image"]
 
 
+@pytest.mark.parametrize("replace", [False, True])
+async def test_two_that_come_at_once_in_two_formats_leave_one_image(tmp_path, disk, replace) -> None:
+    """Both have been looked for before either has its name."""
+    both = asyncio.Barrier(2)
+
+    async def slowly(data: bytes) -> AsyncIterator[bytes]:
+        await both.wait()
+        yield data
+
+    store = Images(tmp_path / "images")
+    asked = {"qcow2": disk, "raw": bytes(1 << 20)}
+    answers = await asyncio.gather(
+        *(
+            store.put("web", ImageQuery(format=kind, replace=replace), slowly(data), len(data))
+            for kind, data in asked.items()
+        ),
+        return_exceptions=True,
+    )
+    assert [image.name for image in await store.list() if image.source == "images directory"] == ["web"]
+    refused = [answer for answer in answers if not isinstance(answer, images.Image)]
+    assert replace or [type(answer) for answer in refused] == [errors.Conflict]
+
+
 @pytest.mark.parametrize("name", ["..", "../../x", "a/b", "A", ".hidden", "x" * 64, "a\x00b", "é"])
 async def test_a_name_that_is_a_path_is_nowhere(spine, disk, name) -> None:
     with pytest.raises((errors.NotFound, errors.MethodNotAllowed, errors.InvalidArgument, errors.ServerUnreachable)):
