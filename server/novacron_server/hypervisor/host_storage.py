@@ -155,7 +155,7 @@ class HostStorage(Calls):
             progress(total, total)
             return
         report = partial(soon, asyncio.get_running_loop(), progress)
-        upload = Upload(lambda: source.open("rb"), total, report, cancel or threading.Event())
+        upload = Upload(lambda: _opened(source), total, report, cancel or threading.Event())
         await self._watch(upload, lambda connection: upload.run(connection, pool, name), "copy the image")
 
     async def _watch(self, transfer: Transfer, work: Callable[[Any], T], what: str) -> T:
@@ -208,6 +208,13 @@ def _pools(reader: DomainReader, connection: Any, *, local: bool) -> list[PoolFa
 def _size(source: Path) -> int:
     try:
         return source.stat().st_size
+    except OSError as error:
+        raise InvalidArgument(f"the image cannot be read: {error.strerror}") from error
+
+
+def _opened(source: Path) -> IO[bytes]:
+    try:
+        return source.open("rb")
     except OSError as error:
         raise InvalidArgument(f"the image cannot be read: {error.strerror}") from error
 

@@ -65,14 +65,21 @@ class Plan:
         parts = {"disk": disk}
         for part, path in (("kernel", self.image.kernel), ("initrd", self.image.initrd)):
             if path is not None:
-                size = path.stat().st_size
+                size = self._length(path)
                 parts[part] = VolumeSpec(pool=self.pool, name=self.volume_name(part), size_bytes=size, format="raw")
         return parts
 
     @property
     def copied_bytes(self) -> dict[str, int]:
         """What is copied into the pool for each part, at most. Looks at the files."""
-        return {part: self.source(part).stat().st_size for part in self.parts}
+        return {part: self._length(self.source(part)) for part in self.parts}
+
+    def _length(self, path: Path) -> int:
+        """Raises Conflict when it was removed since the image was looked for."""
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            raise errors.Conflict(f"the image {self.image.image.name} was removed meanwhile") from None
 
     def source(self, part: str) -> Path:
         """The file on the server that a part is copied from."""

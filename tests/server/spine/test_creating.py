@@ -11,6 +11,7 @@ import pytest
 from novacron_core import errors
 from novacron_core.api import images, operations, vms, volumes
 from novacron_core.api.operations import Operation, OperationState
+from novacron_server.images.service import Images
 from tests.server.spine.asking import created, done, make
 
 
@@ -110,3 +111,35 @@ async def test_a_repeated_request_has_one_effect(spine, image) -> None:
         await spine.admin.call(vms.CREATE, body=make("web-02"), idempotency_key=key)
     await done(spine, first)
     assert len([vm for vm in (await spine.admin.call(vms.LIST)).items if vm.name.startswith("web-")]) == 1
+
+
+@pytest.mark.parametrize("place", ["planned", "volumes"])
+async def test_an_image_that_is_removed_meanwhile_is_named_as_the_reason(
+    spine, image, data_dir, monkeypatch, place
+) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", f"vm.create:{place}=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(data_dir / "go"))
+    begun = await spine.admin.call(vms.CREATE, body=make(start=False))
+    await spine.admin.call(images.DELETE, name=image)
+    (data_dir / "go").touch()
+    ended = await spine.ended(begun)
+    assert (ended.state, ended.problem.code) == (OperationState.FAILED, "conflict")
+    assert "the image empty was removed meanwhile" in ended.problem.detail
+    await spine.no_rows()
+
+
+async def test_an_image_that_is_removed_while_it_is_looked_at_is_none(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "web.img").write_bytes(bytes(512))
+    store = Images(tmp_path)
+    honest = Images._find
+
+    def removed(self: Images, name: str = ""):
+        found = list(honest(self, name))
+        (tmp_path / "web.img").unlink(missing_ok=True)
+        return iter(found)
+
+    monkeypatch.setattr(Images, "_find", removed)
+    assert "web" not in [image.name for image in await store.list()]
+    (tmp_path / "web.img").write_bytes(bytes(512))
+    with pytest.raises(errors.NotFound, match="there is no image web"):
+        await store.get("web")
