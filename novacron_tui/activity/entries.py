@@ -11,7 +11,7 @@ from novacron_core.rules.filter import Field
 from novacron_core.rules.units import age_s, age_text
 from novacron_tui.safe_text import one_line
 from novacron_tui.store import Store
-from novacron_tui.vms.page import OP_TONES, event_words, went
+from novacron_tui.vms.page import OP_TONES, event_words, since, went
 from novacron_tui.widgets.line import Piece
 
 Lines = list[list[Piece]]
@@ -20,7 +20,8 @@ _LABEL = 12
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`detail` is the reason, the step or the note. `state` of an event is `event`."""
+    """`at` is when it happened; of an operation, when it ended, or was asked for while it runs. `detail` is the reason,
+    the step or the note. `state` of an event is `event`."""
 
     id: str
     at: datetime
@@ -71,7 +72,7 @@ def _of_operation(op: Operation) -> Entry:
     reason = (op.problem.detail or op.problem.title) if op.problem else ""
     return Entry(
         id=f"operation {op.id}",
-        at=op.created_at,
+        at=since(op),
         what=one_line(went(op)),
         tone=OP_TONES.get(op.state, "busy"),
         target=one_line(op.target.name or op.target.id),
@@ -88,11 +89,21 @@ def _of_event(event: Event) -> Entry:
     return Entry(f"event {event.id}", event.time, words, tone, target, "event", detail=one_line(event.note))
 
 
+def _when(at: datetime, now: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC, {age_text(age_s(at, now))} ago"
+
+
 def in_full(entry: Entry, now: datetime) -> Lines:
     """Everything that is known of it, nothing cut."""
     rows = [("what", entry.what), ("target", entry.target), ("state", entry.state), ("by", entry.actor)]
-    rows.append(("when", f"{entry.at:%Y-%m-%d %H:%M:%S} UTC, {age_text(age_s(entry.at, now))} ago"))
-    if (op := entry.op) is not None:
+    if (op := entry.op) is None:
+        rows.append(("when", _when(entry.at, now)))
+    else:
+        rows.append(
+            ("started", _when(op.started_at, now)) if op.started_at else ("asked for", _when(op.created_at, now))
+        )
+        if op.finished_at:
+            rows.append(("ended", _when(op.finished_at, now)))
         if op.started_at and op.finished_at:
             rows.append(("took", f"{(op.finished_at - op.started_at).total_seconds():.1f} s"))
         if op.progress is not None:

@@ -140,7 +140,7 @@ def operations(ops: Sequence[Operation], now: datetime, glyphs: Glyphs) -> Lines
         who = f" by {one_line(op.actor)}" if op.actor else ""
         lines.append(
             [
-                Piece(f"{age_text(age_s(op.created_at, now)):>7}  ", "quiet"),
+                Piece(f"{age_text(age_s(since(op), now)):>7}  ", "quiet"),
                 Piece(f"{sign} {went(op)}{percent}", tone),
                 Piece(who, "quiet"),
                 *([Piece(f"  {one_line(op.step)}", "quiet")] if op.step and not op.state.ended else []),
@@ -149,6 +149,11 @@ def operations(ops: Sequence[Operation], now: datetime, glyphs: Glyphs) -> Lines
         if op.problem:
             lines.append([Piece(" " * 11), Piece(one_line(op.problem.detail or op.problem.title), "plain")])
     return lines or [[Piece("nothing was done to it that this server remembers", "quiet")]]
+
+
+def since(op: Operation) -> datetime:
+    """From when its age counts: of what is over, from its end, for that is what its word tells (`started`, `failed`)."""
+    return op.finished_at or op.created_at
 
 
 def went(op: Operation) -> str:

@@ -50,6 +50,32 @@ async def test_what_runs_is_first_then_the_newest_with_reason_and_actor() -> Non
             assert words in shown
 
 
+async def test_what_is_over_is_as_old_as_its_end_here_and_on_the_page_of_its_vm() -> None:
+    vms = fleet()
+    began = {"created_at": NOW - timedelta(hours=3), "started_at": NOW - timedelta(hours=3)}
+    long = operation(
+        "vm.save", vms[1], state=OperationState.SUCCEEDED, finished_at=NOW - timedelta(seconds=42), **began
+    )
+    short = operation("vm.stop", vms[0], state=OperationState.SUCCEEDED, created_at=NOW - timedelta(minutes=9))
+    short = msgspec.structs.replace(short, finished_at=NOW - timedelta(minutes=8))
+    app = console(Wire(), Stream(live(), inventory(vms, operations=[short, long])))
+    async with app.run_test(size=(140, 30)) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("7")
+        await until(pilot, lambda: isinstance(app.screen, Activity) and len(app.screen.table.rows) == 2)
+        assert [row.target for row in here(app).table.rows] == ["web-02", "web-01"], "by when they ended"
+        await until(pilot, lambda: "42s" in text(app) and "8m" in text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "11:59:18 UTC, 42s ago" in text(app))
+        for words in ("started", "09:00:00 UTC, 3h ago", "ended", "took"):
+            assert words in text(app)
+        await pilot.press("escape", "1")
+        await until(pilot, lambda: loaded(app))
+        to(app, "web-02")
+        await pilot.press("enter")
+        await until(pilot, lambda: type(app.screen).__name__ == "VMPage" and "42s" in text(app))
+
+
 async def test_a_long_reason_is_read_in_full() -> None:
     app = console(Wire(), world())
     async with app.run_test(size=(80, 24)) as pilot:
