@@ -126,6 +126,9 @@ class Console(App[None]):
     def get_default_screen(self) -> Screen[None]:
         return SignIn(self._open_place, self._connect, self._enter, token=self._token, plain=self._ascii)
 
+    def on_mount(self) -> None:
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))  # the terminal shows something else
+
     async def on_event(self, event: events.Event) -> None:
         """A key or a paste waits here for its turn: what the one before it does comes first."""
         if isinstance(event, events.InputEvent) and not self.screen_stack:

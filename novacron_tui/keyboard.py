@@ -162,6 +162,13 @@ class TerminalDriver(LinuxDriver):
         for ending in _ENDINGS:
             asyncio.get_running_loop().add_signal_handler(ending, self._leave)
 
+    def _sigcont_application(self, *_: Any) -> None:
+        """Who was stopped by another (SIGSTOP) did not let go of the terminal: first that, or two would read its keys."""
+        if self._auto_restart and self._key_thread is not None and not self._must_signal_resume:
+            self.suspend_application_mode()
+            self._must_signal_resume = True
+        super()._sigcont_application()
+
     def _get_terminal_size(self) -> tuple[int, int]:
         """As it is now: COLUMNS and LINES in the environment are those of when the shell was asked, if at all."""
         try:

@@ -46,19 +46,30 @@ def until_state(terminal: Terminal, wanted: str) -> None:
         terminal.read(0.05)
 
 
-def test_ctrl_z_puts_it_aside_and_coming_back_paints_it_again() -> None:
-    with Terminal(COMMAND) as terminal:
-        terminal.see("control room", 20)
-        terminal.press("\x1a")
+@pytest.mark.parametrize("how", ["ctrl+z", "SIGSTOP"])
+def test_put_aside_and_brought_back_all_is_there(how: str, tmp_path: Path) -> None:
+    with Terminal([sys.executable, "-m", "tests.tui.in_a_terminal", str(tmp_path / "calls")]) as terminal:
+        terminal.see("Password", 20)
+        terminal.type("ada")
+        terminal.settle(1.0, 5)  # nothing is left to paint: what is there when it comes back is painted for that
+        before = terminal.screen.display[:]
+        threads = len(os.listdir(f"/proc/{terminal.pid}/task"))
+        if how == "ctrl+z":
+            terminal.press("\x1a")
+        else:
+            os.kill(terminal.pid, signal.SIGSTOP)
         until_state(terminal, "T")
+        terminal.settle()
         terminal.screen.reset()
         os.kill(terminal.pid, signal.SIGCONT)
-        terminal.see("control room", 10)
-        deadline = fair_now() + 20
-        while terminal.wait_end(1.0) is None:  # keys that come before it listens again are dropped by the terminal
-            assert fair_now() < deadline, "it does not listen"
-            terminal.press("\x11")
-        assert terminal.code == 0
+        terminal.see("Password", 10)
+        terminal.settle(1.0, 5)
+        assert terminal.screen.display == before
+        assert len(os.listdir(f"/proc/{terminal.pid}/task")) == threads, "two read the terminal"
+        terminal.type("-too")
+        terminal.see("ada-too", 10)
+        terminal.press("\x11")
+        assert terminal.wait_end(10.0) == 0
 
 
 def test_made_too_small_and_large_again_in_the_middle_nothing_is_lost(tmp_path: Path) -> None:
