@@ -14,7 +14,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from novacron_tui.go import Go
+from novacron_tui.go import Go, on_top
 from novacron_tui.place import Place
 from novacron_tui.screens.sign_in import SignIn
 from novacron_tui.themes import MONO, THEMES, named
@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # the contract, the client, the screens: nothing of it before
 
     from novacron_core.api.access import User
     from novacron_core.client import Client
-    from novacron_tui.screens.frame import Board
     from novacron_tui.session import Session, Updates
 
 _LOOK_S, _LOST_S = 1.0, 4.0
@@ -49,25 +48,6 @@ def _go_to_vm() -> type[Provider]:
     from novacron_tui.palette import GoToVM
 
     return GoToVM
-
-
-def _on_top(name: str) -> type[Board] | None:
-    """The screen of this name, if it is one that comes on top of what is open."""
-    from novacron_tui.screens.everywhere import ACTIVITY, METRICS_SCREEN, STORAGE
-
-    if name == STORAGE.name:
-        from novacron_tui.screens.storage import Storage
-
-        return Storage
-    if name == METRICS_SCREEN.name:
-        from novacron_tui.screens.metrics import Metrics
-
-        return Metrics
-    if name == ACTIVITY.name:
-        from novacron_tui.screens.activity import Activity
-
-        return Activity
-    return None
 
 
 class Console(App[None]):
@@ -154,7 +134,7 @@ class Console(App[None]):
 
         if not isinstance(self.screen, Board):
             return
-        if (kind := _on_top(event.screen)) is not None:
+        if (kind := on_top(event.screen)) is not None:
             board = kind(self.screen.session, self.screen.glyphs)
             go_on(board)
             self.push_screen(board)

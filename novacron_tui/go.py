@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
+    from novacron_tui.screens.frame import Board
     from novacron_tui.store import VMKey
 
 
@@ -18,3 +19,22 @@ class Go(Message):
         self.screen = screen
         self.vm = vm
         self.only = only
+
+
+def on_top(name: str) -> type[Board] | None:
+    """The screen of this name, if it is one that comes on top of what is open."""
+    from novacron_tui.screens.everywhere import ACTIVITY, METRICS_SCREEN, STORAGE
+
+    if name == STORAGE.name:
+        from novacron_tui.screens.storage import Storage
+
+        return Storage
+    if name == METRICS_SCREEN.name:
+        from novacron_tui.screens.metrics import Metrics
+
+        return Metrics
+    if name == ACTIVITY.name:
+        from novacron_tui.screens.activity import Activity
+
+        return Activity
+    return None

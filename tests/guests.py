@@ -48,8 +48,7 @@ write() {
 if [ -n "$steady" ]; then
     (while :; do dd if=/dev/vda of=/dev/null bs=4k iflag=direct 2>/dev/null; done) &
     (while :; do dd if=/dev/zero of=/dev/vda bs=4k oflag=direct conv=notrunc 2>/dev/null; done) &
-    echo READY
-    exec sleep 1000000
+    while :; do echo READY; sleep 5; done  # again and again: nobody may listen yet
 fi
 echo READY
 while :; do

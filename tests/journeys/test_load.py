@@ -23,7 +23,7 @@ from tests.terminal import Terminal
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
 Console = Callable[..., Terminal]
-NAME = "busy-01"
+NAME = "load-01"
 IMAGE = "a-steady-guest"
 """The first of the images by name, so that the form has it chosen."""
 LIMITS = {"read_bytes_sec": 200 * KIB, "write_bytes_sec": 300 * KIB}

@@ -20,7 +20,7 @@ IMAGE = "a-guest-that-works"
 
 def files(data_dir: Path) -> set[tuple[str, str]]:
     """(tier, name) of every disk file."""
-    return {(path.parent.name, path.name) for path in (data_dir / "pools").rglob("busy-01*.qcow2*")}
+    return {(path.parent.name, path.name) for path in (data_dir / "pools").rglob("move-01*.qcow2*")}
 
 
 def move(terminal: Terminal, tier: str) -> None:
@@ -33,7 +33,7 @@ def move(terminal: Terminal, tier: str) -> None:
         terminal.press("enter", "down", "enter")
     terminal.press("ctrl+s")
     # Of "accepted" nothing may be seen: so small a disk can have moved before the answer is here.
-    terminal.see(rf"busy-01-\S+\.qcow2 +{tier} ", 120)
+    terminal.see(rf"move-01-\S+\.qcow2 +{tier} ", 120)
     terminal.see_no(r"\d+% moving", 30)
 
 
@@ -45,25 +45,25 @@ def test_a_disk_is_moved_twice_while_its_guest_writes(
     make_administrator(terminal)
     terminal.press("c")
     terminal.see(IMAGE)
-    terminal.type("busy-01")
+    terminal.type("move-01")
     terminal.press("ctrl+s")
-    terminal.see("busy-01 .*● running", 60)
-    serial = Serial(qemu.lookupByName("busy-01"))
+    terminal.see("move-01 .*● running", 60)
+    serial = Serial(qemu.lookupByName("move-01"))
     serial.see("WRITES", 240)
 
     terminal.press("4")
     terminal.see("HOT +3 volumes")
     terminal.press("/")
-    terminal.type("busy-01 qcow2")  # there may be others on this host
+    terminal.type("move-01 qcow2")  # there may be others on this host
     terminal.press("enter")
-    terminal.see(r"busy-01-\S+\.qcow2 +hot ")
+    terminal.see(r"move-01-\S+\.qcow2 +hot ")
     name = next(iter(files(data_dir)))[1]
     move(terminal, "cold")
     assert files(data_dir) == {("cold", name)}
     terminal.press("enter")
-    terminal.see("busy-01 as disk")
+    terminal.see("move-01 as disk")
     terminal.press("esc")
-    terminal.see_no("busy-01 as disk", 10)
+    terminal.see_no("move-01 as disk", 10)
     move(terminal, "hot")
     assert files(data_dir) == {("hot", name)}
 
@@ -73,7 +73,7 @@ def test_a_disk_is_moved_twice_while_its_guest_writes(
     assert checksum_of(data_dir / "pools" / "hot" / name) == told
     assert "WRITE-ERROR" not in serial.text
     serial.close()
-    domain = qemu.lookupByName("busy-01")
+    domain = qemu.lookupByName("move-01")
     for xml in (domain.XMLDesc(0), domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)):
         assert f"pools/hot/{name}" in xml
         assert "pools/cold" not in xml
