@@ -29,6 +29,7 @@ class Files:
     def __init__(self, *, local: bool) -> None:
         self._local = local
         self._folders: dict[str, str] = {}
+        self._by_inode: dict[tuple[int, int], str] = {}
 
     def real(self, path: str) -> str:
         """The one name of a file that may have several."""
@@ -37,9 +38,20 @@ class Files:
             return path
         folder, _, name = path.rpartition("/")
         if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(folder)
+            self._folders[folder] = self._one_of(os.path.realpath(folder))
         path = f"{self._folders[folder].rstrip('/')}/{name}"
-        return os.path.realpath(path) if Path(path).is_symlink() else path
+        if not Path(path).is_symlink():
+            return path
+        target = os.path.realpath(path)
+        return target if Path(target).is_symlink() else self.real(target)  # one that leads to itself stays one
+
+    def _one_of(self, folder: str) -> str:
+        """The first name seen of a folder that bind mounts show under several."""
+        try:
+            at = Path(folder).stat()
+        except OSError:
+            return folder
+        return self._by_inode.setdefault((at.st_dev, at.st_ino), folder)
 
     def chain(self, paths: Iterable[str]) -> set[str]:
         """The files that these images lean on, by what their own headers say."""

@@ -69,3 +69,18 @@ def test_one_file_has_one_name(tmp_path: Path) -> None:
     assert {local.real(str(name)) for name in names} == {str(tmp_path / "real" / "v")}
     assert remote.real(f"{tmp_path}/x/..//way/v") == str(tmp_path / "way" / "v")
     assert local.real("rbd:pool/image") == "rbd:pool/image"
+
+
+def test_a_folder_under_two_names_is_one(tmp_path: Path) -> None:
+    real, shown = tmp_path / "real", tmp_path / "shown"
+    real.mkdir()
+    shown.mkdir()
+    (tmp_path / "link").symlink_to(shown / "v")
+    if subprocess.run(["mount", "--bind", str(real), str(shown)], check=False).returncode:
+        pytest.skip("no right to mount here")
+    try:
+        (real / "v").touch()
+        files = Files(local=True)
+        assert {files.real(str(name)) for name in (shown / "v", real / "v", tmp_path / "link")} == {str(shown / "v")}
+    finally:
+        subprocess.run(["umount", str(shown)], check=True)
