@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the contract, the client, the screens: nothing of it before
 
     from novacron_core.api.access import User
     from novacron_core.client import Client
+    from novacron_tui.screens.frame import Board
     from novacron_tui.session import Session, Updates
 
 _LOOK_S, _LOST_S = 1.0, 4.0
@@ -129,15 +130,12 @@ class Console(App[None]):
     def _go(self, event: Go) -> None:
         """Another screen by its number: the list is below all others; activity comes on top of what is open."""
         from novacron_tui.screens.frame import Board
-        from novacron_tui.screens.places import go_on
         from novacron_tui.screens.vm_list import VMList
 
         if not isinstance(self.screen, Board):
             return
         if (kind := on_top(event.screen)) is not None:
-            board = kind(self.screen.session, self.screen.glyphs)
-            go_on(board)
-            self.push_screen(board)
+            self._show(kind, self.screen)
             return
         while isinstance(self.screen, Board) and not isinstance(self.screen, VMList):
             self.pop_screen()
@@ -145,6 +143,17 @@ class Console(App[None]):
             self.screen.go_to(event.vm)
         if event.only and isinstance(self.screen, VMList):
             self.screen.pane.filter.put(event.only)
+
+    def _show(self, kind: type[Board], now: Board) -> None:
+        """Back to it where it is open below: screens would pile up, and escape lead through all of them."""
+        from novacron_tui.screens.places import go_on
+
+        if not any(type(screen) is kind for screen in self.screen_stack):
+            board = kind(now.session, now.glyphs)
+            go_on(board)
+            self.push_screen(board)
+        while type(self.screen) is not kind:
+            self.pop_screen()
 
     @property
     def fault(self) -> Exception | None:

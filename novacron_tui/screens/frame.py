@@ -33,7 +33,6 @@ from novacron_tui.screens.everywhere import (
     VMS,
 )
 from novacron_tui.screens.help import Help, KeyRow
-from novacron_tui.screens.places import go_on
 from novacron_tui.screens.top_line import top_line
 from novacron_tui.session import Session
 from novacron_tui.themes import named
@@ -145,7 +144,6 @@ class Board(Screen[None]):
         self.refresh_frame()
 
     def on_screen_resume(self) -> None:
-        go_on(self)  # the same screen may have been on top of this one
         self._changed()
 
     def _changed(self) -> None:

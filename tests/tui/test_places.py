@@ -9,6 +9,7 @@ from novacron_tui.app import Console
 from novacron_tui.screens.activity import Activity
 from novacron_tui.screens.metrics import Metrics
 from novacron_tui.screens.storage import Storage
+from novacron_tui.screens.vm_list import VMList
 from tests.tui.looking import fill, line_text, loaded, text, until
 from tests.tui.metrics_world import measured
 from tests.tui.metrics_world import wire as metrics_wire
@@ -91,20 +92,21 @@ async def test_a_row_that_is_gone_leaves_the_cursor_at_the_top() -> None:
         await until(pilot, lambda: again.table.rows and again.table.row is again.table.rows[0])
 
 
-async def test_the_same_screen_further_down_goes_on_where_the_one_on_top_was() -> None:
+async def test_a_screen_that_is_open_below_is_gone_back_to() -> None:
     app = console(storage_wire(), storage())
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         below = await on(pilot, app, "4", Storage)
-        await on(pilot, app, "7", Activity)
-        above = await on(pilot, app, "4", Storage)
         await pilot.press("o", "end")
-        await until(pilot, lambda: above.table.row is above.table.rows[-1])
+        await until(pilot, lambda: below.table.row is below.table.rows[-1])
+        at = cursor(below)
+        for _ in range(3):
+            await on(pilot, app, "7", Activity)
+            assert await on(pilot, app, "4", Storage) is below
+            await pilot.press("4")
+        assert cursor(below) == at
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, Activity))
-        await pilot.press("escape")
-        await until(pilot, lambda: app.screen is below and below.table.sort_key == above.table.sort_key)
-        assert cursor(below) == cursor(above)
+        await until(pilot, lambda: isinstance(app.screen, VMList))
 
 
 def done() -> Stream:
