@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
 from textual import events, on
@@ -76,7 +76,7 @@ class Metrics(Board):
         self._history: api.History | None = None
         self._history_due = 0.0
         self._wrong = ""
-        self._paused = False
+        self._paused_at: datetime | None = None
         self._asked, self._newer = asyncio.Event(), asyncio.Event()
         self._seen: tuple[int, int] = (-1, -1)
 
@@ -100,7 +100,8 @@ class Metrics(Board):
 
     def go_on_from(self, before: Self) -> None:
         """The same range, host, rank and VM. What is paused is held on; what is not is read: old numbers are none."""
-        self._span, self._rank, self._host, self._paused = before._span, before._rank, before._host, before._paused
+        self._span, self._rank, self._host = before._span, before._rank, before._host
+        self._paused_at = before._paused_at
         self.heat.go_on_from(before.heat)
         if self._paused:
             self._now, self._history, self._vms = before._now, before._history, before._vms
@@ -111,6 +112,10 @@ class Metrics(Board):
     @property
     def span(self) -> look.Span:
         return SPANS[self._span]
+
+    @property
+    def _paused(self) -> bool:
+        return self._paused_at is not None
 
     @property
     def host(self) -> str:
@@ -128,7 +133,7 @@ class Metrics(Board):
         while True:
             self._asked.clear()
             self._newer.clear()
-            if not self._paused:
+            if not self._paused or self._history is None:  # another range or host is looked at, as of the pause
                 await self._read_once()
                 self._draw()
             if not await _within(self._asked, BREATH_S):
@@ -141,22 +146,23 @@ class Metrics(Board):
         self._newer.set()
 
     async def _read_once(self) -> None:
-        client, to = self.session.client, self.session.now
+        client, to = self.session.client, self._paused_at or self.session.now
         subject = f"host:{self.host}" if self.host else "fleet"
         points = max(30, min(POINTS_MOST, self.size.width))
         query = api.HistoryQuery(
             subject=subject, metric=METRICS, from_=to - timedelta(seconds=self.span.seconds), to=to, points=points
         )
-        asked = (self._span, self.host)
+        asked = (self._span, self.host, self._paused_at)
         try:
-            now, history = await client.call(api.NOW), self._history
+            now = self._now if self._now and self._paused else await client.call(api.NOW)
+            history = self._history
             if is_due := (began := asyncio.get_running_loop().time()) >= self._history_due:
                 history = await client.call(api.HISTORY, query=query)
         except NovaCronError as e:
             self._wrong = one_line(e.detail)  # what was read stays, with its age in the top line
             return
         self._wrong = ""
-        if self._paused or asked != (self._span, self.host):
+        if asked != (self._span, self.host, self._paused_at):
             return  # it is not what is looked at any more
         self._now, self._history = now, history
         if is_due:
@@ -249,13 +255,13 @@ class Metrics(Board):
         elif action is RANK:
             self._rank = (self._rank + 1) % len(RANKS)
         elif action is PAUSE:
-            self._paused = not self._paused
+            self._paused_at = None if self._paused else self.session.now
             self.ask_for_samples()
         elif action is OPEN:
             self._open()
         elif action is BACK:
             self.dismiss()
-        if action in (RANGE, SUBJECT) or (action is PAUSE and not self._paused):
+        if action in (RANGE, SUBJECT, PAUSE):
             self.read_again()
         self._draw()
         self.refresh_frame()

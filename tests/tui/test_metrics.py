@@ -91,6 +91,12 @@ async def test_paused_nothing_is_asked_for_and_nothing_moves() -> None:
         screen.read_again()
         await pilot.pause(0.2)
         assert len(asked(server)) == before
+        sums = screen._now
+        await pilot.press("t")
+        await until(pilot, lambda: "-1h" in text(app) and "CPU  " in text(app), "another range, as of the pause")
+        assert len(asked(server)) == before + 1
+        assert screen._now is sums
+        assert screen.heat._cells == cells
         await pilot.press("space")
         await until(pilot, lambda: len(asked(server)) > before)
         await until(pilot, lambda: screen.heat._cells != cells)
