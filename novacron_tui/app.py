@@ -145,12 +145,13 @@ class Console(App[None]):
             self.screen.pane.filter.put(event.only)
 
     def _show(self, kind: type[Board], now: Board) -> None:
-        """Back to it where it is open below: screens would pile up, and escape lead through all of them."""
-        from novacron_tui.screens.places import go_on
-
+        """As it was left, for as long as one is signed in. Back to it where it is open below: screens would pile up, and
+        escape lead through all of them."""
         if not any(type(screen) is kind for screen in self.screen_stack):
-            board = kind(now.session, now.glyphs)
-            go_on(board)
+            board, last = kind(now.session, now.glyphs), now.session.last_boards
+            if kind in last:
+                board.go_on_from(last[kind])
+            last[kind] = board
             self.push_screen(board)
         while type(self.screen) is not kind:
             self.pop_screen()

@@ -26,7 +26,7 @@ Updates = Callable[["Client", int | None], AsyncIterator["Update"]]
 class Session:
     """What every screen is given. `watch` is told after each publish; `asked` holds the VMs a request is under way
     for; `followed` the operations this operator started, until their end was told; `last_boards` the screen of each
-    kind that was looked at last."""
+    kind that was opened last."""
 
     def __init__(
         self, place: Place, client: Client, who: User, store: Store, *, updates: Updates | None = None

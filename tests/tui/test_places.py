@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from novacron_core.errors import Unauthenticated
@@ -34,16 +36,22 @@ async def home_again(pilot: Any, app: Console) -> None:
     await until(pilot, lambda: loaded(app))
 
 
+@asynccontextmanager
+async def at_storage(stream: Stream | None = None) -> AsyncIterator[tuple[Any, Console, Any]]:
+    """Signed in, and on the storage screen."""
+    app = console(storage_wire(), stream or storage())
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        yield pilot, app, await on(pilot, app, "4", Storage)
+
+
 def cursor(screen: Any) -> Any:
     row = screen.table.row
     return row.id if row is not None else None
 
 
 async def test_storage_keeps_its_order_its_cursor_and_a_filter_that_is_shown() -> None:
-    app = console(storage_wire(), storage())
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
-        screen = await on(pilot, app, "4", Storage)
+    async with at_storage() as (pilot, app, screen):
         await pilot.press("o", "O", "/", *"tier:cold", "enter")
         await until(pilot, lambda: len(screen.table.rows) == 2 and not screen.filter.editing)
         await pilot.press("end")
@@ -62,24 +70,19 @@ async def test_storage_keeps_its_order_its_cursor_and_a_filter_that_is_shown() -
 
 
 async def test_storage_is_at_the_pools_again() -> None:
-    app = console(storage_wire(), storage())
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
-        screen = await on(pilot, app, "4", Storage)
+    async with at_storage() as (pilot, app, screen):
         await pilot.press("tab", "end")
         await until(pilot, lambda: screen.table is screen.pools and screen.table.row is screen.table.rows[-1])
-        await on(pilot, app, "7", Activity)
+        await home_again(pilot, app)
         again = await on(pilot, app, "4", Storage)
+        assert again is not screen
         await until(pilot, lambda: again.pools.has_focus)
         assert cursor(again) == cursor(screen)
 
 
 async def test_a_row_that_is_gone_leaves_the_cursor_at_the_top() -> None:
     stream = storage()
-    app = console(storage_wire(), stream)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
-        screen = await on(pilot, app, "4", Storage)
+    async with at_storage(stream) as (pilot, app, screen):
         await pilot.press("end")
         await until(pilot, lambda: screen.table.row is screen.table.rows[-1])
         gone = cursor(screen)
@@ -93,10 +96,7 @@ async def test_a_row_that_is_gone_leaves_the_cursor_at_the_top() -> None:
 
 
 async def test_a_screen_that_is_open_below_is_gone_back_to() -> None:
-    app = console(storage_wire(), storage())
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
-        below = await on(pilot, app, "4", Storage)
+    async with at_storage() as (pilot, app, below):
         await pilot.press("o", "end")
         await until(pilot, lambda: below.table.row is below.table.rows[-1])
         at = cursor(below)

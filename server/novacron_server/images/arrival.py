@@ -22,8 +22,10 @@ MAX_IMAGE_BYTES = 256 * GIB
 _LEFT_FREE = 256 * MIB
 """What an upload leaves on the server's disk: a database lives there."""
 _PIECE = MIB
+FORMATS = {".qcow2": "qcow2", ".img": "raw", ".raw": "raw"}
+"""By the suffix of an image's file."""
 _SUFFIXES = {"qcow2": ".qcow2", "raw": ".img"}
-_ANY_SUFFIX = (".qcow2", ".img", ".raw")
+"""What an upload is given."""
 _NAMING = threading.Lock()
 """Two that arrive under one name in two formats would both find the other's file missing."""
 _DRAFT = ".arriving-*.part"
@@ -106,7 +108,7 @@ class Arrival:
 
     def _give_name(self) -> None:
         """A name is one image's, whatever its format."""
-        others = [self.path.with_name(f"{self._name}{suffix}") for suffix in _ANY_SUFFIX]
+        others = [self.path.with_name(f"{self._name}{suffix}") for suffix in FORMATS]
         others = [path for path in others if path != self.path and path.is_file()]
         if self._query.replace:
             self._draft.replace(self.path)

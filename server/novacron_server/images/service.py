@@ -17,10 +17,9 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.images import Image, ImageQuery
 from novacron_core.rules.names import IMAGE_NAME_PATTERN
-from novacron_server.images.arrival import MAX_IMAGE_BYTES, Arrival, sweep
+from novacron_server.images.arrival import FORMATS, MAX_IMAGE_BYTES, Arrival, sweep
 from novacron_server.images.inspection import inspect
 
-_SUFFIXES = {".qcow2": "qcow2", ".img": "raw", ".raw": "raw"}
 _NAME = re.compile(IMAGE_NAME_PATTERN)
 _ALPINE_CMDLINE = "root=/dev/vda rw rootflags=rw console=ttyS0 rootfstype=ext4"
 
@@ -103,9 +102,9 @@ class Images:
         """All of them, or those with a name: then without a look at every other file."""
         names = set()
         if self._directory.is_dir():
-            paths = [self._directory / f"{name}{suffix}" for suffix in _SUFFIXES] if name else self._directory.iterdir()
+            paths = [self._directory / f"{name}{suffix}" for suffix in FORMATS] if name else self._directory.iterdir()
             for path in sorted(paths):
-                if path.suffix in _SUFFIXES and _NAME.match(path.stem) and path.is_file() and not path.is_symlink():
+                if path.suffix in FORMATS and _NAME.match(path.stem) and path.is_file() and not path.is_symlink():
                     names.add(path.stem)
                     yield _beside(path)
         if "alpine" not in names and name in ("", "alpine"):
@@ -123,7 +122,7 @@ class Images:
         return self._inspected[key]
 
     async def _look(self, item: _Found) -> Image:
-        image_format = _SUFFIXES[item.path.suffix]
+        image_format = FORMATS[item.path.suffix]
         image = Image(
             name=item.name,
             format=image_format,
