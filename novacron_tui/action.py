@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from novacron_core.api.endpoint import Endpoint
-from novacron_core.rules.permissions import why_not_role
+from novacron_core.values.roles import why_not_role
 from novacron_tui.session import Session
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from novacron_core import errors
-from novacron_core.places import read_running
-from novacron_core.rules.names import why_not_username
+from novacron_core.local_server import read_running
+from novacron_core.values.names import why_not_username
 from novacron_tui.kept import kept_of_bundled
 from novacron_tui.place import Place
 from novacron_tui.profiles import LOCAL, write_private

@@ -34,7 +34,7 @@ def _here(data_dir: Path | None, hypervisors: list[str]) -> OpenPlace:
     """The bundled server of this machine. What finds it is imported behind the first paint."""
 
     async def open_place() -> Place:
-        from novacron_core.places import default_data_dir
+        from novacron_core.local_server import default_data_dir
         from novacron_tui.bundled import Bundled
 
         arguments = tuple(word for uri in hypervisors for word in ("--hypervisor", uri))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from novacron_core.api.events import Samples as Frame
-from novacron_core.api.metrics import HostSample, VMSample
+from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.vms import VM
 
 KEPT = 60

@@ -11,7 +11,7 @@ from novacron_core.api.access import User
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.events import SampleWants
 from novacron_core.api.operations import Operation
-from novacron_core.rules.permissions import allows
+from novacron_core.values.roles import allows
 from novacron_tui.feed import Feed
 from novacron_tui.place import Place
 from novacron_tui.store import Store, VMKey

@@ -9,9 +9,9 @@ from msgspec import Meta
 
 from novacron_core.api.base import Nothing, Request, Value
 from novacron_core.api.endpoint import endpoint
-from novacron_core.rules.names import USERNAME_PATTERN
-from novacron_core.rules.permissions import Permission as P
-from novacron_core.rules.permissions import Role
+from novacron_core.values.names import USERNAME_PATTERN
+from novacron_core.values.roles import Permission as P
+from novacron_core.values.roles import Role
 
 
 class User(Value, frozen=True):

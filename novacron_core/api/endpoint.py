@@ -9,7 +9,7 @@ from typing import Generic, Literal, cast
 from typing_extensions import TypeVar
 
 from novacron_core.api.base import Nothing, Request
-from novacron_core.rules.permissions import Permission
+from novacron_core.values.roles import Permission
 
 R = TypeVar("R")
 Q = TypeVar("Q", bound=Request, default=Nothing)

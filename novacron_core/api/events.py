@@ -16,14 +16,14 @@ from msgspec import Meta
 from novacron_core.api.base import Nothing, Request
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.hosts import Host
-from novacron_core.api.metrics import HostSample, VMSample
 from novacron_core.api.operations import Operation, Target
 from novacron_core.api.pools import Pool
 from novacron_core.api.problem import Problem
+from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
-from novacron_core.rules.permissions import Permission as P
+from novacron_core.values.roles import Permission as P
 
 MAX_CLIENT_FRAME_BYTES = 8 * 1024
 MAX_INVENTORY_PART_BYTES = 256 * 1024

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from novacron_core.api.base import ListQuery, Page, Value
 from novacron_core.api.endpoint import endpoint
-from novacron_core.rules.permissions import Permission as P
+from novacron_core.values.roles import Permission as P
 
 
 class HostStatus(StrEnum):

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from novacron_core.api.base import ListQuery, Nothing, Page, Request, Value
 from novacron_core.api.endpoint import endpoint
-from novacron_core.rules.permissions import Permission as P
+from novacron_core.values.roles import Permission as P
 
 
 class Image(Value, frozen=True):

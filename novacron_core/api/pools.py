@@ -7,8 +7,8 @@ from datetime import datetime
 from novacron_core.api.base import ListQuery, Page, Request, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.operations import Operation
-from novacron_core.rules.permissions import Permission as P
-from novacron_core.rules.tiers import TierName
+from novacron_core.values.roles import Permission as P
+from novacron_core.values.tiers import TierName
 
 
 class Pool(Value, frozen=True):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from novacron_core.api.base import ListQuery, Page, Value
 from novacron_core.api.endpoint import endpoint
-from novacron_core.rules.permissions import Permission as P
+from novacron_core.values.roles import Permission as P
 
 
 class Tier(Value, frozen=True):

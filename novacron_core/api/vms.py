@@ -11,10 +11,10 @@ from msgspec import Meta
 from novacron_core.api.base import ListQuery, Page, Request, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.operations import Operation
-from novacron_core.rules.names import IMAGE_NAME_PATTERN, VM_NAME_PATTERN
-from novacron_core.rules.permissions import Permission as P
-from novacron_core.rules.tiers import TierName
-from novacron_core.rules.units import GIB, KIB, MIB, TIB
+from novacron_core.values.names import IMAGE_NAME_PATTERN, VM_NAME_PATTERN
+from novacron_core.values.roles import Permission as P
+from novacron_core.values.sizes import GIB, KIB, MIB, TIB
+from novacron_core.values.tiers import TierName
 
 
 class State(StrEnum):

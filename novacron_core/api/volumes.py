@@ -10,10 +10,10 @@ from msgspec import Meta
 from novacron_core.api.base import ListQuery, Page, Request, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.operations import Operation
-from novacron_core.rules.names import VOLUME_NAME_PATTERN
-from novacron_core.rules.permissions import Permission as P
-from novacron_core.rules.tiers import TierName
-from novacron_core.rules.units import KIB, MIB, TIB
+from novacron_core.values.names import VOLUME_NAME_PATTERN
+from novacron_core.values.roles import Permission as P
+from novacron_core.values.sizes import KIB, MIB, TIB
+from novacron_core.values.tiers import TierName
 
 
 class Volume(Value, frozen=True):

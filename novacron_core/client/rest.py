@@ -16,9 +16,9 @@ from novacron_core.api import access
 from novacron_core.api.base import Nothing, Request
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.problem import Problem
-from novacron_core.client import tls
+from novacron_core.client import certificates
 from novacron_core.client.credentials import Credentials
-from novacron_core.rules.permissions import Permission
+from novacron_core.values.roles import Permission
 
 R = TypeVar("R")
 Q = TypeVar("Q", bound=Request)
@@ -59,7 +59,7 @@ class Client:
         self.base_url = base_url.rstrip("/")
         self.credentials = credentials or Credentials()
         self.clean = clean
-        self.tls = tls.context(self.base_url, certificate)
+        self.tls = certificates.context(self.base_url, certificate)
         self._refreshing = asyncio.Lock()
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
@@ -193,7 +193,7 @@ class Client:
             raise errors.ServerUnreachable(f"no answer from {self.base_url} in time") from e
         except (httpx.TransportError, httpx.InvalidURL) as e:
             unreachable = errors.ServerUnreachable(f"cannot reach {self.base_url}: {str(e) or type(e).__name__}")
-            raise tls.refusal(e, self.base_url) or unreachable from e
+            raise certificates.refusal(e, self.base_url) or unreachable from e
 
     def _error(self, response: httpx.Response) -> errors.NovaCronError:
         try:

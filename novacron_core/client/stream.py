@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import events
-from novacron_core.client import tls
-from novacron_core.client.line import GIVE_UP_AFTER_S, Line
+from novacron_core.client import certificates
+from novacron_core.client.connection import GIVE_UP_AFTER_S, Line
 from novacron_core.client.rest import Client
 
 _FRAME = msgspec.json.Decoder(events.ServerFrame)
@@ -154,7 +154,7 @@ async def _open(client: Client, after: int | None) -> Line:
         raise errors.ServerUnreachable(f"the event stream answered {e.response.status_code}") from e
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as e:
         unreachable = errors.ServerUnreachable(f"cannot reach {client.base_url}: {str(e) or type(e).__name__}")
-        raise tls.refusal(e, client.base_url) or unreachable from e
+        raise certificates.refusal(e, client.base_url) or unreachable from e
 
 
 async def _frames(client: Client, socket: Line) -> AsyncIterator[Update]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from novacron_core.rules.permissions import Role
+from novacron_core.values.roles import Role
 
 SHARED = "*"
 """The tenant of things that belong to the house, like hosts: everybody who is signed in may see them."""

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widgets import Button, Input, Static
 
 from novacron_core.api.problem import FieldError
-from novacron_core.rules.names import MIN_PASSWORD, why_not_password, why_not_username
+from novacron_core.values.names import MIN_PASSWORD, why_not_password, why_not_username
 from novacron_tui.widgets.field import Field
 from novacron_tui.widgets.line import Piece, content
 from novacron_tui.widgets.toggle import Toggle

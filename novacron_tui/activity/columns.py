@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from novacron_core.rules.units import age_s, age_text
+from novacron_core.values.ages import age_s, age_text
 from novacron_tui.activity.entries import Entry
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.widgets.cells import Cell, Column

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation
-from novacron_core.rules.filter import Field
-from novacron_core.rules.units import age_s, age_text
+from novacron_core.rules.filters.language import Field
+from novacron_core.values.ages import age_s, age_text
 from novacron_tui.safe_text import one_line
 from novacron_tui.store import Store
 from novacron_tui.vms.page import OP_TONES, event_words, since, went

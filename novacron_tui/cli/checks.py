@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from novacron_core.places import default_data_dir
+from novacron_core.local_server import default_data_dir
 
 _DEADLINE_S = 8.0
 _SYSTEM, _SESSION = "qemu:///system", "qemu:///session"

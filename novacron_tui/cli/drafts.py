@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from novacron_core.api.vms import VMCreate
-from novacron_core.rules.limits import in_words
-from novacron_core.rules.names import why_not_vm_name
-from novacron_core.rules.units import parse_size
+from novacron_core.rules.validation import in_words
+from novacron_core.values.names import why_not_vm_name
+from novacron_core.values.sizes import parse_size
 from novacron_tui.cli.ending import Usage
 
 

@@ -12,7 +12,8 @@ from novacron_core.api.images import Image
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_core.client import Client
-from novacron_core.rules.units import age_s, age_text, size_text
+from novacron_core.values.ages import age_s, age_text
+from novacron_core.values.sizes import size_text
 from novacron_tui.cli.output import Output, show_json, show_pairs, show_table
 from novacron_tui.cli.reading import everything, vm_of
 

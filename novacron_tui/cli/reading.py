@@ -14,8 +14,8 @@ from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.client import Client
-from novacron_core.rules.limits import in_words
-from novacron_core.rules.names import why_not_vm_name
+from novacron_core.rules.validation import in_words
+from novacron_core.values.names import why_not_vm_name
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=ListQuery)

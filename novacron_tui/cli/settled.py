@@ -13,7 +13,7 @@ from novacron_core.api import operations
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.client import Client
-from novacron_core.rules.doing import doing
+from novacron_core.rules.operation_words import doing
 from novacron_tui.cli.ending import DONE, FAILED, code_of, complain, sentence
 from novacron_tui.cli.output import Output, cell, say, show_json
 from novacron_tui.vms.actions import done

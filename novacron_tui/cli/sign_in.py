@@ -14,7 +14,7 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.access import LOGOUT, User
 from novacron_core.api.health import INFO
-from novacron_core.client import Client, tls
+from novacron_core.client import Client, certificates
 from novacron_tui.cli.ending import Usage
 from novacron_tui.cli.output import say
 from novacron_tui.cli.target import Target
@@ -79,11 +79,11 @@ async def trusted(profile: Profile, certificate: str = "") -> Profile:
     `certificate` is the fingerprint that the operator says it has. Raises UntrustedServer when it is another one, or
     there is nobody to ask.
     """
-    if not tls.is_tls(profile.url):
+    if not certificates.is_tls(profile.url):
         return profile
-    seen = await tls.look(profile.url)
+    seen = await certificates.look(profile.url)
     expected = certificate or profile.certificate
-    if expected and not tls.same(seen.fingerprint, expected):
+    if expected and not certificates.same(seen.fingerprint, expected):
         raise errors.UntrustedServer(_changed(profile, expected, seen.fingerprint, certificate))
     if expected or seen.distrust:
         if not expected:
@@ -101,7 +101,7 @@ def _changed(profile: Profile, expected: str, shown: str, said: str) -> str:
     )
 
 
-def _ask_trust(url: str, seen: tls.Seen) -> None:
+def _ask_trust(url: str, seen: certificates.Seen) -> None:
     question = f"no authority vouches for {url} ({seen.distrust}); its certificate is {seen.fingerprint}"
     if not sys.stdin.isatty():
         raise errors.UntrustedServer(f"{question}; to trust it: --certificate {seen.fingerprint}")

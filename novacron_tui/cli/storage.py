@@ -17,10 +17,10 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.pools import PoolTier
 from novacron_core.api.volumes import VolumeAttach, VolumeClone, VolumeCreate, VolumeMove, VolumeResize
 from novacron_core.client import Client
-from novacron_core.rules.limits import in_words
-from novacron_core.rules.names import is_sha256, why_not_image_name, why_not_volume_name
-from novacron_core.rules.tiers import TIERS
-from novacron_core.rules.units import parse_size, size_text
+from novacron_core.rules.validation import in_words
+from novacron_core.values.names import is_sha256, why_not_image_name, why_not_volume_name
+from novacron_core.values.sizes import parse_size, size_text
+from novacron_core.values.tiers import TIERS
 from novacron_tui.cli.ending import Usage
 from novacron_tui.cli.output import Output, cell, say, show_json, show_table
 from novacron_tui.cli.reading import everything, host_of, vm_of, volume_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from novacron_core import errors
-from novacron_core.places import default_data_dir, read_running
+from novacron_core.local_server import default_data_dir, read_running
 from novacron_tui.cli.ending import Usage
 from novacron_tui.cli.output import Output
 from novacron_tui.kept import KeptSession, kept_of_bundled

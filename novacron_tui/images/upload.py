@@ -14,8 +14,9 @@ from textual.widgets import Button, Input
 from novacron_core.api import images
 from novacron_core.api.images import Image, ImageQuery
 from novacron_core.errors import NovaCronError
-from novacron_core.rules.names import is_sha256, why_not_image_name
-from novacron_core.rules.units import age_text, size_text
+from novacron_core.values.ages import age_text
+from novacron_core.values.names import is_sha256, why_not_image_name
+from novacron_core.values.sizes import size_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.images.sending import format_for, name_for, pieces
 from novacron_tui.safe_text import one_line

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from novacron_core.api.metrics import Curve, History, HostNow, Metric, Now, Totals, VMSample
+from novacron_core.api.history import Curve, History, Metric
+from novacron_core.api.samples import VMSample
+from novacron_core.api.usage import HostNow, Now, Totals
 from novacron_core.api.vms import VM
-from novacron_core.rules.units import rate_text, short_size, size_text
+from novacron_core.values.sizes import rate_text, short_size, size_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.widgets.chart import Lines, Series, chart

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from novacron_core.api import operations
 from novacron_core.errors import NovaCronError
-from novacron_core.rules.filter import FilterError, compile_filter
+from novacron_core.rules.filters.language import FilterError, compile_filter
 from novacron_tui.action import Action, Danger, refusal
 from novacron_tui.activity.columns import columns
 from novacron_tui.activity.entries import FIELDS, Entry, entries, in_full, why_not_cancel

@@ -14,11 +14,12 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from novacron_core.api import metrics as api
+from novacron_core.api import history, samples
+from novacron_core.api import usage as api
 from novacron_core.api.events import SampleWants
 from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError
-from novacron_core.rules.units import age_s, age_text
+from novacron_core.values.ages import age_s, age_text
 from novacron_tui.action import Action, refusal
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.go import Go
@@ -71,9 +72,9 @@ class Metrics(Board):
         self._drawn: dict[str, Lines] = {}
         self._span = self._rank = 0
         self._host = ""
-        self._vms: dict[VMKey, tuple[VM, api.VMSample | None]] = {}
+        self._vms: dict[VMKey, tuple[VM, samples.VMSample | None]] = {}
         self._now: api.Now | None = None
-        self._history: api.History | None = None
+        self._history: history.History | None = None
         self._history_due = 0.0
         self._wrong = ""
         self._paused_at: datetime | None = None
@@ -149,22 +150,22 @@ class Metrics(Board):
         client, to = self.session.client, self._paused_at or self.session.now
         subject = f"host:{self.host}" if self.host else "fleet"
         points = max(30, min(POINTS_MOST, self.size.width))
-        query = api.HistoryQuery(
+        query = history.HistoryQuery(
             subject=subject, metric=METRICS, from_=to - timedelta(seconds=self.span.seconds), to=to, points=points
         )
         asked = (self._span, self.host, self._paused_at)
         try:
             now = self._now if self._now and self._paused else await client.call(api.NOW)
-            history = self._history
+            read = self._history
             if is_due := (began := asyncio.get_running_loop().time()) >= self._history_due:
-                history = await client.call(api.HISTORY, query=query)
+                read = await client.call(history.HISTORY, query=query)
         except NovaCronError as e:
             self._wrong = one_line(e.detail)  # what was read stays, with its age in the top line
             return
         self._wrong = ""
         if asked != (self._span, self.host, self._paused_at):
             return  # it is not what is looked at any more
-        self._now, self._history = now, history
+        self._now, self._history = now, read
         if is_due:
             self._history_due = began + self.span.every_s
 

@@ -17,7 +17,7 @@ from novacron_core.api import tiers
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.errors import NovaCronError
-from novacron_core.rules.filter import FilterError
+from novacron_core.rules.filters.language import FilterError
 from novacron_tui.action import Action, refusal
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line

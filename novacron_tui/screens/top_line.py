@@ -7,7 +7,7 @@ from typing import Any
 
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import State
-from novacron_core.rules.units import age_text
+from novacron_core.values.ages import age_text
 from novacron_tui.action import Action
 from novacron_tui.glyphs import STATE_TONES, Glyphs
 from novacron_tui.place import Place

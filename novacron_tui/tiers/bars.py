@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from novacron_core.api.tiers import Tier
-from novacron_core.rules.tiers import TIERS
-from novacron_core.rules.units import size_text
+from novacron_core.values.sizes import size_text
+from novacron_core.values.tiers import TIERS
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.tiers.columns import part_used, tone_of

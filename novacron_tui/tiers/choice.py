@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from novacron_core.rules.tiers import TIERS
-from novacron_core.rules.units import size_text
+from novacron_core.values.sizes import size_text
+from novacron_core.values.tiers import TIERS
 from novacron_tui.store import Store
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from novacron_core.api.pools import Pool
-from novacron_core.rules.filter import Field, compile_filter, volume_fields
+from novacron_core.rules.filters.language import Field, compile_filter
+from novacron_core.rules.filters.volumes import volume_fields
 from novacron_tui.store import Store
 from novacron_tui.volumes.entries import Entry
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from novacron_core.api import vms
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
-from novacron_core.rules import lifecycle
+from novacron_core.rules import vm_actions
 from novacron_tui.action import Action, Danger
 
 if TYPE_CHECKING:  # the client brings httpx: not before the first paint
@@ -26,7 +26,7 @@ class Verb(Action[VM]):
     warning: str = ""
 
 
-A = lifecycle.Action
+A = vm_actions.Action
 
 START = Verb(
     name=A.START,
@@ -34,7 +34,7 @@ START = Verb(
     label="start",
     help="Start the VM.",
     endpoint=vms.START,
-    why_not=partial(lifecycle.why_not, A.START),
+    why_not=partial(vm_actions.why_not, A.START),
     danger=Danger.REVERSIBLE,
     doing="starting",
     done="started",
@@ -45,7 +45,7 @@ STOP = Verb(
     label="shut down",
     help="Ask the guest to shut down; it may take its time, or refuse.",
     endpoint=vms.STOP,
-    why_not=partial(lifecycle.why_not, A.STOP),
+    why_not=partial(vm_actions.why_not, A.STOP),
     danger=Danger.REVERSIBLE,
     doing="shutting down",
     done="shut down",
@@ -56,7 +56,7 @@ PAUSE = Verb(
     label="pause",
     help="Hold its processors; memory stays, the guest does not notice.",
     endpoint=vms.PAUSE,
-    why_not=partial(lifecycle.why_not, A.PAUSE),
+    why_not=partial(vm_actions.why_not, A.PAUSE),
     danger=Danger.REVERSIBLE,
     doing="pausing",
     done="paused",
@@ -67,7 +67,7 @@ RESUME = Verb(
     label="resume",
     help="Let a paused VM go on.",
     endpoint=vms.RESUME,
-    why_not=partial(lifecycle.why_not, A.RESUME),
+    why_not=partial(vm_actions.why_not, A.RESUME),
     danger=Danger.REVERSIBLE,
     doing="resuming",
     done="resumed",
@@ -78,7 +78,7 @@ RESTART = Verb(
     label="restart",
     help="Ask the guest to restart.",
     endpoint=vms.RESTART,
-    why_not=partial(lifecycle.why_not, A.RESTART),
+    why_not=partial(vm_actions.why_not, A.RESTART),
     danger=Danger.REVERSIBLE,
     doing="restarting",
     done="restarted",
@@ -89,7 +89,7 @@ POWER_OFF = Verb(
     label="power off",
     help="Pull the plug: what the guest has not written is lost.",
     endpoint=vms.POWER_OFF,
-    why_not=partial(lifecycle.why_not, A.POWER_OFF),
+    why_not=partial(vm_actions.why_not, A.POWER_OFF),
     danger=Danger.LOSES_WORK,
     doing="powering off",
     done="powered off",
@@ -101,7 +101,7 @@ RESET = Verb(
     label="reset",
     help="Press the reset button: what the guest has not written is lost.",
     endpoint=vms.RESET,
-    why_not=partial(lifecycle.why_not, A.RESET),
+    why_not=partial(vm_actions.why_not, A.RESET),
     danger=Danger.LOSES_WORK,
     doing="resetting",
     done="reset",
@@ -113,7 +113,7 @@ DELETE = Verb(
     label="delete",
     help="Delete the VM; its disks stay unless you say otherwise.",
     endpoint=vms.DELETE,
-    why_not=partial(lifecycle.why_not, A.DELETE),
+    why_not=partial(vm_actions.why_not, A.DELETE),
     danger=Danger.DESTROYS,
     doing="deleting",
     done="deleted",

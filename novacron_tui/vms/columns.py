@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from novacron_core.api.vms import VM, State
-from novacron_core.rules.doing import doing
-from novacron_core.rules.tiers import TIER_ORDER
-from novacron_core.rules.units import age_s, age_text, size_text
+from novacron_core.rules.operation_words import doing
+from novacron_core.values.ages import age_s, age_text
+from novacron_core.values.sizes import size_text
+from novacron_core.values.tiers import TIER_ORDER
 from novacron_tui.glyphs import STATE_TONES, TIER_TONES, Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.samples import Samples

@@ -18,7 +18,7 @@ from novacron_core.api.hosts import Host, HostStatus
 from novacron_core.api.images import Image
 from novacron_core.api.operations import Operation
 from novacron_core.errors import NovaCronError
-from novacron_core.rules.units import size_text
+from novacron_core.values.sizes import size_text
 from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session
 from novacron_tui.tiers.choice import tier_options

@@ -8,9 +8,9 @@ import msgspec
 
 from novacron_core.api.images import Image
 from novacron_core.api.vms import VMCreate
-from novacron_core.rules.names import why_not_vm_name
-from novacron_core.rules.tiers import TierName
-from novacron_core.rules.units import KIB, MIB, TIB, parse_size, size_text
+from novacron_core.values.names import why_not_vm_name
+from novacron_core.values.sizes import KIB, MIB, TIB, parse_size, size_text
+from novacron_core.values.tiers import TierName
 from novacron_tui.safe_text import one_line
 from novacron_tui.store import Store
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from novacron_core.api.metrics import VMSample
+from novacron_core.api.samples import VMSample
 from novacron_core.api.vms import VM, State
-from novacron_core.rules.units import age_text, rate_text, short_size, size_text
+from novacron_core.values.ages import age_text
+from novacron_core.values.sizes import rate_text, short_size, size_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.samples import Samples

@@ -8,8 +8,9 @@ from datetime import datetime
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM, Disk
-from novacron_core.rules.doing import doing
-from novacron_core.rules.units import age_s, age_text, size_text
+from novacron_core.rules.operation_words import doing
+from novacron_core.values.ages import age_s, age_text
+from novacron_core.values.sizes import size_text
 from novacron_tui.glyphs import STATE_TONES, Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.vms.actions import done

@@ -14,9 +14,10 @@ from textual.widgets import Static
 from novacron_core.api.events import SampleWants
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import CREATE, VM
-from novacron_core.rules.doing import doing
-from novacron_core.rules.filter import LIVE_FIELDS, FilterError, compile_filter, vm_fields
-from novacron_core.rules.units import age_text
+from novacron_core.rules.filters.language import FilterError, compile_filter
+from novacron_core.rules.filters.vms import LIVE_FIELDS, vm_fields
+from novacron_core.rules.operation_words import doing
+from novacron_core.values.ages import age_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session

@@ -10,8 +10,8 @@ from uuid import uuid4
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError, ServerUnreachable
-from novacron_core.rules.doing import doing
-from novacron_core.rules.units import size_text
+from novacron_core.rules.operation_words import doing
+from novacron_core.values.sizes import size_text
 from novacron_tui.action import Danger, refusal
 from novacron_tui.safe_text import one_line
 from novacron_tui.session import Session

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from novacron_core.api.pools import Pool
-from novacron_core.rules.units import size_text
+from novacron_core.values.sizes import size_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.safe_text import one_line
 from novacron_tui.volumes.columns import doing

@@ -13,10 +13,10 @@ from novacron_core.api import pools, volumes
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.pools import Pool
 from novacron_core.api.vms import VM
-from novacron_core.rules.limits import in_words
-from novacron_core.rules.names import why_not_volume_name
-from novacron_core.rules.units import parse_size, size_text
-from novacron_core.rules.volumes import VolumeAction, why_not_volume
+from novacron_core.rules.validation import in_words
+from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
+from novacron_core.values.names import why_not_volume_name
+from novacron_core.values.sizes import parse_size, size_text
 from novacron_tui.safe_text import one_line
 from novacron_tui.store import Store
 from novacron_tui.tiers.choice import tier_options

@@ -15,7 +15,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.volumes import Deletion
 from novacron_core.errors import NovaCronError
-from novacron_core.rules.units import size_text
+from novacron_core.values.sizes import size_text
 from novacron_tui.glyphs import Glyphs
 from novacron_tui.images.upload import UploadImage
 from novacron_tui.safe_text import one_line

@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.reactive import Reactive
 from textual.widgets import Input, Static
 
-from novacron_core.rules.filter import MAX_LENGTH
+from novacron_core.rules.filters.language import MAX_LENGTH
 from novacron_tui.widgets.line import Piece, content
 
 KEPT = 50

@@ -12,7 +12,7 @@ import typer
 import typer.exceptions
 
 from novacron_core import errors
-from novacron_core.places import default_data_dir
+from novacron_core.local_server import default_data_dir
 from novacron_server.settings import Settings
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

@@ -18,7 +18,7 @@ import structlog
 import uvicorn
 
 from novacron_core import errors
-from novacron_core.places import Running, read_running
+from novacron_core.local_server import Running, read_running
 from novacron_server import logs
 from novacron_server.app import create_app
 from novacron_server.database.embedded import EmbeddedPostgres

@@ -15,7 +15,7 @@ import pytest
 
 import novacron_core.api
 from novacron_core.api.endpoint import Endpoint, Method
-from novacron_core.rules.permissions import Permission
+from novacron_core.values.roles import Permission
 
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "server" / "novacron_server"

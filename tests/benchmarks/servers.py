@@ -15,7 +15,7 @@ from pathlib import Path
 
 from novacron_core.api import access
 from novacron_core.client import Client
-from novacron_core.places import read_running
+from novacron_core.local_server import read_running
 
 PASSWORD = "quiet harbour seventeen lanterns"
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from novacron_core.places import read_running
+from novacron_core.local_server import read_running
 from tests.benchmarks.figure import Figure, median
 from tests.terminal import Terminal
 

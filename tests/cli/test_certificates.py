@@ -13,7 +13,7 @@ import pytest
 
 from novacron_core import errors
 from novacron_core.api.health import INFO
-from novacron_core.client import Client, stream, tls
+from novacron_core.client import Client, certificates, stream
 from novacron_core.client.credentials import Credentials
 from tests.cli.conftest import NOVACRON, Run
 from tests.journeys.steps import PASSWORD
@@ -64,7 +64,7 @@ async def make_ann(url: str, fingerprint: str, data_dir: Path) -> None:
 
 async def test_only_the_pinned_certificate_is_accepted_by_calls_and_by_the_stream(data_dir: Path) -> None:
     with secured(data_dir, "one") as (url, fingerprint):
-        assert (await tls.look(url)).fingerprint == fingerprint
+        assert (await certificates.look(url)).fingerprint == fingerprint
         async with Client(url, certificate=fingerprint.lower().replace(":", "")) as client:
             assert (await client.call(INFO)).setup_required
         async with Client(url) as client:

@@ -14,7 +14,7 @@ import pytest
 from novacron_core import errors
 from novacron_core.api import access, vms
 from novacron_core.client import Client
-from novacron_core.rules.permissions import Role
+from novacron_core.values.roles import Role
 from novacron_tui import secret_service
 from novacron_tui.bundled import Bundled
 from novacron_tui.cli.target import named_server

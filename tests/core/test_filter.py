@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novacron_core.api.vms import NIC, VM, State
-from novacron_core.rules.filter import FilterError, compile_filter, vm_fields
+from novacron_core.rules.filters.language import FilterError, compile_filter
+from novacron_core.rules.filters.vms import vm_fields
 
 FIELDS = vm_fields({"h1": "kvm-a", "h2": "kvm-b"})
 BASE = VM(

@@ -9,8 +9,8 @@ import pytest
 
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.vms import VM, State
-from novacron_core.rules.doing import doing
-from novacron_core.rules.lifecycle import Action, why_not
+from novacron_core.rules.operation_words import doing
+from novacron_core.rules.vm_actions import Action, why_not
 
 VM_ = VM(id="1", name="web-01", host="h", state=State.RUNNING, vcpus=1, memory_bytes=1)
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from novacron_core.api.vms import VMCreate
 from novacron_core.api.volumes import VolumeClone, VolumeMove, VolumeResize
-from novacron_core.rules import limits, names, units
-from novacron_core.rules.permissions import GRANTS, Permission, Role, allows
+from novacron_core.rules import validation
 from novacron_core.rules.visibility import SHARED, Principal, may_see
+from novacron_core.values import names, sizes
+from novacron_core.values.roles import GRANTS, Permission, Role, allows
 
 
 @pytest.mark.parametrize("name", ["a", "web-01", "0", "a" * 63])
@@ -63,7 +64,7 @@ def test_what_the_contract_refuses_is_told_in_words(
 ) -> None:
     with pytest.raises(msgspec.ValidationError) as refused:
         msgspec.convert(values, kind)
-    assert limits.in_words(str(refused.value)) == says
+    assert validation.in_words(str(refused.value)) == says
 
 
 @given(st.text(max_size=80))
@@ -102,32 +103,32 @@ def test_passwords_are_long_and_free_in_their_form() -> None:
     ],
 )
 def test_sizes_as_people_type_them(text: str, size: int) -> None:
-    assert units.parse_size(text) == size
+    assert sizes.parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "G", "-1", "1x", "1e9", "16E", "999999999999999P", "1..5G", "nan", "१G"])
 def test_what_is_no_size_says_so(text: str) -> None:
     with pytest.raises(ValueError, match="size"):
-        units.parse_size(text)
+        sizes.parse_size(text)
 
 
-@given(st.integers(min_value=0, max_value=units.MAX_BYTES))
+@given(st.integers(min_value=0, max_value=sizes.MAX_BYTES))
 def test_a_size_in_words_is_close_to_the_size(size: int) -> None:
-    text = units.size_text(size)
-    assert abs(units.parse_size(text) - size) <= 0.06 * size if "EiB" not in text else True
+    text = sizes.size_text(size)
+    assert abs(sizes.parse_size(text) - size) <= 0.06 * size if "EiB" not in text else True
 
 
 def test_no_number_is_a_dash_not_a_zero() -> None:
-    assert units.size_text(None) == "–"
-    assert units.age_text(None) == "–"
-    assert units.size_text(0) == "0 B"
+    assert sizes.size_text(None) == "–"
+    assert sizes.age_text(None) == "–"
+    assert sizes.size_text(0) == "0 B"
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(-3, "0s"), (59, "59s"), (60, "1m"), (3600, "1h"), (7800, "2h10m"), (90000, "1d1h")]
 )
 def test_ages(seconds: float, text: str) -> None:
-    assert units.age_text(seconds) == text
+    assert sizes.age_text(seconds) == text
 
 
 def test_a_role_has_its_permissions_and_nobody_has_more_than_the_public_ones() -> None:

@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from novacron_core import PROTOCOL, errors
 from novacron_core.api import events
 from novacron_core.api.operations import Target
-from novacron_core.client import Client, Credentials, Live, Lost, line, stream
+from novacron_core.client import Client, Credentials, Live, Lost, connection, stream
 from novacron_core.client.stream import Update, socket_url
 
 Script = Callable[[ServerConnection, str], Awaitable[None]]
@@ -167,8 +167,8 @@ def test_the_address_of_the_stream() -> None:
 
 async def test_a_server_that_says_nothing_any_more_is_noticed_by_asking(monkeypatch) -> None:
     """The cable is cut: nothing comes, not even the answer to a ping."""
-    monkeypatch.setattr(line, "ASK_AFTER_S", 0.2)
-    monkeypatch.setattr(line, "GIVE_UP_AFTER_S", 0.6)
+    monkeypatch.setattr(connection, "ASK_AFTER_S", 0.2)
+    monkeypatch.setattr(connection, "GIVE_UP_AFTER_S", 0.6)
 
     over = asyncio.Event()
 
@@ -185,8 +185,8 @@ async def test_a_server_that_says_nothing_any_more_is_noticed_by_asking(monkeypa
 
 
 async def test_a_quiet_line_and_one_that_brings_a_frame_in_pieces_are_kept(monkeypatch) -> None:
-    monkeypatch.setattr(line, "ASK_AFTER_S", 0.2)
-    monkeypatch.setattr(line, "GIVE_UP_AFTER_S", 2.0)
+    monkeypatch.setattr(connection, "ASK_AFTER_S", 0.2)
+    monkeypatch.setattr(connection, "GIVE_UP_AFTER_S", 2.0)
 
     over = asyncio.Event()
 

@@ -7,7 +7,7 @@ import itertools
 
 import httpx
 
-from novacron_core.places import read_running
+from novacron_core.local_server import read_running
 
 
 class Crowd:

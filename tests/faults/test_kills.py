@@ -19,7 +19,7 @@ import libvirt
 import psutil
 import pytest
 
-from novacron_core.places import read_running
+from novacron_core.local_server import read_running
 from tests.benchmarks.servers import administrator
 from tests.conftest import AS_SHIPPED
 from tests.faults.crowd import Crowd

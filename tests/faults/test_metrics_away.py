@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from novacron_core.api import metrics, vms
+from novacron_core.api import usage, vms
 from tests.fair_clock import fair_now
 from tests.faults.house import until
 
@@ -17,10 +17,10 @@ async def test_samples_of_an_outage_are_written_when_it_is_over(house) -> None:
     await until(lambda: _true(history.waiting.rows >= 4))
     for _ in range(5):
         began = fair_now()
-        await house.admin.call(metrics.NOW)
+        await house.admin.call(usage.NOW)
         await house.admin.call(vms.LIST)
         assert fair_now() - began < 1.0
-    now = await house.admin.call(metrics.NOW)
+    now = await house.admin.call(usage.NOW)
     assert now.fleet.cpu_cores is not None, "the newest numbers need no database"
     house.wake_database()
     await house.database_away(False)

@@ -14,7 +14,7 @@ from types import TracebackType
 
 import libvirt
 
-from novacron_core.api import metrics
+from novacron_core.api import usage
 from novacron_core.client import Client
 from tests.terminal import Terminal
 
@@ -78,7 +78,7 @@ class Readings:
                 await asyncio.sleep(_OFTEN)
 
     async def _ask_once(self, client: Client) -> None:
-        found = (await client.call(metrics.TOP, query=metrics.TopQuery(q=f"name:{self._vm}"))).items
+        found = (await client.call(usage.TOP, query=usage.TopQuery(q=f"name:{self._vm}"))).items
         if not found or found[0].time is None:
             return
         at = found[0].time.timestamp()

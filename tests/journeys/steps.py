@@ -13,7 +13,7 @@ import libvirt
 import psycopg
 from psycopg import sql
 
-from novacron_core.places import read_running
+from novacron_core.local_server import read_running
 from novacron_server.database import cluster
 from novacron_server.database.embedded import default_runtime_dir
 from tests.fair_clock import fair_now

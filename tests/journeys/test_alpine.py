@@ -10,7 +10,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from novacron_core.places import read_running
+from novacron_core.local_server import read_running
 from tests.fair_clock import fair_now
 from tests.journeys.steps import make_administrator, own_pools, rows, sign_in_again, soon, stop_server
 from tests.terminal import Terminal

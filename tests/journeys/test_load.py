@@ -13,8 +13,8 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from novacron_core.places import read_running
-from novacron_core.rules.units import KIB, parse_size
+from novacron_core.local_server import read_running
+from novacron_core.values.sizes import KIB, parse_size
 from tests.guests import Serial, write_busy_image
 from tests.journeys.conftest import QEMU
 from tests.journeys.readings import Painted, Readings, compare

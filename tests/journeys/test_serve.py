@@ -16,7 +16,7 @@ import pytest
 
 from novacron_core.api import access, health
 from novacron_core.client import Client
-from novacron_core.places import read_running
+from novacron_core.local_server import read_running
 from tests.journeys.conftest import NOVACRON
 from tests.journeys.steps import PASSWORD
 from tests.terminal import Terminal

@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 
 from novacron_core.api.events import Samples
-from novacron_core.api.metrics import Curve, History, HostNow, HostSample, Now, Totals, VMSample
-from novacron_core.rules.units import GIB, MIB
+from novacron_core.api.history import Curve, History
+from novacron_core.api.samples import HostSample, VMSample
+from novacron_core.api.usage import HostNow, Now, Totals
+from novacron_core.values.sizes import GIB, MIB
 from tests.tui.wire import Stream, Wire, ok
 from tests.tui.world import HOST_ID, NOW, OTHER_HOST_ID, fleet, host, inventory, live
 

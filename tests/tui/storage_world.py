@@ -13,7 +13,7 @@ from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.api.volumes import Volume
-from novacron_core.rules.units import GIB, MIB, TIB
+from novacron_core.values.sizes import GIB, MIB, TIB
 from tests.tui.wire import Stream, Wire, ok
 from tests.tui.world import HOST_ID, NOW, fleet, host, live, vm_id
 

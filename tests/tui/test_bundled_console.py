@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from novacron_core.places import read_running
+from novacron_core.local_server import read_running
 from tests.fair_clock import fair_now
 from tests.terminal import Terminal
 

@@ -11,7 +11,7 @@ from textual.widgets import Select
 
 from novacron_core.api.images import Image
 from novacron_core.api.problem import FieldError
-from novacron_core.rules.units import GIB, MIB
+from novacron_core.values.sizes import GIB, MIB
 from novacron_tui.app import Console
 from novacron_tui.store import Store
 from novacron_tui.vms.create import CreateVM

@@ -6,7 +6,8 @@ from time import thread_time
 
 from textual.events import Key, Paste
 
-from novacron_core.rules.filter import compile_filter, vm_fields
+from novacron_core.rules.filters.language import compile_filter
+from novacron_core.rules.filters.vms import vm_fields
 from novacron_tui.app import Console
 from novacron_tui.samples import Samples
 from novacron_tui.vms.columns import columns

@@ -6,9 +6,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from novacron_core.api.metrics import VMSample
+from novacron_core.api.samples import VMSample
 from novacron_core.api.vms import NIC, State
-from novacron_core.rules.units import GIB, MIB, short_size
+from novacron_core.values.sizes import GIB, MIB, short_size
 from novacron_tui.app import Console
 from novacron_tui.screens.vm_page import VMPage
 from novacron_tui.store import key_of

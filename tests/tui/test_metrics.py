@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from novacron_core.api.events import SampleWants
-from novacron_core.api.metrics import Totals
+from novacron_core.api.usage import Totals
 from novacron_core.client import Lost
-from novacron_core.rules.units import GIB
+from novacron_core.values.sizes import GIB
 from novacron_tui.app import Console
 from novacron_tui.metrics.heat import Heat
 from novacron_tui.screens.metrics import Metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from novacron_core.api.events import Samples as Frame
-from novacron_core.api.metrics import HostSample, VMSample
+from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.vms import VM, State
 from novacron_tui.samples import KEPT, STALE_S, Samples
 

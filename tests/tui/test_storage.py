@@ -12,7 +12,7 @@ from novacron_core.api.operations import Target
 from novacron_core.api.vms import State
 from novacron_core.api.volumes import Volume
 from novacron_core.client import Lost
-from novacron_core.rules.units import GIB, TIB
+from novacron_core.values.sizes import GIB, TIB
 from novacron_tui.glyphs import FINE
 from novacron_tui.screens.storage import Storage
 from novacron_tui.tiers import bars
@@ -175,7 +175,7 @@ def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
 
 def test_a_stopped_vms_disk_may_be_copied() -> None:
     """The rule that greys the key is the server's own."""
-    from novacron_core.rules.volumes import VolumeAction, why_not_volume
+    from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 
     stopped = next(vm for vm in fleet() if vm.state is State.STOPPED)
     assert why_not_volume(VolumeAction.CLONE, volume("x", 9, vm=stopped.id), stopped) is None

@@ -11,7 +11,7 @@ from novacron_core.api.events import Event
 from novacron_core.api.operations import Target
 from novacron_core.api.problem import FieldError
 from novacron_core.api.volumes import Deletion
-from novacron_core.rules.units import MIB
+from novacron_core.values.sizes import MIB
 from novacron_tui.screens.storage import Storage
 from novacron_tui.widgets.confirm import Confirm
 from novacron_tui.widgets.form import Form

@@ -23,7 +23,7 @@ from novacron_core.api.images import Image
 from novacron_core.api.operations import Operation
 from novacron_core.api.problem import FieldError, Problem
 from novacron_core.client import Client, Update
-from novacron_core.rules.units import GIB, MIB
+from novacron_core.values.sizes import GIB, MIB
 from novacron_tui.app import Console
 from novacron_tui.place import Place
 from novacron_tui.safe_text import clean_json

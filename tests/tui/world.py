@@ -11,12 +11,12 @@ from novacron_core import PROTOCOL, __version__
 from novacron_core.api import access
 from novacron_core.api.events import Event, Hello, Inventory, Samples
 from novacron_core.api.hosts import Host, HostStatus
-from novacron_core.api.metrics import HostSample, VMSample
 from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.vms import NIC, VM, Disk, State
 from novacron_core.client import Live
-from novacron_core.rules.permissions import Role
-from novacron_core.rules.units import GIB, MIB
+from novacron_core.values.roles import Role
+from novacron_core.values.sizes import GIB, MIB
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery staple"

@@ -11,9 +11,9 @@ from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
 from novacron_core.api.problem import FieldError
 from novacron_core.errors import Conflict, Forbidden, NotFound, ValidationFailed
-from novacron_core.rules.names import why_not_username
-from novacron_core.rules.permissions import Permission, Role, allows
 from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.values.names import why_not_username
+from novacron_core.values.roles import Permission, Role, allows
 from novacron_server.access import passwords, repository
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.setup_token import SetupToken

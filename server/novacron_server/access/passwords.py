@@ -13,7 +13,7 @@ from typing import TypeVar
 from passlib.context import CryptContext
 
 from novacron_core.errors import RateLimited
-from novacron_core.rules.names import why_not_password
+from novacron_core.values.names import why_not_password
 from novacron_server.access.blocklist import why_not_common
 
 T = TypeVar("T")

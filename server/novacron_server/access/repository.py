@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.api.access import User
-from novacron_core.rules.permissions import Role
+from novacron_core.values.roles import Role
 from novacron_server.access import backoff
 from novacron_server.database.tables import login_failures as f
 from novacron_server.database.tables import refresh_tokens as r

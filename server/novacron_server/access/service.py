@@ -14,8 +14,8 @@ import structlog
 from novacron_core.api.access import Login, Refresh, Register, Ticket, Tokens, User, Validation
 from novacron_core.api.events import Priority
 from novacron_core.errors import DatabaseUnavailable, NovaCronError, RateLimited, Unauthenticated
-from novacron_core.rules.permissions import Role
 from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import Role
 from novacron_server.access import backoff, repository, tokens
 from novacron_server.access.accounts import Accounts, told
 from novacron_server.access.keys import Keys

@@ -12,7 +12,7 @@ import jwt
 import msgspec
 
 from novacron_core.errors import Unauthenticated
-from novacron_core.rules.permissions import Role
+from novacron_core.values.roles import Role
 from novacron_server.access.keys import Keys
 
 ALGORITHM = "HS256"

@@ -11,7 +11,7 @@ from novacron_core import __version__
 from novacron_core.api.base import Nothing
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.problem import Problem
-from novacron_core.rules.permissions import Permission
+from novacron_core.values.roles import Permission
 
 Row = Endpoint[Any, Any, Any]
 _REF = "#/components/schemas/{name}"

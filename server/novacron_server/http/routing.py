@@ -15,8 +15,8 @@ from novacron_core import errors
 from novacron_core.api.base import Nothing
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.operations import Operation
-from novacron_core.rules.permissions import Permission, allows, why_not_role
 from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import Permission, allows, why_not_role
 from novacron_server.http import decoding
 from novacron_server.http.call import Answer, Call, Served
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from novacron_core.rules.units import KIB
+from novacron_core.values.sizes import KIB
 
 _QCOW2 = b"QFI\xfb"
 _HEADER = struct.Struct(">4sIQI")

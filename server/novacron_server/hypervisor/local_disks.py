@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from novacron_core.rules.tiers import FILE_POOLS
+from novacron_core.values.tiers import FILE_POOLS
 from novacron_server.hypervisor.facts import PoolFacts
 
 

@@ -15,7 +15,7 @@ from shutil import disk_usage
 from novacron_core import errors
 from novacron_core.api.images import ImageQuery
 from novacron_core.api.problem import FieldError
-from novacron_core.rules.units import GIB, MIB, size_text
+from novacron_core.values.sizes import GIB, MIB, size_text
 from novacron_server.images.inspection import inspect
 
 MAX_IMAGE_BYTES = 256 * GIB

@@ -16,7 +16,7 @@ import msgspec
 
 from novacron_core import errors
 from novacron_core.api.images import Image, ImageQuery
-from novacron_core.rules.names import IMAGE_NAME_PATTERN
+from novacron_core.values.names import IMAGE_NAME_PATTERN
 from novacron_server.images.arrival import FORMATS, MAX_IMAGE_BYTES, Arrival, sweep
 from novacron_server.images.inspection import inspect
 

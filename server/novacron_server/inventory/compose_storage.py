@@ -11,7 +11,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.api.volumes import Volume
-from novacron_core.rules.tiers import FILE_POOLS
+from novacron_core.values.tiers import FILE_POOLS
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.inventory.rows import VolumeRow
 

@@ -10,14 +10,15 @@ from contextlib import suppress
 from novacron_core import errors
 from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.hosts import HostStatus
-from novacron_core.api.metrics import VMSample
 from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.problem import FieldError
+from novacron_core.api.samples import VMSample
 from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
-from novacron_core.rules.filter import FilterError, compile_filter, vm_fields
+from novacron_core.rules.filters.language import FilterError, compile_filter
+from novacron_core.rules.filters.vms import vm_fields
 from novacron_core.rules.visibility import SHARED, Principal, may_see
 from novacron_server.events.ledger import Ledger
 from novacron_server.hypervisor.facts import DomainFacts, Hint

@@ -12,7 +12,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.api.volumes import Volume
-from novacron_core.rules.tiers import TIERS
+from novacron_core.values.tiers import TIERS
 from novacron_server.hypervisor.facts import DiskFacts, PoolFacts, VolumeFacts
 from novacron_server.hypervisor.specs import as_made
 from novacron_server.inventory.compose import HostView, Known

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from novacron_core.api.metrics import VMSample
+from novacron_core.api.samples import VMSample
 from novacron_server.hypervisor.counters import Group, Reading
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.hypervisor.statistics import clock

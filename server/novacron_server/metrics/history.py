@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from novacron_core import errors
-from novacron_core.api.metrics import HostSample, Totals, VMSample
+from novacron_core.api.samples import HostSample, VMSample
+from novacron_core.api.usage import Totals
 from novacron_server.database.calendar import Calendar
 from novacron_server.database.engine import Connection, Database
 from novacron_server.database.tables import METRICS

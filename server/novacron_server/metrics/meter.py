@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from threading import Lock
 
-from novacron_core.api.metrics import HostSample, VMSample
+from novacron_core.api.samples import HostSample, VMSample
 from novacron_server.hypervisor.counters import DomainCounters, HostCounters, Reading
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.metrics import rates

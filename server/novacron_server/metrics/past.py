@@ -9,10 +9,10 @@ from itertools import islice
 from typing import Any
 
 from novacron_core import errors
-from novacron_core.api import metrics as api
+from novacron_core.api import history
 from novacron_core.api.problem import FieldError
-from novacron_core.rules.permissions import Permission, Role, allows
 from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import Permission, Role, allows
 from novacron_server.database.engine import Connection, Database
 from novacron_server.database.tables import METRICS_WITH_LEAST
 from novacron_server.inventory.inventory import Inventory
@@ -25,7 +25,7 @@ from novacron_server.metrics.packing import FLEET, host_subject, tenant_subject,
 _MINUTE_S = 60.0
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-_LONGEST = timedelta(days=api.MAX_RANGE_DAYS)
+_LONGEST = timedelta(days=history.MAX_RANGE_DAYS)
 _WAIT_S = 20.0
 """Samples no further apart than this, or three periods, are one line; further apart there is a gap."""
 
@@ -39,12 +39,12 @@ class Past:
         self._board = board
         self._history = history
 
-    async def of_vm(self, principal: Principal, vm_id: str, query: api.RangeQuery) -> api.History:
+    async def of_vm(self, principal: Principal, vm_id: str, query: history.RangeQuery) -> history.History:
         """All metrics of one VM. Raises NotFound, ValidationFailed, DatabaseUnavailable."""
         vm = self._inventory.vm(principal, vm_id)
-        return await self._curves(f"vm:{vm.id}", vm_subject(vm.host, vm.id), list(api.Metric), query)
+        return await self._curves(f"vm:{vm.id}", vm_subject(vm.host, vm.id), list(history.Metric), query)
 
-    async def of(self, principal: Principal, query: api.HistoryQuery) -> api.History:
+    async def of(self, principal: Principal, query: history.HistoryQuery) -> history.History:
         """Some metrics of the fleet, a host or a VM. Raises NotFound, ValidationFailed, DatabaseUnavailable."""
         metrics = _metrics(query.metric)
         return await self._curves(query.subject, self._subject(principal, query.subject), metrics, query)
@@ -63,8 +63,12 @@ class Past:
         raise _invalid("subject", "fleet, host:ID or vm:ID")
 
     async def _curves(
-        self, name: str, subject: bytes, metrics: Sequence[api.Metric], query: api.RangeQuery | api.HistoryQuery
-    ) -> api.History:
+        self,
+        name: str,
+        subject: bytes,
+        metrics: Sequence[history.Metric],
+        query: history.RangeQuery | history.HistoryQuery,
+    ) -> history.History:
         now = datetime.now(UTC)
         start, end = _range(query.from_, query.to, now)
         wanted_s = (end - start).total_seconds() / query.points
@@ -84,7 +88,7 @@ class Past:
         rows = await self._database.run(work, read_only=True)
         apart_s = _MINUTE_S if rolled else max(_WAIT_S, 3 * self._slowest_s())
         newest = max((row[2] for row in rows if any(number is not None for number in row[3:])), default=None)
-        return api.History(
+        return history.History(
             subject=name,
             start=begin,
             step_s=step_s,
@@ -99,8 +103,8 @@ class Past:
 
 
 def curves(
-    rows: Sequence[tuple[Any, ...]], metrics: Sequence[api.Metric], points: int, apart_s: float
-) -> dict[str, api.Curve]:
+    rows: Sequence[tuple[Any, ...]], metrics: Sequence[history.Metric], points: int, apart_s: float
+) -> dict[str, history.Curve]:
     """Rows of `repository.slots` as curves. A step between two samples that belong together has the earlier one's
     numbers: a reading that came a little late is no gap.
     """
@@ -110,7 +114,7 @@ def curves(
     lines = [_line(column, row_of) for column in islice(columns, 3, None)]
     pairs, least = lines[: 2 * len(metrics)], dict(zip(with_least, lines[2 * len(metrics) :], strict=True))
     return {
-        metric.value: api.Curve(average=average, most=most, least=least.get(metric, []))
+        metric.value: history.Curve(average=average, most=most, least=least.get(metric, []))
         for metric, average, most in zip(metrics, pairs[::2], pairs[1::2], strict=True)
     }
 
@@ -146,16 +150,16 @@ def _range(start: datetime | None, end: datetime | None, now: datetime) -> tuple
     if first >= last:
         raise _invalid("from", "must be before to")
     if last - first > _LONGEST:
-        raise _invalid("from", f"a range is at most {api.MAX_RANGE_DAYS} days")
+        raise _invalid("from", f"a range is at most {history.MAX_RANGE_DAYS} days")
     return first, last
 
 
-def _metrics(names: str) -> list[api.Metric]:
+def _metrics(names: str) -> list[history.Metric]:
     found = []
     for name in names.split(","):
-        if name not in api.Metric._value2member_map_:
-            raise _invalid("metric", f"one of {', '.join(api.Metric)}, or several with commas between")
-        found.append(api.Metric(name))
+        if name not in history.Metric._value2member_map_:
+            raise _invalid("metric", f"one of {', '.join(history.Metric)}, or several with commas between")
+        found.append(history.Metric(name))
     return list(dict.fromkeys(found))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from novacron_core.api import metrics as api
+from novacron_core.api import history
+from novacron_core.api import usage as api
 from novacron_core.api.base import Nothing, Page
 from novacron_server.http.call import Answer, Call, Served, serve
 from novacron_server.metrics.exporter import CONTENT_TYPE, Exporter
@@ -21,12 +22,12 @@ def routes(measuring: Measuring, exporter: Exporter, scraping: Scraping) -> list
     async def top(call: Call[api.TopQuery, Nothing]) -> Page[api.VMNow]:
         return metrics.top(call.principal, call.query)
 
-    @serve(api.HISTORY)
-    async def history(call: Call[api.HistoryQuery, Nothing]) -> api.History:
+    @serve(history.HISTORY)
+    async def over_time(call: Call[history.HistoryQuery, Nothing]) -> history.History:
         return await measuring.past.of(call.principal, call.query)
 
-    @serve(api.OF_VM)
-    async def of_vm(call: Call[api.RangeQuery, Nothing]) -> api.History:
+    @serve(history.OF_VM)
+    async def of_vm(call: Call[history.RangeQuery, Nothing]) -> history.History:
         return await measuring.past.of_vm(call.principal, call.path["vm_id"], call.query)
 
     @serve(api.PROMETHEUS)
@@ -34,4 +35,4 @@ def routes(measuring: Measuring, exporter: Exporter, scraping: Scraping) -> list
         scraping.check(call.address, call.bearer)
         return Answer(await exporter.text(), headers=(("content-type", CONTENT_TYPE),))
 
-    return [now, top, history, of_vm, prometheus]
+    return [now, top, over_time, of_vm, prometheus]

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from msgspec.structs import asdict, replace
 
-from novacron_core.api import metrics as api
+from novacron_core.api import samples
+from novacron_core.api import usage as api
 from novacron_core.api.base import Page
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import VM, State
@@ -30,7 +31,7 @@ class Metrics:
     def now(self, principal: Principal) -> api.Now:
         """The fleet and its hosts."""
         now = datetime.now(UTC)
-        by_host: dict[str, list[tuple[api.VMSample, int]]] = {}
+        by_host: dict[str, list[tuple[samples.VMSample, int]]] = {}
         for vm in self._inventory.vms(principal):
             if sample := self._board.sample(vm.host, vm.id):
                 by_host.setdefault(vm.host, []).append((sample, vm.vcpus))
@@ -45,7 +46,7 @@ class Metrics:
             source=sources.pop() if len(sources) == 1 else "mixed" if sources else "libvirt",
         )
 
-    def _host(self, view: HostView, vms: list[tuple[api.VMSample, int]], now: datetime) -> api.HostNow:
+    def _host(self, view: HostView, vms: list[tuple[samples.VMSample, int]], now: datetime) -> api.HostNow:
         meter = self._board.host(view.id)
         age_s = _age(meter.time, now)
         head = api.HostNow(host=view.id, name=view.name, source=_source(view.simulated), time=meter.time, age_s=age_s)
@@ -93,14 +94,14 @@ class Metrics:
         items = [self._vm(vm, now) for _, vm in ranked[begin : begin + query.page_size]]
         return Page(items=items, total=len(ranked), page=query.page, page_size=query.page_size)
 
-    def _sampled(self, principal: Principal, q: str) -> Iterator[tuple[VM, api.VMSample]]:
+    def _sampled(self, principal: Principal, q: str) -> Iterator[tuple[VM, samples.VMSample]]:
         for vm in self._inventory.matching(principal, q):
             sample = self._board.sample(vm.host, vm.id)
             if sample is not None:
                 yield vm, sample
 
 
-_TOP: dict[str, Callable[[api.VMSample], float | None]] = {
+_TOP: dict[str, Callable[[samples.VMSample], float | None]] = {
     "cpu": lambda sample: sample.cpu_cores,
     "memory": lambda sample: sample.memory_used_bytes,
     "disk": lambda sample: sample.disk_bytes_s,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from novacron_core.api.metrics import Totals, VMSample
+from novacron_core.api.samples import VMSample
+from novacron_core.api.usage import Totals
 from novacron_server.metrics.meter import rounded
 
 _WHOLE = (

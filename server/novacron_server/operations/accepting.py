@@ -9,7 +9,7 @@ import msgspec
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
-from novacron_core.rules.doing import doing, why_busy
+from novacron_core.rules.operation_words import doing, why_busy
 from novacron_server.database.engine import Connection
 from novacron_server.events.outbox import Draft
 from novacron_server.inventory.changes import touched

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.problem import Problem
-from novacron_core.rules.permissions import Role
 from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import Role
 from novacron_server.database.tables import operations as t
 
 UNENDED = (OperationState.PENDING, OperationState.RUNNING)

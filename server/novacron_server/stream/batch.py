@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from novacron_core.api import events as api
-from novacron_core.rules.permissions import Permission, Role, allows
 from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.values.roles import Permission, Role, allows
 from novacron_server.stream.line import framed
 
 PART_BYTES = 64 * 1024

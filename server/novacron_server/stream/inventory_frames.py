@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from novacron_core.api import events as api
-from novacron_core.rules.permissions import Permission, allows
 from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import Permission, allows
 from novacron_server.inventory.inventory import Inventory
 
 _HEADROOM = 4096

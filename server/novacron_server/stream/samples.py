@@ -9,9 +9,10 @@ import msgspec
 
 from novacron_core.api import events as api
 from novacron_core.api.vms import VM
-from novacron_core.rules.filter import compile_filter, vm_fields
-from novacron_core.rules.permissions import Permission, allows
+from novacron_core.rules.filters.language import compile_filter
+from novacron_core.rules.filters.vms import vm_fields
 from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.values.roles import Permission, allows
 from novacron_server.hypervisor.statistics import clock
 from novacron_server.inventory.picture import Picture
 from novacron_server.metrics.board import Board

@@ -21,9 +21,9 @@ from litestar.handlers import WebsocketRouteHandler
 
 from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import events as api
-from novacron_core.rules.filter import FilterError
-from novacron_core.rules.permissions import allows, why_not_role
+from novacron_core.rules.filters.language import FilterError
 from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import allows, why_not_role
 from novacron_server.http import decoding
 from novacron_server.http.routing import Authenticator, bearer
 from novacron_server.inventory.inventory import Inventory

@@ -6,7 +6,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.volumes import Volume, VolumeMove
 from novacron_core.rules.visibility import Principal
-from novacron_core.rules.volumes import VolumeAction
+from novacron_core.rules.volume_actions import VolumeAction
 from novacron_server.database.engine import Database
 from novacron_server.events.ledger import Ledger
 from novacron_server.hypervisor.facts import VolumeFacts

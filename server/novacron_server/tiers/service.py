@@ -9,7 +9,7 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.operations import Operation, Target
 from novacron_core.api.pools import Pool, PoolTier
-from novacron_core.rules.tiers import why_not_in_a_tier
+from novacron_core.rules.pool_actions import why_not_in_a_tier
 from novacron_core.rules.visibility import Principal
 from novacron_server.database.engine import Connection
 from novacron_server.events.outbox import Draft

@@ -8,7 +8,7 @@ import structlog
 
 from novacron_core import errors
 from novacron_core.api.hosts import HostStatus
-from novacron_core.rules.tiers import TIERS
+from novacron_core.values.tiers import TIERS
 from novacron_server.inventory.changes import tier_touched
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.volumes.placement import Placement

@@ -13,8 +13,8 @@ from novacron_core import errors
 from novacron_core.api.operations import Operation
 from novacron_core.api.problem import FieldError
 from novacron_core.api.vms import VMCreate
-from novacron_core.rules.units import size_text
 from novacron_core.rules.visibility import Principal
+from novacron_core.values.sizes import size_text
 from novacron_server.database.engine import Connection
 from novacron_server.events.outbox import Draft
 from novacron_server.hypervisor.facts import HostFacts, Tag, VolumeFacts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from novacron_core import errors
 from novacron_core.api.vms import State
-from novacron_core.rules.lifecycle import Action
+from novacron_core.rules.vm_actions import Action
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.operations.failpoints import failpoint

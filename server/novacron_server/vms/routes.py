@@ -8,7 +8,7 @@ from novacron_core.api import vms as api
 from novacron_core.api.base import Nothing, Page
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.operations import Operation
-from novacron_core.rules.lifecycle import Action
+from novacron_core.rules.vm_actions import Action
 from novacron_server.http.call import Call, Served, serve
 from novacron_server.http.paging import page_of
 from novacron_server.vms.service import VMs

@@ -13,9 +13,9 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.operations import Operation, Target
 from novacron_core.api.vms import VM, VMCreate
-from novacron_core.rules.lifecycle import SUPERSEDES, Action, why_not
-from novacron_core.rules.permissions import Role
 from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.rules.vm_actions import SUPERSEDES, Action, why_not
+from novacron_core.values.roles import Role
 from novacron_server.database.engine import Connection, Database
 from novacron_server.events.ledger import Ledger
 from novacron_server.events.outbox import Draft

@@ -11,7 +11,7 @@ from novacron_core.api.operations import Operation, Target
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.visibility import Principal
-from novacron_core.rules.volumes import VolumeAction, why_not_volume
+from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 from novacron_server.database.engine import Connection
 from novacron_server.events.records import Draft
 from novacron_server.hypervisor.disks import Users

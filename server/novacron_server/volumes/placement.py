@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
-from novacron_core.rules.tiers import TIERS
+from novacron_core.values.tiers import TIERS
 from novacron_server.hypervisor.facts import HostFacts
 from novacron_server.hypervisor.host import Host
 from novacron_server.hypervisor.specs import PoolSpec

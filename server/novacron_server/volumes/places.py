@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from novacron_core import errors
 from novacron_core.api.pools import Pool
-from novacron_core.rules.tiers import FILE_POOLS
-from novacron_core.rules.units import size_text
 from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.values.sizes import size_text
+from novacron_core.values.tiers import FILE_POOLS
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.volumes.copying import check_free

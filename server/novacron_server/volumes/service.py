@@ -21,11 +21,12 @@ from novacron_core.api.volumes import (
     VolumeCreate,
     VolumeResize,
 )
-from novacron_core.rules.filter import FilterError, compile_filter, volume_fields
-from novacron_core.rules.tiers import FILE_POOLS
-from novacron_core.rules.units import size_text
+from novacron_core.rules.filters.language import FilterError, compile_filter
+from novacron_core.rules.filters.volumes import volume_fields
 from novacron_core.rules.visibility import Principal
-from novacron_core.rules.volumes import VolumeAction, why_not_volume
+from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
+from novacron_core.values.sizes import size_text
+from novacron_core.values.tiers import FILE_POOLS
 from novacron_server.database.engine import Database
 from novacron_server.events.ledger import Ledger
 from novacron_server.hypervisor.facts import VolumeFacts

@@ -9,8 +9,8 @@ import pytest
 
 from novacron_core.api.access import Refresh, Register
 from novacron_core.errors import Conflict, Forbidden, NotFound, Unauthenticated
-from novacron_core.rules.permissions import Role
 from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import Role
 from novacron_server.database.engine import Database
 
 from .conftest import PASSWORD, Door, Open, events, refused, statement, until, warm

@@ -12,7 +12,7 @@ import pytest
 
 from novacron_core.api.access import Refresh, Register
 from novacron_core.errors import DatabaseUnavailable, RateLimited, Unauthenticated
-from novacron_core.rules.permissions import Role
+from novacron_core.values.roles import Role
 from novacron_server.access import repository, tickets
 from novacron_server.database.engine import Database
 

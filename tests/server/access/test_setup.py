@@ -10,7 +10,7 @@ import pytest
 
 from novacron_core.api.access import Register
 from novacron_core.errors import Conflict, Forbidden, ValidationFailed
-from novacron_core.rules.permissions import Role
+from novacron_core.values.roles import Role
 from novacron_server.access.setup_token import SetupToken
 from novacron_server.database.engine import Database
 from novacron_server.events.outbox import read_after

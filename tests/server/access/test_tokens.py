@@ -13,7 +13,7 @@ import jwt
 import pytest
 
 from novacron_core.errors import Internal, Unauthenticated
-from novacron_core.rules.permissions import Role
+from novacron_core.values.roles import Role
 from novacron_server.access import keys as keys_module
 from novacron_server.access import tokens
 from novacron_server.access.keys import Keys

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from novacron_core import errors
-from novacron_core.api import metrics as api
-from novacron_core.rules.permissions import Role
+from novacron_core.api import history
 from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import Role
 from novacron_server.database.engine import Database
 from novacron_server.metrics import history as history_module
 from novacron_server.metrics import packing
@@ -23,7 +23,7 @@ from tests.server.metrics.conftest import NOW
 S = timedelta(seconds=1)
 ANN = Principal("1", "ann", Role.ADMINISTRATOR, "default", "s", NOW)
 BOB = Principal("2", "bob", Role.OPERATOR, "red", "s", NOW)
-CPU = api.Metric.CPU_PERCENT
+CPU = history.Metric.CPU_PERCENT
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def past(database, history) -> Past:
     return Past(database, history._inventory, history._board, history)
 
 
-def asked(start: datetime, end: datetime, points: int, **more) -> api.HistoryQuery:
-    return api.HistoryQuery(from_=start, to=end, points=points, **more)
+def asked(start: datetime, end: datetime, points: int, **more) -> history.HistoryQuery:
+    return history.HistoryQuery(from_=start, to=end, points=points, **more)
 
 
 async def test_the_last_hour_is_made_of_samples(past, history, add) -> None:
@@ -175,10 +175,10 @@ async def test_members_see_the_sum_over_their_own_vms_alone(past, history, add) 
         (asked(NOW - timedelta(days=3660), NOW, 10), "from"),
         (asked(datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC) + S, 10), "from"),
         (asked(datetime.max.replace(tzinfo=UTC) - S, datetime.max.replace(tzinfo=UTC), 10), "from"),
-        (api.HistoryQuery(subject="vm"), "subject"),
-        (api.HistoryQuery(subject="moon:1"), "subject"),
-        (api.HistoryQuery(metric="beauty"), "metric"),
-        (api.HistoryQuery(metric="cpu_cores,"), "metric"),
+        (history.HistoryQuery(subject="vm"), "subject"),
+        (history.HistoryQuery(subject="moon:1"), "subject"),
+        (history.HistoryQuery(metric="beauty"), "metric"),
+        (history.HistoryQuery(metric="cpu_cores,"), "metric"),
     ],
 )
 async def test_what_makes_no_sense_is_refused_by_field(past, query, field) -> None:
@@ -187,7 +187,7 @@ async def test_what_makes_no_sense_is_refused_by_field(past, query, field) -> No
     assert refused.value.fields[0].field == field
 
 
-@pytest.mark.parametrize("points", [1, 2, 7, 120, api.MAX_POINTS])
+@pytest.mark.parametrize("points", [1, 2, 7, 120, history.MAX_POINTS])
 @pytest.mark.parametrize("span", [S, timedelta(minutes=5), timedelta(hours=1), timedelta(days=1), timedelta(days=366)])
 async def test_the_answer_is_bounded_whatever_the_range(past, points, span) -> None:
     found = await past.of(ANN, asked(NOW - span, NOW, points, metric="cpu_percent,disk_reads_s"))

@@ -19,7 +19,7 @@ from novacron_core.api import access, operations, vms
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation
 from novacron_core.client import Client
-from novacron_core.rules.permissions import Role
+from novacron_core.values.roles import Role
 from novacron_server.app import create_app
 from novacron_server.parts import Parts, open_parts
 from novacron_server.process import uvicorn_config

@@ -17,7 +17,7 @@ from novacron_core import errors
 from novacron_core.api import images, vms
 from novacron_core.api.images import ImageQuery
 from novacron_core.api.operations import OperationState
-from novacron_core.rules.permissions import Role
+from novacron_core.values.roles import Role
 from novacron_server.images import arrival
 from novacron_server.images.service import Images
 from tests.server.spine.conftest import until

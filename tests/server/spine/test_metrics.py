@@ -10,17 +10,17 @@ import libvirt
 import pytest
 
 from novacron_core import errors
-from novacron_core.api import metrics, vms
-from novacron_core.rules.permissions import Role
+from novacron_core.api import usage, vms
+from novacron_core.values.roles import Role
 from novacron_server.metrics.meter import NO_BALLOON
 from tests.server.spine.conftest import until
 
 
-async def sampled(spine) -> metrics.VMNow:
+async def sampled(spine) -> usage.VMNow:
     """The VM `test` once it has a rate."""
 
-    async def look() -> metrics.VMNow | None:
-        page = await spine.admin.call(metrics.TOP)
+    async def look() -> usage.VMNow | None:
+        page = await spine.admin.call(usage.TOP)
         return page.items[0] if page.items else None
 
     return await until(look)
@@ -33,7 +33,7 @@ async def test_the_fleet_its_host_and_its_vm_have_numbers_with_source_and_age(sp
     assert vm.cpu_percent == pytest.approx(50.0, rel=0.05)
     assert (vm.memory_given_bytes, vm.memory_used_bytes, vm.memory_note) == (1 << 30, None, NO_BALLOON)
     assert (vm.disk_read_bytes_s, vm.net_sent_bytes_s) == (None, None)  # it has neither disk nor card
-    now = await spine.admin.call(metrics.NOW)
+    now = await spine.admin.call(usage.NOW)
     assert (now.fleet.vms, now.source) == (1, "simulator")
     assert now.fleet.cpu_cores == pytest.approx(1.0, rel=0.05)
     assert now.fleet.disk_read_bytes_s is None
@@ -46,9 +46,9 @@ async def test_the_fleet_its_host_and_its_vm_have_numbers_with_source_and_age(sp
 async def test_a_vm_of_nobody_or_of_others_is_in_no_sum_and_no_list(spine) -> None:
     await sampled(spine)
     member = await spine.member("bob", Role.OPERATOR)
-    now = await member.call(metrics.NOW)
+    now = await member.call(usage.NOW)
     assert (now.fleet.vms, now.fleet.cpu_cores, now.hosts[0].vms.vms) == (0, None, 0)
-    assert (await member.call(metrics.TOP)).items == []
+    assert (await member.call(usage.TOP)).items == []
 
 
 async def test_a_vm_that_stops_has_no_number_any_more(spine, behind) -> None:
@@ -56,19 +56,19 @@ async def test_a_vm_that_stops_has_no_number_any_more(spine, behind) -> None:
     behind.lookupByName("test").destroy()
 
     async def empty() -> bool | None:
-        return True if not (await spine.admin.call(metrics.TOP)).items else None
+        return True if not (await spine.admin.call(usage.TOP)).items else None
 
     await until(empty)
-    assert (await spine.admin.call(metrics.NOW)).fleet == metrics.Totals()
+    assert (await spine.admin.call(usage.NOW)).fleet == usage.Totals()
 
 
 async def test_top_sorts_filters_and_refuses_what_it_does_not_know(spine) -> None:
     await sampled(spine)
     for top, found in (("cpu", 1), ("memory", 0), ("disk", 0), ("net", 0)):
-        assert (await spine.admin.call(metrics.TOP, query=metrics.TopQuery(top=top))).total == found, top
-    assert (await spine.admin.call(metrics.TOP, query=metrics.TopQuery(q="-test"))).total == 0
+        assert (await spine.admin.call(usage.TOP, query=usage.TopQuery(top=top))).total == found, top
+    assert (await spine.admin.call(usage.TOP, query=usage.TopQuery(q="-test"))).total == 0
     with pytest.raises(errors.ValidationFailed):
-        await spine.admin.call(metrics.TOP, query=metrics.TopQuery(q="colour:red"))
+        await spine.admin.call(usage.TOP, query=usage.TopQuery(q="colour:red"))
     headers = {"Authorization": f"Bearer {spine.admin.credentials.token}"}
     async with httpx.AsyncClient(base_url=spine.url, headers=headers) as http:
         for bad in ("top=beauty", "page=0", "page_size=0", "limit=1"):
@@ -108,14 +108,14 @@ async def test_the_past_of_a_vm_its_host_and_the_fleet(spine) -> None:
     await history.pack()
     history.take_totals(datetime.now(UTC))
     await history.write()
-    found = await spine.admin.call(metrics.OF_VM, vm_id=vm.id)
-    assert set(found.curves) == set(metrics.Metric)
+    found = await spine.admin.call(usage.OF_VM, vm_id=vm.id)
+    assert set(found.curves) == set(usage.Metric)
     cores = [value for value in found.curves["cpu_cores"].average if value is not None]
     assert cores[-1] == pytest.approx(1.0, rel=0.1)
     assert set(found.curves["disk_reads_s"].average) == {None}
     for subject in ("fleet", f"vm:{vm.id}", f"host:{vm.host}"):
-        query = metrics.HistoryQuery(subject=subject, metric="cpu_cores")
-        assert (await spine.admin.call(metrics.HISTORY, query=query)).subject == subject
+        query = usage.HistoryQuery(subject=subject, metric="cpu_cores")
+        assert (await spine.admin.call(usage.HISTORY, query=query)).subject == subject
 
 
 async def test_the_past_of_a_vm_of_others_is_that_of_a_missing_one(spine) -> None:
@@ -124,15 +124,15 @@ async def test_the_past_of_a_vm_of_others_is_that_of_a_missing_one(spine) -> Non
     answers = []
     for vm_id in (vm.id, str(uuid4()), "no-uuid"):
         for call in (
-            member.call(metrics.OF_VM, vm_id=vm_id),
-            member.call(metrics.HISTORY, query=metrics.HistoryQuery(subject=f"vm:{vm_id}")),
+            member.call(usage.OF_VM, vm_id=vm_id),
+            member.call(usage.HISTORY, query=usage.HistoryQuery(subject=f"vm:{vm_id}")),
         ):
             with pytest.raises(errors.NotFound) as refused:
                 await call
             answers.append(refused.value.detail)
     assert len(set(answers)) == 1
     with pytest.raises(errors.NotFound):
-        await member.call(metrics.HISTORY, query=metrics.HistoryQuery(subject=f"host:{uuid4()}"))
+        await member.call(usage.HISTORY, query=usage.HistoryQuery(subject=f"host:{uuid4()}"))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 
 from novacron_core.api import events
 from novacron_core.client import Wishes, stream
-from novacron_core.rules.permissions import Role
 from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import Role
 from novacron_server.hypervisor.counters import DomainCounters, Reading
 from novacron_server.hypervisor.statistics import clock
 from novacron_server.inventory.picture import Picture

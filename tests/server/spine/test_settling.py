@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from novacron_core import errors
 from novacron_core.api import access
 from novacron_core.api.operations import Operation, OperationState, Target
-from novacron_core.rules.permissions import Role
 from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import Role
 from novacron_server.hosts import repository as hosts
 from novacron_server.operations import repository, settling
 

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from novacron_core.api import access, events, vms
 from novacron_core.api.vms import State
 from novacron_core.client import stream
-from novacron_core.rules.permissions import Role
+from novacron_core.values.roles import Role
 from novacron_server.stream.hub import QUEUE, Listener
 from novacron_server.stream.inventory_frames import inventory_frames
 

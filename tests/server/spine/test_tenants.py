@@ -8,7 +8,7 @@ import pytest
 from novacron_core import errors
 from novacron_core.api import access, vms
 from novacron_core.client import Client
-from novacron_core.rules.permissions import Role
+from novacron_core.values.roles import Role
 from tests.server.spine.asking import done, make
 from tests.server.spine.conftest import PASSWORD
 

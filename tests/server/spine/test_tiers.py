@@ -11,7 +11,7 @@ from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.api.tiers import Tier
 from novacron_core.client.stream import stream
-from novacron_core.rules.permissions import Role
+from novacron_core.values.roles import Role
 from tests.server.spine.conftest import until
 
 FOREIGN = """<pool type='dir'><name>isos</name><uuid>11111111-2222-3333-4444-555555555555</uuid>

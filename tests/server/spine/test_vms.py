@@ -12,7 +12,7 @@ from novacron_core import errors
 from novacron_core.api import hosts, operations, vms, volumes
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VM, State
-from novacron_core.rules.permissions import Role
+from novacron_core.values.roles import Role
 from novacron_server.operations import patience
 from novacron_server.operations import repository as rows_of_operations
 from novacron_server.volumes import repository as rows_of_volumes

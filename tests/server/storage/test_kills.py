@@ -21,7 +21,7 @@ from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import VolumeClone, VolumeCreate, VolumeMove
 from novacron_core.client import Client
 from novacron_core.client.credentials import Credentials
-from novacron_core.places import read_running
+from novacron_core.local_server import read_running
 from tests.benchmarks.servers import administrator
 from tests.faults.test_kills import Process
 from tests.server.hypervisor.conftest import PrivateLibvirtd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from novacron_core.rules.units import size_text
+from novacron_core.values.sizes import size_text
 
 _BOUND = re.compile(r"Expected `int` (>=|<=) (\d+)")
 _LENGTH = re.compile(r"Expected `str` of length <= (\d+)")

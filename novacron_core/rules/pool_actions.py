@@ -1,17 +1,9 @@
-"""Tiers: promises about speed and price, each kept by one or more pools."""
+"""What may be done to a pool now, and the sentence that refuses it."""
 
 from __future__ import annotations
 
-from typing import Literal
+from novacron_core.values.tiers import FILE_POOLS
 
-TierName = Literal["hot", "warm", "cold"]
-TIERS: tuple[TierName, ...] = ("hot", "warm", "cold")
-"""Fastest first."""
-TIER_ORDER: dict[str | None, int] = {tier: at for at, tier in enumerate((*TIERS, None))}
-"""How lists sort them; what is in no tier comes last."""
-
-FILE_POOLS = frozenset({"dir", "fs", "netfs"})
-"""Types of pools whose volumes are files."""
 _MAY_SERVE = FILE_POOLS | {"logical"}
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from novacron_core.api.vms import VM, State
 from novacron_core.api.volumes import Volume
-from novacron_core.rules.doing import why_busy
+from novacron_core.rules.operation_words import why_busy
 
 
 class VolumeAction(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from novacron_core.api.vms import VM, State
-from novacron_core.rules.doing import why_busy
+from novacron_core.rules.operation_words import why_busy
 
 
 class Action(StrEnum):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 
 KIB = 1024
+
 MIB = 1024**2
+
 GIB = 1024**3
+
 TIB = 1024**4
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
 _SIZE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([kmgtpe]?)(i?b)?\s*", re.IGNORECASE)
+
 MAX_BYTES = 2**63 - 1
 
 
@@ -58,25 +62,3 @@ def parse_size(text: str) -> int:
     if size > MAX_BYTES:
         raise ValueError("that size is too large")
     return size
-
-
-def age_text(seconds: float | None) -> str:
-    """An age in at most two units: `5s`, `3m`, `2h10m`, `4d3h`. None is a dash; a negative age counts as 0."""
-    if seconds is None:
-        return "–"
-    total = max(0, int(seconds))
-    days, rest = divmod(total, 86400)
-    hours, rest = divmod(rest, 3600)
-    minutes, secs = divmod(rest, 60)
-    if days:
-        return f"{days}d{hours}h" if days < 10 and hours else f"{days}d"
-    if hours:
-        return f"{hours}h{minutes}m" if hours < 10 and minutes else f"{hours}h"
-    if minutes:
-        return f"{minutes}m"
-    return f"{secs}s"
-
-
-def age_s(since: datetime | None, now: datetime) -> float | None:
-    """Seconds from `since` to `now`, both with a time zone; None stays None."""
-    return None if since is None else (now - since).total_seconds()

@@ -1,0 +1,78 @@
+"""Metrics over time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from novacron_core.api.base import Request, Value
+from novacron_core.api.endpoint import endpoint
+from novacron_core.values.roles import Permission as P
+
+MAX_POINTS = 2000
+
+MAX_RANGE_DAYS = 366
+
+
+class Metric(StrEnum):
+    """What is kept over time. Values are averages; CPU and memory have minimum and maximum too, rates a maximum."""
+
+    CPU_CORES = "cpu_cores"
+    CPU_PERCENT = "cpu_percent"
+    MEMORY_USED = "memory_used_bytes"
+    MEMORY_GIVEN = "memory_given_bytes"
+    DISK_READ = "disk_read_bytes_s"
+    DISK_WRITE = "disk_write_bytes_s"
+    DISK_READS = "disk_reads_s"
+    DISK_WRITES = "disk_writes_s"
+    NET_RECEIVED = "net_received_bytes_s"
+    NET_SENT = "net_sent_bytes_s"
+
+
+class Curve(Value, frozen=True):
+    """One metric over time: `average[i]` is over the `step_s` seconds from `start` + i steps; null where there is no
+    number, so a gap is a gap. `least` and `most` are the extremes in the same interval, empty where not kept."""
+
+    average: list[float | None]
+    most: list[float | None] = []
+    least: list[float | None] = []
+
+
+class History(Value, frozen=True):
+    """`source` is `samples` (every reading) or `minutes` (rolled up); `age_s` how old the newest number is."""
+
+    subject: str
+    start: datetime
+    step_s: float
+    points: int
+    source: str
+    curves: dict[str, Curve]
+    age_s: float | None = None
+
+
+class RangeQuery(Request, frozen=True, rename={"from_": "from"}):
+    """From when to when (RFC 3339 with a zone; the last hour by default), in how many points."""
+
+    from_: Annotated[datetime, Meta(tz=True)] | None = None
+    to: Annotated[datetime, Meta(tz=True)] | None = None
+    points: Annotated[int, Meta(ge=1, le=MAX_POINTS)] = 120
+
+
+class HistoryQuery(Request, frozen=True, rename={"from_": "from"}):
+    """`subject` is `fleet`, `host:ID` or `vm:ID`; `metric` one of Metric, or several with commas between."""
+
+    subject: Annotated[str, Meta(max_length=64)] = "fleet"
+    metric: Annotated[str, Meta(max_length=256)] = Metric.CPU_PERCENT.value
+    from_: Annotated[datetime, Meta(tz=True)] | None = None
+    to: Annotated[datetime, Meta(tz=True)] | None = None
+    points: Annotated[int, Meta(ge=1, le=MAX_POINTS)] = 120
+
+
+HISTORY = endpoint("GET /api/monitoring/history", History, P.VM_READ, query=HistoryQuery, summary="Metrics over time")
+
+OF_VM = endpoint(
+    "GET /api/vm/vms/{vm_id}/metrics", History, P.VM_READ, query=RangeQuery, summary="All metrics of one VM over time"
+)

@@ -1,0 +1,58 @@
+"""Samples: the newest readings of VMs and hosts, as the event stream carries them."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class VMSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """A VM's numbers at one moment, sent as a JSON array in this order; new ones are only ever added at the end."""
+
+    cpu_cores: float | None = None
+    cpu_percent: float | None = None
+    """Of its vCPUs."""
+    memory_used_bytes: int | None = None
+    memory_given_bytes: int | None = None
+    disk_read_bytes_s: int | None = None
+    disk_write_bytes_s: int | None = None
+    disk_reads_s: float | None = None
+    disk_writes_s: float | None = None
+    net_received_bytes_s: int | None = None
+    net_sent_bytes_s: int | None = None
+    disk_age_s: float | None = None
+    """How much older than the sample the disk numbers are."""
+    memory_age_s: float | None = None
+    """How much older than the sample the used memory is."""
+    memory_note: str = ""
+    """Why there is no used memory."""
+
+    @property
+    def memory_percent(self) -> float | None:
+        """Used of given."""
+        used, given = self.memory_used_bytes, self.memory_given_bytes
+        return used / given * 100 if used is not None and given else None
+
+    @property
+    def disk_bytes_s(self) -> int | None:
+        """Both ways."""
+        return _both(self.disk_read_bytes_s, self.disk_write_bytes_s)
+
+    @property
+    def net_bytes_s(self) -> int | None:
+        """Both ways."""
+        return _both(self.net_received_bytes_s, self.net_sent_bytes_s)
+
+
+def _both(first: int | None, second: int | None) -> int | None:
+    return None if first is None and second is None else (first or 0) + (second or 0)
+
+
+class HostSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """A host's numbers at one moment, sent as a JSON array in this order."""
+
+    cpu_cores: float | None = None
+    cpu_percent: float | None = None
+    memory_used_bytes: int | None = None
+    memory_bytes: int | None = None
+    period_s: float = 0.0
+    """How far apart its rounds are now: more on a host where reading them costs much."""

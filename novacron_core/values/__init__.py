@@ -1,0 +1,1 @@
+"""Values both sides use: names, sizes, ages, tiers, roles. Imports nothing else of NovaCron."""

@@ -1,0 +1,27 @@
+"""Ages as people read them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+def age_text(seconds: float | None) -> str:
+    """An age in at most two units: `5s`, `3m`, `2h10m`, `4d3h`. None is a dash; a negative age counts as 0."""
+    if seconds is None:
+        return "–"
+    total = max(0, int(seconds))
+    days, rest = divmod(total, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, secs = divmod(rest, 60)
+    if days:
+        return f"{days}d{hours}h" if days < 10 and hours else f"{days}d"
+    if hours:
+        return f"{hours}h{minutes}m" if hours < 10 and minutes else f"{hours}h"
+    if minutes:
+        return f"{minutes}m"
+    return f"{secs}s"
+
+
+def age_s(since: datetime | None, now: datetime) -> float | None:
+    """Seconds from `since` to `now`, both with a time zone; None stays None."""
+    return None if since is None else (now - since).total_seconds()
