@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 import structlog
 
 from novacron_core import errors
-from novacron_server.database.calendar import Calendar
-from novacron_server.database.engine import Connection, Database
-from novacron_server.events.outbox import prune
+from novacron_server.database.guarded_clock import Calendar
+from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations.repository import delete_ended_before
+from novacron_server.outbox.reader import prune
 
 EVENTS_KEPT = timedelta(days=30)
 OPERATIONS_KEPT = timedelta(days=90)

@@ -14,11 +14,9 @@ from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
 from novacron_server.access.service import Access
 from novacron_server.database import repository as database_repository
-from novacron_server.database.engine import Connection, Database, Kind
 from novacron_server.database.migrate import migrate
-from novacron_server.database.seat import Seat
-from novacron_server.events.ledger import Ledger
-from novacron_server.events.outbox import Draft, OutboxReader, append, last_seq
+from novacron_server.database.server_lock import Seat
+from novacron_server.database.transactions import Connection, Database, Kind
 from novacron_server.hosts import repository as hosts_repository
 from novacron_server.housekeeping import keep_house
 from novacron_server.images.service import Images
@@ -30,6 +28,9 @@ from novacron_server.operations import repository as operations_repository
 from novacron_server.operations.patience import patiently
 from novacron_server.operations.service import Operations
 from novacron_server.operations.settling import Settler
+from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.reader import OutboxReader, append, last_seq
+from novacron_server.outbox.records import Draft
 from novacron_server.settings import Settings
 from novacron_server.stream.hub import Hub
 from novacron_server.stream.outage import Outage

@@ -21,7 +21,7 @@ from novacron_core import errors
 from novacron_core.local_server import Running, read_running
 from novacron_server import logs
 from novacron_server.app import create_app
-from novacron_server.database.embedded import EmbeddedPostgres
+from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.http.hygiene import Hygiene
 from novacron_server.hypervisor.daemons import start_daemons
 from novacron_server.hypervisor.uris import allowed_uri, choose_uri

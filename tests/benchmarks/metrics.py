@@ -19,11 +19,10 @@ import libvirt
 import psutil
 import psycopg
 
-from novacron_server.database.embedded import EmbeddedPostgres
-from novacron_server.database.engine import Database
+from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.database.migrate import migrate
 from novacron_server.database.tables import METRICS
-from novacron_server.events.ledger import Ledger
+from novacron_server.database.transactions import Database
 from novacron_server.hosts import repository as hosts_repository
 from novacron_server.hypervisor import Host, statistics
 from novacron_server.inventory.inventory import Inventory
@@ -32,6 +31,7 @@ from novacron_server.metrics.board import Board
 from novacron_server.metrics.history import History
 from novacron_server.metrics.packing import FLEET, vm_subject
 from novacron_server.metrics.waiting import Chunk
+from novacron_server.outbox.group_commit import Ledger
 from tests.benchmarks.figure import Figure, median, percentile
 from tests.benchmarks.servers import Running, administrator, serve_process
 from tests.node_files import write_node

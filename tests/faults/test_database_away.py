@@ -10,7 +10,7 @@ import pytest
 from novacron_core import errors
 from novacron_core.api import operations, vms
 from novacron_core.api.vms import State
-from novacron_server.database import engine, faults
+from novacron_server.database import faults, transactions
 from tests.fair_clock import fair_now
 from tests.faults.house import open_stream, until
 
@@ -130,7 +130,7 @@ async def _shown(house, operation_id: str) -> bool | None:
 async def test_a_change_whose_commit_nobody_heard_the_end_of_is_carried_out_all_the_same(house, monkeypatch) -> None:
     """The row was stored and the answer was lost: asking again with the same key must not be told of work that
     nobody does."""
-    whole = engine.Database.run
+    whole = transactions.Database.run
     lose = [True]
 
     async def losing(self, work, **more):
@@ -140,7 +140,7 @@ async def test_a_change_whose_commit_nobody_heard_the_end_of_is_carried_out_all_
             raise faults.unknown_outcome()
         return result
 
-    monkeypatch.setattr(engine.Database, "run", losing)
+    monkeypatch.setattr(transactions.Database, "run", losing)
     vm = await house.vm("test")
     with pytest.raises(errors.DatabaseUnavailable):
         await house.admin.call(vms.PAUSE, vm_id=vm.id, idempotency_key="once")

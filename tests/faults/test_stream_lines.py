@@ -16,7 +16,7 @@ from novacron_core.api import events, vms
 from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
 from novacron_server.access import tokens
-from novacron_server.events.outbox import Draft
+from novacron_server.outbox.records import Draft
 from tests.fair_clock import fair_now
 from tests.faults.house import open_stream, until
 

@@ -14,8 +14,8 @@ import psycopg
 from psycopg import sql
 
 from novacron_core.local_server import read_running
-from novacron_server.database import cluster
-from novacron_server.database.embedded import default_runtime_dir
+from novacron_server.database.embedded import cluster
+from novacron_server.database.embedded.postgres import default_runtime_dir
 from tests.fair_clock import fair_now
 from tests.terminal import Terminal
 

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from novacron_server.database import cluster
-from novacron_server.database.embedded import EmbeddedPostgres
-from novacron_server.database.engine import Database
+from novacron_server.database.embedded import cluster
+from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.database.migrate import migrate
+from novacron_server.database.transactions import Database
 
 _count = itertools.count(1)
 TEMPLATE = "novacron_template"

@@ -17,8 +17,9 @@ from novacron_core.values.roles import Permission, Role, allows
 from novacron_server.access import passwords, repository
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.setup_token import SetupToken
-from novacron_server.database.engine import Connection, Database
-from novacron_server.events.outbox import Draft, append
+from novacron_server.database.transactions import Connection, Database
+from novacron_server.outbox.reader import append
+from novacron_server.outbox.records import Draft
 
 DEFAULT_TENANT = "default"
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+")

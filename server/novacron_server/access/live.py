@@ -14,7 +14,7 @@ from novacron_core.rules.visibility import Principal
 from novacron_server.access import repository
 from novacron_server.access.repository import Session
 from novacron_server.access.tokens import Claims
-from novacron_server.database.engine import Database
+from novacron_server.database.transactions import Database
 
 CHECK_S = 1.0
 """How often all held sessions are compared with the database."""

@@ -24,8 +24,8 @@ from novacron_server.access.passwords import Passwords
 from novacron_server.access.repository import Account, Session
 from novacron_server.access.setup_token import SetupToken
 from novacron_server.access.tickets import Tickets
-from novacron_server.database.engine import Connection, Database
-from novacron_server.events.outbox import append
+from novacron_server.database.transactions import Connection, Database
+from novacron_server.outbox.reader import append
 
 SESSION_LIFETIME = timedelta(hours=24)
 KEPT_AFTER_END = timedelta(days=7)

@@ -11,7 +11,7 @@ from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import health as api
 from novacron_core.api.base import Nothing
 from novacron_core.api.hosts import HostStatus
-from novacron_server.database.engine import Database
+from novacron_server.database.transactions import Database
 from novacron_server.http.call import Answer, Call, Served, serve
 from novacron_server.inventory.inventory import Inventory
 

@@ -8,11 +8,11 @@ from novacron_core.api.pools import Pool
 from novacron_core.api.vms import State
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.visibility import SHARED
-from novacron_server.events.outbox import Draft
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.inventory.compose import HostView
 from novacron_server.inventory.rows import VMRow
 from novacron_server.inventory.storage_changes import Changes
+from novacron_server.outbox.records import Draft
 
 _BY_STATE: dict[State, tuple[str, Priority]] = {
     State.RUNNING: ("vm.started", Priority.NORMAL),

@@ -15,13 +15,13 @@ import msgspec
 from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
-from novacron_server.events.outbox import Record
 from novacron_server.hypervisor.addresses import Addresses
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.inventory.compose import HostView, Known, compose_host, compose_vm
 from novacron_server.inventory.rows import PoolRow, VMRow, VolumeRow
 from novacron_server.inventory.storage_changes import Changes
 from novacron_server.inventory.storage_picture import OwnTier, StoragePicture
+from novacron_server.outbox.records import Record
 
 Key = tuple[str, str]
 """(host id, VM id)."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from novacron_core import errors
-from novacron_server.database.engine import Connection
-from novacron_server.events.ledger import Ledger
-from novacron_server.events.outbox import Draft
+from novacron_server.database.transactions import Connection
+from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.records import Draft
 
 _log = structlog.get_logger()
 _BATCH = 500

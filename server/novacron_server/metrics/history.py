@@ -14,9 +14,9 @@ import structlog
 from novacron_core import errors
 from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.usage import Totals
-from novacron_server.database.calendar import Calendar
-from novacron_server.database.engine import Connection, Database
+from novacron_server.database.guarded_clock import Calendar
 from novacron_server.database.tables import METRICS
+from novacron_server.database.transactions import Connection, Database
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics import packing, repository
 from novacron_server.metrics.board import Board

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from novacron_server.database.engine import Database
+from novacron_server.database.transactions import Database
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics.board import Board
 from novacron_server.metrics.collector import Collector

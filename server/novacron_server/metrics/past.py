@@ -13,8 +13,8 @@ from novacron_core.api import history
 from novacron_core.api.problem import FieldError
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Permission, Role, allows
-from novacron_server.database.engine import Connection, Database
 from novacron_server.database.tables import METRICS_WITH_LEAST
+from novacron_server.database.transactions import Connection, Database
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics import repository
 from novacron_server.metrics.board import Board

@@ -10,11 +10,11 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.rules.operation_words import doing, why_busy
-from novacron_server.database.engine import Connection
-from novacron_server.events.outbox import Draft
+from novacron_server.database.transactions import Connection
 from novacron_server.inventory.changes import touched
 from novacron_server.operations import repository
 from novacron_server.operations.request import Request
+from novacron_server.outbox.records import Draft
 
 Rows = Callable[[Connection, Operation], Awaitable[list[Draft]]]
 """Writes what belongs to the operation in its own transaction and returns the events of that."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from novacron_core import errors
 from novacron_core.api.operations import Operation
 from novacron_core.rules.visibility import Principal, may_see
-from novacron_server.database.engine import Database
+from novacron_server.database.transactions import Database
 from novacron_server.operations import repository
 
 _LOOK_EVERY_S, _PATIENCE_S = 0.005, 1.0

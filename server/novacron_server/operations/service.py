@@ -13,10 +13,8 @@ import structlog
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.rules.visibility import Principal
-from novacron_server.database.engine import Connection, Database
 from novacron_server.database.faults import OutcomeUnknown
-from novacron_server.events.ledger import Ledger
-from novacron_server.events.outbox import Draft, settled
+from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations import reading, repository
 from novacron_server.operations.accepting import Rows, accept, same_request, told, touch
 from novacron_server.operations.ends import ended_as, known
@@ -24,6 +22,9 @@ from novacron_server.operations.patience import past_an_outage, patiently
 from novacron_server.operations.request import Request, fingerprint
 from novacron_server.operations.run import DoneAllTheSame, Run
 from novacron_server.operations.telling import Teller
+from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.reader import settled
+from novacron_server.outbox.records import Draft
 
 _log = structlog.get_logger()
 _CLEARING_S = 10.0

@@ -8,11 +8,11 @@ import structlog
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation
-from novacron_server.database.engine import Connection
-from novacron_server.events.ledger import Ledger
-from novacron_server.events.outbox import Draft
+from novacron_server.database.transactions import Connection
 from novacron_server.operations import repository
 from novacron_server.operations.accepting import told
+from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.records import Draft
 
 _log = structlog.get_logger()
 

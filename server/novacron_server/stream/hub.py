@@ -15,9 +15,9 @@ import msgspec
 
 from novacron_core.api import events as api
 from novacron_core.rules.visibility import SHARED, Principal
-from novacron_server.events.outbox import Draft, Record
 from novacron_server.inventory.compose import compose_host
 from novacron_server.inventory.picture import Picture
+from novacron_server.outbox.records import Draft, Record
 from novacron_server.stream.batch import Batch, Part, Wire, passes, visible
 from novacron_server.stream.line import Line
 

@@ -9,8 +9,8 @@ import structlog
 from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
-from novacron_server.events.outbox import Draft
 from novacron_server.inventory.publisher import Publisher
+from novacron_server.outbox.records import Draft
 from novacron_server.stream.hub import Hub
 
 _log = structlog.get_logger()

@@ -7,12 +7,12 @@ from novacron_core.api.pools import Pool
 from novacron_core.api.volumes import Volume, VolumeMove
 from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volume_actions import VolumeAction
-from novacron_server.database.engine import Database
-from novacron_server.events.ledger import Ledger
+from novacron_server.database.transactions import Database
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations.service import Operations, Work
+from novacron_server.outbox.group_commit import Ledger
 from novacron_server.tiers.moving import Move, Moving, why_not_move
 from novacron_server.volumes.changing import Changing
 from novacron_server.volumes.leftovers import Leftovers

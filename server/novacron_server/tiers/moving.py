@@ -16,9 +16,7 @@ import msgspec
 import structlog
 
 from novacron_core import errors
-from novacron_server.database.engine import Connection, Database
-from novacron_server.events.ledger import Ledger
-from novacron_server.events.records import Draft
+from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.disks import Job, Users
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.host import Host
@@ -30,6 +28,8 @@ from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.patience import patiently
 from novacron_server.operations.repository import Stored
 from novacron_server.operations.run import DoneAllTheSame, Run
+from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.records import Draft
 from novacron_server.volumes import repository
 from novacron_server.volumes.copying import Copying, check_free, create_ours, identity
 from novacron_server.volumes.leftovers import Leftovers

@@ -11,8 +11,7 @@ from novacron_core.api.operations import Operation, Target
 from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.rules.pool_actions import why_not_in_a_tier
 from novacron_core.rules.visibility import Principal
-from novacron_server.database.engine import Connection
-from novacron_server.events.outbox import Draft
+from novacron_server.database.transactions import Connection
 from novacron_server.inventory.changes import pool_touched
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import PoolRow
@@ -20,6 +19,7 @@ from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.request import Request
 from novacron_server.operations.run import Run
 from novacron_server.operations.service import Operations
+from novacron_server.outbox.records import Draft
 from novacron_server.tiers import repository
 
 _KIND = "pool.set-tier"

@@ -15,8 +15,7 @@ from novacron_core.api.problem import FieldError
 from novacron_core.api.vms import VMCreate
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.sizes import size_text
-from novacron_server.database.engine import Connection
-from novacron_server.events.outbox import Draft
+from novacron_server.database.transactions import Connection
 from novacron_server.hypervisor.facts import HostFacts, Tag, VolumeFacts
 from novacron_server.hypervisor.host import Host
 from novacron_server.hypervisor.specs import DiskSpec, DomainSpec, NICSpec, PoolSpec, VolumeSpec
@@ -26,6 +25,7 @@ from novacron_server.inventory.rows import VMRow, VolumeRow
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.progress import Progress
 from novacron_server.operations.run import Run
+from novacron_server.outbox.records import Draft
 from novacron_server.vms import repository
 from novacron_server.vms.removal import vm_row_event
 from novacron_server.volumes import repository as volumes

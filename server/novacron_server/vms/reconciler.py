@@ -14,13 +14,13 @@ from novacron_core import errors
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import State
-from novacron_server.database.engine import Connection, Database
-from novacron_server.events.ledger import Ledger
+from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.host import Host
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.picture import Key
 from novacron_server.operations import repository as operations
 from novacron_server.operations.repository import Stored
+from novacron_server.outbox.group_commit import Ledger
 from novacron_server.vms.removal import UNDONE_LATER, WHOLE, Removal
 from novacron_server.vms.returning import Returning
 from novacron_server.volumes.placement import Placement

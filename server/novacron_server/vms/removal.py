@@ -9,9 +9,7 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.operations import Target
 from novacron_core.api.vms import State
-from novacron_server.database.engine import Connection, Database
-from novacron_server.events.ledger import Ledger
-from novacron_server.events.outbox import Draft
+from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.host import Host
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow, VolumeRow
@@ -20,6 +18,8 @@ from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.patience import patiently
 from novacron_server.operations.repository import Stored
 from novacron_server.operations.run import DoneAllTheSame, Run
+from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.records import Draft
 from novacron_server.vms import repository
 from novacron_server.volumes import repository as volumes
 from novacron_server.volumes.told import volume_row_event

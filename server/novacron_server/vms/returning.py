@@ -10,15 +10,15 @@ import structlog
 
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VMCreate
-from novacron_server.database.engine import Connection, Database
-from novacron_server.events.ledger import Ledger
-from novacron_server.events.records import Draft
+from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.hypervisor.host import Host
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow
 from novacron_server.operations import repository as operations
 from novacron_server.operations.repository import Stored
+from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.records import Draft
 from novacron_server.vms import repository
 from novacron_server.vms.removal import WHOLE, vm_row_event
 from novacron_server.volumes import repository as volumes

@@ -16,15 +16,15 @@ from novacron_core.api.vms import VM, VMCreate
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_core.rules.vm_actions import SUPERSEDES, Action, why_not
 from novacron_core.values.roles import Role
-from novacron_server.database.engine import Connection, Database
-from novacron_server.events.ledger import Ledger
-from novacron_server.events.outbox import Draft
+from novacron_server.database.transactions import Connection, Database
 from novacron_server.images.service import Images
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.operations.repository import Stored
 from novacron_server.operations.request import Request
 from novacron_server.operations.run import Run
 from novacron_server.operations.service import Operations
+from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.records import Draft
 from novacron_server.vms import creation, power, repository
 from novacron_server.vms.removal import WHOLE, Removal
 from novacron_server.volumes.placement import Placement

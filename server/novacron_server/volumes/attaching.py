@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from novacron_core.api.vms import State
-from novacron_server.database.engine import Connection, Database
-from novacron_server.events.ledger import Ledger
-from novacron_server.events.records import Draft
+from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.host import Host
 from novacron_server.hypervisor.specs import image_format
@@ -14,6 +12,8 @@ from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.patience import patiently
 from novacron_server.operations.repository import Stored
 from novacron_server.operations.run import Run
+from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.records import Draft
 from novacron_server.volumes import repository
 from novacron_server.volumes.told import volume_row_event
 from novacron_server.volumes.using import only_user

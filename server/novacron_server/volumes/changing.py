@@ -12,8 +12,7 @@ from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
-from novacron_server.database.engine import Connection
-from novacron_server.events.records import Draft
+from novacron_server.database.transactions import Connection
 from novacron_server.hypervisor.disks import Users
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.inventory.inventory import Inventory
@@ -21,6 +20,7 @@ from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations import repository as operations
 from novacron_server.operations.request import Request
 from novacron_server.operations.service import Operations, Work
+from novacron_server.outbox.records import Draft
 from novacron_server.volumes import repository
 from novacron_server.volumes.making import clear_place
 from novacron_server.volumes.told import volume_row_event

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from novacron_core import errors
-from novacron_server.database.engine import Database
+from novacron_server.database.transactions import Database
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.operations import repository
 from novacron_server.operations.patience import patiently

@@ -27,8 +27,7 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import FILE_POOLS
-from novacron_server.database.engine import Database
-from novacron_server.events.ledger import Ledger
+from novacron_server.database.transactions import Database
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.specs import VolumeSpec, image_format
 from novacron_server.inventory.inventory import Inventory
@@ -37,6 +36,7 @@ from novacron_server.operations.repository import Stored
 from novacron_server.operations.request import Request
 from novacron_server.operations.run import Run
 from novacron_server.operations.service import Operations, Work
+from novacron_server.outbox.group_commit import Ledger
 from novacron_server.volumes.attaching import Attaching
 from novacron_server.volumes.changing import Changing
 from novacron_server.volumes.leftovers import Leftovers

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from novacron_core.api.operations import Target
-from novacron_server.events.outbox import Draft
 from novacron_server.inventory.rows import VolumeRow
+from novacron_server.outbox.records import Draft
 
 
 def volume_row_event(row: VolumeRow, kind: str = "volume.created", *, gone: bool = False) -> Draft:

@@ -15,8 +15,9 @@ from novacron_core.errors import Unauthenticated
 from novacron_core.rules.visibility import Principal
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.service import Access
-from novacron_server.database.engine import Database
-from novacron_server.events.outbox import Record, read_after
+from novacron_server.database.transactions import Database
+from novacron_server.outbox.reader import read_after
+from novacron_server.outbox.records import Record
 from tests.fair_clock import fair_now
 
 PASSWORD = "quiet otters paint maps"

@@ -11,7 +11,7 @@ from novacron_core.api.access import Refresh, Register
 from novacron_core.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
-from novacron_server.database.engine import Database
+from novacron_server.database.transactions import Database
 
 from .conftest import PASSWORD, Door, Open, events, refused, statement, until, warm
 

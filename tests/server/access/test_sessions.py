@@ -14,7 +14,7 @@ from novacron_core.api.access import Refresh, Register
 from novacron_core.errors import DatabaseUnavailable, RateLimited, Unauthenticated
 from novacron_core.values.roles import Role
 from novacron_server.access import repository, tickets
-from novacron_server.database.engine import Database
+from novacron_server.database.transactions import Database
 
 from .conftest import PASSWORD, Door, events, refused, statement, until, warm
 

@@ -12,8 +12,8 @@ from novacron_core.api.access import Register
 from novacron_core.errors import Conflict, Forbidden, ValidationFailed
 from novacron_core.values.roles import Role
 from novacron_server.access.setup_token import SetupToken
-from novacron_server.database.engine import Database
-from novacron_server.events.outbox import read_after
+from novacron_server.database.transactions import Database
+from novacron_server.outbox.reader import read_after
 
 from .conftest import PASSWORD, Door, Open
 

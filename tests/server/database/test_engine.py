@@ -16,9 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.errors import Conflict, DatabaseUnavailable, Internal
-from novacron_server.database import orphans
-from novacron_server.database.embedded import EmbeddedPostgres
-from novacron_server.database.engine import Database
+from novacron_server.database.embedded.postgres import EmbeddedPostgres, stale_processes
+from novacron_server.database.transactions import Database
 from tests.fair_clock import fair_now
 
 PROMISE_S = 2.5
@@ -216,7 +215,7 @@ async def test_nobody_there() -> None:
 def stopped(cluster: Path) -> Iterator[None]:
     """Every process of one PostgreSQL, held by SIGSTOP: it takes connections and never answers."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    held = [pid for pid in pids if orphans.works_in(pid, cluster)]
+    held = [pid for pid in pids if stale_processes.works_in(pid, cluster)]
     for pid in held:
         os.kill(pid, signal.SIGSTOP)
     try:

@@ -19,10 +19,10 @@ from sqlalchemy.pool import NullPool
 
 from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database import migrate as migrating
-from novacron_server.database.embedded import EmbeddedPostgres
-from novacron_server.database.engine import Database
+from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.database.repository import instance, setting, store_setting
 from novacron_server.database.tables import METADATA
+from novacron_server.database.transactions import Database
 
 
 @pytest.fixture

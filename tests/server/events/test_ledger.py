@@ -10,9 +10,10 @@ from sqlalchemy import text
 from novacron_core import errors
 from novacron_core.api.operations import Target
 from novacron_server.database import faults
-from novacron_server.database.engine import Connection, Database
-from novacron_server.events.ledger import Ledger
-from novacron_server.events.outbox import Draft, last_seq, read_after
+from novacron_server.database.transactions import Connection, Database
+from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.reader import last_seq, read_after
+from novacron_server.outbox.records import Draft
 from tests.fair_clock import fair_now
 
 

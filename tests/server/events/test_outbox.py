@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
-from novacron_server.database.engine import Database
-from novacron_server.events.outbox import (
+from novacron_server.database.transactions import Database
+from novacron_server.outbox.reader import (
     Draft,
     OutboxHole,
     OutboxReader,

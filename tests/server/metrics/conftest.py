@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from novacron_server.database.engine import Database
-from novacron_server.events.ledger import Ledger
+from novacron_server.database.transactions import Database
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics import packing
 from novacron_server.metrics.board import Board
 from novacron_server.metrics.history import History
 from novacron_server.metrics.waiting import Chunk
+from novacron_server.outbox.group_commit import Ledger
 
 NOW = datetime.now(UTC).replace(second=30, microsecond=0)
 

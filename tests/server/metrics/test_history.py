@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from novacron_core import errors
-from novacron_server.database.engine import Database
+from novacron_server.database.transactions import Database
 from novacron_server.metrics import packing, repository
 from novacron_server.metrics.packing import FLEET
 from novacron_server.metrics.waiting import Chunk, Waiting

@@ -11,7 +11,7 @@ from novacron_core import errors
 from novacron_core.api import history
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
-from novacron_server.database.engine import Database
+from novacron_server.database.transactions import Database
 from novacron_server.metrics import history as history_module
 from novacron_server.metrics import packing
 from novacron_server.metrics import past as past_module

@@ -9,7 +9,7 @@ import pytest
 
 from novacron_core.api import operations, vms
 from novacron_server import housekeeping
-from novacron_server.database import calendar
+from novacron_server.database import guarded_clock
 from novacron_server.housekeeping import EVENTS_KEPT, OPERATIONS_KEPT, forget
 from tests.server.spine.conftest import until
 
@@ -37,7 +37,7 @@ async def test_a_clock_that_is_set_ahead_makes_nobody_forget(spine, monkeypatch:
         def now(cls, tz=None):
             return datetime.now(tz) + ahead[0]
 
-    for module in (calendar, housekeeping):
+    for module in (guarded_clock, housekeeping):
         monkeypatch.setattr(module, "datetime", Set)
     monkeypatch.setattr(housekeeping, "_EVERY_S", 0.01)
     real = housekeeping.forget

@@ -18,7 +18,7 @@ import pytest
 from novacron_core import errors
 from novacron_core.api import access, operations, vms
 from novacron_core.client import Client
-from novacron_server.database import seat
+from novacron_server.database import server_lock
 from novacron_server.settings import Settings
 from tests.conftest import PATIENT_S
 from tests.server.spine.asking import make
@@ -52,14 +52,14 @@ async def another(spine: Spine, url: str) -> AsyncIterator[psycopg.AsyncConnecti
         await psycopg.AsyncConnection.connect(url, autocommit=True, application_name="novacron on beta") as its,
         await psycopg.AsyncConnection.connect(url, autocommit=True) as hand,
     ):
-        taking = asyncio.create_task(its.execute(LOCK, (seat.KEY,)))
+        taking = asyncio.create_task(its.execute(LOCK, (server_lock.KEY,)))
 
         async def in_line() -> bool | None:
-            found = await hand.execute("SELECT 1 FROM pg_locks WHERE classid = %s AND NOT granted", (seat.KEY,))
+            found = await hand.execute("SELECT 1 FROM pg_locks WHERE classid = %s AND NOT granted", (server_lock.KEY,))
             return True if await found.fetchone() else None
 
         await until(in_line)
-        await hand.execute(END_FIRST, (seat.KEY,))
+        await hand.execute(END_FIRST, (server_lock.KEY,))
         await taking
         await its.execute(MARK)
         yield its
@@ -113,7 +113,7 @@ async def test_a_lock_that_was_lost_to_nobody_is_held_again_and_work_goes_on(
     await until(lambda: _at_work(shared))
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as hand:
         before = await _holder(hand)
-        await hand.execute(END_FIRST, (seat.KEY,))
+        await hand.execute(END_FIRST, (server_lock.KEY,))
 
         async def had_again() -> bool | None:
             return True if await _holder(hand) not in (None, before) else None
@@ -124,7 +124,7 @@ async def test_a_lock_that_was_lost_to_nobody_is_held_again_and_work_goes_on(
 
 
 async def _holder(hand: psycopg.AsyncConnection) -> int | None:
-    found = await hand.execute("SELECT pid FROM pg_locks WHERE classid = %s AND granted", (seat.KEY,))
+    found = await hand.execute("SELECT pid FROM pg_locks WHERE classid = %s AND granted", (server_lock.KEY,))
     row = await found.fetchone()
     return row[0] if row else None
 

@@ -14,8 +14,8 @@ import psycopg
 from psycopg import sql
 
 from novacron_core.errors import DatabaseUnavailable
+from novacron_server.database.embedded.binaries import Programs
 from novacron_server.database.private_files import write_private
-from novacron_server.database.programs import Programs
 
 DATABASE = "novacron"
 SUPERUSER = "postgres"

@@ -14,7 +14,7 @@ from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
 from novacron_server.database.tables import event_counter as counter
 from novacron_server.database.tables import events as t
-from novacron_server.events.records import Draft, Record
+from novacron_server.outbox.records import Draft, Record
 
 
 async def append(conn: AsyncConnection, drafts: Sequence[Draft]) -> list[int]:

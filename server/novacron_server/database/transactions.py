@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database import faults
-from novacron_server.database.seat import Seat
+from novacron_server.database.server_lock import Seat
 from novacron_server.settings import DATABASE_BUDGET_S
 
 T = TypeVar("T")

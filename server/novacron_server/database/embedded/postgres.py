@@ -21,8 +21,8 @@ import psycopg
 import structlog
 
 from novacron_core.errors import DatabaseUnavailable
-from novacron_server.database import accounts, cluster, orphans, programs
-from novacron_server.database.serverlog import ServerLog
+from novacron_server.database.embedded import binaries, cluster, os_account, stale_processes
+from novacron_server.database.embedded.server_log import ServerLog
 
 SOCKET_PATH_LIMIT = 107
 """Bytes of a Unix socket's path. Source: unix(7), sun_path."""
@@ -69,7 +69,7 @@ class EmbeddedPostgres:
         self._start_timeout_s = start_timeout_s
         self._lock: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._programs: programs.Programs | None = None
+        self._programs: binaries.Programs | None = None
         self._words: cluster.Passwords | None = None
         self._watcher: asyncio.Task[None] | None = None
         self.restarts = 0
@@ -142,7 +142,7 @@ class EmbeddedPostgres:
             raise DatabaseUnavailable("the embedded PostgreSQL is not started")
         return self._words
 
-    def _running(self) -> programs.Programs:
+    def _running(self) -> binaries.Programs:
         if self._programs is None:
             raise DatabaseUnavailable("the embedded PostgreSQL is not started")
         return self._programs
@@ -150,7 +150,7 @@ class EmbeddedPostgres:
     def _prepare_data_dir(self) -> None:
         """0711: other accounts pass through to what is theirs, and read nothing."""
         try:
-            accounts.make_way(self._data_dir)
+            os_account.make_way(self._data_dir)
             if self._data_dir.stat().st_uid == os.geteuid():
                 self._data_dir.chmod(0o711)
         except OSError as exc:
@@ -179,8 +179,8 @@ class EmbeddedPostgres:
             await asyncio.sleep(_TICK_S)
 
     async def _prepare(self) -> None:
-        account = await asyncio.to_thread(accounts.service_account, self._cluster)
-        shut = accounts.may_enter(account, self._data_dir)
+        account = await asyncio.to_thread(os_account.service_account, self._cluster)
+        shut = os_account.may_enter(account, self._data_dir)
         if shut is not None and account is not None:
             raise DatabaseUnavailable(
                 f"PostgreSQL runs as {account.name}, which may not pass {shut}; use another --data-dir"
@@ -188,20 +188,20 @@ class EmbeddedPostgres:
         fresh = not self._cluster.exists()
         self._words = cluster.passwords(self._data_dir / "postgres.json", fresh=fresh)
         copies = self._data_dir / "postgres-programs"
-        self._programs = await asyncio.to_thread(programs.find, self._cluster, copies, account)
+        self._programs = await asyncio.to_thread(binaries.find, self._cluster, copies, account)
         if fresh:
             word = self._words.superuser
             await asyncio.to_thread(cluster.create, self._cluster, self._programs, word, durable=self._durable)
         self._socket_dir(account)
 
-    def _socket_dir(self, account: accounts.Account | None) -> None:
+    def _socket_dir(self, account: os_account.Account | None) -> None:
         """Make the 0700 directory of the socket; refuse one that somebody else put there."""
         longest = len(os.fsencode(self._sockets / ".s.PGSQL.5432.lock"))
         if longest > SOCKET_PATH_LIMIT:
             raise DatabaseUnavailable(
                 f"{self._sockets} is too long a path for a socket; name a shorter runtime directory"
             )
-        accounts.make_way(self._runtime_dir)
+        os_account.make_way(self._runtime_dir)
         found = self._runtime_dir.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
             raise DatabaseUnavailable(f"{self._runtime_dir} belongs to somebody else")
@@ -209,7 +209,7 @@ class EmbeddedPostgres:
         if account is not None:
             os.chown(self._sockets, account.uid, account.gid)
         self._sockets.chmod(0o700)
-        shut = accounts.may_enter(account, self._sockets)
+        shut = os_account.may_enter(account, self._sockets)
         if shut is not None:
             raise DatabaseUnavailable(f"PostgreSQL may not pass {shut}; name another runtime directory")
 
@@ -220,7 +220,7 @@ class EmbeddedPostgres:
         """
         until = time.monotonic() + self._start_timeout_s
         while True:
-            await orphans.clear(self._cluster)
+            await stale_processes.clear(self._cluster)
             self._process = self._spawn()
             if await self._ready(self._process, until):
                 return
@@ -258,7 +258,7 @@ class EmbeddedPostgres:
 
     async def _ready(self, process: subprocess.Popen[bytes], until: float) -> bool:
         while time.monotonic() < until and process.poll() is None:
-            if orphans.is_ready(self._cluster, process.pid):
+            if stale_processes.is_ready(self._cluster, process.pid):
                 return True
             await asyncio.sleep(_TICK_S / 2)
         return False
@@ -268,7 +268,7 @@ class EmbeddedPostgres:
         return "shared memory block" in said or "postmaster.pid" in said or "lock file" in said
 
     async def _end(self, process: subprocess.Popen[bytes]) -> None:
-        for how, patience_s in orphans.STOPPING:
+        for how, patience_s in stale_processes.STOPPING:
             if process.poll() is not None:
                 return
             process.send_signal(how)

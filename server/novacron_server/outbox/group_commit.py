@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from novacron_core import errors
 from novacron_server.database import faults
-from novacron_server.database.engine import Connection, Database, wait
-from novacron_server.events.records import Draft
-from novacron_server.events.repository import append
+from novacron_server.database.transactions import Connection, Database, wait
+from novacron_server.outbox.records import Draft
+from novacron_server.outbox.repository import append
 
 T = TypeVar("T")
 Unit = Callable[[Connection], Awaitable[tuple[T, Sequence[Draft]]]]

@@ -14,7 +14,7 @@ import psycopg
 import structlog
 
 from novacron_core.errors import DatabaseUnavailable
-from novacron_server.database.engine import Database
+from novacron_server.database.transactions import Database
 
 CHANNEL = "novacron_events"
 COALESCE_S = 0.02

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from novacron_core.errors import DatabaseUnavailable
-from novacron_server.database.accounts import Account
+from novacron_server.database.embedded.os_account import Account
 
 BINDIR_VARIABLE = "NOVACRON_PG_BINDIR"
 _PR_SET_PDEATHSIG = 1

@@ -12,10 +12,10 @@ from types import TracebackType
 import structlog
 
 from novacron_core.errors import DatabaseUnavailable
-from novacron_server.database.engine import Database
-from novacron_server.events.doorbell import Doorbell
-from novacron_server.events.records import Draft, Record
-from novacron_server.events.repository import append, first_seq, last_seq, prune, read_after, settled
+from novacron_server.database.transactions import Database
+from novacron_server.outbox.notify import Doorbell
+from novacron_server.outbox.records import Draft, Record
+from novacron_server.outbox.repository import append, first_seq, last_seq, prune, read_after, settled
 
 __all__ = [
     "Draft",

@@ -1,0 +1,1 @@
+"""The PostgreSQL that comes with NovaCron: found, created, started, watched and stopped."""
