@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from novacron_server.settings import DATABASE_BUDGET_S
+from novacron_server.database.transactions import DATABASE_BUDGET_S
 
 PATIENT_S = 12.0
 """A transaction's time where a test is not about it: a busy machine is no fault of what is tested."""

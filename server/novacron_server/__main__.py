@@ -13,7 +13,7 @@ import typer.exceptions
 
 from novacron_core import errors
 from novacron_core.local_server import default_data_dir
-from novacron_server.settings import Settings
+from novacron_server.runtime.settings import Settings
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 _V = "NOVACRON_"
@@ -103,7 +103,7 @@ def _run(values: dict[str, Any], hypervisors: tuple[str, ...], origins: tuple[st
         raise typer.Exit(2) from e
     import uvloop
 
-    from novacron_server.process import run
+    from novacron_server.runtime.server import run
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(runner.run(run(settings)))

@@ -14,7 +14,9 @@ import time
 from datetime import UTC, datetime
 
 from novacron_core.api.vms import State
-from novacron_server.hypervisor.counters import (
+from novacron_server.hypervisor.facts import DomainFacts
+from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.statistics.counters import (
     DiskCounters,
     DomainCounters,
     Group,
@@ -22,12 +24,10 @@ from novacron_server.hypervisor.counters import (
     NICCounters,
     Reading,
 )
-from novacron_server.hypervisor.facts import DomainFacts
-from novacron_server.hypervisor.host import Host
-from novacron_server.hypervisor.statistics import clock
+from novacron_server.hypervisor.statistics.reader import clock
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.metrics import measuring
-from novacron_server.metrics.board import Board
+from novacron_server.metrics import pipeline
+from novacron_server.metrics.latest import Board
 from novacron_server.stream import samples
 
 EVERY_S = float(os.environ.get("FED_EVERY_S", "5"))
@@ -101,7 +101,7 @@ class Feeder:
 
 
 if __name__ == "__main__":
-    measuring.Collector = Feeder  # type: ignore[misc,assignment]
+    pipeline.Collector = Feeder  # type: ignore[misc,assignment]
     samples._EARLY = min(samples._EARLY, EVERY_S / 10)  # a round sooner than is asked for goes out all the same
     from novacron_server.__main__ import app
 

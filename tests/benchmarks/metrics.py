@@ -24,13 +24,14 @@ from novacron_server.database.migrate import migrate
 from novacron_server.database.tables import METRICS
 from novacron_server.database.transactions import Database
 from novacron_server.hosts import repository as hosts_repository
-from novacron_server.hypervisor import Host, statistics
+from novacron_server.hypervisor import Host
+from novacron_server.hypervisor.statistics import reader
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.metrics import packing
-from novacron_server.metrics.board import Board
-from novacron_server.metrics.history import History
-from novacron_server.metrics.packing import FLEET, vm_subject
-from novacron_server.metrics.waiting import Chunk
+from novacron_server.metrics import copy_rows
+from novacron_server.metrics.copy_rows import FLEET, vm_subject
+from novacron_server.metrics.history_writer import History
+from novacron_server.metrics.latest import Board
+from novacron_server.metrics.write_queue import Chunk
 from novacron_server.outbox.group_commit import Ledger
 from tests.benchmarks.figure import Figure, median, percentile
 from tests.benchmarks.servers import Running, administrator, serve_process
@@ -96,7 +97,7 @@ async def _collecting() -> list[Figure]:
 
 
 def _bare_round(connection: libvirt.virConnect) -> None:
-    for domain, _ in connection.getAllDomainStats(statistics._QUICK, statistics._HOW):
+    for domain, _ in connection.getAllDomainStats(reader._QUICK, reader._HOW):
         domain.UUIDString()
         domain.ID()
     connection.getCPUStats(libvirt.VIR_NODE_CPU_STATS_ALL_CPUS)
@@ -168,8 +169,8 @@ def _chunks(subjects: Sequence[bytes], now: datetime, steps: int, batch: range) 
     chunks = []
     for step in batch:
         at = now - timedelta(seconds=(steps - step) * STEP_S)
-        numbers, time_us = _numbers(step), packing.microseconds(at)
-        packed = [packing.row(time_us, subject, numbers) for subject in subjects]
+        numbers, time_us = _numbers(step), copy_rows.microseconds(at)
+        packed = [copy_rows.row(time_us, subject, numbers) for subject in subjects]
         chunks.append(Chunk(at, len(packed), b"".join(packed)))
     return chunks
 

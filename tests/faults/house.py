@@ -18,7 +18,7 @@ from novacron_core.api import access
 from novacron_core.api.hosts import HostStatus
 from novacron_core.client import Client
 from novacron_server.database.embedded.postgres import EmbeddedPostgres
-from novacron_server.settings import Settings
+from novacron_server.runtime.settings import Settings
 from tests.fair_clock import fair_now
 from tests.server.spine.conftest import PASSWORD, Spine, running, until
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from novacron_server.hypervisor.daemons import start_daemons
+from novacron_server.hypervisor.connection.daemons import start_daemons
 from tests.journeys.steps import own_pools, stop_server
 from tests.terminal import Terminal
 

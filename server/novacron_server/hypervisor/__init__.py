@@ -4,8 +4,9 @@ libvirt's words (domain, define, destroy) stop here. `Host` is the door; `facts`
 is asked to make.
 """
 
-from novacron_server.hypervisor.counters import DiskCounters, DomainCounters, HostCounters, NICCounters, Reading
-from novacron_server.hypervisor.daemons import start_daemons
+from novacron_server.hypervisor.connection.daemons import start_daemons
+from novacron_server.hypervisor.connection.supervisor import Timing
+from novacron_server.hypervisor.connection.uris import allowed_uri, choose_uri, is_simulated
 from novacron_server.hypervisor.facts import (
     DiskFacts,
     DomainFacts,
@@ -17,9 +18,14 @@ from novacron_server.hypervisor.facts import (
     VolumeFacts,
 )
 from novacron_server.hypervisor.host import Host
-from novacron_server.hypervisor.link import Timing
 from novacron_server.hypervisor.specs import DiskSpec, DomainSpec, NICSpec, PoolSpec, VolumeSpec, mac_for
-from novacron_server.hypervisor.uris import allowed_uri, choose_uri, is_simulated
+from novacron_server.hypervisor.statistics.counters import (
+    DiskCounters,
+    DomainCounters,
+    HostCounters,
+    NICCounters,
+    Reading,
+)
 
 __all__ = [
     "DiskCounters",

@@ -10,22 +10,24 @@ from urllib.parse import urlsplit
 
 from novacron_core.api.hosts import HostStatus
 from novacron_core.errors import HostUnavailable
-from novacron_server.hypervisor import domains, statistics
-from novacron_server.hypervisor.addresses import Addresses, read_addresses
-from novacron_server.hypervisor.calls import Calls
-from novacron_server.hypervisor.counters import Group, Reading
-from novacron_server.hypervisor.events import Kind
+from novacron_server.hypervisor.connection.calls import Calls
+from novacron_server.hypervisor.connection.events import Kind
+from novacron_server.hypervisor.connection.kvm import why_slow
+from novacron_server.hypervisor.connection.session import Override, Session, read_host, start_default_network
+from novacron_server.hypervisor.connection.supervisor import Link, Timing
+from novacron_server.hypervisor.connection.uris import allowed_uri, is_simulated
 from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, Tag
 from novacron_server.hypervisor.host_disks import HostDisks
 from novacron_server.hypervisor.host_storage import HostStorage
-from novacron_server.hypervisor.kvm import why_slow
-from novacron_server.hypervisor.link import Link, Timing
-from novacron_server.hypervisor.session import Override, Session, read_host, start_default_network
+from novacron_server.hypervisor.networks.leases import Addresses, read_addresses
 from novacron_server.hypervisor.specs import DomainSpec
-from novacron_server.hypervisor.uris import allowed_uri, is_simulated
+from novacron_server.hypervisor.statistics import reader as statistics
+from novacron_server.hypervisor.statistics.counters import Group, Reading
+from novacron_server.hypervisor.vms import domains
+from novacron_server.hypervisor.vms.domains import DomainReader
 
 
-class Host(Calls):
+class Host(Calls[DomainReader]):
     """One libvirt host. Used from one asyncio loop; `on_hint` and `on_status` are called in that loop's thread.
 
     Every coroutine raises HostUnavailable while the host is down or does not answer, and the class that
@@ -55,6 +57,7 @@ class Host(Calls):
         self._link = Link(
             uri,
             timing or Timing(),
+            DomainReader,
             on_status=lambda: on_status(self),
             on_event=self._hint,
             on_arrival=self._arrive,
@@ -175,7 +178,7 @@ class Host(Calls):
         """Writes our tag into a domain, running or not."""
         await self._change("tag the VM", domains.set_tag, uuid, tag)
 
-    def _arrive(self, session: Session, connection: Any) -> None:
+    def _arrive(self, session: Session[DomainReader], connection: Any) -> None:
         """In a worker thread, with each new connection: the facts that make it useful."""
         if not self._network_tried and not self.simulated and urlsplit(self.uri).path == "/system":
             self._network_tried = True
@@ -184,7 +187,7 @@ class Host(Calls):
         session.choose_virtualization(connection, self._override)
         self.facts = read_host(session, connection, self._notes)
 
-    def _read_host(self, session: Session, connection: Any) -> HostFacts:
+    def _read_host(self, session: Session[DomainReader], connection: Any) -> HostFacts:
         session.read_hypervisor_version(connection)
         return read_host(session, connection, self._notes)
 

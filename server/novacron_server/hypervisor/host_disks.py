@@ -8,19 +8,20 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from novacron_core.errors import Conflict
-from novacron_server.hypervisor import disks
-from novacron_server.hypervisor.backing import Files
-from novacron_server.hypervisor.calls import Calls
-from novacron_server.hypervisor.disks import Job, Users
+from novacron_server.hypervisor.connection.calls import Calls
+from novacron_server.hypervisor.connection.uris import is_local, is_simulated
 from novacron_server.hypervisor.specs import Format
-from novacron_server.hypervisor.uris import is_local, is_simulated
+from novacron_server.hypervisor.storage.backing_files import Files
+from novacron_server.hypervisor.vms import disks
+from novacron_server.hypervisor.vms.disks import Job, Users
+from novacron_server.hypervisor.vms.domains import DomainReader
 
 T = TypeVar("T")
 _UNPLUG_S = 20.0
 _LOOK_EVERY_S = 0.2
 
 
-class HostDisks(Calls):
+class HostDisks(Calls[DomainReader]):
     """Raises what a Host raises."""
 
     async def users(self, path: str, *, fresh: bool = False) -> list[Users]:

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
 from novacron_core.errors import HostUnavailable, Internal, InvalidArgument
-from novacron_server.hypervisor import storage
-from novacron_server.hypervisor.calls import Calls
-from novacron_server.hypervisor.domains import DomainReader
+from novacron_server.hypervisor.connection.calls import Calls
+from novacron_server.hypervisor.connection.supervisor import Link, retrieve, soon
+from novacron_server.hypervisor.connection.uris import is_local, is_simulated
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
-from novacron_server.hypervisor.file_copies import FileCopy, rename_new, written_at
-from novacron_server.hypervisor.link import Link, retrieve, soon
-from novacron_server.hypervisor.local_disks import measured
-from novacron_server.hypervisor.relays import Download
 from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
-from novacron_server.hypervisor.uploads import Upload
-from novacron_server.hypervisor.uris import is_local, is_simulated
+from novacron_server.hypervisor.storage import volumes
+from novacron_server.hypervisor.storage.downloads import Download
+from novacron_server.hypervisor.storage.file_copies import FileCopy, rename_new, written_at
+from novacron_server.hypervisor.storage.local_capacity import measured
+from novacron_server.hypervisor.storage.uploads import Upload
+from novacron_server.hypervisor.vms.domains import DomainReader
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -37,10 +37,10 @@ class Transfer(Protocol):
     cancel: threading.Event
 
 
-class HostStorage(Calls):
+class HostStorage(Calls[DomainReader]):
     """What can be asked of a host's storage; reached as `host.storage`, and raises what a Host raises."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link[DomainReader]) -> None:
         super().__init__(link)
         self._simulated = is_simulated(link.uri)
         self._local = is_local(link.uri)
@@ -52,39 +52,39 @@ class HostStorage(Calls):
 
     async def read_volumes(self, *, refresh: bool = False) -> list[VolumeFacts]:
         """Volumes of the active pools that can be read. `refresh` looks for files that came behind our back."""
-        return await self._read_storage(lambda connection: storage.read_volumes(connection, refresh=refresh))
+        return await self._read_storage(lambda connection: volumes.read_volumes(connection, refresh=refresh))
 
     async def ensure_pool(self, spec: PoolSpec) -> PoolFacts:
         """The pool, there and active. Conflict when its name is another pool's."""
         async with self._one_pool_made:
-            facts = await self._change("make the storage pool", storage.ensure_pool, spec)
+            facts = await self._change("make the storage pool", volumes.ensure_pool, spec)
         await self.read_pools()  # so that disks in it are known as its volumes from now on
         return facts
 
     async def delete_pool(self, name: str) -> None:
         """Removes an empty pool; fine when there is none. Conflict while it holds volumes. Only for pools of ours."""
-        await self._change("delete the storage pool", storage.delete_pool, name)
+        await self._change("delete the storage pool", volumes.delete_pool, name)
 
     async def create_volume(self, spec: VolumeSpec, *, new: bool = False) -> VolumeFacts:
         """A thin volume; the same one again is fine, unless it must be `new`. Conflict when its name is another's."""
-        return await self._change("create the volume", storage.create_volume, spec, new=new)
+        return await self._change("create the volume", volumes.create_volume, spec, new=new)
 
     async def delete_volume(self, pool: str, name: str) -> None:
         """Removes a volume; fine when there is none."""
-        await self._change("delete the volume", storage.delete_volume, pool, name)
+        await self._change("delete the volume", volumes.delete_volume, pool, name)
 
     async def resize_volume(self, pool: str, name: str, size_bytes: int, image: Format) -> None:
         """Grows a volume that was made as `image`. Conflict to shrink it, or when it looks like something else by now;
         a simulated host can only be asked for the size it has."""
-        await self._change("resize the volume", storage.resize_volume, pool, name, size_bytes, image)
+        await self._change("resize the volume", volumes.resize_volume, pool, name, size_bytes, image)
 
     async def read_volume(self, pool: str, name: str) -> VolumeFacts | None:
         """One volume, read anew; None when there is none."""
-        return await self._read_storage(lambda connection: storage.read_volume_named(connection, pool, name))
+        return await self._read_storage(lambda connection: volumes.read_volume_named(connection, pool, name))
 
     async def refresh_pool(self, pool: str) -> None:
         """Has libvirt look at a pool's directory again. Conflict while something is copied into it."""
-        await self._change("look at the pool again", storage.refresh_pool, pool)
+        await self._change("look at the pool again", volumes.refresh_pool, pool)
 
     async def sees(self, facts: VolumeFacts) -> bool:
         """Whether this process can read and write that very file."""
@@ -200,7 +200,7 @@ async def _both(*halves: Coroutine[Any, Any, object], closing: Sequence[IO[bytes
 
 
 def _pools(reader: DomainReader, connection: Any, *, local: bool) -> list[PoolFacts]:
-    pools = storage.read_pools(connection)
+    pools = volumes.read_pools(connection)
     reader.know_pools({pool.path: pool.name for pool in pools if pool.path.startswith("/")})
     return [measured(pool) for pool in pools] if local else pools
 

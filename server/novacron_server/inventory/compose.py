@@ -13,8 +13,8 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import NIC, VM, Disk, State, VMCreate
 from novacron_core.api.volumes import Volume
-from novacron_server.hypervisor.addresses import Addresses
 from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, HostFacts, NICFacts
+from novacron_server.hypervisor.networks.leases import Addresses
 from novacron_server.inventory.rows import VMRow
 
 

@@ -20,15 +20,15 @@ from novacron_core.api.volumes import Volume
 from novacron_core.rules.filters.language import FilterError, compile_filter
 from novacron_core.rules.filters.vms import vm_fields
 from novacron_core.rules.visibility import SHARED, Principal, may_see
+from novacron_server.hypervisor.connection.session import Override
 from novacron_server.hypervisor.facts import DomainFacts, Hint
 from novacron_server.hypervisor.host import Host
-from novacron_server.hypervisor.session import Override
-from novacron_server.inventory.keeper import Keeper
-from novacron_server.inventory.picture import Picture
+from novacron_server.inventory.host_sync import Keeper
 from novacron_server.inventory.publisher import Publisher
 from novacron_server.inventory.rows import HostRow
-from novacron_server.inventory.storage_picture import OwnTier
-from novacron_server.inventory.watch import Looks, Watch
+from novacron_server.inventory.state import Picture
+from novacron_server.inventory.state_waiters import Looks, Watch
+from novacron_server.inventory.storage_state import OwnTier
 from novacron_server.outbox.group_commit import Ledger
 
 _FOLD_S = 5.0

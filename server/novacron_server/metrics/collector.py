@@ -12,12 +12,12 @@ import structlog
 
 from novacron_core import errors
 from novacron_core.api.hosts import HostStatus
-from novacron_server.hypervisor.counters import Group, Reading
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.statistics.counters import Group, Reading
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.metrics.board import Board
-from novacron_server.metrics.pace import Pace
+from novacron_server.metrics.latest import Board
+from novacron_server.metrics.polling import Pace
 
 _log = structlog.get_logger()
 QUICK_S = 5.0

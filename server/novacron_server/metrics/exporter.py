@@ -18,8 +18,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from novacron_core import __version__
 from novacron_core.api.hosts import HostStatus
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.metrics.board import Board
-from novacron_server.metrics.history import History
+from novacron_server.metrics.history_writer import History
+from novacron_server.metrics.latest import Board
 from novacron_server.metrics.meter import HostMeter, VMMeter
 
 __all__ = ["CONTENT_TYPE", "Exporter"]

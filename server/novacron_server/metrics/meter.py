@@ -7,8 +7,8 @@ from datetime import datetime
 from threading import Lock
 
 from novacron_core.api.samples import HostSample, VMSample
-from novacron_server.hypervisor.counters import DomainCounters, HostCounters, Reading
 from novacron_server.hypervisor.facts import DomainFacts
+from novacron_server.hypervisor.statistics.counters import DomainCounters, HostCounters, Reading
 from novacron_server.metrics import rates
 from novacron_server.metrics.rates import DiskRate, NICRate
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from novacron_server.hypervisor.counters import DiskCounters, DomainCounters, HostCounters, NICCounters
+from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainCounters, HostCounters, NICCounters
 
 SHORTEST_S = 0.5
 LONGEST_S = 180.0

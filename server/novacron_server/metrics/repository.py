@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_server.database.tables import METRICS, METRICS_WITH_LEAST, sample_minutes, samples
-from novacron_server.metrics import packing
+from novacron_server.metrics import copy_rows
 
 _COPY = f"COPY samples (time, subject, {', '.join(METRICS)}) FROM STDIN (FORMAT BINARY)"
 
@@ -35,7 +35,7 @@ async def copy(connection: AsyncConnection, packed: Iterable[bytes]) -> None:
     await connection.execute(text("SET LOCAL synchronous_commit = off"))
     driver: Any = (await connection.get_raw_connection()).driver_connection
     async with driver.cursor() as cursor, cursor.copy(_COPY) as sink:
-        await sink.write(b"".join((packing.HEADER, *packed, packing.TRAILER)))
+        await sink.write(b"".join((copy_rows.HEADER, *packed, copy_rows.TRAILER)))
 
 
 async def first_sample(connection: AsyncConnection, subject: bytes) -> datetime | None:

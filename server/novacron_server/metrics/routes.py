@@ -7,8 +7,8 @@ from novacron_core.api import usage as api
 from novacron_core.api.base import Nothing, Page
 from novacron_server.http.call import Answer, Call, Served, serve
 from novacron_server.metrics.exporter import CONTENT_TYPE, Exporter
-from novacron_server.metrics.measuring import Measuring
-from novacron_server.metrics.scraping import Scraping
+from novacron_server.metrics.pipeline import Measuring
+from novacron_server.metrics.scrape_access import Scraping
 
 
 def routes(measuring: Measuring, exporter: Exporter, scraping: Scraping) -> list[Served]:

@@ -15,7 +15,7 @@ from novacron_core.api.vms import VM, State
 from novacron_core.rules.visibility import Principal
 from novacron_server.inventory.compose import HostView
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.metrics.board import Board
+from novacron_server.metrics.latest import Board
 from novacron_server.metrics.totals import total
 
 _RUNS = frozenset({State.RUNNING, State.PAUSED, State.STOPPING, State.MIGRATING, State.CRASHED})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from novacron_server.inventory.compose_storage import DiskRates, RatesOf
-from novacron_server.metrics.board import Board
+from novacron_server.metrics.latest import Board
 
 
 def rates_on(board: Board) -> RatesOf:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from novacron_server.operations.run import Run
+from novacron_server.operations.context import Run
 
 
 class Progress:

@@ -8,7 +8,7 @@ from novacron_core import errors
 from novacron_core.api import operations as api
 from novacron_core.api.base import ListQuery, Nothing, Page
 from novacron_server.http.call import Call, Served, serve
-from novacron_server.operations.service import Operations
+from novacron_server.operations.runner import Operations
 
 
 def routes(operations: Operations) -> list[Served]:

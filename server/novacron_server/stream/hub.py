@@ -15,11 +15,11 @@ import msgspec
 
 from novacron_core.api import events as api
 from novacron_core.rules.visibility import SHARED, Principal
+from novacron_server.http.websocket_protocol import Line
 from novacron_server.inventory.compose import compose_host
-from novacron_server.inventory.picture import Picture
+from novacron_server.inventory.state import Picture
 from novacron_server.outbox.records import Draft, Record
-from novacron_server.stream.batch import Batch, Part, Wire, passes, visible
-from novacron_server.stream.line import Line
+from novacron_server.stream.batches import Batch, Part, Wire, passes, visible
 
 RING = 20_000
 """Events held in memory for listeners that come back."""

@@ -13,9 +13,9 @@ from novacron_core.rules.filters.language import compile_filter
 from novacron_core.rules.filters.vms import vm_fields
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_core.values.roles import Permission, allows
-from novacron_server.hypervisor.statistics import clock
-from novacron_server.inventory.picture import Picture
-from novacron_server.metrics.board import Board
+from novacron_server.hypervisor.statistics.reader import clock
+from novacron_server.inventory.state import Picture
+from novacron_server.metrics.latest import Board
 from novacron_server.metrics.meter import HostMeter
 from novacron_server.stream.hub import Listener
 

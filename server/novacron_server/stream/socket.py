@@ -26,10 +26,10 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import allows, why_not_role
 from novacron_server.http import decoding
 from novacron_server.http.routing import Authenticator, bearer
+from novacron_server.http.websocket_protocol import Line, line_of
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.stream.hub import Hub, Listener
 from novacron_server.stream.inventory_frames import inventory_frames
-from novacron_server.stream.line import Line, line_of
 from novacron_server.stream.samples import Samples
 
 Socket = WebSocket[Any, Any, Any]

@@ -22,14 +22,14 @@ from novacron_server.hypervisor.specs import DiskSpec, DomainSpec, NICSpec, Pool
 from novacron_server.images.service import ImageFile
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow, VolumeRow
+from novacron_server.operations.context import Run
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.progress import Progress
-from novacron_server.operations.run import Run
 from novacron_server.outbox.records import Draft
 from novacron_server.vms import repository
 from novacron_server.vms.removal import vm_row_event
 from novacron_server.volumes import repository as volumes
-from novacron_server.volumes.told import volume_row_event
+from novacron_server.volumes.row_events import volume_row_event
 
 
 @dataclass(frozen=True, slots=True)

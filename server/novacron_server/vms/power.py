@@ -7,8 +7,8 @@ from novacron_core.api.vms import State
 from novacron_core.rules.vm_actions import Action
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.inventory.inventory import Inventory
+from novacron_server.operations.context import Run
 from novacron_server.operations.failpoints import failpoint
-from novacron_server.operations.run import Run
 
 ASK_AGAIN_S = 30.0
 GIVE_UP_S = 180.0

@@ -17,13 +17,13 @@ from novacron_core.api.vms import State
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.host import Host
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.inventory.picture import Key
+from novacron_server.inventory.state import Key
 from novacron_server.operations import repository as operations
 from novacron_server.operations.repository import Stored
 from novacron_server.outbox.group_commit import Ledger
+from novacron_server.pools.managed import Placement
+from novacron_server.vms.reappearance import Returning
 from novacron_server.vms.removal import UNDONE_LATER, WHOLE, Removal
-from novacron_server.vms.returning import Returning
-from novacron_server.volumes.placement import Placement
 
 _log = structlog.get_logger()
 EVERY_S = 30.0

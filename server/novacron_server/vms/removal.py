@@ -14,16 +14,16 @@ from novacron_server.hypervisor.host import Host
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow, VolumeRow
 from novacron_server.operations import repository as operations
+from novacron_server.operations.context import DoneAllTheSame, Run
 from novacron_server.operations.failpoints import failpoint
-from novacron_server.operations.patience import patiently
 from novacron_server.operations.repository import Stored
-from novacron_server.operations.run import DoneAllTheSame, Run
+from novacron_server.operations.retries import patiently
 from novacron_server.outbox.group_commit import Ledger
 from novacron_server.outbox.records import Draft
 from novacron_server.vms import repository
 from novacron_server.volumes import repository as volumes
-from novacron_server.volumes.told import volume_row_event
-from novacron_server.volumes.using import in_use
+from novacron_server.volumes.row_events import volume_row_event
+from novacron_server.volumes.users import in_use
 
 UNDONE_LATER = "undone_later"
 """The step that marks a failed creation of which something is left."""

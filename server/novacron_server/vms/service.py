@@ -19,16 +19,16 @@ from novacron_core.values.roles import Role
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.images.service import Images
 from novacron_server.inventory.inventory import Inventory
+from novacron_server.operations.context import Run
 from novacron_server.operations.repository import Stored
 from novacron_server.operations.request import Request
-from novacron_server.operations.run import Run
-from novacron_server.operations.service import Operations
+from novacron_server.operations.runner import Operations
 from novacron_server.outbox.group_commit import Ledger
 from novacron_server.outbox.records import Draft
+from novacron_server.pools.managed import Placement
 from novacron_server.vms import creation, power, repository
 from novacron_server.vms.removal import WHOLE, Removal
-from novacron_server.volumes.placement import Placement
-from novacron_server.volumes.places import check_room, home_for
+from novacron_server.volumes.placement import check_room, home_for
 
 
 class VMs:

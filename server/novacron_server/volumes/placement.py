@@ -1,50 +1,66 @@
-"""Where a server keeps its disks on a host: pools of its own, named and identified so that two servers never collide."""
+"""Which pool a volume goes to, and whether it fits there."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from urllib.parse import urlsplit
-from uuid import UUID, uuid5
-
-from novacron_core.values.tiers import TIERS
-from novacron_server.hypervisor.facts import HostFacts
-from novacron_server.hypervisor.host import Host
-from novacron_server.hypervisor.specs import PoolSpec
-
-_LIBVIRT_IMAGES = "/var/lib/libvirt/images"
+from novacron_core import errors
+from novacron_core.api.pools import Pool
+from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.values.sizes import size_text
+from novacron_core.values.tiers import FILE_POOLS
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.rows import VolumeRow
+from novacron_server.volumes.copies import check_free
 
 
-class Placement:
-    """`instance` is the installation's uuid; `data_dir` is where disks of hosts on this machine go, as root."""
-
-    def __init__(self, instance: UUID, data_dir: Path) -> None:
-        self.instance = instance
-        self._data_dir = data_dir
-
-    def pool(self, host: Host, tier: str = TIERS[0]) -> PoolSpec:
-        """Our pool of this tier on this host."""
-        name = f"novacron-{self.instance.hex[:8]}-{tier}"
-        return PoolSpec(uuid=self._uuid(host.host_id, tier), name=name, path=self._path(host, name, tier))
-
-    def own_tier(self, host_id: str, pool_uuid: str) -> str | None:
-        """The tier of a pool of ours, None for any other pool."""
-        return next((tier for tier in TIERS if self._uuid(host_id, tier) == pool_uuid), None)
-
-    def _uuid(self, host_id: str, tier: str) -> str:
-        return str(uuid5(self.instance, f"{host_id}/{tier}"))
-
-    def _path(self, host: Host, name: str, tier: str) -> str:
-        if _simulated(host.facts):
-            return f"/novacron/{name}"
-        if _on_this_machine(host.uri) and (os.geteuid() == 0 or host.uri.endswith("/session")):
-            return str(self._data_dir / "pools" / tier)
-        return f"{_LIBVIRT_IMAGES}/{name}"
+def pool_for(inventory: Inventory, host_id: str, tier: str, *, but_not: str = "") -> Pool:
+    """The pool of a tier on a host that has most room. Raises Conflict with the reason when there is none."""
+    there = inventory.picture.storage.pools_on(host_id).values()
+    fit = [p for p in there if p.tier == tier and p.active and p.type in FILE_POOLS and p.name != but_not]
+    if not fit:
+        host = inventory.host(host_id).name
+        of_another_kind = next((p for p in there if p.tier == tier and p.type not in FILE_POOLS), None)
+        if of_another_kind:
+            raise errors.Conflict(
+                f"{tier} on {host} is a pool of type {of_another_kind.type}: volumes are put into directories only"
+            )
+        raise errors.Conflict(f"{tier} has no pool on {host} that is on")
+    return max(fit, key=lambda pool: (pool.available_bytes or 0, pool.ours))
 
 
-def _simulated(facts: HostFacts | None) -> bool:
-    return facts is not None and facts.simulated
+def home_for(inventory: Inventory, host_id: str, tier: str, ours: str) -> str:
+    """The name of the pool that a new VM's disks go to: as `pool_for`, but our own where the tier has none that is on,
+    for ours is made or switched on when it is needed."""
+    try:
+        return pool_for(inventory, host_id, tier).name
+    except errors.Conflict:
+        return ours
 
 
-def _on_this_machine(uri: str) -> bool:
-    return not urlsplit(uri).netloc and "+ssh" not in uri and "+tls" not in uri
+def check_room(pool: Pool, needed_bytes: int, what: str) -> None:
+    """Raises Conflict when the pool has not so much room now."""
+    free = pool.available_bytes
+    if free is not None and needed_bytes > free:
+        tier = f"{pool.tier} ({pool.name})" if pool.tier else pool.name
+        raise errors.Conflict(f"{what} needs {size_text(needed_bytes)}, and {tier} has {size_text(free)} free")
+
+
+async def vacant(inventory: Inventory, principal: Principal, pool: Pool, name: str) -> VolumeRow | None:
+    """Checks that the name is free in the pool; returns the row that goes when it is taken, that of a volume which
+    somebody removed outside NovaCron. Raises Conflict."""
+    check_name(inventory, principal, pool, name)
+    row = inventory.picture.storage.row_without_volume(pool.host, pool.name, name)
+    if row is None:
+        return None
+    if not may_see(principal, row.tenant):
+        raise errors.Conflict(f"the name {name} cannot be used in {pool.tier or pool.name}")
+    await check_free(inventory.host(pool.host), pool.name, name)  # libvirt may have passed it over
+    return row
+
+
+def check_name(inventory: Inventory, principal: Principal, pool: Pool, name: str) -> None:
+    """Raises Conflict when the pool has a volume of that name. One that the principal may not see is not told of."""
+    taken = inventory.picture.storage.volumes_on(pool.host).get((pool.name, name))
+    if taken and may_see(principal, taken.tenant):
+        raise errors.Conflict(f"{pool.tier or pool.name} has a volume named {name} already")
+    if taken or inventory.picture.storage.is_there(pool.host, pool.name, name):
+        raise errors.Conflict(f"the name {name} cannot be used in {pool.tier or pool.name}")

@@ -32,17 +32,17 @@ from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.specs import VolumeSpec, image_format
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
+from novacron_server.operations.context import Run
 from novacron_server.operations.repository import Stored
 from novacron_server.operations.request import Request
-from novacron_server.operations.run import Run
-from novacron_server.operations.service import Operations, Work
+from novacron_server.operations.runner import Operations, Work
 from novacron_server.outbox.group_commit import Ledger
-from novacron_server.volumes.attaching import Attaching
-from novacron_server.volumes.changing import Changing
-from novacron_server.volumes.leftovers import Leftovers
-from novacron_server.volumes.making import Making
-from novacron_server.volumes.places import check_room, pool_for, vacant
-from novacron_server.volumes.using import overlays
+from novacron_server.volumes.attachment import Attaching
+from novacron_server.volumes.changes import Changing
+from novacron_server.volumes.creation import Making
+from novacron_server.volumes.leftover_copies import Leftovers
+from novacron_server.volumes.placement import check_room, pool_for, vacant
+from novacron_server.volumes.users import overlays
 
 
 class Volumes:

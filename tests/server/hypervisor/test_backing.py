@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from novacron_server.hypervisor.backing import Files
+from novacron_server.hypervisor.storage.backing_files import Files
 
 
 def image(path: Path, below: str = "") -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from novacron_core.errors import Conflict, Internal
-from novacron_server.hypervisor.file_copies import FileCopy, rename_new
+from novacron_server.hypervisor.storage.file_copies import FileCopy, rename_new
 
 MIB = 1 << 20
 

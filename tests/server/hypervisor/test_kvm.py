@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from novacron_server.hypervisor.kvm import choose, why_slow
+from novacron_server.hypervisor.connection.kvm import choose, why_slow
 
 OFFERS = (
     "<capabilities><host><cpu><arch>{arch}</arch>{feature}</cpu></host>"

@@ -7,7 +7,7 @@ from concurrent.futures import wait
 
 import pytest
 
-from novacron_server.hypervisor.lanes import Lane
+from novacron_server.hypervisor.connection.thread_lanes import Lane
 
 
 def test_threads_are_bounded_and_reused() -> None:

@@ -13,9 +13,9 @@ import pytest
 from novacron_core.api.hosts import HostStatus
 from novacron_server.hypervisor import PoolSpec, VolumeSpec
 from novacron_server.hypervisor.facts import PoolFacts
-from novacron_server.hypervisor.local_disks import measured
+from novacron_server.hypervisor.storage.local_capacity import measured
 from novacron_server.inventory.compose import HostView
-from novacron_server.inventory.picture import Picture
+from novacron_server.inventory.state import Picture
 from tests.server.inventory.test_picture import NOW
 
 MIB = 1 << 20

@@ -22,7 +22,7 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import State
 from novacron_core.errors import Conflict, HostUnavailable
 from novacron_server.hypervisor import DiskSpec, DomainSpec, Host, NICSpec, PoolSpec, Tag, Timing, VolumeSpec
-from novacron_server.hypervisor.kvm import why_slow
+from novacron_server.hypervisor.connection.kvm import why_slow
 from tests.fair_clock import fair_now
 
 pytestmark = pytest.mark.qemu

@@ -23,7 +23,7 @@ from novacron_server.hypervisor import (
     Tag,
     VolumeSpec,
 )
-from novacron_server.hypervisor.session import start_default_network
+from novacron_server.hypervisor.connection.session import start_default_network
 
 GIB = 1024**3
 NODE = """<node>

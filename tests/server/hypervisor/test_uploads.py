@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from novacron_core.errors import Conflict
-from novacron_server.hypervisor import uploads
-from novacron_server.hypervisor.uploads import Upload
+from novacron_server.hypervisor.storage import uploads
+from novacron_server.hypervisor.storage.uploads import Upload
 
 
 class Line:

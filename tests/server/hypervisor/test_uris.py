@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from novacron_core.errors import InvalidArgument
 from novacron_server.hypervisor import allowed_uri, choose_uri, is_simulated
-from novacron_server.hypervisor.uris import dial_address, is_local
+from novacron_server.hypervisor.connection.uris import dial_address, is_local
 
 
 @pytest.mark.parametrize(

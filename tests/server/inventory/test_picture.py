@@ -12,11 +12,11 @@ from novacron_core.api.events import Priority
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.vms import State, VMCreate
-from novacron_server.hypervisor.addresses import read_addresses
 from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, NICFacts, VolumeFacts
+from novacron_server.hypervisor.networks.leases import read_addresses
 from novacron_server.inventory.compose import HostView, Known
-from novacron_server.inventory.picture import Picture
 from novacron_server.inventory.rows import VMRow
+from novacron_server.inventory.state import Picture
 from novacron_server.outbox.records import Record
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

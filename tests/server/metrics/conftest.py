@@ -9,10 +9,10 @@ import pytest
 
 from novacron_server.database.transactions import Database
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.metrics import packing
-from novacron_server.metrics.board import Board
-from novacron_server.metrics.history import History
-from novacron_server.metrics.waiting import Chunk
+from novacron_server.metrics import copy_rows
+from novacron_server.metrics.history_writer import History
+from novacron_server.metrics.latest import Board
+from novacron_server.metrics.write_queue import Chunk
 from novacron_server.outbox.group_commit import Ledger
 
 NOW = datetime.now(UTC).replace(second=30, microsecond=0)
@@ -30,6 +30,6 @@ def add(history: History) -> Callable[..., None]:
 
     def put(subject: bytes, time: datetime, percent: float | None, memory: float | None = None) -> None:
         numbers = (None, percent, memory, *[None] * 7)
-        history.waiting.add(Chunk(time, 1, packing.row(packing.microseconds(time), subject, numbers)))
+        history.waiting.add(Chunk(time, 1, copy_rows.row(copy_rows.microseconds(time), subject, numbers)))
 
     return put

@@ -10,9 +10,9 @@ import pytest
 
 from novacron_core import errors
 from novacron_server.database.transactions import Database
-from novacron_server.metrics import packing, repository
-from novacron_server.metrics.packing import FLEET
-from novacron_server.metrics.waiting import Chunk, Waiting
+from novacron_server.metrics import copy_rows, repository
+from novacron_server.metrics.copy_rows import FLEET
+from novacron_server.metrics.write_queue import Chunk, Waiting
 from tests.fair_clock import fair_now
 from tests.server.metrics.conftest import NOW
 
@@ -29,7 +29,7 @@ async def test_what_is_packed_is_what_is_read(history, database_url) -> None:
     subject = uuid4().bytes
     time = NOW + timedelta(microseconds=123456)
     for row in (numbers, (None,) * 10):
-        history.waiting.add(Chunk(time, 1, packing.row(packing.microseconds(time), subject, row)))
+        history.waiting.add(Chunk(time, 1, copy_rows.row(copy_rows.microseconds(time), subject, row)))
     await history.write()
     found = await fetch(database_url, "SELECT * FROM samples ORDER BY cpu_cores NULLS LAST")
     assert found[0][:2] == (time, UUID(bytes=subject))
@@ -184,8 +184,8 @@ async def test_dropping_and_making_never_wait_long_for_a_reader(history, add, da
 async def test_copying_is_one_transaction(database, history) -> None:
     """Half a chunk is none: a row that does not fit takes its whole chunk back, and nothing else."""
     await history.make_partitions(NOW)
-    good = packing.row(packing.microseconds(NOW), FLEET, (None,) * 10)
-    bad = packing.row(packing.microseconds(NOW - timedelta(days=300)), FLEET, (None,) * 10)
+    good = copy_rows.row(copy_rows.microseconds(NOW), FLEET, (None,) * 10)
+    bad = copy_rows.row(copy_rows.microseconds(NOW - timedelta(days=300)), FLEET, (None,) * 10)
 
     async def work(connection) -> None:
         await repository.copy(connection, [good, bad])
@@ -230,7 +230,7 @@ async def test_a_clock_that_was_set_forward_and_back_stops_no_minutes(history, a
 async def test_after_a_long_absence_only_what_is_kept_is_rolled_up(history, add, database, database_url) -> None:
     long_ago = NOW - timedelta(days=9)
     await history.make_partitions(long_ago)
-    row = packing.row(packing.microseconds(long_ago), FLEET, (None,) * 10)
+    row = copy_rows.row(copy_rows.microseconds(long_ago), FLEET, (None,) * 10)
     await database.run(lambda connection: repository.copy(connection, [row]))
     await history.roll_up(long_ago + timedelta(minutes=5))
     history.rolled_to = None

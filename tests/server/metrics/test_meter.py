@@ -5,11 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from novacron_core.api.vms import State
-from novacron_server.hypervisor.counters import DiskCounters, DomainCounters, HostCounters, NICCounters, Reading
 from novacron_server.hypervisor.facts import DomainFacts
-from novacron_server.hypervisor.statistics import clock
+from novacron_server.hypervisor.statistics.counters import (
+    DiskCounters,
+    DomainCounters,
+    HostCounters,
+    NICCounters,
+    Reading,
+)
+from novacron_server.hypervisor.statistics.reader import clock
 from novacron_server.metrics import meter
-from novacron_server.metrics.board import Board
+from novacron_server.metrics.latest import Board
 from novacron_server.metrics.meter import HostMeter
 
 MIB = 1024**2
@@ -152,7 +158,7 @@ def test_the_host_has_its_own_numbers() -> None:
 
 
 async def test_what_was_not_read_lately_is_no_number_of_now() -> None:
-    from novacron_server.hypervisor.statistics import clock
+    from novacron_server.hypervisor.statistics.reader import clock
 
     board = Board()
     now = clock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from novacron_server.metrics.pace import Pace
+from novacron_server.metrics.polling import Pace
 
 
 def test_cheap_rounds_keep_the_wanted_period() -> None:

@@ -12,12 +12,12 @@ from novacron_core.api import history
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.database.transactions import Database
-from novacron_server.metrics import history as history_module
-from novacron_server.metrics import packing
-from novacron_server.metrics import past as past_module
-from novacron_server.metrics.packing import FLEET, tenant_subject
-from novacron_server.metrics.past import Past, curves
-from novacron_server.metrics.waiting import Waiting
+from novacron_server.metrics import copy_rows
+from novacron_server.metrics import history_query as past_module
+from novacron_server.metrics import history_writer as history_module
+from novacron_server.metrics.copy_rows import FLEET, tenant_subject
+from novacron_server.metrics.history_query import Past, curves
+from novacron_server.metrics.write_queue import Waiting
 from tests.server.metrics.conftest import NOW
 
 S = timedelta(seconds=1)
@@ -119,7 +119,7 @@ async def test_after_a_minute_without_the_database_what_fits_is_there_and_the_re
     past, history, add, monkeypatch
 ) -> None:
     """Memory holds what its bound says and no more; the oldest goes, and is null in the curve."""
-    row = len(packing.row(0, FLEET, (None, 1.0, None, *[None] * 7)))
+    row = len(copy_rows.row(0, FLEET, (None, 1.0, None, *[None] * 7)))
     history.waiting = Waiting(most_bytes=6 * row)
     begin = NOW.replace(second=0) - timedelta(minutes=2)
     add(FLEET, begin, 7.0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novacron_server.hypervisor.counters import DiskCounters, DomainCounters, HostCounters, NICCounters
+from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainCounters, HostCounters, NICCounters
 from novacron_server.metrics import rates
 
 

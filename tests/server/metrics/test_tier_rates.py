@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from novacron_server.hypervisor.counters import DiskCounters, DomainCounters, Reading
-from novacron_server.hypervisor.statistics import clock
-from novacron_server.metrics.board import Board
+from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainCounters, Reading
+from novacron_server.hypervisor.statistics.reader import clock
+from novacron_server.metrics.latest import Board
 from novacron_server.metrics.tier_rates import rates_on
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -20,10 +20,10 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation
 from novacron_core.client import Client
 from novacron_core.values.roles import Role
-from novacron_server.app import create_app
-from novacron_server.parts import Parts, open_parts
-from novacron_server.process import uvicorn_config
-from novacron_server.settings import Settings
+from novacron_server.runtime.routes import create_app
+from novacron_server.runtime.server import uvicorn_config
+from novacron_server.runtime.settings import Settings
+from novacron_server.runtime.wiring import Parts, open_parts
 from tests.conftest import PATIENT_S
 from tests.fair_clock import fair_now
 

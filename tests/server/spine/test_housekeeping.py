@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from novacron_core.api import operations, vms
-from novacron_server import housekeeping
 from novacron_server.database import guarded_clock
-from novacron_server.housekeeping import EVENTS_KEPT, OPERATIONS_KEPT, forget
+from novacron_server.runtime import retention
+from novacron_server.runtime.retention import EVENTS_KEPT, OPERATIONS_KEPT, forget
 from tests.server.spine.conftest import until
 
 
@@ -37,17 +37,17 @@ async def test_a_clock_that_is_set_ahead_makes_nobody_forget(spine, monkeypatch:
         def now(cls, tz=None):
             return datetime.now(tz) + ahead[0]
 
-    for module in (guarded_clock, housekeeping):
+    for module in (guarded_clock, retention):
         monkeypatch.setattr(module, "datetime", Set)
-    monkeypatch.setattr(housekeeping, "_EVERY_S", 0.01)
-    real = housekeeping.forget
+    monkeypatch.setattr(retention, "_EVERY_S", 0.01)
+    real = retention.forget
 
     async def forget(database, now: datetime) -> None:
         rounds.append(await real(database, now))
         ahead[0] = timedelta(days=400)
 
-    monkeypatch.setattr(housekeeping, "forget", forget)
-    keeping = asyncio.create_task(housekeeping.keep_house(spine.parts.database))
+    monkeypatch.setattr(retention, "forget", forget)
+    keeping = asyncio.create_task(retention.keep_house(spine.parts.database))
 
     async def three() -> bool | None:
         return True if len(rounds) > 2 else None

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from novacron_core.api.endpoint import Endpoint
-from novacron_server.app import served
+from novacron_server.runtime.routes import served
 
 HEADERS = {
     "content-security-policy",

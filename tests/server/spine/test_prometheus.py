@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from novacron_core import errors
 from novacron_server.metrics import exporter
 from novacron_server.metrics.exporter import Exporter
-from novacron_server.metrics.scraping import FILE, Scraping
+from novacron_server.metrics.scrape_access import FILE, Scraping
 from tests.server.spine.conftest import until
 from tests.server.spine.test_metrics import sampled
 

@@ -13,10 +13,10 @@ from novacron_core.api import events
 from novacron_core.client import Wishes, stream
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
-from novacron_server.hypervisor.counters import DomainCounters, Reading
-from novacron_server.hypervisor.statistics import clock
-from novacron_server.inventory.picture import Picture
-from novacron_server.metrics.board import Board
+from novacron_server.hypervisor.statistics.counters import DomainCounters, Reading
+from novacron_server.hypervisor.statistics.reader import clock
+from novacron_server.inventory.state import Picture
+from novacron_server.metrics.latest import Board
 from novacron_server.stream.hub import Listener
 from novacron_server.stream.samples import Samples
 from tests.server.spine.test_stream import frame, open_with, until_frame

@@ -17,7 +17,7 @@ from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.hosts import repository as hosts
-from novacron_server.operations import repository, settling
+from novacron_server.operations import recovery, repository
 
 
 class Refusing:
@@ -44,10 +44,10 @@ async def test_it_is_tried_until_it_goes_and_each_reason_is_said_once(monkeypatc
         pauses.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr(settling.asyncio, "sleep", quick)
+    monkeypatch.setattr(recovery.asyncio, "sleep", quick)
     operations = Refusing(*["busy"] * 6, "locked", "locked")
     with capture_logs() as logs:
-        await settling.settle_all(operations, SimpleNamespace())  # type: ignore[arg-type]
+        await recovery.settle_all(operations, SimpleNamespace())  # type: ignore[arg-type]
     assert len(operations.settled) == 1
     assert [line["reason"] for line in logs] == ["busy", "locked"]
     assert pauses == sorted(pauses)
@@ -71,6 +71,6 @@ async def test_what_ran_on_a_host_that_is_no_longer_configured_is_ended(spine, k
     more = {"host_id": host.id, "principal": who, "request": {}, "idempotency_key": "", "request_hash": ""}
     assert await database.run(lambda c: repository.add(c, left, **more))
     async with asyncio.timeout(10):
-        await settling.settle_all(spine.parts.operations, spine.parts.inventory)
+        await recovery.settle_all(spine.parts.operations, spine.parts.inventory)
     ended = await spine.ended(left)
     assert ended.state is OperationState.INTERRUPTED

@@ -92,7 +92,7 @@ async def test_a_pool_is_given_to_a_tier_and_taken_away(spine, isos) -> None:
 
 
 async def test_what_a_pools_tier_is_outlives_the_server(spine, isos, database) -> None:
-    from novacron_server.tiers import repository
+    from novacron_server.pools import repository
 
     await done(spine, await spine.admin.call(pools.SET_TIER, body=PoolTier(tier="cold"), pool_id=isos.id))
     rows = await database.run(repository.all_rows, read_only=True)

@@ -19,7 +19,7 @@ from novacron_core import errors
 from novacron_core.api import access, operations, vms
 from novacron_core.client import Client
 from novacron_server.database import server_lock
-from novacron_server.settings import Settings
+from novacron_server.runtime.settings import Settings
 from tests.conftest import PATIENT_S
 from tests.server.spine.asking import make
 from tests.server.spine.conftest import PASSWORD, Spine, _all_read, running, until

@@ -13,8 +13,8 @@ from novacron_core.api import hosts, operations, vms, volumes
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VM, State
 from novacron_core.values.roles import Role
-from novacron_server.operations import patience
 from novacron_server.operations import repository as rows_of_operations
+from novacron_server.operations import retries
 from novacron_server.volumes import repository as rows_of_volumes
 from tests.fair_clock import fair_now
 from tests.server.spine.asking import created, done, make
@@ -80,7 +80,7 @@ async def test_a_database_that_is_away_for_a_moment_makes_no_failure_of_a_deleti
                 raise errors.DatabaseUnavailable(away.pop())
             return await ledger.write(unit)
 
-    monkeypatch.setattr(patience, "_ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(retries, "_ASK_EVERY_S", 0.01)
     monkeypatch.setattr(spine.parts.vms._removal, "_ledger", Shaky())
     query = vms.DeleteQuery(disks=True)
     await done(spine, await spine.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))

@@ -14,8 +14,8 @@ from novacron_core import errors
 from novacron_core.api import vms, volumes
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeMove, VolumeResize
-from novacron_server.inventory import keeper
-from novacron_server.volumes import changing
+from novacron_server.inventory import host_sync
+from novacron_server.volumes import changes
 from tests.server.spine.conftest import until
 from tests.server.storage.conftest import MIB, Shed
 
@@ -81,8 +81,8 @@ def asks(shed: Shed, volume: Volume, vm: vms.VM) -> dict[str, Callable[[], objec
 async def test_a_stranger_that_nobody_has_seen_yet_is_found(shed, monkeypatch, way) -> None:
     name = f"theirs-{way.__name__}".replace("_", "-")
     volume, vm = await shed.made(name), await shed.vm(f"vm-{name}")
-    monkeypatch.setattr(keeper.Keeper, "hint", lambda *_: None)  # the picture is told nothing
-    monkeypatch.setattr(keeper.Keeper, "_read_all", _nothing)
+    monkeypatch.setattr(host_sync.Keeper, "hint", lambda *_: None)  # the picture is told nothing
+    monkeypatch.setattr(host_sync.Keeper, "_read_all", _nothing)
     before = shed.path(volume).stat()
     with foreign(shed, f"x-{name}", **way(shed, volume)):
         for what, ask in asks(shed, volume, vm).items():
@@ -105,15 +105,15 @@ async def _nothing(_keeper: object) -> None:
 @pytest.mark.parametrize("what", ["delete", "move", "resize"])
 async def test_what_was_looked_at_before_a_move_is_not_done_after_it(shed, monkeypatch, what) -> None:
     volume, vm = await shed.made(f"race-{what}"), await shed.vm(f"vm-race-{what}")
-    honest = changing.only_user
+    honest = changes.only_user
 
     async def slow(*arguments: object) -> object:
         found = await honest(*arguments)
-        monkeypatch.setattr(changing, "only_user", honest)
+        monkeypatch.setattr(changes, "only_user", honest)
         await shed.done(await shed.admin.call(volumes.MOVE, body=VolumeMove(tier="warm"), volume_id=volume.id))
         return found
 
-    monkeypatch.setattr(changing, "only_user", slow)
+    monkeypatch.setattr(changes, "only_user", slow)
     with pytest.raises(errors.Conflict, match="was changed meanwhile"):
         await asks(shed, volume, vm)[what]()
     now = await shed.volume(f"race-{what}")
@@ -124,7 +124,7 @@ async def test_what_was_looked_at_before_a_move_is_not_done_after_it(shed, monke
 @pytest.mark.parametrize("what", ["delete", "resize", "attach"])
 async def test_a_stranger_that_comes_after_the_promise_is_found(shed, monkeypatch, tmp_path, what) -> None:
     volume, vm = await shed.made(f"late-{what}"), await shed.vm(f"vm-late-{what}")
-    monkeypatch.setattr(keeper.Keeper, "hint", lambda *_: None)
+    monkeypatch.setattr(host_sync.Keeper, "hint", lambda *_: None)
     monkeypatch.setenv("NOVACRON_FAILPOINTS", f"volume.{what}:began=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
     operation: Operation = await asks(shed, volume, vm)[what]()  # type: ignore[misc]

@@ -17,7 +17,7 @@ from novacron_core.api.operations import OperationState
 from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.api.vms import VMCreate
 from novacron_core.api.volumes import VolumeCreate, VolumeResize
-from novacron_server.inventory import keeper
+from novacron_server.inventory import host_sync
 from tests.server.spine.conftest import until
 from tests.server.storage.conftest import MIB
 from tests.server.storage.test_moves import move, same_content
@@ -106,7 +106,7 @@ async def test_a_tier_that_fills_up_in_mid_move_leaves_the_volume_where_it_was(s
 
 
 async def test_a_pool_that_goes_away_in_mid_move_costs_nothing(shed, small, monkeypatch) -> None:
-    monkeypatch.setattr(keeper, "VOLUMES_EVERY", 10**9)
+    monkeypatch.setattr(host_sync, "VOLUMES_EVERY", 10**9)
     volume = await shed.made("gone")
     await shed.vm("gone", volume, start=True)
     operation = await move(shed, volume, bandwidth_bytes_s=MIB)

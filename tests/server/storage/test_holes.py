@@ -6,7 +6,7 @@ import pytest
 
 from novacron_core.api import volumes
 from novacron_core.api.volumes import Volume, VolumeCreate, VolumeMove
-from novacron_server.operations.run import Run
+from novacron_server.operations.context import Run
 from tests.server.storage.conftest import MIB, Shed, run
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

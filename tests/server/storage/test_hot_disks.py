@@ -13,7 +13,8 @@ from novacron_core import errors
 from novacron_core.api import vms, volumes
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeResize
-from novacron_server.hypervisor import disks, host_disks
+from novacron_server.hypervisor import host_disks
+from novacron_server.hypervisor.vms import disks
 from novacron_server.hypervisor.xml import domain
 from tests.guests import Serial
 from tests.server.spine.conftest import until

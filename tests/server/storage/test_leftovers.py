@@ -13,8 +13,8 @@ import pytest
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_server.operations.repository import Stored
-from novacron_server.volumes import leftovers
-from novacron_server.volumes.leftovers import Leftovers
+from novacron_server.volumes import leftover_copies
+from novacron_server.volumes.leftover_copies import Leftovers
 
 pytestmark = pytest.mark.asyncio
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -97,7 +97,7 @@ async def gone(house: House) -> None:
 
 
 async def test_a_pool_that_comes_back_during_a_vain_try_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leftovers, "PAUSES_S", (0.01,))
+    monkeypatch.setattr(leftover_copies, "PAUSES_S", (0.01,))
     house = House()
     waiting = await left(house)
     house.coming = lambda: setattr(house, "on", True)
@@ -108,7 +108,7 @@ async def test_a_pool_that_comes_back_during_a_vain_try_is_cleared(monkeypatch: 
 
 
 async def test_a_pool_that_is_off_is_left_alone_until_a_look_shows_it_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leftovers, "PAUSES_S", (0.01,))
+    monkeypatch.setattr(leftover_copies, "PAUSES_S", (0.01,))
     house = House()
     waiting = await left(house)
     house.look()

@@ -13,8 +13,8 @@ from novacron_core.api import operations, vms, volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import OperationState
 from novacron_core.api.volumes import VolumeMove
-from novacron_server.hypervisor.link import Link
-from novacron_server.hypervisor.uploads import Upload
+from novacron_server.hypervisor.connection.supervisor import Link
+from novacron_server.hypervisor.storage.uploads import Upload
 from tests.server.spine.conftest import until
 from tests.server.storage.conftest import MIB, digest
 

@@ -9,9 +9,9 @@ from xml.etree import ElementTree as ET
 import msgspec
 
 from novacron_server.hypervisor.facts import DiskFacts, NICFacts, Tag
+from novacron_server.hypervisor.xml.disk_locations import DiskPlace, attribute, places_in
 from novacron_server.hypervisor.xml.document import parse, size_bytes, write
 from novacron_server.hypervisor.xml.metadata import read_tag
-from novacron_server.hypervisor.xml.places import DiskPlace, attribute, places_in
 
 _AGENT = "org.qemu.guest_agent.0"
 _LONGEST_DESCRIPTION = 4096

@@ -7,9 +7,9 @@ from xml.etree import ElementTree as ET
 
 from novacron_core.errors import Conflict
 from novacron_server.hypervisor.specs import DiskSpec
+from novacron_server.hypervisor.xml.disk_locations import attribute, disk_places
 from novacron_server.hypervisor.xml.document import child, parse, write
 from novacron_server.hypervisor.xml.domain import DiskSource, add_disk
-from novacron_server.hypervisor.xml.places import attribute, disk_places
 
 
 def with_source(text: str, target: str, path: str) -> str:

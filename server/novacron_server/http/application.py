@@ -1,0 +1,78 @@
+"""The ASGI application over rows of the contract, and nothing that is not one of its rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from litestar import Litestar, get
+from litestar.config.cors import CORSConfig
+from litestar.handlers import HTTPRouteHandler
+from litestar.handlers.base import BaseRouteHandler
+from litestar.response import Response
+from litestar.routes import HTTPRoute
+
+from novacron_core.api.endpoint import Endpoint
+from novacron_server.http import openapi, problems
+from novacron_server.http.call import Served
+from novacron_server.http.limits import Limits
+from novacron_server.http.middleware import Hygiene
+from novacron_server.http.routing import Authenticator, mount
+
+MAX_BODY_BYTES = 256 * 1024
+
+
+def create_application(
+    rows: Sequence[Served],
+    sockets: Sequence[BaseRouteHandler],
+    authenticate: Authenticator,
+    limits: Limits,
+    *,
+    tls: bool,
+    origins: Sequence[str],
+    stale_since: Callable[[], datetime | None],
+) -> Hygiene:
+    """Build the application.
+
+    `rows` are the HTTP endpoints with what answers them, `sockets` the WebSocket handlers. `stale_since` returns when
+    the database became unavailable, or None while it is available.
+    """
+    app = Litestar(
+        route_handlers=[
+            *(mount(row, authenticate) for row in rows),
+            *sockets,
+            _openapi_route([row.endpoint for row in rows]),
+        ],
+        openapi_config=None,
+        cors_config=CORSConfig(allow_origins=list(origins)) if origins else None,
+        exception_handlers={Exception: problems.handle},
+        request_max_body_size=MAX_BODY_BYTES,
+        logging_config=None,
+    )
+    _only_rows(app)
+    return Hygiene(app, limits, tls=tls, stale_since=stale_since)
+
+
+def _only_rows(app: Litestar) -> None:
+    """Denied by default: an application with a route that is no row of the contract does not start."""
+    for route in app.routes:
+        handlers: Iterable[BaseRouteHandler] = (
+            route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]
+        )
+        for handler in handlers:
+            asks_what_is_allowed = isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
+            a_row = isinstance(handler.opt.get("endpoint"), Endpoint) or handler.opt.get("document")
+            if not a_row and not asks_what_is_allowed:
+                raise RuntimeError(f"{route.path} is no row of the contract")
+
+
+def _openapi_route(rows: list[Endpoint[Any, Any, Any]]) -> BaseRouteHandler:
+    text = json.dumps(openapi.document(rows)).encode()
+
+    @get("/openapi.json", opt={"document": True}, sync_to_thread=False)
+    def document() -> Response[bytes]:
+        return Response(text, media_type="application/json")
+
+    return document

@@ -1,0 +1,32 @@
+"""Blocking work on a host as coroutines: what its parts (domains, storage, disks) have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from novacron_server.hypervisor.connection.session import R
+from novacron_server.hypervisor.connection.supervisor import Link
+
+T = TypeVar("T")
+
+
+class Calls(Generic[R]):
+    """Each kind of call has threads of its own, so a slow one never delays the picture."""
+
+    def __init__(self, link: Link[R]) -> None:
+        self._link = link
+
+    async def _read(self, work: Callable[[Any], T]) -> T:
+        return await self._link.call(self._link.reads, work, deadline_s=self._link.timing.read_s)
+
+    async def _read_storage(self, work: Callable[[Any], T]) -> T:
+        return await self._link.call(self._link.storage, work, deadline_s=self._link.timing.read_s)
+
+    async def _change(self, what: str, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        return await self._link.call(
+            self._link.changes,
+            lambda connection: call(connection, *arguments, **named),
+            what=what,
+            deadline_s=self._link.timing.change_s,
+        )

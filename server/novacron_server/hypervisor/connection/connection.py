@@ -1,0 +1,82 @@
+"""One libvirt connection and the calls in it, counted, so that it is never closed under a call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import libvirt
+import structlog
+
+from novacron_server.hypervisor.connection import events
+from novacron_server.hypervisor.connection.uris import dial_address
+from novacron_server.hypervisor.faults import is_lost, plain
+
+_log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class Lost(Exception):
+    """A call failed because its connection is gone; the text says how."""
+
+
+class Wire:
+    """Closing a connection frees it under any call that is still in it, and the process dies: the last one out closes.
+
+    Only one thread may make calls on a wire to a real host: with two, libvirt's client before 10.3 uses freed stack
+    memory (CVE-2024-4418; seen here with 9.0 as a crash when a host hangs).
+    """
+
+    def __init__(self, uri: str, keepalive_s: int, keepalive_count: int) -> None:
+        """Opens. Blocks, for ever if the host hangs. Raises libvirtError."""
+        events.start()
+        self.connection = libvirt.open(dial_address(uri))
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._closing = False
+        self.farewells: list[Callable[[], object]] = []
+        try:
+            self.connection.setKeepAlive(keepalive_s, keepalive_count)
+        except libvirt.libvirtError:
+            _log.debug("no keepalive on this connection", uri=uri)  # the simulator: there is no line to break
+
+    def run(self, work: Callable[[Any], T]) -> T:
+        """Makes a call. Raises Lost, libvirtError, and what `work` raises."""
+        with self._lock:
+            if self._closing:
+                raise Lost("the connection was closed")
+            self._calls += 1
+        try:
+            return work(self.connection)
+        except libvirt.libvirtError as error:
+            if is_lost(error, self.connection):
+                raise Lost(plain(str(error))) from error
+            raise
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._calls -= 1
+            last = self._closing and not self._calls
+        if last:
+            self._close()
+
+    def close(self) -> None:
+        """Closes now, or after the call that is being made. Blocks at most until keepalive ends a host that hangs."""
+        with self._lock:
+            first, self._closing = not self._closing, True
+            free = not self._calls
+        if first and free:
+            self._close()
+
+    def _close(self) -> None:
+        for farewell in self.farewells:  # else libvirt keeps what belongs to it, a descriptor among it
+            with suppress(libvirt.libvirtError):  # a host that is gone cannot be told
+                farewell()
+        try:
+            self.connection.close()
+        except libvirt.libvirtError as error:
+            _log.debug("closing a connection failed", error=plain(str(error)))

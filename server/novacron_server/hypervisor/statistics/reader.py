@@ -1,0 +1,186 @@
+"""Reads the counters of a host and all its running domains, in one call where libvirt can. Blocking: run in a thread.
+
+With NOWAIT a domain that is busy with a job (a migration, a snapshot) is told without what QEMU would have to be
+asked for, so one busy guest never holds up the round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import libvirt
+
+from novacron_server.hypervisor.faults import code_of
+from novacron_server.hypervisor.statistics.counters import (
+    DiskCounters,
+    DomainCounters,
+    Group,
+    HostCounters,
+    NICCounters,
+    Reading,
+)
+
+Devices = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+"""Domain UUID → its disks' targets and its cards' MAC addresses, for hosts that tell only of one at a time."""
+
+_KIB = 1024
+_QUICK = (
+    libvirt.VIR_DOMAIN_STATS_STATE
+    | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
+    | libvirt.VIR_DOMAIN_STATS_BALLOON
+    | libvirt.VIR_DOMAIN_STATS_INTERFACE
+)
+_WANTED = {"quick": _QUICK, "disks": libvirt.VIR_DOMAIN_STATS_BLOCK}
+_HOW = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+
+
+def clock() -> float:
+    """Seconds of a clock that nobody sets and that goes on while this machine sleeps: what rates are divided by."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def read(connection: Any, group: Group, one_by_one: Devices | None = None) -> Reading:
+    """One round. With `one_by_one` (the simulator) each domain is asked by itself. Raises libvirtError."""
+    began = clock()
+    if one_by_one is None:
+        domains = _read_bulk(connection, group, began)
+    else:
+        asked = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+        found = (_read_one(domain, group, one_by_one) for domain in asked)
+        domains = [counters for counters in found if counters is not None]
+    took_s = clock() - began
+    host = _read_host(connection) if group == "quick" else None
+    return Reading(group=group, time=datetime.now(UTC), at=began + took_s, took_s=took_s, domains=domains, host=host)
+
+
+def _read_bulk(connection: Any, group: Group, began: float) -> list[DomainCounters]:
+    told = connection.getAllDomainStats(_WANTED[group], _HOW)
+    # They were asked one after the other, so each has its own moment within the call.
+    step = (clock() - began) / max(1, len(told))
+    take = _quick if group == "quick" else _with_disks
+    return [
+        take(str(domain.UUIDString()), domain.ID(), began + step * number, stats)
+        for number, (domain, stats) in enumerate(told, 1)
+    ]
+
+
+def _quick(uuid: str, run: int, at: float, stats: dict[str, Any]) -> DomainCounters:
+    get = stats.get
+    usable = get("balloon.usable", get("balloon.unused"))
+    return DomainCounters(
+        uuid,
+        run,
+        at,
+        get("cpu.time"),
+        _bytes(get("balloon.current")),
+        _bytes(get("balloon.available")),
+        _bytes(usable),
+        get("balloon.last-update") or None,
+        _nics(stats, get("net.count", 0)),
+    )
+
+
+def _nics(stats: dict[str, Any], count: int) -> tuple[NICCounters, ...] | None:
+    """None where there are cards but no numbers: QEMU's own user networking has none."""
+    found = [
+        NICCounters(str(stats[f"{key}.name"]), stats[f"{key}.rx.bytes"], stats[f"{key}.tx.bytes"])
+        for key in (f"net.{number}" for number in range(count))
+        if f"{key}.rx.bytes" in stats and f"{key}.tx.bytes" in stats
+    ]
+    return tuple(found) if found else None
+
+
+def _with_disks(uuid: str, run: int, at: float, stats: dict[str, Any]) -> DomainCounters:
+    get = stats.get
+    found = [
+        DiskCounters(
+            str(stats[f"{key}.name"]),
+            stats[f"{key}.rd.bytes"],
+            get(f"{key}.rd.reqs", 0),
+            get(f"{key}.wr.bytes", 0),
+            get(f"{key}.wr.reqs", 0),
+        )
+        for key in (f"block.{number}" for number in range(get("block.count", 0)))
+        if f"{key}.rd.bytes" in stats
+    ]
+    return DomainCounters(uuid, run, at, disks=tuple(found) if found else None)
+
+
+def _read_one(domain: Any, group: Group, devices: Devices) -> DomainCounters | None:
+    uuid = str(domain.UUIDString())
+    disks, macs = devices.get(uuid, ((), ()))
+    try:
+        if group == "disks":
+            told = tuple(_disk(target, domain.blockStats(target)) for target in disks)
+            return DomainCounters(uuid, domain.ID(), clock(), disks=told or None)
+        _, _, given_kib, _, cpu_ns = domain.info()
+        memory = domain.memoryStats()
+        nics = tuple(NICCounters(mac, *_net(domain.interfaceStats(mac))) for mac in macs)
+        return DomainCounters(
+            uuid,
+            domain.ID(),
+            clock(),
+            cpu_ns,
+            _bytes(given_kib),
+            _bytes(memory.get("available")),
+            _bytes(memory.get("usable")),
+            memory.get("last_update"),
+            nics or None,
+        )
+    except libvirt.libvirtError as error:
+        # It stopped, or lost a device, between the list and the look: there is nothing to tell of it now.
+        if code_of(error) in (
+            libvirt.VIR_ERR_NO_DOMAIN,
+            libvirt.VIR_ERR_OPERATION_INVALID,
+            libvirt.VIR_ERR_INVALID_ARG,
+        ):
+            return None
+        raise
+
+
+def _disk(target: str, stats: Any) -> DiskCounters:
+    reads, read_bytes, writes, written_bytes = stats[:4]
+    return DiskCounters(target, read_bytes, reads, written_bytes, writes)
+
+
+def _net(stats: Any) -> tuple[int, int]:
+    return stats[0], stats[4]
+
+
+def _read_host(connection: Any) -> HostCounters:
+    busy = idle = None
+    try:
+        spent = connection.getCPUStats(libvirt.VIR_NODE_CPU_STATS_ALL_CPUS)
+        busy = spent["user"] + spent["kernel"]
+        idle = spent["idle"] + spent.get("iowait", 0)
+    except (libvirt.libvirtError, KeyError):
+        busy = idle = None  # not every host can tell
+    memory = _host_memory(connection)
+    total, free = memory.get("total"), memory.get("free")
+    if total is None or free is None:
+        return HostCounters(clock(), busy, idle)
+    used = total - free - memory.get("buffers", 0) - memory.get("cached", 0)
+    return HostCounters(clock(), busy, idle, total * _KIB, max(0, used) * _KIB)
+
+
+def _host_memory(connection: Any) -> dict[str, int]:
+    try:
+        return dict(connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS))
+    except libvirt.libvirtError:
+        return {}
+
+
+def _bytes(kib: int | None) -> int | None:
+    return None if kib is None else kib * _KIB
+
+
+def set_memory_period(connection: Any, uuid: str, period_s: int) -> None:
+    """Has a guest's balloon driver tell its numbers every so many seconds, now and after its next start."""
+    domain = connection.lookupByUUIDString(uuid)
+    if domain.isActive():
+        domain.setMemoryStatsPeriod(period_s, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    if domain.isPersistent():  # not both in one call: the simulator takes only one at a time
+        domain.setMemoryStatsPeriod(period_s, libvirt.VIR_DOMAIN_AFFECT_CONFIG)

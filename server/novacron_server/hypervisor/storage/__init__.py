@@ -1,0 +1,1 @@
+"""Pools and volumes through libvirt, and the copies made of them."""

@@ -1,0 +1,85 @@
+"""A file on this machine into a volume, wherever its host is, through libvirt's own stream."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import IO, Any
+
+import libvirt
+
+from novacron_core.errors import Conflict
+from novacron_server.hypervisor.storage.volumes import find_volume
+
+_CHUNK = 256 * 1024  # libvirt sends at most 262,120 bytes in one packet, so more at once gains nothing
+_REPORT_EVERY_S = 0.25
+
+
+class Upload:
+    """One upload: runs in a worker thread, is watched and cancelled from another."""
+
+    def __init__(
+        self,
+        source: Callable[[], IO[bytes]],
+        total_bytes: int | None,
+        progress: Callable[[int, int], None],
+        cancel: threading.Event,
+    ) -> None:
+        self._source = source
+        self._total = total_bytes
+        self.cancel = cancel
+        self.moved_at = time.monotonic()
+        self._progress = progress
+        self._reported_at = 0.0
+
+    def run(self, connection: Any, pool: str, name: str) -> None:
+        """Sends the whole file and has libvirt look at the volume again.
+
+        Raises Conflict when cancelled, OSError when the file cannot be read, libvirtError.
+        """
+        self.moved_at = time.monotonic()
+        volume = find_volume(connection, pool, name)
+        total = self._total
+        with self._source() as file:
+            stream = connection.newStream(0)
+            volume.upload(stream, 0, total or 0, 0)
+            try:
+                self._send(stream, file, total)
+                stream.finish()
+            except BaseException:
+                _abort(stream)
+                raise
+        volume.info()  # reads the header again: the size is the image's now
+
+    def _send(self, stream: Any, file: IO[bytes], total: int | None) -> None:
+        """`total` None: until the end."""
+        sent = 0
+        self._report(sent, total or 0)
+        while (total is None or sent < total) and (chunk := file.read(min(_CHUNK, (total or sent + _CHUNK) - sent))):
+            left = memoryview(chunk)
+            while left:
+                if self.cancel.is_set():
+                    raise Conflict("the copy was cancelled")
+                count = stream.send(bytes(left))
+                left = left[count:]
+                sent += count
+                self.moved_at = time.monotonic()
+                self._report(sent, total or 0)
+        if total is not None and sent < total:
+            raise Conflict("the image became shorter while it was copied")
+        if total is not None and file.read(1):
+            raise Conflict("the image became longer while it was copied")  # half of it would be taken for a whole one
+
+    def _report(self, sent: int, total: int) -> None:
+        now = time.monotonic()
+        if sent == total or now - self._reported_at >= _REPORT_EVERY_S:
+            self._reported_at = now
+            self._progress(sent, total)
+
+
+def _abort(stream: Any) -> None:
+    try:
+        stream.abort()
+    except libvirt.libvirtError:
+        return  # the stream, or the connection, is gone already

@@ -1,0 +1,1 @@
+"""Domains through libvirt: read, defined, started and stopped, and their disks."""

@@ -1,0 +1,248 @@
+"""What libvirt knows of domains, and what can be asked of one. Blocking calls: run in a worker thread.
+
+Definitions are read once and kept; an event, a start or a stop, or a full re-read makes them be read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import libvirt
+import msgspec
+import structlog
+
+from novacron_core.errors import Conflict
+from novacron_server.hypervisor.facts import DomainFacts, Tag
+from novacron_server.hypervisor.faults import code_of
+from novacron_server.hypervisor.specs import DomainSpec
+from novacron_server.hypervisor.vms.states import MANAGED_SAVE_AWARE, read_state
+from novacron_server.hypervisor.xml.definition import Definition, Documents, read_documents, without_secrets
+from novacron_server.hypervisor.xml.document import MalformedXML
+from novacron_server.hypervisor.xml.domain import DiskSource, domain_xml
+from novacron_server.hypervisor.xml.metadata import NAMESPACE, PREFIX, tag_text
+
+_log = structlog.get_logger(__name__)
+_PERSISTENT_XML = libvirt.VIR_DOMAIN_XML_INACTIVE
+_UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+_UNDEFINE_ALL = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    active: bool
+    live: str
+    persistent: str
+    documents: Documents
+    changes: int
+    """How many times the domain had been told of as changed before it was read."""
+
+
+class DomainReader:
+    """Reads the domains of one connection. Thread-safe; `forget` is called from the event thread."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+        self._changes: dict[str, int] = {}
+        self._pools: Mapping[str, str] | None = None
+
+    @property
+    def pools(self) -> Mapping[str, str]:
+        """Pool names by directory, as far as they are known."""
+        return self._pools or {}
+
+    @property
+    def knows_pools(self) -> bool:
+        return self._pools is not None
+
+    def forget(self, uuid: str) -> None:
+        """What is kept of this domain may be old, and so is what somebody reads at this moment."""
+        self._changes[uuid] = self._changes.get(uuid, 0) + 1
+
+    def know_pools(self, name_by_path: Mapping[str, str]) -> None:
+        """Tells which directories are pools, so that disk paths become volumes."""
+        if self._pools is None or dict(name_by_path) != dict(self._pools):
+            self._pools = dict(name_by_path)
+            self._kept.clear()
+
+    def devices(self) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """The disks' targets and the cards' MAC addresses of every domain, as they were last read."""
+        return {
+            uuid: (
+                tuple(disk.target for disk in kept.documents.definition.disks),
+                tuple(nic.mac for nic in kept.documents.definition.nics),
+            )
+            for uuid, kept in list(self._kept.items())
+        }
+
+    def read_all(self, connection: Any, *, fresh: bool) -> list[DomainFacts]:
+        """Every domain. `fresh=False` trusts kept definitions that no event has named."""
+        transient = _uuids(connection, libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
+        saved = _uuids(connection, libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)
+        found = []
+        for domain, state, reason in _states(connection):
+            uuid = str(domain.UUIDString())
+            facts = self._facts(domain, state, reason, uuid not in transient, uuid in saved, fresh=fresh)
+            if facts is not None:
+                found.append(facts)
+        for gone in set(self._kept) - {facts.uuid for facts in found}:
+            self._kept.pop(gone, None)
+            self._changes.pop(gone, None)
+        return found
+
+    def read_one(self, connection: Any, uuid: str) -> DomainFacts | None:
+        """One domain, read anew, or None when there is none."""
+        try:
+            domain = connection.lookupByUUIDString(uuid)
+            state, reason = domain.state()
+            saved = state in MANAGED_SAVE_AWARE and bool(domain.hasManagedSaveImage())
+            return self._facts(domain, state, reason, bool(domain.isPersistent()), saved, fresh=True)
+        except libvirt.libvirtError as error:
+            if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
+                self._kept.pop(uuid, None)
+                return None
+            raise
+
+    def documents(self, connection: Any, *, fresh: bool) -> Iterator[tuple[Any, bool, Documents]]:
+        """Every domain that there is now, whether it runs, and its documents; `fresh` as in `read_all`."""
+        for domain in connection.listAllDomains(0):
+            uuid = str(domain.UUIDString())
+            try:
+                yield domain, domain.ID() != -1, self._definition(domain, uuid, fresh=fresh).documents
+            except libvirt.libvirtError as error:
+                if code_of(error) != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
+
+    def _facts(
+        self, domain: Any, state: int, reason: int, persistent: bool, saved: bool, *, fresh: bool
+    ) -> DomainFacts | None:
+        uuid = str(domain.UUIDString())
+        try:
+            kept = self._definition(domain, uuid, fresh=fresh)
+        except libvirt.libvirtError as error:
+            if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
+                return None  # it went away between the list and the look
+            raise
+        word, why = read_state(state, reason, saved=saved)
+        return DomainFacts(
+            uuid=uuid,
+            name=str(domain.name()),
+            state=word,
+            reason=why,
+            persistent=persistent,
+            xml_digest=kept.documents.digest,
+            **msgspec.structs.asdict(kept.documents.definition),
+        )
+
+    def _definition(self, domain: Any, uuid: str, *, fresh: bool) -> _Kept:
+        active = domain.ID() != -1
+        kept, changes = self._kept.get(uuid), self._changes.get(uuid, 0)  # before the reading
+        if kept is not None and not fresh and kept.active == active and kept.changes == changes:
+            return kept
+        persistent = domain.XMLDesc(_PERSISTENT_XML)
+        live = domain.XMLDesc(0) if active else persistent
+        hashes = _hash(live), _hash(persistent)
+        if kept is None or (kept.live, kept.persistent) != hashes or kept.active != active:
+            kept = _Kept(active, *hashes, self._parse(live, persistent, uuid), changes)
+        elif kept.changes != changes:
+            kept = msgspec.structs.replace(kept, changes=changes)
+        self._kept[uuid] = kept
+        return kept
+
+    def _parse(self, live: str, persistent: str, uuid: str) -> Documents:
+        try:
+            return read_documents(live, persistent, self._pools or {})
+        except MalformedXML as error:
+            _log.warning("a domain's definition cannot be read", uuid=uuid, error=str(error))
+            return Documents(definition=Definition(), digest=_hash(persistent), live=(), lasting=())
+
+
+def _uuids(connection: Any, flag: int) -> set[str]:
+    return {str(domain.UUIDString()) for domain in connection.listAllDomains(flag)}
+
+
+def _states(connection: Any) -> Iterator[tuple[Any, int, int]]:
+    """All domains with their states in one call."""
+    for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0):
+        yield domain, stats.get("state.state", 0), stats.get("state.reason", 0)
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def act(action: Callable[[Any], object]) -> Callable[[Any, str], None]:
+    """An action on one domain, as a call that takes a connection and a UUID."""
+
+    def call(connection: Any, uuid: str) -> None:
+        action(connection.lookupByUUIDString(uuid))
+
+    return call
+
+
+def _resume(domain: Any) -> None:
+    if domain.state()[0] == libvirt.VIR_DOMAIN_PMSUSPENDED:  # the guest put itself to sleep: it must be woken
+        domain.pMWakeup(0)
+    else:
+        domain.resume()
+
+
+start = act(lambda domain: domain.create())
+shutdown = act(lambda domain: domain.shutdown())
+power_off = act(lambda domain: domain.destroy())
+pause = act(lambda domain: domain.suspend())
+resume = act(_resume)
+restart = act(lambda domain: domain.reboot(0))
+reset = act(lambda domain: domain.reset(0))
+
+
+def define(connection: Any, spec: DomainSpec) -> None:
+    """Defines or redefines a domain. The volumes of its disks must be there."""
+    connection.defineXML(domain_xml(spec, _sources(connection, spec)))
+
+
+def _sources(connection: Any, spec: DomainSpec) -> Sequence[DiskSource]:
+    found = []
+    for disk in spec.disks:
+        volume = connection.storagePoolLookupByName(disk.pool).storageVolLookupByName(disk.volume)
+        found.append(DiskSource(str(volume.path()), volume.info()[0] == libvirt.VIR_STORAGE_VOL_BLOCK))
+    return found
+
+
+def undefine(connection: Any, uuid: str) -> None:
+    """Removes a stopped domain with its saved memory, firmware variables and snapshot records; none is fine too."""
+    try:
+        domain = connection.lookupByUUIDString(uuid)
+        if domain.isActive():
+            # libvirt would leave a running guest that vanishes when it stops: nobody asks for that.
+            raise Conflict("the VM still runs: power it off first")
+        _undefine(domain)
+    except libvirt.libvirtError as error:
+        if code_of(error) != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+
+
+def _undefine(domain: Any) -> None:
+    try:
+        domain.undefineFlags(_UNDEFINE_ALL)
+    except libvirt.libvirtError as error:
+        # The simulator has neither firmware nor this way to drop checkpoints, and refuses flags it does not know.
+        if code_of(error) not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
+            raise
+        domain.undefineFlags(_UNDEFINE)
+
+
+def definition(connection: Any, uuid: str) -> str:
+    """The XML of the persistent definition, without secrets."""
+    return without_secrets(connection.lookupByUUIDString(uuid).XMLDesc(_PERSISTENT_XML))
+
+
+def set_tag(connection: Any, uuid: str, tag: Tag) -> None:
+    """Writes our tag into a domain, running or not."""
+    domain = connection.lookupByUUIDString(uuid)
+    flags = 0
+    if domain.isPersistent():
+        flags |= libvirt.VIR_DOMAIN_AFFECT_CONFIG
+    if domain.isActive():
+        flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, tag_text(tag), PREFIX, NAMESPACE, flags)

@@ -1,0 +1,239 @@
+"""The server's picture: facts as they are read, rows as their events are folded, composed on demand and remembered.
+
+Facts change at once and are always the newest; rows change only by `fold`, in outbox order. So what a reader gets is
+never older than the last event he saw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import msgspec
+
+from novacron_core.api.hosts import Host as APIHost
+from novacron_core.api.operations import Operation
+from novacron_core.api.vms import VM
+from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
+from novacron_server.hypervisor.networks.leases import Addresses
+from novacron_server.inventory.compose import HostView, Known, compose_host, compose_vm
+from novacron_server.inventory.rows import PoolRow, VMRow, VolumeRow
+from novacron_server.inventory.storage_changes import Changes
+from novacron_server.inventory.storage_state import OwnTier, StoragePicture
+from novacron_server.outbox.records import Record
+
+Key = tuple[str, str]
+"""(host id, VM id)."""
+_ENDED_OPERATIONS_HELD = 500
+
+
+class Picture:
+    """Everything the server knows now. One asyncio loop reads and writes it; nothing here awaits."""
+
+    def __init__(self, own_tier: OwnTier = lambda _host, _uuid: None) -> None:
+        """`own_tier` knows the pools that this installation makes."""
+        self.seq = 0
+        self.views: dict[str, HostView] = {}
+        self.known: dict[Key, Known] = {}
+        self.rows: dict[Key, VMRow] = {}
+        self.folded = asyncio.Event()
+        """Set, and replaced by a new one, when an operation or a volume's row was folded."""
+        self._operations: dict[str, Operation] = {}
+        self._running: dict[str, Operation] = {}
+        self._composed: dict[Key, VM | None] = {}
+        self._hosts_of: dict[str, list[str]] = {}
+        self._addresses: dict[str, Addresses] = {}
+        self.storage = StoragePicture(self.views, self.known, self._running, own_tier)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def vms(self) -> Iterator[VM]:
+        """Every VM, in no order."""
+        for key in {**self.known, **self.rows}:
+            if vm := self.composed(key):
+                yield vm
+
+    def vm(self, vm_id: str) -> VM | None:
+        """One VM by its id, None when there is none; where several hosts have it, the one read first."""
+        return next(self.vms_with(vm_id), None)
+
+    def vms_with(self, vm_id: str) -> Iterator[VM]:
+        """Every VM with this id: more than one where hosts share a UUID."""
+        composed = (self.composed((host_id, vm_id)) for host_id in self._hosts_of.get(vm_id, []))
+        return (vm for vm in composed if vm)
+
+    def composed(self, key: Key) -> VM | None:
+        """The VM at this key, composed once until something about it changes."""
+        if key not in self._composed:
+            self._composed[key] = self._compose(key)
+        return self._composed[key]
+
+    def _compose(self, key: Key) -> VM | None:
+        view = self.views.get(key[0])
+        if view is None:
+            return None
+        return compose_vm(
+            view,
+            self.known.get(key),
+            self.rows.get(key),
+            self._running.get(key[1]),
+            self.storage.volumes_on(key[0]),
+            self._addresses.get(key[0], {}),
+            self._others(key) if key in self.known else [],
+        )
+
+    def _others(self, key: Key) -> list[str]:
+        """The other hosts on which libvirt has a VM of the same id."""
+        return [h for h in self._hosts_of.get(key[1], []) if h != key[0] and (h, key[1]) in self.known]
+
+    def hosts(self) -> Iterator[APIHost]:
+        return (compose_host(view) for view in self.views.values())
+
+    def operations(self) -> Iterable[Operation]:
+        """The operations that run, and the last few hundred that ended."""
+        return self._operations.values()
+
+    def has_operation(self, operation_id: str) -> bool:
+        """Whether its first event, and so every row that was written with it, has been folded."""
+        return operation_id in self._operations
+
+    def running(self) -> int:
+        """How many operations have not ended."""
+        return len({operation.id for operation in self._running.values()})
+
+    # -- facts: what libvirt says, at once --------------------------------------------------------------------------
+
+    def set_view(self, view: HostView) -> None:
+        before = self.views.get(view.id)
+        self.views[view.id] = view
+        if before is None or before.status is not view.status or before.simulated != view.simulated:
+            self._forget_host(view.id)
+
+    def set_known(self, key: Key, known: Known | None) -> list[str]:
+        """Take what one read of a domain said; None: it does not exist.
+
+        Returns the other hosts whose VM of the same id is to be told again: it got a twin, or lost it.
+        """
+        appeared_or_went = (key in self.known) is (known is None)
+        if known is None:
+            self.known.pop(key, None)
+        else:
+            self.known[key] = known
+            self._remember_host(key)
+        self._composed.pop(key, None)
+        if not appeared_or_went:
+            return []
+        self.forget(key[1])
+        return self._others(key)
+
+    def _remember_host(self, key: Key) -> None:
+        hosts = self._hosts_of.setdefault(key[1], [])
+        if key[0] not in hosts:
+            hosts.append(key[0])
+
+    def set_addresses(self, host_id: str, addresses: Addresses) -> list[str]:
+        """Take the addresses of a host's guests. Returns the ids of the VMs whose addresses changed."""
+        before, self._addresses[host_id] = self._addresses.get(host_id, {}), addresses
+        changed = []
+        for (host, vm_id), known in self.known.items():
+            macs = [nic.mac.lower() for nic in known.facts.nics] if host == host_id else []
+            if any(before.get(mac) != addresses.get(mac) for mac in macs):
+                self.forget(vm_id)
+                changed.append(vm_id)
+        return changed
+
+    def take_storage(
+        self, host_id: str, pools: Iterable[PoolFacts], volumes: Iterable[VolumeFacts], seen_at: datetime
+    ) -> Changes:
+        """Take all pools and volumes of a host. Returns what readers are to be told."""
+        changes = self.storage.take(host_id, pools, volumes, seen_at)
+        for vm_id in changes.vms:
+            self.forget(vm_id)
+        return changes
+
+    # -- rows: what the database says, as its events arrive ---------------------------------------------------------
+
+    def load(
+        self,
+        vms: Iterable[VMRow],
+        volumes: Iterable[VolumeRow],
+        operations: Iterable[Operation],
+        seq: int,
+        pools: Iterable[PoolRow] = (),
+    ) -> None:
+        """Start from the tables as they stood at `seq`."""
+        for row in vms:
+            self._put_row(row)
+        self.storage.load(volumes, pools)
+        for operation in operations:
+            self._put_operation(operation)
+        self.seq = seq
+
+    def fold(self, record: Record) -> None:
+        """Take the row change that an event carries, if it carries one."""
+        self.seq = record.seq
+        kind = record.target.type
+        if kind == "vm":
+            self._fold_vm(record)
+        elif kind == "operation" and record.row is not None:
+            self._put_operation(msgspec.convert(record.row, Operation))
+            self._tell_folded()
+        elif kind == "volume" and record.row is not None:
+            self._fold_volume(record)
+            self._tell_folded()
+        elif kind == "pool" and record.row is not None:
+            self.storage.fold_pool(msgspec.convert(record.row, PoolRow), gone=record.gone)
+
+    def _tell_folded(self) -> None:
+        told, self.folded = self.folded, asyncio.Event()
+        told.set()
+
+    def _fold_vm(self, record: Record) -> None:
+        if record.row is not None and record.gone:
+            self.rows.pop((record.row["host_id"], record.target.id), None)
+        elif record.row is not None:
+            self._put_row(msgspec.convert(record.row, VMRow))
+        self.forget(record.target.id)
+
+    def _fold_volume(self, record: Record) -> None:
+        self.storage.fold_volume(msgspec.convert(record.row, VolumeRow), gone=record.gone)
+        volume = self.storage.volume(record.target.id)
+        if volume and volume.vm:
+            self.forget(volume.vm)
+
+    def _put_row(self, row: VMRow) -> None:
+        key = (row.host_id, row.id)
+        self.rows[key] = row
+        self._remember_host(key)
+        self._composed.pop(key, None)
+
+    def _put_operation(self, operation: Operation) -> None:
+        self._operations.pop(operation.id, None)
+        self._operations[operation.id] = operation
+        held = [target.id for target in (operation.target, *operation.holds)]
+        for target_id in held:
+            running = self._running.get(target_id)
+            if not operation.state.ended:
+                self._running[target_id] = operation
+            elif running and running.id == operation.id:
+                del self._running[target_id]
+            self.forget(target_id)
+        if operation.state.ended:
+            self.storage.copies.forget(operation.id)
+        self.storage.operation_changed(held)
+        self._drop_old_operations()
+
+    def _drop_old_operations(self) -> None:
+        while len(self._operations) - len(self._running) > _ENDED_OPERATIONS_HELD:
+            oldest = next(key for key, operation in self._operations.items() if operation.state.ended)
+            del self._operations[oldest]
+
+    def forget(self, vm_id: str) -> None:
+        """Compose this VM anew when it is next asked for."""
+        for host_id in self._hosts_of.get(vm_id, []):
+            self._composed.pop((host_id, vm_id), None)
+
+    def _forget_host(self, host_id: str) -> None:
+        for key in [key for key in self._composed if key[0] == host_id]:
+            del self._composed[key]

@@ -1,0 +1,295 @@
+"""The storage part of the picture: volumes, pools and tiers, composed when facts are read or rows are folded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from novacron_core.api.operations import Operation
+from novacron_core.api.pools import Pool
+from novacron_core.api.tiers import Tier
+from novacron_core.api.volumes import Volume
+from novacron_core.values.tiers import TIERS
+from novacron_server.hypervisor.facts import DiskFacts, PoolFacts, VolumeFacts
+from novacron_server.hypervisor.specs import as_made
+from novacron_server.inventory.compose import HostView, Known
+from novacron_server.inventory.compose_storage import (
+    RatesOf,
+    Use,
+    compose_pool,
+    compose_tier,
+    compose_volume,
+)
+from novacron_server.inventory.operation_files import Copies
+from novacron_server.inventory.rows import PoolRow, VolumeRow
+from novacron_server.inventory.storage_changes import Changes, Told, VolumeKey, touched
+
+OwnTier = Callable[[str, str], str | None]
+"""(host id, pool UUID) → the tier of a pool that this installation made, None for any other."""
+
+
+@dataclass
+class _OnHost:
+    """What is known of one host's storage."""
+
+    pool_facts: dict[str, PoolFacts] = field(default_factory=dict)
+    volume_facts: dict[VolumeKey, VolumeFacts] = field(default_factory=dict)
+    uses: dict[VolumeKey, Use] = field(default_factory=dict)
+    volumes: dict[VolumeKey, Volume] = field(default_factory=dict)
+    pools: dict[str, Pool] = field(default_factory=dict)
+    seen_at: datetime | None = None
+
+
+class StoragePicture:
+    """One asyncio loop reads and writes it. `views`, `known` and `running` are the picture's own."""
+
+    def __init__(
+        self,
+        views: Mapping[str, HostView],
+        known: Mapping[tuple[str, str], Known],
+        running: Mapping[str, Operation],
+        own_tier: OwnTier = lambda _host, _uuid: None,
+    ) -> None:
+        self.volume_rows: dict[tuple[str, str, str], VolumeRow] = {}
+        self.pool_rows: dict[tuple[str, str], PoolRow] = {}
+        self.copies = Copies()
+        self.notes: dict[tuple[str, str], str] = {}
+        """(host id, tier) → why its pool there is missing."""
+        self.rates_of: RatesOf = lambda _disks: None
+        self._views, self._known, self._running, self._own_tier = views, known, running, own_tier
+        self._hosts: dict[str, _OnHost] = {}
+        self._row_keys: dict[str, tuple[str, str, str]] = {}
+        self._told = Told()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def volumes(self) -> Iterator[Volume]:
+        return (volume for on in self._hosts.values() for volume in on.volumes.values())
+
+    def volumes_on(self, host_id: str) -> Mapping[VolumeKey, Volume]:
+        on = self._hosts.get(host_id)
+        return on.volumes if on else {}
+
+    def volume(self, volume_id: str) -> Volume | None:
+        if key := self._row_keys.get(volume_id):
+            return self.volumes_on(key[0]).get(key[1:])
+        return next((volume for volume in self.volumes() if volume.id == volume_id), None)
+
+    def pool_by_row(self, volume_id: str) -> str | None:
+        """The pool that a volume's row names, None without a row."""
+        key = self._row_keys.get(volume_id)
+        return key[1] if key else None
+
+    def row_without_volume(self, host_id: str, pool: str, name: str) -> VolumeRow | None:
+        """The row of a volume that is not in its pool, though that is on and nobody is at work on it: somebody removed
+        it outside NovaCron."""
+        row, on = self.volume_rows.get((host_id, pool, name)), self._hosts.get(host_id)
+        if row is None or on is None or (pool, name) in on.volume_facts:
+            return None
+        busy = row.id in self._running or (row.vm_id or "") in self._running
+        there = any(facts.name == pool and facts.active for facts in on.pool_facts.values())
+        return row if there and not busy else None
+
+    def facts(self, volume: Volume) -> VolumeFacts | None:
+        """What libvirt last said of a volume; but its format is what it was made as."""
+        on, key = self._hosts.get(volume.host), (volume.pool, volume.name)
+        facts = on.volume_facts.get(key) if on else None
+        return _as_made(facts, self.volume_rows.get((volume.host, *key))) if facts else None
+
+    def use(self, volume: Volume) -> Use | None:
+        """The VM that uses a volume, and as what."""
+        on = self._hosts.get(volume.host)
+        return on.uses.get((volume.pool, volume.name)) if on else None
+
+    def overlays(self, volume: Volume) -> list[Volume]:
+        """The volumes of the same host that lean on this one."""
+        on, below = self._hosts.get(volume.host), self.facts(volume)
+        if on is None or below is None:
+            return []
+        leaning = (key for key, facts in on.volume_facts.items() if facts.leans_on == below.path)
+        return [found for key in leaning if (found := on.volumes.get(key)) and found.leans_on]
+
+    def is_there(self, host_id: str, pool: str, name: str) -> bool:
+        """Whether a pool has a file of that name, be it shown as a volume or not."""
+        on = self._hosts.get(host_id)
+        return on is not None and (pool, name) in on.volume_facts
+
+    def pools(self) -> Iterator[Pool]:
+        return (pool for on in self._hosts.values() for pool in on.pools.values())
+
+    def pools_on(self, host_id: str) -> Mapping[str, Pool]:
+        """A host's pools by name; empty until its storage was read."""
+        on = self._hosts.get(host_id)
+        return {pool.name: pool for pool in on.pools.values()} if on else {}
+
+    def pool(self, pool_id: str) -> Pool | None:
+        return next((pool for pool in self.pools() if pool.id == pool_id), None)
+
+    def pool_facts(self, host_id: str, name: str) -> PoolFacts | None:
+        """What libvirt last said of a pool."""
+        on = self._hosts.get(host_id)
+        return next((facts for facts in on.pool_facts.values() if facts.name == name), None) if on else None
+
+    def was_read(self, host_id: str) -> bool:
+        on = self._hosts.get(host_id)
+        return on is not None and on.seen_at is not None
+
+    def tiers(self) -> list[Tier]:
+        """The three tiers, fastest first, with the rates of this moment."""
+        devices: dict[str, set[int]] = {name: {d for _, d in self._of_tier(name) if d is not None} for name in TIERS}
+        return [self._tier(name, devices) for name in TIERS]
+
+    def tier(self, name: str) -> Tier | None:
+        return next((tier for tier in self.tiers() if tier.name == name), None)
+
+    def _tier(self, name: str, devices: dict[str, set[int]]) -> Tier:
+        volumes = [volume for volume in self.volumes() if volume.tier == name]
+        disks = [(volume.host, use.vm_id, use.target) for volume in volumes if (use := self.use(volume)) and use.target]
+        notes = [note for (_, tier), note in sorted(self.notes.items()) if tier == name]
+        return compose_tier(name, self._of_tier(name), volumes, devices, self.rates_of(disks), notes)
+
+    def _of_tier(self, name: str) -> list[tuple[Pool, int | None]]:
+        return [
+            (pool, on.pool_facts[uuid].device)
+            for on in self._hosts.values()
+            for uuid, pool in on.pools.items()
+            if pool.tier == name
+        ]
+
+    # -- facts -----------------------------------------------------------------------------------------------------
+
+    def take(
+        self, host_id: str, pools: Iterable[PoolFacts], volumes: Iterable[VolumeFacts], seen_at: datetime
+    ) -> Changes:
+        """Take all pools and volumes of a host. Returns what readers are to be told."""
+        on = self._hosts.setdefault(host_id, _OnHost())
+        first, before = on.seen_at is None, dict(on.volumes)
+        on.pool_facts = {facts.uuid: facts for facts in pools}
+        on.volume_facts = {(facts.pool, facts.name): facts for facts in volumes}
+        on.uses = self._uses(host_id)
+        on.seen_at = seen_at
+        tiers = self._tiers_of(host_id, on)
+        shown = [key for key in on.volume_facts if self._is_shown(host_id, key)]
+        on.volumes = {key: self._compose(host_id, on, key, tiers) for key in shown}
+        on.pools = self._compose_pools(host_id, on, tiers)
+        changes = self._told.compare(host_id, on.volumes.values(), on.pools.values(), self.tiers())
+        return msgspec.structs.replace(changes, vms=touched(before, on.volumes), first=first)
+
+    def _is_shown(self, host_id: str, key: VolumeKey) -> bool:
+        """A file without a row that a running operation makes or takes away is that one's, and nobody's volume."""
+        place = (host_id, *key)
+        return place in self.volume_rows or place not in self.copies
+
+    def _compose(self, host_id: str, on: _OnHost, key: VolumeKey, tiers: Mapping[str, str | None]) -> Volume:
+        row, use = self.volume_rows.get((host_id, *key)), on.uses.get(key)
+        facts = _as_made(on.volume_facts[key], row)
+        operation = self._running.get(row.id) if row else None
+        view = self._views.get(host_id)
+        return compose_volume(
+            host_id,
+            facts,
+            row,
+            use,
+            on.seen_at or datetime.min,
+            tier=tiers.get(facts.pool),
+            operation=operation,
+            simulated=view is not None and view.simulated,
+        )
+
+    def _tiers_of(self, host_id: str, on: _OnHost) -> dict[str, str | None]:
+        """Pool name → its tier."""
+        return {facts.name: self._tier_of(host_id, facts.uuid)[0] for facts in on.pool_facts.values()}
+
+    def _tier_of(self, host_id: str, uuid: str) -> tuple[str | None, bool]:
+        own = self._own_tier(host_id, uuid)
+        row = self.pool_rows.get((host_id, uuid))
+        return own or (row.tier if row else None), own is not None
+
+    def _compose_pools(self, host_id: str, on: _OnHost, tiers: Mapping[str, str | None]) -> dict[str, Pool]:
+        counts: dict[str, int] = {}
+        for pool, _ in on.volumes:
+            counts[pool] = counts.get(pool, 0) + 1
+        assert on.seen_at is not None
+        return {
+            uuid: compose_pool(
+                host_id,
+                facts,
+                on.pool_facts.values(),
+                on.seen_at,
+                tier=tiers[facts.name],
+                ours=self._tier_of(host_id, uuid)[1],
+                volumes=counts.get(facts.name, 0),
+            )
+            for uuid, facts in on.pool_facts.items()
+        }
+
+    def _uses(self, host_id: str) -> dict[VolumeKey, Use]:
+        by_path = {facts.path: key for key, facts in self._hosts[host_id].volume_facts.items()}
+        uses: dict[VolumeKey, Use] = {}
+        for (host, vm_id), known in self._known.items():
+            if host != host_id:
+                continue
+            for part, path in (("kernel", known.facts.kernel), ("initrd", known.facts.initrd)):
+                if path in by_path:
+                    uses[by_path[path]] = Use(vm_id, part)
+            uses |= _disk_uses(vm_id, known.facts.disks)
+            for key, use in _disk_uses(vm_id, known.facts.later_disks).items():
+                uses.setdefault(key, use)  # it gets it at its next start; who has it now comes first
+        return uses
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def load(self, volumes: Iterable[VolumeRow], pools: Iterable[PoolRow]) -> None:
+        """Start from the tables."""
+        for row in volumes:
+            self._put(row)
+        self.pool_rows = {(row.host_id, row.uuid): row for row in pools}
+
+    def fold_volume(self, row: VolumeRow, *, gone: bool) -> None:
+        """Take a changed row of `volumes`; one that moved has another pool now."""
+        before = self._row_keys.pop(row.id, None)
+        if before:
+            self.volume_rows.pop(before, None)
+        if not gone:
+            self._put(row)
+        for key in {before, (row.host_id, row.pool, row.name)} - {None}:
+            self._again(key)  # type: ignore[arg-type]  # None is taken out
+
+    def _put(self, row: VolumeRow) -> None:
+        key = (row.host_id, row.pool, row.name)
+        self.volume_rows[key] = row
+        self._row_keys[row.id] = key
+
+    def fold_pool(self, row: PoolRow, *, gone: bool) -> None:
+        """Take a changed row of `pools`; the volumes in it have another tier now."""
+        key = (row.host_id, row.uuid)
+        if gone:
+            self.pool_rows.pop(key, None)
+        else:
+            self.pool_rows[key] = row
+        if on := self._hosts.get(row.host_id):
+            tiers = self._tiers_of(row.host_id, on)
+            on.pools = self._compose_pools(row.host_id, on, tiers)
+
+    def operation_changed(self, target_ids: Sequence[str]) -> None:
+        """The operation on these came, went on or ended: compose those that are volumes anew."""
+        for key in [self._row_keys[target] for target in target_ids if target in self._row_keys]:
+            self._again(key)
+
+    def _again(self, key: tuple[str, str, str]) -> None:
+        on = self._hosts.get(key[0])
+        if on and key[1:] in on.volume_facts and self._is_shown(key[0], key[1:]):
+            on.volumes[key[1:]] = self._compose(key[0], on, key[1:], self._tiers_of(key[0], on))
+        elif on:
+            on.volumes.pop(key[1:], None)
+
+
+def _disk_uses(vm_id: str, disks: Iterable[DiskFacts]) -> dict[VolumeKey, Use]:
+    return {(disk.pool, disk.volume): Use(vm_id, "disk", disk.target) for disk in disks if disk.volume}
+
+
+def _as_made(facts: VolumeFacts, row: VolumeRow | None) -> VolumeFacts:
+    return as_made(facts, row.format if row else None)

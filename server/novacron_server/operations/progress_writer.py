@@ -1,0 +1,55 @@
+"""How far operations are, told in batches: each commit with events waits for the disk and for every other one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from novacron_core import errors
+from novacron_core.api.operations import Operation
+from novacron_server.database.transactions import Connection
+from novacron_server.operations import repository
+from novacron_server.operations.acceptance import told
+from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.records import Draft
+
+_log = structlog.get_logger()
+
+
+class Teller:
+    """Takes the newest value of each running operation; those that came during one commit go with the next.
+
+    A step that cannot be written is not tried again: the next step, or the end, says more.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._waiting: dict[str, Operation] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def tell(self, operation: Operation) -> None:
+        """Promise to tell it soon; returns at once."""
+        self._waiting[operation.id] = operation
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="telling steps")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch, self._waiting = list(self._waiting.values()), {}
+            try:
+                await self._ledger.write(lambda c, b=batch: _save(c, b))  # type: ignore[misc]
+            except errors.DatabaseUnavailable as e:
+                _log.warning("steps were not told", operations=len(batch), reason=e.detail)
+
+
+async def _save(connection: Connection, operations: list[Operation]) -> tuple[None, list[Draft]]:
+    """In the order of their ids, so that two batches never wait for each other."""
+    ordered = sorted(operations, key=lambda operation: operation.id)
+    saved = [operation for operation in ordered if await repository.save(connection, operation)]
+    return None, [told(operation, "operation.updated") for operation in saved]

@@ -1,0 +1,1 @@
+"""The server process: settings, wiring, start and stop, background tasks and scheduled jobs."""

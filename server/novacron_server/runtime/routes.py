@@ -1,0 +1,81 @@
+"""The routing table: every noun's routes over the parts of a server."""
+
+from __future__ import annotations
+
+from novacron_server.access import routes as access_routes
+from novacron_server.health import routes as health_routes
+from novacron_server.hosts import routes as hosts_routes
+from novacron_server.http.application import create_application
+from novacron_server.http.call import Served
+from novacron_server.http.limits import Limits
+from novacron_server.http.middleware import Hygiene
+from novacron_server.images import routes as images_routes
+from novacron_server.metrics import routes as metrics_routes
+from novacron_server.metrics.exporter import Exporter
+from novacron_server.metrics.scrape_access import Scraping
+from novacron_server.operations import routes as operations_routes
+from novacron_server.pools import routes as pools_routes
+from novacron_server.runtime.settings import Settings
+from novacron_server.runtime.wiring import Parts
+from novacron_server.tiers import routes as tiers_routes
+from novacron_server.vms import routes as vms_routes
+from novacron_server.volumes import routes as volumes_routes
+
+
+def create_app(parts: Parts) -> Hygiene:
+    """The ASGI application of a running server."""
+    settings = parts.settings
+    limits = Limits(
+        requests=settings.requests_per_minute,
+        sign_in=settings.sign_ins_per_minute,
+        sockets=settings.sockets_per_minute,
+    )
+    return create_application(
+        served(parts),
+        [parts.stream.handler()],
+        parts.access.authenticate,
+        limits,
+        tls=settings.tls,
+        origins=settings.origins,
+        stale_since=lambda: parts.hub.database_away_since,
+    )
+
+
+def served(parts: Parts) -> list[Served]:
+    """Every row of the routing table."""
+    nouns = [
+        *access_routes.routes(parts.access),
+        *vms_routes.routes(parts.vms),
+        *operations_routes.routes(parts.operations),
+        *hosts_routes.routes(parts.inventory),
+        *images_routes.routes(parts.images),
+        *volumes_routes.routes(parts.volumes, parts.moves),
+        *pools_routes.routes(parts.pools, parts.inventory),
+        *metrics_routes.routes(parts.metrics, _exporter(parts), _scraping(parts.settings)),
+        *tiers_routes.routes(parts.inventory),
+    ]
+    listed = sorted({row.endpoint.key for row in nouns})
+    health = health_routes.routes(
+        parts.database,
+        parts.inventory,
+        parts.settings.data_dir,
+        metrics_problem=lambda: parts.metrics.history.problem,
+        endpoints=listed,
+        setup_required=parts.access.setup_required,
+        open_registration=parts.settings.open_registration,
+    )
+    return [*nouns, *health]
+
+
+def _exporter(parts: Parts) -> Exporter:
+    gauges = {
+        "novacron_database_up": ("Whether the database answers.", lambda: float(not parts.hub.database_away_since)),
+        "novacron_stream_listeners": ("Open event streams.", lambda: float(parts.hub.listeners)),
+        "novacron_operations_running": ("Operations under way.", lambda: float(parts.inventory.picture.running())),
+        "novacron_events_waiting": ("Events not yet stored.", lambda: float(parts.inventory.publisher.waiting)),
+    }
+    return Exporter(parts.inventory, parts.metrics.board, parts.metrics.history, gauges)
+
+
+def _scraping(settings: Settings) -> Scraping:
+    return Scraping(settings.data_dir, settings.prometheus, behind_proxy=bool(settings.behind_proxy))

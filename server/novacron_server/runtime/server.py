@@ -1,0 +1,167 @@
+"""One server process: its data directory, its database, its socket, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import structlog
+import uvicorn
+
+from novacron_core import errors
+from novacron_core.local_server import Running, read_running
+from novacron_server.database.embedded.postgres import EmbeddedPostgres
+from novacron_server.http.middleware import Hygiene
+from novacron_server.http.websocket_protocol import Line
+from novacron_server.hypervisor.connection.daemons import start_daemons
+from novacron_server.hypervisor.connection.uris import allowed_uri, choose_uri
+from novacron_server.runtime import logs
+from novacron_server.runtime.routes import create_app
+from novacron_server.runtime.settings import Settings
+from novacron_server.runtime.wiring import Parts, open_parts
+
+_log = structlog.get_logger()
+
+
+async def run(settings: Settings) -> int:
+    """Serve until told to stop. Returns the exit code."""
+    logs.set_up()
+    try:
+        for uri in settings.hypervisors:
+            allowed_uri(uri)
+        with _hold(settings.data_dir):
+            await _serve(settings)
+    except (errors.NovaCronError, OSError) as e:
+        print(f"novacron serve: {e}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    listening = _listen(settings)
+    async with _database(settings) as (owner_url, app_url, hypervisors):
+        embedded = not settings.database_url
+        async with open_parts(settings, owner_url, app_url, embedded=embedded, hypervisors=hypervisors) as parts:
+            app = create_app(parts)
+            server = uvicorn.Server(uvicorn_config(settings, app))
+            url = f"{settings.url}:{listening.getsockname()[1]}"
+            _write_running(settings.data_dir, url)
+            idle = asyncio.create_task(_stop_when_idle(settings, parts, app, server), name="idle")
+            announce = asyncio.create_task(_announce(server, url), name="announce")
+            try:
+                await server.serve(sockets=[listening])
+            finally:
+                idle.cancel()
+                announce.cancel()
+                (settings.data_dir / "server.json").unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[tuple[str, str, list[str]]]:
+    """(owner URL, application URL, libvirt URIs): the database and libvirt are made ready side by side."""
+    finding = asyncio.create_task(asyncio.to_thread(_find_hypervisors, settings))
+    if settings.database_url:
+        owner = settings.database_owner_url or settings.database_url
+        yield owner, settings.database_url, await finding
+        return
+    async with EmbeddedPostgres(settings.data_dir) as postgres:
+        yield postgres.owner_url, postgres.app_url, await finding
+
+
+def _find_hypervisors(settings: Settings) -> list[str]:
+    if settings.hypervisors:
+        return list(settings.hypervisors)
+    for sentence in start_daemons():
+        _log.info(sentence)
+    uri = choose_uri()
+    _log.info("chose a hypervisor", uri=uri)
+    return [uri]
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.create_server((settings.host, settings.port), family=family, backlog=256)
+    listening.setblocking(False)
+    return listening
+
+
+def uvicorn_config(settings: Settings, app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # an ASGI callable
+        loop="none",
+        http="httptools",
+        ws=Line,
+        ws_ping_interval=None,  # the line asks by itself
+        ws_per_message_deflate=False,
+        ws_max_size=64 * 1024,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=bool(settings.behind_proxy),
+        forwarded_allow_ips=settings.behind_proxy or None,
+        timeout_graceful_shutdown=5,
+        ssl_certfile=str(settings.tls_cert) if settings.tls_cert else None,
+        ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,
+    )
+
+
+async def _announce(server: uvicorn.Server, url: str) -> None:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.005)
+    print(f"listening on {url}", flush=True)
+
+
+async def _stop_when_idle(settings: Settings, parts: Parts, app: Hygiene, server: uvicorn.Server) -> None:
+    """A bundled server goes when nobody has asked it for anything for a while; never while an operation runs."""
+    if not settings.bundled:
+        return
+    used_at = time.monotonic()
+    while time.monotonic() - used_at < settings.idle_stop_s:
+        await asyncio.sleep(0.5)
+        in_use = parts.hub.listeners or parts.operations.busy or parts.inventory.picture.running()
+        used_at = time.monotonic() if in_use else max(used_at, app.last_request_at)
+    _log.info("nobody is watching: stopping", idle_s=settings.idle_stop_s)
+    server.should_exit = True
+
+
+class _hold:
+    """The data directory, made if it must be, and locked for this process."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._lock: IO[bytes] | None = None
+
+    def __enter__(self) -> None:
+        self._data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        lock = (self._data_dir / "server.lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            lock.close()
+            running = read_running(self._data_dir)
+            where = f"at {running.url}" if running else "and is starting"
+            raise errors.Conflict(f"a server runs on {self._data_dir} already, {where}") from e
+        self._lock = lock
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock:
+            self._lock.close()
+
+
+def _write_running(data_dir: Path, url: str) -> None:
+    path = data_dir / "server.json"
+    new = path.with_suffix(".new")
+    new.touch(mode=0o644)
+    new.write_bytes(msgspec.json.encode(Running(url=url, pid=os.getpid())))
+    new.rename(path)

@@ -1,0 +1,87 @@
+"""How a server is set up: flags, NOVACRON_* variables and the settings file are three ways to the same fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+
+from novacron_core import errors
+from novacron_server.database.transactions import DATABASE_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A server's settings, checked by `check`.
+
+    `hypervisors` are libvirt URIs; empty means: choose. `database_url` empty means: the embedded PostgreSQL.
+    `database_owner_url` is used for migrations, where the application's role may not change tables.
+    `behind_proxy` names the address of a proxy that ends TLS. `bundled`: stop 30 s after the last console left.
+    `virtualization` overrides the detection of KVM: `kvm` or `qemu`.
+    `prometheus`: who may scrape `/metrics`: this machine (`loopback`), whoever has the token (`token`), nobody (`off`).
+    `database_budget_s`: how long a transaction may take before it is refused; longer where a slow database is better
+    than an early refusal.
+    Metrics: every sample is kept for `samples_kept_hours`, minutes for `minutes_kept_days`.
+    """
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8090
+    database_url: str = ""
+    database_owner_url: str = ""
+    database_budget_s: float = DATABASE_BUDGET_S
+    hypervisors: tuple[str, ...] = ()
+    virtualization: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    behind_proxy: str = ""
+    bundled: bool = False
+    production: bool = False
+    open_registration: bool = False
+    origins: tuple[str, ...] = ()
+    requests_per_minute: int = 6000
+    sign_ins_per_minute: int = 60
+    sockets_per_minute: int = 60
+    idle_stop_s: float = 30.0
+    prometheus: str = "loopback"
+    samples_kept_hours: int = 24
+    minutes_kept_days: int = 14
+    failpoints: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tls(self) -> bool:
+        """Whether the way to this server is encrypted, here or at a proxy."""
+        return self.tls_cert is not None or bool(self.behind_proxy)
+
+    @property
+    def url(self) -> str:
+        scheme = "https" if self.tls_cert else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}"
+
+    def check(self) -> None:
+        """Raises InvalidArgument for a set-up that would be unsafe or cannot work."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise errors.InvalidArgument("--tls-cert and --tls-key go together")
+        if not _is_loopback(self.host) and not self.tls:
+            raise errors.InvalidArgument(
+                f"{self.host} can be reached from other machines: give --tls-cert and --tls-key, "
+                "or --behind-proxy ADDRESS where a proxy ends TLS"
+            )
+        if self.production and self.failpoints:
+            raise errors.InvalidArgument("NOVACRON_FAILPOINTS is for tests: not in production")
+        if self.prometheus not in ("loopback", "token", "off"):
+            raise errors.InvalidArgument("--prometheus is loopback, token or off")
+        if self.samples_kept_hours < 2 or self.minutes_kept_days < 1:
+            raise errors.InvalidArgument("samples are kept for 2 hours at least, minutes for a day")
+        if not self.database_budget_s >= 0.5:
+            raise errors.InvalidArgument("a transaction needs half a second at least")
+        if self.virtualization not in ("", "kvm", "qemu"):
+            raise errors.InvalidArgument("--virtualization is kvm or qemu")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

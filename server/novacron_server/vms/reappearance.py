@@ -1,0 +1,99 @@
+"""VMs of ours that libvirt had lost for a while (a disk that was not mounted, a definition put back): theirs again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from novacron_core.api.operations import OperationState
+from novacron_core.api.vms import VMCreate
+from novacron_server.database.transactions import Connection, Database
+from novacron_server.hypervisor.facts import DomainFacts
+from novacron_server.hypervisor.host import Host
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.rows import VMRow
+from novacron_server.operations import repository as operations
+from novacron_server.operations.repository import Stored
+from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.records import Draft
+from novacron_server.vms import repository
+from novacron_server.vms.removal import WHOLE, vm_row_event
+from novacron_server.volumes import repository as volumes
+from novacron_server.volumes.row_events import volume_row_event
+
+_log = structlog.get_logger()
+
+
+class Returning:
+    """Their rows are made anew from their mark and from the operation that made them."""
+
+    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory, instance: str) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._inventory = inventory
+        self._instance = instance
+
+    async def look(self, host: Host) -> None:
+        """Raises HostUnavailable, DatabaseUnavailable."""
+        picture = self._inventory.picture
+        for (host_id, vm_id), known in list(picture.known.items()):
+            tag = known.facts.tag
+            ours = tag is not None and tag.instance == self._instance and _is_uuid(tag.operation)
+            if host_id == host.host_id and tag and ours and (host_id, vm_id) not in picture.rows:
+                stored = await self._database.run(lambda c, t=tag: operations.get(c, t.operation), read_only=True)  # type: ignore[misc]
+                # Not one that is being deleted at this moment.
+                if stored and _made(stored, host_id, vm_id) and await host.read_domain(vm_id) is not None:
+                    await self._take_back(stored, known.facts)
+
+    async def _take_back(self, stored: Stored, facts: DomainFacts) -> None:
+        row, host_id = _row(stored, facts), stored.host_id or ""
+        await self._inventory.reread_volumes(host_id)  # which of them it has
+        volumes_on = self._inventory.picture.storage.volumes_on(host_id).values()
+        its = [volume.id for volume in volumes_on if volume.vm == row.id and not volume.foreign]
+
+        async def work(connection: Connection) -> tuple[None, list[Draft]]:
+            if await repository.get(connection, host_id, row.id):
+                return None, []
+            await repository.add(connection, row)
+            changed = [await volumes.change(connection, volume_id, vm_id=row.id) for volume_id in its]
+            drafts = [volume_row_event(volume, "volume.updated") for volume in changed if volume]
+            return None, [vm_row_event(row, "vm.updated", note="it is back"), *drafts]
+
+        _log.warning("a VM of ours is back", vm=row.name, id=row.id)
+        await self._ledger.write(work)
+
+
+def _made(stored: Stored, host_id: str, vm_id: str) -> bool:
+    """Whether the operation is the one that made this VM, and made it whole."""
+    operation = stored.operation
+    there = (operation.kind, operation.target.id, stored.host_id) == ("vm.create", vm_id, host_id)
+    return there and (operation.state is OperationState.SUCCEEDED or bool(stored.steps.get(WHOLE)))
+
+
+def _row(stored: Stored, facts: DomainFacts) -> VMRow:
+    body, operation = msgspec.convert(stored.request, VMCreate), stored.operation
+    return VMRow(
+        id=operation.target.id,
+        host_id=stored.host_id or "",
+        name=facts.name,
+        tenant=operation.tenant or "",
+        owner=operation.actor,
+        tags=body.tags,
+        tier=body.tier,
+        description=body.description,
+        spec=stored.request,
+        created_at=operation.created_at,
+        updated_at=datetime.now(UTC),
+    )
+
+
+def _is_uuid(text: str) -> bool:
+    """What is written into a domain may be anything by now."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
