@@ -14,11 +14,12 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from novacron_tui.go import Go, on_top
-from novacron_tui.place import Place
-from novacron_tui.screens.sign_in import SignIn
-from novacron_tui.themes import MONO, THEMES, named
-from novacron_tui.type_ahead import Forget, TypeAhead
+from novacron_tui.screens.navigation import Go
+from novacron_tui.screens.router import on_top
+from novacron_tui.servers.server_ref import Place
+from novacron_tui.sign_in.screen import SignIn
+from novacron_tui.terminal.themes import MONO, THEMES, named
+from novacron_tui.terminal.type_ahead import Forget, TypeAhead
 
 if TYPE_CHECKING:  # the contract, the client, the screens: nothing of it before the first paint
     from textual.command import Provider
@@ -26,8 +27,8 @@ if TYPE_CHECKING:  # the contract, the client, the screens: nothing of it before
 
     from novacron_core.api.access import User
     from novacron_core.client import Client
-    from novacron_tui.screens.frame import Board
-    from novacron_tui.session import Session, Updates
+    from novacron_tui.connection.session import Session, Updates
+    from novacron_tui.screens.base import Board
 
 _LOOK_S, _LOST_S = 1.0, 4.0
 """How often the line is looked at, and after how long without it the place is opened again."""
@@ -38,15 +39,15 @@ _AGAIN_S = 15.0
 def connect(place: Place) -> Client:
     """A client whose every answer is made harmless for a terminal."""
     from novacron_core.client import Client
-    from novacron_tui.renewal import KeptCredentials
-    from novacron_tui.safe_text import clean_json
+    from novacron_tui.servers.shared_credentials import KeptCredentials
+    from novacron_tui.terminal.safe_text import clean_json
 
     credentials = KeptCredentials(place.kept) if place.kept else None
     return Client(place.url, credentials, clean=clean_json, certificate=place.certificate)
 
 
 def _go_to_vm() -> type[Provider]:
-    from novacron_tui.palette import GoToVM
+    from novacron_tui.screens.palette import GoToVM
 
     return GoToVM
 
@@ -100,7 +101,7 @@ class Console(App[None]):
         known = super().get_driver_class()
         if known.__name__ != "LinuxDriver":  # a terminal of another system, or a driver that the environment names
             return known
-        from novacron_tui.keyboard import TerminalDriver
+        from novacron_tui.terminal.keyboard import TerminalDriver
 
         return TerminalDriver
 
@@ -129,7 +130,7 @@ class Console(App[None]):
     @on(Go)
     def _go(self, event: Go) -> None:
         """Another screen by its number: the list is below all others; activity comes on top of what is open."""
-        from novacron_tui.screens.frame import Board
+        from novacron_tui.screens.base import Board
         from novacron_tui.screens.vm_list import VMList
 
         if not isinstance(self.screen, Board):
@@ -180,10 +181,10 @@ class Console(App[None]):
         self.run_worker(self._follow(), group="stream", exclusive=True)
 
     def _first_time(self, place: Place, client: Client, who: User) -> None:
-        from novacron_tui.glyphs import FINE, PLAIN
+        from novacron_tui.connection.session import Session
+        from novacron_tui.connection.store import Store
         from novacron_tui.screens.vm_list import VMList
-        from novacron_tui.session import Session
-        from novacron_tui.store import Store
+        from novacron_tui.terminal.glyphs import FINE, PLAIN
 
         self.session = Session(place, client, who, Store(self._now), updates=self._updates)
         self.push_screen(VMList(self.session, PLAIN if self._ascii else FINE))
@@ -215,7 +216,7 @@ class Console(App[None]):
     async def _keep_open(self, session: Session) -> None:
         """While the line is lost for long, open the place again: a bundled server that stopped is started, and
         listens on another port. A place that only has a URL stays what it is, and the stream goes on trying."""
-        from novacron_tui.store import Line
+        from novacron_tui.connection.store import Line
 
         lost_since: float | None = None
         while True:
@@ -230,7 +231,7 @@ class Console(App[None]):
 
     async def _open_again(self, session: Session) -> None:
         from novacron_core.errors import NovaCronError
-        from novacron_tui.safe_text import clean
+        from novacron_tui.terminal.safe_text import clean
 
         try:
             place = await self._open_place()
@@ -241,7 +242,7 @@ class Console(App[None]):
             session.moved(place)
 
     def _say(self, trouble: str) -> None:
-        from novacron_tui.screens.frame import Board
+        from novacron_tui.screens.base import Board
 
         if isinstance(self.screen, Board):
             self.screen.say(trouble, "bad")
@@ -263,8 +264,8 @@ class Console(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The actions of the screen below, and the themes: the same rows as the footer and the help."""
-        from novacron_tui.screens.everywhere import PALETTE
-        from novacron_tui.screens.frame import Board
+        from novacron_tui.screens.base import Board
+        from novacron_tui.screens.global_actions import PALETTE
 
         if isinstance(screen, Board):
             for action in screen.ACTIONS:

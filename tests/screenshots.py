@@ -16,7 +16,7 @@ from novacron_core.api import vms
 from novacron_core.api.operations import OperationState
 from novacron_core.client import Client, Credentials
 from novacron_tui.app import Console
-from novacron_tui.place import Place
+from novacron_tui.servers.server_ref import Place
 from tests.benchmarks.servers import PASSWORD, serve_process
 from tests.guests import write_busy_image
 

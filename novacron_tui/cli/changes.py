@@ -12,10 +12,10 @@ from novacron_core import errors
 from novacron_core.api import vms
 from novacron_core.api.vms import VM, VMCreate
 from novacron_core.client import Client
-from novacron_tui.cli.ending import DONE, Usage
-from novacron_tui.cli.output import Output, cell
-from novacron_tui.cli.reading import host_of, vm_of
-from novacron_tui.cli.settled import Result, settled, tell
+from novacron_tui.cli.runtime.exit_codes import DONE, Usage
+from novacron_tui.cli.runtime.lookup import host_of, vm_of
+from novacron_tui.cli.runtime.output import Output, cell
+from novacron_tui.cli.runtime.wait import Result, settled, tell
 from novacron_tui.vms.actions import DELETE, VERBS, Verb, send
 
 _AT_ONCE = 8

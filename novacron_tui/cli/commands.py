@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from novacron_tui.cli import storage_commands
-from novacron_tui.cli.flags import Names, NoWaitFlag, OutputFlag, ProfileFlag, ServerFlag, called, named
-from novacron_tui.cli.output import Output
+from novacron_tui.cli.runtime.args import Names, NoWaitFlag, OutputFlag, ProfileFlag, ServerFlag, called, named
+from novacron_tui.cli.runtime.output import Output
 
 vm = typer.Typer(help="List, show, run, create and delete VMs.", no_args_is_help=True, rich_markup_mode=None)
 host = typer.Typer(help="Hosts: the machines that run VMs.", no_args_is_help=True, rich_markup_mode=None)
@@ -39,9 +39,9 @@ def login(
     """Sign in and keep the session. The password is asked for, or is the first line of stdin."""
     import asyncio
 
+    from novacron_tui.cli.runtime.connect import any_server
     from novacron_tui.cli.sign_in import login
-    from novacron_tui.cli.target import any_server
-    from novacron_tui.profiles import Profiles
+    from novacron_tui.servers.profiles import Profiles
 
     profiles = Profiles()
     target = any_server(named(context), profiles)
@@ -52,9 +52,9 @@ def logout(context: typer.Context, server: ServerFlag = "", profile: ProfileFlag
     """End the kept session, for every console and script that shares it."""
     import asyncio
 
+    from novacron_tui.cli.runtime.connect import any_server
     from novacron_tui.cli.sign_in import logout
-    from novacron_tui.cli.target import any_server
-    from novacron_tui.profiles import Profiles
+    from novacron_tui.servers.profiles import Profiles
 
     asyncio.run(logout(any_server(named(context), Profiles())))
 
@@ -76,8 +76,8 @@ def events(
 
 def doctor(context: typer.Context, output: OutputFlag = Output.TABLE) -> None:
     """What this machine has and lacks to run VMs, and the line that mends it."""
-    from novacron_tui.cli.checks import Machine
     from novacron_tui.cli.doctor import doctor
+    from novacron_tui.cli.doctor_checks import Machine
 
     data_dir = context.find_root().params.get("data_dir")
     raise typer.Exit(doctor(output, Machine(data_dir=data_dir) if data_dir else Machine()))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from novacron_tui.cli.checks import Finding, Machine, examine
-from novacron_tui.cli.ending import DONE, FAILED
-from novacron_tui.cli.output import Output, cell, decorated, say, show_json, width
+from novacron_tui.cli.doctor_checks import Finding, Machine, examine
+from novacron_tui.cli.runtime.exit_codes import DONE, FAILED
+from novacron_tui.cli.runtime.output import Output, cell, decorated, say, show_json, width
 
 
 def doctor(output: Output, machine: Machine) -> int:

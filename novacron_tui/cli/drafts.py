@@ -11,7 +11,7 @@ from novacron_core.api.vms import VMCreate
 from novacron_core.rules.validation import in_words
 from novacron_core.values.names import why_not_vm_name
 from novacron_core.values.sizes import parse_size
-from novacron_tui.cli.ending import Usage
+from novacron_tui.cli.runtime.exit_codes import Usage
 
 
 def vm(*, name: str, memory: str, disk: str, host: str, network: str, tags: Sequence[str], **plain: Any) -> VMCreate:

@@ -8,8 +8,8 @@ from contextlib import aclosing
 from novacron_core import errors
 from novacron_core.api.events import Event, Gone
 from novacron_core.client import Client, Lost, Update, stream
-from novacron_tui.cli.ending import complain
-from novacron_tui.cli.output import Output, cell, json_text, say_now
+from novacron_tui.cli.runtime.exit_codes import complain
+from novacron_tui.cli.runtime.output import Output, cell, json_text, say_now
 
 
 async def watch(client: Client, output: Output, *, after: int | None, count: int) -> None:

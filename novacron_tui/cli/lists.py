@@ -14,8 +14,8 @@ from novacron_core.api.vms import VM
 from novacron_core.client import Client
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
-from novacron_tui.cli.output import Output, show_json, show_pairs, show_table
-from novacron_tui.cli.reading import everything, vm_of
+from novacron_tui.cli.runtime.lookup import everything, vm_of
+from novacron_tui.cli.runtime.output import Output, show_json, show_pairs, show_table
 
 
 async def vm_ls(client: Client, output: Output, q: str) -> None:

@@ -15,12 +15,12 @@ from novacron_core import errors
 from novacron_core.api.access import LOGOUT, User
 from novacron_core.api.health import INFO
 from novacron_core.client import Client, certificates
-from novacron_tui.cli.ending import Usage
-from novacron_tui.cli.output import say
-from novacron_tui.cli.target import Target
-from novacron_tui.profiles import LOCAL, Profile, Profiles
-from novacron_tui.renewal import KeptCredentials
-from novacron_tui.safe_text import clean, clean_json
+from novacron_tui.cli.runtime.connect import Target
+from novacron_tui.cli.runtime.exit_codes import Usage
+from novacron_tui.cli.runtime.output import say
+from novacron_tui.servers.profiles import LOCAL, Profile, Profiles
+from novacron_tui.servers.shared_credentials import KeptCredentials
+from novacron_tui.terminal.safe_text import clean, clean_json
 
 
 async def login(target: Target, profiles: Profiles, *, username: str, certificate: str) -> None:

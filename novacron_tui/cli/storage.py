@@ -21,11 +21,11 @@ from novacron_core.rules.validation import in_words
 from novacron_core.values.names import is_sha256, why_not_image_name, why_not_volume_name
 from novacron_core.values.sizes import parse_size, size_text
 from novacron_core.values.tiers import TIERS
-from novacron_tui.cli.ending import Usage
-from novacron_tui.cli.output import Output, cell, say, show_json, show_table
-from novacron_tui.cli.reading import everything, host_of, vm_of, volume_of
-from novacron_tui.cli.settled import settled, tell
-from novacron_tui.images.sending import format_for, name_for, pieces
+from novacron_tui.cli.runtime.exit_codes import Usage
+from novacron_tui.cli.runtime.lookup import everything, host_of, vm_of, volume_of
+from novacron_tui.cli.runtime.output import Output, cell, say, show_json, show_table
+from novacron_tui.cli.runtime.wait import settled, tell
+from novacron_tui.images.file import format_for, name_for, pieces
 
 T = TypeVar("T", bound=msgspec.Struct)
 _FLAGS = {"size_bytes": "size", "bandwidth_bytes_s": "--limit", "format": "--format"}

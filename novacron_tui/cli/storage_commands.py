@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from novacron_tui.cli.flags import NoWaitFlag, OutputFlag, ProfileFlag, ServerFlag, called
-from novacron_tui.cli.output import Output
+from novacron_tui.cli.runtime.args import NoWaitFlag, OutputFlag, ProfileFlag, ServerFlag, called
+from novacron_tui.cli.runtime.output import Output
 
 volume = typer.Typer(
     help="Volumes: disks of VMs, and disks that wait for one.", no_args_is_help=True, rich_markup_mode=None

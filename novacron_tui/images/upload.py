@@ -17,14 +17,14 @@ from novacron_core.errors import NovaCronError
 from novacron_core.values.ages import age_text
 from novacron_core.values.names import is_sha256, why_not_image_name
 from novacron_core.values.sizes import size_text
-from novacron_tui.glyphs import Glyphs
-from novacron_tui.images.sending import format_for, name_for, pieces
-from novacron_tui.safe_text import one_line
-from novacron_tui.session import Session
+from novacron_tui.connection.session import Session
+from novacron_tui.images.file import format_for, name_for, pieces
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.field import Field
 from novacron_tui.widgets.form import Refused, choice
-from novacron_tui.widgets.line import Piece
 from novacron_tui.widgets.sheet import Sheet
+from novacron_tui.widgets.text_bar import Piece
 from novacron_tui.widgets.toggle import Toggle
 
 _TOLD_EVERY_S = 0.2

@@ -13,19 +13,19 @@ from textual.widget import Widget
 from novacron_core.api import operations
 from novacron_core.errors import NovaCronError
 from novacron_core.rules.filters.language import FilterError, compile_filter
-from novacron_tui.action import Action, Danger, refusal
-from novacron_tui.activity.columns import columns
-from novacron_tui.activity.entries import FIELDS, Entry, entries, in_full, why_not_cancel
-from novacron_tui.glyphs import Glyphs
-from novacron_tui.safe_text import one_line
-from novacron_tui.screens.everywhere import ACTIVITY, EVERYWHERE, bindings
-from novacron_tui.screens.filtering import TYPING, do_typing
-from novacron_tui.screens.frame import Board
-from novacron_tui.session import Session
+from novacron_tui.actions import Action, Danger, refusal
+from novacron_tui.connection.session import Session
+from novacron_tui.operations.columns import columns
+from novacron_tui.operations.entries import FIELDS, Entry, entries, in_full, why_not_cancel
+from novacron_tui.screens.base import Board
+from novacron_tui.screens.filter_keys import TYPING, do_typing
+from novacron_tui.screens.global_actions import ACTIVITY, EVERYWHERE, bindings
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.detail import Detail
 from novacron_tui.widgets.filter_line import FilterLine
-from novacron_tui.widgets.line import Piece
 from novacron_tui.widgets.table import Table
+from novacron_tui.widgets.text_bar import Piece
 
 READ = Action[Entry](
     "read", "enter", "read", "Everything about it, the whole reason too.", group="Activity", opens=True

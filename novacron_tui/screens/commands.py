@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from novacron_tui.action import Action
+from novacron_tui.actions import Action
 from novacron_tui.screens.help import KeyRow
-from novacron_tui.themes import THEMES
+from novacron_tui.terminal.themes import THEMES
 
 
 def short(theme: str) -> str:

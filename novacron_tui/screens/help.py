@@ -16,8 +16,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from novacron_tui.safe_text import clean
-from novacron_tui.widgets.line import Piece, content
+from novacron_tui.terminal.safe_text import clean
+from novacron_tui.widgets.text_bar import Piece, content
 
 _LABEL, _ROOM = 11, 57
 """Cells for the label at least, and for label and sentence together, so that the page fits 80 columns."""

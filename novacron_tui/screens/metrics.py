@@ -20,19 +20,19 @@ from novacron_core.api.events import SampleWants
 from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError
 from novacron_core.values.ages import age_s, age_text
-from novacron_tui.action import Action, refusal
-from novacron_tui.glyphs import Glyphs
-from novacron_tui.go import Go
-from novacron_tui.metrics import look
-from novacron_tui.metrics.heat import Heat, legend
-from novacron_tui.metrics.look import METRICS, RANKS, SPANS
-from novacron_tui.safe_text import one_line
-from novacron_tui.screens.everywhere import EVERYWHERE, METRICS_SCREEN, VMS, bindings
-from novacron_tui.screens.frame import Board
-from novacron_tui.session import Session
-from novacron_tui.store import Line, VMKey, key_of
+from novacron_tui.actions import Action, refusal
+from novacron_tui.connection.session import Session
+from novacron_tui.connection.store import Line, VMKey, key_of
+from novacron_tui.metrics import charts
+from novacron_tui.metrics.charts import METRICS, RANKS, SPANS
+from novacron_tui.metrics.heat_map import Heat, legend
+from novacron_tui.screens.base import Board
+from novacron_tui.screens.global_actions import EVERYWHERE, METRICS_SCREEN, VMS, bindings
+from novacron_tui.screens.navigation import Go
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.chart import Lines
-from novacron_tui.widgets.line import Piece, content, fitted
+from novacron_tui.widgets.text_bar import Piece, content, fitted
 
 BREATH_S, AT_MOST_S = 1.0, 10.0
 """Between two reads of the sums: hosts are read at moments of their own, and each would cause one."""
@@ -111,7 +111,7 @@ class Metrics(Board):
     # -- reading ---------------------------------------------------------------------------------------------------
 
     @property
-    def span(self) -> look.Span:
+    def span(self) -> charts.Span:
         return SPANS[self._span]
 
     @property
@@ -190,8 +190,8 @@ class Metrics(Board):
         rows = 2 if height >= TALL else 1
         each = max(6, self._charts_height(rows, width, height) // rows)
         if width > 30 and height > 8:
-            newest = look.newest(self._now, self._host_now())
-            self._put(self._charts, look.charts(self._history, newest, self.span, width, rows, each, self.glyphs))
+            newest = charts.newest(self._now, self._host_now())
+            self._put(self._charts, charts.charts(self._history, newest, self.span, width, rows, each, self.glyphs))
         self._draw_vms()
 
     def _charts_height(self, rows: int, width: int, height: int) -> int:
@@ -205,7 +205,7 @@ class Metrics(Board):
         return next((host for host in self._now.hosts if host.host == self.host), None) if self._now else None
 
     def _draw_head(self) -> None:
-        line = look.totals(self._now, self._host_now(), self.glyphs)
+        line = charts.totals(self._now, self._host_now(), self.glyphs)
         if self._wrong:
             line = [Piece(f"{self.glyphs.bad} {self._wrong}", "bad")]
         spans = [Piece(f" {span.name} ", "brand" if at == self._span else "quiet") for at, span in enumerate(SPANS)]
@@ -228,7 +228,7 @@ class Metrics(Board):
         below = max(3, self.size.height - 5 - len(self._drawn.get("charts", ())))
         known = [(vm, sample) for vm, sample in samples if sample is not None]
         width = max(20, (self.size.width - 4) // 2 - 1)
-        self._put(self._users, look.top(known, RANKS[self._rank], width, below, self.glyphs))
+        self._put(self._users, charts.top(known, RANKS[self._rank], width, below, self.glyphs))
 
     def _put(self, static: Static, lines: Lines) -> None:
         if self._drawn.get(static.id or "") != lines:
@@ -242,7 +242,7 @@ class Metrics(Board):
         if vm is None:
             return [Piece("no VMs yet: press 1 and c to create one", "quiet")]
         held = self._vms.get(key_of(vm))
-        return look.named(vm, held[1] if held else None, store.host_name(vm.host))
+        return charts.named(vm, held[1] if held else None, store.host_name(vm.host))
 
     # -- keys ------------------------------------------------------------------------------------------------------
 

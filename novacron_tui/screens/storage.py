@@ -18,26 +18,27 @@ from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.errors import NovaCronError
 from novacron_core.rules.filters.language import FilterError
-from novacron_tui.action import Action, refusal
-from novacron_tui.glyphs import Glyphs
-from novacron_tui.safe_text import one_line
-from novacron_tui.screens.everywhere import EVERYWHERE, STORAGE, bindings
-from novacron_tui.screens.filtering import TYPING, do_typing
-from novacron_tui.screens.frame import Board
-from novacron_tui.session import Session
-from novacron_tui.store import Line
-from novacron_tui.tiers import bars
-from novacron_tui.tiers.columns import columns as pool_columns
-from novacron_tui.tiers.filters import pools_that_pass, volumes_that_pass
+from novacron_tui.actions import Action, refusal
+from novacron_tui.connection.session import Session
+from novacron_tui.connection.store import Line
+from novacron_tui.pools import tier_bars
+from novacron_tui.pools.columns import columns as pool_columns
+from novacron_tui.pools.filters import pools_that_pass
+from novacron_tui.screens.base import Board
+from novacron_tui.screens.filter_keys import TYPING, do_typing
+from novacron_tui.screens.global_actions import EVERYWHERE, STORAGE, bindings
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes import detail
 from novacron_tui.volumes.actions import COPY_ID, SET_TIER, VERBS, VolumeVerb, why_not_this
 from novacron_tui.volumes.columns import columns as volume_columns
 from novacron_tui.volumes.entries import Entry, entries
+from novacron_tui.volumes.filters import volumes_that_pass
 from novacron_tui.volumes.perform import Performer
 from novacron_tui.widgets.detail import Detail
 from novacron_tui.widgets.filter_line import FilterLine
-from novacron_tui.widgets.line import Piece, content
 from novacron_tui.widgets.table import Table
+from novacron_tui.widgets.text_bar import Piece, content
 
 RATES_EVERY_S = 5.0
 OPEN = Action[Any]("open", "enter", "open", "Everything about it.", group="Storage", opens=True)
@@ -143,14 +144,14 @@ class Storage(Board):
     def _draw_tiers(self) -> None:
         """What the stream told, with the rates that were read last: those are no event."""
         shown = {name: self._with_rates(tier) for name, tier in self.session.store.tiers.items()}
-        drawn = bars.lines(shown, max(30, self.size.width - 4), self.glyphs)
+        drawn = tier_bars.lines(shown, max(30, self.size.width - 4), self.glyphs)
         if drawn != self._drawn:
             self._drawn = drawn
             self._tiers.update(Content("\n").join(content(line) for line in drawn))
 
     def _with_rates(self, tier: Tier) -> Tier:
         read = self._rates.get(tier.name)
-        return tier if read is None else bars.with_rates(tier, read)
+        return tier if read is None else tier_bars.with_rates(tier, read)
 
     async def _read_rates(self) -> None:
         """For as long as the screen is there."""

@@ -8,13 +8,13 @@ from typing import Any
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import State
 from novacron_core.values.ages import age_text
-from novacron_tui.action import Action
-from novacron_tui.glyphs import STATE_TONES, Glyphs
-from novacron_tui.place import Place
-from novacron_tui.safe_text import one_line
-from novacron_tui.session import Session
-from novacron_tui.store import Line, Store
-from novacron_tui.widgets.line import Piece
+from novacron_tui.actions import Action
+from novacron_tui.connection.session import Session
+from novacron_tui.connection.store import Line, Store
+from novacron_tui.servers.server_ref import Place
+from novacron_tui.terminal.glyphs import STATE_TONES, Glyphs
+from novacron_tui.terminal.safe_text import one_line
+from novacron_tui.widgets.text_bar import Piece
 
 _SHOWN = tuple(State)
 """All, in the order of the contract: a VM that is left out would be missed in the sum."""

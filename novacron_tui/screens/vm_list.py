@@ -11,19 +11,19 @@ from textual.binding import Binding, BindingType
 from novacron_core.api.events import SampleWants
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
-from novacron_tui.action import Action
-from novacron_tui.glyphs import Glyphs
-from novacron_tui.screens.everywhere import EVERYWHERE, VMS, bindings
-from novacron_tui.screens.filtering import TYPING, do_typing
-from novacron_tui.screens.vm_board import VMBoard
+from novacron_tui.actions import Action
+from novacron_tui.connection.session import Session
+from novacron_tui.connection.store import VMKey
+from novacron_tui.screens.filter_keys import TYPING, do_typing
+from novacron_tui.screens.global_actions import EVERYWHERE, VMS, bindings
 from novacron_tui.screens.vm_page import VMPage
-from novacron_tui.session import Session
-from novacron_tui.store import VMKey
+from novacron_tui.screens.vm_screen import VMBoard
+from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.vms.actions import COPY_ID, CREATE, VERBS
 from novacron_tui.vms.bulk_panel import BulkPanel
 from novacron_tui.vms.pane import VMPane
-from novacron_tui.widgets.line import Piece
 from novacron_tui.widgets.table import Table
+from novacron_tui.widgets.text_bar import Piece
 
 OPEN = Action[VM]("open", "enter", "open", "Open the VM's page.", group="List", opens=True)
 SORT = Action[VM](

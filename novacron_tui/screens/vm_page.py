@@ -13,18 +13,18 @@ from textual.widgets import Static
 
 from novacron_core.api.events import SampleWants
 from novacron_core.api.vms import VM
-from novacron_tui.action import Action
-from novacron_tui.glyphs import Glyphs
-from novacron_tui.safe_text import one_line
-from novacron_tui.screens.everywhere import EVERYWHERE, bindings
-from novacron_tui.screens.vm_board import VMBoard
-from novacron_tui.session import Session
-from novacron_tui.store import key_of
+from novacron_tui.actions import Action
+from novacron_tui.connection.session import Session
+from novacron_tui.connection.store import key_of
+from novacron_tui.screens.global_actions import EVERYWHERE, bindings
+from novacron_tui.screens.vm_screen import VMBoard
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms import page
 from novacron_tui.vms.actions import COPY_ID, VERBS
 from novacron_tui.vms.live import use
-from novacron_tui.widgets.line import Piece, content
-from novacron_tui.widgets.moves import moves
+from novacron_tui.widgets.cursor_keys import moves
+from novacron_tui.widgets.text_bar import Piece, content
 
 BACK = Action[VM]("back", "escape", "back", "Back to the list; nothing is lost.", needs_one=False, group="Page")
 SHOWN_OPERATIONS, SHOWN_EVENTS = 8, 12

@@ -10,7 +10,7 @@ from novacron_core.api import vms
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_core.rules import vm_actions
-from novacron_tui.action import Action, Danger
+from novacron_tui.actions import Action, Danger
 
 if TYPE_CHECKING:  # the client brings httpx: not before the first paint
     from novacron_core.client import Client

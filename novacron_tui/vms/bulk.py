@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM
-from novacron_tui.safe_text import one_line
-from novacron_tui.store import VMKey, key_of
+from novacron_tui.connection.store import VMKey, key_of
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.actions import Verb
 
 

@@ -12,14 +12,14 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from novacron_tui.glyphs import Glyphs
-from novacron_tui.safe_text import one_line
-from novacron_tui.session import Session
-from novacron_tui.store import VMKey
+from novacron_tui.connection.session import Session
+from novacron_tui.connection.store import VMKey
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.bulk import Bulk, Item, Went
 from novacron_tui.widgets.cells import Cell, Column
-from novacron_tui.widgets.line import Line, Piece
 from novacron_tui.widgets.table import Table
+from novacron_tui.widgets.text_bar import Line, Piece
 
 _TONES = {Went.DONE: "good", Went.REFUSED: "warn", Went.FAILED: "bad", Went.UNSEEN: "bad"}
 

@@ -10,9 +10,9 @@ from novacron_core.rules.operation_words import doing
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import TIER_ORDER
-from novacron_tui.glyphs import STATE_TONES, TIER_TONES, Glyphs
-from novacron_tui.safe_text import one_line
-from novacron_tui.samples import Samples
+from novacron_tui.connection.samples import Samples
+from novacron_tui.terminal.glyphs import STATE_TONES, TIER_TONES, Glyphs
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.live import LiveColumns
 from novacron_tui.widgets.cells import Cell, Column
 

@@ -19,15 +19,15 @@ from novacron_core.api.images import Image
 from novacron_core.api.operations import Operation
 from novacron_core.errors import NovaCronError
 from novacron_core.values.sizes import size_text
-from novacron_tui.safe_text import one_line
-from novacron_tui.session import Session
-from novacron_tui.tiers.choice import tier_options
+from novacron_tui.connection.session import Session
+from novacron_tui.pools.tier_choice import tier_options
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.draft import FIELDS, USER_NETWORK, Draft
 from novacron_tui.widgets.confirm import Confirm, Question
 from novacron_tui.widgets.field import Field
 from novacron_tui.widgets.form import choice
-from novacron_tui.widgets.line import Piece, content
 from novacron_tui.widgets.sheet import Sheet
+from novacron_tui.widgets.text_bar import Piece, content
 from novacron_tui.widgets.toggle import Toggle
 
 

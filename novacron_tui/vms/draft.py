@@ -11,8 +11,8 @@ from novacron_core.api.vms import VMCreate
 from novacron_core.values.names import why_not_vm_name
 from novacron_core.values.sizes import KIB, MIB, TIB, parse_size, size_text
 from novacron_core.values.tiers import TierName
-from novacron_tui.safe_text import one_line
-from novacron_tui.store import Store
+from novacron_tui.connection.store import Store
+from novacron_tui.terminal.safe_text import one_line
 
 USER_NETWORK = "user"
 MAX_VCPUS = 512

@@ -8,12 +8,12 @@ from novacron_core.api.samples import VMSample
 from novacron_core.api.vms import VM, State
 from novacron_core.values.ages import age_text
 from novacron_core.values.sizes import rate_text, short_size, size_text
-from novacron_tui.glyphs import Glyphs
-from novacron_tui.safe_text import one_line
-from novacron_tui.samples import Samples
+from novacron_tui.connection.samples import Samples
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.cells import Cell, Column
-from novacron_tui.widgets.line import Piece
 from novacron_tui.widgets.sparkline import sparkline
+from novacron_tui.widgets.text_bar import Piece
 
 SPARK = 6
 LIVE = frozenset({"cpu", "memory", "io", "net"})

@@ -11,11 +11,11 @@ from novacron_core.api.vms import VM, Disk
 from novacron_core.rules.operation_words import doing
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
-from novacron_tui.glyphs import STATE_TONES, Glyphs
-from novacron_tui.safe_text import one_line
+from novacron_tui.terminal.glyphs import STATE_TONES, Glyphs
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.actions import done
 from novacron_tui.vms.columns import tags_text
-from novacron_tui.widgets.line import Piece
+from novacron_tui.widgets.text_bar import Piece
 
 _LABEL = 16
 OP_TONES = {

@@ -18,16 +18,16 @@ from novacron_core.rules.filters.language import FilterError, compile_filter
 from novacron_core.rules.filters.vms import LIVE_FIELDS, vm_fields
 from novacron_core.rules.operation_words import doing
 from novacron_core.values.ages import age_text
-from novacron_tui.glyphs import Glyphs
-from novacron_tui.safe_text import one_line
-from novacron_tui.session import Session
-from novacron_tui.store import Line, VMKey, key_of
+from novacron_tui.connection.session import Session
+from novacron_tui.connection.store import Line, VMKey, key_of
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.columns import HOST_WIDTHS, columns
 from novacron_tui.vms.live import LIVE
 from novacron_tui.widgets.cells import Column
 from novacron_tui.widgets.filter_line import FilterLine
-from novacron_tui.widgets.line import Piece, content
 from novacron_tui.widgets.table import Table
+from novacron_tui.widgets.text_bar import Piece, content
 
 _FEW = 50
 """So few VMs are asked for as a whole."""

@@ -12,14 +12,14 @@ from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError, ServerUnreachable
 from novacron_core.rules.operation_words import doing
 from novacron_core.values.sizes import size_text
-from novacron_tui.action import Danger, refusal
-from novacron_tui.safe_text import one_line
-from novacron_tui.session import Session
-from novacron_tui.store import VMKey, key_of
+from novacron_tui.actions import Danger, refusal
+from novacron_tui.connection.session import Session
+from novacron_tui.connection.store import VMKey, key_of
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.actions import DELETE, Verb, done, send
 from novacron_tui.vms.bulk import Bulk, Went
 from novacron_tui.widgets.confirm import Answer, Question
-from novacron_tui.widgets.line import Piece
+from novacron_tui.widgets.text_bar import Piece
 
 MANY = 10
 """More VMs than this in one destructive press, and their number must be typed."""

@@ -10,7 +10,7 @@ from novacron_core.api.pools import Pool
 from novacron_core.rules.pool_actions import why_not_in_a_tier
 from novacron_core.rules.volume_actions import VolumeAction as V
 from novacron_core.rules.volume_actions import why_not_volume
-from novacron_tui.action import Action, Danger
+from novacron_tui.actions import Action, Danger
 from novacron_tui.volumes.entries import Entry, why_not_cancel
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from novacron_core.values.ages import age_text
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import TIER_ORDER
-from novacron_tui.glyphs import TIER_TONES, Glyphs
-from novacron_tui.safe_text import one_line
+from novacron_tui.terminal.glyphs import TIER_TONES, Glyphs
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes.entries import Entry
 from novacron_tui.widgets.cells import Cell, Column
 

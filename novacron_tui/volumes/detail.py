@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from novacron_core.api.pools import Pool
 from novacron_core.values.sizes import size_text
-from novacron_tui.glyphs import Glyphs
-from novacron_tui.safe_text import one_line
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes.columns import doing
 from novacron_tui.volumes.entries import Entry
-from novacron_tui.widgets.line import Piece
+from novacron_tui.widgets.text_bar import Piece
 
 Lines = list[list[Piece]]
 _LABEL = 12

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
-from novacron_tui.store import Store
+from novacron_tui.connection.store import Store
 
 
 @dataclass(frozen=True, slots=True)

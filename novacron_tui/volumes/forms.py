@@ -17,13 +17,13 @@ from novacron_core.rules.validation import in_words
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 from novacron_core.values.names import why_not_volume_name
 from novacron_core.values.sizes import parse_size, size_text
-from novacron_tui.safe_text import one_line
-from novacron_tui.store import Store
-from novacron_tui.tiers.choice import tier_options
+from novacron_tui.connection.store import Store
+from novacron_tui.pools.tier_choice import tier_options
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes.entries import Entry
 from novacron_tui.widgets.field import Field
 from novacron_tui.widgets.form import Form, Refused, Values, choice
-from novacron_tui.widgets.line import Piece
+from novacron_tui.widgets.text_bar import Piece
 from novacron_tui.widgets.toggle import Toggle
 
 Send = Callable[[Any], Awaitable[None]]

@@ -16,16 +16,16 @@ from novacron_core.api.pools import Pool
 from novacron_core.api.volumes import Deletion
 from novacron_core.errors import NovaCronError
 from novacron_core.values.sizes import size_text
-from novacron_tui.glyphs import Glyphs
+from novacron_tui.connection.session import Session
 from novacron_tui.images.upload import UploadImage
-from novacron_tui.safe_text import one_line
-from novacron_tui.session import Session
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes import forms
 from novacron_tui.volumes.actions import ATTACH, CANCEL, CLONE, CREATE, DELETE, DETACH, GROW, MOVE, UPLOAD, VolumeVerb
 from novacron_tui.volumes.entries import Entry
 from novacron_tui.widgets.confirm import Answer, Question
 from novacron_tui.widgets.form import Form, Refused
-from novacron_tui.widgets.line import Piece
+from novacron_tui.widgets.text_bar import Piece
 
 Ask = Callable[[Question], Awaitable[Answer | None]]
 Show = Callable[[ModalScreen[Any]], Awaitable[object]]

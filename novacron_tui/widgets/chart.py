@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from novacron_tui.widgets.line import Piece
+from novacron_tui.widgets.text_bar import Piece
 
 _RUN = re.compile(r"\x1b\[([0-9;]*)m")
 _TONES = {"38;5;1": "accent", "38;5;2": "warn"}

@@ -14,7 +14,7 @@ from textual.suggester import SuggestFromList
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from novacron_tui.widgets.line import Piece, content
+from novacron_tui.widgets.text_bar import Piece, content
 
 _LONGEST = 200
 

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
-from novacron_tui.widgets.line import Piece, content
+from novacron_tui.widgets.text_bar import Piece, content
 from novacron_tui.widgets.toggle import Toggle
 
 

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from novacron_tui.widgets.line import Piece, content
+from novacron_tui.widgets.text_bar import Piece, content
 
 Lines = list[list[Piece]]
 

@@ -14,7 +14,7 @@ from textual.reactive import Reactive
 from textual.widgets import Input, Static
 
 from novacron_core.rules.filters.language import MAX_LENGTH
-from novacron_tui.widgets.line import Piece, content
+from novacron_tui.widgets.text_bar import Piece, content
 
 KEPT = 50
 """How many filters the up key goes back through."""

@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.widgets import Button, Input, Select, Static
 
 from novacron_tui.widgets.field import Field
-from novacron_tui.widgets.line import Piece, content
 from novacron_tui.widgets.sheet import Sheet
+from novacron_tui.widgets.text_bar import Piece, content
 from novacron_tui.widgets.toggle import Toggle
 
 Values = Mapping[str, str]

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
-from novacron_tui.widgets.line import Piece, content
+from novacron_tui.widgets.text_bar import Piece, content
 
 R = TypeVar("R")
 

@@ -17,9 +17,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from novacron_tui.widgets.cells import Column, widths
-from novacron_tui.widgets.moves import moves
+from novacron_tui.widgets.cursor_keys import moves
 from novacron_tui.widgets.rows import Rows
-from novacron_tui.widgets.table_look import CSS, MARGIN, PARTS, Line, Look
+from novacron_tui.widgets.table_style import CSS, MARGIN, PARTS, Line, Look
 
 R = TypeVar("R")
 

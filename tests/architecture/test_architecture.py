@@ -87,7 +87,7 @@ def test_accepted_work_answers_202_with_an_operation() -> None:
 
 
 def test_the_console_brings_no_server_into_memory() -> None:
-    code = "import novacron_tui.app, novacron_tui.__main__, sys; print(*sys.modules)"
+    code = "import novacron_tui.app, novacron_tui.startup.command_line, sys; print(*sys.modules)"
     modules = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )

@@ -224,7 +224,7 @@ def test_no_command_imports_the_screen(environment: dict[str, str]) -> None:
     import sys
 
     code = (
-        "import sys; from novacron_tui.__main__ import app\n"
+        "import sys; from novacron_tui.startup.command_line import app\n"
         "names = set(sys.modules); from novacron_tui.cli import changes, doctor, events, lists, sign_in, target\n"
         "print('httpx' in names, [name for name in sys.modules if name.split('.')[0] in"
         " ('textual', 'libvirt', 'novacron_server', 'keyring')])"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from novacron_tui.cli import checks
-from novacron_tui.cli.checks import Machine
+from novacron_tui.cli import doctor_checks
 from novacron_tui.cli.doctor import can_serve
+from novacron_tui.cli.doctor_checks import Machine
 from tests.cli.conftest import NOVACRON, Run
 from tests.terminal import Terminal
 
@@ -36,7 +36,7 @@ def test_this_machine_can_do_the_main_job(run: Run, home: Path) -> None:
 
 
 def test_every_line_that_is_not_well_says_how_to_mend_it(bare: Machine) -> None:
-    found = checks.examine(bare)
+    found = doctor_checks.examine(bare)
     bad = {finding.name for finding in found if not finding.ok}
     assert {"server", "libvirt for Python", "libvirt daemon", "QEMU", "qemu-img", "KVM", "PostgreSQL"} <= bad
     assert all(finding.mend for finding in found if not finding.ok)
@@ -48,18 +48,18 @@ def test_kvm_is_told_by_the_processor_not_by_the_device_file(tmp_path: Path, bar
     (tmp_path / "dev/kvm").touch()
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cpuinfo").write_text(FLAGS.replace("vmx", ""))
-    assert "neither vmx nor svm" in checks.kvm(bare).detail
+    assert "neither vmx nor svm" in doctor_checks.kvm(bare).detail
     (tmp_path / "proc/cpuinfo").write_text(FLAGS)
-    assert "does not work" in checks.kvm(bare).detail, "a file is no device"
+    assert "does not work" in doctor_checks.kvm(bare).detail, "a file is no device"
     (tmp_path / "dev/kvm").unlink()
-    assert "there is no" in checks.kvm(bare).detail
-    assert not checks.kvm(bare).needed, "emulation does the job too"
+    assert "there is no" in doctor_checks.kvm(bare).detail
+    assert not doctor_checks.kvm(bare).needed, "emulation does the job too"
 
 
 def test_a_data_directory_that_qemu_cannot_enter_is_found(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    found = checks.data_dir(Machine(data_dir=closed / "data", is_root=True))
+    found = doctor_checks.data_dir(Machine(data_dir=closed / "data", is_root=True))
     assert not found.ok
     assert "chmod o+x" in found.mend
 
@@ -72,16 +72,16 @@ def test_a_daemon_that_only_waits_to_be_started_is_no_fault_for_root(bare: Machi
         which=lambda name: f"/sbin/{name}",
         has_module=lambda _: True,
     )
-    assert checks.libvirt_daemon(able, {"qemu:///system": {"error": "refused"}}).ok
-    found = checks.libvirt_daemon(Machine(root=bare.root, is_root=False, which=able.which), {})
+    assert doctor_checks.libvirt_daemon(able, {"qemu:///system": {"error": "refused"}}).ok
+    found = doctor_checks.libvirt_daemon(Machine(root=bare.root, is_root=False, which=able.which), {})
     assert not found.ok
     assert found.mend.startswith("sudo ")
 
 
 def test_a_libvirt_that_hangs_is_left_alone(monkeypatch: pytest.MonkeyPatch, bare: Machine) -> None:
-    monkeypatch.setattr(checks, "_DEADLINE_S", 0.3)
-    monkeypatch.setattr(checks, "_ASK", "import time; time.sleep(60)")
-    asked = checks._ask_libvirt(Machine(is_root=True, has_module=lambda _: True))
+    monkeypatch.setattr(doctor_checks, "_DEADLINE_S", 0.3)
+    monkeypatch.setattr(doctor_checks, "_ASK", "import time; time.sleep(60)")
+    asked = doctor_checks._ask_libvirt(Machine(is_root=True, has_module=lambda _: True))
     assert asked == {"qemu:///system": {"error": "no answer in time"}}
 
 
@@ -96,5 +96,5 @@ def test_it_looks_at_the_terminal_and_colours_only_there(run: Run, environment: 
 
 
 def test_it_imports_nothing_of_the_server() -> None:
-    source = Path(checks.__file__).read_text()
-    assert "import libvirt" not in source.replace(checks._ASK, "")
+    source = Path(doctor_checks.__file__).read_text()
+    assert "import libvirt" not in source.replace(doctor_checks._ASK, "")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from novacron_core import errors
 from novacron_core.api.problem import FieldError
-from novacron_tui.cli import ending, output
+from novacron_tui.cli.runtime import exit_codes, output
 
 HOSTILE = "web\x1b]52;c;aGk=\x07\x9b31m\u202e\u200b\n[/red]\x7f"
 
@@ -41,9 +41,9 @@ def test_json_is_plain_ascii_and_the_same_text(text: str) -> None:
         (errors.ServerUnreachable("gone"), 3),
         (errors.Unauthenticated("who"), 4),
         (errors.UntrustedServer("another certificate"), 1),
-        (ending.Usage("what"), 2),
+        (exit_codes.Usage("what"), 2),
         (KeyboardInterrupt(), 130),
-        (ending.ReaderGone(), 141),
+        (exit_codes.ReaderGone(), 141),
         (OSError(28, "No space left on device", "/x"), 1),
         (ZeroDivisionError("a fault"), 1),
     ],
@@ -51,25 +51,25 @@ def test_json_is_plain_ascii_and_the_same_text(text: str) -> None:
 def test_every_end_has_its_code_and_at_most_one_line(
     error: BaseException, code: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ending, "_nobody_reads", lambda: ending.READER_GONE)
+    monkeypatch.setattr(exit_codes, "_nobody_reads", lambda: exit_codes.READER_GONE)
 
     def command() -> None:
         raise error
 
-    assert ending.ended(command) == code
+    assert exit_codes.ended(command) == code
     assert capfd.readouterr().err.count("\n") == (0 if code in (130, 141) else 1)
 
 
 def test_a_refusal_says_its_fields_and_how_long_to_wait() -> None:
     wrong = errors.ValidationFailed("not valid", fields=[FieldError(field="name", message="too long")])
-    assert ending.sentence(wrong) == "not valid (name: too long)"
+    assert exit_codes.sentence(wrong) == "not valid (name: too long)"
     told = errors.ValidationFailed("not valid: too long", fields=[FieldError(field="name", message="too long")])
-    assert ending.sentence(told) == "not valid: too long", "said once"
-    assert ending.sentence(errors.RateLimited("too many", retry_after_s=30)) == "too many; try again in 30 s"
+    assert exit_codes.sentence(told) == "not valid: too long", "said once"
+    assert exit_codes.sentence(errors.RateLimited("too many", retry_after_s=30)) == "too many; try again in 30 s"
 
 
 def test_what_a_server_says_cannot_play_with_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    ending.complain(f"refused: {HOSTILE}")
+    exit_codes.complain(f"refused: {HOSTILE}")
     said = capsys.readouterr().err
     assert said.endswith("\n")
     assert said[:-1].isprintable()

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novacron_core import errors
-from novacron_tui import profiles as module
-from novacron_tui.cli.ending import Usage
-from novacron_tui.cli.target import Named, any_server, named_server
-from novacron_tui.profiles import Profile, Profiles
+from novacron_tui.cli.runtime.connect import Named, any_server, named_server
+from novacron_tui.cli.runtime.exit_codes import Usage
+from novacron_tui.servers import profiles as module
+from novacron_tui.servers.profiles import Profile, Profiles
 
 URL = "https://kvm.example:8090"
 

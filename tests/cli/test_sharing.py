@@ -15,13 +15,13 @@ from novacron_core import errors
 from novacron_core.api import access, vms
 from novacron_core.client import Client
 from novacron_core.values.roles import Role
-from novacron_tui import secret_service
-from novacron_tui.bundled import Bundled
-from novacron_tui.cli.target import named_server
-from novacron_tui.kept import KeptSession, Session
-from novacron_tui.named import Named
-from novacron_tui.profiles import LOCAL, Profiles
-from novacron_tui.renewal import KeptCredentials
+from novacron_tui.cli.runtime.connect import named_server
+from novacron_tui.servers import keyring
+from novacron_tui.servers.bundled import Bundled
+from novacron_tui.servers.profiles import LOCAL, Profiles
+from novacron_tui.servers.saved_session import KeptSession, Session
+from novacron_tui.servers.server_choice import Named
+from novacron_tui.servers.shared_credentials import KeptCredentials
 from tests.cli.conftest import NOVACRON, Run, Server
 from tests.journeys.steps import PASSWORD
 
@@ -202,8 +202,8 @@ def test_a_keyring_is_used_where_it_works_and_never_waited_for(
 def test_without_a_desktop_no_keyring_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
     monkeypatch.delenv("PYTHON_KEYRING_BACKEND", raising=False)
-    assert secret_service.write("x", "y") is False
-    assert secret_service.read("x") is None
+    assert keyring.write("x", "y") is False
+    assert keyring.read("x") is None
 
 
 def test_scripts_at_once_share_one_session_on_a_real_server(signed_in: Run, environment: dict[str, str]) -> None:

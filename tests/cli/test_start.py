@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from novacron_tui import start
+from novacron_tui.startup import start
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def test_everything_else_is_left_to_the_whole_command_line(words: list[str]) -> 
 def test_both_ways_know_the_same_flags() -> None:
     import typer
 
-    from novacron_tui.__main__ import app
+    from novacron_tui.startup.command_line import app
 
     known = {name for parameter in typer.main.get_command(app).params for name in parameter.opts}
     ours = {"--server", "--profile", "--token", "--data-dir", "--theme", "--hypervisor", "--ascii"}
@@ -62,7 +62,7 @@ def test_both_ways_know_the_same_flags() -> None:
 
 
 def test_the_plain_console_imports_neither_typer_nor_pydantic() -> None:
-    code = "import novacron_tui.start, novacron_tui.opening, novacron_tui.app, novacron_tui.named, sys; print(*sys.modules)"
+    code = "import novacron_tui.startup.start, novacron_tui.startup.launch, novacron_tui.app, novacron_tui.servers.server_choice, sys; print(*sys.modules)"
     modules = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )

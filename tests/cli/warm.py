@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _CODE = (
-    "novacron_tui.start", "novacron_tui.__main__", "novacron_core.client",
+    "novacron_tui.startup.start", "novacron_tui.startup.command_line", "novacron_core.client",
     *(f"novacron_tui.cli.{name}" for name in ("changes", "events", "lists", "sign_in", "storage", "target")),
     "httpx", "httpcore", "h11", "anyio._backends._asyncio", "websockets.asyncio.client",
     "typer._adapters", "pydantic.type_adapter", "pydantic.json_schema",
@@ -97,6 +97,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _read_the_code()
     if _serve(socket.socket(fileno=int(sys.argv[1]))):
-        from novacron_tui.start import main
+        from novacron_tui.startup.start import main
 
         main()

@@ -42,7 +42,7 @@ async def until(pilot: Any, true: Callable[[], bool], what: str = "", deadline_s
 
 def line_text(app: Console, id: str) -> str:
     """What the line with this id says on the screen in front."""
-    from novacron_tui.widgets.line import Line
+    from novacron_tui.widgets.text_bar import Line
 
     return app.screen.query_one(f"#{id}", Line).text
 

@@ -13,7 +13,7 @@ from novacron_core.api.images import Image
 from novacron_core.api.problem import FieldError
 from novacron_core.values.sizes import GIB, MIB
 from novacron_tui.app import Console
-from novacron_tui.store import Store
+from novacron_tui.connection.store import Store
 from novacron_tui.vms.create import CreateVM
 from novacron_tui.vms.draft import Draft
 from novacron_tui.widgets.confirm import Confirm

@@ -9,7 +9,7 @@ import httpx
 from novacron_core.api.problem import FieldError
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
-from novacron_tui.place import Place
+from novacron_tui.servers.server_ref import Place
 from tests.tui.looking import fill, text, until
 from tests.tui.wire import Stream, Wire, console, refuse
 from tests.tui.world import PASSWORD, VIEWER, fleet, inventory, live

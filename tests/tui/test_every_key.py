@@ -8,7 +8,7 @@ import pytest
 
 from novacron_tui.app import Console
 from novacron_tui.screens.activity import Activity
-from novacron_tui.screens.everywhere import QUIT
+from novacron_tui.screens.global_actions import QUIT
 from novacron_tui.screens.metrics import Metrics
 from novacron_tui.screens.storage import Storage
 from novacron_tui.screens.vm_list import VMList

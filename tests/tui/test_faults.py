@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from novacron_tui import app as app_module
-from novacron_tui.cli.ending import FAILED, ended
-from novacron_tui.named import Named
-from novacron_tui.opening import open_console
+from novacron_tui.cli.runtime.exit_codes import FAILED, ended
 from novacron_tui.screens.vm_list import VMList
+from novacron_tui.servers.server_choice import Named
+from novacron_tui.startup.launch import open_console
 from tests.tui.wire import Wire, console
 
 SECRET = "correct-horse-" + "battery"

@@ -11,8 +11,8 @@ from novacron_core.api.events import Heartbeat
 from novacron_core.api.vms import VM
 from novacron_core.client import Lost
 from novacron_core.errors import Unauthenticated
-from novacron_tui.feed import Feed
-from novacron_tui.store import Line, Store
+from novacron_tui.connection.feed import Feed
+from novacron_tui.connection.store import Line, Store
 from tests.tui.wire import Stream
 from tests.tui.world import NOW, Clock, event, fleet, inventory, live, vm
 

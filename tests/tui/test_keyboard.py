@@ -11,7 +11,7 @@ from textual._xterm_parser import XTermParser
 from textual.events import Key, MouseDown, Paste
 from textual.message import Message
 
-from novacron_tui.keyboard import END, LATE_S, MOST, QUIET_S, START, Keyboard, PasteLost
+from novacron_tui.terminal.keyboard import END, LATE_S, MOST, QUIET_S, START, Keyboard, PasteLost
 from tests.terminal import Terminal
 from tests.tui.looking import SIZE, loaded, text, until
 from tests.tui.wire import Wire, console

@@ -10,8 +10,8 @@ from novacron_core.api.samples import VMSample
 from novacron_core.api.vms import NIC, State
 from novacron_core.values.sizes import GIB, MIB, short_size
 from novacron_tui.app import Console
+from novacron_tui.connection.store import key_of
 from novacron_tui.screens.vm_page import VMPage
-from novacron_tui.store import key_of
 from novacron_tui.widgets.sparkline import sparkline
 from tests.tui.looking import home, loaded, text, until
 from tests.tui.wire import Stream, Wire, console
@@ -149,8 +149,8 @@ def test_short_sizes(size, short) -> None:
 
 
 def test_a_vm_that_does_not_run_shows_no_old_number() -> None:
-    from novacron_tui.glyphs import FINE
-    from novacron_tui.samples import Samples
+    from novacron_tui.connection.samples import Samples
+    from novacron_tui.terminal.glyphs import FINE
     from novacron_tui.vms.live import LiveColumns
 
     held = Samples(Clock())

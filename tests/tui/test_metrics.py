@@ -14,7 +14,7 @@ from novacron_core.api.usage import Totals
 from novacron_core.client import Lost
 from novacron_core.values.sizes import GIB
 from novacron_tui.app import Console
-from novacron_tui.metrics.heat import Heat
+from novacron_tui.metrics.heat_map import Heat
 from novacron_tui.screens.metrics import Metrics
 from novacron_tui.screens.vm_list import VMList
 from novacron_tui.widgets.chart import Series, chart

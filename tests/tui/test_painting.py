@@ -15,8 +15,8 @@ from textual._compositor import ChopsUpdate
 
 from novacron_core.api.vms import State
 from novacron_tui.app import Console
-from novacron_tui.widgets.line import changed
-from novacron_tui.widgets.painting import FineCompositor, Pen
+from novacron_tui.terminal.painting import FineCompositor, Pen
+from novacron_tui.widgets.text_bar import changed
 from tests.tui.looking import until
 from tests.tui.wire import Stream, Wire, console
 from tests.tui.world import event, fleet, inventory, live, vm

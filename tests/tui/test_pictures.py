@@ -15,7 +15,7 @@ from novacron_core.api.problem import Problem
 from novacron_core.client import Lost
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
-from novacron_tui.place import Place
+from novacron_tui.servers.server_ref import Place
 from tests.tui.looking import until
 from tests.tui.wire import Stream, Wire, console
 from tests.tui.world import NOW, OTHER_HOST_ID, Clock, event, fleet, host, inventory, live, operation, samples, vm

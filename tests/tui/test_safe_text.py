@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novacron_tui.safe_text import BROKEN, MARK, clean, clean_json, harmful, one_line
+from novacron_tui.terminal.safe_text import BROKEN, MARK, clean, clean_json, harmful, one_line
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 HARMLESS = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])).filter(

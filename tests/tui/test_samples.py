@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from novacron_core.api.events import Samples as Frame
 from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.vms import VM, State
-from novacron_tui.samples import KEPT, STALE_S, Samples
+from novacron_tui.connection.samples import KEPT, STALE_S, Samples
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ SLOW = (
     "novacron_core.api",
     "novacron_core.client",
     "novacron_tui.access",
-    "novacron_tui.session",
+    "novacron_tui.connection.session",
     "novacron_tui.vms",
 )
 NEVER = ("libvirt", "sqlalchemy", "litestar", "novacron_server")
@@ -28,7 +28,7 @@ def loaded_after(statement: str) -> set[str]:
 
 
 def test_the_first_paint_waits_for_no_network_library() -> None:
-    modules = loaded_after("import novacron_tui.app, novacron_tui.screens.sign_in")
+    modules = loaded_after("import novacron_tui.app, novacron_tui.sign_in.screen")
     assert not [name for name in SLOW if name in modules]
 
 

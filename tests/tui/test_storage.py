@@ -13,9 +13,9 @@ from novacron_core.api.vms import State
 from novacron_core.api.volumes import Volume
 from novacron_core.client import Lost
 from novacron_core.values.sizes import GIB, TIB
-from novacron_tui.glyphs import FINE
+from novacron_tui.pools import tier_bars
 from novacron_tui.screens.storage import Storage
-from novacron_tui.tiers import bars
+from novacron_tui.terminal.glyphs import FINE
 from novacron_tui.widgets.form import Form
 from tests.tui.looking import line_text, text, until
 from tests.tui.storage_looking import SIZE, here, names, reach
@@ -41,7 +41,7 @@ def test_nothing_that_the_tiers_say_is_cut_at_120_columns() -> None:
         name: tier(name, 900 * GIB, 4 * TIB, shares_disk_with=[other for other in names if other != name])
         for name in names
     }
-    drawn = "\n".join("".join(piece.text for piece in line) for line in bars.lines(full, 116, FINE))
+    drawn = "\n".join("".join(piece.text for piece in line) for line in tier_bars.lines(full, 116, FINE))
     assert "60 GiB used of 200 GiB promised" in drawn
     assert "…" not in drawn
 

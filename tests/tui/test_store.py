@@ -9,7 +9,7 @@ from novacron_core.api.events import Gone, Heartbeat
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VM, State
-from novacron_tui.store import KEPT_OPERATIONS, Line, Store, key_of
+from novacron_tui.connection.store import KEPT_OPERATIONS, Line, Store, key_of
 from tests.tui.world import HOST_ID, NOW, OTHER_HOST_ID, Clock, event, fleet, gone, host, inventory, live, operation, vm
 
 

@@ -7,10 +7,10 @@ from textual.color import Color
 from textual.theme import Theme
 
 from novacron_core.api.vms import State
-from novacron_tui.glyphs import FINE, PLAIN, STATE_TONES
-from novacron_tui.themes import THEMES, named
+from novacron_tui.terminal.glyphs import FINE, PLAIN, STATE_TONES
+from novacron_tui.terminal.themes import THEMES, named
 from novacron_tui.widgets.cells import TONES
-from novacron_tui.widgets.line import TONE_STYLES
+from novacron_tui.widgets.text_bar import TONE_STYLES
 from tests.tui.wire import Wire, console
 
 

@@ -12,8 +12,8 @@ from textual.keys import _character_to_key
 from textual.widgets import Input
 
 from novacron_tui.app import Console
-from novacron_tui.place import Place
-from novacron_tui.type_ahead import TypeAhead
+from novacron_tui.servers.server_ref import Place
+from novacron_tui.terminal.type_ahead import TypeAhead
 from novacron_tui.vms.create import CreateVM
 from tests.tui.looking import line_text, text, until
 from tests.tui.wire import Stream, Wire, console

@@ -13,8 +13,8 @@ from novacron_core.client import Lost
 from novacron_core.errors import ServerUnreachable
 from novacron_tui import app as app_module
 from novacron_tui.app import Console
-from novacron_tui.place import Place
-from novacron_tui.screens import sign_in as sign_in_module
+from novacron_tui.servers.server_ref import Place
+from novacron_tui.sign_in import screen as sign_in_module
 from tests.tui.looking import fill, line_text, text, until
 from tests.tui.wire import Stream, Wire, console
 from tests.tui.world import PASSWORD, fleet, inventory, live

@@ -25,8 +25,8 @@ from novacron_core.api.problem import FieldError, Problem
 from novacron_core.client import Client, Update
 from novacron_core.values.sizes import GIB, MIB
 from novacron_tui.app import Console
-from novacron_tui.place import Place
-from novacron_tui.safe_text import clean_json
+from novacron_tui.servers.server_ref import Place
+from novacron_tui.terminal.safe_text import clean_json
 from tests.tui.world import ADMIN, NOW, PASSWORD, Clock, fleet, inventory, live, operation, vm
 
 IMAGES = [

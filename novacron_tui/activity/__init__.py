@@ -1,1 +1,0 @@
-"""What is done and what happens: operations and events, as one list."""

@@ -1,0 +1,1 @@
+"""What all commands share: arguments, connecting, waiting for operations, output and exit codes."""

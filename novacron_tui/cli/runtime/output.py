@@ -1,0 +1,98 @@
+"""What commands print: aligned plain tables for people, JSON for programs.
+
+A table passes safe_text, so no name can play with the terminal; JSON escapes everything but printable ASCII, so that
+it says exactly what the server said and is still harmless.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import Any
+
+from novacron_tui.cli.runtime.exit_codes import ReaderGone
+from novacron_tui.terminal.safe_text import clean, clean_json, one_line
+
+
+class Output(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+    @property
+    def clean(self) -> Callable[[str], str]:
+        """How a client cleans answers for this output."""
+        return clean_json if self is Output.TABLE else str
+
+
+def json_text(value: object, *, indent: int | None = 2) -> str:
+    """Structs and what is made of them, as ASCII. DEL is escaped too, which JSON itself would let through."""
+    import msgspec
+
+    plain = json.loads(msgspec.json.encode(value))
+    return json.dumps(plain, indent=indent, ensure_ascii=True).replace("\x7f", "\\u007f")
+
+
+def show_json(value: object) -> None:
+    say(json_text(value))
+
+
+def say(text: str) -> None:
+    """One line, or lines, on stdout. Raises ReaderGone."""
+    try:
+        sys.stdout.write(text + "\n")
+    except BrokenPipeError as e:
+        raise ReaderGone from e
+
+
+def say_now(text: str) -> None:
+    """The same, out at once: for what comes over time."""
+    say(text)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError as e:
+        raise ReaderGone from e
+
+
+def show_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Columns as wide as their widest cell, the last one ragged. The head is bold on a terminal that has colours."""
+    cells = [[cell(value) for value in row] for row in rows]
+    widths = [max(map(width, column)) for column in zip(head, *cells, strict=True)]
+    first = _line(head, widths)
+    say(f"\x1b[1m{first}\x1b[0m" if decorated() else first)
+    for row in cells:
+        say(_line(row, widths))
+
+
+def show_pairs(pairs: Iterable[tuple[str, object]]) -> None:
+    """One thing, a line for each of its sides."""
+    lines = [(name, cell(value)) for name, value in pairs]
+    longest = max(width(name) for name, _ in lines)
+    for name, value in lines:
+        say(_line((name, value), (longest, 0)))
+
+
+def decorated() -> bool:
+    """Whether to use more than plain text. Source: no-color.org."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def cell(value: Any) -> str:
+    """What stands in a table for a value; nothing is a dash, which is not zero."""
+    return one_line(clean(str(value))) if value not in (None, "", "–") else "-"
+
+
+def width(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(unicodedata.category(char) in ("Mn", "Me") for char in text)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (text + " " * max(0, wide - width(text)) for text, wide in zip(cells, widths, strict=True))
+    return "  ".join(padded).rstrip()

@@ -1,0 +1,1 @@
+"""One connection to a server: the session, the event stream, and what it has delivered."""

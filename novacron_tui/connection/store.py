@@ -1,0 +1,300 @@
+"""The picture on this side: what the event stream has told, and how fresh it is. `feed` is its only writer.
+
+It knows nothing of Textual. Reads are typed and cheap; `version` changes whenever anything that is read here does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, MutableMapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from novacron_core.api.events import HEARTBEAT_S, Event, Gone, Heartbeat, Hello, Inventory
+from novacron_core.api.events import Samples as SamplesFrame
+from novacron_core.api.hosts import Host
+from novacron_core.api.operations import Operation
+from novacron_core.api.pools import Pool
+from novacron_core.api.tiers import Tier
+from novacron_core.api.vms import VM, State
+from novacron_core.api.volumes import Volume
+from novacron_tui.connection.host_names import HostNames
+from novacron_tui.connection.samples import Samples
+
+QUIET = timedelta(seconds=HEARTBEAT_S * 1.5)
+"""A connected line that was silent for longer is no longer called live."""
+KEPT_EVENTS = 500
+KEPT_OPERATIONS = 1000
+
+
+VMKey = tuple[str, str]
+"""Host and UUID: what a VM is known by here. The UUID alone is not enough, two hosts may have a VM with the same one."""
+
+
+def key_of(vm: VM) -> VMKey:
+    """The VM's host and UUID."""
+    return (vm.host, vm.id)
+
+
+class Line(StrEnum):
+    """How far the picture can be trusted."""
+
+    LOADING = "loading"
+    LIVE = "live"
+    STALE = "stale"
+    OFFLINE = "offline"
+
+
+class Store:
+    """Everything this session may see, by identity; VMs by host and UUID.
+
+    `vms` carry their running operation, whichever frame told of it last. `since` is when the line came into its
+    present state, `heard_at` when the server was last heard, `retry_at` when the next try comes while offline.
+    """
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.now = now
+        self.version = 0
+        self.seq = 0
+        self.server_version = ""
+        self.reason = ""
+        self.since = now()
+        self.heard_at: datetime | None = None
+        self.retry_at: datetime | None = None
+        self.database_away_since: datetime | None = None
+        self.vms: dict[VMKey, VM] = {}
+        self.hosts: dict[str, Host] = {}
+        self._names = HostNames()
+        self.volumes: dict[str, Volume] = {}
+        self.pools: dict[str, Pool] = {}
+        self.tiers: dict[str, Tier] = {}
+        self.operations: dict[str, Operation] = {}
+        self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self.samples = Samples(self.now)
+        self._connected = False
+        self._complete = False
+        self._loaded = False
+        self._busy: dict[str, Operation] = {}
+        self._keys: dict[str, tuple[VMKey, ...]] = {}
+        self._counted: tuple[int, Counter[State]] = (-1, Counter())
+        self._parts: list[Inventory] = []
+
+    # -- what is read ----------------------------------------------------------------------------------------------
+
+    @property
+    def line(self) -> Line:
+        """LIVE only while connected, complete and heard of lately."""
+        if not self._loaded and not self.reason:
+            return Line.LOADING
+        if not self._connected:
+            return Line.OFFLINE
+        if not self._loaded:
+            return Line.LOADING
+        heard = self.heard_at or self.since
+        return Line.LIVE if self._complete and self.now() - heard <= QUIET else Line.STALE
+
+    @property
+    def loaded(self) -> bool:
+        """Whether a whole inventory has ever arrived."""
+        return self._loaded
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the server was last heard."""
+        return max(0.0, (self.now() - (self.heard_at or self.since)).total_seconds())
+
+    def why_no_change(self) -> str | None:
+        """The sentence that refuses every change while the server cannot be reached, or None."""
+        if self.line is Line.OFFLINE:
+            return "offline: changes are refused until the line is back"
+        if self.line is Line.LOADING:
+            return "still loading: nothing can be changed yet"
+        if self.database_away_since is not None:
+            return "the server's database is away: changes are refused until it is back"
+        return None
+
+    def running(self) -> list[Operation]:
+        """Operations that have not ended."""
+        return list(self._busy.values())
+
+    def operations_of(self, target_id: str) -> list[Operation]:
+        """Operations on one thing, newest first."""
+        found = [op for op in self.operations.values() if op.target.id == target_id]
+        return sorted(found, key=lambda op: op.created_at, reverse=True)
+
+    def counts(self) -> Counter[State]:
+        """How many VMs are in each state; counted once for each version."""
+        if self._counted[0] != self.version:
+            self._counted = (self.version, Counter([vm.state for vm in self.vms.values()]))
+        return self._counted[1]
+
+    def vms_with(self, vm_id: str) -> list[VM]:
+        """The VMs with this UUID: one, none while it is not known, several while hosts share it."""
+        return [self.vms[key] for key in self._keys.get(vm_id, ())]
+
+    def events_of(self, vm: VM) -> list[Event]:
+        """What was heard of one VM since this console connected, newest first; not what other hosts with the same
+        UUID told of theirs."""
+        told = (event for event in reversed(self.events) if event.target.id == vm.id)
+        return [event for event in told if event.source not in vm.also_on]
+
+    def host_name(self, host_id: str) -> str:
+        """A host's name, told apart from others of the same name; its id where the host is not known."""
+        return self._names.of(host_id, self.hosts, self.version)
+
+    # -- what is written -------------------------------------------------------------------------------------------
+
+    def live(self, hello: Hello) -> None:
+        """The line is open. Whether the picture is complete shows when the inventory, or the missing events, come."""
+        self.server_version = hello.version
+        self.database_away_since = hello.database_away_since
+        self._parts.clear()
+        self._turn(connected=True, reason="", retry_s=None)
+
+    def lost(self, reason: str, retry_s: float) -> None:
+        """The line is gone. What is known stays, with its age."""
+        self._parts.clear()
+        self._turn(connected=False, reason=reason, retry_s=retry_s)
+
+    def apply(self, frame: Inventory | Event | SamplesFrame | Gone | Heartbeat) -> bool:
+        """Fold a frame in; True when something that is read here changed."""
+        self.heard_at = self.now()
+        if isinstance(frame, Inventory):
+            return self._part(frame)
+        if isinstance(frame, Event):
+            return self._event(frame)
+        if isinstance(frame, SamplesFrame):
+            self.samples.take(frame)
+            return True
+        if isinstance(frame, Gone):
+            self._complete = False
+            self.version += 1
+            return True
+        return self._database(frame.database_away_since)
+
+    def _database(self, away_since: datetime | None) -> bool:
+        changed = away_since != self.database_away_since
+        self.database_away_since = away_since
+        self.version += changed
+        return changed
+
+    def _turn(self, *, connected: bool, reason: str, retry_s: float | None) -> None:
+        now = self.now()
+        if connected != self._connected:
+            self.since = now
+        if connected:
+            self.heard_at = now
+        self._connected = connected
+        self.reason = reason
+        self.retry_at = None if retry_s is None else now + timedelta(seconds=retry_s)
+        self.version += 1
+
+    def _part(self, part: Inventory) -> bool:
+        if part.part == 0 or (self._parts and self._parts[0].seq != part.seq):
+            self._parts.clear()
+        self._parts.append(part)
+        if not part.last:
+            return False
+        parts, self._parts = self._parts, []
+        self._replace(parts)
+        self.seq = part.seq
+        self._complete = self._loaded = True
+        self.version += 1
+        return True
+
+    def _replace(self, parts: Sequence[Inventory]) -> None:
+        self.hosts = {host.id: host for part in parts for host in part.hosts}
+        self.volumes = {volume.id: volume for part in parts for volume in part.volumes}
+        self.pools = {pool.id: pool for part in parts for pool in part.pools}
+        self.tiers = {tier.name: tier for part in parts for tier in part.tiers}
+        self.operations = {op.id: op for part in parts for op in part.operations}
+        self._busy = {op.target.id: op for op in self.operations.values() if not op.state.ended}
+        self.vms, self._keys = {}, {}
+        for part in parts:
+            for vm in part.vms:
+                self._vm(vm)
+
+    def _event(self, event: Event) -> bool:
+        # An unlogged event bears the last number that was given: its value is new all the same.
+        if not event.unlogged and event.seq and event.seq <= self.seq:
+            return False
+        self.seq = event.seq or self.seq
+        try:
+            value = event.decoded()
+        except msgspec.ValidationError:
+            # One value that cannot be read must not take the picture down, and it is no longer the whole truth.
+            self._complete = False
+            self.version += 1
+            return True
+        self.events.append(event)
+        self.version += 1
+        if isinstance(value, VM):
+            self._vm(value)
+        elif isinstance(value, Host):
+            self.hosts[value.id] = value
+        elif isinstance(value, Volume):
+            self.volumes[value.id] = value
+        elif isinstance(value, Pool):
+            self.pools[value.id] = value
+        elif isinstance(value, Tier):
+            self.tiers[value.name] = value
+        elif isinstance(value, Operation):
+            self._operation(value)
+        else:
+            self._gone(event)
+        return True
+
+    def _gone(self, event: Event) -> None:
+        if event.target.type == "vm":
+            self._vm_gone((event.source, event.target.id))
+            return
+        kinds: dict[str, MutableMapping[str, Any]] = {
+            "host": self.hosts,
+            "volume": self.volumes,
+            "pool": self.pools,
+        }
+        kinds.get(event.target.type, {}).pop(event.target.id, None)
+
+    def _vm(self, vm: VM) -> None:
+        key = key_of(vm)
+        if key not in self.vms:
+            self._keys[vm.id] = (*self._keys.get(vm.id, ()), key)
+        self.vms[key] = self._with_operation(vm)
+
+    def _vm_gone(self, key: VMKey) -> None:
+        if self.vms.pop(key, None) is None:
+            return
+        vm_id = key[1]
+        left = tuple(other for other in self._keys.pop(vm_id) if other != key)
+        if left:
+            self._keys[vm_id] = left
+
+    def _operation(self, op: Operation) -> None:
+        self.operations.pop(op.id, None)
+        self.operations[op.id] = op
+        if not op.state.ended:
+            self._busy[op.target.id] = op
+        elif (held := self._busy.get(op.target.id)) and held.id == op.id:
+            del self._busy[op.target.id]
+        for vm in self.vms_with(op.target.id):
+            self.vms[key_of(vm)] = self._with_operation(vm)
+        self._trim()
+
+    def _trim(self) -> None:
+        if len(self.operations) <= KEPT_OPERATIONS:
+            return
+        oldest = next((op_id for op_id, op in self.operations.items() if op.state.ended), None)
+        if oldest is not None:
+            del self.operations[oldest]
+
+    def _with_operation(self, vm: VM) -> VM:
+        """The VM with the operation that runs on it now, whichever of the two frames came last."""
+        current = self._busy.get(vm.id) or vm.operation
+        if current is not None:
+            current = self.operations.get(current.id, current)
+            if current.state.ended:
+                current = None
+        return vm if current is vm.operation else msgspec.structs.replace(vm, operation=current)

@@ -1,0 +1,184 @@
+"""What the metrics screen says: the line of totals, the charts, who uses most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from novacron_core.api.history import Curve, History, Metric
+from novacron_core.api.samples import VMSample
+from novacron_core.api.usage import HostNow, Now, Totals
+from novacron_core.api.vms import VM
+from novacron_core.values.sizes import rate_text, short_size, size_text
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
+from novacron_tui.widgets.chart import Lines, Series, chart
+from novacron_tui.widgets.text_bar import Piece
+
+METRICS = ",".join(
+    (
+        Metric.CPU_PERCENT, Metric.MEMORY_USED, Metric.MEMORY_GIVEN, Metric.DISK_READ, Metric.DISK_WRITE,
+        Metric.NET_RECEIVED, Metric.NET_SENT,
+    )
+)  # fmt: skip
+
+
+Newest = Mapping[Metric, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How far back one looks, and how often that is read again."""
+
+    name: str
+    seconds: int
+    every_s: float
+    ages: tuple[str, str, str]
+
+
+SPANS = (
+    Span("5 m", 300, 5.0, ("-5m", "-2m30s", "now")),
+    Span("1 h", 3600, 15.0, ("-1h", "-30m", "now")),
+    Span("24 h", 86400, 60.0, ("-24h", "-12h", "now")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """By what the greatest users are told."""
+
+    name: str
+    of: Callable[[VMSample], float | None]
+    words: Callable[[VMSample], str]
+
+
+def _cores(cores: float | None) -> str:
+    """In three figures at most: `0.67`, `12.4`."""
+    return "–" if cores is None else f"{cores:.2f}" if cores < 9.995 else f"{cores:.1f}"
+
+
+def _percent(percent: float | None) -> str:
+    return "–" if percent is None else f"{percent:.0f}%"
+
+
+RANKS = (
+    Rank("CPU", lambda s: s.cpu_cores, lambda s: f"{_cores(s.cpu_cores)} cores {_percent(s.cpu_percent):>4}"),
+    Rank("memory", lambda s: s.memory_used_bytes, lambda s: size_text(s.memory_used_bytes)),
+    Rank(
+        "disk", lambda s: s.disk_bytes_s,
+        lambda s: f"r {short_size(s.disk_read_bytes_s)} w {short_size(s.disk_write_bytes_s)}",
+    ),
+    Rank(
+        "network", lambda s: s.net_bytes_s,
+        lambda s: f"in {short_size(s.net_received_bytes_s)} out {short_size(s.net_sent_bytes_s)}",
+    ),
+)  # fmt: skip
+
+
+def totals(now: Now | None, host: HostNow | None, glyphs: Glyphs) -> list[Piece]:
+    """One line: the fleet's, or a host's, numbers of this moment."""
+    if now is None:
+        return [Piece("reading…", "quiet")]
+    if host is not None:
+        return _of_host(host, glyphs)
+    sums = now.fleet
+    if not sums.vms:
+        return [Piece("fleet ", "strong"), Piece("no VM has numbers: none runs, or no host was read yet", "quiet")]
+    return [Piece("fleet ", "strong"), *_sums(sums, glyphs)]
+
+
+def _of_host(host: HostNow, glyphs: Glyphs) -> list[Piece]:
+    name = Piece(f"{one_line(host.name)} ", "strong")
+    if host.cpu_percent is None:
+        return [name, Piece(one_line(host.note) or "no numbers yet", "warn" if host.note else "quiet")]
+    used, size = size_text(host.memory_used_bytes), size_text(host.memory_bytes)
+    return [name, Piece(f"CPU {host.cpu_percent:.0f}%  memory {used} of {size}"), *_sums(host.vms, glyphs, "   ", 1)]
+
+
+def _sums(sums: Totals, glyphs: Glyphs, lead: str = "", rank: int = 0) -> list[Piece]:
+    """`rank` is that of what they use in all: on a host's line it gives way to the host's own."""
+    cpu = glyphs.no if sums.cpu_cores is None else f"{_cores(sums.cpu_cores)} cores"
+    return [
+        Piece(f"{lead}{sums.vms} VM{'s' * (sums.vms != 1)} ", "quiet", rank, group="use"),
+        Piece(
+            f"{'use' if sums.vms != 1 else 'uses'} {cpu}, {size_text(sums.memory_used_bytes)} of {size_text(sums.memory_given_bytes)}",
+            "plain",
+            rank,
+            group="use",
+        ),
+        Piece(f"  disk r {short_size(sums.disk_read_bytes_s)} w {short_size(sums.disk_write_bytes_s)}", "quiet", 2),
+        Piece(f"  net in {short_size(sums.net_received_bytes_s)} out {short_size(sums.net_sent_bytes_s)}", "quiet", 3),
+    ]
+
+
+def newest(now: Now | None, host: HostNow | None) -> Newest:
+    """What the titles of the charts say: the numbers of the line of totals, not a curve's last step, which is older."""
+    if now is None:
+        return {}
+    of = now.fleet if host is None else host
+    return {metric: getattr(of, metric) for metric in Metric if hasattr(of, metric)}
+
+
+def charts(
+    history: History | None, now: Newest, span: Span, width: int, rows: int, height: int, glyphs: Glyphs
+) -> Lines:
+    """Two charts beside each other, in one or two rows of `height` lines."""
+    each = (width - 3) // 2
+    drawn = [_draw(history, now, kind, (each, height), span, glyphs) for kind in range(2 * rows)]
+    lines: Lines = []
+    for left, right in zip(drawn[::2], drawn[1::2], strict=True):
+        for one, other in zip(left, right, strict=False):
+            room = each + 3 - sum(len(piece.text) for piece in one)
+            lines.append([*one, Piece(" " * max(0, room)), *other])
+    return lines
+
+
+def _draw(history: History | None, now: Newest, kind: int, size: tuple[int, int], span: Span, glyphs: Glyphs) -> Lines:
+    def curve(metric: Metric) -> Sequence[float | None]:
+        found = history.curves.get(metric) if history else None
+        return (found or Curve(average=[])).average
+
+    def series(label: str, metric: Metric) -> Series:
+        return Series(label, curve(metric), now.get(metric, "as drawn"))
+
+    if kind == 0:
+        return chart("CPU", [series("", Metric.CPU_PERCENT)], size, span.ages, top=100, words=_percent, plain=glyphs.ascii)  # fmt: skip
+    if kind == 1:
+        given = max((v for v in curve(Metric.MEMORY_GIVEN) if v is not None), default=0.0)
+        return chart("Memory", [series("used", Metric.MEMORY_USED)], size, span.ages, top=given or None, words=short_size, plain=glyphs.ascii)  # fmt: skip
+    first, second = (Metric.DISK_READ, Metric.DISK_WRITE) if kind == 2 else (Metric.NET_RECEIVED, Metric.NET_SENT)
+    names = ("read", "written") if kind == 2 else ("in", "out")
+    both = [series(names[0], first), series(names[1], second)]
+    return chart("Disk" if kind == 2 else "Network", both, size, span.ages, words=rate_text, plain=glyphs.ascii)
+
+
+def top(vms: Sequence[tuple[VM, VMSample]], rank: Rank, width: int, height: int, glyphs: Glyphs) -> Lines:
+    """Who uses most of something, the greatest first."""
+    known = [(value, vm, sample) for vm, sample in vms if (value := rank.of(sample)) is not None]
+    known.sort(key=lambda found: (-found[0], found[1].name))
+    lines: Lines = [[Piece(f"Top by {rank.name}", "accent")]]
+    greatest = max((value for value, _, _ in known), default=0.0) or 1.0
+    bar = max(4, width // 4)
+    room = max(8, width - bar - 18)
+    for value, vm, sample in known[: max(0, height - 1)]:
+        name = one_line(vm.name)
+        shown = name if len(name) <= room else name[: room - 1] + glyphs.cut
+        full = glyphs.bar(value / greatest, bar).rstrip(glyphs.rest)
+        rest = glyphs.rest * (bar - len(full))
+        name_piece = Piece(shown.ljust(room + 1), "strong")
+        lines.append([name_piece, Piece(full, "accent"), Piece(rest, "quiet"), Piece(f" {rank.words(sample)}")])
+    return lines if known else [*lines, [Piece("no VM has this number now", "quiet")]]
+
+
+def named(vm: VM, sample: VMSample | None, host_name: str) -> list[Piece]:
+    """The VM under the cursor of the heat map."""
+    head = [Piece(one_line(vm.name), "strong"), Piece(f" on {one_line(host_name)}: ")]
+    if sample is None:
+        return [*head, Piece(f"no numbers: it is {vm.state}", "quiet")]
+    return [
+        *head,
+        Piece(
+            f"CPU {_percent(sample.cpu_percent)}, {size_text(sample.memory_used_bytes)} of {size_text(sample.memory_given_bytes)}"
+        ),
+        Piece(f", disk r {short_size(sample.disk_read_bytes_s)} w {short_size(sample.disk_write_bytes_s)}", "quiet"),
+    ]

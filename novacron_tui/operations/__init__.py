@@ -1,0 +1,1 @@
+"""Operations and events, drawn as one list."""

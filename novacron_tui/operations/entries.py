@@ -1,0 +1,118 @@
+"""One line of the activity: an operation, or an event that is not just an operation's echo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from novacron_core.api.events import Event
+from novacron_core.api.operations import Operation
+from novacron_core.rules.filters.language import Field
+from novacron_core.values.ages import age_s, age_text
+from novacron_tui.connection.store import Store
+from novacron_tui.terminal.safe_text import one_line
+from novacron_tui.vms.page import OP_TONES, event_words, since, went
+from novacron_tui.widgets.text_bar import Piece
+
+Lines = list[list[Piece]]
+_LABEL = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`at` is when it happened; of an operation, when it ended, or was asked for while it runs. `detail` is the reason,
+    the step or the note. `state` of an event is `event`."""
+
+    id: str
+    at: datetime
+    what: str
+    tone: str
+    target: str
+    state: str
+    actor: str = ""
+    detail: str = ""
+    op: Operation | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self.op is not None and not self.op.state.ended
+
+
+FIELDS: dict[str, Field[Entry]] = {
+    "name": Field(lambda entry: f"{entry.target} {entry.what} {entry.actor} {entry.state} {entry.detail}"),
+    "target": Field(lambda entry: entry.target),
+    "what": Field(lambda entry: entry.what),
+    "state": Field(lambda entry: entry.state),
+    "by": Field(lambda entry: entry.actor),
+}
+"""What a filter may ask; plain words are looked for in all of it."""
+
+
+def entries(store: Store) -> list[Entry]:
+    """What runs first, then the newest."""
+    told = (event for event in store.events if event.target.type != "operation")
+    heard = [_of_event(event) for event in told if event.note or not event.type.endswith(".updated")]
+    shown = [*(_of_operation(op) for op in store.operations.values()), *heard]
+    shown.sort(key=lambda entry: (entry.runs, entry.at), reverse=True)
+    return shown
+
+
+def why_not_cancel(entry: Entry) -> str | None:
+    """The sentence that refuses to cancel it, or None."""
+    if entry.op is None:
+        return "this has happened: only operations can be cancelled"
+    if entry.op.state.ended:
+        return f"{entry.target}: {entry.what}: it is over"
+    if not entry.op.may_cancel:
+        return f"{entry.target}: {entry.what}: it cannot be cancelled at this step"
+    return None
+
+
+def _of_operation(op: Operation) -> Entry:
+    reason = (op.problem.detail or op.problem.title) if op.problem else ""
+    return Entry(
+        id=f"operation {op.id}",
+        at=since(op),
+        what=one_line(went(op)),
+        tone=OP_TONES.get(op.state, "busy"),
+        target=one_line(op.target.name or op.target.id),
+        state=str(op.state),
+        actor=one_line(op.actor),
+        detail=one_line(reason or ("" if op.state.ended else op.step)),
+        op=op,
+    )
+
+
+def _of_event(event: Event) -> Entry:
+    words, tone = event_words(event.type)
+    target = one_line(event.target.name or event.target.id)
+    return Entry(f"event {event.id}", event.time, words, tone, target, "event", detail=one_line(event.note))
+
+
+def _when(at: datetime, now: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC, {age_text(age_s(at, now))} ago"
+
+
+def in_full(entry: Entry, now: datetime) -> Lines:
+    """Everything that is known of it, nothing cut."""
+    rows = [("what", entry.what), ("target", entry.target), ("state", entry.state), ("by", entry.actor)]
+    if (op := entry.op) is None:
+        rows.append(("when", _when(entry.at, now)))
+    else:
+        rows.append(
+            ("started", _when(op.started_at, now)) if op.started_at else ("asked for", _when(op.created_at, now))
+        )
+        if op.finished_at:
+            rows.append(("ended", _when(op.finished_at, now)))
+        if op.started_at and op.finished_at:
+            rows.append(("took", f"{(op.finished_at - op.started_at).total_seconds():.1f} s"))
+        if op.progress is not None:
+            rows.append(("progress", f"{op.progress:.0%}"))
+        rows.append(("step", one_line(op.step)))
+        if op.problem:
+            rows.append(("request", one_line(op.problem.request_id)))
+    rows.append(("id", entry.id.partition(" ")[2]))
+    lines = [[Piece(label.ljust(_LABEL), "quiet"), Piece(one_line(text))] for label, text in rows if text]
+    if entry.detail:
+        lines += [[Piece("")], [Piece(entry.detail, "bad" if entry.tone == "bad" else "strong")]]
+    return lines

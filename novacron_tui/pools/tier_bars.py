@@ -1,0 +1,127 @@
+"""The three tiers side by side: how full, what is promised on them, and what their disks do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from novacron_core.api.tiers import Tier
+from novacron_core.values.sizes import size_text
+from novacron_core.values.tiers import TIERS
+from novacron_tui.pools.columns import part_used, tone_of
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
+from novacron_tui.widgets.text_bar import Piece, fitted
+
+Lines = list[list[Piece]]
+_GAP = 3
+HEIGHT = 5
+_WIDE = 36
+
+
+def lines(tiers: dict[str, Tier], width: int, glyphs: Glyphs) -> Lines:
+    """HEIGHT lines of `width` cells, the tiers in three columns."""
+    each = (width - 2 * _GAP) // 3
+    columns = [_tier(name, tiers.get(name), each, glyphs) for name in TIERS]
+    return [_joined([column[row] for column in columns], each) for row in range(HEIGHT)]
+
+
+def with_rates(tier: Tier, read: Tier) -> Tier:
+    """The tier with the rates that were read of it: no event tells those."""
+    return msgspec.structs.replace(
+        tier,
+        read_bytes_s=read.read_bytes_s,
+        write_bytes_s=read.write_bytes_s,
+        reads_s=read.reads_s,
+        writes_s=read.writes_s,
+        rates_at=read.rates_at,
+    )
+
+
+def _joined(cells: Sequence[list[Piece]], width: int) -> list[Piece]:
+    pieces: list[Piece] = []
+    for at, cell in enumerate(cells):
+        if at:
+            pieces.append(Piece(" " * _GAP))
+        pieces += _cut(cell, width)
+    return pieces
+
+
+def _cut(cell: list[Piece], width: int) -> list[Piece]:
+    """The cell in exactly `width` characters (all of them are one cell wide here)."""
+    kept, room = [], width
+    for piece in cell:
+        text = piece.text if len(piece.text) <= room else piece.text[: max(0, room - 1)] + ("…" if room else "")
+        kept.append(Piece(text, piece.tone))
+        room -= len(text)
+    return [*kept, Piece(" " * room)] if room > 0 else kept
+
+
+def _tier(name: str, tier: Tier | None, width: int, glyphs: Glyphs) -> Lines:
+    title = Piece(name.upper(), "strong")
+    if tier is None or not tier.pools:
+        notes = [Piece(one_line(note), "warn") for note in (tier.notes if tier else ())][:1]
+        return [[title], [Piece("no pool serves this tier", "quiet")], notes, [], []]
+    part = part_used(tier.used_bytes, tier.capacity_bytes)
+    rates = _rates(tier)
+    head = _spread([title, *_count(tier)], rates, width)
+    free = [Piece(size_text(tier.free_bytes), "strong"), Piece(f" free of {size_text(tier.capacity_bytes)}", "plain")]
+    return [
+        head,
+        _bar(part, width, glyphs),
+        _spread(free, _requests(tier), width),
+        [Piece(_promised(tier, wide=width >= _WIDE), "quiet")],
+        _last(tier, glyphs, [] if head[-1:] == rates else rates),
+    ]
+
+
+def _promised(tier: Tier, *, wide: bool) -> str:
+    promised = f"{size_text(tier.provisioned_bytes)} promised"
+    return f"{size_text(tier.allocated_bytes)} used of {promised}" if wide else promised
+
+
+def _count(tier: Tier) -> list[Piece]:
+    volumes, pools = tier.volumes, len(tier.pools)
+    words = [Piece(f"  {volumes} volume{'s' * (volumes != 1)}", "quiet")]
+    return [*words, Piece(f" in {pools} pools", "quiet", 1)] if pools > 1 else words
+
+
+def _bar(part: float | None, width: int, glyphs: Glyphs) -> list[Piece]:
+    if part is None:
+        return [Piece(f"{glyphs.no} its size is not known", "quiet")]
+    room = max(4, width - 5)
+    done = glyphs.bar(part, room)
+    full = done.rstrip(glyphs.rest)
+    return [Piece(full, tone_of(part)), Piece(done[len(full) :], "quiet"), Piece(f"{part:>5.0%}", tone_of(part))]
+
+
+def _last(tier: Tier, glyphs: Glyphs, rates: list[Piece]) -> list[Piece]:
+    """What is not as it should be; else what its disks do where that has no other place; else whose disk it shares."""
+    if tier.notes:
+        return [Piece(f"{glyphs.bad} {one_line(tier.notes[0])}", "warn")]
+    shared = f"same disk as {' and '.join(tier.shares_disk_with)}" if tier.shares_disk_with else ""
+    return rates or [Piece(shared, "quiet")]
+
+
+def _rates(tier: Tier) -> list[Piece]:
+    if tier.read_bytes_s is None or tier.write_bytes_s is None:
+        return []
+    return [Piece(f"r {_rate(tier.read_bytes_s)}  w {_rate(tier.write_bytes_s)}", rank=2)]
+
+
+def _requests(tier: Tier) -> list[Piece]:
+    if tier.reads_s is None or tier.writes_s is None:
+        return []
+    return [Piece(f"{tier.reads_s + tier.writes_s:.0f} IOPS", "quiet", 1)]
+
+
+def _spread(left: list[Piece], right: list[Piece], width: int) -> list[Piece]:
+    """Both sides of a line of `width` cells; what has no room is left out by rank."""
+    left, right = fitted(left, right, width)
+    return [*left, Piece(" " * (width - sum(len(piece.text) for piece in (*left, *right)))), *right]
+
+
+def _rate(bytes_s: float) -> str:
+    """`12.5M/s`: short, for three stand side by side."""
+    return size_text(bytes_s).replace(" ", "").replace("iB", "") + "/s"

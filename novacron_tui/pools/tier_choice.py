@@ -1,0 +1,17 @@
+"""The tiers to choose from, each with the room it has."""
+
+from __future__ import annotations
+
+from novacron_core.values.sizes import size_text
+from novacron_core.values.tiers import TIERS
+from novacron_tui.connection.store import Store
+
+
+def tier_options(store: Store, *, but_not: str | None = None) -> list[tuple[str, str]]:
+    """(words, tier) pairs, fastest first."""
+    return [(_words(store, tier), tier) for tier in TIERS if tier != but_not]
+
+
+def _words(store: Store, name: str) -> str:
+    tier = store.tiers.get(name)
+    return name if tier is None or tier.free_bytes is None else f"{name}: {size_text(tier.free_bytes)} free"

@@ -1,0 +1,20 @@
+"""The message that asks the app to show another screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from novacron_tui.connection.store import VMKey
+
+
+class Go(Message):
+    """To the app: show this screen, `vms`, `storage`, `metrics` or `activity`; `vm`: with the cursor on this VM; `only`: filtered so."""
+
+    def __init__(self, screen: str, vm: VMKey | None = None, only: str = "") -> None:
+        super().__init__()
+        self.screen = screen
+        self.vm = vm
+        self.only = only

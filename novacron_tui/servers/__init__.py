@@ -1,0 +1,1 @@
+"""Servers the console can reach: references, profiles, saved sessions, and the bundled server."""

@@ -1,0 +1,107 @@
+"""The session that is kept between runs: one refresh token a profile, shared by all consoles and scripts of this user.
+
+The lock is here, what is done under it in renewal.py. Access tokens are never written down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from novacron_core import errors
+from novacron_tui.servers import keyring
+from novacron_tui.servers.profiles import LOCAL, private_folder, write_private
+
+_LOCK_S = 30.0
+_IN_KEYRING = "keyring"
+
+
+class Session(msgspec.Struct, frozen=True):
+    """What is kept. `server` says who gave the token out: it is never sent to anybody else."""
+
+    server: str
+    user_id: str
+    username: str
+    refresh_token: str
+
+
+class KeptSession:
+    """The kept session of one profile. `server` is its URL, or what else tells one server from another."""
+
+    def __init__(self, profile: str, server: str, folder: Path | None = None) -> None:
+        self.profile = profile
+        self.server = server
+        self._folder = folder or _state_dir()
+        self._path = self._folder / f"{profile}.json"
+
+    def read(self) -> Session | None:
+        """None when nothing is kept, or it is another server's."""
+        try:
+            session = msgspec.json.decode(self._path.read_bytes(), type=Session)
+        except (OSError, msgspec.DecodeError):
+            return None
+        if session.server != self.server:
+            return None
+        if session.refresh_token != _IN_KEYRING:
+            return session
+        token = keyring.read(self._secret_name)
+        return msgspec.structs.replace(session, refresh_token=token) if token else None
+
+    def write(self, session: Session) -> None:
+        """Keep it in the keyring where one works, else in the file, which is this user's alone."""
+        private_folder(self._folder)
+        if keyring.write(self._secret_name, session.refresh_token):
+            session = msgspec.structs.replace(session, refresh_token=_IN_KEYRING)
+        write_private(self._path, msgspec.json.encode(session).decode())
+
+    def forget(self) -> None:
+        """Nothing is kept any more."""
+        try:
+            kept = self._path.read_bytes()
+        except OSError:
+            return
+        self._path.unlink(missing_ok=True)
+        if _IN_KEYRING.encode() in kept:
+            keyring.forget(self._secret_name)
+
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """Hold the profile's lock. Raises Conflict when somebody else holds it for half a minute."""
+        private_folder(self._folder)
+        with (self._folder / f".{self.profile}.lock").open("a") as lock:
+            deadline = time.monotonic() + _LOCK_S
+            while not _taken(lock):
+                if time.monotonic() > deadline:
+                    raise errors.Conflict(f"another novacron holds the session of profile {self.profile}")
+                await asyncio.sleep(0.02)
+            yield
+
+    @property
+    def _secret_name(self) -> str:
+        return f"{self.profile} {self.server}"
+
+
+def kept_of_bundled(data_dir: Path) -> KeptSession:
+    """The kept session with the bundled server. That has another port each time: its data directory names it."""
+    return KeptSession(LOCAL, f"{LOCAL}:{data_dir.absolute()}")
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _state_dir() -> Path:
+    import platformdirs
+
+    return platformdirs.user_state_path("novacron") / "sessions"

@@ -1,0 +1,98 @@
+"""The whole command line of `novacron`, with typer. The plain console comes by `start`, which does not wait for typer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from novacron_core import __version__
+from novacron_tui.cli import commands
+from novacron_tui.cli.runtime.exit_codes import ended
+from novacron_tui.startup.launch import open_console
+
+_HELP = "The terminal control room for virtual machines. Without a command it opens the console."
+app = typer.Typer(
+    help=_HELP,
+    no_args_is_help=False,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"novacron {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def console(
+    context: typer.Context,
+    server: Annotated[
+        str, typer.Option(envvar="NOVACRON_SERVER", help="URL of a server; without it the bundled one is used.")
+    ] = "",
+    profile: Annotated[str, typer.Option(envvar="NOVACRON_PROFILE", help="A server by its profile's name.")] = "",
+    token: Annotated[
+        str, typer.Option(envvar="NOVACRON_TOKEN", help="Sign in with this token.", show_envvar=True)
+    ] = "",
+    data_dir: Annotated[
+        Path | None, typer.Option(envvar="NOVACRON_DATA_DIR", help="Where the bundled server keeps its data.")
+    ] = None,
+    hypervisor: Annotated[
+        list[str] | None,
+        typer.Option(envvar="NOVACRON_HYPERVISOR", help="libvirt URI for the bundled server; may be repeated."),
+    ] = None,
+    theme: Annotated[
+        str, typer.Option(envvar="NOVACRON_THEME", help="dark, light, contrast, colour-blind, mono.")
+    ] = "",
+    ascii_only: Annotated[
+        bool, typer.Option("--ascii", envvar="NOVACRON_ASCII", help="Draw with ASCII alone.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Open the console."""
+    if context.invoked_subcommand is not None:
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        typer.echo("novacron: the console needs a terminal; `novacron --help` lists what works without one", err=True)
+        raise typer.Exit(2)
+    from novacron_tui.cli.runtime.args import named
+
+    try:
+        open_console(named(context), hypervisor or [], theme, ascii_only)
+    except ValueError as e:
+        typer.echo(f"novacron: --theme: {e}", err=True)
+        raise typer.Exit(2) from e
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    help="Run the server alone; takes the server's own flags (see `novacron serve --help`).",
+)
+def serve(context: typer.Context) -> None:
+    """Become the server. The console never imports it."""
+    from novacron_tui.servers.bundled import is_installed
+
+    if not is_installed():
+        typer.echo("novacron: the server is not installed here: pip install 'novacron[server]'", err=True)
+        raise typer.Exit(1)
+    os.execv(sys.executable, [sys.executable, "-m", "novacron_server", *context.args])  # noqa: S606 - this is the plan
+
+
+commands.mount(app)
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(ended(lambda: app(prog_name="novacron", standalone_mode=False)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""Tiers and pools, drawn."""

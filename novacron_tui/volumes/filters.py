@@ -1,0 +1,17 @@
+"""What a filter lets through of the volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from novacron_core.rules.filters.language import compile_filter
+from novacron_core.rules.filters.volumes import volume_fields
+from novacron_tui.connection.store import Store
+from novacron_tui.volumes.entries import Entry
+
+
+def volumes_that_pass(text: str, store: Store) -> Callable[[Entry], bool] | None:
+    hosts = {host.id: host.name for host in store.hosts.values()}
+    vms = {vm.id: vm.name for vm in store.vms.values()}
+    test = compile_filter(text, volume_fields(hosts, vms))
+    return (lambda entry: test(entry.volume)) if text else None
