@@ -23,7 +23,7 @@ check: .venv/.ready ## lint, types, import rules, long files
 	@.venv/bin/ruff format --check .
 	@MYPYPATH=server .venv/bin/mypy --strict
 	@.venv/bin/lint-imports --no-cache
-	@git ls-files '*.py' | xargs wc -l | awk '$$1 > 300 && $$2 != "total" {print "long file: " $$2 ": " $$1 " lines"}'
+	@$(PYTHON) tools/sizes.py
 
 screenshots: .venv/.ready ## write screenshots/ from a journey on a real guest
 	@$(PYTHON) -m tests.screenshots

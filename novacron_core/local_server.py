@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 
-class Running(msgspec.Struct, frozen=True):
+class RunningServer(msgspec.Struct, frozen=True):
     """`server.json` in a data directory: the server that runs on it."""
 
     url: str
@@ -26,10 +26,10 @@ def default_data_dir() -> Path:
     return platformdirs.user_data_path("novacron")
 
 
-def read_running(data_dir: Path) -> Running | None:
+def read_running_server(data_dir: Path) -> RunningServer | None:
     """The server that says it runs on this data directory; None when there is none, or its process is gone."""
     try:
-        running = msgspec.json.decode((data_dir / "server.json").read_bytes(), type=Running)
+        running = msgspec.json.decode((data_dir / "server.json").read_bytes(), type=RunningServer)
         os.kill(running.pid, 0)
     except (OSError, msgspec.DecodeError):
         return None

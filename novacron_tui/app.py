@@ -15,9 +15,9 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from novacron_tui.screens.navigation import Go
-from novacron_tui.screens.router import on_top
-from novacron_tui.servers.server_ref import Place
-from novacron_tui.sign_in.screen import SignIn
+from novacron_tui.screens.router import stacked_screen
+from novacron_tui.servers.server_ref import ServerRef
+from novacron_tui.sign_in.screen import SignInScreen
 from novacron_tui.terminal.themes import MONO, THEMES, named
 from novacron_tui.terminal.type_ahead import Forget, TypeAhead
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # the contract, the client, the screens: nothing of it before
     from novacron_core.api.access import User
     from novacron_core.client import Client
     from novacron_tui.connection.session import Session, Updates
-    from novacron_tui.screens.base import Board
+    from novacron_tui.screens.base import BaseScreen
 
 _LOOK_S, _LOST_S = 1.0, 4.0
 """How often the line is looked at, and after how long without it the place is opened again."""
@@ -36,13 +36,13 @@ _AGAIN_S = 15.0
 """How long after an incompatible answer the server is asked again: it may be in the middle of an upgrade."""
 
 
-def connect(place: Place) -> Client:
+def connect(place: ServerRef) -> Client:
     """A client whose every answer is made harmless for a terminal."""
     from novacron_core.client import Client
-    from novacron_tui.servers.shared_credentials import KeptCredentials
+    from novacron_tui.servers.shared_credentials import SharedCredentials
     from novacron_tui.terminal.safe_text import clean_json
 
-    credentials = KeptCredentials(place.kept) if place.kept else None
+    credentials = SharedCredentials(place.kept) if place.kept else None
     return Client(place.url, credentials, clean=clean_json, certificate=place.certificate)
 
 
@@ -74,12 +74,12 @@ class Console(App[None]):
 
     def __init__(
         self,
-        open_place: Callable[[], Awaitable[Place]],
+        open_place: Callable[[], Awaitable[ServerRef]],
         *,
         token: str = "",
         theme: str = "",
         ascii: bool = False,
-        connect: Callable[[Place], Client] = connect,
+        connect: Callable[[ServerRef], Client] = connect,
         updates: Updates | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -106,7 +106,7 @@ class Console(App[None]):
         return TerminalDriver
 
     def get_default_screen(self) -> Screen[None]:
-        return SignIn(self._open_place, self._connect, self._enter, token=self._token, plain=self._ascii)
+        return SignInScreen(self._open_place, self._connect, self._enter, token=self._token, plain=self._ascii)
 
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))  # the terminal shows something else
@@ -130,22 +130,22 @@ class Console(App[None]):
     @on(Go)
     def _go(self, event: Go) -> None:
         """Another screen by its number: the list is below all others; activity comes on top of what is open."""
-        from novacron_tui.screens.base import Board
-        from novacron_tui.screens.vm_list import VMList
+        from novacron_tui.screens.base import BaseScreen
+        from novacron_tui.screens.vm_list import VMListScreen
 
-        if not isinstance(self.screen, Board):
+        if not isinstance(self.screen, BaseScreen):
             return
-        if (kind := on_top(event.screen)) is not None:
+        if (kind := stacked_screen(event.screen)) is not None:
             self._show(kind, self.screen)
             return
-        while isinstance(self.screen, Board) and not isinstance(self.screen, VMList):
+        while isinstance(self.screen, BaseScreen) and not isinstance(self.screen, VMListScreen):
             self.pop_screen()
-        if event.vm and isinstance(self.screen, VMList):
+        if event.vm and isinstance(self.screen, VMListScreen):
             self.screen.go_to(event.vm)
-        if event.only and isinstance(self.screen, VMList):
+        if event.only and isinstance(self.screen, VMListScreen):
             self.screen.pane.filter.put(event.only)
 
-    def _show(self, kind: type[Board], now: Board) -> None:
+    def _show(self, kind: type[BaseScreen], now: BaseScreen) -> None:
         """As it was left, for as long as one is signed in. Back to it where it is open below: screens would pile up, and
         escape lead through all of them."""
         if not any(type(screen) is kind for screen in self.screen_stack):
@@ -169,7 +169,7 @@ class Console(App[None]):
 
     # -- from the doors to home ------------------------------------------------------------------------------------
 
-    def _enter(self, place: Place, client: Client, who: User) -> None:
+    def _enter(self, place: ServerRef, client: Client, who: User) -> None:
         """Somebody is signed in: home the first time, back to where they were after that."""
         if self.session is None:
             self._first_time(place, client, who)
@@ -180,17 +180,17 @@ class Console(App[None]):
             self.pop_screen()
         self.run_worker(self._follow(), group="stream", exclusive=True)
 
-    def _first_time(self, place: Place, client: Client, who: User) -> None:
+    def _first_time(self, place: ServerRef, client: Client, who: User) -> None:
         from novacron_tui.connection.session import Session
         from novacron_tui.connection.store import Store
-        from novacron_tui.screens.vm_list import VMList
+        from novacron_tui.screens.vm_list import VMListScreen
         from novacron_tui.terminal.glyphs import FINE, PLAIN
 
         self.session = Session(place, client, who, Store(self._now), updates=self._updates)
-        self.push_screen(VMList(self.session, PLAIN if self._ascii else FINE))
+        self.push_screen(VMListScreen(self.session, PLAIN if self._ascii else FINE))
         self.run_worker(self._keep_open(self.session), group="place", exclusive=True)
 
-    def _leave_to(self, place: Place, client: Client, who: User) -> None:
+    def _leave_to(self, place: ServerRef, client: Client, who: User) -> None:
         """Another operator signed in at this console: nothing of the one before stays on it."""
         while len(self.screen_stack) > 1:
             self.pop_screen()
@@ -216,12 +216,12 @@ class Console(App[None]):
     async def _keep_open(self, session: Session) -> None:
         """While the line is lost for long, open the place again: a bundled server that stopped is started, and
         listens on another port. A place that only has a URL stays what it is, and the stream goes on trying."""
-        from novacron_tui.connection.store import Line
+        from novacron_tui.connection.store import ConnectionState
 
         lost_since: float | None = None
         while True:
             await asyncio.sleep(_LOOK_S)
-            if session.store.line is not Line.OFFLINE or isinstance(self.screen, SignIn):
+            if session.store.line is not ConnectionState.OFFLINE or isinstance(self.screen, SignInScreen):
                 lost_since = None
                 continue
             lost_since = lost_since or monotonic()
@@ -242,15 +242,15 @@ class Console(App[None]):
             session.moved(place)
 
     def _say(self, trouble: str) -> None:
-        from novacron_tui.screens.base import Board
+        from novacron_tui.screens.base import BaseScreen
 
-        if isinstance(self.screen, Board):
+        if isinstance(self.screen, BaseScreen):
             self.screen.say(trouble, "bad")
 
     def _sign_in_again(self, session: Session, reason: str) -> None:
         """The doors, on top of everything: what was open stays open below."""
         self.push_screen(
-            SignIn(
+            SignInScreen(
                 self._open_place,
                 self._connect,
                 self._enter,
@@ -264,10 +264,10 @@ class Console(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The actions of the screen below, and the themes: the same rows as the footer and the help."""
-        from novacron_tui.screens.base import Board
+        from novacron_tui.screens.base import BaseScreen
         from novacron_tui.screens.global_actions import PALETTE
 
-        if isinstance(screen, Board):
+        if isinstance(screen, BaseScreen):
             for action in screen.ACTIONS:
                 if action is not PALETTE:
                     run = lambda key=action.key: screen.action_press(key)  # noqa: E731

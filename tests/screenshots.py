@@ -16,7 +16,7 @@ from novacron_core.api import vms
 from novacron_core.api.operations import OperationState
 from novacron_core.client import Client, Credentials
 from novacron_tui.app import Console
-from novacron_tui.servers.server_ref import Place
+from novacron_tui.servers.server_ref import ServerRef
 from tests.benchmarks.servers import PASSWORD, serve_process
 from tests.guests import write_busy_image
 
@@ -43,7 +43,7 @@ async def main() -> None:
 
 
 async def journey(url: str, data_dir: Path) -> None:
-    place = Place(url=url, setup_token=lambda: (data_dir / "setup-token").read_text().strip())
+    place = ServerRef(url=url, setup_token=lambda: (data_dir / "setup-token").read_text().strip())
     async with opened(place) as pilot:
         await until(pilot, "first administrator")
         await type_into(pilot, PASSWORD, "enter", PASSWORD)
@@ -115,8 +115,8 @@ async def metrics(pilot: Pilot[None]) -> None:
 
 
 @asynccontextmanager
-async def opened(place: Place) -> AsyncIterator[Pilot[None]]:
-    async def open_place() -> Place:
+async def opened(place: ServerRef) -> AsyncIterator[Pilot[None]]:
+    async def open_place() -> ServerRef:
         return place
 
     app = Console(open_place)

@@ -10,6 +10,8 @@ from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
+from novacron_core.values.open_enum import OpenEnum
+
 T = TypeVar("T")
 
 
@@ -18,7 +20,14 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Something a client asks for."""
+    """Something a client asks for. Refuses what this version does not know: fields, and values of enumerations."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            for one in value if isinstance(value, list) else (value,):
+                if isinstance(one, OpenEnum) and not one.known:
+                    raise ValueError(f"Invalid enum value {one.value!r}")
 
 
 class Nothing(Request, frozen=True):

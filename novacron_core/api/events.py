@@ -7,7 +7,6 @@ applying one twice does no harm. `seq` rises strictly; a client reads no count f
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
@@ -23,6 +22,7 @@ from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
+from novacron_core.values.open_enum import OpenEnum
 from novacron_core.values.roles import Permission as P
 
 MAX_CLIENT_FRAME_BYTES = 8 * 1024
@@ -33,14 +33,18 @@ CLOSE_LAGGED = 4008
 CLOSE_UNAUTHENTICATED = 4401
 
 
-class Priority(StrEnum):
+class Priority(OpenEnum):
     LOW = "low"
     NORMAL = "normal"
     HIGH = "high"
     CRITICAL = "critical"
 
 
-class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="frame", tag=str.lower):
+def _frame_tag(name: str) -> str:
+    return name.removesuffix("Frame").lower()
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="frame", tag=_frame_tag):
     """What the server sends."""
 
 
@@ -55,7 +59,7 @@ class Hello(Frame, frozen=True):
     """Whether this server sends samples to those who ask for them."""
 
 
-class Inventory(Frame, frozen=True):
+class InventoryFrame(Frame, frozen=True):
     """A part of everything this reader may see, as of `seq`. All parts together replace what was known before."""
 
     seq: int
@@ -96,7 +100,7 @@ class Event(Frame, frozen=True):
         return msgspec.json.decode(self.value, type=kind)
 
 
-class Samples(Frame, frozen=True):
+class SamplesFrame(Frame, frozen=True):
     """The newest numbers of one host and of those of its VMs that were asked for, by id. No number of the stream: a
     newer frame takes an unsent one's place. Several frames may carry one round; what a frame leaves out is unchanged.
     """
@@ -107,7 +111,7 @@ class Samples(Frame, frozen=True):
     hosts: dict[str, HostSample] = {}
 
 
-class Gone(Frame, frozen=True):
+class GoneFrame(Frame, frozen=True):
     """The events after the asked number are no longer held; an inventory follows."""
 
     after: int
@@ -133,11 +137,22 @@ class Unsubscribed(Frame, frozen=True):
     pass
 
 
-class ProblemFrame(Frame, frozen=True, tag="problem"):
+class ProblemFrame(Frame, frozen=True):
     problem: Problem
 
 
-ServerFrame = Hello | Inventory | Event | Samples | Gone | Heartbeat | Pong | Subscribed | Unsubscribed | ProblemFrame
+ServerFrame = (
+    Hello
+    | InventoryFrame
+    | Event
+    | SamplesFrame
+    | GoneFrame
+    | Heartbeat
+    | Pong
+    | Subscribed
+    | Unsubscribed
+    | ProblemFrame
+)
 
 VALUES: dict[str, type] = {
     "vm": VM,
@@ -162,7 +177,7 @@ class Filters(Request, frozen=True):
     priorities: Annotated[list[Priority], Meta(max_length=4)] = []
 
 
-class SampleWants(Request, frozen=True):
+class SampleRequest(Request, frozen=True):
     """Samples of these VMs, at most one every `interval_s`; hosts come along. `targets`: ids (none: hosts alone), `*`
     for all that this reader may see, or filter text.
     """
@@ -179,7 +194,7 @@ class Subscribe(Message, frozen=True):
     """Takes the place of an earlier one. Without `samples` none are sent."""
 
     filters: Filters = Filters()
-    samples: SampleWants | None = None
+    samples: SampleRequest | None = None
 
 
 class Unsubscribe(Message, frozen=True):

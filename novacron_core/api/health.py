@@ -58,11 +58,11 @@ class Health(Value, frozen=True):
     checks: Checks
 
 
-class Alive(Value, frozen=True):
+class Liveness(Value, frozen=True):
     status: str
 
 
-class About(Value, frozen=True):
+class ServerInfo(Value, frozen=True):
     """`setup_required`: no account exists yet. `registration`: `closed` or `open`."""
 
     name: str
@@ -78,6 +78,6 @@ class About(Value, frozen=True):
 HEALTH = endpoint(
     "GET /health", Health, P.PUBLIC, summary="Health of the server and its parts; 503 when it cannot do its job"
 )
-LIVEZ = endpoint("GET /livez", Alive, P.PUBLIC, summary="The process is up")
-READYZ = endpoint("GET /readyz", Alive, P.PUBLIC, summary="It can serve")
-INFO = endpoint("GET /api/info", About, P.PUBLIC, summary="What this server is")
+LIVEZ = endpoint("GET /livez", Liveness, P.PUBLIC, summary="The process is up")
+READYZ = endpoint("GET /readyz", Liveness, P.PUBLIC, summary="It can serve")
+INFO = endpoint("GET /api/info", ServerInfo, P.PUBLIC, summary="What this server is")

@@ -34,11 +34,11 @@ class Metric(StrEnum):
 
 class Curve(Value, frozen=True):
     """One metric over time: `average[i]` is over the `step_s` seconds from `start` + i steps; null where there is no
-    number, so a gap is a gap. `least` and `most` are the extremes in the same interval, empty where not kept."""
+    number, so a gap is a gap. `min` and `max` are the extremes in the same interval, empty where not kept."""
 
     average: list[float | None]
-    most: list[float | None] = []
-    least: list[float | None] = []
+    max: list[float | None] = []
+    min: list[float | None] = []
 
 
 class History(Value, frozen=True):

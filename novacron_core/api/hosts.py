@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 
 from novacron_core.api.base import ListQuery, Page, Value
 from novacron_core.api.endpoint import endpoint
+from novacron_core.values.open_enum import OpenEnum
 from novacron_core.values.roles import Permission as P
 
 
-class HostStatus(StrEnum):
+class HostStatus(OpenEnum):
     CONNECTING = "connecting"
     UP = "up"
     DOWN = "down"

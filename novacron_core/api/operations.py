@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 
 from novacron_core.api.base import ListQuery, Page, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.problem import Problem
+from novacron_core.values.open_enum import OpenEnum
 from novacron_core.values.roles import Permission as P
 
 
-class OperationState(StrEnum):
+class OperationState(OpenEnum):
     PENDING = "pending"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -52,7 +52,7 @@ class Operation(Value, frozen=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     problem: Problem | None = None
-    holds: list[Target] = []
+    locks: list[Target] = []
     """What else it holds while it runs, so that nothing else happens to it: the volume of a VM's disk."""
 
 

@@ -16,7 +16,7 @@ class Pool(Value, frozen=True):
     while the pool is off.
 
     `shares_disk_with` names the host's other pools on the same disk, None where the server cannot know (a host on
-    another machine). `ours`: NovaCron made it. `seen_at` is when its host last told of it.
+    another machine). `managed`: NovaCron made it. `seen_at` is when its host last told of it.
     """
 
     id: str
@@ -27,7 +27,7 @@ class Pool(Value, frozen=True):
     path: str
     active: bool
     tier: str | None = None
-    ours: bool = False
+    managed: bool = False
     capacity_bytes: int | None = None
     allocated_bytes: int | None = None
     available_bytes: int | None = None

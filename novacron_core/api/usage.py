@@ -16,7 +16,7 @@ from novacron_core.api.endpoint import endpoint
 from novacron_core.values.roles import Permission as P
 
 
-class Used(Value, frozen=True):
+class Usage(Value, frozen=True):
     """What VMs use, one or many."""
 
     cpu_cores: float | None = None
@@ -32,13 +32,13 @@ class Used(Value, frozen=True):
     net_sent_bytes_s: int | None = None
 
 
-class Totals(Used, frozen=True):
+class UsageTotals(Usage, frozen=True):
     """The sum over `vms` running VMs. A number is the sum over those that have it, null when none has."""
 
     vms: int = 0
 
 
-class DiskNow(Value, frozen=True):
+class DiskUsage(Value, frozen=True):
     """A disk of a VM, by its target (`vda`)."""
 
     target: str
@@ -48,7 +48,7 @@ class DiskNow(Value, frozen=True):
     writes_s: float
 
 
-class VMNow(Used, frozen=True, kw_only=True):
+class VMUsage(Usage, frozen=True, kw_only=True):
     """A VM's newest numbers. `time` is when they were read (null: never), `age_s` how long that is ago.
 
     `source` is `libvirt`, or `simulator` for numbers that libvirt's test driver makes up. `disks` are as old as
@@ -66,10 +66,10 @@ class VMNow(Used, frozen=True, kw_only=True):
     memory_age_s: float | None = None
     memory_note: str = ""
     disk_age_s: float | None = None
-    disks: list[DiskNow] = []
+    disks: list[DiskUsage] = []
 
 
-class HostNow(Value, frozen=True):
+class HostUsage(Value, frozen=True):
     """A host's newest numbers, and the sum over those of its VMs that the reader may see."""
 
     host: str
@@ -83,15 +83,15 @@ class HostNow(Value, frozen=True):
     memory_used_bytes: int | None = None
     memory_bytes: int | None = None
     period_s: float | None = None
-    vms: Totals = Totals()
+    vms: UsageTotals = UsageTotals()
 
 
-class Now(Value, frozen=True):
+class FleetUsage(Value, frozen=True):
     """The fleet as this reader sees it."""
 
     time: datetime
-    fleet: Totals
-    hosts: list[HostNow]
+    fleet: UsageTotals
+    hosts: list[HostUsage]
     age_s: float | None = None
     """The age of the oldest number in `fleet`."""
     source: str = "libvirt"
@@ -106,9 +106,9 @@ class TopQuery(Request, frozen=True):
     page_size: Annotated[int, Meta(ge=1, le=1000)] = 10
 
 
-NOW = endpoint("GET /api/monitoring/metrics", Now, P.VM_READ, summary="What the fleet and its hosts use now")
+NOW = endpoint("GET /api/monitoring/metrics", FleetUsage, P.VM_READ, summary="What the fleet and its hosts use now")
 
-TOP = endpoint("GET /api/monitoring/vms", Page[VMNow], P.VM_READ, query=TopQuery, summary="The VMs that use most")
+TOP = endpoint("GET /api/monitoring/vms", Page[VMUsage], P.VM_READ, query=TopQuery, summary="The VMs that use most")
 
 PROMETHEUS = endpoint(
     "GET /metrics", bytes, P.PUBLIC, kind="bytes", summary="For Prometheus: this machine, or its own token"

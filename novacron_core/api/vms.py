@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
@@ -12,12 +11,13 @@ from novacron_core.api.base import ListQuery, Page, Request, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.operations import Operation
 from novacron_core.values.names import IMAGE_NAME_PATTERN, VM_NAME_PATTERN
+from novacron_core.values.open_enum import OpenEnum
 from novacron_core.values.roles import Permission as P
 from novacron_core.values.sizes import GIB, KIB, MIB, TIB
 from novacron_core.values.tiers import TierName
 
 
-class State(StrEnum):
+class State(OpenEnum):
     """The states of a VM, in operators' words. `unknown`: its host does not answer, the age tells since when."""
 
     PROVISIONING = "provisioning"
@@ -42,7 +42,7 @@ class Disk(Value, frozen=True):
     format: str = ""
     volume: str | None = None
     source: str = ""
-    """Pool and volume name, or for foreign disks the file name; for people."""
+    """Pool and volume name, or for unmanaged disks the file name; for people."""
     size_bytes: int | None = None
     read_only: bool = False
     tier: str | None = None
@@ -60,7 +60,7 @@ class NIC(Value, frozen=True):
 class VM(Value, frozen=True):
     """A virtual machine as its reader may see it.
 
-    `id` is libvirt's UUID. `tenant` and `owner` are None for a foreign guest, one that NovaCron did not make.
+    `id` is libvirt's UUID. `tenant` and `owner` are None for a unmanaged guest, one that NovaCron did not make.
     `seen_at` is when its host last told of it: the age of everything here that libvirt owns.
     `generation` counts changes of definition and rows, never of state.
     `operation` is the one running on it now.
@@ -83,7 +83,7 @@ class VM(Value, frozen=True):
     tags: dict[str, str] = {}
     tier: str | None = None
     protected: bool = False
-    foreign: bool = False
+    unmanaged: bool = False
     guest_agent: bool | None = None
     simulated: bool = False
     virtualization: str = ""
@@ -93,7 +93,7 @@ class VM(Value, frozen=True):
     updated_at: datetime | None = None
     generation: int = 0
     operation: Operation | None = None
-    also_on: list[str] = []
+    duplicate_on: list[str] = []
     """Other hosts that have a VM with the same UUID, by id. Both are listed, and told with their own `host` (an
     event's `source`); neither can be changed until one of them got another UUID."""
 

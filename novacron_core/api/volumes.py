@@ -19,8 +19,8 @@ from novacron_core.values.tiers import TierName
 class Volume(Value, frozen=True):
     """A storage volume. `vm` is the id of the VM that uses it; `allocated_bytes` is what it takes on disk now.
 
-    `tier` is that of the pool it lies in. `part` says what it is to its VM: `disk`, `kernel` or `initrd`. `leans_on`
-    is the file that it is an overlay of, empty for none. `foreign`: NovaCron did not make it. `operation` is the one
+    `tier` is that of the pool it lies in. `role` says what it is to its VM: `disk`, `kernel` or `initrd`. `backing_file`
+    is the file that it is an overlay of, empty for none. `unmanaged`: NovaCron did not make it. `operation` is the one
     running on it now.
     """
 
@@ -33,9 +33,9 @@ class Volume(Value, frozen=True):
     host: str
     tier: str | None = None
     vm: str | None = None
-    part: str = ""
-    leans_on: str = ""
-    foreign: bool = False
+    role: str = ""
+    backing_file: str = ""
+    unmanaged: bool = False
     simulated: bool = False
     operation: Operation | None = None
     tenant: str | None = None
@@ -85,7 +85,7 @@ class VolumeMove(Request, frozen=True):
     bandwidth_bytes_s: Annotated[int, Meta(ge=64 * KIB, le=TIB)] | None = None
 
 
-class Deletion(Value, frozen=True):
+class DeletionPreview(Value, frozen=True):
     """What deleting a volume would do. `refused` is why it cannot be done now, empty when it can."""
 
     volume: Volume
@@ -114,7 +114,7 @@ ATTACH = endpoint(
     f"POST {_ONE}/attach", Operation, P.VOLUME_CHANGE, takes=VolumeAttach, status=202, summary="Give a volume to a VM"
 )
 DETACH = endpoint(f"POST {_ONE}/detach", Operation, P.VOLUME_CHANGE, status=202, summary="Take a volume from its VM")
-DELETION = endpoint(f"GET {_ONE}/deletion", Deletion, P.VOLUME_READ, summary="What deleting a volume would do")
+DELETION = endpoint(f"GET {_ONE}/deletion", DeletionPreview, P.VOLUME_READ, summary="What deleting a volume would do")
 DELETE = endpoint(f"DELETE {_ONE}", Operation, P.VOLUME_CHANGE, status=202, summary="Delete a volume")
 MOVE = endpoint(
     f"PUT {_ONE}/tier", Operation, P.VOLUME_CHANGE, takes=VolumeMove, status=202, summary="Move a volume to a tier"

@@ -2,6 +2,6 @@
 
 from novacron_core.client.credentials import Credentials
 from novacron_core.client.rest import Client
-from novacron_core.client.stream import Live, Lost, Update, Wishes, stream
+from novacron_core.client.stream import Connected, Disconnected, SampleSubscription, Update, stream
 
-__all__ = ["Client", "Credentials", "Live", "Lost", "Update", "Wishes", "stream"]
+__all__ = ["Client", "Connected", "Credentials", "Disconnected", "SampleSubscription", "Update", "stream"]

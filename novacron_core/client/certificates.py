@@ -22,7 +22,7 @@ class CertificateChanged(ssl.SSLCertVerificationError):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ShownCertificate:
     """What a server shows: the fingerprint, and why the system's authorities do not vouch for it ("" when they do)."""
 
     fingerprint: str
@@ -38,7 +38,7 @@ def fingerprint_of(der: bytes) -> str:
     return hashlib.sha256(der).digest().hex(":").upper()
 
 
-def same(one: str, other: str) -> bool:
+def same_fingerprint(one: str, other: str) -> bool:
     """Whether two fingerprints are one, however they are written: colons, letter case, a `SHA256:` before."""
     return _bare(one) == _bare(other) != ""
 
@@ -64,7 +64,7 @@ def pinned(fingerprint: str) -> ssl.SSLContext:
         def do_handshake(self) -> None:
             super().do_handshake()
             shown = fingerprint_of(self.getpeercert(binary_form=True) or b"")
-            if not same(shown, fingerprint):
+            if not same_fingerprint(shown, fingerprint):
                 raise CertificateChanged(f"it was {fingerprint}, now it is {shown}")
 
     context.sslobject_class = Pinned
@@ -83,7 +83,7 @@ def refusal(e: BaseException, url: str) -> errors.UntrustedServer | None:
     return None
 
 
-async def look(url: str) -> Seen:
+async def fetch_certificate(url: str) -> ShownCertificate:
     """See which certificate the server of an https URL shows. Raises ServerUnreachable."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 443
@@ -93,7 +93,7 @@ async def look(url: str) -> Seen:
     try:
         async with asyncio.timeout(_LOOK_S):
             fingerprint = await _shown(host, port, blind)
-            return Seen(fingerprint, await _distrust(host, port))
+            return ShownCertificate(fingerprint, await _distrust(host, port))
     except (OSError, TimeoutError) as e:
         raise errors.ServerUnreachable(f"cannot reach {url}: {e or type(e).__name__}") from e
 

@@ -18,7 +18,7 @@ GIVE_UP_AFTER_S = 8.0
 """Of silence. An operator sees within ten seconds that what he looks at is old."""
 
 
-class Line(ClientConnection):
+class WatchedConnection(ClientConnection):
     """A connection that knows when it last heard anything."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:

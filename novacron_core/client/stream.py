@@ -1,6 +1,6 @@
 """The event stream as an async iterator that never ends by itself: it reconnects with backoff and asks `?after=`.
 
-Between frames it yields `Live` and `Lost`, so that whoever shows the data can say how old it is and why.
+Between frames it yields `Connected` and `Disconnected`, so that whoever shows the data can say how old it is and why.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import events
 from novacron_core.client import certificates
-from novacron_core.client.connection import GIVE_UP_AFTER_S, Line
+from novacron_core.client.connection import GIVE_UP_AFTER_S, WatchedConnection
 from novacron_core.client.rest import Client
 
 _FRAME = msgspec.json.Decoder(events.ServerFrame)
@@ -30,31 +30,39 @@ _WISH_GAP_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class Connected:
     """Connected: what follows is current."""
 
     hello: events.Hello
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class Disconnected:
     """Not connected, because of `reason`; the next try comes in `retry_s` seconds."""
 
     reason: str
     retry_s: float
 
 
-Update = Live | Lost | events.Inventory | events.Event | events.Samples | events.Gone | events.Heartbeat
+Update = (
+    Connected
+    | Disconnected
+    | events.InventoryFrame
+    | events.Event
+    | events.SamplesFrame
+    | events.GoneFrame
+    | events.Heartbeat
+)
 
 
-class Wishes:
+class SampleSubscription:
     """Which samples a reader of the stream wants. May be changed at any time; it is told again after each break."""
 
     def __init__(self) -> None:
-        self.samples: events.SampleWants | None = None
+        self.samples: events.SampleRequest | None = None
         self._changed = asyncio.Event()
 
-    def want(self, samples: events.SampleWants | None) -> None:
+    def want(self, samples: events.SampleRequest | None) -> None:
         """From now on these; None: none."""
         if samples != self.samples:
             self.samples = samples
@@ -62,7 +70,7 @@ class Wishes:
 
     async def tell(self, socket: ClientConnection) -> None:
         """Keep a connection told of what is wanted, for as long as it lasts."""
-        told: events.SampleWants | None = None
+        told: events.SampleRequest | None = None
         while True:
             self._changed.clear()
             if self.samples != told:
@@ -72,18 +80,20 @@ class Wishes:
             await self._changed.wait()
 
 
-async def stream(client: Client, *, after: int | None = None, wishes: Wishes | None = None) -> AsyncIterator[Update]:
+async def stream(
+    client: Client, *, after: int | None = None, wishes: SampleSubscription | None = None
+) -> AsyncIterator[Update]:
     """Follow everything this session may see, for ever; and the samples of `wishes`, if the server sends any.
 
     Raises Unauthenticated when the session has ended and IncompatibleServer when the server speaks another protocol;
-    every other trouble is a `Lost` and another try.
+    every other trouble is a `Disconnected` and another try.
     """
     position = _Position(after)
     tries = 0
     while True:
         try:
             async for update in _connection(client, position, wishes):
-                if isinstance(update, Live):
+                if isinstance(update, Connected):
                     tries = 0
                 yield update
             reason = "the server closed the stream"
@@ -91,7 +101,7 @@ async def stream(client: Client, *, after: int | None = None, wishes: Wishes | N
             reason = e.detail
         wait_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2**tries) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
         tries += 1
-        yield Lost(reason, wait_s)
+        yield Disconnected(reason, wait_s)
         await asyncio.sleep(wait_s)
 
 
@@ -103,14 +113,14 @@ class _Position:
 
     def move(self, frame: Update) -> None:
         if (isinstance(frame, events.Event) and not frame.unlogged) or (
-            isinstance(frame, events.Inventory) and frame.last
+            isinstance(frame, events.InventoryFrame) and frame.last
         ):
             self.after = frame.seq
-        elif isinstance(frame, events.Gone):
+        elif isinstance(frame, events.GoneFrame):
             self.after = None
 
 
-async def _connection(client: Client, position: _Position, wishes: Wishes | None) -> AsyncIterator[Update]:
+async def _connection(client: Client, position: _Position, wishes: SampleSubscription | None) -> AsyncIterator[Update]:
     if client.credentials.stale:
         await client.refresh()
     try:
@@ -121,7 +131,7 @@ async def _connection(client: Client, position: _Position, wishes: Wishes | None
     beside = [asyncio.create_task(socket.watch(), name="line")]
     try:
         async for frame in _frames(client, socket):
-            if isinstance(frame, Live) and frame.hello.samples and wishes is not None:
+            if isinstance(frame, Connected) and frame.hello.samples and wishes is not None:
                 beside.append(asyncio.create_task(wishes.tell(socket), name="wishes"))
                 beside[-1].add_done_callback(_look_at)
             position.move(frame)
@@ -133,12 +143,12 @@ async def _connection(client: Client, position: _Position, wishes: Wishes | None
         socket.transport.abort()
 
 
-async def _open(client: Client, after: int | None) -> Line:
+async def _open(client: Client, after: int | None) -> WatchedConnection:
     headers = {"Authorization": f"Bearer {client.credentials.token}"}
     try:
         socket = await connect(
             socket_url(client.base_url, after),
-            create_connection=Line,
+            create_connection=WatchedConnection,
             additional_headers=headers,
             user_agent_header=f"novacron/{__version__}",
             compression=None,
@@ -147,7 +157,7 @@ async def _open(client: Client, after: int | None) -> Line:
             ping_interval=None,
             ssl=client.tls,
         )
-        return cast(Line, socket)
+        return cast(WatchedConnection, socket)
     except InvalidStatus as e:
         if e.response.status_code in (401, 403):
             raise errors.Unauthenticated("the event stream needs a session: sign in again") from e
@@ -157,7 +167,7 @@ async def _open(client: Client, after: int | None) -> Line:
         raise certificates.refusal(e, client.base_url) or unreachable from e
 
 
-async def _frames(client: Client, socket: Line) -> AsyncIterator[Update]:
+async def _frames(client: Client, socket: WatchedConnection) -> AsyncIterator[Update]:
     while True:
         try:
             raw = await socket.recv(decode=True)
@@ -167,10 +177,12 @@ async def _frames(client: Client, socket: Line) -> AsyncIterator[Update]:
             raise _closed(e) from e
         frame = _decode(client.clean(str(raw)))
         if isinstance(frame, events.Hello):
-            yield Live(_checked(frame))
+            yield Connected(_checked(frame))
         elif isinstance(frame, events.ProblemFrame):
             raise errors.from_problem(frame.problem)
-        elif isinstance(frame, events.Inventory | events.Event | events.Samples | events.Gone | events.Heartbeat):
+        elif isinstance(
+            frame, events.InventoryFrame | events.Event | events.SamplesFrame | events.GoneFrame | events.Heartbeat
+        ):
             yield frame
 
 

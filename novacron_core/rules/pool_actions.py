@@ -7,9 +7,9 @@ from novacron_core.values.tiers import FILE_POOLS
 _MAY_SERVE = FILE_POOLS | {"logical"}
 
 
-def why_not_in_a_tier(name: str, pool_type: str, *, ours: bool) -> str | None:
+def why_not_in_a_tier(name: str, pool_type: str, *, managed: bool) -> str | None:
     """The sentence that refuses to give this pool to a tier, or take it away; None when nothing is against it."""
-    if ours:
+    if managed:
         return f"{name} is NovaCron's own: its tier is in its name"
     if pool_type not in _MAY_SERVE:
         return f"{name} is a pool of type {pool_type}: tiers are made of dir, fs, netfs and logical pools"

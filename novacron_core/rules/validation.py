@@ -10,7 +10,7 @@ _BOUND = re.compile(r"Expected `int` (>=|<=) (\d+)")
 _LENGTH = re.compile(r"Expected `str` of length <= (\d+)")
 
 
-def in_words(told: str) -> tuple[str, str]:
+def explain(told: str) -> tuple[str, str]:
     """What msgspec says of a value as a sentence, and the field it says it of; a field that ends in `_bytes`, or has it
     before its unit, is a size. What is not known stays as it was said."""
     sentence, _, field = told.partition(" - at `$.")

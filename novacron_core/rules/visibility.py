@@ -26,7 +26,7 @@ class Principal:
 def may_see(principal: Principal, tenant: str | None) -> bool:
     """Whether a thing of this tenant is there at all for the principal.
 
-    None is the tenant of foreign things, which NovaCron did not make: administrators alone see them.
+    None is the tenant of unmanaged things, which NovaCron did not make: administrators alone see them.
     """
     if principal.role is Role.ADMINISTRATOR or tenant == SHARED:
         return True

@@ -34,16 +34,16 @@ def why_not_volume(action: VolumeAction, volume: Volume, vm: VM | None, *, tier:
     """
     if volume.operation is not None:
         return why_busy(volume.name, volume.operation)
-    if volume.foreign:
+    if volume.unmanaged:
         return f"{volume.name} was not made by NovaCron: it can be looked at, not changed"
     if volume.simulated and action in _SIMULATED:
         return _SIMULATED[action]
-    if volume.part in ("kernel", "initrd"):
-        return f"{volume.name} is a VM's {volume.part}: it goes with its VM"
-    if action in _READS_ALL and volume.leans_on:
-        return f"{volume.name} is an overlay of {volume.leans_on}: it cannot be copied alone"
-    if action is VolumeAction.ATTACH and volume.leans_on:
-        return f"{volume.name} says that it is an overlay of {volume.leans_on}: it cannot be given to a VM"
+    if volume.role in ("kernel", "initrd"):
+        return f"{volume.name} is a VM's {volume.role}: it goes with its VM"
+    if action in _READS_ALL and volume.backing_file:
+        return f"{volume.name} is an overlay of {volume.backing_file}: it cannot be copied alone"
+    if action is VolumeAction.ATTACH and volume.backing_file:
+        return f"{volume.name} says that it is an overlay of {volume.backing_file}: it cannot be given to a VM"
     if action is VolumeAction.MOVE and tier is not None and tier == volume.tier:
         return f"{volume.name} is in {tier} already"
     return _why_not_use(action, volume, vm) or (_why_not_vm(action, vm) if vm else None)
@@ -68,11 +68,11 @@ def _why_not_use(action: VolumeAction, volume: Volume, vm: VM | None) -> str | N
 def _why_not_vm(action: VolumeAction, vm: VM) -> str | None:
     if vm.operation is not None:
         return why_busy(vm.name, vm.operation)
-    if vm.also_on:
+    if vm.duplicate_on:
         return f"{vm.name} shares its UUID with a VM on another host: give one of them another UUID first"
     if vm.state is State.UNKNOWN:
         return f"{vm.name} is unknown: its host does not answer"
-    if vm.foreign:
+    if vm.unmanaged:
         return f"{vm.name} was not made by NovaCron: its disks are left alone"
     if action is VolumeAction.CLONE and vm.state not in _OFF:
         return f"{vm.name} is {vm.state}: shut it down first, a disk in use has no whole copy"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from novacron_core.values.open_enum import OpenEnum
 
-class Role(StrEnum):
+
+class Role(OpenEnum):
     VIEWER = "viewer"
     OPERATOR = "operator"
     ADMINISTRATOR = "administrator"
@@ -53,7 +55,7 @@ def allows(role: Role | None, permission: Permission) -> bool:
     """Whether a caller with this role (None: not signed in) holds the permission."""
     if role is None:
         return permission is Permission.PUBLIC
-    return permission in GRANTS[role]
+    return permission in GRANTS.get(role, frozenset())
 
 
 def why_not_role(role: Role, permission: Permission) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from novacron_core.api.vms import VMCreate
-from novacron_core.rules.validation import in_words
+from novacron_core.rules.validation import explain
 from novacron_core.values.names import why_not_vm_name
 from novacron_core.values.sizes import parse_size
 from novacron_tui.cli.runtime.exit_codes import Usage
@@ -30,7 +30,7 @@ def vm(*, name: str, memory: str, disk: str, host: str, network: str, tags: Sequ
     try:
         return msgspec.convert(values, VMCreate)
     except msgspec.ValidationError as e:
-        sentence, field = in_words(str(e))
+        sentence, field = explain(str(e))
         raise Usage(f"--{field.split('_')[0]}: {sentence}") from e
 
 

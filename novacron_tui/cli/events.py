@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from novacron_core import errors
-from novacron_core.api.events import Event, Gone
-from novacron_core.client import Client, Lost, Update, stream
+from novacron_core.api.events import Event, GoneFrame
+from novacron_core.client import Client, Disconnected, Update, stream
 from novacron_tui.cli.runtime.exit_codes import complain
 from novacron_tui.cli.runtime.output import Output, cell, json_text, say_now
 
@@ -20,7 +20,7 @@ async def watch(client: Client, output: Output, *, after: int | None, count: int
     left, reached = count, False
     async with aclosing(_updates(client, after)) as updates:
         async for update in updates:
-            if isinstance(update, Lost) and not reached:
+            if isinstance(update, Disconnected) and not reached:
                 raise errors.ServerUnreachable(update.reason)
             reached = True
             _tell(output, update)
@@ -37,9 +37,9 @@ async def _updates(client: Client, after: int | None) -> AsyncGenerator[Update, 
 def _tell(output: Output, update: Update) -> None:
     if isinstance(update, Event):
         say_now(json_text(update, indent=None) if output is Output.JSON else _line(update))
-    elif isinstance(update, Gone):
+    elif isinstance(update, GoneFrame):
         complain(f"the events after {update.after} are no longer held: from here on only new ones")
-    elif isinstance(update, Lost):
+    elif isinstance(update, Disconnected):
         complain(f"{update.reason}; trying again in {update.retry_s:.0f} s")
 
 

@@ -10,20 +10,20 @@ from functools import partial
 import msgspec
 
 from novacron_core.errors import ServerUnreachable
-from novacron_tui.cli.runtime.connect import Target, named_server
+from novacron_tui.cli.runtime.connect import ServerTarget, named_server
 from novacron_tui.servers.profiles import Profile, Profiles
-from novacron_tui.servers.server_choice import Named
-from novacron_tui.servers.server_ref import Place, at
+from novacron_tui.servers.server_choice import ServerChoice
+from novacron_tui.servers.server_ref import ServerRef, at
 
 
-def place(named: Named) -> Callable[[], Awaitable[Place]]:
+def place(named: ServerChoice) -> Callable[[], Awaitable[ServerRef]]:
     """Opens the place that is named. Raises Usage, NotFound, and UntrustedServer when the certificate is refused."""
     profiles = Profiles()
     target = named_server(named, profiles)
     assert target is not None, "asked only when something is named"
     profile = target.profile if target.known else _first_seen(target)
     return at(
-        Place(
+        ServerRef(
             profile.url,
             profile.name,
             profile.production,
@@ -35,7 +35,7 @@ def place(named: Named) -> Callable[[], Awaitable[Place]]:
     )
 
 
-def _first_seen(target: Target) -> Profile:
+def _first_seen(target: ServerTarget) -> Profile:
     if not target.profile.url.startswith("https:") or target.profile.certificate:
         return target.profile
     from novacron_tui.cli.sign_in import trusted

@@ -15,18 +15,18 @@ from novacron_core import errors
 from novacron_core.api.access import LOGOUT, User
 from novacron_core.api.health import INFO
 from novacron_core.client import Client, certificates
-from novacron_tui.cli.runtime.connect import Target
+from novacron_tui.cli.runtime.connect import ServerTarget
 from novacron_tui.cli.runtime.exit_codes import Usage
 from novacron_tui.cli.runtime.output import say
 from novacron_tui.servers.profiles import LOCAL, Profile, Profiles
-from novacron_tui.servers.shared_credentials import KeptCredentials
+from novacron_tui.servers.shared_credentials import SharedCredentials
 from novacron_tui.terminal.safe_text import clean, clean_json
 
 
-async def login(target: Target, profiles: Profiles, *, username: str, certificate: str) -> None:
+async def login(target: ServerTarget, profiles: Profiles, *, username: str, certificate: str) -> None:
     """Sign in and keep the session; the profile is remembered, and is the current one from now on."""
     profile = await trusted(target.profile, certificate)
-    credentials = KeptCredentials(target.kept)
+    credentials = SharedCredentials(target.kept)
     async with Client(profile.url, credentials, clean=clean_json, certificate=profile.certificate) as client:
         await client.call(INFO)  # whether it is there at all, before a password is asked for
         name = username or _ask_user(profile.user)
@@ -41,7 +41,7 @@ def remember(profiles: Profiles, profile: Profile, username: str, *, current: bo
         profiles.remember(msgspec.structs.replace(profile, user=username), current=current)
 
 
-async def _sign_in(client: Client, credentials: KeptCredentials, name: str, password: str) -> User:
+async def _sign_in(client: Client, credentials: SharedCredentials, name: str, password: str) -> User:
     try:
         tokens = await client.sign_in(name, password)
     except errors.Unauthenticated:
@@ -54,9 +54,9 @@ async def _sign_in(client: Client, credentials: KeptCredentials, name: str, pass
     return tokens.user
 
 
-async def logout(target: Target) -> None:
+async def logout(target: ServerTarget) -> None:
     """End the session on the server and forget it, the latter even when the server does not answer."""
-    credentials = KeptCredentials(target.kept)
+    credentials = SharedCredentials(target.kept)
     if not credentials.refresh_token:
         say(f"not signed in to {target.profile.name}")
         return
@@ -81,9 +81,9 @@ async def trusted(profile: Profile, certificate: str = "") -> Profile:
     """
     if not certificates.is_tls(profile.url):
         return profile
-    seen = await certificates.look(profile.url)
+    seen = await certificates.fetch_certificate(profile.url)
     expected = certificate or profile.certificate
-    if expected and not certificates.same(seen.fingerprint, expected):
+    if expected and not certificates.same_fingerprint(seen.fingerprint, expected):
         raise errors.UntrustedServer(_changed(profile, expected, seen.fingerprint, certificate))
     if expected or seen.distrust:
         if not expected:
@@ -101,7 +101,7 @@ def _changed(profile: Profile, expected: str, shown: str, said: str) -> str:
     )
 
 
-def _ask_trust(url: str, seen: certificates.Seen) -> None:
+def _ask_trust(url: str, seen: certificates.ShownCertificate) -> None:
     question = f"no authority vouches for {url} ({seen.distrust}); its certificate is {seen.fingerprint}"
     if not sys.stdin.isatty():
         raise errors.UntrustedServer(f"{question}; to trust it: --certificate {seen.fingerprint}")

@@ -17,7 +17,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.pools import PoolTier
 from novacron_core.api.volumes import VolumeAttach, VolumeClone, VolumeCreate, VolumeMove, VolumeResize
 from novacron_core.client import Client
-from novacron_core.rules.validation import in_words
+from novacron_core.rules.validation import explain
 from novacron_core.values.names import is_sha256, why_not_image_name, why_not_volume_name
 from novacron_core.values.sizes import parse_size, size_text
 from novacron_core.values.tiers import TIERS
@@ -193,7 +193,7 @@ def _checked(kind: type[T], **values: object) -> T:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as e:
-        sentence, field = in_words(str(e))
+        sentence, field = explain(str(e))
         raise Usage(f"{_FLAGS.get(field, field)}: {sentence}") from e
 
 

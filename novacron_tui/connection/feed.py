@@ -11,7 +11,7 @@ import gc
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
-from novacron_core.api.events import Inventory
+from novacron_core.api.events import InventoryFrame
 from novacron_tui.connection.store import Store
 
 if TYPE_CHECKING:  # the client brings httpx and websockets: not before the first paint
@@ -40,16 +40,16 @@ class Feed:
             self._stop()
 
     def _fold(self, update: Update) -> bool:
-        from novacron_core.client import Live, Lost
+        from novacron_core.client import Connected, Disconnected
 
-        if isinstance(update, Live):
+        if isinstance(update, Connected):
             self._store.live(update.hello)
             return True
-        if isinstance(update, Lost):
+        if isinstance(update, Disconnected):
             self._store.lost(update.reason, update.retry_s)
             return True
         changed = self._store.apply(update)
-        if changed and isinstance(update, Inventory):
+        if changed and isinstance(update, InventoryFrame):
             gc.freeze()  # of ten thousand VMs a full collection takes a quarter of a second, and finds nothing
         return changed
 

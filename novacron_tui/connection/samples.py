@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from novacron_core.api.events import Samples as Frame
+from novacron_core.api.events import SamplesFrame as Frame
 from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.vms import VM
 
@@ -27,7 +27,7 @@ class _Held:
         self.past: deque[float | None] = deque(maxlen=KEPT)
 
 
-class Samples:
+class SampleStore:
     """`version` changes with each frame; events leave it alone, so whoever draws numbers alone can compare it.
 
     Memory is bounded: the VMs heard of longest ago are forgotten first.

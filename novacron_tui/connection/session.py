@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from novacron_core.api.access import User
 from novacron_core.api.endpoint import Endpoint
-from novacron_core.api.events import SampleWants
+from novacron_core.api.events import SampleRequest
 from novacron_core.api.operations import Operation
 from novacron_core.values.roles import allows
 from novacron_tui.connection.feed import Feed
 from novacron_tui.connection.store import Store, VMKey
-from novacron_tui.servers.server_ref import Place
+from novacron_tui.servers.server_ref import ServerRef
 
 if TYPE_CHECKING:  # the client brings httpx and websockets: not before the first paint
-    from novacron_core.client import Client, Update, Wishes
+    from novacron_core.client import Client, SampleSubscription, Update
 
 Updates = Callable[["Client", int | None], AsyncIterator["Update"]]
 """Opens the event stream after a number, or from the beginning."""
@@ -29,7 +29,7 @@ class Session:
     kind that was opened last."""
 
     def __init__(
-        self, place: Place, client: Client, who: User, store: Store, *, updates: Updates | None = None
+        self, place: ServerRef, client: Client, who: User, store: Store, *, updates: Updates | None = None
     ) -> None:
         self.place = place
         self.client = client
@@ -43,8 +43,8 @@ class Session:
         self._reading: asyncio.Future[None] | None = None
         self._again = False
         self._from: int | None = None
-        self._wishes: Wishes | None = None
-        self.wanted: SampleWants | None = None
+        self._wishes: SampleSubscription | None = None
+        self.wanted: SampleRequest | None = None
 
     @property
     def now(self) -> datetime:
@@ -80,13 +80,13 @@ class Session:
                 self._again, after = False, self._from
 
     def _stream(self, client: Client, after: int | None) -> AsyncIterator[Update]:
-        from novacron_core.client import Wishes, stream
+        from novacron_core.client import SampleSubscription, stream
 
-        self._wishes = self._wishes or Wishes()
+        self._wishes = self._wishes or SampleSubscription()
         self._wishes.want(self.wanted)
         return stream(client, after=after, wishes=self._wishes)
 
-    def want(self, samples: SampleWants | None) -> None:
+    def want(self, samples: SampleRequest | None) -> None:
         """Ask for these samples from now on: those that are looked at, and no others."""
         self.wanted = samples
         if self._wishes is not None:
@@ -96,7 +96,7 @@ class Session:
         """Ask the server for everything again."""
         self._open_stream(None)
 
-    def moved(self, place: Place) -> None:
+    def moved(self, place: ServerRef) -> None:
         """The server listens at another address now: go on there, with the same tokens, after the last event heard."""
         self.place = place
         self.client.move(place.url)

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from novacron_core.api.events import HEARTBEAT_S, Event, Gone, Heartbeat, Hello, Inventory
-from novacron_core.api.events import Samples as SamplesFrame
+from novacron_core.api.events import HEARTBEAT_S, Event, GoneFrame, Heartbeat, Hello, InventoryFrame
+from novacron_core.api.events import SamplesFrame as SamplesFrame
 from novacron_core.api.hosts import Host
 from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
@@ -22,7 +22,7 @@ from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM, State
 from novacron_core.api.volumes import Volume
 from novacron_tui.connection.host_names import HostNames
-from novacron_tui.connection.samples import Samples
+from novacron_tui.connection.samples import SampleStore
 
 QUIET = timedelta(seconds=HEARTBEAT_S * 1.5)
 """A connected line that was silent for longer is no longer called live."""
@@ -39,7 +39,7 @@ def key_of(vm: VM) -> VMKey:
     return (vm.host, vm.id)
 
 
-class Line(StrEnum):
+class ConnectionState(StrEnum):
     """How far the picture can be trusted."""
 
     LOADING = "loading"
@@ -73,28 +73,28 @@ class Store:
         self.tiers: dict[str, Tier] = {}
         self.operations: dict[str, Operation] = {}
         self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
-        self.samples = Samples(self.now)
+        self.samples = SampleStore(self.now)
         self._connected = False
         self._complete = False
         self._loaded = False
         self._busy: dict[str, Operation] = {}
         self._keys: dict[str, tuple[VMKey, ...]] = {}
         self._counted: tuple[int, Counter[State]] = (-1, Counter())
-        self._parts: list[Inventory] = []
+        self._parts: list[InventoryFrame] = []
 
     # -- what is read ----------------------------------------------------------------------------------------------
 
     @property
-    def line(self) -> Line:
+    def line(self) -> ConnectionState:
         """LIVE only while connected, complete and heard of lately."""
         if not self._loaded and not self.reason:
-            return Line.LOADING
+            return ConnectionState.LOADING
         if not self._connected:
-            return Line.OFFLINE
+            return ConnectionState.OFFLINE
         if not self._loaded:
-            return Line.LOADING
+            return ConnectionState.LOADING
         heard = self.heard_at or self.since
-        return Line.LIVE if self._complete and self.now() - heard <= QUIET else Line.STALE
+        return ConnectionState.LIVE if self._complete and self.now() - heard <= QUIET else ConnectionState.STALE
 
     @property
     def loaded(self) -> bool:
@@ -108,9 +108,9 @@ class Store:
 
     def why_no_change(self) -> str | None:
         """The sentence that refuses every change while the server cannot be reached, or None."""
-        if self.line is Line.OFFLINE:
+        if self.line is ConnectionState.OFFLINE:
             return "offline: changes are refused until the line is back"
-        if self.line is Line.LOADING:
+        if self.line is ConnectionState.LOADING:
             return "still loading: nothing can be changed yet"
         if self.database_away_since is not None:
             return "the server's database is away: changes are refused until it is back"
@@ -139,7 +139,7 @@ class Store:
         """What was heard of one VM since this console connected, newest first; not what other hosts with the same
         UUID told of theirs."""
         told = (event for event in reversed(self.events) if event.target.id == vm.id)
-        return [event for event in told if event.source not in vm.also_on]
+        return [event for event in told if event.source not in vm.duplicate_on]
 
     def host_name(self, host_id: str) -> str:
         """A host's name, told apart from others of the same name; its id where the host is not known."""
@@ -159,17 +159,17 @@ class Store:
         self._parts.clear()
         self._turn(connected=False, reason=reason, retry_s=retry_s)
 
-    def apply(self, frame: Inventory | Event | SamplesFrame | Gone | Heartbeat) -> bool:
+    def apply(self, frame: InventoryFrame | Event | SamplesFrame | GoneFrame | Heartbeat) -> bool:
         """Fold a frame in; True when something that is read here changed."""
         self.heard_at = self.now()
-        if isinstance(frame, Inventory):
+        if isinstance(frame, InventoryFrame):
             return self._part(frame)
         if isinstance(frame, Event):
             return self._event(frame)
         if isinstance(frame, SamplesFrame):
             self.samples.take(frame)
             return True
-        if isinstance(frame, Gone):
+        if isinstance(frame, GoneFrame):
             self._complete = False
             self.version += 1
             return True
@@ -192,7 +192,7 @@ class Store:
         self.retry_at = None if retry_s is None else now + timedelta(seconds=retry_s)
         self.version += 1
 
-    def _part(self, part: Inventory) -> bool:
+    def _part(self, part: InventoryFrame) -> bool:
         if part.part == 0 or (self._parts and self._parts[0].seq != part.seq):
             self._parts.clear()
         self._parts.append(part)
@@ -205,7 +205,7 @@ class Store:
         self.version += 1
         return True
 
-    def _replace(self, parts: Sequence[Inventory]) -> None:
+    def _replace(self, parts: Sequence[InventoryFrame]) -> None:
         self.hosts = {host.id: host for part in parts for host in part.hosts}
         self.volumes = {volume.id: volume for part in parts for volume in part.volumes}
         self.pools = {pool.id: pool for part in parts for pool in part.pools}

@@ -21,7 +21,7 @@ from novacron_tui.connection.session import Session
 from novacron_tui.images.file import format_for, name_for, pieces
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.widgets.field import Field
+from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.form import Refused, choice
 from novacron_tui.widgets.sheet import Sheet
 from novacron_tui.widgets.text_bar import Piece
@@ -43,11 +43,11 @@ class UploadImage(Sheet[Image | None]):
         self._sending = False
         self._began = self._told_at = 0.0
         self._fields = {
-            "file": Field("File", why_not=_why_not_file, id="file", advice="on the machine of this console"),
-            "name": Field("Name", why_not=_why_not_name, id="name", placeholder="the file's own"),
-            "format": Field("Format", self._format, id="format"),
-            "sha256": Field("SHA-256", why_not=_why_not_sum, id="sha256", advice="what arrives must have it; may be empty"),
-            "replace": Field("Replace", self._replace, id="replace"),
+            "file": FormField("File", why_not=_why_not_file, id="file", advice="on the machine of this console"),
+            "name": FormField("Name", why_not=_why_not_name, id="name", placeholder="the file's own"),
+            "format": FormField("Format", self._format, id="format"),
+            "sha256": FormField("SHA-256", why_not=_why_not_sum, id="sha256", advice="what arrives must have it; may be empty"),
+            "replace": FormField("Replace", self._replace, id="replace"),
         }  # fmt: skip
 
     def compose(self) -> ComposeResult:

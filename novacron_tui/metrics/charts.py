@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from novacron_core.api.history import Curve, History, Metric
 from novacron_core.api.samples import VMSample
-from novacron_core.api.usage import HostNow, Now, Totals
+from novacron_core.api.usage import FleetUsage, HostUsage, UsageTotals
 from novacron_core.api.vms import VM
 from novacron_core.values.sizes import rate_text, short_size, size_text
 from novacron_tui.terminal.glyphs import Glyphs
@@ -75,7 +75,7 @@ RANKS = (
 )  # fmt: skip
 
 
-def totals(now: Now | None, host: HostNow | None, glyphs: Glyphs) -> list[Piece]:
+def totals(now: FleetUsage | None, host: HostUsage | None, glyphs: Glyphs) -> list[Piece]:
     """One line: the fleet's, or a host's, numbers of this moment."""
     if now is None:
         return [Piece("reading…", "quiet")]
@@ -87,7 +87,7 @@ def totals(now: Now | None, host: HostNow | None, glyphs: Glyphs) -> list[Piece]
     return [Piece("fleet ", "strong"), *_sums(sums, glyphs)]
 
 
-def _of_host(host: HostNow, glyphs: Glyphs) -> list[Piece]:
+def _of_host(host: HostUsage, glyphs: Glyphs) -> list[Piece]:
     name = Piece(f"{one_line(host.name)} ", "strong")
     if host.cpu_percent is None:
         return [name, Piece(one_line(host.note) or "no numbers yet", "warn" if host.note else "quiet")]
@@ -95,7 +95,7 @@ def _of_host(host: HostNow, glyphs: Glyphs) -> list[Piece]:
     return [name, Piece(f"CPU {host.cpu_percent:.0f}%  memory {used} of {size}"), *_sums(host.vms, glyphs, "   ", 1)]
 
 
-def _sums(sums: Totals, glyphs: Glyphs, lead: str = "", rank: int = 0) -> list[Piece]:
+def _sums(sums: UsageTotals, glyphs: Glyphs, lead: str = "", rank: int = 0) -> list[Piece]:
     """`rank` is that of what they use in all: on a host's line it gives way to the host's own."""
     cpu = glyphs.no if sums.cpu_cores is None else f"{_cores(sums.cpu_cores)} cores"
     return [
@@ -111,7 +111,7 @@ def _sums(sums: Totals, glyphs: Glyphs, lead: str = "", rank: int = 0) -> list[P
     ]
 
 
-def newest(now: Now | None, host: HostNow | None) -> Newest:
+def newest(now: FleetUsage | None, host: HostUsage | None) -> Newest:
     """What the titles of the charts say: the numbers of the line of totals, not a curve's last step, which is older."""
     if now is None:
         return {}

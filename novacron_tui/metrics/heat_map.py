@@ -39,18 +39,18 @@ def legend(*, plain: bool) -> list[Piece]:
     ]
 
 
-class Heat(Widget, can_focus=True):
+class HeatMap(Widget, can_focus=True):
     """`show` takes (VM, percent or None) in the order to be drawn. More than have room: the view follows the cursor."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {"heat--none", "heat--cool", "heat--warm", "heat--hot", "heat--cursor"}
     DEFAULT_CSS = """
-    Heat { height: 1fr; }
-    Heat > .heat--none { color: $tone-quiet; }
-    Heat > .heat--cool { color: $tone-good; }
-    Heat > .heat--warm { color: $tone-warn; }
-    Heat > .heat--hot { color: $tone-bad; text-style: bold; }
-    Heat > .heat--cursor { text-style: reverse; }
+    HeatMap { height: 1fr; }
+    HeatMap > .heat--none { color: $tone-quiet; }
+    HeatMap > .heat--cool { color: $tone-good; }
+    HeatMap > .heat--warm { color: $tone-warn; }
+    HeatMap > .heat--hot { color: $tone-bad; text-style: bold; }
+    HeatMap > .heat--cursor { text-style: reverse; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *moves(left="move(-1, 0)", right="move(1, 0)", up="move(0, -1)", down="move(0, 1)"),
@@ -86,7 +86,7 @@ class Heat(Widget, can_focus=True):
         else:
             self.refresh()
 
-    def go_on_from(self, before: Heat) -> None:
+    def go_on_from(self, before: HeatMap) -> None:
         """The cells of another map, and the cursor on its VM."""
         self._cells, self._at = before._cells, before._at
         self._follow()

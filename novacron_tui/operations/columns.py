@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from novacron_core.values.ages import age_s, age_text
-from novacron_tui.operations.entries import Entry
+from novacron_tui.operations.entries import ActivityEntry
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.widgets.cells import Cell, Column
 
@@ -14,10 +14,10 @@ _WHAT = 22
 _BAR = 6
 
 
-def columns(glyphs: Glyphs, now: Callable[[], datetime]) -> list[Column[Entry]]:
+def columns(glyphs: Glyphs, now: Callable[[], datetime]) -> list[Column[ActivityEntry]]:
     """Age, what, of which thing, by whom, and the reason, which has the rest of the line."""
 
-    def what(entry: Entry) -> Cell:
+    def what(entry: ActivityEntry) -> Cell:
         sign = {"good": glyphs.ok, "bad": glyphs.bad, "busy": glyphs.work}.get(entry.tone, glyphs.dot)
         word = f"{sign} {entry.what}"
         if entry.op is None or not entry.runs or entry.op.progress is None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation
-from novacron_core.rules.filters.language import Field
+from novacron_core.rules.filters.language import FilterField
 from novacron_core.values.ages import age_s, age_text
 from novacron_tui.connection.store import Store
 from novacron_tui.terminal.safe_text import one_line
@@ -19,7 +19,7 @@ _LABEL = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ActivityEntry:
     """`at` is when it happened; of an operation, when it ended, or was asked for while it runs. `detail` is the reason,
     the step or the note. `state` of an event is `event`."""
 
@@ -38,17 +38,17 @@ class Entry:
         return self.op is not None and not self.op.state.ended
 
 
-FIELDS: dict[str, Field[Entry]] = {
-    "name": Field(lambda entry: f"{entry.target} {entry.what} {entry.actor} {entry.state} {entry.detail}"),
-    "target": Field(lambda entry: entry.target),
-    "what": Field(lambda entry: entry.what),
-    "state": Field(lambda entry: entry.state),
-    "by": Field(lambda entry: entry.actor),
+FIELDS: dict[str, FilterField[ActivityEntry]] = {
+    "name": FilterField(lambda entry: f"{entry.target} {entry.what} {entry.actor} {entry.state} {entry.detail}"),
+    "target": FilterField(lambda entry: entry.target),
+    "what": FilterField(lambda entry: entry.what),
+    "state": FilterField(lambda entry: entry.state),
+    "by": FilterField(lambda entry: entry.actor),
 }
 """What a filter may ask; plain words are looked for in all of it."""
 
 
-def entries(store: Store) -> list[Entry]:
+def entries(store: Store) -> list[ActivityEntry]:
     """What runs first, then the newest."""
     told = (event for event in store.events if event.target.type != "operation")
     heard = [_of_event(event) for event in told if event.note or not event.type.endswith(".updated")]
@@ -57,7 +57,7 @@ def entries(store: Store) -> list[Entry]:
     return shown
 
 
-def why_not_cancel(entry: Entry) -> str | None:
+def why_not_cancel(entry: ActivityEntry) -> str | None:
     """The sentence that refuses to cancel it, or None."""
     if entry.op is None:
         return "this has happened: only operations can be cancelled"
@@ -68,9 +68,9 @@ def why_not_cancel(entry: Entry) -> str | None:
     return None
 
 
-def _of_operation(op: Operation) -> Entry:
+def _of_operation(op: Operation) -> ActivityEntry:
     reason = (op.problem.detail or op.problem.title) if op.problem else ""
-    return Entry(
+    return ActivityEntry(
         id=f"operation {op.id}",
         at=since(op),
         what=one_line(went(op)),
@@ -83,17 +83,17 @@ def _of_operation(op: Operation) -> Entry:
     )
 
 
-def _of_event(event: Event) -> Entry:
+def _of_event(event: Event) -> ActivityEntry:
     words, tone = event_words(event.type)
     target = one_line(event.target.name or event.target.id)
-    return Entry(f"event {event.id}", event.time, words, tone, target, "event", detail=one_line(event.note))
+    return ActivityEntry(f"event {event.id}", event.time, words, tone, target, "event", detail=one_line(event.note))
 
 
 def _when(at: datetime, now: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC, {age_text(age_s(at, now))} ago"
 
 
-def in_full(entry: Entry, now: datetime) -> Lines:
+def in_full(entry: ActivityEntry, now: datetime) -> Lines:
     """Everything that is known of it, nothing cut."""
     rows = [("what", entry.what), ("target", entry.target), ("state", entry.state), ("by", entry.actor)]
     if (op := entry.op) is None:

@@ -29,7 +29,7 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
         return ((f"{glyphs.bar(part, _BAR)}{part:>5.0%}", tone_of(part)),)
 
     def name(pool: Pool) -> Cell:
-        marks = "" if pool.ours else " foreign"
+        marks = "" if pool.managed else " unmanaged"
         return ((one_line(pool.name), "strong"), (marks, "quiet"))
 
     def host(pool: Pool) -> str:

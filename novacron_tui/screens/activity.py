@@ -16,8 +16,8 @@ from novacron_core.rules.filters.language import FilterError, compile_filter
 from novacron_tui.actions import Action, Danger, refusal
 from novacron_tui.connection.session import Session
 from novacron_tui.operations.columns import columns
-from novacron_tui.operations.entries import FIELDS, Entry, entries, in_full, why_not_cancel
-from novacron_tui.screens.base import Board
+from novacron_tui.operations.entries import FIELDS, ActivityEntry, entries, in_full, why_not_cancel
+from novacron_tui.screens.base import BaseScreen
 from novacron_tui.screens.filter_keys import TYPING, do_typing
 from novacron_tui.screens.global_actions import ACTIVITY, EVERYWHERE, bindings
 from novacron_tui.terminal.glyphs import Glyphs
@@ -27,10 +27,10 @@ from novacron_tui.widgets.filter_line import FilterLine
 from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
 
-READ = Action[Entry](
-    "read", "enter", "read", "Everything about it, the whole reason too.", group="Activity", opens=True
+READ = Action[ActivityEntry](
+    "read", "enter", "read", "Everything about it, the whole reason too.", group="ActivityScreen", opens=True
 )
-CANCEL = Action[Entry](
+CANCEL = Action[ActivityEntry](
     "cancel",
     "C",
     "cancel",
@@ -38,16 +38,18 @@ CANCEL = Action[Entry](
     endpoint=operations.CANCEL,
     why_not=why_not_cancel,
     danger=Danger.REVERSIBLE,
-    group="Activity",
+    group="ActivityScreen",
 )
-FILTER = Action[Entry](
+FILTER = Action[ActivityEntry](
     "filter", "/", "filter", "Filter as you type: plain words, state:failed, by:ada, target:web-*, -not.",
-    needs_one=False, group="Activity", opens=True,
+    needs_one=False, group="ActivityScreen", opens=True,
 )  # fmt: skip
-BACK = Action[Entry]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="Activity")
+BACK = Action[ActivityEntry](
+    "back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="ActivityScreen"
+)
 
 
-class Activity(Board):
+class ActivityScreen(BaseScreen):
     """Operations and events in one table."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (READ, CANCEL, FILTER, BACK, *EVERYWHERE)
@@ -57,7 +59,7 @@ class Activity(Board):
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
         signs = (glyphs.mark, glyphs.up, glyphs.down, glyphs.cut)
-        self.table: Table[Entry] = Table(
+        self.table: Table[ActivityEntry] = Table(
             columns(glyphs, lambda: session.now), lambda entry: entry.id, signs=signs, sort="given", id="activity"
         )
         self.filter = FilterLine(id="filter")
@@ -72,7 +74,7 @@ class Activity(Board):
         self.table.focus()
         self.refresh_body()
 
-    def subject(self) -> Entry | None:
+    def subject(self) -> ActivityEntry | None:
         return self.table.row
 
     def why_not(self, action: Action[Any]) -> str | None:

@@ -13,7 +13,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from novacron_core.api.events import SampleWants
+from novacron_core.api.events import SampleRequest
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.screens import footer
@@ -30,7 +30,7 @@ from novacron_tui.screens.global_actions import (
     STORAGE,
     VMS,
 )
-from novacron_tui.screens.help import Help, KeyRow
+from novacron_tui.screens.help import HelpScreen, KeyRow
 from novacron_tui.screens.navigation import Go
 from novacron_tui.screens.top_line import top_line
 from novacron_tui.terminal.glyphs import Glyphs
@@ -40,15 +40,15 @@ from novacron_tui.terminal.themes import named
 from novacron_tui.terminal.type_ahead import Forget
 from novacron_tui.vms.perform import outcome
 from novacron_tui.widgets.command_line import CommandLine
-from novacron_tui.widgets.confirm import Answer, Confirm, Question
-from novacron_tui.widgets.text_bar import Line, Piece
+from novacron_tui.widgets.confirm import Confirm, Confirmation, Question
+from novacron_tui.widgets.text_bar import Piece, TextBar
 
 SAID_S = 8.0
 """How long a sentence that needs no answer stays in the status line."""
 MIN_WIDTH, MIN_HEIGHT, WIDE = 60, 15, 110
 
 
-class Board(Screen[None]):
+class BaseScreen(Screen[None]):
     """The base of screens over a session. A subclass names its ACTIONS and answers `body`, `subject`, `why_not`,
     `do` and `refresh_body`."""
 
@@ -56,12 +56,12 @@ class Board(Screen[None]):
     HERE: ClassVar[Action[Any] | None] = None
     """The action that leads to this screen; its key says so here."""
     DEFAULT_CSS = """
-    Board { background: $background; layers: base over; }
-    Board > #top { background: $surface; }
-    Board > #status { background: $background; }
-    Board > #keys { background: $surface; }
-    Board > #body { height: 1fr; }
-    Board > #small {
+    BaseScreen { background: $background; layers: base over; }
+    BaseScreen > #top { background: $surface; }
+    BaseScreen > #status { background: $background; }
+    BaseScreen > #keys { background: $surface; }
+    BaseScreen > #body { height: 1fr; }
+    BaseScreen > #small {
         display: none; layer: over; width: 100%; height: 100%; margin: 1 0 2 0; background: $background;
         content-align: center middle; text-align: center;
     }
@@ -80,9 +80,9 @@ class Board(Screen[None]):
         self.session = session
         self.glyphs = glyphs
         self.command = CommandLine(id="command")
-        self._top = Line(id="top")
-        self._status = Line(margin=1, id="status")
-        self._keys = Line(margin=1, id="keys")
+        self._top = TextBar(id="top")
+        self._status = TextBar(margin=1, id="status")
+        self._keys = TextBar(margin=1, id="keys")
         self._said: tuple[str, str] = ("", "plain")
         self._forget: Timer | None = None
         self._unwatch: Callable[[], None] | None = None
@@ -107,7 +107,7 @@ class Board(Screen[None]):
     def refresh_body(self) -> None:
         """Draw what changed."""
 
-    def wants(self) -> SampleWants | None:
+    def wants(self) -> SampleRequest | None:
         """The samples that are shown here now; None: none."""
         return None
 
@@ -159,7 +159,9 @@ class Board(Screen[None]):
     def _is_looked_at(self) -> bool:
         """Whether this is the topmost board, be it below a question. Textual's `is_current` holds of two: it reckons
         that one may shine through the other."""
-        return next((screen for screen in reversed(self.app.screen_stack) if isinstance(screen, Board)), None) is self
+        return (
+            next((screen for screen in reversed(self.app.screen_stack) if isinstance(screen, BaseScreen)), None) is self
+        )
 
     def _tick(self) -> None:
         if self._is_looked_at:
@@ -209,7 +211,7 @@ class Board(Screen[None]):
         self._said = ("", "plain")
         self.refresh_frame()
 
-    async def ask(self, question: Question) -> Answer | None:
+    async def ask(self, question: Question) -> Confirmation | None:
         """Show a question and wait for its answer; only from a worker."""
         return await self.app.push_screen_wait(Confirm(question))
 
@@ -260,7 +262,7 @@ class Board(Screen[None]):
     async def _do(self, action: Action[Any]) -> None:
         if action is HELP:
             rows = [KeyRow(a.key, a.label, a.help, a.group, self.why_not(a) or "") for a in self.ACTIONS]
-            await self.app.push_screen(Help([*rows, *ROWS]))
+            await self.app.push_screen(HelpScreen([*rows, *ROWS]))
         elif action is QUIT:
             self.app.exit()
         elif action in (VMS, STORAGE, METRICS_SCREEN, ACTIVITY):
@@ -271,8 +273,8 @@ class Board(Screen[None]):
         else:
             await self.do(action)
 
-    @on(Line.Pressed)
-    async def _clicked(self, event: Line.Pressed) -> None:
+    @on(TextBar.Pressed)
+    async def _clicked(self, event: TextBar.Pressed) -> None:
         if event.name == PALETTE.key:
             await self.run_action("app.command_palette")
         else:

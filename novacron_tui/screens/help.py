@@ -34,17 +34,17 @@ class KeyRow:
     refused: str = ""
 
 
-class Help(ModalScreen[None]):
+class HelpScreen(ModalScreen[None]):
     """Drawn from the same rows as the footer."""
 
     DEFAULT_CSS = """
-    Help { align: center middle; background: $background 60%; }
-    Help > VerticalScroll {
+    HelpScreen { align: center middle; background: $background 60%; }
+    HelpScreen > VerticalScroll {
         width: 76; max-width: 96%; height: auto; max-height: 92%; padding: 1 2; scrollbar-size-vertical: 1;
         background: $surface; border: round $accent; border-title-color: $accent; border-title-style: bold;
         border-subtitle-color: $tone-quiet;
     }
-    Help Static { height: auto; }
+    HelpScreen Static { height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "dismiss", show=False)]
 

@@ -16,17 +16,17 @@ from textual.widgets import Static
 
 from novacron_core.api import history, samples
 from novacron_core.api import usage as api
-from novacron_core.api.events import SampleWants
+from novacron_core.api.events import SampleRequest
 from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError
 from novacron_core.values.ages import age_s, age_text
 from novacron_tui.actions import Action, refusal
 from novacron_tui.connection.session import Session
-from novacron_tui.connection.store import Line, VMKey, key_of
+from novacron_tui.connection.store import ConnectionState, VMKey, key_of
 from novacron_tui.metrics import charts
 from novacron_tui.metrics.charts import METRICS, RANKS, SPANS
-from novacron_tui.metrics.heat_map import Heat, legend
-from novacron_tui.screens.base import Board
+from novacron_tui.metrics.heat_map import HeatMap, legend
+from novacron_tui.screens.base import BaseScreen
 from novacron_tui.screens.global_actions import EVERYWHERE, METRICS_SCREEN, VMS, bindings
 from novacron_tui.screens.navigation import Go
 from novacron_tui.terminal.glyphs import Glyphs
@@ -42,38 +42,42 @@ TALL = 30
 MOST = 75
 """Per cent of the height that the charts may have."""
 
-RANGE = Action[Any]("range", "t", "time", "The last five minutes, hour or day.", needs_one=False, group="Metrics")
-SUBJECT = Action[Any]("subject", "tab", "host", "The fleet, then each host.", needs_one=False, group="Metrics")
-RANK = Action[Any]("rank", "v", "top by", "Who uses most CPU, memory, disk, network.", needs_one=False, group="Metrics")
-PAUSE = Action[Any]("pause", "space", "pause", "Hold what is shown, or go on.", needs_one=False, group="Metrics")
-OPEN = Action[Any]("open", "enter", "go to VM", "To the VM under the cursor, in the list.", group="Metrics", opens=True)
-BACK = Action[Any]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="Metrics")
+RANGE = Action[Any]("range", "t", "time", "The last five minutes, hour or day.", needs_one=False, group="MetricsScreen")
+SUBJECT = Action[Any]("subject", "tab", "host", "The fleet, then each host.", needs_one=False, group="MetricsScreen")
+RANK = Action[Any](
+    "rank", "v", "top by", "Who uses most CPU, memory, disk, network.", needs_one=False, group="MetricsScreen"
+)
+PAUSE = Action[Any]("pause", "space", "pause", "Hold what is shown, or go on.", needs_one=False, group="MetricsScreen")
+OPEN = Action[Any](
+    "open", "enter", "go to VM", "To the VM under the cursor, in the list.", group="MetricsScreen", opens=True
+)
+BACK = Action[Any]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="MetricsScreen")
 
 
-class Metrics(Board):
+class MetricsScreen(BaseScreen):
     """Reads the history now and then, and follows the samples of all VMs, for as long as it is open."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (RANGE, SUBJECT, RANK, PAUSE, OPEN, BACK, *EVERYWHERE)
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = METRICS_SCREEN
     DEFAULT_CSS = """
-    Metrics #head { height: 1; padding: 0 2; }
-    Metrics #charts { height: auto; padding: 0 2; }
-    Metrics #below { height: 1fr; padding: 0 2; }
-    Metrics #top { width: 1fr; }
-    Metrics #map { width: 1fr; padding-left: 3; }
-    Metrics #maptitle { height: 1; }
+    MetricsScreen #head { height: 1; padding: 0 2; }
+    MetricsScreen #charts { height: auto; padding: 0 2; }
+    MetricsScreen #below { height: 1fr; padding: 0 2; }
+    MetricsScreen #top { width: 1fr; }
+    MetricsScreen #map { width: 1fr; padding-left: 3; }
+    MetricsScreen #maptitle { height: 1; }
     """
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
-        self.heat = Heat(plain=glyphs.ascii, id="heat")
+        self.heat = HeatMap(plain=glyphs.ascii, id="heat")
         self._head, self._charts, self._users = Static(id="head"), Static(id="charts"), Static(id="users")
         self._drawn: dict[str, Lines] = {}
         self._span = self._rank = 0
         self._host = ""
         self._vms: dict[VMKey, tuple[VM, samples.VMSample | None]] = {}
-        self._now: api.Now | None = None
+        self._now: api.FleetUsage | None = None
         self._history: history.History | None = None
         self._history_due = 0.0
         self._wrong = ""
@@ -96,8 +100,8 @@ class Metrics(Board):
     def why_not(self, action: Action[Any]) -> str | None:
         return refusal(action, self.session, self.subject())
 
-    def wants(self) -> SampleWants | None:
-        return None if self._paused else SampleWants()
+    def wants(self) -> SampleRequest | None:
+        return None if self._paused else SampleRequest()
 
     def go_on_from(self, before: Self) -> None:
         """The same range, host, rank and VM. What is paused is held on; what is not is read: old numbers are none."""
@@ -201,7 +205,7 @@ class Metrics(Board):
         share = 60 if rows == 2 else 45
         return max(height * share // 100, min(height * MOST // 100, height - below))
 
-    def _host_now(self) -> api.HostNow | None:
+    def _host_now(self) -> api.HostUsage | None:
         return next((host for host in self._now.hosts if host.host == self.host), None) if self._now else None
 
     def _draw_head(self) -> None:
@@ -237,7 +241,7 @@ class Metrics(Board):
 
     def hint(self) -> Sequence[Piece]:
         store, vm = self.session.store, self.subject()
-        if store.line is Line.OFFLINE:
+        if store.line is ConnectionState.OFFLINE:
             return [Piece("offline: these are the last numbers that came", "warn")]
         if vm is None:
             return [Piece("no VMs yet: press 1 and c to create one", "quiet")]
@@ -267,12 +271,12 @@ class Metrics(Board):
         self._draw()
         self.refresh_frame()
 
-    @on(Heat.Opened)
+    @on(HeatMap.Opened)
     def _open(self) -> None:
         if self.heat.vm is not None:
             self.app.post_message(Go(VMS.name, self.heat.vm))
 
-    @on(Heat.Moved)
+    @on(HeatMap.Moved)
     def _moved(self) -> None:
         self.refresh_frame()
 

@@ -8,7 +8,7 @@ from textual.command import Hit, Hits, Provider
 from textual.content import Content
 
 from novacron_tui.connection.store import key_of
-from novacron_tui.screens.base import Board
+from novacron_tui.screens.base import BaseScreen
 from novacron_tui.screens.navigation import Go
 from novacron_tui.terminal.safe_text import one_line
 
@@ -22,7 +22,7 @@ class GoToVM(Provider):
     async def search(self, query: str) -> Hits:
         board = self.screen
         wanted = query.strip().removeprefix("go to").strip().casefold()
-        if not isinstance(board, Board) or not wanted:
+        if not isinstance(board, BaseScreen) or not wanted:
             return
         found = [vm for vm in board.session.store.vms.values() if wanted in vm.name.casefold()]
         found.sort(key=lambda vm: (len(vm.name), vm.name))

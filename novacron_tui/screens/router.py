@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from novacron_tui.screens.base import Board
+    from novacron_tui.screens.base import BaseScreen
 
 
-def on_top(name: str) -> type[Board] | None:
+def stacked_screen(name: str) -> type[BaseScreen] | None:
     """The screen of this name, if it is one that comes on top of what is open."""
     from novacron_tui.screens.global_actions import ACTIVITY, METRICS_SCREEN, STORAGE
 
     if name == STORAGE.name:
-        from novacron_tui.screens.storage import Storage
+        from novacron_tui.screens.storage import StorageScreen
 
-        return Storage
+        return StorageScreen
     if name == METRICS_SCREEN.name:
-        from novacron_tui.screens.metrics import Metrics
+        from novacron_tui.screens.metrics import MetricsScreen
 
-        return Metrics
+        return MetricsScreen
     if name == ACTIVITY.name:
-        from novacron_tui.screens.activity import Activity
+        from novacron_tui.screens.activity import ActivityScreen
 
-        return Activity
+        return ActivityScreen
     return None

@@ -20,11 +20,11 @@ from novacron_core.errors import NovaCronError
 from novacron_core.rules.filters.language import FilterError
 from novacron_tui.actions import Action, refusal
 from novacron_tui.connection.session import Session
-from novacron_tui.connection.store import Line
+from novacron_tui.connection.store import ConnectionState
 from novacron_tui.pools import tier_bars
 from novacron_tui.pools.columns import columns as pool_columns
 from novacron_tui.pools.filters import pools_that_pass
-from novacron_tui.screens.base import Board
+from novacron_tui.screens.base import BaseScreen
 from novacron_tui.screens.filter_keys import TYPING, do_typing
 from novacron_tui.screens.global_actions import EVERYWHERE, STORAGE, bindings
 from novacron_tui.terminal.glyphs import Glyphs
@@ -32,29 +32,34 @@ from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes import detail
 from novacron_tui.volumes.actions import COPY_ID, SET_TIER, VERBS, VolumeVerb, why_not_this
 from novacron_tui.volumes.columns import columns as volume_columns
-from novacron_tui.volumes.entries import Entry, entries
+from novacron_tui.volumes.entries import VolumeEntry, entries
 from novacron_tui.volumes.filters import volumes_that_pass
-from novacron_tui.volumes.perform import Performer
+from novacron_tui.volumes.perform import VolumeActionRunner
 from novacron_tui.widgets.detail import Detail
 from novacron_tui.widgets.filter_line import FilterLine
 from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece, content
 
 RATES_EVERY_S = 5.0
-OPEN = Action[Any]("open", "enter", "open", "Everything about it.", group="Storage", opens=True)
+OPEN = Action[Any]("open", "enter", "open", "Everything about it.", group="StorageScreen", opens=True)
 SWITCH = Action[Any](
-    "switch", "tab", "pools, volumes", "From the volumes to the pools, and back.", needs_one=False, group="Storage"
+    "switch",
+    "tab",
+    "pools, volumes",
+    "From the volumes to the pools, and back.",
+    needs_one=False,
+    group="StorageScreen",
 )
 FILTER = Action[Any](
     "filter", "/", "filter", "Filter as you type: a word, tier:hot, vm:web-*, size>10G, is:free, -not.",
-    needs_one=False, group="Storage", opens=True,
+    needs_one=False, group="StorageScreen", opens=True,
 )  # fmt: skip
-SORT = Action[Any]("sort", "o", "sort", "Sort by the next column.", needs_one=False, group="Storage")
-TURN = Action[Any]("turn", "O", "reverse", "Turn the order round.", needs_one=False, group="Storage")
-BACK = Action[Any]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="Storage")
+SORT = Action[Any]("sort", "o", "sort", "Sort by the next column.", needs_one=False, group="StorageScreen")
+TURN = Action[Any]("turn", "O", "reverse", "Turn the order round.", needs_one=False, group="StorageScreen")
+BACK = Action[Any]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="StorageScreen")
 
 
-class Storage(Board):
+class StorageScreen(BaseScreen):
     """The keys of volumes while the volumes have the focus, those of pools while they have it."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
@@ -63,8 +68,8 @@ class Storage(Board):
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = STORAGE
     DEFAULT_CSS = """
-    Storage #tiers { height: 6; padding: 0 2; border-bottom: solid $rule; }
-    Storage #nothing { height: 1fr; content-align: center middle; text-align: center; display: none; }
+    StorageScreen #tiers { height: 6; padding: 0 2; border-bottom: solid $rule; }
+    StorageScreen #nothing { height: 1fr; content-align: center middle; text-align: center; display: none; }
     """
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
@@ -72,14 +77,14 @@ class Storage(Board):
         signs = (glyphs.mark, glyphs.up, glyphs.down, glyphs.cut)
         many = len(session.store.hosts) > 1
         name = session.store.host_name
-        self.volumes: Table[Entry] = Table(
+        self.volumes: Table[VolumeEntry] = Table(
             volume_columns(glyphs, name, many_hosts=many), lambda entry: entry.id, signs=signs, id="volumes"
         )
         self.pools: Table[Pool] = Table(
             pool_columns(glyphs, name, many_hosts=many), lambda pool: pool.id, signs=signs, id="pools"
         )
         self.filter = FilterLine(id="filter")
-        self.performer = Performer(session, glyphs, self.ask, self._form, self.say)
+        self.performer = VolumeActionRunner(session, glyphs, self.ask, self._form, self.say)
         self._tiers = Static(id="tiers")
         self._nothing = Static(id="nothing")
         self._drawn: list[list[Piece]] = []
@@ -176,7 +181,7 @@ class Storage(Board):
     def _instead(self) -> list[Piece]:
         """The designed states of an empty list, each with the next step."""
         store = self.session.store
-        if store.line is Line.LOADING:
+        if store.line is ConnectionState.LOADING:
             return [Piece("reading the inventory…", "quiet")]
         if self.table.rows:
             return []
@@ -190,7 +195,7 @@ class Storage(Board):
         if self._wrong:
             return [Piece(f"{self.glyphs.bad} {self._wrong}", "bad")]
         row = self.table.row
-        if isinstance(row, Entry) and row.operation is not None:
+        if isinstance(row, VolumeEntry) and row.operation is not None:
             step = row.operation.step or row.operation.kind
             return [Piece(f"{self.glyphs.work} {one_line(row.volume.name)}: {one_line(step)}", "busy")]
         if isinstance(row, Pool) and row.shares_disk_with:
@@ -251,7 +256,7 @@ class Storage(Board):
     @on(Table.Opened)
     def _open(self) -> None:
         row, name = self.table.row, self.session.store.host_name
-        if isinstance(row, Entry):
+        if isinstance(row, VolumeEntry):
             self.app.push_screen(Detail(one_line(row.volume.name), detail.of_volume(row, self.glyphs, name)))
         elif isinstance(row, Pool):
             self.app.push_screen(Detail(one_line(row.name), detail.of_pool(row, self.glyphs, name)))

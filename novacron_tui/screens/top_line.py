@@ -10,9 +10,9 @@ from novacron_core.api.vms import State
 from novacron_core.values.ages import age_text
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
-from novacron_tui.connection.store import Line, Store
-from novacron_tui.servers.server_ref import Place
-from novacron_tui.terminal.glyphs import STATE_TONES, Glyphs
+from novacron_tui.connection.store import ConnectionState, Store
+from novacron_tui.servers.server_ref import ServerRef
+from novacron_tui.terminal.glyphs import Glyphs, state_tone
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.text_bar import Piece
 
@@ -50,17 +50,17 @@ def _ways(screens: Sequence[Action[Any]], here: Action[Any] | None) -> list[Piec
     return pieces
 
 
-def _profile(place: Place) -> Piece:
+def _profile(place: ServerRef) -> Piece:
     return Piece(f" {place.profile} ", "danger" if place.production else "badge", 0 if place.production else 8)
 
 
 def _freshness(store: Store, glyphs: Glyphs) -> list[Piece]:
     line = store.line
-    if line is Line.LIVE:
+    if line is ConnectionState.LIVE:
         return [Piece(f"{glyphs.live} LIVE", "good")]
-    if line is Line.LOADING:
+    if line is ConnectionState.LOADING:
         return [Piece(f"{glyphs.work} LOADING", "busy")]
-    if line is Line.STALE:
+    if line is ConnectionState.STALE:
         return [Piece(f"{glyphs.stale} STALE {age_text(store.age_s)}", "warn")]
     pieces = [Piece(f"{glyphs.offline} OFFLINE {age_text(store.age_s)}", "bad")]
     if store.retry_at is not None:
@@ -70,7 +70,7 @@ def _freshness(store: Store, glyphs: Glyphs) -> list[Piece]:
 
 
 def _database(store: Store) -> list[Piece]:
-    if store.database_away_since is None or store.line is Line.OFFLINE:
+    if store.database_away_since is None or store.line is ConnectionState.OFFLINE:
         return []
     away_s = max(0.0, (store.now() - store.database_away_since).total_seconds())
     return [Piece(f"   database away {age_text(away_s)}", "bad"), Piece(": changes are refused", "bad", 2)]
@@ -118,8 +118,8 @@ def _vms(store: Store, glyphs: Glyphs) -> list[Piece]:
             gap = "   " if not pieces else "  "
             pieces.append(
                 Piece(
-                    f"{gap}{glyphs.states[state]} {counts[state]}",
-                    STATE_TONES[state],
+                    f"{gap}{glyphs.state(state)} {counts[state]}",
+                    state_tone(state),
                     rank,
                     group="" if urgent else "counts",
                 )

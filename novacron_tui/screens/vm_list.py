@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
-from novacron_core.api.events import SampleWants
+from novacron_core.api.events import SampleRequest
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_tui.actions import Action
@@ -16,8 +16,8 @@ from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import VMKey
 from novacron_tui.screens.filter_keys import TYPING, do_typing
 from novacron_tui.screens.global_actions import EVERYWHERE, VMS, bindings
-from novacron_tui.screens.vm_page import VMPage
-from novacron_tui.screens.vm_screen import VMBoard
+from novacron_tui.screens.vm_page import VMPageScreen
+from novacron_tui.screens.vm_screen import VMScreen
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.vms.actions import COPY_ID, CREATE, VERBS
 from novacron_tui.vms.bulk_panel import BulkPanel
@@ -57,7 +57,7 @@ MARK = Action[VM]("mark", "space", "mark", "Mark the VM; the verbs then act on a
 MARK_ALL = Action[VM]("mark-all", "*", "mark all", "Mark all shown, or none when all are.", group="List")
 
 
-class VMList(VMBoard):
+class VMListScreen(VMScreen):
     """The table, and the verbs on the marked VMs, or on the one under the cursor."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
@@ -90,7 +90,7 @@ class VMList(VMBoard):
     def refresh_body(self) -> None:
         self.pane.refresh_data()
 
-    def wants(self) -> SampleWants | None:
+    def wants(self) -> SampleRequest | None:
         return self.pane.wants()
 
     def hint(self) -> Sequence[Piece]:
@@ -180,4 +180,4 @@ class VMList(VMBoard):
     @on(Table.Opened)
     def _open(self) -> None:
         if (vm := self.pane.table.row) is not None:
-            self.app.push_screen(VMPage(self.session, self.glyphs, vm))
+            self.app.push_screen(VMPageScreen(self.session, self.glyphs, vm))

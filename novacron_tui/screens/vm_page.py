@@ -11,13 +11,13 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from novacron_core.api.events import SampleWants
+from novacron_core.api.events import SampleRequest
 from novacron_core.api.vms import VM
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import key_of
 from novacron_tui.screens.global_actions import EVERYWHERE, bindings
-from novacron_tui.screens.vm_screen import VMBoard
+from novacron_tui.screens.vm_screen import VMScreen
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms import page
@@ -50,7 +50,7 @@ class Section(Static):
             self.update(Content("\n").join(content(line) for line in lines))
 
 
-class VMPage(VMBoard):
+class VMPageScreen(VMScreen):
     """Overview, disks, NICs, operations with their reasons, events."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (*VERBS, COPY_ID, BACK, *EVERYWHERE)
@@ -59,9 +59,9 @@ class VMPage(VMBoard):
         *moves(left="press('escape')", down="scroll(1)", up="scroll(-1)"),
     ]
     DEFAULT_CSS = """
-    VMPage #scroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
-    VMPage #columns { height: auto; layout: vertical; }
-    VMPage .column { height: auto; width: 1fr; }
+    VMPageScreen #scroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
+    VMPageScreen #columns { height: auto; layout: vertical; }
+    VMPageScreen .column { height: auto; width: 1fr; }
     VMPage.-wide #columns { layout: horizontal; }
     """
 
@@ -101,8 +101,8 @@ class VMPage(VMBoard):
         self._operations.show(page.operations(store.operations_of(self._last.id)[:SHOWN_OPERATIONS], now, glyphs))
         self._events.show(page.happened(store.events_of(self._last), now)[:SHOWN_EVENTS])
 
-    def wants(self) -> SampleWants | None:
-        return SampleWants(targets=[self._last.id])
+    def wants(self) -> SampleRequest | None:
+        return SampleRequest(targets=[self._last.id])
 
     def hint(self) -> Sequence[Piece]:
         if self.vm is None:

@@ -9,18 +9,18 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_tui.actions import Action, refusal
 from novacron_tui.connection.session import Session
-from novacron_tui.screens.base import Board
+from novacron_tui.screens.base import BaseScreen
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.vms.actions import COPY_ID, CREATE, Verb
-from novacron_tui.vms.perform import Performer
+from novacron_tui.vms.perform import VMActionRunner
 
 
-class VMBoard(Board):
+class VMScreen(BaseScreen):
     """A subclass answers `chosen`: the VMs that a verb acts on."""
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
-        self.performer = Performer(session, self.ask, self.say)
+        self.performer = VMActionRunner(session, self.ask, self.say)
         self._judged: Sequence[VM] = ()
         self._judged_when: tuple[object, ...] = ()
         self._refusals: dict[Verb, str | None] = {}

@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 from novacron_core import errors
-from novacron_core.local_server import read_running
+from novacron_core.local_server import read_running_server
 from novacron_core.values.names import why_not_username
 from novacron_tui.servers.profiles import LOCAL, write_private
-from novacron_tui.servers.saved_session import kept_of_bundled
-from novacron_tui.servers.server_ref import Place
+from novacron_tui.servers.saved_session import saved_session_of_bundled
+from novacron_tui.servers.server_ref import ServerRef
 
 _START_S = 90.0
 _LISTENING = "listening on "
@@ -34,16 +34,16 @@ class Bundled:
         self._data_dir = data_dir
         self._arguments = arguments
 
-    async def open(self) -> Place:
+    async def open(self) -> ServerRef:
         """Where the server of this data directory listens. Raises ServerUnreachable with the reason it does not."""
         if not is_installed():
             raise errors.ServerUnreachable(
                 "the server is not installed here: pip install 'novacron[server]', or name one with --server URL"
             )
-        running = read_running(self._data_dir)
+        running = read_running_server(self._data_dir)
         url = running.url if running else await self._start()
-        kept = kept_of_bundled(self._data_dir)
-        return Place(
+        kept = saved_session_of_bundled(self._data_dir)
+        return ServerRef(
             url, LOCAL, setup_token=self._setup_token, user=self._last_user(), kept=kept, remember=self._remember
         )
 
@@ -79,7 +79,7 @@ class Bundled:
         if url:
             return url
         # Another console may have been quicker: then its server holds the directory.
-        running = read_running(self._data_dir)
+        running = read_running_server(self._data_dir)
         if running:
             return running.url
         raise errors.ServerUnreachable(f"the server did not start: {_last_words(log_path)}")

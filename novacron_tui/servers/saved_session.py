@@ -23,7 +23,7 @@ _LOCK_S = 30.0
 _IN_KEYRING = "keyring"
 
 
-class Session(msgspec.Struct, frozen=True):
+class SavedSession(msgspec.Struct, frozen=True):
     """What is kept. `server` says who gave the token out: it is never sent to anybody else."""
 
     server: str
@@ -32,7 +32,7 @@ class Session(msgspec.Struct, frozen=True):
     refresh_token: str
 
 
-class KeptSession:
+class SavedSessionFile:
     """The kept session of one profile. `server` is its URL, or what else tells one server from another."""
 
     def __init__(self, profile: str, server: str, folder: Path | None = None) -> None:
@@ -41,10 +41,10 @@ class KeptSession:
         self._folder = folder or _state_dir()
         self._path = self._folder / f"{profile}.json"
 
-    def read(self) -> Session | None:
+    def read(self) -> SavedSession | None:
         """None when nothing is kept, or it is another server's."""
         try:
-            session = msgspec.json.decode(self._path.read_bytes(), type=Session)
+            session = msgspec.json.decode(self._path.read_bytes(), type=SavedSession)
         except (OSError, msgspec.DecodeError):
             return None
         if session.server != self.server:
@@ -54,7 +54,7 @@ class KeptSession:
         token = keyring.read(self._secret_name)
         return msgspec.structs.replace(session, refresh_token=token) if token else None
 
-    def write(self, session: Session) -> None:
+    def write(self, session: SavedSession) -> None:
         """Keep it in the keyring where one works, else in the file, which is this user's alone."""
         private_folder(self._folder)
         if keyring.write(self._secret_name, session.refresh_token):
@@ -88,9 +88,9 @@ class KeptSession:
         return f"{self.profile} {self.server}"
 
 
-def kept_of_bundled(data_dir: Path) -> KeptSession:
+def saved_session_of_bundled(data_dir: Path) -> SavedSessionFile:
     """The kept session with the bundled server. That has another port each time: its data directory names it."""
-    return KeptSession(LOCAL, f"{LOCAL}:{data_dir.absolute()}")
+    return SavedSessionFile(LOCAL, f"{LOCAL}:{data_dir.absolute()}")
 
 
 def _taken(lock: IO[str]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class ServerChoice:
     """What the caller said. `server_meant`: the URL was given as a flag, not found in a variable."""
 
     server: str = ""

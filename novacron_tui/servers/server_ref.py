@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from novacron_tui.servers.saved_session import KeptSession
+    from novacron_tui.servers.saved_session import SavedSessionFile
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ServerRef:
     """A server to talk to.
 
     `profile` is its name on screen. `production` paints it as a warning. `setup_token()` reads the one-time token of
@@ -26,14 +26,14 @@ class Place:
     setup_token: Callable[[], str | None] | None = None
     user: str = ""
     certificate: str = ""
-    kept: KeptSession | None = None
+    kept: SavedSessionFile | None = None
     remember: Callable[[str], None] | None = None
 
 
-def at(place: Place) -> Callable[[], Awaitable[Place]]:
+def at(place: ServerRef) -> Callable[[], Awaitable[ServerRef]]:
     """Opens a place that is there already: nothing to start."""
 
-    async def open_place() -> Place:
+    async def open_place() -> ServerRef:
         return place
 
     return open_place

@@ -11,20 +11,20 @@ import asyncio
 from novacron_core import errors
 from novacron_core.api.access import Tokens
 from novacron_core.client.credentials import Buy, Credentials
-from novacron_tui.servers.saved_session import KeptSession, Session
+from novacron_tui.servers.saved_session import SavedSession, SavedSessionFile
 
 
-class KeptCredentials(Credentials):
+class SharedCredentials(Credentials):
     """Credentials that share the kept session. Until `keep` is called, or where nothing is kept, they are one's own."""
 
-    def __init__(self, kept: KeptSession) -> None:
+    def __init__(self, kept: SavedSessionFile) -> None:
         super().__init__()
         self.kept = kept
         self.user_id = self.username = ""
         if session := kept.read():
             self._join(session)
 
-    def _join(self, session: Session) -> None:
+    def _join(self, session: SavedSession) -> None:
         self.user_id, self.username = session.user_id, session.username
         self.refresh_token, self.shared = session.refresh_token, True
 
@@ -76,5 +76,5 @@ class KeptCredentials(Credentials):
         super().drop()
         self.shared = False
 
-    def _session(self) -> Session:
-        return Session(self.kept.server, self.user_id, self.username, self.refresh_token)
+    def _session(self) -> SavedSession:
+        return SavedSession(self.kept.server, self.user_id, self.username, self.refresh_token)

@@ -10,16 +10,16 @@ from novacron_core.api import access
 from novacron_core.api.access import User
 from novacron_core.api.health import INFO
 from novacron_core.errors import NovaCronError, RateLimited, ServerUnreachable, Unauthenticated
-from novacron_tui.servers.server_ref import Place
+from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.sign_in.forms import EntryForm, FirstRunForm, SignInForm
-from novacron_tui.sign_in.server_watch import Watch
+from novacron_tui.sign_in.server_watch import ServerWatch
 from novacron_tui.terminal.safe_text import clean, one_line
 
 if TYPE_CHECKING:  # the client brings httpx and websockets: imported while the server starts
     from novacron_core.client import Client
 
-Connect = Callable[[Place], "Client"]
-Enter = Callable[[Place, "Client", User], None]
+Connect = Callable[[ServerRef], "Client"]
+Enter = Callable[[ServerRef, "Client", User], None]
 
 
 class View(Protocol):
@@ -29,21 +29,21 @@ class View(Protocol):
 
     def fail(self, why: str) -> None: ...
 
-    def name_place(self, place: Place) -> None: ...
+    def name_place(self, place: ServerRef) -> None: ...
 
     async def show(self, form: EntryForm, reason: str, *, expected: bool) -> None: ...
 
     def run_in_background(self, work: Coroutine[Any, Any, None]) -> None: ...
 
 
-class Doors:
+class SignInFlow:
     """`screen` shows what goes on; `enter` is called once somebody is signed in. Each method that talks to a server
     runs in a worker of the screen."""
 
     def __init__(
         self,
         screen: View,
-        open_place: Callable[[], Awaitable[Place]],
+        open_place: Callable[[], Awaitable[ServerRef]],
         connect: Connect,
         enter: Enter,
         token: str = "",
@@ -53,13 +53,13 @@ class Doors:
         self._connect = connect
         self._enter = enter
         self._token = token
-        self._place: Place | None = None
+        self._place: ServerRef | None = None
         self._client: Client | None = None
         self._form: EntryForm | None = None
-        self._watch: Watch | None = None
+        self._watch: ServerWatch | None = None
         self._through = False
 
-    async def again(self, place: Place, client: Client, username: str, reason: str) -> None:
+    async def again(self, place: ServerRef, client: Client, username: str, reason: str) -> None:
         """The server was reached before: only sign in."""
         self._place, self._client = place, client
         self._screen.name_place(place)
@@ -79,13 +79,13 @@ class Doors:
         finally:
             stop()
 
-    async def _new_client(self, place: Place) -> Client:
+    async def _new_client(self, place: ServerRef) -> Client:
         if self._client is not None:
             await self._client.close()
         await asyncio.to_thread(_import_client)
         return self._connect(place)
 
-    async def _look_in(self, place: Place, client: Client) -> None:
+    async def _look_in(self, place: ServerRef, client: Client) -> None:
         about = await client.call(INFO)
         if about.setup_required:
             token = place.setup_token() if place.setup_token else None
@@ -99,7 +99,7 @@ class Doors:
         else:
             await self._show(_sign_in_form(place))
 
-    async def _enter_by_token(self, place: Place, client: Client, refused: str) -> None:
+    async def _enter_by_token(self, place: ServerRef, client: Client, refused: str) -> None:
         try:
             who = await client.call(access.VALIDATE)
         except Unauthenticated as e:
@@ -112,7 +112,7 @@ class Doors:
         self._form = form
         await self._screen.show(form, clean(reason), expected=expected)
 
-    def _go_through(self, place: Place, client: Client, who: User) -> None:
+    def _go_through(self, place: ServerRef, client: Client, who: User) -> None:
         self._through = True
         self._enter(place, client, who)
 
@@ -124,14 +124,14 @@ class Doors:
         if self._through or form is None or not form.is_mounted or form.held or client is None:
             return
         if self._watch is None:
-            self._watch = Watch(self._open_place, client, say=self._say, moved=self._moved)
+            self._watch = ServerWatch(self._open_place, client, say=self._say, moved=self._moved)
         self._screen.run_in_background(self._watch.look())
 
     def _say(self, text: str, tone: str) -> None:
         if self._form is not None and not self._form.held:
             self._form.say(text, tone)
 
-    def _moved(self, place: Place) -> None:
+    def _moved(self, place: ServerRef) -> None:
         self._place = place
         self._screen.name_place(place)
         if isinstance(self._form, FirstRunForm) and place.setup_token:
@@ -197,20 +197,20 @@ def _registration(sent: EntryForm.Sent) -> access.Register:
     return access.Register(username=sent.username, password=sent.password, setup_token=sent.setup_token)
 
 
-def _sign_in_form(place: Place | None, username: str = "") -> SignInForm:
+def _sign_in_form(place: ServerRef | None, username: str = "") -> SignInForm:
     if place is None:
         return SignInForm(username)
     return SignInForm(username or place.user, may_stay=place.kept is not None)
 
 
-async def _remember(place: Place, client: Client, tokens: access.Tokens, *, stay: bool) -> None:
+async def _remember(place: ServerRef, client: Client, tokens: access.Tokens, *, stay: bool) -> None:
     """The profile, and the session too when it shall stay. A home that cannot be written to keeps nobody out."""
-    from novacron_tui.servers.shared_credentials import KeptCredentials
+    from novacron_tui.servers.shared_credentials import SharedCredentials
 
     try:
         if place.remember:
             place.remember(tokens.user.username)
-        if stay and isinstance(client.credentials, KeptCredentials):
+        if stay and isinstance(client.credentials, SharedCredentials):
             await client.credentials.keep(tokens)
     except (NovaCronError, OSError):
         pass  # asked again the next time

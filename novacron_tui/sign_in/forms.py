@@ -13,7 +13,7 @@ from textual.widgets import Button, Input, Static
 
 from novacron_core.api.problem import FieldError
 from novacron_core.values.names import MIN_PASSWORD, why_not_password, why_not_username
-from novacron_tui.widgets.field import Field
+from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.text_bar import Piece, content
 from novacron_tui.widgets.toggle import Toggle
 
@@ -44,7 +44,7 @@ class EntryForm(Vertical):
         setup_token: str = ""
         stay: bool = False
 
-    def fields(self) -> Sequence[Field]:
+    def fields(self) -> Sequence[FormField]:
         raise NotImplementedError
 
     def switches(self) -> Sequence[Toggle]:
@@ -62,7 +62,7 @@ class EntryForm(Vertical):
 
     def start(self) -> None:
         """Put the cursor where typing begins: the first empty field."""
-        fields = list(self.query(Field))
+        fields = list(self.query(FormField))
         next((field for field in fields if not field.value), fields[0]).widget.focus()
 
     def say(self, text: str, tone: str = "bad") -> None:
@@ -82,7 +82,7 @@ class EntryForm(Vertical):
         """Show a server's field errors at their fields, the first with the cursor; True when all found one."""
         blamed = []
         for error in wrong:
-            for field in self.query(Field):
+            for field in self.query(FormField):
                 if field.id == error.field.replace("_", "-"):
                     field.complain(error.message)
                     blamed.append(field)
@@ -93,7 +93,7 @@ class EntryForm(Vertical):
     @on(Input.Submitted)
     def _next(self, event: Input.Submitted) -> None:
         event.stop()
-        inputs = [field.widget for field in self.query(Field)]
+        inputs = [field.widget for field in self.query(FormField)]
         if event.input is inputs[-1]:
             self.send()
         else:
@@ -107,7 +107,7 @@ class EntryForm(Vertical):
         """Check every field; the first that is wrong gets the cursor, else the form is sent."""
         if self.held:
             return
-        for field in self.query(Field):
+        for field in self.query(FormField):
             if field.check():
                 field.widget.focus()
                 return
@@ -126,12 +126,14 @@ class SignInForm(EntryForm):
     def __init__(self, username: str = "", *, may_stay: bool = False) -> None:
         super().__init__()
         self._stay = Toggle("stay signed in on this machine", id="stay") if may_stay else None
-        self._username = Field("User", value=username, why_not=lambda v: None if v else "who are you?", id="username")
-        self._password = Field(
+        self._username = FormField(
+            "User", value=username, why_not=lambda v: None if v else "who are you?", id="username"
+        )
+        self._password = FormField(
             "Password", secret=True, why_not=lambda v: None if v else "the password is needed", id="password"
         )
 
-    def fields(self) -> Sequence[Field]:
+    def fields(self) -> Sequence[FormField]:
         return [self._username, self._password]
 
     def switches(self) -> Sequence[Toggle]:
@@ -155,10 +157,12 @@ class FirstRunForm(EntryForm):
     def __init__(self, setup_token: str = "") -> None:
         super().__init__()
         self._offered = setup_token
-        self._username = Field("User", value="admin", why_not=why_not_username, id="username")
-        self._password = Field("Password", secret=True, advice=ADVICE, why_not=self._why_not_password, id="password")
-        self._again = Field("Once more", secret=True, why_not=self._why_not_again, id="again")
-        self._token = Field(
+        self._username = FormField("User", value="admin", why_not=why_not_username, id="username")
+        self._password = FormField(
+            "Password", secret=True, advice=ADVICE, why_not=self._why_not_password, id="password"
+        )
+        self._again = FormField("Once more", secret=True, why_not=self._why_not_again, id="again")
+        self._token = FormField(
             "Setup token",
             value=setup_token,
             advice=(
@@ -170,7 +174,7 @@ class FirstRunForm(EntryForm):
             id="setup-token",
         )
 
-    def fields(self) -> Sequence[Field]:
+    def fields(self) -> Sequence[FormField]:
         return [self._username, self._password, self._again, self._token]
 
     def offer(self, setup_token: str) -> None:

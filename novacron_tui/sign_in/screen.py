@@ -14,13 +14,13 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
-from novacron_tui.servers.server_ref import Place
+from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.terminal.type_ahead import Forget
-from novacron_tui.widgets.text_bar import Line, Piece, content
+from novacron_tui.widgets.text_bar import Piece, TextBar, content
 
 if TYPE_CHECKING:  # not before the first paint
     from novacron_core.client import Client
-    from novacron_tui.sign_in.flow import Connect, Doors, Enter
+    from novacron_tui.sign_in.flow import Connect, Enter, SignInFlow
     from novacron_tui.sign_in.forms import EntryForm
 
 LOOK_S = 8.0
@@ -30,18 +30,18 @@ WORDMARK = "█▄ █ █▀█ █ █ ▄▀█ █▀▀ █▀█ █▀█
 PLAIN_WORDMARK = "N o v a C r o n"
 
 
-class SignIn(Screen[None]):
+class SignInScreen(Screen[None]):
     """`enter` is called once somebody is signed in. With `known` the server was reached before: only sign in again,
     `reason` says why that is asked."""
 
     DEFAULT_CSS = """
-    SignIn { align: center middle; background: $background; }
-    SignIn > VerticalScroll { width: 72; max-width: 100%; height: auto; max-height: 100%; padding: 0 2; scrollbar-size-vertical: 1; }
-    SignIn #wordmark { color: $accent; width: 100%; text-align: center; height: auto; }
-    SignIn #motto { color: $tone-quiet; width: 100%; text-align: center; margin: 1 0 1 0; }
-    SignIn #card { height: auto; background: $surface; border: round $rule; padding: 1 2; border-title-color: $tone-quiet; border-subtitle-color: $tone-quiet; }
-    SignIn #state { height: auto; }
-    SignIn #keys { dock: bottom; background: $surface; }
+    SignInScreen { align: center middle; background: $background; }
+    SignInScreen > VerticalScroll { width: 72; max-width: 100%; height: auto; max-height: 100%; padding: 0 2; scrollbar-size-vertical: 1; }
+    SignInScreen #wordmark { color: $accent; width: 100%; text-align: center; height: auto; }
+    SignInScreen #motto { color: $tone-quiet; width: 100%; text-align: center; margin: 1 0 1 0; }
+    SignInScreen #card { height: auto; background: $surface; border: round $rule; padding: 1 2; border-title-color: $tone-quiet; border-subtitle-color: $tone-quiet; }
+    SignInScreen #state { height: auto; }
+    SignInScreen #keys { dock: bottom; background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "retry", show=False),
@@ -50,13 +50,13 @@ class SignIn(Screen[None]):
 
     def __init__(
         self,
-        open_place: Callable[[], Awaitable[Place]],
+        open_place: Callable[[], Awaitable[ServerRef]],
         connect: Connect,
         enter: Enter,
         *,
         token: str = "",
         plain: bool = False,
-        known: tuple[Place, Client, str] | None = None,
+        known: tuple[ServerRef, Client, str] | None = None,
         reason: str = "",
     ) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class SignIn(Screen[None]):
         self._plain = plain
         self._known = known
         self._reason = reason
-        self._doors: Doors | None = None
+        self._doors: SignInFlow | None = None
         self._failed = False
         self._form_stands = False
         self._began: float | None = None
@@ -78,7 +78,7 @@ class SignIn(Screen[None]):
             yield Static("the control room for your virtual machines", id="motto")
             with Vertical(id="card"):
                 yield Static(content([Piece("reaching the server…", "quiet")]), id="state")
-        yield Line(margin=1, id="keys")
+        yield TextBar(margin=1, id="keys")
 
     def on_mount(self) -> None:
         self._show_keys(form=False)
@@ -91,9 +91,9 @@ class SignIn(Screen[None]):
 
     async def _open_doors(self) -> None:
         await asyncio.to_thread(_import_doors)
-        from novacron_tui.sign_in.flow import Doors
+        from novacron_tui.sign_in.flow import SignInFlow
 
-        self._doors = Doors(self, self._open_place, self._connect, self._enter, self._token)
+        self._doors = SignInFlow(self, self._open_place, self._connect, self._enter, self._token)
         self.set_interval(LOOK_S, self._doors.look)
         if self._known:
             await self._doors.again(*self._known, self._reason)
@@ -133,7 +133,7 @@ class SignIn(Screen[None]):
         self._state(why, "bad")
         self._show_keys(form=False)
 
-    def name_place(self, place: Place) -> None:
+    def name_place(self, place: ServerRef) -> None:
         """Where this is."""
         card = self.query_one("#card")
         card.border_title = content([Piece(place.profile, "danger" if place.production else "strong")])
@@ -163,7 +163,7 @@ class SignIn(Screen[None]):
         keys = [Piece("enter", "key"), Piece(" next, send   ", "plain")] if form else []
         if self._failed:
             keys += [Piece("ctrl+r", "key"), Piece(" try again   ", "plain")]
-        self.query_one("#keys", Line).show([*keys, Piece("ctrl+q", "key"), Piece(" quit", "plain")])
+        self.query_one("#keys", TextBar).show([*keys, Piece("ctrl+q", "key"), Piece(" quit", "plain")])
 
 
 def _import_doors() -> None:

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING
 
 from novacron_core.api.health import LIVEZ
 from novacron_core.errors import NovaCronError, ServerUnreachable
-from novacron_tui.servers.server_ref import Place
+from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.terminal.safe_text import clean, one_line
 
 if TYPE_CHECKING:  # the client brings httpx: not before the first paint
     from novacron_core.client import Client
 
 
-class Watch:
+class ServerWatch:
     """`say` shows a sentence and its tone, `moved` is told of the place once it was opened again."""
 
     def __init__(
         self,
-        open_place: Callable[[], Awaitable[Place]],
+        open_place: Callable[[], Awaitable[ServerRef]],
         client: Client,
         *,
         say: Callable[[str, str], None],
-        moved: Callable[[Place], None],
+        moved: Callable[[ServerRef], None],
     ) -> None:
         self._open_place = open_place
         self._client = client

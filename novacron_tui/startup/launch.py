@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from novacron_tui.servers.server_choice import Named
-    from novacron_tui.servers.server_ref import Place
+    from novacron_tui.servers.server_choice import ServerChoice
+    from novacron_tui.servers.server_ref import ServerRef
 
-    OpenPlace = Callable[[], Awaitable[Place]]
+    OpenPlace = Callable[[], Awaitable[ServerRef]]
 
 
-def open_console(named: Named, hypervisors: list[str], theme: str, ascii_only: bool) -> None:
+def open_console(named: ServerChoice, hypervisors: list[str], theme: str, ascii_only: bool) -> None:
     """Run the console until the operator leaves. Raises ValueError, listing the choices, for a theme that is not there, and
     Fault when the console itself failed."""
     from novacron_tui.app import Console
@@ -33,7 +33,7 @@ def open_console(named: Named, hypervisors: list[str], theme: str, ascii_only: b
 def _here(data_dir: Path | None, hypervisors: list[str]) -> OpenPlace:
     """The bundled server of this machine. What finds it is imported behind the first paint."""
 
-    async def open_place() -> Place:
+    async def open_place() -> ServerRef:
         from novacron_core.local_server import default_data_dir
         from novacron_tui.servers.bundled import Bundled
 
@@ -43,7 +43,7 @@ def _here(data_dir: Path | None, hypervisors: list[str]) -> OpenPlace:
     return open_place
 
 
-def _far(named: Named) -> OpenPlace:
+def _far(named: ServerChoice) -> OpenPlace:
     """The server that a URL or a profile names."""
     from novacron_tui.cli import remote_server
     from novacron_tui.servers.profiles import LOCAL

@@ -44,13 +44,13 @@ def _console_flags(words: list[str]) -> argparse.Namespace | None:
 def _open(flags: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from novacron_tui.servers.server_choice import Named
+    from novacron_tui.servers.server_choice import ServerChoice
     from novacron_tui.startup.launch import open_console
 
     server = flags.server or os.environ.get("NOVACRON_SERVER", "")
     profile = flags.profile or ("" if flags.server else os.environ.get("NOVACRON_PROFILE", ""))
     data_dir = flags.data_dir or os.environ.get("NOVACRON_DATA_DIR")
-    named = Named(
+    named = ServerChoice(
         server=server,
         profile=profile,
         token=flags.token or os.environ.get("NOVACRON_TOKEN", ""),

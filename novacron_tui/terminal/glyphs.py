@@ -56,6 +56,10 @@ class Glyphs:
     arrow: str = "›"
     work: str = "◔"
 
+    def state(self, state: State) -> str:
+        """The sign of a VM's state; that of `unknown` for a state of a newer server."""
+        return self.states.get(state, self.states[State.UNKNOWN])
+
     def bar(self, part: float, width: int) -> str:
         """A progress bar of `width` cells for `part` in 0..1."""
         full = round(max(0.0, min(1.0, part)) * width)
@@ -98,3 +102,8 @@ STATE_TONES: dict[State, str] = {
     State.UNKNOWN: "warn",
 }
 """State → tone. A tone is what a theme gives a colour to: plain, quiet, strong, good, busy, warn, bad, accent."""
+
+
+def state_tone(state: State) -> str:
+    """The tone of a VM's state; that of `unknown` for a state of a newer server."""
+    return STATE_TONES.get(state, STATE_TONES[State.UNKNOWN])

@@ -33,7 +33,7 @@ class Forget(Message):
 
 
 @runtime_checkable
-class Waiting(Protocol):
+class AwaitsForm(Protocol):
     """A screen that may have no field yet for what is typed. `awaits_form`: keep it until there is one."""
 
     @property
@@ -121,7 +121,7 @@ class TypeAhead:
 
     def _awaits_form(self) -> bool:
         screen = self._app.screen_stack[-1] if self._app.screen_stack else None
-        return isinstance(screen, Waiting) and screen.awaits_form
+        return isinstance(screen, AwaitsForm) and screen.awaits_form
 
     async def _form_is_there(self, screen: Screen[object]) -> bool:
         """Wait for the form of the screen that what is kept was typed for; False when another one comes in its place."""

@@ -14,7 +14,7 @@ from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.actions import Verb
 
 
-class Went(StrEnum):
+class ItemState(StrEnum):
     """How far it is with one VM. REFUSED: by the rules, here or on the server; nothing was done to it."""
 
     WAITING = "waiting"
@@ -25,8 +25,8 @@ class Went(StrEnum):
     UNSEEN = "end not seen"
 
 
-_OPEN = (Went.WAITING, Went.RUNNING)
-_BAD = (Went.FAILED, Went.UNSEEN, Went.REFUSED)
+_OPEN = (ItemState.WAITING, ItemState.RUNNING)
+_BAD = (ItemState.FAILED, ItemState.UNSEEN, ItemState.REFUSED)
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Item:
 
     vm: VMKey
     name: str
-    went: Went = Went.WAITING
+    went: ItemState = ItemState.WAITING
     reason: str = ""
     op_id: str = ""
     seen: bool = False
@@ -50,7 +50,7 @@ class Bulk:
         self.told = False
         self._at = {item.vm: item for item in self.items}
 
-    def settle(self, vm: VMKey, went: Went, reason: str = "") -> None:
+    def settle(self, vm: VMKey, went: ItemState, reason: str = "") -> None:
         """One VM has an end without an operation."""
         item = self._at[vm]
         item.went, item.reason = went, one_line(reason)
@@ -58,19 +58,19 @@ class Bulk:
     def accepted(self, vm: VMKey, op: Operation) -> None:
         """The server has promised it."""
         item = self._at[vm]
-        item.went, item.op_id = Went.RUNNING, op.id
+        item.went, item.op_id = ItemState.RUNNING, op.id
 
     def follow(self, operations: Mapping[str, Operation]) -> None:
         """Take over what became of the operations. One that was seen and is no longer known ended out of sight."""
         for item in self.items:
-            if item.went is not Went.RUNNING:
+            if item.went is not ItemState.RUNNING:
                 continue
             op = operations.get(item.op_id)
             if op is not None:
                 item.seen = True
                 _end(item, op)
             elif item.seen:
-                item.went, item.reason = Went.UNSEEN, "it ended while the line was away: look at its state"
+                item.went, item.reason = ItemState.UNSEEN, "it ended while the line was away: look at its state"
 
     @property
     def over(self) -> bool:
@@ -79,7 +79,10 @@ class Bulk:
     @property
     def worst_first(self) -> list[Item]:
         """What needs the operator's eye comes first, else in the order chosen."""
-        order = {went: rank for rank, went in enumerate((Went.FAILED, Went.UNSEEN, Went.REFUSED, *_OPEN, Went.DONE))}
+        order = {
+            went: rank
+            for rank, went in enumerate((ItemState.FAILED, ItemState.UNSEEN, ItemState.REFUSED, *_OPEN, ItemState.DONE))
+        }
         return sorted(self.items, key=lambda item: order[item.went])
 
     def again(self) -> list[VMKey]:
@@ -89,27 +92,27 @@ class Bulk:
     def sentence(self) -> tuple[str, str]:
         """`12 started, 1 refused: web-07 is paused: resume it instead`, and its tone."""
         counts = Counter(item.went for item in self.items)
-        words = {Went.DONE: self.verb.done}
-        said = [f"{counts[went]} {words.get(went, went)}" for went in (Went.DONE, *_OPEN, *_BAD) if counts[went]]
+        words = {ItemState.DONE: self.verb.done}
+        said = [f"{counts[went]} {words.get(went, went)}" for went in (ItemState.DONE, *_OPEN, *_BAD) if counts[went]]
         bad = [item for item in self.worst_first if item.went in _BAD]
         why = f": {bad[0].reason}" if bad else ""
         more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
         hint = " (b shows each)" if len(bad) > 1 else ""
         return f"{', '.join(said)}{why}{more}{hint}", self._tone(counts)
 
-    def _tone(self, counts: Mapping[Went, int]) -> str:
+    def _tone(self, counts: Mapping[ItemState, int]) -> str:
         if not self.over:
             return "busy"
-        if counts[Went.FAILED] or counts[Went.UNSEEN]:
+        if counts[ItemState.FAILED] or counts[ItemState.UNSEEN]:
             return "bad"
-        return "warn" if counts[Went.REFUSED] else "good"
+        return "warn" if counts[ItemState.REFUSED] else "good"
 
 
 def _end(item: Item, op: Operation) -> None:
     if not op.state.ended:
         return
     if op.state is OperationState.SUCCEEDED:
-        item.went = Went.DONE
+        item.went = ItemState.DONE
         return
     why = one_line(op.problem.detail or op.problem.title) if op.problem else "no reason was given"
-    item.went, item.reason = Went.FAILED, f"{one_line(item.name)}: {op.state}: {why}"
+    item.went, item.reason = ItemState.FAILED, f"{one_line(item.name)}: {op.state}: {why}"

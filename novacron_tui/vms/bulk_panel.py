@@ -16,12 +16,12 @@ from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import VMKey
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.bulk import Bulk, Item, Went
+from novacron_tui.vms.bulk import Bulk, Item, ItemState
 from novacron_tui.widgets.cells import Cell, Column
 from novacron_tui.widgets.table import Table
-from novacron_tui.widgets.text_bar import Line, Piece
+from novacron_tui.widgets.text_bar import Piece, TextBar
 
-_TONES = {Went.DONE: "good", Went.REFUSED: "warn", Went.FAILED: "bad", Went.UNSEEN: "bad"}
+_TONES = {ItemState.DONE: "good", ItemState.REFUSED: "warn", ItemState.FAILED: "bad", ItemState.UNSEEN: "bad"}
 
 
 class BulkPanel(ModalScreen[list[VMKey]]):
@@ -47,8 +47,8 @@ class BulkPanel(ModalScreen[list[VMKey]]):
         self._unwatch: Callable[[], None] | None = None
         signs = (glyphs.mark, glyphs.up, glyphs.down, glyphs.cut)
         self._table: Table[Item] = Table(self._columns(), lambda item: item.vm, signs=signs, sort="given")
-        self._reason = Line()
-        self._keys = Line()
+        self._reason = TextBar()
+        self._keys = TextBar()
 
     def compose(self) -> ComposeResult:
         box = Vertical(self._table, self._reason, self._keys)
@@ -86,7 +86,7 @@ class BulkPanel(ModalScreen[list[VMKey]]):
     def _result(self, item: Item) -> Cell:
         tone = _TONES.get(item.went, "busy")
         sign = {"good": self._glyphs.ok, "bad": self._glyphs.bad, "warn": self._glyphs.no}.get(tone, self._glyphs.work)
-        return ((f"{sign} {self._bulk.verb.done if item.went is Went.DONE else item.went}", tone),)
+        return ((f"{sign} {self._bulk.verb.done if item.went is ItemState.DONE else item.went}", tone),)
 
     def action_close(self) -> None:
         self.dismiss([])
@@ -95,8 +95,8 @@ class BulkPanel(ModalScreen[list[VMKey]]):
         if self._bulk.over and (keys := self._bulk.again()):
             self.dismiss(keys)
 
-    @on(Line.Pressed)
-    def _clicked(self, event: Line.Pressed) -> None:
+    @on(TextBar.Pressed)
+    def _clicked(self, event: TextBar.Pressed) -> None:
         if event.name == "R":
             self.action_again()
         else:

@@ -10,8 +10,8 @@ from novacron_core.rules.operation_words import doing
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import TIER_ORDER
-from novacron_tui.connection.samples import Samples
-from novacron_tui.terminal.glyphs import STATE_TONES, TIER_TONES, Glyphs
+from novacron_tui.connection.samples import SampleStore
+from novacron_tui.terminal.glyphs import TIER_TONES, Glyphs, state_tone
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.live import LiveColumns
 from novacron_tui.widgets.cells import Cell, Column
@@ -40,9 +40,9 @@ def state_cell(vm: VM, now: datetime, glyphs: Glyphs) -> Cell:
     """State and how long; while an operation runs, that and how far it is."""
     if vm.operation is not None:
         return _operation_cell(vm, now, glyphs)
-    word = f"{glyphs.states[vm.state]} {vm.state}"
+    word = f"{glyphs.state(vm.state)} {vm.state}"
     age = age_text(age_s(vm.state_since, now)) if vm.state_since else ""
-    return ((word.ljust(STATE_WIDTH - 6), STATE_TONES[vm.state]), (age.rjust(6), "quiet"))
+    return ((word.ljust(STATE_WIDTH - 6), state_tone(vm.state)), (age.rjust(6), "quiet"))
 
 
 def _operation_cell(vm: VM, now: datetime, glyphs: Glyphs) -> Cell:
@@ -81,7 +81,7 @@ def columns(
     glyphs: Glyphs,
     now: Callable[[], datetime],
     host_name: Callable[[str], str],
-    samples: Samples,
+    samples: SampleStore,
     *,
     host_width: int,
 ) -> Sequence[Column[VM]]:
@@ -91,7 +91,7 @@ def columns(
     cpu, memory, io, net = LiveColumns(glyphs, samples).columns()
     return [
         Column("name", "NAME", 14, draw.name, lambda vm: vm.name, stretch=3, widest=40, wish=20),
-        Column("state", "STATE", STATE_WIDTH, draw.state, lambda vm: _RANK[vm.state]),
+        Column("state", "STATE", STATE_WIDTH, draw.state, lambda vm: _RANK.get(vm.state, 0)),
         *([Column("host", "HOST", host_width, draw.host, draw.host_of, rank=1)] if host_width else []),
         cpu,
         Column("vcpus", "VCPU", 5, draw.vcpus, lambda vm: vm.vcpus, right=True, rank=5),
@@ -108,8 +108,8 @@ def columns(
 
 
 def owner_text(vm: VM) -> str:
-    """Who made it: nobody of ours made a foreign guest."""
-    return "foreign" if vm.foreign else vm.owner or ""
+    """Who made it: nobody of ours made a unmanaged guest."""
+    return "unmanaged" if vm.unmanaged else vm.owner or ""
 
 
 class _Draw:
@@ -124,7 +124,7 @@ class _Draw:
         return ((one_line(text), tone),) if text else ((self._glyphs.no, "quiet"),)
 
     def name(self, vm: VM) -> Cell:
-        marks = (" protected" if vm.protected else "") + (" shared UUID" if vm.also_on else "")
+        marks = (" protected" if vm.protected else "") + (" shared UUID" if vm.duplicate_on else "")
         return ((one_line(vm.name), "strong"), (marks, "quiet")) if marks else ((one_line(vm.name), "strong"),)
 
     def state(self, vm: VM) -> Cell:

@@ -22,9 +22,9 @@ from novacron_core.values.sizes import size_text
 from novacron_tui.connection.session import Session
 from novacron_tui.pools.tier_choice import tier_options
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.draft import FIELDS, USER_NETWORK, Draft
+from novacron_tui.vms.draft import FIELDS, USER_NETWORK, VMDraft
 from novacron_tui.widgets.confirm import Confirm, Question
-from novacron_tui.widgets.field import Field
+from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.form import choice
 from novacron_tui.widgets.sheet import Sheet
 from novacron_tui.widgets.text_bar import Piece, content
@@ -43,7 +43,7 @@ class CreateVM(Sheet[Operation | None]):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self._draft = Draft(session.store)
+        self._draft = VMDraft(session.store)
         self._untouched: tuple[str, ...] | None = None
         self._key = str(uuid4())
         self._sent_body: vms.VMCreate | None = None
@@ -57,20 +57,20 @@ class CreateVM(Sheet[Operation | None]):
         self._hosts = [host.id for host in hosts]
         self._fields = self._make_fields()
 
-    def _make_fields(self) -> dict[str, Field]:
+    def _make_fields(self) -> dict[str, FormField]:
         draft = self._draft
         return {
-            "image": Field("Image", self._image, id="image", advice="reading the server's images…"),
-            "name": Field(
+            "image": FormField("Image", self._image, id="image", advice="reading the server's images…"),
+            "name": FormField(
                 "Name", why_not=self._why_not_name, id="name", advice="lower-case letters, digits and hyphens"
             ),
-            "vcpus": Field("vCPUs", value="1", why_not=draft.why_not_vcpus, id="vcpus"),
-            "memory": Field("Memory", value="512 MiB", why_not=draft.why_not_memory, id="memory"),
-            "disk": Field("Disk", why_not=self._why_not_disk, id="disk"),
-            "tier": Field("Tier", self._tier, id="tier"),
-            "host": Field("Host", self._host, id="host"),
-            "network": Field("Network", self._network, id="network"),
-            "start": Field("Start", self._start, id="start"),
+            "vcpus": FormField("vCPUs", value="1", why_not=draft.why_not_vcpus, id="vcpus"),
+            "memory": FormField("Memory", value="512 MiB", why_not=draft.why_not_memory, id="memory"),
+            "disk": FormField("Disk", why_not=self._why_not_disk, id="disk"),
+            "tier": FormField("Tier", self._tier, id="tier"),
+            "host": FormField("Host", self._host, id="host"),
+            "network": FormField("Network", self._network, id="network"),
+            "start": FormField("Start", self._start, id="start"),
         }
 
     def compose(self) -> ComposeResult:

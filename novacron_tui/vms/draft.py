@@ -21,7 +21,7 @@ FIELDS = {"memory_bytes": "memory", "disk_bytes": "disk"}
 """Field of the request → field of the form, where the two names differ."""
 
 
-class Draft:
+class VMDraft:
     """Each `why_not_…` takes what was typed and answers the sentence that refuses it, or None."""
 
     def __init__(self, store: Store) -> None:

@@ -8,7 +8,7 @@ from novacron_core.api.samples import VMSample
 from novacron_core.api.vms import VM, State
 from novacron_core.values.ages import age_text
 from novacron_core.values.sizes import rate_text, short_size, size_text
-from novacron_tui.connection.samples import Samples
+from novacron_tui.connection.samples import SampleStore
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.cells import Cell, Column
@@ -34,7 +34,7 @@ def heat(percent: float | None) -> str:
 class LiveColumns:
     """The columns of numbers that come with samples."""
 
-    def __init__(self, glyphs: Glyphs, samples: Samples) -> None:
+    def __init__(self, glyphs: Glyphs, samples: SampleStore) -> None:
         self._glyphs = glyphs
         self._samples = samples
         self._none: Cell = ((glyphs.no, "quiet"),)
@@ -95,7 +95,7 @@ class LiveColumns:
         return self._none if vm.state in _RUNS else ()
 
 
-def use(vm: VM, samples: Samples, glyphs: Glyphs) -> list[list[Piece]]:
+def use(vm: VM, samples: SampleStore, glyphs: Glyphs) -> list[list[Piece]]:
     """What it uses now, for its page: each number with what it is of, and why one is missing."""
     sample = samples.of(vm)
     if vm.state not in _RUNS:

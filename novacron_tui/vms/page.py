@@ -11,7 +11,7 @@ from novacron_core.api.vms import VM, Disk
 from novacron_core.rules.operation_words import doing
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
-from novacron_tui.terminal.glyphs import STATE_TONES, Glyphs
+from novacron_tui.terminal.glyphs import Glyphs, state_tone
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.actions import done
 from novacron_tui.vms.columns import tags_text
@@ -42,7 +42,7 @@ Lines = list[list[Piece]]
 
 def overview(vm: VM, now: datetime, glyphs: Glyphs, host_name: Callable[[str], str]) -> Lines:
     """State, size, place and people."""
-    state = [Piece(f"{glyphs.states[vm.state]} {vm.state}", STATE_TONES[vm.state])]
+    state = [Piece(f"{glyphs.state(vm.state)} {vm.state}", state_tone(vm.state))]
     if vm.state_since:
         state.append(Piece(f"  for {age_text(age_s(vm.state_since, now))}", "quiet"))
     if vm.reason:
@@ -66,7 +66,7 @@ def overview(vm: VM, now: datetime, glyphs: Glyphs, host_name: Callable[[str], s
 
 
 def _place(vm: VM, host_name: Callable[[str], str]) -> list[Piece]:
-    others = ", ".join(one_line(host_name(host)) for host in vm.also_on)
+    others = ", ".join(one_line(host_name(host)) for host in vm.duplicate_on)
     shared = [Piece(f"  the same UUID is also on {others}: it cannot be changed", "warn")] if others else []
     return [Piece(one_line(host_name(vm.host))), *shared]
 
@@ -79,8 +79,8 @@ def _virtualization(vm: VM) -> Piece:
 
 
 def _owner(vm: VM) -> Piece:
-    if vm.foreign:
-        return Piece("foreign: not made by NovaCron", "warn")
+    if vm.unmanaged:
+        return Piece("unmanaged: not made by NovaCron", "warn")
     return Piece(f"{one_line(vm.owner or 'nobody')} ({one_line(vm.tenant or 'no tenant')})")
 
 

@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from novacron_core.api.events import SampleWants
+from novacron_core.api.events import SampleRequest
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import CREATE, VM
 from novacron_core.rules.filters.language import FilterError, compile_filter
@@ -19,7 +19,7 @@ from novacron_core.rules.filters.vms import LIVE_FIELDS, vm_fields
 from novacron_core.rules.operation_words import doing
 from novacron_core.values.ages import age_text
 from novacron_tui.connection.session import Session
-from novacron_tui.connection.store import Line, VMKey, key_of
+from novacron_tui.connection.store import ConnectionState, VMKey, key_of
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.columns import HOST_WIDTHS, columns
@@ -62,7 +62,7 @@ class VMPane(Vertical):
         self._fields = vm_fields(self._host_names, session.store.samples.of)
         self._by_name: Sequence[VM] = ()
         self._lively = False
-        self._asked: SampleWants | None = None
+        self._asked: SampleRequest | None = None
         self._came_from: VMKey | None = None
         self._made = ""
 
@@ -100,7 +100,7 @@ class VMPane(Vertical):
         """Whether order or filter follow numbers that change with every sample."""
         return self._lively or self.table.sort_key in LIVE
 
-    def wants(self) -> SampleWants | None:
+    def wants(self) -> SampleRequest | None:
         """The samples of the VMs in the window, and a page above and below; of all where they decide what is there.
 
         The same as long as the window stays within what was asked for.
@@ -108,7 +108,7 @@ class VMPane(Vertical):
         if not self.table.display:
             return None
         if self.moves or len(self.table.rows) <= _FEW:
-            self._asked = SampleWants()
+            self._asked = SampleRequest()
             return self._asked
         room = max(1, self.table.size.height)
         top = self.table.scroll_offset.y
@@ -116,7 +116,7 @@ class VMPane(Vertical):
         held = self._asked.targets if self._asked is not None else ()
         if isinstance(held, str) or not seen <= set(held):
             near = self.table.rows[max(0, top - room) : top + 2 * room]
-            self._asked = SampleWants(targets=[vm.id for vm in near][:_MOST_ASKED])
+            self._asked = SampleRequest(targets=[vm.id for vm in near][:_MOST_ASKED])
         return self._asked
 
     # -- the filter ------------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ class VMPane(Vertical):
     def _pieces_instead(self) -> list[Piece]:
         """The designed states of an empty list, each with the next step."""
         store = self._session.store
-        if store.line is Line.LOADING:
+        if store.line is ConnectionState.LOADING:
             return [Piece("reading the inventory…", "quiet")]
         if not store.loaded:
             return [
@@ -259,8 +259,8 @@ class VMPane(Vertical):
             return [Piece(f"{doing(op.kind)}{who}: {one_line(op.step) or op.state}{eta}", "busy")]
         why = f" ({one_line(vm.reason)})" if vm.reason else ""
         host = one_line(self._session.store.host_name(vm.host))
-        foreign = ", foreign" if vm.foreign else ""
-        said = f"{one_line(vm.name)} on {host}: {vm.state}{why}{foreign}  "
+        unmanaged = ", unmanaged" if vm.unmanaged else ""
+        said = f"{one_line(vm.name)} on {host}: {vm.state}{why}{unmanaged}  "
         pieces = [Piece(said, "quiet"), Piece(vm.id, "quiet", 1)]
-        others = ", ".join(one_line(self._session.store.host_name(other)) for other in vm.also_on)
+        others = ", ".join(one_line(self._session.store.host_name(other)) for other in vm.duplicate_on)
         return [*pieces, Piece(f"  also on {others}", "warn", 2)] if others else pieces

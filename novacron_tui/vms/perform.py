@@ -17,8 +17,8 @@ from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import VMKey, key_of
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.actions import DELETE, Verb, done, send
-from novacron_tui.vms.bulk import Bulk, Went
-from novacron_tui.widgets.confirm import Answer, Question
+from novacron_tui.vms.bulk import Bulk, ItemState
+from novacron_tui.widgets.confirm import Confirmation, Question
 from novacron_tui.widgets.text_bar import Piece
 
 MANY = 10
@@ -27,11 +27,11 @@ AT_ONCE = 4
 """Requests of one bulk that are under way together: quick for the operator, and no flood for a host."""
 SAME_PRESS_S = 60.0
 """A press that repeats one whose answer never came, within this, carries its key: both have one effect."""
-Ask = Callable[[Question], Awaitable[Answer | None]]
+Ask = Callable[[Question], Awaitable[Confirmation | None]]
 Say = Callable[[str, str], None]
 
 
-class Performer:
+class VMActionRunner:
     """Carries out verbs. `ask` shows a question and waits; `say` writes a sentence and its tone for the operator."""
 
     def __init__(self, session: Session, ask: Ask, say: Say) -> None:
@@ -69,12 +69,12 @@ class Performer:
         else:
             await self._one(verb, still[0], answer)
 
-    async def _asked(self, verb: Verb, vms: Sequence[VM]) -> Answer | None:
+    async def _asked(self, verb: Verb, vms: Sequence[VM]) -> Confirmation | None:
         if verb.danger not in (Danger.LOSES_WORK, Danger.DESTROYS):
-            return Answer()
+            return Confirmation()
         return await self._ask(question(verb, vms, self._session.store.host_name))
 
-    async def _one(self, verb: Verb, vm: VM, answer: Answer) -> None:
+    async def _one(self, verb: Verb, vm: VM, answer: Confirmation) -> None:
         try:
             op = await self._send(verb, vm, answer)
         except NovaCronError as e:
@@ -84,14 +84,14 @@ class Performer:
         self._say(f"{one_line(vm.name)}: {verb.doing} accepted", "busy")
         self._session.changed()
 
-    async def _many(self, verb: Verb, chosen: Sequence[VM], ready: Sequence[VM], answer: Answer) -> None:
+    async def _many(self, verb: Verb, chosen: Sequence[VM], ready: Sequence[VM], answer: Confirmation) -> None:
         """Ask for each of `ready`, a few at once; the others of `chosen` are refused with their reason."""
         self.bulk = bulk = Bulk(verb, chosen)
         wanted = {key_of(vm) for vm in ready}
         for vm in chosen:
             if key_of(vm) not in wanted:
                 now = self._session.store.vms.get(key_of(vm))
-                bulk.settle(key_of(vm), Went.REFUSED, (now and self.why_not(verb, now)) or f"{vm.name} is gone")
+                bulk.settle(key_of(vm), ItemState.REFUSED, (now and self.why_not(verb, now)) or f"{vm.name} is gone")
         gate = asyncio.Semaphore(AT_ONCE)
         self._session.changed()
         async with asyncio.TaskGroup() as group:
@@ -99,22 +99,24 @@ class Performer:
                 group.create_task(self._one_of(bulk, vm, answer, gate))
         self._session.changed()
 
-    async def _one_of(self, bulk: Bulk, vm: VM, answer: Answer, gate: asyncio.Semaphore) -> None:
+    async def _one_of(self, bulk: Bulk, vm: VM, answer: Confirmation, gate: asyncio.Semaphore) -> None:
         async with gate:
             now = self._session.store.vms.get(key_of(vm))
             if now is None or (refused := self.why_not(bulk.verb, now)):
-                bulk.settle(key_of(vm), Went.REFUSED, f"{vm.name} is gone" if now is None else refused or "")
+                bulk.settle(key_of(vm), ItemState.REFUSED, f"{vm.name} is gone" if now is None else refused or "")
                 return
             try:
                 op = await self._send(bulk.verb, now, answer)
             except ServerUnreachable as e:
-                bulk.settle(key_of(vm), Went.FAILED, f"{vm.name}: {e.detail}")
+                bulk.settle(key_of(vm), ItemState.FAILED, f"{vm.name}: {e.detail}")
             except NovaCronError as e:
-                bulk.settle(key_of(vm), Went.REFUSED, e.detail if vm.name in e.detail else f"{vm.name}: {e.detail}")
+                bulk.settle(
+                    key_of(vm), ItemState.REFUSED, e.detail if vm.name in e.detail else f"{vm.name}: {e.detail}"
+                )
             else:
                 bulk.accepted(key_of(vm), op)
 
-    async def _send(self, verb: Verb, vm: VM, answer: Answer) -> Operation:
+    async def _send(self, verb: Verb, vm: VM, answer: Confirmation) -> Operation:
         press = (verb.name, key_of(vm))
         key, pressed_at = self._keys.pop(press, ("", 0.0))
         if not key or monotonic() - pressed_at > SAME_PRESS_S:

@@ -11,11 +11,11 @@ from novacron_core.rules.pool_actions import why_not_in_a_tier
 from novacron_core.rules.volume_actions import VolumeAction as V
 from novacron_core.rules.volume_actions import why_not_volume
 from novacron_tui.actions import Action, Danger
-from novacron_tui.volumes.entries import Entry, why_not_cancel
+from novacron_tui.volumes.entries import VolumeEntry, why_not_cancel
 
 
 @dataclass(frozen=True)
-class VolumeVerb(Action[Entry]):
+class VolumeVerb(Action[VolumeEntry]):
     """An action on a volume; `does` is the rule's name for it."""
 
     group: str = "Volume"
@@ -26,7 +26,7 @@ def _by_rule(action: V) -> Any:
     return lambda entry: why_not_volume(action, entry.volume, entry.vm)
 
 
-def _why_not_attach(entry: Entry) -> str | None:
+def _why_not_attach(entry: VolumeEntry) -> str | None:
     if entry.vm is not None:
         return f"{entry.volume.name} is a disk of {entry.vm.name}: detach it first"
     return why_not_volume(V.ATTACH, entry.volume, None)
@@ -72,7 +72,7 @@ VERBS = (MOVE, CANCEL, GROW, CLONE, ATTACH, DETACH, DELETE, CREATE, UPLOAD, COPY
 
 
 def _why_not_tier(pool: Pool) -> str | None:
-    return why_not_in_a_tier(pool.name, pool.type, ours=pool.ours)
+    return why_not_in_a_tier(pool.name, pool.type, managed=pool.managed)
 
 
 SET_TIER = Action[Pool](
@@ -85,6 +85,6 @@ def why_not_this(action: Action[Any], subject: object) -> str | None:
     """Volumes and pools stand on one screen, and their keys with them: an action for the one says so of the other."""
     if isinstance(subject, Pool) and isinstance(action, VolumeVerb) and action.needs_one and action is not COPY_ID:
         return "not for a pool: tab shows the volumes"
-    if isinstance(subject, Entry) and action is SET_TIER:
+    if isinstance(subject, VolumeEntry) and action is SET_TIER:
         return "not for a volume: tab shows the pools"
     return None

@@ -9,7 +9,7 @@ from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import TIER_ORDER
 from novacron_tui.terminal.glyphs import TIER_TONES, Glyphs
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.volumes.entries import Entry
+from novacron_tui.volumes.entries import VolumeEntry
 from novacron_tui.widgets.cells import Cell, Column
 
 _DOING = {
@@ -23,24 +23,24 @@ _DOING = {
 }
 
 
-def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool) -> list[Column[Entry]]:
+def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool) -> list[Column[VolumeEntry]]:
     """Name, tier, sizes, what it is to whom, and what runs on it."""
 
     def text(words: str, tone: str = "plain") -> Cell:
         return ((one_line(words), tone),) if words else ((glyphs.no, "quiet"),)
 
-    def tier(entry: Entry) -> Cell:
+    def tier(entry: VolumeEntry) -> Cell:
         name = entry.volume.tier or ""
         return text(name, TIER_TONES.get(name, "plain"))
 
-    def used_by(entry: Entry) -> Cell:
+    def used_by(entry: VolumeEntry) -> Cell:
         volume = entry.volume
         if volume.vm is None:
-            return (("foreign" if volume.foreign else "free", "quiet"),)  # the mark beside a long name is cut off
-        part = f" {volume.part}" if volume.part and volume.part != "disk" else ""
+            return (("unmanaged" if volume.unmanaged else "free", "quiet"),)  # the mark beside a long name is cut off
+        part = f" {volume.role}" if volume.role and volume.role != "disk" else ""
         return ((one_line(entry.vm.name if entry.vm else "another's VM"), "plain"), (part, "quiet"))
 
-    def host(entry: Entry) -> str:
+    def host(entry: VolumeEntry) -> str:
         return host_name(entry.volume.host)
 
     return [
@@ -62,14 +62,14 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
     ]  # fmt: skip
 
 
-def _name(entry: Entry) -> Cell:
-    marks = (" overlay" if entry.volume.leans_on else "") + (" foreign" if entry.volume.foreign else "")
+def _name(entry: VolumeEntry) -> Cell:
+    marks = (" overlay" if entry.volume.backing_file else "") + (" unmanaged" if entry.volume.unmanaged else "")
     return ((one_line(entry.volume.name), "strong"), (marks, "quiet")) if marks else (
         (one_line(entry.volume.name), "strong"),
     )  # fmt: skip
 
 
-def doing(entry: Entry, glyphs: Glyphs) -> Cell:
+def doing(entry: VolumeEntry, glyphs: Glyphs) -> Cell:
     """What runs on it: how far, how long still, how fast."""
     op = entry.operation
     if op is None:

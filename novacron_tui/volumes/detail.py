@@ -9,14 +9,14 @@ from novacron_core.values.sizes import size_text
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes.columns import doing
-from novacron_tui.volumes.entries import Entry
+from novacron_tui.volumes.entries import VolumeEntry
 from novacron_tui.widgets.text_bar import Piece
 
 Lines = list[list[Piece]]
 _LABEL = 12
 
 
-def of_volume(entry: Entry, glyphs: Glyphs, host_name: Callable[[str], str]) -> Lines:
+def of_volume(entry: VolumeEntry, glyphs: Glyphs, host_name: Callable[[str], str]) -> Lines:
     """Everything that is known of it."""
     volume = entry.volume
     used_by = entry.vm.name if entry.vm else "a VM you may not see" if volume.vm else "nothing"
@@ -24,10 +24,10 @@ def of_volume(entry: Entry, glyphs: Glyphs, host_name: Callable[[str], str]) -> 
         ("tier", volume.tier or glyphs.no),
         ("size", f"{size_text(volume.size_bytes)}, {size_text(volume.allocated_bytes)} on disk"),
         ("format", volume.format),
-        ("used by", f"{used_by}{f' as {volume.part}' if volume.part else ''}"),
-        ("leans on", volume.leans_on),
+        ("used by", f"{used_by}{f' as {volume.role}' if volume.role else ''}"),
+        ("leans on", volume.backing_file),
         ("pool", f"{volume.pool} on {host_name(volume.host)}"),
-        ("made by", "somebody else: it can be looked at, not changed" if volume.foreign else "NovaCron"),
+        ("made by", "somebody else: it can be looked at, not changed" if volume.unmanaged else "NovaCron"),
         ("now", "".join(text for text, _ in doing(entry, glyphs))),
         ("step", entry.operation.step if entry.operation else ""),
         ("id", volume.id),
@@ -46,7 +46,7 @@ def of_pool(pool: Pool, glyphs: Glyphs, host_name: Callable[[str], str]) -> Line
         ("type", f"{pool.type}{'' if pool.active else ', not active'}"),
         ("host", host_name(pool.host)),
         ("path", pool.path),
-        ("made by", "NovaCron" if pool.ours else "somebody else"),
+        ("made by", "NovaCron" if pool.managed else "somebody else"),
         ("id", pool.id),
     ]
     return _lines(rows)

@@ -11,7 +11,7 @@ from novacron_tui.connection.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class VolumeEntry:
     """One line of the list. `operation` is the newest word of it, whichever frame told."""
 
     volume: Volume
@@ -23,19 +23,19 @@ class Entry:
         return self.volume.id
 
 
-def entries(store: Store) -> list[Entry]:
+def entries(store: Store) -> list[VolumeEntry]:
     """Every volume this session may see."""
     return [_entry(store, volume) for volume in store.volumes.values()]
 
 
-def _entry(store: Store, volume: Volume) -> Entry:
+def _entry(store: Store, volume: Volume) -> VolumeEntry:
     vm = store.vms.get((volume.host, volume.vm)) if volume.vm else None
     held = volume.operation
     operation = store.operations.get(held.id, held) if held else None
-    return Entry(volume, vm, None if operation and operation.state.ended else operation)
+    return VolumeEntry(volume, vm, None if operation and operation.state.ended else operation)
 
 
-def why_not_cancel(entry: Entry) -> str | None:
+def why_not_cancel(entry: VolumeEntry) -> str | None:
     """The sentence that refuses to cancel what runs on a volume, or None."""
     if entry.operation is None:
         return f"nothing runs on {entry.volume.name}"

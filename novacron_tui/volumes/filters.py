@@ -7,10 +7,10 @@ from collections.abc import Callable
 from novacron_core.rules.filters.language import compile_filter
 from novacron_core.rules.filters.volumes import volume_fields
 from novacron_tui.connection.store import Store
-from novacron_tui.volumes.entries import Entry
+from novacron_tui.volumes.entries import VolumeEntry
 
 
-def volumes_that_pass(text: str, store: Store) -> Callable[[Entry], bool] | None:
+def volumes_that_pass(text: str, store: Store) -> Callable[[VolumeEntry], bool] | None:
     hosts = {host.id: host.name for host in store.hosts.values()}
     vms = {vm.id: vm.name for vm in store.vms.values()}
     test = compile_filter(text, volume_fields(hosts, vms))

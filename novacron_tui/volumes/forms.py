@@ -13,15 +13,15 @@ from novacron_core.api import pools, volumes
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.pools import Pool
 from novacron_core.api.vms import VM
-from novacron_core.rules.validation import in_words
+from novacron_core.rules.validation import explain
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 from novacron_core.values.names import why_not_volume_name
 from novacron_core.values.sizes import parse_size, size_text
 from novacron_tui.connection.store import Store
 from novacron_tui.pools.tier_choice import tier_options
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.volumes.entries import Entry
-from novacron_tui.widgets.field import Field
+from novacron_tui.volumes.entries import VolumeEntry
+from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.form import Form, Refused, Values, choice
 from novacron_tui.widgets.text_bar import Piece
 from novacron_tui.widgets.toggle import Toggle
@@ -32,11 +32,11 @@ _NAME_ADVICE = "lower-case letters, digits, dots and hyphens"
 _NO_TIER = "-"
 
 
-def move(entry: Entry, store: Store, send: Send) -> Form:
+def move(entry: VolumeEntry, store: Store, send: Send) -> Form:
     volume = entry.volume
     fields = {
-        "tier": Field("To", choice(tier_options(store, but_not=volume.tier))),
-        "bandwidth_bytes_s": Field(
+        "tier": FormField("To", choice(tier_options(store, but_not=volume.tier))),
+        "bandwidth_bytes_s": FormField(
             "At most",
             value="",
             placeholder="as fast as it goes",
@@ -59,7 +59,7 @@ def move(entry: Entry, store: Store, send: Send) -> Form:
     return Form(f"Move {one_line(volume.name)}", fields, "Move", go, intro)
 
 
-def grow(entry: Entry, send: Send) -> Form:
+def grow(entry: VolumeEntry, send: Send) -> Form:
     volume = entry.volume
 
     def why_not(text: str) -> str | None:
@@ -67,7 +67,7 @@ def grow(entry: Entry, send: Send) -> Form:
             return wrong
         return None if parse_size(text) > volume.size_bytes else f"it has {size_text(volume.size_bytes)}: it only grows"
 
-    fields = {"size_bytes": Field("New size", value=size_text(volume.size_bytes), why_not=why_not)}
+    fields = {"size_bytes": FormField("New size", value=size_text(volume.size_bytes), why_not=why_not)}
 
     async def go(values: Values) -> None:
         await send(_request(volumes.VolumeResize, size_bytes=parse_size(values["size_bytes"])))
@@ -75,10 +75,10 @@ def grow(entry: Entry, send: Send) -> Form:
     return Form(f"Grow {one_line(volume.name)}", fields, "Grow", go)
 
 
-def clone(entry: Entry, store: Store, send: Send) -> Form:
+def clone(entry: VolumeEntry, store: Store, send: Send) -> Form:
     fields = {
-        "name": Field("Name", why_not=_why_not_name, advice=_NAME_ADVICE),
-        "tier": Field("Tier", choice(tier_options(store), entry.volume.tier or "hot")),
+        "name": FormField("Name", why_not=_why_not_name, advice=_NAME_ADVICE),
+        "tier": FormField("Tier", choice(tier_options(store), entry.volume.tier or "hot")),
     }
 
     async def go(values: Values) -> None:
@@ -90,13 +90,13 @@ def clone(entry: Entry, store: Store, send: Send) -> Form:
 def create(store: Store, send: Send) -> Form:
     hosts = [(one_line(host.name), host.id) for host in store.hosts.values() if host.status is HostStatus.UP]
     fields = {
-        "name": Field("Name", why_not=_why_not_name, advice=_NAME_ADVICE),
-        "size_bytes": Field("Size", value="8 GiB", why_not=_why_not_size, advice="it takes room as it is written"),
-        "tier": Field("Tier", choice(tier_options(store))),
-        "format": Field("Format", choice([("qcow2: snapshots, grows as needed", "qcow2"), ("raw: bare", "raw")])),
+        "name": FormField("Name", why_not=_why_not_name, advice=_NAME_ADVICE),
+        "size_bytes": FormField("Size", value="8 GiB", why_not=_why_not_size, advice="it takes room as it is written"),
+        "tier": FormField("Tier", choice(tier_options(store))),
+        "format": FormField("Format", choice([("qcow2: snapshots, grows as needed", "qcow2"), ("raw: bare", "raw")])),
     }
     if len(hosts) > 1:
-        fields["host"] = Field("Host", choice(hosts))
+        fields["host"] = FormField("Host", choice(hosts))
 
     async def go(values: Values) -> None:
         words = {**values, "size_bytes": parse_size(values["size_bytes"])}
@@ -105,13 +105,13 @@ def create(store: Store, send: Send) -> Form:
     return Form("Create an empty volume", fields, "Create", go)
 
 
-def attach(entry: Entry, store: Store, send: Send) -> Form:
+def attach(entry: VolumeEntry, store: Store, send: Send) -> Form:
     """The VM is named: a list of thousands is no list to choose from, so what is typed is completed."""
-    here = {vm.name: vm for vm in store.vms.values() if vm.host == entry.volume.host and not vm.foreign}
+    here = {vm.name: vm for vm in store.vms.values() if vm.host == entry.volume.host and not vm.unmanaged}
     typed = Input(placeholder="its name; right completes it", suggester=SuggestFromList(sorted(here)))
     fields = {
-        "vm": Field("VM", typed, why_not=lambda name: _why_not_vm(entry, here, name)),
-        "read_only": Field("Access", Toggle("read-only")),
+        "vm": FormField("VM", typed, why_not=lambda name: _why_not_vm(entry, here, name)),
+        "read_only": FormField("Access", Toggle("read-only")),
     }
 
     async def go(values: Values) -> None:
@@ -123,7 +123,7 @@ def attach(entry: Entry, store: Store, send: Send) -> Form:
 
 def pool_tier(pool: Pool, store: Store, send: Send) -> Form:
     options = [*tier_options(store), ("no tier: it is only shown", _NO_TIER)]
-    fields = {"tier": Field("Tier", choice(options, pool.tier or _NO_TIER))}
+    fields = {"tier": FormField("Tier", choice(options, pool.tier or _NO_TIER))}
 
     async def go(values: Values) -> None:
         tier = None if values["tier"] == _NO_TIER else values["tier"]
@@ -132,7 +132,7 @@ def pool_tier(pool: Pool, store: Store, send: Send) -> Form:
     return Form(f"Give {one_line(pool.name)} to a tier", fields, "Give", go)
 
 
-def _why_not_vm(entry: Entry, here: dict[str, VM], name: str) -> str | None:
+def _why_not_vm(entry: VolumeEntry, here: dict[str, VM], name: str) -> str | None:
     vm = here.get(name.strip())
     if vm is None:
         return "there is no such VM on the volume's host; right completes what is begun"
@@ -165,4 +165,4 @@ def _request(kind: type[Any], **words: Any) -> Any:
     try:
         return msgspec.convert(words, kind)
     except msgspec.ValidationError as e:
-        raise Refused(*in_words(str(e))) from e
+        raise Refused(*explain(str(e))) from e

@@ -13,7 +13,7 @@ from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.images import Image
 from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
-from novacron_core.api.volumes import Deletion
+from novacron_core.api.volumes import DeletionPreview
 from novacron_core.errors import NovaCronError
 from novacron_core.values.sizes import size_text
 from novacron_tui.connection.session import Session
@@ -22,24 +22,24 @@ from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes import forms
 from novacron_tui.volumes.actions import ATTACH, CANCEL, CLONE, CREATE, DELETE, DETACH, GROW, MOVE, UPLOAD, VolumeVerb
-from novacron_tui.volumes.entries import Entry
-from novacron_tui.widgets.confirm import Answer, Question
+from novacron_tui.volumes.entries import VolumeEntry
+from novacron_tui.widgets.confirm import Confirmation, Question
 from novacron_tui.widgets.form import Form, Refused
 from novacron_tui.widgets.text_bar import Piece
 
-Ask = Callable[[Question], Awaitable[Answer | None]]
+Ask = Callable[[Question], Awaitable[Confirmation | None]]
 Show = Callable[[ModalScreen[Any]], Awaitable[object]]
 Say = Callable[[str, str], None]
 
 
-class Performer:
+class VolumeActionRunner:
     """`ask` shows a question, `show` a form; both wait. `say` writes a sentence and its tone for the operator."""
 
     def __init__(self, session: Session, glyphs: Glyphs, ask: Ask, show: Show, say: Say) -> None:
         self._glyphs = glyphs
         self._session, self._ask, self._show, self._say = session, ask, show, say
 
-    async def perform(self, verb: VolumeVerb, entry: Entry | None) -> None:
+    async def perform(self, verb: VolumeVerb, entry: VolumeEntry | None) -> None:
         """Do `verb`; nothing stands against it."""
         if verb is CREATE:
             await self._show(forms.create(self._session.store, self._sender(volumes.CREATE, "creating")))
@@ -67,7 +67,7 @@ class Performer:
         send = self._sender(pools.SET_TIER, "giving it to a tier", pool_id=pool.id)
         await self._show(forms.pool_tier(pool, self._session.store, send))
 
-    def _form(self, verb: VolumeVerb, entry: Entry) -> Form | None:
+    def _form(self, verb: VolumeVerb, entry: VolumeEntry) -> Form | None:
         store, volume_id = self._session.store, entry.volume.id
         if verb is MOVE:
             return forms.move(entry, store, self._sender(volumes.MOVE, "moving", volume_id=volume_id))
@@ -92,7 +92,7 @@ class Performer:
 
         return send
 
-    async def _detach(self, entry: Entry) -> None:
+    async def _detach(self, entry: VolumeEntry) -> None:
         vm = one_line(entry.vm.name) if entry.vm else "its VM"
         running = entry.vm is not None and entry.vm.state == "running"
         warning = "The guest loses the disk at once: unmount it there first." if running else "The bytes stay."
@@ -104,7 +104,7 @@ class Performer:
         if await self._ask(question) is not None:
             await self._call(volumes.DETACH, entry, "detaching")
 
-    async def _delete(self, entry: Entry) -> None:
+    async def _delete(self, entry: VolumeEntry) -> None:
         """The server says what would go, and the name is typed."""
         name = one_line(entry.volume.name)
         try:
@@ -117,7 +117,7 @@ class Performer:
         elif await self._ask(_deletion(preview, self._session.store.host_name)) is not None:
             await self._call(volumes.DELETE, entry, "deleting")
 
-    async def _cancel(self, entry: Entry) -> None:
+    async def _cancel(self, entry: VolumeEntry) -> None:
         if entry.operation is None:
             return
         try:
@@ -127,7 +127,7 @@ class Performer:
         else:
             self._say(f"{one_line(entry.volume.name)}: cancelled", "busy")
 
-    async def _call(self, endpoint: Endpoint[Any, Any, Any], entry: Entry, doing: str) -> None:
+    async def _call(self, endpoint: Endpoint[Any, Any, Any], entry: VolumeEntry, doing: str) -> None:
         try:
             op = await self._session.client.call(endpoint, idempotency_key=str(uuid4()), volume_id=entry.volume.id)
         except NovaCronError as e:
@@ -141,7 +141,7 @@ class Performer:
         self._session.changed()
 
 
-def _deletion(preview: Deletion, host_name: Callable[[str], str]) -> Question:
+def _deletion(preview: DeletionPreview, host_name: Callable[[str], str]) -> Question:
     volume = preview.volume
     lines = [
         [Piece(one_line(volume.name), "strong"), Piece(f" in {one_line(volume.pool)} on {one_line(host_name(volume.host))}")],

@@ -31,13 +31,13 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Confirmation:
     """The operator said yes; `option` whether the extra was ticked."""
 
     option: bool = False
 
 
-class Confirm(ModalScreen[Answer | None]):
+class Confirm(ModalScreen[Confirmation | None]):
     """Dismissed with an Answer, or None for no. The cursor starts on *no*, so that enter alone does nothing."""
 
     DEFAULT_CSS = """
@@ -126,7 +126,7 @@ class Confirm(ModalScreen[Answer | None]):
     @on(Button.Pressed, "#yes")
     def action_yes(self) -> None:
         if self._allowed:
-            self.dismiss(Answer(self._ticked))
+            self.dismiss(Confirmation(self._ticked))
 
     @on(Button.Pressed, "#no")
     def action_no(self) -> None:

@@ -12,20 +12,20 @@ from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
 
-class Field(Vertical):
+class FormField(Vertical):
     """`why_not` answers the sentence that refuses a value; it is asked on leaving the field and after a first refusal
     at every key. `advice` stands below while nothing is wrong. The line below is always there, so nothing jumps."""
 
     DEFAULT_CSS = """
-    Field { height: auto; width: 100%; }
-    Field > Horizontal { height: 1; }
-    Field Label { width: 13; color: $tone-quiet; }
+    FormField { height: auto; width: 100%; }
+    FormField > Horizontal { height: 1; }
+    FormField Label { width: 13; color: $tone-quiet; }
     Field:focus-within { opacity: 1; }  /* without a rule of its own Textual asks nothing below it again when the focus moves */
     Field:focus-within Label { color: $foreground; }
-    Field Input { width: 1fr; height: 1; border: none; border-left: wide $rule; padding: 0 1; background: $panel; }
-    Field Input:focus { border: none; border-left: wide $accent; background: $panel; background-tint: $foreground 0%; }
-    Field Input.-invalid, Field Input.-invalid:focus { border: none; border-left: wide $tone-bad; background-tint: $foreground 0%; }
-    Field .below { height: auto; min-height: 1; max-height: 2; margin-left: 13; padding-left: 2; color: $tone-quiet; }
+    FormField Input { width: 1fr; height: 1; border: none; border-left: wide $rule; padding: 0 1; background: $panel; }
+    FormField Input:focus { border: none; border-left: wide $accent; background: $panel; background-tint: $foreground 0%; }
+    FormField Input.-invalid, Field Input.-invalid:focus { border: none; border-left: wide $tone-bad; background-tint: $foreground 0%; }
+    FormField .below { height: auto; min-height: 1; max-height: 2; margin-left: 13; padding-left: 2; color: $tone-quiet; }
     Field.-wrong .below { color: $tone-bad; }
     """
 

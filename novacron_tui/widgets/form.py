@@ -8,7 +8,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.widgets import Button, Input, Select, Static
 
-from novacron_tui.widgets.field import Field
+from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.sheet import Sheet
 from novacron_tui.widgets.text_bar import Piece, content
 from novacron_tui.widgets.toggle import Toggle
@@ -39,7 +39,7 @@ class Form(Sheet[bool]):
     def __init__(
         self,
         title: str,
-        fields: Mapping[str, Field],
+        fields: Mapping[str, FormField],
         verb: str,
         send: Callable[[Values], Awaitable[None]],
         intro: Sequence[Sequence[Piece]] = (),
@@ -91,7 +91,7 @@ class Form(Sheet[bool]):
         self.say([Piece("asking the server…", "busy")] if sending else [])
 
 
-def _value(field: Field) -> str:
+def _value(field: FormField) -> str:
     widget = field.widget
     if isinstance(widget, Select):
         return "" if widget.is_blank() else str(widget.value)

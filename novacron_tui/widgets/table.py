@@ -19,7 +19,7 @@ from textual.strip import Strip
 from novacron_tui.widgets.cells import Column, widths
 from novacron_tui.widgets.cursor_keys import moves
 from novacron_tui.widgets.rows import Rows
-from novacron_tui.widgets.table_style import CSS, MARGIN, PARTS, Line, Look
+from novacron_tui.widgets.table_style import CSS, MARGIN, PARTS, TableLine, TableStyle
 
 R = TypeVar("R")
 
@@ -55,9 +55,9 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self.sort_key, self.descending = sort or self.columns[0].key, False
         self._rows: Rows[R] = Rows(identity)
         self._rows.order(self._sort(), descending=False)
-        self._look = Look(self.get_component_rich_style, signs)
+        self._look = TableStyle(self.get_component_rich_style, signs)
         self._layout: list[tuple[Column[R], int]] = []
-        self._painted: dict[int, tuple[Line, Strip]] = {}
+        self._painted: dict[int, tuple[TableLine, Strip]] = {}
 
     def show(self, rows: Sequence[R]) -> None:
         """Show these rows in the chosen order; cursor and marks stay with their rows, and the view does not jump."""
@@ -252,9 +252,9 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self._painted[y] = (line, strip)
         return strip
 
-    def _line(self, index: int) -> Line:
+    def _line(self, index: int) -> TableLine:
         if not 0 <= index < len(self.rows):
-            return Line((), False, False)
+            return TableLine((), False, False)
         row = self.rows[index]
         cells = tuple(column.cell(row) for column, _ in self._layout)
-        return Line(cells, index == self._rows.at, self._rows.is_marked(row))
+        return TableLine(cells, index == self._rows.at, self._rows.is_marked(row))

@@ -41,7 +41,7 @@ Layout = Sequence[tuple[Column[Any], int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TableLine:
     """What one painted line shows; equal lines need no repaint."""
 
     cells: tuple[Cell, ...]
@@ -49,7 +49,7 @@ class Line:
     marked: bool
 
 
-class Look:
+class TableStyle:
     """A table's lines and header as strips. `style_of` gives the style of a part (`table--mark`, `tone--quiet`)."""
 
     def __init__(self, style_of: Callable[[str], Style], signs: tuple[str, str, str, str]) -> None:
@@ -61,7 +61,7 @@ class Look:
         """Other styles hold from now on."""
         self._styles.clear()
 
-    def line(self, line: Line, layout: Layout, width: int) -> Strip:
+    def line(self, line: TableLine, layout: Layout, width: int) -> Strip:
         mark = (f"{self._mark_sign} ", "mark") if line.marked else (" " * MARGIN, "strong")
         pieces: list[tuple[str, str]] = [mark]
         for cell, (column, room) in zip(line.cells, layout, strict=False):

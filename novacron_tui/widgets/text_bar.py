@@ -100,7 +100,7 @@ def changed(before: Sequence[object], after: Sequence[object]) -> list[tuple[int
     return runs
 
 
-class Line(Widget):
+class TextBar(Widget):
     """A line with a left and a right side."""
 
     ALLOW_SELECT = False

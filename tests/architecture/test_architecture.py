@@ -62,8 +62,8 @@ def test_only_repositories_and_the_database_package_import_sql() -> None:
         for path in users
         if path.name != "repository.py" and not path.is_relative_to(SERVER / "database")
     ]
-    # The doorbell is a raw LISTEN connection: it has no tables and no rows.
-    assert set(outside) <= {"events/doorbell.py"}
+    # The notifier is a raw LISTEN connection: it has no tables and no rows.
+    assert set(outside) <= {"outbox/notify.py"}
 
 
 def test_routes_decide_nothing() -> None:

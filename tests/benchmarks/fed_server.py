@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from novacron_core.api.vms import State
 from novacron_server.hypervisor.facts import DomainFacts
-from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.hypervisor.statistics.counters import (
     DiskCounters,
     DomainCounters,
@@ -27,7 +27,7 @@ from novacron_server.hypervisor.statistics.counters import (
 from novacron_server.hypervisor.statistics.reader import clock
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics import pipeline
-from novacron_server.metrics.latest import Board
+from novacron_server.metrics.latest import LatestSamples
 from novacron_server.stream import samples
 
 EVERY_S = float(os.environ.get("FED_EVERY_S", "5"))
@@ -65,7 +65,7 @@ class _Guest:
 class Feeder:
     """Stands where the collector does."""
 
-    def __init__(self, inventory: Inventory, board: Board) -> None:
+    def __init__(self, inventory: Inventory, board: LatestSamples) -> None:
         self._inventory, self._board = inventory, board
         self._guests: dict[str, _Guest] = {}
         self._rounds = 0
@@ -80,7 +80,7 @@ class Feeder:
             await self._feed(host, at, at - before)
             before = at
 
-    async def _feed(self, host: Host, at: float, seconds: float) -> None:
+    async def _feed(self, host: LibvirtHost, at: float, seconds: float) -> None:
         known = self._inventory.picture.known.items()
         facts = {uuid: held.facts for (_, uuid), held in known if held.facts.state == State.RUNNING}
         first = min(facts.values(), key=lambda one: one.name, default=None)

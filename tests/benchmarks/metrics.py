@@ -24,15 +24,15 @@ from novacron_server.database.migrate import migrate
 from novacron_server.database.tables import METRICS
 from novacron_server.database.transactions import Database
 from novacron_server.hosts import repository as hosts_repository
-from novacron_server.hypervisor import Host
+from novacron_server.hypervisor import LibvirtHost
 from novacron_server.hypervisor.statistics import reader
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics import copy_rows
 from novacron_server.metrics.copy_rows import FLEET, vm_subject
-from novacron_server.metrics.history_writer import History
-from novacron_server.metrics.latest import Board
+from novacron_server.metrics.history_writer import HistoryWriter
+from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.write_queue import Chunk
-from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.group_commit import GroupCommit
 from tests.benchmarks.figure import Figure, median, percentile
 from tests.benchmarks.servers import Running, administrator, serve_process
 from tests.node_files import write_node
@@ -67,11 +67,11 @@ def measure_history() -> Iterator[Figure]:
 
 async def _collecting() -> list[Figure]:
     """CPU of this process and of libvirtd, for the same calls bare and through the collector's whole path."""
-    host = Host("h", URI, on_hint=lambda hint: None, on_status=lambda host: None)
+    host = LibvirtHost("h", URI, on_hint=lambda hint: None, on_status=lambda host: None)
     await host.open()
     bare = libvirt.open(URI)
     daemon = psutil.Process(int(Path("/run/libvirtd.pid").read_text()))
-    board = Board()
+    board = LatestSamples()
     floors: list[tuple[float, float]] = []
     ours: list[tuple[float, float]] = []
     with _guests(bare):
@@ -140,9 +140,11 @@ async def _ingesting(data_dir: Path, uri: str) -> list[Figure]:
         database = Database(postgres.app_url)
         host = await database.run(lambda connection: hosts_repository.known_as(connection, uri))
         subjects = [vm_subject(host.id, vm_id) for vm_id in _running(uri)]
-        inventory = Inventory(Ledger(database, lambda: None), [])
+        inventory = Inventory(GroupCommit(database, lambda: None), [])
         kept = timedelta(hours=48)
-        history = History(database, inventory, Board(), samples_kept=kept, minutes_kept=timedelta(days=14))
+        history = HistoryWriter(
+            database, inventory, LatestSamples(), samples_kept=kept, minutes_kept=timedelta(days=14)
+        )
         now = datetime.now(UTC).replace(second=0, microsecond=0)
         floor = await _bare_copy(postgres.owner_url, subjects, now)
         steps = HOURS * 3600 // STEP_S

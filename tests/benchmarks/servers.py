@@ -15,7 +15,7 @@ from pathlib import Path
 
 from novacron_core.api import access
 from novacron_core.client import Client
-from novacron_core.local_server import read_running
+from novacron_core.local_server import read_running_server
 
 PASSWORD = "quiet harbour seventeen lanterns"
 
@@ -40,7 +40,7 @@ def server(*arguments: str) -> Iterator[Running]:
 
 def running(url: str, data_dir: Path) -> Running:
     """A server that was just started on an empty data directory, with its first administrator."""
-    found = read_running(data_dir)
+    found = read_running_server(data_dir)
     assert found is not None
     return Running(url, asyncio.run(administrator(url, data_dir)), data_dir, found.pid)
 

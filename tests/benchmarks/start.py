@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from novacron_core.local_server import read_running
+from novacron_core.local_server import read_running_server
 from tests.benchmarks.figure import Figure, median
 from tests.terminal import Terminal
 
@@ -35,8 +35,8 @@ def measure() -> Iterator[Figure]:
 
 def _stop(data_dir: Path) -> None:
     """End the server that the console left running."""
-    running = read_running(data_dir)
+    running = read_running_server(data_dir)
     if running:
         os.kill(running.pid, signal.SIGTERM)
-        while read_running(data_dir):
+        while read_running_server(data_dir):
             time.sleep(0.02)

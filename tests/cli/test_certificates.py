@@ -64,7 +64,7 @@ async def make_ann(url: str, fingerprint: str, data_dir: Path) -> None:
 
 async def test_only_the_pinned_certificate_is_accepted_by_calls_and_by_the_stream(data_dir: Path) -> None:
     with secured(data_dir, "one") as (url, fingerprint):
-        assert (await certificates.look(url)).fingerprint == fingerprint
+        assert (await certificates.fetch_certificate(url)).fingerprint == fingerprint
         async with Client(url, certificate=fingerprint.lower().replace(":", "")) as client:
             assert (await client.call(INFO)).setup_required
         async with Client(url) as client:

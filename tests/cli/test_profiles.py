@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novacron_core import errors
-from novacron_tui.cli.runtime.connect import Named, any_server, named_server
+from novacron_tui.cli.runtime.connect import any_server, named_server
 from novacron_tui.cli.runtime.exit_codes import Usage
 from novacron_tui.servers import profiles as module
 from novacron_tui.servers.profiles import Profile, Profiles
+from novacron_tui.servers.server_choice import ServerChoice
 
 URL = "https://kvm.example:8090"
 
@@ -77,15 +78,15 @@ def test_a_fresh_profile_is_called_after_its_host_and_never_like_another(profile
 
 def test_a_flag_beats_a_variable_and_contradictions_are_refused(profiles: Profiles) -> None:
     profiles.remember(Profile("prod", URL))
-    by_variable = Named(server="http://other", profile="prod", server_meant=False)
+    by_variable = ServerChoice(server="http://other", profile="prod", server_meant=False)
     found = named_server(by_variable, profiles)
     assert found is not None
     assert found.profile.url == URL
     with pytest.raises(Usage, match="prod is"):
-        named_server(Named(server="http://other", profile="prod"), profiles)
+        named_server(ServerChoice(server="http://other", profile="prod"), profiles)
     with pytest.raises(errors.NotFound, match="prod"):
-        named_server(Named(profile="nobody"), profiles)
-    new = named_server(Named(server="http://other", profile="lab"), profiles)
+        named_server(ServerChoice(profile="nobody"), profiles)
+    new = named_server(ServerChoice(server="http://other", profile="lab"), profiles)
     assert new is not None
     assert (new.profile.name, new.known) == ("lab", False)
 
@@ -94,12 +95,12 @@ def test_without_a_word_the_current_profile_is_meant_then_the_server_that_runs_h
     profiles: Profiles, tmp_path: Path
 ) -> None:
     with pytest.raises(Usage, match="no server is named"):
-        any_server(Named(data_dir=tmp_path), profiles)
+        any_server(ServerChoice(data_dir=tmp_path), profiles)
     import os
 
     (tmp_path / "server.json").write_text(f'{{"url": "http://127.0.0.1:5", "pid": {os.getpid()}}}')
-    local = any_server(Named(data_dir=tmp_path), profiles)
+    local = any_server(ServerChoice(data_dir=tmp_path), profiles)
     assert (local.profile.name, local.profile.url) == ("local", "http://127.0.0.1:5")
     assert local.kept.server == f"local:{tmp_path}", "its port changes, its session stays"
     profiles.remember(Profile("prod", URL))
-    assert any_server(Named(data_dir=tmp_path), profiles).profile.name == "prod"
+    assert any_server(ServerChoice(data_dir=tmp_path), profiles).profile.name == "prod"

@@ -19,9 +19,9 @@ from novacron_tui.cli.runtime.connect import named_server
 from novacron_tui.servers import keyring
 from novacron_tui.servers.bundled import Bundled
 from novacron_tui.servers.profiles import LOCAL, Profiles
-from novacron_tui.servers.saved_session import KeptSession, Session
-from novacron_tui.servers.server_choice import Named
-from novacron_tui.servers.shared_credentials import KeptCredentials
+from novacron_tui.servers.saved_session import SavedSession, SavedSessionFile
+from novacron_tui.servers.server_choice import ServerChoice
+from novacron_tui.servers.shared_credentials import SharedCredentials
 from tests.cli.conftest import NOVACRON, Run, Server
 from tests.journeys.steps import PASSWORD
 
@@ -51,23 +51,23 @@ class Rotation:
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeptSession:
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SavedSessionFile:
     monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
     monkeypatch.delenv("PYTHON_KEYRING_BACKEND", raising=False)
-    return KeptSession("prod", "https://prod", tmp_path / "sessions")
+    return SavedSessionFile("prod", "https://prod", tmp_path / "sessions")
 
 
-async def begun(kept: KeptSession) -> KeptCredentials:
-    credentials = KeptCredentials(kept)
+async def begun(kept: SavedSessionFile) -> SharedCredentials:
+    credentials = SharedCredentials(kept)
     credentials.take(tokens(0))
     await credentials.keep(tokens(0))
     return credentials
 
 
-async def test_consoles_that_renew_at_once_never_spend_a_token_twice(kept: KeptSession) -> None:
+async def test_consoles_that_renew_at_once_never_spend_a_token_twice(kept: SavedSessionFile) -> None:
     rotation = Rotation()
     await begun(kept)
-    consoles = [KeptCredentials(kept) for _ in range(20)]
+    consoles = [SharedCredentials(kept) for _ in range(20)]
     await asyncio.gather(*(console.renew(rotation.buy) for console in consoles))
     assert not rotation.ended
     assert rotation.number == 20
@@ -76,15 +76,15 @@ async def test_consoles_that_renew_at_once_never_spend_a_token_twice(kept: KeptS
     assert session.refresh_token == "refresh-20"
 
 
-async def test_a_session_that_was_ended_elsewhere_is_not_renewed(kept: KeptSession) -> None:
-    first, second = await begun(kept), KeptCredentials(kept)
+async def test_a_session_that_was_ended_elsewhere_is_not_renewed(kept: SavedSessionFile) -> None:
+    first, second = await begun(kept), SharedCredentials(kept)
     await second.end()
     with pytest.raises(errors.Unauthenticated, match="signed out meanwhile"):
         await first.renew(Rotation().buy)
     assert first.refresh_token == ""
 
 
-async def test_a_token_that_is_good_no_more_is_forgotten(kept: KeptSession) -> None:
+async def test_a_token_that_is_good_no_more_is_forgotten(kept: SavedSessionFile) -> None:
     first = await begun(kept)
     rotation = Rotation()
     rotation.ended = True
@@ -93,9 +93,9 @@ async def test_a_token_that_is_good_no_more_is_forgotten(kept: KeptSession) -> N
     assert kept.read() is None
 
 
-async def test_another_users_session_is_never_taken_over(kept: KeptSession) -> None:
+async def test_another_users_session_is_never_taken_over(kept: SavedSessionFile) -> None:
     first = await begun(kept)
-    other = KeptCredentials(kept)
+    other = SharedCredentials(kept)
     await other.keep(tokens(7, user="u2"))
     await first.renew(Rotation().buy)
     assert first.refresh_token == "refresh-1"
@@ -105,7 +105,7 @@ async def test_another_users_session_is_never_taken_over(kept: KeptSession) -> N
     assert session.user_id == "u2"
 
 
-async def test_an_interrupted_renewal_still_keeps_the_new_token(kept: KeptSession) -> None:
+async def test_an_interrupted_renewal_still_keeps_the_new_token(kept: SavedSessionFile) -> None:
     console = await begun(kept)
     rotation, answered = Rotation(), asyncio.Event()
 
@@ -125,9 +125,9 @@ async def test_an_interrupted_renewal_still_keeps_the_new_token(kept: KeptSessio
     assert session.refresh_token == rotation.good
 
 
-async def test_a_token_goes_only_to_the_server_that_gave_it(kept: KeptSession, tmp_path: Path) -> None:
+async def test_a_token_goes_only_to_the_server_that_gave_it(kept: SavedSessionFile, tmp_path: Path) -> None:
     await begun(kept)
-    assert KeptSession("prod", "https://elsewhere", tmp_path / "sessions").read() is None
+    assert SavedSessionFile("prod", "https://elsewhere", tmp_path / "sessions").read() is None
     assert kept.read() is not None
 
 
@@ -137,13 +137,13 @@ async def test_the_console_and_scripts_share_the_session_with_the_bundled_server
     monkeypatch.chdir(tmp_path)
     (tmp_path / "server.json").write_text(json.dumps({"url": "http://127.0.0.1:1", "pid": os.getpid()}))
     place = await Bundled(Path()).open()
-    script = named_server(Named(profile=LOCAL, data_dir=tmp_path), Profiles(tmp_path))
+    script = named_server(ServerChoice(profile=LOCAL, data_dir=tmp_path), Profiles(tmp_path))
     assert script is not None
     assert place.kept is not None, "the form offers to stay signed in"
     assert (place.kept.profile, place.kept.server) == (script.kept.profile, script.kept.server)
 
 
-async def test_the_file_is_its_owners_alone(kept: KeptSession, tmp_path: Path) -> None:
+async def test_the_file_is_its_owners_alone(kept: SavedSessionFile, tmp_path: Path) -> None:
     await begun(kept)
     assert stat.S_IMODE((tmp_path / "sessions").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "sessions" / "prod.json").stat().st_mode) == 0o600
@@ -217,11 +217,11 @@ def test_scripts_at_once_share_one_session_on_a_real_server(signed_in: Run, envi
     assert signed_in("vm", "ls").returncode == 0
 
 
-async def test_the_real_server_takes_what_was_rotated(server: Server, kept: KeptSession) -> None:
+async def test_the_real_server_takes_what_was_rotated(server: Server, kept: SavedSessionFile) -> None:
     async with Client(server.url) as client:
         bought = await client.sign_in("ann", PASSWORD)
-    kept.write(Session(kept.server, bought.user.id, "ann", bought.refresh_token))
-    async with Client(server.url, KeptCredentials(kept)) as one, Client(server.url, KeptCredentials(kept)) as two:
+    kept.write(SavedSession(kept.server, bought.user.id, "ann", bought.refresh_token))
+    async with Client(server.url, SharedCredentials(kept)) as one, Client(server.url, SharedCredentials(kept)) as two:
         first, second = await asyncio.gather(one.call(vms.LIST), two.call(vms.LIST))
     assert first.total == second.total
 

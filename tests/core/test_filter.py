@@ -30,7 +30,7 @@ WEB = msgspec.structs.replace(
     vcpus=1,
     memory_bytes=512 << 20,
     tags={},
-    foreign=True,
+    unmanaged=True,
 )
 NET = msgspec.structs.replace(
     BASE, id="3", name="net", nics=[NIC(mac="m", network="n", addresses=["192.168.122.9"])], tier="hot"
@@ -66,7 +66,7 @@ ALL = [BASE, WEB, NET]
         ("memory>=4GiB", "13"),
         ("ip:192.168.*", "3"),
         ("tier:hot", "3"),
-        ("is:foreign", "2"),
+        ("is:unmanaged", "2"),
         ("STATE:Running DB", "1"),
         ("state:r", "13"),
         ("state:run,sto", "123"),

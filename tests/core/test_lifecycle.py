@@ -10,7 +10,7 @@ import pytest
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.vms import VM, State
 from novacron_core.rules.operation_words import doing
-from novacron_core.rules.vm_actions import Action, why_not
+from novacron_core.rules.vm_actions import VMAction, why_not_vm
 
 VM_ = VM(id="1", name="web-01", host="h", state=State.RUNNING, vcpus=1, memory_bytes=1)
 
@@ -29,46 +29,46 @@ def in_state(state: State, **more: object) -> VM:
 @pytest.mark.parametrize(
     ("action", "allowed"),
     [
-        (Action.START, {State.STOPPED, State.SAVED, State.FAILED}),
-        (Action.STOP, {State.RUNNING}),
-        (Action.RESTART, {State.RUNNING}),
-        (Action.RESET, {State.RUNNING, State.PAUSED, State.CRASHED}),
-        (Action.POWER_OFF, {State.RUNNING, State.PAUSED, State.STARTING, State.STOPPING, State.CRASHED}),
-        (Action.PAUSE, {State.RUNNING}),
-        (Action.RESUME, {State.PAUSED}),
-        (Action.DELETE, {State.STOPPED, State.SAVED, State.FAILED}),
+        (VMAction.START, {State.STOPPED, State.SAVED, State.FAILED}),
+        (VMAction.STOP, {State.RUNNING}),
+        (VMAction.RESTART, {State.RUNNING}),
+        (VMAction.RESET, {State.RUNNING, State.PAUSED, State.CRASHED}),
+        (VMAction.POWER_OFF, {State.RUNNING, State.PAUSED, State.STARTING, State.STOPPING, State.CRASHED}),
+        (VMAction.PAUSE, {State.RUNNING}),
+        (VMAction.RESUME, {State.PAUSED}),
+        (VMAction.DELETE, {State.STOPPED, State.SAVED, State.FAILED}),
     ],
 )
-def test_which_states_allow_an_action(action: Action, allowed: set[State]) -> None:
-    assert {state for state in State if why_not(action, in_state(state)) is None} == allowed
+def test_which_states_allow_an_action(action: VMAction, allowed: set[State]) -> None:
+    assert {state for state in State if why_not_vm(action, in_state(state)) is None} == allowed
 
 
 def test_a_refusal_is_a_sentence_that_names_the_vm_and_the_way_out() -> None:
-    assert why_not(Action.DELETE, VM_) == "web-01 is running: shut it down first"
-    assert why_not(Action.START, VM_) == "web-01 is running: it already runs"
+    assert why_not_vm(VMAction.DELETE, VM_) == "web-01 is running: shut it down first"
+    assert why_not_vm(VMAction.START, VM_) == "web-01 is running: it already runs"
 
 
 def test_a_busy_vm_says_who_is_at_it() -> None:
-    refused = why_not(Action.PAUSE, msgspec.structs.replace(VM_, operation=operation("vm.restart")))
+    refused = why_not_vm(VMAction.PAUSE, msgspec.structs.replace(VM_, operation=operation("vm.restart")))
     assert refused == "web-01 is busy: restarting, by ann"
 
 
 def test_power_off_pushes_a_shutdown_aside_and_nothing_else() -> None:
-    assert why_not(Action.POWER_OFF, in_state(State.STOPPING, operation=operation("vm.stop"))) is None
-    assert why_not(Action.POWER_OFF, in_state(State.RUNNING, operation=operation("vm.migrate"))) is not None
+    assert why_not_vm(VMAction.POWER_OFF, in_state(State.STOPPING, operation=operation("vm.stop"))) is None
+    assert why_not_vm(VMAction.POWER_OFF, in_state(State.RUNNING, operation=operation("vm.migrate"))) is not None
 
 
 def test_what_is_not_ours_or_protected_is_not_deleted() -> None:
-    assert "protected" in (why_not(Action.DELETE, in_state(State.STOPPED, protected=True)) or "")
-    assert "not made by NovaCron" in (why_not(Action.DELETE, in_state(State.STOPPED, foreign=True)) or "")
+    assert "protected" in (why_not_vm(VMAction.DELETE, in_state(State.STOPPED, protected=True)) or "")
+    assert "not made by NovaCron" in (why_not_vm(VMAction.DELETE, in_state(State.STOPPED, unmanaged=True)) or "")
 
 
 def test_nothing_is_done_to_a_vm_whose_host_is_silent() -> None:
-    assert all("does not answer" in (why_not(action, in_state(State.UNKNOWN)) or "") for action in Action)
+    assert all("does not answer" in (why_not_vm(action, in_state(State.UNKNOWN)) or "") for action in VMAction)
 
 
 def test_every_act_on_a_vm_has_a_word_for_while_it_runs() -> None:
-    for action in Action:
+    for action in VMAction:
         assert doing(f"vm.{action}") != action
     assert doing("vm.power_off") == "powering off"
     assert doing("vm.dance") == "dance"

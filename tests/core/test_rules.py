@@ -14,7 +14,7 @@ from novacron_core.api.vms import VMCreate
 from novacron_core.api.volumes import VolumeClone, VolumeMove, VolumeResize
 from novacron_core.rules import validation
 from novacron_core.rules.visibility import SHARED, Principal, may_see
-from novacron_core.values import names, sizes
+from novacron_core.values import ages, names, sizes
 from novacron_core.values.roles import GRANTS, Permission, Role, allows
 
 
@@ -64,7 +64,7 @@ def test_what_the_contract_refuses_is_told_in_words(
 ) -> None:
     with pytest.raises(msgspec.ValidationError) as refused:
         msgspec.convert(values, kind)
-    assert validation.in_words(str(refused.value)) == says
+    assert validation.explain(str(refused.value)) == says
 
 
 @given(st.text(max_size=80))
@@ -120,7 +120,7 @@ def test_a_size_in_words_is_close_to_the_size(size: int) -> None:
 
 def test_no_number_is_a_dash_not_a_zero() -> None:
     assert sizes.size_text(None) == "–"
-    assert sizes.age_text(None) == "–"
+    assert ages.age_text(None) == "–"
     assert sizes.size_text(0) == "0 B"
 
 
@@ -128,7 +128,7 @@ def test_no_number_is_a_dash_not_a_zero() -> None:
     ("seconds", "text"), [(-3, "0s"), (59, "59s"), (60, "1m"), (3600, "1h"), (7800, "2h10m"), (90000, "1d1h")]
 )
 def test_ages(seconds: float, text: str) -> None:
-    assert sizes.age_text(seconds) == text
+    assert ages.age_text(seconds) == text
 
 
 def test_a_role_has_its_permissions_and_nobody_has_more_than_the_public_ones() -> None:
@@ -143,7 +143,7 @@ def principal(role: Role, tenant: str) -> Principal:
     return Principal("1", "ann", role, tenant, "s", datetime.now(UTC))
 
 
-def test_a_tenant_sees_its_own_and_the_shared_and_nothing_foreign() -> None:
+def test_a_tenant_sees_its_own_and_the_shared_and_nothing_unmanaged() -> None:
     ann = principal(Role.OPERATOR, "a")
     assert may_see(ann, "a")
     assert may_see(ann, SHARED)

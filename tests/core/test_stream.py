@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from novacron_core import PROTOCOL, errors
 from novacron_core.api import events
 from novacron_core.api.operations import Target
-from novacron_core.client import Client, Credentials, Live, Lost, connection, stream
+from novacron_core.client import Client, Connected, Credentials, Disconnected, connection, stream
 from novacron_core.client.stream import Update, socket_url
 
 Script = Callable[[ServerConnection, str], Awaitable[None]]
@@ -65,7 +65,7 @@ async def test_after_a_cut_it_comes_back_and_asks_for_what_followed() -> None:
         paths.append(path)
         await send(socket, hello())
         if len(paths) == 1:
-            await send(socket, events.Inventory(seq=6, part=0, last=True), event(7))
+            await send(socket, events.InventoryFrame(seq=6, part=0, last=True), event(7))
             await asyncio.sleep(0.05)
             socket.transport.abort()
         else:
@@ -75,7 +75,14 @@ async def test_after_a_cut_it_comes_back_and_asks_for_what_followed() -> None:
     async with server(script) as client:
         seen = await take(client, lambda seen: any(isinstance(u, events.Event) and u.seq == 8 for u in seen))
     assert paths == ["/ws/events/v1", "/ws/events/v1?after=7"]
-    assert [type(update).__name__ for update in seen] == ["Live", "Inventory", "Event", "Lost", "Live", "Event"]
+    assert [type(update).__name__ for update in seen] == [
+        "Connected",
+        "InventoryFrame",
+        "Event",
+        "Disconnected",
+        "Connected",
+        "Event",
+    ]
 
 
 async def test_gone_forgets_the_number() -> None:
@@ -85,7 +92,7 @@ async def test_gone_forgets_the_number() -> None:
         paths.append(path)
         await send(socket, hello(), event(3))
         if len(paths) == 2:
-            await send(socket, events.Gone(after=3))
+            await send(socket, events.GoneFrame(after=3))
         if len(paths) == 3:
             await send(socket, event(99))
             await socket.wait_closed()
@@ -101,12 +108,12 @@ async def test_half_an_inventory_does_not_count() -> None:
 
     async def script(socket: ServerConnection, path: str) -> None:
         paths.append(path)
-        await send(socket, hello(), events.Inventory(seq=5, part=0, last=len(paths) > 1))
+        await send(socket, hello(), events.InventoryFrame(seq=5, part=0, last=len(paths) > 1))
         if len(paths) > 1:
             await socket.wait_closed()
 
     async with server(script) as client:
-        await take(client, lambda seen: isinstance(seen[-1], events.Inventory) and seen[-1].last)
+        await take(client, lambda seen: isinstance(seen[-1], events.InventoryFrame) and seen[-1].last)
     assert paths == ["/ws/events/v1", "/ws/events/v1"]
 
 
@@ -127,7 +134,7 @@ async def test_frames_of_a_newer_server_are_passed_over() -> None:
 
     async with server(script) as client:
         seen = await take(client, lambda seen: isinstance(seen[-1], events.Event))
-    assert [type(update).__name__ for update in seen] == ["Live", "Event"]
+    assert [type(update).__name__ for update in seen] == ["Connected", "Event"]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"frame":"event"}', "\x00"])
@@ -145,8 +152,8 @@ async def test_nonsense_is_refused_and_not_a_crash(text: str) -> None:
 async def test_a_dead_address_is_lost_with_a_reason_and_tried_again_more_and_more_slowly() -> None:
     async with Client("http://127.0.0.1:9", Credentials("token")) as client:
         seen = await take(client, lambda seen: len(seen) == 3)
-    assert all(isinstance(update, Lost) and "cannot reach" in update.reason for update in seen)
-    waits = [update.retry_s for update in seen if isinstance(update, Lost)]
+    assert all(isinstance(update, Disconnected) and "cannot reach" in update.reason for update in seen)
+    waits = [update.retry_s for update in seen if isinstance(update, Disconnected)]
     assert waits[0] < waits[1] < waits[2]
 
 
@@ -157,7 +164,7 @@ async def test_live_comes_before_anything_else() -> None:
 
     async with server(script) as client:
         seen = await take(client, lambda seen: len(seen) == 2)
-    assert isinstance(seen[0], Live)
+    assert isinstance(seen[0], Connected)
 
 
 def test_the_address_of_the_stream() -> None:
@@ -179,7 +186,7 @@ async def test_a_server_that_says_nothing_any_more_is_noticed_by_asking(monkeypa
         socket.transport.abort()
 
     async with server(script) as client:
-        seen = await take(client, lambda seen: isinstance(seen[-1], Lost))
+        seen = await take(client, lambda seen: isinstance(seen[-1], Disconnected))
         over.set()
     assert seen[-1].reason.startswith("nothing heard from the server")
 
@@ -193,7 +200,7 @@ async def test_a_quiet_line_and_one_that_brings_a_frame_in_pieces_are_kept(monke
     async def script(socket: ServerConnection, path: str) -> None:
         await send(socket, hello())
         await asyncio.sleep(2.5)  # quiet: pings are answered
-        text = msgspec.json.encode(events.Inventory(seq=5, part=0, last=True))
+        text = msgspec.json.encode(events.InventoryFrame(seq=5, part=0, last=True))
         frame = Frame(Opcode.TEXT, text).serialize(mask=False)
         socket.transport.pause_reading()  # busy: the answer stands behind the frame
         for at in range(0, len(frame), 16):
@@ -203,6 +210,6 @@ async def test_a_quiet_line_and_one_that_brings_a_frame_in_pieces_are_kept(monke
         socket.transport.abort()
 
     async with server(script) as client:
-        seen = await take(client, lambda seen: isinstance(seen[-1], events.Inventory))
+        seen = await take(client, lambda seen: isinstance(seen[-1], events.InventoryFrame))
         over.set()
-    assert [type(update).__name__ for update in seen] == ["Live", "Inventory"]
+    assert [type(update).__name__ for update in seen] == ["Connected", "InventoryFrame"]

@@ -7,7 +7,7 @@ import itertools
 
 import httpx
 
-from novacron_core.local_server import read_running
+from novacron_core.local_server import read_running_server
 
 
 class Crowd:
@@ -32,7 +32,7 @@ class Crowd:
                 self.accepted.append(name)
 
     async def _asked(self, http: httpx.AsyncClient, body: dict[str, object]) -> bool:
-        running = read_running(self._data_dir)
+        running = read_running_server(self._data_dir)
         if running is None:
             return False
         try:

@@ -19,7 +19,7 @@ import libvirt
 import psutil
 import pytest
 
-from novacron_core.local_server import read_running
+from novacron_core.local_server import read_running_server
 from tests.benchmarks.servers import administrator
 from tests.conftest import AS_SHIPPED
 from tests.faults.crowd import Crowd
@@ -46,7 +46,7 @@ class Process:
         async def listening() -> bool | None:
             assert self._process is not None
             assert self._process.poll() is None, (self.data_dir / "server.log").read_text()[-2000:]
-            running = read_running(self.data_dir)
+            running = read_running_server(self.data_dir)
             if running is None or running.pid != self._process.pid:
                 return None
             with suppress(httpx.TransportError):
@@ -78,7 +78,7 @@ async def test_every_acknowledged_vm_is_there_once_after_kills(data_dir, image, 
     server = Process(data_dir, daemon.uri)
     await server.start()
     try:
-        url = read_running(data_dir).url  # type: ignore[union-attr]
+        url = read_running_server(data_dir).url  # type: ignore[union-attr]
         token = await asyncio.to_thread(lambda: asyncio.run(administrator(url, data_dir)))
         crowd = Crowd(data_dir, token)
         making = asyncio.create_task(crowd.run(4))
@@ -94,7 +94,7 @@ async def test_every_acknowledged_vm_is_there_once_after_kills(data_dir, image, 
         await until(lambda: _at_least(crowd, enough, making), 30)
         making.cancel()
         await asyncio.gather(making, return_exceptions=True)
-        url = read_running(data_dir).url  # type: ignore[union-attr]
+        url = read_running_server(data_dir).url  # type: ignore[union-attr]
         async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=10) as http:
             await until(lambda: _settled(http), 30)
             ended = (await http.get("/api/operations?page_size=1000")).json()["items"]

@@ -20,8 +20,8 @@ async def test_both_are_shown_and_told_and_neither_can_be_changed_until_one_is_g
         uris.append(f"test://{node}")
     async with open_house(data_dir, uris) as house:
         both = await until(lambda: _both(house))
-        assert {vm.name: len(vm.also_on) for vm in both} == {"one": 1, "two": 1}
-        assert {vm.host for vm in both} == {vm.also_on[0] for vm in both}
+        assert {vm.name: len(vm.duplicate_on) for vm in both} == {"one": 1, "two": 1}
+        assert {vm.host for vm in both} == {vm.duplicate_on[0] for vm in both}
         with pytest.raises(errors.Conflict, match="UUID"):
             await house.admin.call(vms.PAUSE, vm_id=UUID)
         two = next(vm for vm in both if vm.name == "two")
@@ -37,7 +37,7 @@ async def test_both_are_shown_and_told_and_neither_can_be_changed_until_one_is_g
             gone = await stream.event("vm.deleted")
             assert (gone["source"], gone["value"]) == (two.host, None)
             freed = await stream.until(lambda f: f.get("type") == "vm.updated" and f["source"] != two.host)
-            assert freed["value"]["also_on"] == []
+            assert freed["value"]["duplicate_on"] == []
         operation = await house.admin.call(vms.PAUSE, vm_id=UUID)
         assert (await house.ended(operation)).state == "succeeded"
 

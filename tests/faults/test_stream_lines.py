@@ -16,7 +16,7 @@ from novacron_core.api import events, vms
 from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
 from novacron_server.access import tokens
-from novacron_server.outbox.records import Draft
+from novacron_server.outbox.records import EventDraft
 from tests.fair_clock import fair_now
 from tests.faults.house import open_stream, until
 
@@ -27,7 +27,7 @@ async def _publish(house, per_s: float, size: int = 1000) -> None:
     while True:
         number += 1
         target = Target(type="system", id=str(number), name="x")
-        draft = Draft(type="system.tick", source="test", target=target, tenant=SHARED, note="n" * size)
+        draft = EventDraft(type="system.tick", source="test", target=target, tenant=SHARED, note="n" * size)
         house.parts.inventory.publisher.publish(draft)
         await asyncio.sleep(1 / per_s)
 

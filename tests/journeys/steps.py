@@ -13,7 +13,7 @@ import libvirt
 import psycopg
 from psycopg import sql
 
-from novacron_core.local_server import read_running
+from novacron_core.local_server import read_running_server
 from novacron_server.database.embedded import cluster
 from novacron_server.database.embedded.postgres import default_runtime_dir
 from tests.fair_clock import fair_now
@@ -24,7 +24,7 @@ PASSWORD = "quiet harbour seventeen lanterns"
 
 def stop_server(data_dir: Path, *, how: signal.Signals = signal.SIGTERM) -> None:
     """End the server of a data directory, and see it gone."""
-    running = read_running(data_dir)
+    running = read_running_server(data_dir)
     if running is None:
         return
     os.kill(running.pid, how)

@@ -10,7 +10,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from novacron_core.local_server import read_running
+from novacron_core.local_server import read_running_server
 from tests.fair_clock import fair_now
 from tests.journeys.steps import make_administrator, own_pools, rows, sign_in_again, soon, stop_server
 from tests.terminal import Terminal
@@ -115,19 +115,19 @@ def test_two_consoles_share_the_bundled_server_and_it_goes_after_the_last(consol
     first = console("--hypervisor", "test:///default", environment=short)
     make_administrator(first)
     first.see("SIMULATED")
-    running = read_running(data_dir)
+    running = read_running_server(data_dir)
     assert running is not None
     second = console(environment=short)
     sign_in_again(second)
-    assert read_running(data_dir) == running
+    assert read_running_server(data_dir) == running
     first.press("q")
     assert first.wait_end(10) == 0
     time.sleep(3)
-    assert read_running(data_dir) == running
+    assert read_running_server(data_dir) == running
     second.press("q")
     assert second.wait_end(10) == 0
     deadline = fair_now() + 15
-    while read_running(data_dir) is not None:
+    while read_running_server(data_dir) is not None:
         assert fair_now() < deadline, "the bundled server does not go"
         time.sleep(0.1)
 

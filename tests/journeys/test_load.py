@@ -13,7 +13,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from novacron_core.local_server import read_running
+from novacron_core.local_server import read_running_server
 from novacron_core.values.sizes import KIB, parse_size
 from tests.guests import Serial, write_busy_image
 from tests.journeys.conftest import QEMU
@@ -95,7 +95,7 @@ def test_a_load_is_seen_at_once_and_its_numbers_are_libvirts_own(
     terminal = console("--hypervisor", QEMU, columns=140, rows=45)
     make_administrator(terminal)
     started(terminal, qemu)
-    running = read_running(data_dir)
+    running = read_running_server(data_dir)
     assert running
     with Readings(QEMU, running.url, ("ann", PASSWORD), NAME) as readings:
         _comes_at_once(terminal, readings)

@@ -16,7 +16,7 @@ import pytest
 
 from novacron_core.api import access, health
 from novacron_core.client import Client
-from novacron_core.local_server import read_running
+from novacron_core.local_server import read_running_server
 from tests.journeys.conftest import NOVACRON
 from tests.journeys.steps import PASSWORD
 from tests.terminal import Terminal
@@ -67,13 +67,13 @@ def test_it_listens_on_a_free_port_and_leaves_its_token_only_for_its_owner(data_
         token = data_dir / "setup-token"
         assert stat.S_IMODE(token.stat().st_mode) == 0o600
         assert stat.S_IMODE(data_dir.stat().st_mode) == 0o711
-        running = read_running(data_dir)
+        running = read_running_server(data_dir)
         assert running is not None
         assert (running.url, running.pid) == (url, pid)
         assert url.startswith("http://127.0.0.1:")
         asyncio.run(administrator(url, token.read_text().strip()))
         assert not token.exists()
-    assert read_running(data_dir) is None
+    assert read_running_server(data_dir) is None
 
 
 def test_a_token_opens_the_list_directly(data_dir: Path) -> None:

@@ -8,20 +8,20 @@ from typing import Any
 from textual.widgets import Input
 
 from novacron_tui.app import Console
-from novacron_tui.screens.vm_list import VMList
+from novacron_tui.screens.vm_list import VMListScreen
 from tests.fair_clock import fair_now
 
 SIZE = (100, 30)
 """Columns and lines of the terminal."""
 
 
-def home(app: Console) -> VMList:
-    assert isinstance(app.screen, VMList)
+def home(app: Console) -> VMListScreen:
+    assert isinstance(app.screen, VMListScreen)
     return app.screen
 
 
 def loaded(app: Console) -> bool:
-    return isinstance(app.screen, VMList) and app.session is not None and app.session.store.loaded
+    return isinstance(app.screen, VMListScreen) and app.session is not None and app.session.store.loaded
 
 
 def to(app: Console, name: str) -> None:
@@ -42,9 +42,9 @@ async def until(pilot: Any, true: Callable[[], bool], what: str = "", deadline_s
 
 def line_text(app: Console, id: str) -> str:
     """What the line with this id says on the screen in front."""
-    from novacron_tui.widgets.text_bar import Line
+    from novacron_tui.widgets.text_bar import TextBar
 
-    return app.screen.query_one(f"#{id}", Line).text
+    return app.screen.query_one(f"#{id}", TextBar).text
 
 
 def text(app: Console) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 
-from novacron_core.api.events import Samples
+from novacron_core.api.events import SamplesFrame
 from novacron_core.api.history import Curve, History
 from novacron_core.api.samples import HostSample, VMSample
-from novacron_core.api.usage import HostNow, Now, Totals
+from novacron_core.api.usage import FleetUsage, HostUsage, UsageTotals
 from novacron_core.values.sizes import GIB, MIB
 from tests.tui.wire import Stream, Wire, ok
 from tests.tui.world import HOST_ID, NOW, OTHER_HOST_ID, fleet, host, inventory, live
@@ -34,18 +34,18 @@ def history(request: httpx.Request) -> httpx.Response:
     return ok(History(subject=request.url.params.get("subject", "fleet"), start=start, step_s=30, points=POINTS, source="samples", curves=curves))  # fmt: skip
 
 
-def now(**changes: Any) -> Now:
-    sums = Totals(
+def now(**changes: Any) -> FleetUsage:
+    sums = UsageTotals(
         vms=4, cpu_cores=6.4, cpu_percent=40, memory_used_bytes=9 * GIB, memory_given_bytes=16 * GIB,
         disk_read_bytes_s=30 * MIB, disk_write_bytes_s=4 * MIB, net_received_bytes_s=2 * MIB, net_sent_bytes_s=MIB,
     )  # fmt: skip
-    read = HostNow(host=HOST_ID, name="kvm-a", source="libvirt", time=NOW, age_s=2, cpu_cores=5, cpu_percent=62,
+    read = HostUsage(host=HOST_ID, name="kvm-a", source="libvirt", time=NOW, age_s=2, cpu_cores=5, cpu_percent=62,
                    memory_used_bytes=12 * GIB, memory_bytes=32 * GIB, vms=sums)  # fmt: skip
-    silent = HostNow(host=OTHER_HOST_ID, name="kvm-b", source="libvirt", note="it does not answer")
-    return Now(time=NOW, fleet=changes.get("fleet", sums), hosts=[read, silent], age_s=2)
+    silent = HostUsage(host=OTHER_HOST_ID, name="kvm-b", source="libvirt", note="it does not answer")
+    return FleetUsage(time=NOW, fleet=changes.get("fleet", sums), hosts=[read, silent], age_s=2)
 
 
-def samples() -> Samples:
+def samples() -> SamplesFrame:
     vms = {}
     for number, vm in enumerate(fleet()):
         if vm.state == "running":
@@ -54,7 +54,7 @@ def samples() -> Samples:
                 memory_given_bytes=vm.memory_bytes, disk_read_bytes_s=number * MIB, disk_write_bytes_s=number * 70_000,
                 net_received_bytes_s=number * 9000, net_sent_bytes_s=number * 500,
             )  # fmt: skip
-    return Samples(time=NOW, host=HOST_ID, vms=vms, hosts={HOST_ID: HostSample(cpu_percent=62, period_s=5)})
+    return SamplesFrame(time=NOW, host=HOST_ID, vms=vms, hosts={HOST_ID: HostSample(cpu_percent=62, period_s=5)})
 
 
 def measured() -> Stream:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from novacron_tui.app import Console
-from novacron_tui.screens.storage import Storage
+from novacron_tui.screens.storage import StorageScreen
 from tests.tui.looking import until
 from tests.tui.storage_world import moving
 from tests.tui.wire import ok
@@ -16,16 +16,16 @@ from tests.tui.wire import ok
 SIZE = (140, 36)
 
 
-def here(app: Console) -> Storage:
-    assert isinstance(app.screen, Storage)
+def here(app: Console) -> StorageScreen:
+    assert isinstance(app.screen, StorageScreen)
     return app.screen
 
 
-async def reach(pilot: Any, app: Console, name: str = "") -> Storage:
+async def reach(pilot: Any, app: Console, name: str = "") -> StorageScreen:
     """The storage screen, with the cursor on a volume."""
     await until(pilot, lambda: app.session is not None and app.session.store.loaded)
     await pilot.press("4")
-    await until(pilot, lambda: isinstance(app.screen, Storage) and app.screen.is_mounted)
+    await until(pilot, lambda: isinstance(app.screen, StorageScreen) and app.screen.is_mounted)
     screen = here(app)
     if name:
         screen.volumes.want(next(e.id for e in screen.volumes.rows if e.volume.name == name))
@@ -41,5 +41,5 @@ def body(call: Any) -> Any:
     return json.loads(call.content)
 
 
-def names(screen: Storage) -> list[str]:
+def names(screen: StorageScreen) -> list[str]:
     return [entry.volume.name for entry in screen.volumes.rows]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from novacron_core.api.base import Page
-from novacron_core.api.events import Inventory
+from novacron_core.api.events import InventoryFrame
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
@@ -43,7 +43,7 @@ def pool(tier: str | None, name: str = "", **changes: Any) -> Pool:
         path=f"/var/lib/novacron/pools/{tier}",
         active=True,
         tier=tier,
-        ours=not name,
+        managed=not name,
         capacity_bytes=TIB,
         allocated_bytes=400 * GIB,
         available_bytes=624 * GIB,
@@ -104,12 +104,12 @@ def volumes() -> list[Volume]:
         volume("db-01-backup", 4, "cold", size_bytes=128 * GIB, format="raw"),
         volume("build-cache", 5, "warm", vm=vm_id(5), part="disk", size_bytes=256 * GIB, allocated_bytes=90 * GIB),
         volume("scratch", 6, "cold", allocated_bytes=196 * 1024),
-        volume("debian-13.iso", 7, None, pool="isos", format="raw", foreign=True, tenant=None),
+        volume("debian-13.iso", 7, None, pool="isos", format="raw", unmanaged=True, tenant=None),
     ]  # fmt: skip
 
 
-def stored(**changes: Any) -> Inventory:
-    base = Inventory(
+def stored(**changes: Any) -> InventoryFrame:
+    base = InventoryFrame(
         seq=10,
         part=0,
         last=True,

@@ -9,7 +9,7 @@ import msgspec
 from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
 from novacron_tui.app import Console
-from novacron_tui.screens.activity import Activity
+from novacron_tui.screens.activity import ActivityScreen
 from tests.tui.looking import SIZE, home, line_text, loaded, text, to, until
 from tests.tui.wire import Stream, Wire, console, ok
 from tests.tui.world import NOW, event, fleet, inventory, live, operation
@@ -29,15 +29,15 @@ def world(*, may_cancel: bool = True) -> Stream:
     return Stream(live(), inventory(vms, operations=[failed, runs]), crashed)
 
 
-def here(app: Console) -> Activity:
-    assert isinstance(app.screen, Activity)
+def here(app: Console) -> ActivityScreen:
+    assert isinstance(app.screen, ActivityScreen)
     return app.screen
 
 
 async def reach(pilot, app: Console) -> None:
     await until(pilot, lambda: loaded(app) and app.session is not None and app.session.store.seq == 11)
     await pilot.press("7")
-    await until(pilot, lambda: isinstance(app.screen, Activity) and bool(app.screen.table.rows))
+    await until(pilot, lambda: isinstance(app.screen, ActivityScreen) and bool(app.screen.table.rows))
 
 
 async def test_what_runs_is_first_then_the_newest_with_reason_and_actor() -> None:
@@ -62,7 +62,7 @@ async def test_what_is_over_is_as_old_as_its_end_here_and_on_the_page_of_its_vm(
     async with app.run_test(size=(140, 30)) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press("7")
-        await until(pilot, lambda: isinstance(app.screen, Activity) and len(app.screen.table.rows) == 2)
+        await until(pilot, lambda: isinstance(app.screen, ActivityScreen) and len(app.screen.table.rows) == 2)
         assert [row.target for row in here(app).table.rows] == ["web-02", "web-01"], "by when they ended"
         await until(pilot, lambda: "42s" in text(app) and "8m" in text(app))
         await pilot.press("enter")
@@ -85,7 +85,7 @@ async def test_a_long_reason_is_read_in_full() -> None:
         shown = " ".join(str(widget.render()) for widget in app.screen.query("Static"))
         assert REASON in " ".join(shown.split())
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, Activity))
+        await until(pilot, lambda: isinstance(app.screen, ActivityScreen))
 
 
 async def test_an_operation_is_cancelled_where_it_may_be() -> None:
@@ -149,13 +149,13 @@ async def test_one_goes_home_and_escape_back_to_where_it_was() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: type(app.screen).__name__ == "VMPage")
         await pilot.press("7")
-        await until(pilot, lambda: isinstance(app.screen, Activity))
+        await until(pilot, lambda: isinstance(app.screen, ActivityScreen))
         await pilot.press("7")
         await until(pilot, lambda: "this is activity already" in line_text(app, "status"))
         await pilot.press("escape")
         await until(pilot, lambda: type(app.screen).__name__ == "VMPage")
         await pilot.press("7")
-        await until(pilot, lambda: isinstance(app.screen, Activity))
+        await until(pilot, lambda: isinstance(app.screen, ActivityScreen))
         await pilot.press("1")
         await until(pilot, lambda: loaded(app))
         row = home(app).pane.table.row

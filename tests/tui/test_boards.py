@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from novacron_core.api.operations import OperationState
-from novacron_tui.screens.activity import Activity
-from novacron_tui.screens.metrics import Metrics
-from novacron_tui.screens.storage import Storage
-from novacron_tui.screens.vm_list import VMList
-from novacron_tui.screens.vm_page import VMPage
+from novacron_tui.screens.activity import ActivityScreen
+from novacron_tui.screens.metrics import MetricsScreen
+from novacron_tui.screens.storage import StorageScreen
+from novacron_tui.screens.vm_list import VMListScreen
+from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.widgets.confirm import Confirm
 from tests.tui.looking import SIZE, line_text, loaded, to, until
 from tests.tui.metrics_world import wire as metrics_wire
@@ -20,15 +20,15 @@ from tests.tui.world import event, fleet, inventory, live, operation
 
 
 async def test_a_page_tells_how_it_went_and_the_list_below_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[VMList] = []
+    drawn: list[VMListScreen] = []
     stream = Stream(live(), inventory(fleet()))
     app = console(Wire(), stream)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         to(app, "staging")
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, VMPage))
-        monkeypatch.setattr(VMList, "refresh_body", lambda self: drawn.append(self))
+        await until(pilot, lambda: isinstance(app.screen, VMPageScreen))
+        monkeypatch.setattr(VMListScreen, "refresh_body", lambda self: drawn.append(self))
         await pilot.press("s")
         await until(pilot, lambda: "staging: starting accepted" in line_text(app, "status"))
         op = operation("vm.start", fleet()[7])
@@ -62,7 +62,7 @@ async def test_a_screen_that_was_closed_is_told_nothing_more() -> None:
         session = app.session
         assert session is not None
         before = list(session._watchers)
-        for key, board in (("4", Storage), ("5", Metrics), ("7", Activity), ("enter", VMPage)):
+        for key, board in (("4", StorageScreen), ("5", MetricsScreen), ("7", ActivityScreen), ("enter", VMPageScreen)):
             await pilot.press(key)
             await until(pilot, lambda board=board: isinstance(app.screen, board))  # type: ignore[misc]
             await until(pilot, lambda: len(session._watchers) == len(before) + 1, "told once")

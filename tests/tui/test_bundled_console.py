@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from novacron_core.local_server import read_running
+from novacron_core.local_server import read_running_server
 from tests.fair_clock import fair_now
 from tests.terminal import Terminal
 
@@ -24,12 +24,12 @@ PASSWORD = "quiet harbour seventeen lanterns"
 
 def kill(data_dir: Path, how: signal.Signals) -> None:
     """End the server of a data directory, and see it gone."""
-    running = read_running(data_dir)
+    running = read_running_server(data_dir)
     if running is None:
         return
     os.kill(running.pid, how)
     deadline = fair_now() + 30
-    while read_running(data_dir) is not None:
+    while read_running_server(data_dir) is not None:
         with suppress(ChildProcessError):
             os.waitpid(running.pid, os.WNOHANG)
         assert fair_now() < deadline, "the server does not end"
@@ -62,11 +62,11 @@ def test_bursts_and_a_server_that_dies(data_dir: Path) -> None:
         second.see("control room", 20)
         burst(second, f"{PASSWORD}\r")  # most likely before there is a form, which knows who signed in last
         second.see("LIVE.*ann", 60)
-        before = read_running(data_dir)
+        before = read_running_server(data_dir)
         kill(data_dir, signal.SIGKILL)
         second.see("OFFLINE", 20)
         second.see("LIVE.*1 host up .*1 running .*ann", 60)  # the new server must have read its host before a key acts
-        after = read_running(data_dir)
+        after = read_running_server(data_dir)
         assert before is not None
         assert after is not None
         assert after.url != before.url

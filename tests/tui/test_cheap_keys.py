@@ -12,7 +12,7 @@ from textual.screen import Screen
 
 from novacron_core.api.vms import State
 from novacron_tui.app import Console
-from novacron_tui.vms.perform import Performer
+from novacron_tui.vms.perform import VMActionRunner
 from tests.tui.looking import SIZE, home, loaded, until
 from tests.tui.wire import Stream, Wire, console
 from tests.tui.world import event, inventory, live, vm
@@ -24,7 +24,7 @@ FLEET = [vm(f"web-{n:04}", n, State.STOPPED) for n in range(1, 301)]
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     """How often the screen was painted, laid out, and the rules asked."""
     counts: Counter[str] = Counter()
-    display, layout, asked = App._display, Screen._refresh_layout, Performer.why_not
+    display, layout, asked = App._display, Screen._refresh_layout, VMActionRunner.why_not
 
     def count_display(self: App, screen: Screen, what: object) -> None:
         counts["frames"] += what is not None
@@ -34,13 +34,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         counts["layouts"] += 1
         layout(self, *args, **more)  # type: ignore[arg-type]
 
-    def count_asked(self: Performer, *args: object) -> str | None:
+    def count_asked(self: VMActionRunner, *args: object) -> str | None:
         counts["asked"] += 1
         return asked(self, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(App, "_display", count_display)
     monkeypatch.setattr(Screen, "_refresh_layout", count_layout)
-    monkeypatch.setattr(Performer, "why_not", count_asked)
+    monkeypatch.setattr(VMActionRunner, "why_not", count_asked)
     yield counts
 
 

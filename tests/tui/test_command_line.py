@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from novacron_tui.app import Console
-from novacron_tui.screens.activity import Activity
+from novacron_tui.screens.activity import ActivityScreen
 from tests.tui.looking import SIZE, home, line_text, loaded, to, until
 from tests.tui.wire import Stream, Wire, console
 from tests.tui.world import OTHER_HOST_ID, fleet, host, inventory, live, vm
@@ -44,7 +44,7 @@ async def test_tab_completes_and_escape_does_nothing() -> None:
         await pilot.press("colon", *"acti")
         await until(pilot, lambda: home(app).command._input._suggestion == "activity")
         await pilot.press("tab", "enter")
-        await until(pilot, lambda: isinstance(app.screen, Activity))
+        await until(pilot, lambda: isinstance(app.screen, ActivityScreen))
         await say(pilot, "vms")
         await until(pilot, lambda: loaded(app))
 
@@ -59,7 +59,7 @@ async def test_a_host_a_theme_and_leaving() -> None:
         await say(pilot, "theme pink")
         await until(pilot, lambda: "contrast" in line_text(app, "status"))
         await pilot.press("7")
-        await until(pilot, lambda: isinstance(app.screen, Activity))
+        await until(pilot, lambda: isinstance(app.screen, ActivityScreen))
         await say(pilot, "host kvm-b")
         await until(pilot, lambda: loaded(app) and [row.name for row in home(app).pane.table.rows] == ["far"])
         await say(pilot, "q")

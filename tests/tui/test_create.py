@@ -15,7 +15,7 @@ from novacron_core.values.sizes import GIB, MIB
 from novacron_tui.app import Console
 from novacron_tui.connection.store import Store
 from novacron_tui.vms.create import CreateVM
-from novacron_tui.vms.draft import Draft
+from novacron_tui.vms.draft import VMDraft
 from novacron_tui.widgets.confirm import Confirm
 from tests.tui.looking import line_text, text, until
 from tests.tui.storage_world import storage
@@ -26,11 +26,11 @@ SIZE = (100, 32)
 
 
 @pytest.fixture
-def draft() -> Draft:
+def draft() -> VMDraft:
     store = Store(Clock())
     store.live(live().hello)
     store.apply(inventory(fleet()))
-    draft = Draft(store)
+    draft = VMDraft(store)
     draft.images = {"alpine": Image(name="alpine", format="qcow2", size_bytes=GIB, file_bytes=61 * MIB)}
     return draft
 
@@ -55,7 +55,7 @@ def draft() -> Draft:
     ],
 )
 def test_rules_of_the_fields(
-    draft: Draft, ask: Callable[[Draft, str], str | None], typed: str, refused: str | None
+    draft: VMDraft, ask: Callable[[VMDraft, str], str | None], typed: str, refused: str | None
 ) -> None:
     answer = ask(draft, typed)
     assert (answer is None) if refused is None else (answer is not None and refused in answer)

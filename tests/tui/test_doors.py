@@ -9,7 +9,7 @@ import httpx
 from novacron_core.api.problem import FieldError
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
-from novacron_tui.servers.server_ref import Place
+from novacron_tui.servers.server_ref import ServerRef
 from tests.tui.looking import fill, text, until
 from tests.tui.wire import Stream, Wire, console, refuse
 from tests.tui.world import PASSWORD, VIEWER, fleet, inventory, live
@@ -37,7 +37,7 @@ async def test_sign_in_reaches_the_list() -> None:
 
 async def test_who_signed_in_last_types_only_the_password_and_is_remembered() -> None:
     wire, remembered = Wire(), list[str]()
-    place = Place("http://127.0.0.1:8090", user="ada", remember=remembered.append)
+    place = ServerRef("http://127.0.0.1:8090", user="ada", remember=remembered.append)
     app = console(wire, token="", place=place)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "SignInForm"))
@@ -81,7 +81,7 @@ async def test_a_rate_limit_counts_down_and_holds_the_button() -> None:
 
 async def test_first_run_makes_the_administrator_and_goes_in() -> None:
     wire = Wire(setup_required=True)
-    place = Place("http://127.0.0.1:8090", setup_token=lambda: "one-time-token")
+    place = ServerRef("http://127.0.0.1:8090", setup_token=lambda: "one-time-token")
     app = console(wire, token="", place=place)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "FirstRunForm"))
@@ -106,7 +106,7 @@ async def test_a_servers_field_error_stands_at_its_field() -> None:
         setup_required=True,
         routes={"POST /auth/register": lambda _: refuse(422, "validation_failed", "not valid", [error])},
     )
-    app = console(wire, token="", place=Place("http://127.0.0.1:8090", setup_token=lambda: "old"))
+    app = console(wire, token="", place=ServerRef("http://127.0.0.1:8090", setup_token=lambda: "old"))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "FirstRunForm"))
         await fill(pilot, PASSWORD, PASSWORD)
@@ -124,7 +124,7 @@ async def test_somebody_else_made_the_first_account_meanwhile() -> None:
         return refuse(403, "forbidden", "this server has its first account already")
 
     wire.routes["POST /auth/register"] = taken
-    app = console(wire, token="", place=Place("http://127.0.0.1:8090", setup_token=lambda: "old"))
+    app = console(wire, token="", place=ServerRef("http://127.0.0.1:8090", setup_token=lambda: "old"))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "FirstRunForm"))
         await fill(pilot, PASSWORD, PASSWORD)
@@ -135,12 +135,12 @@ async def test_somebody_else_made_the_first_account_meanwhile() -> None:
 async def test_unreachable_says_why_and_a_key_tries_again() -> None:
     tries = 0
 
-    async def open_place() -> Place:
+    async def open_place() -> ServerRef:
         nonlocal tries
         tries += 1
         if tries == 1:
             raise ServerUnreachable("the server stopped while starting: port 8090 is taken")
-        return Place("http://127.0.0.1:8090")
+        return ServerRef("http://127.0.0.1:8090")
 
     app = console(Wire(), token="")
     app._open_place = open_place

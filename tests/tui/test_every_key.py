@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from novacron_tui.app import Console
-from novacron_tui.screens.activity import Activity
+from novacron_tui.screens.activity import ActivityScreen
 from novacron_tui.screens.global_actions import QUIT
-from novacron_tui.screens.metrics import Metrics
-from novacron_tui.screens.storage import Storage
-from novacron_tui.screens.vm_list import VMList
-from novacron_tui.screens.vm_page import VMPage
+from novacron_tui.screens.metrics import MetricsScreen
+from novacron_tui.screens.storage import StorageScreen
+from novacron_tui.screens.vm_list import VMListScreen
+from novacron_tui.screens.vm_page import VMPageScreen
 from tests.tui.looking import line_text, loaded, until
 from tests.tui.metrics_world import wire
 from tests.tui.storage_looking import reach
@@ -21,7 +21,7 @@ from tests.tui.storage_world import wire as storage_wire
 from tests.tui.wire import Stream, console
 from tests.tui.world import live
 
-BOARDS = (VMList, VMPage, Storage, Metrics, Activity)
+BOARDS = (VMListScreen, VMPageScreen, StorageScreen, MetricsScreen, ActivityScreen)
 KEYS = sorted({action.key for board in BOARDS for action in board.ACTIONS} - {QUIT.key, "escape"})
 BACK = {"tab": ["tab"], "/": ["escape"]}
 """What leads back from what a key opened on the same screen."""
@@ -46,10 +46,10 @@ async def test_no_key_ends_the_console(way: str, there: dict[str, Any]) -> None:
 async def come_again(pilot: Any, app: Console, way: str) -> Any:
     """Leave what a key opened as an operator does, and go where one was."""
     for _ in range(6):
-        if isinstance(app.screen, VMList):
+        if isinstance(app.screen, VMListScreen):
             break
         await pilot.press("escape")
-    assert isinstance(app.screen, VMList), f"escape does not lead back from {app.screen}"
+    assert isinstance(app.screen, VMListScreen), f"escape does not lead back from {app.screen}"
     await pilot.press(*way.split())
     return app.screen
 

@@ -10,20 +10,20 @@ import pytest
 
 from novacron_tui import app as app_module
 from novacron_tui.cli.runtime.exit_codes import FAILED, ended
-from novacron_tui.screens.vm_list import VMList
-from novacron_tui.servers.server_choice import Named
+from novacron_tui.screens.vm_list import VMListScreen
+from novacron_tui.servers.server_choice import ServerChoice
 from novacron_tui.startup.launch import open_console
 from tests.tui.wire import Wire, console
 
 SECRET = "correct-horse-" + "battery"
 
 
-def in_a_handler(screen: VMList) -> None:
+def in_a_handler(screen: VMListScreen) -> None:
     password = SECRET
     raise ValueError(f"injected, with a variable of {len(password)} letters")
 
 
-def in_a_worker(screen: VMList) -> None:
+def in_a_worker(screen: VMListScreen) -> None:
     async def work() -> None:
         in_a_handler(screen)
 
@@ -37,18 +37,21 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(monkeypatch: pytest.MonkeyPatch, fail: Callable[[VMList], None]) -> int:
+def run(monkeypatch: pytest.MonkeyPatch, fail: Callable[[VMListScreen], None]) -> int:
     """The console as its command opens it, with a screen that fails when it draws."""
     app = console(Wire())
-    monkeypatch.setattr(VMList, "refresh_body", fail)
+    monkeypatch.setattr(VMListScreen, "refresh_body", fail)
     app.run = partial(app.run, headless=True)  # type: ignore[method-assign]
     monkeypatch.setattr(app_module, "Console", lambda *_, **__: app)
-    return ended(lambda: open_console(Named(), [], "", False))
+    return ended(lambda: open_console(ServerChoice(), [], "", False))
 
 
 @pytest.mark.parametrize("fail", [in_a_handler, in_a_worker])
 def test_it_says_one_sentence_and_writes_down_where_without_values(
-    fail: Callable[[VMList], None], state: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    fail: Callable[[VMListScreen], None],
+    state: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     code = run(monkeypatch, fail)
     said = capfd.readouterr()

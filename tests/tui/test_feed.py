@@ -9,10 +9,10 @@ import pytest
 
 from novacron_core.api.events import Heartbeat
 from novacron_core.api.vms import VM
-from novacron_core.client import Lost
+from novacron_core.client import Disconnected
 from novacron_core.errors import Unauthenticated
 from novacron_tui.connection.feed import Feed
-from novacron_tui.connection.store import Line, Store
+from novacron_tui.connection.store import ConnectionState, Store
 from tests.tui.wire import Stream
 from tests.tui.world import NOW, Clock, event, fleet, inventory, live, vm
 
@@ -66,9 +66,9 @@ async def test_a_heartbeat_is_not_worth_telling_and_a_lost_line_is() -> None:
     fed.stream.say(Heartbeat(seq=10, server_time=NOW))
     await fed.until(lambda: fed.stream.queue.empty())
     assert len(fed.told) == 2
-    fed.stream.say(Lost("cut", 1.0))
+    fed.stream.say(Disconnected("cut", 1.0))
     await fed.until(lambda: len(fed.told) == 3)
-    assert fed.store.line is Line.OFFLINE
+    assert fed.store.line is ConnectionState.OFFLINE
     fed.task.cancel()
 
 

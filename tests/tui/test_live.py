@@ -11,7 +11,7 @@ from novacron_core.api.vms import NIC, State
 from novacron_core.values.sizes import GIB, MIB, short_size
 from novacron_tui.app import Console
 from novacron_tui.connection.store import key_of
-from novacron_tui.screens.vm_page import VMPage
+from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.widgets.sparkline import sparkline
 from tests.tui.looking import home, loaded, text, until
 from tests.tui.wire import Stream, Wire, console
@@ -32,11 +32,11 @@ async def test_the_list_shows_what_each_vm_uses_and_a_dash_where_nobody_knows() 
     app = console(Wire(), Stream(live(), inventory(fleet()), samples()))
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: loaded(app) and "12%" in text(app))
-        web, paused, foreign = row(app, "web-01"), row(app, "cache"), row(app, "legacy-erp")
+        web, paused, unmanaged = row(app, "web-01"), row(app, "cache"), row(app, "legacy-erp")
         for words in ("12%", "700M/1.0G", "3.0M/410K", "1.2M/86K"):
             assert words in web
         assert "  0%" in paused and "0/0" in paused
-        assert "  5%" in foreign and "–/1.0G" in foreign
+        assert "  5%" in unmanaged and "–/1.0G" in unmanaged
         assert " 1.0G" in row(app, "staging") and "%" not in row(app, "staging")
 
 
@@ -149,11 +149,11 @@ def test_short_sizes(size, short) -> None:
 
 
 def test_a_vm_that_does_not_run_shows_no_old_number() -> None:
-    from novacron_tui.connection.samples import Samples
+    from novacron_tui.connection.samples import SampleStore
     from novacron_tui.terminal.glyphs import FINE
     from novacron_tui.vms.live import LiveColumns
 
-    held = Samples(Clock())
+    held = SampleStore(Clock())
     held.take(samples(only=percent(v1=50.0)))
     cpu = LiveColumns(FINE, held).columns()[0]
     running = vm("web-01", 1)
@@ -169,6 +169,6 @@ async def test_a_vms_page_on_120_columns_cuts_neither_its_numbers_nor_its_addres
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: loaded(app) and "12%" in text(app))
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, VMPage) and "0.24 of 2 vCPU" in text(app))
+        await until(pilot, lambda: isinstance(app.screen, VMPageScreen) and "0.24 of 2 vCPU" in text(app))
         assert "700 MiB of 1 GiB" in text(app)
         assert "192.168.122.101" in text(app)

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from novacron_core.api.events import SampleWants
-from novacron_core.api.usage import Totals
-from novacron_core.client import Lost
+from novacron_core.api.events import SampleRequest
+from novacron_core.api.usage import UsageTotals
+from novacron_core.client import Disconnected
 from novacron_core.values.sizes import GIB
 from novacron_tui.app import Console
-from novacron_tui.metrics.heat_map import Heat
-from novacron_tui.screens.metrics import Metrics
-from novacron_tui.screens.vm_list import VMList
+from novacron_tui.metrics.heat_map import HeatMap
+from novacron_tui.screens.metrics import MetricsScreen
+from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.widgets.chart import Series, chart
 from tests.tui.looking import line_text, text, until
 from tests.tui.metrics_world import measured, now, samples, wire
@@ -26,11 +26,11 @@ from tests.tui.world import NOW, fleet, inventory, live, vm
 SIZE = (140, 45)
 
 
-async def reach(pilot: Any, app: Console) -> Metrics:
+async def reach(pilot: Any, app: Console) -> MetricsScreen:
     await until(pilot, lambda: app.session is not None and app.session.store.loaded)
     await pilot.press("5")
-    await until(pilot, lambda: isinstance(app.screen, Metrics) and app.screen._now is not None, "metrics")
-    assert isinstance(app.screen, Metrics)
+    await until(pilot, lambda: isinstance(app.screen, MetricsScreen) and app.screen._now is not None, "metrics")
+    assert isinstance(app.screen, MetricsScreen)
     return app.screen
 
 
@@ -50,7 +50,7 @@ async def test_totals_curves_users_and_every_vm_stand_there() -> None:
         assert len(screen.heat._cells) == len(fleet())
         assert shown.index("legacy-erp") < shown.index("db-01", shown.index("Top by CPU"))
         assert app.session is not None
-        assert app.session.wanted == SampleWants()
+        assert app.session.wanted == SampleRequest()
 
 
 async def test_time_host_and_rank_are_chosen_by_keys() -> None:
@@ -82,7 +82,9 @@ async def test_paused_nothing_is_asked_for_and_nothing_moves() -> None:
         await until(pilot, lambda: "PAUSED" in text(app))
         assert app.session is not None
         assert app.session.wanted is None
-        next(behind for behind in app.screen_stack if isinstance(behind, VMList))._moved()  # late, or its rows move
+        next(
+            behind for behind in app.screen_stack if isinstance(behind, VMListScreen)
+        )._moved()  # late, or its rows move
         assert app.session.wanted is None
         before, cells = len(asked(server)), list(screen.heat._cells)
         stream.say(samples_of(99.0))
@@ -100,7 +102,7 @@ async def test_paused_nothing_is_asked_for_and_nothing_moves() -> None:
         await pilot.press("space")
         await until(pilot, lambda: len(asked(server)) > before)
         await until(pilot, lambda: screen.heat._cells != cells)
-        assert app.session.wanted == SampleWants()
+        assert app.session.wanted == SampleRequest()
 
 
 def samples_of(percent: float) -> Any:
@@ -154,7 +156,7 @@ async def test_the_cursor_names_a_vm_stays_on_it_and_leads_to_it() -> None:
         await until(pilot, lambda: "CPU 91%" in line_text(app, "status"))
         assert screen.heat.vm == here
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, VMList))
+        await until(pilot, lambda: isinstance(app.screen, VMListScreen))
         assert app.screen.pane.table.row.name == "db-01"  # type: ignore[attr-defined]
 
 
@@ -163,7 +165,7 @@ async def test_away_from_it_no_numbers_are_asked_for_all_vms() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await reach(pilot, app)
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, VMList))
+        await until(pilot, lambda: isinstance(app.screen, VMListScreen))
         await pilot.press("7")
         await until(pilot, lambda: app.session is not None and app.session.wanted is None)
 
@@ -187,12 +189,12 @@ async def test_what_cannot_be_read_is_said_and_the_curves_stay() -> None:
         answers["fail"] = False
         screen.read_again()
         await until(pilot, lambda: "the database cannot be reached" not in text(app))
-        stream.say(Lost("cut", 60.0))
+        stream.say(Disconnected("cut", 60.0))
         await until(pilot, lambda: "offline: these are the last numbers that came" in line_text(app, "status"))
 
 
 async def test_a_fleet_at_rest_says_so() -> None:
-    nothing = wire(**{"GET /api/monitoring/metrics": lambda _: ok(now(fleet=Totals()))})
+    nothing = wire(**{"GET /api/monitoring/metrics": lambda _: ok(now(fleet=UsageTotals()))})
     app = console(nothing, Stream(live(), inventory([])))
     async with app.run_test(size=(80, 24)) as pilot:
         await reach(pilot, app)
@@ -229,7 +231,7 @@ def test_a_gap_in_a_curve_is_a_gap_and_strange_numbers_do_no_harm() -> None:
 def test_plain_terminals_get_plain_signs() -> None:
     lines = chart("x", [Series("", [1.0, 5.0, 3.0])], (40, 8), ("a", "b", "c"), plain=True)
     assert "".join(piece.text for line in lines for piece in line).isascii()
-    heat = Heat(plain=True)
+    heat = HeatMap(plain=True)
     assert heat._levels.isascii()
 
 
@@ -237,7 +239,9 @@ def test_plain_terminals_get_plain_signs() -> None:
 @pytest.mark.parametrize("what", ["fleet", "host", "paused", "empty"])
 def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
     stream = Stream(live(), inventory([])) if what == "empty" else measured()
-    server = wire(**{"GET /api/monitoring/metrics": lambda _: ok(now(fleet=Totals()))}) if what == "empty" else wire()
+    server = (
+        wire(**{"GET /api/monitoring/metrics": lambda _: ok(now(fleet=UsageTotals()))}) if what == "empty" else wire()
+    )
     app = console(server, stream)
     keys = {"fleet": ["t", "home", "right", "right"], "host": ["tab"], "paused": ["space"], "empty": []}[what]
 

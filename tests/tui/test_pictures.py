@@ -12,10 +12,10 @@ import pytest
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
-from novacron_core.client import Lost
+from novacron_core.client import Disconnected
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
-from novacron_tui.servers.server_ref import Place
+from novacron_tui.servers.server_ref import ServerRef
 from tests.tui.looking import until
 from tests.tui.wire import Stream, Wire, console
 from tests.tui.world import NOW, OTHER_HOST_ID, Clock, event, fleet, host, inventory, live, operation, samples, vm
@@ -82,18 +82,18 @@ class Picture:
 
 
 def at_production() -> Console:
-    return console(Wire(), simulated(), place=Place("https://kvm.example:8090", "prod-eu", True))
+    return console(Wire(), simulated(), place=ServerRef("https://kvm.example:8090", "prod-eu", True))
 
 
 def first_run() -> Console:
-    place = Place("http://127.0.0.1:8090", setup_token=lambda: TOKEN)
+    place = ServerRef("http://127.0.0.1:8090", setup_token=lambda: TOKEN)
     return console(Wire(setup_required=True), token="", place=place)
 
 
 def unreachable() -> Console:
     app = console(Wire(), token="")
 
-    async def open_place() -> Place:
+    async def open_place() -> ServerRef:
         raise ServerUnreachable("the server did not start: port 8090 is taken by another program")
 
     app._open_place = open_place
@@ -116,7 +116,7 @@ def aged(app: Console) -> bool:
 
 def cut() -> Stream:
     stream = busy()
-    stream.say(Lost("the line to the server was cut", 3.0))
+    stream.say(Disconnected("the line to the server was cut", 3.0))
     return stream
 
 
@@ -135,7 +135,7 @@ PICTURES = [
     Picture("list-offline", lambda: console(Wire(), cut()), says("OFFLINE"), ["s"], says("refused")),
     Picture(
         "list-never-reached",
-        lambda: console(Wire(), Stream(Lost("connection refused", 3.0))),
+        lambda: console(Wire(), Stream(Disconnected("connection refused", 3.0))),
         says("OFFLINE"),
         sizes=(SMALL,),
     ),

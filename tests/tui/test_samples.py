@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from novacron_core.api.events import Samples as Frame
+from novacron_core.api.events import SamplesFrame as Frame
 from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.vms import VM, State
-from novacron_tui.connection.samples import KEPT, STALE_S, Samples
+from novacron_tui.connection.samples import KEPT, STALE_S, SampleStore
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -30,7 +30,7 @@ def frame(host: str = "a", period_s: float = 5.0, **cpu: float | None) -> Frame:
 
 
 def test_twins_on_two_hosts_do_not_mix() -> None:
-    samples = Samples(Clock())
+    samples = SampleStore(Clock())
     samples.take(frame("a", vm1=10))
     samples.take(frame("b", vm1=90))
     assert [samples.of(vm("1", host)).cpu_percent for host in "ab"] == [10, 90]
@@ -38,7 +38,7 @@ def test_twins_on_two_hosts_do_not_mix() -> None:
 
 def test_a_number_grows_old_and_is_none_in_the_end() -> None:
     clock = Clock()
-    samples = Samples(clock)
+    samples = SampleStore(clock)
     samples.take(frame(vm1=10))
     clock.now += timedelta(seconds=STALE_S - 1)
     assert (samples.of(vm()) is not None, samples.age_s(vm())) == (True, STALE_S - 1)
@@ -50,7 +50,7 @@ def test_a_number_grows_old_and_is_none_in_the_end() -> None:
 
 
 def test_the_past_is_short_and_keeps_its_gaps() -> None:
-    samples = Samples(Clock())
+    samples = SampleStore(Clock())
     for number in range(KEPT + 5):
         samples.take(frame(vm1=None if number == KEPT else number))
     past = samples.past(vm())
@@ -59,7 +59,7 @@ def test_the_past_is_short_and_keeps_its_gaps() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    samples = Samples(Clock(), most=10)
+    samples = SampleStore(Clock(), most=10)
     for number in range(50):
         samples.take(frame(**{f"vm{number}": 1.0}))
     known = [number for number in range(50) if samples.of(vm(str(number))) is not None]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from novacron_core.api.vms import State
-from novacron_tui.screens.vm_list import VMList
+from novacron_tui.screens.vm_list import VMListScreen
 from tests.tui.looking import SIZE, home, line_text, loaded, text, until
 from tests.tui.wire import Stream, Wire, console
 from tests.tui.world import HOST_ID, OTHER_HOST_ID, event, gone, host, inventory, live, vm
 
 HOSTS = [host(), host(id=OTHER_HOST_ID, name="kvm-b")]
-ONE = vm("web", 60, State.STOPPED, also_on=[OTHER_HOST_ID])
-TWO = vm("web", 60, State.STOPPED, host=OTHER_HOST_ID, also_on=[HOST_ID])
+ONE = vm("web", 60, State.STOPPED, duplicate_on=[OTHER_HOST_ID])
+TWO = vm("web", 60, State.STOPPED, host=OTHER_HOST_ID, duplicate_on=[HOST_ID])
 OTHER = vm("zebra", 61, State.STOPPED)
 
 
@@ -29,7 +29,7 @@ async def test_both_are_listed_told_of_and_refused_with_the_reason() -> None:
         await until(pilot, lambda: "the same UUID is also on kvm-a" in text(app))
         stream.say(event(11, msgspec.structs.replace(TWO, name="web-of-b"), "vm.updated"))
         await until(pilot, lambda: "web-of-b" in text(app))
-        stream.say(gone(12, ONE), event(13, msgspec.structs.replace(TWO, also_on=[]), "vm.updated"))
+        stream.say(gone(12, ONE), event(13, msgspec.structs.replace(TWO, duplicate_on=[]), "vm.updated"))
         await until(pilot, lambda: "the same UUID" not in text(app))
         await pilot.press("s")
         await until(pilot, lambda: len(wire.asked("POST", f"{TWO.id}/start")) == 1)
@@ -45,7 +45,7 @@ async def test_cursor_and_mark_are_on_one_of_them() -> None:
         assert [(v.name, v.host) for v in table.marked()] == [("web", OTHER_HOST_ID)]
         stream.say(event(11, vm("aaa", 62), "vm.created"), gone(12, ONE))
         await until(pilot, lambda: len(table.rows) == 3)
-        assert isinstance(app.screen, VMList)
+        assert isinstance(app.screen, VMListScreen)
         assert table.row is not None
         assert (table.row.name, table.row.host) == ("web", OTHER_HOST_ID)
         assert [v.host for v in table.marked()] == [OTHER_HOST_ID]

@@ -11,10 +11,10 @@ from novacron_core.api.events import Event
 from novacron_core.api.operations import Target
 from novacron_core.api.vms import State
 from novacron_core.api.volumes import Volume
-from novacron_core.client import Lost
+from novacron_core.client import Disconnected
 from novacron_core.values.sizes import GIB, TIB
 from novacron_tui.pools import tier_bars
-from novacron_tui.screens.storage import Storage
+from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.terminal.glyphs import FINE
 from novacron_tui.widgets.form import Form
 from tests.tui.looking import line_text, text, until
@@ -47,11 +47,11 @@ def test_nothing_that_the_tiers_say_is_cut_at_120_columns() -> None:
 
 
 async def test_a_volume_that_is_not_ours_is_not_called_free() -> None:
-    long = volume("somebody-elses-volume-with-a-long-name.qcow2", 1, None, foreign=True)
+    long = volume("somebody-elses-volume-with-a-long-name.qcow2", 1, None, unmanaged=True)
     app = console(wire(), Stream(live(), stored(volumes=[long])))
     async with app.run_test(size=(80, 24)) as pilot:
         await reach(pilot, app)
-        await until(pilot, lambda: "foreign" in text(app))
+        await until(pilot, lambda: "unmanaged" in text(app))
         assert "free " not in text(app).split("NAME")[1]
 
 
@@ -83,7 +83,7 @@ async def test_a_refused_key_says_why(name: str, key: str, says: str) -> None:
         await reach(pilot, app, name)
         await pilot.press(key)
         await until(pilot, lambda: says in line_text(app, "status"), line_text(app, "status"))
-        assert isinstance(app.screen, Storage)
+        assert isinstance(app.screen, StorageScreen)
 
 
 async def test_a_viewer_and_a_lost_line_change_nothing() -> None:
@@ -95,7 +95,7 @@ async def test_a_viewer_and_a_lost_line_change_nothing() -> None:
         await reach(pilot, app, "scratch")
         await pilot.press("m")
         await until(pilot, lambda: "viewer" in line_text(app, "status"))
-        stream.say(Lost("the line was cut", 60.0))
+        stream.say(Disconnected("the line was cut", 60.0))
         await until(pilot, lambda: "OFFLINE" in line_text(app, "top"))
         await pilot.press("D")
         await until(pilot, lambda: "offline: changes are refused" in line_text(app, "status"))
@@ -146,7 +146,7 @@ async def test_hostile_names_stay_text() -> None:
         assert "[red]x[/red][/]" in text(app)
         assert "\x1b" not in text(app)
         await pilot.press("enter")
-        await until(pilot, lambda: not isinstance(app.screen, Storage))
+        await until(pilot, lambda: not isinstance(app.screen, StorageScreen))
         await pilot.press("escape", "m")
         await pilot.pause()
 
@@ -168,7 +168,7 @@ def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
             await pilot.press(key)
             await pilot.pause()
         if what in ("move", "create", "volume", "upload"):
-            await until(pilot, lambda: not isinstance(app.screen, Storage))
+            await until(pilot, lambda: not isinstance(app.screen, StorageScreen))
 
     assert snap_compare(app, terminal_size=size, run_before=before)
 

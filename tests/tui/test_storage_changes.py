@@ -10,9 +10,9 @@ import pytest
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Target
 from novacron_core.api.problem import FieldError
-from novacron_core.api.volumes import Deletion
+from novacron_core.api.volumes import DeletionPreview
 from novacron_core.values.sizes import MIB
-from novacron_tui.screens.storage import Storage
+from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.widgets.confirm import Confirm
 from novacron_tui.widgets.form import Form
 from tests.tui.looking import line_text, text, until
@@ -30,7 +30,7 @@ async def test_a_volume_moves_to_the_tier_that_is_chosen_as_fast_as_is_said() ->
         await pilot.press("m")
         await until(pilot, lambda: "It is copied while" in text(app))
         await pilot.press("tab", *"50 MiB", "ctrl+s")
-        await until(pilot, lambda: isinstance(app.screen, Storage))
+        await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         (call,) = server.asked("PUT", "/tier")
         assert body(call) == {"tier": "warm", "bandwidth_bytes_s": 50 * MIB}
         assert call.headers["Idempotency-Key"]
@@ -46,14 +46,14 @@ async def test_what_is_typed_wrong_is_said_at_its_field_and_nothing_is_sent() ->
         await pilot.pause()
         assert "a size is a number and a unit" in text(app)
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, Storage))
+        await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         await pilot.press("+")
         await until(pilot, lambda: isinstance(app.screen, Form))
         await pilot.press("ctrl+s")
         await pilot.pause()
         assert "it has 8 GiB: it only grows" in text(app)
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, Storage))
+        await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         await pilot.press("c", *"Bad_Name", "ctrl+s")
         await pilot.pause()
         assert "only lower-case letters, digits" in text(app)
@@ -84,7 +84,7 @@ async def test_a_vm_is_named_to_attach_to_and_a_stranger_is_no_vm() -> None:
         await pilot.pause()
         assert "there is no such VM on the volume's host" in text(app)
         await pilot.press("ctrl+u", *"stag", "right", "ctrl+s")  # completed
-        await until(pilot, lambda: isinstance(app.screen, Storage))
+        await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         (call,) = server.asked("POST", "/attach")
         staging = next(vm for vm in fleet() if vm.name == "staging")
         assert body(call) == {"vm": staging.id}
@@ -94,7 +94,9 @@ async def test_deleting_shows_what_goes_and_asks_for_the_name() -> None:
     scratch = volume("scratch", 6, "cold")
     server = wire(
         **{
-            "GET /api/storage/volumes/vol-6/deletion": lambda _: ok(Deletion(volume=scratch, frees_bytes=196 * 1024)),
+            "GET /api/storage/volumes/vol-6/deletion": lambda _: ok(
+                DeletionPreview(volume=scratch, frees_bytes=196 * 1024)
+            ),
             "DELETE /api/storage/volumes/vol-6": accepted("volume.delete"),
         }
     )
@@ -112,7 +114,7 @@ async def test_deleting_shows_what_goes_and_asks_for_the_name() -> None:
 
 
 async def test_what_the_server_refuses_to_delete_is_said_and_not_asked() -> None:
-    refused = Deletion(volume=volume("scratch", 6, "cold"), frees_bytes=0, refused="3 overlays lean on scratch")
+    refused = DeletionPreview(volume=volume("scratch", 6, "cold"), frees_bytes=0, refused="3 overlays lean on scratch")
     app = console(wire(**{"GET /api/storage/volumes/vol-6/deletion": lambda _: ok(refused)}), storage())
     async with app.run_test(size=SIZE) as pilot:
         await reach(pilot, app, "scratch")
@@ -129,7 +131,7 @@ async def test_detaching_from_a_running_vm_is_asked_about() -> None:
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         assert "The guest loses the disk at once" in text(app)
         await pilot.press("n")
-        await until(pilot, lambda: isinstance(app.screen, Storage))
+        await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         assert not server.asked("POST", "/detach")
         await pilot.press("u", "y")
         await until(pilot, lambda: bool(server.asked("POST", "/detach")))
@@ -164,7 +166,7 @@ async def test_pools_are_given_to_tiers_but_not_our_own() -> None:
         await until(pilot, lambda: screen.pools.has_focus)
         assert "netfs" in text(app)
         await pilot.press("t", "enter", "up", "enter", "ctrl+s")
-        await until(pilot, lambda: isinstance(app.screen, Storage))
+        await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         (call,) = server.asked("PUT", "pool-isos")
         assert body(call) == {"tier": "cold"}
         await pilot.press("down", "t")
@@ -199,5 +201,5 @@ async def test_the_cancel_button_closes_a_form(keys: str, title: str) -> None:
         await pilot.press(keys)
         await until(pilot, lambda: title in text(app))
         await pilot.click("#cancel")
-        await until(pilot, lambda: isinstance(app.screen, Storage))
+        await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         assert not [call for call in line.calls if call.method in ("POST", "PUT")]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from novacron_core.api.events import Gone, Heartbeat
+from novacron_core.api.events import Event, GoneFrame, Heartbeat, InventoryFrame
 from novacron_core.api.hosts import HostStatus
-from novacron_core.api.operations import OperationState
+from novacron_core.api.operations import OperationState, Target
 from novacron_core.api.vms import VM, State
-from novacron_tui.connection.store import KEPT_OPERATIONS, Line, Store, key_of
+from novacron_tui.connection.store import KEPT_OPERATIONS, ConnectionState, Store, key_of
 from tests.tui.world import HOST_ID, NOW, OTHER_HOST_ID, Clock, event, fleet, gone, host, inventory, live, operation, vm
 
 
@@ -91,42 +91,42 @@ def test_an_operation_pushed_aside_by_another_does_not_clear_it(store: Store) ->
 
 
 def test_live_stale_offline(store: Store, clock: Clock) -> None:
-    assert Store(clock).line is Line.LOADING
-    assert store.line is Line.LIVE
+    assert Store(clock).line is ConnectionState.LOADING
+    assert store.line is ConnectionState.LIVE
     clock.pass_s(31)
-    assert store.line is Line.STALE
+    assert store.line is ConnectionState.STALE
     store.apply(Heartbeat(seq=10, server_time=NOW))
-    assert store.line is Line.LIVE
+    assert store.line is ConnectionState.LIVE
     store.lost("the line to the server was cut", 2.0)
     clock.pass_s(5)
-    assert store.line is Line.OFFLINE
+    assert store.line is ConnectionState.OFFLINE
     assert store.age_s == 5
     assert store.why_no_change()
     assert store.vms, "the last picture stays"
     store.live(live().hello)
-    assert store.line is Line.LIVE
+    assert store.line is ConnectionState.LIVE
     assert store.why_no_change() is None
 
 
 def test_after_a_gap_it_is_stale_until_the_inventory(store: Store) -> None:
-    store.apply(Gone(after=10))
-    assert store.line is Line.STALE
+    store.apply(GoneFrame(after=10))
+    assert store.line is ConnectionState.STALE
     store.apply(inventory(fleet(), seq=99))
-    assert store.line is Line.LIVE
+    assert store.line is ConnectionState.LIVE
 
 
 def test_the_first_connection_that_fails_is_offline_not_loading(clock: Clock) -> None:
     store = Store(clock)
     store.lost("refused", 1.0)
-    assert store.line is Line.OFFLINE
+    assert store.line is ConnectionState.OFFLINE
     store.live(live().hello)
-    assert store.line is Line.LOADING
+    assert store.line is ConnectionState.LOADING
 
 
 def test_a_malformed_value_makes_the_picture_stale_and_the_next_is_read(store: Store) -> None:
     bad = event(11, fleet()[0], "vm.updated", value=msgspec.Raw(b'{"id": 7}'))
     store.apply(bad)
-    assert store.line is Line.STALE
+    assert store.line is ConnectionState.STALE
     assert store.apply(event(12, host(status=HostStatus.DOWN), "host.down"))
     assert store.hosts[host().id].status is HostStatus.DOWN
 
@@ -150,8 +150,8 @@ def test_ended_operations_are_kept_within_bounds(store: Store) -> None:
 
 def twins() -> tuple[VM, VM]:
     """The same UUID on two hosts, as the server tells it."""
-    one = vm("one", 60, also_on=[OTHER_HOST_ID])
-    return one, vm("two", 60, State.STOPPED, host=OTHER_HOST_ID, also_on=[HOST_ID])
+    one = vm("one", 60, duplicate_on=[OTHER_HOST_ID])
+    return one, vm("two", 60, State.STOPPED, host=OTHER_HOST_ID, duplicate_on=[HOST_ID])
 
 
 def test_one_uuid_on_two_hosts_is_two_vms_and_each_goes_its_own_way(store: Store) -> None:
@@ -178,3 +178,25 @@ def test_an_operation_names_only_the_uuid_and_is_shown_on_both(store: Store) -> 
     assert [store.vms[key_of(v)].operation for v in (one, two)] == [op, op]
     store.apply(event(22, msgspec.structs.replace(op, state=OperationState.FAILED), "operation.failed"))
     assert [store.vms[key_of(v)].operation for v in (one, two)] == [None, None]
+
+
+def test_a_state_of_a_newer_server_is_kept_as_it_came() -> None:
+    raw = msgspec.json.encode(inventory([vm("web-01", 1, State.RUNNING)])).replace(b'"running"', b'"hibernating"')
+    frame = msgspec.json.decode(raw, type=InventoryFrame)
+    store = Store()
+    store.apply(frame)
+    (found,) = store.vms.values()
+    assert (str(found.state), found.state.known) == ("hibernating", False)
+    assert store.counts() == {"hibernating": 1}
+
+
+def test_an_event_about_an_unknown_kind_of_thing_changes_nothing_that_is_known(store: Store) -> None:
+    before = (dict(store.vms), dict(store.volumes))
+    target = Target(type="snapshot", id="s-1", name="before-upgrade")
+    value = msgspec.Raw(b'{"id": "s-1", "tree": [1, 2]}')
+    news = Event(
+        seq=store.seq + 1, id="e", type="snapshot.created", source="snapshots", target=target, time=NOW, value=value
+    )
+    assert store.apply(news)
+    assert (store.vms, store.volumes) == before
+    assert store.line is ConnectionState.LIVE

@@ -12,7 +12,7 @@ from textual.keys import _character_to_key
 from textual.widgets import Input
 
 from novacron_tui.app import Console
-from novacron_tui.servers.server_ref import Place
+from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.terminal.type_ahead import TypeAhead
 from novacron_tui.vms.create import CreateVM
 from tests.tui.looking import line_text, text, until
@@ -67,7 +67,7 @@ async def test_a_paste_keeps_its_turn() -> None:
 
 async def test_back_and_forth_in_the_first_run_form() -> None:
     wire = Wire(setup_required=True)
-    app = console(wire, token="", place=Place("http://127.0.0.1:8090", setup_token=lambda: "one-time-token"))
+    app = console(wire, token="", place=ServerRef("http://127.0.0.1:8090", setup_token=lambda: "one-time-token"))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "FirstRunForm"))
         app.post_message(Key("shift+tab", None))
@@ -86,9 +86,9 @@ class SlowPlace:
         self.app = console(wire, **options)
         self.app._open_place = self._open
 
-    async def _open(self) -> Place:
+    async def _open(self) -> ServerRef:
         await self.ready.wait()
-        return Place("http://127.0.0.1:8090", setup_token=lambda: "one-time-token")
+        return ServerRef("http://127.0.0.1:8090", setup_token=lambda: "one-time-token")
 
 
 async def test_typed_before_the_form_is_there_goes_to_its_first_field() -> None:

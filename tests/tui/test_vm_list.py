@@ -10,8 +10,8 @@ import pytest
 from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.api.vms import State
-from novacron_core.client import Lost
-from novacron_tui.screens.vm_list import VMList
+from novacron_core.client import Disconnected
+from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.vms.perform import outcome
 from novacron_tui.widgets.confirm import Confirm
 from tests.tui.looking import SIZE, home, line_text, loaded, to, until
@@ -119,7 +119,7 @@ async def test_offline_refuses_changes_keeps_the_picture_and_comes_back() -> Non
     app = console(wire, stream)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
-        stream.say(Lost("the line to the server was cut", 3.0))
+        stream.say(Disconnected("the line to the server was cut", 3.0))
         await until(pilot, lambda: "OFFLINE" in line_text(app, "top"))
         to(app, "staging")
         await pilot.press("s")
@@ -193,7 +193,7 @@ async def test_help_and_footer_come_from_the_same_rows() -> None:
         await pilot.press("question_mark")
         await until(pilot, lambda: type(app.screen).__name__ == "Help")
         shown = "\n".join(str(widget.render()) for widget in app.screen.query("Static"))
-        for action in VMList.ACTIONS:
+        for action in VMListScreen.ACTIONS:
             assert action.help[:20] in shown
             assert action.label in footer or action.name == "resume", "p pauses here"
         await pilot.press("escape")

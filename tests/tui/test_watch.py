@@ -9,11 +9,11 @@ import httpx
 import pytest
 from textual.widgets import Input
 
-from novacron_core.client import Lost
+from novacron_core.client import Disconnected
 from novacron_core.errors import ServerUnreachable
 from novacron_tui import app as app_module
 from novacron_tui.app import Console
-from novacron_tui.servers.server_ref import Place
+from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.sign_in import screen as sign_in_module
 from tests.tui.looking import fill, line_text, text, until
 from tests.tui.wire import Stream, Wire, console
@@ -42,14 +42,14 @@ class Moving(Wire):
             raise httpx.ConnectError("connection refused")
         return await super().handle_async_request(request)
 
-    async def open_place(self) -> Place:
+    async def open_place(self) -> ServerRef:
         """As the bundled server: started when it is not there, on a port of its own."""
         if self.trouble:
             raise ServerUnreachable(self.trouble)
         if self.port == 0:
             self.port = 9002
         self.opened.append(self.port)
-        return Place(f"http://127.0.0.1:{self.port}", setup_token=lambda: f"token-{self.port}")
+        return ServerRef(f"http://127.0.0.1:{self.port}", setup_token=lambda: f"token-{self.port}")
 
     def console(self, stream: Stream | None = None, **options: Any) -> Console:
         app = console(self, stream, **options)
@@ -127,7 +127,7 @@ async def test_signed_in_a_server_that_is_gone_is_opened_again_and_followed() ->
         assert app.session is not None
         client = app.session.client
         wire.port, wire.trouble = 0, "the disk is full"
-        stream.say(Lost("connection refused", 15.0))
+        stream.say(Disconnected("connection refused", 15.0))
         await until(pilot, lambda: "the disk is full" in line_text(app, "status"))
         wire.trouble = ""
         await until(pilot, lambda: stream.opened == [None, 10], "at once, and only for what was missed")
@@ -145,7 +145,7 @@ async def test_a_place_that_only_has_a_url_is_left_to_the_stream() -> None:
     app = console(Wire(), stream)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: at_home(app))
-        stream.say(Lost("connection refused", 15.0))
+        stream.say(Disconnected("connection refused", 15.0))
         await until(pilot, lambda: "OFFLINE" in line_text(app, "top"))
         await pilot.pause(0.6)
         assert stream.opened == [None]

@@ -12,7 +12,7 @@ from novacron_tui.app import Console
 from novacron_tui.screens.help import KeyRow, lines
 from novacron_tui.vms.create import CreateVM
 from novacron_tui.vms.page import happened
-from novacron_tui.widgets.field import Field
+from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.toggle import Toggle
 from tests.terminal import Terminal
 from tests.tui.looking import text, until
@@ -39,14 +39,14 @@ async def test_only_the_label_of_the_field_that_takes_keys_is_bright() -> None:
         await pilot.press("c")
         await until(pilot, lambda: isinstance(app.screen, CreateVM) and bool(app.screen._draft.images))
         for _ in range(3):
-            await until(pilot, lambda: bright(app) == [f for f in app.screen.query(Field) if f.has_focus_within])
+            await until(pilot, lambda: bright(app) == [f for f in app.screen.query(FormField) if f.has_focus_within])
             await pilot.press("tab")
 
 
-def bright(app: Console) -> list[Field]:
+def bright(app: Console) -> list[FormField]:
     """The fields whose label stands out."""
     strong = Color.parse(app.theme_variables["foreground"])
-    return [field for field in app.screen.query(Field) if field.query_one(Label).styles.color == strong]
+    return [field for field in app.screen.query(FormField) if field.query_one(Label).styles.color == strong]
 
 
 async def test_help_says_once_what_refuses_every_verb() -> None:

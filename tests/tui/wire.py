@@ -18,14 +18,14 @@ import msgspec
 from novacron_core import PROTOCOL, __version__
 from novacron_core.api import access, health, vms
 from novacron_core.api.base import Page
-from novacron_core.api.events import Event, Inventory
+from novacron_core.api.events import Event, InventoryFrame
 from novacron_core.api.images import Image
 from novacron_core.api.operations import Operation
 from novacron_core.api.problem import FieldError, Problem
 from novacron_core.client import Client, Update
 from novacron_core.values.sizes import GIB, MIB
 from novacron_tui.app import Console
-from novacron_tui.servers.server_ref import Place
+from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.terminal.safe_text import clean_json
 from tests.tui.world import ADMIN, NOW, PASSWORD, Clock, fleet, inventory, live, operation, vm
 
@@ -79,8 +79,8 @@ class Wire(httpx.AsyncBaseTransport):
             return ok(self._operation(request), 202)
         return httpx.Response(204)
 
-    def _about(self) -> health.About:
-        return health.About(
+    def _about(self) -> health.ServerInfo:
+        return health.ServerInfo(
             name="NovaCron",
             version=__version__,
             protocol=PROTOCOL,
@@ -137,10 +137,10 @@ class Stream:
 
 def over_the_wire(update: Update, client: Client) -> Update:
     """The frame as it comes out of the real client: encoded, cleaned and decoded again."""
-    if not isinstance(update, Inventory | Event):
+    if not isinstance(update, InventoryFrame | Event):
         return update
     text = client.clean(msgspec.json.encode(update).decode())
-    return msgspec.json.decode(text, type=Inventory | Event)
+    return msgspec.json.decode(text, type=InventoryFrame | Event)
 
 
 def console(
@@ -148,17 +148,17 @@ def console(
     stream: Stream | None = None,
     *,
     token: str = "a-token",
-    place: Place | None = None,
+    place: ServerRef | None = None,
     now: Callable[[], datetime] | None = None,
     **options: Any,
 ) -> Console:
     """The real console on this wire and stream; with a token it goes straight to the VM list."""
-    here = place or Place("http://127.0.0.1:8090")
+    here = place or ServerRef("http://127.0.0.1:8090")
 
-    async def open_place() -> Place:
+    async def open_place() -> ServerRef:
         return here
 
-    def connect(place: Place) -> Client:
+    def connect(place: ServerRef) -> Client:
         return Client(place.url, clean=clean_json, transport=wire)
 
     updates = stream or Stream(live(), inventory(fleet()))

@@ -9,12 +9,12 @@ import msgspec
 
 from novacron_core import PROTOCOL, __version__
 from novacron_core.api import access
-from novacron_core.api.events import Event, Hello, Inventory, Samples
+from novacron_core.api.events import Event, Hello, InventoryFrame, SamplesFrame
 from novacron_core.api.hosts import Host, HostStatus
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.vms import NIC, VM, Disk, State
-from novacron_core.client import Live
+from novacron_core.client import Connected
 from novacron_core.values.roles import Role
 from novacron_core.values.sizes import GIB, MIB
 
@@ -109,7 +109,7 @@ def fleet() -> list[VM]:
         vm("cache", 4, State.PAUSED, memory_bytes=512 * MIB),
         vm("build-runner-ubuntu-24-04", 5, State.STOPPED, vcpus=16, memory_bytes=64 * GIB),
         vm("mail", 6, State.CRASHED, reason="I/O error"),
-        vm("legacy-erp", 7, State.RUNNING, foreign=True, tenant=None, owner=None, created_at=None),
+        vm("legacy-erp", 7, State.RUNNING, unmanaged=True, tenant=None, owner=None, created_at=None),
         vm("staging", 8, State.STOPPED),
         vm("win-test", 9, State.SAVED, memory_bytes=4 * GIB),
     ]
@@ -117,8 +117,8 @@ def fleet() -> list[VM]:
 
 def inventory(
     vms: list[VM], hosts: list[Host] | None = None, operations: list[Operation] | None = None, seq: int = 10
-) -> Inventory:
-    return Inventory(
+) -> InventoryFrame:
+    return InventoryFrame(
         seq=seq, part=0, last=True, vms=vms, hosts=[host()] if hosts is None else hosts, operations=operations or []
     )
 
@@ -141,7 +141,7 @@ def gone(seq: int, value: VM) -> Event:
     return event(seq, value, "vm.deleted", value=msgspec.Raw(b"null"))
 
 
-def samples(seconds: int = 0, *, only: dict[str, VMSample] | None = None, host_id: str = HOST_ID) -> Samples:
+def samples(seconds: int = 0, *, only: dict[str, VMSample] | None = None, host_id: str = HOST_ID) -> SamplesFrame:
     """The numbers of the fleet `seconds` after the first ones: web-01 works, db-01 is nearly full, one tells little."""
     wave = (12.0, 35.0, 64.0, 88.0, 93.0, 71.0, 40.0, 22.0)[seconds // 5 % 8]
     numbers = only or {
@@ -154,7 +154,7 @@ def samples(seconds: int = 0, *, only: dict[str, VMSample] | None = None, host_i
         ),
     }
     host = HostSample(cpu_cores=3.2, cpu_percent=40.0, memory_used_bytes=21 * GIB, memory_bytes=32 * GIB, period_s=5.0)
-    return Samples(time=NOW, host=host_id, vms=numbers, hosts={host_id: host})
+    return SamplesFrame(time=NOW, host=host_id, vms=numbers, hosts={host_id: host})
 
 
 def sample(percent: float, used: int, given: int, *, disk: tuple[int, int], net: tuple[int, int]) -> VMSample:
@@ -175,8 +175,8 @@ def sample(percent: float, used: int, given: int, *, disk: tuple[int, int], net:
     )
 
 
-def live() -> Live:
-    return Live(Hello(protocol=PROTOCOL, version=__version__, session="s", server_time=NOW, samples=True))
+def live() -> Connected:
+    return Connected(Hello(protocol=PROTOCOL, version=__version__, session="s", server_time=NOW, samples=True))
 
 
 class Clock:

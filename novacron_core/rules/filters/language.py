@@ -39,14 +39,14 @@ class FilterError(ValueError):
 
 
 @dataclass(frozen=True)
-class Field(Generic[T]):
+class FilterField(Generic[T]):
     """What a filter may ask of a thing. `read` gives a text, several texts, a number, or None for none."""
 
     read: Callable[[T], Any]
     kind: Literal["text", "texts", "number", "size"] = "text"
 
 
-def compile_filter(text: str, fields: Mapping[str, Field[T]]) -> Test[T]:
+def compile_filter(text: str, fields: Mapping[str, FilterField[T]]) -> Test[T]:
     """The test that a filter stands for; an empty one lets everything pass. `fields` must have `name`.
 
     Raises FilterError for a field that is not there, a value that does not fit, or a text that is too long.
@@ -76,7 +76,7 @@ def _terms(text: str) -> Iterable[re.Match[str]]:
         position = match.end()
 
 
-def _term(match: re.Match[str], fields: Mapping[str, Field[T]]) -> Test[T]:
+def _term(match: re.Match[str], fields: Mapping[str, FilterField[T]]) -> Test[T]:
     name = (match["field"] or "name").lower()
     quoted = match["value"].startswith('"')
     value = match["value"].strip('"')
@@ -101,7 +101,7 @@ def _term(match: re.Match[str], fields: Mapping[str, Field[T]]) -> Test[T]:
     return test
 
 
-def _texts(field: Field[T], words: list[str], plain: Callable[[str], Look]) -> Test[T]:
+def _texts(field: FilterField[T], words: list[str], plain: Callable[[str], Look]) -> Test[T]:
     looks = [_look(word, plain) for word in words]
     read, several = field.read, field.kind == "texts"
 
@@ -155,7 +155,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-def _number(field: Field[T], op: str, value: str, match: re.Match[str]) -> Test[T]:
+def _number(field: FilterField[T], op: str, value: str, match: re.Match[str]) -> Test[T]:
     if field.kind not in ("number", "size"):
         raise FilterError(f"{match['field']} is no number: write {match['field']}:{value}", match.start())
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from novacron_core.api.samples import VMSample
 from novacron_core.api.vms import VM
-from novacron_core.rules.filters.language import Field
+from novacron_core.rules.filters.language import FilterField
 
 LIVE_FIELDS = ("cpu", "mem", "used", "disk", "net")
 """What is asked of a VM's newest sample, and changes every few seconds."""
@@ -14,7 +14,7 @@ LIVE_FIELDS = ("cpu", "mem", "used", "disk", "net")
 
 def vm_fields(
     host_names: Mapping[str, str], sample_of: Callable[[VM], VMSample | None] = lambda vm: None
-) -> dict[str, Field[VM]]:
+) -> dict[str, FilterField[VM]]:
     """What can be asked of a VM. `host_names` maps host ids to names; a host is found by either.
 
     `sample_of` gives its newest numbers: `cpu>80` is percent of its vCPUs, `mem>90` percent of its memory, `used>2G` its
@@ -25,23 +25,23 @@ def vm_fields(
         return lambda vm: None if (sample := sample_of(vm)) is None else read(sample)
 
     return {
-        "cpu": Field(live(lambda sample: sample.cpu_percent), "number"),
-        "mem": Field(live(lambda sample: sample.memory_percent), "number"),
-        "used": Field(live(lambda sample: sample.memory_used_bytes), "size"),
-        "disk": Field(live(lambda sample: sample.disk_bytes_s), "size"),
-        "net": Field(live(lambda sample: sample.net_bytes_s), "size"),
-        "name": Field(lambda vm: vm.name),
-        "state": Field(lambda vm: str(vm.state)),
-        "host": Field(lambda vm: (host_names.get(vm.host, vm.host), vm.host), "texts"),
-        "tag": Field(_tags, "texts"),
-        "tier": Field(lambda vm: vm.tier),
-        "owner": Field(lambda vm: vm.owner),
-        "tenant": Field(lambda vm: vm.tenant),
-        "id": Field(lambda vm: vm.id),
-        "ip": Field(lambda vm: [address for nic in vm.nics for address in nic.addresses], "texts"),
-        "vcpus": Field(lambda vm: vm.vcpus, "number"),
-        "memory": Field(lambda vm: vm.memory_bytes, "size"),
-        "is": Field(_marks, "texts"),
+        "cpu": FilterField(live(lambda sample: sample.cpu_percent), "number"),
+        "mem": FilterField(live(lambda sample: sample.memory_percent), "number"),
+        "used": FilterField(live(lambda sample: sample.memory_used_bytes), "size"),
+        "disk": FilterField(live(lambda sample: sample.disk_bytes_s), "size"),
+        "net": FilterField(live(lambda sample: sample.net_bytes_s), "size"),
+        "name": FilterField(lambda vm: vm.name),
+        "state": FilterField(lambda vm: str(vm.state)),
+        "host": FilterField(lambda vm: (host_names.get(vm.host, vm.host), vm.host), "texts"),
+        "tag": FilterField(_tags, "texts"),
+        "tier": FilterField(lambda vm: vm.tier),
+        "owner": FilterField(lambda vm: vm.owner),
+        "tenant": FilterField(lambda vm: vm.tenant),
+        "id": FilterField(lambda vm: vm.id),
+        "ip": FilterField(lambda vm: [address for nic in vm.nics for address in nic.addresses], "texts"),
+        "vcpus": FilterField(lambda vm: vm.vcpus, "number"),
+        "memory": FilterField(lambda vm: vm.memory_bytes, "size"),
+        "is": FilterField(_marks, "texts"),
     }
 
 
@@ -52,10 +52,10 @@ def _tags(vm: VM) -> list[str]:
 
 def _marks(vm: VM) -> list[str]:
     marks = {
-        "foreign": vm.foreign,
+        "unmanaged": vm.unmanaged,
         "protected": vm.protected,
         "busy": vm.operation is not None,
         "simulated": vm.simulated,
-        "shared": bool(vm.also_on),
+        "shared": bool(vm.duplicate_on),
     }
     return [name for name, true in marks.items() if true]

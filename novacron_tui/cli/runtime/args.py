@@ -12,7 +12,7 @@ from novacron_tui.cli.runtime.output import Output as Format
 
 if TYPE_CHECKING:
     from novacron_core.client import Client
-    from novacron_tui.servers.server_choice import Named
+    from novacron_tui.servers.server_choice import ServerChoice
 
 ServerFlag = Annotated[str, typer.Option("--server", envvar="NOVACRON_SERVER", help="URL of a server.")]
 ProfileFlag = Annotated[
@@ -23,9 +23,9 @@ NoWaitFlag = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the
 Names = Annotated[list[str], typer.Argument(metavar="NAME…", help="VMs, by name or id.")]
 
 
-def named(context: typer.Context) -> Named:
+def named(context: typer.Context) -> ServerChoice:
     """What was said, here or before the command: `novacron --server URL vm ls` and `novacron vm ls --server URL`."""
-    from novacron_tui.servers.server_choice import Named
+    from novacron_tui.servers.server_choice import ServerChoice
 
     server, server_meant = _said(context, "server")
     profile, profile_meant = _said(context, "profile")
@@ -33,7 +33,7 @@ def named(context: typer.Context) -> Named:
         profile = ""  # a flag beats a variable
     root = context.find_root().params
     data_dir: Path | None = root.get("data_dir")
-    return Named(server, profile, root.get("token") or "", data_dir, server_meant)
+    return ServerChoice(server, profile, root.get("token") or "", data_dir, server_meant)
 
 
 def _said(context: typer.Context, name: str) -> tuple[str, bool]:

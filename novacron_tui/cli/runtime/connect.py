@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from novacron_core import errors
-from novacron_core.local_server import default_data_dir, read_running
+from novacron_core.local_server import default_data_dir, read_running_server
 from novacron_tui.cli.runtime.exit_codes import Usage
 from novacron_tui.cli.runtime.output import Output
 from novacron_tui.servers.profiles import LOCAL, Profile, Profiles, why_not_name, why_not_url
-from novacron_tui.servers.saved_session import KeptSession, kept_of_bundled
-from novacron_tui.servers.server_choice import Named
+from novacron_tui.servers.saved_session import SavedSessionFile, saved_session_of_bundled
+from novacron_tui.servers.server_choice import ServerChoice
 
 if TYPE_CHECKING:
     from novacron_core.client import Client
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ServerTarget:
     """A server, as its profile knows it. `known`: the profile is in the file. `token` signs in without a session."""
 
     profile: Profile
@@ -29,14 +29,14 @@ class Target:
     data_dir: Path | None = None
 
     @property
-    def kept(self) -> KeptSession:
+    def kept(self) -> SavedSessionFile:
         """Its kept session."""
         if self.profile.name == LOCAL and self.data_dir is not None:
-            return kept_of_bundled(self.data_dir)
-        return KeptSession(self.profile.name, self.profile.url)
+            return saved_session_of_bundled(self.data_dir)
+        return SavedSessionFile(self.profile.name, self.profile.url)
 
 
-def named_server(named: Named, profiles: Profiles) -> Target | None:
+def named_server(named: ServerChoice, profiles: Profiles) -> ServerTarget | None:
     """The target that --server or --profile, or their variables, name; None when nothing is named.
 
     Raises Usage when they contradict each other, NotFound for a profile that nobody knows.
@@ -52,11 +52,11 @@ def named_server(named: Named, profiles: Profiles) -> Target | None:
         return _known(profiles.named(named.profile), named)
     if url:
         at = profiles.at(url)
-        return _known(at, named) if at else Target(_pinned(profiles.fresh(url)), False, named.token)
+        return _known(at, named) if at else ServerTarget(_pinned(profiles.fresh(url)), False, named.token)
     return None
 
 
-def any_server(named: Named, profiles: Profiles) -> Target:
+def any_server(named: ServerChoice, profiles: Profiles) -> ServerTarget:
     """The target of a command: what is named, else the current profile, else the bundled server that runs here.
 
     Raises Usage when there is none of them.
@@ -65,44 +65,44 @@ def any_server(named: Named, profiles: Profiles) -> Target:
         return target
     if current := profiles.current():
         return _known(current, named)
-    if read_running(named.data_dir or default_data_dir()):
+    if read_running_server(named.data_dir or default_data_dir()):
         return _local(named)
     raise Usage("no server is named: give --server URL or --profile NAME, or sign in once with `novacron login`")
 
 
-def connect(target: Target, output: Output) -> Client:
+def connect(target: ServerTarget, output: Output) -> Client:
     """A client for a command. Raises Unauthenticated when there is nothing to sign in with."""
     from novacron_core.client import Client, Credentials
-    from novacron_tui.servers.shared_credentials import KeptCredentials
+    from novacron_tui.servers.shared_credentials import SharedCredentials
 
-    credentials = Credentials(target.token) if target.token else KeptCredentials(target.kept)
+    credentials = Credentials(target.token) if target.token else SharedCredentials(target.kept)
     if not credentials.token and not credentials.refresh_token:
         way = "" if target.profile.name == LOCAL else f" --server {target.profile.url}"
         raise errors.Unauthenticated(f"not signed in to {target.profile.url}: novacron login{way}, or NOVACRON_TOKEN")
     return Client(target.profile.url, credentials, clean=output.clean, certificate=target.profile.certificate)
 
 
-def _both(named: Named, url: str, profiles: Profiles) -> Target:
+def _both(named: ServerChoice, url: str, profiles: Profiles) -> ServerTarget:
     if refused := why_not_name(named.profile):
         raise Usage(refused)
     known = profiles.all().get(named.profile)
     if known is None:
-        return Target(_pinned(profiles.fresh(url, named.profile)), False, named.token)
+        return ServerTarget(_pinned(profiles.fresh(url, named.profile)), False, named.token)
     if known.url != url.rstrip("/"):
         raise Usage(f"profile {known.name} is {known.url}, not {url}")
     return _known(known, named)
 
 
-def _known(profile: Profile, named: Named) -> Target:
-    return Target(profile, True, named.token)
+def _known(profile: Profile, named: ServerChoice) -> ServerTarget:
+    return ServerTarget(profile, True, named.token)
 
 
-def _local(named: Named) -> Target:
+def _local(named: ServerChoice) -> ServerTarget:
     data_dir = (named.data_dir or default_data_dir()).absolute()
-    running = read_running(data_dir)
+    running = read_running_server(data_dir)
     if running is None:
         raise errors.ServerUnreachable(f"no server runs on {data_dir}: `novacron` opens a console and starts one")
-    return Target(Profile(LOCAL, running.url), True, named.token, data_dir)
+    return ServerTarget(Profile(LOCAL, running.url), True, named.token, data_dir)
 
 
 def _pinned(profile: Profile) -> Profile:

@@ -14,7 +14,7 @@ from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.client import Client
-from novacron_core.rules.validation import in_words
+from novacron_core.rules.validation import explain
 from novacron_core.values.names import why_not_vm_name
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ async def everything(client: Client, endpoint: Endpoint[Page[T], Q, Any], query:
 def _in_words(e: errors.ValidationFailed) -> errors.ValidationFailed:
     """Who types a filter does not know that the API calls it q."""
     wrong = next((field.message for field in e.fields if field.field == "q"), None)
-    return e if wrong is None else errors.ValidationFailed(f"the filter is not understood: {in_words(wrong)[0]}")
+    return e if wrong is None else errors.ValidationFailed(f"the filter is not understood: {explain(wrong)[0]}")
 
 
 async def vm_of(client: Client, word: str) -> VM:

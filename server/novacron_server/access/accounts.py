@@ -18,8 +18,8 @@ from novacron_server.access import passwords, repository
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.setup_token import SetupToken
 from novacron_server.database.transactions import Connection, Database
-from novacron_server.outbox.reader import append
-from novacron_server.outbox.records import Draft
+from novacron_server.outbox.records import EventDraft
+from novacron_server.outbox.repository import append
 
 DEFAULT_TENANT = "default"
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+")
@@ -127,10 +127,10 @@ class Accounts:
         )
 
 
-def told(user: User, kind: str, *, note: str = "", priority: Priority = Priority.NORMAL) -> Draft:
+def told(user: User, kind: str, *, note: str = "", priority: Priority = Priority.NORMAL) -> EventDraft:
     """The event that something happened to an account: its name and no secret."""
     target = Target(type="user", id=user.id, name=user.username)
-    return Draft(type=kind, source="access", target=target, tenant=user.tenant, priority=priority, note=note)
+    return EventDraft(type=kind, source="access", target=target, tenant=user.tenant, priority=priority, note=note)
 
 
 def _check(username: str, password: str, email: str = "") -> None:

@@ -12,7 +12,7 @@ import structlog
 from novacron_core.errors import DatabaseUnavailable, Unauthenticated
 from novacron_core.rules.visibility import Principal
 from novacron_server.access import repository
-from novacron_server.access.repository import Session
+from novacron_server.access.repository import StoredSession
 from novacron_server.access.tokens import Claims
 from novacron_server.database.transactions import Database
 
@@ -27,7 +27,7 @@ _ENDED = "the session has ended: sign in again"
 _log = structlog.get_logger(__name__)
 
 
-class LiveSessions:
+class SessionCache:
     """What the database last said of each session that was seen.
 
     While the database cannot be asked, a session seen before is believed until its token runs out (15 minutes at
@@ -37,7 +37,7 @@ class LiveSessions:
     def __init__(self, database: Database, on_end: Callable[[str], None]) -> None:
         self._database = database
         self._on_end = on_end
-        self._held: OrderedDict[str, tuple[Session, float]] = OrderedDict()
+        self._held: OrderedDict[str, tuple[StoredSession, float]] = OrderedDict()
         self._database_away = False
 
     async def principal(self, claims: Claims) -> Principal:
@@ -82,7 +82,7 @@ class LiveSessions:
         for session_id in ids:
             self._compare(session_id, now.get(session_id), asked_at)
 
-    def _compare(self, session_id: str, now: Session | None, asked_at: float) -> None:
+    def _compare(self, session_id: str, now: StoredSession | None, asked_at: float) -> None:
         before, checked_at = self._held.get(session_id, (None, 0.0))
         if before is None or checked_at > asked_at:
             return
@@ -91,7 +91,7 @@ class LiveSessions:
         else:
             self._held[session_id] = (now, asked_at)
 
-    async def _ask(self, session_id: str, before: Session | None) -> Session:
+    async def _ask(self, session_id: str, before: StoredSession | None) -> StoredSession:
         asked_at = time.monotonic()
         try:
             found = await self._database.run(lambda conn: repository.sessions(conn, [session_id]), read_only=True)
@@ -109,7 +109,7 @@ class LiveSessions:
             self._hold(now, asked_at)
         return now
 
-    def _hold(self, session: Session, asked_at: float) -> None:
+    def _hold(self, session: StoredSession, asked_at: float) -> None:
         self._held[session.id] = (session, asked_at)
         self._held.move_to_end(session.id)
         if len(self._held) > MAX_SESSIONS:

@@ -29,7 +29,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True):
+class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
     """A session with its account, as it stands now."""
 
     id: str
@@ -102,7 +102,7 @@ async def add_session(
     await conn.execute(insert(s).values(**row))
 
 
-async def sessions(conn: AsyncConnection, ids: Iterable[str]) -> list[Session]:
+async def sessions(conn: AsyncConnection, ids: Iterable[str]) -> list[StoredSession]:
     """Those of these sessions that exist."""
     return [_session(row) for row in await conn.execute(_SESSIONS.where(s.c.id.in_(list(ids))))]
 
@@ -210,7 +210,7 @@ def _account(row: Row[Any]) -> Account:
     return Account(user=user, password_hash=row.password_hash, disabled=row.disabled, epoch=row.token_epoch)
 
 
-def _session(row: Row[Any]) -> Session:
-    return Session(
+def _session(row: Row[Any]) -> StoredSession:
+    return StoredSession(
         id=row.session_id, account=_account(row), expires_at=row.expires_at, revoked=row.revoked_at is not None
     )

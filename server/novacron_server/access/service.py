@@ -19,13 +19,13 @@ from novacron_core.values.roles import Role
 from novacron_server.access import backoff, repository, tokens
 from novacron_server.access.accounts import Accounts, told
 from novacron_server.access.keys import Keys
-from novacron_server.access.live import CHECK_S, LiveSessions
+from novacron_server.access.live import CHECK_S, SessionCache
 from novacron_server.access.passwords import Passwords
-from novacron_server.access.repository import Account, Session
+from novacron_server.access.repository import Account, StoredSession
 from novacron_server.access.setup_token import SetupToken
 from novacron_server.access.tickets import Tickets
 from novacron_server.database.transactions import Connection, Database
-from novacron_server.outbox.reader import append
+from novacron_server.outbox.repository import append
 
 SESSION_LIFETIME = timedelta(hours=24)
 KEPT_AFTER_END = timedelta(days=7)
@@ -56,7 +56,7 @@ class Access:
         self._keys = Keys(data_dir / "secrets.json")
         self._setup_token = SetupToken(data_dir)
         self._accounts = Accounts(database, self._passwords, self._setup_token, open_registration=open_registration)
-        self._live = LiveSessions(database, self._session_ended)
+        self._live = SessionCache(database, self._session_ended)
         self._tickets = Tickets()
         self._setup_required = True
         self._watcher: asyncio.Task[None] | None = None
@@ -203,7 +203,7 @@ class Access:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     async def _begin(self, conn: Connection, account: Account, address: str, user_agent: str) -> Tokens:
-        session = Session(
+        session = StoredSession(
             id=str(uuid.uuid4()),
             account=account,
             expires_at=datetime.now(UTC) + SESSION_LIFETIME,
@@ -221,7 +221,7 @@ class Access:
         await append(conn, [told(account.user, "access.signed_in", priority=Priority.LOW)])
         return issued
 
-    async def _renew(self, conn: Connection, session: Session) -> Tokens:
+    async def _renew(self, conn: Connection, session: StoredSession) -> Tokens:
         """A new pair for a live session, its access token never longer than the session."""
         now, account = datetime.now(UTC), session.account
         until = min(now + tokens.LIFETIME, session.expires_at)

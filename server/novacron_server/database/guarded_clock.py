@@ -19,7 +19,7 @@ def _steady() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Calendar:
+class GuardedClock:
     """The wall clock; but one that was set ahead by hours is believed only when it still says so a day later."""
 
     def __init__(self, wall: Callable[[], datetime] | None = None, steady: Callable[[], float] | None = None) -> None:

@@ -43,7 +43,7 @@ _OTHER_SIDE = {
 Session: TypeAlias = psycopg.AsyncConnection[Any]
 
 
-class Seat:
+class ServerLock:
     """`take` it at the start, `mark` it when the tables are there, and `keep` it for ever; `close` gives it up.
 
     `admit` is asked before every transaction that changes something. `refusal` is the reason while another server has it.

@@ -181,7 +181,7 @@ operations = Table(
     _time("created_at", default=True),
     _time("started_at", null=True),
     _time("finished_at", null=True),
-    Column("holds", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("locks", JSONB, nullable=False, server_default=text("'[]'")),
     CheckConstraint(
         "state IN ('pending', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted')",
         name="operations_state_check",

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database import faults
-from novacron_server.database.server_lock import Seat
+from novacron_server.database.server_lock import ServerLock
 
 T = TypeVar("T")
 Connection: TypeAlias = AsyncConnection
@@ -67,7 +67,7 @@ class Database:
         self.kind: Kind = kind
         self._url = _plain(url)
         self.budget_s = budget_s
-        self.seat: Seat | None = None
+        self.seat: ServerLock | None = None
         self._strays: set[asyncio.Task[Any]] = set()
         self._engine = create_async_engine(
             "postgresql+psycopg://",
@@ -119,9 +119,9 @@ class Database:
         await self.run(_select_one, read_only=True, timeout_s=min(self.budget_s, 2.0))
         return (time.perf_counter() - started) * 1000
 
-    async def be_alone(self) -> Seat:
+    async def be_alone(self) -> ServerLock:
         """From here on only while no other server works with this database. Raises Conflict naming the one that does."""
-        seat = Seat(self.session)
+        seat = ServerLock(self.session)
         try:
             await seat.take()
         except BaseException:

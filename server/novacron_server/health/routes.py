@@ -12,7 +12,7 @@ from novacron_core.api import health as api
 from novacron_core.api.base import Nothing
 from novacron_core.api.hosts import HostStatus
 from novacron_server.database.transactions import Database
-from novacron_server.http.call import Answer, Call, Served, serve
+from novacron_server.http.call import Call, Reply, Served, serve
 from novacron_server.inventory.inventory import Inventory
 
 SERVICE = "novacron-api"
@@ -33,7 +33,7 @@ def routes(
     open_registration: bool = False,
 ) -> list[Served]:
     @serve(api.HEALTH)
-    async def health(call: No) -> api.Health | Answer[api.Health]:
+    async def health(call: No) -> api.Health | Reply[api.Health]:
         problem = metrics_problem()
         checks = api.Checks(
             database=await _database(database),
@@ -49,20 +49,20 @@ def routes(
             timestamp=datetime.now(UTC),
             checks=checks,
         )
-        return Answer(value, status=503) if bad else value
+        return Reply(value, status=503) if bad else value
 
     @serve(api.LIVEZ)
-    async def livez(call: No) -> api.Alive:
-        return api.Alive(status="alive")
+    async def livez(call: No) -> api.Liveness:
+        return api.Liveness(status="alive")
 
     @serve(api.READYZ)
-    async def readyz(call: No) -> api.Alive | Answer[api.Alive]:
+    async def readyz(call: No) -> api.Liveness | Reply[api.Liveness]:
         ready = (await _database(database)).status == "healthy"
-        return api.Alive(status="ready") if ready else Answer(api.Alive(status="not ready"), status=503)
+        return api.Liveness(status="ready") if ready else Reply(api.Liveness(status="not ready"), status=503)
 
     @serve(api.INFO)
-    async def info(call: No) -> api.About:
-        return api.About(
+    async def info(call: No) -> api.ServerInfo:
+        return api.ServerInfo(
             name="NovaCron",
             version=__version__,
             protocol=PROTOCOL,

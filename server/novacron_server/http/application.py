@@ -18,7 +18,7 @@ from novacron_core.api.endpoint import Endpoint
 from novacron_server.http import openapi, problems
 from novacron_server.http.call import Served
 from novacron_server.http.limits import Limits
-from novacron_server.http.middleware import Hygiene
+from novacron_server.http.middleware import Middleware
 from novacron_server.http.routing import Authenticator, mount
 
 MAX_BODY_BYTES = 256 * 1024
@@ -33,7 +33,7 @@ def create_application(
     tls: bool,
     origins: Sequence[str],
     stale_since: Callable[[], datetime | None],
-) -> Hygiene:
+) -> Middleware:
     """Build the application.
 
     `rows` are the HTTP endpoints with what answers them, `sockets` the WebSocket handlers. `stale_since` returns when
@@ -52,7 +52,7 @@ def create_application(
         logging_config=None,
     )
     _only_rows(app)
-    return Hygiene(app, limits, tls=tls, stale_since=stale_since)
+    return Middleware(app, limits, tls=tls, stale_since=stale_since)
 
 
 def _only_rows(app: Litestar) -> None:

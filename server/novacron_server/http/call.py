@@ -47,7 +47,7 @@ class Call(Generic[Q, B]):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[R]):
+class Reply(Generic[R]):
     """An answer with a status or headers other than the endpoint's own."""
 
     value: R
@@ -65,10 +65,10 @@ class Served:
 
 def serve(
     endpoint: Endpoint[R, Q, B],
-) -> Callable[[Callable[[Call[Q, B]], Awaitable[R | Answer[R]]]], Served]:
+) -> Callable[[Callable[[Call[Q, B]], Awaitable[R | Reply[R]]]], Served]:
     """Decorate the coroutine that answers an endpoint; mypy checks that the types agree."""
 
-    def wrap(handler: Callable[[Call[Q, B]], Awaitable[R | Answer[R]]]) -> Served:
+    def wrap(handler: Callable[[Call[Q, B]], Awaitable[R | Reply[R]]]) -> Served:
         return Served(endpoint, handler)
 
     return wrap

@@ -31,7 +31,7 @@ _HEADERS = (
 _HSTS = ((b"strict-transport-security", b"max-age=31536000"),)
 
 
-class Hygiene:
+class Middleware:
     """ASGI middleware. `tls`: the connection is encrypted, here or by a proxy, so browsers are told to insist.
 
     `stale_since`: since when the database is away, None while it is there; then every answer says so in a header,
@@ -63,7 +63,7 @@ class Hygiene:
         budget = self._limits.take(address, scope["path"], scope["type"])
         extra = (*self._headers, (b"x-request-id", request_id.encode()), *budget.headers)
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        log = _Line(scope, request_id, address)
+        log = _AccessLogLine(scope, request_id, address)
 
         async def send_more(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -88,7 +88,7 @@ def _stale(since: datetime | None) -> tuple[tuple[bytes, bytes], ...]:
     return ((b"x-novacron-stale-since", since.isoformat().encode()),) if since else ()
 
 
-class _Line:
+class _AccessLogLine:
     """One line of the access log. Query strings stay out: they may hold tickets."""
 
     def __init__(self, scope: Any, request_id: str, address: str) -> None:

@@ -18,7 +18,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Permission, allows, why_not_role
 from novacron_server.http import decoding
-from novacron_server.http.call import Answer, Call, Served
+from novacron_server.http.call import Call, Reply, Served
 
 Authenticator = Callable[[str], Awaitable[Principal]]
 """A bearer token in, who it stands for out; raises Unauthenticated."""
@@ -102,7 +102,7 @@ async def _checked(
 
 
 def _answer(endpoint: Endpoint[Any, Any, Any], result: Any) -> ASGIResponse:
-    answer = result if isinstance(result, Answer) else Answer(result)
+    answer = result if isinstance(result, Reply) else Reply(result)
     status = answer.status or endpoint.status
     headers = dict(answer.headers)
     if isinstance(answer.value, Operation) and status == 202:

@@ -27,7 +27,7 @@ LINGER_S = 2.0
 """How long a close frame may wait for its way into the kernel before the connection is cut without it."""
 
 
-class Line(WebSocketsSansIOProtocol):
+class WebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol, which also knows how its peer is doing. The stream finds it in its scope."""
 
     def connection_made(self, transport: Any) -> None:
@@ -130,7 +130,7 @@ def framed(text: bytes) -> bytes:
     return Frame(Opcode.TEXT, text).serialize(mask=False)
 
 
-def line_of(scope: Any) -> Line | None:
+def protocol_of(scope: Any) -> WebSocketProtocol | None:
     """The line under a socket, None on a server that is not ours (a test client)."""
     line = scope.get("extensions", {}).get(SCOPE_KEY)
-    return line if isinstance(line, Line) else None
+    return line if isinstance(line, WebSocketProtocol) else None

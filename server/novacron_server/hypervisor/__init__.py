@@ -1,6 +1,6 @@
 """Hosts and their domains, pools and volumes, through libvirt. The only package that imports libvirt.
 
-libvirt's words (domain, define, destroy) stop here. `Host` is the door; `facts` are what it tells, `specs` what it
+libvirt's words (domain, define, destroy) stop here. `LibvirtHost` is the door; `facts` are what it tells, `specs` what it
 is asked to make.
 """
 
@@ -13,11 +13,11 @@ from novacron_server.hypervisor.facts import (
     Hint,
     HostFacts,
     NICFacts,
+    OwnershipTag,
     PoolFacts,
-    Tag,
     VolumeFacts,
 )
-from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.hypervisor.specs import DiskSpec, DomainSpec, NICSpec, PoolSpec, VolumeSpec, mac_for
 from novacron_server.hypervisor.statistics.counters import (
     DiskCounters,
@@ -35,16 +35,16 @@ __all__ = [
     "DomainFacts",
     "DomainSpec",
     "Hint",
-    "Host",
     "HostCounters",
     "HostFacts",
+    "LibvirtHost",
     "NICCounters",
     "NICFacts",
     "NICSpec",
+    "OwnershipTag",
     "PoolFacts",
     "PoolSpec",
     "Reading",
-    "Tag",
     "Timing",
     "VolumeFacts",
     "VolumeSpec",

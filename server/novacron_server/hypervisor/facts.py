@@ -12,7 +12,7 @@ import msgspec
 from novacron_core.api.vms import State
 
 
-class Tag(msgspec.Struct, frozen=True, kw_only=True):
+class OwnershipTag(msgspec.Struct, frozen=True, kw_only=True):
     """Our mark on a domain, kept in its `<metadata>`: which installation, tenant and operation made it.
 
     `generation` counts changes of the definition that we made.
@@ -63,7 +63,7 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
     virtualization: str = ""
     description: str = ""
     persistent: bool = True
-    tag: Tag | None = None
+    tag: OwnershipTag | None = None
     guest_agent: bool | None = None
     kernel: str = ""
     initrd: str = ""
@@ -95,7 +95,7 @@ class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A volume. `size_bytes` is what a guest sees, `allocated_bytes` what it takes on disk now, `file_bytes` how long
     its file is, holes and all, 0 where that is not told.
 
-    `leans_on` is the path of the file it is an overlay of, empty for none. `modified_ns` is its file's time stamp.
+    `backing_file` is the path of the file it is an overlay of, empty for none. `modified_ns` is its file's time stamp.
     """
 
     pool: str
@@ -105,7 +105,7 @@ class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     allocated_bytes: int
     format: str
-    leans_on: str = ""
+    backing_file: str = ""
     file_bytes: int = 0
     modified_ns: int | None = None
 

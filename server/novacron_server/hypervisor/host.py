@@ -13,10 +13,10 @@ from novacron_core.errors import HostUnavailable
 from novacron_server.hypervisor.connection.calls import Calls
 from novacron_server.hypervisor.connection.events import Kind
 from novacron_server.hypervisor.connection.kvm import why_slow
-from novacron_server.hypervisor.connection.session import Override, Session, read_host, start_default_network
-from novacron_server.hypervisor.connection.supervisor import Link, Timing
+from novacron_server.hypervisor.connection.session import HostSession, Override, read_host, start_default_network
+from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, Timing
 from novacron_server.hypervisor.connection.uris import allowed_uri, is_simulated
-from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, Tag
+from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, OwnershipTag
 from novacron_server.hypervisor.host_disks import HostDisks
 from novacron_server.hypervisor.host_storage import HostStorage
 from novacron_server.hypervisor.networks.leases import Addresses, read_addresses
@@ -27,7 +27,7 @@ from novacron_server.hypervisor.vms import domains
 from novacron_server.hypervisor.vms.domains import DomainReader
 
 
-class Host(Calls[DomainReader]):
+class LibvirtHost(Calls[DomainReader]):
     """One libvirt host. Used from one asyncio loop; `on_hint` and `on_status` are called in that loop's thread.
 
     Every coroutine raises HostUnavailable while the host is down or does not answer, and the class that
@@ -41,7 +41,7 @@ class Host(Calls[DomainReader]):
         uri: str,
         *,
         on_hint: Callable[[Hint], None],
-        on_status: Callable[[Host], None],
+        on_status: Callable[[LibvirtHost], None],
         virtualization: Override = None,
         timing: Timing | None = None,
     ) -> None:
@@ -54,7 +54,7 @@ class Host(Calls[DomainReader]):
         self._on_hint = on_hint
         self._network_tried = False
         self._notes: tuple[str, ...] = ()
-        self._link = Link(
+        self._link = ConnectionSupervisor(
             uri,
             timing or Timing(),
             DomainReader,
@@ -174,11 +174,11 @@ class Host(Calls[DomainReader]):
         """Forgets a stopped domain and what libvirt keeps of it; fine when there is none. Conflict while it runs."""
         await self._change("delete the VM", domains.undefine, uuid)
 
-    async def set_tag(self, uuid: str, tag: Tag) -> None:
+    async def set_tag(self, uuid: str, tag: OwnershipTag) -> None:
         """Writes our tag into a domain, running or not."""
         await self._change("tag the VM", domains.set_tag, uuid, tag)
 
-    def _arrive(self, session: Session[DomainReader], connection: Any) -> None:
+    def _arrive(self, session: HostSession[DomainReader], connection: Any) -> None:
         """In a worker thread, with each new connection: the facts that make it useful."""
         if not self._network_tried and not self.simulated and urlsplit(self.uri).path == "/system":
             self._network_tried = True
@@ -187,7 +187,7 @@ class Host(Calls[DomainReader]):
         session.choose_virtualization(connection, self._override)
         self.facts = read_host(session, connection, self._notes)
 
-    def _read_host(self, session: Session[DomainReader], connection: Any) -> HostFacts:
+    def _read_host(self, session: HostSession[DomainReader], connection: Any) -> HostFacts:
         session.read_hypervisor_version(connection)
         return read_host(session, connection, self._notes)
 

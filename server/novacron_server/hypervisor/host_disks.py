@@ -13,7 +13,7 @@ from novacron_server.hypervisor.connection.uris import is_local, is_simulated
 from novacron_server.hypervisor.specs import Format
 from novacron_server.hypervisor.storage.backing_files import Files
 from novacron_server.hypervisor.vms import disks
-from novacron_server.hypervisor.vms.disks import Job, Users
+from novacron_server.hypervisor.vms.disks import BlockJob, DiskUser
 from novacron_server.hypervisor.vms.domains import DomainReader
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ _LOOK_EVERY_S = 0.2
 class HostDisks(Calls[DomainReader]):
     """Raises what a Host raises."""
 
-    async def users(self, path: str, *, fresh: bool = False) -> list[Users]:
+    async def users(self, path: str, *, fresh: bool = False) -> list[DiskUser]:
         """Every VM that has the file as a disk, in one of its definitions, or leans on it.
 
         VMs that appeared or changed a moment ago are read anew; `fresh=True`, before anything is destroyed, reads
@@ -63,9 +63,9 @@ class HostDisks(Calls[DomainReader]):
         """Has QEMU copy a disk in use to the volume at `path`, and keep both the same from then on."""
         await self._alter("copy the disk", disks.start_copy, uuid, target, path, disk_format, bandwidth_bytes_s)
 
-    async def job(self, uuid: str, target: str) -> Job | None:
+    async def job(self, uuid: str, target: str) -> BlockJob | None:
         """How far the copy of a disk is, None when none runs."""
-        return await self._read(lambda connection: disks.job(connection, uuid, target))
+        return await self._read(lambda connection: disks.block_job(connection, uuid, target))
 
     async def pivot(self, uuid: str, target: str) -> None:
         """Has the guest use the copy from now on. Conflict while the two differ."""

@@ -14,14 +14,14 @@ from typing import IO, Any, Protocol, TypeVar
 
 from novacron_core.errors import HostUnavailable, Internal, InvalidArgument
 from novacron_server.hypervisor.connection.calls import Calls
-from novacron_server.hypervisor.connection.supervisor import Link, retrieve, soon
+from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, retrieve, soon
 from novacron_server.hypervisor.connection.uris import is_local, is_simulated
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
 from novacron_server.hypervisor.storage import volumes
 from novacron_server.hypervisor.storage.downloads import Download
 from novacron_server.hypervisor.storage.file_copies import FileCopy, rename_new, written_at
-from novacron_server.hypervisor.storage.local_capacity import measured
+from novacron_server.hypervisor.storage.local_capacity import with_local_capacity
 from novacron_server.hypervisor.storage.uploads import Upload
 from novacron_server.hypervisor.vms.domains import DomainReader
 
@@ -40,7 +40,7 @@ class Transfer(Protocol):
 class HostStorage(Calls[DomainReader]):
     """What can be asked of a host's storage; reached as `host.storage`, and raises what a Host raises."""
 
-    def __init__(self, link: Link[DomainReader]) -> None:
+    def __init__(self, link: ConnectionSupervisor[DomainReader]) -> None:
         super().__init__(link)
         self._simulated = is_simulated(link.uri)
         self._local = is_local(link.uri)
@@ -202,7 +202,7 @@ async def _both(*halves: Coroutine[Any, Any, object], closing: Sequence[IO[bytes
 def _pools(reader: DomainReader, connection: Any, *, local: bool) -> list[PoolFacts]:
     pools = volumes.read_pools(connection)
     reader.know_pools({pool.path: pool.name for pool in pools if pool.path.startswith("/")})
-    return [measured(pool) for pool in pools] if local else pools
+    return [with_local_capacity(pool) for pool in pools] if local else pools
 
 
 def _size(source: Path) -> int:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from novacron_server.hypervisor.facts import Tag, VolumeFacts
+from novacron_server.hypervisor.facts import OwnershipTag, VolumeFacts
 
 Format = Literal["qcow2", "raw"]
 Virtualization = Literal["kvm", "qemu", "test"]
@@ -47,7 +47,7 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     initrd: str = ""
     cmdline: str = ""
     description: str = ""
-    tag: Tag | None = None
+    tag: OwnershipTag | None = None
     architecture: str = "x86_64"
 
 
@@ -85,7 +85,7 @@ def as_made(volume: VolumeFacts, image: str | None) -> VolumeFacts:
     if image is None or image == volume.format:
         return volume
     size = volume.file_bytes if image == "raw" and volume.file_bytes else volume.size_bytes
-    return msgspec.structs.replace(volume, format=image, leans_on="", size_bytes=size)
+    return msgspec.structs.replace(volume, format=image, backing_file="", size_bytes=size)
 
 
 def image_format(volume: VolumeFacts) -> Format:

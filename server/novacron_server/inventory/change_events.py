@@ -11,8 +11,8 @@ from novacron_core.rules.visibility import SHARED
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.inventory.compose import HostView
 from novacron_server.inventory.rows import VMRow
-from novacron_server.inventory.storage_changes import Changes
-from novacron_server.outbox.records import Draft
+from novacron_server.inventory.storage_changes import StorageChanges
+from novacron_server.outbox.records import EventDraft
 
 _BY_STATE: dict[State, tuple[str, Priority]] = {
     State.RUNNING: ("vm.started", Priority.NORMAL),
@@ -26,7 +26,7 @@ _BY_STATE: dict[State, tuple[str, Priority]] = {
 
 def vm_change(
     host_id: str, before: DomainFacts | None, now: DomainFacts | None, row: VMRow | None, *, first_look: bool = False
-) -> Draft | None:
+) -> EventDraft | None:
     """The event for a domain that was read as `before` and is `now`; None when nothing changed.
 
     `first_look`: this server had not read the host before, so what it finds was there and is no news.
@@ -37,7 +37,7 @@ def vm_change(
     # A VM of ours was announced with its row, before it was made.
     known = first_look or (before is None and row is not None)
     kind, priority, note = ("vm.updated", Priority.LOW, "") if known else _name(before, now)
-    return Draft(
+    return EventDraft(
         type=kind,
         source=host_id,
         target=Target(type="vm", id=facts.uuid, name=facts.name),
@@ -62,18 +62,18 @@ def _name(before: DomainFacts | None, now: DomainFacts | None) -> tuple[str, Pri
     return kind, priority, now.reason
 
 
-def vm_touched(host_id: str, vm_id: str, name: str, tenant: str | None, note: str = "") -> Draft:
+def vm_refreshed(host_id: str, vm_id: str, name: str, tenant: str | None, note: str = "") -> EventDraft:
     """The event that says: look at this VM again (its host went away, its operation changed)."""
-    return touched(Target(type="vm", id=vm_id, name=name), host_id, tenant, note)
+    return refreshed(Target(type="vm", id=vm_id, name=name), host_id, tenant, note)
 
 
-def touched(thing: Target, source: str, tenant: str | None, note: str = "") -> Draft:
+def refreshed(thing: Target, source: str, tenant: str | None, note: str = "") -> EventDraft:
     """The event that says: look at this thing again."""
     kind = f"{thing.type}.updated"
-    return Draft(type=kind, source=source, target=thing, tenant=tenant, priority=Priority.LOW, note=note)
+    return EventDraft(type=kind, source=source, target=thing, tenant=tenant, priority=Priority.LOW, note=note)
 
 
-def host_change(before: HostView | None, now: HostView) -> Draft | None:
+def host_change(before: HostView | None, now: HostView) -> EventDraft | None:
     """The event for a host whose status or make-up changed; free memory and latency alone are no event."""
     if before and (before.status, before.detail, _lasting(before)) == (now.status, now.detail, _lasting(now)):
         return None
@@ -81,7 +81,7 @@ def host_change(before: HostView | None, now: HostView) -> Draft | None:
     kind = "host.updated" if same_status else f"host.{now.status}"
     target = Target(type="host", id=now.id, name=now.name)
     priority = Priority.NORMAL if now.status == "up" else Priority.CRITICAL
-    return Draft(type=kind, source=now.id, target=target, tenant=SHARED, priority=priority, note=now.detail)
+    return EventDraft(type=kind, source=now.id, target=target, tenant=SHARED, priority=priority, note=now.detail)
 
 
 def _lasting(view: HostView) -> tuple[object, ...]:
@@ -89,32 +89,32 @@ def _lasting(view: HostView) -> tuple[object, ...]:
     return (facts.cpus, facts.networks, facts.libvirt_version, facts.virtualization) if facts else ()
 
 
-def storage_changes(host_id: str, changes: Changes) -> list[Draft]:
+def storage_changes(host_id: str, changes: StorageChanges) -> list[EventDraft]:
     """The events for what a look at a host's storage found."""
     return [
-        *(volume_touched(host_id, volume) for volume in changes.volumes),
-        *(volume_touched(host_id, volume, gone=True) for volume in changes.gone_volumes),
-        *(pool_touched(pool) for pool in changes.pools),
-        *(pool_touched(pool, gone=True) for pool in changes.gone_pools),
-        *(tier_touched(tier.name) for tier in changes.tiers),
+        *(volume_refreshed(host_id, volume) for volume in changes.volumes),
+        *(volume_refreshed(host_id, volume, gone=True) for volume in changes.gone_volumes),
+        *(pool_refreshed(pool) for pool in changes.pools),
+        *(pool_refreshed(pool, gone=True) for pool in changes.gone_pools),
+        *(tier_refreshed(tier.name) for tier in changes.tiers),
     ]
 
 
-def volume_touched(host_id: str, volume: Volume, *, gone: bool = False) -> Draft:
+def volume_refreshed(host_id: str, volume: Volume, *, gone: bool = False) -> EventDraft:
     """The event that says: look at this volume again. It appeared, changed or went."""
     target = Target(type="volume", id=volume.id, name=volume.name)
     kind = "volume.deleted" if gone else "volume.updated"
-    return Draft(type=kind, source=host_id, target=target, tenant=volume.tenant, priority=Priority.LOW, gone=gone)
+    return EventDraft(type=kind, source=host_id, target=target, tenant=volume.tenant, priority=Priority.LOW, gone=gone)
 
 
-def pool_touched(pool: Pool, *, gone: bool = False) -> Draft:
+def pool_refreshed(pool: Pool, *, gone: bool = False) -> EventDraft:
     """The event that says: look at this pool again."""
     target = Target(type="pool", id=pool.id, name=pool.name)
     kind = "pool.deleted" if gone else "pool.updated"
-    return Draft(type=kind, source=pool.host, target=target, tenant=SHARED, priority=Priority.LOW, gone=gone)
+    return EventDraft(type=kind, source=pool.host, target=target, tenant=SHARED, priority=Priority.LOW, gone=gone)
 
 
-def tier_touched(name: str) -> Draft:
+def tier_refreshed(name: str) -> EventDraft:
     """The event that says: look at this tier again."""
     target = Target(type="tier", id=name, name=name)
-    return Draft(type="tier.updated", source="storage", target=target, tenant=SHARED, priority=Priority.LOW)
+    return EventDraft(type="tier.updated", source="storage", target=target, tenant=SHARED, priority=Priority.LOW)

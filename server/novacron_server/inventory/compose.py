@@ -19,7 +19,7 @@ from novacron_server.inventory.rows import VMRow
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownDomain:
     """A domain's facts, when they were read, and since when its state is what it is (None: before we looked)."""
 
     facts: DomainFacts
@@ -57,12 +57,12 @@ _MEANWHILE: dict[tuple[str, State], State] = {
 
 def compose_vm(
     host: HostView,
-    known: Known | None,
+    known: KnownDomain | None,
     row: VMRow | None,
     operation: Operation | None,
     volumes: Mapping[tuple[str, str], Volume],
     addresses: Addresses,
-    also_on: list[str],
+    duplicate_on: list[str],
 ) -> VM | None:
     """The VM as a reader sees it, None when there is none (a row alone is not a VM, unless it is being made).
 
@@ -92,7 +92,7 @@ def compose_vm(
         # Where its first disk lies now; what was asked for until that is known.
         tier=next((disk.tier for disk in disks if disk.tier), row.tier if row else None),
         protected=row.protected if row else False,
-        foreign=row is None,
+        unmanaged=row is None,
         guest_agent=facts.guest_agent,
         simulated=host.simulated,
         virtualization=facts.virtualization,
@@ -101,11 +101,11 @@ def compose_vm(
         updated_at=row.updated_at if row else None,
         generation=row.generation if row else 0,
         operation=operation,
-        also_on=also_on,
+        duplicate_on=duplicate_on,
     )
 
 
-def _state(host: HostView, known: Known, operation: Operation | None) -> tuple[State, datetime | None, str]:
+def _state(host: HostView, known: KnownDomain, operation: Operation | None) -> tuple[State, datetime | None, str]:
     if host.status is not HostStatus.UP:
         return State.UNKNOWN, host.down_since, host.detail
     state = known.facts.state

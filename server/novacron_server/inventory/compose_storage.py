@@ -17,11 +17,11 @@ from novacron_server.inventory.rows import VolumeRow
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class VolumeUse:
     """The VM that uses a volume, and what it is to it: `disk`, `kernel` or `initrd`; `target` is a disk's place."""
 
     vm_id: str
-    part: str
+    role: str
     target: str = ""
 
 
@@ -44,7 +44,7 @@ def compose_volume(
     host_id: str,
     facts: VolumeFacts,
     row: VolumeRow | None,
-    use: Use | None,
+    use: VolumeUse | None,
     seen_at: datetime,
     *,
     tier: str | None = None,
@@ -53,7 +53,7 @@ def compose_volume(
 ) -> Volume:
     """The volume as a reader sees it. `use` is the VM that names it now, `tier` that of its pool."""
     return Volume(
-        id=row.id if row else foreign_volume_id(facts),
+        id=row.id if row else unmanaged_volume_id(facts),
         name=facts.name,
         size_bytes=facts.size_bytes,
         allocated_bytes=facts.allocated_bytes,
@@ -62,9 +62,9 @@ def compose_volume(
         host=host_id,
         tier=tier,
         vm=use.vm_id if use else None,
-        part=use.part if use else "",
-        leans_on=facts.leans_on.rsplit("/", 1)[-1],
-        foreign=row is None,
+        role=use.role if use else "",
+        backing_file=facts.backing_file.rsplit("/", 1)[-1],
+        unmanaged=row is None,
         simulated=simulated,
         operation=operation,
         tenant=row.tenant if row else None,
@@ -73,7 +73,7 @@ def compose_volume(
     )
 
 
-def foreign_volume_id(facts: VolumeFacts) -> str:
+def unmanaged_volume_id(facts: VolumeFacts) -> str:
     """A stable id for a volume that has no row."""
     return str(uuid5(UUID(facts.pool_uuid), facts.name))
 
@@ -90,7 +90,7 @@ def compose_pool(
     seen_at: datetime,
     *,
     tier: str | None,
-    ours: bool,
+    managed: bool,
     volumes: int,
 ) -> Pool:
     """The pool as a reader sees it. `neighbours` are all pools of its host."""
@@ -103,7 +103,7 @@ def compose_pool(
         path=facts.path,
         active=on,
         tier=tier,
-        ours=ours,
+        managed=managed,
         capacity_bytes=facts.capacity_bytes if on else None,
         allocated_bytes=facts.allocated_bytes if on else None,
         available_bytes=facts.available_bytes if on else None,

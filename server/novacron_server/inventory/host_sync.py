@@ -11,12 +11,12 @@ import structlog
 from novacron_core import errors
 from novacron_core.api.hosts import HostStatus
 from novacron_server.hypervisor.facts import DomainFacts, Hint
-from novacron_server.hypervisor.host import Host
-from novacron_server.inventory.change_events import host_change, storage_changes, vm_change, vm_touched
-from novacron_server.inventory.compose import HostView, Known
+from novacron_server.hypervisor.host import LibvirtHost
+from novacron_server.inventory.change_events import host_change, storage_changes, vm_change, vm_refreshed
+from novacron_server.inventory.compose import HostView, KnownDomain
 from novacron_server.inventory.publisher import Publisher
-from novacron_server.inventory.state import Picture
-from novacron_server.inventory.state_waiters import Watch
+from novacron_server.inventory.state import InventoryState
+from novacron_server.inventory.state_waiters import StateWaiters
 
 _log = structlog.get_logger()
 TICK_S = 10.0
@@ -27,15 +27,15 @@ REFRESH_EVERY = 30
 """Ticks between two times that libvirt looks at its pools' directories again, for files that came behind its back."""
 
 
-class Keeper:
+class HostSync:
     """One host's keeper. `watch` is told of every VM that was looked at, so that operations can wait for a state."""
 
     def __init__(
         self,
-        host: Host,
-        picture: Picture,
+        host: LibvirtHost,
+        picture: InventoryState,
         publisher: Publisher,
-        watch: Watch,
+        watch: StateWaiters,
         *,
         tick_s: float = TICK_S,
         on_storage: Callable[[str], None] = lambda _: None,
@@ -174,7 +174,7 @@ class Keeper:
         else:
             unchanged = before is not None and before.state is facts.state
             since = held.state_since if held and unchanged else (now if before is not None else None)
-            twins = self._picture.set_known(key, Known(facts, now, since))
+            twins = self._picture.set_known(key, KnownDomain(facts, now, since))
         row = self._picture.rows.get(key)
         if draft := vm_change(self.host.host_id, before, facts, row, first_look=self._first_look):
             self._publisher.publish(draft)
@@ -211,7 +211,7 @@ class Keeper:
         """The VM of the same UUID on another host: whether it can be changed depends on this one's being there."""
         row = self._picture.rows.get((host_id, vm_id))
         name = self._picture.known[host_id, vm_id].facts.name
-        self._publisher.publish(vm_touched(host_id, vm_id, name, row.tenant if row else None, "shared UUID"))
+        self._publisher.publish(vm_refreshed(host_id, vm_id, name, row.tenant if row else None, "shared UUID"))
 
     def _touch(self, vm_ids: list[str], note: str = "") -> None:
         """Tell these VMs again: not they changed, but what is known of them."""
@@ -219,4 +219,4 @@ class Keeper:
             key = (self.host.host_id, vm_id)
             row = self._picture.rows.get(key)
             name = self._picture.known[key].facts.name
-            self._publisher.publish(vm_touched(self.host.host_id, vm_id, name, row.tenant if row else None, note))
+            self._publisher.publish(vm_refreshed(self.host.host_id, vm_id, name, row.tenant if row else None, note))

@@ -22,14 +22,14 @@ from novacron_core.rules.filters.vms import vm_fields
 from novacron_core.rules.visibility import SHARED, Principal, may_see
 from novacron_server.hypervisor.connection.session import Override
 from novacron_server.hypervisor.facts import DomainFacts, Hint
-from novacron_server.hypervisor.host import Host
-from novacron_server.inventory.host_sync import Keeper
+from novacron_server.hypervisor.host import LibvirtHost
+from novacron_server.inventory.host_sync import HostSync
 from novacron_server.inventory.publisher import Publisher
 from novacron_server.inventory.rows import HostRow
-from novacron_server.inventory.state import Picture
-from novacron_server.inventory.state_waiters import Looks, Watch
+from novacron_server.inventory.state import InventoryState
+from novacron_server.inventory.state_waiters import Looks, StateWaiters
 from novacron_server.inventory.storage_state import OwnTier
-from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.group_commit import GroupCommit
 
 _FOLD_S = 5.0
 FIRST_LOOK_S = 3.0
@@ -41,18 +41,18 @@ class Inventory:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: GroupCommit,
         hosts: list[HostRow],
         *,
         virtualization: str = "",
         own_tier: OwnTier = lambda _host, _uuid: None,
     ) -> None:
         """`own_tier` knows the pools that this installation makes."""
-        self.picture = Picture(own_tier)
+        self.picture = InventoryState(own_tier)
         self.on_storage: list[Callable[[str], None]] = []
         """Called with a host's id after each look at its storage."""
         self.publisher = Publisher(ledger)
-        self._watch = Watch()
+        self._watch = StateWaiters()
         self._virtualization: Override = "kvm" if virtualization == "kvm" else "qemu" if virtualization else None
         self._keepers = {row.id: self._keep(row) for row in hosts}
         self._turns: dict[str, asyncio.Semaphore] = {}
@@ -61,11 +61,11 @@ class Inventory:
         self.sample_of: Callable[[VM], VMSample | None] = lambda vm: None
         """A VM's newest numbers, for filters like `cpu>80`; set by who measures."""
 
-    def _keep(self, row: HostRow) -> Keeper:
-        host = Host(
+    def _keep(self, row: HostRow) -> HostSync:
+        host = LibvirtHost(
             row.id, row.uri, on_hint=self._hinted, on_status=self._status_changed, virtualization=self._virtualization
         )
-        return Keeper(host, self.picture, self.publisher, self._watch, on_storage=self._storage_read)
+        return HostSync(host, self.picture, self.publisher, self._watch, on_storage=self._storage_read)
 
     def _storage_read(self, host_id: str) -> None:
         for told in self.on_storage:
@@ -74,7 +74,7 @@ class Inventory:
     def _hinted(self, hint: Hint) -> None:
         self._keepers[hint.host_id].hint(hint)
 
-    def _status_changed(self, host: Host) -> None:
+    def _status_changed(self, host: LibvirtHost) -> None:
         self._keepers[host.host_id].status_changed()
 
     async def open(self) -> None:
@@ -146,21 +146,21 @@ class Inventory:
 
     # -- for services ------------------------------------------------------------------------------------------------
 
-    def host(self, host_id: str) -> Host:
+    def host(self, host_id: str) -> LibvirtHost:
         """The connection to a host. Raises NotFound."""
         return self._keeper(host_id).host
 
-    def _keeper(self, host_id: str) -> Keeper:
+    def _keeper(self, host_id: str) -> HostSync:
         keeper = self._keepers.get(host_id)
         if keeper is None:
             raise errors.NotFound("there is no such host")
         return keeper
 
-    def connections(self) -> list[Host]:
+    def connections(self) -> list[LibvirtHost]:
         """The connection to every host, up or not."""
         return [keeper.host for keeper in self._keepers.values()]
 
-    def host_that_is_up(self, host_id: str | None) -> Host:
+    def host_that_is_up(self, host_id: str | None) -> LibvirtHost:
         """The named host, or the first that is up. Raises HostUnavailable, NotFound."""
         if host_id is not None:
             host = self.host(host_id)
@@ -183,7 +183,7 @@ class Inventory:
         return facts
 
     async def until_volume_is_in(self, volume_id: str, pool: str) -> None:
-        """Wait, as `until_folded`, until the picture has the row that says so: else the volume would look foreign."""
+        """Wait, as `until_folded`, until the picture has the row that says so: else the volume would look unmanaged."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_FOLD_S):
                 while self.picture.storage.pool_by_row(volume_id) not in (pool, None):

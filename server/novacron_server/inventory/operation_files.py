@@ -9,7 +9,7 @@ Place = tuple[str, str, str]
 """(host id, pool, name)"""
 
 
-def places_of(host_id: str, steps: Mapping[str, Any]) -> frozenset[Place]:
+def files_of(host_id: str, steps: Mapping[str, Any]) -> frozenset[Place]:
     """What an operation's steps, as they are written ahead, say of its copy and of the volume it moves."""
     copy, move = steps.get("copy") or {}, steps.get("move") or {}
     pool = copy.get("pool") or move.get("to_pool")
@@ -23,7 +23,7 @@ def temporary_name(name: str, operation_id: str) -> str:
     return f"{name}.{operation_id[:8]}.part"
 
 
-class Copies:
+class OperationFiles:
     """By operation, until that has ended."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Copies:
 
     def note(self, operation_id: str, host_id: str, steps: Mapping[str, Any]) -> None:
         """To be called before the first of these files is there."""
-        self._places[operation_id] = places_of(host_id, steps)
+        self._places[operation_id] = files_of(host_id, steps)
 
     def forget(self, operation_id: str) -> None:
         self._places.pop(operation_id, None)

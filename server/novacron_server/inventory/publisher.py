@@ -9,8 +9,8 @@ import structlog
 
 from novacron_core import errors
 from novacron_server.database.transactions import Connection
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.outbox.records import Draft
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.records import EventDraft
 
 _log = structlog.get_logger()
 _BATCH = 500
@@ -25,15 +25,15 @@ class Publisher:
     What waits then is told without a number, by `on_unlogged`, so that readers see it all the same (promise G11).
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: GroupCommit) -> None:
         self._ledger = ledger
         self._away = False
-        self.on_unlogged: Callable[[Sequence[Draft]], None] = lambda _: None
-        self._waiting: dict[tuple[str, str, str, str], Draft] = {}
+        self.on_unlogged: Callable[[Sequence[EventDraft]], None] = lambda _: None
+        self._waiting: dict[tuple[str, str, str, str], EventDraft] = {}
         self._wake = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
 
-    def publish(self, *drafts: Draft) -> None:
+    def publish(self, *drafts: EventDraft) -> None:
         """Promise these events; returns at once."""
         for draft in drafts:
             key = (draft.target.type, draft.target.id, draft.source, draft.type)
@@ -71,7 +71,7 @@ class Publisher:
     async def _commit_some(self) -> None:
         batch = dict(list(self._waiting.items())[:_BATCH])
 
-        async def told(_: Connection) -> tuple[None, list[Draft]]:
+        async def told(_: Connection) -> tuple[None, list[EventDraft]]:
             return None, list(batch.values())
 
         try:

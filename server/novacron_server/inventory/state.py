@@ -17,25 +17,25 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import Addresses
-from novacron_server.inventory.compose import HostView, Known, compose_host, compose_vm
+from novacron_server.inventory.compose import HostView, KnownDomain, compose_host, compose_vm
 from novacron_server.inventory.rows import PoolRow, VMRow, VolumeRow
-from novacron_server.inventory.storage_changes import Changes
-from novacron_server.inventory.storage_state import OwnTier, StoragePicture
-from novacron_server.outbox.records import Record
+from novacron_server.inventory.storage_changes import StorageChanges
+from novacron_server.inventory.storage_state import OwnTier, StorageState
+from novacron_server.outbox.records import EventRecord
 
 Key = tuple[str, str]
 """(host id, VM id)."""
 _ENDED_OPERATIONS_HELD = 500
 
 
-class Picture:
+class InventoryState:
     """Everything the server knows now. One asyncio loop reads and writes it; nothing here awaits."""
 
     def __init__(self, own_tier: OwnTier = lambda _host, _uuid: None) -> None:
         """`own_tier` knows the pools that this installation makes."""
         self.seq = 0
         self.views: dict[str, HostView] = {}
-        self.known: dict[Key, Known] = {}
+        self.known: dict[Key, KnownDomain] = {}
         self.rows: dict[Key, VMRow] = {}
         self.folded = asyncio.Event()
         """Set, and replaced by a new one, when an operation or a volume's row was folded."""
@@ -44,7 +44,7 @@ class Picture:
         self._composed: dict[Key, VM | None] = {}
         self._hosts_of: dict[str, list[str]] = {}
         self._addresses: dict[str, Addresses] = {}
-        self.storage = StoragePicture(self.views, self.known, self._running, own_tier)
+        self.storage = StorageState(self.views, self.known, self._running, own_tier)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class Picture:
         if before is None or before.status is not view.status or before.simulated != view.simulated:
             self._forget_host(view.id)
 
-    def set_known(self, key: Key, known: Known | None) -> list[str]:
+    def set_known(self, key: Key, known: KnownDomain | None) -> list[str]:
         """Take what one read of a domain said; None: it does not exist.
 
         Returns the other hosts whose VM of the same id is to be told again: it got a twin, or lost it.
@@ -145,7 +145,7 @@ class Picture:
 
     def take_storage(
         self, host_id: str, pools: Iterable[PoolFacts], volumes: Iterable[VolumeFacts], seen_at: datetime
-    ) -> Changes:
+    ) -> StorageChanges:
         """Take all pools and volumes of a host. Returns what readers are to be told."""
         changes = self.storage.take(host_id, pools, volumes, seen_at)
         for vm_id in changes.vms:
@@ -170,7 +170,7 @@ class Picture:
             self._put_operation(operation)
         self.seq = seq
 
-    def fold(self, record: Record) -> None:
+    def fold(self, record: EventRecord) -> None:
         """Take the row change that an event carries, if it carries one."""
         self.seq = record.seq
         kind = record.target.type
@@ -189,14 +189,14 @@ class Picture:
         told, self.folded = self.folded, asyncio.Event()
         told.set()
 
-    def _fold_vm(self, record: Record) -> None:
+    def _fold_vm(self, record: EventRecord) -> None:
         if record.row is not None and record.gone:
             self.rows.pop((record.row["host_id"], record.target.id), None)
         elif record.row is not None:
             self._put_row(msgspec.convert(record.row, VMRow))
         self.forget(record.target.id)
 
-    def _fold_volume(self, record: Record) -> None:
+    def _fold_volume(self, record: EventRecord) -> None:
         self.storage.fold_volume(msgspec.convert(record.row, VolumeRow), gone=record.gone)
         volume = self.storage.volume(record.target.id)
         if volume and volume.vm:
@@ -211,7 +211,7 @@ class Picture:
     def _put_operation(self, operation: Operation) -> None:
         self._operations.pop(operation.id, None)
         self._operations[operation.id] = operation
-        held = [target.id for target in (operation.target, *operation.holds)]
+        held = [target.id for target in (operation.target, *operation.locks)]
         for target_id in held:
             running = self._running.get(target_id)
             if not operation.state.ended:

@@ -10,7 +10,7 @@ from novacron_server.hypervisor.facts import DomainFacts
 Looks = Callable[[DomainFacts | None], bool]
 
 
-class Watch:
+class StateWaiters:
     """Who waits for what. Told by the keepers of every look at a VM."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ T = TypeVar("T", Volume, Pool)
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-class Changes(msgspec.Struct, frozen=True, kw_only=True):
+class StorageChanges(msgspec.Struct, frozen=True, kw_only=True):
     """What is new or changed, what is gone, and the VMs whose disks are shown otherwise now.
 
     `first`: the host's storage had not been read before, so nothing of this is news about its VMs.
@@ -32,7 +32,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     first: bool = False
 
 
-class Told:
+class PublishedStorage:
     """What readers were told last, by host and id."""
 
     def __init__(self) -> None:
@@ -40,13 +40,15 @@ class Told:
         self._pools: dict[str, dict[str, Pool]] = {}
         self._tiers: dict[str, Tier] = {}
 
-    def compare(self, host_id: str, volumes: Iterable[Volume], pools: Iterable[Pool], tiers: Iterable[Tier]) -> Changes:
+    def compare(
+        self, host_id: str, volumes: Iterable[Volume], pools: Iterable[Pool], tiers: Iterable[Tier]
+    ) -> StorageChanges:
         """What is to be told of these; it counts as told from now on."""
         told_volumes = self._volumes.setdefault(host_id, {})
         told_pools = self._pools.setdefault(host_id, {})
         now_volumes, now_pools = {volume.id: volume for volume in volumes}, {pool.id: pool for pool in pools}
         changed_tiers = [tier for tier in tiers if _tier_differs(self._tiers.get(tier.name), tier)]
-        changes = Changes(
+        changes = StorageChanges(
             volumes=[v for v in now_volumes.values() if _differs(told_volumes.get(v.id), v)],
             gone_volumes=[v for v in told_volumes.values() if v.id not in now_volumes],
             pools=[p for p in now_pools.values() if _pool_differs(told_pools.get(p.id), p)],
@@ -109,7 +111,7 @@ def _moved(before: int | None, now: int | None, of: int | None) -> bool:
     return abs(before - now) > max(16 << 20, (of or 0) // 1000)
 
 
-def touched(before: Mapping[VolumeKey, Volume], now: Mapping[VolumeKey, Volume]) -> list[str]:
+def vms_with_changed_disks(before: Mapping[VolumeKey, Volume], now: Mapping[VolumeKey, Volume]) -> list[str]:
     """The VMs whose disks are shown with another size, tier or id now."""
     changed = (
         volume

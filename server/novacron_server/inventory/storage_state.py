@@ -15,17 +15,22 @@ from novacron_core.api.volumes import Volume
 from novacron_core.values.tiers import TIERS
 from novacron_server.hypervisor.facts import DiskFacts, PoolFacts, VolumeFacts
 from novacron_server.hypervisor.specs import as_made
-from novacron_server.inventory.compose import HostView, Known
+from novacron_server.inventory.compose import HostView, KnownDomain
 from novacron_server.inventory.compose_storage import (
     RatesOf,
-    Use,
+    VolumeUse,
     compose_pool,
     compose_tier,
     compose_volume,
 )
-from novacron_server.inventory.operation_files import Copies
+from novacron_server.inventory.operation_files import OperationFiles
 from novacron_server.inventory.rows import PoolRow, VolumeRow
-from novacron_server.inventory.storage_changes import Changes, Told, VolumeKey, touched
+from novacron_server.inventory.storage_changes import (
+    PublishedStorage,
+    StorageChanges,
+    VolumeKey,
+    vms_with_changed_disks,
+)
 
 OwnTier = Callable[[str, str], str | None]
 """(host id, pool UUID) → the tier of a pool that this installation made, None for any other."""
@@ -37,32 +42,32 @@ class _OnHost:
 
     pool_facts: dict[str, PoolFacts] = field(default_factory=dict)
     volume_facts: dict[VolumeKey, VolumeFacts] = field(default_factory=dict)
-    uses: dict[VolumeKey, Use] = field(default_factory=dict)
+    uses: dict[VolumeKey, VolumeUse] = field(default_factory=dict)
     volumes: dict[VolumeKey, Volume] = field(default_factory=dict)
     pools: dict[str, Pool] = field(default_factory=dict)
     seen_at: datetime | None = None
 
 
-class StoragePicture:
+class StorageState:
     """One asyncio loop reads and writes it. `views`, `known` and `running` are the picture's own."""
 
     def __init__(
         self,
         views: Mapping[str, HostView],
-        known: Mapping[tuple[str, str], Known],
+        known: Mapping[tuple[str, str], KnownDomain],
         running: Mapping[str, Operation],
         own_tier: OwnTier = lambda _host, _uuid: None,
     ) -> None:
         self.volume_rows: dict[tuple[str, str, str], VolumeRow] = {}
         self.pool_rows: dict[tuple[str, str], PoolRow] = {}
-        self.copies = Copies()
+        self.copies = OperationFiles()
         self.notes: dict[tuple[str, str], str] = {}
         """(host id, tier) → why its pool there is missing."""
         self.rates_of: RatesOf = lambda _disks: None
         self._views, self._known, self._running, self._own_tier = views, known, running, own_tier
         self._hosts: dict[str, _OnHost] = {}
         self._row_keys: dict[str, tuple[str, str, str]] = {}
-        self._told = Told()
+        self._told = PublishedStorage()
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -99,7 +104,7 @@ class StoragePicture:
         facts = on.volume_facts.get(key) if on else None
         return _as_made(facts, self.volume_rows.get((volume.host, *key))) if facts else None
 
-    def use(self, volume: Volume) -> Use | None:
+    def use(self, volume: Volume) -> VolumeUse | None:
         """The VM that uses a volume, and as what."""
         on = self._hosts.get(volume.host)
         return on.uses.get((volume.pool, volume.name)) if on else None
@@ -109,8 +114,8 @@ class StoragePicture:
         on, below = self._hosts.get(volume.host), self.facts(volume)
         if on is None or below is None:
             return []
-        leaning = (key for key, facts in on.volume_facts.items() if facts.leans_on == below.path)
-        return [found for key in leaning if (found := on.volumes.get(key)) and found.leans_on]
+        leaning = (key for key, facts in on.volume_facts.items() if facts.backing_file == below.path)
+        return [found for key in leaning if (found := on.volumes.get(key)) and found.backing_file]
 
     def is_there(self, host_id: str, pool: str, name: str) -> bool:
         """Whether a pool has a file of that name, be it shown as a volume or not."""
@@ -163,7 +168,7 @@ class StoragePicture:
 
     def take(
         self, host_id: str, pools: Iterable[PoolFacts], volumes: Iterable[VolumeFacts], seen_at: datetime
-    ) -> Changes:
+    ) -> StorageChanges:
         """Take all pools and volumes of a host. Returns what readers are to be told."""
         on = self._hosts.setdefault(host_id, _OnHost())
         first, before = on.seen_at is None, dict(on.volumes)
@@ -176,7 +181,7 @@ class StoragePicture:
         on.volumes = {key: self._compose(host_id, on, key, tiers) for key in shown}
         on.pools = self._compose_pools(host_id, on, tiers)
         changes = self._told.compare(host_id, on.volumes.values(), on.pools.values(), self.tiers())
-        return msgspec.structs.replace(changes, vms=touched(before, on.volumes), first=first)
+        return msgspec.structs.replace(changes, vms=vms_with_changed_disks(before, on.volumes), first=first)
 
     def _is_shown(self, host_id: str, key: VolumeKey) -> bool:
         """A file without a row that a running operation makes or takes away is that one's, and nobody's volume."""
@@ -220,21 +225,21 @@ class StoragePicture:
                 on.pool_facts.values(),
                 on.seen_at,
                 tier=tiers[facts.name],
-                ours=self._tier_of(host_id, uuid)[1],
+                managed=self._tier_of(host_id, uuid)[1],
                 volumes=counts.get(facts.name, 0),
             )
             for uuid, facts in on.pool_facts.items()
         }
 
-    def _uses(self, host_id: str) -> dict[VolumeKey, Use]:
+    def _uses(self, host_id: str) -> dict[VolumeKey, VolumeUse]:
         by_path = {facts.path: key for key, facts in self._hosts[host_id].volume_facts.items()}
-        uses: dict[VolumeKey, Use] = {}
+        uses: dict[VolumeKey, VolumeUse] = {}
         for (host, vm_id), known in self._known.items():
             if host != host_id:
                 continue
             for part, path in (("kernel", known.facts.kernel), ("initrd", known.facts.initrd)):
                 if path in by_path:
-                    uses[by_path[path]] = Use(vm_id, part)
+                    uses[by_path[path]] = VolumeUse(vm_id, part)
             uses |= _disk_uses(vm_id, known.facts.disks)
             for key, use in _disk_uses(vm_id, known.facts.later_disks).items():
                 uses.setdefault(key, use)  # it gets it at its next start; who has it now comes first
@@ -287,8 +292,8 @@ class StoragePicture:
             on.volumes.pop(key[1:], None)
 
 
-def _disk_uses(vm_id: str, disks: Iterable[DiskFacts]) -> dict[VolumeKey, Use]:
-    return {(disk.pool, disk.volume): Use(vm_id, "disk", disk.target) for disk in disks if disk.volume}
+def _disk_uses(vm_id: str, disks: Iterable[DiskFacts]) -> dict[VolumeKey, VolumeUse]:
+    return {(disk.pool, disk.volume): VolumeUse(vm_id, "disk", disk.target) for disk in disks if disk.volume}
 
 
 def _as_made(facts: VolumeFacts, row: VolumeRow | None) -> VolumeFacts:

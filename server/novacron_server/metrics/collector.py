@@ -13,11 +13,11 @@ import structlog
 from novacron_core import errors
 from novacron_core.api.hosts import HostStatus
 from novacron_server.hypervisor.facts import DomainFacts
-from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.hypervisor.statistics.counters import Group, Reading
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.metrics.latest import Board
-from novacron_server.metrics.polling import Pace
+from novacron_server.metrics.latest import LatestSamples
+from novacron_server.metrics.polling import PollingInterval
 
 _log = structlog.get_logger()
 QUICK_S = 5.0
@@ -35,7 +35,7 @@ class Collector:
     """Fills the board. `run` until cancelled."""
 
     def __init__(
-        self, inventory: Inventory, board: Board, *, quick_s: float = QUICK_S, disks_s: float = DISKS_S
+        self, inventory: Inventory, board: LatestSamples, *, quick_s: float = QUICK_S, disks_s: float = DISKS_S
     ) -> None:
         self._inventory = inventory
         self._board = board
@@ -48,8 +48,8 @@ class Collector:
         groups: tuple[Group, ...] = ("quick", "disks")
         await asyncio.gather(*(self._follow(host, group) for host in self._inventory.connections() for group in groups))
 
-    async def _follow(self, host: Host, group: Group) -> None:
-        pace = Pace(self._periods[group], share=SHARE)
+    async def _follow(self, host: LibvirtHost, group: Group) -> None:
+        pace = PollingInterval(self._periods[group], share=SHARE)
         loop = asyncio.get_running_loop()
         await asyncio.sleep(pace.first_s())
         rounds = 0
@@ -65,7 +65,7 @@ class Collector:
             # From beginning to beginning, but never without a breath between two rounds.
             await asyncio.sleep(max(pace.period_s / 10, began + period_s - loop.time()))
 
-    async def _round(self, host: Host, group: Group, pace: Pace) -> bool:
+    async def _round(self, host: LibvirtHost, group: Group, pace: PollingInterval) -> bool:
         kept = self._board.round(host.host_id, group)
         try:
             reading = await host.read_counters(group)
@@ -83,7 +83,7 @@ class Collector:
         kept.took_s, kept.period_s, kept.done = reading.took_s, pace.period_s, kept.done + 1
         return True
 
-    async def _take(self, host: Host, reading: Reading, pace: Pace) -> None:
+    async def _take(self, host: LibvirtHost, reading: Reading, pace: PollingInterval) -> None:
         pace.took(reading.took_s)
         known = self._inventory.picture.known
         found = ((counters.uuid, known.get((host.host_id, counters.uuid))) for counters in reading.domains)
@@ -93,7 +93,7 @@ class Collector:
         if reading.group == "quick":
             self._watch_memory(host, reading, facts)
 
-    def _watch_memory(self, host: Host, reading: Reading, facts: dict[str, DomainFacts]) -> None:
+    def _watch_memory(self, host: LibvirtHost, reading: Reading, facts: dict[str, DomainFacts]) -> None:
         """VMs of ours whose balloon drivers are not asked for their numbers are asked from now on."""
         rows = self._inventory.picture.rows
         runs = {(counters.uuid, counters.run) for counters in reading.domains}
@@ -109,7 +109,7 @@ class Collector:
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
 
-    async def _set_period(self, host: Host, vm_id: str) -> None:
+    async def _set_period(self, host: LibvirtHost, vm_id: str) -> None:
         try:
             await host.set_memory_period(vm_id, MEMORY_PERIOD_S)
         except errors.NovaCronError as e:

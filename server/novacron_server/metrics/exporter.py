@@ -18,8 +18,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from novacron_core import __version__
 from novacron_core.api.hosts import HostStatus
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.metrics.history_writer import History
-from novacron_server.metrics.latest import Board
+from novacron_server.metrics.history_writer import HistoryWriter
+from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.meter import HostMeter, VMMeter
 
 __all__ = ["CONTENT_TYPE", "Exporter"]
@@ -32,7 +32,7 @@ _VM = ("vm", "host")
 class Exporter:
     """Renders one scrape. `gauges` are numbers of the server's other parts."""
 
-    def __init__(self, inventory: Inventory, board: Board, history: History, gauges: Gauges) -> None:
+    def __init__(self, inventory: Inventory, board: LatestSamples, history: HistoryWriter, gauges: Gauges) -> None:
         self._inventory = inventory
         self._board = board
         self._history = history

@@ -19,8 +19,8 @@ from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics import repository
 from novacron_server.metrics.collector import QUICK_S
 from novacron_server.metrics.copy_rows import FLEET, host_subject, tenant_subject, vm_subject
-from novacron_server.metrics.history_writer import History
-from novacron_server.metrics.latest import Board
+from novacron_server.metrics.history_writer import HistoryWriter
+from novacron_server.metrics.latest import LatestSamples
 
 _MINUTE_S = 60.0
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -30,10 +30,10 @@ _WAIT_S = 20.0
 """Samples no further apart than this, or three periods, are one line; further apart there is a gap."""
 
 
-class Past:
-    """Reads what `History` has written."""
+class HistoryQueries:
+    """Reads what `HistoryWriter` has written."""
 
-    def __init__(self, database: Database, inventory: Inventory, board: Board, history: History) -> None:
+    def __init__(self, database: Database, inventory: Inventory, board: LatestSamples, history: HistoryWriter) -> None:
         self._database = database
         self._inventory = inventory
         self._board = board
@@ -114,7 +114,7 @@ def curves(
     lines = [_line(column, row_of) for column in islice(columns, 3, None)]
     pairs, least = lines[: 2 * len(metrics)], dict(zip(with_least, lines[2 * len(metrics) :], strict=True))
     return {
-        metric.value: history.Curve(average=average, most=most, least=least.get(metric, []))
+        metric.value: history.Curve(average=average, max=most, min=least.get(metric, []))
         for metric, average, most in zip(metrics, pairs[::2], pairs[1::2], strict=True)
     }
 

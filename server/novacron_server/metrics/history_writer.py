@@ -13,16 +13,16 @@ import structlog
 
 from novacron_core import errors
 from novacron_core.api.samples import HostSample, VMSample
-from novacron_core.api.usage import Totals
-from novacron_server.database.guarded_clock import Calendar
+from novacron_core.api.usage import UsageTotals
+from novacron_server.database.guarded_clock import GuardedClock
 from novacron_server.database.tables import METRICS
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics import copy_rows, repository
 from novacron_server.metrics.copy_rows import FLEET, host_subject, tenant_subject, vm_subject
-from novacron_server.metrics.latest import Board
+from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.totals import total
-from novacron_server.metrics.write_queue import Chunk, Waiting
+from novacron_server.metrics.write_queue import Chunk, WriteQueue
 
 _log = structlog.get_logger()
 WRITE_S = 5.0
@@ -37,21 +37,21 @@ _COPY_BYTES = 4 << 20
 _MAINTENANCE_TIMEOUT_S = 30.0
 
 
-class History:
+class HistoryWriter:
     """Fed by the board's rounds. `rolled_to` is how far minutes are rolled up, `problem` why partitions are not made."""
 
     def __init__(
         self,
         database: Database,
         inventory: Inventory,
-        board: Board,
+        board: LatestSamples,
         *,
         samples_kept: timedelta,
         minutes_kept: timedelta,
     ) -> None:
         self.samples_kept = samples_kept
         self.minutes_kept = minutes_kept
-        self.waiting = Waiting()
+        self.waiting = WriteQueue()
         self.rolled_to: datetime | None = None
         self.problem = ""
         self.written = 0
@@ -144,7 +144,7 @@ class History:
     # -- maintaining -------------------------------------------------------------------------------------------------
 
     async def _maintain_for_ever(self) -> None:
-        calendar = Calendar()
+        calendar = GuardedClock()
         while True:
             now = datetime.now(UTC)
             await self.make_partitions(now)
@@ -215,7 +215,7 @@ def _packed(time: datetime, rows: list[tuple[bytes, tuple[float | None, ...]]]) 
     return Chunk(time, len(rows), b"".join(copy_rows.row(at, subject, numbers) for subject, numbers in rows))
 
 
-def numbers_of(sample: VMSample | Totals) -> tuple[float | None, ...]:
+def numbers_of(sample: VMSample | UsageTotals) -> tuple[float | None, ...]:
     """A sample's numbers in the order of its row."""
     return (
         sample.cpu_cores,

@@ -26,7 +26,7 @@ class Round:
     failed: int = 0
 
 
-class Board:
+class LatestSamples:
     """Written by the collector. `on_round` is called with a host's id after each round of its CPU, memory and network."""
 
     def __init__(self) -> None:

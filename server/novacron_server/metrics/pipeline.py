@@ -8,29 +8,29 @@ from datetime import timedelta
 from novacron_server.database.transactions import Database
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics.collector import Collector
-from novacron_server.metrics.history_query import Past
-from novacron_server.metrics.history_writer import History
-from novacron_server.metrics.latest import Board
-from novacron_server.metrics.service import Metrics
+from novacron_server.metrics.history_query import HistoryQueries
+from novacron_server.metrics.history_writer import HistoryWriter
+from novacron_server.metrics.latest import LatestSamples
+from novacron_server.metrics.service import UsageService
 
 
-class Measuring:
+class MetricsPipeline:
     """`board` holds the newest numbers and `metrics` tells them; `history` writes them down and `past` reads them."""
 
     def __init__(
         self, database: Database, inventory: Inventory, *, samples_kept: timedelta, minutes_kept: timedelta
     ) -> None:
-        self.board = Board()
+        self.board = LatestSamples()
         inventory.sample_of = lambda vm: self.board.sample(vm.host, vm.id)
-        self.metrics = Metrics(inventory, self.board)
-        self.history = History(
+        self.metrics = UsageService(inventory, self.board)
+        self.history = HistoryWriter(
             database,
             inventory,
             self.board,
             samples_kept=samples_kept,
             minutes_kept=minutes_kept,
         )
-        self.past = Past(database, inventory, self.board, self.history)
+        self.past = HistoryQueries(database, inventory, self.board, self.history)
         self._collector = Collector(inventory, self.board)
 
     async def run(self) -> None:

@@ -8,7 +8,7 @@ _REMEMBERED = 0.8
 """Of an expensive round's cost in the next estimate when rounds become cheap again: slow to speed up, quick to slow down."""
 
 
-class Pace:
+class PollingInterval:
     """`period_s` is what is wanted. A round may take `share` of the time; `longest_s` is the most it is stretched to."""
 
     def __init__(self, period_s: float, *, share: float, longest_s: float = 60.0) -> None:

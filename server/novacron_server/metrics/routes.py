@@ -5,21 +5,21 @@ from __future__ import annotations
 from novacron_core.api import history
 from novacron_core.api import usage as api
 from novacron_core.api.base import Nothing, Page
-from novacron_server.http.call import Answer, Call, Served, serve
+from novacron_server.http.call import Call, Reply, Served, serve
 from novacron_server.metrics.exporter import CONTENT_TYPE, Exporter
-from novacron_server.metrics.pipeline import Measuring
-from novacron_server.metrics.scrape_access import Scraping
+from novacron_server.metrics.pipeline import MetricsPipeline
+from novacron_server.metrics.scrape_access import ScrapeAccess
 
 
-def routes(measuring: Measuring, exporter: Exporter, scraping: Scraping) -> list[Served]:
+def routes(measuring: MetricsPipeline, exporter: Exporter, scraping: ScrapeAccess) -> list[Served]:
     metrics = measuring.metrics
 
     @serve(api.NOW)
-    async def now(call: Call[Nothing, Nothing]) -> api.Now:
+    async def now(call: Call[Nothing, Nothing]) -> api.FleetUsage:
         return metrics.now(call.principal)
 
     @serve(api.TOP)
-    async def top(call: Call[api.TopQuery, Nothing]) -> Page[api.VMNow]:
+    async def top(call: Call[api.TopQuery, Nothing]) -> Page[api.VMUsage]:
         return metrics.top(call.principal, call.query)
 
     @serve(history.HISTORY)
@@ -31,8 +31,8 @@ def routes(measuring: Measuring, exporter: Exporter, scraping: Scraping) -> list
         return await measuring.past.of_vm(call.principal, call.path["vm_id"], call.query)
 
     @serve(api.PROMETHEUS)
-    async def prometheus(call: Call[Nothing, Nothing]) -> bytes | Answer[bytes]:
+    async def prometheus(call: Call[Nothing, Nothing]) -> bytes | Reply[bytes]:
         scraping.check(call.address, call.bearer)
-        return Answer(await exporter.text(), headers=(("content-type", CONTENT_TYPE),))
+        return Reply(await exporter.text(), headers=(("content-type", CONTENT_TYPE),))
 
     return [now, top, over_time, of_vm, prometheus]

@@ -14,7 +14,7 @@ FILE = "metrics-token"
 Access = Literal["loopback", "token", "off"]
 
 
-class Scraping:
+class ScrapeAccess:
     """`loopback`: this machine without the token, others with it. `token`: nobody without. `off`: nobody.
 
     Behind a proxy everybody may seem to come from this machine, so there the token is always needed.

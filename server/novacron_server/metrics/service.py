@@ -15,20 +15,20 @@ from novacron_core.api.vms import VM, State
 from novacron_core.rules.visibility import Principal
 from novacron_server.inventory.compose import HostView
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.metrics.latest import Board
+from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.totals import total
 
 _RUNS = frozenset({State.RUNNING, State.PAUSED, State.STOPPING, State.MIGRATING, State.CRASHED})
 
 
-class Metrics:
+class UsageService:
     """Reads the board through the inventory's eyes: nothing is told of a VM that the principal may not see."""
 
-    def __init__(self, inventory: Inventory, board: Board) -> None:
+    def __init__(self, inventory: Inventory, board: LatestSamples) -> None:
         self._inventory = inventory
         self._board = board
 
-    def now(self, principal: Principal) -> api.Now:
+    def now(self, principal: Principal) -> api.FleetUsage:
         """The fleet and its hosts."""
         now = datetime.now(UTC)
         by_host: dict[str, list[tuple[samples.VMSample, int]]] = {}
@@ -38,7 +38,7 @@ class Metrics:
         hosts = [self._host(view, by_host.get(view.id, []), now) for view in self._inventory.picture.views.values()]
         sources = {host.source for host in hosts}
         ages = [host.age_s for host in hosts if host.age_s is not None and by_host.get(host.host)]
-        return api.Now(
+        return api.FleetUsage(
             time=now,
             fleet=total(pair for pairs in by_host.values() for pair in pairs),
             hosts=hosts,
@@ -46,27 +46,27 @@ class Metrics:
             source=sources.pop() if len(sources) == 1 else "mixed" if sources else "libvirt",
         )
 
-    def _host(self, view: HostView, vms: list[tuple[samples.VMSample, int]], now: datetime) -> api.HostNow:
+    def _host(self, view: HostView, vms: list[tuple[samples.VMSample, int]], now: datetime) -> api.HostUsage:
         meter = self._board.host(view.id)
         age_s = _age(meter.time, now)
-        head = api.HostNow(host=view.id, name=view.name, source=_source(view.simulated), time=meter.time, age_s=age_s)
+        head = api.HostUsage(host=view.id, name=view.name, source=_source(view.simulated), time=meter.time, age_s=age_s)
         if meter.time is None or not self._board.fresh(meter):
             note = "not read yet" if view.status is HostStatus.UP and meter.time is None else _silence(view)
             return replace(head, note=note)
         return replace(head, **asdict(meter.sample), vms=total(vms))
 
-    def vm(self, principal: Principal, vm_id: str) -> api.VMNow:
+    def vm(self, principal: Principal, vm_id: str) -> api.VMUsage:
         """One VM. Raises NotFound, for another tenant's as for none."""
         return self._vm(self._inventory.vm(principal, vm_id), datetime.now(UTC))
 
-    def _vm(self, vm: VM, now: datetime) -> api.VMNow:
-        head = api.VMNow(vm=vm.id, name=vm.name, host=vm.host, source=_source(vm.simulated))
+    def _vm(self, vm: VM, now: datetime) -> api.VMUsage:
+        head = api.VMUsage(vm=vm.id, name=vm.name, host=vm.host, source=_source(vm.simulated))
         host = self._board.host(vm.host)
         meter = self._board.meter(vm.host, vm.id)
         if meter is None or meter.counters is None:
             return replace(head, note=self._why_none(vm))
         disks = [
-            api.DiskNow(
+            api.DiskUsage(
                 target=target,
                 read_bytes_s=round(rate.read_bytes_s),
                 write_bytes_s=round(rate.write_bytes_s),
@@ -82,7 +82,7 @@ class Metrics:
             return "its host does not answer"
         return "not read yet" if vm.state in _RUNS else f"it is {vm.state}"
 
-    def top(self, principal: Principal, query: api.TopQuery) -> Page[api.VMNow]:
+    def top(self, principal: Principal, query: api.TopQuery) -> Page[api.VMUsage]:
         """The VMs that use most, those without a number left out. Raises ValidationFailed for a filter that is none."""
         now = datetime.now(UTC)
         of = _TOP[query.top]

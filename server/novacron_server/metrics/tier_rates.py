@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from novacron_server.inventory.compose_storage import DiskRates, RatesOf
-from novacron_server.metrics.latest import Board
+from novacron_server.metrics.latest import LatestSamples
 
 
-def rates_on(board: Board) -> RatesOf:
+def rates_on(board: LatestSamples) -> RatesOf:
     """The sum over disks, each (host id, VM id, target), that have a rate now; as old as the oldest of them. None where
     none has."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from novacron_core.api.samples import VMSample
-from novacron_core.api.usage import Totals
+from novacron_core.api.usage import UsageTotals
 from novacron_server.metrics.meter import rounded
 
 _WHOLE = (
@@ -19,13 +19,13 @@ _WHOLE = (
 _BROKEN = ("disk_reads_s", "disk_writes_s")
 
 
-def total(found: Iterable[tuple[VMSample, int]]) -> Totals:
+def total(found: Iterable[tuple[VMSample, int]]) -> UsageTotals:
     """The sum over samples, each with its VM's number of vCPUs."""
     samples = list(found)
     sums = {name: _sum(getattr(sample, name) for sample, _ in samples) for name in (*_WHOLE, *_BROKEN, "cpu_cores")}
     vcpus = sum(count for sample, count in samples if sample.cpu_cores is not None)
     cores = sums["cpu_cores"]
-    return Totals(
+    return UsageTotals(
         vms=len(samples),
         cpu_cores=rounded(cores, 3),
         cpu_percent=rounded(cores / vcpus * 100, 1) if cores is not None and vcpus else None,

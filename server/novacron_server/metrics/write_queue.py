@@ -19,7 +19,7 @@ class Chunk:
     data: bytes
 
 
-class Waiting:
+class WriteQueue:
     """`lost` counts the rows that had to go unwritten."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:

@@ -11,26 +11,26 @@ from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.rules.operation_words import doing, why_busy
 from novacron_server.database.transactions import Connection
-from novacron_server.inventory.change_events import touched
+from novacron_server.inventory.change_events import refreshed
 from novacron_server.operations import repository
-from novacron_server.operations.request import Request
-from novacron_server.outbox.records import Draft
+from novacron_server.operations.request import OperationRequest
+from novacron_server.outbox.records import EventDraft
 
-Rows = Callable[[Connection, Operation], Awaitable[list[Draft]]]
+Rows = Callable[[Connection, Operation], Awaitable[list[EventDraft]]]
 """Writes what belongs to the operation in its own transaction and returns the events of that."""
 
 
 async def accept(
-    connection: Connection, request: Request, operation: Operation, rows: Rows | None
-) -> tuple[tuple[Operation, str | None], list[Draft]]:
+    connection: Connection, request: OperationRequest, operation: Operation, rows: Rows | None
+) -> tuple[tuple[Operation, str | None], list[EventDraft]]:
     """In one transaction: (the operation that holds now, the id of one that was pushed aside), and the events.
 
     Raises Conflict naming what holds the target, ValidationFailed for a key that was used for another request.
     """
-    drafts: list[Draft] = []
+    drafts: list[EventDraft] = []
     pushed_aside = None
     # An index says whether the key or the target is taken, but NULL is equal to nothing: without a tenant, look first.
-    volumes = [thing for thing in (operation.target, *operation.holds) if thing.type == "volume"]
+    volumes = [thing for thing in (operation.target, *operation.locks) if thing.type == "volume"]
     looked = bool(request.idempotency_key) and (request.tenant is None or bool(volumes))
     if looked and (before := await _before(connection, request)):
         return (before, None), []
@@ -45,11 +45,11 @@ async def accept(
                 f"{request.target.name} is busy: another change was accepted just now", retry_after_s=1
             )
     drafts += await rows(connection, operation) if rows else []
-    drafts += [told(operation, "operation.created"), *touch(request.host_id, operation)]
+    drafts += [operation_event(operation, "operation.created"), *refresh_targets(request.host_id, operation)]
     return (operation, pushed_aside), drafts
 
 
-async def _add(connection: Connection, request: Request, operation: Operation) -> bool:
+async def _add(connection: Connection, request: OperationRequest, operation: Operation) -> bool:
     return await repository.add(
         connection,
         operation,
@@ -61,7 +61,7 @@ async def _add(connection: Connection, request: Request, operation: Operation) -
     )
 
 
-async def _before(connection: Connection, request: Request) -> Operation | None:
+async def _before(connection: Connection, request: OperationRequest) -> Operation | None:
     """What this key has started. Raises ValidationFailed when it was asked with other words."""
     if not request.idempotency_key:
         return None
@@ -77,7 +77,7 @@ async def _check_volumes(connection: Connection, volumes: list[Target]) -> None:
 
 
 async def _push_aside(
-    connection: Connection, request: Request, operation: Operation, drafts: list[Draft]
+    connection: Connection, request: OperationRequest, operation: Operation, drafts: list[EventDraft]
 ) -> str | None:
     held = await repository.holder(connection, request.target)
     if held is None:
@@ -93,7 +93,7 @@ async def _push_aside(
         may_cancel=False,
     )
     await repository.save(connection, ended)
-    drafts.append(told(ended, "operation.cancelled"))
+    drafts.append(operation_event(ended, "operation.cancelled"))
     return ended.id
 
 
@@ -105,8 +105,8 @@ def same_request(stored: repository.Stored | None, request_hash: str) -> Operati
     return stored.operation
 
 
-def told(operation: Operation, kind: str) -> Draft:
-    return Draft(
+def operation_event(operation: Operation, kind: str) -> EventDraft:
+    return EventDraft(
         type=kind,
         source="operations",
         target=Target(type="operation", id=operation.id, name=operation.kind),
@@ -116,9 +116,9 @@ def told(operation: Operation, kind: str) -> Draft:
     )
 
 
-def touch(host_id: str | None, operation: Operation) -> list[Draft]:
+def refresh_targets(host_id: str | None, operation: Operation) -> list[EventDraft]:
     """VMs and volumes are shown with their operation: when that comes or goes, they are told again."""
     if host_id is None:
         return []
-    things = [thing for thing in (operation.target, *operation.holds) if thing.type in ("vm", "volume")]
-    return [touched(thing, host_id, operation.tenant) for thing in things]
+    things = [thing for thing in (operation.target, *operation.locks) if thing.type in ("vm", "volume")]
+    return [refreshed(thing, host_id, operation.tenant) for thing in things]

@@ -13,14 +13,14 @@ from novacron_core.api.operations import Operation
 _TELL_EVERY_S = 0.5
 
 
-class DoneAllTheSame(str):
+class CompletedAnyway(str):
     """What an undoing returns when the work is done though it failed at its end: told with the reason, which alone would
     have one think otherwise."""
 
     __slots__ = ()
 
 
-class Run:
+class OperationContext:
     """One operation while it runs. `tell` publishes its new value; `write_ahead` commits its steps first."""
 
     def __init__(

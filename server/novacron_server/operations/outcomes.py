@@ -13,7 +13,7 @@ from novacron_core.api.operations import Operation, OperationState
 _log = structlog.get_logger()
 
 
-def ended_as(operation: Operation, state: OperationState, error: errors.NovaCronError | None) -> Operation:
+def with_outcome(operation: Operation, state: OperationState, error: errors.NovaCronError | None) -> Operation:
     """The operation as it is from now on."""
     return msgspec.structs.replace(
         operation,
@@ -27,7 +27,7 @@ def ended_as(operation: Operation, state: OperationState, error: errors.NovaCron
     )
 
 
-def known(operation: Operation, error: Exception) -> errors.NovaCronError:
+def as_known_error(operation: Operation, error: Exception) -> errors.NovaCronError:
     """An error that may be told; what is none of ours is a mistake of the server's, for its log."""
     if isinstance(error, errors.NovaCronError):
         return error

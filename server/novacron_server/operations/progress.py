@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from novacron_server.operations.context import Run
+from novacron_server.operations.context import OperationContext
 
 
-class Progress:
+class TransferProgress:
     """Use it as the callback, within `async with`, so that the last message is out at its end. `before` and `total`
     are bytes: for a part of something larger."""
 
-    def __init__(self, run: Run, before: int = 0, total: int = 0) -> None:
+    def __init__(self, run: OperationContext, before: int = 0, total: int = 0) -> None:
         self._run, self._before, self._total = run, before, total
         self._telling: asyncio.Task[None] | None = None
 
@@ -20,7 +20,7 @@ class Progress:
             moved = self._run.moved(self._before + done_bytes, self._total or of_bytes)
             self._telling = asyncio.ensure_future(moved)
 
-    async def __aenter__(self) -> Progress:
+    async def __aenter__(self) -> TransferProgress:
         return self
 
     async def __aexit__(self, *_: object) -> None:

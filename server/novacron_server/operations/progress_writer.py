@@ -10,20 +10,20 @@ from novacron_core import errors
 from novacron_core.api.operations import Operation
 from novacron_server.database.transactions import Connection
 from novacron_server.operations import repository
-from novacron_server.operations.acceptance import told
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.outbox.records import Draft
+from novacron_server.operations.acceptance import operation_event
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.records import EventDraft
 
 _log = structlog.get_logger()
 
 
-class Teller:
+class ProgressWriter:
     """Takes the newest value of each running operation; those that came during one commit go with the next.
 
     A step that cannot be written is not tried again: the next step, or the end, says more.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: GroupCommit) -> None:
         self._ledger = ledger
         self._waiting: dict[str, Operation] = {}
         self._task: asyncio.Task[None] | None = None
@@ -48,8 +48,8 @@ class Teller:
                 _log.warning("steps were not told", operations=len(batch), reason=e.detail)
 
 
-async def _save(connection: Connection, operations: list[Operation]) -> tuple[None, list[Draft]]:
+async def _save(connection: Connection, operations: list[Operation]) -> tuple[None, list[EventDraft]]:
     """In the order of their ids, so that two batches never wait for each other."""
     ordered = sorted(operations, key=lambda operation: operation.id)
     saved = [operation for operation in ordered if await repository.save(connection, operation)]
-    return None, [told(operation, "operation.updated") for operation in saved]
+    return None, [operation_event(operation, "operation.updated") for operation in saved]

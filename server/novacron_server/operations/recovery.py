@@ -18,7 +18,7 @@ _AT_MOST_S = 5.0
 """Between two tries that are refused, in the end: what refuses may last, and is to fill no log."""
 
 
-class Settler:
+class Recovery:
     """Settles, as a task that can be stopped and started again."""
 
     def __init__(self, operations: Operations, inventory: Inventory) -> None:
@@ -27,7 +27,7 @@ class Settler:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(settle_all(self._operations, self._inventory), name="settling")
+        self._task = asyncio.create_task(recover_all(self._operations, self._inventory), name="settling")
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -35,7 +35,7 @@ class Settler:
             await asyncio.gather(self._task, return_exceptions=True)
 
 
-async def settle_all(operations: Operations, inventory: Inventory) -> None:
+async def recover_all(operations: Operations, inventory: Inventory) -> None:
     """Settle what the last server left running, each as soon as its host answers."""
     left = await operations.unended()
     await asyncio.gather(*(_settle(operations, inventory, stored) for stored in left))

@@ -59,7 +59,7 @@ async def add(
         "idempotency_key": idempotency_key or None,
         "request_hash": request_hash or None,
         "created_at": operation.created_at,
-        "holds": msgspec.to_builtins(operation.holds),
+        "locks": msgspec.to_builtins(operation.locks),
     }
     result = await connection.execute(pg_insert(t).on_conflict_do_nothing().returning(t.c.id), values)
     return result.first() is not None
@@ -67,7 +67,7 @@ async def add(
 
 async def by_key(connection: AsyncConnection, principal: Principal, key: str) -> Stored | None:
     """What an idempotency key of this principal already started."""
-    # Not by the operation's tenant: that of a foreign guest's is null. An actor's id is no other tenant's.
+    # Not by the operation's tenant: that of a unmanaged guest's is null. An actor's id is no other tenant's.
     where = (t.c.actor_id == principal.user_id, t.c.idempotency_key == key)
     row = (await connection.execute(select(t).where(*where))).first()
     return _stored(row) if row else None
@@ -84,7 +84,7 @@ async def holding(connection: AsyncConnection, volumes: Collection[str]) -> Oper
     """An unended operation that is about one of these volumes, or holds it. Whoever asks is alone until its commit."""
     for volume_id in sorted(volumes):
         await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"volume/{volume_id}", 0))))
-    held = [t.c.holds.contains([{"type": "volume", "id": volume_id}]) for volume_id in volumes]
+    held = [t.c.locks.contains([{"type": "volume", "id": volume_id}]) for volume_id in volumes]
     about = and_(t.c.target_type == "volume", t.c.target_id.in_(volumes))
     open_ = t.c.state.in_([str(s) for s in UNENDED])
     row = (await connection.execute(select(t).where(open_, or_(about, *held)).limit(1))).first()
@@ -172,7 +172,7 @@ def _stored(row: Row[Any]) -> Stored:
             started_at=row.started_at,
             finished_at=row.finished_at,
             problem=msgspec.convert(row.problem, Problem) if row.problem else None,
-            holds=msgspec.convert(row.holds, list[Target]),
+            locks=msgspec.convert(row.locks, list[Target]),
         ),
         host_id=str(row.host_id) if row.host_id else None,
         request=row.request,

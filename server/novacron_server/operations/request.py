@@ -14,7 +14,7 @@ from novacron_core.rules.visibility import Principal
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class OperationRequest:
     """What is asked: the kind of work, on what, by whom, and with what words (`body`, kept with the row)."""
 
     kind: str
@@ -26,7 +26,7 @@ class Request:
     idempotency_key: str = ""
     supersedes: Collection[str] = frozenset()
     may_cancel: bool = False
-    holds: tuple[Target, ...] = ()
+    locks: tuple[Target, ...] = ()
     """What else nobody may touch meanwhile. Volumes: whose target or hold is one waits for its turn."""
 
     @property

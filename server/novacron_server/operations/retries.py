@@ -9,7 +9,7 @@ from typing import TypeVar
 import structlog
 
 from novacron_core import errors
-from novacron_server.operations.context import Run
+from novacron_server.operations.context import OperationContext
 
 _log = structlog.get_logger()
 _ASK_EVERY_S = 1.0
@@ -17,7 +17,7 @@ _ASK_HOST_EVERY_S = 2.0
 T = TypeVar("T")
 
 
-async def patiently(what: str, work: Callable[[], Awaitable[T]]) -> T:
+async def retry_while_database_down(what: str, work: Callable[[], Awaitable[T]]) -> T:
     """Do `work`, again and again while the database is away. Raises everything else that it raises."""
     while True:
         try:
@@ -27,7 +27,7 @@ async def patiently(what: str, work: Callable[[], Awaitable[T]]) -> T:
         await asyncio.sleep(_ASK_EVERY_S)
 
 
-async def past_an_outage(run: Run, work: Callable[[], Awaitable[T]]) -> T:
+async def retry_while_host_down(run: OperationContext, work: Callable[[], Awaitable[T]]) -> T:
     """Do the clearing away of an operation that failed, when its host is there. Meanwhile the operation holds what it
     had begun to change. Raises everything else that it raises."""
     while True:

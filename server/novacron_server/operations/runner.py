@@ -16,38 +16,38 @@ from novacron_core.rules.visibility import Principal
 from novacron_server.database.faults import OutcomeUnknown
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations import queries, repository
-from novacron_server.operations.acceptance import Rows, accept, same_request, told, touch
-from novacron_server.operations.context import DoneAllTheSame, Run
-from novacron_server.operations.outcomes import ended_as, known
-from novacron_server.operations.progress_writer import Teller
-from novacron_server.operations.request import Request, fingerprint
-from novacron_server.operations.retries import past_an_outage, patiently
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.outbox.reader import settled
-from novacron_server.outbox.records import Draft
+from novacron_server.operations.acceptance import Rows, accept, operation_event, refresh_targets, same_request
+from novacron_server.operations.context import CompletedAnyway, OperationContext
+from novacron_server.operations.outcomes import as_known_error, with_outcome
+from novacron_server.operations.progress_writer import ProgressWriter
+from novacron_server.operations.request import OperationRequest, fingerprint
+from novacron_server.operations.retries import retry_while_database_down, retry_while_host_down
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.records import EventDraft
+from novacron_server.outbox.repository import wait_for_open_transactions
 
 _log = structlog.get_logger()
 _CLEARING_S = 10.0
 T = TypeVar("T")
-Work = Callable[[Run], Awaitable[None]]
+Work = Callable[[OperationContext], Awaitable[None]]
 Undo = Callable[["repository.Stored"], Awaitable[str]]
 """Settles work that failed or was cut off, from what was written ahead; returns what it found, as a sentence."""
 
-Finish = Callable[["repository.Stored", Run], Awaitable[str]]
+Finish = Callable[["repository.Stored", OperationContext], Awaitable[str]]
 """Finishes work that a crash cut off; returns what it did, as a sentence."""
 
 
 class Operations:
     """The runner. One asyncio task for each operation that runs. `remembered` serves reads without the database."""
 
-    def __init__(self, database: Database, ledger: Ledger, remembered: queries.Remembered = lambda: ()) -> None:
+    def __init__(self, database: Database, ledger: GroupCommit, remembered: queries.Remembered = lambda: ()) -> None:
         self._database = database
         self._ledger = ledger
         self._remembered = remembered
-        self._teller = Teller(ledger)
+        self._teller = ProgressWriter(ledger)
         self._accepting: set[asyncio.Task[Any]] = set()
         self._tasks: dict[str, asyncio.Task[Any]] = {}
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, OperationContext] = {}
         self._cancelling: dict[str, asyncio.Task[None]] = {}
         self._undo: dict[str, Undo] = {}
         self._finish: dict[str, Finish] = {}
@@ -71,7 +71,7 @@ class Operations:
         stored = await self._database.run(lambda c: repository.by_key(c, principal, key), read_only=True)
         return same_request(stored, fingerprint(kind, body))
 
-    async def start(self, request: Request, work: Work, rows: Rows | None = None) -> Operation:
+    async def start(self, request: OperationRequest, work: Work, rows: Rows | None = None) -> Operation:
         """Accept work: commit its row and everything that belongs to it, then run it.
 
         Raises Conflict naming the operation that holds the target, DatabaseUnavailable when nothing was promised.
@@ -86,13 +86,13 @@ class Operations:
             tenant=request.tenant,
             actor=request.principal.username,
             may_cancel=request.may_cancel,
-            holds=list(request.holds),
+            locks=list(request.locks),
         )
         # What was accepted is begun even when who asked has gone meanwhile.
         return await asyncio.shield(self._kept(self._accept_and_begin(request, operation, work, rows)))
 
     async def _accept_and_begin(
-        self, request: Request, operation: Operation, work: Work, rows: Rows | None
+        self, request: OperationRequest, operation: Operation, work: Work, rows: Rows | None
     ) -> Operation:
         try:
             accepted, pushed_aside = await self._ledger.write(lambda c: accept(c, request, operation, rows))
@@ -112,27 +112,29 @@ class Operations:
         task.add_done_callback(self._accepting.discard)
         return task
 
-    def _begin(self, request: Request, operation: Operation, work: Work) -> None:
+    def _begin(self, request: OperationRequest, operation: Operation, work: Work) -> None:
         if self._closing:
             return  # who has the database next settles it
         self._tasks[operation.id] = asyncio.create_task(self._carry_out(request, operation, work), name=operation.kind)
 
-    async def _look_if_accepted(self, request: Request, operation: Operation, work: Work) -> None:
+    async def _look_if_accepted(self, request: OperationRequest, operation: Operation, work: Work) -> None:
         """The database went away during the COMMIT. If the row is there, it is a promise like any other: who asks
         again with the same key is told so, and without this nobody would carry it out."""
 
         async def look(connection: Connection) -> repository.Stored | None:
-            await settled(connection)
+            await wait_for_open_transactions(connection)
             return await repository.get(connection, operation.id)
 
-        stored = await patiently("was it accepted", lambda: self._database.run(look))
+        stored = await retry_while_database_down("was it accepted", lambda: self._database.run(look))
         if stored is not None and not stored.operation.state.ended:
             self._begin(request, operation, work)
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    async def _carry_out(self, request: Request, operation: Operation, work: Work) -> None:
-        run = self._runs[operation.id] = Run(operation, tell=self._teller.tell, write_ahead=self._write_ahead)
+    async def _carry_out(self, request: OperationRequest, operation: Operation, work: Work) -> None:
+        run = self._runs[operation.id] = OperationContext(
+            operation, tell=self._teller.tell, write_ahead=self._write_ahead
+        )
         try:
             await self._work(run, work)
             await self._end(request.host_id, run.operation, OperationState.SUCCEEDED)
@@ -141,8 +143,8 @@ class Operations:
                 raise  # the next server settles it
             await self._clear_away(run)  # whoever cancelled it writes its end
         except Exception as e:  # noqa: BLE001 - the runner: an operation always ends, whatever its work did
-            error = known(operation, e)
-            if isinstance(found := await self._clear_away(run), DoneAllTheSame):
+            error = as_known_error(operation, e)
+            if isinstance(found := await self._clear_away(run), CompletedAnyway):
                 error.detail = f"{error.detail}; {found}"
             await self._end(request.host_id, run.operation, OperationState.FAILED, error)
         finally:
@@ -150,14 +152,14 @@ class Operations:
             self._runs.pop(operation.id, None)
 
     @staticmethod
-    async def _work(run: Run, work: Work) -> None:
+    async def _work(run: OperationContext, work: Work) -> None:
         """What follows must not be cut off: its end, which may be in the database already, or its clearing away."""
         try:
             await work(run)
         finally:
             run.over()
 
-    async def _clear_away(self, run: Run) -> str:
+    async def _clear_away(self, run: OperationContext) -> str:
         """Returns what was found and done about it, as a sentence."""
         undo = self._undo.get(run.operation.kind)
         if undo is None:
@@ -168,7 +170,7 @@ class Operations:
             return await undo(stored) if stored else ""
 
         try:
-            return await past_an_outage(run, lambda: patiently("clearing away", clear))
+            return await retry_while_host_down(run, lambda: retry_while_database_down("clearing away", clear))
         except errors.NovaCronError as e:
             # What is left carries the operation's mark; the reconciler finds it.
             _log.error("clearing away failed", operation=run.id, reason=e.detail)
@@ -181,25 +183,25 @@ class Operations:
         state: OperationState,
         error: errors.NovaCronError | None = None,
     ) -> None:
-        ended = ended_as(operation, state, error)
-        await self._until_saved(ended, [told(ended, f"operation.{state}"), *touch(host_id, ended)])
+        ended = with_outcome(operation, state, error)
+        await self._until_saved(ended, [operation_event(ended, f"operation.{state}"), *refresh_targets(host_id, ended)])
 
-    async def _until_saved(self, ended: Operation, drafts: list[Draft]) -> None:
+    async def _until_saved(self, ended: Operation, drafts: list[EventDraft]) -> None:
         """The end of an operation is worth waiting for the database, however long that takes."""
 
-        async def save(connection: Connection) -> tuple[None, list[Draft]]:
+        async def save(connection: Connection) -> tuple[None, list[EventDraft]]:
             return None, drafts if await repository.save(connection, ended) else []
 
-        await patiently(f"end of {ended.kind}", lambda: self._ledger.write(save))
+        await retry_while_database_down(f"end of {ended.kind}", lambda: self._ledger.write(save))
 
     async def _write_ahead(self, operation_id: str, steps: dict[str, Any]) -> None:
         """Waits for the database: what is not written ahead must not be made."""
 
-        async def write(connection: Connection) -> tuple[None, list[Draft]]:
+        async def write(connection: Connection) -> tuple[None, list[EventDraft]]:
             await repository.write_ahead(connection, operation_id, steps)
             return None, []
 
-        await patiently("writing ahead", lambda: self._ledger.write(write))
+        await retry_while_database_down("writing ahead", lambda: self._ledger.write(write))
 
     # -- reading, cancelling, ending ---------------------------------------------------------------------------------
 
@@ -255,7 +257,7 @@ class Operations:
     async def _go_on(self, finish: Finish, stored: repository.Stored) -> str:
         """Empty when it was cancelled: whoever did that writes its end."""
         tell, write = self._teller.tell, self._write_ahead
-        run = Run(stored.operation, tell=tell, write_ahead=write, steps=stored.steps)
+        run = OperationContext(stored.operation, tell=tell, write_ahead=write, steps=stored.steps)
         self._runs[run.id] = run
         try:
             return await finish(stored, run)

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 from novacron_core import errors
 from novacron_server.database import faults
 from novacron_server.database.transactions import Connection, Database, wait
-from novacron_server.outbox.records import Draft
+from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import append
 
 T = TypeVar("T")
-Unit = Callable[[Connection], Awaitable[tuple[T, Sequence[Draft]]]]
+Unit = Callable[[Connection], Awaitable[tuple[T, Sequence[EventDraft]]]]
 """Writes rows and returns its answer and the events that go with them. May be run again, so it does nothing but SQL."""
 
 AT_ONCE = 50
@@ -44,7 +44,7 @@ class _Waiting:
             self.answer.set_result(answer)
 
 
-class Ledger:
+class GroupCommit:
     """One per server. `ring` is called after each commit."""
 
     def __init__(self, database: Database, ring: Callable[[], None]) -> None:
@@ -101,7 +101,7 @@ class Ledger:
 
         async def work(connection: Connection) -> list[Any]:
             answers: list[Any] = []
-            drafts: list[Draft] = []
+            drafts: list[EventDraft] = []
             for waiting in batch:
                 answer, told = await waiting.unit(connection)
                 answers.append(answer)

@@ -21,7 +21,7 @@ COALESCE_S = 0.02
 _log = structlog.get_logger(__name__)
 
 
-class Doorbell:
+class Notifier:
     """`on_ring` is called for the rings of others, and after each new connection (one may have been missed)."""
 
     def __init__(self, database: Database, on_ring: Callable[[], None]) -> None:

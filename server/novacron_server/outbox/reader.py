@@ -13,22 +13,9 @@ import structlog
 
 from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database.transactions import Database
-from novacron_server.outbox.notify import Doorbell
-from novacron_server.outbox.records import Draft, Record
-from novacron_server.outbox.repository import append, first_seq, last_seq, prune, read_after, settled
-
-__all__ = [
-    "Draft",
-    "OutboxHole",
-    "OutboxReader",
-    "Record",
-    "append",
-    "first_seq",
-    "last_seq",
-    "prune",
-    "read_after",
-    "settled",
-]
+from novacron_server.outbox.notify import Notifier
+from novacron_server.outbox.records import EventRecord
+from novacron_server.outbox.repository import last_seq, read_after
 
 BATCH = 1000
 POLL_S = 1.0
@@ -51,7 +38,7 @@ class OutboxReader:
         self,
         database: Database,
         after: int,
-        on_records: Callable[[list[Record]], Awaitable[None] | None],
+        on_records: Callable[[list[EventRecord]], Awaitable[None] | None],
         *,
         poll_s: float = POLL_S,
         on_health: Callable[[bool], None] = lambda _: None,
@@ -63,7 +50,7 @@ class OutboxReader:
         self._bell = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         # An embedded database serves one server alone: nobody to listen to, nobody to ring at.
-        self._doorbell = Doorbell(database, self._bell.set) if database.kind == "external" else None
+        self._doorbell = Notifier(database, self._bell.set) if database.kind == "external" else None
         self.last_seq = after
         self.healthy = True
         self.failure: BaseException | None = None
@@ -153,7 +140,7 @@ class OutboxReader:
             if len(batch) < BATCH:
                 return
 
-    async def _hand_on(self, batch: list[Record]) -> None:
+    async def _hand_on(self, batch: list[EventRecord]) -> None:
         for expected, record in enumerate(batch, self.last_seq + 1):
             if record.seq != expected:
                 raise OutboxHole(f"event {expected} is missing: {record.seq} follows {expected - 1}")

@@ -11,7 +11,7 @@ from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
 
 
-class Draft(msgspec.Struct, frozen=True):
+class EventDraft(msgspec.Struct, frozen=True):
     """An event before it has its number.
 
     `row` is the changed database row's values (None: no row changed, the event tells of libvirt alone); `gone` says
@@ -28,7 +28,7 @@ class Draft(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An event as committed. `seq` is contiguous and rises in commit order. Times and ids in `row` are JSON text."""
 
     seq: int

@@ -14,10 +14,10 @@ from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
 from novacron_server.database.tables import event_counter as counter
 from novacron_server.database.tables import events as t
-from novacron_server.outbox.records import Draft, Record
+from novacron_server.outbox.records import EventDraft, EventRecord
 
 
-async def append(conn: AsyncConnection, drafts: Sequence[Draft]) -> list[int]:
+async def append(conn: AsyncConnection, drafts: Sequence[EventDraft]) -> list[int]:
     """Write events, LAST in a transaction; their numbers.
 
     The counter's row stays locked until the commit, and PostgreSQL shows a transaction's rows before it lets go of
@@ -34,7 +34,7 @@ async def append(conn: AsyncConnection, drafts: Sequence[Draft]) -> list[int]:
     return numbers
 
 
-async def settled(conn: AsyncConnection) -> None:
+async def wait_for_open_transactions(conn: AsyncConnection) -> None:
     """Wait for every transaction that has taken numbers, one whose COMMIT nobody heard the end of among them: what is
     read after this in the same transaction is what came of it."""
     await conn.execute(select(counter.c.last).with_for_update())
@@ -52,7 +52,7 @@ async def first_seq(conn: AsyncConnection) -> int | None:
     return None if found is None else int(found)
 
 
-async def read_after(conn: AsyncConnection, after: int, limit: int = 1000) -> list[Record]:
+async def read_after(conn: AsyncConnection, after: int, limit: int = 1000) -> list[EventRecord]:
     """The events that follow a number, in order."""
     rows = await conn.execute(select(t).where(t.c.seq > after).order_by(t.c.seq).limit(limit))
     return [_record(row) for row in rows]
@@ -63,7 +63,7 @@ async def prune(conn: AsyncConnection, older_than: datetime) -> int:
     return int((await conn.execute(select(func.prune_events(older_than)))).scalar_one())
 
 
-def _values(seq: int, draft: Draft, now: datetime) -> dict[str, Any]:
+def _values(seq: int, draft: EventDraft, now: datetime) -> dict[str, Any]:
     return {
         "seq": seq,
         "id": str(uuid.uuid4()),
@@ -86,8 +86,8 @@ def _storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def _record(row: Row[Any]) -> Record:
-    return Record(
+def _record(row: Row[Any]) -> EventRecord:
+    return EventRecord(
         seq=row.seq,
         id=row.id,
         time=row.time.astimezone(UTC),

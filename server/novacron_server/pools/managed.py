@@ -9,20 +9,20 @@ from uuid import UUID, uuid5
 
 from novacron_core.values.tiers import TIERS
 from novacron_server.hypervisor.facts import HostFacts
-from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.hypervisor.specs import PoolSpec
 
 _LIBVIRT_IMAGES = "/var/lib/libvirt/images"
 
 
-class Placement:
+class ManagedPools:
     """`instance` is the installation's uuid; `data_dir` is where disks of hosts on this machine go, as root."""
 
     def __init__(self, instance: UUID, data_dir: Path) -> None:
         self.instance = instance
         self._data_dir = data_dir
 
-    def pool(self, host: Host, tier: str = TIERS[0]) -> PoolSpec:
+    def pool(self, host: LibvirtHost, tier: str = TIERS[0]) -> PoolSpec:
         """Our pool of this tier on this host."""
         name = f"novacron-{self.instance.hex[:8]}-{tier}"
         return PoolSpec(uuid=self._uuid(host.host_id, tier), name=name, path=self._path(host, name, tier))
@@ -34,7 +34,7 @@ class Placement:
     def _uuid(self, host_id: str, tier: str) -> str:
         return str(uuid5(self.instance, f"{host_id}/{tier}"))
 
-    def _path(self, host: Host, name: str, tier: str) -> str:
+    def _path(self, host: LibvirtHost, name: str, tier: str) -> str:
         if _simulated(host.facts):
             return f"/novacron/{name}"
         if _on_this_machine(host.uri) and (os.geteuid() == 0 or host.uri.endswith("/session")):

@@ -12,14 +12,14 @@ from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.rules.pool_actions import why_not_in_a_tier
 from novacron_core.rules.visibility import Principal
 from novacron_server.database.transactions import Connection
-from novacron_server.inventory.change_events import pool_touched
+from novacron_server.inventory.change_events import pool_refreshed
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import PoolRow
-from novacron_server.operations.context import Run
+from novacron_server.operations.context import OperationContext
 from novacron_server.operations.failpoints import failpoint
-from novacron_server.operations.request import Request
+from novacron_server.operations.request import OperationRequest
 from novacron_server.operations.runner import Operations
-from novacron_server.outbox.records import Draft
+from novacron_server.outbox.records import EventDraft
 from novacron_server.pools import repository
 
 _KIND = "pool.set-tier"
@@ -39,7 +39,7 @@ class Pools:
             return before
         pool = self._pool(principal, pool_id)
         self._inventory.host_that_is_up(pool.host)
-        if refused := why_not_in_a_tier(pool.name, pool.type, ours=pool.ours):
+        if refused := why_not_in_a_tier(pool.name, pool.type, managed=pool.managed):
             raise errors.Conflict(refused)
         facts = self._inventory.picture.storage.pool_facts(pool.host, pool.name)
         if facts is None:
@@ -48,20 +48,20 @@ class Pools:
             host_id=pool.host, uuid=facts.uuid, name=pool.name, tier=body.tier or "hot", created_at=datetime.now(UTC)
         )
 
-        async def rows(connection: Connection, _operation: Operation) -> list[Draft]:
+        async def rows(connection: Connection, _operation: Operation) -> list[EventDraft]:
             if body.tier is None:
                 await repository.remove(connection, row.host_id, row.uuid)
             else:
                 await repository.put(connection, row)
-            told = pool_touched(pool)
+            told = pool_refreshed(pool)
             return [msgspec.structs.replace(told, row=msgspec.to_builtins(row), gone=body.tier is None)]
 
-        async def work(run: Run) -> None:
+        async def work(run: OperationContext) -> None:
             await failpoint("pool.set-tier:began")
             await self._inventory.until_folded(run.id)  # what is read before that would be compared by the old row
             await self._inventory.reread_volumes(pool.host)
 
-        request = Request(
+        request = OperationRequest(
             kind=_KIND,
             target=Target(type="pool", id=pool.id, name=pool.name),
             host_id=pool.host,

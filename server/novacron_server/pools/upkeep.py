@@ -9,17 +9,17 @@ import structlog
 from novacron_core import errors
 from novacron_core.api.hosts import HostStatus
 from novacron_core.values.tiers import TIERS
-from novacron_server.inventory.change_events import tier_touched
+from novacron_server.inventory.change_events import tier_refreshed
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.pools.managed import Placement
+from novacron_server.pools.managed import ManagedPools
 
 _log = structlog.get_logger()
 
 
-class Upkeep:
+class ManagedPoolUpkeep:
     """A pool that exists and is off is left alone: somebody switched it off, and perhaps unmounted its disk."""
 
-    def __init__(self, inventory: Inventory, placement: Placement) -> None:
+    def __init__(self, inventory: Inventory, placement: ManagedPools) -> None:
         self._inventory = inventory
         self._placement = placement
         self._making: dict[str, asyncio.Task[None]] = {}
@@ -56,7 +56,7 @@ class Upkeep:
                 storage.notes[host_id, tier] = note = f"{host.name}: {e.detail}"
                 if note != before:
                     _log.warning("a pool could not be made", host=host.name, tier=tier, reason=e.detail)
-                    self._inventory.publisher.publish(tier_touched(tier))
+                    self._inventory.publisher.publish(tier_refreshed(tier))
         await self._look_again(host_id)
 
     async def _look_again(self, host_id: str) -> None:

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 import structlog
 
 from novacron_core import errors
-from novacron_server.database.guarded_clock import Calendar
+from novacron_server.database.guarded_clock import GuardedClock
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations.repository import delete_ended_before
-from novacron_server.outbox.reader import prune
+from novacron_server.outbox.repository import prune
 
 EVENTS_KEPT = timedelta(days=30)
 OPERATIONS_KEPT = timedelta(days=90)
@@ -19,18 +19,18 @@ _EVERY_S = 6 * 3600.0
 _log = structlog.get_logger()
 
 
-async def keep_house(database: Database) -> None:
+async def run_retention(database: Database) -> None:
     """Forget for ever, a few times a day. Cancel to stop."""
-    calendar = Calendar()
+    calendar = GuardedClock()
     while True:
         try:
-            await forget(database, calendar.now())
+            await delete_expired(database, calendar.now())
         except errors.NovaCronError as e:
             _log.warning("forgetting old rows waits", reason=e.detail)
         await asyncio.sleep(_EVERY_S)
 
 
-async def forget(database: Database, now: datetime) -> tuple[int, int]:
+async def delete_expired(database: Database, now: datetime) -> tuple[int, int]:
     """One round; returns how many events and operations went."""
 
     async def work(connection: Connection) -> tuple[int, int]:

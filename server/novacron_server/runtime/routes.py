@@ -8,11 +8,11 @@ from novacron_server.hosts import routes as hosts_routes
 from novacron_server.http.application import create_application
 from novacron_server.http.call import Served
 from novacron_server.http.limits import Limits
-from novacron_server.http.middleware import Hygiene
+from novacron_server.http.middleware import Middleware
 from novacron_server.images import routes as images_routes
 from novacron_server.metrics import routes as metrics_routes
 from novacron_server.metrics.exporter import Exporter
-from novacron_server.metrics.scrape_access import Scraping
+from novacron_server.metrics.scrape_access import ScrapeAccess
 from novacron_server.operations import routes as operations_routes
 from novacron_server.pools import routes as pools_routes
 from novacron_server.runtime.settings import Settings
@@ -22,7 +22,7 @@ from novacron_server.vms import routes as vms_routes
 from novacron_server.volumes import routes as volumes_routes
 
 
-def create_app(parts: Parts) -> Hygiene:
+def create_app(parts: Parts) -> Middleware:
     """The ASGI application of a running server."""
     settings = parts.settings
     limits = Limits(
@@ -77,5 +77,5 @@ def _exporter(parts: Parts) -> Exporter:
     return Exporter(parts.inventory, parts.metrics.board, parts.metrics.history, gauges)
 
 
-def _scraping(settings: Settings) -> Scraping:
-    return Scraping(settings.data_dir, settings.prometheus, behind_proxy=bool(settings.behind_proxy))
+def _scraping(settings: Settings) -> ScrapeAccess:
+    return ScrapeAccess(settings.data_dir, settings.prometheus, behind_proxy=bool(settings.behind_proxy))

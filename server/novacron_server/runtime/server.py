@@ -18,10 +18,10 @@ import structlog
 import uvicorn
 
 from novacron_core import errors
-from novacron_core.local_server import Running, read_running
+from novacron_core.local_server import RunningServer, read_running_server
 from novacron_server.database.embedded.postgres import EmbeddedPostgres
-from novacron_server.http.middleware import Hygiene
-from novacron_server.http.websocket_protocol import Line
+from novacron_server.http.middleware import Middleware
+from novacron_server.http.websocket_protocol import WebSocketProtocol
 from novacron_server.hypervisor.connection.daemons import start_daemons
 from novacron_server.hypervisor.connection.uris import allowed_uri, choose_uri
 from novacron_server.runtime import logs
@@ -99,7 +99,7 @@ def uvicorn_config(settings: Settings, app: object) -> uvicorn.Config:
         app,  # type: ignore[arg-type]  # an ASGI callable
         loop="none",
         http="httptools",
-        ws=Line,
+        ws=WebSocketProtocol,
         ws_ping_interval=None,  # the line asks by itself
         ws_per_message_deflate=False,
         ws_max_size=64 * 1024,
@@ -122,7 +122,7 @@ async def _announce(server: uvicorn.Server, url: str) -> None:
     print(f"listening on {url}", flush=True)
 
 
-async def _stop_when_idle(settings: Settings, parts: Parts, app: Hygiene, server: uvicorn.Server) -> None:
+async def _stop_when_idle(settings: Settings, parts: Parts, app: Middleware, server: uvicorn.Server) -> None:
     """A bundled server goes when nobody has asked it for anything for a while; never while an operation runs."""
     if not settings.bundled:
         return
@@ -149,7 +149,7 @@ class _hold:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
             lock.close()
-            running = read_running(self._data_dir)
+            running = read_running_server(self._data_dir)
             where = f"at {running.url}" if running else "and is starting"
             raise errors.Conflict(f"a server runs on {self._data_dir} already, {where}") from e
         self._lock = lock
@@ -163,5 +163,5 @@ def _write_running(data_dir: Path, url: str) -> None:
     path = data_dir / "server.json"
     new = path.with_suffix(".new")
     new.touch(mode=0o644)
-    new.write_bytes(msgspec.json.encode(Running(url=url, pid=os.getpid())))
+    new.write_bytes(msgspec.json.encode(RunningServer(url=url, pid=os.getpid())))
     new.rename(path)

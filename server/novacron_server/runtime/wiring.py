@@ -16,37 +16,38 @@ from novacron_core.rules.visibility import SHARED
 from novacron_server.access.service import Access
 from novacron_server.database import repository as database_repository
 from novacron_server.database.migrate import migrate
-from novacron_server.database.server_lock import Seat
+from novacron_server.database.server_lock import ServerLock
 from novacron_server.database.transactions import Connection, Database, Kind
 from novacron_server.hosts import repository as hosts_repository
 from novacron_server.images.service import Images
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import HostRow
-from novacron_server.metrics.pipeline import Measuring
+from novacron_server.metrics.pipeline import MetricsPipeline
 from novacron_server.metrics.tier_rates import rates_on
 from novacron_server.operations import repository as operations_repository
-from novacron_server.operations.recovery import Settler
-from novacron_server.operations.retries import patiently
+from novacron_server.operations.recovery import Recovery
+from novacron_server.operations.retries import retry_while_database_down
 from novacron_server.operations.runner import Operations
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.outbox.reader import OutboxReader, append, last_seq
-from novacron_server.outbox.records import Draft
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.reader import OutboxReader
+from novacron_server.outbox.records import EventDraft
+from novacron_server.outbox.repository import append, last_seq
 from novacron_server.pools import repository as tiers_repository
-from novacron_server.pools.managed import Placement
+from novacron_server.pools.managed import ManagedPools
 from novacron_server.pools.service import Pools
-from novacron_server.pools.upkeep import Upkeep
-from novacron_server.runtime.retention import keep_house
+from novacron_server.pools.upkeep import ManagedPoolUpkeep
+from novacron_server.runtime.retention import run_retention
 from novacron_server.runtime.settings import Settings
 from novacron_server.stream.hub import Hub
-from novacron_server.stream.outage import Outage
-from novacron_server.stream.samples import Samples
+from novacron_server.stream.outage import DatabaseOutage
+from novacron_server.stream.samples import SampleStreamer
 from novacron_server.stream.socket import Stream
 from novacron_server.vms import repository as vms_repository
 from novacron_server.vms.reconciler import Reconciler
 from novacron_server.vms.service import VMs
 from novacron_server.volumes import repository as volumes_repository
-from novacron_server.volumes.leftover_copies import Leftovers
-from novacron_server.volumes.move_service import Moves
+from novacron_server.volumes.leftover_copies import LeftoverCopies
+from novacron_server.volumes.move_service import MoveService
 from novacron_server.volumes.service import Volumes
 
 _RECENT_OPERATIONS = 200
@@ -58,7 +59,7 @@ class Parts:
 
     settings: Settings
     database: Database
-    ledger: Ledger
+    ledger: GroupCommit
     access: Access
     inventory: Inventory
     operations: Operations
@@ -68,12 +69,12 @@ class Parts:
     vms: VMs
     volumes: Volumes
     pools: Pools
-    moves: Moves
-    upkeep: Upkeep
-    leftovers: Leftovers
+    moves: MoveService
+    upkeep: ManagedPoolUpkeep
+    leftovers: LeftoverCopies
     stream: Stream
     reconciler: Reconciler
-    metrics: Measuring
+    metrics: MetricsPipeline
 
 
 @asynccontextmanager
@@ -99,11 +100,11 @@ async def open_parts(
         await parts.access.start()
         stack.push_async_callback(parts.access.close)
         opening = asyncio.create_task(parts.inventory.open(), name="opening hosts")
-        settler = Settler(parts.operations, parts.inventory)
+        settler = Recovery(parts.operations, parts.inventory)
         settler.start()
         stack.push_async_callback(settler.stop)
         comparing = asyncio.create_task(parts.reconciler.run(), name="reconciler")
-        forgetting = asyncio.create_task(keep_house(parts.database), name="housekeeping")
+        forgetting = asyncio.create_task(run_retention(parts.database), name="housekeeping")
         collecting = asyncio.create_task(parts.metrics.run(), name="collector")
         stack.push_async_callback(_cancel, opening, comparing, forgetting, collecting)
         if database.seat is not None:
@@ -128,7 +129,7 @@ async def _open_database(
     return database
 
 
-async def _keep(seat: Seat, parts: Parts, settler: Settler) -> None:
+async def _keep(seat: ServerLock, parts: Parts, settler: Recovery) -> None:
     """While another server has the database, nothing is changed here; afterwards, what that one left is settled."""
 
     async def stop() -> None:
@@ -136,7 +137,7 @@ async def _keep(seat: Seat, parts: Parts, settler: Settler) -> None:
         await parts.operations.halt()
 
     async def go_on() -> None:
-        await patiently("going on", parts.leftovers.load)
+        await retry_while_database_down("going on", parts.leftovers.load)
         parts.operations.resume()
         settler.start()
 
@@ -165,33 +166,33 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
         for reader in bell:
             reader.ring()
 
-    ledger = Ledger(database, ring)
-    placement = Placement(instance, settings.data_dir)
+    ledger = GroupCommit(database, ring)
+    placement = ManagedPools(instance, settings.data_dir)
     inventory = Inventory(ledger, hosts, virtualization=settings.virtualization, own_tier=placement.own_tier)
     hub = Hub(inventory.picture)
-    reader = OutboxReader(database, seq, hub.fold, on_health=Outage(hub, inventory.publisher).health)
+    reader = OutboxReader(database, seq, hub.fold, on_health=DatabaseOutage(hub, inventory.publisher).health)
     inventory.publisher.on_unlogged = hub.tell_unlogged
     bell.append(reader)
     operations = Operations(database, ledger, inventory.picture.operations)
     images = Images(settings.data_dir / "images")
     access = Access(database, settings.data_dir, ring, open_registration=settings.open_registration)
     access.on_session_end.append(hub.end_session)
-    leftovers = Leftovers(database, inventory)
+    leftovers = LeftoverCopies(database, inventory)
     volumes = Volumes(database, ledger, inventory, operations, leftovers)
     pools = Pools(inventory, operations)
-    moves = Moves(database, ledger, inventory, operations, leftovers)
-    upkeep = Upkeep(inventory, placement)
+    moves = MoveService(database, ledger, inventory, operations, leftovers)
+    upkeep = ManagedPoolUpkeep(inventory, placement)
     vms = VMs(database, ledger, inventory, operations, images, placement)
     reconciler = Reconciler(database, ledger, inventory, placement)
     origins = frozenset(settings.origins)
-    metrics = Measuring(
+    metrics = MetricsPipeline(
         database,
         inventory,
         samples_kept=timedelta(hours=settings.samples_kept_hours),
         minutes_kept=timedelta(days=settings.minutes_kept_days),
     )
     inventory.picture.storage.rates_of = rates_on(metrics.board)
-    samples = Samples(metrics.board, inventory.picture)
+    samples = SampleStreamer(metrics.board, inventory.picture)
     stream = Stream(hub, inventory, access.authenticate, access.take_ticket, samples, origins=origins)
     return Parts(
         settings=settings,
@@ -215,9 +216,9 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     )
 
 
-def _started() -> Draft:
+def _started() -> EventDraft:
     target = Target(type="system", id="server", name=__version__)
-    return Draft(type="system.started", source="server", target=target, tenant=SHARED, priority=Priority.NORMAL)
+    return EventDraft(type="system.started", source="server", target=target, tenant=SHARED, priority=Priority.NORMAL)
 
 
 async def _load(parts: Parts) -> None:

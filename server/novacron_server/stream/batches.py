@@ -26,7 +26,7 @@ _FAMILIES: dict[str, Permission] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class OutgoingEvent:
     """An event as it goes out, with what decides who gets it."""
 
     seq: int
@@ -36,17 +36,17 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BatchPart:
     """Events that go out together."""
 
-    wires: list[Wire]
+    wires: list[OutgoingEvent]
     frames: bytes
 
 
 class Batch:
     """Events that came together, in order. What one reader may see is found once for all of his role and tenant."""
 
-    def __init__(self, wires: list[Wire]) -> None:
+    def __init__(self, wires: list[OutgoingEvent]) -> None:
         self.wires = wires
         self._seen: dict[tuple[Role, str], Batch] = {}
 
@@ -58,10 +58,10 @@ class Batch:
         return self._seen[key]
 
     @cached_property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[BatchPart]:
         """Its frames, joined to parts of PART_BYTES or one frame."""
-        parts: list[Part] = []
-        wires: list[Wire] = []
+        parts: list[BatchPart] = []
+        wires: list[OutgoingEvent] = []
         size = 0
         for wire in self.wires:
             if wires and size + len(wire.data) > PART_BYTES:
@@ -72,11 +72,11 @@ class Batch:
         return [*parts, _part(wires)] if wires else parts
 
 
-def _part(wires: list[Wire]) -> Part:
-    return Part(wires, b"".join(framed(wire.data) for wire in wires))
+def _part(wires: list[OutgoingEvent]) -> BatchPart:
+    return BatchPart(wires, b"".join(framed(wire.data) for wire in wires))
 
 
-def visible(principal: Principal, wire: Wire) -> bool:
+def visible(principal: Principal, wire: OutgoingEvent) -> bool:
     """Whether the principal may get this event: by tenant, and by the permission of its family."""
     permission = _FAMILIES.get(wire.event.type.split(".", 1)[0], Permission.ACCESS_ADMIN)
     return may_see(principal, wire.tenant) and allows(principal.role, permission)

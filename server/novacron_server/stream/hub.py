@@ -15,11 +15,11 @@ import msgspec
 
 from novacron_core.api import events as api
 from novacron_core.rules.visibility import SHARED, Principal
-from novacron_server.http.websocket_protocol import Line
+from novacron_server.http.websocket_protocol import WebSocketProtocol
 from novacron_server.inventory.compose import compose_host
-from novacron_server.inventory.state import Picture
-from novacron_server.outbox.records import Draft, Record
-from novacron_server.stream.batches import Batch, Part, Wire, passes, visible
+from novacron_server.inventory.state import InventoryState
+from novacron_server.outbox.records import EventDraft, EventRecord
+from novacron_server.stream.batches import Batch, BatchPart, OutgoingEvent, passes, visible
 
 RING = 20_000
 """Events held in memory for listeners that come back."""
@@ -34,7 +34,7 @@ class Listener:
     While the writer of the socket has nothing in hand (`idle`) and the line is free, events go straight to the line.
     """
 
-    def __init__(self, principal: Principal, line: Line | None = None) -> None:
+    def __init__(self, principal: Principal, line: WebSocketProtocol | None = None) -> None:
         self.principal = principal
         self.filters: api.Filters | None = api.Filters()
         self.queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
@@ -56,7 +56,7 @@ class Listener:
         for part in mine.parts:
             self._send_part(part)
 
-    def _send_part(self, part: Part) -> None:
+    def _send_part(self, part: BatchPart) -> None:
         if self.idle and self._line is not None and self._line.free and self.queue.empty():
             self._line.put(part.frames)
             self.count(len(part.wires))
@@ -102,19 +102,19 @@ class Listener:
 class Hub:
     """One per server. `fold` is the outbox reader's callback."""
 
-    def __init__(self, picture: Picture, *, ring: int = RING) -> None:
+    def __init__(self, picture: InventoryState, *, ring: int = RING) -> None:
         self.picture = picture
-        self._ring: deque[Wire] = deque(maxlen=ring)
+        self._ring: deque[OutgoingEvent] = deque(maxlen=ring)
         self._floor = 0
         self._listeners: set[Listener] = set()
-        self._unlogged: dict[tuple[str, str, str, str], Draft] = {}
+        self._unlogged: dict[tuple[str, str, str, str], EventDraft] = {}
         self.database_away_since: datetime | None = None
 
     def begin(self) -> None:
         """Hold events from the picture's number on; what came before this server is answered with an inventory."""
         self._floor = self.picture.seq
 
-    async def fold(self, records: list[Record]) -> None:
+    async def fold(self, records: list[EventRecord]) -> None:
         """Take committed events, in order, into the picture and out to the listeners."""
         wires = []
         for record in records:
@@ -127,7 +127,7 @@ class Hub:
             wires.append(wire)
         self._tell(wires)
 
-    def _tell(self, wires: list[Wire]) -> None:
+    def _tell(self, wires: list[OutgoingEvent]) -> None:
         batch = Batch(wires)
         for listener in self._listeners:
             listener.offer(batch)
@@ -138,7 +138,7 @@ class Hub:
             return None
         return [wire.data for wire in self._ring if wire.seq > after and visible(principal, wire)]
 
-    def tell_unlogged(self, drafts: Iterable[Draft]) -> None:
+    def tell_unlogged(self, drafts: Iterable[EventDraft]) -> None:
         """Tell what cannot be numbered now; the same drafts come again, numbered, through `fold`."""
         wires = []
         for draft in drafts:
@@ -180,7 +180,7 @@ class Hub:
     def listeners(self) -> int:
         return len(self._listeners)
 
-    def _wire(self, record: Record, *, unlogged: bool = False) -> Wire:
+    def _wire(self, record: EventRecord, *, unlogged: bool = False) -> OutgoingEvent:
         value, tenant = self._value(record)
         event = api.Event(
             seq=record.seq,
@@ -195,9 +195,9 @@ class Hub:
             note=record.note,
             unlogged=unlogged,
         )
-        return Wire(record.seq, event, tenant, msgspec.json.encode(event))
+        return OutgoingEvent(record.seq, event, tenant, msgspec.json.encode(event))
 
-    def _value(self, record: Record) -> tuple[object, str | None]:
+    def _value(self, record: EventRecord) -> tuple[object, str | None]:
         """The whole new value of the target (None: it is gone) and the tenant that decides who sees it."""
         kind, target_id = record.target.type, record.target.id
         if kind == "vm":
@@ -218,12 +218,12 @@ class Hub:
         return None, record.tenant
 
 
-def _mark(told: Draft | Record) -> tuple[str, str, str, str]:
+def _mark(told: EventDraft | EventRecord) -> tuple[str, str, str, str]:
     return told.target.type, told.target.id, told.source, told.type
 
 
-def _unnumbered(draft: Draft, seq: int) -> Record:
-    return Record(
+def _unnumbered(draft: EventDraft, seq: int) -> EventRecord:
+    return EventRecord(
         seq=seq,
         id=str(uuid4()),
         time=datetime.now(UTC),

@@ -10,13 +10,13 @@ from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
 from novacron_server.inventory.publisher import Publisher
-from novacron_server.outbox.records import Draft
+from novacron_server.outbox.records import EventDraft
 from novacron_server.stream.hub import Hub
 
 _log = structlog.get_logger()
 
 
-class Outage:
+class DatabaseOutage:
     """Told by the outbox reader, who asks every second; it is the judge of whether the database is there."""
 
     def __init__(self, hub: Hub, publisher: Publisher) -> None:
@@ -40,7 +40,7 @@ class Outage:
             self._hub.database_away(None)
 
 
-def _told(what: str, priority: Priority, note: str) -> Draft:
+def _told(what: str, priority: Priority, note: str) -> EventDraft:
     target = Target(type="system", id="database", name="database")
     kind = f"system.database_{what}"
-    return Draft(type=kind, source="server", target=target, tenant=SHARED, priority=priority, note=note)
+    return EventDraft(type=kind, source="server", target=target, tenant=SHARED, priority=priority, note=note)

@@ -14,8 +14,8 @@ from novacron_core.rules.filters.vms import vm_fields
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_core.values.roles import Permission, allows
 from novacron_server.hypervisor.statistics.reader import clock
-from novacron_server.inventory.state import Picture
-from novacron_server.metrics.latest import Board
+from novacron_server.inventory.state import InventoryState
+from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.meter import HostMeter
 from novacron_server.stream.hub import Listener
 
@@ -44,10 +44,10 @@ class _Wish:
     sent_at: dict[str, float] = field(default_factory=dict)
 
 
-class Samples:
+class SampleStreamer:
     """Told by the board of each round; tells those listeners who asked."""
 
-    def __init__(self, board: Board, picture: Picture) -> None:
+    def __init__(self, board: LatestSamples, picture: InventoryState) -> None:
         self._board = board
         self._picture = picture
         self._wishes: dict[Listener, _Wish] = {}
@@ -55,7 +55,7 @@ class Samples:
         self.frames_made = 0
         board.on_round.append(self._round)
 
-    def want(self, listener: Listener, wants: api.SampleWants | None) -> None:
+    def want(self, listener: Listener, wants: api.SampleRequest | None) -> None:
         """From now on a listener wants these, and gets the newest at once; None: no more. Raises FilterError."""
         self.forget(listener)
         if wants is None:

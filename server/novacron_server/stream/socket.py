@@ -26,11 +26,11 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import allows, why_not_role
 from novacron_server.http import decoding
 from novacron_server.http.routing import Authenticator, bearer
-from novacron_server.http.websocket_protocol import Line, line_of
+from novacron_server.http.websocket_protocol import WebSocketProtocol, protocol_of
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.stream.hub import Hub, Listener
 from novacron_server.stream.inventory_frames import inventory_frames
-from novacron_server.stream.samples import Samples
+from novacron_server.stream.samples import SampleStreamer
 
 Socket = WebSocket[Any, Any, Any]
 _log = structlog.get_logger()
@@ -53,7 +53,7 @@ class Stream:
         inventory: Inventory,
         authenticate: Authenticator,
         take_ticket: TicketTaker,
-        samples: Samples,
+        samples: SampleStreamer,
         *,
         origins: frozenset[str] = frozenset(),
         heartbeat_s: float = api.HEARTBEAT_S,
@@ -83,12 +83,12 @@ class Stream:
             await socket.close(code=_POLICY_VIOLATION, reason=e.code)
             return
         await socket.accept()
-        listener = Listener(principal, line_of(socket.scope))
+        listener = Listener(principal, protocol_of(socket.scope))
         tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(self._read(socket, listener), name="stream reader"),
             asyncio.create_task(self._write(socket, listener, query.after), name="stream writer"),
             asyncio.create_task(self._watch(listener, token), name="stream watcher"),
-            asyncio.create_task(self._watch_line(listener, line_of(socket.scope)), name="line watcher"),
+            asyncio.create_task(self._watch_line(listener, protocol_of(socket.scope)), name="line watcher"),
         ]
         try:
             waiting: set[asyncio.Future[Any]] = {*tasks, listener.over}
@@ -102,7 +102,7 @@ class Stream:
                 if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
                     _log.warning("a stream ended early", exc_info=result)
         if listener.over.done():
-            await _close(socket, listener.over.result(), line_of(socket.scope))
+            await _close(socket, listener.over.result(), protocol_of(socket.scope))
 
     async def _who(self, socket: Socket, query: api.StreamQuery) -> tuple[Principal, str]:
         token = bearer(socket)
@@ -153,7 +153,7 @@ class Stream:
             frames += [*missed, *self._hub.unlogged(listener.principal)]
         else:
             if after is not None:
-                frames.append(msgspec.json.encode(api.Gone(after=after)))
+                frames.append(msgspec.json.encode(api.GoneFrame(after=after)))
             frames += inventory_frames(self._inventory, listener.principal)
         self._hub.add(listener)
         return frames
@@ -166,7 +166,7 @@ class Stream:
             if listener.principal.expires_at <= datetime.now(UTC) or (token and not await self._still_good(token)):
                 listener.end(api.CLOSE_UNAUTHENTICATED)
 
-    async def _watch_line(self, listener: Listener, line: Line | None) -> None:
+    async def _watch_line(self, listener: Listener, line: WebSocketProtocol | None) -> None:
         """Ends the socket of a peer that does not read: one that sleeps, hangs, or whose network is gone."""
         asked_at = 0
         while line is not None:
@@ -237,7 +237,7 @@ async def _send(socket: Socket, listener: Listener, frame: bytes) -> None:
     await socket.send_data(frame.decode(), mode="text")
 
 
-async def _close(socket: Socket, code: int, line: Line | None) -> None:
+async def _close(socket: Socket, code: int, line: WebSocketProtocol | None) -> None:
     """Say goodbye, but not for long: a stalled peer does not read it."""
     if line is not None and code == api.CLOSE_LAGGED:
         line.hang_up(code)

@@ -16,16 +16,16 @@ from novacron_core.api.vms import VMCreate
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.sizes import size_text
 from novacron_server.database.transactions import Connection
-from novacron_server.hypervisor.facts import HostFacts, Tag, VolumeFacts
-from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.facts import HostFacts, OwnershipTag, VolumeFacts
+from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.hypervisor.specs import DiskSpec, DomainSpec, NICSpec, PoolSpec, VolumeSpec
 from novacron_server.images.service import ImageFile
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow, VolumeRow
-from novacron_server.operations.context import Run
+from novacron_server.operations.context import OperationContext
 from novacron_server.operations.failpoints import failpoint
-from novacron_server.operations.progress import Progress
-from novacron_server.outbox.records import Draft
+from novacron_server.operations.progress import TransferProgress
+from novacron_server.outbox.records import EventDraft
 from novacron_server.vms import repository
 from novacron_server.vms.removal import vm_row_event
 from novacron_server.volumes import repository as volumes
@@ -33,13 +33,13 @@ from novacron_server.volumes.row_events import volume_row_event
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CreationPlan:
     """Everything decided before the first thing is made. `pool` is the disks'; `own_pool` is made when it is that one."""
 
     vm_id: str
     name: str
     body: VMCreate
-    host: Host
+    host: LibvirtHost
     image: ImageFile
     pool: str
     own_pool: PoolSpec
@@ -89,7 +89,7 @@ class Plan:
         return path
 
 
-def check(body: VMCreate, host: Host, image: ImageFile) -> tuple[int, str]:
+def check(body: VMCreate, host: LibvirtHost, image: ImageFile) -> tuple[int, str]:
     """(disk size, network) for this request. Raises ValidationFailed naming the field."""
     facts = host.facts
     if facts is None:
@@ -117,7 +117,7 @@ def _refuse(field: str, message: str) -> None:
     raise errors.ValidationFailed(f"{field}: {message}", fields=[FieldError(field=field, message=message)])
 
 
-async def write_rows(connection: Connection, plan: Plan) -> list[Draft]:
+async def write_rows(connection: Connection, plan: CreationPlan) -> list[EventDraft]:
     """The rows of a VM to come, in its operation's transaction. Raises Conflict when the name is taken."""
     now = datetime.now(UTC)
     row = VMRow(
@@ -157,7 +157,7 @@ AT_ONCE = 4
 """VMs that are made on a host at the same time; more wait for their turn here, where no deadline of the host counts."""
 
 
-async def make(run: Run, plan: Plan, inventory: Inventory) -> None:
+async def make(run: OperationContext, plan: CreationPlan, inventory: Inventory) -> None:
     """Do it, when it is its turn. Raises what the host refuses."""
     turn = inventory.turn(plan.host.host_id, AT_ONCE)
     if turn.locked():
@@ -166,7 +166,7 @@ async def make(run: Run, plan: Plan, inventory: Inventory) -> None:
         await _make(run, plan, inventory)
 
 
-async def _make(run: Run, plan: Plan, inventory: Inventory) -> None:
+async def _make(run: OperationContext, plan: CreationPlan, inventory: Inventory) -> None:
     """What it makes is written ahead; on failure the runner undoes that."""
     host = plan.host
     await run.will_make(pool=plan.pool, volumes=[spec.name for spec in plan.parts.values()])
@@ -196,17 +196,17 @@ async def _make(run: Run, plan: Plan, inventory: Inventory) -> None:
         await inventory.reread(host.host_id, plan.vm_id)
 
 
-async def _upload(run: Run, plan: Plan) -> None:
+async def _upload(run: OperationContext, plan: CreationPlan) -> None:
     sizes = plan.copied_bytes
     total, done = sum(sizes.values()), 0
     await run.step(f"copying the image {plan.image.image.name}")
     for part, spec in plan.parts.items():
-        async with Progress(run, done, total) as progress:
+        async with TransferProgress(run, done, total) as progress:
             await plan.host.storage.upload_volume(spec.pool, spec.name, plan.source(part), progress)
         done += sizes[part]
 
 
-def _definition(operation: Operation, plan: Plan, made: dict[str, VolumeFacts]) -> DomainSpec:
+def _definition(operation: Operation, plan: CreationPlan, made: dict[str, VolumeFacts]) -> DomainSpec:
     disk = plan.parts["disk"]
     facts = plan.host.facts
     kind = facts.virtualization if facts else "qemu"
@@ -222,5 +222,5 @@ def _definition(operation: Operation, plan: Plan, made: dict[str, VolumeFacts]) 
         initrd=made["initrd"].path if "initrd" in made else "",
         cmdline=plan.image.cmdline if "kernel" in made else "",
         description=plan.body.description,
-        tag=Tag(instance=plan.instance, tenant=plan.principal.tenant, operation=operation.id, generation=1),
+        tag=OwnershipTag(instance=plan.instance, tenant=plan.principal.tenant, operation=operation.id, generation=1),
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from novacron_core import errors
 from novacron_core.api.vms import State
-from novacron_core.rules.vm_actions import Action
+from novacron_core.rules.vm_actions import VMAction
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.operations.context import Run
+from novacron_server.operations.context import OperationContext
 from novacron_server.operations.failpoints import failpoint
 
 ASK_AGAIN_S = 30.0
@@ -15,28 +15,30 @@ GIVE_UP_S = 180.0
 """A guest that has not gone down by then will not: the operation says so, and power off is one key away."""
 
 
-async def carry_out(run: Run, inventory: Inventory, host_id: str, action: Action, force_after_s: int | None) -> None:
+async def carry_out(
+    run: OperationContext, inventory: Inventory, host_id: str, action: VMAction, force_after_s: int | None
+) -> None:
     """Do a power verb on the operation's VM and see it done."""
     vm_id = run.operation.target.id
     host = inventory.host(host_id)
     await failpoint(f"vm.{action}:began")
-    if action is Action.STOP:
+    if action is VMAction.STOP:
         await _stop(run, inventory, host_id, force_after_s)
     else:
         verbs = {
-            Action.START: host.start,
-            Action.RESTART: host.restart,
-            Action.RESET: host.reset,
-            Action.POWER_OFF: host.power_off,
-            Action.PAUSE: host.pause,
-            Action.RESUME: host.resume,
+            VMAction.START: host.start,
+            VMAction.RESTART: host.restart,
+            VMAction.RESET: host.reset,
+            VMAction.POWER_OFF: host.power_off,
+            VMAction.PAUSE: host.pause,
+            VMAction.RESUME: host.resume,
         }
         await verbs[action](vm_id)
     await failpoint(f"vm.{action}:done")
     await inventory.reread(host_id, vm_id)
 
 
-async def _stop(run: Run, inventory: Inventory, host_id: str, force_after_s: int | None) -> None:
+async def _stop(run: OperationContext, inventory: Inventory, host_id: str, force_after_s: int | None) -> None:
     """Press the power button until the guest is down; guests that are booting miss the first press."""
     vm_id = run.operation.target.id
     host = inventory.host(host_id)

@@ -12,13 +12,13 @@ from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VMCreate
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.facts import DomainFacts
-from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow
 from novacron_server.operations import repository as operations
 from novacron_server.operations.repository import Stored
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.outbox.records import Draft
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.records import EventDraft
 from novacron_server.vms import repository
 from novacron_server.vms.removal import WHOLE, vm_row_event
 from novacron_server.volumes import repository as volumes
@@ -27,16 +27,16 @@ from novacron_server.volumes.row_events import volume_row_event
 _log = structlog.get_logger()
 
 
-class Returning:
+class ReappearedVMs:
     """Their rows are made anew from their mark and from the operation that made them."""
 
-    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory, instance: str) -> None:
+    def __init__(self, database: Database, ledger: GroupCommit, inventory: Inventory, instance: str) -> None:
         self._database = database
         self._ledger = ledger
         self._inventory = inventory
         self._instance = instance
 
-    async def look(self, host: Host) -> None:
+    async def look(self, host: LibvirtHost) -> None:
         """Raises HostUnavailable, DatabaseUnavailable."""
         picture = self._inventory.picture
         for (host_id, vm_id), known in list(picture.known.items()):
@@ -52,9 +52,9 @@ class Returning:
         row, host_id = _row(stored, facts), stored.host_id or ""
         await self._inventory.reread_volumes(host_id)  # which of them it has
         volumes_on = self._inventory.picture.storage.volumes_on(host_id).values()
-        its = [volume.id for volume in volumes_on if volume.vm == row.id and not volume.foreign]
+        its = [volume.id for volume in volumes_on if volume.vm == row.id and not volume.unmanaged]
 
-        async def work(connection: Connection) -> tuple[None, list[Draft]]:
+        async def work(connection: Connection) -> tuple[None, list[EventDraft]]:
             if await repository.get(connection, host_id, row.id):
                 return None, []
             await repository.add(connection, row)

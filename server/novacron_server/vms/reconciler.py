@@ -15,15 +15,15 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import State
 from novacron_server.database.transactions import Connection, Database
-from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.state import Key
 from novacron_server.operations import repository as operations
 from novacron_server.operations.repository import Stored
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.pools.managed import Placement
-from novacron_server.vms.reappearance import Returning
-from novacron_server.vms.removal import UNDONE_LATER, WHOLE, Removal
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.pools.managed import ManagedPools
+from novacron_server.vms.reappearance import ReappearedVMs
+from novacron_server.vms.removal import UNDONE_LATER, WHOLE, VMRemoval
 
 _log = structlog.get_logger()
 EVERY_S = 30.0
@@ -34,12 +34,12 @@ _PASSES_BEFORE_GONE = 2
 class Reconciler:
     """Run `run` as a task. `once` is one pass over every host that is up."""
 
-    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory, placement: Placement) -> None:
+    def __init__(self, database: Database, ledger: GroupCommit, inventory: Inventory, placement: ManagedPools) -> None:
         self._database = database
         self._inventory = inventory
         self._instance = str(placement.instance)
-        self._removal = Removal(database, ledger, inventory)
-        self._returning = Returning(database, ledger, inventory, self._instance)
+        self._removal = VMRemoval(database, ledger, inventory)
+        self._returning = ReappearedVMs(database, ledger, inventory, self._instance)
         self._missing: dict[Key, int] = {}
 
     async def run(self) -> None:
@@ -66,7 +66,7 @@ class Reconciler:
                 except errors.NovaCronError as e:  # the next pass goes on there; other hosts have nothing to do with it
                     _log.warning("comparing a host waits", host=view.name, reason=e.detail)
 
-    async def _compare(self, host: Host, failed: dict[str, Stored], left: list[Stored]) -> None:
+    async def _compare(self, host: LibvirtHost, failed: dict[str, Stored], left: list[Stored]) -> None:
         await self._late_domains(host, failed)
         await self._returning.look(host)
         await self._late_volumes(host, failed)
@@ -78,7 +78,7 @@ class Reconciler:
         stored = await operations.ended_badly(connection, "vm.create", _FAILED)
         return {item.operation.id: item for item in stored if not item.steps.get(WHOLE)}
 
-    async def _late_domains(self, host: Host, failed: dict[str, Stored]) -> None:
+    async def _late_domains(self, host: LibvirtHost, failed: dict[str, Stored]) -> None:
         """A definition that libvirt carried out after we had given up on it: marked as ours, and nobody's."""
         for (host_id, vm_id), known in list(self._inventory.picture.known.items()):
             tag = known.facts.tag
@@ -91,7 +91,7 @@ class Reconciler:
                 await host.undefine(vm_id)
                 await self._inventory.reread(host_id, vm_id)
 
-    async def _late_volumes(self, host: Host, failed: dict[str, Stored]) -> None:
+    async def _late_volumes(self, host: LibvirtHost, failed: dict[str, Stored]) -> None:
         listed = {
             (stored.steps.get("pool"), name)
             for stored in failed.values()
@@ -105,7 +105,7 @@ class Reconciler:
                 await host.storage.delete_volume(volume.pool, volume.name)
                 await self._inventory.reread_volumes(host.host_id)
 
-    async def _undone_later(self, host: Host, left: list[Stored]) -> None:
+    async def _undone_later(self, host: LibvirtHost, left: list[Stored]) -> None:
         """A creation that failed with its pool off: what it had made goes when that is back."""
         for stored in left:
             if stored.host_id == host.host_id:
@@ -114,7 +114,7 @@ class Reconciler:
                 except errors.Conflict as e:
                     _log.info("a failed creation is cleared away later", id=stored.operation.id, reason=e.detail)
 
-    async def _rows_without_domain(self, host: Host, left: set[str]) -> None:
+    async def _rows_without_domain(self, host: LibvirtHost, left: set[str]) -> None:
         """Deleted behind our back: the row goes too, after a second look; its volumes stay with their owner."""
         picture = self._inventory.picture
         busy = left | {operation.target.id for operation in picture.operations() if not operation.state.ended}

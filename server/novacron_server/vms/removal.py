@@ -10,16 +10,16 @@ from novacron_core import errors
 from novacron_core.api.operations import Target
 from novacron_core.api.vms import State
 from novacron_server.database.transactions import Connection, Database
-from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow, VolumeRow
 from novacron_server.operations import repository as operations
-from novacron_server.operations.context import DoneAllTheSame, Run
+from novacron_server.operations.context import CompletedAnyway, OperationContext
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.repository import Stored
-from novacron_server.operations.retries import patiently
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.outbox.records import Draft
+from novacron_server.operations.retries import retry_while_database_down
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.records import EventDraft
 from novacron_server.vms import repository
 from novacron_server.volumes import repository as volumes
 from novacron_server.volumes.row_events import volume_row_event
@@ -31,15 +31,15 @@ WHOLE = "whole"
 """The step that marks one that did not end well, and whose VM is there all the same."""
 
 
-class Removal:
+class VMRemoval:
     """Each step can be done twice, so that a crash in the middle is mended by doing it again."""
 
-    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory) -> None:
+    def __init__(self, database: Database, ledger: GroupCommit, inventory: Inventory) -> None:
         self._database = database
         self._ledger = ledger
         self._inventory = inventory
 
-    async def delete(self, run: Run, host_id: str, vm_id: str, *, disks: bool) -> None:
+    async def delete(self, run: OperationContext, host_id: str, vm_id: str, *, disks: bool) -> None:
         """Delete a stopped VM; with `disks`, every volume of ours that it has.
 
         Raises Conflict, before anything is done, naming another VM that uses one of these.
@@ -68,7 +68,7 @@ class Removal:
             await self._delete(host_id, vm_id, goes)
         except errors.Conflict as e:
             return f"it was left alone: {e.detail}"
-        return DoneAllTheSame("the deletion was finished")
+        return CompletedAnyway("the deletion was finished")
 
     async def _disks_of(self, host_id: str, vm_id: str, told: Collection[str] | None = None) -> list[VolumeRow]:
         """The volumes that are to go with a VM: not those that were detached from it outside NovaCron. `told`: the ids
@@ -79,7 +79,7 @@ class Removal:
         host, found = self._inventory.host(host_id), []
         read = lambda: self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)  # noqa: E731
         there = await host.read_domain(vm_id) is not None
-        made = await patiently("reading a VM's volumes", read)
+        made = await retry_while_database_down("reading a VM's volumes", read)
         for volume in made if told is None else [volume for volume in made if volume.id in told]:
             facts = await host.storage.read_volume(volume.pool, volume.name)
             users = await host.disks.users(facts.path) if facts else []
@@ -130,10 +130,10 @@ class Removal:
     async def _mark(self, stored: Stored, step: str, value: bool) -> None:
         steps = {**stored.steps, step: value}
         write = lambda: self._database.run(lambda c: operations.write_ahead(c, stored.operation.id, steps))  # noqa: E731
-        await patiently("marking what is left", write)
+        await retry_while_database_down("marking what is left", write)
 
     @staticmethod
-    async def delete_made(host: Host, stored: Stored) -> None:
+    async def delete_made(host: LibvirtHost, stored: Stored) -> None:
         """Delete the volumes that a creation had begun to make; their names are nobody else's."""
         for name in stored.steps.get("volumes", []):
             await host.storage.delete_volume(stored.steps["pool"], name)
@@ -141,7 +141,7 @@ class Removal:
     async def forget(self, host_id: str, vm_id: str, gone: Sequence[VolumeRow] = (), note: str = "") -> None:
         """Remove the VM's row and those of the volumes that went with it; the others stay with their owner."""
 
-        async def work(connection: Connection) -> tuple[None, list[Draft]]:
+        async def work(connection: Connection) -> tuple[None, list[EventDraft]]:
             row = await repository.get(connection, host_id, vm_id)
             kept = [v for v in await volumes.of_vm(connection, host_id, vm_id) if v.id not in {g.id for g in gone}]
             await repository.remove(connection, host_id, vm_id)
@@ -154,16 +154,16 @@ class Removal:
                 drafts.append(vm_row_event(row, "vm.deleted", gone=True, note=note))
             return None, drafts
 
-        await patiently("forgetting a VM", lambda: self._ledger.write(work))
+        await retry_while_database_down("forgetting a VM", lambda: self._ledger.write(work))
 
     async def _look_again(self, host_id: str, vm_id: str) -> None:
         await self._inventory.reread(host_id, vm_id)
         await self._inventory.reread_volumes(host_id)
 
 
-def vm_row_event(row: VMRow, kind: str, *, gone: bool = False, note: str = "") -> Draft:
+def vm_row_event(row: VMRow, kind: str, *, gone: bool = False, note: str = "") -> EventDraft:
     """The event that carries a VM's row, or its end."""
-    return Draft(
+    return EventDraft(
         type=kind,
         source=row.host_id,
         target=Target(type="vm", id=row.id, name=row.name),

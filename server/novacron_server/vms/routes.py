@@ -8,7 +8,7 @@ from novacron_core.api import vms as api
 from novacron_core.api.base import Nothing, Page
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.operations import Operation
-from novacron_core.rules.vm_actions import Action
+from novacron_core.rules.vm_actions import VMAction
 from novacron_server.http.call import Call, Served, serve
 from novacron_server.http.paging import page_of
 from novacron_server.vms.service import VMs
@@ -48,7 +48,7 @@ def routes(vms: VMs) -> list[Served]:
         return await vms.power(
             call.principal,
             call.path["vm_id"],
-            Action.STOP,
+            VMAction.STOP,
             force_after_s=call.query.force_after_s,
             key=call.idempotency_key,
         )
@@ -57,17 +57,17 @@ def routes(vms: VMs) -> list[Served]:
     return [list_vms, create, get, delete, stop, *verbs]
 
 
-_VERBS: list[tuple[Endpoint[Operation, Nothing, Nothing], Action]] = [
-    (api.START, Action.START),
-    (api.RESTART, Action.RESTART),
-    (api.RESET, Action.RESET),
-    (api.POWER_OFF, Action.POWER_OFF),
-    (api.PAUSE, Action.PAUSE),
-    (api.RESUME, Action.RESUME),
+_VERBS: list[tuple[Endpoint[Operation, Nothing, Nothing], VMAction]] = [
+    (api.START, VMAction.START),
+    (api.RESTART, VMAction.RESTART),
+    (api.RESET, VMAction.RESET),
+    (api.POWER_OFF, VMAction.POWER_OFF),
+    (api.PAUSE, VMAction.PAUSE),
+    (api.RESUME, VMAction.RESUME),
 ]
 
 
-def _verb(vms: VMs, endpoint: Endpoint[Operation, Nothing, Nothing], action: Action) -> Served:
+def _verb(vms: VMs, endpoint: Endpoint[Operation, Nothing, Nothing], action: VMAction) -> Served:
     @serve(endpoint)
     async def verb(call: Call[Any, Any]) -> Operation:
         return await vms.power(call.principal, call.path["vm_id"], action, key=call.idempotency_key)

@@ -14,20 +14,20 @@ from novacron_core import errors
 from novacron_core.api.operations import Operation, Target
 from novacron_core.api.vms import VM, VMCreate
 from novacron_core.rules.visibility import Principal, may_see
-from novacron_core.rules.vm_actions import SUPERSEDES, Action, why_not
+from novacron_core.rules.vm_actions import SUPERSEDES, VMAction, why_not_vm
 from novacron_core.values.roles import Role
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.images.service import Images
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.operations.context import Run
+from novacron_server.operations.context import OperationContext
 from novacron_server.operations.repository import Stored
-from novacron_server.operations.request import Request
+from novacron_server.operations.request import OperationRequest
 from novacron_server.operations.runner import Operations
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.outbox.records import Draft
-from novacron_server.pools.managed import Placement
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.records import EventDraft
+from novacron_server.pools.managed import ManagedPools
 from novacron_server.vms import creation, power, repository
-from novacron_server.vms.removal import WHOLE, Removal
+from novacron_server.vms.removal import WHOLE, VMRemoval
 from novacron_server.volumes.placement import check_room, home_for
 
 
@@ -37,17 +37,17 @@ class VMs:
     def __init__(
         self,
         database: Database,
-        ledger: Ledger,
+        ledger: GroupCommit,
         inventory: Inventory,
         operations: Operations,
         images: Images,
-        placement: Placement,
+        placement: ManagedPools,
     ) -> None:
         self._inventory = inventory
         self._operations = operations
         self._images = images
         self._placement = placement
-        self._removal = Removal(database, ledger, inventory)
+        self._removal = VMRemoval(database, ledger, inventory)
         operations.undo_with("vm.create", self._removal.undo_creation)
         operations.finish_with("vm.create", self._finish_creation)
         operations.undo_with("vm.delete", self._removal.undo_deletion)
@@ -81,15 +81,15 @@ class VMs:
             return await self._start_creation(principal, plan, words, key)
 
     async def _start_creation(
-        self, principal: Principal, plan: creation.Plan, words: dict[str, Any], key: str
+        self, principal: Principal, plan: creation.CreationPlan, words: dict[str, Any], key: str
     ) -> Operation:
-        async def rows(connection: Connection, operation: Operation) -> list[Draft]:
+        async def rows(connection: Connection, operation: Operation) -> list[EventDraft]:
             return await creation.write_rows(connection, plan)
 
-        async def work(run: Run) -> None:
+        async def work(run: OperationContext) -> None:
             await creation.make(run, plan, self._inventory)
 
-        request = Request(
+        request = OperationRequest(
             kind="vm.create",
             target=Target(type="vm", id=plan.vm_id, name=plan.name),
             host_id=plan.host.host_id,
@@ -101,7 +101,7 @@ class VMs:
         )
         return await self._operations.start(request, work, rows)
 
-    async def _finish_creation(self, stored: Stored, run: Run) -> str:
+    async def _finish_creation(self, stored: Stored, run: OperationContext) -> str:
         """After a crash: the VM was promised, with its id and its rows, so make it; every step can be done twice."""
         host_id, vm_id = stored.host_id or "", stored.operation.target.id
         row = self._inventory.picture.rows.get((host_id, vm_id))
@@ -121,16 +121,16 @@ class VMs:
             return f"it could not be finished ({e.detail}), and {await self._removal.undo_creation(stored)}"
         return "the VM was made afterwards"
 
-    async def _finish_deletion(self, stored: Stored, _run: Run) -> str:
+    async def _finish_deletion(self, stored: Stored, _run: OperationContext) -> str:
         return await self._removal.delete_again(stored)
 
-    async def _plan(self, principal: Principal, body: VMCreate, *, again: str = "") -> creation.Plan:
+    async def _plan(self, principal: Principal, body: VMCreate, *, again: str = "") -> creation.CreationPlan:
         """`again`: the id of the VM that a cut-off creation has chosen, with its name."""
         host = self._inventory.host_that_is_up(body.host)
         image = await self._images.get(body.image)
         disk_bytes, network = creation.check(body, host, image)
         own_pool = self._placement.pool(host, body.tier)
-        plan = creation.Plan(
+        plan = creation.CreationPlan(
             vm_id=again or str(uuid4()),
             name=body.name if again else self._free_name(principal, host.host_id, body.name),
             body=body,
@@ -176,18 +176,18 @@ class VMs:
                 return before
             raise
 
-        async def work(run: Run) -> None:
+        async def work(run: OperationContext) -> None:
             await self._removal.delete(run, vm.host, vm_id, disks=disks)
 
-        return await self._start(principal, vm, Action.DELETE, words, key, work)
+        return await self._start(principal, vm, VMAction.DELETE, words, key, work)
 
     async def power(
-        self, principal: Principal, vm_id: str, action: Action, *, force_after_s: int | None = None, key: str = ""
+        self, principal: Principal, vm_id: str, action: VMAction, *, force_after_s: int | None = None, key: str = ""
     ) -> Operation:
         """Start, stop, power off … Raises Conflict with the reason it cannot be done now."""
         vm = self.get(principal, vm_id)
 
-        async def work(run: Run) -> None:
+        async def work(run: OperationContext) -> None:
             await power.carry_out(run, self._inventory, vm.host, action, force_after_s)
 
         return await self._start(principal, vm, action, {"vm": vm_id, "force_after_s": force_after_s}, key, work)
@@ -196,21 +196,21 @@ class VMs:
         self,
         principal: Principal,
         vm: VM,
-        action: Action,
+        action: VMAction,
         words: dict[str, Any],
         key: str,
-        work: Callable[[Run], Awaitable[None]],
+        work: Callable[[OperationContext], Awaitable[None]],
     ) -> Operation:
         kind = f"vm.{action}"
         try:
             self._inventory.host_that_is_up(vm.host)
-            if refused := why_not(action, vm):
+            if refused := why_not_vm(action, vm):
                 raise errors.Conflict(refused)
         except errors.NovaCronError:
             if before := await self._operations.repeated(principal, key, kind, words):
                 return before
             raise
-        request = Request(
+        request = OperationRequest(
             kind=kind,
             target=Target(type="vm", id=vm.id, name=vm.name),
             host_id=vm.host,
@@ -219,7 +219,7 @@ class VMs:
             body=words,
             idempotency_key=key,
             supersedes=SUPERSEDES.get(action, frozenset()),
-            may_cancel=action is Action.STOP,
+            may_cancel=action is VMAction.STOP,
         )
         return await self._operations.start(request, work)
 

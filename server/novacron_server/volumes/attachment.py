@@ -5,15 +5,15 @@ from __future__ import annotations
 from novacron_core.api.vms import State
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.facts import VolumeFacts
-from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.hypervisor.specs import image_format
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.operations.context import Run
+from novacron_server.operations.context import OperationContext
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.repository import Stored
-from novacron_server.operations.retries import patiently
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.outbox.records import Draft
+from novacron_server.operations.retries import retry_while_database_down
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.records import EventDraft
 from novacron_server.volumes import repository
 from novacron_server.volumes.row_events import volume_row_event
 from novacron_server.volumes.users import only_user
@@ -21,16 +21,16 @@ from novacron_server.volumes.users import only_user
 _ON = frozenset({State.RUNNING, State.PAUSED})
 
 
-class Attaching:
+class VolumeAttachment:
     """What was cut off is shown as it is: each verb ends in one change of libvirt's, which happened or did not."""
 
-    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory) -> None:
+    def __init__(self, database: Database, ledger: GroupCommit, inventory: Inventory) -> None:
         self._database = database
         self._ledger = ledger
         self._inventory = inventory
 
     async def attach(
-        self, run: Run, host: Host, vm_id: str, volume_id: str, facts: VolumeFacts, read_only: bool
+        self, run: OperationContext, host: LibvirtHost, vm_id: str, volume_id: str, facts: VolumeFacts, read_only: bool
     ) -> None:
         """Give it to the VM, at once if that runs, and for good. Raises Conflict when another VM has it."""
         await failpoint("volume.attach:began")
@@ -41,7 +41,7 @@ class Attaching:
         await self._settle_row(volume_id, vm_id)
         await self._look_again(host, vm_id)
 
-    async def detach(self, run: Run, host: Host, vm_id: str, volume_id: str, path: str) -> None:
+    async def detach(self, run: OperationContext, host: LibvirtHost, vm_id: str, volume_id: str, path: str) -> None:
         """Take it from the VM. Raises Conflict when the guest does not let go of it."""
         await run.step("asked the guest to let go of it")
         await failpoint("volume.detach:began")
@@ -50,7 +50,9 @@ class Attaching:
         await self._settle_row(volume_id, None)
         await self._look_again(host, vm_id)
 
-    async def resize(self, run: Run, host: Host, vm_id: str | None, facts: VolumeFacts, size_bytes: int) -> None:
+    async def resize(
+        self, run: OperationContext, host: LibvirtHost, vm_id: str | None, facts: VolumeFacts, size_bytes: int
+    ) -> None:
         """Grow it: through its VM where that runs, else as a volume."""
         await failpoint("volume.resize:began")
         await only_user(host, facts.name, facts.path, vm_id)
@@ -78,13 +80,13 @@ class Attaching:
         return f"the volume is a disk of {users[0].name}" if users else "the volume is attached to no VM"
 
     async def _settle_row(self, volume_id: str, vm_id: str | None) -> None:
-        async def settle(connection: Connection) -> tuple[None, list[Draft]]:
+        async def settle(connection: Connection) -> tuple[None, list[EventDraft]]:
             row = await repository.change(connection, volume_id, vm_id=vm_id)
             return None, [volume_row_event(row, "volume.updated")] if row else []
 
-        await patiently("telling whose volume it is", lambda: self._ledger.write(settle))
+        await retry_while_database_down("telling whose volume it is", lambda: self._ledger.write(settle))
 
-    async def _look_again(self, host: Host, vm_id: str | None) -> None:
+    async def _look_again(self, host: LibvirtHost, vm_id: str | None) -> None:
         if vm_id:
             await self._inventory.reread(host.host_id, vm_id)
         await self._inventory.reread_volumes(host.host_id)

@@ -14,13 +14,13 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 from novacron_server.database.transactions import Connection
 from novacron_server.hypervisor.facts import VolumeFacts
-from novacron_server.hypervisor.vms.disks import Users
+from novacron_server.hypervisor.vms.disks import DiskUser
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations import repository as operations
-from novacron_server.operations.request import Request
+from novacron_server.operations.request import OperationRequest
 from novacron_server.operations.runner import Operations, Work
-from novacron_server.outbox.records import Draft
+from novacron_server.outbox.records import EventDraft
 from novacron_server.volumes import repository
 from novacron_server.volumes.creation import clear_place
 from novacron_server.volumes.row_events import volume_row_event
@@ -29,7 +29,7 @@ from novacron_server.volumes.users import only_user, overlays
 Check = Callable[[Volume], Awaitable[VolumeRow | None]]
 
 
-class Changing:
+class VolumeChanges:
     """A change of a VM's disk is an operation on the VM, which holds the volume; else one on the volume."""
 
     def __init__(self, inventory: Inventory, operations: Operations) -> None:
@@ -46,7 +46,7 @@ class Changing:
         work_on: Callable[[Volume, VolumeFacts], Work],
         *,
         check: Check | None = None,
-        why_not: Callable[[Users], str | None] | None = None,
+        why_not: Callable[[DiskUser], str | None] | None = None,
         vm: VM | None = None,
         tier: str | None = None,
         may_cancel: bool = False,
@@ -75,7 +75,7 @@ class Changing:
         user = await only_user(self._inventory.host(volume.host), volume.name, facts.path, vm.id if vm else None)
         if user and why_not and (refused := why_not(user)):
             raise errors.Conflict(refused)
-        request = Request(
+        request = OperationRequest(
             kind=kind,
             target=_target(vm) if vm else _target(volume),
             host_id=volume.host,
@@ -84,10 +84,10 @@ class Changing:
             body=words,
             idempotency_key=key,
             may_cancel=may_cancel,
-            holds=(*((_target(volume),) if vm else ()), *((_target(made),) if made else ())),
+            locks=(*((_target(volume),) if vm else ()), *((_target(made),) if made else ())),
         )
 
-        async def rows(connection: Connection, _operation: Operation) -> list[Draft]:
+        async def rows(connection: Connection, _operation: Operation) -> list[EventDraft]:
             row = await repository.get(connection, volume.id)
             if row is None or row.pool != volume.pool:  # another change came and ended while we looked
                 raise errors.Conflict(f"{volume.name} was changed meanwhile: look again")

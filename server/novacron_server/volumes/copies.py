@@ -14,21 +14,23 @@ import structlog
 
 from novacron_core import errors
 from novacron_server.hypervisor.facts import VolumeFacts
-from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.hypervisor.specs import VolumeSpec, as_made, image_format
 from novacron_server.inventory.operation_files import temporary_name
-from novacron_server.operations.context import Run
+from novacron_server.operations.context import OperationContext
 from novacron_server.operations.failpoints import failpoint
-from novacron_server.operations.progress import Progress
+from novacron_server.operations.progress import TransferProgress
 
 _log = structlog.get_logger()
 _REFRESH_TRIES = 20
 
 
-class Copying:
+class VolumeCopy:
     """One copy: `source` into the pool at the folder `folder`, as `name`. What it makes is written ahead."""
 
-    def __init__(self, run: Run, host: Host, source: VolumeFacts, pool: str, folder: str, name: str) -> None:
+    def __init__(
+        self, run: OperationContext, host: LibvirtHost, source: VolumeFacts, pool: str, folder: str, name: str
+    ) -> None:
         self._run, self._host, self._source = run, host, source
         self._pool, self._name = pool, name
         self.path = f"{folder}/{name}"
@@ -70,7 +72,7 @@ class Copying:
         await self._run.will_make(copy=self._steps(self._temporary, await identity(self._host, made)))
         await failpoint(f"{kind}:made")
         await self._run.step("copying, then comparing")
-        async with Progress(self._run) as progress:
+        async with TransferProgress(self._run) as progress:
             source = Path(self._source.path)
             self._copied_as = await storage.copy_file(source, target, progress, bandwidth_bytes_s=bandwidth_bytes_s)
         await failpoint(f"{kind}:compared")
@@ -90,7 +92,7 @@ class Copying:
             return  # a simulated volume has no bytes
         await failpoint(f"{kind}:made")
         await self._run.step("copying through this server, then comparing")
-        async with Progress(self._run) as progress:
+        async with TransferProgress(self._run) as progress:
             await storage.relay(self._source, self._pool, self._name, progress)
         await failpoint(f"{kind}:compared")
 
@@ -104,14 +106,14 @@ class Copying:
         }  # fmt: skip
 
 
-async def identity(host: Host, made: VolumeFacts) -> int:
+async def identity(host: LibvirtHost, made: VolumeFacts) -> int:
     """What tells the file from any other of its name, 0 where this process does not see it."""
     if not await host.storage.sees(made):
         return 0
     return (await asyncio.to_thread(Path(made.path).stat)).st_ino
 
 
-async def check_free(host: Host, pool: str, name: str) -> None:
+async def check_free(host: LibvirtHost, pool: str, name: str) -> None:
     """Raises Conflict when there is a volume, or a file that libvirt had not seen, of that name."""
     try:
         await host.storage.refresh_pool(pool)
@@ -121,7 +123,7 @@ async def check_free(host: Host, pool: str, name: str) -> None:
         raise errors.Conflict(f"there is a volume named {name} already")
 
 
-async def create_ours(run: Run, host: Host, spec: VolumeSpec) -> VolumeFacts:
+async def create_ours(run: OperationContext, host: LibvirtHost, spec: VolumeSpec) -> VolumeFacts:
     """Create a volume that is written ahead as `copy`. What the host refuses to make is not ours to take away."""
     try:
         return await host.storage.create_volume(spec, new=True)
@@ -132,7 +134,7 @@ async def create_ours(run: Run, host: Host, spec: VolumeSpec) -> VolumeFacts:
         raise
 
 
-async def discard(host: Host, steps: dict[str, Any]) -> None:
+async def discard(host: LibvirtHost, steps: dict[str, Any]) -> None:
     """Take away what a copy that is not used had made, and nothing else; fine when there is nothing."""
     copy = steps.get("copy")
     if not copy:
@@ -156,7 +158,7 @@ def _is_file(path: Path, inode: int) -> bool:
         return False
 
 
-async def _seen(host: Host, pool: str, name: str) -> None:
+async def _seen(host: LibvirtHost, pool: str, name: str) -> None:
     """Until libvirt knows the new file. While something else is copied into the pool it does not look."""
     for _ in range(_REFRESH_TRIES):
         try:

@@ -8,48 +8,50 @@ from contextlib import suppress
 from novacron_core import errors
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.facts import VolumeFacts
-from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.hypervisor.specs import VolumeSpec
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.operation_files import temporary_name
 from novacron_server.inventory.rows import VolumeRow
-from novacron_server.operations.context import Run
+from novacron_server.operations.context import OperationContext
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.repository import Stored
-from novacron_server.operations.retries import patiently
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.outbox.records import Draft
+from novacron_server.operations.retries import retry_while_database_down
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.records import EventDraft
 from novacron_server.volumes import repository
-from novacron_server.volumes.copies import Copying, check_free, create_ours
-from novacron_server.volumes.leftover_copies import Leftovers
+from novacron_server.volumes.copies import VolumeCopy, check_free, create_ours
+from novacron_server.volumes.leftover_copies import LeftoverCopies
 from novacron_server.volumes.row_events import volume_row_event
 from novacron_server.volumes.users import only_user
 
 
-async def clear_place(connection: Connection, row: VolumeRow | None) -> list[Draft]:
+async def clear_place(connection: Connection, row: VolumeRow | None) -> list[EventDraft]:
     """Remove the row of a volume that somebody removed outside NovaCron. Raises Conflict when that changed."""
     if not await repository.clear(connection, row):
         raise errors.Conflict("the place was taken just now: look again")
     return [volume_row_event(row, gone=True)] if row else []
 
 
-class Making:
+class VolumeCreation:
     """Each step can be done twice."""
 
-    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory, leftovers: Leftovers) -> None:
+    def __init__(
+        self, database: Database, ledger: GroupCommit, inventory: Inventory, leftovers: LeftoverCopies
+    ) -> None:
         self._leftovers = leftovers
         self._database = database
         self._ledger = ledger
         self._inventory = inventory
 
     @staticmethod
-    async def write_row(connection: Connection, row: VolumeRow, instead_of: VolumeRow | None) -> list[Draft]:
+    async def write_row(connection: Connection, row: VolumeRow, instead_of: VolumeRow | None) -> list[EventDraft]:
         """The row of a volume to come, in its operation's transaction. Raises Conflict when its place is taken."""
         cleared = await clear_place(connection, instead_of)
         await repository.add(connection, row)
         return [*cleared, volume_row_event(row)]
 
-    async def create(self, run: Run, host: Host, spec: VolumeSpec, path: str) -> None:
+    async def create(self, run: OperationContext, host: LibvirtHost, spec: VolumeSpec, path: str) -> None:
         """Make an empty volume."""
         await check_free(host, spec.pool, spec.name)
         await run.will_make(copy={"pool": spec.pool, "name": spec.name, "path": path, "temporary": "", "inode": 0})
@@ -59,11 +61,13 @@ class Making:
         await self._inventory.until_folded(run.id)
         await self._inventory.reread_volumes(host.host_id)
 
-    async def clone(self, run: Run, host: Host, source: VolumeFacts, pool: str, folder: str, name: str) -> None:
+    async def clone(
+        self, run: OperationContext, host: LibvirtHost, source: VolumeFacts, pool: str, folder: str, name: str
+    ) -> None:
         """Copy a volume that nobody writes to, compared."""
         copy = {"pool": pool, "temporary": temporary_name(name, run.id)}
         self._inventory.picture.storage.copies.note(run.id, host.host_id, {"copy": copy})
-        await Copying(run, host, source, pool, folder, name).make()
+        await VolumeCopy(run, host, source, pool, folder, name).make()
         await self._inventory.until_folded(run.id)
         await self._inventory.reread_volumes(host.host_id)
 
@@ -71,13 +75,13 @@ class Making:
         """Take away what a creation or a copy that did not finish had made, with its row."""
         host_id = stored.host_id or ""
         later = await self._leftovers.discard(stored)
-        made = [*stored.operation.holds, stored.operation.target]
-        await self._forget(made[-2].id if stored.operation.holds else made[-1].id)  # a copy is the last that is held
+        made = [*stored.operation.locks, stored.operation.target]
+        await self._forget(made[-2].id if stored.operation.locks else made[-1].id)  # a copy is the last that is held
         with suppress(errors.HostUnavailable, errors.NotFound):
             await self._inventory.reread_volumes(host_id)
         return later or "what it had made was removed"
 
-    async def delete(self, run: Run, volume_id: str, path: str) -> None:
+    async def delete(self, run: OperationContext, volume_id: str, path: str) -> None:
         """Delete a volume that no VM has as a disk. Raises Conflict naming the VM, NotFound."""
         row = await self._row(volume_id)
         if row is None:
@@ -100,7 +104,7 @@ class Making:
         await self._gone(host, row)
         return "the deletion was finished"
 
-    async def _gone(self, host: Host, row: VolumeRow) -> None:
+    async def _gone(self, host: LibvirtHost, row: VolumeRow) -> None:
         await host.storage.delete_volume(row.pool, row.name)
         await failpoint("volume.delete:deleted")
         await self._forget(row.id)
@@ -110,11 +114,11 @@ class Making:
         return await self._database.run(lambda c: repository.get(c, volume_id), read_only=True)
 
     async def _forget(self, volume_id: str) -> None:
-        async def forget(connection: Connection) -> tuple[None, Sequence[Draft]]:
+        async def forget(connection: Connection) -> tuple[None, Sequence[EventDraft]]:
             row = await repository.get(connection, volume_id)
             if row is None:
                 return None, []
             await repository.remove(connection, row.id)
             return None, [volume_row_event(row, gone=True)]
 
-        await patiently("forgetting a volume", lambda: self._ledger.write(forget))
+        await retry_while_database_down("forgetting a volume", lambda: self._ledger.write(forget))

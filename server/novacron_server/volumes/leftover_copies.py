@@ -15,7 +15,7 @@ from novacron_server.database.transactions import Database
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.operations import repository
 from novacron_server.operations.repository import Stored
-from novacron_server.operations.retries import patiently
+from novacron_server.operations.retries import retry_while_database_down
 from novacron_server.volumes.copies import discard
 
 _log = structlog.get_logger()
@@ -24,7 +24,7 @@ PAUSES_S = (0.5, 1.0, 2.0, 5.0, 30.0)
 """Between two tries at a pool that is on and does not let go."""
 
 
-class Leftovers:
+class LeftoverCopies:
     """What is left is marked in its operation's steps, so that a later server knows it too."""
 
     def __init__(self, database: Database, inventory: Inventory) -> None:
@@ -56,7 +56,7 @@ class Leftovers:
     async def later(self, operation_id: str, copy: dict[str, Any], why: errors.NovaCronError) -> str:
         """A copy that is of no use any more, as a step `copy` of its operation, goes when that can be. Returns a sentence."""
         read = lambda: self._database.run(lambda c: repository.get(c, operation_id), read_only=True)  # noqa: E731
-        stored = await patiently("marking what is left", read)
+        stored = await retry_while_database_down("marking what is left", read)
         if stored is None:
             return ""
         return await self._remember(msgspec.structs.replace(stored, steps={**stored.steps, "copy": copy}), why)
@@ -110,7 +110,7 @@ class Leftovers:
     async def _mark(self, stored: Stored, left: bool) -> None:
         steps = {**stored.steps, _MARK: left}
         write = lambda: self._database.run(lambda c: repository.write_ahead(c, stored.operation.id, steps))  # noqa: E731
-        await patiently("marking what is left", write)
+        await retry_while_database_down("marking what is left", write)
 
 
 def _copy(stored: Stored) -> dict[str, Any]:

@@ -12,22 +12,27 @@ from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations.runner import Operations, Work
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.volumes.changes import Changing
-from novacron_server.volumes.leftover_copies import Leftovers
-from novacron_server.volumes.moves import Move, Moving, why_not_move
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.volumes.changes import VolumeChanges
+from novacron_server.volumes.leftover_copies import LeftoverCopies
+from novacron_server.volumes.moves import Move, VolumeMoves, why_not_move
 from novacron_server.volumes.placement import check_room, pool_for, vacant
 
 
-class Moves:
+class MoveService:
     """The service of moves."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, inventory: Inventory, operations: Operations, leftovers: Leftovers
+        self,
+        database: Database,
+        ledger: GroupCommit,
+        inventory: Inventory,
+        operations: Operations,
+        leftovers: LeftoverCopies,
     ) -> None:
         self._inventory = inventory
-        self._changing = Changing(inventory, operations)
-        self._moving = Moving(database, ledger, inventory, leftovers)
+        self._changing = VolumeChanges(inventory, operations)
+        self._moving = VolumeMoves(database, ledger, inventory, leftovers)
         operations.undo_with("volume.move", self._moving.undo)
         operations.finish_with("volume.move", self._moving.finish)
 

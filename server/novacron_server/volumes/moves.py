@@ -18,21 +18,21 @@ import structlog
 from novacron_core import errors
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.facts import VolumeFacts
-from novacron_server.hypervisor.host import Host
+from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.hypervisor.specs import Format, VolumeSpec
-from novacron_server.hypervisor.vms.disks import Job, Users
+from novacron_server.hypervisor.vms.disks import BlockJob, DiskUser
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.operation_files import temporary_name
 from novacron_server.inventory.rows import VolumeRow
-from novacron_server.operations.context import DoneAllTheSame, Run
+from novacron_server.operations.context import CompletedAnyway, OperationContext
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.repository import Stored
-from novacron_server.operations.retries import patiently
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.outbox.records import Draft
+from novacron_server.operations.retries import retry_while_database_down
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.records import EventDraft
 from novacron_server.volumes import repository
-from novacron_server.volumes.copies import Copying, check_free, create_ours, identity
-from novacron_server.volumes.leftover_copies import Leftovers
+from novacron_server.volumes.copies import VolumeCopy, check_free, create_ours, identity
+from novacron_server.volumes.leftover_copies import LeftoverCopies
 from novacron_server.volumes.row_events import volume_row_event
 from novacron_server.volumes.users import only_user
 
@@ -57,16 +57,18 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     """Tells the old copy from any later file of its name, 0 where this process does not see it."""
 
 
-class Moving:
+class VolumeMoves:
     """The work behind the verb."""
 
-    def __init__(self, database: Database, ledger: Ledger, inventory: Inventory, leftovers: Leftovers) -> None:
+    def __init__(
+        self, database: Database, ledger: GroupCommit, inventory: Inventory, leftovers: LeftoverCopies
+    ) -> None:
         self._leftovers = leftovers
         self._database = database
         self._ledger = ledger
         self._inventory = inventory
 
-    async def move(self, run: Run, host: Host, move: Move, facts: VolumeFacts) -> None:
+    async def move(self, run: OperationContext, host: LibvirtHost, move: Move, facts: VolumeFacts) -> None:
         """Raises Conflict with the reason it cannot be done, and what the host refuses."""
         move = msgspec.structs.replace(move, from_inode=await identity(host, facts))
         steps = {"move": msgspec.to_builtins(move)}
@@ -76,10 +78,10 @@ class Moving:
         user = await only_user(host, move.name, move.from_path, move.vm_id)
         if user and (refused := why_not_move(user)):
             raise errors.Conflict(refused)
-        copying: Copying | None = None
+        copying: VolumeCopy | None = None
         if user is None or not user.active:
             folder = move.to_path.rpartition("/")[0]
-            copying = Copying(run, host, facts, move.to_pool, folder, move.name)
+            copying = VolumeCopy(run, host, facts, move.to_pool, folder, move.name)
             await copying.make(move.bandwidth_bytes_s)
         else:
             await self._copy_in_use(run, host, move, facts, user)
@@ -88,7 +90,9 @@ class Moving:
 
     # -- a disk in use ---------------------------------------------------------------------------------------------
 
-    async def _copy_in_use(self, run: Run, host: Host, move: Move, facts: VolumeFacts, user: Users) -> None:
+    async def _copy_in_use(
+        self, run: OperationContext, host: LibvirtHost, move: Move, facts: VolumeFacts, user: DiskUser
+    ) -> None:
         assert user.live is not None
         target = user.live.target
         await check_free(host, move.to_pool, move.name)
@@ -104,7 +108,7 @@ class Moving:
         await failpoint("volume.move:mirroring")
         await self._follow(run, host, user.uuid, target, move)
 
-    async def _follow(self, run: Run, host: Host, vm_id: str, target: str, move: Move) -> None:
+    async def _follow(self, run: OperationContext, host: LibvirtHost, vm_id: str, target: str, move: Move) -> None:
         """Until both sides are the same, then the guest is on the copy. Raises Conflict when the copying ended."""
         await run.step("copying while the VM runs")
         while True:
@@ -124,7 +128,9 @@ class Moving:
 
     # -- which copy counts -----------------------------------------------------------------------------------------
 
-    async def _commit(self, run: Run, host: Host, move: Move, user: Users | None, copying: Copying | None) -> None:
+    async def _commit(
+        self, run: OperationContext, host: LibvirtHost, move: Move, user: DiskUser | None, copying: VolumeCopy | None
+    ) -> None:
         if copying is not None:
             await copying.check_unchanged()  # its VM may have been started and stopped since
         await run.step(f"now in {move.tier}: the old copy goes")
@@ -142,14 +148,14 @@ class Moving:
         await self._look_again(host, user.uuid if user else None)
 
     async def _settle_row(self, move: Move, pool: str, tier: str | None) -> None:
-        async def settle(connection: Connection) -> tuple[None, Sequence[Draft]]:
+        async def settle(connection: Connection) -> tuple[None, Sequence[EventDraft]]:
             row = await repository.change(connection, move.volume_id, pool=pool, tier=tier)
             return None, [volume_row_event(row, "volume.moved")] if row else []
 
-        await patiently("telling where the volume is", lambda: self._ledger.write(settle))
+        await retry_while_database_down("telling where the volume is", lambda: self._ledger.write(settle))
         await self._inventory.until_volume_is_in(move.volume_id, pool)
 
-    async def _drop_old(self, operation_id: str, host: Host, move: Move) -> str:
+    async def _drop_old(self, operation_id: str, host: LibvirtHost, move: Move) -> str:
         """Returns a sentence when it can only be done later. Raises Conflict when it must not be done."""
         if await host.storage.read_volume(move.to_pool, move.name) is None:
             raise errors.Conflict("the new copy is not seen in its pool: the old one stays")
@@ -162,7 +168,7 @@ class Moving:
             return await self._leftovers.later(operation_id, {**old, "inode": move.from_inode}, e)
         return ""
 
-    async def _look_again(self, host: Host, vm_id: str | None) -> None:
+    async def _look_again(self, host: LibvirtHost, vm_id: str | None) -> None:
         if vm_id:
             await self._inventory.reread(host.host_id, vm_id)
         await self._inventory.reread_volumes(host.host_id)
@@ -173,11 +179,11 @@ class Moving:
         """End a move that failed or was cancelled, on the copy that counts."""
         return await self._settle(stored, None)
 
-    async def finish(self, stored: Stored, run: Run) -> str:
+    async def finish(self, stored: Stored, run: OperationContext) -> str:
         """After a crash: a copying that QEMU still does is gone on with; else as `undo`."""
         return await self._settle(stored, run)
 
-    async def _settle(self, stored: Stored, run: Run | None) -> str:
+    async def _settle(self, stored: Stored, run: OperationContext | None) -> str:
         if "move" not in stored.steps:
             return "nothing had been moved"
         move, host = msgspec.convert(stored.steps["move"], Move), self._inventory.host(stored.host_id or "")
@@ -196,7 +202,7 @@ class Moving:
             await self._settle_row(move, move.to_pool, move.tier)
             later = await self._drop_old(stored.operation.id, host, move)
             await self._look_again(host, vm_id)
-            return DoneAllTheSame(f"the volume is in {move.tier}, and {later or 'the old copy is gone'}")
+            return CompletedAnyway(f"the volume is in {move.tier}, and {later or 'the old copy is gone'}")
         for user in users:
             await host.disks.switch(user.uuid, move.to_path, move.from_path)
         await self._settle_row(move, move.from_pool, move.from_tier)
@@ -204,7 +210,7 @@ class Moving:
         await self._look_again(host, vm_id)
         return f"the volume is where it was, and {later or 'nothing of the copy is left'}"
 
-    async def _go_on(self, run: Run, host: Host, move: Move, disk: dict[str, Any]) -> bool:
+    async def _go_on(self, run: OperationContext, host: LibvirtHost, move: Move, disk: dict[str, Any]) -> bool:
         try:
             job = await host.disks.job(disk["vm"], disk["target"])
             if job is None or job.path != move.to_path:
@@ -217,7 +223,7 @@ class Moving:
             return False
         return True
 
-    async def _copy_counts(self, move: Move, users: Sequence[Users]) -> bool:
+    async def _copy_counts(self, move: Move, users: Sequence[DiskUser]) -> bool:
         """A VM's word counts most while it runs, then its definition's; without a VM, the row's."""
         for user in users:
             place = user.live if user.active else user.lasting
@@ -227,7 +233,7 @@ class Moving:
         return row is not None and row.pool == move.to_pool
 
 
-async def _through(host: Host, move: Move, job: Job) -> tuple[int, int]:
+async def _through(host: LibvirtHost, move: Move, job: BlockJob) -> tuple[int, int]:
     """How many bytes of how many are copied. QEMU counts the holes of a raw disk, which cost no time: then what the two
     files hold says more."""
     with suppress(errors.NovaCronError):  # it is only told
@@ -238,7 +244,7 @@ async def _through(host: Host, move: Move, job: Job) -> tuple[int, int]:
     return job.done_bytes, max(job.total_bytes, 1)
 
 
-def why_not_move(user: Users) -> str | None:
+def why_not_move(user: DiskUser) -> str | None:
     """The sentence that refuses to move a disk under its VM, None when nothing is against it."""
     if user.snapshots:
         return f"{user.name} has snapshots, which name the disk where it is: delete them first"
@@ -252,7 +258,7 @@ def why_not_move(user: Users) -> str | None:
         if place.shareable or place.transient or place.read_only:
             kind = "shared" if place.shareable else "transient" if place.transient else "read-only"
             return f"the disk {place.target} of {user.name} is {kind}: it cannot be moved"
-        if place.leans_on:
+        if place.backing_file:
             return f"the disk {place.target} of {user.name} leans on other files: it cannot be moved alone"
         if place.mirror:
             return f"the disk {place.target} of {user.name} is being copied by somebody else"

@@ -24,7 +24,7 @@ def pool_for(inventory: Inventory, host_id: str, tier: str, *, but_not: str = ""
                 f"{tier} on {host} is a pool of type {of_another_kind.type}: volumes are put into directories only"
             )
         raise errors.Conflict(f"{tier} has no pool on {host} that is on")
-    return max(fit, key=lambda pool: (pool.available_bytes or 0, pool.ours))
+    return max(fit, key=lambda pool: (pool.available_bytes or 0, pool.managed))
 
 
 def home_for(inventory: Inventory, host_id: str, tier: str, ours: str) -> str:

@@ -7,11 +7,11 @@ from novacron_core.api.base import ListQuery, Nothing, Page
 from novacron_core.api.operations import Operation
 from novacron_server.http.call import Call, Served, serve
 from novacron_server.http.paging import page_of
-from novacron_server.volumes.move_service import Moves
+from novacron_server.volumes.move_service import MoveService
 from novacron_server.volumes.service import Volumes
 
 
-def routes(volumes: Volumes, moves: Moves) -> list[Served]:
+def routes(volumes: Volumes, moves: MoveService) -> list[Served]:
     @serve(api.LIST)
     async def list_volumes(call: Call[ListQuery, Nothing]) -> Page[api.Volume]:
         return page_of(volumes.list(call.principal, call.query.q), call.query)
@@ -21,7 +21,7 @@ def routes(volumes: Volumes, moves: Moves) -> list[Served]:
         return volumes.get(call.principal, call.path["volume_id"])
 
     @serve(api.DELETION)
-    async def deletion(call: Call[Nothing, Nothing]) -> api.Deletion:
+    async def deletion(call: Call[Nothing, Nothing]) -> api.DeletionPreview:
         return volumes.deletion(call.principal, call.path["volume_id"])
 
     @serve(api.CREATE)

@@ -6,12 +6,12 @@ import msgspec
 
 from novacron_core.api.operations import Target
 from novacron_server.inventory.rows import VolumeRow
-from novacron_server.outbox.records import Draft
+from novacron_server.outbox.records import EventDraft
 
 
-def volume_row_event(row: VolumeRow, kind: str = "volume.created", *, gone: bool = False) -> Draft:
+def volume_row_event(row: VolumeRow, kind: str = "volume.created", *, gone: bool = False) -> EventDraft:
     """The event that carries a volume's row, or its end."""
-    return Draft(
+    return EventDraft(
         type="volume.deleted" if gone else kind,
         source=row.host_id,
         target=Target(type="volume", id=row.id, name=row.name),

@@ -14,7 +14,7 @@ from novacron_core.api.operations import Operation, Target
 from novacron_core.api.pools import Pool
 from novacron_core.api.problem import FieldError
 from novacron_core.api.volumes import (
-    Deletion,
+    DeletionPreview,
     Volume,
     VolumeAttach,
     VolumeClone,
@@ -32,15 +32,15 @@ from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.specs import VolumeSpec, image_format
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
-from novacron_server.operations.context import Run
+from novacron_server.operations.context import OperationContext
 from novacron_server.operations.repository import Stored
-from novacron_server.operations.request import Request
+from novacron_server.operations.request import OperationRequest
 from novacron_server.operations.runner import Operations, Work
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.volumes.attachment import Attaching
-from novacron_server.volumes.changes import Changing
-from novacron_server.volumes.creation import Making
-from novacron_server.volumes.leftover_copies import Leftovers
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.volumes.attachment import VolumeAttachment
+from novacron_server.volumes.changes import VolumeChanges
+from novacron_server.volumes.creation import VolumeCreation
+from novacron_server.volumes.leftover_copies import LeftoverCopies
 from novacron_server.volumes.placement import check_room, pool_for, vacant
 from novacron_server.volumes.users import overlays
 
@@ -49,13 +49,18 @@ class Volumes:
     """The service of the noun."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, inventory: Inventory, operations: Operations, leftovers: Leftovers
+        self,
+        database: Database,
+        ledger: GroupCommit,
+        inventory: Inventory,
+        operations: Operations,
+        leftovers: LeftoverCopies,
     ) -> None:
         self._inventory = inventory
         self._operations = operations
-        self._changing = Changing(inventory, operations)
-        self._making = Making(database, ledger, inventory, leftovers)
-        self._attaching = Attaching(database, ledger, inventory)
+        self._changing = VolumeChanges(inventory, operations)
+        self._making = VolumeCreation(database, ledger, inventory, leftovers)
+        self._attaching = VolumeAttachment(database, ledger, inventory)
         for kind in ("volume.create", "volume.clone"):
             operations.undo_with(kind, self._making.undo)
         operations.finish_with("volume.delete", self._finish_deletion)
@@ -81,7 +86,7 @@ class Volumes:
         """Raises NotFound."""
         return self._inventory.volume(principal, volume_id)
 
-    def deletion(self, principal: Principal, volume_id: str) -> Deletion:
+    def deletion(self, principal: Principal, volume_id: str) -> DeletionPreview:
         """What deleting it would do, and whether it can be done now."""
         volume = self.get(principal, volume_id)
         vm = self._changing.vm_of(principal, volume)
@@ -90,7 +95,7 @@ class Volumes:
         if leaning and not refused:
             refused = f"{volume.name} is what {leaning[0]} leans on: delete that first"
         used_by = [vm.name] if vm else ["a VM of somebody else"] if volume.vm else []
-        return Deletion(
+        return DeletionPreview(
             volume=volume, frees_bytes=volume.allocated_bytes, used_by=used_by, overlays=leaning, refused=refused
         )
 
@@ -108,11 +113,11 @@ class Volumes:
         row = self._row(principal, pool, body.name, body.format)
         spec = VolumeSpec(pool=pool.name, name=body.name, size_bytes=body.size_bytes, format=body.format)
 
-        async def work(run: Run) -> None:
+        async def work(run: OperationContext) -> None:
             await self._making.create(run, host, spec, f"{pool.path}/{body.name}")
 
         target = Target(type="volume", id=row.id, name=row.name)
-        request = Request(
+        request = OperationRequest(
             kind="volume.create",
             target=target,
             host_id=pool.host,
@@ -196,7 +201,7 @@ class Volumes:
             VolumeAction.CLONE, principal, volume_id, body, key, work_on, check=check, may_cancel=True, gone=gone
         )
 
-    async def _finish_deletion(self, stored: Stored, _run: Run) -> str:
+    async def _finish_deletion(self, stored: Stored, _run: OperationContext) -> str:
         return await self._making.delete_again(stored)
 
     def _pool(self, principal: Principal, body: VolumeCreate) -> Pool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from novacron_core import errors
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.visibility import Principal, may_see
-from novacron_server.hypervisor.host import Host
-from novacron_server.hypervisor.vms.disks import Users
+from novacron_server.hypervisor.host import LibvirtHost
+from novacron_server.hypervisor.vms.disks import DiskUser
 from novacron_server.inventory.inventory import Inventory
 
 
-async def only_user(host: Host, name: str, path: str, vm_id: str | None, *, fresh: bool = False) -> Users | None:
+async def only_user(
+    host: LibvirtHost, name: str, path: str, vm_id: str | None, *, fresh: bool = False
+) -> DiskUser | None:
     """How the VM `vm_id` has the file as a disk, None when no VM uses it. `fresh` as in `HostDisks.users`.
 
     Raises Conflict naming any other VM that uses it, as whatever.
@@ -29,7 +31,7 @@ def overlays(inventory: Inventory, principal: Principal, volume: Volume) -> list
     return [v.name if may_see(principal, v.tenant) else "a volume of somebody else" for v in found]
 
 
-def in_use(name: str, user: Users) -> str:
+def in_use(name: str, user: DiskUser) -> str:
     """The sentence that names who uses a volume."""
     if user.otherwise:
         return f"{name} is in use by {user.name}: it is {user.otherwise}"

@@ -16,8 +16,8 @@ from novacron_core.rules.visibility import Principal
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.service import Access
 from novacron_server.database.transactions import Database
-from novacron_server.outbox.reader import read_after
-from novacron_server.outbox.records import Record
+from novacron_server.outbox.records import EventRecord
+from novacron_server.outbox.repository import read_after
 from tests.fair_clock import fair_now
 
 PASSWORD = "quiet otters paint maps"
@@ -103,7 +103,7 @@ async def until(what: Callable[[], bool], timeout_s: float = 10.0) -> float:
     return fair_now() - began
 
 
-async def events(database: Database) -> list[Record]:
+async def events(database: Database) -> list[EventRecord]:
     return await database.run(lambda conn: read_after(conn, 0))
 
 

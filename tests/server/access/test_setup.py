@@ -13,7 +13,7 @@ from novacron_core.errors import Conflict, Forbidden, ValidationFailed
 from novacron_core.values.roles import Role
 from novacron_server.access.setup_token import SetupToken
 from novacron_server.database.transactions import Database
-from novacron_server.outbox.reader import read_after
+from novacron_server.outbox.repository import read_after
 
 from .conftest import PASSWORD, Door, Open
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from novacron_server.database.guarded_clock import Calendar
+from novacron_server.database.guarded_clock import GuardedClock
 
 HOUR = timedelta(hours=1)
 
@@ -12,7 +12,7 @@ HOUR = timedelta(hours=1)
 class Clocks:
     def __init__(self) -> None:
         self.wall, self.steady = datetime(2026, 1, 1, tzinfo=UTC), 1000.0
-        self.calendar = Calendar(lambda: self.wall, lambda: self.steady)
+        self.calendar = GuardedClock(lambda: self.wall, lambda: self.steady)
 
     def after(self, passed: timedelta) -> datetime:
         self.wall += passed

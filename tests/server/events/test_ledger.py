@@ -11,28 +11,28 @@ from novacron_core import errors
 from novacron_core.api.operations import Target
 from novacron_server.database import faults
 from novacron_server.database.transactions import Connection, Database
-from novacron_server.outbox.group_commit import Ledger
-from novacron_server.outbox.reader import last_seq, read_after
-from novacron_server.outbox.records import Draft
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.records import EventDraft
+from novacron_server.outbox.repository import last_seq, read_after
 from tests.fair_clock import fair_now
 
 
-def draft(name: str) -> Draft:
-    return Draft("vm.updated", "test", Target(type="vm", id="1", name=name))
+def draft(name: str) -> EventDraft:
+    return EventDraft("vm.updated", "test", Target(type="vm", id="1", name=name))
 
 
 def unit(name: str):
-    async def work(_: Connection) -> tuple[str, list[Draft]]:
+    async def work(_: Connection) -> tuple[str, list[EventDraft]]:
         return name, [draft(name)]
 
     return work
 
 
-async def refused(_: Connection) -> tuple[None, list[Draft]]:
+async def refused(_: Connection) -> tuple[None, list[EventDraft]]:
     raise errors.Conflict("no")
 
 
-async def broken(_: Connection) -> tuple[None, list[Draft]]:
+async def broken(_: Connection) -> tuple[None, list[EventDraft]]:
     raise ZeroDivisionError
 
 
@@ -42,7 +42,7 @@ async def _told(database: Database) -> list[str]:
 
 async def test_who_comes_together_is_committed_together_in_order(database: Database) -> None:
     rings: list[int] = []
-    ledger = Ledger(database, lambda: rings.append(1))
+    ledger = GroupCommit(database, lambda: rings.append(1))
     names = [f"n{n:03}" for n in range(120)]
     assert await asyncio.gather(*(ledger.write(unit(name)) for name in names)) == names
     assert await _told(database) == names
@@ -50,7 +50,7 @@ async def test_who_comes_together_is_committed_together_in_order(database: Datab
 
 
 async def test_one_that_is_refused_takes_nobody_with_it(database: Database) -> None:
-    ledger = Ledger(database, lambda: None)
+    ledger = GroupCommit(database, lambda: None)
     units = [unit("a"), refused, unit("b"), broken, unit("c")]
     answers = await asyncio.gather(*(ledger.write(work) for work in units), return_exceptions=True)
     assert answers[::2] == ["a", "b", "c"]
@@ -60,9 +60,9 @@ async def test_one_that_is_refused_takes_nobody_with_it(database: Database) -> N
 
 
 async def test_what_a_refused_unit_had_written_is_not_there(database: Database) -> None:
-    ledger = Ledger(database, lambda: None)
+    ledger = GroupCommit(database, lambda: None)
 
-    async def writes_first(connection: Connection) -> tuple[None, list[Draft]]:
+    async def writes_first(connection: Connection) -> tuple[None, list[EventDraft]]:
         await connection.execute(text("INSERT INTO settings VALUES ('half', '1')"))
         raise errors.Conflict("no")
 
@@ -74,9 +74,9 @@ async def test_what_a_refused_unit_had_written_is_not_there(database: Database) 
 
 async def test_who_stands_behind_a_hung_transaction_hears_in_time(database: Database) -> None:
     """The one that hangs, those in its transaction and those behind it: all within the budget, nothing written."""
-    ledger = Ledger(database, lambda: None)
+    ledger = GroupCommit(database, lambda: None)
 
-    async def hangs(connection: Connection) -> tuple[None, list[Draft]]:
+    async def hangs(connection: Connection) -> tuple[None, list[EventDraft]]:
         await connection.execute(text("SELECT pg_sleep(60)"))
         return None, []
 
@@ -96,10 +96,10 @@ async def test_who_stands_behind_a_hung_transaction_hears_in_time(database: Data
 
 
 async def test_one_who_goes_away_while_he_waits_is_not_written(database: Database) -> None:
-    ledger = Ledger(database, lambda: None)
+    ledger = GroupCommit(database, lambda: None)
     go = asyncio.Event()
 
-    async def holds(_: Connection) -> tuple[None, list[Draft]]:
+    async def holds(_: Connection) -> tuple[None, list[EventDraft]]:
         await go.wait()
         return None, []
 

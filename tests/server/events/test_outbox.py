@@ -14,39 +14,31 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
 from novacron_server.database.transactions import Database
-from novacron_server.outbox.reader import (
-    Draft,
-    OutboxHole,
-    OutboxReader,
-    Record,
-    append,
-    first_seq,
-    last_seq,
-    prune,
-    read_after,
-)
+from novacron_server.outbox.reader import OutboxHole, OutboxReader
+from novacron_server.outbox.records import EventDraft, EventRecord
+from novacron_server.outbox.repository import append, first_seq, last_seq, prune, read_after
 from tests.fair_clock import fair_now
 
 WRITERS = 16
 ROUNDS = 25
 
 
-def draft(name: str = "a", **more: object) -> Draft:
-    return Draft("vm.updated", "test", Target(type="vm", id="1", name=name), **more)  # type: ignore[arg-type]
+def draft(name: str = "a", **more: object) -> EventDraft:
+    return EventDraft("vm.updated", "test", Target(type="vm", id="1", name=name), **more)  # type: ignore[arg-type]
 
 
 class Seen:
     """What a reader was handed."""
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
+        self.records: list[EventRecord] = []
         self._more = asyncio.Event()
 
-    def __call__(self, batch: list[Record]) -> None:
+    def __call__(self, batch: list[EventRecord]) -> None:
         self.records += batch
         self._more.set()
 
-    async def until(self, count: int, timeout_s: float = 20) -> list[Record]:
+    async def until(self, count: int, timeout_s: float = 20) -> list[EventRecord]:
         async with asyncio.timeout(timeout_s):
             while len(self.records) < count:
                 self._more.clear()
@@ -179,7 +171,7 @@ async def test_a_hole_stops_the_reader_loudly(database: Database, owner_url: str
 
 
 async def test_an_error_of_the_listener_stops_the_reader_and_skips_nothing(database: Database) -> None:
-    async def fold(batch: list[Record]) -> None:
+    async def fold(batch: list[EventRecord]) -> None:
         raise ZeroDivisionError
 
     await database.run(lambda conn: append(conn, [draft()]))
@@ -268,7 +260,7 @@ async def test_from_commit_to_listener_is_quick(database: Database) -> None:
     committed: dict[int, float] = {}
     heard: dict[int, float] = {}
 
-    def on_records(batch: list[Record]) -> None:
+    def on_records(batch: list[EventRecord]) -> None:
         heard.update(dict.fromkeys((record.seq for record in batch), fair_now()))
 
     async with OutboxReader(database, 0, on_records) as reader:

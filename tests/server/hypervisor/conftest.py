@@ -19,7 +19,7 @@ import libvirt
 import pytest
 
 from novacron_core.api.hosts import HostStatus
-from novacron_server.hypervisor import Hint, Host, Timing
+from novacron_server.hypervisor import Hint, LibvirtHost, Timing
 from tests.fair_clock import fair_now
 
 _SCRIPT = Path(__file__).parent / "private_libvirtd.sh"
@@ -145,13 +145,13 @@ class Watched:
         self.hints: list[Hint] = []
         self.statuses: list[HostStatus] = []
         self._told = asyncio.Event()
-        self.host = Host("h1", uri, on_hint=self._hint, on_status=self._status, timing=timing)
+        self.host = LibvirtHost("h1", uri, on_hint=self._hint, on_status=self._status, timing=timing)
 
     def _hint(self, hint: Hint) -> None:
         self.hints.append(hint)
         self._told.set()
 
-    def _status(self, host: Host) -> None:
+    def _status(self, host: LibvirtHost) -> None:
         self.statuses.append(host.status)
         self._told.set()
 

@@ -7,11 +7,11 @@ from concurrent.futures import wait
 
 import pytest
 
-from novacron_server.hypervisor.connection.thread_lanes import Lane
+from novacron_server.hypervisor.connection.thread_lanes import ThreadLane
 
 
 def test_threads_are_bounded_and_reused() -> None:
-    lane, gate = Lane("bounded", 2), threading.Event()
+    lane, gate = ThreadLane("bounded", 2), threading.Event()
     stuck = [lane.submit(lambda: gate.wait(10)) for _ in range(20)]
     wait(stuck[:1], timeout=0.05)
     assert len([t for t in threading.enumerate() if t.name.startswith("bounded-")]) == 2
@@ -24,7 +24,7 @@ def test_threads_are_bounded_and_reused() -> None:
 
 
 def test_errors_are_carried_and_the_thread_lives_on() -> None:
-    lane = Lane("errors", 1)
+    lane = ThreadLane("errors", 1)
 
     def fail() -> None:
         raise KeyError("x")
@@ -36,7 +36,7 @@ def test_errors_are_carried_and_the_thread_lives_on() -> None:
 
 
 def test_a_stopped_lane_takes_nothing_and_ends_its_threads() -> None:
-    lane, gate, begun = Lane("stopped", 1), threading.Event(), threading.Event()
+    lane, gate, begun = ThreadLane("stopped", 1), threading.Event(), threading.Event()
     running = lane.submit(lambda: (begun.set(), gate.wait(10)))
     waiting = lane.submit(lambda: 1)
     assert begun.wait(5)

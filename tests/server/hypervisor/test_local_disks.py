@@ -13,9 +13,9 @@ import pytest
 from novacron_core.api.hosts import HostStatus
 from novacron_server.hypervisor import PoolSpec, VolumeSpec
 from novacron_server.hypervisor.facts import PoolFacts
-from novacron_server.hypervisor.storage.local_capacity import measured
+from novacron_server.hypervisor.storage.local_capacity import with_local_capacity
 from novacron_server.inventory.compose import HostView
-from novacron_server.inventory.state import Picture
+from novacron_server.inventory.state import InventoryState
 from tests.server.inventory.test_picture import NOW
 
 MIB = 1 << 20
@@ -47,7 +47,7 @@ async def test_pools_on_one_disk_are_known_and_count_once(small, libvirtd, watch
     assert facts["c"].available_bytes - filled.available_bytes >= 4 * MIB
 
     tiers = {facts[name].uuid: tier for name, tier in (("a", "hot"), ("b", "hot"), ("c", "cold"))}
-    picture = Picture(lambda _host, uuid: tiers.get(uuid))
+    picture = InventoryState(lambda _host, uuid: tiers.get(uuid))
     host_id = str(uuid4())
     picture.set_view(HostView(host_id, "one", watched.host.uri, HostStatus.UP, "", NOW, 1.0, None))
     picture.take_storage(host_id, facts.values(), [], NOW)
@@ -74,9 +74,9 @@ def test_a_path_that_is_another_file_system_here_than_there_is_not_measured(tmp_
         available_bytes=2,
         type="dir",
     )
-    assert measured(pool) is pool
+    assert with_local_capacity(pool) is pool
     gone = msgspec.structs.replace(pool, path=str(tmp_path / "nothing"))
-    assert measured(gone) is gone
+    assert with_local_capacity(gone) is gone
 
 
 async def test_a_file_of_that_name_that_is_not_libvirts_is_not_touched(libvirtd, watch, work_folder) -> None:

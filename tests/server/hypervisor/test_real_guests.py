@@ -21,7 +21,16 @@ import pytest
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import State
 from novacron_core.errors import Conflict, HostUnavailable
-from novacron_server.hypervisor import DiskSpec, DomainSpec, Host, NICSpec, PoolSpec, Tag, Timing, VolumeSpec
+from novacron_server.hypervisor import (
+    DiskSpec,
+    DomainSpec,
+    LibvirtHost,
+    NICSpec,
+    OwnershipTag,
+    PoolSpec,
+    Timing,
+    VolumeSpec,
+)
 from novacron_server.hypervisor.connection.kvm import why_slow
 from tests.fair_clock import fair_now
 
@@ -60,14 +69,14 @@ def _tiny(name: str) -> DomainSpec:
     return DomainSpec(uuid=str(uuid4()), name=name, vcpus=1, memory_bytes=32 * MIB, virtualization="qemu")
 
 
-async def _state(host: Host, uuid: str) -> State:
+async def _state(host: LibvirtHost, uuid: str) -> State:
     facts = await host.read_domain(uuid)
     assert facts is not None
     return facts.state
 
 
 async def test_an_alpine_guest_from_nothing_to_nothing(qemu: Any, work_folder: Path) -> None:
-    host: Host = qemu.host
+    host: LibvirtHost = qemu.host
     images = _images()
     pool = PoolSpec(uuid=str(uuid4()), name=f"novacron-test-{uuid4().hex[:8]}", path=str(work_folder / "pool"))
     await host.storage.ensure_pool(pool)
@@ -99,7 +108,7 @@ async def test_an_alpine_guest_from_nothing_to_nothing(qemu: Any, work_folder: P
         initrd=volumes["initrd"].path,
         cmdline="root=/dev/vda rw rootflags=rw console=ttyS0 rootfstype=ext4",
         description="[/red] <disk type='file'/> ]]> \u202e\u0085",
-        tag=Tag(instance="i", tenant="t", operation="o", generation=1),
+        tag=OwnershipTag(instance="i", tenant="t", operation="o", generation=1),
     )
     try:
         await _live(qemu, spec)
@@ -121,7 +130,7 @@ async def test_an_alpine_guest_from_nothing_to_nothing(qemu: Any, work_folder: P
 
 async def _live(watched: Any, spec: DomainSpec) -> None:
     """Define, start, pause and resume, with what is read of it on the way."""
-    host: Host = watched.host
+    host: LibvirtHost = watched.host
     await host.define(spec)
     await host.define(spec)
     stopped = await host.read_domain(spec.uuid)
@@ -143,7 +152,7 @@ async def _live(watched: Any, spec: DomainSpec) -> None:
     await watched.until(lambda: any(hint.uuid == spec.uuid for hint in watched.hints))
 
 
-async def _says_on_its_console(host: Host, spec: DomainSpec, text: str) -> None:
+async def _says_on_its_console(host: LibvirtHost, spec: DomainSpec, text: str) -> None:
     """Restarts the guest's machine with someone listening on its serial line, and waits for `text`."""
     console = subprocess.Popen(
         ["script", "-qfc", f"virsh -c '{host.uri}' console --force {spec.uuid}", "/dev/null"],
@@ -167,7 +176,7 @@ async def _says_on_its_console(host: Host, spec: DomainSpec, text: str) -> None:
         console.wait()
 
 
-async def _remove(host: Host, uuid: str) -> None:
+async def _remove(host: LibvirtHost, uuid: str) -> None:
     facts = await host.read_domain(uuid)
     if facts is not None and facts.state is not State.STOPPED:
         with suppress(Conflict):  # a libvirtd that has just come back may find it ended between two calls
@@ -176,7 +185,7 @@ async def _remove(host: Host, uuid: str) -> None:
 
 
 async def test_a_cancelled_upload_stops_and_its_volume_can_go(qemu: Any, work_folder: Path) -> None:
-    host: Host = qemu.host
+    host: LibvirtHost = qemu.host
     pool = PoolSpec(uuid=str(uuid4()), name=f"novacron-test-{uuid4().hex[:8]}", path=str(work_folder / "pool"))
     await host.storage.ensure_pool(pool)
     image = work_folder / "image"
@@ -202,7 +211,7 @@ async def test_a_cancelled_upload_stops_and_its_volume_can_go(qemu: Any, work_fo
 
 async def test_guests_outlive_their_libvirtd(libvirtd: Any, watch: Callable[..., Any]) -> None:
     watched = watch(libvirtd.uri, QUICK)
-    host: Host = watched.host
+    host: LibvirtHost = watched.host
     await host.open()
     spec = _tiny("survivor")
     await host.define(spec)
@@ -223,7 +232,7 @@ async def test_an_upload_to_a_host_that_hangs_fails(
     libvirtd: Any, watch: Callable[..., Any], work_folder: Path
 ) -> None:
     watched = watch(libvirtd.uri, QUICK)
-    host: Host = watched.host
+    host: LibvirtHost = watched.host
     await host.open()
     pool = PoolSpec(uuid=str(uuid4()), name="p", path=str(work_folder / "pool"))
     await host.storage.ensure_pool(pool)

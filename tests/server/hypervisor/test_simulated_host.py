@@ -17,10 +17,10 @@ from novacron_server.hypervisor import (
     DiskSpec,
     DomainSpec,
     Hint,
-    Host,
+    LibvirtHost,
     NICSpec,
+    OwnershipTag,
     PoolSpec,
-    Tag,
     VolumeSpec,
 )
 from novacron_server.hypervisor.connection.session import start_default_network
@@ -41,7 +41,9 @@ class Watched:
     def __init__(self, uri: str) -> None:
         self.hints: list[Hint] = []
         self.statuses: list[HostStatus] = []
-        self.host = Host("h1", uri, on_hint=self.hints.append, on_status=lambda h: self.statuses.append(h.status))
+        self.host = LibvirtHost(
+            "h1", uri, on_hint=self.hints.append, on_status=lambda h: self.statuses.append(h.status)
+        )
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
 
 
 @pytest.fixture
-async def host(watched: Watched) -> Host:
+async def host(watched: Watched) -> LibvirtHost:
     return watched.host
 
 
@@ -67,7 +69,7 @@ def a_domain(**changes: object) -> DomainSpec:
         "memory_bytes": GIB,
         "virtualization": "test",
         "nics": (NICSpec(network="default"),),
-        "tag": Tag(instance="i1", tenant="t1", operation="o1", generation=3),
+        "tag": OwnershipTag(instance="i1", tenant="t1", operation="o1", generation=3),
     } | changes
     return DomainSpec(**values)  # type: ignore[arg-type]
 
@@ -121,7 +123,7 @@ async def test_a_domain_lives_its_whole_life(watched: Watched) -> None:
     assert Hint(host_id="h1", kind="domain", uuid=spec.uuid) in watched.hints
 
 
-async def test_a_running_domain_is_not_undefined(host: Host) -> None:
+async def test_a_running_domain_is_not_undefined(host: LibvirtHost) -> None:
     spec = a_domain()
     await host.define(spec)
     await host.start(spec.uuid)
@@ -129,7 +131,7 @@ async def test_a_running_domain_is_not_undefined(host: Host) -> None:
         await host.undefine(spec.uuid)
 
 
-async def test_what_cannot_be_done_is_refused_with_a_sentence(host: Host) -> None:
+async def test_what_cannot_be_done_is_refused_with_a_sentence(host: LibvirtHost) -> None:
     spec = a_domain()
     await host.define(spec)
     with pytest.raises(Conflict, match="cannot power the VM off: the VM does not run"):
@@ -142,19 +144,19 @@ async def test_what_cannot_be_done_is_refused_with_a_sentence(host: Host) -> Non
         await host.storage.create_volume(VolumeSpec(pool="none", name="a", size_bytes=GIB))
 
 
-async def test_a_tag_is_rewritten_and_changes_the_digest(host: Host) -> None:
+async def test_a_tag_is_rewritten_and_changes_the_digest(host: LibvirtHost) -> None:
     spec = a_domain()
     await host.define(spec)
     before = await host.read_domain(spec.uuid)
-    await host.set_tag(spec.uuid, Tag(instance="i2", tenant="<t>", operation="o", generation=4))
+    await host.set_tag(spec.uuid, OwnershipTag(instance="i2", tenant="<t>", operation="o", generation=4))
     after = await host.read_domain(spec.uuid)
     assert before is not None
     assert after is not None
-    assert after.tag == Tag(instance="i2", tenant="<t>", operation="o", generation=4)
+    assert after.tag == OwnershipTag(instance="i2", tenant="<t>", operation="o", generation=4)
     assert after.xml_digest != before.xml_digest
 
 
-async def test_storage_comes_and_goes_again(host: Host, tmp_path: Path) -> None:
+async def test_storage_comes_and_goes_again(host: LibvirtHost, tmp_path: Path) -> None:
     pool = PoolSpec(uuid=str(uuid4()), name="novacron-1-hot", path="/nowhere/hot")
     facts = await host.storage.ensure_pool(pool)
     assert (facts.uuid, facts.path, facts.active) == (pool.uuid, pool.path, True)
@@ -190,7 +192,7 @@ async def test_storage_comes_and_goes_again(host: Host, tmp_path: Path) -> None:
 
 
 async def test_a_closed_host_refuses_at_once() -> None:
-    host = Host("h", "test:///default", on_hint=lambda _: None, on_status=lambda _: None)
+    host = LibvirtHost("h", "test:///default", on_hint=lambda _: None, on_status=lambda _: None)
     with pytest.raises(HostUnavailable, match="not connected yet"):
         await host.read_host()
     await host.open()
@@ -208,7 +210,7 @@ async def test_opening_at_once_from_two_places_opens_once(watched: Watched) -> N
     await both.host.close()
 
 
-async def test_a_cancelled_caller_leaves_the_host_usable(host: Host) -> None:
+async def test_a_cancelled_caller_leaves_the_host_usable(host: LibvirtHost) -> None:
     call = asyncio.create_task(host.read_domains())
     await asyncio.sleep(0)
     call.cancel()
@@ -247,4 +249,4 @@ def test_a_network_that_cannot_start_becomes_a_sentence() -> None:
 
 def test_an_address_that_is_not_allowed_makes_no_host() -> None:
     with pytest.raises(InvalidArgument, match="cannot be used"):
-        Host("h", "qemu+ssh://a/system?command=x", on_hint=lambda _: None, on_status=lambda _: None)
+        LibvirtHost("h", "qemu+ssh://a/system?command=x", on_hint=lambda _: None, on_status=lambda _: None)

@@ -15,7 +15,7 @@ import libvirt
 import pytest
 
 from novacron_core.errors import HostUnavailable
-from novacron_server.hypervisor import DiskSpec, DomainSpec, Host, PoolSpec, Timing, VolumeSpec
+from novacron_server.hypervisor import DiskSpec, DomainSpec, LibvirtHost, PoolSpec, Timing, VolumeSpec
 from novacron_server.metrics.meter import HostMeter
 from tests.guest import BUSY, copy_kernel, write_initrd
 from tests.server.hypervisor.test_real_guests import MIB, _remove, qemu
@@ -53,7 +53,7 @@ async def test_a_host_that_hangs_holds_two_threads_and_no_more(libvirtd: Any, wa
 
 
 async def test_a_load_in_a_real_guest_agrees_with_domstats(qemu: Any, work_folder: Path) -> None:
-    host: Host = qemu.host
+    host: LibvirtHost = qemu.host
     pool = PoolSpec(uuid=str(uuid4()), name=f"novacron-test-{uuid4().hex[:8]}", path=str(work_folder / "pool"))
     kernel, initrd = copy_kernel(work_folder), write_initrd(work_folder, BUSY)
     await host.storage.ensure_pool(pool)
@@ -80,7 +80,7 @@ async def test_a_load_in_a_real_guest_agrees_with_domstats(qemu: Any, work_folde
         await host.storage.delete_pool(pool.name)
 
 
-async def _agrees(host: Host, uuid: str) -> None:
+async def _agrees(host: LibvirtHost, uuid: str) -> None:
     """CPU, disk and memory over the same seconds, within five percent."""
     await _until_writing(host, uuid)
     meter = HostMeter()
@@ -112,7 +112,7 @@ async def _agrees(host: Host, uuid: str) -> None:
     assert meter.sample.cpu_percent is not None and meter.sample.memory_used_bytes
 
 
-async def _until_writing(host: Host, uuid: str) -> None:
+async def _until_writing(host: LibvirtHost, uuid: str) -> None:
     """The guest is up, writes, and its balloon driver has told of its memory."""
     deadline = time.monotonic() + 60
     while True:
@@ -123,7 +123,7 @@ async def _until_writing(host: Host, uuid: str) -> None:
         await asyncio.sleep(0.2)
 
 
-async def _a_period_can_be_set(host: Host, uuid: str) -> None:
+async def _a_period_can_be_set(host: LibvirtHost, uuid: str) -> None:
     """Off and on again, now and at the next start."""
     for period in (0, 5):
         await host.set_memory_period(uuid, period)

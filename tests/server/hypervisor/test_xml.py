@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novacron_core.errors import InvalidArgument
-from novacron_server.hypervisor import DiskSpec, DomainSpec, NICSpec, PoolSpec, Tag, VolumeSpec, mac_for
+from novacron_server.hypervisor import DiskSpec, DomainSpec, NICSpec, OwnershipTag, PoolSpec, VolumeSpec, mac_for
 from novacron_server.hypervisor.xml.definition import digest, read_domain, without_secrets
 from novacron_server.hypervisor.xml.document import MalformedXML, parse
 from novacron_server.hypervisor.xml.domain import DiskSource, domain_xml
@@ -32,7 +32,7 @@ SPEC = DomainSpec(
     ),
     nics=(NICSpec(network="default"), NICSpec(mac="52:54:00:12:34:56")),
     description="[/red] <disk type='file'/> ]]> \"quoted\" & more",
-    tag=Tag(instance="i-1", tenant="t-1", operation="o-1", generation=7),
+    tag=OwnershipTag(instance="i-1", tenant="t-1", operation="o-1", generation=7),
 )
 SOURCES = (DiskSource("/pools/hot/web-1.qcow2"), DiskSource("/dev/vg/data", block=True))
 DIRECT = DomainSpec(
@@ -87,7 +87,7 @@ def test_what_is_written_is_read_back() -> None:
 
 @given(description=LEGAL, tenant=LEGAL, cmdline=LEGAL)
 def test_hostile_text_stays_text(description: str, tenant: str, cmdline: str) -> None:
-    tag = Tag(instance="i", tenant=tenant[:200].replace("\n", " ").replace("\t", " "), operation="o")
+    tag = OwnershipTag(instance="i", tenant=tenant[:200].replace("\n", " ").replace("\t", " "), operation="o")
     spec = DomainSpec(
         uuid=UUID_1, name="a", vcpus=1, memory_bytes=MIB, virtualization="qemu",
         description=description, cmdline=cmdline, kernel="/k", tag=tag,
@@ -171,7 +171,7 @@ def test_passwords_are_taken_out_and_nothing_else() -> None:
     assert without_secrets(plain) is plain
 
 
-def test_nonsense_in_foreign_documents_is_survived() -> None:
+def test_nonsense_in_unmanaged_documents_is_survived() -> None:
     text = """<domain type='xen'><memory unit='parsec'>x</memory><vcpu current='many'>9999999999999</vcpu><devices>
       <disk type='network'><source protocol='rbd' name='p/v'/></disk><disk type='file' device='cdrom'/><disk/>
       <disk type='volume'><source pool='hot' volume='v'/></disk>
@@ -181,7 +181,7 @@ def test_nonsense_in_foreign_documents_is_survived() -> None:
     assert (found.vcpus, found.memory_bytes) == (0, 0)
     assert [d.path for d in found.disks] == ["rbd:p/v", "", "", "/hot/v"]
     assert [n.network for n in found.nics] == ["eth0", ""]
-    assert found.tag == Tag(instance="i", tenant="", operation="", generation=0)
+    assert found.tag == OwnershipTag(instance="i", tenant="", operation="", generation=0)
     assert read_domain("<domain/>", {}).tag is None
 
 
@@ -209,7 +209,7 @@ def test_sizes_are_read_in_their_units() -> None:
 
 
 def test_our_tag_is_in_our_own_namespace() -> None:
-    assert tag_element(Tag(instance="i", tenant="t", operation="o")).tag == "{urn:novacron:vm:1}vm"
+    assert tag_element(OwnershipTag(instance="i", tenant="t", operation="o")).tag == "{urn:novacron:vm:1}vm"
 
 
 @given(st.uuids(), st.integers(0, 20))

@@ -14,10 +14,10 @@ from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.vms import State, VMCreate
 from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, NICFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import read_addresses
-from novacron_server.inventory.compose import HostView, Known
+from novacron_server.inventory.compose import HostView, KnownDomain
 from novacron_server.inventory.rows import VMRow
-from novacron_server.inventory.state import Picture
-from novacron_server.outbox.records import Record
+from novacron_server.inventory.state import InventoryState
+from novacron_server.outbox.records import EventRecord
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 VM_ID = str(uuid4())
@@ -48,8 +48,8 @@ def view(status: HostStatus = HostStatus.UP, down_since: datetime | None = None)
     return HostView("h", "kvm-a", "qemu:///system", status, "gone" if down_since else "", NOW, 1.0, None, down_since)
 
 
-def record(seq: int, target: Target, row: object, *, gone: bool = False) -> Record:
-    return Record(
+def record(seq: int, target: Target, row: object, *, gone: bool = False) -> EventRecord:
+    return EventRecord(
         seq=seq,
         id=str(uuid4()),
         type="x.y",
@@ -70,40 +70,40 @@ def operation(kind: str, state: OperationState = OperationState.RUNNING) -> Oper
 
 
 @pytest.fixture
-def picture() -> Picture:
-    made = Picture()
+def picture() -> InventoryState:
+    made = InventoryState()
     made.set_view(view())
-    made.set_known(KEY, Known(FACTS, NOW, None))
+    made.set_known(KEY, KnownDomain(FACTS, NOW, None))
     return made
 
 
-def fold_row(picture: Picture, *, gone: bool = False) -> None:
+def fold_row(picture: InventoryState, *, gone: bool = False) -> None:
     picture.fold(record(picture.seq + 1, Target(type="vm", id=VM_ID), ROW, gone=gone))
 
 
-def fold_operation(picture: Picture, value: Operation) -> None:
+def fold_operation(picture: InventoryState, value: Operation) -> None:
     picture.fold(record(picture.seq + 1, Target(type="operation", id=value.id), value))
 
 
-def test_without_a_row_a_guest_is_foreign_and_nobodys(picture: Picture) -> None:
+def test_without_a_row_a_guest_is_unmanaged_and_nobodys(picture: InventoryState) -> None:
     vm = picture.vm(VM_ID)
     assert vm is not None
-    assert (vm.foreign, vm.tenant, vm.generation) == (True, None, 0)
+    assert (vm.unmanaged, vm.tenant, vm.generation) == (True, None, 0)
 
 
-def test_a_row_makes_it_ours_and_its_end_makes_it_foreign_again(picture: Picture) -> None:
+def test_a_row_makes_it_ours_and_its_end_makes_it_unmanaged_again(picture: InventoryState) -> None:
     fold_row(picture)
     vm = picture.vm(VM_ID)
     assert vm is not None
-    assert (vm.foreign, vm.tenant, vm.owner, vm.tags) == (False, "t", "ann", {"a": "b"})
+    assert (vm.unmanaged, vm.tenant, vm.owner, vm.tags) == (False, "t", "ann", {"a": "b"})
     fold_row(picture, gone=True)
     vm = picture.vm(VM_ID)
     assert vm is not None
-    assert vm.foreign
+    assert vm.unmanaged
 
 
 def test_a_row_alone_is_no_vm_unless_it_is_being_made() -> None:
-    picture = Picture()
+    picture = InventoryState()
     picture.set_view(view())
     fold_row(picture)
     assert picture.vm(VM_ID) is None
@@ -115,7 +115,7 @@ def test_a_row_alone_is_no_vm_unless_it_is_being_made() -> None:
     assert picture.vm(VM_ID) is None
 
 
-def test_a_silent_host_makes_its_vms_unknown_never_stopped(picture: Picture) -> None:
+def test_a_silent_host_makes_its_vms_unknown_never_stopped(picture: InventoryState) -> None:
     picture.vm(VM_ID)
     picture.set_view(view(HostStatus.DOWN, down_since=NOW))
     vm = picture.vm(VM_ID)
@@ -123,7 +123,7 @@ def test_a_silent_host_makes_its_vms_unknown_never_stopped(picture: Picture) -> 
     assert (vm.state, vm.state_since, vm.reason) == (State.UNKNOWN, NOW, "gone")
 
 
-def test_an_operation_is_on_its_vm_while_it_runs_and_names_the_change(picture: Picture) -> None:
+def test_an_operation_is_on_its_vm_while_it_runs_and_names_the_change(picture: InventoryState) -> None:
     fold_operation(picture, operation("vm.stop"))
     vm = picture.vm(VM_ID)
     assert vm is not None
@@ -135,19 +135,19 @@ def test_an_operation_is_on_its_vm_while_it_runs_and_names_the_change(picture: P
     assert (vm.operation, vm.state) == (None, State.RUNNING)
 
 
-def test_an_address_comes_with_its_lease_and_goes_with_the_guest(picture: Picture) -> None:
+def test_an_address_comes_with_its_lease_and_goes_with_the_guest(picture: InventoryState) -> None:
     assert picture.set_addresses("h", {"52:54:00:aa:bb:cc": ("192.168.122.7",)}) == [VM_ID]
     assert picture.set_addresses("h", {"52:54:00:aa:bb:cc": ("192.168.122.7",)}) == []
     vm = picture.vm(VM_ID)
     assert vm is not None
     assert vm.nics[0].addresses == ["192.168.122.7"]
-    picture.set_known(KEY, Known(msgspec.structs.replace(FACTS, state=State.STOPPED), NOW, NOW))
+    picture.set_known(KEY, KnownDomain(msgspec.structs.replace(FACTS, state=State.STOPPED), NOW, NOW))
     vm = picture.vm(VM_ID)
     assert vm is not None
     assert vm.nics[0].addresses == []
 
 
-def test_a_volume_knows_its_vm_and_a_few_new_blocks_are_no_news(picture: Picture) -> None:
+def test_a_volume_knows_its_vm_and_a_few_new_blocks_are_no_news(picture: InventoryState) -> None:
     facts = VolumeFacts(
         pool="p",
         pool_uuid=str(uuid4()),

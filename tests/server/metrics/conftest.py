@@ -10,22 +10,24 @@ import pytest
 from novacron_server.database.transactions import Database
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics import copy_rows
-from novacron_server.metrics.history_writer import History
-from novacron_server.metrics.latest import Board
+from novacron_server.metrics.history_writer import HistoryWriter
+from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.write_queue import Chunk
-from novacron_server.outbox.group_commit import Ledger
+from novacron_server.outbox.group_commit import GroupCommit
 
 NOW = datetime.now(UTC).replace(second=30, microsecond=0)
 
 
 @pytest.fixture
-def history(database: Database) -> History:
-    inventory = Inventory(Ledger(database, lambda: None), [])
-    return History(database, inventory, Board(), samples_kept=timedelta(hours=24), minutes_kept=timedelta(days=14))
+def history(database: Database) -> HistoryWriter:
+    inventory = Inventory(GroupCommit(database, lambda: None), [])
+    return HistoryWriter(
+        database, inventory, LatestSamples(), samples_kept=timedelta(hours=24), minutes_kept=timedelta(days=14)
+    )
 
 
 @pytest.fixture
-def add(history: History) -> Callable[..., None]:
+def add(history: HistoryWriter) -> Callable[..., None]:
     """Lets a sample wait: its CPU percentage and memory, at a time, for a subject."""
 
     def put(subject: bytes, time: datetime, percent: float | None, memory: float | None = None) -> None:

@@ -12,7 +12,7 @@ from novacron_core import errors
 from novacron_server.database.transactions import Database
 from novacron_server.metrics import copy_rows, repository
 from novacron_server.metrics.copy_rows import FLEET
-from novacron_server.metrics.write_queue import Chunk, Waiting
+from novacron_server.metrics.write_queue import Chunk, WriteQueue
 from tests.fair_clock import fair_now
 from tests.server.metrics.conftest import NOW
 
@@ -152,7 +152,7 @@ async def test_while_the_database_is_away_samples_wait_within_bounds(history, ad
 
 
 def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
-    waiting = Waiting(most_bytes=100)
+    waiting = WriteQueue(most_bytes=100)
     chunks = [Chunk(NOW + number * S, 2, bytes(30)) for number in range(5)]
     for chunk in chunks:
         waiting.add(chunk)

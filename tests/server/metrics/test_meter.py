@@ -15,7 +15,7 @@ from novacron_server.hypervisor.statistics.counters import (
 )
 from novacron_server.hypervisor.statistics.reader import clock
 from novacron_server.metrics import meter
-from novacron_server.metrics.latest import Board
+from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.meter import HostMeter
 
 MIB = 1024**2
@@ -160,7 +160,7 @@ def test_the_host_has_its_own_numbers() -> None:
 async def test_what_was_not_read_lately_is_no_number_of_now() -> None:
     from novacron_server.hypervisor.statistics.reader import clock
 
-    board = Board()
+    board = LatestSamples()
     now = clock()
     for at, there in ((now - 3600, False), (now, True)):
         reading = Reading(group="quick", time=WHEN, at=at, took_s=0, domains=[quick(at, 1)])
@@ -171,7 +171,7 @@ async def test_what_was_not_read_lately_is_no_number_of_now() -> None:
 async def test_a_guest_that_migrates_between_two_readings_has_no_rate_across_hosts_and_one_place_at_a_time() -> None:
     """Its counters begin elsewhere on the other host: no number may be made of both, even where the run's number and
     the counters would fit."""
-    board = Board()
+    board = LatestSamples()
 
     async def read(host: str, at: float, *domains: DomainCounters) -> None:
         reading = Reading(group="quick", time=WHEN, at=at, took_s=0.01, domains=list(domains))

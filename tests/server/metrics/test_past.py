@@ -16,8 +16,8 @@ from novacron_server.metrics import copy_rows
 from novacron_server.metrics import history_query as past_module
 from novacron_server.metrics import history_writer as history_module
 from novacron_server.metrics.copy_rows import FLEET, tenant_subject
-from novacron_server.metrics.history_query import Past, curves
-from novacron_server.metrics.write_queue import Waiting
+from novacron_server.metrics.history_query import HistoryQueries, curves
+from novacron_server.metrics.write_queue import WriteQueue
 from tests.server.metrics.conftest import NOW
 
 S = timedelta(seconds=1)
@@ -27,8 +27,8 @@ CPU = history.Metric.CPU_PERCENT
 
 
 @pytest.fixture
-def past(database, history) -> Past:
-    return Past(database, history._inventory, history._board, history)
+def past(database, history) -> HistoryQueries:
+    return HistoryQueries(database, history._inventory, history._board, history)
 
 
 def asked(start: datetime, end: datetime, points: int, **more) -> history.HistoryQuery:
@@ -44,7 +44,7 @@ async def test_the_last_hour_is_made_of_samples(past, history, add) -> None:
     assert (found.source, found.points, found.step_s, found.start) == ("samples", 120, 30.0, end - timedelta(hours=1))
     line = found.curves[CPU]
     assert line.average == [2.5, 8.5] * 60
-    assert (line.most, line.least) == ([5.0, 11.0] * 60, [0.0, 6.0] * 60)
+    assert (line.max, line.min) == ([5.0, 11.0] * 60, [0.0, 6.0] * 60)
     assert found.age_s is not None
 
 
@@ -90,7 +90,7 @@ async def test_a_long_range_is_made_of_minutes_and_of_the_samples_that_are_not_r
     line = found.curves[CPU].average
     assert (found.source, found.step_s % 60, len(line)) == ("minutes", 0.0, found.points)
     assert (line[0], line[-1] > 1.0, None in line) == (1.0, True, False)
-    assert max(found.curves[CPU].most[-2:]) == 5.0
+    assert max(found.curves[CPU].max[-2:]) == 5.0
 
 
 async def test_where_nothing_was_kept_there_is_null_and_no_zero(past, history, add) -> None:
@@ -120,7 +120,7 @@ async def test_after_a_minute_without_the_database_what_fits_is_there_and_the_re
 ) -> None:
     """Memory holds what its bound says and no more; the oldest goes, and is null in the curve."""
     row = len(copy_rows.row(0, FLEET, (None, 1.0, None, *[None] * 7)))
-    history.waiting = Waiting(most_bytes=6 * row)
+    history.waiting = WriteQueue(most_bytes=6 * row)
     begin = NOW.replace(second=0) - timedelta(minutes=2)
     add(FLEET, begin, 7.0)
     await history.write()
@@ -194,4 +194,4 @@ async def test_the_answer_is_bounded_whatever_the_range(past, points, span) -> N
     assert 1 <= found.points <= points
     assert {len(curve.average) for curve in found.curves.values()} == {found.points}
     assert found.start + timedelta(seconds=found.step_s * found.points) >= NOW, "the newest is part of it"
-    assert found.curves["disk_reads_s"].least == []
+    assert found.curves["disk_reads_s"].min == []

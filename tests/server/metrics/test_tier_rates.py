@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainCounters, Reading
 from novacron_server.hypervisor.statistics.reader import clock
-from novacron_server.metrics.latest import Board
+from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.tier_rates import rates_on
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def read(board: Board, host: str, at: float, **totals: int) -> None:
+def read(board: LatestSamples, host: str, at: float, **totals: int) -> None:
     """A reading of VM `u` with these disks: bytes read so far; twice as many written, a hundredth of requests."""
     disks = tuple(DiskCounters(name, total, total // 100, 2 * total, total // 100) for name, total in totals.items())
     for group in ("quick", "disks"):
@@ -23,7 +23,7 @@ def read(board: Board, host: str, at: float, **totals: int) -> None:
 
 
 def test_the_rates_of_disks_that_have_one_are_summed_over_hosts() -> None:
-    board = Board()
+    board = LatestSamples()
     rates = rates_on(board)
     disks = [("a", "u", "vda"), ("a", "u", "vdb"), ("b", "u", "vda"), ("b", "gone", "vda")]
     assert rates(disks) is None
@@ -42,7 +42,7 @@ def test_the_rates_of_disks_that_have_one_are_summed_over_hosts() -> None:
 
 def test_rates_of_disks_that_were_read_earlier_are_as_old_as_they_are() -> None:
     """A guest that is busy with a job, a move above all, tells nothing of its disks meanwhile."""
-    board, now = Board(), clock()
+    board, now = LatestSamples(), clock()
     read(board, "a", now - 70, vda=0)
     read(board, "a", now - 60, vda=1000)
     quick = Reading(group="quick", time=WHEN, at=now, took_s=0.01, domains=[DomainCounters("u", 1, now)], host=None)

@@ -33,13 +33,13 @@ async def first_inventory(url: str, data_dir: Any) -> dict[str, Any]:
 async def test_a_listener_waits_for_the_first_look_at_a_slow_host(
     owner_url, database_url, data_dir, uri, monkeypatch
 ) -> None:
-    read_all = host_sync.Keeper._read_all
+    read_all = host_sync.HostSync._read_all
 
-    async def slowly(self: host_sync.Keeper) -> None:
+    async def slowly(self: host_sync.HostSync) -> None:
         await asyncio.sleep(1.5)
         await read_all(self)
 
-    monkeypatch.setattr(host_sync.Keeper, "_read_all", slowly)
+    monkeypatch.setattr(host_sync.HostSync, "_read_all", slowly)
     monkeypatch.setattr(inventory, "FIRST_LOOK_S", 30.0)
     settings = Settings(data_dir=data_dir, database_budget_s=PATIENT_S)
     async with running(settings, owner_url, database_url, [uri]) as (url, _):
@@ -50,10 +50,10 @@ async def test_a_listener_waits_for_the_first_look_at_a_slow_host(
 async def test_a_host_that_does_not_answer_holds_up_nobody_for_long(
     owner_url, database_url, data_dir, uri, monkeypatch
 ) -> None:
-    async def never(self: host_sync.Keeper) -> None:
+    async def never(self: host_sync.HostSync) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(host_sync.Keeper, "_read_all", never)
+    monkeypatch.setattr(host_sync.HostSync, "_read_all", never)
     monkeypatch.setattr(inventory, "FIRST_LOOK_S", 0.3)
     settings = Settings(data_dir=data_dir, database_budget_s=PATIENT_S)
     async with running(settings, owner_url, database_url, [uri]) as (url, _):

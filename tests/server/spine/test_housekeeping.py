@@ -10,7 +10,7 @@ import pytest
 from novacron_core.api import operations, vms
 from novacron_server.database import guarded_clock
 from novacron_server.runtime import retention
-from novacron_server.runtime.retention import EVENTS_KEPT, OPERATIONS_KEPT, forget
+from novacron_server.runtime.retention import EVENTS_KEPT, OPERATIONS_KEPT, delete_expired
 from tests.server.spine.conftest import until
 
 
@@ -19,9 +19,9 @@ async def test_what_is_old_goes_and_an_ended_operation_is_kept_thirty_days_at_le
     operation = await spine.ended(await spine.admin.call(vms.PAUSE, vm_id=vm.id))
     now = datetime.now(UTC)
     assert timedelta(days=30) <= OPERATIONS_KEPT
-    assert await forget(spine.parts.database, now) == (0, 0)
+    assert await delete_expired(spine.parts.database, now) == (0, 0)
     assert (await spine.admin.call(operations.GET, operation_id=operation.id)).state == "succeeded"
-    _, ended = await forget(spine.parts.database, now + OPERATIONS_KEPT + timedelta(days=1))
+    _, ended = await delete_expired(spine.parts.database, now + OPERATIONS_KEPT + timedelta(days=1))
     assert ended == 1
     assert (await spine.admin.call(operations.LIST)).total == 0
     assert timedelta(days=1) < EVENTS_KEPT
@@ -40,14 +40,14 @@ async def test_a_clock_that_is_set_ahead_makes_nobody_forget(spine, monkeypatch:
     for module in (guarded_clock, retention):
         monkeypatch.setattr(module, "datetime", Set)
     monkeypatch.setattr(retention, "_EVERY_S", 0.01)
-    real = retention.forget
+    real = retention.delete_expired
 
     async def forget(database, now: datetime) -> None:
         rounds.append(await real(database, now))
         ahead[0] = timedelta(days=400)
 
-    monkeypatch.setattr(retention, "forget", forget)
-    keeping = asyncio.create_task(retention.keep_house(spine.parts.database))
+    monkeypatch.setattr(retention, "forget", delete_expired)
+    keeping = asyncio.create_task(retention.run_retention(spine.parts.database))
 
     async def three() -> bool | None:
         return True if len(rounds) > 2 else None

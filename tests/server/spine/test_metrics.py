@@ -10,16 +10,17 @@ import libvirt
 import pytest
 
 from novacron_core import errors
+from novacron_core.api import history as history_api
 from novacron_core.api import usage, vms
 from novacron_core.values.roles import Role
 from novacron_server.metrics.meter import NO_BALLOON
 from tests.server.spine.conftest import until
 
 
-async def sampled(spine) -> usage.VMNow:
+async def sampled(spine) -> usage.VMUsage:
     """The VM `test` once it has a rate."""
 
-    async def look() -> usage.VMNow | None:
+    async def look() -> usage.VMUsage | None:
         page = await spine.admin.call(usage.TOP)
         return page.items[0] if page.items else None
 
@@ -59,7 +60,7 @@ async def test_a_vm_that_stops_has_no_number_any_more(spine, behind) -> None:
         return True if not (await spine.admin.call(usage.TOP)).items else None
 
     await until(empty)
-    assert (await spine.admin.call(usage.NOW)).fleet == usage.Totals()
+    assert (await spine.admin.call(usage.NOW)).fleet == usage.UsageTotals()
 
 
 async def test_top_sorts_filters_and_refuses_what_it_does_not_know(spine) -> None:
@@ -94,7 +95,7 @@ async def test_a_vm_of_ours_whose_memory_is_not_watched_is_watched_from_then_on(
         return True if period("web") else None
 
     await until(set_again)
-    assert not period("theirs"), "a foreign VM is not touched"
+    assert not period("theirs"), "a unmanaged VM is not touched"
 
 
 async def _there(spine, name: str) -> bool | None:
@@ -108,14 +109,14 @@ async def test_the_past_of_a_vm_its_host_and_the_fleet(spine) -> None:
     await history.pack()
     history.take_totals(datetime.now(UTC))
     await history.write()
-    found = await spine.admin.call(usage.OF_VM, vm_id=vm.id)
-    assert set(found.curves) == set(usage.Metric)
+    found = await spine.admin.call(history_api.OF_VM, vm_id=vm.id)
+    assert set(found.curves) == set(history_api.Metric)
     cores = [value for value in found.curves["cpu_cores"].average if value is not None]
     assert cores[-1] == pytest.approx(1.0, rel=0.1)
     assert set(found.curves["disk_reads_s"].average) == {None}
     for subject in ("fleet", f"vm:{vm.id}", f"host:{vm.host}"):
-        query = usage.HistoryQuery(subject=subject, metric="cpu_cores")
-        assert (await spine.admin.call(usage.HISTORY, query=query)).subject == subject
+        query = history_api.HistoryQuery(subject=subject, metric="cpu_cores")
+        assert (await spine.admin.call(history_api.HISTORY, query=query)).subject == subject
 
 
 async def test_the_past_of_a_vm_of_others_is_that_of_a_missing_one(spine) -> None:
@@ -124,15 +125,15 @@ async def test_the_past_of_a_vm_of_others_is_that_of_a_missing_one(spine) -> Non
     answers = []
     for vm_id in (vm.id, str(uuid4()), "no-uuid"):
         for call in (
-            member.call(usage.OF_VM, vm_id=vm_id),
-            member.call(usage.HISTORY, query=usage.HistoryQuery(subject=f"vm:{vm_id}")),
+            member.call(history_api.OF_VM, vm_id=vm_id),
+            member.call(history_api.HISTORY, query=history_api.HistoryQuery(subject=f"vm:{vm_id}")),
         ):
             with pytest.raises(errors.NotFound) as refused:
                 await call
             answers.append(refused.value.detail)
     assert len(set(answers)) == 1
     with pytest.raises(errors.NotFound):
-        await member.call(usage.HISTORY, query=usage.HistoryQuery(subject=f"host:{uuid4()}"))
+        await member.call(history_api.HISTORY, query=history_api.HistoryQuery(subject=f"host:{uuid4()}"))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from novacron_core import errors
 from novacron_server.metrics import exporter
 from novacron_server.metrics.exporter import Exporter
-from novacron_server.metrics.scrape_access import FILE, Scraping
+from novacron_server.metrics.scrape_access import FILE, ScrapeAccess
 from tests.server.spine.conftest import until
 from tests.server.spine.test_metrics import sampled
 
@@ -61,7 +61,7 @@ async def test_promtool_finds_nothing_to_complain_about(spine) -> None:
 
 
 async def test_who_may_scrape(data_dir: Path) -> None:
-    scraping = Scraping(data_dir, "loopback", behind_proxy=False)
+    scraping = ScrapeAccess(data_dir, "loopback", behind_proxy=False)
     file = data_dir / FILE
     token = file.read_text()
     assert (file.stat().st_mode & 0o777, len(token) > 40) == (0o600, True)
@@ -71,12 +71,15 @@ async def test_who_may_scrape(data_dir: Path) -> None:
     for address, bearer in ((ELSEWHERE, ""), (ELSEWHERE, "guess"), ("127.0.0.1", "guess"), ("", ""), ("x", "ü")):
         with pytest.raises(errors.Unauthenticated):
             scraping.check(address, bearer)
-    for strict in (Scraping(data_dir, "token", behind_proxy=False), Scraping(data_dir, "loopback", behind_proxy=True)):
+    for strict in (
+        ScrapeAccess(data_dir, "token", behind_proxy=False),
+        ScrapeAccess(data_dir, "loopback", behind_proxy=True),
+    ):
         strict.check(ELSEWHERE, token)  # the same one after a restart
         with pytest.raises(errors.Unauthenticated):
             strict.check("127.0.0.1", "")
     with pytest.raises(errors.NotFound):
-        Scraping(data_dir, "off", behind_proxy=False).check("127.0.0.1", token)
+        ScrapeAccess(data_dir, "off", behind_proxy=False).check("127.0.0.1", token)
 
 
 async def test_a_refused_scrape_is_a_problem(spine) -> None:

@@ -14,7 +14,7 @@ from novacron_core import errors
 from novacron_core.api import vms, volumes
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VMCreate
-from novacron_server.hypervisor.facts import Tag
+from novacron_server.hypervisor.facts import OwnershipTag
 from tests.server.spine.conftest import until
 
 BODY = VMCreate(name="web-01", image="empty", memory_bytes=32 << 20, start=False)
@@ -48,7 +48,7 @@ async def late_definition(spine, behind, monkeypatch, instance: str) -> str:
         f"<domain type='test'><name>late</name><uuid>{operation.target.id}</uuid><memory>8192</memory>"
         "<os><type>hvm</type></os></domain>"
     )
-    await host.set_tag(operation.target.id, Tag(instance=instance, tenant="default", operation=operation.id))
+    await host.set_tag(operation.target.id, OwnershipTag(instance=instance, tenant="default", operation=operation.id))
     await reread(spine)
     return operation.target.id
 
@@ -69,7 +69,7 @@ async def test_what_bears_another_installations_mark_is_left_alone(spine, image,
     await spine.parts.reconciler.once()
     vm = spine.parts.inventory.picture.vm(vm_id)
     assert vm is not None
-    assert vm.foreign
+    assert vm.unmanaged
 
 
 async def test_volumes_of_a_failed_creation_go_and_others_stay(spine, image, monkeypatch) -> None:
@@ -139,7 +139,7 @@ async def test_vms_that_libvirt_had_lost_for_a_while_are_whose_they_were(
 
     async def back() -> vms.VM | None:
         found = await spine.vm("web-01")
-        return None if found.foreign else found
+        return None if found.unmanaged else found
 
     now = await until(back)
     assert (now.tenant, now.owner, now.tags, now.tier) == (vm.tenant, vm.owner, {"role": "web"}, vm.tier)

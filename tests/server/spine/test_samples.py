@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 import pytest
 
 from novacron_core.api import events
-from novacron_core.client import Wishes, stream
+from novacron_core.client import SampleSubscription, stream
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.hypervisor.statistics.counters import DomainCounters, Reading
 from novacron_server.hypervisor.statistics.reader import clock
-from novacron_server.inventory.state import Picture
-from novacron_server.metrics.latest import Board
+from novacron_server.inventory.state import InventoryState
+from novacron_server.metrics.latest import LatestSamples
 from novacron_server.stream.hub import Listener
-from novacron_server.stream.samples import Samples
+from novacron_server.stream.samples import SampleStreamer
 from tests.server.spine.test_stream import frame, open_with, until_frame
 
 ANN = Principal("1", "ann", Role.ADMINISTRATOR, "default", "s", datetime.max.replace(tzinfo=UTC))
@@ -91,12 +91,12 @@ async def test_without_a_wish_or_after_unsubscribing_there_are_none(spine) -> No
 
 async def test_the_client_tells_what_it_wants_and_changes_its_mind(spine) -> None:
     vm = await spine.vm("test")
-    wishes = Wishes()
-    wishes.want(events.SampleWants(targets=[]))
+    wishes = SampleSubscription()
+    wishes.want(events.SampleRequest(targets=[]))
     async for update in stream(spine.admin, wishes=wishes):
-        if isinstance(update, events.Samples) and not update.vms:
-            wishes.want(events.SampleWants(targets=[vm.id]))
-        elif isinstance(update, events.Samples):
+        if isinstance(update, events.SamplesFrame) and not update.vms:
+            wishes.want(events.SampleRequest(targets=[vm.id]))
+        elif isinstance(update, events.SamplesFrame):
             assert list(update.vms) == [vm.id]
             break
 
@@ -108,22 +108,22 @@ async def fill(board, host_id: str, vm_ids: list[str], cpu_s: float) -> None:
     await board.take(host_id, reading, {}, 4, 5.0)
 
 
-def apart(spine) -> tuple[Board, Picture]:
+def apart(spine) -> tuple[LatestSamples, InventoryState]:
     """A board and a picture as the server's is now, that its own rounds and re-reads do not touch."""
-    picture, now = Picture(), spine.parts.inventory.picture
+    picture, now = InventoryState(), spine.parts.inventory.picture
     picture.views.update(now.views)
     picture.known.update(now.known)
-    return Board(), picture
+    return LatestSamples(), picture
 
 
 async def test_a_thousand_listeners_of_the_same_cost_one_frame_and_each_keeps_only_the_newest(spine) -> None:
     vm = await spine.vm("test")
     board, picture = apart(spine)
-    samples = Samples(board, picture)
+    samples = SampleStreamer(board, picture)
     await fill(board, vm.host, [vm.id], 1)
     listeners = [Listener(replace(ANN, session_id=str(number))) for number in range(1000)]
     for listener in listeners:
-        samples.want(listener, events.SampleWants(interval_s=1))
+        samples.want(listener, events.SampleRequest(interval_s=1))
     for wish in samples._wishes.values():
         wish.sent_at.clear()
     before = samples.frames_made
@@ -141,11 +141,11 @@ async def test_a_thousand_listeners_of_the_same_cost_one_frame_and_each_keeps_on
 async def test_a_full_queue_loses_samples_and_no_event(spine) -> None:
     vm = await spine.vm("test")
     board, picture = apart(spine)
-    samples = Samples(board, picture)
+    samples = SampleStreamer(board, picture)
     listener = Listener(ANN)
     while not listener.queue.full():
         listener.send(b"event")
-    samples.want(listener, events.SampleWants())
+    samples.want(listener, events.SampleRequest())
     await fill(board, vm.host, [vm.id], 1)
     assert not listener.over.done(), "a listener is never cut off for samples"
     assert (listener.samples, listener.queue.qsize()) == ({}, listener.queue.maxsize)
@@ -158,11 +158,11 @@ async def test_many_vms_come_in_frames_that_a_client_takes(spine) -> None:
     ids = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(4000)]
     for vm_id in ids:
         picture.set_known((vm.host, vm_id), known)
-    samples = Samples(board, picture)
+    samples = SampleStreamer(board, picture)
     await fill(board, vm.host, ids, 1)
     await fill(board, vm.host, ids, 1)
     listener = Listener(ANN)
-    samples.want(listener, events.SampleWants())
+    samples.want(listener, events.SampleRequest())
     frames = listener.take(listener.queue.get_nowait())
     assert len(frames) == 3
     assert max(map(len, frames)) <= events.MAX_INVENTORY_PART_BYTES

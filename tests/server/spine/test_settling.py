@@ -47,7 +47,7 @@ async def test_it_is_tried_until_it_goes_and_each_reason_is_said_once(monkeypatc
     monkeypatch.setattr(recovery.asyncio, "sleep", quick)
     operations = Refusing(*["busy"] * 6, "locked", "locked")
     with capture_logs() as logs:
-        await recovery.settle_all(operations, SimpleNamespace())  # type: ignore[arg-type]
+        await recovery.recover_all(operations, SimpleNamespace())  # type: ignore[arg-type]
     assert len(operations.settled) == 1
     assert [line["reason"] for line in logs] == ["busy", "locked"]
     assert pauses == sorted(pauses)
@@ -71,6 +71,6 @@ async def test_what_ran_on_a_host_that_is_no_longer_configured_is_ended(spine, k
     more = {"host_id": host.id, "principal": who, "request": {}, "idempotency_key": "", "request_hash": ""}
     assert await database.run(lambda c: repository.add(c, left, **more))
     async with asyncio.timeout(10):
-        await recovery.settle_all(spine.parts.operations, spine.parts.inventory)
+        await recovery.recover_all(spine.parts.operations, spine.parts.inventory)
     ended = await spine.ended(left)
     assert ended.state is OperationState.INTERRUPTED

@@ -166,7 +166,7 @@ async def test_a_session_that_ends_takes_its_stream_along(spine) -> None:
     await bob.close()
 
 
-async def test_others_do_not_see_foreign_guests_or_each_others_sessions(spine) -> None:
+async def test_others_do_not_see_unmanaged_guests_or_each_others_sessions(spine) -> None:
     bob = await spine.member("bob", Role.OPERATOR)
     async with open_with(bob, spine) as socket:
         inventory = await until_frame(socket, lambda f: f["frame"] == "inventory")
@@ -211,7 +211,7 @@ async def test_an_inventory_comes_in_parts_of_bounded_size(spine, behind) -> Non
     await keeper._read_all()
     principal = await spine.parts.access.authenticate(spine.admin.credentials.token)
     frames = inventory_frames(spine.parts.inventory, principal)
-    decoded = [msgspec.json.decode(data, type=events.Inventory) for data in frames]
+    decoded = [msgspec.json.decode(data, type=events.InventoryFrame) for data in frames]
     assert len(frames) > 2
     assert all(len(data) <= events.MAX_INVENTORY_PART_BYTES for data in frames)
     assert [part.last for part in decoded] == [False] * (len(frames) - 1) + [True]
@@ -224,7 +224,7 @@ async def test_the_client_follows_a_life(spine) -> None:
     states = []
     async with asyncio.timeout(15):
         async for update in stream(spine.admin):
-            if isinstance(update, events.Inventory) and update.last:
+            if isinstance(update, events.InventoryFrame) and update.last:
                 await spine.admin.call(vms.POWER_OFF, vm_id=test.id)
             if isinstance(update, events.Event) and update.target.id == test.id:
                 states.append(update.decoded().state)

@@ -6,7 +6,7 @@ import pytest
 
 from novacron_core import errors
 from novacron_core.api import operations, pools, tiers, vms, volumes
-from novacron_core.api.events import Inventory
+from novacron_core.api.events import InventoryFrame
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.api.tiers import Tier
@@ -55,7 +55,7 @@ async def isos(spine, behind) -> Pool:
 async def test_a_fresh_host_has_our_three_pools_and_the_tiers_count_them(spine) -> None:
     found = await three_pools(spine)
     instance = spine.parts.reconciler._instance.replace("-", "")[:8]
-    assert {name: (pool.tier, pool.ours, pool.active) for name, pool in found.items()} == {
+    assert {name: (pool.tier, pool.managed, pool.active) for name, pool in found.items()} == {
         f"novacron-{instance}-{tier}": (tier, True, True) for tier in ("hot", "warm", "cold")
     }
     listed = (await spine.admin.call(tiers.LIST)).items
@@ -73,7 +73,7 @@ async def test_a_vm_is_made_in_the_tier_that_was_asked_for(spine, image) -> None
     vm = await spine.vm("web-01")
     assert (vm.tier, vm.disks[0].tier) == ("cold", "cold")
     volume = next(v for v in (await spine.admin.call(volumes.LIST)).items if v.id == vm.disks[0].volume)
-    assert (volume.tier, volume.vm, volume.part, volume.foreign) == ("cold", vm.id, "disk", False)
+    assert (volume.tier, volume.vm, volume.role, volume.unmanaged) == ("cold", vm.id, "disk", False)
     cold = (await tiers_named(spine))["cold"]
     assert (cold.volumes, cold.provisioned_bytes) == (1, 8 << 20)
 
@@ -133,7 +133,7 @@ async def test_pools_and_tiers_come_with_the_stream(spine, isos) -> None:
     frames = stream(spine.admin)
     shown: dict[str, set[str]] = {"pools": set(), "tiers": set()}
     async for frame in frames:
-        if isinstance(frame, Inventory):
+        if isinstance(frame, InventoryFrame):
             shown["pools"] |= {pool.name for pool in frame.pools}
             shown["tiers"] |= {tier.name for tier in frame.tiers}
             if frame.last:

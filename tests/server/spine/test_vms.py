@@ -29,7 +29,7 @@ async def test_the_simulated_host_is_called_so(spine) -> None:
 
 async def test_a_vm_from_an_image_runs_and_its_disk_is_a_volume_of_it(spine, image) -> None:
     vm = await created(spine, tags={"role": "web"}, description="the first")
-    assert (vm.state, vm.tenant, vm.owner, vm.tier, vm.foreign) == (State.RUNNING, "default", "ann", "hot", False)
+    assert (vm.state, vm.tenant, vm.owner, vm.tier, vm.unmanaged) == (State.RUNNING, "default", "ann", "hot", False)
     assert (vm.tags, vm.description, vm.memory_bytes, vm.generation) == ({"role": "web"}, "the first", 32 << 20, 1)
     assert vm.operation is None
     disk = vm.disks[0]
@@ -193,16 +193,16 @@ async def test_a_deletion_asked_for_again_is_the_same_deletion(spine, image) -> 
         await spine.admin.call(vms.DELETE, if_match=1, idempotency_key=str(uuid4()), vm_id=vm.id)
 
 
-async def test_a_foreign_guest_is_shown_to_administrators_run_and_never_deleted(spine) -> None:
+async def test_a_unmanaged_guest_is_shown_to_administrators_run_and_never_deleted(spine) -> None:
     bob = await spine.member("bob", Role.OPERATOR)
-    foreign = await spine.vm("test")
-    assert (foreign.foreign, foreign.tenant) == (True, None)
+    unmanaged = await spine.vm("test")
+    assert (unmanaged.unmanaged, unmanaged.tenant) == (True, None)
     assert (await bob.call(vms.LIST)).total == 0
     with pytest.raises(errors.NotFound, match="there is no such VM"):
-        await bob.call(vms.PAUSE, vm_id=foreign.id)
-    await done(spine, await spine.admin.call(vms.POWER_OFF, vm_id=foreign.id))
+        await bob.call(vms.PAUSE, vm_id=unmanaged.id)
+    await done(spine, await spine.admin.call(vms.POWER_OFF, vm_id=unmanaged.id))
     with pytest.raises(errors.Conflict, match="not made by NovaCron"):
-        await spine.admin.call(vms.DELETE, if_match=0, vm_id=foreign.id)
+        await spine.admin.call(vms.DELETE, if_match=0, vm_id=unmanaged.id)
     await bob.close()
 
 

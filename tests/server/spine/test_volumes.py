@@ -50,7 +50,7 @@ async def pools(spine):
 
 async def test_a_volume_is_made_where_it_was_asked_for(spine, pools) -> None:
     volume = await made(spine, tier="cold", format="raw")
-    assert (volume.tier, volume.size_bytes, volume.tenant, volume.vm, volume.foreign) == (
+    assert (volume.tier, volume.size_bytes, volume.tenant, volume.vm, volume.unmanaged) == (
         "cold",
         8 * MIB,
         "default",
@@ -109,11 +109,11 @@ async def test_attached_while_stopped_seen_on_the_vm_and_detached(spine, pools, 
     operation = await done(
         spine, await spine.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id)
     )
-    assert (operation.target.id, [held.id for held in operation.holds]) == (vm.id, [volume.id])
+    assert (operation.target.id, [held.id for held in operation.locks]) == (vm.id, [volume.id])
     disks = (await spine.vm("web-01")).disks
     assert [(disk.target, disk.volume, disk.tier) for disk in disks][1] == ("vdb", volume.id, "hot")
     volume = await spine.admin.call(volumes.GET, volume_id=volume.id)
-    assert (volume.vm, volume.part) == (vm.id, "disk")
+    assert (volume.vm, volume.role) == (vm.id, "disk")
     with pytest.raises(errors.Conflict, match="is a disk of web-01: detach it first"):
         await spine.admin.call(volumes.DELETE, volume_id=volume.id)
     other = await stopped_vm(spine, "web-02")
@@ -153,7 +153,7 @@ async def test_a_copy_is_a_volume_of_its_own(spine, pools) -> None:
         spine, await spine.admin.call(volumes.CLONE, body=VolumeClone(name="copy", tier="cold"), volume_id=volume.id)
     )
     copy = await named(spine, "copy")
-    assert (copy.tier, copy.size_bytes, copy.foreign) == ("cold", volume.size_bytes, False)
+    assert (copy.tier, copy.size_bytes, copy.unmanaged) == ("cold", volume.size_bytes, False)
     assert copy.id != volume.id
 
 
@@ -227,20 +227,20 @@ async def test_of_those_who_ask_for_one_volume_at_once_one_gets_it(spine, pools,
 
 async def test_another_tenants_volume_is_not_there(spine, pools, behind) -> None:
     pool = behind.storagePoolLookupByName(next(p.name for p in pools.values() if p.tier == "hot"))
-    pool.createXML("<volume><name>foreign</name><capacity>1048576</capacity></volume>", 0)
+    pool.createXML("<volume><name>unmanaged</name><capacity>1048576</capacity></volume>", 0)
     pool.refresh(0)
 
     async def seen() -> Volume | None:
-        return await named(spine, "foreign")
+        return await named(spine, "unmanaged")
 
-    foreign = await until(seen)
-    assert (foreign.foreign, foreign.tenant) == (True, None)
+    unmanaged = await until(seen)
+    assert (unmanaged.unmanaged, unmanaged.tenant) == (True, None)
     bob = await spine.member("bob", Role.OPERATOR)
-    assert await named(spine, "foreign", bob) is None
+    assert await named(spine, "unmanaged", bob) is None
     with pytest.raises(errors.NotFound):
-        await bob.call(volumes.DELETE, volume_id=foreign.id)
+        await bob.call(volumes.DELETE, volume_id=unmanaged.id)
     with pytest.raises(errors.Conflict, match="not made by NovaCron"):
-        await spine.admin.call(volumes.DELETE, volume_id=foreign.id)
+        await spine.admin.call(volumes.DELETE, volume_id=unmanaged.id)
     eve = await spine.member("eve", Role.VIEWER)
     with pytest.raises(errors.Forbidden):
         await eve.call(volumes.CREATE, body=VolumeCreate(name="x", size_bytes=MIB))

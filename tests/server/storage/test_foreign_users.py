@@ -58,7 +58,7 @@ WAYS: list[Callable[[Shed, Volume], dict[str, str]]] = [by_path, by_pool, by_lin
 
 
 @contextmanager
-def foreign(shed: Shed, name: str, boot: str = "", disk: str = "") -> Iterator[None]:
+def unmanaged(shed: Shed, name: str, boot: str = "", disk: str = "") -> Iterator[None]:
     domain = shed.libvirt.defineXML(DOMAIN.format(name=name, boot=boot, disk=disk))
     try:
         yield
@@ -81,10 +81,10 @@ def asks(shed: Shed, volume: Volume, vm: vms.VM) -> dict[str, Callable[[], objec
 async def test_a_stranger_that_nobody_has_seen_yet_is_found(shed, monkeypatch, way) -> None:
     name = f"theirs-{way.__name__}".replace("_", "-")
     volume, vm = await shed.made(name), await shed.vm(f"vm-{name}")
-    monkeypatch.setattr(host_sync.Keeper, "hint", lambda *_: None)  # the picture is told nothing
-    monkeypatch.setattr(host_sync.Keeper, "_read_all", _nothing)
+    monkeypatch.setattr(host_sync.HostSync, "hint", lambda *_: None)  # the picture is told nothing
+    monkeypatch.setattr(host_sync.HostSync, "_read_all", _nothing)
     before = shed.path(volume).stat()
-    with foreign(shed, f"x-{name}", **way(shed, volume)):
+    with unmanaged(shed, f"x-{name}", **way(shed, volume)):
         for what, ask in asks(shed, volume, vm).items():
             with pytest.raises(errors.Conflict, match=f"x-{name}"):
                 await ask()
@@ -124,11 +124,11 @@ async def test_what_was_looked_at_before_a_move_is_not_done_after_it(shed, monke
 @pytest.mark.parametrize("what", ["delete", "resize", "attach"])
 async def test_a_stranger_that_comes_after_the_promise_is_found(shed, monkeypatch, tmp_path, what) -> None:
     volume, vm = await shed.made(f"late-{what}"), await shed.vm(f"vm-late-{what}")
-    monkeypatch.setattr(host_sync.Keeper, "hint", lambda *_: None)
+    monkeypatch.setattr(host_sync.HostSync, "hint", lambda *_: None)
     monkeypatch.setenv("NOVACRON_FAILPOINTS", f"volume.{what}:began=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
     operation: Operation = await asks(shed, volume, vm)[what]()  # type: ignore[misc]
-    with foreign(shed, f"x-late-{what}", **by_overlay(shed, volume)):
+    with unmanaged(shed, f"x-late-{what}", **by_overlay(shed, volume)):
         (tmp_path / "go").touch()
         ended = await shed.ended(operation)
         assert ended.state is OperationState.FAILED
@@ -143,7 +143,7 @@ async def test_a_vm_is_not_deleted_with_disks_that_somebody_leans_on(shed) -> No
     volume = await shed.made("base")
     vm = await shed.vm("vm-base", volume)
     query, call = vms.DeleteQuery(disks=True), shed.admin.call
-    with foreign(shed, "x-base", **by_overlay(shed, volume)):
+    with unmanaged(shed, "x-base", **by_overlay(shed, volume)):
         ended = await shed.ended(await call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
         assert ended.state is OperationState.FAILED
         assert "base is in use by x-base" in ended.problem.detail

@@ -6,7 +6,7 @@ import pytest
 
 from novacron_core.api import volumes
 from novacron_core.api.volumes import Volume, VolumeCreate, VolumeMove
-from novacron_server.operations.context import Run
+from novacron_server.operations.context import OperationContext
 from tests.server.storage.conftest import MIB, Shed, run
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,13 +26,13 @@ async def sparse(shed: Shed, name: str) -> Volume:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """What operations said of themselves: (bytes done, of how many)."""
     seen: list[tuple[int, int]] = []
-    honest = Run.moved
+    honest = OperationContext.moved
 
-    async def moved(self: Run, done_bytes: int, total_bytes: int) -> None:
+    async def moved(self: OperationContext, done_bytes: int, total_bytes: int) -> None:
         seen.append((done_bytes, total_bytes))
         await honest(self, done_bytes, total_bytes)
 
-    monkeypatch.setattr(Run, "moved", moved)
+    monkeypatch.setattr(OperationContext, "moved", moved)
     return seen
 
 

@@ -45,7 +45,7 @@ async def disguised(shed: Shed, name: str, secret: Path) -> Volume:
 
 async def test_a_raw_disk_stays_raw_whatever_its_guest_writes_into_it(shed) -> None:
     volume = await disguised(shed, "mask", shed.house.data_dir / "secret")
-    assert (volume.format, volume.leans_on, volume.size_bytes) == ("raw", "", 8 * MIB)
+    assert (volume.format, volume.backing_file, volume.size_bytes) == ("raw", "", 8 * MIB)
     before = digest(shed.path(volume))
     vm = await shed.vm("vm-mask", volume)
     assert as_opened(shed, vm, "mask") == {"raw"}

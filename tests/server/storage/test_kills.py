@@ -21,7 +21,7 @@ from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import VolumeClone, VolumeCreate, VolumeMove
 from novacron_core.client import Client
 from novacron_core.client.credentials import Credentials
-from novacron_core.local_server import read_running
+from novacron_core.local_server import read_running_server
 from tests.benchmarks.servers import administrator
 from tests.faults.test_kills import Process
 from tests.server.hypervisor.conftest import PrivateLibvirtd
@@ -41,7 +41,7 @@ class Far(Shed):
 
     async def start(self) -> None:
         await self.server.start()
-        running = read_running(self.house.data_dir)
+        running = read_running_server(self.house.data_dir)
         assert running is not None
         self.admin.move(running.url)
 
@@ -101,7 +101,7 @@ async def far() -> AsyncIterator[Far]:
     server = Process(data, daemon.uri)
     try:
         await server.start()
-        url = read_running(data).url  # type: ignore[union-attr]
+        url = read_running_server(data).url  # type: ignore[union-attr]
         token = await asyncio.to_thread(lambda: asyncio.run(administrator(url, data)))
         async with Client(url, Credentials(token)) as client:
             made = Far(Spine(url, None, client, data), daemon, connection)  # type: ignore[arg-type]
@@ -185,7 +185,7 @@ async def test_what_a_killed_server_was_making_is_gone_after_the_next_start(far:
 
 async def test_a_half_received_image_is_gone_after_the_next_start(far: Far) -> None:
     images = far.house.data_dir / "images"
-    address = urlsplit(read_running(far.house.data_dir).url)
+    address = urlsplit(read_running_server(far.house.data_dir).url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
     head = f"PUT /api/storage/images/half HTTP/1.1\r\nHost: x\r\nContent-Length: {9 * MIB}\r\n"
     writer.write(f"{head}Authorization: Bearer {far.admin.credentials.token}\r\n\r\n".encode() + bytes(4 * MIB))

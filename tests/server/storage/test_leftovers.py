@@ -14,7 +14,7 @@ from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_server.operations.repository import Stored
 from novacron_server.volumes import leftover_copies
-from novacron_server.volumes.leftover_copies import Leftovers
+from novacron_server.volumes.leftover_copies import LeftoverCopies
 
 pytestmark = pytest.mark.asyncio
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -70,9 +70,9 @@ class House:
         """A database that takes every mark."""
 
 
-async def left(house: House) -> Leftovers:
+async def left(house: House) -> LeftoverCopies:
     """A copy that could not be taken away, with the pool still on in the picture."""
-    found = Leftovers(house, house)  # type: ignore[arg-type]
+    found = LeftoverCopies(house, house)  # type: ignore[arg-type]
     assert "goes when its pool is back" in await found.discard(MOVE)
     house.seen_on = True
     return found

@@ -13,7 +13,7 @@ from novacron_core.api import operations, vms, volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import OperationState
 from novacron_core.api.volumes import VolumeMove
-from novacron_server.hypervisor.connection.supervisor import Link
+from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor
 from novacron_server.hypervisor.storage.uploads import Upload
 from tests.server.spine.conftest import until
 from tests.server.storage.conftest import MIB, digest
@@ -46,7 +46,7 @@ async def test_a_free_volume_moves_with_its_holes_and_every_byte(shed, image_for
     before, used = digest(shed.path(volume)), shed.path(volume).stat().st_blocks
     ended = await shed.done(await move(shed, volume))
     moved = await shed.volume(volume.name)
-    assert (moved.id, moved.tier, moved.foreign) == (volume.id, "cold", False)
+    assert (moved.id, moved.tier, moved.unmanaged) == (volume.id, "cold", False)
     assert digest(shed.path(moved)) == before
     assert shed.path(moved).stat().st_blocks <= used + 16
     only(shed, volume, "cold")
@@ -60,7 +60,7 @@ async def test_the_disk_of_a_stopped_vm_moves_and_the_vm_starts_on_it(shed) -> N
     vm = await shed.vm("web-2", volume)
     old = str(shed.path(volume))
     operation = await move(shed, volume)
-    assert (operation.target.id, operation.holds[0].id) == (vm.id, volume.id)
+    assert (operation.target.id, operation.locks[0].id) == (vm.id, volume.id)
     await shed.done(operation)
     only(shed, volume, "cold")
     new = str(shed.path(await shed.volume("data2")))
@@ -80,7 +80,7 @@ async def test_the_disk_of_a_stopped_vm_moves_and_the_vm_starts_on_it(shed) -> N
 async def test_what_a_move_has_changed_is_known_before_libvirt_tells_of_it(shed, monkeypatch) -> None:
     volume = await shed.made("data11")
     vm = await shed.vm("web-11", volume, start=True)
-    monkeypatch.setattr(Link, "_seen", lambda *_: None)  # its events do not come
+    monkeypatch.setattr(ConnectionSupervisor, "_seen", lambda *_: None)  # its events do not come
     await shed.done(await move(shed, volume))
     assert str(shed.path(await shed.volume("data11"))) in shed.disk_paths(vm.id)[0]
     only(shed, volume, "cold")

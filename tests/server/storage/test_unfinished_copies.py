@@ -25,7 +25,7 @@ async def in_libvirt(shed: Shed, name: str) -> list[tuple[str, str]]:
 
 async def listed(shed: Shed, name: str) -> list[tuple[str | None, str, bool]]:
     page = await shed.admin.call(volumes.LIST, query=ListQuery(page_size=1000))
-    return [(v.tier, v.name, v.foreign) for v in page.items if v.name.startswith(name)]
+    return [(v.tier, v.name, v.unmanaged) for v in page.items if v.name.startswith(name)]
 
 
 @pytest.mark.parametrize(

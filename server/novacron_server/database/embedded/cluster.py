@@ -24,7 +24,7 @@ APPLICATION = "novacron_app"
 
 
 @dataclass(frozen=True, slots=True)
-class Passwords:
+class RolePasswords:
     """Of the three roles. Kept in a 0600 file of the data directory, never in a command line or log."""
 
     superuser: str
@@ -37,20 +37,20 @@ class Passwords:
         return f"postgresql://{role}:{password}@/{database}?host={quote(str(socket_dir), safe='')}"
 
 
-def passwords(file: Path, *, fresh: bool) -> Passwords:
+def passwords(file: Path, *, fresh: bool) -> RolePasswords:
     """Read the file, or write it when the cluster is still to be made (`fresh`).
 
     Raises DatabaseUnavailable when it is gone or damaged while the data is there.
     """
     try:
-        return Passwords(**json.loads(file.read_text()))
+        return RolePasswords(**json.loads(file.read_text()))
     except FileNotFoundError:
         if not fresh:
             raise DatabaseUnavailable(f"{file} is missing, and without it the database cannot be opened") from None
     except (ValueError, TypeError):
         if not fresh:
             raise DatabaseUnavailable(f"{file} is damaged, and without it the database cannot be opened") from None
-    made = Passwords(*(secrets.token_urlsafe(32) for _ in range(3)))
+    made = RolePasswords(*(secrets.token_urlsafe(32) for _ in range(3)))
     write_private(file, json.dumps(asdict(made)))
     return made
 
@@ -78,7 +78,7 @@ def _options(programs: Programs, durable: bool) -> list[str]:
     return [*plain, "--sync-method=syncfs"] if programs.major >= 17 else plain
 
 
-async def ensure_roles(words: Passwords, socket_dir: Path) -> None:
+async def ensure_roles(words: RolePasswords, socket_dir: Path) -> None:
     """Make the roles and the database where they are missing. Idempotent: a crash half way is mended by the next start."""
     connect = psycopg.AsyncConnection.connect
     async with await connect(words.url(SUPERUSER, socket_dir, "postgres"), autocommit=True) as conn:

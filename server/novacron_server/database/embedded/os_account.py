@@ -13,7 +13,7 @@ SERVICE_USERS = ("novacron", "postgres")
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class OSAccount:
     """A Unix account other than our own. Only root can run programs as one."""
 
     name: str
@@ -21,7 +21,7 @@ class Account:
     gid: int
 
 
-def service_account(cluster: Path) -> Account | None:
+def service_account(cluster: Path) -> OSAccount | None:
     """The account for PostgreSQL, None for ourselves (whenever we are not root).
 
     The owner of an existing cluster wins, so that a user created later does not lock us out of our own data. Then
@@ -32,7 +32,7 @@ def service_account(cluster: Path) -> Account | None:
     return _owner(cluster) or _existing() or _created() or _from(pwd.getpwnam("nobody"))
 
 
-def may_enter(account: Account | None, directory: Path) -> Path | None:
+def may_enter(account: OSAccount | None, directory: Path) -> Path | None:
     """The first parent (or the directory) that the account cannot pass through, None when the way is free."""
     uid, gid = (account.uid, account.gid) if account else (os.geteuid(), os.getegid())
     for part in (*reversed(directory.resolve().parents), directory.resolve()):
@@ -43,7 +43,7 @@ def may_enter(account: Account | None, directory: Path) -> Path | None:
     return None
 
 
-def make_way(directory: Path) -> None:
+def make_reachable_directory(directory: Path) -> None:
     """Make a directory and its missing parents, 0711 whatever our umask, so that PostgreSQL's account passes through."""
     for part in (*reversed(directory.parents), directory):
         try:
@@ -53,7 +53,7 @@ def make_way(directory: Path) -> None:
         part.chmod(0o711)
 
 
-def _owner(cluster: Path) -> Account | None:
+def _owner(cluster: Path) -> OSAccount | None:
     try:
         uid = cluster.stat().st_uid
         return _from(pwd.getpwuid(uid)) if uid else None
@@ -61,7 +61,7 @@ def _owner(cluster: Path) -> Account | None:
         return None
 
 
-def _existing() -> Account | None:
+def _existing() -> OSAccount | None:
     for name in SERVICE_USERS:
         try:
             return _from(pwd.getpwnam(name))
@@ -70,7 +70,7 @@ def _existing() -> Account | None:
     return None
 
 
-def _created() -> Account | None:
+def _created() -> OSAccount | None:
     useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if useradd is None:
         return None
@@ -79,5 +79,5 @@ def _created() -> Account | None:
     return _existing() if made.returncode == 0 else None
 
 
-def _from(entry: pwd.struct_passwd) -> Account:
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+def _from(entry: pwd.struct_passwd) -> OSAccount:
+    return OSAccount(entry.pw_name, entry.pw_uid, entry.pw_gid)

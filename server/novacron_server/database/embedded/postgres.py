@@ -70,7 +70,7 @@ class EmbeddedPostgres:
         self._lock: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._programs: binaries.Programs | None = None
-        self._words: cluster.Passwords | None = None
+        self._words: cluster.RolePasswords | None = None
         self._watcher: asyncio.Task[None] | None = None
         self.restarts = 0
 
@@ -137,7 +137,7 @@ class EmbeddedPostgres:
     def _url(self, role: str) -> str:
         return self._passwords().url(role, self._sockets)
 
-    def _passwords(self) -> cluster.Passwords:
+    def _passwords(self) -> cluster.RolePasswords:
         if self._words is None:
             raise DatabaseUnavailable("the embedded PostgreSQL is not started")
         return self._words
@@ -150,7 +150,7 @@ class EmbeddedPostgres:
     def _prepare_data_dir(self) -> None:
         """0711: other accounts pass through to what is theirs, and read nothing."""
         try:
-            os_account.make_way(self._data_dir)
+            os_account.make_reachable_directory(self._data_dir)
             if self._data_dir.stat().st_uid == os.geteuid():
                 self._data_dir.chmod(0o711)
         except OSError as exc:
@@ -194,14 +194,14 @@ class EmbeddedPostgres:
             await asyncio.to_thread(cluster.create, self._cluster, self._programs, word, durable=self._durable)
         self._socket_dir(account)
 
-    def _socket_dir(self, account: os_account.Account | None) -> None:
+    def _socket_dir(self, account: os_account.OSAccount | None) -> None:
         """Make the 0700 directory of the socket; refuse one that somebody else put there."""
         longest = len(os.fsencode(self._sockets / ".s.PGSQL.5432.lock"))
         if longest > SOCKET_PATH_LIMIT:
             raise DatabaseUnavailable(
                 f"{self._sockets} is too long a path for a socket; name a shorter runtime directory"
             )
-        os_account.make_way(self._runtime_dir)
+        os_account.make_reachable_directory(self._runtime_dir)
         found = self._runtime_dir.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
             raise DatabaseUnavailable(f"{self._runtime_dir} belongs to somebody else")
@@ -220,7 +220,7 @@ class EmbeddedPostgres:
         """
         until = time.monotonic() + self._start_timeout_s
         while True:
-            await stale_processes.clear(self._cluster)
+            await stale_processes.end_stale_processes(self._cluster)
             self._process = self._spawn()
             if await self._ready(self._process, until):
                 return

@@ -16,7 +16,7 @@ STOPPING = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 2.0))
 _TICK_S = 0.01
 
 
-async def clear(cluster: Path) -> None:
+async def end_stale_processes(cluster: Path) -> None:
     """End whatever still runs in the cluster, and remove a pid file whose number now belongs to somebody else.
 
     An orphan is stopped, not adopted: its parent's death sends it SIGINT, perhaps only after we have connected.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from novacron_server.hypervisor.connection.session import R
-from novacron_server.hypervisor.connection.supervisor import Link
+from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor
 
 T = TypeVar("T")
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 class Calls(Generic[R]):
     """Each kind of call has threads of its own, so a slow one never delays the picture."""
 
-    def __init__(self, link: Link[R]) -> None:
+    def __init__(self, link: ConnectionSupervisor[R]) -> None:
         self._link = link
 
     async def _read(self, work: Callable[[Any], T]) -> T:

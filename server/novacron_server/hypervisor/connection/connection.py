@@ -18,11 +18,11 @@ _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-class Lost(Exception):
+class ConnectionLost(Exception):
     """A call failed because its connection is gone; the text says how."""
 
 
-class Wire:
+class LibvirtConnection:
     """Closing a connection frees it under any call that is still in it, and the process dies: the last one out closes.
 
     Only one thread may make calls on a wire to a real host: with two, libvirt's client before 10.3 uses freed stack
@@ -46,13 +46,13 @@ class Wire:
         """Makes a call. Raises Lost, libvirtError, and what `work` raises."""
         with self._lock:
             if self._closing:
-                raise Lost("the connection was closed")
+                raise ConnectionLost("the connection was closed")
             self._calls += 1
         try:
             return work(self.connection)
         except libvirt.libvirtError as error:
             if is_lost(error, self.connection):
-                raise Lost(plain(str(error))) from error
+                raise ConnectionLost(plain(str(error))) from error
             raise
         finally:
             self._leave()

@@ -11,7 +11,7 @@ import libvirt
 import structlog
 
 from novacron_server.hypervisor.connection import kvm
-from novacron_server.hypervisor.connection.connection import Lost, Wire
+from novacron_server.hypervisor.connection.connection import ConnectionLost, LibvirtConnection
 from novacron_server.hypervisor.connection.uris import is_local, is_simulated
 from novacron_server.hypervisor.facts import HostFacts
 from novacron_server.hypervisor.faults import plain
@@ -31,7 +31,7 @@ R = TypeVar("R", bound=Cache)
 Override = Literal["kvm", "qemu"] | None
 
 
-class Session(Generic[R]):
+class HostSession(Generic[R]):
     """The wires to a host while it is up: one for events, one for each thread that makes calls.
 
     `lost` is done, with the reason, once any of them is of no more use; all are given up together then.
@@ -45,9 +45,9 @@ class Session(Generic[R]):
         self.virtualization = "test" if is_simulated(uri) else ""
         self.hypervisor_version = ""
         self.lost: asyncio.Future[str] = loop.create_future()
-        self.first: Wire | None = None
+        self.first: LibvirtConnection | None = None
         self._keepalive = keepalive_s, keepalive_count
-        self._by_thread: dict[int, Wire] = {}
+        self._by_thread: dict[int, LibvirtConnection] = {}
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._closing = False
@@ -57,40 +57,40 @@ class Session(Generic[R]):
         if not self.lost.done():
             self.lost.set_result(reason)
 
-    def open(self) -> Wire:
+    def open(self) -> LibvirtConnection:
         """The first wire, the one that hears events. Blocks, for ever if the host hangs. Raises libvirtError."""
-        self.first = Wire(self.uri, *self._keepalive)
+        self.first = LibvirtConnection(self.uri, *self._keepalive)
         return self.first
 
     def run(self, work: Callable[[Any], T]) -> T:
         """Makes a call on this thread's own wire. Raises Lost, libvirtError, and what `work` raises."""
         return self._wire().run(work)
 
-    def _wire(self) -> Wire:
+    def _wire(self) -> LibvirtConnection:
         if self.first is not None and is_simulated(self.uri):
             return self.first  # every connection to a simulator's file is a world of its own
         thread = threading.get_ident()
         with self._lock:
             if self._closing:
-                raise Lost("the connection was closed")
+                raise ConnectionLost("the connection was closed")
             if thread in self._by_thread:
                 return self._by_thread[thread]
         return self._another(thread)
 
-    def _another(self, thread: int) -> Wire:
+    def _another(self, thread: int) -> LibvirtConnection:
         with self._opening:  # never two open() at once to one host
             if self._closing:
-                raise Lost("the connection was closed")
+                raise ConnectionLost("the connection was closed")
             try:
-                wire = Wire(self.uri, *self._keepalive)
+                wire = LibvirtConnection(self.uri, *self._keepalive)
             except libvirt.libvirtError as error:
-                raise Lost(plain(str(error))) from error
+                raise ConnectionLost(plain(str(error))) from error
         with self._lock:
             if not self._closing:
                 self._by_thread[thread] = wire
                 return wire
         wire.close()
-        raise Lost("the connection was closed")
+        raise ConnectionLost("the connection was closed")
 
     def close(self) -> None:
         """Closes every wire; one with a call in it is closed by that call."""
@@ -130,7 +130,7 @@ def start_default_network(connection: Any) -> str:
     return ""
 
 
-def read_host(session: Session[Any], connection: Any, notes: tuple[str, ...]) -> HostFacts:
+def read_host(session: HostSession[Any], connection: Any, notes: tuple[str, ...]) -> HostFacts:
     """What the host says of itself. Raises libvirtError."""
     architecture, memory_mib, cpus = connection.getInfo()[:3]
     simulated = is_simulated(session.uri)

@@ -22,9 +22,9 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.errors import HostUnavailable
 from novacron_server.hypervisor import faults
 from novacron_server.hypervisor.connection import events
-from novacron_server.hypervisor.connection.connection import Lost
-from novacron_server.hypervisor.connection.session import R, Session
-from novacron_server.hypervisor.connection.thread_lanes import Lane
+from novacron_server.hypervisor.connection.connection import ConnectionLost
+from novacron_server.hypervisor.connection.session import HostSession, R
+from novacron_server.hypervisor.connection.thread_lanes import ThreadLane
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     backoff_most_s: float = 15.0
 
 
-class Link(Generic[R]):
+class ConnectionSupervisor(Generic[R]):
     """The line to one host. Everything but the lanes' calls runs in the asyncio loop's thread."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Link(Generic[R]):
         *,
         on_status: Callable[[], None],
         on_event: Callable[[events.Kind, str | None], None],
-        on_arrival: Callable[[Session[R], Any], None],
+        on_arrival: Callable[[HostSession[R], Any], None],
     ) -> None:
         """`on_arrival` is called in a worker thread with each new connection, before it counts as up."""
         self.uri = uri
@@ -67,14 +67,14 @@ class Link(Generic[R]):
         self.detail = "not connected yet"
         self.seen_at: datetime | None = None
         self.latency_ms: float | None = None
-        self.session: Session[R] | None = None
+        self.session: HostSession[R] | None = None
         self._on_status, self._on_event, self._on_arrival = on_status, on_event, on_arrival
-        self._opener = Lane(f"{uri} open", 1)
-        self.reads = Lane(f"{uri} read", 2)
-        self.storage = Lane(f"{uri} storage", 2)
-        self.changes = Lane(f"{uri} change", 4)
-        self.transfers = Lane(f"{uri} transfer", 2)
-        self.statistics = Lane(f"{uri} statistics", 2)
+        self._opener = ThreadLane(f"{uri} open", 1)
+        self.reads = ThreadLane(f"{uri} read", 2)
+        self.storage = ThreadLane(f"{uri} storage", 2)
+        self.changes = ThreadLane(f"{uri} change", 4)
+        self.transfers = ThreadLane(f"{uri} transfer", 2)
+        self.statistics = ThreadLane(f"{uri} statistics", 2)
         self._keeper: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._closed = False
@@ -110,7 +110,9 @@ class Link(Generic[R]):
             lane.stop()
         self._set_status(HostStatus.DOWN, "closed")
 
-    async def call(self, lane: Lane, work: Callable[[Any], T], *, what: str = "", deadline_s: float | None = None) -> T:
+    async def call(
+        self, lane: ThreadLane, work: Callable[[Any], T], *, what: str = "", deadline_s: float | None = None
+    ) -> T:
         """Makes a blocking call in a thread of `lane`.
 
         Raises HostUnavailable when the line is down or is lost meanwhile, or nothing came by the deadline (the call
@@ -130,16 +132,16 @@ class Link(Generic[R]):
             return self._result(session, waiter, what)
         raise self._give_up(session, lane, future, what)
 
-    def require(self) -> Session[R]:
+    def require(self) -> HostSession[R]:
         """The open connection. Raises HostUnavailable while there is none."""
         if self.session is None:
             raise HostUnavailable(self._down_sentence(), retry_after_s=5)
         return self.session
 
-    def _result(self, session: Session[R], waiter: asyncio.Future[T], what: str) -> T:
+    def _result(self, session: HostSession[R], waiter: asyncio.Future[T], what: str) -> T:
         try:
             result = waiter.result()
-        except Lost as error:
+        except ConnectionLost as error:
             session.lose(str(error))
             subject = f"cannot {what}: " if what else ""
             raise HostUnavailable(f"{subject}the host was lost ({error})", retry_after_s=5) from error
@@ -149,7 +151,7 @@ class Link(Generic[R]):
         self.seen_at = datetime.now(UTC)
         return result
 
-    def _give_up(self, session: Session[R], lane: Lane, future: Future[Any], what: str) -> HostUnavailable:
+    def _give_up(self, session: HostSession[R], lane: ThreadLane, future: Future[Any], what: str) -> HostUnavailable:
         subject = f"cannot {what}: " if what else ""
         if future.cancel():
             if session.lost.done():
@@ -177,9 +179,9 @@ class Link(Generic[R]):
         limit: float = min(self.timing.backoff_most_s, self.timing.backoff_first_s * 2.0 ** min(attempt, 10))
         return limit * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
 
-    async def _dial(self) -> Session[R] | None:
+    async def _dial(self) -> HostSession[R] | None:
         timing = self.timing
-        session = Session(
+        session = HostSession(
             self.uri,
             self._make_reader(),
             asyncio.get_running_loop(),
@@ -193,7 +195,7 @@ class Link(Generic[R]):
             if not done and session.first is None:  # it hangs; nothing is tried until it comes back
                 self._down("it does not answer")
             await waiter
-        except (libvirt.libvirtError, Lost) as error:
+        except (libvirt.libvirtError, ConnectionLost) as error:
             self._down(faults.plain(str(error)))
             await self._retire(session)
             return None
@@ -212,7 +214,7 @@ class Link(Generic[R]):
         self._set_status(HostStatus.UP, "")
         return session
 
-    def _open(self, session: Session[R]) -> None:
+    def _open(self, session: HostSession[R]) -> None:
         loop = session.lost.get_loop()
         began = time.monotonic()
         wire = session.open()
@@ -225,13 +227,15 @@ class Link(Generic[R]):
         wire.run(lambda connection: self._on_arrival(session, connection))
         self.seen_at = datetime.now(UTC)
 
-    def _seen(self, loop: asyncio.AbstractEventLoop, session: Session[R], kind: events.Kind, uuid: str | None) -> None:
+    def _seen(
+        self, loop: asyncio.AbstractEventLoop, session: HostSession[R], kind: events.Kind, uuid: str | None
+    ) -> None:
         """In the event thread."""
         if kind == "domain" and uuid:
             session.reader.forget(uuid)
         soon(loop, self._on_event, kind, uuid)
 
-    async def _watch(self, session: Session[R]) -> None:
+    async def _watch(self, session: HostSession[R]) -> None:
         """Until the connection is lost. Asks now and then, for what keepalive does not see."""
         while not session.lost.done():
             await asyncio.wait({session.lost}, timeout=self.timing.heartbeat_s)
@@ -242,7 +246,7 @@ class Link(Generic[R]):
         self._down(session.lost.result())
         await self._retire(session)
 
-    async def _beat(self, session: Session[R]) -> None:
+    async def _beat(self, session: HostSession[R]) -> None:
         began = time.monotonic()
         try:
             await self.call(
@@ -253,7 +257,7 @@ class Link(Generic[R]):
             return
         self.latency_ms = (time.monotonic() - began) * 1000
 
-    async def _retire(self, session: Session[R]) -> None:
+    async def _retire(self, session: HostSession[R]) -> None:
         # In the opener's thread: if closing hangs, opening waits for it, as it must.
         await self._settle(self._opener.submit(session.close), self.timing.open_s)
 

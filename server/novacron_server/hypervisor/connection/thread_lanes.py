@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Lane:
+class ThreadLane:
     """At most `size` daemon threads, started when needed, working through one queue in order."""
 
     def __init__(self, name: str, size: int) -> None:

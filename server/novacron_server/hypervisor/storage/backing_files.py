@@ -59,7 +59,7 @@ class Files:
         waiting = [self.real(path) for path in paths if self._local and path.startswith("/")]
         while waiting and len(found) < _LONGEST_CHAIN:
             image = waiting.pop()
-            name = _leans_on(image)
+            name = _backing_file_of(image)
             below = self.real(str(Path(image).parent / name)) if name else ""
             if below and below not in found:
                 found.add(below)
@@ -67,7 +67,7 @@ class Files:
         return found
 
 
-def _leans_on(image: str) -> str:
+def _backing_file_of(image: str) -> str:
     """What a qcow2 image names as its backing file, empty for none and for what is no such image."""
     try:
         kind = Path(image).stat().st_mode

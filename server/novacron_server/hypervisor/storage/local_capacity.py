@@ -11,7 +11,7 @@ from novacron_core.values.tiers import FILE_POOLS
 from novacron_server.hypervisor.facts import PoolFacts
 
 
-def measured(pool: PoolFacts) -> PoolFacts:
+def with_local_capacity(pool: PoolFacts) -> PoolFacts:
     """The pool with its disk and what is free on it now. Blocks, for ever on a network file system that hangs.
 
     Unchanged where this machine sees another file system at that path than libvirt does (a mount namespace).

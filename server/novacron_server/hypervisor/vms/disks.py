@@ -15,7 +15,7 @@ from novacron_server.hypervisor.storage.backing_files import Files
 from novacron_server.hypervisor.storage.volumes import find_volume
 from novacron_server.hypervisor.vms.domains import DomainReader
 from novacron_server.hypervisor.xml.definition import Documents
-from novacron_server.hypervisor.xml.disk_locations import DiskPlace, disk_places
+from novacron_server.hypervisor.xml.disk_locations import DiskLocation, disk_locations
 from novacron_server.hypervisor.xml.disks import (
     copy_text,
     disk_text,
@@ -30,7 +30,7 @@ from novacron_server.hypervisor.xml.domain import DiskSource
 _LASTING = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
 
 
-class Users(msgspec.Struct, frozen=True, kw_only=True):
+class DiskUser(msgspec.Struct, frozen=True, kw_only=True):
     """A domain and how it uses a file: as a disk while it runs (`live`) and in its definition (`lasting`).
 
     `otherwise` says what else the file is to it: `its kernel`, `what its disk vda leans on`; empty for nothing.
@@ -41,12 +41,12 @@ class Users(msgspec.Struct, frozen=True, kw_only=True):
     active: bool
     saved: bool
     snapshots: int
-    live: DiskPlace | None
-    lasting: DiskPlace | None
+    live: DiskLocation | None
+    lasting: DiskLocation | None
     otherwise: str = ""
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class BlockJob(msgspec.Struct, frozen=True, kw_only=True):
     """A block copy: bytes done, of how many, and whether both sides are the same from now on."""
 
     done_bytes: int
@@ -55,7 +55,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     path: str
 
 
-def users(connection: Any, reader: DomainReader, path: str, files: Files, *, fresh: bool) -> list[Users]:
+def users(connection: Any, reader: DomainReader, path: str, files: Files, *, fresh: bool) -> list[DiskUser]:
     """Every domain that has this file as a disk, or leans on it. `fresh=False` trusts what no event has named."""
     wanted = files.real(path)
     found = (
@@ -65,14 +65,16 @@ def users(connection: Any, reader: DomainReader, path: str, files: Files, *, fre
     return [user for user in found if user is not None]
 
 
-def _user(connection: Any, domain: Any, active: bool, documents: Documents, wanted: str, files: Files) -> Users | None:
+def _user(
+    connection: Any, domain: Any, active: bool, documents: Documents, wanted: str, files: Files
+) -> DiskUser | None:
     live = _using(connection, documents.live, wanted, files) if active else None
     lasting = _using(connection, documents.lasting, wanted, files)
     otherwise = "" if live or lasting else _otherwise(connection, documents, wanted, files)
     if not (live or lasting or otherwise):
         return None
     try:
-        return Users(
+        return DiskUser(
             uuid=str(domain.UUIDString()),
             name=str(domain.name()),
             active=active,
@@ -88,7 +90,7 @@ def _user(connection: Any, domain: Any, active: bool, documents: Documents, want
         raise
 
 
-def _using(connection: Any, places: Sequence[DiskPlace], wanted: str, files: Files) -> DiskPlace | None:
+def _using(connection: Any, places: Sequence[DiskLocation], wanted: str, files: Files) -> DiskLocation | None:
     for place in places:
         names = (_path_of(connection, place), place.mirror)
         if any(name and files.real(name) == wanted for name in names):
@@ -96,7 +98,7 @@ def _using(connection: Any, places: Sequence[DiskPlace], wanted: str, files: Fil
     return None
 
 
-def _path_of(connection: Any, place: DiskPlace) -> str:
+def _path_of(connection: Any, place: DiskLocation) -> str:
     """Where a disk lies, one too that is named by a pool that was not known when its document was read."""
     if place.path or not place.by_volume:
         return place.path
@@ -113,7 +115,7 @@ def _otherwise(connection: Any, documents: Documents, wanted: str, files: Files)
             return f"its {part}"
     for place in (*documents.live, *documents.lasting):
         # The document of one that runs knows what its disks lean on; else only the files themselves do.
-        below = {files.real(name) for name in place.leans_on}
+        below = {files.real(name) for name in place.backing_file}
         if place.format == "qcow2" and not below:
             below = files.chain([_path_of(connection, place)])
         if wanted in below:
@@ -121,8 +123,8 @@ def _otherwise(connection: Any, documents: Documents, wanted: str, files: Files)
     return ""
 
 
-def _at(connection: Any, text: str, path: str) -> DiskPlace | None:
-    return _using(connection, disk_places(text), path, Files(local=False))
+def _at(connection: Any, text: str, path: str) -> DiskLocation | None:
+    return _using(connection, disk_locations(text), path, Files(local=False))
 
 
 def switch(connection: Any, uuid: str, old: str, new: str) -> None:
@@ -196,16 +198,18 @@ def start_copy(connection: Any, uuid: str, target: str, path: str, disk_format: 
     domain.blockCopy(target, copy_text(path, disk_format), limits, flags)
 
 
-def job(connection: Any, uuid: str, target: str) -> Job | None:
+def block_job(connection: Any, uuid: str, target: str) -> BlockJob | None:
     """The block copy on a disk, None when there is none."""
     domain = connection.lookupByUUIDString(uuid)
     if not domain.isActive():
         return None
     found = domain.blockJobInfo(target, libvirt.VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES)
-    place = next((p for p in disk_places(str(domain.XMLDesc(0))) if p.target == target), None)
+    place = next((p for p in disk_locations(str(domain.XMLDesc(0))) if p.target == target), None)
     if not found or place is None or not place.mirror:
         return None
-    return Job(done_bytes=int(found["cur"]), total_bytes=int(found["end"]), ready=place.mirror_ready, path=place.mirror)
+    return BlockJob(
+        done_bytes=int(found["cur"]), total_bytes=int(found["end"]), ready=place.mirror_ready, path=place.mirror
+    )
 
 
 def pivot(connection: Any, uuid: str, target: str) -> None:

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from novacron_core.errors import Conflict
-from novacron_server.hypervisor.facts import DomainFacts, Tag
+from novacron_server.hypervisor.facts import DomainFacts, OwnershipTag
 from novacron_server.hypervisor.faults import code_of
 from novacron_server.hypervisor.specs import DomainSpec
 from novacron_server.hypervisor.vms.states import MANAGED_SAVE_AWARE, read_state
@@ -237,7 +237,7 @@ def definition(connection: Any, uuid: str) -> str:
     return without_secrets(connection.lookupByUUIDString(uuid).XMLDesc(_PERSISTENT_XML))
 
 
-def set_tag(connection: Any, uuid: str, tag: Tag) -> None:
+def set_tag(connection: Any, uuid: str, tag: OwnershipTag) -> None:
     """Writes our tag into a domain, running or not."""
     domain = connection.lookupByUUIDString(uuid)
     flags = 0

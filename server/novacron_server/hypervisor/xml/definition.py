@@ -8,8 +8,8 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
-from novacron_server.hypervisor.facts import DiskFacts, NICFacts, Tag
-from novacron_server.hypervisor.xml.disk_locations import DiskPlace, attribute, places_in
+from novacron_server.hypervisor.facts import DiskFacts, NICFacts, OwnershipTag
+from novacron_server.hypervisor.xml.disk_locations import DiskLocation, attribute, locations_in
 from novacron_server.hypervisor.xml.document import parse, size_bytes, write
 from novacron_server.hypervisor.xml.metadata import read_tag
 
@@ -30,7 +30,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     nics: tuple[NICFacts, ...] = ()
     virtualization: str = ""
     description: str = ""
-    tag: Tag | None = None
+    tag: OwnershipTag | None = None
     guest_agent: bool | None = None
     kernel: str = ""
     initrd: str = ""
@@ -43,15 +43,15 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
 
     definition: Definition
     digest: str
-    live: tuple[DiskPlace, ...]
-    lasting: tuple[DiskPlace, ...]
+    live: tuple[DiskLocation, ...]
+    lasting: tuple[DiskLocation, ...]
 
 
 def read_documents(live: str, lasting: str, pools: Mapping[str, str]) -> Documents:
     """`pools` gives pool names by directory, so that paths become volumes. Raises MalformedXML."""
     lasting_root = parse(lasting)
     live_root = lasting_root if live is lasting else parse(live)
-    places, defined = (tuple(places_in(root, pools)) for root in (live_root, lasting_root))
+    places, defined = (tuple(locations_in(root, pools)) for root in (live_root, lasting_root))
     there = {place.path for place in places}
     later = tuple(_disk(place) for place in defined if place.path and place.path not in there)
     definition = msgspec.structs.replace(_read(live_root, places), later_disks=later)
@@ -63,7 +63,7 @@ def read_domain(text: str, pools: Mapping[str, str]) -> Definition:
     return read_documents(text, text, pools).definition
 
 
-def _read(root: ET.Element, places: Sequence[DiskPlace]) -> Definition:
+def _read(root: ET.Element, places: Sequence[DiskLocation]) -> Definition:
     vcpu = root.find("vcpu")
     return Definition(
         vcpus=_count(vcpu.get("current") or vcpu.text) if vcpu is not None else 0,
@@ -113,7 +113,7 @@ def _count(text: str | None) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-def _disk(place: DiskPlace) -> DiskFacts:
+def _disk(place: DiskLocation) -> DiskFacts:
     return DiskFacts(**{name: getattr(place, name) for name in DiskFacts.__struct_fields__})
 
 

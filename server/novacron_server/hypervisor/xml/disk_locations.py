@@ -10,11 +10,11 @@ import msgspec
 from novacron_server.hypervisor.xml.document import parse
 
 
-class DiskPlace(msgspec.Struct, frozen=True, kw_only=True):
+class DiskLocation(msgspec.Struct, frozen=True, kw_only=True):
     """A disk of a domain as one of its two definitions has it.
 
     `path` is empty where it cannot be told. `pool` and `volume` are names, where the disk is a volume of a known pool;
-    `by_volume`: the document names it by these and not by its path. `leans_on` are the files that it is an overlay of,
+    `by_volume`: the document names it by these and not by its path. `backing_file` are the files that it is an overlay of,
     as far as the document knows them. `mirror` is where a block copy writes to, if one runs; `mirror_ready`: both
     sides are the same from now on.
     """
@@ -30,17 +30,17 @@ class DiskPlace(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     shareable: bool = False
     transient: bool = False
-    leans_on: tuple[str, ...] = ()
+    backing_file: tuple[str, ...] = ()
     mirror: str = ""
     mirror_ready: bool = False
 
 
-def disk_places(text: str, pools: Mapping[str, str] | None = None) -> list[DiskPlace]:
+def disk_locations(text: str, pools: Mapping[str, str] | None = None) -> list[DiskLocation]:
     """Every disk of a domain document. `pools` gives pool names by directory. Raises MalformedXML."""
-    return places_in(parse(text), pools or {})
+    return locations_in(parse(text), pools or {})
 
 
-def places_in(root: ET.Element, pools: Mapping[str, str]) -> list[DiskPlace]:
+def locations_in(root: ET.Element, pools: Mapping[str, str]) -> list[DiskLocation]:
     """Every disk of a domain."""
     return [_place(disk, pools) for disk in root.iterfind("devices/disk")]
 
@@ -51,10 +51,10 @@ def attribute(parent: ET.Element, tag: str, name: str) -> str:
     return "" if element is None else element.get(name, "")
 
 
-def _place(disk: ET.Element, pools: Mapping[str, str]) -> DiskPlace:
+def _place(disk: ET.Element, pools: Mapping[str, str]) -> DiskLocation:
     path, pool, volume = _where(disk, pools)
     mirror = disk.find("mirror")
-    return DiskPlace(
+    return DiskLocation(
         target=attribute(disk, "target", "dev"),
         path=path,
         pool=pool,
@@ -66,7 +66,7 @@ def _place(disk: ET.Element, pools: Mapping[str, str]) -> DiskPlace:
         read_only=disk.find("readonly") is not None,
         shareable=disk.find("shareable") is not None,
         transient=disk.find("transient") is not None,
-        leans_on=tuple(_chain(disk, pools)),
+        backing_file=tuple(_chain(disk, pools)),
         mirror="" if mirror is None else _where(mirror, pools)[0] or mirror.get("file", ""),
         mirror_ready=mirror is not None and mirror.get("ready") == "yes",
     )

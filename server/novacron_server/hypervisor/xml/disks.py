@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 from novacron_core.errors import Conflict
 from novacron_server.hypervisor.specs import DiskSpec
-from novacron_server.hypervisor.xml.disk_locations import attribute, disk_places
+from novacron_server.hypervisor.xml.disk_locations import attribute, disk_locations
 from novacron_server.hypervisor.xml.document import child, parse, write
 from novacron_server.hypervisor.xml.domain import DiskSource, add_disk
 
@@ -65,7 +65,7 @@ def copy_text(path: str, disk_format: str) -> str:
 
 def free_target(*texts: str) -> str:
     """The first place (vda, vdb …) that none of these documents uses. Raises Conflict when there is none."""
-    taken = {place.target for text in texts for place in disk_places(text)}
+    taken = {place.target for text in texts for place in disk_locations(text)}
     for letter in ascii_lowercase:
         if f"vd{letter}" not in taken:
             return f"vd{letter}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from novacron_server.hypervisor.facts import Tag
+from novacron_server.hypervisor.facts import OwnershipTag
 from novacron_server.hypervisor.xml.document import legal, write
 
 NAMESPACE = "urn:novacron:vm:1"
@@ -12,7 +12,7 @@ PREFIX = "novacron"
 ET.register_namespace(PREFIX, NAMESPACE)
 
 
-def tag_element(tag: Tag) -> ET.Element:
+def tag_element(tag: OwnershipTag) -> ET.Element:
     """The element to put under `<metadata>`."""
     values = {
         "instance": tag.instance,
@@ -23,19 +23,19 @@ def tag_element(tag: Tag) -> ET.Element:
     return ET.Element(f"{{{NAMESPACE}}}vm", {name: legal(value, name) for name, value in values.items()})
 
 
-def tag_text(tag: Tag) -> str:
+def tag_text(tag: OwnershipTag) -> str:
     """The element alone, without our prefix, as `virDomainSetMetadata` wants it (libvirt adds the namespace)."""
     element = tag_element(tag)
     element.tag = "vm"
     return write(element).strip()
 
 
-def read_tag(domain: ET.Element) -> Tag | None:
+def read_tag(domain: ET.Element) -> OwnershipTag | None:
     """The tag of a domain, or None. Anybody can write metadata, so nonsense is no tag, never a failure."""
     element = domain.find(f"metadata/{{{NAMESPACE}}}vm")
     if element is None or not element.get("instance"):
         return None
-    return Tag(
+    return OwnershipTag(
         instance=element.get("instance", "")[:200],
         tenant=element.get("tenant", "")[:200],
         operation=element.get("operation", "")[:200],

@@ -84,7 +84,7 @@ def read_volume(text: str, *, pool: str, pool_uuid: str) -> VolumeFacts:
         allocated_bytes=size_bytes(root.find("allocation"), "bytes"),
         format="" if kind is None else kind.get("type", ""),
         file_bytes=size_bytes(root.find("physical"), "bytes"),
-        leans_on=root.findtext("backingStore/path") or "",
+        backing_file=root.findtext("backingStore/path") or "",
         modified_ns=_nanoseconds(root.findtext("target/timestamps/mtime") or ""),
     )
 

@@ -1,0 +1,47 @@
+"""List long files and functions; fail for those that are too long.
+
+Over 300 lines (a file) and 40 lines (a function) is listed, for a reader to judge. Over 500 and 80 fails.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PLACES = ("novacron_core", "novacron_tui", "server", "tests", "tools")
+GENERATED = "migrations/versions"
+LISTED = {"file": 300, "function": 40}
+FORBIDDEN = {"file": 500, "function": 80}
+
+
+def sizes(folder: Path) -> Iterator[tuple[str, str, int]]:
+    """(`file` or `function`, what it is, lines) of everything below a folder."""
+    for path in sorted(folder.rglob("*.py")):
+        if GENERATED in path.as_posix():
+            continue
+        text = path.read_text()
+        yield "file", str(path), len(text.splitlines())
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
+                yield "function", f"{path}: {node.name}", node.end_lineno - node.lineno + 1
+
+
+def main(folders: list[Path]) -> int:
+    """The exit code: 1 when something is too long."""
+    count, failed = 0, False
+    for kind, what, lines in (size for folder in folders for size in sizes(folder)):
+        count += kind == "file"
+        if lines > FORBIDDEN[kind]:
+            failed = True
+            print(f"too long: {what}: {lines} lines, at most {FORBIDDEN[kind]}", file=sys.stderr)
+        elif lines > LISTED[kind]:
+            print(f"long {kind}: {what}: {lines} lines")
+    print(f"{count} files")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main([Path(name) for name in sys.argv[1:]] or [ROOT / place for place in PLACES]))
