@@ -12,7 +12,7 @@ from novacron_core import errors
 from novacron_core.api import vms
 from novacron_core.api.vms import VM, VMCreate
 from novacron_core.client import Client
-from novacron_tui.cli.runtime.exit_codes import DONE, Usage
+from novacron_tui.cli.runtime.exit_codes import DONE, UsageError
 from novacron_tui.cli.runtime.lookup import host_of, vm_of
 from novacron_tui.cli.runtime.output import Output, cell
 from novacron_tui.cli.runtime.wait import Result, settled, tell
@@ -70,7 +70,7 @@ def _ask_sure(found: Sequence[VM], disks: bool) -> None:
     names = ", ".join(cell(vm.name) for vm in found)
     what = f"delete {names}{' and their disks' if disks else ''}"
     if not sys.stdin.isatty():
-        raise Usage(f"to {what} without a terminal, say --yes")
+        raise UsageError(f"to {what} without a terminal, say --yes")
     word = cell(found[0].name) if len(found) == 1 else str(len(found))
     print(f"This will {what}. Type {word} to go on: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != word:

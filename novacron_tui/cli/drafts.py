@@ -11,13 +11,13 @@ from novacron_core.api.vms import VMCreate
 from novacron_core.rules.validation import explain
 from novacron_core.values.names import why_not_vm_name
 from novacron_core.values.sizes import parse_size
-from novacron_tui.cli.runtime.exit_codes import Usage
+from novacron_tui.cli.runtime.exit_codes import UsageError
 
 
 def vm(*, name: str, memory: str, disk: str, host: str, network: str, tags: Sequence[str], **plain: Any) -> VMCreate:
     """Raises Usage with what is wrong."""
     if refused := why_not_vm_name(name):
-        raise Usage(refused)
+        raise UsageError(refused)
     values = {
         **plain,
         "name": name,
@@ -31,18 +31,18 @@ def vm(*, name: str, memory: str, disk: str, host: str, network: str, tags: Sequ
         return msgspec.convert(values, VMCreate)
     except msgspec.ValidationError as e:
         sentence, field = explain(str(e))
-        raise Usage(f"--{field.split('_')[0]}: {sentence}") from e
+        raise UsageError(f"--{field.split('_')[0]}: {sentence}") from e
 
 
 def _size(flag: str, text: str) -> int:
     try:
         return parse_size(text)
     except ValueError as e:
-        raise Usage(f"{flag} {text}: {e}") from e
+        raise UsageError(f"{flag} {text}: {e}") from e
 
 
 def _tag(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not key or not equals:
-        raise Usage(f"--tag is key=value, not {text!r}")
+        raise UsageError(f"--tag is key=value, not {text!r}")
     return key, value

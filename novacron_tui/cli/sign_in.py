@@ -16,7 +16,7 @@ from novacron_core.api.access import LOGOUT, User
 from novacron_core.api.health import INFO
 from novacron_core.client import Client, certificates
 from novacron_tui.cli.runtime.connect import ServerTarget
-from novacron_tui.cli.runtime.exit_codes import Usage
+from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.cli.runtime.output import say
 from novacron_tui.servers.profiles import LOCAL, Profile, Profiles
 from novacron_tui.servers.shared_credentials import SharedCredentials
@@ -116,11 +116,11 @@ def _ask_user(last: str) -> str:
     if not sys.stdin.isatty():
         if last:
             return last
-        raise Usage("without a terminal, name the user with --user")
+        raise UsageError("without a terminal, name the user with --user")
     print(f"User{f' [{last}]' if last else ''}: ", end="", file=sys.stderr, flush=True)
     name = sys.stdin.readline().strip() or last
     if not name:
-        raise Usage("a user name is needed")
+        raise UsageError("a user name is needed")
     return name
 
 
@@ -128,5 +128,5 @@ def _ask_password(name: str) -> str:
     typed = sys.stdin.isatty()
     password = getpass.getpass(f"Password of {name}: ") if typed else sys.stdin.readline().rstrip("\r\n")
     if not password:
-        raise Usage("a password is needed, typed or on the first line of stdin")
+        raise UsageError("a password is needed, typed or on the first line of stdin")
     return password

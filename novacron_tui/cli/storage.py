@@ -21,7 +21,7 @@ from novacron_core.rules.validation import explain
 from novacron_core.values.names import is_sha256, why_not_image_name, why_not_volume_name
 from novacron_core.values.sizes import parse_size, size_text
 from novacron_core.values.tiers import TIERS
-from novacron_tui.cli.runtime.exit_codes import Usage
+from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.cli.runtime.lookup import everything, host_of, vm_of, volume_of
 from novacron_tui.cli.runtime.output import Output, cell, say, show_json, show_table
 from novacron_tui.cli.runtime.wait import settled, tell
@@ -137,12 +137,12 @@ async def image_upload(
     try:
         length = file.stat().st_size
     except OSError as e:
-        raise Usage(f"{file}: {e.strerror}") from e
+        raise UsageError(f"{file}: {e.strerror}") from e
     name = name or name_for(file)
     if refused := why_not_image_name(name):
-        raise Usage(refused)
+        raise UsageError(refused)
     if sha256 and not is_sha256(sha256):
-        raise Usage("--sha256: 64 hexadecimal digits")
+        raise UsageError("--sha256: 64 hexadecimal digits")
     query = _checked(ImageQuery, format=image_format or format_for(file), sha256=sha256.lower(), replace=replace)
     shown = sys.stderr.isatty()
 
@@ -194,18 +194,18 @@ def _checked(kind: type[T], **values: object) -> T:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as e:
         sentence, field = explain(str(e))
-        raise Usage(f"{_FLAGS.get(field, field)}: {sentence}") from e
+        raise UsageError(f"{_FLAGS.get(field, field)}: {sentence}") from e
 
 
 def _named(name: str) -> str:
     if refused := why_not_volume_name(name):
-        raise Usage(refused)
+        raise UsageError(refused)
     return name
 
 
 def _tier(name: str) -> str:
     if name not in TIERS:
-        raise Usage(f"there is no tier {name!r}: there are {', '.join(TIERS)}")
+        raise UsageError(f"there is no tier {name!r}: there are {', '.join(TIERS)}")
     return name
 
 
@@ -213,12 +213,12 @@ def _size(text: str) -> int:
     try:
         return parse_size(text)
     except ValueError as e:
-        raise Usage(f"{text}: {e}") from e
+        raise UsageError(f"{text}: {e}") from e
 
 
 def _ask_sure(what: str, word: str) -> None:
     if not sys.stdin.isatty():
-        raise Usage(f"to {what} without a terminal, say --yes")
+        raise UsageError(f"to {what} without a terminal, say --yes")
     print(f"This will {what}. Type {word} to go on: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != word:
         raise errors.Conflict("not deleted: that was something else")

@@ -28,7 +28,7 @@ from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
 
 READ = Action[ActivityEntry](
-    "read", "enter", "read", "Everything about it, the whole reason too.", group="ActivityScreen", opens=True
+    "read", "enter", "read", "Everything about it, the whole reason too.", group="Activity", opens=True
 )
 CANCEL = Action[ActivityEntry](
     "cancel",
@@ -38,15 +38,13 @@ CANCEL = Action[ActivityEntry](
     endpoint=operations.CANCEL,
     why_not=why_not_cancel,
     danger=Danger.REVERSIBLE,
-    group="ActivityScreen",
+    group="Activity",
 )
 FILTER = Action[ActivityEntry](
     "filter", "/", "filter", "Filter as you type: plain words, state:failed, by:ada, target:web-*, -not.",
-    needs_one=False, group="ActivityScreen", opens=True,
+    needs_one=False, group="Activity", opens=True,
 )  # fmt: skip
-BACK = Action[ActivityEntry](
-    "back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="ActivityScreen"
-)
+BACK = Action[ActivityEntry]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="Activity")
 
 
 class ActivityScreen(BaseScreen):

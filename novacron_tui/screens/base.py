@@ -65,7 +65,7 @@ class BaseScreen(Screen[None]):
         display: none; layer: over; width: 100%; height: 100%; margin: 1 0 2 0; background: $background;
         content-align: center middle; text-align: center;
     }
-    Board.-too-narrow > #small, Board.-too-low > #small { display: block; }
+    BaseScreen.-too-narrow > #small, BaseScreen.-too-low > #small { display: block; }
     """
     HORIZONTAL_BREAKPOINTS = [
         (0, "-too-narrow"),

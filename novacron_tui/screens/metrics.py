@@ -42,16 +42,12 @@ TALL = 30
 MOST = 75
 """Per cent of the height that the charts may have."""
 
-RANGE = Action[Any]("range", "t", "time", "The last five minutes, hour or day.", needs_one=False, group="MetricsScreen")
-SUBJECT = Action[Any]("subject", "tab", "host", "The fleet, then each host.", needs_one=False, group="MetricsScreen")
-RANK = Action[Any](
-    "rank", "v", "top by", "Who uses most CPU, memory, disk, network.", needs_one=False, group="MetricsScreen"
-)
-PAUSE = Action[Any]("pause", "space", "pause", "Hold what is shown, or go on.", needs_one=False, group="MetricsScreen")
-OPEN = Action[Any](
-    "open", "enter", "go to VM", "To the VM under the cursor, in the list.", group="MetricsScreen", opens=True
-)
-BACK = Action[Any]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="MetricsScreen")
+RANGE = Action[Any]("range", "t", "time", "The last five minutes, hour or day.", needs_one=False, group="Metrics")
+SUBJECT = Action[Any]("subject", "tab", "host", "The fleet, then each host.", needs_one=False, group="Metrics")
+RANK = Action[Any]("rank", "v", "top by", "Who uses most CPU, memory, disk, network.", needs_one=False, group="Metrics")
+PAUSE = Action[Any]("pause", "space", "pause", "Hold what is shown, or go on.", needs_one=False, group="Metrics")
+OPEN = Action[Any]("open", "enter", "go to VM", "To the VM under the cursor, in the list.", group="Metrics", opens=True)
+BACK = Action[Any]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="Metrics")
 
 
 class MetricsScreen(BaseScreen):

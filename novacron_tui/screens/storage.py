@@ -41,22 +41,22 @@ from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece, content
 
 RATES_EVERY_S = 5.0
-OPEN = Action[Any]("open", "enter", "open", "Everything about it.", group="StorageScreen", opens=True)
+OPEN = Action[Any]("open", "enter", "open", "Everything about it.", group="Storage", opens=True)
 SWITCH = Action[Any](
     "switch",
     "tab",
     "pools, volumes",
     "From the volumes to the pools, and back.",
     needs_one=False,
-    group="StorageScreen",
+    group="Storage",
 )
 FILTER = Action[Any](
     "filter", "/", "filter", "Filter as you type: a word, tier:hot, vm:web-*, size>10G, is:free, -not.",
-    needs_one=False, group="StorageScreen", opens=True,
+    needs_one=False, group="Storage", opens=True,
 )  # fmt: skip
-SORT = Action[Any]("sort", "o", "sort", "Sort by the next column.", needs_one=False, group="StorageScreen")
-TURN = Action[Any]("turn", "O", "reverse", "Turn the order round.", needs_one=False, group="StorageScreen")
-BACK = Action[Any]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="StorageScreen")
+SORT = Action[Any]("sort", "o", "sort", "Sort by the next column.", needs_one=False, group="Storage")
+TURN = Action[Any]("turn", "O", "reverse", "Turn the order round.", needs_one=False, group="Storage")
+BACK = Action[Any]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="Storage")
 
 
 class StorageScreen(BaseScreen):

@@ -62,7 +62,7 @@ class VMPageScreen(VMScreen):
     VMPageScreen #scroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
     VMPageScreen #columns { height: auto; layout: vertical; }
     VMPageScreen .column { height: auto; width: 1fr; }
-    VMPage.-wide #columns { layout: horizontal; }
+    VMPageScreen.-wide #columns { layout: horizontal; }
     """
 
     def __init__(self, session: Session, glyphs: Glyphs, vm: VM) -> None:

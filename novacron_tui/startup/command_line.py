@@ -11,7 +11,7 @@ import typer
 
 from novacron_core import __version__
 from novacron_tui.cli import commands
-from novacron_tui.cli.runtime.exit_codes import ended
+from novacron_tui.cli.runtime.exit_codes import exit_code_of_run
 from novacron_tui.startup.launch import open_console
 
 _HELP = "The terminal control room for virtual machines. Without a command it opens the console."
@@ -91,7 +91,7 @@ commands.mount(app)
 
 def main() -> None:
     """The console script."""
-    sys.exit(ended(lambda: app(prog_name="novacron", standalone_mode=False)))
+    sys.exit(exit_code_of_run(lambda: app(prog_name="novacron", standalone_mode=False)))
 
 
 if __name__ == "__main__":

@@ -25,9 +25,9 @@ def open_console(named: ServerChoice, hypervisors: list[str], theme: str, ascii_
     app = Console(open_place, token=named.token, theme=full_name, ascii=ascii_only)
     app.run()
     if app.fault is not None:
-        from novacron_tui.startup.crash_report import told
+        from novacron_tui.startup.crash_report import write_crash_report
 
-        raise told(app.fault) from app.fault
+        raise write_crash_report(app.fault) from app.fault
 
 
 def _here(data_dir: Path | None, hypervisors: list[str]) -> OpenPlace:

@@ -58,15 +58,15 @@ def _open(flags: argparse.Namespace) -> None:
         server_meant=bool(flags.server),
     )
     theme = flags.theme or os.environ.get("NOVACRON_THEME", "")
-    from novacron_tui.cli.runtime.exit_codes import Usage, ended
+    from novacron_tui.cli.runtime.exit_codes import UsageError, exit_code_of_run
 
     def work() -> None:
         try:
             open_console(named, flags.hypervisor, theme, flags.ascii)
         except ValueError as e:
-            raise Usage(f"--theme: {e}") from e
+            raise UsageError(f"--theme: {e}") from e
 
-    sys.exit(ended(work))
+    sys.exit(exit_code_of_run(work))
 
 
 if __name__ == "__main__":

@@ -20,13 +20,13 @@ class FormField(Vertical):
     FormField { height: auto; width: 100%; }
     FormField > Horizontal { height: 1; }
     FormField Label { width: 13; color: $tone-quiet; }
-    Field:focus-within { opacity: 1; }  /* without a rule of its own Textual asks nothing below it again when the focus moves */
-    Field:focus-within Label { color: $foreground; }
+    FormField:focus-within { opacity: 1; }  /* without a rule of its own Textual asks nothing below it again when the focus moves */
+    FormField:focus-within Label { color: $foreground; }
     FormField Input { width: 1fr; height: 1; border: none; border-left: wide $rule; padding: 0 1; background: $panel; }
     FormField Input:focus { border: none; border-left: wide $accent; background: $panel; background-tint: $foreground 0%; }
-    FormField Input.-invalid, Field Input.-invalid:focus { border: none; border-left: wide $tone-bad; background-tint: $foreground 0%; }
+    FormField Input.-invalid, FormField Input.-invalid:focus { border: none; border-left: wide $tone-bad; background-tint: $foreground 0%; }
     FormField .below { height: auto; min-height: 1; max-height: 2; margin-left: 13; padding-left: 2; color: $tone-quiet; }
-    Field.-wrong .below { color: $tone-bad; }
+    FormField.-wrong .below { color: $tone-bad; }
     """
 
     def __init__(

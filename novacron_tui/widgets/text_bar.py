@@ -104,7 +104,7 @@ class TextBar(Widget):
     """A line with a left and a right side."""
 
     ALLOW_SELECT = False
-    DEFAULT_CSS = "Line { height: 1; width: 1fr; }"
+    DEFAULT_CSS = "TextBar { height: 1; width: 1fr; }"
 
     class Pressed(Message):
         """A click on a piece that has a name."""

@@ -81,7 +81,7 @@ class Feeder:
             before = at
 
     async def _feed(self, host: LibvirtHost, at: float, seconds: float) -> None:
-        known = self._inventory.picture.known.items()
+        known = self._inventory.state.known.items()
         facts = {uuid: held.facts for (_, uuid), held in known if held.facts.state == State.RUNNING}
         first = min(facts.values(), key=lambda one: one.name, default=None)
         percent = 10 + self._rounds * 7 % 80  # another one each time

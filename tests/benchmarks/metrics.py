@@ -138,7 +138,7 @@ async def _ingesting(data_dir: Path, uri: str) -> list[Figure]:
     async with EmbeddedPostgres(data_dir) as postgres:
         await migrate(postgres.owner_url, postgres.app_url)
         database = Database(postgres.app_url)
-        host = await database.run(lambda connection: hosts_repository.known_as(connection, uri))
+        host = await database.run(lambda connection: hosts_repository.get_or_create(connection, uri))
         subjects = [vm_subject(host.id, vm_id) for vm_id in _running(uri)]
         inventory = Inventory(GroupCommit(database, lambda: None), [])
         kept = timedelta(hours=48)

@@ -41,7 +41,7 @@ def test_json_is_plain_ascii_and_the_same_text(text: str) -> None:
         (errors.ServerUnreachable("gone"), 3),
         (errors.Unauthenticated("who"), 4),
         (errors.UntrustedServer("another certificate"), 1),
-        (exit_codes.Usage("what"), 2),
+        (exit_codes.UsageError("what"), 2),
         (KeyboardInterrupt(), 130),
         (exit_codes.ReaderGone(), 141),
         (OSError(28, "No space left on device", "/x"), 1),
@@ -56,7 +56,7 @@ def test_every_end_has_its_code_and_at_most_one_line(
     def command() -> None:
         raise error
 
-    assert exit_codes.ended(command) == code
+    assert exit_codes.exit_code_of_run(command) == code
     assert capfd.readouterr().err.count("\n") == (0 if code in (130, 141) else 1)
 
 

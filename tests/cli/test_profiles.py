@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from novacron_core import errors
 from novacron_tui.cli.runtime.connect import any_server, named_server
-from novacron_tui.cli.runtime.exit_codes import Usage
+from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.servers import profiles as module
 from novacron_tui.servers.profiles import Profile, Profiles
 from novacron_tui.servers.server_choice import ServerChoice
@@ -82,7 +82,7 @@ def test_a_flag_beats_a_variable_and_contradictions_are_refused(profiles: Profil
     found = named_server(by_variable, profiles)
     assert found is not None
     assert found.profile.url == URL
-    with pytest.raises(Usage, match="prod is"):
+    with pytest.raises(UsageError, match="prod is"):
         named_server(ServerChoice(server="http://other", profile="prod"), profiles)
     with pytest.raises(errors.NotFound, match="prod"):
         named_server(ServerChoice(profile="nobody"), profiles)
@@ -94,7 +94,7 @@ def test_a_flag_beats_a_variable_and_contradictions_are_refused(profiles: Profil
 def test_without_a_word_the_current_profile_is_meant_then_the_server_that_runs_here(
     profiles: Profiles, tmp_path: Path
 ) -> None:
-    with pytest.raises(Usage, match="no server is named"):
+    with pytest.raises(UsageError, match="no server is named"):
         any_server(ServerChoice(data_dir=tmp_path), profiles)
     import os
 

@@ -191,12 +191,12 @@ def test_a_keyring_is_used_where_it_works_and_never_waited_for(
     assert done.returncode == 0, done.stderr
     (path,) = home.rglob("sessions/*.json")
     assert (json.loads(path.read_text())["refresh_token"] == "keyring") is in_ring
-    ring = tmp_path / "ring.json"
-    assert (ring.exists() and len(json.loads(ring.read_text())) == 1) is in_ring
+    wake = tmp_path / "ring.json"
+    assert (wake.exists() and len(json.loads(wake.read_text())) == 1) is in_ring
     assert run("vm", "ls", **desktop).returncode == 0
     assert run("logout", **desktop).returncode == 0
     assert not list(home.rglob("sessions/*.json"))
-    assert not ring.exists() or json.loads(ring.read_text()) == {}
+    assert not wake.exists() or json.loads(wake.read_text()) == {}
 
 
 def test_without_a_desktop_no_keyring_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 _CODE = (
     "novacron_tui.startup.start", "novacron_tui.startup.command_line", "novacron_core.client",
-    *(f"novacron_tui.cli.{name}" for name in ("changes", "events", "lists", "sign_in", "storage", "target")),
+    *(f"novacron_tui.cli.{name}" for name in ("changes", "events", "lists", "sign_in", "storage", "runtime.connect")),
     "httpx", "httpcore", "h11", "anyio._backends._asyncio", "websockets.asyncio.client",
     "typer._adapters", "pydantic.type_adapter", "pydantic.json_schema",
 )  # fmt: skip

@@ -35,4 +35,4 @@ async def house(data_dir: Path, uri: str) -> AsyncIterator[House]:
 @pytest.fixture
 def behind(house: House) -> libvirt.virConnect:
     """What somebody else does to the simulated host. (It lives in one connection: the server's.)"""
-    return next(iter(house.parts.inventory._keepers.values())).host._link.require().first.connection
+    return next(iter(house.parts.inventory._syncs.values())).host._supervisor.require().first.connection

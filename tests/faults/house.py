@@ -83,7 +83,7 @@ async def open_house(data_dir: Path, hypervisors: list[str], **more: Any) -> Asy
 
 
 async def _up(house: House) -> bool | None:
-    views = house.parts.inventory.picture.views.values()
+    views = house.parts.inventory.state.views.values()
     return True if views and all(view.status is HostStatus.UP for view in views) else None
 
 

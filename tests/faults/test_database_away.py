@@ -124,7 +124,7 @@ async def test_a_killed_database_is_restarted_and_running_work_ends_well(house, 
 
 async def _shown(house, operation_id: str) -> bool | None:
     """Whether the picture has it: what was not read before the database went is not in memory."""
-    return True if any(held.id == operation_id for held in house.parts.inventory.picture.operations()) else None
+    return True if any(held.id == operation_id for held in house.parts.inventory.state.operations()) else None
 
 
 async def test_a_change_whose_commit_nobody_heard_the_end_of_is_carried_out_all_the_same(house, monkeypatch) -> None:

@@ -25,7 +25,7 @@ async def test_both_are_shown_and_told_and_neither_can_be_changed_until_one_is_g
         with pytest.raises(errors.Conflict, match="UUID"):
             await house.admin.call(vms.PAUSE, vm_id=UUID)
         two = next(vm for vm in both if vm.name == "two")
-        behind = house.parts.inventory.host(two.host)._link.require().first.connection
+        behind = house.parts.inventory.host(two.host)._supervisor.require().first.connection
         async with open_stream(house) as stream:
             assert len(stream.frames[-1]["vms"]) == 2
             domain = behind.lookupByName("two")

@@ -73,7 +73,7 @@ async def test_what_is_over_is_as_old_as_its_end_here_and_on_the_page_of_its_vm(
         await until(pilot, lambda: loaded(app))
         to(app, "web-02")
         await pilot.press("enter")
-        await until(pilot, lambda: type(app.screen).__name__ == "VMPage" and "42s" in text(app))
+        await until(pilot, lambda: type(app.screen).__name__ == "VMPageScreen" and "42s" in text(app))
 
 
 async def test_a_long_reason_is_read_in_full() -> None:
@@ -147,13 +147,13 @@ async def test_one_goes_home_and_escape_back_to_where_it_was() -> None:
         await until(pilot, lambda: loaded(app))
         to(app, "mail")
         await pilot.press("enter")
-        await until(pilot, lambda: type(app.screen).__name__ == "VMPage")
+        await until(pilot, lambda: type(app.screen).__name__ == "VMPageScreen")
         await pilot.press("7")
         await until(pilot, lambda: isinstance(app.screen, ActivityScreen))
         await pilot.press("7")
         await until(pilot, lambda: "this is activity already" in line_text(app, "status"))
         await pilot.press("escape")
-        await until(pilot, lambda: type(app.screen).__name__ == "VMPage")
+        await until(pilot, lambda: type(app.screen).__name__ == "VMPageScreen")
         await pilot.press("7")
         await until(pilot, lambda: isinstance(app.screen, ActivityScreen))
         await pilot.press("1")

@@ -163,7 +163,7 @@ async def test_escape_asks_only_when_something_was_typed() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("escape")
-        await until(pilot, lambda: type(app.screen).__name__ == "VMList")
+        await until(pilot, lambda: type(app.screen).__name__ == "VMListScreen")
         await opened(pilot, app)
         await pilot.press("x", "escape")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
@@ -172,7 +172,7 @@ async def test_escape_asks_only_when_something_was_typed() -> None:
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
-        await until(pilot, lambda: type(app.screen).__name__ == "VMList")
+        await until(pilot, lambda: type(app.screen).__name__ == "VMListScreen")
 
 
 async def test_no_image_says_so() -> None:

@@ -18,7 +18,7 @@ SIZE = (80, 24)
 
 
 def at_home(app: Console) -> bool:
-    return type(app.screen).__name__ == "VMList"
+    return type(app.screen).__name__ == "VMListScreen"
 
 
 def has_form(app: Console, name: str) -> bool:
@@ -170,12 +170,12 @@ async def test_the_session_ends_and_everything_is_still_there_after_signing_in_a
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: at_home(app) and app.session is not None and app.session.store.loaded)
         await pilot.press("enter")
-        await until(pilot, lambda: type(app.screen).__name__ == "VMPage")
+        await until(pilot, lambda: type(app.screen).__name__ == "VMPageScreen")
         stream.say(Unauthenticated("your session has ended: sign in again"))
         await until(pilot, lambda: has_form(app, "SignInForm") and "session has ended" in text(app))
         stream.say(live())
         await fill(pilot, PASSWORD)
-        await until(pilot, lambda: type(app.screen).__name__ == "VMPage", "back where it was")
+        await until(pilot, lambda: type(app.screen).__name__ == "VMPageScreen", "back where it was")
         await until(pilot, lambda: stream.opened == [None, 10], "asked only for what was missed")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from novacron_tui import app as app_module
-from novacron_tui.cli.runtime.exit_codes import FAILED, ended
+from novacron_tui.cli.runtime.exit_codes import FAILED, exit_code_of_run
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.servers.server_choice import ServerChoice
 from novacron_tui.startup.launch import open_console
@@ -43,7 +43,7 @@ def run(monkeypatch: pytest.MonkeyPatch, fail: Callable[[VMListScreen], None]) -
     monkeypatch.setattr(VMListScreen, "refresh_body", fail)
     app.run = partial(app.run, headless=True)  # type: ignore[method-assign]
     monkeypatch.setattr(app_module, "Console", lambda *_, **__: app)
-    return ended(lambda: open_console(ServerChoice(), [], "", False))
+    return exit_code_of_run(lambda: open_console(ServerChoice(), [], "", False))
 
 
 @pytest.mark.parametrize("fail", [in_a_handler, in_a_worker])

@@ -74,7 +74,7 @@ async def test_both_terminals_show_the_same(monkeypatch: pytest.MonkeyPatch, the
     terminals, stream = TwoTerminals(monkeypatch), Stream(live(), inventory(vms))
     app = console(Wire(), stream, theme=theme)
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: type(app.screen).__name__ == "VMList" and app.session is not None)
+        await until(pilot, lambda: type(app.screen).__name__ == "VMListScreen" and app.session is not None)
         await until(pilot, lambda: app.session is not None and app.session.store.loaded)
         terminals.begin(app)
         for number, key in enumerate(["j", "j", "space", "j", "s", "escape", "G", "k", "asterisk", "o", "g", "x"]):
@@ -92,7 +92,7 @@ async def test_a_cursor_key_costs_few_bytes_even_where_the_state_changes(monkeyp
     app = console(Wire(), Stream(live(), inventory(vms)))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: app.session is not None and app.session.store.loaded)
-        await until(pilot, lambda: type(app.screen).__name__ == "VMList")
+        await until(pilot, lambda: type(app.screen).__name__ == "VMListScreen")
         terminals.begin(app)
         spent = []
         for _ in range(12):

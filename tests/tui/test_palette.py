@@ -15,7 +15,7 @@ async def test_a_part_of_a_name_leads_to_the_vm_past_screen_and_filter() -> None
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press("slash", *"web", "enter", "enter")
-        await until(pilot, lambda: type(app.screen).__name__ == "VMPage")
+        await until(pilot, lambda: type(app.screen).__name__ == "VMPageScreen")
         await pilot.press("ctrl+p")
         await until(pilot, lambda: type(app.screen).__name__ == "CommandPalette")
         await pilot.press(*"legacy")

@@ -60,7 +60,7 @@ def hostile() -> Stream:
 
 
 def home(app: Console) -> bool:
-    return type(app.screen).__name__ == "VMList" and app.session is not None and app.session.store.loaded
+    return type(app.screen).__name__ == "VMListScreen" and app.session is not None and app.session.store.loaded
 
 
 def form(app: Console) -> bool:
@@ -121,7 +121,7 @@ def cut() -> Stream:
 
 
 def on_activity(app: Console) -> bool:
-    return type(app.screen).__name__ == "Activity" and bool(app.screen.query_one("#activity").row)  # type: ignore[attr-defined]
+    return type(app.screen).__name__ == "ActivityScreen" and bool(app.screen.query_one("#activity").row)  # type: ignore[attr-defined]
 
 
 PICTURES = [
@@ -169,7 +169,7 @@ PICTURES = [
         lambda: console(Wire(), busy()),
         says("2 operations"),
         [*"jj", "enter"],
-        lambda app: (type(app.screen).__name__ == "VMPage" and says("of 2 vCPU")(app)) or says("of 8 vCPU")(app),
+        lambda app: (type(app.screen).__name__ == "VMPageScreen" and says("of 2 vCPU")(app)) or says("of 8 vCPU")(app),
     ),
     Picture(
         "page", lambda: console(Wire(), busy()), says("2 operations"), [*"jjjj", "enter"], says("locked by another")

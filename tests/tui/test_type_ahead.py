@@ -35,7 +35,7 @@ def has_form(app: Console, name: str) -> bool:
 
 
 def at_home(app: Console) -> bool:
-    return type(app.screen).__name__ == "VMList" and app.session is not None and app.session.store.loaded
+    return type(app.screen).__name__ == "VMListScreen" and app.session is not None and app.session.store.loaded
 
 
 def changes(wire: Wire) -> list[str]:
@@ -139,7 +139,7 @@ async def test_typed_before_home_is_forgotten_however_late_its_turn_comes(monkey
         await until(pilot, lambda: len(slow.app.type_ahead._kept) == 3)
         slow.ready.set()
         await until(pilot, lambda: at_home(slow.app) and slow.app.type_ahead._settling is None)
-        assert type(slow.app.screen).__name__ == "VMList"
+        assert type(slow.app.screen).__name__ == "VMListScreen"
         assert changes(wire) == []
 
 

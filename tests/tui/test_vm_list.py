@@ -55,7 +55,7 @@ async def test_a_failed_operation_stays_readable_until_escape() -> None:
         stream.say(event(11, failed, "operation.failed"))
         await until(pilot, lambda: "starting failed: the disk image is locked" in line_text(app, "status"))
         await pilot.press("enter")
-        await until(pilot, lambda: type(app.screen).__name__ == "VMPage")
+        await until(pilot, lambda: type(app.screen).__name__ == "VMPageScreen")
         await until(pilot, lambda: "locked by another guest" in str(app.screen.query_one("#operations").render()))
         await pilot.press("escape")
         await until(pilot, lambda: loaded(app))
@@ -191,7 +191,7 @@ async def test_help_and_footer_come_from_the_same_rows() -> None:
         await until(pilot, lambda: loaded(app))
         footer = line_text(app, "keys") + line_text(app, "top")
         await pilot.press("question_mark")
-        await until(pilot, lambda: type(app.screen).__name__ == "Help")
+        await until(pilot, lambda: type(app.screen).__name__ == "HelpScreen")
         shown = "\n".join(str(widget.render()) for widget in app.screen.query("Static"))
         for action in VMListScreen.ACTIONS:
             assert action.help[:20] in shown
@@ -231,7 +231,7 @@ async def test_hostile_names_are_shown_and_nothing_crashes() -> None:
         await until(pilot, lambda: loaded(app))
         for _ in names:
             await pilot.press("enter")
-            await until(pilot, lambda: type(app.screen).__name__ == "VMPage")
+            await until(pilot, lambda: type(app.screen).__name__ == "VMPageScreen")
             await pilot.press("escape")
             await until(pilot, lambda: loaded(app))
             await pilot.press("down")

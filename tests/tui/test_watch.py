@@ -62,7 +62,7 @@ def has_form(app: Console, name: str) -> bool:
 
 
 def at_home(app: Console) -> bool:
-    return type(app.screen).__name__ == "VMList" and app.session is not None and app.session.store.loaded
+    return type(app.screen).__name__ == "VMListScreen" and app.session is not None and app.session.store.loaded
 
 
 async def test_a_server_is_kept_awake_while_the_form_stands_and_not_after() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from novacron_core import errors
 from novacron_core.local_server import default_data_dir, read_running_server
-from novacron_tui.cli.runtime.exit_codes import Usage
+from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.cli.runtime.output import Output
 from novacron_tui.servers.profiles import LOCAL, Profile, Profiles, why_not_name, why_not_url
 from novacron_tui.servers.saved_session import SavedSessionFile, saved_session_of_bundled
@@ -43,7 +43,7 @@ def named_server(named: ServerChoice, profiles: Profiles) -> ServerTarget | None
     """
     url = named.server if named.server_meant or not named.profile else ""
     if url and (refused := why_not_url(url)):
-        raise Usage(refused)
+        raise UsageError(refused)
     if named.profile == LOCAL and not url:
         return _local(named)
     if named.profile and url:
@@ -67,7 +67,7 @@ def any_server(named: ServerChoice, profiles: Profiles) -> ServerTarget:
         return _known(current, named)
     if read_running_server(named.data_dir or default_data_dir()):
         return _local(named)
-    raise Usage("no server is named: give --server URL or --profile NAME, or sign in once with `novacron login`")
+    raise UsageError("no server is named: give --server URL or --profile NAME, or sign in once with `novacron login`")
 
 
 def connect(target: ServerTarget, output: Output) -> Client:
@@ -84,12 +84,12 @@ def connect(target: ServerTarget, output: Output) -> Client:
 
 def _both(named: ServerChoice, url: str, profiles: Profiles) -> ServerTarget:
     if refused := why_not_name(named.profile):
-        raise Usage(refused)
+        raise UsageError(refused)
     known = profiles.all().get(named.profile)
     if known is None:
         return ServerTarget(_pinned(profiles.fresh(url, named.profile)), False, named.token)
     if known.url != url.rstrip("/"):
-        raise Usage(f"profile {known.name} is {known.url}, not {url}")
+        raise UsageError(f"profile {known.name} is {known.url}, not {url}")
     return _known(known, named)
 
 

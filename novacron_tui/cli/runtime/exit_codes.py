@@ -20,11 +20,11 @@ if TYPE_CHECKING:  # bring msgspec and pydantic: not before the console's first 
 DONE, FAILED, USAGE, UNREACHABLE, SIGNED_OUT, INTERRUPTED, READER_GONE = 0, 1, 2, 3, 4, 130, 141
 
 
-class Usage(Exception):
+class UsageError(Exception):
     """The command was called in a way that means nothing; says how it is meant."""
 
 
-class Fault(Exception):
+class ReportedCrash(Exception):
     """A fault of ours that is written down already; says where."""
 
 
@@ -32,7 +32,7 @@ class ReaderGone(Exception):
     """Nobody reads our output any more."""
 
 
-def ended(command: Callable[[], object]) -> int:
+def exit_code_of_run(command: Callable[[], object]) -> int:
     """Run it; the exit code."""
     _never_fail_at_a_letter()
     try:
@@ -47,7 +47,7 @@ def ended(command: Callable[[], object]) -> int:
     except _of_typer("TyperException") as e:
         _explain(e)
         return USAGE
-    except Usage as e:
+    except UsageError as e:
         complain(str(e))
         return USAGE
     except OSError as e:
@@ -73,7 +73,7 @@ def _failed(e: Exception) -> int:
     """A refusal, or a fault of ours, in one line: an operator can do nothing with a traceback."""
     from novacron_core import errors
 
-    if isinstance(e, Fault):
+    if isinstance(e, ReportedCrash):
         complain(str(e))
         return FAILED
     if isinstance(e, errors.NovaCronError):

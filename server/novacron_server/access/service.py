@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Access:
-    """Built once by the app; start() before use, close() at the end. `ring` is called after commits with events.
+    """Built once by the app; start() before use, close() at the end. `wake` is called after commits with events.
 
     `on_session_end` callbacks get the id of a session whose tokens are good no more: by logout, a new role or
     password, expiry, or another server's doing (within 2 seconds).
@@ -45,13 +45,13 @@ class Access:
         self,
         database: Database,
         data_dir: Path,
-        ring: Callable[[], None] = lambda: None,
+        wake: Callable[[], None] = lambda: None,
         *,
         open_registration: bool = False,
         passwords: Passwords | None = None,
     ) -> None:
         self._database = database
-        self._ring = ring
+        self._wake = wake
         self._passwords = passwords or Passwords()
         self._keys = Keys(data_dir / "secrets.json")
         self._setup_token = SetupToken(data_dir)
@@ -94,20 +94,20 @@ class Access:
     async def register(self, request: Register, caller: Principal | None) -> User:
         """See Accounts.register."""
         user = await self._accounts.register(request, caller)
-        self._ring()
+        self._wake()
         return user
 
     async def change_role(self, user_id: str, role: Role, caller: Principal) -> None:
         """See Accounts.change_role. Access tokens end at once; a session stays and gets new ones by refresh."""
         for session_id in await self._accounts.change_role(user_id, role, caller):
             self._live.end(session_id)
-        self._ring()
+        self._wake()
 
     async def change_password(self, old: str, new: str, caller: Principal) -> None:
         """See Accounts.change_password. Every session of the account ends, the caller's too."""
         for session_id in await self._accounts.change_password(old, new, caller):
             self._live.end(session_id)
-        self._ring()
+        self._wake()
 
     # -- sessions ----------------------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ class Access:
         begun = await self._database.run(begin)
         if begun is None:
             raise Unauthenticated(_WRONG)
-        self._ring()
+        self._wake()
         return begun
 
     async def refresh(self, request: Refresh) -> Tokens:
@@ -162,7 +162,7 @@ class Access:
         renewed, ended = await self._database.run(work)
         if ended is not None:
             self._live.end(ended)
-            self._ring()
+            self._wake()
         if renewed is None:
             raise Unauthenticated("the session has ended: sign in again")
         return renewed
@@ -177,7 +177,7 @@ class Access:
 
         await self._database.run(work)
         self._live.end(principal.session_id)
-        self._ring()
+        self._wake()
 
     async def authenticate(self, bearer: str) -> Principal:
         """Who an access token stands for, now. Raises Unauthenticated; DatabaseUnavailable when that cannot be told."""

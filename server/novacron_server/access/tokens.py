@@ -37,6 +37,10 @@ class Claims(msgspec.Struct, frozen=True):
     epoch: int
     exp: int
 
+    def __post_init__(self) -> None:
+        if not self.role.known:
+            raise ValueError("unknown role")
+
     @property
     def expires_at(self) -> datetime:
         return datetime.fromtimestamp(self.exp, UTC)

@@ -56,9 +56,9 @@ class ServerLock:
         self._held = asyncio.Event()
         self.refusal = ""
 
-    async def take(self, patience_s: float = TAKE_S) -> None:
+    async def take(self, timeout_s: float = TAKE_S) -> None:
         """Raises Conflict saying who has it, DatabaseUnavailable."""
-        until = time.monotonic() + patience_s
+        until = time.monotonic() + timeout_s
         while who := await self._try():
             if time.monotonic() > until:
                 raise Conflict(f"{who}; one server alone may work with a database")

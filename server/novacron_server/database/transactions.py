@@ -67,7 +67,7 @@ class Database:
         self.kind: Kind = kind
         self._url = _plain(url)
         self.budget_s = budget_s
-        self.seat: ServerLock | None = None
+        self.server_lock: ServerLock | None = None
         self._strays: set[asyncio.Task[Any]] = set()
         self._engine = create_async_engine(
             "postgresql+psycopg://",
@@ -96,8 +96,8 @@ class Database:
         for attempt in range(1, ATTEMPTS + 1):
             held = _Held()
             try:
-                if self.seat is not None and not read_only:
-                    await self.seat.admit(until)
+                if self.server_lock is not None and not read_only:
+                    await self.server_lock.admit(until)
                 return await self._bounded(work, held, until, read_only, timeout_s)
             except (*faults.Fault, faults.Expired) as exc:
                 if (
@@ -119,21 +119,21 @@ class Database:
         await self.run(_select_one, read_only=True, timeout_s=min(self.budget_s, 2.0))
         return (time.perf_counter() - started) * 1000
 
-    async def be_alone(self) -> ServerLock:
+    async def take_server_lock(self) -> ServerLock:
         """From here on only while no other server works with this database. Raises Conflict naming the one that does."""
-        seat = ServerLock(self.session)
+        server_lock = ServerLock(self.session)
         try:
-            await seat.take()
+            await server_lock.take()
         except BaseException:
-            await seat.close()
+            await server_lock.close()
             raise
-        self.seat = seat
-        return seat
+        self.server_lock = server_lock
+        return server_lock
 
     @property
     def refusal(self) -> str:
         """Why changes are refused though the database answers: another server has it. Empty otherwise."""
-        return self.seat.refusal if self.seat is not None else ""
+        return self.server_lock.refusal if self.server_lock is not None else ""
 
     async def session(self, application: str, **more: Any) -> psycopg.AsyncConnection[Any]:
         """A connection of one's own outside the pool, in autocommit: for LISTEN, NOTIFY and session locks.

@@ -86,7 +86,7 @@ async def _database(database: Database) -> api.DatabaseCheck:
 
 
 def _hypervisor(inventory: Inventory) -> api.HypervisorCheck:
-    views = list(inventory.picture.views.values())
+    views = list(inventory.state.views.values())
     hosts = [api.HostCheck(id=v.id, name=v.name, status=str(v.status), simulated=v.simulated) for v in views]
     up = sum(view.status is HostStatus.UP for view in views)
     status = "unhealthy" if not up else "healthy" if up == len(views) else "degraded"

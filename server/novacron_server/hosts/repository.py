@@ -12,7 +12,7 @@ from novacron_server.database.tables import hosts as t
 from novacron_server.inventory.rows import HostRow
 
 
-async def known_as(connection: AsyncConnection, uri: str) -> HostRow:
+async def get_or_create(connection: AsyncConnection, uri: str) -> HostRow:
     """The row of this URI, made when it is new: a host keeps its id for as long as its URI."""
     await connection.execute(insert(t).values(id=uuid4(), uri=uri, name=uri).on_conflict_do_nothing())
     row = (await connection.execute(select(t).where(t.c.uri == uri))).one()

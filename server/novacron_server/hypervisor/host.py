@@ -54,7 +54,7 @@ class LibvirtHost(Calls[DomainReader]):
         self._on_hint = on_hint
         self._network_tried = False
         self._notes: tuple[str, ...] = ()
-        self._link = ConnectionSupervisor(
+        self._supervisor = ConnectionSupervisor(
             uri,
             timing or Timing(),
             DomainReader,
@@ -62,9 +62,9 @@ class LibvirtHost(Calls[DomainReader]):
             on_event=self._hint,
             on_arrival=self._arrive,
         )
-        super().__init__(self._link)
-        self.storage = HostStorage(self._link)
-        self.disks = HostDisks(self._link)
+        super().__init__(self._supervisor)
+        self.storage = HostStorage(self._supervisor)
+        self.disks = HostDisks(self._supervisor)
 
     @property
     def name(self) -> str:
@@ -73,22 +73,22 @@ class LibvirtHost(Calls[DomainReader]):
 
     @property
     def status(self) -> HostStatus:
-        return self._link.status
+        return self._supervisor.status
 
     @property
     def detail(self) -> str:
         """Why it is down; empty while it is up."""
-        return self._link.detail
+        return self._supervisor.detail
 
     @property
     def seen_at(self) -> datetime | None:
         """When it last answered anything."""
-        return self._link.seen_at
+        return self._supervisor.seen_at
 
     @property
     def latency_ms(self) -> float | None:
         """How long the last heartbeat took."""
-        return self._link.latency_ms
+        return self._supervisor.latency_ms
 
     @property
     def simulated(self) -> bool:
@@ -99,26 +99,26 @@ class LibvirtHost(Calls[DomainReader]):
 
         A closed host stays closed (HostUnavailable): make another.
         """
-        await self._link.open()
+        await self._supervisor.open()
 
     async def close(self) -> None:
-        await self._link.close()
+        await self._supervisor.close()
 
     async def read_host(self) -> HostFacts:
-        session = self._link.require()
+        session = self._supervisor.require()
         self.facts = await self._read(lambda connection: self._read_host(session, connection))
         return self.facts
 
     async def read_domains(self, *, fresh: bool = True) -> list[DomainFacts]:
         """Every domain. `fresh=False` re-reads states but only those definitions that an event has named."""
-        if not self._link.require().reader.knows_pools:
+        if not self._supervisor.require().reader.knows_pools:
             with suppress(HostUnavailable):  # storage may hang where domains answer; their disks are then paths alone
                 await self.storage.read_pools()
-        reader = self._link.require().reader
+        reader = self._supervisor.require().reader
         return await self._read(lambda connection: reader.read_all(connection, fresh=fresh))
 
     async def read_domain(self, uuid: str) -> DomainFacts | None:
-        reader = self._link.require().reader
+        reader = self._supervisor.require().reader
         return await self._read(lambda connection: reader.read_one(connection, uuid))
 
     async def read_addresses(self) -> Addresses:
@@ -127,12 +127,12 @@ class LibvirtHost(Calls[DomainReader]):
 
     async def read_counters(self, group: Group) -> Reading:
         """What all running domains have counted. In threads of its own: a slow round delays nobody else."""
-        devices = self._link.require().reader.devices() if self.simulated else None
-        return await self._link.call(
-            self._link.statistics,
+        devices = self._supervisor.require().reader.devices() if self.simulated else None
+        return await self._supervisor.call(
+            self._supervisor.statistics,
             lambda connection: statistics.read(connection, group, devices),
             what="read statistics",
-            deadline_s=self._link.timing.statistics_s,
+            deadline_s=self._supervisor.timing.statistics_s,
         )
 
     async def definition(self, uuid: str) -> str:

@@ -30,7 +30,10 @@ class HostDisks(Calls[DomainReader]):
         VMs that appeared or changed a moment ago are read anew; `fresh=True`, before anything is destroyed, reads
         the definition of every VM, which is slower.
         """
-        reader, local = self._link.require().reader, is_local(self._link.uri) and not is_simulated(self._link.uri)
+        reader, local = (
+            self._supervisor.require().reader,
+            is_local(self._supervisor.uri) and not is_simulated(self._supervisor.uri),
+        )
         return await self._read_storage(lambda c: disks.users(c, reader, path, Files(local=local), fresh=fresh))
 
     async def switch(self, uuid: str, old: str, new: str) -> None:
@@ -77,7 +80,7 @@ class HostDisks(Calls[DomainReader]):
 
     async def _alter(self, what: str, call: Callable[..., T], uuid: str, *arguments: Any, **named: Any) -> T:
         """A change of a VM, whose documents are read anew from then on: libvirt's event may come later."""
-        reader = self._link.require().reader
+        reader = self._supervisor.require().reader
         try:
             return await self._change(what, call, uuid, *arguments, **named)
         finally:

@@ -40,14 +40,14 @@ class Transfer(Protocol):
 class HostStorage(Calls[DomainReader]):
     """What can be asked of a host's storage; reached as `host.storage`, and raises what a Host raises."""
 
-    def __init__(self, link: ConnectionSupervisor[DomainReader]) -> None:
-        super().__init__(link)
-        self._simulated = is_simulated(link.uri)
-        self._local = is_local(link.uri)
+    def __init__(self, supervisor: ConnectionSupervisor[DomainReader]) -> None:
+        super().__init__(supervisor)
+        self._simulated = is_simulated(supervisor.uri)
+        self._local = is_local(supervisor.uri)
         self._one_pool_made = asyncio.Lock()
 
     async def read_pools(self) -> list[PoolFacts]:
-        reader = self._link.require().reader
+        reader = self._supervisor.require().reader
         return await self._read_storage(lambda connection: _pools(reader, connection, local=self._local))
 
     async def read_volumes(self, *, refresh: bool = False) -> list[VolumeFacts]:
@@ -151,7 +151,7 @@ class HostStorage(Calls[DomainReader]):
         """
         total = await asyncio.to_thread(_size, source)
         if self._simulated:
-            self._link.require()
+            self._supervisor.require()
             progress(total, total)
             return
         report = partial(soon, asyncio.get_running_loop(), progress)
@@ -160,9 +160,9 @@ class HostStorage(Calls[DomainReader]):
 
     async def _watch(self, transfer: Transfer, work: Callable[[Any], T], what: str) -> T:
         """Runs it in a thread for transfers; ends it when nothing moves, or when the task is cancelled."""
-        task = asyncio.create_task(self._link.call(self._link.transfers, work, what=what))
+        task = asyncio.create_task(self._supervisor.call(self._supervisor.transfers, work, what=what))
         task.add_done_callback(retrieve)
-        stall_s = self._link.timing.stall_s
+        stall_s = self._supervisor.timing.stall_s
         try:
             while not (await asyncio.wait({task}, timeout=1.0))[0]:
                 if time.monotonic() - transfer.moved_at > stall_s:

@@ -77,7 +77,7 @@ def mac_for(uuid: str, index: int) -> str:
     return f"52:54:00:{tail[0:2]}:{tail[2:4]}:{tail[4:6]}"
 
 
-def as_made(volume: VolumeFacts, image: str | None) -> VolumeFacts:
+def with_creation_format(volume: VolumeFacts, image: str | None) -> VolumeFacts:
     """The volume as the image that it was made as; None: it is not known.
 
     libvirt guesses by the file's head, which in a raw disk is the guest's to write: it could name a host's file.

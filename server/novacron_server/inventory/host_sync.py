@@ -33,7 +33,7 @@ class HostSync:
     def __init__(
         self,
         host: LibvirtHost,
-        picture: InventoryState,
+        state: InventoryState,
         publisher: Publisher,
         watch: StateWaiters,
         *,
@@ -42,7 +42,7 @@ class HostSync:
     ) -> None:
         self._on_storage = on_storage
         self.host = host
-        self._picture = picture
+        self._state = state
         self._publisher = publisher
         self._watch = watch
         self._tick_s = tick_s
@@ -72,7 +72,7 @@ class HostSync:
 
     def status_changed(self) -> None:
         """The connection came or went: show it at once, read everything when it came."""
-        was = self._picture.views.get(self.host.host_id)
+        was = self._state.views.get(self.host.host_id)
         self._show_host()
         if was and was.status is not self.host.status:
             self._touch_all()
@@ -111,10 +111,10 @@ class HostSync:
             self._all_dirty = False
             await self._read_all()
         while self._dirty:
-            await self.reread(self._dirty.pop())
+            await self.refresh_vm(self._dirty.pop())
         if self._volumes_dirty:
             self._volumes_dirty = False
-            await self.reread_volumes()
+            await self.refresh_volumes()
         self.looked.set()
 
     async def _read_all(self) -> None:
@@ -123,22 +123,22 @@ class HostSync:
         self._dirty.clear()
         began = datetime.now(UTC)
         domains = {facts.uuid: facts for facts in await self.host.read_domains()}
-        known = {vm_id for host_id, vm_id in self._picture.known if host_id == self.host.host_id}
+        known = {vm_id for host_id, vm_id in self._state.known if host_id == self.host.host_id}
         for vm_id in known | domains.keys():
-            held = self._picture.known.get((self.host.host_id, vm_id))
+            held = self._state.known.get((self.host.host_id, vm_id))
             if held and held.seen_at > began:
                 continue  # read by itself while the long read ran: newer than this answer
             self._take(vm_id, domains.get(vm_id))
         self._first_look = False
-        self._touch(self._picture.set_addresses(self.host.host_id, await self.host.read_addresses()))
+        self._touch(self._state.set_addresses(self.host.host_id, await self.host.read_addresses()))
 
-    async def reread(self, vm_id: str) -> DomainFacts | None:
+    async def refresh_vm(self, vm_id: str) -> DomainFacts | None:
         """Read one domain now and publish what changed. Raises HostUnavailable."""
         facts = await self.host.read_domain(vm_id)
         self._take(vm_id, facts)
         return facts
 
-    async def reread_volumes(self) -> None:
+    async def refresh_volumes(self) -> None:
         """Read all pools and volumes now and publish what changed. Raises HostUnavailable.
 
         Who asks while a read is under way shares the next one: it costs as much as there are volumes, and twenty
@@ -158,24 +158,24 @@ class HostSync:
         refresh, self._refresh_volumes = self._refresh_volumes, False
         volumes = await self.host.storage.read_volumes(refresh=refresh and not self.host.simulated)
         pools = await self.host.storage.read_pools()
-        changes = self._picture.take_storage(host_id, pools, volumes, datetime.now(UTC))
+        changes = self._state.take_storage(host_id, pools, volumes, datetime.now(UTC))
         self._publisher.publish(*storage_changes(host_id, changes))
         if not changes.first:
-            self._touch([vm_id for vm_id in changes.vms if (host_id, vm_id) in self._picture.known])
+            self._touch([vm_id for vm_id in changes.vms if (host_id, vm_id) in self._state.known])
         self._on_storage(host_id)
 
     def _take(self, vm_id: str, facts: DomainFacts | None) -> None:
         key = (self.host.host_id, vm_id)
-        held = self._picture.known.get(key)
+        held = self._state.known.get(key)
         before = held.facts if held else None
         now = datetime.now(UTC)
         if facts is None:
-            twins = self._picture.set_known(key, None)
+            twins = self._state.set_known(key, None)
         else:
             unchanged = before is not None and before.state is facts.state
             since = held.state_since if held and unchanged else (now if before is not None else None)
-            twins = self._picture.set_known(key, KnownDomain(facts, now, since))
-        row = self._picture.rows.get(key)
+            twins = self._state.set_known(key, KnownDomain(facts, now, since))
+        row = self._state.rows.get(key)
         if draft := vm_change(self.host.host_id, before, facts, row, first_look=self._first_look):
             self._publisher.publish(draft)
         for host_id in twins:
@@ -199,24 +199,24 @@ class HostSync:
             facts=host.facts,
             down_since=self._down_since,
         )
-        if draft := host_change(self._picture.views.get(view.id), view):
+        if draft := host_change(self._state.views.get(view.id), view):
             self._publisher.publish(draft)
-        self._picture.set_view(view)
+        self._state.set_view(view)
 
     def _touch_all(self) -> None:
-        ours = [vm_id for host_id, vm_id in self._picture.known if host_id == self.host.host_id]
+        ours = [vm_id for host_id, vm_id in self._state.known if host_id == self.host.host_id]
         self._touch(ours, f"host {self.host.status}")
 
     def _tell_twin(self, host_id: str, vm_id: str) -> None:
         """The VM of the same UUID on another host: whether it can be changed depends on this one's being there."""
-        row = self._picture.rows.get((host_id, vm_id))
-        name = self._picture.known[host_id, vm_id].facts.name
+        row = self._state.rows.get((host_id, vm_id))
+        name = self._state.known[host_id, vm_id].facts.name
         self._publisher.publish(vm_refreshed(host_id, vm_id, name, row.tenant if row else None, "shared UUID"))
 
     def _touch(self, vm_ids: list[str], note: str = "") -> None:
         """Tell these VMs again: not they changed, but what is known of them."""
         for vm_id in vm_ids:
             key = (self.host.host_id, vm_id)
-            row = self._picture.rows.get(key)
-            name = self._picture.known[key].facts.name
+            row = self._state.rows.get(key)
+            name = self._state.known[key].facts.name
             self._publisher.publish(vm_refreshed(self.host.host_id, vm_id, name, row.tenant if row else None, note))

@@ -41,20 +41,20 @@ class Inventory:
 
     def __init__(
         self,
-        ledger: GroupCommit,
+        group_commit: GroupCommit,
         hosts: list[HostRow],
         *,
         virtualization: str = "",
         own_tier: OwnTier = lambda _host, _uuid: None,
     ) -> None:
         """`own_tier` knows the pools that this installation makes."""
-        self.picture = InventoryState(own_tier)
+        self.state = InventoryState(own_tier)
         self.on_storage: list[Callable[[str], None]] = []
         """Called with a host's id after each look at its storage."""
-        self.publisher = Publisher(ledger)
+        self.publisher = Publisher(group_commit)
         self._watch = StateWaiters()
         self._virtualization: Override = "kvm" if virtualization == "kvm" else "qemu" if virtualization else None
-        self._keepers = {row.id: self._keep(row) for row in hosts}
+        self._syncs = {row.id: self._keep(row) for row in hosts}
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._made_at = time.monotonic()
@@ -65,50 +65,50 @@ class Inventory:
         host = LibvirtHost(
             row.id, row.uri, on_hint=self._hinted, on_status=self._status_changed, virtualization=self._virtualization
         )
-        return HostSync(host, self.picture, self.publisher, self._watch, on_storage=self._storage_read)
+        return HostSync(host, self.state, self.publisher, self._watch, on_storage=self._storage_read)
 
     def _storage_read(self, host_id: str) -> None:
         for told in self.on_storage:
             told(host_id)
 
     def _hinted(self, hint: Hint) -> None:
-        self._keepers[hint.host_id].hint(hint)
+        self._syncs[hint.host_id].hint(hint)
 
     def _status_changed(self, host: LibvirtHost) -> None:
-        self._keepers[host.host_id].status_changed()
+        self._syncs[host.host_id].status_changed()
 
     async def open(self) -> None:
         """Connect to every host, side by side; one that is down does not hold up the others for long."""
         self._tasks.append(asyncio.create_task(self.publisher.run(), name="publisher"))
-        for keeper in self._keepers.values():
-            keeper.status_changed()
-            self._tasks.append(asyncio.create_task(keeper.run(), name=f"keeper {keeper.host.name}"))
-        await asyncio.gather(*(keeper.host.open() for keeper in self._keepers.values()))
+        for sync in self._syncs.values():
+            sync.status_changed()
+            self._tasks.append(asyncio.create_task(sync.run(), name=f"keeper {sync.host.name}"))
+        await asyncio.gather(*(sync.host.open() for sync in self._syncs.values()))
 
     async def first_look(self) -> None:
         """Wait until every host was read once or does not answer, for a moment after the start: to say that a host has no
         VMs, before it was asked, would take every cursor and mark from those who were there before."""
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, self._made_at + FIRST_LOOK_S - time.monotonic())):
-                for keeper in self._keepers.values():
-                    await keeper.looked.wait()
+                for sync in self._syncs.values():
+                    await sync.looked.wait()
 
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(keeper.host.close() for keeper in self._keepers.values()))
+        await asyncio.gather(*(sync.host.close() for sync in self._syncs.values()))
 
     # -- for readers: everything passes may_see ----------------------------------------------------------------------
 
     def vms(self, principal: Principal) -> Iterator[VM]:
-        return (vm for vm in self.picture.vms() if may_see(principal, vm.tenant))
+        return (vm for vm in self.state.vms() if may_see(principal, vm.tenant))
 
     def matching(self, principal: Principal, q: str) -> Iterator[VM]:
         """Those that a filter finds. Raises ValidationFailed when the filter is not understood."""
         if not q:
             return self.vms(principal)
-        names = {view.id: view.name for view in self.picture.views.values()}
+        names = {view.id: view.name for view in self.state.views.values()}
         try:
             test = compile_filter(q, vm_fields(names, self.sample_of))
         except FilterError as e:
@@ -117,68 +117,68 @@ class Inventory:
 
     def vm(self, principal: Principal, vm_id: str) -> VM:
         """Raises NotFound, for another tenant's VM exactly as for none."""
-        vm = next((vm for vm in self.picture.vms_with(vm_id) if may_see(principal, vm.tenant)), None)
+        vm = next((vm for vm in self.state.vms_with(vm_id) if may_see(principal, vm.tenant)), None)
         if vm is None:
             raise errors.NotFound("there is no such VM")
         return vm
 
     def hosts(self, principal: Principal) -> Iterator[APIHost]:
-        return (host for host in self.picture.hosts() if may_see(principal, SHARED))
+        return (host for host in self.state.hosts() if may_see(principal, SHARED))
 
     def volumes(self, principal: Principal) -> Iterator[Volume]:
-        return (volume for volume in self.picture.storage.volumes() if may_see(principal, volume.tenant))
+        return (volume for volume in self.state.storage.volumes() if may_see(principal, volume.tenant))
 
     def volume(self, principal: Principal, volume_id: str) -> Volume:
         """Raises NotFound, for another tenant's volume exactly as for none."""
-        volume = self.picture.storage.volume(volume_id)
+        volume = self.state.storage.volume(volume_id)
         if volume is None or not may_see(principal, volume.tenant):
             raise errors.NotFound("there is no such volume")
         return volume
 
     def pools(self, principal: Principal) -> Iterator[Pool]:
-        return (pool for pool in self.picture.storage.pools() if may_see(principal, SHARED))
+        return (pool for pool in self.state.storage.pools() if may_see(principal, SHARED))
 
     def tiers(self, principal: Principal) -> list[Tier]:
-        return self.picture.storage.tiers() if may_see(principal, SHARED) else []
+        return self.state.storage.tiers() if may_see(principal, SHARED) else []
 
     def operations(self, principal: Principal) -> Iterator[Operation]:
-        return (operation for operation in self.picture.operations() if may_see(principal, operation.tenant))
+        return (operation for operation in self.state.operations() if may_see(principal, operation.tenant))
 
     # -- for services ------------------------------------------------------------------------------------------------
 
     def host(self, host_id: str) -> LibvirtHost:
         """The connection to a host. Raises NotFound."""
-        return self._keeper(host_id).host
+        return self._sync(host_id).host
 
-    def _keeper(self, host_id: str) -> HostSync:
-        keeper = self._keepers.get(host_id)
-        if keeper is None:
+    def _sync(self, host_id: str) -> HostSync:
+        sync = self._syncs.get(host_id)
+        if sync is None:
             raise errors.NotFound("there is no such host")
-        return keeper
+        return sync
 
     def connections(self) -> list[LibvirtHost]:
         """The connection to every host, up or not."""
-        return [keeper.host for keeper in self._keepers.values()]
+        return [sync.host for sync in self._syncs.values()]
 
-    def host_that_is_up(self, host_id: str | None) -> LibvirtHost:
+    def require_host_up(self, host_id: str | None) -> LibvirtHost:
         """The named host, or the first that is up. Raises HostUnavailable, NotFound."""
         if host_id is not None:
             host = self.host(host_id)
             if host.status is not HostStatus.UP:
                 raise errors.HostUnavailable(f"{host.name} does not answer: {host.detail}", retry_after_s=5)
             return host
-        for keeper in self._keepers.values():
-            if keeper.host.status is HostStatus.UP:
-                return keeper.host
+        for sync in self._syncs.values():
+            if sync.host.status is HostStatus.UP:
+                return sync.host
         raise errors.HostUnavailable("no host answers", retry_after_s=5)
 
     def turn(self, host_id: str, at_once: int) -> asyncio.Semaphore:
         """What keeps long work on a host to so many at a time."""
         return self._turns.setdefault(host_id, asyncio.Semaphore(at_once))
 
-    async def reread(self, host_id: str, vm_id: str) -> DomainFacts | None:
+    async def refresh_vm(self, host_id: str, vm_id: str) -> DomainFacts | None:
         """Read one VM again and publish what changed, before an operation on it is called done."""
-        facts = await self._keeper(host_id).reread(vm_id)
+        facts = await self._sync(host_id).refresh_vm(vm_id)
         await self.publisher.flush()
         return facts
 
@@ -186,8 +186,8 @@ class Inventory:
         """Wait, as `until_folded`, until the picture has the row that says so: else the volume would look unmanaged."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_FOLD_S):
-                while self.picture.storage.pool_by_row(volume_id) not in (pool, None):
-                    await self.picture.folded.wait()
+                while self.state.storage.pool_by_row(volume_id) not in (pool, None):
+                    await self.state.folded.wait()
 
     async def until_folded(self, operation_id: str) -> None:
         """Wait until the picture has the rows that an operation was accepted with: they arrive with its first event.
@@ -196,12 +196,12 @@ class Inventory:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(_FOLD_S):
-                while not self.picture.has_operation(operation_id):
-                    await self.picture.folded.wait()
+                while not self.state.has_operation(operation_id):
+                    await self.state.folded.wait()
 
-    async def reread_volumes(self, host_id: str) -> None:
+    async def refresh_volumes(self, host_id: str) -> None:
         """Read a host's pools and volumes again and publish what changed."""
-        await self._keeper(host_id).reread_volumes()
+        await self._sync(host_id).refresh_volumes()
         await self.publisher.flush()
 
     async def until(self, vm_id: str, looks: Looks, timeout_s: float) -> bool:

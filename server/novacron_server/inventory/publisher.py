@@ -25,8 +25,8 @@ class Publisher:
     What waits then is told without a number, by `on_unlogged`, so that readers see it all the same (promise G11).
     """
 
-    def __init__(self, ledger: GroupCommit) -> None:
-        self._ledger = ledger
+    def __init__(self, group_commit: GroupCommit) -> None:
+        self._group_commit = group_commit
         self._away = False
         self.on_unlogged: Callable[[Sequence[EventDraft]], None] = lambda _: None
         self._waiting: dict[tuple[str, str, str, str], EventDraft] = {}
@@ -75,7 +75,7 @@ class Publisher:
             return None, list(batch.values())
 
         try:
-            await self._ledger.write(told)
+            await self._group_commit.write(told)
         except errors.DatabaseUnavailable as e:
             _log.warning("events wait for the database", waiting=len(self._waiting), reason=e.detail)
             self.database_away(True)

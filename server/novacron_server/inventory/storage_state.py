@@ -14,7 +14,7 @@ from novacron_core.api.tiers import Tier
 from novacron_core.api.volumes import Volume
 from novacron_core.values.tiers import TIERS
 from novacron_server.hypervisor.facts import DiskFacts, PoolFacts, VolumeFacts
-from novacron_server.hypervisor.specs import as_made
+from novacron_server.hypervisor.specs import with_creation_format
 from novacron_server.inventory.compose import HostView, KnownDomain
 from novacron_server.inventory.compose_storage import (
     RatesOf,
@@ -102,7 +102,7 @@ class StorageState:
         """What libvirt last said of a volume; but its format is what it was made as."""
         on, key = self._hosts.get(volume.host), (volume.pool, volume.name)
         facts = on.volume_facts.get(key) if on else None
-        return _as_made(facts, self.volume_rows.get((volume.host, *key))) if facts else None
+        return _with_creation_format(facts, self.volume_rows.get((volume.host, *key))) if facts else None
 
     def use(self, volume: Volume) -> VolumeUse | None:
         """The VM that uses a volume, and as what."""
@@ -190,7 +190,7 @@ class StorageState:
 
     def _compose(self, host_id: str, on: _OnHost, key: VolumeKey, tiers: Mapping[str, str | None]) -> Volume:
         row, use = self.volume_rows.get((host_id, *key)), on.uses.get(key)
-        facts = _as_made(on.volume_facts[key], row)
+        facts = _with_creation_format(on.volume_facts[key], row)
         operation = self._running.get(row.id) if row else None
         view = self._views.get(host_id)
         return compose_volume(
@@ -296,5 +296,5 @@ def _disk_uses(vm_id: str, disks: Iterable[DiskFacts]) -> dict[VolumeKey, Volume
     return {(disk.pool, disk.volume): VolumeUse(vm_id, "disk", disk.target) for disk in disks if disk.volume}
 
 
-def _as_made(facts: VolumeFacts, row: VolumeRow | None) -> VolumeFacts:
-    return as_made(facts, row.format if row else None)
+def _with_creation_format(facts: VolumeFacts, row: VolumeRow | None) -> VolumeFacts:
+    return with_creation_format(facts, row.format if row else None)

@@ -85,7 +85,7 @@ class Collector:
 
     async def _take(self, host: LibvirtHost, reading: Reading, pace: PollingInterval) -> None:
         pace.took(reading.took_s)
-        known = self._inventory.picture.known
+        known = self._inventory.state.known
         found = ((counters.uuid, known.get((host.host_id, counters.uuid))) for counters in reading.domains)
         facts = {uuid: held.facts for uuid, held in found if held is not None}
         cpus = host.facts.cpus if host.facts else None
@@ -95,7 +95,7 @@ class Collector:
 
     def _watch_memory(self, host: LibvirtHost, reading: Reading, facts: dict[str, DomainFacts]) -> None:
         """VMs of ours whose balloon drivers are not asked for their numbers are asked from now on."""
-        rows = self._inventory.picture.rows
+        rows = self._inventory.state.rows
         runs = {(counters.uuid, counters.run) for counters in reading.domains}
         asked = self._asked[host.host_id] = self._asked.get(host.host_id, set()) & runs
         for uuid, run in runs - asked:
@@ -116,4 +116,4 @@ class Collector:
             _log.info("a VM's memory cannot be watched", vm=vm_id, reason=e.detail)
             return
         with suppress(errors.NovaCronError):  # its host went: it is read anew when it is back
-            await self._inventory.reread(host.host_id, vm_id)
+            await self._inventory.refresh_vm(host.host_id, vm_id)

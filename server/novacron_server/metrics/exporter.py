@@ -59,7 +59,7 @@ class Exporter:
         cpu = CounterMetricFamily("novacron_host_cpu_seconds", "CPU time of the host.", labels=("host", "mode"))
         memory = GaugeMetricFamily("novacron_host_memory_bytes", "Memory of the host.", labels=("host",))
         used = GaugeMetricFamily("novacron_host_memory_used_bytes", "Memory in use on the host.", labels=("host",))
-        for view in self._inventory.picture.views.values():
+        for view in self._inventory.state.views.values():
             up.add_metric((view.id, _text(view.name)), float(view.status is HostStatus.UP))
             counters = self._fresh(view.id).counters
             if counters is None:
@@ -87,7 +87,7 @@ class Exporter:
         about = InfoMetricFamily("novacron_vm", "Names of a VM, to be joined by its id and host.", labels=_VM)
         vcpus = GaugeMetricFamily("novacron_vm_vcpus", "vCPUs of the VM.", labels=_VM)
         families = _Families()
-        for number, vm in enumerate(self._inventory.picture.vms()):
+        for number, vm in enumerate(self._inventory.state.vms()):
             states[vm.host, str(vm.state)] += 1
             if number >= MOST_VMS:
                 continue

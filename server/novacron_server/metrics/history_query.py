@@ -57,7 +57,7 @@ class HistoryQueries:
             vm = self._inventory.vm(principal, name)
             return vm_subject(vm.host, vm.id)
         if kind == "host" and name:
-            if allows(principal.role, Permission.HOST_READ) and name in self._inventory.picture.views:
+            if allows(principal.role, Permission.HOST_READ) and name in self._inventory.state.views:
                 return host_subject(name)
             raise errors.NotFound("there is no such host")
         raise _invalid("subject", "fleet, host:ID or vm:ID")

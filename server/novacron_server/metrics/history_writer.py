@@ -74,7 +74,7 @@ class HistoryWriter:
     def take_totals(self, now: datetime) -> None:
         """The sums over the fleet and over each tenant's VMs, as they are now."""
         by_tenant: dict[str | None, list[tuple[VMSample, int]]] = {}
-        for vm in self._inventory.picture.vms():
+        for vm in self._inventory.state.vms():
             if sample := self._board.sample(vm.host, vm.id):
                 by_tenant.setdefault(vm.tenant, []).append((sample, vm.vcpus))
         everything = total(pair for pairs in by_tenant.values() for pair in pairs)

@@ -11,8 +11,8 @@ from novacron_server.metrics.pipeline import MetricsPipeline
 from novacron_server.metrics.scrape_access import ScrapeAccess
 
 
-def routes(measuring: MetricsPipeline, exporter: Exporter, scraping: ScrapeAccess) -> list[Served]:
-    metrics = measuring.metrics
+def routes(pipeline: MetricsPipeline, exporter: Exporter, scrape_access: ScrapeAccess) -> list[Served]:
+    metrics = pipeline.metrics
 
     @serve(api.NOW)
     async def now(call: Call[Nothing, Nothing]) -> api.FleetUsage:
@@ -24,15 +24,15 @@ def routes(measuring: MetricsPipeline, exporter: Exporter, scraping: ScrapeAcces
 
     @serve(history.HISTORY)
     async def over_time(call: Call[history.HistoryQuery, Nothing]) -> history.History:
-        return await measuring.past.of(call.principal, call.query)
+        return await pipeline.past.of(call.principal, call.query)
 
     @serve(history.OF_VM)
     async def of_vm(call: Call[history.RangeQuery, Nothing]) -> history.History:
-        return await measuring.past.of_vm(call.principal, call.path["vm_id"], call.query)
+        return await pipeline.past.of_vm(call.principal, call.path["vm_id"], call.query)
 
     @serve(api.PROMETHEUS)
     async def prometheus(call: Call[Nothing, Nothing]) -> bytes | Reply[bytes]:
-        scraping.check(call.address, call.bearer)
+        scrape_access.check(call.address, call.bearer)
         return Reply(await exporter.text(), headers=(("content-type", CONTENT_TYPE),))
 
     return [now, top, over_time, of_vm, prometheus]

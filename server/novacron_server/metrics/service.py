@@ -35,7 +35,7 @@ class UsageService:
         for vm in self._inventory.vms(principal):
             if sample := self._board.sample(vm.host, vm.id):
                 by_host.setdefault(vm.host, []).append((sample, vm.vcpus))
-        hosts = [self._host(view, by_host.get(view.id, []), now) for view in self._inventory.picture.views.values()]
+        hosts = [self._host(view, by_host.get(view.id, []), now) for view in self._inventory.state.views.values()]
         sources = {host.source for host in hosts}
         ages = [host.age_s for host in hosts if host.age_s is not None and by_host.get(host.host)]
         return api.FleetUsage(

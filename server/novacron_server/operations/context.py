@@ -43,27 +43,27 @@ class OperationContext:
     def id(self) -> str:
         return self.operation.id
 
-    async def step(self, text: str) -> None:
+    async def report_step(self, text: str) -> None:
         """Say what is done now, in words."""
         self._moved_at, self._moved_from = time.monotonic(), 0
         self.operation = msgspec.structs.replace(self.operation, step=text, progress=None, rate=None, eta_s=None)
         await self._tell(self.operation)
 
-    async def past_return(self) -> None:
+    async def forbid_cancel(self) -> None:
         """From here on it cannot be cancelled."""
-        self.over()
+        self.close()
         await self._tell(self.operation)
 
-    def over(self) -> None:
-        """As `past_return`, and not worth telling: its end is near."""
+    def close(self) -> None:
+        """As `forbid_cancel`, and not worth telling: its end is near."""
         self.operation = msgspec.structs.replace(self.operation, may_cancel=False)
 
-    async def will_make(self, **things: Any) -> None:
+    async def write_ahead(self, **things: Any) -> None:
         """Remember, durably, what is about to be made; read again by the settler after a crash."""
         self._steps |= things
         await self._write_ahead(self.id, self._steps)
 
-    async def moved(self, done_bytes: int, total_bytes: int) -> None:
+    async def report_bytes(self, done_bytes: int, total_bytes: int) -> None:
         """Say how many bytes are through; told at most twice a second."""
         now = time.monotonic()
         if now - self._told_at < _TELL_EVERY_S and done_bytes < total_bytes:

@@ -17,7 +17,7 @@ class TransferProgress:
 
     def __call__(self, done_bytes: int, of_bytes: int) -> None:
         if self._telling is None or self._telling.done():
-            moved = self._run.moved(self._before + done_bytes, self._total or of_bytes)
+            moved = self._run.report_bytes(self._before + done_bytes, self._total or of_bytes)
             self._telling = asyncio.ensure_future(moved)
 
     async def __aenter__(self) -> TransferProgress:

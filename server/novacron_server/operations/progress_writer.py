@@ -23,8 +23,8 @@ class ProgressWriter:
     A step that cannot be written is not tried again: the next step, or the end, says more.
     """
 
-    def __init__(self, ledger: GroupCommit) -> None:
-        self._ledger = ledger
+    def __init__(self, group_commit: GroupCommit) -> None:
+        self._group_commit = group_commit
         self._waiting: dict[str, Operation] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -43,7 +43,7 @@ class ProgressWriter:
         while self._waiting:
             batch, self._waiting = list(self._waiting.values()), {}
             try:
-                await self._ledger.write(lambda c, b=batch: _save(c, b))  # type: ignore[misc]
+                await self._group_commit.write(lambda c, b=batch: _save(c, b))  # type: ignore[misc]
             except errors.DatabaseUnavailable as e:
                 _log.warning("steps were not told", operations=len(batch), reason=e.detail)
 

@@ -35,5 +35,5 @@ async def retry_while_host_down(run: OperationContext, work: Callable[[], Awaita
             return await work()
         except errors.HostUnavailable as e:
             _log.warning("clearing away waits for the host", operation=run.id, reason=e.detail)
-            await run.step("it failed; what it had begun is cleared away when its host is back")
+            await run.report_step("it failed; what it had begun is cleared away when its host is back")
         await asyncio.sleep(_ASK_HOST_EVERY_S)

@@ -40,11 +40,13 @@ Finish = Callable[["repository.Stored", OperationContext], Awaitable[str]]
 class Operations:
     """The runner. One asyncio task for each operation that runs. `remembered` serves reads without the database."""
 
-    def __init__(self, database: Database, ledger: GroupCommit, remembered: queries.Remembered = lambda: ()) -> None:
+    def __init__(
+        self, database: Database, group_commit: GroupCommit, remembered: queries.Remembered = lambda: ()
+    ) -> None:
         self._database = database
-        self._ledger = ledger
+        self._group_commit = group_commit
         self._remembered = remembered
-        self._teller = ProgressWriter(ledger)
+        self._progress_writer = ProgressWriter(group_commit)
         self._accepting: set[asyncio.Task[Any]] = set()
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._runs: dict[str, OperationContext] = {}
@@ -95,7 +97,7 @@ class Operations:
         self, request: OperationRequest, operation: Operation, work: Work, rows: Rows | None
     ) -> Operation:
         try:
-            accepted, pushed_aside = await self._ledger.write(lambda c: accept(c, request, operation, rows))
+            accepted, pushed_aside = await self._group_commit.write(lambda c: accept(c, request, operation, rows))
         except OutcomeUnknown:
             self._kept(self._look_if_accepted(request, operation, work))
             raise
@@ -133,7 +135,7 @@ class Operations:
 
     async def _carry_out(self, request: OperationRequest, operation: Operation, work: Work) -> None:
         run = self._runs[operation.id] = OperationContext(
-            operation, tell=self._teller.tell, write_ahead=self._write_ahead
+            operation, tell=self._progress_writer.tell, write_ahead=self._write_ahead
         )
         try:
             await self._work(run, work)
@@ -157,7 +159,7 @@ class Operations:
         try:
             await work(run)
         finally:
-            run.over()
+            run.close()
 
     async def _clear_away(self, run: OperationContext) -> str:
         """Returns what was found and done about it, as a sentence."""
@@ -192,7 +194,7 @@ class Operations:
         async def save(connection: Connection) -> tuple[None, list[EventDraft]]:
             return None, drafts if await repository.save(connection, ended) else []
 
-        await retry_while_database_down(f"end of {ended.kind}", lambda: self._ledger.write(save))
+        await retry_while_database_down(f"end of {ended.kind}", lambda: self._group_commit.write(save))
 
     async def _write_ahead(self, operation_id: str, steps: dict[str, Any]) -> None:
         """Waits for the database: what is not written ahead must not be made."""
@@ -201,7 +203,7 @@ class Operations:
             await repository.write_ahead(connection, operation_id, steps)
             return None, []
 
-        await retry_while_database_down("writing ahead", lambda: self._ledger.write(write))
+        await retry_while_database_down("writing ahead", lambda: self._group_commit.write(write))
 
     # -- reading, cancelling, ending ---------------------------------------------------------------------------------
 
@@ -226,7 +228,7 @@ class Operations:
         run = self._runs.get(operation.id)
         if run is None or not run.operation.may_cancel:
             raise errors.Conflict(f"{operation.kind} cannot be cancelled")
-        run.over()
+        run.close()
         task = self._tasks[operation.id]
         task.cancel()
         ending = self._cancelling[operation.id] = self._kept(self._end_cancelled(operation, task, by))
@@ -256,7 +258,7 @@ class Operations:
 
     async def _go_on(self, finish: Finish, stored: repository.Stored) -> str:
         """Empty when it was cancelled: whoever did that writes its end."""
-        tell, write = self._teller.tell, self._write_ahead
+        tell, write = self._progress_writer.tell, self._write_ahead
         run = OperationContext(stored.operation, tell=tell, write_ahead=write, steps=stored.steps)
         self._runs[run.id] = run
         try:
@@ -267,7 +269,7 @@ class Operations:
             await self._clear_away(run)
             return ""
         finally:
-            run.over()
+            run.close()
             self._tasks.pop(run.id, None)
             self._runs.pop(run.id, None)
 
@@ -300,4 +302,4 @@ class Operations:
         for task in stopped:
             task.cancel()
         await asyncio.gather(*stopped, return_exceptions=True)
-        await self._teller.close()
+        await self._progress_writer.close()

@@ -45,11 +45,11 @@ class _Waiting:
 
 
 class GroupCommit:
-    """One per server. `ring` is called after each commit."""
+    """One per server. `wake` is called after each commit."""
 
-    def __init__(self, database: Database, ring: Callable[[], None]) -> None:
+    def __init__(self, database: Database, wake: Callable[[], None]) -> None:
         self._database = database
-        self._ring = ring
+        self._wake = wake
         self._waiting: list[_Waiting] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -112,7 +112,7 @@ class GroupCommit:
         done = await asyncio.gather(self._database.run(work), return_exceptions=True)
         if isinstance(done[0], BaseException):
             return done[0]
-        self._ring()
+        self._wake()
         for waiting, answer in zip(batch, done[0], strict=True):
             waiting.grant(answer)
         return None

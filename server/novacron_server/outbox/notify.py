@@ -22,11 +22,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Notifier:
-    """`on_ring` is called for the rings of others, and after each new connection (one may have been missed)."""
+    """`on_notify` is called for the rings of others, and after each new connection (one may have been missed)."""
 
-    def __init__(self, database: Database, on_ring: Callable[[], None]) -> None:
+    def __init__(self, database: Database, on_notify: Callable[[], None]) -> None:
         self._database = database
-        self._on_ring = on_ring
+        self._on_notify = on_notify
         self._asked = asyncio.Event()
         self._own_pid = 0
 
@@ -52,10 +52,10 @@ class Notifier:
 
     async def _listen(self, conn: psycopg.AsyncConnection[Any]) -> None:
         await conn.execute(f"LISTEN {CHANNEL}")
-        self._on_ring()
+        self._on_notify()
         async for note in conn.notifies():
             if note.pid != self._own_pid:
-                self._on_ring()
+                self._on_notify()
 
     async def _notify(self, conn: psycopg.AsyncConnection[Any]) -> None:
         await conn.execute("SET synchronous_commit = off")

@@ -1,6 +1,6 @@
 """The outbox: events committed with the change they tell of, and a reader that hands each on once, in order.
 
-A writer calls `append` last in its transaction and `OutboxReader.ring` after the commit.
+A writer calls `append` last in its transaction and `OutboxReader.wake` after the commit.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class OutboxReader:
         self._bell = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         # An embedded database serves one server alone: nobody to listen to, nobody to ring at.
-        self._doorbell = Notifier(database, self._bell.set) if database.kind == "external" else None
+        self._notifier = Notifier(database, self._bell.set) if database.kind == "external" else None
         self.last_seq = after
         self.healthy = True
         self.failure: BaseException | None = None
@@ -64,11 +64,11 @@ class OutboxReader:
     ) -> None:
         await self.close()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """There is something new: called after each local commit. Many rings are one."""
         self._bell.set()
-        if self._doorbell is not None:
-            self._doorbell.send()
+        if self._notifier is not None:
+            self._notifier.send()
 
     def start(self) -> None:
         """Read in a task of its own."""
@@ -86,7 +86,7 @@ class OutboxReader:
             await asyncio.shield(self._task)
 
     async def _run(self) -> None:
-        listening = asyncio.create_task(self._doorbell.run(), name="doorbell") if self._doorbell else None
+        listening = asyncio.create_task(self._notifier.run(), name="doorbell") if self._notifier else None
         try:
             await self._read_for_ever()
         except asyncio.CancelledError:

@@ -38,10 +38,10 @@ class Pools:
         if before := await self._operations.repeated(principal, key, _KIND, words):
             return before
         pool = self._pool(principal, pool_id)
-        self._inventory.host_that_is_up(pool.host)
+        self._inventory.require_host_up(pool.host)
         if refused := why_not_in_a_tier(pool.name, pool.type, managed=pool.managed):
             raise errors.Conflict(refused)
-        facts = self._inventory.picture.storage.pool_facts(pool.host, pool.name)
+        facts = self._inventory.state.storage.pool_facts(pool.host, pool.name)
         if facts is None:
             raise errors.NotFound("there is no such pool")
         row = PoolRow(
@@ -59,7 +59,7 @@ class Pools:
         async def work(run: OperationContext) -> None:
             await failpoint("pool.set-tier:began")
             await self._inventory.until_folded(run.id)  # what is read before that would be compared by the old row
-            await self._inventory.reread_volumes(pool.host)
+            await self._inventory.refresh_volumes(pool.host)
 
         request = OperationRequest(
             kind=_KIND,

@@ -19,9 +19,9 @@ _log = structlog.get_logger()
 class ManagedPoolUpkeep:
     """A pool that exists and is off is left alone: somebody switched it off, and perhaps unmounted its disk."""
 
-    def __init__(self, inventory: Inventory, placement: ManagedPools) -> None:
+    def __init__(self, inventory: Inventory, managed_pools: ManagedPools) -> None:
         self._inventory = inventory
-        self._placement = placement
+        self._managed_pools = managed_pools
         self._making: dict[str, asyncio.Task[None]] = {}
         inventory.on_storage.append(self.looked)
 
@@ -39,28 +39,28 @@ class ManagedPoolUpkeep:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _missing(self, host_id: str) -> list[str]:
-        there = self._inventory.picture.storage.pools_on(host_id)
+        there = self._inventory.state.storage.pools_on(host_id)
         host = self._inventory.host(host_id)
-        return [tier for tier in TIERS if self._placement.pool(host, tier).name not in there]
+        return [tier for tier in TIERS if self._managed_pools.pool(host, tier).name not in there]
 
     async def _make(self, host_id: str) -> None:
         host = self._inventory.host(host_id)
-        storage = self._inventory.picture.storage
+        storage = self._inventory.state.storage
         for tier in self._missing(host_id):
             if host.status is not HostStatus.UP:
                 return
             before = storage.notes.pop((host_id, tier), "")
             try:
-                await host.storage.ensure_pool(self._placement.pool(host, tier))
+                await host.storage.ensure_pool(self._managed_pools.pool(host, tier))
             except errors.NovaCronError as e:
                 storage.notes[host_id, tier] = note = f"{host.name}: {e.detail}"
                 if note != before:
                     _log.warning("a pool could not be made", host=host.name, tier=tier, reason=e.detail)
                     self._inventory.publisher.publish(tier_refreshed(tier))
-        await self._look_again(host_id)
+        await self._refresh(host_id)
 
-    async def _look_again(self, host_id: str) -> None:
+    async def _refresh(self, host_id: str) -> None:
         try:
-            await self._inventory.reread_volumes(host_id)
+            await self._inventory.refresh_volumes(host_id)
         except errors.NovaCronError as e:
             _log.warning("the new pools are not seen yet", reason=e.detail)

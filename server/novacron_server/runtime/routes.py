@@ -51,7 +51,7 @@ def served(parts: Parts) -> list[Served]:
         *images_routes.routes(parts.images),
         *volumes_routes.routes(parts.volumes, parts.moves),
         *pools_routes.routes(parts.pools, parts.inventory),
-        *metrics_routes.routes(parts.metrics, _exporter(parts), _scraping(parts.settings)),
+        *metrics_routes.routes(parts.metrics, _exporter(parts), _scrape_access(parts.settings)),
         *tiers_routes.routes(parts.inventory),
     ]
     listed = sorted({row.endpoint.key for row in nouns})
@@ -71,11 +71,11 @@ def _exporter(parts: Parts) -> Exporter:
     gauges = {
         "novacron_database_up": ("Whether the database answers.", lambda: float(not parts.hub.database_away_since)),
         "novacron_stream_listeners": ("Open event streams.", lambda: float(parts.hub.listeners)),
-        "novacron_operations_running": ("Operations under way.", lambda: float(parts.inventory.picture.running())),
+        "novacron_operations_running": ("Operations under way.", lambda: float(parts.inventory.state.running())),
         "novacron_events_waiting": ("Events not yet stored.", lambda: float(parts.inventory.publisher.waiting)),
     }
     return Exporter(parts.inventory, parts.metrics.board, parts.metrics.history, gauges)
 
 
-def _scraping(settings: Settings) -> ScrapeAccess:
+def _scrape_access(settings: Settings) -> ScrapeAccess:
     return ScrapeAccess(settings.data_dir, settings.prometheus, behind_proxy=bool(settings.behind_proxy))

@@ -129,7 +129,7 @@ async def _stop_when_idle(settings: Settings, parts: Parts, app: Middleware, ser
     used_at = time.monotonic()
     while time.monotonic() - used_at < settings.idle_stop_s:
         await asyncio.sleep(0.5)
-        in_use = parts.hub.listeners or parts.operations.busy or parts.inventory.picture.running()
+        in_use = parts.hub.listeners or parts.operations.busy or parts.inventory.state.running()
         used_at = time.monotonic() if in_use else max(used_at, app.last_request_at)
     _log.info("nobody is watching: stopping", idle_s=settings.idle_stop_s)
     server.should_exit = True

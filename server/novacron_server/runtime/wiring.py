@@ -59,7 +59,7 @@ class Parts:
 
     settings: Settings
     database: Database
-    ledger: GroupCommit
+    group_commit: GroupCommit
     access: Access
     inventory: Inventory
     operations: Operations
@@ -89,7 +89,7 @@ async def open_parts(
     async with AsyncExitStack() as stack:
         database = await _open_database(stack, settings, owner_url, app_url, embedded=embedded)
         parts = await _build(settings, database, hypervisors)
-        stack.push_async_callback(parts.ledger.close)
+        stack.push_async_callback(parts.group_commit.close)
         stack.push_async_callback(parts.reader.close)
         stack.push_async_callback(parts.inventory.close)
         stack.push_async_callback(parts.upkeep.close)
@@ -107,8 +107,8 @@ async def open_parts(
         forgetting = asyncio.create_task(run_retention(parts.database), name="housekeeping")
         collecting = asyncio.create_task(parts.metrics.run(), name="collector")
         stack.push_async_callback(_cancel, opening, comparing, forgetting, collecting)
-        if database.seat is not None:
-            keeping = asyncio.create_task(_keep(database.seat, parts, settler), name="keeping the seat")
+        if database.server_lock is not None:
+            keeping = asyncio.create_task(_keep(database.server_lock, parts, settler), name="keeping the seat")
             stack.push_async_callback(_cancel, keeping)
         yield parts
 
@@ -120,16 +120,16 @@ async def _open_database(
     kind: Kind = "embedded" if embedded else "external"
     database = Database(app_url, kind=kind, budget_s=settings.database_budget_s)
     stack.push_async_callback(database.close)
-    seat = None if embedded else await database.be_alone()
-    if seat is not None:
-        stack.push_async_callback(seat.close)
+    server_lock = None if embedded else await database.take_server_lock()
+    if server_lock is not None:
+        stack.push_async_callback(server_lock.close)
     await migrate(owner_url, app_url)
-    if seat is not None:
-        await seat.mark()
+    if server_lock is not None:
+        await server_lock.mark()
     return database
 
 
-async def _keep(seat: ServerLock, parts: Parts, settler: Recovery) -> None:
+async def _keep(server_lock: ServerLock, parts: Parts, settler: Recovery) -> None:
     """While another server has the database, nothing is changed here; afterwards, what that one left is settled."""
 
     async def stop() -> None:
@@ -141,7 +141,7 @@ async def _keep(seat: ServerLock, parts: Parts, settler: Recovery) -> None:
         parts.operations.resume()
         settler.start()
 
-    await seat.keep(stop, go_on)
+    await server_lock.keep(stop, go_on)
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:
@@ -153,7 +153,7 @@ async def _cancel(*tasks: asyncio.Task[None]) -> None:
 async def _build(settings: Settings, database: Database, hypervisors: list[str]) -> Parts:
     async def first(connection: Connection) -> tuple[UUID, list[HostRow], int]:
         instance = await database_repository.instance(connection)
-        hosts = [await hosts_repository.known_as(connection, uri) for uri in hypervisors]
+        hosts = [await hosts_repository.get_or_create(connection, uri) for uri in hypervisors]
         # A number of its own: whoever comes back with an older one gets everything anew, for things may have
         # changed while no server looked.
         await append(connection, [_started()])
@@ -162,28 +162,28 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     instance, hosts, seq = await database.run(first)
     bell: list[OutboxReader] = []
 
-    def ring() -> None:
+    def wake() -> None:
         for reader in bell:
-            reader.ring()
+            reader.wake()
 
-    ledger = GroupCommit(database, ring)
-    placement = ManagedPools(instance, settings.data_dir)
-    inventory = Inventory(ledger, hosts, virtualization=settings.virtualization, own_tier=placement.own_tier)
-    hub = Hub(inventory.picture)
+    group_commit = GroupCommit(database, wake)
+    managed_pools = ManagedPools(instance, settings.data_dir)
+    inventory = Inventory(group_commit, hosts, virtualization=settings.virtualization, own_tier=managed_pools.own_tier)
+    hub = Hub(inventory.state)
     reader = OutboxReader(database, seq, hub.fold, on_health=DatabaseOutage(hub, inventory.publisher).health)
     inventory.publisher.on_unlogged = hub.tell_unlogged
     bell.append(reader)
-    operations = Operations(database, ledger, inventory.picture.operations)
+    operations = Operations(database, group_commit, inventory.state.operations)
     images = Images(settings.data_dir / "images")
-    access = Access(database, settings.data_dir, ring, open_registration=settings.open_registration)
+    access = Access(database, settings.data_dir, wake, open_registration=settings.open_registration)
     access.on_session_end.append(hub.end_session)
     leftovers = LeftoverCopies(database, inventory)
-    volumes = Volumes(database, ledger, inventory, operations, leftovers)
+    volumes = Volumes(database, group_commit, inventory, operations, leftovers)
     pools = Pools(inventory, operations)
-    moves = MoveService(database, ledger, inventory, operations, leftovers)
-    upkeep = ManagedPoolUpkeep(inventory, placement)
-    vms = VMs(database, ledger, inventory, operations, images, placement)
-    reconciler = Reconciler(database, ledger, inventory, placement)
+    moves = MoveService(database, group_commit, inventory, operations, leftovers)
+    upkeep = ManagedPoolUpkeep(inventory, managed_pools)
+    vms = VMs(database, group_commit, inventory, operations, images, managed_pools)
+    reconciler = Reconciler(database, group_commit, inventory, managed_pools)
     origins = frozenset(settings.origins)
     metrics = MetricsPipeline(
         database,
@@ -191,13 +191,13 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
         samples_kept=timedelta(hours=settings.samples_kept_hours),
         minutes_kept=timedelta(days=settings.minutes_kept_days),
     )
-    inventory.picture.storage.rates_of = rates_on(metrics.board)
-    samples = SampleStreamer(metrics.board, inventory.picture)
+    inventory.state.storage.rates_of = rates_on(metrics.board)
+    samples = SampleStreamer(metrics.board, inventory.state)
     stream = Stream(hub, inventory, access.authenticate, access.take_ticket, samples, origins=origins)
     return Parts(
         settings=settings,
         database=database,
-        ledger=ledger,
+        group_commit=group_commit,
         access=access,
         inventory=inventory,
         operations=operations,
@@ -227,10 +227,10 @@ async def _load(parts: Parts) -> None:
     async def rows(connection: Connection) -> None:
         left = await operations_repository.unended(connection)
         for stored in left:
-            parts.inventory.picture.storage.copies.note(stored.operation.id, stored.host_id or "", stored.steps)
+            parts.inventory.state.storage.copies.note(stored.operation.id, stored.host_id or "", stored.steps)
         unended = [stored.operation for stored in left]
         recent = await operations_repository.recent(connection, _RECENT_OPERATIONS)
-        parts.inventory.picture.load(
+        parts.inventory.state.load(
             await vms_repository.all_rows(connection),
             await volumes_repository.all_rows(connection),
             {operation.id: operation for operation in [*recent, *unended]}.values(),

@@ -102,9 +102,9 @@ class Listener:
 class Hub:
     """One per server. `fold` is the outbox reader's callback."""
 
-    def __init__(self, picture: InventoryState, *, ring: int = RING) -> None:
-        self.picture = picture
-        self._ring: deque[OutgoingEvent] = deque(maxlen=ring)
+    def __init__(self, state: InventoryState, *, wake: int = RING) -> None:
+        self.state = state
+        self._wake: deque[OutgoingEvent] = deque(maxlen=wake)
         self._floor = 0
         self._listeners: set[Listener] = set()
         self._unlogged: dict[tuple[str, str, str, str], EventDraft] = {}
@@ -112,18 +112,18 @@ class Hub:
 
     def begin(self) -> None:
         """Hold events from the picture's number on; what came before this server is answered with an inventory."""
-        self._floor = self.picture.seq
+        self._floor = self.state.seq
 
     async def fold(self, records: list[EventRecord]) -> None:
         """Take committed events, in order, into the picture and out to the listeners."""
         wires = []
         for record in records:
-            self.picture.fold(record)
+            self.state.fold(record)
             self._unlogged.pop(_mark(record), None)
             wire = self._wire(record)
-            if len(self._ring) == self._ring.maxlen:
-                self._floor = self._ring[0].seq
-            self._ring.append(wire)
+            if len(self._wake) == self._wake.maxlen:
+                self._floor = self._wake[0].seq
+            self._wake.append(wire)
             wires.append(wire)
         self._tell(wires)
 
@@ -134,21 +134,21 @@ class Hub:
 
     def since(self, principal: Principal, after: int) -> list[bytes] | None:
         """The frames after a number that this principal may see; None when they are no longer (or not yet) held."""
-        if after < self._floor or after > self.picture.seq:
+        if after < self._floor or after > self.state.seq:
             return None
-        return [wire.data for wire in self._ring if wire.seq > after and visible(principal, wire)]
+        return [wire.data for wire in self._wake if wire.seq > after and visible(principal, wire)]
 
     def tell_unlogged(self, drafts: Iterable[EventDraft]) -> None:
         """Tell what cannot be numbered now; the same drafts come again, numbered, through `fold`."""
         wires = []
         for draft in drafts:
             self._unlogged[_mark(draft)] = draft
-            wires.append(self._wire(_unnumbered(draft, self.picture.seq), unlogged=True))
+            wires.append(self._wire(_unnumbered(draft, self.state.seq), unlogged=True))
         self._tell(wires)
 
     def unlogged(self, principal: Principal) -> list[bytes]:
         """What was told without a number and still has none, as it is now: for a reader who was away meanwhile."""
-        wires = [self._wire(_unnumbered(d, self.picture.seq), unlogged=True) for d in self._unlogged.values()]
+        wires = [self._wire(_unnumbered(d, self.state.seq), unlogged=True) for d in self._unlogged.values()]
         return [wire.data for wire in wires if visible(principal, wire)]
 
     def database_away(self, since: datetime | None) -> None:
@@ -160,7 +160,7 @@ class Hub:
     def heartbeat(self) -> bytes:
         """A heartbeat frame of now."""
         beat = api.Heartbeat(
-            seq=self.picture.seq, server_time=datetime.now(UTC), database_away_since=self.database_away_since
+            seq=self.state.seq, server_time=datetime.now(UTC), database_away_since=self.database_away_since
         )
         return msgspec.json.encode(beat)
 
@@ -201,18 +201,18 @@ class Hub:
         """The whole new value of the target (None: it is gone) and the tenant that decides who sees it."""
         kind, target_id = record.target.type, record.target.id
         if kind == "vm":
-            vm = self.picture.composed((record.source, target_id))  # a VM's events come from its host
+            vm = self.state.composed((record.source, target_id))  # a VM's events come from its host
             return vm, vm.tenant if vm else record.tenant
         if kind == "volume":
-            volume = self.picture.storage.volume(target_id)
+            volume = self.state.storage.volume(target_id)
             return volume, volume.tenant if volume else record.tenant
         if kind == "host":
-            view = self.picture.views.get(target_id)
+            view = self.state.views.get(target_id)
             return (compose_host(view) if view else None), SHARED
         if kind == "pool":
-            return self.picture.storage.pool(target_id), SHARED
+            return self.state.storage.pool(target_id), SHARED
         if kind == "tier":
-            return self.picture.storage.tier(target_id), SHARED
+            return self.state.storage.tier(target_id), SHARED
         if kind == "operation":
             return record.row, record.tenant
         return None, record.tenant

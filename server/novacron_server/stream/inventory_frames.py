@@ -17,7 +17,7 @@ _HEADROOM = 4096
 
 def inventory_frames(inventory: Inventory, principal: Principal) -> list[bytes]:
     """The `inventory` frames, each at most MAX_INVENTORY_PART_BYTES long; at least one, the last one marked."""
-    seq = inventory.picture.seq
+    seq = inventory.state.seq
     parts = list(_parts(_things(inventory, principal)))
     return [_frame(seq, number, number == len(parts) - 1, groups) for number, groups in enumerate(parts)]
 

@@ -47,9 +47,9 @@ class _Wish:
 class SampleStreamer:
     """Told by the board of each round; tells those listeners who asked."""
 
-    def __init__(self, board: LatestSamples, picture: InventoryState) -> None:
+    def __init__(self, board: LatestSamples, state: InventoryState) -> None:
         self._board = board
-        self._picture = picture
+        self._state = state
         self._wishes: dict[Listener, _Wish] = {}
         self._encoded: dict[str, dict[str, msgspec.Raw]] = {}
         self.frames_made = 0
@@ -113,14 +113,14 @@ class SampleStreamer:
         ids = [vm_id for vm_id in targets if vm_id in host.vms] if not isinstance(targets, str) else list(host.vms)
         passes = self._filter(targets)
         for vm_id in ids:
-            vm = self._picture.composed((host_id, vm_id))
+            vm = self._state.composed((host_id, vm_id))
             if vm is not None and host.vms[vm_id].counters and may_see(wish.principal, vm.tenant) and passes(vm):
                 yield vm_id
 
     def _filter(self, targets: Targets) -> Callable[[VM], bool]:
         if not isinstance(targets, str) or targets == "*":
             return lambda vm: True
-        names = {view.id: view.name for view in self._picture.views.values()}
+        names = {view.id: view.name for view in self._state.views.values()}
         return compile_filter(targets, vm_fields(names, lambda vm: self._board.sample(vm.host, vm.id)))
 
 

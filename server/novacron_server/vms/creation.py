@@ -161,7 +161,7 @@ async def make(run: OperationContext, plan: CreationPlan, inventory: Inventory) 
     """Do it, when it is its turn. Raises what the host refuses."""
     turn = inventory.turn(plan.host.host_id, AT_ONCE)
     if turn.locked():
-        await run.step("waiting for its turn")
+        await run.report_step("waiting for its turn")
     async with turn:
         await _make(run, plan, inventory)
 
@@ -169,9 +169,9 @@ async def make(run: OperationContext, plan: CreationPlan, inventory: Inventory) 
 async def _make(run: OperationContext, plan: CreationPlan, inventory: Inventory) -> None:
     """What it makes is written ahead; on failure the runner undoes that."""
     host = plan.host
-    await run.will_make(pool=plan.pool, volumes=[spec.name for spec in plan.parts.values()])
+    await run.write_ahead(pool=plan.pool, volumes=[spec.name for spec in plan.parts.values()])
     await failpoint("vm.create:planned")
-    await run.step("preparing storage")
+    await run.report_step("preparing storage")
     if plan.pool == plan.own_pool.name:
         await host.storage.ensure_pool(plan.own_pool)
     made: dict[str, VolumeFacts] = {}
@@ -184,22 +184,22 @@ async def _make(run: OperationContext, plan: CreationPlan, inventory: Inventory)
         disk = plan.parts["disk"]
         await host.storage.resize_volume(disk.pool, disk.name, plan.disk_bytes, disk.format)
     await failpoint("vm.create:uploaded")
-    await run.past_return()  # a VM that is there is whole, and is not taken back
-    await run.step("defining the VM")
+    await run.forbid_cancel()  # a VM that is there is whole, and is not taken back
+    await run.report_step("defining the VM")
     await host.define(_definition(run.operation, plan, made))
     await failpoint("vm.create:defined")
-    await inventory.reread(host.host_id, plan.vm_id)  # before its volumes, which show whose disks they are
-    await inventory.reread_volumes(host.host_id)
+    await inventory.refresh_vm(host.host_id, plan.vm_id)  # before its volumes, which show whose disks they are
+    await inventory.refresh_volumes(host.host_id)
     if plan.body.start:
-        await run.step("starting the VM")
+        await run.report_step("starting the VM")
         await host.start(plan.vm_id)
-        await inventory.reread(host.host_id, plan.vm_id)
+        await inventory.refresh_vm(host.host_id, plan.vm_id)
 
 
 async def _upload(run: OperationContext, plan: CreationPlan) -> None:
     sizes = plan.copied_bytes
     total, done = sum(sizes.values()), 0
-    await run.step(f"copying the image {plan.image.image.name}")
+    await run.report_step(f"copying the image {plan.image.image.name}")
     for part, spec in plan.parts.items():
         async with TransferProgress(run, done, total) as progress:
             await plan.host.storage.upload_volume(spec.pool, spec.name, plan.source(part), progress)

@@ -35,14 +35,14 @@ async def carry_out(
         }
         await verbs[action](vm_id)
     await failpoint(f"vm.{action}:done")
-    await inventory.reread(host_id, vm_id)
+    await inventory.refresh_vm(host_id, vm_id)
 
 
 async def _stop(run: OperationContext, inventory: Inventory, host_id: str, force_after_s: int | None) -> None:
     """Press the power button until the guest is down; guests that are booting miss the first press."""
     vm_id = run.operation.target.id
     host = inventory.host(host_id)
-    await run.step("asked the guest to shut down")
+    await run.report_step("asked the guest to shut down")
     left_s = float(force_after_s or GIVE_UP_S)
     while left_s > 0:
         await host.shutdown(vm_id)
@@ -50,13 +50,13 @@ async def _stop(run: OperationContext, inventory: Inventory, host_id: str, force
         if await inventory.until(vm_id, _is_down, wait_s):
             return
         left_s -= wait_s
-        facts = await inventory.reread(host_id, vm_id)
+        facts = await inventory.refresh_vm(host_id, vm_id)
         if _is_down(facts):
             return
-        await run.step("the guest is still up: asked again")
+        await run.report_step("the guest is still up: asked again")
     if force_after_s is None:
         raise errors.Conflict(f"the guest did not shut down within {GIVE_UP_S:.0f} s: power it off")
-    await run.step("the guest did not go down in time: power off")
+    await run.report_step("the guest did not go down in time: power off")
     await host.power_off(vm_id)
 
 

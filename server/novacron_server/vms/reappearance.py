@@ -30,19 +30,19 @@ _log = structlog.get_logger()
 class ReappearedVMs:
     """Their rows are made anew from their mark and from the operation that made them."""
 
-    def __init__(self, database: Database, ledger: GroupCommit, inventory: Inventory, instance: str) -> None:
+    def __init__(self, database: Database, group_commit: GroupCommit, inventory: Inventory, instance: str) -> None:
         self._database = database
-        self._ledger = ledger
+        self._group_commit = group_commit
         self._inventory = inventory
         self._instance = instance
 
     async def look(self, host: LibvirtHost) -> None:
         """Raises HostUnavailable, DatabaseUnavailable."""
-        picture = self._inventory.picture
-        for (host_id, vm_id), known in list(picture.known.items()):
+        state = self._inventory.state
+        for (host_id, vm_id), known in list(state.known.items()):
             tag = known.facts.tag
             ours = tag is not None and tag.instance == self._instance and _is_uuid(tag.operation)
-            if host_id == host.host_id and tag and ours and (host_id, vm_id) not in picture.rows:
+            if host_id == host.host_id and tag and ours and (host_id, vm_id) not in state.rows:
                 stored = await self._database.run(lambda c, t=tag: operations.get(c, t.operation), read_only=True)  # type: ignore[misc]
                 # Not one that is being deleted at this moment.
                 if stored and _made(stored, host_id, vm_id) and await host.read_domain(vm_id) is not None:
@@ -50,8 +50,8 @@ class ReappearedVMs:
 
     async def _take_back(self, stored: Stored, facts: DomainFacts) -> None:
         row, host_id = _row(stored, facts), stored.host_id or ""
-        await self._inventory.reread_volumes(host_id)  # which of them it has
-        volumes_on = self._inventory.picture.storage.volumes_on(host_id).values()
+        await self._inventory.refresh_volumes(host_id)  # which of them it has
+        volumes_on = self._inventory.state.storage.volumes_on(host_id).values()
         its = [volume.id for volume in volumes_on if volume.vm == row.id and not volume.unmanaged]
 
         async def work(connection: Connection) -> tuple[None, list[EventDraft]]:
@@ -63,7 +63,7 @@ class ReappearedVMs:
             return None, [vm_row_event(row, "vm.updated", note="it is back"), *drafts]
 
         _log.warning("a VM of ours is back", vm=row.name, id=row.id)
-        await self._ledger.write(work)
+        await self._group_commit.write(work)
 
 
 def _made(stored: Stored, host_id: str, vm_id: str) -> bool:

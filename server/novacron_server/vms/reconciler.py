@@ -34,12 +34,14 @@ _PASSES_BEFORE_GONE = 2
 class Reconciler:
     """Run `run` as a task. `once` is one pass over every host that is up."""
 
-    def __init__(self, database: Database, ledger: GroupCommit, inventory: Inventory, placement: ManagedPools) -> None:
+    def __init__(
+        self, database: Database, group_commit: GroupCommit, inventory: Inventory, managed_pools: ManagedPools
+    ) -> None:
         self._database = database
         self._inventory = inventory
-        self._instance = str(placement.instance)
-        self._removal = VMRemoval(database, ledger, inventory)
-        self._returning = ReappearedVMs(database, ledger, inventory, self._instance)
+        self._instance = str(managed_pools.instance)
+        self._vm_removal = VMRemoval(database, group_commit, inventory)
+        self._returning = ReappearedVMs(database, group_commit, inventory, self._instance)
         self._missing: dict[Key, int] = {}
 
     async def run(self) -> None:
@@ -57,7 +59,7 @@ class Reconciler:
             raise errors.DatabaseUnavailable(self._database.refusal)
         failed = await self._database.run(self._failed_creations, read_only=True)
         left = await self._database.run(lambda c: operations.marked(c, UNDONE_LATER), read_only=True)
-        for view in list(self._inventory.picture.views.values()):
+        for view in list(self._inventory.state.views.values()):
             if view.status is HostStatus.UP:
                 try:
                     await self._compare(self._inventory.host(view.id), failed, left)
@@ -80,16 +82,16 @@ class Reconciler:
 
     async def _late_domains(self, host: LibvirtHost, failed: dict[str, Stored]) -> None:
         """A definition that libvirt carried out after we had given up on it: marked as ours, and nobody's."""
-        for (host_id, vm_id), known in list(self._inventory.picture.known.items()):
+        for (host_id, vm_id), known in list(self._inventory.state.known.items()):
             tag = known.facts.tag
             ours = tag is not None and tag.instance == self._instance and tag.operation in failed
-            if host_id == host.host_id and ours and (host_id, vm_id) not in self._inventory.picture.rows:
+            if host_id == host.host_id and ours and (host_id, vm_id) not in self._inventory.state.rows:
                 if known.facts.state is not State.STOPPED:
                     _log.warning("a VM of a failed creation runs: left alone", vm=known.facts.name, id=vm_id)
                     continue
                 _log.info("removing the VM of a failed creation", vm=known.facts.name, id=vm_id)
                 await host.undefine(vm_id)
-                await self._inventory.reread(host_id, vm_id)
+                await self._inventory.refresh_vm(host_id, vm_id)
 
     async def _late_volumes(self, host: LibvirtHost, failed: dict[str, Stored]) -> None:
         listed = {
@@ -98,34 +100,34 @@ class Reconciler:
             if stored.host_id == host.host_id
             for name in stored.steps.get("volumes", [])
         }
-        for volume in list(self._inventory.picture.storage.volumes()):
+        for volume in list(self._inventory.state.storage.volumes()):
             of_nobody = volume.host == host.host_id and volume.tenant is None and volume.vm is None
             if of_nobody and (volume.pool, volume.name) in listed:
                 _log.info("removing a volume of a failed creation", pool=volume.pool, volume=volume.name)
                 await host.storage.delete_volume(volume.pool, volume.name)
-                await self._inventory.reread_volumes(host.host_id)
+                await self._inventory.refresh_volumes(host.host_id)
 
     async def _undone_later(self, host: LibvirtHost, left: list[Stored]) -> None:
         """A creation that failed with its pool off: what it had made goes when that is back."""
         for stored in left:
             if stored.host_id == host.host_id:
                 try:
-                    await self._removal.undo_again(stored)
+                    await self._vm_removal.retry_undo(stored)
                 except errors.Conflict as e:
                     _log.info("a failed creation is cleared away later", id=stored.operation.id, reason=e.detail)
 
     async def _rows_without_domain(self, host: LibvirtHost, left: set[str]) -> None:
         """Deleted behind our back: the row goes too, after a second look; its volumes stay with their owner."""
-        picture = self._inventory.picture
-        busy = left | {operation.target.id for operation in picture.operations() if not operation.state.ended}
+        state = self._inventory.state
+        busy = left | {operation.target.id for operation in state.operations() if not operation.state.ended}
         missing = {
-            key for key in picture.rows if key[0] == host.host_id and key not in picture.known and key[1] not in busy
+            key for key in state.rows if key[0] == host.host_id and key not in state.known and key[1] not in busy
         }
         self._missing = {key: count for key, count in self._missing.items() if key in missing or key[0] != host.host_id}
         for key in missing:
             self._missing[key] = self._missing.get(key, 0) + 1
             if self._missing[key] >= _PASSES_BEFORE_GONE and await host.read_domain(key[1]) is None:
-                _log.warning("a VM was removed outside NovaCron", vm=picture.rows[key].name, id=key[1])
-                await self._removal.forget(*key, note="removed outside NovaCron")
-                await self._inventory.reread_volumes(host.host_id)
+                _log.warning("a VM was removed outside NovaCron", vm=state.rows[key].name, id=key[1])
+                await self._vm_removal.forget(*key, note="removed outside NovaCron")
+                await self._inventory.refresh_volumes(host.host_id)
                 del self._missing[key]

@@ -34,9 +34,9 @@ WHOLE = "whole"
 class VMRemoval:
     """Each step can be done twice, so that a crash in the middle is mended by doing it again."""
 
-    def __init__(self, database: Database, ledger: GroupCommit, inventory: Inventory) -> None:
+    def __init__(self, database: Database, group_commit: GroupCommit, inventory: Inventory) -> None:
         self._database = database
-        self._ledger = ledger
+        self._group_commit = group_commit
         self._inventory = inventory
 
     async def delete(self, run: OperationContext, host_id: str, vm_id: str, *, disks: bool) -> None:
@@ -44,9 +44,9 @@ class VMRemoval:
 
         Raises Conflict, before anything is done, naming another VM that uses one of these.
         """
-        await run.step("removing the VM and its disks" if disks else "removing the VM")
+        await run.report_step("removing the VM and its disks" if disks else "removing the VM")
         goes = await self._disks_of(host_id, vm_id) if disks else []
-        await run.will_make(goes=[volume.id for volume in goes])
+        await run.write_ahead(goes=[volume.id for volume in goes])
         await self._delete(host_id, vm_id, goes)
 
     async def undo_deletion(self, stored: Stored) -> str:
@@ -98,7 +98,7 @@ class VMRemoval:
         for volume in goes:
             await host.storage.delete_volume(volume.pool, volume.name)
         await self.forget(host_id, vm_id, goes)
-        await self._look_again(host_id, vm_id)
+        await self._refresh(host_id, vm_id)
 
     async def undo_creation(self, stored: Stored) -> str:
         """Take away what a creation that did not finish had made, and only that.
@@ -110,7 +110,7 @@ class VMRemoval:
         facts = await host.read_domain(vm_id)
         if facts is not None and facts.tag is not None and facts.tag.operation == stored.operation.id:
             await self._mark(stored, WHOLE, True)
-            await self._look_again(host_id, vm_id)
+            await self._refresh(host_id, vm_id)
             return f"the VM is whole and {facts.state}"
         try:
             await self.delete_made(host, stored)
@@ -119,10 +119,10 @@ class VMRemoval:
             raise
         made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
         await self.forget(host_id, vm_id, made)
-        await self._look_again(host_id, vm_id)
+        await self._refresh(host_id, vm_id)
         return "what it had made was removed"
 
-    async def undo_again(self, stored: Stored) -> None:
+    async def retry_undo(self, stored: Stored) -> None:
         """What `undo_creation` could not do for a pool that was off. Raises Conflict while it is."""
         await self.undo_creation(stored)
         await self._mark(stored, UNDONE_LATER, False)
@@ -154,11 +154,11 @@ class VMRemoval:
                 drafts.append(vm_row_event(row, "vm.deleted", gone=True, note=note))
             return None, drafts
 
-        await retry_while_database_down("forgetting a VM", lambda: self._ledger.write(work))
+        await retry_while_database_down("forgetting a VM", lambda: self._group_commit.write(work))
 
-    async def _look_again(self, host_id: str, vm_id: str) -> None:
-        await self._inventory.reread(host_id, vm_id)
-        await self._inventory.reread_volumes(host_id)
+    async def _refresh(self, host_id: str, vm_id: str) -> None:
+        await self._inventory.refresh_vm(host_id, vm_id)
+        await self._inventory.refresh_volumes(host_id)
 
 
 def vm_row_event(row: VMRow, kind: str, *, gone: bool = False, note: str = "") -> EventDraft:

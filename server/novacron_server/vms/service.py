@@ -28,7 +28,7 @@ from novacron_server.outbox.records import EventDraft
 from novacron_server.pools.managed import ManagedPools
 from novacron_server.vms import creation, power, repository
 from novacron_server.vms.removal import WHOLE, VMRemoval
-from novacron_server.volumes.placement import check_room, home_for
+from novacron_server.volumes.placement import check_room, choose_pool_for_vm
 
 
 class VMs:
@@ -37,20 +37,20 @@ class VMs:
     def __init__(
         self,
         database: Database,
-        ledger: GroupCommit,
+        group_commit: GroupCommit,
         inventory: Inventory,
         operations: Operations,
         images: Images,
-        placement: ManagedPools,
+        managed_pools: ManagedPools,
     ) -> None:
         self._inventory = inventory
         self._operations = operations
         self._images = images
-        self._placement = placement
-        self._removal = VMRemoval(database, ledger, inventory)
-        operations.undo_with("vm.create", self._removal.undo_creation)
+        self._managed_pools = managed_pools
+        self._vm_removal = VMRemoval(database, group_commit, inventory)
+        operations.undo_with("vm.create", self._vm_removal.undo_creation)
         operations.finish_with("vm.create", self._finish_creation)
-        operations.undo_with("vm.delete", self._removal.undo_deletion)
+        operations.undo_with("vm.delete", self._vm_removal.undo_deletion)
         operations.finish_with("vm.delete", self._finish_deletion)
 
     def list(self, principal: Principal, q: str = "") -> Iterator[VM]:
@@ -104,58 +104,59 @@ class VMs:
     async def _finish_creation(self, stored: Stored, run: OperationContext) -> str:
         """After a crash: the VM was promised, with its id and its rows, so make it; every step can be done twice."""
         host_id, vm_id = stored.host_id or "", stored.operation.target.id
-        row = self._inventory.picture.rows.get((host_id, vm_id))
+        row = self._inventory.state.rows.get((host_id, vm_id))
         facts = await self._inventory.host(host_id).read_domain(vm_id)
         if row is None or facts is not None:
-            return await self._removal.undo_creation(stored)
+            return await self._vm_removal.undo_creation(stored)
         body = msgspec.structs.replace(msgspec.convert(stored.request, VMCreate), host=host_id, name=row.name)
         owner = Principal("", row.owner, Role.OPERATOR, row.tenant, "", row.created_at)
         try:
             plan = await self._plan(owner, body, again=vm_id)
-            await self._removal.delete_made(plan.host, stored)  # half an image is no disk, and has another size
+            await self._vm_removal.delete_made(plan.host, stored)  # half an image is no disk, and has another size
             await creation.make(run, plan, self._inventory)
-            await run.will_make(**{WHOLE: True})
+            await run.write_ahead(**{WHOLE: True})
         except (errors.HostUnavailable, errors.DatabaseUnavailable):
             raise  # it is settled later
         except errors.NovaCronError as e:
-            return f"it could not be finished ({e.detail}), and {await self._removal.undo_creation(stored)}"
+            return f"it could not be finished ({e.detail}), and {await self._vm_removal.undo_creation(stored)}"
         return "the VM was made afterwards"
 
     async def _finish_deletion(self, stored: Stored, _run: OperationContext) -> str:
-        return await self._removal.delete_again(stored)
+        return await self._vm_removal.delete_again(stored)
 
     async def _plan(self, principal: Principal, body: VMCreate, *, again: str = "") -> creation.CreationPlan:
         """`again`: the id of the VM that a cut-off creation has chosen, with its name."""
-        host = self._inventory.host_that_is_up(body.host)
+        host = self._inventory.require_host_up(body.host)
         image = await self._images.get(body.image)
         disk_bytes, network = creation.check(body, host, image)
-        own_pool = self._placement.pool(host, body.tier)
+        own_pool = self._managed_pools.pool(host, body.tier)
         plan = creation.CreationPlan(
             vm_id=again or str(uuid4()),
             name=body.name if again else self._free_name(principal, host.host_id, body.name),
             body=body,
             host=host,
             image=image,
-            pool=self._promised_pool(again) or home_for(self._inventory, host.host_id, body.tier, own_pool.name),
+            pool=self._promised_pool(again)
+            or choose_pool_for_vm(self._inventory, host.host_id, body.tier, own_pool.name),
             own_pool=own_pool,
-            instance=str(self._placement.instance),
+            instance=str(self._managed_pools.instance),
             disk_bytes=disk_bytes,
             network=network,
             principal=principal,
         )
-        pool = self._inventory.picture.storage.pools_on(host.host_id).get(plan.pool)
+        pool = self._inventory.state.storage.pools_on(host.host_id).get(plan.pool)
         if pool is not None and not again and not host.simulated:
             check_room(pool, sum(plan.copied_bytes.values()), plan.name)
         return plan
 
     def _promised_pool(self, vm_id: str) -> str:
         """Where the disks of a VM that was promised go; its rows say it."""
-        rows = self._inventory.picture.storage.volume_rows.values()
+        rows = self._inventory.state.storage.volume_rows.values()
         return next((row.pool for row in rows if vm_id and row.vm_id == vm_id), "")
 
     def _free_name(self, principal: Principal, host_id: str, name: str) -> str:
         """The name, or with a tail when somebody holds it whom this principal must not know of."""
-        for vm in self._inventory.picture.vms():
+        for vm in self._inventory.state.vms():
             if vm.host == host_id and vm.name == name:
                 if may_see(principal, vm.tenant):
                     raise errors.Conflict(f"there is a VM named {name} already")
@@ -177,7 +178,7 @@ class VMs:
             raise
 
         async def work(run: OperationContext) -> None:
-            await self._removal.delete(run, vm.host, vm_id, disks=disks)
+            await self._vm_removal.delete(run, vm.host, vm_id, disks=disks)
 
         return await self._start(principal, vm, VMAction.DELETE, words, key, work)
 
@@ -203,7 +204,7 @@ class VMs:
     ) -> Operation:
         kind = f"vm.{action}"
         try:
-            self._inventory.host_that_is_up(vm.host)
+            self._inventory.require_host_up(vm.host)
             if refused := why_not_vm(action, vm):
                 raise errors.Conflict(refused)
         except errors.NovaCronError:

@@ -62,14 +62,14 @@ class VolumeChanges:
         if before := await self._operations.repeated(principal, key, kind, words):
             return before
         volume = self._inventory.volume(principal, volume_id)
-        self._inventory.host_that_is_up(volume.host)
+        self._inventory.require_host_up(volume.host)
         vm = vm or self.vm_of(principal, volume)
         if refused := why_not_volume(action, volume, vm, tier=tier):
             raise errors.Conflict(refused)
         if action is not VolumeAction.CLONE and (found := overlays(self._inventory, principal, volume)):
             raise errors.Conflict(f"{volume.name} is what {found[0]} leans on: delete that first")
         made = await check(volume) if check else None
-        facts = self._inventory.picture.storage.facts(volume)
+        facts = self._inventory.state.storage.facts(volume)
         if facts is None:
             raise errors.NotFound("there is no such volume")
         user = await only_user(self._inventory.host(volume.host), volume.name, facts.path, vm.id if vm else None)

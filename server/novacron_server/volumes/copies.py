@@ -15,7 +15,7 @@ import structlog
 from novacron_core import errors
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.host import LibvirtHost
-from novacron_server.hypervisor.specs import VolumeSpec, as_made, image_format
+from novacron_server.hypervisor.specs import VolumeSpec, image_format, with_creation_format
 from novacron_server.inventory.operation_files import temporary_name
 from novacron_server.operations.context import OperationContext
 from novacron_server.operations.failpoints import failpoint
@@ -43,7 +43,7 @@ class VolumeCopy:
         source = await self._host.storage.read_volume(self._source.pool, self._source.name)
         if source is None:
             raise errors.NotFound(f"the volume {self._source.name} is gone")
-        self._source = as_made(
+        self._source = with_creation_format(
             source, self._source.format
         )  # as it is now: whether this process sees the very file is told by its time stamp
         await check_free(self._host, self._pool, self._name)
@@ -62,16 +62,16 @@ class VolumeCopy:
     async def _copy_file(self, bandwidth_bytes_s: int) -> bool:
         """False when the folder over there is not the one that this process sees."""
         kind, storage = self._run.operation.kind, self._host.storage
-        await self._run.will_make(copy=self._steps(self._temporary))
+        await self._run.write_ahead(copy=self._steps(self._temporary))
         await failpoint(f"{kind}:planned")
         made = await storage.create_volume(self._spec(self._temporary))
         if not await storage.sees(made):
             await storage.delete_volume(self._pool, self._temporary)
             return False
         target = Path(made.path)
-        await self._run.will_make(copy=self._steps(self._temporary, await identity(self._host, made)))
+        await self._run.write_ahead(copy=self._steps(self._temporary, await identity(self._host, made)))
         await failpoint(f"{kind}:made")
-        await self._run.step("copying, then comparing")
+        await self._run.report_step("copying, then comparing")
         async with TransferProgress(self._run) as progress:
             source = Path(self._source.path)
             self._copied_as = await storage.copy_file(source, target, progress, bandwidth_bytes_s=bandwidth_bytes_s)
@@ -85,13 +85,13 @@ class VolumeCopy:
         kind, storage = self._run.operation.kind, self._host.storage
         if bandwidth_bytes_s:
             raise errors.Unsupported("on a host whose files this server cannot reach, copying cannot be slowed down")
-        await self._run.will_make(copy=self._steps(""))
+        await self._run.write_ahead(copy=self._steps(""))
         await failpoint(f"{kind}:planned")
         await create_ours(self._run, self._host, self._spec(self._name))
         if self._host.simulated:
             return  # a simulated volume has no bytes
         await failpoint(f"{kind}:made")
-        await self._run.step("copying through this server, then comparing")
+        await self._run.report_step("copying through this server, then comparing")
         async with TransferProgress(self._run) as progress:
             await storage.relay(self._source, self._pool, self._name, progress)
         await failpoint(f"{kind}:compared")
@@ -130,7 +130,7 @@ async def create_ours(run: OperationContext, host: LibvirtHost, spec: VolumeSpec
     except errors.HostUnavailable:
         raise  # it may have been made
     except errors.NovaCronError:
-        await run.will_make(copy=None)
+        await run.write_ahead(copy=None)
         raise
 
 

@@ -37,11 +37,11 @@ class VolumeCreation:
     """Each step can be done twice."""
 
     def __init__(
-        self, database: Database, ledger: GroupCommit, inventory: Inventory, leftovers: LeftoverCopies
+        self, database: Database, group_commit: GroupCommit, inventory: Inventory, leftovers: LeftoverCopies
     ) -> None:
         self._leftovers = leftovers
         self._database = database
-        self._ledger = ledger
+        self._group_commit = group_commit
         self._inventory = inventory
 
     @staticmethod
@@ -54,22 +54,22 @@ class VolumeCreation:
     async def create(self, run: OperationContext, host: LibvirtHost, spec: VolumeSpec, path: str) -> None:
         """Make an empty volume."""
         await check_free(host, spec.pool, spec.name)
-        await run.will_make(copy={"pool": spec.pool, "name": spec.name, "path": path, "temporary": "", "inode": 0})
+        await run.write_ahead(copy={"pool": spec.pool, "name": spec.name, "path": path, "temporary": "", "inode": 0})
         await failpoint("volume.create:planned")
         await create_ours(run, host, spec)
         await failpoint("volume.create:made")
         await self._inventory.until_folded(run.id)
-        await self._inventory.reread_volumes(host.host_id)
+        await self._inventory.refresh_volumes(host.host_id)
 
     async def clone(
         self, run: OperationContext, host: LibvirtHost, source: VolumeFacts, pool: str, folder: str, name: str
     ) -> None:
         """Copy a volume that nobody writes to, compared."""
         copy = {"pool": pool, "temporary": temporary_name(name, run.id)}
-        self._inventory.picture.storage.copies.note(run.id, host.host_id, {"copy": copy})
+        self._inventory.state.storage.copies.note(run.id, host.host_id, {"copy": copy})
         await VolumeCopy(run, host, source, pool, folder, name).make()
         await self._inventory.until_folded(run.id)
-        await self._inventory.reread_volumes(host.host_id)
+        await self._inventory.refresh_volumes(host.host_id)
 
     async def undo(self, stored: Stored) -> str:
         """Take away what a creation or a copy that did not finish had made, with its row."""
@@ -78,7 +78,7 @@ class VolumeCreation:
         made = [*stored.operation.locks, stored.operation.target]
         await self._forget(made[-2].id if stored.operation.locks else made[-1].id)  # a copy is the last that is held
         with suppress(errors.HostUnavailable, errors.NotFound):
-            await self._inventory.reread_volumes(host_id)
+            await self._inventory.refresh_volumes(host_id)
         return later or "what it had made was removed"
 
     async def delete(self, run: OperationContext, volume_id: str, path: str) -> None:
@@ -89,7 +89,7 @@ class VolumeCreation:
         host = self._inventory.host(row.host_id)
         await failpoint("volume.delete:began")
         await only_user(host, row.name, path, None, fresh=True)
-        await run.past_return()
+        await run.forbid_cancel()
         await self._gone(host, row)
 
     async def delete_again(self, stored: Stored) -> str:
@@ -108,7 +108,7 @@ class VolumeCreation:
         await host.storage.delete_volume(row.pool, row.name)
         await failpoint("volume.delete:deleted")
         await self._forget(row.id)
-        await self._inventory.reread_volumes(host.host_id)
+        await self._inventory.refresh_volumes(host.host_id)
 
     async def _row(self, volume_id: str) -> VolumeRow | None:
         return await self._database.run(lambda c: repository.get(c, volume_id), read_only=True)
@@ -121,4 +121,4 @@ class VolumeCreation:
             await repository.remove(connection, row.id)
             return None, [volume_row_event(row, gone=True)]
 
-        await retry_while_database_down("forgetting a volume", lambda: self._ledger.write(forget))
+        await retry_while_database_down("forgetting a volume", lambda: self._group_commit.write(forget))

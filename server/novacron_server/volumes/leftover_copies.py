@@ -77,7 +77,7 @@ class LeftoverCopies:
     def _can(self, stored: Stored) -> bool:
         if self._database.refusal:  # another server does it
             return False
-        pool = self._inventory.picture.storage.pools_on(stored.host_id or "").get(_copy(stored)["pool"])
+        pool = self._inventory.state.storage.pools_on(stored.host_id or "").get(_copy(stored)["pool"])
         return pool is not None and pool.active
 
     async def _clear(self, host_id: str) -> None:
@@ -87,7 +87,7 @@ class LeftoverCopies:
             while waiting := self._waiting(host_id):
                 await self._again(waiting)
                 with suppress(errors.HostUnavailable):  # then all is read when it is back
-                    await self._inventory.reread_volumes(host_id)
+                    await self._inventory.refresh_volumes(host_id)
                 if self._waiting(host_id):
                     await asyncio.sleep(next(pauses))
         finally:
@@ -98,7 +98,7 @@ class LeftoverCopies:
             copy = _copy(stored)
             key = (stored.host_id or "", copy["pool"], copy["name"])
             try:
-                if key not in self._inventory.picture.storage.volume_rows:  # else the name is somebody's by now
+                if key not in self._inventory.state.storage.volume_rows:  # else the name is somebody's by now
                     await discard(self._inventory.host(key[0]), stored.steps)
                 await self._mark(stored, False)
             except errors.NovaCronError as e:

@@ -25,14 +25,14 @@ class MoveService:
     def __init__(
         self,
         database: Database,
-        ledger: GroupCommit,
+        group_commit: GroupCommit,
         inventory: Inventory,
         operations: Operations,
         leftovers: LeftoverCopies,
     ) -> None:
         self._inventory = inventory
         self._changing = VolumeChanges(inventory, operations)
-        self._moving = VolumeMoves(database, ledger, inventory, leftovers)
+        self._moving = VolumeMoves(database, group_commit, inventory, leftovers)
         operations.undo_with("volume.move", self._moving.undo)
         operations.finish_with("volume.move", self._moving.finish)
 
@@ -65,7 +65,7 @@ class MoveService:
         )
 
     def _plan(self, pool: Pool, volume: Volume, body: VolumeMove) -> Move:
-        storage = self._inventory.picture.storage
+        storage = self._inventory.state.storage
         check_room(pool, volume.allocated_bytes, volume.name)
         facts = storage.facts(volume)
         return Move(

@@ -61,20 +61,20 @@ class VolumeMoves:
     """The work behind the verb."""
 
     def __init__(
-        self, database: Database, ledger: GroupCommit, inventory: Inventory, leftovers: LeftoverCopies
+        self, database: Database, group_commit: GroupCommit, inventory: Inventory, leftovers: LeftoverCopies
     ) -> None:
         self._leftovers = leftovers
         self._database = database
-        self._ledger = ledger
+        self._group_commit = group_commit
         self._inventory = inventory
 
     async def move(self, run: OperationContext, host: LibvirtHost, move: Move, facts: VolumeFacts) -> None:
         """Raises Conflict with the reason it cannot be done, and what the host refuses."""
         move = msgspec.structs.replace(move, from_inode=await identity(host, facts))
         steps = {"move": msgspec.to_builtins(move)}
-        await run.will_make(**steps)
+        await run.write_ahead(**steps)
         copy = {"pool": move.to_pool, "temporary": temporary_name(move.name, run.id)}
-        self._inventory.picture.storage.copies.note(run.id, host.host_id, {**steps, "copy": copy})
+        self._inventory.state.storage.copies.note(run.id, host.host_id, {**steps, "copy": copy})
         user = await only_user(host, move.name, move.from_path, move.vm_id)
         if user and (refused := why_not_move(user)):
             raise errors.Conflict(refused)
@@ -85,7 +85,7 @@ class VolumeMoves:
             await copying.make(move.bandwidth_bytes_s)
         else:
             await self._copy_in_use(run, host, move, facts, user)
-        await run.past_return()
+        await run.forbid_cancel()
         await self._commit(run, host, move, user, copying)
 
     # -- a disk in use ---------------------------------------------------------------------------------------------
@@ -97,12 +97,12 @@ class VolumeMoves:
         target = user.live.target
         await check_free(host, move.to_pool, move.name)
         copy = {"pool": move.to_pool, "name": move.name, "path": move.to_path, "temporary": "", "inode": 0}
-        await run.will_make(copy=copy, disk={"vm": user.uuid, "target": target})
+        await run.write_ahead(copy=copy, disk={"vm": user.uuid, "target": target})
         await failpoint("volume.move:planned")
         image: Format = "qcow2" if user.live.format == "qcow2" else "raw"  # as the guest's disk is opened
         spec = VolumeSpec(pool=move.to_pool, name=move.name, size_bytes=facts.size_bytes, format=image)
         made = await create_ours(run, host, spec)
-        await run.will_make(copy={**copy, "inode": await identity(host, made)})
+        await run.write_ahead(copy={**copy, "inode": await identity(host, made)})
         await failpoint("volume.move:made")
         await host.disks.start_copy(user.uuid, target, move.to_path, spec.format, move.bandwidth_bytes_s)
         await failpoint("volume.move:mirroring")
@@ -110,19 +110,19 @@ class VolumeMoves:
 
     async def _follow(self, run: OperationContext, host: LibvirtHost, vm_id: str, target: str, move: Move) -> None:
         """Until both sides are the same, then the guest is on the copy. Raises Conflict when the copying ended."""
-        await run.step("copying while the VM runs")
+        await run.report_step("copying while the VM runs")
         while True:
             job = await host.disks.job(vm_id, target)
             if job is None or job.path != move.to_path:
                 raise errors.Conflict(
                     "QEMU ended the copying: the tier is full, or the VM stopped; it stays where it was"
                 )
-            await run.moved(*await _through(host, move, job))
+            await run.report_bytes(*await _through(host, move, job))
             if job.ready:
                 break
             await asyncio.sleep(_LOOK_EVERY_S)
         await failpoint("volume.move:mirrored")
-        await run.past_return()
+        await run.forbid_cancel()
         await host.disks.pivot(vm_id, target)
         await failpoint("volume.move:pivoted")
 
@@ -133,7 +133,7 @@ class VolumeMoves:
     ) -> None:
         if copying is not None:
             await copying.check_unchanged()  # its VM may have been started and stopped since
-        await run.step(f"now in {move.tier}: the old copy goes")
+        await run.report_step(f"now in {move.tier}: the old copy goes")
         if user is not None:
             await host.disks.switch(user.uuid, move.from_path, move.to_path)
             await failpoint("volume.move:switched")
@@ -143,16 +143,16 @@ class VolumeMoves:
         await self._settle_row(move, move.to_pool, move.tier)
         await failpoint("volume.move:told")
         if later := await self._drop_old(run.id, host, move):
-            await run.step(later)
+            await run.report_step(later)
         await failpoint("volume.move:dropped")
-        await self._look_again(host, user.uuid if user else None)
+        await self._refresh(host, user.uuid if user else None)
 
     async def _settle_row(self, move: Move, pool: str, tier: str | None) -> None:
         async def settle(connection: Connection) -> tuple[None, Sequence[EventDraft]]:
             row = await repository.change(connection, move.volume_id, pool=pool, tier=tier)
             return None, [volume_row_event(row, "volume.moved")] if row else []
 
-        await retry_while_database_down("telling where the volume is", lambda: self._ledger.write(settle))
+        await retry_while_database_down("telling where the volume is", lambda: self._group_commit.write(settle))
         await self._inventory.until_volume_is_in(move.volume_id, pool)
 
     async def _drop_old(self, operation_id: str, host: LibvirtHost, move: Move) -> str:
@@ -168,10 +168,10 @@ class VolumeMoves:
             return await self._leftovers.later(operation_id, {**old, "inode": move.from_inode}, e)
         return ""
 
-    async def _look_again(self, host: LibvirtHost, vm_id: str | None) -> None:
+    async def _refresh(self, host: LibvirtHost, vm_id: str | None) -> None:
         if vm_id:
-            await self._inventory.reread(host.host_id, vm_id)
-        await self._inventory.reread_volumes(host.host_id)
+            await self._inventory.refresh_vm(host.host_id, vm_id)
+        await self._inventory.refresh_volumes(host.host_id)
 
     # -- after a failure or a crash --------------------------------------------------------------------------------
 
@@ -201,13 +201,13 @@ class VolumeMoves:
                 await host.disks.switch(user.uuid, move.from_path, move.to_path)
             await self._settle_row(move, move.to_pool, move.tier)
             later = await self._drop_old(stored.operation.id, host, move)
-            await self._look_again(host, vm_id)
+            await self._refresh(host, vm_id)
             return CompletedAnyway(f"the volume is in {move.tier}, and {later or 'the old copy is gone'}")
         for user in users:
             await host.disks.switch(user.uuid, move.to_path, move.from_path)
         await self._settle_row(move, move.from_pool, move.from_tier)
         later = await self._leftovers.discard(stored)
-        await self._look_again(host, vm_id)
+        await self._refresh(host, vm_id)
         return f"the volume is where it was, and {later or 'nothing of the copy is left'}"
 
     async def _go_on(self, run: OperationContext, host: LibvirtHost, move: Move, disk: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from novacron_server.volumes.copies import check_free
 
 def pool_for(inventory: Inventory, host_id: str, tier: str, *, but_not: str = "") -> Pool:
     """The pool of a tier on a host that has most room. Raises Conflict with the reason when there is none."""
-    there = inventory.picture.storage.pools_on(host_id).values()
+    there = inventory.state.storage.pools_on(host_id).values()
     fit = [p for p in there if p.tier == tier and p.active and p.type in FILE_POOLS and p.name != but_not]
     if not fit:
         host = inventory.host(host_id).name
@@ -27,7 +27,7 @@ def pool_for(inventory: Inventory, host_id: str, tier: str, *, but_not: str = ""
     return max(fit, key=lambda pool: (pool.available_bytes or 0, pool.managed))
 
 
-def home_for(inventory: Inventory, host_id: str, tier: str, ours: str) -> str:
+def choose_pool_for_vm(inventory: Inventory, host_id: str, tier: str, ours: str) -> str:
     """The name of the pool that a new VM's disks go to: as `pool_for`, but our own where the tier has none that is on,
     for ours is made or switched on when it is needed."""
     try:
@@ -48,7 +48,7 @@ async def vacant(inventory: Inventory, principal: Principal, pool: Pool, name: s
     """Checks that the name is free in the pool; returns the row that goes when it is taken, that of a volume which
     somebody removed outside NovaCron. Raises Conflict."""
     check_name(inventory, principal, pool, name)
-    row = inventory.picture.storage.row_without_volume(pool.host, pool.name, name)
+    row = inventory.state.storage.row_without_volume(pool.host, pool.name, name)
     if row is None:
         return None
     if not may_see(principal, row.tenant):
@@ -59,8 +59,8 @@ async def vacant(inventory: Inventory, principal: Principal, pool: Pool, name: s
 
 def check_name(inventory: Inventory, principal: Principal, pool: Pool, name: str) -> None:
     """Raises Conflict when the pool has a volume of that name. One that the principal may not see is not told of."""
-    taken = inventory.picture.storage.volumes_on(pool.host).get((pool.name, name))
+    taken = inventory.state.storage.volumes_on(pool.host).get((pool.name, name))
     if taken and may_see(principal, taken.tenant):
         raise errors.Conflict(f"{pool.tier or pool.name} has a volume named {name} already")
-    if taken or inventory.picture.storage.is_there(pool.host, pool.name, name):
+    if taken or inventory.state.storage.is_there(pool.host, pool.name, name):
         raise errors.Conflict(f"the name {name} cannot be used in {pool.tier or pool.name}")

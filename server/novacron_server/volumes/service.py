@@ -51,7 +51,7 @@ class Volumes:
     def __init__(
         self,
         database: Database,
-        ledger: GroupCommit,
+        group_commit: GroupCommit,
         inventory: Inventory,
         operations: Operations,
         leftovers: LeftoverCopies,
@@ -59,8 +59,8 @@ class Volumes:
         self._inventory = inventory
         self._operations = operations
         self._changing = VolumeChanges(inventory, operations)
-        self._making = VolumeCreation(database, ledger, inventory, leftovers)
-        self._attaching = VolumeAttachment(database, ledger, inventory)
+        self._making = VolumeCreation(database, group_commit, inventory, leftovers)
+        self._attaching = VolumeAttachment(database, group_commit, inventory)
         for kind in ("volume.create", "volume.clone"):
             operations.undo_with(kind, self._making.undo)
         operations.finish_with("volume.delete", self._finish_deletion)
@@ -74,7 +74,7 @@ class Volumes:
         volumes = self._inventory.volumes(principal)
         if not q:
             return volumes
-        hosts = {view.id: view.name for view in self._inventory.picture.views.values()}
+        hosts = {view.id: view.name for view in self._inventory.state.views.values()}
         vms = {vm.id: vm.name for vm in self._inventory.vms(principal)}
         try:
             test = compile_filter(q, volume_fields(hosts, vms))
@@ -107,7 +107,7 @@ class Volumes:
         if before := await self._operations.repeated(principal, key, "volume.create", words):
             return before
         pool = self._pool(principal, body)
-        host = self._inventory.host_that_is_up(pool.host)
+        host = self._inventory.require_host_up(pool.host)
         gone = await vacant(self._inventory, principal, pool, body.name)
         check_room(pool, body.size_bytes, body.name)
         row = self._row(principal, pool, body.name, body.format)
@@ -135,7 +135,7 @@ class Volumes:
             if body.size_bytes <= volume.size_bytes:
                 message = f"{volume.name} has {size_text(volume.size_bytes)} already: it can only grow"
                 raise errors.ValidationFailed(message, fields=[FieldError(field="size_bytes", message=message)])
-            pool = self._inventory.picture.storage.pools_on(volume.host).get(volume.pool)
+            pool = self._inventory.state.storage.pools_on(volume.host).get(volume.pool)
             if pool:
                 check_room(pool, body.size_bytes - volume.size_bytes, f"growing {volume.name}")
 
@@ -184,13 +184,13 @@ class Volumes:
         gone: list[VolumeRow | None] = []
 
         async def check(volume: Volume) -> VolumeRow:
-            pool = self._inventory.picture.storage.pools_on(volume.host).get(volume.pool)
+            pool = self._inventory.state.storage.pools_on(volume.host).get(volume.pool)
             if (body.tier and body.tier != volume.tier) or pool is None:
                 pool = pool_for(self._inventory, volume.host, body.tier or "hot")
             gone.append(await vacant(self._inventory, principal, pool, body.name))
             check_room(pool, volume.allocated_bytes, body.name)
             places.append(pool)
-            facts = self._inventory.picture.storage.facts(volume)
+            facts = self._inventory.state.storage.facts(volume)
             return self._row(principal, pool, body.name, image_format(facts) if facts else None)
 
         def work_on(volume: Volume, facts: VolumeFacts) -> Work:
@@ -206,7 +206,7 @@ class Volumes:
 
     def _pool(self, principal: Principal, body: VolumeCreate) -> Pool:
         if body.pool is None:
-            return pool_for(self._inventory, self._inventory.host_that_is_up(body.host).host_id, body.tier)
+            return pool_for(self._inventory, self._inventory.require_host_up(body.host).host_id, body.tier)
         pool = next((pool for pool in self._inventory.pools(principal) if pool.id == body.pool), None)
         if pool is None:
             raise errors.NotFound("there is no such pool")

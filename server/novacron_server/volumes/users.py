@@ -27,7 +27,7 @@ async def only_user(
 
 def overlays(inventory: Inventory, principal: Principal, volume: Volume) -> list[str]:
     """The volumes that lean on this one, by name where the principal may see them."""
-    found = inventory.picture.storage.overlays(volume)
+    found = inventory.state.storage.overlays(volume)
     return [v.name if may_see(principal, v.tenant) else "a volume of somebody else" for v in found]
 
 

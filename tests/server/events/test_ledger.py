@@ -42,17 +42,17 @@ async def _told(database: Database) -> list[str]:
 
 async def test_who_comes_together_is_committed_together_in_order(database: Database) -> None:
     rings: list[int] = []
-    ledger = GroupCommit(database, lambda: rings.append(1))
+    group_commit = GroupCommit(database, lambda: rings.append(1))
     names = [f"n{n:03}" for n in range(120)]
-    assert await asyncio.gather(*(ledger.write(unit(name)) for name in names)) == names
+    assert await asyncio.gather(*(group_commit.write(unit(name)) for name in names)) == names
     assert await _told(database) == names
     assert len(rings) <= 4
 
 
 async def test_one_that_is_refused_takes_nobody_with_it(database: Database) -> None:
-    ledger = GroupCommit(database, lambda: None)
+    group_commit = GroupCommit(database, lambda: None)
     units = [unit("a"), refused, unit("b"), broken, unit("c")]
-    answers = await asyncio.gather(*(ledger.write(work) for work in units), return_exceptions=True)
+    answers = await asyncio.gather(*(group_commit.write(work) for work in units), return_exceptions=True)
     assert answers[::2] == ["a", "b", "c"]
     assert isinstance(answers[1], errors.Conflict)
     assert isinstance(answers[3], ZeroDivisionError)
@@ -60,13 +60,13 @@ async def test_one_that_is_refused_takes_nobody_with_it(database: Database) -> N
 
 
 async def test_what_a_refused_unit_had_written_is_not_there(database: Database) -> None:
-    ledger = GroupCommit(database, lambda: None)
+    group_commit = GroupCommit(database, lambda: None)
 
     async def writes_first(connection: Connection) -> tuple[None, list[EventDraft]]:
         await connection.execute(text("INSERT INTO settings VALUES ('half', '1')"))
         raise errors.Conflict("no")
 
-    await asyncio.gather(*(ledger.write(w) for w in (unit("a"), writes_first)), return_exceptions=True)
+    await asyncio.gather(*(group_commit.write(w) for w in (unit("a"), writes_first)), return_exceptions=True)
     rows = await database.run(lambda c: c.execute(text("SELECT key FROM settings WHERE key = 'half'")))
     assert rows.all() == []
     assert await _told(database) == ["a"]
@@ -74,7 +74,7 @@ async def test_what_a_refused_unit_had_written_is_not_there(database: Database) 
 
 async def test_who_stands_behind_a_hung_transaction_hears_in_time(database: Database) -> None:
     """The one that hangs, those in its transaction and those behind it: all within the budget, nothing written."""
-    ledger = GroupCommit(database, lambda: None)
+    group_commit = GroupCommit(database, lambda: None)
 
     async def hangs(connection: Connection) -> tuple[None, list[EventDraft]]:
         await connection.execute(text("SELECT pg_sleep(60)"))
@@ -83,7 +83,7 @@ async def test_who_stands_behind_a_hung_transaction_hears_in_time(database: Data
     async def timed(work) -> tuple[float, BaseException]:
         began = fair_now()
         with pytest.raises(errors.DatabaseUnavailable) as caught:
-            await ledger.write(work)
+            await group_commit.write(work)
         return fair_now() - began, caught.value
 
     first = asyncio.create_task(timed(hangs))
@@ -92,24 +92,24 @@ async def test_who_stands_behind_a_hung_transaction_hears_in_time(database: Data
     assert max(seconds for seconds, _ in answers) < 2.5
     assert not any(isinstance(error, faults.OutcomeUnknown) for _, error in answers[2:])
     assert await database.run(last_seq) == 0
-    assert await ledger.write(unit("after")) == "after"
+    assert await group_commit.write(unit("after")) == "after"
 
 
 async def test_one_who_goes_away_while_he_waits_is_not_written(database: Database) -> None:
-    ledger = GroupCommit(database, lambda: None)
+    group_commit = GroupCommit(database, lambda: None)
     go = asyncio.Event()
 
     async def holds(_: Connection) -> tuple[None, list[EventDraft]]:
         await go.wait()
         return None, []
 
-    held = asyncio.create_task(ledger.write(holds))
+    held = asyncio.create_task(group_commit.write(holds))
     await asyncio.sleep(0.01)
-    gone = asyncio.create_task(ledger.write(unit("gone")))
+    gone = asyncio.create_task(group_commit.write(unit("gone")))
     await asyncio.sleep(0.01)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     go.set()
     await held
-    assert await ledger.write(unit("next")) == "next"
+    assert await group_commit.write(unit("next")) == "next"
     assert await _told(database) == ["next"]

@@ -71,7 +71,7 @@ async def test_sixteen_writers_lose_nothing(database: Database) -> None:
         except Rollback:
             return
         committed.extend(names)
-        reader.ring()
+        reader.wake()
 
     async def writer(number: int) -> None:
         for round_ in range(ROUNDS):
@@ -233,7 +233,7 @@ async def test_other_servers_hear_of_it_at_once(database_url: str) -> None:
                 await asyncio.sleep(0.02)
         for n in range(5):
             await here.run(lambda conn: append(conn, [draft()]))
-            writer.ring()
+            writer.wake()
             await seen.until(n + 1, timeout_s=5)
     await here.close()
     await there.close()
@@ -267,7 +267,7 @@ async def test_from_commit_to_listener_is_quick(database: Database) -> None:
         for _ in range(200):
             (seq,) = await database.run(lambda conn: append(conn, [draft()]))
             committed[seq] = fair_now()
-            reader.ring()
+            reader.wake()
             async with asyncio.timeout(5):
                 while seq not in heard:
                     await asyncio.sleep(0)

@@ -47,19 +47,19 @@ async def test_pools_on_one_disk_are_known_and_count_once(small, libvirtd, watch
     assert facts["c"].available_bytes - filled.available_bytes >= 4 * MIB
 
     tiers = {facts[name].uuid: tier for name, tier in (("a", "hot"), ("b", "hot"), ("c", "cold"))}
-    picture = InventoryState(lambda _host, uuid: tiers.get(uuid))
+    state = InventoryState(lambda _host, uuid: tiers.get(uuid))
     host_id = str(uuid4())
-    picture.set_view(HostView(host_id, "one", watched.host.uri, HostStatus.UP, "", NOW, 1.0, None))
-    picture.take_storage(host_id, facts.values(), [], NOW)
-    hot, warm, cold = picture.storage.tiers()
+    state.set_view(HostView(host_id, "one", watched.host.uri, HostStatus.UP, "", NOW, 1.0, None))
+    state.take_storage(host_id, facts.values(), [], NOW)
+    hot, warm, cold = state.storage.tiers()
     assert hot.capacity_bytes == facts["a"].capacity_bytes
     assert (len(hot.pools), hot.disks_known, hot.shares_disk_with) == (2, True, [])
     assert (warm.pools, warm.capacity_bytes) == ([], None)
     assert cold.capacity_bytes == 16 * MIB
-    assert picture.storage.pools_on(host_id)["a"].shares_disk_with == ["b"]
+    assert state.storage.pools_on(host_id)["a"].shares_disk_with == ["b"]
     tiers[facts["b"].uuid] = "cold"
-    picture.take_storage(host_id, facts.values(), [], NOW)
-    hot, _, cold = picture.storage.tiers()
+    state.take_storage(host_id, facts.values(), [], NOW)
+    hot, _, cold = state.storage.tiers()
     assert (hot.shares_disk_with, cold.shares_disk_with) == (["cold"], ["hot"])
 
 

@@ -88,7 +88,7 @@ async def test_who_uses_a_file_is_known_without_reading_every_definition_again(
     assert len(read) >= COUNT
     print(f"\n{COUNT} domains: who uses a file {quick * 1000:.0f} ms, with every definition read anew {full:.2f} s")
     disk = '<disk type="file" device="disk"><source file="/default-pool/./77-data.qcow2"/><target dev="vda"/></disk>'
-    host._link.require().first.connection.defineXML(
+    host._supervisor.require().first.connection.defineXML(
         f"<domain type='test'><name>new</name><memory>1024</memory><os><type>hvm</type></os><devices>{disk}</devices></domain>"
     )
     assert {user.name for user in await look()} == {"web-00077", "new"}

@@ -44,7 +44,7 @@ async def test_a_host_that_hangs_holds_two_threads_and_no_more(libvirtd: Any, wa
         for _ in range(5):
             with pytest.raises(HostUnavailable):
                 await asyncio.gather(*(watched.host.read_counters(group) for group in ("quick", "disks", "quick")))
-        lane = watched.host._link.statistics
+        lane = watched.host._supervisor.statistics
         assert lane.running == 2
         assert lane.waiting <= 3, "those that nobody waits for any more are forgotten"
         assert sum("statistics" in thread.name for thread in threading.enumerate()) == 2

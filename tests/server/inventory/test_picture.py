@@ -70,84 +70,84 @@ def operation(kind: str, state: OperationState = OperationState.RUNNING) -> Oper
 
 
 @pytest.fixture
-def picture() -> InventoryState:
+def state() -> InventoryState:
     made = InventoryState()
     made.set_view(view())
     made.set_known(KEY, KnownDomain(FACTS, NOW, None))
     return made
 
 
-def fold_row(picture: InventoryState, *, gone: bool = False) -> None:
-    picture.fold(record(picture.seq + 1, Target(type="vm", id=VM_ID), ROW, gone=gone))
+def fold_row(state: InventoryState, *, gone: bool = False) -> None:
+    state.fold(record(state.seq + 1, Target(type="vm", id=VM_ID), ROW, gone=gone))
 
 
-def fold_operation(picture: InventoryState, value: Operation) -> None:
-    picture.fold(record(picture.seq + 1, Target(type="operation", id=value.id), value))
+def fold_operation(state: InventoryState, value: Operation) -> None:
+    state.fold(record(state.seq + 1, Target(type="operation", id=value.id), value))
 
 
-def test_without_a_row_a_guest_is_unmanaged_and_nobodys(picture: InventoryState) -> None:
-    vm = picture.vm(VM_ID)
+def test_without_a_row_a_guest_is_unmanaged_and_nobodys(state: InventoryState) -> None:
+    vm = state.vm(VM_ID)
     assert vm is not None
     assert (vm.unmanaged, vm.tenant, vm.generation) == (True, None, 0)
 
 
-def test_a_row_makes_it_ours_and_its_end_makes_it_unmanaged_again(picture: InventoryState) -> None:
-    fold_row(picture)
-    vm = picture.vm(VM_ID)
+def test_a_row_makes_it_ours_and_its_end_makes_it_unmanaged_again(state: InventoryState) -> None:
+    fold_row(state)
+    vm = state.vm(VM_ID)
     assert vm is not None
     assert (vm.unmanaged, vm.tenant, vm.owner, vm.tags) == (False, "t", "ann", {"a": "b"})
-    fold_row(picture, gone=True)
-    vm = picture.vm(VM_ID)
+    fold_row(state, gone=True)
+    vm = state.vm(VM_ID)
     assert vm is not None
     assert vm.unmanaged
 
 
 def test_a_row_alone_is_no_vm_unless_it_is_being_made() -> None:
-    picture = InventoryState()
-    picture.set_view(view())
-    fold_row(picture)
-    assert picture.vm(VM_ID) is None
-    fold_operation(picture, operation("vm.create"))
-    vm = picture.vm(VM_ID)
+    state = InventoryState()
+    state.set_view(view())
+    fold_row(state)
+    assert state.vm(VM_ID) is None
+    fold_operation(state, operation("vm.create"))
+    vm = state.vm(VM_ID)
     assert vm is not None
     assert (vm.state, vm.vcpus, vm.memory_bytes) == (State.PROVISIONING, 3, VMCreate(name="a", image="b").memory_bytes)
-    fold_operation(picture, operation("vm.create", OperationState.FAILED))
-    assert picture.vm(VM_ID) is None
+    fold_operation(state, operation("vm.create", OperationState.FAILED))
+    assert state.vm(VM_ID) is None
 
 
-def test_a_silent_host_makes_its_vms_unknown_never_stopped(picture: InventoryState) -> None:
-    picture.vm(VM_ID)
-    picture.set_view(view(HostStatus.DOWN, down_since=NOW))
-    vm = picture.vm(VM_ID)
+def test_a_silent_host_makes_its_vms_unknown_never_stopped(state: InventoryState) -> None:
+    state.vm(VM_ID)
+    state.set_view(view(HostStatus.DOWN, down_since=NOW))
+    vm = state.vm(VM_ID)
     assert vm is not None
     assert (vm.state, vm.state_since, vm.reason) == (State.UNKNOWN, NOW, "gone")
 
 
-def test_an_operation_is_on_its_vm_while_it_runs_and_names_the_change(picture: InventoryState) -> None:
-    fold_operation(picture, operation("vm.stop"))
-    vm = picture.vm(VM_ID)
+def test_an_operation_is_on_its_vm_while_it_runs_and_names_the_change(state: InventoryState) -> None:
+    fold_operation(state, operation("vm.stop"))
+    vm = state.vm(VM_ID)
     assert vm is not None
     assert vm.operation is not None
     assert vm.state is State.STOPPING
-    fold_operation(picture, operation("vm.stop", OperationState.SUCCEEDED))
-    vm = picture.vm(VM_ID)
+    fold_operation(state, operation("vm.stop", OperationState.SUCCEEDED))
+    vm = state.vm(VM_ID)
     assert vm is not None
     assert (vm.operation, vm.state) == (None, State.RUNNING)
 
 
-def test_an_address_comes_with_its_lease_and_goes_with_the_guest(picture: InventoryState) -> None:
-    assert picture.set_addresses("h", {"52:54:00:aa:bb:cc": ("192.168.122.7",)}) == [VM_ID]
-    assert picture.set_addresses("h", {"52:54:00:aa:bb:cc": ("192.168.122.7",)}) == []
-    vm = picture.vm(VM_ID)
+def test_an_address_comes_with_its_lease_and_goes_with_the_guest(state: InventoryState) -> None:
+    assert state.set_addresses("h", {"52:54:00:aa:bb:cc": ("192.168.122.7",)}) == [VM_ID]
+    assert state.set_addresses("h", {"52:54:00:aa:bb:cc": ("192.168.122.7",)}) == []
+    vm = state.vm(VM_ID)
     assert vm is not None
     assert vm.nics[0].addresses == ["192.168.122.7"]
-    picture.set_known(KEY, KnownDomain(msgspec.structs.replace(FACTS, state=State.STOPPED), NOW, NOW))
-    vm = picture.vm(VM_ID)
+    state.set_known(KEY, KnownDomain(msgspec.structs.replace(FACTS, state=State.STOPPED), NOW, NOW))
+    vm = state.vm(VM_ID)
     assert vm is not None
     assert vm.nics[0].addresses == []
 
 
-def test_a_volume_knows_its_vm_and_a_few_new_blocks_are_no_news(picture: InventoryState) -> None:
+def test_a_volume_knows_its_vm_and_a_few_new_blocks_are_no_news(state: InventoryState) -> None:
     facts = VolumeFacts(
         pool="p",
         pool_uuid=str(uuid4()),
@@ -157,16 +157,16 @@ def test_a_volume_knows_its_vm_and_a_few_new_blocks_are_no_news(picture: Invento
         allocated_bytes=50 << 20,
         format="qcow2",
     )
-    changes = picture.take_storage("h", [], [facts], NOW)
+    changes = state.take_storage("h", [], [facts], NOW)
     assert ([volume.vm for volume in changes.volumes], changes.gone_volumes) == ([VM_ID], [])
-    vm = picture.vm(VM_ID)
+    vm = state.vm(VM_ID)
     assert vm is not None
     assert vm.disks[0].size_bytes == 1 << 30
     little = msgspec.structs.replace(facts, allocated_bytes=facts.allocated_bytes + 4096)
-    assert picture.take_storage("h", [], [little], NOW).volumes == []
+    assert state.take_storage("h", [], [little], NOW).volumes == []
     much = msgspec.structs.replace(facts, allocated_bytes=100 << 20)
-    assert len(picture.take_storage("h", [], [much], NOW).volumes) == 1
-    gone = picture.take_storage("h", [], [], NOW).gone_volumes
+    assert len(state.take_storage("h", [], [much], NOW).volumes) == 1
+    gone = state.take_storage("h", [], [], NOW).gone_volumes
     assert [volume.name for volume in gone] == ["web.qcow2"]
 
 

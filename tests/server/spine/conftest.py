@@ -59,10 +59,10 @@ class Spine:
 
     async def no_rows(self) -> None:
         """Wait until the server's picture knows of no VM or volume of ours."""
-        picture = self.parts.inventory.picture
+        state = self.parts.inventory.state
 
         async def empty() -> bool | None:
-            return True if not picture.rows and not picture.storage.volume_rows else None
+            return True if not state.rows and not state.storage.volume_rows else None
 
         await until(empty)
 
@@ -120,9 +120,9 @@ async def spine(owner_url: str, database_url: str, data_dir: Path, uri: str) -> 
 
 
 async def _all_read(parts: Parts) -> bool | None:
-    picture = parts.inventory.picture
-    up = all(view.status is HostStatus.UP for view in picture.views.values())
-    return True if up and any(True for _ in picture.vms()) else None
+    state = parts.inventory.state
+    up = all(view.status is HostStatus.UP for view in state.views.values())
+    return True if up and any(True for _ in state.vms()) else None
 
 
 NODE = """<node><cpu><mhz>3000</mhz><model>x86_64</model><active>16</active></cpu><memory>67108864</memory>
@@ -141,7 +141,7 @@ def uri(data_dir: Path) -> str:
 @pytest.fixture
 def behind(spine: Spine) -> libvirt.virConnect:
     """What somebody else does to the host behind our back. (Such a host lives in one connection: the server's.)"""
-    return next(iter(spine.parts.inventory._keepers.values())).host._link.require().first.connection
+    return next(iter(spine.parts.inventory._syncs.values())).host._supervisor.require().first.connection
 
 
 @pytest.fixture

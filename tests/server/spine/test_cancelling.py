@@ -61,7 +61,7 @@ async def test_who_cancels_twice_does_not_cancel_the_clearing_away(spine, pools,
     operation = await spine.admin.call(vms.CREATE, body=make())
 
     async def has_made() -> bool | None:
-        host = next(iter(spine.parts.inventory._keepers.values())).host
+        host = next(iter(spine.parts.inventory._syncs.values())).host
         return True if [v for v in await host.storage.read_volumes() if v.name.startswith("web-01")] else None
 
     await until(has_made)
@@ -118,7 +118,7 @@ async def test_a_vm_that_is_whole_cannot_be_cancelled_any_more(spine, pools, ima
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:defined=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
     operation = await spine.admin.call(vms.CREATE, body=make())
-    host = next(iter(spine.parts.inventory._keepers.values())).host
+    host = next(iter(spine.parts.inventory._syncs.values())).host
 
     async def defined() -> bool | None:
         return True if await host.read_domain(operation.target.id) else None

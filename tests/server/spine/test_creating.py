@@ -33,7 +33,7 @@ async def test_what_does_not_fit_names_its_field_and_changes_nothing(spine, imag
     with pytest.raises(errors.ValidationFailed) as refused:
         await spine.admin.call(vms.CREATE, body=make(**more))
     assert [error.field for error in refused.value.fields] == [field]
-    assert spine.parts.inventory.picture.rows == {}
+    assert spine.parts.inventory.state.rows == {}
 
 
 async def test_a_name_is_given_once(spine, image) -> None:

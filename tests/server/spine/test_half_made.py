@@ -16,10 +16,10 @@ async def test_nobody_takes_a_disk_from_a_vm_that_is_being_made(spine, image, mo
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
     operation = await spine.admin.call(vms.CREATE, body=make(start=False))
-    host_id = next(iter(spine.parts.inventory.picture.views))
+    host_id = next(iter(spine.parts.inventory.state.views))
 
     async def half() -> volumes.Volume | None:
-        await spine.parts.inventory.reread_volumes(host_id)
+        await spine.parts.inventory.refresh_volumes(host_id)
         page = await spine.admin.call(volumes.LIST)
         return next((v for v in page.items if v.name.startswith("web-01")), None)
 

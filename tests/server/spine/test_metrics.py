@@ -86,7 +86,7 @@ async def test_a_vm_of_ours_whose_memory_is_not_watched_is_watched_from_then_on(
         for flag in (libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG)[: 2 if name == "web" else 1]:
             behind.lookupByName(name).setMemoryStatsPeriod(0, flag)
         await until(lambda name=name: _there(spine, name))
-        await spine.parts.inventory.reread(vm.host, (await spine.vm(name)).id)
+        await spine.parts.inventory.refresh_vm(vm.host, (await spine.vm(name)).id)
 
     def period(name: str) -> bool:
         return "period='5'" in behind.lookupByName(name).XMLDesc()
@@ -99,7 +99,7 @@ async def test_a_vm_of_ours_whose_memory_is_not_watched_is_watched_from_then_on(
 
 
 async def _there(spine, name: str) -> bool | None:
-    return True if any(vm.name == name for vm in spine.parts.inventory.picture.vms()) else None
+    return True if any(vm.name == name for vm in spine.parts.inventory.state.vms()) else None
 
 
 async def test_the_past_of_a_vm_its_host_and_the_fleet(spine) -> None:

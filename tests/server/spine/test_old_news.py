@@ -11,8 +11,8 @@ from tests.server.spine.asking import created, done
 
 async def test_a_long_look_does_not_bring_back_what_was_before(spine, image, monkeypatch) -> None:
     vm = await created(spine, start=False)
-    keeper = next(iter(spine.parts.inventory._keepers.values()))
-    read, seen, go, told = keeper.host.read_domains, asyncio.Event(), asyncio.Event(), []
+    sync = next(iter(spine.parts.inventory._syncs.values()))
+    read, seen, go, told = sync.host.read_domains, asyncio.Event(), asyncio.Event(), []
 
     async def slowly():
         answer = await read()
@@ -20,11 +20,11 @@ async def test_a_long_look_does_not_bring_back_what_was_before(spine, image, mon
         await go.wait()
         return answer
 
-    monkeypatch.setattr(keeper.host, "read_domains", slowly)
-    long_look = asyncio.create_task(keeper._read_all())
+    monkeypatch.setattr(sync.host, "read_domains", slowly)
+    long_look = asyncio.create_task(sync._read_all())
     await seen.wait()
     await done(spine, await spine.admin.call(vms.START, vm_id=vm.id))
-    monkeypatch.setattr(keeper._watch, "looked_at", lambda vm_id, facts: told.append((vm_id, facts and facts.state)))
+    monkeypatch.setattr(sync._watch, "looked_at", lambda vm_id, facts: told.append((vm_id, facts and facts.state)))
     go.set()
     await long_look
     assert (vm.id, State.STOPPED) not in told

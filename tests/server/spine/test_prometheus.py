@@ -90,16 +90,16 @@ async def test_a_refused_scrape_is_a_problem(spine) -> None:
 
 
 async def test_names_from_outside_and_many_vms_do_no_harm(spine, monkeypatch) -> None:
-    picture = spine.parts.inventory.picture
+    state = spine.parts.inventory.state
     vm = await spine.vm("test")
-    known = picture.known[vm.host, vm.id]
+    known = state.known[vm.host, vm.id]
     name = 'a"b\\c\nd # HELP \udcff'
     for number in range(30):
         facts = replace_struct(known.facts, name=name, uuid=f"{number}")
-        picture.set_known((vm.host, str(number)), replace(known, facts=facts))
+        state.set_known((vm.host, str(number)), replace(known, facts=facts))
     monkeypatch.setattr(exporter, "MOST_VMS", 20)
-    measuring = spine.parts.metrics
-    text = (await Exporter(spine.parts.inventory, measuring.board, measuring.history, {}).text()).decode()
+    pipeline = spine.parts.metrics
+    text = (await Exporter(spine.parts.inventory, pipeline.board, pipeline.history, {}).text()).decode()
     found = samples(text)
     assert len(found["novacron_vm_info"]) == 20
     assert found["novacron_vms_unexported"][0].value == 11

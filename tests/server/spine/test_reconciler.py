@@ -20,17 +20,17 @@ from tests.server.spine.conftest import until
 BODY = VMCreate(name="web-01", image="empty", memory_bytes=32 << 20, start=False)
 
 
-async def reread(spine) -> None:
-    await next(iter(spine.parts.inventory._keepers.values()))._read_all()
+async def refresh_vm(spine) -> None:
+    await next(iter(spine.parts.inventory._syncs.values()))._read_all()
     await spine.parts.inventory.publisher.flush()
 
 
 async def test_a_vm_deleted_behind_our_back_goes_after_a_second_look_and_its_disk_stays(spine, image, behind) -> None:
     await spine.ended(await spine.admin.call(vms.CREATE, body=BODY))
     behind.lookupByName("web-01").undefine()
-    await reread(spine)
+    await refresh_vm(spine)
     await spine.parts.reconciler.once()
-    assert len(spine.parts.inventory.picture.rows) == 1
+    assert len(spine.parts.inventory.state.rows) == 1
     await spine.parts.reconciler.once()
     disks = [v for v in (await spine.admin.call(volumes.LIST)).items if v.name.startswith("web-01")]
     assert [(disk.vm, disk.tenant) for disk in disks] == [(None, "default")]
@@ -43,13 +43,13 @@ async def late_definition(spine, behind, monkeypatch, instance: str) -> str:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
     operation = await spine.ended(await spine.admin.call(vms.CREATE, body=BODY))
     assert operation.state is OperationState.FAILED
-    host = spine.parts.inventory.host(next(iter(spine.parts.inventory.picture.views)))
+    host = spine.parts.inventory.host(next(iter(spine.parts.inventory.state.views)))
     behind.defineXML(
         f"<domain type='test'><name>late</name><uuid>{operation.target.id}</uuid><memory>8192</memory>"
         "<os><type>hvm</type></os></domain>"
     )
     await host.set_tag(operation.target.id, OwnershipTag(instance=instance, tenant="default", operation=operation.id))
-    await reread(spine)
+    await refresh_vm(spine)
     return operation.target.id
 
 
@@ -58,16 +58,16 @@ async def test_a_late_definition_of_a_failed_creation_is_taken_back(spine, image
         lambda c: _scalar(c, "SELECT value #>> '{}' FROM settings WHERE key = 'instance'")
     )
     vm_id = await late_definition(spine, behind, monkeypatch, instance)
-    assert spine.parts.inventory.picture.vm(vm_id) is not None
+    assert spine.parts.inventory.state.vm(vm_id) is not None
     await spine.parts.reconciler.once()
-    assert spine.parts.inventory.picture.vm(vm_id) is None
+    assert spine.parts.inventory.state.vm(vm_id) is None
 
 
 @pytest.mark.parametrize("instance", ["00000000-0000-0000-0000-000000000001"])
 async def test_what_bears_another_installations_mark_is_left_alone(spine, image, behind, monkeypatch, instance) -> None:
     vm_id = await late_definition(spine, behind, monkeypatch, instance)
     await spine.parts.reconciler.once()
-    vm = spine.parts.inventory.picture.vm(vm_id)
+    vm = spine.parts.inventory.state.vm(vm_id)
     assert vm is not None
     assert vm.unmanaged
 
@@ -75,7 +75,7 @@ async def test_what_bears_another_installations_mark_is_left_alone(spine, image,
 async def test_volumes_of_a_failed_creation_go_and_others_stay(spine, image, monkeypatch) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
     operation = await spine.ended(await spine.admin.call(vms.CREATE, body=BODY))
-    host_id = next(iter(spine.parts.inventory.picture.views))
+    host_id = next(iter(spine.parts.inventory.state.views))
     host = spine.parts.inventory.host(host_id)
     pool = next(p for p in await host.storage.read_pools() if p.name.endswith("-hot"))
     from novacron_server.hypervisor.specs import VolumeSpec
@@ -83,7 +83,7 @@ async def test_volumes_of_a_failed_creation_go_and_others_stay(spine, image, mon
     late = f"web-01-{operation.target.id[:8]}.qcow2"
     for name in (late, "somebody-elses.qcow2"):
         await host.storage.create_volume(VolumeSpec(pool=pool.name, name=name, size_bytes=1 << 20))
-    await spine.parts.inventory.reread_volumes(host_id)
+    await spine.parts.inventory.refresh_volumes(host_id)
     await spine.parts.reconciler.once()
     left = {v.name for v in (await spine.admin.call(volumes.LIST)).items}
     assert late not in left
@@ -91,7 +91,7 @@ async def test_volumes_of_a_failed_creation_go_and_others_stay(spine, image, mon
 
 
 async def _forgotten(spine) -> bool | None:
-    return None if spine.parts.inventory.picture.rows else True
+    return None if spine.parts.inventory.state.rows else True
 
 
 async def _scalar(connection, statement: str) -> str:
@@ -100,10 +100,10 @@ async def _scalar(connection, statement: str) -> str:
 
 
 async def test_a_host_in_trouble_keeps_no_other_from_being_compared(spine, monkeypatch) -> None:
-    reconciler, picture = spine.parts.reconciler, spine.parts.inventory.picture
-    view = next(iter(picture.views.values()))
+    reconciler, state = spine.parts.reconciler, spine.parts.inventory.state
+    view = next(iter(state.views.values()))
     bad = dataclasses.replace(view, id="bad")
-    monkeypatch.setattr(picture, "views", {"bad": bad, view.id: view})
+    monkeypatch.setattr(state, "views", {"bad": bad, view.id: view})
     monkeypatch.setattr(spine.parts.inventory, "host", lambda host_id: SimpleNamespace(host_id=host_id, name=host_id))
     compared = []
 
@@ -124,17 +124,17 @@ async def test_vms_that_libvirt_had_lost_for_a_while_are_whose_they_were(
     monkeypatch.setenv("NOVACRON_FAILPOINTS", failing)
     await spine.ended(await spine.admin.call(vms.CREATE, body=msgspec.structs.replace(BODY, tags={"role": "web"})))
     monkeypatch.delenv("NOVACRON_FAILPOINTS")
-    await reread(spine)
+    await refresh_vm(spine)
     vm = await spine.vm("web-01")
     domain = behind.lookupByName("web-01")
     text = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     domain.undefine()
-    await reread(spine)
+    await refresh_vm(spine)
     for _ in range(2):
         await spine.parts.reconciler.once()
     await until(lambda: _forgotten(spine))
     behind.defineXML(text)
-    await reread(spine)
+    await refresh_vm(spine)
     await spine.parts.reconciler.once()
 
     async def back() -> vms.VM | None:

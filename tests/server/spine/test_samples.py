@@ -110,16 +110,16 @@ async def fill(board, host_id: str, vm_ids: list[str], cpu_s: float) -> None:
 
 def apart(spine) -> tuple[LatestSamples, InventoryState]:
     """A board and a picture as the server's is now, that its own rounds and re-reads do not touch."""
-    picture, now = InventoryState(), spine.parts.inventory.picture
-    picture.views.update(now.views)
-    picture.known.update(now.known)
-    return LatestSamples(), picture
+    state, now = InventoryState(), spine.parts.inventory.state
+    state.views.update(now.views)
+    state.known.update(now.known)
+    return LatestSamples(), state
 
 
 async def test_a_thousand_listeners_of_the_same_cost_one_frame_and_each_keeps_only_the_newest(spine) -> None:
     vm = await spine.vm("test")
-    board, picture = apart(spine)
-    samples = SampleStreamer(board, picture)
+    board, state = apart(spine)
+    samples = SampleStreamer(board, state)
     await fill(board, vm.host, [vm.id], 1)
     listeners = [Listener(replace(ANN, session_id=str(number))) for number in range(1000)]
     for listener in listeners:
@@ -140,8 +140,8 @@ async def test_a_thousand_listeners_of_the_same_cost_one_frame_and_each_keeps_on
 
 async def test_a_full_queue_loses_samples_and_no_event(spine) -> None:
     vm = await spine.vm("test")
-    board, picture = apart(spine)
-    samples = SampleStreamer(board, picture)
+    board, state = apart(spine)
+    samples = SampleStreamer(board, state)
     listener = Listener(ANN)
     while not listener.queue.full():
         listener.send(b"event")
@@ -152,13 +152,13 @@ async def test_a_full_queue_loses_samples_and_no_event(spine) -> None:
 
 
 async def test_many_vms_come_in_frames_that_a_client_takes(spine) -> None:
-    board, picture = apart(spine)
+    board, state = apart(spine)
     vm = await spine.vm("test")
-    known = picture.known[vm.host, vm.id]
+    known = state.known[vm.host, vm.id]
     ids = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(4000)]
     for vm_id in ids:
-        picture.set_known((vm.host, vm_id), known)
-    samples = SampleStreamer(board, picture)
+        state.set_known((vm.host, vm_id), known)
+    samples = SampleStreamer(board, state)
     await fill(board, vm.host, ids, 1)
     await fill(board, vm.host, ids, 1)
     listener = Listener(ANN)

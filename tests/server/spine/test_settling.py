@@ -59,7 +59,7 @@ async def test_what_ran_on_a_host_that_is_no_longer_configured_is_ended(spine, k
     now, database = datetime.now(UTC), spine.parts.database
     user = (await spine.admin.call(access.VALIDATE)).user
     who = Principal(user.id, user.username, Role.ADMINISTRATOR, "default", "", now)
-    host = await database.run(lambda c: hosts.known_as(c, "qemu+ssh://gone/system"))
+    host = await database.run(lambda c: hosts.get_or_create(c, "qemu+ssh://gone/system"))
     left = Operation(
         id=str(uuid4()),
         kind=kind,

@@ -185,7 +185,7 @@ async def test_heartbeats_fill_the_silence(spine, monkeypatch) -> None:
     async with open_with(spine.admin, spine) as socket:
         await until_frame(socket, lambda f: f["frame"] == "inventory")
         beat = await frame(socket)
-        assert (beat["frame"], beat["seq"]) == ("heartbeat", spine.parts.hub.picture.seq)
+        assert (beat["frame"], beat["seq"]) == ("heartbeat", spine.parts.hub.state.seq)
     assert events.HEARTBEAT_S == 20.0
 
 
@@ -206,9 +206,9 @@ async def test_an_inventory_comes_in_parts_of_bounded_size(spine, behind) -> Non
             f"<domain type='test'><name>g{number}</name><memory>8192</memory><description>{description}</description>"
             "<os><type>hvm</type></os></domain>"
         )
-    host_id = next(iter(spine.parts.inventory.picture.views))
-    keeper = spine.parts.inventory._keepers[host_id]
-    await keeper._read_all()
+    host_id = next(iter(spine.parts.inventory.state.views))
+    sync = spine.parts.inventory._syncs[host_id]
+    await sync._read_all()
     principal = await spine.parts.access.authenticate(spine.admin.credentials.token)
     frames = inventory_frames(spine.parts.inventory, principal)
     decoded = [msgspec.json.decode(data, type=events.InventoryFrame) for data in frames]

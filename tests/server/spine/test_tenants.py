@@ -22,7 +22,7 @@ async def test_a_name_that_another_tenant_took_just_now_gets_a_tail(spine, image
     async with Client(spine.url) as bob:
         await bob.sign_in("bob", PASSWORD)
         # Neither has been folded into the picture when the other asks.
-        monkeypatch.setattr(spine.parts.inventory.picture, "vms", lambda: iter(()))
+        monkeypatch.setattr(spine.parts.inventory.state, "vms", lambda: iter(()))
         ours = await spine.admin.call(vms.CREATE, body=make(start=False))
         theirs = await bob.call(vms.CREATE, body=make(start=False))
         assert theirs.target.name.startswith("web-01-")

@@ -72,13 +72,13 @@ async def test_delete_with_disks_leaves_nothing(spine, image, behind) -> None:
 
 async def test_a_database_that_is_away_for_a_moment_makes_no_failure_of_a_deletion(spine, image, monkeypatch) -> None:
     vm = await created(spine, start=False)
-    ledger, away = spine.parts.vms._removal._ledger, ["away", "away"]
+    group_commit, away = spine.parts.vms._removal._group_commit, ["away", "away"]
 
     class Shaky:
         async def write(self, unit):
             if away:
                 raise errors.DatabaseUnavailable(away.pop())
-            return await ledger.write(unit)
+            return await group_commit.write(unit)
 
     monkeypatch.setattr(retries, "_ASK_EVERY_S", 0.01)
     monkeypatch.setattr(spine.parts.vms._removal, "_ledger", Shaky())

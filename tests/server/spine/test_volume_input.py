@@ -40,7 +40,7 @@ async def test_sizes_that_are_none_are_refused_with_the_field(spine, size) -> No
             answer = await http.post(f"{spine.url}/api/storage/volumes{path}", content=body)
             assert answer.status_code in (400, 422), path
             assert answer.status_code == 400 or answer.json()["errors"][0]["field"] == "size_bytes"
-    assert spine.parts.inventory.picture.storage.volume_rows == {}
+    assert spine.parts.inventory.state.storage.volume_rows == {}
 
 
 NO_NAMES = [
@@ -74,4 +74,4 @@ async def test_names_that_would_be_paths_are_refused(spine, name) -> None:
             (errors.NotFound, errors.InvalidArgument, errors.MethodNotAllowed, errors.ServerUnreachable)
         ):
             await spine.admin.call(volumes.GET, volume_id=name)
-    assert spine.parts.inventory.picture.storage.volume_rows == {}
+    assert spine.parts.inventory.state.storage.volume_rows == {}

@@ -65,7 +65,7 @@ async def test_a_volume_is_made_where_it_was_asked_for(spine, pools) -> None:
 async def test_more_than_there_is_room_for_is_refused_before_anything_is_promised(spine, pools) -> None:
     with pytest.raises(errors.Conflict, match=r"needs 500 TiB, and hot .* has .* free"):
         await spine.admin.call(volumes.CREATE, body=VolumeCreate(name="big", size_bytes=500 << 40))
-    assert spine.parts.inventory.picture.storage.volume_rows == {}
+    assert spine.parts.inventory.state.storage.volume_rows == {}
 
 
 async def test_a_name_is_given_once_in_a_pool(spine, pools) -> None:
@@ -89,11 +89,11 @@ async def test_what_somebody_else_has_under_the_name_survives_a_failed_creation(
     assert ended.state is OperationState.FAILED
     assert "named theirs already" in ended.problem.detail
     assert pool.storageVolLookupByName("theirs") is not None
-    assert spine.parts.inventory.picture.storage.volume_rows == {} or await until(lambda: _no_rows(spine))
+    assert spine.parts.inventory.state.storage.volume_rows == {} or await until(lambda: _no_rows(spine))
 
 
 async def _no_rows(spine) -> bool | None:
-    return True if not spine.parts.inventory.picture.storage.volume_rows else None
+    return True if not spine.parts.inventory.state.storage.volume_rows else None
 
 
 async def test_a_creation_that_fails_half_way_leaves_nothing(spine, pools, monkeypatch) -> None:

@@ -34,7 +34,7 @@ async def test_a_host_that_restarts_in_mid_move_leaves_one_copy(shed) -> None:
     shed.daemon.kill()
 
     async def down() -> bool | None:
-        views = shed.house.parts.inventory.picture.views.values()
+        views = shed.house.parts.inventory.state.views.values()
         return True if all(view.status == "down" for view in views) else None
 
     await until(down)
@@ -58,7 +58,7 @@ async def _end(shed, operation):
 async def _removed_outside(shed, name: str, tier: str) -> volumes.Volume:
     volume = await shed.made(name, tier=tier)
     shed.libvirt.storagePoolLookupByName(volume.pool).storageVolLookupByName(name).delete(0)
-    await shed.house.parts.inventory.reread_volumes(volume.host)
+    await shed.house.parts.inventory.refresh_volumes(volume.host)
     return volume
 
 
@@ -83,10 +83,10 @@ async def test_a_volume_whose_pool_is_off_keeps_its_name(shed) -> None:
     volume = await shed.made("asleep", tier="warm")
     pool = shed.libvirt.storagePoolLookupByName(volume.pool)
     pool.destroy()
-    await shed.house.parts.inventory.reread_volumes(volume.host)
-    assert shed.house.parts.inventory.picture.storage.row_without_volume(volume.host, volume.pool, "asleep") is None
+    await shed.house.parts.inventory.refresh_volumes(volume.host)
+    assert shed.house.parts.inventory.state.storage.row_without_volume(volume.host, volume.pool, "asleep") is None
     pool.create(0)
-    await shed.house.parts.inventory.reread_volumes(volume.host)
+    await shed.house.parts.inventory.refresh_volumes(volume.host)
     assert (await shed.volume("asleep")).id == volume.id
 
 
@@ -153,12 +153,12 @@ async def test_a_pool_that_goes_away_in_mid_creation_keeps_nothing_of_it(shed, m
     for _ in range(3):
         await shed.house.parts.reconciler.once()  # it is not forgotten meanwhile
     pool.create(0)
-    await shed.house.parts.inventory.reread_volumes((await shed.three_pools())["warm"].host)
+    await shed.house.parts.inventory.refresh_volumes((await shed.three_pools())["warm"].host)
     await shed.house.parts.reconciler.once()
     assert not [name for _, name in shed.files() if name.startswith("web-off")]
 
     async def forgotten() -> bool | None:
-        rows = shed.house.parts.inventory.picture.storage.volume_rows.values()
+        rows = shed.house.parts.inventory.state.storage.volume_rows.values()
         named = [vm for vm in (await shed.admin.call(vms.LIST)).items if vm.name == "web-off"]
         return None if named or any(row.name.startswith("web-off") for row in rows) else True
 

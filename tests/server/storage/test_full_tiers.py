@@ -97,7 +97,7 @@ async def test_a_tier_that_fills_up_in_mid_move_leaves_the_volume_where_it_was(s
     assert ended.problem is not None
     assert "space" in ended.problem.detail or "full" in ended.problem.detail
     thief.delete(0)
-    await shed.house.parts.inventory.reread_volumes(volume.host)
+    await shed.house.parts.inventory.refresh_volumes(volume.host)
     assert not [left for left in in_small(shed) if left.startswith(name)]
     now = await shed.volume(name)
     assert (now.tier, now.vm) == ("hot", vm.id)

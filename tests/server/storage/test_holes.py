@@ -26,13 +26,13 @@ async def sparse(shed: Shed, name: str) -> Volume:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """What operations said of themselves: (bytes done, of how many)."""
     seen: list[tuple[int, int]] = []
-    honest = OperationContext.moved
+    honest = OperationContext.report_bytes
 
     async def moved(self: OperationContext, done_bytes: int, total_bytes: int) -> None:
         seen.append((done_bytes, total_bytes))
         await honest(self, done_bytes, total_bytes)
 
-    monkeypatch.setattr(OperationContext, "moved", moved)
+    monkeypatch.setattr(OperationContext, "report_bytes", moved)
     return seen
 
 
@@ -52,8 +52,8 @@ async def test_what_goes_through_the_server_is_counted_with_its_holes_and_twice(
     async def never(*_: object) -> bool:
         return False
 
-    for keeper in shed.house.parts.inventory._keepers.values():
-        monkeypatch.setattr(keeper.host.storage, "sees", never)
+    for sync in shed.house.parts.inventory._syncs.values():
+        monkeypatch.setattr(sync.host.storage, "sees", never)
     await shed.done(await shed.admin.call(volumes.MOVE, body=VolumeMove(tier="cold"), volume_id=volume.id))
     assert {total for _, total in told} == {2 * SIZE}
     assert all(done <= total for done, total in told)

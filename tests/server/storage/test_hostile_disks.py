@@ -39,7 +39,7 @@ async def disguised(shed: Shed, name: str, secret: Path) -> Volume:
         disk.write(head.read_bytes())
     shed.libvirt.storagePoolLookupByName(volume.pool).refresh(0)
     assert "qcow2" in shed.libvirt.storageVolLookupByPath(str(shed.path(volume))).XMLDesc()  # libvirt falls for it
-    await shed.house.parts.inventory.reread_volumes(volume.host)
+    await shed.house.parts.inventory.refresh_volumes(volume.host)
     return await shed.volume(name)
 
 
@@ -82,7 +82,7 @@ async def test_what_somebody_puts_into_a_pools_folder_stops_nothing(shed) -> Non
     os.truncate(folder / "huge", 1 << 42)
     try:
         shed.libvirt.storagePoolLookupByName(volume.pool).refresh(0)
-        await shed.house.parts.inventory.reread_volumes(volume.host)
+        await shed.house.parts.inventory.refresh_volumes(volume.host)
         assert (await shed.volume("plain")).id == volume.id
         for name in ("pipe", "zero", "link", "dangling", "loop", "folder"):
             body, target = VolumeCreate(name=name, size_bytes=MIB, format="raw"), folder / name

@@ -128,7 +128,7 @@ async def test_a_guest_that_lets_go_too_late_can_be_asked_again(shed, guest, mon
         return True if [disk.target for disk in vm.disks] == ["vda"] and vm.state == "running" else None
 
     await until(seen)
-    await shed.house.parts.inventory.reread_volumes(volume.host)
+    await shed.house.parts.inventory.refresh_volumes(volume.host)
     assert str(shed.path(volume)) in guest.paths()[1]  # and it would come back at the next start
     assert (await shed.volume("late")).vm == guest.vm.id
     monkeypatch.undo()

@@ -41,7 +41,7 @@ class House:
         self.on_storage: list[Callable[[str], None]] = []
         self.storage = self.disks = self
         self.volume_rows: dict[Any, Any] = {}
-        self.picture = SimpleNamespace(storage=self)
+        self.state = SimpleNamespace(storage=self)
 
     def host(self, _: str) -> House:
         return self
@@ -57,7 +57,7 @@ class House:
             raise errors.Conflict("pool small is not active")
         self.files.discard(name)
 
-    async def reread_volumes(self, host_id: str) -> None:
+    async def refresh_volumes(self, host_id: str) -> None:
         self.coming()
         self.look(host_id)
 

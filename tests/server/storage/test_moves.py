@@ -211,8 +211,8 @@ async def test_where_the_files_are_out_of_reach_the_copy_goes_through_the_server
     async def never(*_: object) -> bool:
         return False
 
-    for keeper in shed.house.parts.inventory._keepers.values():
-        monkeypatch.setattr(keeper.host.storage, "sees", never)
+    for sync in shed.house.parts.inventory._syncs.values():
+        monkeypatch.setattr(sync.host.storage, "sees", never)
     with pytest.raises(AssertionError, match="cannot be slowed down"):
         await shed.done(await move(shed, volume, bandwidth_bytes_s=MIB))
     await _settled(shed, vm, volume, "hot")
@@ -266,8 +266,8 @@ async def test_a_copy_through_the_server_that_differs_is_not_used(shed, monkeypa
     async def never(*_: object) -> bool:
         return False
 
-    for keeper in shed.house.parts.inventory._keepers.values():
-        monkeypatch.setattr(keeper.host.storage, "sees", never)
+    for sync in shed.house.parts.inventory._syncs.values():
+        monkeypatch.setattr(sync.host.storage, "sees", never)
     honest = Upload._send
 
     def careless(self: Upload, stream: object, file: object, total: int | None) -> None:

@@ -19,7 +19,7 @@ async def in_libvirt(shed: Shed, name: str) -> list[tuple[str, str]]:
     (host,) = shed.house.parts.inventory.connections()
     tiers = {pool.name: pool.tier or "" for pool in (await shed.three_pools()).values()}
     there = [(tiers[facts.pool], facts.name) for facts in await host.storage.read_volumes(refresh=True)]
-    await shed.house.parts.inventory.reread_volumes(host.host_id)
+    await shed.house.parts.inventory.refresh_volumes(host.host_id)
     return sorted((tier, found) for tier, found in there if found.startswith(name))
 
 
@@ -48,7 +48,7 @@ async def test_only_the_volume_that_counts_is_shown(shed, monkeypatch, tmp_path,
     async def paused() -> bool | None:
         found = await in_libvirt(shed, volume.name)
         both = any(tier == beside[0] and name.endswith(beside[1]) for tier, name in found)
-        row = shed.house.parts.inventory.picture.storage.pool_by_row(volume.id)
+        row = shed.house.parts.inventory.state.storage.pool_by_row(volume.id)
         moved = row == (await shed.three_pools())[shown].name
         return True if len(found) == 2 and both and moved else None
 

@@ -268,11 +268,11 @@ class EmbeddedPostgres:
         return "shared memory block" in said or "postmaster.pid" in said or "lock file" in said
 
     async def _end(self, process: subprocess.Popen[bytes]) -> None:
-        for how, patience_s in stale_processes.STOPPING:
+        for how, timeout_s in stale_processes.STOPPING:
             if process.poll() is not None:
                 return
             process.send_signal(how)
-            until = time.monotonic() + patience_s
+            until = time.monotonic() + timeout_s
             while process.poll() is None and time.monotonic() < until:  # noqa: ASYNC110 - a process sets no Event
                 await asyncio.sleep(_TICK_S)
 

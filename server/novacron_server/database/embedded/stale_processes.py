@@ -80,12 +80,12 @@ def _let_go(cluster: Path) -> None:
 
 
 async def _end(pid: int, cluster: Path) -> None:
-    for how, patience_s in STOPPING:
+    for how, timeout_s in STOPPING:
         if not works_in(pid, cluster):
             return
         os.kill(pid, signal.SIGCONT)  # a stopped process would not see the rest
         os.kill(pid, how)
-        until = time.monotonic() + patience_s
+        until = time.monotonic() + timeout_s
         while time.monotonic() < until:
             if not works_in(pid, cluster):
                 return

@@ -14,19 +14,19 @@ T = TypeVar("T")
 class Calls(Generic[R]):
     """Each kind of call has threads of its own, so a slow one never delays the picture."""
 
-    def __init__(self, link: ConnectionSupervisor[R]) -> None:
-        self._link = link
+    def __init__(self, supervisor: ConnectionSupervisor[R]) -> None:
+        self._supervisor = supervisor
 
     async def _read(self, work: Callable[[Any], T]) -> T:
-        return await self._link.call(self._link.reads, work, deadline_s=self._link.timing.read_s)
+        return await self._supervisor.call(self._supervisor.reads, work, deadline_s=self._supervisor.timing.read_s)
 
     async def _read_storage(self, work: Callable[[Any], T]) -> T:
-        return await self._link.call(self._link.storage, work, deadline_s=self._link.timing.read_s)
+        return await self._supervisor.call(self._supervisor.storage, work, deadline_s=self._supervisor.timing.read_s)
 
     async def _change(self, what: str, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        return await self._link.call(
-            self._link.changes,
+        return await self._supervisor.call(
+            self._supervisor.changes,
             lambda connection: call(connection, *arguments, **named),
             what=what,
-            deadline_s=self._link.timing.change_s,
+            deadline_s=self._supervisor.timing.change_s,
         )

@@ -75,7 +75,7 @@ class ConnectionSupervisor(Generic[R]):
         self.changes = ThreadLane(f"{uri} change", 4)
         self.transfers = ThreadLane(f"{uri} transfer", 2)
         self.statistics = ThreadLane(f"{uri} statistics", 2)
-        self._keeper: asyncio.Task[None] | None = None
+        self._sync: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._closed = False
 
@@ -86,9 +86,9 @@ class ConnectionSupervisor(Generic[R]):
         """
         if self._closed:
             raise HostUnavailable("the host was closed")
-        if self._keeper is None:
+        if self._sync is None:
             self._set_status(HostStatus.CONNECTING, "connecting")
-            self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.uri}")
+            self._sync = asyncio.create_task(self._keep(), name=f"keep {self.uri}")
         try:
             async with asyncio.timeout(self.timing.first_look_s):
                 await self._tried.wait()
@@ -98,10 +98,10 @@ class ConnectionSupervisor(Generic[R]):
     async def close(self) -> None:
         """Ends the line. Never waits long for a host that hangs."""
         self._closed = True
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
-            await asyncio.wait({keeper})
+        sync, self._sync = self._sync, None
+        if sync is not None:
+            sync.cancel()
+            await asyncio.wait({sync})
         session, self.session = self.session, None
         if session is not None:
             session.lose("closed")
