@@ -225,7 +225,7 @@ def test_no_command_imports_the_screen(environment: dict[str, str]) -> None:
 
     code = (
         "import sys; from novacron_tui.startup.command_line import app\n"
-        "names = set(sys.modules); from novacron_tui.cli import changes, doctor, events, lists, sign_in, target\n"
+        "names = set(sys.modules); from novacron_tui.cli import changes, doctor, events, lists, sign_in\n"
         "print('httpx' in names, [name for name in sys.modules if name.split('.')[0] in"
         " ('textual', 'libvirt', 'novacron_server', 'keyring')])"
     )

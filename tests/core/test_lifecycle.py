@@ -70,5 +70,5 @@ def test_nothing_is_done_to_a_vm_whose_host_is_silent() -> None:
 def test_every_act_on_a_vm_has_a_word_for_while_it_runs() -> None:
     for action in VMAction:
         assert doing(f"vm.{action}") != action
-    assert doing("vm.power_off") == "powering off"
+    assert doing("vm.power-off") == "powering off"
     assert doing("vm.dance") == "dance"

@@ -68,7 +68,7 @@ def form(app: Console) -> bool:
 
 
 def says(word: str) -> Callable[[Console], bool]:
-    return lambda app: any(word in str(widget.render()) for widget in app.screen.query("Static, Line"))
+    return lambda app: any(word in str(widget.render()) for widget in app.screen.query("Static, TextBar"))
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Inventory:
         self._watch = StateWaiters()
         self._virtualization: Override = "kvm" if virtualization == "kvm" else "qemu" if virtualization else None
         self._syncs = {row.id: self._keep(row) for row in hosts}
-        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._slots: dict[str, asyncio.Semaphore] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._made_at = time.monotonic()
         self.sample_of: Callable[[VM], VMSample | None] = lambda vm: None
@@ -172,9 +172,9 @@ class Inventory:
                 return sync.host
         raise errors.HostUnavailable("no host answers", retry_after_s=5)
 
-    def turn(self, host_id: str, at_once: int) -> asyncio.Semaphore:
+    def slots(self, host_id: str, at_once: int) -> asyncio.Semaphore:
         """What keeps long work on a host to so many at a time."""
-        return self._turns.setdefault(host_id, asyncio.Semaphore(at_once))
+        return self._slots.setdefault(host_id, asyncio.Semaphore(at_once))
 
     async def refresh_vm(self, host_id: str, vm_id: str) -> DomainFacts | None:
         """Read one VM again and publish what changed, before an operation on it is called done."""

@@ -1,25 +1,15 @@
-"""Files that a running operation makes or takes away: its own, and no volumes that somebody else put there."""
+"""Files that a running operation creates or removes: they are not listed as volumes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
-Place = tuple[str, str, str]
+Location = tuple[str, str, str]
 """(host id, pool, name)"""
 
 
-def files_of(host_id: str, steps: Mapping[str, Any]) -> frozenset[Place]:
-    """What an operation's steps, as they are written ahead, say of its copy and of the volume it moves."""
-    copy, move = steps.get("copy") or {}, steps.get("move") or {}
-    pool = copy.get("pool") or move.get("to_pool")
-    found = {(pool, copy.get("name")), (pool, copy.get("temporary"))}
-    found |= {(pool, move.get("name")), (move.get("from_pool"), move.get("name"))}
-    return frozenset((host_id, pool, name) for pool, name in found if pool and name)
-
-
 def temporary_name(name: str, operation_id: str) -> str:
-    """What a copy is called until it is whole."""
+    """What a copy is called until it is complete."""
     return f"{name}.{operation_id[:8]}.part"
 
 
@@ -27,14 +17,14 @@ class OperationFiles:
     """By operation, until that has ended."""
 
     def __init__(self) -> None:
-        self._places: dict[str, frozenset[Place]] = {}
+        self._locations: dict[str, frozenset[Location]] = {}
 
-    def note(self, operation_id: str, host_id: str, steps: Mapping[str, Any]) -> None:
-        """To be called before the first of these files is there."""
-        self._places[operation_id] = files_of(host_id, steps)
+    def note(self, operation_id: str, host_id: str, files: Iterable[tuple[str, str]]) -> None:
+        """Replace an operation's (pool, name) pairs. To be called before the first of these files exists."""
+        self._locations[operation_id] = frozenset((host_id, pool, name) for pool, name in files)
 
     def forget(self, operation_id: str) -> None:
-        self._places.pop(operation_id, None)
+        self._locations.pop(operation_id, None)
 
-    def __contains__(self, place: Place) -> bool:
-        return any(place in places for places in self._places.values())
+    def __contains__(self, location: Location) -> bool:
+        return any(location in locations for locations in self._locations.values())

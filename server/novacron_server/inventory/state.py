@@ -220,7 +220,7 @@ class InventoryState:
                 del self._running[target_id]
             self.forget(target_id)
         if operation.state.ended:
-            self.storage.copies.forget(operation.id)
+            self.storage.operation_files.forget(operation.id)
         self.storage.operation_changed(held)
         self._drop_old_operations()
 

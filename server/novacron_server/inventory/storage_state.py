@@ -60,7 +60,7 @@ class StorageState:
     ) -> None:
         self.volume_rows: dict[tuple[str, str, str], VolumeRow] = {}
         self.pool_rows: dict[tuple[str, str], PoolRow] = {}
-        self.copies = OperationFiles()
+        self.operation_files = OperationFiles()
         self.notes: dict[tuple[str, str], str] = {}
         """(host id, tier) → why its pool there is missing."""
         self.rates_of: RatesOf = lambda _disks: None
@@ -186,7 +186,7 @@ class StorageState:
     def _is_shown(self, host_id: str, key: VolumeKey) -> bool:
         """A file without a row that a running operation makes or takes away is that one's, and nobody's volume."""
         place = (host_id, *key)
-        return place in self.volume_rows or place not in self.copies
+        return place in self.volume_rows or place not in self.operation_files
 
     def _compose(self, host_id: str, on: _OnHost, key: VolumeKey, tiers: Mapping[str, str | None]) -> Volume:
         row, use = self.volume_rows.get((host_id, *key)), on.uses.get(key)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -12,81 +12,89 @@ from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.rules.operation_words import doing, why_busy
 from novacron_server.database.transactions import Connection
 from novacron_server.inventory.change_events import refreshed
-from novacron_server.operations import repository
-from novacron_server.operations.request import OperationRequest
+from novacron_server.operations import journal, repository
+from novacron_server.operations.procedures import Procedure
+from novacron_server.operations.submission import Request, Submission
 from novacron_server.outbox.records import EventDraft
-
-Rows = Callable[[Connection, Operation], Awaitable[list[EventDraft]]]
-"""Writes what belongs to the operation in its own transaction and returns the events of that."""
 
 
 async def accept(
-    connection: Connection, request: OperationRequest, operation: Operation, rows: Rows | None
+    connection: Connection,
+    procedure: Procedure[Any],
+    request: Request,
+    submission: Submission[Any],
+    operation: Operation,
 ) -> tuple[tuple[Operation, str | None], list[EventDraft]]:
-    """In one transaction: (the operation that holds now, the id of one that was pushed aside), and the events.
+    """In one transaction: (the operation that holds now, the id of one that was superseded), and the events.
 
-    Raises Conflict naming what holds the target, ValidationFailed for a key that was used for another request.
+    Raises Conflict naming what locks the target, ValidationFailed for a key that was used for another request.
     """
     drafts: list[EventDraft] = []
-    pushed_aside = None
-    # An index says whether the key or the target is taken, but NULL is equal to nothing: without a tenant, look first.
-    volumes = [thing for thing in (operation.target, *operation.locks) if thing.type == "volume"]
-    looked = bool(request.idempotency_key) and (request.tenant is None or bool(volumes))
-    if looked and (before := await _before(connection, request)):
+    superseded = None
+    # An index tells whether the key or the target is taken, but NULL equals nothing: without a tenant, look first.
+    volumes = [target for target in (operation.target, *operation.locks) if target.type == "volume"]
+    looked = bool(request.key) and (submission.tenant is None or bool(volumes))
+    if looked and (before := await started_before(connection, request)):
         return (before, None), []
     await _check_volumes(connection, volumes)
-    if not await _add(connection, request, operation):
-        if before := await _before(connection, request):
+    if not await _add(connection, request, submission, operation):
+        if before := await started_before(connection, request):
             return (before, None), []
-        pushed_aside = await _push_aside(connection, request, operation, drafts)
-        if not await _add(connection, request, operation):
+        superseded = await _supersede(connection, procedure, operation, drafts)
+        if not await _add(connection, request, submission, operation):
             # Another request came first, between our look and our insert.
             raise errors.Conflict(
-                f"{request.target.name} is busy: another change was accepted just now", retry_after_s=1
+                f"{operation.target.name} is busy: another change was accepted just now", retry_after_s=1
             )
-    drafts += await rows(connection, operation) if rows else []
-    drafts += [operation_event(operation, "operation.created"), *refresh_targets(request.host_id, operation)]
-    return (operation, pushed_aside), drafts
+    drafts += await submission.rows(connection, operation) if submission.rows else []
+    drafts += [operation_event(operation, "operation.created"), *refresh_targets(submission.host_id, operation)]
+    return (operation, superseded), drafts
 
 
-async def _add(connection: Connection, request: OperationRequest, operation: Operation) -> bool:
+async def _add(connection: Connection, request: Request, submission: Submission[Any], operation: Operation) -> bool:
     return await repository.add(
         connection,
         operation,
-        host_id=request.host_id,
+        host_id=submission.host_id,
         principal=request.principal,
         request=request.body,
-        idempotency_key=request.idempotency_key,
+        steps=journal.write(submission.steps),
+        idempotency_key=request.key,
         request_hash=request.hash,
     )
 
 
-async def _before(connection: Connection, request: OperationRequest) -> Operation | None:
-    """What this key has started. Raises ValidationFailed when it was asked with other words."""
-    if not request.idempotency_key:
+async def started_before(connection: Connection, request: Request) -> Operation | None:
+    """What this key has started. Raises ValidationFailed when the key came with another request."""
+    if not request.key:
         return None
-    stored = await repository.by_key(connection, request.principal, request.idempotency_key)
-    return same_request(stored, request.hash)
+    stored = await repository.by_key(connection, request.principal, request.key)
+    if stored is None:
+        return None
+    if stored.request_hash != request.hash:
+        raise errors.ValidationFailed("this Idempotency-Key was used for another request")
+    return stored.operation
 
 
 async def _check_volumes(connection: Connection, volumes: list[Target]) -> None:
-    """A disk's volume is held by an operation on its VM, which no index knows: look. Raises Conflict."""
-    held = await repository.holding(connection, [volume.id for volume in volumes]) if volumes else None
-    if held:
-        raise errors.Conflict(f"{why_busy(volumes[0].name, held)} (operation {held.id})")
+    """A disk's volume is locked by an operation on its VM, which no index knows: look. Raises Conflict."""
+    holder = await repository.holding(connection, [volume.id for volume in volumes]) if volumes else None
+    if holder:
+        raise errors.Conflict(f"{why_busy(volumes[0].name, holder)} (operation {holder.id})")
 
 
-async def _push_aside(
-    connection: Connection, request: OperationRequest, operation: Operation, drafts: list[EventDraft]
+async def _supersede(
+    connection: Connection, procedure: Procedure[Any], operation: Operation, drafts: list[EventDraft]
 ) -> str | None:
-    held = await repository.holder(connection, request.target)
-    if held is None:
+    """End the operation that locks the target, where this kind may. Raises Conflict where it may not."""
+    holder = await repository.holder(connection, operation.target)
+    if holder is None:
         return None
-    if held.operation.kind not in request.supersedes:
-        raise errors.Conflict(f"{why_busy(request.target.name, held.operation)} (operation {held.operation.id})")
-    problem = errors.Conflict(f"{doing(request.kind)} by {operation.actor} came in its place").problem()
+    if holder.operation.kind not in procedure.supersedes:
+        raise errors.Conflict(f"{why_busy(operation.target.name, holder.operation)} (operation {holder.operation.id})")
+    problem = errors.Conflict(f"{doing(operation.kind)} by {operation.actor} came in its place").problem()
     ended = msgspec.structs.replace(
-        held.operation,
+        holder.operation,
         state=OperationState.CANCELLED,
         problem=problem,
         finished_at=datetime.now(UTC),
@@ -97,15 +105,8 @@ async def _push_aside(
     return ended.id
 
 
-def same_request(stored: repository.Stored | None, request_hash: str) -> Operation | None:
-    if stored is None:
-        return None
-    if stored.request_hash != request_hash:
-        raise errors.ValidationFailed("this Idempotency-Key was used for another request")
-    return stored.operation
-
-
 def operation_event(operation: Operation, kind: str) -> EventDraft:
+    """The event that carries an operation."""
     return EventDraft(
         type=kind,
         source="operations",
@@ -117,8 +118,8 @@ def operation_event(operation: Operation, kind: str) -> EventDraft:
 
 
 def refresh_targets(host_id: str | None, operation: Operation) -> list[EventDraft]:
-    """VMs and volumes are shown with their operation: when that comes or goes, they are told again."""
+    """VMs and volumes are shown with their operation: when that begins or ends, they are published again."""
     if host_id is None:
         return []
-    things = [thing for thing in (operation.target, *operation.locks) if thing.type in ("vm", "volume")]
-    return [refreshed(thing, host_id, operation.tenant) for thing in things]
+    targets = [target for target in (operation.target, *operation.locks) if target.type in ("vm", "volume")]
+    return [refreshed(target, host_id, operation.tenant) for target in targets]

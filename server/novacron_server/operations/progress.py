@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from novacron_server.operations.context import OperationContext
 
@@ -11,18 +12,18 @@ class TransferProgress:
     """Use it as the callback, within `async with`, so that the last message is out at its end. `before` and `total`
     are bytes: for a part of something larger."""
 
-    def __init__(self, run: OperationContext, before: int = 0, total: int = 0) -> None:
-        self._run, self._before, self._total = run, before, total
-        self._telling: asyncio.Task[None] | None = None
+    def __init__(self, context: OperationContext[Any], before: int = 0, total: int = 0) -> None:
+        self._context, self._before, self._total = context, before, total
+        self._publishing: asyncio.Task[None] | None = None
 
     def __call__(self, done_bytes: int, of_bytes: int) -> None:
-        if self._telling is None or self._telling.done():
-            moved = self._run.report_bytes(self._before + done_bytes, self._total or of_bytes)
-            self._telling = asyncio.ensure_future(moved)
+        if self._publishing is None or self._publishing.done():
+            published = self._context.report_bytes(self._before + done_bytes, self._total or of_bytes)
+            self._publishing = asyncio.ensure_future(published)
 
     async def __aenter__(self) -> TransferProgress:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._telling is not None:
-            await asyncio.gather(self._telling, return_exceptions=True)
+        if self._publishing is not None:
+            await asyncio.gather(self._publishing, return_exceptions=True)

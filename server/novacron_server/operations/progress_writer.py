@@ -28,8 +28,8 @@ class ProgressWriter:
         self._waiting: dict[str, Operation] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def tell(self, operation: Operation) -> None:
-        """Promise to tell it soon; returns at once."""
+    async def publish(self, operation: Operation) -> None:
+        """Publish it soon; returns at once."""
         self._waiting[operation.id] = operation
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="telling steps")

@@ -1,4 +1,4 @@
-"""After a crash: every operation that had not ended is ended, once its host can be asked what is true."""
+"""After a crash: every operation that had not ended is ended, as soon as its host can be asked what is true."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from novacron_server.operations.repository import Stored
 from novacron_server.operations.runner import Operations
 
 _log = structlog.get_logger()
-_ASK_EVERY_S = 0.5
-_AT_MOST_S = 5.0
-"""Between two tries that are refused, in the end: what refuses may last, and is to fill no log."""
+_RETRY_S = 0.5
+_MAX_RETRY_S = 5.0
+"""The longest pause between two refused attempts: a refusal may last, and must not fill the log."""
 
 
 class Recovery:
-    """Settles, as a task that can be stopped and started again."""
+    """Recovers operations, as a task that can be stopped and started again."""
 
     def __init__(self, operations: Operations, inventory: Inventory) -> None:
         self._operations = operations
@@ -27,7 +27,7 @@ class Recovery:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(recover_all(self._operations, self._inventory), name="settling")
+        self._task = asyncio.create_task(recover_all(self._operations, self._inventory), name="recovery")
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -36,30 +36,35 @@ class Recovery:
 
 
 async def recover_all(operations: Operations, inventory: Inventory) -> None:
-    """Settle what the last server left running, each as soon as its host answers."""
+    """End what the last server left running, each operation as soon as its host answers."""
     left = await operations.unended()
-    await asyncio.gather(*(_settle(operations, inventory, stored) for stored in left))
+    await asyncio.gather(*(_recover(operations, inventory, stored) for stored in left))
 
 
-async def _settle(operations: Operations, inventory: Inventory, stored: Stored) -> None:
-    pause_s, told = _ASK_EVERY_S, ""
+async def _recover(operations: Operations, inventory: Inventory, stored: Stored) -> None:
+    pause_s, logged = _RETRY_S, ""
     while True:
         try:
-            if _answers(inventory, stored):
-                await operations.settle(stored)
+            if _host_answers(inventory, stored):
+                await operations.recover(stored)
                 return
         except errors.NovaCronError as e:
             if not _configured(inventory, stored):
-                await operations.give_up(stored, "its host is none of this server's any more, so nobody looked there")
+                await operations.give_up(stored, "its host is no longer configured, so its state was not checked")
                 return
-            if e.detail != told:
-                told = e.detail
-                _log.warning("settling waits", operation=stored.operation.id, reason=told)
-            pause_s = min(2 * pause_s, _AT_MOST_S)
+            if e.detail != logged:
+                logged = e.detail
+                _log.warning("recovery waits", operation=stored.operation.id, reason=logged)
+            pause_s = min(2 * pause_s, _MAX_RETRY_S)
+        except Exception as e:  # noqa: BLE001 - one operation that cannot be recovered must not keep the others
+            if str(e) != logged:
+                logged = str(e)
+                _log.error("recovery broke", operation=stored.operation.id, exc_info=e)
+            pause_s = min(2 * pause_s, _MAX_RETRY_S)
         await asyncio.sleep(pause_s)
 
 
-def _answers(inventory: Inventory, stored: Stored) -> bool:
+def _host_answers(inventory: Inventory, stored: Stored) -> bool:
     """Whether the operation's host is up; a host that is no longer configured is not waited for."""
     if stored.host_id is None or not _configured(inventory, stored):
         return True

@@ -37,6 +37,7 @@ async def add(
     host_id: str | None,
     principal: Principal,
     request: dict[str, Any],
+    steps: dict[str, Any],
     idempotency_key: str,
     request_hash: str,
 ) -> bool:
@@ -54,7 +55,7 @@ async def add(
         "state": str(operation.state),
         "step": operation.step,
         "request": request,
-        "steps": {},
+        "steps": steps,
         "may_cancel": operation.may_cancel,
         "idempotency_key": idempotency_key or None,
         "request_hash": request_hash or None,
@@ -110,6 +111,11 @@ async def save(connection: AsyncConnection, operation: Operation) -> bool:
 async def write_ahead(connection: AsyncConnection, operation_id: str, steps: dict[str, Any]) -> None:
     """Remember what is about to be made, so that a crash leaves nothing that nobody knows of."""
     await connection.execute(update(t).where(t.c.id == operation_id).values(steps=steps))
+
+
+async def mark(connection: AsyncConnection, operation_id: str, **marks: bool) -> None:
+    """Set marks in the steps of an operation that has ended; its other steps stay."""
+    await connection.execute(update(t).where(t.c.id == operation_id).values(steps=t.c.steps.op("||")(marks)))
 
 
 async def get(connection: AsyncConnection, operation_id: str) -> Stored | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -27,13 +27,13 @@ async def retry_while_database_down(what: str, work: Callable[[], Awaitable[T]])
         await asyncio.sleep(_ASK_EVERY_S)
 
 
-async def retry_while_host_down(run: OperationContext, work: Callable[[], Awaitable[T]]) -> T:
+async def retry_while_host_down(context: OperationContext[Any], work: Callable[[], Awaitable[T]]) -> T:
     """Do the clearing away of an operation that failed, when its host is there. Meanwhile the operation holds what it
     had begun to change. Raises everything else that it raises."""
     while True:
         try:
             return await work()
         except errors.HostUnavailable as e:
-            _log.warning("clearing away waits for the host", operation=run.id, reason=e.detail)
-            await run.report_step("it failed; what it had begun is cleared away when its host is back")
+            _log.warning("clearing away waits for the host", operation=context.id, reason=e.detail)
+            await context.report_step("it failed; what it had begun is cleared away when its host is back")
         await asyncio.sleep(_ASK_HOST_EVERY_S)

@@ -49,7 +49,7 @@ def served(parts: Parts) -> list[Served]:
         *operations_routes.routes(parts.operations),
         *hosts_routes.routes(parts.inventory),
         *images_routes.routes(parts.images),
-        *volumes_routes.routes(parts.volumes, parts.moves),
+        *volumes_routes.routes(parts.volumes),
         *pools_routes.routes(parts.pools, parts.inventory),
         *metrics_routes.routes(parts.metrics, _exporter(parts), _scrape_access(parts.settings)),
         *tiers_routes.routes(parts.inventory),

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+import msgspec
+
 from novacron_core import __version__
 from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
@@ -25,7 +27,9 @@ from novacron_server.inventory.rows import HostRow
 from novacron_server.metrics.pipeline import MetricsPipeline
 from novacron_server.metrics.tier_rates import rates_on
 from novacron_server.operations import repository as operations_repository
+from novacron_server.operations.procedures import Procedures
 from novacron_server.operations.recovery import Recovery
+from novacron_server.operations.repository import Stored
 from novacron_server.operations.retries import retry_while_database_down
 from novacron_server.operations.runner import Operations
 from novacron_server.outbox.group_commit import GroupCommit
@@ -34,6 +38,7 @@ from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import append, last_seq
 from novacron_server.pools import repository as tiers_repository
 from novacron_server.pools.managed import ManagedPools
+from novacron_server.pools.procedures.set_tier import SetTier
 from novacron_server.pools.service import Pools
 from novacron_server.pools.upkeep import ManagedPoolUpkeep
 from novacron_server.runtime.retention import run_retention
@@ -43,11 +48,20 @@ from novacron_server.stream.outage import DatabaseOutage
 from novacron_server.stream.samples import SampleStreamer
 from novacron_server.stream.socket import Stream
 from novacron_server.vms import repository as vms_repository
+from novacron_server.vms.creation_plan import Planner
+from novacron_server.vms.procedures.create import CreateVM
+from novacron_server.vms.procedures.delete import DeleteVM
+from novacron_server.vms.procedures.power import power_procedures
 from novacron_server.vms.reconciler import Reconciler
 from novacron_server.vms.service import VMs
 from novacron_server.volumes import repository as volumes_repository
 from novacron_server.volumes.leftover_copies import LeftoverCopies
-from novacron_server.volumes.move_service import MoveService
+from novacron_server.volumes.procedures.attach import AttachVolume
+from novacron_server.volumes.procedures.create import CloneVolume, CreateVolume
+from novacron_server.volumes.procedures.delete import DeleteVolume
+from novacron_server.volumes.procedures.detach import DetachVolume
+from novacron_server.volumes.procedures.move import MoveVolume
+from novacron_server.volumes.procedures.resize import ResizeVolume
 from novacron_server.volumes.service import Volumes
 
 _RECENT_OPERATIONS = 200
@@ -69,7 +83,6 @@ class Parts:
     vms: VMs
     volumes: Volumes
     pools: Pools
-    moves: MoveService
     upkeep: ManagedPoolUpkeep
     leftovers: LeftoverCopies
     stream: Stream
@@ -138,7 +151,7 @@ async def _keep(server_lock: ServerLock, parts: Parts, settler: Recovery) -> Non
 
     async def go_on() -> None:
         await retry_while_database_down("going on", parts.leftovers.load)
-        parts.operations.resume()
+        parts.operations.proceed()
         settler.start()
 
     await server_lock.keep(stop, go_on)
@@ -173,17 +186,33 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     reader = OutboxReader(database, seq, hub.fold, on_health=DatabaseOutage(hub, inventory.publisher).health)
     inventory.publisher.on_unlogged = hub.tell_unlogged
     bell.append(reader)
-    operations = Operations(database, group_commit, inventory.state.operations)
     images = Images(settings.data_dir / "images")
+    leftovers = LeftoverCopies(database, inventory)
+    planner = Planner(inventory, images, managed_pools)
+    creation = CreateVM(database, group_commit, inventory, planner, str(instance))
+    procedures = Procedures(
+        [
+            creation,
+            DeleteVM(database, group_commit, inventory),
+            *power_procedures(inventory),
+            CreateVolume(group_commit, inventory, leftovers),
+            CloneVolume(group_commit, inventory, leftovers),
+            AttachVolume(database, group_commit, inventory),
+            DetachVolume(database, group_commit, inventory),
+            ResizeVolume(database, group_commit, inventory),
+            DeleteVolume(database, group_commit, inventory),
+            MoveVolume(database, group_commit, inventory, leftovers),
+            SetTier(inventory),
+        ]
+    )
+    operations = Operations(database, group_commit, procedures, inventory.state.operations)
     access = Access(database, settings.data_dir, wake, open_registration=settings.open_registration)
     access.on_session_end.append(hub.end_session)
-    leftovers = LeftoverCopies(database, inventory)
-    volumes = Volumes(database, group_commit, inventory, operations, leftovers)
+    volumes = Volumes(inventory, operations)
     pools = Pools(inventory, operations)
-    moves = MoveService(database, group_commit, inventory, operations, leftovers)
     upkeep = ManagedPoolUpkeep(inventory, managed_pools)
-    vms = VMs(database, group_commit, inventory, operations, images, managed_pools)
-    reconciler = Reconciler(database, group_commit, inventory, managed_pools)
+    vms = VMs(inventory, operations, planner)
+    reconciler = Reconciler(database, group_commit, inventory, creation, str(instance))
     origins = frozenset(settings.origins)
     metrics = MetricsPipeline(
         database,
@@ -207,7 +236,6 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
         vms=vms,
         volumes=volumes,
         pools=pools,
-        moves=moves,
         upkeep=upkeep,
         leftovers=leftovers,
         stream=stream,
@@ -221,13 +249,22 @@ def _started() -> EventDraft:
     return EventDraft(type="system.started", source="server", target=target, tenant=SHARED, priority=Priority.NORMAL)
 
 
+def _note_files(parts: Parts, stored: Stored) -> None:
+    """Files of an operation that an earlier server left running are not listed as volumes."""
+    try:
+        entry = parts.operations.procedures[stored.operation.kind].read(stored)
+    except (KeyError, msgspec.ValidationError):
+        return  # the recovery says so
+    parts.inventory.state.storage.operation_files.note(stored.operation.id, entry.host_id, entry.steps.files())
+
+
 async def _load(parts: Parts) -> None:
     """The rows as they stand at the number from which events will be read."""
 
     async def rows(connection: Connection) -> None:
         left = await operations_repository.unended(connection)
         for stored in left:
-            parts.inventory.state.storage.copies.note(stored.operation.id, stored.host_id or "", stored.steps)
+            _note_files(parts, stored)
         unended = [stored.operation for stored in left]
         recent = await operations_repository.recent(connection, _RECENT_OPERATIONS)
         parts.inventory.state.load(

@@ -10,17 +10,20 @@ import structlog
 
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VMCreate
+from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow
+from novacron_server.operations import journal
 from novacron_server.operations import repository as operations
 from novacron_server.operations.repository import Stored
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
 from novacron_server.vms import repository
-from novacron_server.vms.removal import WHOLE, vm_row_event
+from novacron_server.vms.procedures.create import CreateSteps
+from novacron_server.vms.row_events import vm_row_event
 from novacron_server.volumes import repository as volumes
 from novacron_server.volumes.row_events import volume_row_event
 
@@ -69,8 +72,8 @@ class ReappearedVMs:
 def _made(stored: Stored, host_id: str, vm_id: str) -> bool:
     """Whether the operation is the one that made this VM, and made it whole."""
     operation = stored.operation
-    there = (operation.kind, operation.target.id, stored.host_id) == ("vm.create", vm_id, host_id)
-    return there and (operation.state is OperationState.SUCCEEDED or bool(stored.steps.get(WHOLE)))
+    there = (operation.kind, operation.target.id, stored.host_id) == (OperationKind.VM_CREATE, vm_id, host_id)
+    return there and (operation.state is OperationState.SUCCEEDED or journal.read(stored, CreateSteps).steps.whole)
 
 
 def _row(stored: Stored, facts: DomainFacts) -> VMRow:

@@ -14,16 +14,18 @@ from novacron_core import errors
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import State
+from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.state import Key
+from novacron_server.operations import journal
 from novacron_server.operations import repository as operations
-from novacron_server.operations.repository import Stored
+from novacron_server.operations.journal import Journal
 from novacron_server.outbox.group_commit import GroupCommit
-from novacron_server.pools.managed import ManagedPools
+from novacron_server.vms.procedures.create import CreateSteps, CreateVM
 from novacron_server.vms.reappearance import ReappearedVMs
-from novacron_server.vms.removal import UNDONE_LATER, WHOLE, VMRemoval
+from novacron_server.vms.rows import remove_vm
 
 _log = structlog.get_logger()
 EVERY_S = 30.0
@@ -35,13 +37,15 @@ class Reconciler:
     """Run `run` as a task. `once` is one pass over every host that is up."""
 
     def __init__(
-        self, database: Database, group_commit: GroupCommit, inventory: Inventory, managed_pools: ManagedPools
+        self, database: Database, group_commit: GroupCommit, inventory: Inventory, creation: CreateVM, instance: str
     ) -> None:
+        """`instance` is the installation's uuid, which every domain that it made bears."""
         self._database = database
+        self._group_commit = group_commit
         self._inventory = inventory
-        self._instance = str(managed_pools.instance)
-        self._vm_removal = VMRemoval(database, group_commit, inventory)
-        self._returning = ReappearedVMs(database, group_commit, inventory, self._instance)
+        self._instance = instance
+        self._creation = creation
+        self._reappeared = ReappearedVMs(database, group_commit, inventory, instance)
         self._missing: dict[Key, int] = {}
 
     async def run(self) -> None:
@@ -58,7 +62,8 @@ class Reconciler:
         if self._database.refusal:
             raise errors.DatabaseUnavailable(self._database.refusal)
         failed = await self._database.run(self._failed_creations, read_only=True)
-        left = await self._database.run(lambda c: operations.marked(c, UNDONE_LATER), read_only=True)
+        marked = await self._database.run(lambda c: operations.marked(c, "undone_later"), read_only=True)
+        left = list(journal.read_all(marked, CreateSteps))
         for view in list(self._inventory.state.views.values()):
             if view.status is HostStatus.UP:
                 try:
@@ -68,19 +73,22 @@ class Reconciler:
                 except errors.NovaCronError as e:  # the next pass goes on there; other hosts have nothing to do with it
                     _log.warning("comparing a host waits", host=view.name, reason=e.detail)
 
-    async def _compare(self, host: LibvirtHost, failed: dict[str, Stored], left: list[Stored]) -> None:
+    async def _compare(
+        self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]], left: list[Journal[CreateSteps]]
+    ) -> None:
         await self._late_domains(host, failed)
-        await self._returning.look(host)
+        await self._reappeared.look(host)
         await self._late_volumes(host, failed)
         await self._undone_later(host, left)
-        await self._rows_without_domain(host, {stored.operation.target.id for stored in left})
+        await self._rows_without_domain(host, {entry.operation.target.id for entry in left})
 
     @staticmethod
-    async def _failed_creations(connection: Connection) -> dict[str, Stored]:
-        stored = await operations.ended_badly(connection, "vm.create", _FAILED)
-        return {item.operation.id: item for item in stored if not item.steps.get(WHOLE)}
+    async def _failed_creations(connection: Connection) -> dict[str, Journal[CreateSteps]]:
+        stored = await operations.ended_badly(connection, OperationKind.VM_CREATE, _FAILED)
+        entries = journal.read_all(stored, CreateSteps)
+        return {entry.operation.id: entry for entry in entries if not entry.steps.whole}
 
-    async def _late_domains(self, host: LibvirtHost, failed: dict[str, Stored]) -> None:
+    async def _late_domains(self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]]) -> None:
         """A definition that libvirt carried out after we had given up on it: marked as ours, and nobody's."""
         for (host_id, vm_id), known in list(self._inventory.state.known.items()):
             tag = known.facts.tag
@@ -93,12 +101,12 @@ class Reconciler:
                 await host.undefine(vm_id)
                 await self._inventory.refresh_vm(host_id, vm_id)
 
-    async def _late_volumes(self, host: LibvirtHost, failed: dict[str, Stored]) -> None:
+    async def _late_volumes(self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]]) -> None:
         listed = {
-            (stored.steps.get("pool"), name)
-            for stored in failed.values()
-            if stored.host_id == host.host_id
-            for name in stored.steps.get("volumes", [])
+            (entry.steps.pool, name)
+            for entry in failed.values()
+            if entry.host_id == host.host_id
+            for name in entry.steps.volumes
         }
         for volume in list(self._inventory.state.storage.volumes()):
             of_nobody = volume.host == host.host_id and volume.tenant is None and volume.vm is None
@@ -107,14 +115,14 @@ class Reconciler:
                 await host.storage.delete_volume(volume.pool, volume.name)
                 await self._inventory.refresh_volumes(host.host_id)
 
-    async def _undone_later(self, host: LibvirtHost, left: list[Stored]) -> None:
+    async def _undone_later(self, host: LibvirtHost, left: list[Journal[CreateSteps]]) -> None:
         """A creation that failed with its pool off: what it had made goes when that is back."""
-        for stored in left:
-            if stored.host_id == host.host_id:
+        for entry in left:
+            if entry.host_id == host.host_id:
                 try:
-                    await self._vm_removal.retry_undo(stored)
+                    await self._creation.retry_undo(entry)
                 except errors.Conflict as e:
-                    _log.info("a failed creation is cleared away later", id=stored.operation.id, reason=e.detail)
+                    _log.info("a failed creation is removed later", id=entry.operation.id, reason=e.detail)
 
     async def _rows_without_domain(self, host: LibvirtHost, left: set[str]) -> None:
         """Deleted behind our back: the row goes too, after a second look; its volumes stay with their owner."""
@@ -128,6 +136,6 @@ class Reconciler:
             self._missing[key] = self._missing.get(key, 0) + 1
             if self._missing[key] >= _PASSES_BEFORE_GONE and await host.read_domain(key[1]) is None:
                 _log.warning("a VM was removed outside NovaCron", vm=state.rows[key].name, id=key[1])
-                await self._vm_removal.forget(*key, note="removed outside NovaCron")
+                await remove_vm(self._group_commit, *key, note="removed outside NovaCron")
                 await self._inventory.refresh_volumes(host.host_id)
                 del self._missing[key]

@@ -27,7 +27,7 @@ async def add(connection: AsyncConnection, row: VMRow) -> None:
     await connection.execute(select(lock))
     by = (await connection.execute(select(t.c.tenant).where(t.c.host_id == row.host_id, t.c.name == row.name))).first()
     if by:
-        taken = NameTaken(f"there is a VM named {row.name} already")
+        taken = NameTaken(f"a VM named {row.name} already exists")
         taken.tenant = by.tenant
         raise taken
     await connection.execute(insert(t), values(row))

@@ -1,8 +1,10 @@
-"""Accepting a change of a volume: the rules, and who is held while it runs."""
+"""Checks and submits a change of a volume that exists: what may refuse it, and what is locked while it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -10,96 +12,102 @@ from novacron_core import errors
 from novacron_core.api.operations import Operation, Target
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
+from novacron_core.rules.operation_words import why_busy
 from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
+from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.database.transactions import Connection
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.vms.disks import DiskUser
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations import repository as operations
-from novacron_server.operations.request import OperationRequest
-from novacron_server.operations.runner import Operations, Work
+from novacron_server.operations.journal import Steps
+from novacron_server.operations.runner import Operations
+from novacron_server.operations.submission import Submission
 from novacron_server.outbox.records import EventDraft
 from novacron_server.volumes import repository
-from novacron_server.volumes.creation import clear_place
 from novacron_server.volumes.row_events import volume_row_event
+from novacron_server.volumes.rows import clear_place
 from novacron_server.volumes.users import only_user, overlays
 
-Check = Callable[[Volume], Awaitable[VolumeRow | None]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What an action decides about a volume: the journal to begin with, the row of a volume that it will create, and
+    rows whose names it takes (of volumes that were removed outside NovaCron)."""
+
+    steps: Steps
+    made: VolumeRow | None = None
+    taken: Sequence[VolumeRow | None] = ()
+
+
+Decider = Callable[[Volume, VolumeFacts, VM | None], Awaitable[Decision]]
+"""An action's own checks; raises what refuses it."""
 
 
 class VolumeChanges:
-    """A change of a VM's disk is an operation on the VM, which holds the volume; else one on the volume."""
+    """A change of a VM's disk is an operation on the VM, which locks the volume; else one on the volume."""
 
     def __init__(self, inventory: Inventory, operations: Operations) -> None:
         self._inventory = inventory
         self._operations = operations
 
-    async def on(
+    async def submit(
         self,
         action: VolumeAction,
         principal: Principal,
         volume_id: str,
         body: msgspec.Struct | None,
         key: str,
-        work_on: Callable[[Volume, VolumeFacts], Work],
+        decide: Decider,
         *,
-        check: Check | None = None,
-        why_not: Callable[[DiskUser], str | None] | None = None,
-        vm: VM | None = None,
-        tier: str | None = None,
-        may_cancel: bool = False,
-        gone: Sequence[VolumeRow | None] = (),
+        why_not: Callable[[DiskUser], str | None] = lambda user: None,
+        to_vm: str | None = None,
+        to_tier: str | None = None,
     ) -> Operation:
-        """Accept it, or raise Conflict with the rule's sentence.
+        """Submit it, or raise Conflict with the rule's sentence.
 
-        `check` may raise more, and returns the row of a volume that the work will make, if any. `why_not` is asked how its VM has the disk. `vm` is who is to
-        get the volume, `tier` where it is to go; `gone` are rows whose places it takes, known when `check` was made.
+        `why_not` refuses by how the VM has the disk. `to_vm` is the VM that is to get the volume, `to_tier` where the
+        volume is to go.
         """
-        kind = f"volume.{action}"
-        words = {"volume": volume_id, **(msgspec.to_builtins(body) if body else {})}
-        if before := await self._operations.repeated(principal, key, kind, words):
-            return before
+        request: dict[str, Any] = {"volume": volume_id, **(msgspec.to_builtins(body) if body else {})}
+
+        async def checked() -> Submission[Steps]:
+            volume, vm = self._check(action, principal, volume_id, to_vm, to_tier)
+            facts = self._inventory.state.storage.facts(volume)
+            if facts is None:
+                raise errors.NotFound("there is no such volume")
+            decision = await decide(volume, facts, vm)
+            host = self._inventory.host(volume.host)
+            user = await only_user(host, volume.name, facts.path, vm.id if vm else None)
+            if user and (refused := why_not(user)):
+                raise errors.Conflict(refused)
+            made = (_target(decision.made),) if decision.made else ()
+            return Submission(
+                target=_target(vm) if vm else _target(volume),
+                host_id=volume.host,
+                tenant=volume.tenant,
+                steps=decision.steps,
+                rows=lambda connection, _operation: _write_rows(connection, volume, vm, decision),
+                locks=(*((_target(volume),) if vm else ()), *made),
+            )
+
+        return await self._operations.submit(OperationKind(f"volume.{action}"), principal, key, request, checked)
+
+    def _check(
+        self, action: VolumeAction, principal: Principal, volume_id: str, to_vm: str | None, to_tier: str | None
+    ) -> tuple[Volume, VM | None]:
+        """The volume, and its VM or the one that is to get it. Raises NotFound, HostUnavailable, Conflict."""
+        vm = self._inventory.vm(principal, to_vm) if to_vm else None
         volume = self._inventory.volume(principal, volume_id)
         self._inventory.require_host_up(volume.host)
         vm = vm or self.vm_of(principal, volume)
-        if refused := why_not_volume(action, volume, vm, tier=tier):
+        if refused := why_not_volume(action, volume, vm, tier=to_tier):
             raise errors.Conflict(refused)
         if action is not VolumeAction.CLONE and (found := overlays(self._inventory, principal, volume)):
-            raise errors.Conflict(f"{volume.name} is what {found[0]} leans on: delete that first")
-        made = await check(volume) if check else None
-        facts = self._inventory.state.storage.facts(volume)
-        if facts is None:
-            raise errors.NotFound("there is no such volume")
-        user = await only_user(self._inventory.host(volume.host), volume.name, facts.path, vm.id if vm else None)
-        if user and why_not and (refused := why_not(user)):
-            raise errors.Conflict(refused)
-        request = OperationRequest(
-            kind=kind,
-            target=_target(vm) if vm else _target(volume),
-            host_id=volume.host,
-            tenant=volume.tenant,
-            principal=principal,
-            body=words,
-            idempotency_key=key,
-            may_cancel=may_cancel,
-            locks=(*((_target(volume),) if vm else ()), *((_target(made),) if made else ())),
-        )
-
-        async def rows(connection: Connection, _operation: Operation) -> list[EventDraft]:
-            row = await repository.get(connection, volume.id)
-            if row is None or row.pool != volume.pool:  # another change came and ended while we looked
-                raise errors.Conflict(f"{volume.name} was changed meanwhile: look again")
-            if row.vm_id and row.vm_id != (vm.id if vm else None):
-                await _check_maker(connection, row)
-            drafts = [draft for row in gone for draft in await clear_place(connection, row)]
-            if made is not None:
-                await repository.add(connection, made)
-                drafts.append(volume_row_event(made))
-            return drafts
-
-        return await self._operations.start(request, work_on(volume, facts), rows)
+            raise errors.Conflict(why_not_backing_file(volume, found))
+        return volume, vm
 
     def vm_of(self, principal: Principal, volume: Volume) -> VM | None:
         """The VM that uses a volume, None where there is none that this principal may see."""
@@ -107,12 +115,29 @@ class VolumeChanges:
         return next((vm for vm in vms if vm.id == volume.vm and vm.host == volume.host), None)
 
 
+def why_not_backing_file(volume: Volume, found: Sequence[str]) -> str:
+    """The sentence that refuses to change a volume which others have as their backing file."""
+    return f"{volume.name} is the backing file of {found[0]}: delete {found[0]} first"
+
+
+async def _write_rows(connection: Connection, volume: Volume, vm: VM | None, decision: Decision) -> list[EventDraft]:
+    row = await repository.get(connection, volume.id)
+    if row is None or row.pool != volume.pool:  # another change came and ended while this one was checked
+        raise errors.Conflict(f"{volume.name} was changed meanwhile: refresh and try again")
+    if row.vm_id and row.vm_id != (vm.id if vm else None):
+        await _check_maker(connection, row)
+    drafts = [draft for row in decision.taken for draft in await clear_place(connection, row)]
+    if decision.made is not None:
+        await repository.add(connection, decision.made)
+        drafts.append(volume_row_event(decision.made))
+    return drafts
+
+
 async def _check_maker(connection: Connection, row: VolumeRow) -> None:
-    """The VM that a volume was made for may be in the making, or be going. Raises Conflict."""
-    held = await operations.holder(connection, Target(type="vm", id=row.vm_id or "", name=""))
-    if held is not None:
-        by = held.operation.actor or "somebody"
-        raise errors.Conflict(f"{row.name} is busy: {held.operation.kind} by {by} is running")
+    """The VM that a volume was created for may be in creation or deletion. Raises Conflict."""
+    holder = await operations.holder(connection, Target(type="vm", id=row.vm_id or "", name=""))
+    if holder is not None:
+        raise errors.Conflict(why_busy(row.name, holder.operation))
 
 
 def _target(thing: VM | Volume | VolumeRow) -> Target:

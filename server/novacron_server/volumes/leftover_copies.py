@@ -1,9 +1,10 @@
-"""Copies that could not be taken away when their work failed, because their pool or host was gone: removed when it is back."""
+"""Copies that could not be removed when their operation failed, because their pool or host was gone: removed later."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any
 
@@ -13,31 +14,30 @@ import structlog
 from novacron_core import errors
 from novacron_server.database.transactions import Database
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.operations import repository
-from novacron_server.operations.repository import Stored
+from novacron_server.operations import journal, repository
+from novacron_server.operations.journal import Journal
 from novacron_server.operations.retries import retry_while_database_down
-from novacron_server.volumes.copies import discard
+from novacron_server.volumes.copy import CopyRecord, CopySteps, discard
 
 _log = structlog.get_logger()
-_MARK = "left"
 PAUSES_S = (0.5, 1.0, 2.0, 5.0, 30.0)
-"""Between two tries at a pool that is on and does not let go."""
+"""Between two attempts at a pool that is on and refuses."""
 
 
 class LeftoverCopies:
-    """What is left is marked in its operation's steps, so that a later server knows it too."""
+    """What is left is marked in its operation's journal, so that a later server knows it too."""
 
     def __init__(self, database: Database, inventory: Inventory) -> None:
         self._database = database
         self._inventory = inventory
-        self._left: dict[str, Stored] = {}
+        self._left: dict[str, Journal[CopySteps]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        inventory.on_storage.append(self._looked)
+        inventory.on_storage.append(self._storage_read)
 
     async def load(self) -> None:
         """Start from what earlier servers left."""
-        found = await self._database.run(lambda c: repository.marked(c, _MARK), read_only=True)
-        self._left = {stored.operation.id: stored for stored in found}
+        found = await self._database.run(lambda c: repository.marked(c, "left"), read_only=True)
+        self._left = {entry.operation.id: entry for entry in journal.read_all(found, CopySteps)}
 
     async def close(self) -> None:
         tasks = list(self._tasks.values())
@@ -45,74 +45,72 @@ class LeftoverCopies:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def discard(self, stored: Stored) -> str:
-        """Take away what a copy that is not used had made, now or later. Returns a sentence about it, or nothing."""
+    async def discard(self, entry: Journal[Any]) -> str:
+        """Remove what a copy that is not used had made, now or later. Returns a sentence when it is later."""
         try:
-            await discard(self._inventory.host(stored.host_id or ""), stored.steps)
+            await discard(self._inventory.host(entry.host_id), entry.steps.copy)
         except errors.NovaCronError as e:
-            return await self._remember(stored, e)
+            return await self._remember(entry, e)
         return ""
 
-    async def later(self, operation_id: str, copy: dict[str, Any], why: errors.NovaCronError) -> str:
-        """A copy that is of no use any more, as a step `copy` of its operation, goes when that can be. Returns a sentence."""
+    async def remove_later(self, operation_id: str, copy: CopyRecord, why: errors.NovaCronError) -> str:
+        """Remove a copy that is of no use any more when that can be done. Returns a sentence."""
         read = lambda: self._database.run(lambda c: repository.get(c, operation_id), read_only=True)  # noqa: E731
         stored = await retry_while_database_down("marking what is left", read)
         if stored is None:
             return ""
-        return await self._remember(msgspec.structs.replace(stored, steps={**stored.steps, "copy": copy}), why)
+        entry = journal.read(stored, CopySteps)
+        raw = {**stored.steps, "copy": msgspec.to_builtins(copy)}
+        write = lambda: self._database.run(lambda c: repository.write_ahead(c, operation_id, raw))  # noqa: E731
+        await retry_while_database_down("marking what is left", write)
+        return await self._remember(replace(entry, steps=msgspec.structs.replace(entry.steps, copy=copy)), why)
 
-    async def _remember(self, stored: Stored, why: errors.NovaCronError) -> str:
-        _log.warning("a copy stays for now", operation=stored.operation.id, reason=why.detail)
-        await self._mark(stored, True)
-        self._left[stored.operation.id] = stored
-        return f"what is left of the copy goes when its pool is back ({why.detail})"
+    async def _remember(self, entry: Journal[CopySteps], why: errors.NovaCronError) -> str:
+        _log.warning("a copy stays for now", operation=entry.operation.id, reason=why.detail)
+        await self._mark(entry, True)
+        self._left[entry.operation.id] = entry
+        return f"what is left of the copy is removed when its pool is back ({why.detail})"
 
-    def _looked(self, host_id: str) -> None:
+    def _storage_read(self, host_id: str) -> None:
         if host_id not in self._tasks and self._waiting(host_id):
             self._tasks[host_id] = asyncio.create_task(self._clear(host_id), name="leftovers")
 
-    def _waiting(self, host_id: str) -> list[Stored]:
-        return [stored for stored in self._left.values() if stored.host_id == host_id and self._can(stored)]
+    def _waiting(self, host_id: str) -> list[Journal[CopySteps]]:
+        return [entry for entry in self._left.values() if entry.host_id == host_id and self._can_remove(entry)]
 
-    def _can(self, stored: Stored) -> bool:
-        if self._database.refusal:  # another server does it
+    def _can_remove(self, entry: Journal[CopySteps]) -> bool:
+        if self._database.refusal or entry.steps.copy is None:  # another server does it
             return False
-        pool = self._inventory.state.storage.pools_on(stored.host_id or "").get(_copy(stored)["pool"])
+        pool = self._inventory.state.storage.pools_on(entry.host_id).get(entry.steps.copy.pool)
         return pool is not None and pool.active
 
     async def _clear(self, host_id: str) -> None:
-        """Until nothing is left in pools that are on. The picture may tell late that one went, or came back."""
+        """Until nothing is left in pools that are on. A pool that came or went may be noticed late."""
         pauses = chain(PAUSES_S, repeat(PAUSES_S[-1]))
         try:
             while waiting := self._waiting(host_id):
-                await self._again(waiting)
-                with suppress(errors.HostUnavailable):  # then all is read when it is back
+                await self._remove(waiting)
+                with suppress(errors.HostUnavailable):  # everything is read when it is back
                     await self._inventory.refresh_volumes(host_id)
                 if self._waiting(host_id):
                     await asyncio.sleep(next(pauses))
         finally:
-            del self._tasks[host_id]  # at once: the next look must not meet a task that has done its work
+            del self._tasks[host_id]  # at once: the next read must not meet a task that has done its work
 
-    async def _again(self, waiting: list[Stored]) -> None:
-        for stored in waiting:
-            copy = _copy(stored)
-            key = (stored.host_id or "", copy["pool"], copy["name"])
+    async def _remove(self, waiting: list[Journal[CopySteps]]) -> None:
+        for entry in waiting:
+            copy = entry.steps.copy or CopyRecord(pool="", name="")
+            key = (entry.host_id, copy.pool, copy.name)
             try:
-                if key not in self._inventory.state.storage.volume_rows:  # else the name is somebody's by now
-                    await discard(self._inventory.host(key[0]), stored.steps)
-                await self._mark(stored, False)
+                if key not in self._inventory.state.storage.volume_rows:  # else another volume has the name by now
+                    await discard(self._inventory.host(entry.host_id), copy)
+                await self._mark(entry, False)
             except errors.NovaCronError as e:
-                _log.warning("a copy stays for now", operation=stored.operation.id, reason=e.detail)
+                _log.warning("a copy stays for now", operation=entry.operation.id, reason=e.detail)
                 continue
-            self._left.pop(stored.operation.id, None)
-            _log.info("what was left of a copy is gone", pool=copy["pool"], volume=copy["name"])
+            self._left.pop(entry.operation.id, None)
+            _log.info("what was left of a copy is removed", pool=copy.pool, volume=copy.name)
 
-    async def _mark(self, stored: Stored, left: bool) -> None:
-        steps = {**stored.steps, _MARK: left}
-        write = lambda: self._database.run(lambda c: repository.write_ahead(c, stored.operation.id, steps))  # noqa: E731
+    async def _mark(self, entry: Journal[CopySteps], left: bool) -> None:
+        write = lambda: self._database.run(lambda c: repository.mark(c, entry.operation.id, left=left))  # noqa: E731
         await retry_while_database_down("marking what is left", write)
-
-
-def _copy(stored: Stored) -> dict[str, Any]:
-    copy: dict[str, Any] = stored.steps.get("copy") or {"pool": "", "name": ""}
-    return copy

@@ -9,7 +9,7 @@ from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import FILE_POOLS
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
-from novacron_server.volumes.copies import check_free
+from novacron_server.volumes.copy import check_free
 
 
 def pool_for(inventory: Inventory, host_id: str, tier: str, *, but_not: str = "") -> Pool:

@@ -7,11 +7,10 @@ from novacron_core.api.base import ListQuery, Nothing, Page
 from novacron_core.api.operations import Operation
 from novacron_server.http.call import Call, Served, serve
 from novacron_server.http.paging import page_of
-from novacron_server.volumes.move_service import MoveService
 from novacron_server.volumes.service import Volumes
 
 
-def routes(volumes: Volumes, moves: MoveService) -> list[Served]:
+def routes(volumes: Volumes) -> list[Served]:
     @serve(api.LIST)
     async def list_volumes(call: Call[ListQuery, Nothing]) -> Page[api.Volume]:
         return page_of(volumes.list(call.principal, call.query.q), call.query)
@@ -50,6 +49,6 @@ def routes(volumes: Volumes, moves: MoveService) -> list[Served]:
 
     @serve(api.MOVE)
     async def move(call: Call[Nothing, api.VolumeMove]) -> Operation:
-        return await moves.move(call.principal, call.path["volume_id"], call.body, call.idempotency_key)
+        return await volumes.move(call.principal, call.path["volume_id"], call.body, call.idempotency_key)
 
     return [list_volumes, get, deletion, create, resize, clone, attach, detach, delete, move]

@@ -1,4 +1,4 @@
-"""What may be done to volumes and by whom; accepted work goes to the runner."""
+"""Checks and submits changes of volumes."""
 
 from __future__ import annotations
 
@@ -13,64 +13,51 @@ from novacron_core import errors
 from novacron_core.api.operations import Operation, Target
 from novacron_core.api.pools import Pool
 from novacron_core.api.problem import FieldError
+from novacron_core.api.vms import VM
 from novacron_core.api.volumes import (
     DeletionPreview,
     Volume,
     VolumeAttach,
     VolumeClone,
     VolumeCreate,
+    VolumeMove,
     VolumeResize,
 )
 from novacron_core.rules.filters.language import FilterError, compile_filter
 from novacron_core.rules.filters.volumes import volume_fields
 from novacron_core.rules.visibility import Principal
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
+from novacron_core.values.operation_kinds import OperationKind
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import FILE_POOLS
-from novacron_server.database.transactions import Database
 from novacron_server.hypervisor.facts import VolumeFacts
-from novacron_server.hypervisor.specs import VolumeSpec, image_format
+from novacron_server.hypervisor.specs import image_format
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
-from novacron_server.operations.context import OperationContext
-from novacron_server.operations.repository import Stored
-from novacron_server.operations.request import OperationRequest
-from novacron_server.operations.runner import Operations, Work
-from novacron_server.outbox.group_commit import GroupCommit
-from novacron_server.volumes.attachment import VolumeAttachment
-from novacron_server.volumes.changes import VolumeChanges
-from novacron_server.volumes.creation import VolumeCreation
-from novacron_server.volumes.leftover_copies import LeftoverCopies
+from novacron_server.operations.runner import Operations
+from novacron_server.operations.submission import Submission
+from novacron_server.volumes.changes import Decision, VolumeChanges, why_not_backing_file
 from novacron_server.volumes.placement import check_room, pool_for, vacant
+from novacron_server.volumes.procedures.create import CloneVolumeSteps, CreateVolumeSteps
+from novacron_server.volumes.procedures.delete import DeleteVolumeSteps
+from novacron_server.volumes.procedures.disk_change import DiskSteps
+from novacron_server.volumes.procedures.move import Move, MoveSteps, why_not_move
+from novacron_server.volumes.rows import add_volume
 from novacron_server.volumes.users import overlays
 
 
 class Volumes:
     """The service of the noun."""
 
-    def __init__(
-        self,
-        database: Database,
-        group_commit: GroupCommit,
-        inventory: Inventory,
-        operations: Operations,
-        leftovers: LeftoverCopies,
-    ) -> None:
+    def __init__(self, inventory: Inventory, operations: Operations) -> None:
         self._inventory = inventory
         self._operations = operations
-        self._changing = VolumeChanges(inventory, operations)
-        self._making = VolumeCreation(database, group_commit, inventory, leftovers)
-        self._attaching = VolumeAttachment(database, group_commit, inventory)
-        for kind in ("volume.create", "volume.clone"):
-            operations.undo_with(kind, self._making.undo)
-        operations.finish_with("volume.delete", self._finish_deletion)
-        for kind in ("volume.attach", "volume.detach", "volume.resize"):
-            operations.undo_with(kind, self._attaching.settle)
+        self._changes = VolumeChanges(inventory, operations)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def list(self, principal: Principal, q: str = "") -> Iterator[Volume]:
-        """Those that a filter finds. Raises ValidationFailed when the filter is not understood."""
+        """Those that a filter matches. Raises ValidationFailed when the filter is invalid."""
         volumes = self._inventory.volumes(principal)
         if not q:
             return volumes
@@ -89,120 +76,125 @@ class Volumes:
     def deletion(self, principal: Principal, volume_id: str) -> DeletionPreview:
         """What deleting it would do, and whether it can be done now."""
         volume = self.get(principal, volume_id)
-        vm = self._changing.vm_of(principal, volume)
-        leaning = overlays(self._inventory, principal, volume)
+        vm = self._changes.vm_of(principal, volume)
+        found = overlays(self._inventory, principal, volume)
         refused = why_not_volume(VolumeAction.DELETE, volume, vm) or ""
-        if leaning and not refused:
-            refused = f"{volume.name} is what {leaning[0]} leans on: delete that first"
-        used_by = [vm.name] if vm else ["a VM of somebody else"] if volume.vm else []
+        if found and not refused:
+            refused = why_not_backing_file(volume, found)
+        used_by = [vm.name] if vm else ["another user's VM"] if volume.vm else []
         return DeletionPreview(
-            volume=volume, frees_bytes=volume.allocated_bytes, used_by=used_by, overlays=leaning, refused=refused
+            volume=volume, frees_bytes=volume.allocated_bytes, used_by=used_by, overlays=found, refused=refused
         )
 
     # -- changing --------------------------------------------------------------------------------------------------
 
     async def create(self, principal: Principal, body: VolumeCreate, key: str) -> Operation:
         """Raises Conflict (name taken, no room, no pool), NotFound (pool, host), HostUnavailable."""
-        words: dict[str, Any] = msgspec.to_builtins(body)
-        if before := await self._operations.repeated(principal, key, "volume.create", words):
-            return before
-        pool = self._pool(principal, body)
-        host = self._inventory.require_host_up(pool.host)
-        gone = await vacant(self._inventory, principal, pool, body.name)
-        check_room(pool, body.size_bytes, body.name)
-        row = self._row(principal, pool, body.name, body.format)
-        spec = VolumeSpec(pool=pool.name, name=body.name, size_bytes=body.size_bytes, format=body.format)
+        request: dict[str, Any] = msgspec.to_builtins(body)
 
-        async def work(run: OperationContext) -> None:
-            await self._making.create(run, host, spec, f"{pool.path}/{body.name}")
+        async def decide() -> Submission[CreateVolumeSteps]:
+            pool = self._pool(principal, body)
+            self._inventory.require_host_up(pool.host)
+            taken = await vacant(self._inventory, principal, pool, body.name)
+            check_room(pool, body.size_bytes, body.name)
+            row = self._row(principal, pool, body.name, body.format)
+            return Submission(
+                target=Target(type="volume", id=row.id, name=row.name),
+                host_id=pool.host,
+                tenant=row.tenant,
+                steps=CreateVolumeSteps(made=row.id, pool=pool.name, path=f"{pool.path}/{body.name}"),
+                rows=lambda connection, _operation: add_volume(connection, row, taken),
+            )
 
-        target = Target(type="volume", id=row.id, name=row.name)
-        request = OperationRequest(
-            kind="volume.create",
-            target=target,
-            host_id=pool.host,
-            tenant=row.tenant,
-            principal=principal,
-            body=words,
-            idempotency_key=key,
-        )
-        return await self._operations.start(request, work, lambda c, _: self._making.write_row(c, row, gone))
+        return await self._operations.submit(OperationKind.VOLUME_CREATE, principal, key, request, decide)
 
     async def resize(self, principal: Principal, volume_id: str, body: VolumeResize, key: str) -> Operation:
-        """Raises Conflict (smaller, no room, busy), Unsupported."""
+        """Raises ValidationFailed (smaller), Conflict (no room, busy), Unsupported."""
 
-        async def check(volume: Volume) -> None:
+        async def decide(volume: Volume, facts: VolumeFacts, _vm: VM | None) -> Decision:
             if body.size_bytes <= volume.size_bytes:
                 message = f"{volume.name} has {size_text(volume.size_bytes)} already: it can only grow"
                 raise errors.ValidationFailed(message, fields=[FieldError(field="size_bytes", message=message)])
             pool = self._inventory.state.storage.pools_on(volume.host).get(volume.pool)
             if pool:
                 check_room(pool, body.size_bytes - volume.size_bytes, f"growing {volume.name}")
+            return Decision(steps=_disk_steps(facts, volume.vm))
 
-        def work_on(volume: Volume, facts: VolumeFacts) -> Work:
-            host = self._inventory.host(volume.host)
-            return lambda run: self._attaching.resize(run, host, volume.vm, facts, body.size_bytes)
-
-        return await self._changing.on(VolumeAction.RESIZE, principal, volume_id, body, key, work_on, check=check)
+        return await self._changes.submit(VolumeAction.RESIZE, principal, volume_id, body, key, decide)
 
     async def detach(self, principal: Principal, volume_id: str, key: str) -> Operation:
         """Raises Conflict with the reason."""
 
-        def work_on(volume: Volume, facts: VolumeFacts) -> Work:
-            host, vm_id = self._inventory.host(volume.host), volume.vm or ""
-            return lambda run: self._attaching.detach(run, host, vm_id, volume.id, facts.path)
+        async def decide(volume: Volume, facts: VolumeFacts, _vm: VM | None) -> Decision:
+            return Decision(steps=_disk_steps(facts, volume.vm))
 
-        return await self._changing.on(VolumeAction.DETACH, principal, volume_id, None, key, work_on)
+        return await self._changes.submit(VolumeAction.DETACH, principal, volume_id, None, key, decide)
 
     async def attach(self, principal: Principal, volume_id: str, body: VolumeAttach, key: str) -> Operation:
         """Raises NotFound (VM), Conflict with the reason."""
-        vm = self._inventory.vm(principal, body.vm)
 
-        async def check(volume: Volume) -> None:
-            if volume.tenant != vm.tenant:
-                raise errors.Conflict(f"{volume.name} and {vm.name} belong to different tenants")
+        async def decide(volume: Volume, facts: VolumeFacts, vm: VM | None) -> Decision:
+            if vm is None or volume.tenant != vm.tenant:
+                raise errors.Conflict(f"{volume.name} and {vm.name if vm else body.vm} belong to different tenants")
+            return Decision(steps=_disk_steps(facts, vm.id))
 
-        def work_on(volume: Volume, facts: VolumeFacts) -> Work:
-            host = self._inventory.host(volume.host)
-            return lambda run: self._attaching.attach(run, host, vm.id, volume.id, facts, body.read_only)
-
-        return await self._changing.on(
-            VolumeAction.ATTACH, principal, volume_id, body, key, work_on, check=check, vm=vm
-        )
+        return await self._changes.submit(VolumeAction.ATTACH, principal, volume_id, body, key, decide, to_vm=body.vm)
 
     async def delete(self, principal: Principal, volume_id: str, key: str) -> Operation:
-        """Raises Conflict naming who uses it."""
+        """Raises Conflict naming the VM that uses it."""
 
-        def work_on(volume: Volume, facts: VolumeFacts) -> Work:
-            return lambda run: self._making.delete(run, volume.id, facts.path)
+        async def decide(_volume: Volume, facts: VolumeFacts, _vm: VM | None) -> Decision:
+            return Decision(steps=DeleteVolumeSteps(path=facts.path))
 
-        return await self._changing.on(VolumeAction.DELETE, principal, volume_id, None, key, work_on)
+        return await self._changes.submit(VolumeAction.DELETE, principal, volume_id, None, key, decide)
 
     async def clone(self, principal: Principal, volume_id: str, body: VolumeClone, key: str) -> Operation:
         """Raises Conflict (name taken, no room, in use)."""
-        places: list[Pool] = []
-        gone: list[VolumeRow | None] = []
 
-        async def check(volume: Volume) -> VolumeRow:
+        async def decide(volume: Volume, facts: VolumeFacts, _vm: VM | None) -> Decision:
             pool = self._inventory.state.storage.pools_on(volume.host).get(volume.pool)
             if (body.tier and body.tier != volume.tier) or pool is None:
                 pool = pool_for(self._inventory, volume.host, body.tier or "hot")
-            gone.append(await vacant(self._inventory, principal, pool, body.name))
+            taken = await vacant(self._inventory, principal, pool, body.name)
             check_room(pool, volume.allocated_bytes, body.name)
-            places.append(pool)
-            facts = self._inventory.state.storage.facts(volume)
-            return self._row(principal, pool, body.name, image_format(facts) if facts else None)
+            row = self._row(principal, pool, body.name, image_format(facts))
+            steps = CloneVolumeSteps(
+                made=row.id,
+                pool=pool.name,
+                path=f"{pool.path}/{body.name}",
+                source_pool=facts.pool,
+                source_name=facts.name,
+                source_format=facts.format,
+            )
+            return Decision(steps=steps, made=row, taken=[taken])
 
-        def work_on(volume: Volume, facts: VolumeFacts) -> Work:
-            host, pool = self._inventory.host(volume.host), places[0]
-            return lambda run: self._making.clone(run, host, facts, pool.name, pool.path, body.name)
+        return await self._changes.submit(VolumeAction.CLONE, principal, volume_id, body, key, decide)
 
-        return await self._changing.on(
-            VolumeAction.CLONE, principal, volume_id, body, key, work_on, check=check, may_cancel=True, gone=gone
+    async def move(self, principal: Principal, volume_id: str, body: VolumeMove, key: str) -> Operation:
+        """Raises Conflict with the reason it cannot be moved now, Unsupported, HostUnavailable."""
+
+        async def decide(volume: Volume, facts: VolumeFacts, _vm: VM | None) -> Decision:
+            pool = pool_for(self._inventory, volume.host, body.tier, but_not=volume.pool)
+            taken = await vacant(self._inventory, principal, pool, volume.name)
+            check_room(pool, volume.allocated_bytes, volume.name)
+            move = Move(
+                volume_id=volume.id,
+                name=volume.name,
+                from_pool=volume.pool,
+                from_path=facts.path,
+                to_pool=pool.name,
+                to_path=f"{pool.path}/{volume.name}",
+                tier=body.tier,
+                from_tier=volume.tier,
+                vm_id=volume.vm,
+                bandwidth_bytes_s=body.bandwidth_bytes_s or 0,
+                format=facts.format,
+            )
+            return Decision(steps=MoveSteps(move=move), taken=[taken])
+
+        return await self._changes.submit(
+            VolumeAction.MOVE, principal, volume_id, body, key, decide, why_not=why_not_move, to_tier=body.tier
         )
-
-    async def _finish_deletion(self, stored: Stored, _run: OperationContext) -> str:
-        return await self._making.delete_again(stored)
 
     def _pool(self, principal: Principal, body: VolumeCreate) -> Pool:
         if body.pool is None:
@@ -211,7 +203,7 @@ class Volumes:
         if pool is None:
             raise errors.NotFound("there is no such pool")
         if pool.type not in FILE_POOLS or not pool.active or pool.tier is None:
-            raise errors.Conflict(f"{pool.name} takes no volumes: it is off, in no tier, or no directory")
+            raise errors.Conflict(f"{pool.name} cannot hold volumes: it is off, in no tier, or not a directory")
         return pool
 
     @staticmethod
@@ -227,3 +219,7 @@ class Volumes:
             format=image,
             created_at=datetime.now(UTC),
         )
+
+
+def _disk_steps(facts: VolumeFacts, vm_id: str | None) -> DiskSteps:
+    return DiskSteps(pool=facts.pool, name=facts.name, format=facts.format, vm=vm_id)

@@ -57,7 +57,7 @@ class Slow:
 
 async def test_who_cancels_twice_does_not_cancel_the_clearing_away(spine, pools, image, monkeypatch) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
-    clearing = Slow(monkeypatch, spine.parts.vms._removal, "delete_made")
+    clearing = Slow(monkeypatch, spine.parts.operations.procedures["vm.create"], "delete_volumes")
     operation = await spine.admin.call(vms.CREATE, body=make())
 
     async def has_made() -> bool | None:
@@ -81,7 +81,7 @@ async def test_who_cancels_twice_does_not_cancel_the_clearing_away(spine, pools,
 
 async def test_a_failure_that_is_being_cleared_away_cannot_be_cancelled(spine, pools, image, monkeypatch) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
-    clearing = Slow(monkeypatch, spine.parts.vms._removal, "delete_made")
+    clearing = Slow(monkeypatch, spine.parts.operations.procedures["vm.create"], "delete_volumes")
     operation = await spine.admin.call(vms.CREATE, body=make())
     await clearing.began.wait()
     came = reached(spine, monkeypatch)
@@ -100,7 +100,7 @@ async def test_what_is_done_cannot_be_cancelled_while_its_end_is_written(spine, 
     await done(spine, await spine.admin.call(volumes.CREATE, body=VolumeCreate(name="data", size_bytes=MIB)))
     page = await spine.admin.call(volumes.LIST)
     volume = next(v for v in page.items if v.name == "data")
-    ending = Slow(monkeypatch, spine.parts.operations, "_until_saved")
+    ending = Slow(monkeypatch, spine.parts.operations, "_save_end")
     operation = await spine.admin.call(volumes.CLONE, body=VolumeClone(name="copy"), volume_id=volume.id)
     await ending.began.wait()
     came = reached(spine, monkeypatch)

@@ -38,7 +38,7 @@ async def test_what_does_not_fit_names_its_field_and_changes_nothing(spine, imag
 
 async def test_a_name_is_given_once(spine, image) -> None:
     await created(spine)
-    with pytest.raises(errors.Conflict, match="there is a VM named web-01 already"):
+    with pytest.raises(errors.Conflict, match="a VM named web-01 already exists"):
         await spine.admin.call(vms.CREATE, body=make())
 
 

@@ -46,7 +46,7 @@ async def test_a_clock_that_is_set_ahead_makes_nobody_forget(spine, monkeypatch:
         rounds.append(await real(database, now))
         ahead[0] = timedelta(days=400)
 
-    monkeypatch.setattr(retention, "forget", delete_expired)
+    monkeypatch.setattr(retention, "delete_expired", delete_expired)
     keeping = asyncio.create_task(retention.run_retention(spine.parts.database))
 
     async def three() -> bool | None:

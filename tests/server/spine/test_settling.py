@@ -30,7 +30,7 @@ class Refusing:
     async def unended(self) -> list[Any]:
         return [SimpleNamespace(host_id=None, operation=SimpleNamespace(id="op-1"))]
 
-    async def settle(self, stored: Any) -> None:
+    async def recover(self, stored: Any) -> None:
         if self.reasons:
             raise errors.Conflict(self.reasons.pop(0))
         self.settled.append(stored)
@@ -68,7 +68,7 @@ async def test_what_ran_on_a_host_that_is_no_longer_configured_is_ended(spine, k
         created_at=now,
         tenant="default",
     )
-    more = {"host_id": host.id, "principal": who, "request": {}, "idempotency_key": "", "request_hash": ""}
+    more = {"host_id": host.id, "principal": who, "request": {}, "steps": {}, "idempotency_key": "", "request_hash": ""}
     assert await database.run(lambda c: repository.add(c, left, **more))
     async with asyncio.timeout(10):
         await recovery.recover_all(spine.parts.operations, spine.parts.inventory)

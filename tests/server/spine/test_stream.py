@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from novacron_core import PROTOCOL
 from novacron_core.api import access, events, vms
 from novacron_core.api.vms import State
 from novacron_core.client import stream
@@ -43,7 +44,7 @@ async def until_frame(socket: ClientConnection, wanted: Any) -> dict[str, Any]:
 async def test_hello_then_everything_then_what_happens(spine) -> None:
     async with open_with(spine.admin, spine) as socket:
         hello = await frame(socket)
-        assert (hello["frame"], hello["protocol"]) == ("hello", 1)
+        assert (hello["frame"], hello["protocol"]) == ("hello", PROTOCOL)
         inventory = await frame(socket)
         assert (inventory["frame"], inventory["last"]) == ("inventory", True)
         assert [vm["name"] for vm in inventory["vms"]] == ["test"]

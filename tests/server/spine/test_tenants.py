@@ -26,7 +26,7 @@ async def test_a_name_that_another_tenant_took_just_now_gets_a_tail(spine, image
         ours = await spine.admin.call(vms.CREATE, body=make(start=False))
         theirs = await bob.call(vms.CREATE, body=make(start=False))
         assert theirs.target.name.startswith("web-01-")
-        with pytest.raises(errors.Conflict, match="there is a VM named web-01 already"):
+        with pytest.raises(errors.Conflict, match="a VM named web-01 already exists"):
             await spine.admin.call(vms.CREATE, body=make(start=False))
         monkeypatch.undo()
         for operation in (ours, theirs):

@@ -80,7 +80,7 @@ async def test_a_vm_is_made_in_the_tier_that_was_asked_for(spine, image) -> None
 
 async def test_a_pool_is_given_to_a_tier_and_taken_away(spine, isos) -> None:
     before = (await tiers_named(spine))["warm"]
-    assert (isos.tier, isos.ours) == (None, False)
+    assert (isos.tier, isos.managed) == (None, False)
     await done(spine, await spine.admin.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id=isos.id))
     assert (await pools_named(spine))["isos"].tier == "warm"
     warm = (await tiers_named(spine))["warm"]

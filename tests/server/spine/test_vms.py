@@ -72,7 +72,8 @@ async def test_delete_with_disks_leaves_nothing(spine, image, behind) -> None:
 
 async def test_a_database_that_is_away_for_a_moment_makes_no_failure_of_a_deletion(spine, image, monkeypatch) -> None:
     vm = await created(spine, start=False)
-    group_commit, away = spine.parts.vms._removal._group_commit, ["away", "away"]
+    deletion = spine.parts.operations.procedures["vm.delete"]
+    group_commit, away = deletion._group_commit, ["away", "away"]
 
     class Shaky:
         async def write(self, unit):
@@ -81,7 +82,7 @@ async def test_a_database_that_is_away_for_a_moment_makes_no_failure_of_a_deleti
             return await group_commit.write(unit)
 
     monkeypatch.setattr(retries, "_ASK_EVERY_S", 0.01)
-    monkeypatch.setattr(spine.parts.vms._removal, "_ledger", Shaky())
+    monkeypatch.setattr(deletion, "_group_commit", Shaky())
     query = vms.DeleteQuery(disks=True)
     await done(spine, await spine.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
     assert not away
@@ -103,7 +104,8 @@ async def test_a_deletion_that_was_cut_off_takes_what_the_vm_had_and_no_more(spi
     await spine.ended(operation)
     monkeypatch.delenv("NOVACRON_FAILPOINTS")
     assert stored is not None
-    await spine.parts.vms._removal.delete_again(stored)
+    deletion = spine.parts.operations.procedures["vm.delete"]
+    await deletion.finish(deletion.read(stored))
     assert [v.name for v in (await spine.admin.call(volumes.LIST)).items] == ["kept"]
 
 

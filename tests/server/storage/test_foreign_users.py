@@ -160,7 +160,7 @@ async def test_what_another_volume_leans_on_stays_though_no_vm_has_it(shed) -> N
     shed.libvirt.storagePoolLookupByName(volume.pool).refresh(0)
     await shed.house.parts.inventory.refresh_volumes(volume.host)
     for ask in asks(shed, volume, vm).values():
-        with pytest.raises(errors.Conflict, match="below is what above leans on"):
+        with pytest.raises(errors.Conflict, match="below is the backing file of above"):
             await ask()
     top.unlink()
 

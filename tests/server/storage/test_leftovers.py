@@ -1,4 +1,4 @@
-"""What is left of a copy goes when its pool is back, whenever in the clearing of before that is."""
+"""What is left of a copy removed when its pool is back, whenever in the clearing of before that is."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import pytest
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
-from novacron_server.operations.repository import Stored
+from novacron_server.operations.journal import Journal
 from novacron_server.volumes import leftover_copies
+from novacron_server.volumes.copy import CopyRecord, CopySteps
 from novacron_server.volumes.leftover_copies import LeftoverCopies
 
 pytestmark = pytest.mark.asyncio
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-COPY = {"pool": "small", "name": "off", "temporary": "", "path": "/nowhere/off", "inode": 0}
-MOVE = Stored(
+COPY = CopyRecord(pool="small", name="off", path="/nowhere/off")
+MOVE = Journal(
     operation=Operation(
         id="1", kind="volume.move", target=Target("volume", "v", "off"), state=OperationState.FAILED, created_at=NOW
     ),
     host_id="h",
     request={},
-    steps={"copy": COPY},
-    request_hash=None,
+    steps=CopySteps(copy=COPY),
 )
 
 
@@ -73,7 +73,7 @@ class House:
 async def left(house: House) -> LeftoverCopies:
     """A copy that could not be taken away, with the pool still on in the picture."""
     found = LeftoverCopies(house, house)  # type: ignore[arg-type]
-    assert "goes when its pool is back" in await found.discard(MOVE)
+    assert "removed when its pool is back" in await found.discard(MOVE)
     house.seen_on = True
     return found
 

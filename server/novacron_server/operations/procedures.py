@@ -1,0 +1,84 @@
+"""Procedures: what each kind of operation does, how it is taken back, and how it is finished after a crash."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic
+
+from novacron_core.values.operation_kinds import OperationKind
+from novacron_server.operations import journal
+from novacron_server.operations.context import OperationContext
+from novacron_server.operations.journal import Journal, S
+from novacron_server.operations.repository import Stored
+
+
+class Procedure(ABC, Generic[S]):
+    """One kind of operation.
+
+    Everything `run` needs stands in the request and the steps, which are committed when the operation is accepted:
+    so a later server can do the same. Every kind has `undo`, `resume` or both.
+    """
+
+    kind: OperationKind
+    steps: type[S]
+    """The type of its journal."""
+    may_cancel: bool = False
+    supersedes: frozenset[str] = frozenset()
+    """Kinds of running operations on the same target that end, cancelled, when this one is accepted."""
+    failpoints: tuple[str, ...] = ()
+    """The places before and after each side effect where a test can stop the server."""
+
+    @abstractmethod
+    async def run(self, context: OperationContext[S]) -> None:
+        """Do it. Raises what the host refuses; then `undo` follows."""
+
+    async def undo(self, entry: Journal[S]) -> str:
+        """Take back what failed, was cancelled or, where there is no `resume`, was cut off by a crash.
+
+        Returns a sentence about what was found. Must be repeatable. Not called unless a subclass has its own.
+        """
+        raise NotImplementedError
+
+    async def resume(self, context: OperationContext[S]) -> str:
+        """After a crash, bring to its end what was promised (G1). Returns a sentence about what was found.
+
+        Must be harmless when all or nothing had been done. Not called unless a subclass has its own.
+        """
+        raise NotImplementedError
+
+    @property
+    def can_undo(self) -> bool:
+        return type(self).undo is not Procedure.undo
+
+    @property
+    def can_resume(self) -> bool:
+        return type(self).resume is not Procedure.resume
+
+    def read(self, stored: Stored) -> Journal[S]:
+        """The journal of a stored operation of this kind."""
+        return journal.read(stored, self.steps)
+
+
+class Procedures:
+    """The registry: one procedure for each kind."""
+
+    def __init__(self, procedures: Iterable[Procedure[Any]]) -> None:
+        """Raises ValueError when a kind has two procedures, or neither undo nor resume."""
+        self._by_kind: dict[str, Procedure[Any]] = {}
+        for procedure in procedures:
+            if procedure.kind in self._by_kind:
+                raise ValueError(f"two procedures for {procedure.kind}")
+            if not (procedure.can_undo or procedure.can_resume):
+                raise ValueError(f"{procedure.kind} has neither undo nor resume")
+            self._by_kind[procedure.kind] = procedure
+
+    def __getitem__(self, kind: str) -> Procedure[Any]:
+        """Raises KeyError for a kind that no procedure serves."""
+        return self._by_kind[kind]
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self._by_kind
+
+    def __iter__(self) -> Iterator[Procedure[Any]]:
+        return iter(self._by_kind.values())

@@ -1,0 +1,246 @@
+"""Create a VM from an image: disks first, the definition last, so that a VM that exists is complete."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import msgspec
+
+from novacron_core import errors
+from novacron_core.api.operations import Operation
+from novacron_core.api.vms import VMCreate
+from novacron_core.rules.visibility import Principal
+from novacron_core.values.operation_kinds import OperationKind
+from novacron_server.database.transactions import Connection, Database
+from novacron_server.hypervisor.facts import OwnershipTag, VolumeFacts
+from novacron_server.hypervisor.host import LibvirtHost
+from novacron_server.hypervisor.specs import DiskSpec, DomainSpec, NICSpec
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.rows import VMRow, VolumeRow
+from novacron_server.operations import repository as operations
+from novacron_server.operations.context import OperationContext
+from novacron_server.operations.failpoints import failpoint
+from novacron_server.operations.journal import Journal, Steps
+from novacron_server.operations.procedures import Procedure
+from novacron_server.operations.progress import TransferProgress
+from novacron_server.operations.retries import retry_while_database_down
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.records import EventDraft
+from novacron_server.vms import repository
+from novacron_server.vms.creation_plan import CreationPlan, Planner
+from novacron_server.vms.row_events import vm_row_event
+from novacron_server.vms.rows import remove_vm
+from novacron_server.volumes import repository as volumes
+from novacron_server.volumes.row_events import volume_row_event
+
+AT_ONCE = 4
+"""VMs that are created on a host at the same time; more wait here, where no deadline of the host counts."""
+
+
+class CreateSteps(Steps, frozen=True):
+    """`volumes` are names in `pool`."""
+
+    pool: str = ""
+    volumes: list[str] = []
+    whole: bool = False
+    """It did not end well, and the VM exists and is complete all the same."""
+    undone_later: bool = False
+    """It failed, and something of it is left because its pool is off."""
+
+
+class CreateVM(Procedure[CreateSteps]):
+    kind = OperationKind.VM_CREATE
+    steps = CreateSteps
+    may_cancel = True
+    failpoints = ("vm.create:planned", "vm.create:volumes", "vm.create:uploaded", "vm.create:defined")
+
+    def __init__(
+        self, database: Database, group_commit: GroupCommit, inventory: Inventory, planner: Planner, instance: str
+    ) -> None:
+        """`instance` is the installation's uuid, written into every domain."""
+        self._database = database
+        self._group_commit = group_commit
+        self._inventory = inventory
+        self._planner = planner
+        self._instance = instance
+
+    async def run(self, context: OperationContext[CreateSteps]) -> None:
+        """Raises what the host refuses."""
+        body = msgspec.convert(context.request, VMCreate)
+        host, name = self._inventory.host(context.host_id), context.operation.target.name
+        plan = await self._planner.plan(context.target_id, name, host, body, pool=context.steps.pool)
+        await self._run(context, plan)
+
+    async def _run(self, context: OperationContext[CreateSteps], plan: CreationPlan) -> None:
+        slots = self._inventory.slots(plan.host.host_id, AT_ONCE)
+        if slots.locked():
+            await context.report_step("waiting for other creations on this host")
+        async with slots:
+            await self._make(context, plan)
+
+    async def _make(self, context: OperationContext[CreateSteps], plan: CreationPlan) -> None:
+        host = plan.host
+        await failpoint("vm.create:planned")
+        await context.report_step("preparing storage")
+        if plan.pool == plan.managed_pool.name:
+            await host.storage.ensure_pool(plan.managed_pool)
+        made: dict[str, VolumeFacts] = {}
+        for role, spec in plan.volumes.items():
+            made[role] = await host.storage.create_volume(spec)
+        await failpoint("vm.create:volumes")
+        await _upload(context, plan)
+        if plan.disk_bytes > plan.image.image.size_bytes and not host.simulated:
+            # The upload made the volume as large as the image.
+            disk = plan.volumes["disk"]
+            await host.storage.resize_volume(disk.pool, disk.name, plan.disk_bytes, disk.format)
+        await failpoint("vm.create:uploaded")
+        await context.forbid_cancel()  # a VM that exists is complete, and is not taken back
+        await context.report_step("defining the VM")
+        await host.define(self._definition(context.operation, plan, made))
+        await failpoint("vm.create:defined")
+        await self._inventory.refresh_vm(host.host_id, plan.vm_id)  # before its volumes, which show whose they are
+        await self._inventory.refresh_volumes(host.host_id)
+        if plan.body.start:
+            await context.report_step("starting the VM")
+            await host.start(plan.vm_id)
+            await self._inventory.refresh_vm(host.host_id, plan.vm_id)
+
+    def _definition(self, operation: Operation, plan: CreationPlan, made: dict[str, VolumeFacts]) -> DomainSpec:
+        disk = plan.volumes["disk"]
+        facts = plan.host.facts
+        kind = facts.virtualization if facts else "qemu"
+        tag = OwnershipTag(instance=self._instance, tenant=operation.tenant or "", operation=operation.id, generation=1)
+        return DomainSpec(
+            uuid=plan.vm_id,
+            name=plan.name,
+            vcpus=plan.body.vcpus,
+            memory_bytes=plan.body.memory_bytes,
+            virtualization="kvm" if kind == "kvm" else "test" if kind == "test" else "qemu",
+            disks=(DiskSpec(pool=disk.pool, volume=disk.name, format=disk.format, target="vda"),),
+            nics=(NICSpec(network=plan.network),),
+            kernel=made["kernel"].path if "kernel" in made else "",
+            initrd=made["initrd"].path if "initrd" in made else "",
+            cmdline=plan.image.cmdline if "kernel" in made else "",
+            description=plan.body.description,
+            tag=tag,
+        )
+
+    # -- after a failure or a crash --------------------------------------------------------------------------------
+
+    async def resume(self, context: OperationContext[CreateSteps]) -> str:
+        """The VM was promised, with its id and its rows, so create it; every step can be repeated."""
+        host_id, vm_id = context.host_id, context.target_id
+        row = self._inventory.state.rows.get((host_id, vm_id))
+        host = self._inventory.host(host_id)
+        if row is None or await host.read_domain(vm_id) is not None:
+            return await self.undo(context.entry)
+        body = msgspec.structs.replace(msgspec.convert(context.request, VMCreate), host=host_id)
+        try:
+            plan = await self._planner.plan(vm_id, row.name, host, body, pool=self._promised_pool(context))
+            await self.delete_volumes(host, context.steps)  # half an image is no disk, and has another size
+            await context.write_ahead(pool=plan.pool, volumes=[spec.name for spec in plan.volumes.values()])
+            await self._run(context, plan)
+            await context.write_ahead(whole=True)
+        except (errors.HostUnavailable, errors.DatabaseUnavailable):
+            raise  # it is recovered later
+        except errors.NovaCronError as e:
+            return f"it could not be finished ({e.detail}), and {await self.undo(context.entry)}"
+        return "the VM was created afterwards"
+
+    def _promised_pool(self, context: OperationContext[CreateSteps]) -> str:
+        """Where the disks of a VM that was promised go; its rows tell it where an old journal does not."""
+        rows = self._inventory.state.storage.volume_rows.values()
+        return context.steps.pool or next((row.pool for row in rows if row.vm_id == context.target_id), "")
+
+    async def undo(self, entry: Journal[CreateSteps]) -> str:
+        """Remove what a creation that did not finish had made, and only that.
+
+        A VM is defined last, when its disks are complete: one that bears this operation's mark is kept.
+        """
+        host_id, vm_id = entry.host_id, entry.operation.target.id
+        host = self._inventory.host(host_id)
+        facts = await host.read_domain(vm_id)
+        if facts is not None and facts.tag is not None and facts.tag.operation == entry.operation.id:
+            await self._mark(entry, whole=True)
+            await self._refresh(host_id, vm_id)
+            return f"the VM is complete and {facts.state}"
+        try:
+            await self.delete_volumes(host, entry.steps)
+        except errors.Conflict:  # its pool is off: the rows stay until that is back, and with them the name
+            await self._mark(entry, undone_later=True)
+            raise
+        made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
+        await remove_vm(self._group_commit, host_id, vm_id, made)
+        await self._refresh(host_id, vm_id)
+        return "what it had made was removed"
+
+    async def retry_undo(self, entry: Journal[CreateSteps]) -> None:
+        """What `undo` could not do while a pool was off. Raises Conflict while it is."""
+        await self.undo(entry)
+        await self._mark(entry, undone_later=False)
+
+    async def _mark(self, entry: Journal[CreateSteps], **marks: bool) -> None:
+        write = lambda: self._database.run(lambda c: operations.mark(c, entry.operation.id, **marks))  # noqa: E731
+        await retry_while_database_down("marking what is left", write)
+
+    @staticmethod
+    async def delete_volumes(host: LibvirtHost, steps: CreateSteps) -> None:
+        """Delete the volumes that a creation had begun to make; nothing else has their names."""
+        for name in steps.volumes:
+            await host.storage.delete_volume(steps.pool, name)
+
+    async def _refresh(self, host_id: str, vm_id: str) -> None:
+        await self._inventory.refresh_vm(host_id, vm_id)
+        await self._inventory.refresh_volumes(host_id)
+
+
+def first_steps(plan: CreationPlan) -> CreateSteps:
+    """The journal that a creation begins with. Looks at the image's files."""
+    return CreateSteps(pool=plan.pool, volumes=[spec.name for spec in plan.volumes.values()])
+
+
+async def write_rows(connection: Connection, plan: CreationPlan, principal: Principal) -> list[EventDraft]:
+    """The rows of a VM to come, in its operation's transaction. Raises Conflict when the name is taken."""
+    now = datetime.now(UTC)
+    row = VMRow(
+        id=plan.vm_id,
+        host_id=plan.host.host_id,
+        name=plan.name,
+        tenant=principal.tenant,
+        owner=principal.username,
+        tags=plan.body.tags,
+        tier=plan.body.tier,
+        description=plan.body.description,
+        spec=msgspec.to_builtins(plan.body),
+        created_at=now,
+        updated_at=now,
+    )
+    await repository.add(connection, row)
+    drafts = [vm_row_event(row, "vm.created")]
+    for spec in plan.volumes.values():
+        volume = VolumeRow(
+            id=str(uuid4()),
+            host_id=row.host_id,
+            pool=spec.pool,
+            name=spec.name,
+            tenant=row.tenant,
+            owner=row.owner,
+            tier=plan.body.tier,
+            vm_id=row.id,
+            format=spec.format,
+            created_at=now,
+        )
+        await volumes.add(connection, volume)
+        drafts.append(volume_row_event(volume))
+    return drafts
+
+
+async def _upload(context: OperationContext[CreateSteps], plan: CreationPlan) -> None:
+    sizes = plan.copied_bytes
+    total, done = sum(sizes.values()), 0
+    await context.report_step(f"copying the image {plan.image.image.name}")
+    for role, spec in plan.volumes.items():
+        async with TransferProgress(context, done, total) as progress:
+            await plan.host.storage.upload_volume(spec.pool, spec.name, plan.source(role), progress)
+        done += sizes[role]

@@ -1,0 +1,1 @@
+"""What the operations on volumes do, one module per kind."""

@@ -1,0 +1,67 @@
+"""Delete a volume that no VM uses."""
+
+from __future__ import annotations
+
+from novacron_core import errors
+from novacron_core.values.operation_kinds import OperationKind
+from novacron_server.database.transactions import Database
+from novacron_server.hypervisor.host import LibvirtHost
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.rows import VolumeRow
+from novacron_server.operations.context import OperationContext
+from novacron_server.operations.failpoints import failpoint
+from novacron_server.operations.journal import Steps
+from novacron_server.operations.procedures import Procedure
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.volumes import repository
+from novacron_server.volumes.rows import remove_volume
+from novacron_server.volumes.users import only_user
+
+
+class DeleteVolumeSteps(Steps, frozen=True):
+    """`path` is the host's."""
+
+    path: str = ""
+
+
+class DeleteVolume(Procedure[DeleteVolumeSteps]):
+    kind = OperationKind.VOLUME_DELETE
+    steps = DeleteVolumeSteps
+    failpoints = ("volume.delete:began", "volume.delete:deleted")
+
+    def __init__(self, database: Database, group_commit: GroupCommit, inventory: Inventory) -> None:
+        self._database = database
+        self._group_commit = group_commit
+        self._inventory = inventory
+
+    async def run(self, context: OperationContext[DeleteVolumeSteps]) -> None:
+        """Raises Conflict naming the VM that uses it, NotFound."""
+        row = await self._row(str(context.request["volume"]))
+        if row is None:
+            raise errors.NotFound("there is no such volume")
+        host = self._inventory.host(row.host_id)
+        await failpoint("volume.delete:began")
+        await only_user(host, row.name, context.steps.path, None, fresh=True)
+        await context.forbid_cancel()
+        await self._delete(host, row)
+
+    async def resume(self, context: OperationContext[DeleteVolumeSteps]) -> str:
+        """The operator wanted it deleted, so do that, if still nothing uses it."""
+        row = await self._row(str(context.request.get("volume") or context.target_id))
+        if row is None:
+            return "the volume was deleted"
+        host = self._inventory.host(row.host_id)
+        facts = await host.storage.read_volume(row.pool, row.name)
+        if facts is not None and await host.disks.users(facts.path, fresh=True):
+            return "a VM uses the volume, so it was left alone"
+        await self._delete(host, row)
+        return "the deletion was finished"
+
+    async def _delete(self, host: LibvirtHost, row: VolumeRow) -> None:
+        await host.storage.delete_volume(row.pool, row.name)
+        await failpoint("volume.delete:deleted")
+        await remove_volume(self._group_commit, row.id)
+        await self._inventory.refresh_volumes(host.host_id)
+
+    async def _row(self, volume_id: str) -> VolumeRow | None:
+        return await self._database.run(lambda c: repository.get(c, volume_id), read_only=True)

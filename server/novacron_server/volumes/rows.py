@@ -1,0 +1,52 @@
+"""Changes of a volume's row that several operations make, with their events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from novacron_core import errors
+from novacron_server.database.transactions import Connection
+from novacron_server.inventory.rows import VolumeRow
+from novacron_server.operations.retries import retry_while_database_down
+from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.records import EventDraft
+from novacron_server.volumes import repository
+from novacron_server.volumes.row_events import volume_row_event
+
+
+async def clear_place(connection: Connection, row: VolumeRow | None) -> list[EventDraft]:
+    """Remove the row of a volume that was removed outside NovaCron. Raises Conflict when that changed."""
+    if not await repository.clear(connection, row):
+        raise errors.Conflict("the name was taken just now: refresh and try again")
+    return [volume_row_event(row, gone=True)] if row else []
+
+
+async def add_volume(connection: Connection, row: VolumeRow, instead_of: VolumeRow | None) -> list[EventDraft]:
+    """The row of a volume to come, in its operation's transaction. Raises Conflict when its name is taken."""
+    cleared = await clear_place(connection, instead_of)
+    await repository.add(connection, row)
+    return [*cleared, volume_row_event(row)]
+
+
+async def change_volume(group_commit: GroupCommit, volume_id: str, event: str, **changes: Any) -> None:
+    """Change columns of a row, if it is there, and publish it."""
+
+    async def change(connection: Connection) -> tuple[None, Sequence[EventDraft]]:
+        row = await repository.change(connection, volume_id, **changes)
+        return None, [volume_row_event(row, event)] if row else []
+
+    await retry_while_database_down("changing a volume's row", lambda: group_commit.write(change))
+
+
+async def remove_volume(group_commit: GroupCommit, volume_id: str) -> None:
+    """Remove a row, if it is there, and publish that."""
+
+    async def remove(connection: Connection) -> tuple[None, Sequence[EventDraft]]:
+        row = await repository.get(connection, volume_id)
+        if row is None:
+            return None, []
+        await repository.remove(connection, row.id)
+        return None, [volume_row_event(row, gone=True)]
+
+    await retry_while_database_down("removing a volume's row", lambda: group_commit.write(remove))
