@@ -43,11 +43,28 @@ class MetricsCheck(Value, frozen=True):
     detail: str = ""
 
 
+class TaskCheck(Value, frozen=True):
+    """A background task: `healthy`, `degraded` (it failed within the last minute) or `restarting`."""
+
+    name: str
+    status: str
+    restarts: int = 0
+    failed_at: datetime | None = None
+
+
+class BackgroundCheck(Value, frozen=True):
+    """`degraded` where a background task fails; it is started again, so that alone makes no server unhealthy."""
+
+    status: str = "healthy"
+    tasks: list[TaskCheck] = []
+
+
 class Checks(Value, frozen=True):
     database: DatabaseCheck
     hypervisor: HypervisorCheck
     storage: StorageCheck
     metrics: MetricsCheck = MetricsCheck()
+    background: BackgroundCheck = BackgroundCheck()
 
 
 class Health(Value, frozen=True):

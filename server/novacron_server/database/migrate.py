@@ -19,6 +19,7 @@ _PATIENCE = "60s"
 # What the application role may do beyond reading. A table that is not named is append-only for it.
 _CHANGES = (
     "tenants", "users", "sessions", "refresh_tokens", "login_failures", "hosts", "vms", "volumes", "pools", "operations",
+    "jobs",
 )  # fmt: skip
 _RIGHTS = {
     **dict.fromkeys(_CHANGES, "INSERT, UPDATE, DELETE"),

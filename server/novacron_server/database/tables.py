@@ -227,6 +227,21 @@ event_counter = Table(
     CheckConstraint("one", name="event_counter_one_check"),
 )
 
+jobs = Table(
+    "jobs",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    _time("due_at"),
+    Column("runs", BigInteger, nullable=False, server_default=text("0")),
+    Column("missed", BigInteger, nullable=False, server_default=text("0")),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    _word("owner", null=True),
+    _time("lease_until", null=True),
+    _time("started_at", null=True),
+    _time("finished_at", null=True),
+    _word("last_error", ""),
+)
+
 settings = Table("settings", METADATA, Column("key", Text, primary_key=True), Column("value", JSONB, nullable=False))
 
 METRICS = (

@@ -28,6 +28,7 @@ def routes(
     data_dir: Path,
     *,
     metrics_problem: Callable[[], str],
+    background: Callable[[], api.BackgroundCheck],
     endpoints: list[str],
     setup_required: Callable[[], Awaitable[bool]],
     open_registration: bool = False,
@@ -40,6 +41,7 @@ def routes(
             hypervisor=_hypervisor(inventory),
             storage=_storage(data_dir),
             metrics=api.MetricsCheck(status="degraded" if problem else "healthy", detail=problem),
+            background=background(),
         )
         bad = "unhealthy" in (checks.database.status, checks.hypervisor.status, checks.storage.status)
         value = api.Health(

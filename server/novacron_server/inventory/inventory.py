@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from typing import Any
 
 from novacron_core import errors
 from novacron_core.api.hosts import Host as APIHost
@@ -56,7 +57,6 @@ class Inventory:
         self._virtualization: Override = "kvm" if virtualization == "kvm" else "qemu" if virtualization else None
         self._syncs = {row.id: self._keep(row) for row in hosts}
         self._slots: dict[str, asyncio.Semaphore] = {}
-        self._tasks: list[asyncio.Task[None]] = []
         self._made_at = time.monotonic()
         self.sample_of: Callable[[VM], VMSample | None] = lambda vm: None
         """A VM's newest numbers, for filters like `cpu>80`; set by who measures."""
@@ -77,12 +77,15 @@ class Inventory:
     def _status_changed(self, host: LibvirtHost) -> None:
         self._syncs[host.host_id].status_changed()
 
+    def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+        """What must run as long as the server does, by name."""
+        publish: tuple[str, Callable[[], Coroutine[Any, Any, None]]] = ("event publisher", self.publisher.run)
+        return [publish, *((f"sync of {sync.host.uri}", sync.run) for sync in self._syncs.values())]
+
     async def open(self) -> None:
         """Connect to every host, side by side; one that is down does not hold up the others for long."""
-        self._tasks.append(asyncio.create_task(self.publisher.run(), name="publisher"))
         for sync in self._syncs.values():
             sync.status_changed()
-            self._tasks.append(asyncio.create_task(sync.run(), name=f"keeper {sync.host.name}"))
         await asyncio.gather(*(sync.host.open() for sync in self._syncs.values()))
 
     async def first_look(self) -> None:
@@ -94,9 +97,6 @@ class Inventory:
                     await sync.looked.wait()
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(sync.host.close() for sync in self._syncs.values()))
 
     # -- for readers: everything passes may_see ----------------------------------------------------------------------

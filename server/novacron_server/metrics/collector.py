@@ -6,7 +6,10 @@ At most one round of a group is under way on a host, so a host that hangs holds 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import structlog
 
@@ -43,10 +46,14 @@ class Collector:
         self._asked: dict[str, set[tuple[str, int]]] = {}
         self._asking: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
-        """Read for ever. Cancel to stop."""
+    def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+        """What must run as long as the server does, by name: each host and group for itself."""
         groups: tuple[Group, ...] = ("quick", "disks")
-        await asyncio.gather(*(self._follow(host, group) for host in self._inventory.connections() for group in groups))
+        return [
+            (f"{group} metrics of {host.uri}", partial(self._follow, host, group))
+            for host in self._inventory.connections()
+            for group in groups
+        ]
 
     async def _follow(self, host: LibvirtHost, group: Group) -> None:
         pace = PollingInterval(self._periods[group], share=SHARE)

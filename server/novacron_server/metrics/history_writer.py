@@ -6,8 +6,9 @@ While the database is away samples wait in memory, bounded; nothing else waits f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -89,9 +90,9 @@ class HistoryWriter:
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Write, roll up and forget for ever. Cancel to stop."""
-        await asyncio.gather(self._write_for_ever(), self._maintain_for_ever())
+    def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+        """What must run as long as the server does, by name."""
+        return [("metrics history", self._write_for_ever), ("metrics retention", self._maintain_for_ever)]
 
     async def _write_for_ever(self) -> None:
         while True:

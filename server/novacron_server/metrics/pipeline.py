@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from typing import Any
 
 from novacron_server.database.transactions import Database
 from novacron_server.inventory.inventory import Inventory
@@ -33,6 +34,6 @@ class MetricsPipeline:
         self.past = HistoryQueries(database, inventory, self.board, self.history)
         self._collector = Collector(inventory, self.board)
 
-    async def run(self) -> None:
-        """Measure for ever. Cancel to stop."""
-        await asyncio.gather(self._collector.run(), self.history.run())
+    def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+        """What must run as long as the server does, by name."""
+        return [*self._collector.tasks(), *self.history.tasks()]

@@ -6,8 +6,9 @@ A writer calls `append` last in its transaction and `OutboxReader.wake` after th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
+from typing import Any
 
 import structlog
 
@@ -48,7 +49,7 @@ class OutboxReader:
         self._on_records = on_records
         self._poll_s = poll_s
         self._bell = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._running: list[asyncio.Task[None]] = []
         # An embedded database serves one server alone: nobody to listen to, nobody to ring at.
         self._notifier = Notifier(database, self._bell.set) if database.kind == "external" else None
         self.last_seq = after
@@ -70,23 +71,28 @@ class OutboxReader:
         if self._notifier is not None:
             self._notifier.send()
 
+    def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+        """What must run as long as the server does, by name."""
+        tasks: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = [("outbox reader", self.run)]
+        return [*tasks, ("outbox notifier", self._notifier.run)] if self._notifier else tasks
+
     def start(self) -> None:
-        """Read in a task of its own."""
-        self._task = asyncio.create_task(self._run(), name="outbox reader")
+        """Run the tasks unsupervised, for as long as the context is open."""
+        self._running = [asyncio.create_task(run(), name=name) for name, run in self.tasks()]
 
     async def close(self) -> None:
         """Stop reading. Raises nothing; a failure stays in `failure`."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     async def wait(self) -> None:
         """Until the reader ends, which it does by close() or by raising what ended it."""
-        if self._task is not None:
-            await asyncio.shield(self._task)
+        if self._running:
+            await asyncio.shield(self._running[0])
 
-    async def _run(self) -> None:
-        listening = asyncio.create_task(self._notifier.run(), name="doorbell") if self._notifier else None
+    async def run(self) -> None:
+        """Read until cancelled. Raises OutboxHole, and what else it did not foresee."""
         try:
             await self._read_for_ever()
         except asyncio.CancelledError:
@@ -95,10 +101,6 @@ class OutboxReader:
             self.failure, self.healthy = exc, False
             _log.critical("event_stream_stopped", last_seq=self.last_seq, reason=str(exc), exc_info=exc)
             raise
-        finally:
-            if listening is not None:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
 
     async def _read_for_ever(self) -> None:
         pause_s = 0.05

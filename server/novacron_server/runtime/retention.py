@@ -1,40 +1,33 @@
-"""What is forgotten, and when: old events after 30 days, ended operations after 90 (the promise is 30 at least)."""
+"""Retention: events are kept for 30 days, ended operations for 90 (at least 30 are promised)."""
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime, timedelta
 
-import structlog
-
-from novacron_core import errors
-from novacron_server.database.guarded_clock import GuardedClock
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations.repository import delete_ended_before
 from novacron_server.outbox.repository import prune
+from novacron_server.runtime.scheduler.scheduler import Job
 
 EVENTS_KEPT = timedelta(days=30)
 OPERATIONS_KEPT = timedelta(days=90)
-_EVERY_S = 6 * 3600.0
-_log = structlog.get_logger()
-
-
-async def run_retention(database: Database) -> None:
-    """Forget for ever, a few times a day. Cancel to stop."""
-    calendar = GuardedClock()
-    while True:
-        try:
-            await delete_expired(database, calendar.now())
-        except errors.NovaCronError as e:
-            _log.warning("forgetting old rows waits", reason=e.detail)
-        await asyncio.sleep(_EVERY_S)
+EVERY = timedelta(hours=6)
 
 
 async def delete_expired(database: Database, now: datetime) -> tuple[int, int]:
-    """One round; returns how many events and operations went."""
+    """One run; returns how many events and operations were deleted."""
 
     async def work(connection: Connection) -> tuple[int, int]:
         events = await prune(connection, now - EVENTS_KEPT)
         return events, await delete_ended_before(connection, now - OPERATIONS_KEPT)
 
     return await database.run(work)
+
+
+def retention_job(database: Database) -> Job:
+    """Deletes what has expired, a few times a day."""
+
+    async def run(now: datetime) -> None:
+        await delete_expired(database, now)
+
+    return Job("server.retention", EVERY, run)

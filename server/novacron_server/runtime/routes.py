@@ -60,6 +60,7 @@ def served(parts: Parts) -> list[Served]:
         parts.inventory,
         parts.settings.data_dir,
         metrics_problem=lambda: parts.metrics.history.problem,
+        background=parts.background.check,
         endpoints=listed,
         setup_required=parts.access.setup_required,
         open_registration=parts.settings.open_registration,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -17,6 +17,7 @@ from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
 from novacron_server.access.service import Access
 from novacron_server.database import repository as database_repository
+from novacron_server.database.guarded_clock import GuardedClock
 from novacron_server.database.migrate import migrate
 from novacron_server.database.server_lock import ServerLock
 from novacron_server.database.transactions import Connection, Database, Kind
@@ -41,7 +42,9 @@ from novacron_server.pools.managed import ManagedPools
 from novacron_server.pools.procedures.set_tier import SetTier
 from novacron_server.pools.service import Pools
 from novacron_server.pools.upkeep import ManagedPoolUpkeep
-from novacron_server.runtime.retention import run_retention
+from novacron_server.runtime.background import Background
+from novacron_server.runtime.retention import retention_job
+from novacron_server.runtime.scheduler.scheduler import Scheduler
 from novacron_server.runtime.settings import Settings
 from novacron_server.stream.hub import Hub
 from novacron_server.stream.outage import DatabaseOutage
@@ -71,6 +74,8 @@ _RECENT_OPERATIONS = 200
 class Parts:
     """What a running server is made of."""
 
+    background: Background
+    scheduler: Scheduler
     settings: Settings
     database: Database
     group_commit: GroupCommit
@@ -94,76 +99,86 @@ class Parts:
 async def open_parts(
     settings: Settings, owner_url: str, app_url: str, *, embedded: bool, hypervisors: list[str]
 ) -> AsyncIterator[Parts]:
-    """Everything but the network: database, inventory, runner and stream, in the order they need each other.
+    """Everything but the network: database, inventory, operations and stream, in the order they need each other.
 
     Raises DatabaseUnavailable, Conflict when another server works with the database, InvalidArgument for a libvirt
     URI that is not allowed.
     """
-    async with AsyncExitStack() as stack:
-        database = await _open_database(stack, settings, owner_url, app_url, embedded=embedded)
-        parts = await _build(settings, database, hypervisors)
-        stack.push_async_callback(parts.group_commit.close)
-        stack.push_async_callback(parts.reader.close)
-        stack.push_async_callback(parts.inventory.close)
-        stack.push_async_callback(parts.upkeep.close)
-        stack.push_async_callback(parts.leftovers.close)
-        stack.push_async_callback(parts.operations.close)
-        await _load(parts)
-        parts.reader.start()
-        await parts.access.start()
-        stack.push_async_callback(parts.access.close)
-        opening = asyncio.create_task(parts.inventory.open(), name="opening hosts")
-        settler = Recovery(parts.operations, parts.inventory)
-        settler.start()
-        stack.push_async_callback(settler.stop)
-        comparing = asyncio.create_task(parts.reconciler.run(), name="reconciler")
-        forgetting = asyncio.create_task(run_retention(parts.database), name="housekeeping")
-        collecting = asyncio.create_task(parts.metrics.run(), name="collector")
-        stack.push_async_callback(_cancel, opening, comparing, forgetting, collecting)
-        if database.server_lock is not None:
-            keeping = asyncio.create_task(_keep(database.server_lock, parts, settler), name="keeping the seat")
-            stack.push_async_callback(_cancel, keeping)
+    background = Background()
+    try:
+        database = await _open_database(background, settings, owner_url, app_url, embedded=embedded)
+        parts = await _build(background, settings, database, hypervisors)
+        await _start(parts)
         yield parts
+    finally:
+        await background.stop()
+
+
+async def _start(parts: Parts) -> None:
+    """Start what runs as long as the server does; it stops in the reverse order."""
+    background = parts.background
+    background.on_stop(parts.group_commit.close)
+    await _load(parts)
+    for name, run in parts.reader.tasks():
+        background.add(name, run)
+    background.on_stop(parts.inventory.close)
+    for name, run in parts.inventory.tasks():
+        background.add(name, run)
+    background.on_stop(parts.upkeep.close)
+    background.on_stop(parts.leftovers.close)
+    background.on_stop(parts.operations.close)
+    await parts.access.start()
+    background.on_stop(parts.access.close)
+    opening = asyncio.create_task(parts.inventory.open(), name="opening hosts")
+    background.on_stop(lambda: _cancel(opening))
+    recovery = Recovery(parts.operations, parts.inventory)
+    recovery.start()
+    background.on_stop(recovery.stop)
+    background.add("reconciler", parts.reconciler.run)
+    background.add("scheduler", parts.scheduler.run)
+    for name, run in parts.metrics.tasks():
+        background.add(name, run)
+    if (lock := parts.database.server_lock) is not None:
+        background.add("server lock", lambda: _keep_lock(lock, parts, recovery))
 
 
 async def _open_database(
-    stack: AsyncExitStack, settings: Settings, owner_url: str, app_url: str, *, embedded: bool
+    background: Background, settings: Settings, owner_url: str, app_url: str, *, embedded: bool
 ) -> Database:
     """Ours alone (an embedded one is that by its directory) before its tables are touched."""
     kind: Kind = "embedded" if embedded else "external"
     database = Database(app_url, kind=kind, budget_s=settings.database_budget_s)
-    stack.push_async_callback(database.close)
+    background.on_stop(database.close)
     server_lock = None if embedded else await database.take_server_lock()
     if server_lock is not None:
-        stack.push_async_callback(server_lock.close)
+        background.on_stop(server_lock.close)
     await migrate(owner_url, app_url)
     if server_lock is not None:
         await server_lock.mark()
     return database
 
 
-async def _keep(server_lock: ServerLock, parts: Parts, settler: Recovery) -> None:
+async def _keep_lock(server_lock: ServerLock, parts: Parts, recovery: Recovery) -> None:
     """While another server has the database, nothing is changed here; afterwards, what that one left is settled."""
 
     async def stop() -> None:
-        await settler.stop()
+        await recovery.stop()
         await parts.operations.halt()
 
     async def go_on() -> None:
         await retry_while_database_down("going on", parts.leftovers.load)
         parts.operations.proceed()
-        settler.start()
+        recovery.start()
 
     await server_lock.keep(stop, go_on)
 
 
-async def _cancel(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
-async def _build(settings: Settings, database: Database, hypervisors: list[str]) -> Parts:
+async def _build(background: Background, settings: Settings, database: Database, hypervisors: list[str]) -> Parts:
     async def first(connection: Connection) -> tuple[UUID, list[HostRow], int]:
         instance = await database_repository.instance(connection)
         hosts = [await hosts_repository.get_or_create(connection, uri) for uri in hypervisors]
@@ -223,7 +238,10 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     inventory.state.storage.rates_of = rates_on(metrics.board)
     samples = SampleStreamer(metrics.board, inventory.state)
     stream = Stream(hub, inventory, access.authenticate, access.take_ticket, samples, origins=origins)
+    scheduler = Scheduler(database, [retention_job(database)], GuardedClock().now)
     return Parts(
+        background=background,
+        scheduler=scheduler,
         settings=settings,
         database=database,
         group_commit=group_commit,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from novacron_core.api import operations, vms
 from novacron_server.database import guarded_clock
+from novacron_server.database.guarded_clock import GuardedClock
 from novacron_server.runtime import retention
 from novacron_server.runtime.retention import EVENTS_KEPT, OPERATIONS_KEPT, delete_expired
+from novacron_server.runtime.scheduler.scheduler import Scheduler
 from tests.server.spine.conftest import until
 
 
@@ -27,7 +30,7 @@ async def test_what_is_old_goes_and_an_ended_operation_is_kept_thirty_days_at_le
     assert timedelta(days=1) < EVENTS_KEPT
 
 
-async def test_a_clock_that_is_set_ahead_makes_nobody_forget(spine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_clock_that_is_set_ahead_deletes_nothing(spine, monkeypatch: pytest.MonkeyPatch) -> None:
     vm = await spine.vm("test")
     await spine.ended(await spine.admin.call(vms.PAUSE, vm_id=vm.id))
     ahead, rounds = [timedelta(0)], []
@@ -37,21 +40,30 @@ async def test_a_clock_that_is_set_ahead_makes_nobody_forget(spine, monkeypatch:
         def now(cls, tz=None):
             return datetime.now(tz) + ahead[0]
 
-    for module in (guarded_clock, retention):
-        monkeypatch.setattr(module, "datetime", Set)
-    monkeypatch.setattr(retention, "_EVERY_S", 0.01)
+    monkeypatch.setattr(guarded_clock, "datetime", Set)
     real = retention.delete_expired
 
-    async def forget(database, now: datetime) -> None:
+    async def counted(database, now: datetime) -> tuple[int, int]:
         rounds.append(await real(database, now))
         ahead[0] = timedelta(days=400)
+        return rounds[-1]
 
-    monkeypatch.setattr(retention, "delete_expired", delete_expired)
-    keeping = asyncio.create_task(retention.run_retention(spine.parts.database))
+    monkeypatch.setattr(retention, "delete_expired", counted)
+    job = dataclasses.replace(retention.retention_job(spine.parts.database), name="test", every=timedelta(seconds=0.01))
+    scheduler = Scheduler(spine.parts.database, [job], GuardedClock().now)
+    running = asyncio.create_task(scheduler.run())
 
     async def three() -> bool | None:
         return True if len(rounds) > 2 else None
 
     await until(three)
-    keeping.cancel()
+    running.cancel()
     assert rounds[:3] == [(0, 0)] * 3
+
+
+async def test_a_server_has_it_on_its_schedule(spine) -> None:
+    async def ran() -> bool | None:
+        rows = {row.name: row for row in await spine.parts.scheduler.rows()}
+        return True if rows.get("server.retention") and rows["server.retention"].runs else None
+
+    await until(ran)

@@ -1,0 +1,110 @@
+"""Long-lived tasks under supervision: one that fails is logged, started again, and reported in `/health`.
+
+Everything that runs as long as the server does is added here, in the order in which it starts; it stops in the reverse
+order. No task ends without a trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+
+from novacron_core.api.health import BackgroundCheck, TaskCheck
+
+_log = structlog.get_logger()
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 60.0
+HEALTHY_AFTER_S = 60.0
+"""A task that ran this long since its last failure counts as recovered."""
+Run = Callable[[], Awaitable[object]]
+"""Runs until it is cancelled. An end by itself, or an exception, is a failure."""
+
+
+@dataclass(slots=True)
+class _Task:
+    name: str
+    run: Run
+    pauses_s: tuple[float, float]
+    task: asyncio.Task[None] | None = None
+    restarts: int = 0
+    running: bool = False
+    failed_at: datetime | None = None
+    logged: set[str] = field(default_factory=set)
+
+    async def supervise(self) -> None:
+        pause_s, max_pause_s = self.pauses_s
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            self.running = True
+            try:
+                await self.run()
+                self._failed(RuntimeError("it ended by itself"))
+            except Exception as e:  # noqa: BLE001 - the supervisor: whatever a task dies of, it is started again
+                self._failed(e)
+            finally:
+                self.running = False
+            if loop.time() - began > HEALTHY_AFTER_S:
+                pause_s = self.pauses_s[0]
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+            pause_s = min(2 * pause_s, max_pause_s)
+            self.restarts += 1
+
+    def _failed(self, error: Exception) -> None:
+        """Log it: with its traceback the first time an error of this kind comes, else in one line."""
+        self.failed_at = datetime.now(UTC)
+        kind = f"{type(error).__name__}: {error}"
+        known = kind in self.logged
+        if len(self.logged) < 100:
+            self.logged.add(kind)
+        _log.error("background task failed", task=self.name, reason=kind, exc_info=None if known else error)
+
+    def check(self, now: datetime) -> TaskCheck:
+        recent = self.failed_at is not None and (now - self.failed_at).total_seconds() < HEALTHY_AFTER_S
+        status = "healthy" if self.running and not recent else "degraded" if self.running else "restarting"
+        return TaskCheck(name=self.name, status=status, restarts=self.restarts, failed_at=self.failed_at)
+
+
+class Background:
+    """`add` tasks and `on_stop` callbacks in the order in which they start, then `start`; `stop` goes backwards."""
+
+    def __init__(self, *, first_pause_s: float = FIRST_PAUSE_S, max_pause_s: float = MAX_PAUSE_S) -> None:
+        self._pauses_s = first_pause_s, max_pause_s
+        self._tasks: list[_Task] = []
+        self._stops: list[_Task | Run] = []
+
+    def add(self, name: str, run: Run) -> None:
+        """A task that runs until the server stops; started at once."""
+        task = _Task(name, run, self._pauses_s)
+        self._tasks.append(task)
+        self._stops.append(task)
+        task.task = asyncio.create_task(task.supervise(), name=name)
+
+    def on_stop(self, close: Run) -> None:
+        """Called in its turn when the server stops."""
+        self._stops.append(close)
+
+    async def stop(self) -> None:
+        """Stop everything, the newest first. An error of one is logged and keeps no other from stopping."""
+        while self._stops:
+            stopping = self._stops.pop()
+            if isinstance(stopping, _Task):
+                if stopping.task is not None:
+                    stopping.task.cancel()
+                    await asyncio.gather(stopping.task, return_exceptions=True)
+                continue
+            try:
+                await stopping()
+            except Exception as e:  # noqa: BLE001 - what comes after it must be stopped too
+                _log.error("stopping failed", exc_info=e)
+
+    def check(self) -> BackgroundCheck:
+        """How the tasks are, for `/health`."""
+        now = datetime.now(UTC)
+        tasks = [task.check(now) for task in self._tasks]
+        status = "healthy" if all(task.status == "healthy" for task in tasks) else "degraded"
+        return BackgroundCheck(status=status, tasks=tasks)

@@ -1,0 +1,114 @@
+"""No background task ends in silence: it is logged, started again and reported, and everything stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from novacron_server.runtime import background as module
+from novacron_server.runtime.background import Background
+
+pytestmark = pytest.mark.asyncio
+
+
+async def until(true, seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+async def test_a_task_that_fails_is_logged_with_its_traceback_once_and_started_again() -> None:
+    background, begun = Background(first_pause_s=0.001, max_pause_s=0.002), 0
+
+    async def run() -> None:
+        nonlocal begun
+        begun += 1
+        if begun < 4:
+            raise ValueError("not a number")
+        await asyncio.sleep(60)
+
+    with capture_logs() as logs:
+        background.add("counter", run)
+        await until(lambda: begun == 4)
+    failures = [line for line in logs if line["event"] == "background task failed"]
+    assert [line["reason"] for line in failures] == ["ValueError: not a number"] * 3
+    assert [line["exc_info"] is None for line in failures] == [False, True, True]
+    (task,) = background.check().tasks
+    assert (task.name, task.status, task.restarts) == ("counter", "degraded", 3)
+    assert task.failed_at is not None
+    assert background.check().status == "degraded"
+    await background.stop()
+
+
+async def test_a_task_that_ends_by_itself_has_failed_too() -> None:
+    background, begun = Background(first_pause_s=0.001, max_pause_s=0.002), 0
+
+    async def run() -> None:
+        nonlocal begun
+        begun += 1
+
+    background.add("short", run)
+    await until(lambda: begun > 2)
+    assert background.check().tasks[0].restarts >= 1
+    await background.stop()
+
+
+async def test_while_it_waits_for_its_next_start_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    background, failed = Background(first_pause_s=30, max_pause_s=30), asyncio.Event()
+
+    async def run() -> None:
+        failed.set()
+        raise OSError("no space left on device")
+
+    background.add("writer", run)
+    await failed.wait()
+    await asyncio.sleep(0)
+    assert background.check().tasks[0].status == "restarting"
+    await background.stop()
+
+
+async def test_a_failure_long_ago_is_recovered_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEALTHY_AFTER_S", 0.05)
+    background, begun = Background(first_pause_s=0.001, max_pause_s=0.001), 0
+
+    async def run() -> None:
+        nonlocal begun
+        begun += 1
+        if begun == 1:
+            raise ValueError
+        await asyncio.sleep(60)
+
+    background.add("once", run)
+    await until(lambda: begun == 2)
+    await asyncio.sleep(0.1)
+    assert background.check().status == "healthy"
+    assert background.check().tasks[0].restarts == 1
+    await background.stop()
+
+
+async def test_everything_stops_in_the_reverse_order_and_an_error_keeps_nothing_running() -> None:
+    background, stopped = Background(), []
+
+    def task(name: str):
+        async def run() -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                stopped.append(name)
+
+        return run
+
+    async def close() -> None:
+        stopped.append("close")
+        raise RuntimeError("it was closed already")
+
+    background.add("first", task("first"))
+    background.on_stop(close)
+    background.add("last", task("last"))
+    await asyncio.sleep(0.01)
+    with capture_logs() as logs:
+        await background.stop()
+    assert stopped == ["last", "close", "first"]
+    assert [line["event"] for line in logs] == ["stopping failed"]

@@ -1,0 +1,165 @@
+"""Scheduled jobs outlive the server: due times, missed runs and failures are rows, and one owner runs each."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from novacron_core import errors
+from novacron_server.runtime.scheduler import scheduler as module
+from novacron_server.runtime.scheduler.scheduler import FIRST_RETRY, Job, Missed, Scheduler
+
+pytestmark = pytest.mark.asyncio
+BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = BEGAN
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def move(self, by: timedelta) -> None:
+        self.time += by
+
+
+class Runs:
+    """A job that remembers when it ran."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.at: list[datetime] = []
+        self.error = error
+
+    async def __call__(self, now: datetime) -> None:
+        self.at.append(now)
+        if self.error:
+            raise self.error
+
+
+async def made(database, job: Job, clock: Clock) -> Scheduler:
+    scheduler = Scheduler(database, [job], clock)
+    await scheduler._register()
+    return scheduler
+
+
+async def row(scheduler: Scheduler, name: str = "test.job"):
+    return next(row for row in await scheduler.rows() if row.name == name)
+
+
+async def test_it_runs_when_it_is_due_and_keeps_its_beat(database) -> None:
+    clock, runs = Clock(), Runs()
+    scheduler = await made(database, Job("test.job", HOUR, runs), clock)
+    assert await scheduler.run_due() == pytest.approx(3600)
+    assert runs.at == [BEGAN]
+    clock.move(timedelta(minutes=59))
+    await scheduler.run_due()
+    assert len(runs.at) == 1
+    clock.move(timedelta(minutes=1, seconds=7))
+    await scheduler.run_due()
+    assert runs.at == [BEGAN, BEGAN + HOUR + timedelta(seconds=7)]
+    assert (await row(scheduler)).due_at == BEGAN + 2 * HOUR, "being late once does not shift what comes"
+
+
+async def test_a_server_that_comes_back_late_runs_it_once_and_knows_what_was_missed(database) -> None:
+    clock, runs = Clock(), Runs()
+    job = Job("test.job", HOUR, runs)
+    await (await made(database, job, clock)).run_due()
+    clock.move(timedelta(hours=5, minutes=30))
+    later = await made(database, job, clock)
+    await later.run_due()
+    assert len(runs.at) == 2
+    found = await row(later)
+    assert (found.runs, found.missed, found.due_at) == (2, 4, BEGAN + 6 * HOUR)
+
+
+async def test_a_job_that_skips_waits_for_its_next_time(database) -> None:
+    clock, runs = Clock(), Runs()
+    scheduler = await made(database, Job("test.job", HOUR, runs, Missed.SKIP), clock)
+    await scheduler.run_due()
+    clock.move(timedelta(hours=3, minutes=1))
+    await scheduler.run_due()
+    assert runs.at == [BEGAN]
+    assert (await row(scheduler)).due_at == BEGAN + 4 * HOUR
+    clock.move(timedelta(minutes=59))
+    await scheduler.run_due()
+    assert len(runs.at) == 2
+
+
+@pytest.mark.parametrize("error", [errors.Conflict("busy"), ZeroDivisionError("planted")])
+async def test_a_job_that_fails_is_tried_again_sooner_and_costs_no_other_one(database, error: Exception) -> None:
+    clock, bad, good = Clock(), Runs(error), Runs()
+    scheduler = Scheduler(database, [Job("test.bad", HOUR, bad), Job("test.good", HOUR, good)], clock)
+    await scheduler._register()
+    await scheduler.run_due()
+    assert (len(bad.at), len(good.at)) == (1, 1)
+    found = await row(scheduler, "test.bad")
+    assert (found.failures, found.due_at) == (1, BEGAN + FIRST_RETRY)
+    assert str(error) in found.last_error
+    clock.move(FIRST_RETRY)
+    bad.error = None
+    await scheduler.run_due()
+    found = await row(scheduler, "test.bad")
+    assert (found.failures, found.last_error, found.runs) == (0, "", 2)
+
+
+async def test_two_servers_at_once_run_it_once(database) -> None:
+    clock, runs = Clock(), Runs()
+    job = Job("test.job", HOUR, runs)
+    pair = [await made(database, job, clock) for _ in range(2)]
+    await asyncio.gather(*(scheduler.run_due() for scheduler in pair))
+    assert len(runs.at) == 1
+
+
+async def test_what_a_killed_server_was_running_is_taken_over_when_its_lease_ends(database) -> None:
+    clock, going = Clock(), asyncio.Event()
+
+    async def hang(_: datetime) -> None:
+        going.set()
+        await asyncio.sleep(3600)
+
+    killed = asyncio.create_task((await made(database, Job("test.job", HOUR, hang), clock)).run_due())
+    await going.wait()
+    killed.cancel()
+    await asyncio.gather(killed, return_exceptions=True)
+    runs = Runs()
+    other = await made(database, Job("test.job", HOUR, runs), clock)
+    await other.run_due()
+    assert runs.at == [], "somebody may still run it"
+    clock.move(module.LEASE + timedelta(seconds=1))
+    await other.run_due()
+    assert len(runs.at) == 1
+
+
+async def test_the_loop_waits_for_a_database_that_is_away_and_wakes_when_asked(database, monkeypatch) -> None:
+    clock, runs = Clock(), Runs()
+    scheduler = Scheduler(database, [Job("test.job", HOUR, runs)], clock)
+    real, away = database.run, [True, True]
+
+    async def run(*arguments, **named):
+        if away:
+            away.pop()
+            raise errors.DatabaseUnavailable("away")
+        return await real(*arguments, **named)
+
+    monkeypatch.setattr(database, "run", run)
+    monkeypatch.setattr(module, "LOOK_S", 0.02)
+    task = asyncio.create_task(scheduler.run())
+    async with asyncio.timeout(10):
+        while not runs.at:
+            await asyncio.sleep(0.01)
+    clock.move(HOUR)
+    scheduler.wake()
+    async with asyncio.timeout(10):
+        while len(runs.at) < 2:
+            await asyncio.sleep(0.01)
+    task.cancel()
+
+
+async def test_two_jobs_of_one_name_are_a_mistake(database) -> None:
+    job = Job("test.job", HOUR, Runs())
+    with pytest.raises(ValueError, match="two jobs"):
+        Scheduler(database, [job, job], Clock())
