@@ -1,4 +1,4 @@
-"""Kinds of operations in an operator's words: `vm.power-off` is `powering off`."""
+"""Operation kinds in words: `vm.power-off` is `powering off`."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ def doing(kind: str) -> str:
 
 
 def why_busy(name: str, operation: Operation) -> str:
-    """The sentence that refuses a change while another one runs."""
-    return f"{name} is busy: {doing(operation.kind)}, by {operation.actor or 'somebody'}"
+    """The sentence that refuses a change while another operation runs."""
+    return f"{name} is busy: {doing(operation.kind)} (by {operation.actor or 'another user'})"

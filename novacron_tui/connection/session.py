@@ -43,7 +43,7 @@ class Session:
         self._reading: asyncio.Future[None] | None = None
         self._again = False
         self._from: int | None = None
-        self._wishes: SampleSubscription | None = None
+        self._subscription: SampleSubscription | None = None
         self.wanted: SampleRequest | None = None
 
     @property
@@ -82,15 +82,15 @@ class Session:
     def _stream(self, client: Client, after: int | None) -> AsyncIterator[Update]:
         from novacron_core.client import SampleSubscription, stream
 
-        self._wishes = self._wishes or SampleSubscription()
-        self._wishes.want(self.wanted)
-        return stream(client, after=after, wishes=self._wishes)
+        self._subscription = self._subscription or SampleSubscription()
+        self._subscription.want(self.wanted)
+        return stream(client, after=after, subscription=self._subscription)
 
     def want(self, samples: SampleRequest | None) -> None:
         """Ask for these samples from now on: those that are looked at, and no others."""
         self.wanted = samples
-        if self._wishes is not None:
-            self._wishes.want(samples)
+        if self._subscription is not None:
+            self._subscription.want(samples)
 
     def reread(self) -> None:
         """Ask the server for everything again."""

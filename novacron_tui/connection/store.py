@@ -52,7 +52,7 @@ class Store:
     """Everything this session may see, by identity; VMs by host and UUID.
 
     `vms` carry their running operation, whichever frame told of it last. `since` is when the line came into its
-    present state, `heard_at` when the server was last heard, `retry_at` when the next try comes while offline.
+    present state, `received_at` when the server was last heard, `retry_at` when the next try comes while offline.
     """
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -62,7 +62,7 @@ class Store:
         self.server_version = ""
         self.reason = ""
         self.since = now()
-        self.heard_at: datetime | None = None
+        self.received_at: datetime | None = None
         self.retry_at: datetime | None = None
         self.database_away_since: datetime | None = None
         self.vms: dict[VMKey, VM] = {}
@@ -93,7 +93,7 @@ class Store:
             return ConnectionState.OFFLINE
         if not self._loaded:
             return ConnectionState.LOADING
-        heard = self.heard_at or self.since
+        heard = self.received_at or self.since
         return ConnectionState.LIVE if self._complete and self.now() - heard <= QUIET else ConnectionState.STALE
 
     @property
@@ -104,7 +104,7 @@ class Store:
     @property
     def age_s(self) -> float:
         """Seconds since the server was last heard."""
-        return max(0.0, (self.now() - (self.heard_at or self.since)).total_seconds())
+        return max(0.0, (self.now() - (self.received_at or self.since)).total_seconds())
 
     def why_no_change(self) -> str | None:
         """The sentence that refuses every change while the server cannot be reached, or None."""
@@ -161,7 +161,7 @@ class Store:
 
     def apply(self, frame: InventoryFrame | Event | SamplesFrame | GoneFrame | Heartbeat) -> bool:
         """Fold a frame in; True when something that is read here changed."""
-        self.heard_at = self.now()
+        self.received_at = self.now()
         if isinstance(frame, InventoryFrame):
             return self._part(frame)
         if isinstance(frame, Event):
@@ -186,7 +186,7 @@ class Store:
         if connected != self._connected:
             self.since = now
         if connected:
-            self.heard_at = now
+            self.received_at = now
         self._connected = connected
         self.reason = reason
         self.retry_at = None if retry_s is None else now + timedelta(seconds=retry_s)

@@ -10,7 +10,7 @@ import asyncio
 
 from novacron_core import errors
 from novacron_core.api.access import Tokens
-from novacron_core.client.credentials import Buy, Credentials
+from novacron_core.client.credentials import Credentials, Exchange
 from novacron_tui.servers.saved_session import SavedSession, SavedSessionFile
 
 
@@ -35,21 +35,21 @@ class SharedCredentials(Credentials):
             await asyncio.to_thread(self.kept.write, self._session())
         self.shared = True
 
-    async def renew(self, buy: Buy) -> None:
+    async def renew(self, exchange: Exchange) -> None:
         """Trade the newest token that anybody of this profile has. Raises Unauthenticated when the session ended."""
         if not self.shared:
-            await super().renew(buy)
+            await super().renew(exchange)
             return
         async with self.kept.locked():
             # Once the server has answered, the new token must be kept, even when we are told to stop.
-            trade = asyncio.ensure_future(self._trade(buy))
+            trade = asyncio.ensure_future(self._exchange(exchange))
             try:
                 await asyncio.shield(trade)
             except asyncio.CancelledError:
                 await asyncio.gather(trade, return_exceptions=True)
                 raise
 
-    async def _trade(self, buy: Buy) -> None:
+    async def _exchange(self, exchange: Exchange) -> None:
         session = await asyncio.to_thread(self.kept.read)
         if session is None:
             self.shared, self.refresh_token = False, ""
@@ -57,10 +57,10 @@ class SharedCredentials(Credentials):
         if session.user_id != self.user_id:
             # Somebody else signed in under this profile: our session goes on, as our own.
             self.shared = False
-            await super().renew(buy)
+            await super().renew(exchange)
             return
         try:
-            self.take(await buy(session.refresh_token))
+            self.take(await exchange(session.refresh_token))
         except errors.Unauthenticated:
             self.kept.forget()
             raise

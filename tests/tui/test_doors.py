@@ -183,7 +183,7 @@ async def test_an_incompatible_server_says_so() -> None:
     wire = Wire(routes={"GET /api/info": lambda _: httpx.Response(200, content=b'{"hello": 1}')})
     app = console(wire, token="")
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: "not understood" in text(app))
+        await until(pilot, lambda: "cannot be decoded" in text(app))
 
 
 async def test_leaving_ends_the_session_that_the_form_began_and_no_other() -> None:

@@ -83,7 +83,7 @@ async def test_what_is_not_understood_is_said_in_place_and_the_list_stays() -> N
         await until(pilot, lambda: loaded(app))
         await pilot.press("slash", *"web ")
         app.post_message(Paste("colour:red"))
-        await until(pilot, lambda: "there is no field colour" in line_text(app, "status"))
+        await until(pilot, lambda: "unknown field colour" in line_text(app, "status"))
         assert names(app) == ["web-01", "web-02"]
         assert "not understood" in text(app)
         await pilot.press(*["backspace"] * 10)

@@ -116,7 +116,7 @@ def aged(app: Console) -> bool:
 
 def cut() -> Stream:
     stream = busy()
-    stream.say(Disconnected("the line to the server was cut", 3.0))
+    stream.say(Disconnected("the connection to the server was lost", 3.0))
     return stream
 
 
@@ -141,7 +141,7 @@ PICTURES = [
     ),
     Picture("list-simulated", at_production, says("SIMULATED")),
     Picture("list-hostile", lambda: console(Wire(), hostile())),
-    Picture("list-refused", lambda: console(Wire()), keys=["x"], then=says("already down"), sizes=(SMALL,)),
+    Picture("list-refused", lambda: console(Wire()), keys=["x"], then=says("already stopped"), sizes=(SMALL,)),
     Picture("list-marked", lambda: console(Wire()), keys=["space", "space", "j", "space"], sizes=(SMALL,)),
     Picture("activity", lambda: console(Wire(), busy()), says("2 operations"), ["7"], on_activity),
     Picture(

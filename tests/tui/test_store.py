@@ -97,7 +97,7 @@ def test_live_stale_offline(store: Store, clock: Clock) -> None:
     assert store.line is ConnectionState.STALE
     store.apply(Heartbeat(seq=10, server_time=NOW))
     assert store.line is ConnectionState.LIVE
-    store.lost("the line to the server was cut", 2.0)
+    store.lost("the connection to the server was lost", 2.0)
     clock.pass_s(5)
     assert store.line is ConnectionState.OFFLINE
     assert store.age_s == 5

@@ -195,7 +195,7 @@ async def test_what_was_meant_for_a_form_that_is_refused_is_no_command() -> None
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: at_home(app))
         burst(app, "cweb-q")
-        await until(pilot, lambda: "your role (viewer) may not do this" in line_text(app, "status"))
+        await until(pilot, lambda: "your role (viewer) lacks the permission" in line_text(app, "status"))
         await pilot.pause(0.2)
         assert app.is_running
         assert at_home(app)

@@ -72,14 +72,14 @@ def test_the_sentences_of_help_begin_below_each_other_however_long_a_label_is() 
 
 def test_help_keeps_at_its_verb_what_only_that_is_refused_for() -> None:
     rows = [
-        KeyRow("s", "start", "Start it.", "VM", "web: it already runs"),
+        KeyRow("s", "start", "Start it.", "VM", "web is already running"),
         KeyRow("x", "shut down", "Ask it.", "VM", "busy"),
         KeyRow("p", "pause", "Hold it.", "VM", "busy"),
         KeyRow("c", "create", "Make one.", "VM"),
     ]
     shown = [line.plain for line in lines(rows)]
     assert shown[0] == "VM  busy"
-    assert "it already runs" in shown[1]
+    assert "is already running" in shown[1]
     assert all("busy" not in line for line in shown[1:])
 
 
