@@ -25,9 +25,28 @@ _DOING = {
 }
 
 
+_NOUNS = {
+    "vm.create": "creation",
+    "vm.stop": "shutdown",
+    "vm.delete": "deletion",
+    "volume.create": "creation",
+    "volume.clone": "copy",
+    "volume.attach": "volume attach",
+    "volume.detach": "volume detach",
+    "volume.delete": "deletion",
+    "volume.move": "disk move",
+    "pool.set-tier": "tier change",
+}
+
+
 def doing(kind: str) -> str:
     """`vm.start` as `starting`; an unknown kind as its verb."""
     return _DOING.get(kind.replace("_", "-"), kind.rpartition(".")[2])
+
+
+def noun(kind: str) -> str:
+    """`vm.stop` as `shutdown`; other kinds as their verb: `start`."""
+    return _NOUNS.get(kind.replace("_", "-"), kind.rpartition(".")[2].replace("_", "-"))
 
 
 def why_busy(name: str, operation: Operation) -> str:

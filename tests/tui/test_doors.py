@@ -135,7 +135,7 @@ async def test_somebody_else_made_the_first_account_meanwhile() -> None:
 async def test_unreachable_says_why_and_a_key_tries_again() -> None:
     tries = 0
 
-    async def open_place() -> ServerRef:
+    async def open_server() -> ServerRef:
         nonlocal tries
         tries += 1
         if tries == 1:
@@ -143,7 +143,7 @@ async def test_unreachable_says_why_and_a_key_tries_again() -> None:
         return ServerRef("http://127.0.0.1:8090")
 
     app = console(Wire(), token="")
-    app._open_place = open_place
+    app._open_server = open_server
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "port 8090 is taken" in text(app))
         await pilot.press("ctrl+r")

@@ -36,9 +36,9 @@ def busy() -> Stream:
         ),
         operation("vm.pause", vms[5], state=OperationState.SUCCEEDED, created_at=NOW - timedelta(hours=2)),
     ]
-    happened = event(11, vms[5], "vm.crashed", note="I/O error on vda")
+    event_lines = event(11, vms[5], "vm.crashed", note="I/O error on vda")
     sampled = [samples(5 * number) for number in range(8)]
-    return Stream(live(), inventory(vms, operations=ops), happened, *sampled)
+    return Stream(live(), inventory(vms, operations=ops), event_lines, *sampled)
 
 
 def simulated() -> Stream:
@@ -68,7 +68,7 @@ def form(app: Console) -> bool:
 
 
 def says(word: str) -> Callable[[Console], bool]:
-    return lambda app: any(word in str(widget.render()) for widget in app.screen.query("Static, Line"))
+    return lambda app: any(word in str(widget.render()) for widget in app.screen.query("Static, TextBar"))
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ def first_run() -> Console:
 def unreachable() -> Console:
     app = console(Wire(), token="")
 
-    async def open_place() -> ServerRef:
+    async def open_server() -> ServerRef:
         raise ServerUnreachable("the server did not start: port 8090 is taken by another program")
 
-    app._open_place = open_place
+    app._open_server = open_server
     return app
 
 

@@ -11,7 +11,7 @@ from textual.widgets import Label
 from novacron_tui.app import Console
 from novacron_tui.screens.help import KeyRow, lines
 from novacron_tui.vms.create import CreateVM
-from novacron_tui.vms.page import happened
+from novacron_tui.vms.page import event_lines
 from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.toggle import Toggle
 from tests.terminal import Terminal
@@ -94,7 +94,7 @@ def test_help_keeps_at_its_verb_what_only_that_is_refused_for() -> None:
     ],
 )
 def test_an_event_is_told_in_words(kind: str, note: str, words: str) -> None:
-    (line,) = happened([event(1, vm("a", 1), kind, note=note)], NOW)
+    (line,) = event_lines([event(1, vm("a", 1), kind, note=note)], NOW)
     assert "".join(piece.text for piece in line) == f"     0s  {words}"
 
 
