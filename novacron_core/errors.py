@@ -1,6 +1,6 @@
-"""One tree of errors. Each class owns its wire code and HTTP status; the client raises the same class again.
+"""The error classes. Each one has its wire code and HTTP status; the client raises the class that the server raised.
 
-The codes are fixed by the wire contract (RFC 9457 problem documents with a `code` member).
+The codes are part of the wire contract (RFC 9457 problem documents with a `code` member).
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from novacron_core.api.problem import FieldError, Problem
 
 
 class NovaCronError(Exception):
-    """Anything NovaCron refuses or fails at, in one sentence for the operator.
+    """A refusal or failure, described in one sentence for the operator.
 
-    `detail` is that sentence. `fields` name what was wrong in a form. `retry_after_s` is set where waiting helps.
+    `detail` is that sentence. `fields` lists the invalid fields of a request. `retry_after_s` is set where a retry
+    after that many seconds may succeed.
     """
 
     code = "internal"
@@ -53,7 +54,7 @@ class InvalidArgument(NovaCronError):
 
 
 class Unauthenticated(NovaCronError):
-    code, status, title = "unauthenticated", 401, "Sign in first"
+    code, status, title = "unauthenticated", 401, "Not signed in"
 
 
 class Forbidden(NovaCronError):
@@ -77,11 +78,11 @@ class QuotaExceeded(NovaCronError):
 
 
 class Gone(NovaCronError):
-    code, status, title = "gone", 410, "No longer there"
+    code, status, title = "gone", 410, "No longer available"
 
 
 class PreconditionFailed(NovaCronError):
-    code, status, title = "precondition_failed", 412, "Changed in the meantime"
+    code, status, title = "precondition_failed", 412, "Changed meanwhile"
 
 
 class TooLarge(NovaCronError):
@@ -89,7 +90,7 @@ class TooLarge(NovaCronError):
 
 
 class ValidationFailed(NovaCronError):
-    code, status, title = "validation_failed", 422, "Not valid"
+    code, status, title = "validation_failed", 422, "Validation failed"
 
 
 class PreconditionRequired(NovaCronError):
@@ -105,7 +106,7 @@ class Internal(NovaCronError):
 
 
 class Unsupported(NovaCronError):
-    code, status, title = "unsupported", 501, "This host cannot do that"
+    code, status, title = "unsupported", 501, "Not supported by this host"
 
 
 class HostUnavailable(NovaCronError):
@@ -117,19 +118,19 @@ class DatabaseUnavailable(NovaCronError):
 
 
 class ServerUnreachable(NovaCronError):
-    """Raised by the client alone: no answer came from the server. Never sent over the wire."""
+    """Raised only by the client: the server did not answer. Never sent over the wire."""
 
     code, status, title = "unreachable", 0, "Server unreachable"
 
 
 class IncompatibleServer(NovaCronError):
-    """Raised by the client alone: the server speaks another protocol version. Never sent over the wire."""
+    """Raised only by the client: the server speaks another protocol version. Never sent over the wire."""
 
-    code, status, title = "incompatible", 0, "Server speaks another version"
+    code, status, title = "incompatible", 0, "Incompatible server version"
 
 
 class UntrustedServer(IncompatibleServer):
-    """Raised by the client alone: the server's certificate is not the one that was pinned, or nobody vouches for it."""
+    """Raised only by the client: the server's certificate differs from the pinned one, or no authority signed it."""
 
     code, status, title = "untrusted", 0, "The server's certificate is not trusted"
 
@@ -144,7 +145,7 @@ BY_CODE: dict[str, type[NovaCronError]] = {cls.code: cls for cls in _leaves(Nova
 
 
 def from_problem(problem: Problem) -> NovaCronError:
-    """The exception that a problem document stands for; an unknown code becomes plain NovaCronError."""
+    """The exception for a problem document; an unknown code becomes a plain NovaCronError."""
     cls = BY_CODE.get(problem.code, NovaCronError)
     return cls(
         problem.detail,

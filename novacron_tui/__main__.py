@@ -1,4 +1,4 @@
-"""`python -m novacron_tui` is `novacron`."""
+"""`python -m novacron_tui` runs `novacron`."""
 
 from novacron_tui.startup.start import main
 

@@ -1,4 +1,4 @@
-"""What an operator can do, as data: one row feeds the footer, the `?` help, the palette and the refusals."""
+"""The operator's actions as data: each one feeds the footer, the `?` help, the palette and the refusals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Danger(StrEnum):
-    """How much is asked before it is done. A reversible act is not asked about."""
+    """How an action is confirmed. A reversible action needs no confirmation."""
 
     NONE = "none"
     REVERSIBLE = "reversible"
@@ -24,16 +24,16 @@ class Danger(StrEnum):
 
 
 def never(_: Any) -> str | None:
-    """Nothing stands against it."""
+    """The `why_not` of an action that is always allowed."""
     return None
 
 
 @dataclass(frozen=True)
 class Action(Generic[T]):
-    """One key. `label` is for the footer, `help` one sentence for `?`, `endpoint` what it calls, if anything.
+    """An action with its key. `label` is shown in the footer, `help` in the `?` help; `endpoint` is the call, if any.
 
-    `why_not` answers the sentence that refuses it for a thing. `needs_one`: it acts on the thing under the cursor.
-    `opens`: a form or a page comes, for which the next keys are meant.
+    `why_not` returns the sentence that refuses the action for a subject. `needs_one`: it acts on the row under the
+    cursor. `opens`: it opens a form or page, which the next keys are meant for.
     """
 
     name: str
@@ -48,8 +48,8 @@ class Action(Generic[T]):
     opens: bool = False
 
     @property
-    def leads_on(self) -> bool:
-        """Whether what is typed after it is meant for what it opens: a form, a page or a question."""
+    def takes_input(self) -> bool:
+        """Whether the keys typed next are meant for what it opens: a form, a page or a question."""
         return self.opens or self.danger in (Danger.LOSES_WORK, Danger.DESTROYS)
 
     @property
@@ -58,7 +58,7 @@ class Action(Generic[T]):
 
 
 def refusal(action: Action[T], session: Session, subject: T | None) -> str | None:
-    """The sentence that refuses an action here and now, or None: no subject, offline, role, then the thing's state."""
+    """The sentence that refuses an action now, or None. Checks offline, role, no subject, then the subject's state."""
     if action.changes and (offline := session.store.why_no_change()):
         return offline
     if action.endpoint and (role := why_not_role(session.who.role, action.endpoint.permission)):

@@ -1,4 +1,4 @@
-"""The console: themes, the way from the doors to home, and the stream that keeps everything current."""
+"""The console app: themes, sign-in, screens, and the event stream that keeps them current."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from novacron_tui.sign_in.screen import SignInScreen
 from novacron_tui.terminal.themes import MONO, THEMES, named
 from novacron_tui.terminal.type_ahead import Forget, TypeAhead
 
-if TYPE_CHECKING:  # the contract, the client, the screens: nothing of it before the first paint
+if TYPE_CHECKING:  # the API, the client and the screens are imported after the first paint
     from textual.command import Provider
     from textual.driver import Driver
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:  # the contract, the client, the screens: nothing of it before
     from novacron_tui.connection.session import Session, Updates
     from novacron_tui.screens.base import BaseScreen
 
-_LOOK_S, _LOST_S = 1.0, 4.0
-"""How often the line is looked at, and after how long without it the place is opened again."""
-_AGAIN_S = 15.0
-"""How long after an incompatible answer the server is asked again: it may be in the middle of an upgrade."""
+_CHECK_EVERY_S, _REOPEN_AFTER_S = 1.0, 4.0
+"""How often the connection is checked, and after how long offline the server is opened again."""
+_INCOMPATIBLE_RETRY_S = 15.0
+"""Delay before retrying after an incompatible answer: the server may be in the middle of an upgrade."""
 
 
-def connect(place: ServerRef) -> Client:
-    """A client whose every answer is made harmless for a terminal."""
+def connect(server: ServerRef) -> Client:
+    """A client that makes every response safe for a terminal."""
     from novacron_core.client import Client
     from novacron_tui.servers.shared_credentials import SharedCredentials
     from novacron_tui.terminal.safe_text import clean_json
 
-    credentials = SharedCredentials(place.kept) if place.kept else None
-    return Client(place.url, credentials, clean=clean_json, certificate=place.certificate)
+    credentials = SharedCredentials(server.kept) if server.kept else None
+    return Client(server.url, credentials, clean=clean_json, certificate=server.certificate)
 
 
 def _go_to_vm() -> type[Provider]:
@@ -53,10 +53,11 @@ def _go_to_vm() -> type[Provider]:
 
 
 class Console(App[None]):
-    """`open_place` finds, or starts, the server; it may raise NovaCronError or OSError with a reason.
+    """`open_server` finds or starts the server; it may raise NovaCronError or OSError.
 
-    `token` signs in without the form. `theme` is a name that themes.named knows (else ValueError); NO_COLOR in the environment means mono.
-    `ascii` keeps to ASCII signs. `connect` and `updates` replace how the server is reached, `now` the clock.
+    `token` signs in without the form. `theme` is a name known to `themes.named` (else ValueError); with NO_COLOR in the
+    environment the default is mono. `ascii` uses ASCII symbols only. `connect`, `updates` and `now` replace the client,
+    the event stream and the clock.
     """
 
     TITLE = "NovaCron"
@@ -74,7 +75,7 @@ class Console(App[None]):
 
     def __init__(
         self,
-        open_place: Callable[[], Awaitable[ServerRef]],
+        open_server: Callable[[], Awaitable[ServerRef]],
         *,
         token: str = "",
         theme: str = "",
@@ -91,52 +92,54 @@ class Console(App[None]):
         self._ascii = ascii
         self.session: Session | None = None
         self.type_ahead = TypeAhead(self)
-        self._open_place = open_place
+        self._open_server = open_server
         self._token = token
         self._connect = connect
         self._updates = updates
         self._now = now
 
     def get_driver_class(self) -> type[Driver]:
-        known = super().get_driver_class()
-        if known.__name__ != "LinuxDriver":  # a terminal of another system, or a driver that the environment names
-            return known
+        driver = super().get_driver_class()
+        if driver.__name__ != "LinuxDriver":  # another operating system, or a driver named in the environment
+            return driver
         from novacron_tui.terminal.keyboard import TerminalDriver
 
         return TerminalDriver
 
     def get_default_screen(self) -> Screen[None]:
-        return SignInScreen(self._open_place, self._connect, self._enter, token=self._token, plain=self._ascii)
+        return SignInScreen(self._open_server, self._connect, self._on_signed_in, token=self._token, plain=self._ascii)
 
     def on_mount(self) -> None:
-        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))  # the terminal shows something else
+        self.app_resume_signal.subscribe(
+            self, lambda _: self.refresh(layout=True)
+        )  # another program has written to the terminal
 
     async def on_event(self, event: events.Event) -> None:
-        """A key or a paste waits here for its turn: what the one before it does comes first."""
+        """Key and paste events are deferred until the previous one has been handled completely."""
         if isinstance(event, events.InputEvent) and not self.screen_stack:
-            return  # it is leaving, and a burst has keys left: Textual would look for a screen and crash
-        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded and self.type_ahead.keeps(event):
+            return  # the app is exiting with keys left in a burst: without a screen Textual would crash
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded and self.type_ahead.defers(event):
             return
         await super().on_event(event)
 
     @on(Forget)
-    def _forget_typed(self) -> None:
-        self.type_ahead.forget()
+    def _drop_typed_ahead(self) -> None:
+        self.type_ahead.clear()
 
     def on_paste_lost(self) -> None:
-        """By its name: the keyboard's module is one terminal's and not imported here."""
-        self.notify("A paste had no end and was dropped: paste it again.", severity="warning")
+        """Found by name: the keyboard module is platform-specific and not imported here."""
+        self.notify("The paste was incomplete and was dropped. Paste it again.", severity="warning")
 
     @on(Go)
-    def _go(self, event: Go) -> None:
-        """Another screen by its number: the list is below all others; activity comes on top of what is open."""
+    def _go_to_screen(self, event: Go) -> None:
+        """Switch screens. The VM list is at the bottom of the stack; the other screens are pushed over what is open."""
         from novacron_tui.screens.base import BaseScreen
         from novacron_tui.screens.vm_list import VMListScreen
 
         if not isinstance(self.screen, BaseScreen):
             return
         if (kind := stacked_screen(event.screen)) is not None:
-            self._show(kind, self.screen)
+            self._show_screen(kind, self.screen)
             return
         while isinstance(self.screen, BaseScreen) and not isinstance(self.screen, VMListScreen):
             self.pop_screen()
@@ -145,58 +148,58 @@ class Console(App[None]):
         if event.only and isinstance(self.screen, VMListScreen):
             self.screen.pane.filter.put(event.only)
 
-    def _show(self, kind: type[BaseScreen], now: BaseScreen) -> None:
-        """As it was left, for as long as one is signed in. Back to it where it is open below: screens would pile up, and
-        escape lead through all of them."""
+    def _show_screen(self, kind: type[BaseScreen], current: BaseScreen) -> None:
+        """Show a screen in the state in which it was left. If it is already on the stack, pop back to it, so that escape
+        does not lead through duplicates."""
         if not any(type(screen) is kind for screen in self.screen_stack):
-            board, last = kind(now.session, now.glyphs), now.session.last_boards
+            screen, last = kind(current.session, current.glyphs), current.session.last_screens
             if kind in last:
-                board.go_on_from(last[kind])
-            last[kind] = board
-            self.push_screen(board)
+                screen.restore_from(last[kind])
+            last[kind] = screen
+            self.push_screen(screen)
         while type(self.screen) is not kind:
             self.pop_screen()
 
     @property
     def fault(self) -> Exception | None:
-        """What ended the console that nobody was ready for."""
+        """The unexpected exception that ended the console."""
         return self._exception
 
     def _fatal_error(self) -> None:
-        """Textual would print the local variables of every frame, passwords and tokens among them: who runs the console
-        tells of the fault."""
+        """Textual would print the local variables of every frame, including passwords and tokens. The caller of the app
+        reports the exception instead."""
         self._close_messages_no_wait()
 
-    # -- from the doors to home ------------------------------------------------------------------------------------
+    # -- signing in ------------------------------------------------------------------------------------------------
 
-    def _enter(self, place: ServerRef, client: Client, who: User) -> None:
-        """Somebody is signed in: home the first time, back to where they were after that."""
+    def _on_signed_in(self, server: ServerRef, client: Client, who: User) -> None:
+        """Signed in: open the VM list the first time, else return to the screen that was open."""
         if self.session is None:
-            self._first_time(place, client, who)
+            self._open_session(server, client, who)
         elif self.session.who.id != who.id:
-            self._leave_to(place, client, who)
+            self._switch_user(server, client, who)
         else:
-            self.session.who, self.session.place = who, place
+            self.session.who, self.session.server = who, server
             self.pop_screen()
-        self.run_worker(self._follow(), group="stream", exclusive=True)
+        self.run_worker(self._follow_stream(), group="stream", exclusive=True)
 
-    def _first_time(self, place: ServerRef, client: Client, who: User) -> None:
+    def _open_session(self, server: ServerRef, client: Client, who: User) -> None:
         from novacron_tui.connection.session import Session
         from novacron_tui.connection.store import Store
         from novacron_tui.screens.vm_list import VMListScreen
         from novacron_tui.terminal.glyphs import FINE, PLAIN
 
-        self.session = Session(place, client, who, Store(self._now), updates=self._updates)
+        self.session = Session(server, client, who, Store(self._now), updates=self._updates)
         self.push_screen(VMListScreen(self.session, PLAIN if self._ascii else FINE))
-        self.run_worker(self._keep_open(self.session), group="place", exclusive=True)
+        self.run_worker(self._reopen_when_lost(self.session), group="place", exclusive=True)
 
-    def _leave_to(self, place: ServerRef, client: Client, who: User) -> None:
-        """Another operator signed in at this console: nothing of the one before stays on it."""
+    def _switch_user(self, server: ServerRef, client: Client, who: User) -> None:
+        """Another user signed in: close all screens of the previous one."""
         while len(self.screen_stack) > 1:
             self.pop_screen()
-        self._first_time(place, client, who)
+        self._open_session(server, client, who)
 
-    async def _follow(self) -> None:
+    async def _follow_stream(self) -> None:
         from novacron_core.errors import IncompatibleServer, Unauthenticated
 
         session = self.session
@@ -205,57 +208,57 @@ class Console(App[None]):
                 await session.follow_stream()
                 return
             except Unauthenticated as e:
-                session.store.lost("signed out", _AGAIN_S)
+                session.store.lost("signed out", _INCOMPATIBLE_RETRY_S)
                 self._sign_in_again(session, e.detail)
                 return
             except IncompatibleServer as e:
-                session.store.lost(e.detail, _AGAIN_S)
+                session.store.lost(e.detail, _INCOMPATIBLE_RETRY_S)
                 session.changed()
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(_INCOMPATIBLE_RETRY_S)
 
-    async def _keep_open(self, session: Session) -> None:
-        """While the line is lost for long, open the place again: a bundled server that stopped is started, and
-        listens on another port. A place that only has a URL stays what it is, and the stream goes on trying."""
+    async def _reopen_when_lost(self, session: Session) -> None:
+        """While offline for long, open the server again: a bundled server that stopped is restarted on another port. A
+        server that is only a URL does not change, and the event stream keeps retrying."""
         from novacron_tui.connection.store import ConnectionState
 
         lost_since: float | None = None
         while True:
-            await asyncio.sleep(_LOOK_S)
-            if session.store.line is not ConnectionState.OFFLINE or isinstance(self.screen, SignInScreen):
+            await asyncio.sleep(_CHECK_EVERY_S)
+            if session.store.connection is not ConnectionState.OFFLINE or isinstance(self.screen, SignInScreen):
                 lost_since = None
                 continue
             lost_since = lost_since or monotonic()
-            if monotonic() - lost_since >= _LOST_S:
-                await self._open_again(session)
+            if monotonic() - lost_since >= _REOPEN_AFTER_S:
+                await self._reopen_server(session)
                 lost_since = None
 
-    async def _open_again(self, session: Session) -> None:
+    async def _reopen_server(self, session: Session) -> None:
         from novacron_core.errors import NovaCronError
         from novacron_tui.terminal.safe_text import clean
 
         try:
-            place = await self._open_place()
+            server = await self._open_server()
         except (NovaCronError, OSError) as e:
-            self._say(clean(e.detail if isinstance(e, NovaCronError) else str(e)))
+            self._show_error(clean(e.detail if isinstance(e, NovaCronError) else str(e)))
             return
-        if place.url != session.place.url:
-            session.moved(place)
+        if server.url != session.server.url:
+            session.use_server(server)
 
-    def _say(self, trouble: str) -> None:
+    def _show_error(self, trouble: str) -> None:
         from novacron_tui.screens.base import BaseScreen
 
         if isinstance(self.screen, BaseScreen):
             self.screen.say(trouble, "bad")
 
     def _sign_in_again(self, session: Session, reason: str) -> None:
-        """The doors, on top of everything: what was open stays open below."""
+        """Push the sign-in screen; the open screens stay below it."""
         self.push_screen(
             SignInScreen(
-                self._open_place,
+                self._open_server,
                 self._connect,
-                self._enter,
+                self._on_signed_in,
                 plain=self._ascii,
-                known=(session.place, session.client, session.who.username),
+                known=(session.server, session.client, session.who.username),
                 reason=reason,
             )
         )
@@ -263,7 +266,7 @@ class Console(App[None]):
     # -- the palette -----------------------------------------------------------------------------------------------
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The actions of the screen below, and the themes: the same rows as the footer and the help."""
+        """The actions of the screen below and the themes, from the same data as the footer and the help."""
         from novacron_tui.screens.base import BaseScreen
         from novacron_tui.screens.global_actions import PALETTE
 
@@ -273,15 +276,13 @@ class Console(App[None]):
                     run = lambda key=action.key: screen.action_press(key)  # noqa: E731
                     yield SystemCommand(f"{action.label} ({action.key})", action.help, run)
         for theme in THEMES:
-            yield SystemCommand(
-                f"theme: {theme.name}", "change how the console looks", lambda n=theme.name: self._set(n)
-            )
+            yield SystemCommand(f"theme: {theme.name}", "Change the theme", lambda n=theme.name: self._set_theme(n))
 
-    def _set(self, theme: str) -> None:
+    def _set_theme(self, theme: str) -> None:
         self.theme = theme
 
     async def on_unmount(self) -> None:
-        """Leaving ends the session that the form began; not one that is kept, nor one whose token was given."""
+        """End the session that the form started, but not a saved session, nor that of a token passed in."""
         self.type_ahead.close()
         if self.session is None:
             return

@@ -116,10 +116,10 @@ async def metrics(pilot: Pilot[None]) -> None:
 
 @asynccontextmanager
 async def opened(place: ServerRef) -> AsyncIterator[Pilot[None]]:
-    async def open_place() -> ServerRef:
+    async def open_server() -> ServerRef:
         return place
 
-    app = Console(open_place)
+    app = Console(open_server)
     async with app.run_test(size=SIZE) as pilot:
         yield pilot
 

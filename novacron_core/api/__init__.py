@@ -1,1 +1,1 @@
-"""The wire contract: one module per noun, its structs and its endpoints."""
+"""The wire contract: one module per noun, with its structs and endpoints."""

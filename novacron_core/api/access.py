@@ -1,4 +1,4 @@
-"""Who is there: the first account, signing in and out, and what a session is."""
+"""Accounts and sessions: registration, signing in and out, tokens."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class User(Value, frozen=True):
 
 
 class Register(Request, frozen=True):
-    """A new account. The first one needs `setup_token` and becomes administrator."""
+    """A new account. The first one requires `setup_token` and becomes an administrator."""
 
     username: Annotated[str, Meta(pattern=USERNAME_PATTERN, max_length=32)]
     password: Annotated[str, Meta(max_length=1024)]
     email: Annotated[str, Meta(max_length=254)] = ""
     setup_token: Annotated[str, Meta(max_length=128)] | None = None
     role: Role = Role.VIEWER
-    """Only an administrator's request may name another one."""
+    """Only an administrator may request a role other than viewer."""
 
 
 class Registered(Value, frozen=True):
@@ -44,7 +44,7 @@ class Login(Request, frozen=True):
 
 
 class Tokens(Value, frozen=True):
-    """`token` is the access token, good for `expires_in` seconds; `refresh_token` buys the next pair, once."""
+    """`token` is the access token, valid for `expires_in` seconds; `refresh_token` can be exchanged once for a new pair."""
 
     token: str
     expires_in: int
@@ -63,7 +63,7 @@ class Validation(Value, frozen=True):
 
 
 class Ticket(Value, frozen=True):
-    """One WebSocket handshake, within 30 seconds."""
+    """Valid for one WebSocket handshake within 30 seconds."""
 
     ticket: str
     expires_in: int
@@ -74,8 +74,8 @@ REGISTER = endpoint(
 )
 LOGIN = endpoint("POST /auth/login", Tokens, P.PUBLIC, takes=Login, summary="Sign in")
 REFRESH = endpoint(
-    "POST /auth/refresh", Tokens, P.PUBLIC, takes=Refresh, summary="Trade a refresh token for a new pair"
+    "POST /auth/refresh", Tokens, P.PUBLIC, takes=Refresh, summary="Exchange a refresh token for a new pair"
 )
-VALIDATE = endpoint("GET /auth/validate", Validation, P.SIGNED_IN, summary="Is this token good")
-LOGOUT = endpoint("POST /auth/logout", Nothing, P.SIGNED_IN, status=204, summary="End this session")
-WS_TICKET = endpoint("POST /auth/ws-ticket", Ticket, P.SIGNED_IN, summary="A ticket for the event stream")
+VALIDATE = endpoint("GET /auth/validate", Validation, P.SIGNED_IN, summary="Validate an access token")
+LOGOUT = endpoint("POST /auth/logout", Nothing, P.SIGNED_IN, status=204, summary="Sign out")
+WS_TICKET = endpoint("POST /auth/ws-ticket", Ticket, P.SIGNED_IN, summary="Create a ticket for the event stream")

@@ -1,7 +1,7 @@
-"""The two kinds of structs on the wire: what a server says (Value) and what a client asks for (Request).
+"""The two kinds of wire structs: what a server sends (Value) and what a client sends (Request).
 
-A Value tolerates fields it does not know, so that an older console can talk to a newer server. A Request refuses
-them, so that a misspelt field is an error and not a silent default.
+A Value ignores unknown fields, so that an older console works with a newer server. A Request refuses them, so that a
+misspelled field is an error and not a silent default.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ T = TypeVar("T")
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
-    """Something a server tells. Times are RFC 3339 in UTC; sizes are bytes unless a name says otherwise."""
+    """Sent by a server. Times are RFC 3339 in UTC; sizes are in bytes unless the name says otherwise."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Something a client asks for. Refuses what this version does not know: fields, and values of enumerations."""
+    """Sent by a client. Refuses unknown fields and unknown enumeration values."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            for one in value if isinstance(value, list) else (value,):
-                if isinstance(one, OpenEnum) and not one.known:
-                    raise ValueError(f"Invalid enum value {one.value!r}")
+            for item in value if isinstance(value, list) else (value,):
+                if isinstance(item, OpenEnum) and not item.known:
+                    raise ValueError(f"Invalid enum value {item.value!r}")
 
 
 class Nothing(Request, frozen=True):
-    """No query, no body, or no answer."""
+    """No query, no body, or an empty response."""
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """One page of a list: `page` counts from 1, `total` counts all that match."""
+    """One page of a list. `page` counts from 1; `total` is the number of all matches."""
 
     items: list[T]
     total: int
@@ -44,7 +44,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 
 class ListQuery(Request, frozen=True):
-    """What every list takes. `q` is filter text, `sort` a field name, with `-` before it for descending."""
+    """The query of every list. `q` is filter text; `sort` is a field name, with a `-` prefix for descending."""
 
     q: Annotated[str, msgspec.Meta(max_length=500)] = ""
     sort: Annotated[str, msgspec.Meta(max_length=64)] = ""

@@ -1,4 +1,4 @@
-"""An endpoint as data: what the server mounts, the client calls and the documentation lists."""
+"""Endpoints as data: the server mounts them, the client calls them and the documentation lists them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ Kind = Literal["json", "bytes", "upload", "socket"]
 class Endpoint(Generic[R, Q, B]):
     """One row of the contract.
 
-    `query` and `takes` are request structs (`Nothing` where there is none), `returns` is what a success carries.
-    `permission` is what the caller needs; PUBLIC and SIGNED_IN are permissions too, so nothing is open by omission.
-    Parts of `path` in braces are given by name to `Client.call`.
+    `query` and `takes` are request structs (`Nothing` for none); `returns` is the struct of a successful response.
+    `permission` is required of the caller; PUBLIC and SIGNED_IN are permissions too, so nothing is open by omission.
+    `Client.call` takes the placeholders of `path` as keyword arguments.
     """
 
     method: Method
@@ -48,7 +48,7 @@ class Endpoint(Generic[R, Q, B]):
 
     @property
     def changes(self) -> bool:
-        """Whether a call may change something (so it is never retried blindly, and is refused while offline)."""
+        """Whether a call may change something: then it is not retried automatically and is refused while offline."""
         return self.method is not Method.GET
 
     @property
@@ -68,7 +68,7 @@ def endpoint(
     kind: Kind = "json",
     summary: str = "",
 ) -> Endpoint[R, Q, B]:
-    """Build a row from `"GET /path"`. What is left out of query and takes is `Nothing`."""
+    """Build an endpoint from `"GET /path"`. `query` and `takes` default to `Nothing`."""
     method, path = route.split(" ", 1)
     return Endpoint(
         Method(method),

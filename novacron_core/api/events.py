@@ -1,7 +1,7 @@
 """The event stream: frames from the server, messages to it. One JSON value per WebSocket text frame.
 
-`frame` is the tag of the union. `value` of an event is the whole new value of its target (None: it is gone), so
-applying one twice does no harm. `seq` rises strictly; a client reads no count from it.
+`frame` is the tag of the union. The `value` of an event is the complete new value of its target (None: deleted), so
+applying an event twice is harmless. `seq` increases strictly but may have gaps.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _frame_tag(name: str) -> str:
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="frame", tag=_frame_tag):
-    """What the server sends."""
+    """A frame from the server."""
 
 
 class Hello(Frame, frozen=True):
@@ -54,13 +54,13 @@ class Hello(Frame, frozen=True):
     session: str
     server_time: datetime
     database_away_since: datetime | None = None
-    """Since when the database does not answer: changes are refused, rows are as they were then. None: it is well."""
+    """Since when the database is unavailable: changes are refused, rows are of that time. None: it is available."""
     samples: bool = False
-    """Whether this server sends samples to those who ask for them."""
+    """Whether this server sends samples on request."""
 
 
 class InventoryFrame(Frame, frozen=True):
-    """A part of everything this reader may see, as of `seq`. All parts together replace what was known before."""
+    """One part of the inventory visible to this client, as of `seq`. All parts together replace the previous state."""
 
     seq: int
     part: int
@@ -74,8 +74,8 @@ class InventoryFrame(Frame, frozen=True):
 
 
 class Event(Frame, frozen=True):
-    """A change of its target. `unlogged`: the database is away, so the event has no number of its own; `seq` is the
-    last one that was given, and the same change is told again, numbered, when the database is back."""
+    """A change of its target. `unlogged`: the database is unavailable, so the event has no number of its own; `seq` is
+    the last assigned one, and the change is published again with its own number when the database is back."""
 
     seq: int
     id: str
@@ -90,9 +90,9 @@ class Event(Frame, frozen=True):
     unlogged: bool = False
 
     def decoded(self) -> Any:
-        """The value as its struct (see VALUES), None when the target is gone or of a kind unknown here.
+        """The value as its struct (see VALUES); None when the target was deleted or its type is unknown here.
 
-        Raises msgspec.ValidationError when it is malformed.
+        Raises msgspec.ValidationError for a malformed value.
         """
         kind = VALUES.get(self.target.type)
         if kind is None or bytes(self.value) == b"null":
@@ -101,9 +101,8 @@ class Event(Frame, frozen=True):
 
 
 class SamplesFrame(Frame, frozen=True):
-    """The newest numbers of one host and of those of its VMs that were asked for, by id. No number of the stream: a
-    newer frame takes an unsent one's place. Several frames may carry one round; what a frame leaves out is unchanged.
-    """
+    """The newest samples of one host and of its requested VMs, by id. Has no sequence number: a newer frame replaces
+    an unsent one. One round may be split over several frames; a VM missing from a frame is unchanged."""
 
     time: datetime
     host: str
@@ -112,13 +111,13 @@ class SamplesFrame(Frame, frozen=True):
 
 
 class GoneFrame(Frame, frozen=True):
-    """The events after the asked number are no longer held; an inventory follows."""
+    """The events after the requested number are no longer available; an inventory follows."""
 
     after: int
 
 
 class Heartbeat(Frame, frozen=True):
-    """Sent when nothing else was for a while, and at once when the database goes away or comes back (see Hello)."""
+    """Sent when no other frame was sent for a while, and at once when database availability changes (see Hello)."""
 
     seq: int
     server_time: datetime
@@ -162,14 +161,14 @@ VALUES: dict[str, type] = {
     "tier": Tier,
     "operation": Operation,
 }
-"""Kind of target → the struct of an event's value."""
+"""Target type → struct of the event's value."""
 
 Words = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(max_length=100)]
 Ids = Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=200)]
 
 
 class Filters(Request, frozen=True):
-    """Empty lists pass everything. `types` may end in `*`: `vm.*`."""
+    """An empty list matches everything. `types` may end in `*`: `vm.*`."""
 
     types: Words = []
     sources: Words = []
@@ -178,20 +177,19 @@ class Filters(Request, frozen=True):
 
 
 class SampleRequest(Request, frozen=True):
-    """Samples of these VMs, at most one every `interval_s`; hosts come along. `targets`: ids (none: hosts alone), `*`
-    for all that this reader may see, or filter text.
-    """
+    """Requests samples of VMs, at most one per `interval_s`; hosts are always included. `targets` is a list of VM ids
+    (empty: hosts only), `*` for all visible VMs, or filter text."""
 
     targets: Ids | Annotated[str, Meta(max_length=500)] = "*"
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 5.0
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="frame", tag=str.lower, forbid_unknown_fields=True):
-    """What the client sends."""
+    """A message from the client."""
 
 
 class Subscribe(Message, frozen=True):
-    """Takes the place of an earlier one. Without `samples` none are sent."""
+    """Replaces an earlier subscription. Without `samples` no samples are sent."""
 
     filters: Filters = Filters()
     samples: SampleRequest | None = None
@@ -219,5 +217,5 @@ STREAM = endpoint(
     P.EVENT_READ,
     query=StreamQuery,
     kind="socket",
-    summary="Everything that happens, as it happens",
+    summary="Event stream (WebSocket)",
 )

@@ -1,4 +1,4 @@
-"""Is the server well, and what is it."""
+"""Health checks and server information."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class DatabaseCheck(Value, frozen=True):
     kind: str = ""
     """`embedded` or `external`."""
     detail: str = ""
-    """Why changes are refused though it answers."""
+    """Why changes are refused although the database answers."""
 
 
 class HostCheck(Value, frozen=True):
@@ -37,7 +37,7 @@ class StorageCheck(Value, frozen=True):
 
 
 class MetricsCheck(Value, frozen=True):
-    """`degraded` where metrics are shown but not kept, or not all of them; that alone makes no server unhealthy."""
+    """`degraded` when metrics are shown but not all of them are stored; this alone does not make a server unhealthy."""
 
     status: str = "healthy"
     detail: str = ""
@@ -93,8 +93,8 @@ class ServerInfo(Value, frozen=True):
 
 
 HEALTH = endpoint(
-    "GET /health", Health, P.PUBLIC, summary="Health of the server and its parts; 503 when it cannot do its job"
+    "GET /health", Health, P.PUBLIC, summary="Health of the server and its components; 503 when unhealthy"
 )
-LIVEZ = endpoint("GET /livez", Liveness, P.PUBLIC, summary="The process is up")
-READYZ = endpoint("GET /readyz", Liveness, P.PUBLIC, summary="It can serve")
-INFO = endpoint("GET /api/info", ServerInfo, P.PUBLIC, summary="What this server is")
+LIVEZ = endpoint("GET /livez", Liveness, P.PUBLIC, summary="Liveness: the process is running")
+READYZ = endpoint("GET /readyz", Liveness, P.PUBLIC, summary="Readiness: the server can handle requests")
+INFO = endpoint("GET /api/info", ServerInfo, P.PUBLIC, summary="Server name, version and settings")

@@ -18,7 +18,7 @@ MAX_RANGE_DAYS = 366
 
 
 class Metric(StrEnum):
-    """What is kept over time. Values are averages; CPU and memory have minimum and maximum too, rates a maximum."""
+    """The stored metrics. Values are averages; CPU and memory also have a minimum and maximum, rates a maximum."""
 
     CPU_CORES = "cpu_cores"
     CPU_PERCENT = "cpu_percent"
@@ -33,8 +33,8 @@ class Metric(StrEnum):
 
 
 class Curve(Value, frozen=True):
-    """One metric over time: `average[i]` is over the `step_s` seconds from `start` + i steps; null where there is no
-    number, so a gap is a gap. `min` and `max` are the extremes in the same interval, empty where not kept."""
+    """One metric over time: `average[i]` covers the `step_s` seconds from `start` + i steps, null where there is no
+    data. `min` and `max` are the extremes of the same interval, empty where not stored."""
 
     average: list[float | None]
     max: list[float | None] = []
@@ -42,7 +42,7 @@ class Curve(Value, frozen=True):
 
 
 class History(Value, frozen=True):
-    """`source` is `samples` (every reading) or `minutes` (rolled up); `age_s` how old the newest number is."""
+    """`source` is `samples` (every reading) or `minutes` (aggregated); `age_s` is the age of the newest value."""
 
     subject: str
     start: datetime
@@ -54,7 +54,7 @@ class History(Value, frozen=True):
 
 
 class RangeQuery(Request, frozen=True, rename={"from_": "from"}):
-    """From when to when (RFC 3339 with a zone; the last hour by default), in how many points."""
+    """The time range (RFC 3339 with a time zone; by default the last hour) and the number of points."""
 
     from_: Annotated[datetime, Meta(tz=True)] | None = None
     to: Annotated[datetime, Meta(tz=True)] | None = None
@@ -62,7 +62,7 @@ class RangeQuery(Request, frozen=True, rename={"from_": "from"}):
 
 
 class HistoryQuery(Request, frozen=True, rename={"from_": "from"}):
-    """`subject` is `fleet`, `host:ID` or `vm:ID`; `metric` one of Metric, or several with commas between."""
+    """`subject` is `fleet`, `host:ID` or `vm:ID`; `metric` is one Metric, or several separated by commas."""
 
     subject: Annotated[str, Meta(max_length=64)] = "fleet"
     metric: Annotated[str, Meta(max_length=256)] = Metric.CPU_PERCENT.value

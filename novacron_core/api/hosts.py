@@ -17,7 +17,7 @@ class HostStatus(OpenEnum):
 
 
 class Host(Value, frozen=True):
-    """A libvirt host. `id` is a row keyed by the URI. `seen_at` is its last answer; `detail` says why it is down."""
+    """A libvirt host. `id` identifies its URI. `seen_at` is the time of its last answer; `detail` says why it is down."""
 
     id: str
     name: str
@@ -25,7 +25,7 @@ class Host(Value, frozen=True):
     status: HostStatus
     simulated: bool = False
     virtualization: str = ""
-    """`kvm` where hardware virtualization really works, `qemu` where guests are emulated, `test` for the simulator."""
+    """`kvm` where hardware virtualization works, `qemu` where guests are emulated, `test` for the simulator."""
     detail: str = ""
     seen_at: datetime | None = None
     latency_ms: float | None = None
@@ -39,4 +39,4 @@ class Host(Value, frozen=True):
 
 
 LIST = endpoint("GET /api/hosts", Page[Host], P.HOST_READ, query=ListQuery, summary="List hosts")
-GET = endpoint("GET /api/hosts/{host_id}", Host, P.HOST_READ, summary="One host")
+GET = endpoint("GET /api/hosts/{host_id}", Host, P.HOST_READ, summary="Get a host")

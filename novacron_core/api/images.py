@@ -1,4 +1,4 @@
-"""Images: what a new VM's first disk is copied from."""
+"""Images: the source of a new VM's first disk."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from novacron_core.values.roles import Permission as P
 
 
 class Image(Value, frozen=True):
-    """A disk image on the server. `size_bytes` is what the guest sees, `file_bytes` what it takes on disk.
+    """A disk image on the server. `size_bytes` is the virtual size, `file_bytes` the space used on disk.
 
-    `direct_boot`: it brings its own kernel, so no boot loader is needed. `problem` says why it cannot be used.
+    `direct_boot`: the image has its own kernel, so no boot loader is needed. `problem` says why it cannot be used.
     """
 
     name: str
@@ -26,11 +26,11 @@ class Image(Value, frozen=True):
     source: str = ""
     problem: str = ""
     sha256: str = ""
-    """Of the file, as it was sent; only the answer to an upload tells it."""
+    """Checksum of the uploaded file; set only in the response to an upload."""
 
 
 class ImageQuery(Request, frozen=True):
-    """`sha256` (64 hex digits): what was sent must have it. `replace`: over an image of that name."""
+    """`sha256` (64 hex digits): the upload is rejected if its checksum differs. `replace` an existing image."""
 
     format: Literal["qcow2", "raw"] = "qcow2"
     sha256: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$(?!\n)")] = ""

@@ -1,4 +1,4 @@
-"""Operations: accepted work, from the moment it is promised to its end, kept at least 30 days."""
+"""Operations: accepted work, from acceptance to its end. Kept for at least 30 days."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class OperationState(OpenEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
-    """The server went away while it ran; `problem` tells what was found afterwards."""
+    """The server stopped while it was running; `problem` says what was found afterwards."""
 
     @property
     def ended(self) -> bool:
@@ -26,7 +26,7 @@ class OperationState(OpenEnum):
 
 
 class Target(Value, frozen=True):
-    """What an operation or event is about. `type` is a noun: vm, volume, host, operation …"""
+    """The object of an operation or event. `type` is a noun: vm, volume, host, operation …"""
 
     type: str
     id: str
@@ -34,7 +34,7 @@ class Target(Value, frozen=True):
 
 
 class Operation(Value, frozen=True):
-    """One piece of accepted work. `progress` is 0..1, None where it cannot be known. `rate` is bytes per second."""
+    """A unit of accepted work. `progress` is 0..1, None where unknown. `rate` is in bytes per second."""
 
     id: str
     kind: str
@@ -53,13 +53,13 @@ class Operation(Value, frozen=True):
     finished_at: datetime | None = None
     problem: Problem | None = None
     locks: list[Target] = []
-    """What else it holds while it runs, so that nothing else happens to it: the volume of a VM's disk."""
+    """Other targets that are locked while it runs, e.g. the volume of a VM's disk."""
 
 
 LIST = endpoint(
     "GET /api/operations", Page[Operation], P.OPERATION_READ, query=ListQuery, summary="List operations, newest first"
 )
-GET = endpoint("GET /api/operations/{operation_id}", Operation, P.OPERATION_READ, summary="One operation")
+GET = endpoint("GET /api/operations/{operation_id}", Operation, P.OPERATION_READ, summary="Get an operation")
 CANCEL = endpoint(
     "POST /api/operations/{operation_id}/cancel",
     Operation,

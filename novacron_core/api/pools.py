@@ -1,4 +1,4 @@
-"""Storage pools: the places on a host where volumes lie."""
+"""Storage pools: where a host stores its volumes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from novacron_core.values.tiers import TierName
 
 
 class Pool(Value, frozen=True):
-    """A libvirt storage pool. `allocated_bytes` is what is used on its disk, by whomever; all three sizes are None
-    while the pool is off.
+    """A libvirt storage pool. `allocated_bytes` is all space used on its disk, also by other programs; the three sizes
+    are None while the pool is inactive.
 
-    `shares_disk_with` names the host's other pools on the same disk, None where the server cannot know (a host on
-    another machine). `managed`: NovaCron made it. `seen_at` is when its host last told of it.
+    `shares_disk_with` names the host's other pools on the same disk, None where this is unknown (a host on another
+    machine). `managed`: created by NovaCron. `seen_at` is when its host last reported it.
     """
 
     id: str
     name: str
     host: str
     type: str
-    """libvirt's word: `dir`, `fs`, `netfs`, `logical` …"""
+    """The libvirt pool type: `dir`, `fs`, `netfs`, `logical` …"""
     path: str
     active: bool
     tier: str | None = None
@@ -49,5 +49,5 @@ SET_TIER = endpoint(
     P.HOST_CHANGE,
     takes=PoolTier,
     status=202,
-    summary="Give a pool to a tier, or take it away",
+    summary="Add a pool to a tier, or remove it",
 )

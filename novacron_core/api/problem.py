@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): what every refusal looks like on the wire."""
+"""Problem documents (RFC 9457): the wire form of every error."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from novacron_core.api.base import Value
 
 
 class FieldError(Value, frozen=True):
-    """One thing wrong with one field of a request."""
+    """An error in one field of a request."""
 
     field: str
     message: str
 
 
 class Problem(Value, frozen=True):
-    """`application/problem+json`. `code` is the stable name; `detail` is a sentence for the operator."""
+    """`application/problem+json`. `code` is stable; `detail` is a sentence for the operator."""
 
     title: str
     status: int

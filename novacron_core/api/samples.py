@@ -6,11 +6,11 @@ import msgspec
 
 
 class VMSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """A VM's numbers at one moment, sent as a JSON array in this order; new ones are only ever added at the end."""
+    """A VM's metrics at one moment, sent as a JSON array in this order. New fields are only added at the end."""
 
     cpu_cores: float | None = None
     cpu_percent: float | None = None
-    """Of its vCPUs."""
+    """Percent of its vCPUs."""
     memory_used_bytes: int | None = None
     memory_given_bytes: int | None = None
     disk_read_bytes_s: int | None = None
@@ -20,26 +20,26 @@ class VMSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fa
     net_received_bytes_s: int | None = None
     net_sent_bytes_s: int | None = None
     disk_age_s: float | None = None
-    """How much older than the sample the disk numbers are."""
+    """How much older than the sample the disk values are."""
     memory_age_s: float | None = None
-    """How much older than the sample the used memory is."""
+    """How much older than the sample the used memory value is."""
     memory_note: str = ""
-    """Why there is no used memory."""
+    """Why the used memory is unknown."""
 
     @property
     def memory_percent(self) -> float | None:
-        """Used of given."""
+        """Used memory in percent of given memory."""
         used, given = self.memory_used_bytes, self.memory_given_bytes
         return used / given * 100 if used is not None and given else None
 
     @property
     def disk_bytes_s(self) -> int | None:
-        """Both ways."""
+        """Both directions together."""
         return _both(self.disk_read_bytes_s, self.disk_write_bytes_s)
 
     @property
     def net_bytes_s(self) -> int | None:
-        """Both ways."""
+        """Both directions together."""
         return _both(self.net_received_bytes_s, self.net_sent_bytes_s)
 
 
@@ -48,11 +48,11 @@ def _both(first: int | None, second: int | None) -> int | None:
 
 
 class HostSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """A host's numbers at one moment, sent as a JSON array in this order."""
+    """A host's metrics at one moment, sent as a JSON array in this order."""
 
     cpu_cores: float | None = None
     cpu_percent: float | None = None
     memory_used_bytes: int | None = None
     memory_bytes: int | None = None
     period_s: float = 0.0
-    """How far apart its rounds are now: more on a host where reading them costs much."""
+    """The current sampling interval: longer on a host where reading is expensive."""

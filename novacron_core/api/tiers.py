@@ -1,4 +1,4 @@
-"""Storage tiers: hot, warm and cold, as the pools that keep them."""
+"""Storage tiers: hot, warm and cold, each made of pools."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from novacron_core.values.roles import Permission as P
 class Tier(Value, frozen=True):
     """A tier over all hosts.
 
-    A disk counts once, however many of the tier's pools lie on it. `used_bytes` is what is used on those disks, by
-    whomever; `provisioned_bytes` what the tier's volumes would take if they were full, `allocated_bytes` what they
-    take now. `shares_disk_with` names tiers on the same disks: their free space is the same space. `disks_known` is
-    False where that cannot be known for some pool (a host on another machine). A number is None where there is none;
-    rates are of the VMs' disks, as of `rates_at`.
+    A disk counts once, even with several of the tier's pools on it. `used_bytes` is all space used on those disks, also
+    by other programs; `provisioned_bytes` is the virtual size of the tier's volumes, `allocated_bytes` the space they
+    use now. `shares_disk_with` names tiers on the same disks, whose free space is the same. `disks_known` is False when
+    the disk of some pool is unknown (a host on another machine). Unknown values are None. Rates are of the VMs' disks,
+    as of `rates_at`.
     """
 
     name: str
@@ -36,9 +36,9 @@ class Tier(Value, frozen=True):
     writes_s: float | None = None
     rates_at: datetime | None = None
     seen_at: datetime | None = None
-    """The oldest look at one of its pools."""
+    """When the least recently read of its pools was read."""
     notes: list[str] = []
-    """Sentences for the operator on what is not as it should be."""
+    """Sentences for the operator about problems of this tier."""
 
 
 LIST = endpoint("GET /api/storage/tiers", Page[Tier], P.VOLUME_READ, query=ListQuery, summary="List tiers")

@@ -1,7 +1,7 @@
-"""Metrics: what VMs and hosts use, now and before.
+"""Metrics: current resource usage of VMs and hosts.
 
-A missing number is null, never 0. Rates are per second, averaged between two readings; CPU is in cores and in percent of
-what was given; memory is what the guest's own kernel cannot give away (its balloon driver tells).
+An unknown value is null, never 0. Rates are per second, averaged between two readings. CPU is in cores and in percent of
+the assigned vCPUs. Memory is what the guest's kernel cannot free, as reported by its balloon driver.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from novacron_core.values.roles import Permission as P
 
 
 class Usage(Value, frozen=True):
-    """What VMs use, one or many."""
+    """Resource usage of one or more VMs."""
 
     cpu_cores: float | None = None
     cpu_percent: float | None = None
-    """Of the vCPUs of the VMs that have the number."""
+    """Percent of the vCPUs of those VMs whose usage is known."""
     memory_used_bytes: int | None = None
     memory_given_bytes: int | None = None
     disk_read_bytes_s: int | None = None
@@ -33,7 +33,7 @@ class Usage(Value, frozen=True):
 
 
 class UsageTotals(Usage, frozen=True):
-    """The sum over `vms` running VMs. A number is the sum over those that have it, null when none has."""
+    """The sum over `vms` running VMs. A value is the sum over the VMs where it is known, null when it is for none."""
 
     vms: int = 0
 
@@ -49,10 +49,10 @@ class DiskUsage(Value, frozen=True):
 
 
 class VMUsage(Usage, frozen=True, kw_only=True):
-    """A VM's newest numbers. `time` is when they were read (null: never), `age_s` how long that is ago.
+    """A VM's newest metrics. `time` is when they were read (null: never), `age_s` their age.
 
-    `source` is `libvirt`, or `simulator` for numbers that libvirt's test driver makes up. `disks` are as old as
-    `disk_age_s` says on top of `age_s`.
+    `source` is `libvirt`, or `simulator` for values invented by libvirt's test driver. The age of `disks` is
+    `disk_age_s` plus `age_s`.
     """
 
     vm: str
@@ -62,7 +62,7 @@ class VMUsage(Usage, frozen=True, kw_only=True):
     time: datetime | None = None
     age_s: float | None = None
     note: str = ""
-    """Why there are no numbers at all: it does not run, its host does not answer."""
+    """Why there are no metrics: the VM is not running, or its host does not respond."""
     memory_age_s: float | None = None
     memory_note: str = ""
     disk_age_s: float | None = None
@@ -70,7 +70,7 @@ class VMUsage(Usage, frozen=True, kw_only=True):
 
 
 class HostUsage(Value, frozen=True):
-    """A host's newest numbers, and the sum over those of its VMs that the reader may see."""
+    """A host's newest metrics, and the sum over its VMs that are visible to the caller."""
 
     host: str
     name: str
@@ -87,18 +87,18 @@ class HostUsage(Value, frozen=True):
 
 
 class FleetUsage(Value, frozen=True):
-    """The fleet as this reader sees it."""
+    """All hosts and VMs that are visible to the caller."""
 
     time: datetime
     fleet: UsageTotals
     hosts: list[HostUsage]
     age_s: float | None = None
-    """The age of the oldest number in `fleet`."""
+    """The age of the oldest value in `fleet`."""
     source: str = "libvirt"
 
 
 class TopQuery(Request, frozen=True):
-    """The VMs that use most of something. `q` is filter text."""
+    """Ranks VMs by usage of a resource. `q` is filter text."""
 
     top: Literal["cpu", "memory", "disk", "net"] = "cpu"
     q: Annotated[str, Meta(max_length=500)] = ""
@@ -106,10 +106,14 @@ class TopQuery(Request, frozen=True):
     page_size: Annotated[int, Meta(ge=1, le=1000)] = 10
 
 
-NOW = endpoint("GET /api/monitoring/metrics", FleetUsage, P.VM_READ, summary="What the fleet and its hosts use now")
+NOW = endpoint("GET /api/monitoring/metrics", FleetUsage, P.VM_READ, summary="Current usage of the fleet and its hosts")
 
-TOP = endpoint("GET /api/monitoring/vms", Page[VMUsage], P.VM_READ, query=TopQuery, summary="The VMs that use most")
+TOP = endpoint("GET /api/monitoring/vms", Page[VMUsage], P.VM_READ, query=TopQuery, summary="VMs ranked by usage")
 
 PROMETHEUS = endpoint(
-    "GET /metrics", bytes, P.PUBLIC, kind="bytes", summary="For Prometheus: this machine, or its own token"
+    "GET /metrics",
+    bytes,
+    P.PUBLIC,
+    kind="bytes",
+    summary="Prometheus metrics; from this machine, or with the metrics token",
 )

@@ -1,4 +1,4 @@
-"""Virtual machines: what one is, how to make one, and what can be done to it."""
+"""Virtual machines: their description, creation and actions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from novacron_core.values.tiers import TierName
 
 
 class State(OpenEnum):
-    """The states of a VM, in operators' words. `unknown`: its host does not answer, the age tells since when."""
+    """The states of a VM. `unknown`: its host does not respond; `state_since` is when that began."""
 
     PROVISIONING = "provisioning"
     STARTING = "starting"
@@ -34,7 +34,7 @@ class State(OpenEnum):
 
 
 class Disk(Value, frozen=True):
-    """A disk of a VM. `volume` is the volume's id where the file is a volume of a known pool."""
+    """A disk of a VM. `volume` is the id of the volume, if the disk is a volume of a known pool."""
 
     target: str
     device: str = "disk"
@@ -42,14 +42,14 @@ class Disk(Value, frozen=True):
     format: str = ""
     volume: str | None = None
     source: str = ""
-    """Pool and volume name, or for unmanaged disks the file name; for people."""
+    """For display: pool and volume name, or the file name of an unmanaged disk."""
     size_bytes: int | None = None
     read_only: bool = False
     tier: str | None = None
 
 
 class NIC(Value, frozen=True):
-    """A network card. `network` is a libvirt network's name, or `user` for QEMU's own user networking."""
+    """A network interface. `network` is the name of a libvirt network, or `user` for QEMU user-mode networking."""
 
     mac: str
     network: str
@@ -58,12 +58,12 @@ class NIC(Value, frozen=True):
 
 
 class VM(Value, frozen=True):
-    """A virtual machine as its reader may see it.
+    """A virtual machine as visible to the caller.
 
-    `id` is libvirt's UUID. `tenant` and `owner` are None for a unmanaged guest, one that NovaCron did not make.
-    `seen_at` is when its host last told of it: the age of everything here that libvirt owns.
-    `generation` counts changes of definition and rows, never of state.
-    `operation` is the one running on it now.
+    `id` is the libvirt UUID. `tenant` and `owner` are None for an unmanaged VM (not created by NovaCron).
+    `seen_at` is when its host last reported it: the age of all fields that come from libvirt.
+    `generation` counts changes of the definition and the database rows, never of the state.
+    `operation` is the one that is running on the VM.
     """
 
     id: str
@@ -75,7 +75,7 @@ class VM(Value, frozen=True):
     state_since: datetime | None = None
     seen_at: datetime | None = None
     reason: str = ""
-    """Why it is in that state, in libvirt's words (`shutdown`, `crashed`, `I/O error`); empty when unremarkable."""
+    """libvirt's reason for the state (`shutdown`, `crashed`, `I/O error`); empty when unremarkable."""
     tenant: str | None = None
     owner: str | None = None
     disks: list[Disk] = []
@@ -94,8 +94,8 @@ class VM(Value, frozen=True):
     generation: int = 0
     operation: Operation | None = None
     duplicate_on: list[str] = []
-    """Other hosts that have a VM with the same UUID, by id. Both are listed, and told with their own `host` (an
-    event's `source`); neither can be changed until one of them got another UUID."""
+    """Ids of other hosts that have a VM with the same UUID. Each VM is listed with its own `host` (the `source` of its
+    events); none can be changed until the UUIDs differ."""
 
 
 class VMQuery(ListQuery, frozen=True):
@@ -104,7 +104,7 @@ class VMQuery(ListQuery, frozen=True):
 
 
 class VMCreate(Request, frozen=True):
-    """A VM from an image. `disk_bytes` defaults to the image's own size, and may only be larger."""
+    """A VM from an image. `disk_bytes` defaults to the size of the image and cannot be smaller."""
 
     name: Annotated[str, Meta(pattern=VM_NAME_PATTERN, max_length=63)]
     image: Annotated[str, Meta(pattern=IMAGE_NAME_PATTERN, max_length=63)]
@@ -114,7 +114,7 @@ class VMCreate(Request, frozen=True):
     host: str | None = None
     tier: TierName = "hot"
     network: Annotated[str, Meta(max_length=64)] | None = None
-    """A libvirt network by name, or `user`. None: `default` when it is active, else user networking."""
+    """Name of a libvirt network, or `user`. None: `default` if it is active, else user-mode networking."""
     tags: Annotated[
         dict[Annotated[str, Meta(max_length=63)], Annotated[str, Meta(max_length=255)]], Meta(max_length=32)
     ] = {}
@@ -123,13 +123,13 @@ class VMCreate(Request, frozen=True):
 
 
 class DeleteQuery(Request, frozen=True):
-    """`disks=true` takes the VM's own disks along."""
+    """`disks=true` also deletes the VM's own disks."""
 
     disks: bool = False
 
 
 class StopQuery(Request, frozen=True):
-    """`force_after_s`: pull the plug when the guest has not gone down by then."""
+    """`force_after_s`: power off when the guest has not shut down after this many seconds."""
 
     force_after_s: Annotated[int, Meta(ge=1, le=3600)] | None = None
 
@@ -139,7 +139,7 @@ LIST = endpoint(f"GET {_BASE}", Page[VM], P.VM_READ, query=VMQuery, summary="Lis
 CREATE = endpoint(
     f"POST {_BASE}", Operation, P.VM_CHANGE, takes=VMCreate, status=202, summary="Create a VM from an image"
 )
-GET = endpoint(f"GET {_BASE}/{{vm_id}}", VM, P.VM_READ, summary="One VM")
+GET = endpoint(f"GET {_BASE}/{{vm_id}}", VM, P.VM_READ, summary="Get a VM")
 DELETE = endpoint(
     f"DELETE {_BASE}/{{vm_id}}", Operation, P.VM_CHANGE, query=DeleteQuery, status=202, summary="Delete a VM"
 )
@@ -152,10 +152,12 @@ STOP = endpoint(
     status=202,
     summary="Ask the guest to shut down",
 )
-POWER_OFF = endpoint(f"POST {_BASE}/{{vm_id}}/power-off", Operation, P.VM_CHANGE, status=202, summary="Pull the plug")
+POWER_OFF = endpoint(
+    f"POST {_BASE}/{{vm_id}}/power-off", Operation, P.VM_CHANGE, status=202, summary="Power off a VM immediately"
+)
 RESTART = endpoint(
     f"POST {_BASE}/{{vm_id}}/restart", Operation, P.VM_CHANGE, status=202, summary="Ask the guest to restart"
 )
-RESET = endpoint(f"POST {_BASE}/{{vm_id}}/reset", Operation, P.VM_CHANGE, status=202, summary="Press the reset button")
+RESET = endpoint(f"POST {_BASE}/{{vm_id}}/reset", Operation, P.VM_CHANGE, status=202, summary="Hard-reset a VM")
 PAUSE = endpoint(f"POST {_BASE}/{{vm_id}}/pause", Operation, P.VM_CHANGE, status=202, summary="Pause a VM")
 RESUME = endpoint(f"POST {_BASE}/{{vm_id}}/resume", Operation, P.VM_CHANGE, status=202, summary="Resume a paused VM")

@@ -1,4 +1,4 @@
-"""Volumes: disks of VMs, and disks that wait for one."""
+"""Volumes: attached and unattached disks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from novacron_core.values.tiers import TierName
 
 
 class Volume(Value, frozen=True):
-    """A storage volume. `vm` is the id of the VM that uses it; `allocated_bytes` is what it takes on disk now.
+    """A storage volume. `vm` is the id of the VM that uses it; `allocated_bytes` is the space used on disk now.
 
-    `tier` is that of the pool it lies in. `role` says what it is to its VM: `disk`, `kernel` or `initrd`. `backing_file`
-    is the file that it is an overlay of, empty for none. `unmanaged`: NovaCron did not make it. `operation` is the one
-    running on it now.
+    `tier` is the tier of its pool. `role` is its use in the VM: `disk`, `kernel` or `initrd`. `backing_file` is the
+    backing file of an overlay, else empty. `unmanaged`: not created by NovaCron. `operation` is the one that is running
+    on the volume.
     """
 
     id: str
@@ -48,7 +48,7 @@ Name = Annotated[str, Meta(pattern=VOLUME_NAME_PATTERN, max_length=63)]
 
 
 class VolumeCreate(Request, frozen=True):
-    """An empty volume, thin. `pool` (an id) names the very pool; without it the tier's pool with most room is taken."""
+    """An empty, thin-provisioned volume. Without `pool` (an id), the pool of the tier with the most free space is used."""
 
     name: Name
     size_bytes: Size
@@ -59,13 +59,13 @@ class VolumeCreate(Request, frozen=True):
 
 
 class VolumeResize(Request, frozen=True):
-    """A volume only grows."""
+    """The new size; a volume cannot shrink."""
 
     size_bytes: Size
 
 
 class VolumeClone(Request, frozen=True):
-    """A full copy, compared with its source. It stays in the tier unless another is named."""
+    """A full copy, verified against its source. It is in the same tier unless `tier` is given."""
 
     name: Name
     tier: TierName | None = None
@@ -79,28 +79,28 @@ class VolumeAttach(Request, frozen=True):
 
 
 class VolumeMove(Request, frozen=True):
-    """`bandwidth_bytes_s` keeps the copying below that; None: as fast as it goes."""
+    """`bandwidth_bytes_s` limits the copy rate; None: unlimited."""
 
     tier: TierName
     bandwidth_bytes_s: Annotated[int, Meta(ge=64 * KIB, le=TIB)] | None = None
 
 
 class DeletionPreview(Value, frozen=True):
-    """What deleting a volume would do. `refused` is why it cannot be done now, empty when it can."""
+    """The effect of deleting a volume. `refused` says why it cannot be deleted now, empty when it can."""
 
     volume: Volume
     frees_bytes: int
     used_by: list[str] = []
     """Names of VMs that have it as a disk."""
     overlays: list[str] = []
-    """Volumes that would lose what they lean on."""
+    """Volumes whose backing file it is."""
     refused: str = ""
 
 
 _BASE = "/api/storage/volumes"
 _ONE = f"{_BASE}/{{volume_id}}"
 LIST = endpoint(f"GET {_BASE}", Page[Volume], P.VOLUME_READ, query=ListQuery, summary="List volumes")
-GET = endpoint(f"GET {_ONE}", Volume, P.VOLUME_READ, summary="One volume")
+GET = endpoint(f"GET {_ONE}", Volume, P.VOLUME_READ, summary="Get a volume")
 CREATE = endpoint(
     f"POST {_BASE}", Operation, P.VOLUME_CHANGE, takes=VolumeCreate, status=202, summary="Create an empty volume"
 )
@@ -111,10 +111,10 @@ CLONE = endpoint(
     f"POST {_ONE}/clone", Operation, P.VOLUME_CHANGE, takes=VolumeClone, status=202, summary="Copy a volume"
 )
 ATTACH = endpoint(
-    f"POST {_ONE}/attach", Operation, P.VOLUME_CHANGE, takes=VolumeAttach, status=202, summary="Give a volume to a VM"
+    f"POST {_ONE}/attach", Operation, P.VOLUME_CHANGE, takes=VolumeAttach, status=202, summary="Attach a volume to a VM"
 )
-DETACH = endpoint(f"POST {_ONE}/detach", Operation, P.VOLUME_CHANGE, status=202, summary="Take a volume from its VM")
-DELETION = endpoint(f"GET {_ONE}/deletion", DeletionPreview, P.VOLUME_READ, summary="What deleting a volume would do")
+DETACH = endpoint(f"POST {_ONE}/detach", Operation, P.VOLUME_CHANGE, status=202, summary="Detach a volume from its VM")
+DELETION = endpoint(f"GET {_ONE}/deletion", DeletionPreview, P.VOLUME_READ, summary="Preview the deletion of a volume")
 DELETE = endpoint(f"DELETE {_ONE}", Operation, P.VOLUME_CHANGE, status=202, summary="Delete a volume")
 MOVE = endpoint(
     f"PUT {_ONE}/tier", Operation, P.VOLUME_CHANGE, takes=VolumeMove, status=202, summary="Move a volume to a tier"

@@ -1,4 +1,4 @@
-"""The client of the contract: `Client.call(ENDPOINT, …)` and the event stream as an async iterator."""
+"""The API client: `Client.call(ENDPOINT, …)`, and the event stream as an async iterator."""
 
 from novacron_core.client.credentials import Credentials
 from novacron_core.client.rest import Client

@@ -1,7 +1,7 @@
-"""Certificates: the system's authorities where they vouch for a server, else the one certificate that was pinned.
+"""TLS certificates: verified by the system's authorities, or pinned by fingerprint.
 
-A server in one's own house mostly has a certificate that no authority signed. Its fingerprint (SHA-256 over the DER
-form, in hex) is shown the first time, kept, and from then on nothing else is accepted, whatever its dates and names.
+Private servers often have a self-signed certificate. Its fingerprint (SHA-256 over the DER form, in hex) is shown on the
+first connection and stored; after that no other certificate is accepted, and dates and names are not checked.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from urllib.parse import urlsplit
 
 from novacron_core import errors
 
-_LOOK_S = 10.0
+_FETCH_TIMEOUT_S = 10.0
 
 
 class CertificateChanged(ssl.SSLCertVerificationError):
-    """The server shows another certificate than the pinned one."""
+    """The server's certificate differs from the pinned one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShownCertificate:
-    """What a server shows: the fingerprint, and why the system's authorities do not vouch for it ("" when they do)."""
+    """A server's certificate: its fingerprint, and why the system does not trust it ("" when it does)."""
 
     fingerprint: str
     distrust: str
@@ -39,40 +39,40 @@ def fingerprint_of(der: bytes) -> str:
 
 
 def same_fingerprint(one: str, other: str) -> bool:
-    """Whether two fingerprints are one, however they are written: colons, letter case, a `SHA256:` before."""
-    return _bare(one) == _bare(other) != ""
+    """Whether two fingerprints are equal. Ignores colons, letter case and a leading `SHA256:`."""
+    return _normalized(one) == _normalized(other) != ""
 
 
-def _bare(fingerprint: str) -> str:
+def _normalized(fingerprint: str) -> str:
     return fingerprint.strip().upper().removeprefix("SHA256").lstrip(":= ").replace(":", "")
 
 
 def context(url: str, fingerprint: str) -> ssl.SSLContext | None:
-    """How to speak TLS with a URL; None where it is plain HTTP."""
+    """The TLS context for a URL; None for plain HTTP."""
     if not is_tls(url):
         return None
     return pinned(fingerprint) if fingerprint else ssl.create_default_context()
 
 
 def pinned(fingerprint: str) -> ssl.SSLContext:
-    """A context that accepts the certificate with this fingerprint and no other."""
+    """A context that accepts only the certificate with this fingerprint."""
     context = ssl.create_default_context()
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # the check below is stricter: it is this very certificate, or nothing
+    context.verify_mode = ssl.CERT_NONE  # the check below is stricter: it accepts one certificate only
 
     class Pinned(ssl.SSLObject):
         def do_handshake(self) -> None:
             super().do_handshake()
             shown = fingerprint_of(self.getpeercert(binary_form=True) or b"")
             if not same_fingerprint(shown, fingerprint):
-                raise CertificateChanged(f"it was {fingerprint}, now it is {shown}")
+                raise CertificateChanged(f"expected {fingerprint}, got {shown}")
 
     context.sslobject_class = Pinned
     return context
 
 
 def refusal(e: BaseException, url: str) -> errors.UntrustedServer | None:
-    """What a failed connection says about the server's certificate, or None when that was not the reason."""
+    """The certificate error behind a failed connection, or None when the certificate was not the reason."""
     cause: BaseException | None = e
     while cause is not None:
         if isinstance(cause, CertificateChanged):
@@ -84,21 +84,21 @@ def refusal(e: BaseException, url: str) -> errors.UntrustedServer | None:
 
 
 async def fetch_certificate(url: str) -> ShownCertificate:
-    """See which certificate the server of an https URL shows. Raises ServerUnreachable."""
+    """Fetch the certificate of the server at an https URL. Raises ServerUnreachable."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 443
-    blind = ssl.create_default_context()
-    blind.check_hostname = False
-    blind.verify_mode = ssl.CERT_NONE  # nothing is sent over this line, it is only looked at
+    unverified = ssl.create_default_context()
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE  # no data is sent over this connection; only the certificate is read
     try:
-        async with asyncio.timeout(_LOOK_S):
-            fingerprint = await _shown(host, port, blind)
-            return ShownCertificate(fingerprint, await _distrust(host, port))
+        async with asyncio.timeout(_FETCH_TIMEOUT_S):
+            fingerprint = await _fetch_fingerprint(host, port, unverified)
+            return ShownCertificate(fingerprint, await _trust_error(host, port))
     except (OSError, TimeoutError) as e:
-        raise errors.ServerUnreachable(f"cannot reach {url}: {e or type(e).__name__}") from e
+        raise errors.ServerUnreachable(f"cannot connect to {url}: {e or type(e).__name__}") from e
 
 
-async def _shown(host: str, port: int, context: ssl.SSLContext) -> str:
+async def _fetch_fingerprint(host: str, port: int, context: ssl.SSLContext) -> str:
     _, writer = await asyncio.open_connection(host, port, ssl=context)
     try:
         return fingerprint_of(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
@@ -106,9 +106,9 @@ async def _shown(host: str, port: int, context: ssl.SSLContext) -> str:
         writer.transport.abort()
 
 
-async def _distrust(host: str, port: int) -> str:
+async def _trust_error(host: str, port: int) -> str:
     try:
-        await _shown(host, port, ssl.create_default_context())
+        await _fetch_fingerprint(host, port, ssl.create_default_context())
     except ssl.SSLCertVerificationError as e:
         return e.verify_message or str(e)
     return ""

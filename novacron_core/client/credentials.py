@@ -1,4 +1,4 @@
-"""What proves who we are: an access token, and the refresh token that buys the next one."""
+"""The credentials of a session: an access token, and the refresh token that is exchanged for the next pair."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable
 from novacron_core import errors
 from novacron_core.api.access import Tokens
 
-Buy = Callable[[str], Awaitable[Tokens]]
-"""Trades a refresh token for a new pair on the server."""
+Exchange = Callable[[str], Awaitable[Tokens]]
+"""Exchanges a refresh token for a new pair on the server."""
 
 
 class Credentials:
-    """The tokens of one session. `on_change` is told of every new pair, so that it can be remembered.
+    """The tokens of one session. `on_change` is called with every new pair, so that it can be stored.
 
-    `shared`: others hold the same session, so that leaving must not end it.
+    `shared`: other processes use the same session, so signing out on exit would end it for them too.
     """
 
     shared = False
@@ -36,17 +36,17 @@ class Credentials:
         if self._on_change:
             self._on_change(tokens)
 
-    async def renew(self, buy: Buy) -> None:
-        """Trade the refresh token for a new pair. Raises Unauthenticated when there is none, or it is good no more."""
+    async def renew(self, exchange: Exchange) -> None:
+        """Exchange the refresh token for a new pair. Raises Unauthenticated when there is none or it is no longer valid."""
         if not self.refresh_token:
             raise errors.Unauthenticated("your session has ended: sign in again")
-        self.take(await buy(self.refresh_token))
+        self.take(await exchange(self.refresh_token))
 
     def drop(self) -> None:
-        """Forget both: signed out."""
+        """Forget both tokens (signed out)."""
         self.token = self.refresh_token = ""
 
     @property
     def stale(self) -> bool:
-        """Whether the access token is near its end and there is a refresh token to do something about it."""
+        """Whether the access token is missing or about to expire, and a refresh token could replace it."""
         return bool(self.refresh_token) and (not self.token or time.monotonic() >= self._stale_at)

@@ -1,4 +1,4 @@
-"""Calls over HTTP: a request struct in, an answer struct or one of our own exceptions out."""
+"""HTTP calls: a request struct in, a response struct out; errors are raised as NovaCronError."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ R = TypeVar("R")
 Q = TypeVar("Q", bound=Request)
 B = TypeVar("B", bound=Request)
 
-# A retry is told by whoever shows the outcome; by default it would be printed, in the middle of a script's output.
+# The caller reports the outcome. By default stamina would log each retry, in the middle of a script's output.
 stamina.instrumentation.set_on_retry_hooks([])
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _UPLOAD_SILENCE_S = 120.0
-"""How long a server may take to flush and examine what it was sent."""
-_GATEWAY_SILENT = frozenset({502, 504})
+"""How long a server may take to flush and check an upload."""
+_GATEWAY_ERRORS = frozenset({502, 504})
 
 
 def as_is(text: str) -> str:
-    """The default cleaning of what a server says: none. A console passes its own."""
+    """The default for `clean`: no change. The console passes its own function."""
     return text
 
 
 class Client:
     """One server, one session.
 
-    `clean` is applied to the raw JSON text of every answer before it is decoded; it must keep it valid JSON. It is
-    the one place where strings from outside are made harmless for a terminal. `certificate` is the fingerprint of
-    the only certificate that is accepted; without it the system's authorities decide.
+    `clean` is applied to the raw JSON text of every response before it is decoded, and must keep it valid JSON. It is
+    the one place where strings from outside are made safe for a terminal. `certificate` is the fingerprint of the only
+    accepted certificate; without it the system's authorities decide.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Client:
         )
 
     def move(self, base_url: str) -> None:
-        """The same server listens at another address of the same kind now: calls, and the next try of an event
-        stream, go there; the session stays."""
+        """Use a new address of the same server and scheme for calls and for the next connection of the event stream. The
+        session is kept."""
         self.base_url = base_url.rstrip("/")
         self._http.base_url = httpx.URL(self.base_url)
 
@@ -97,9 +97,9 @@ class Client:
     ) -> R:
         """Call an endpoint.
 
-        Reads are tried again when no answer came; changes never are, unless the caller does it with the same
-        idempotency key. Raises the exception that the server's problem document names, ServerUnreachable when
-        there was no answer, IncompatibleServer when the answer is not understood.
+        Reads are retried when the server does not answer. Changes are not: a caller may retry one with the same
+        idempotency key. Raises the exception of the server's problem document, ServerUnreachable when there was no
+        response, IncompatibleServer when the response cannot be decoded.
         """
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if idempotency_key:
@@ -131,9 +131,9 @@ class Client:
         query: Q | None = None,
         **path: str,
     ) -> R:
-        """Send a long body as it comes. Never tried again by itself. Raises what `call` raises."""
+        """Stream a long body. Not retried. Raises the same exceptions as `call`."""
         if self.credentials.stale:
-            await self.refresh()  # once it is on its way it cannot be sent anew
+            await self.refresh()  # a streamed body cannot be sent twice
         request: dict[str, Any] = {
             "method": str(endpoint.method),
             "url": fill(endpoint.path, path),
@@ -142,67 +142,67 @@ class Client:
             "content": body,
             "timeout": httpx.Timeout(_UPLOAD_SILENCE_S, connect=5.0),
         }
-        response = await self._once(request)
+        response = await self._send_once(request)
         if response.status_code >= 400:
             raise self._error(response)
         return self._decode(endpoint, response)
 
     async def sign_in(self, username: str, password: str) -> access.Tokens:
-        """Trade a password for tokens and use them from now on."""
+        """Sign in with a password and use the new tokens from now on."""
         tokens = await self.call(access.LOGIN, body=access.Login(username=username, password=password))
         self.credentials.take(tokens)
         return tokens
 
     async def sign_out(self) -> None:
-        """End the session on the server, then forget it here, whatever the server said."""
+        """End the session on the server, then drop the tokens here, even when the call failed."""
         try:
             await self.call(access.LOGOUT)
         finally:
             self.credentials.drop()
 
     async def refresh(self) -> None:
-        """Buy a new pair of tokens. Raises Unauthenticated when the session has ended."""
+        """Get a new pair of tokens. Raises Unauthenticated when the session has ended."""
         before = self.credentials.token
         async with self._refreshing:
             if self.credentials.token != before and self.credentials.token:
                 return
-            await self.credentials.renew(self._buy)
+            await self.credentials.renew(self._exchange)
 
-    async def _buy(self, refresh_token: str) -> access.Tokens:
+    async def _exchange(self, refresh_token: str) -> access.Tokens:
         return await self.call(access.REFRESH, body=access.Refresh(refresh_token=refresh_token))
 
     async def _send(self, request: dict[str, Any], endpoint: Endpoint[Any, Any, Any]) -> httpx.Response:
         renewable = _needs_session(endpoint)
         if renewable and self.credentials.stale:
             await self.refresh()
-        response = await self._once(request)
+        response = await self._send_once(request)
         if response.status_code == 401 and renewable and self.credentials.refresh_token:
             await self.refresh()
-            response = await self._once(request)
+            response = await self._send_once(request)
         if response.status_code >= 400:
             raise self._error(response)
         return response
 
-    async def _once(self, request: dict[str, Any]) -> httpx.Response:
+    async def _send_once(self, request: dict[str, Any]) -> httpx.Response:
         headers = dict(request["headers"])
         if self.credentials.token:
             headers["Authorization"] = f"Bearer {self.credentials.token}"
         try:
             return await self._http.request(**{**request, "headers": headers})
         except httpx.TimeoutException as e:
-            raise errors.ServerUnreachable(f"no answer from {self.base_url} in time") from e
+            raise errors.ServerUnreachable(f"{self.base_url} did not respond in time") from e
         except (httpx.TransportError, httpx.InvalidURL) as e:
-            unreachable = errors.ServerUnreachable(f"cannot reach {self.base_url}: {str(e) or type(e).__name__}")
+            unreachable = errors.ServerUnreachable(f"cannot connect to {self.base_url}: {str(e) or type(e).__name__}")
             raise certificates.refusal(e, self.base_url) or unreachable from e
 
     def _error(self, response: httpx.Response) -> errors.NovaCronError:
         try:
             problem = msgspec.json.decode(self.clean(response.text), type=Problem)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            if response.status_code in _GATEWAY_SILENT:
-                return errors.ServerUnreachable(f"a gateway answered {response.status_code} for {self.base_url}")
+            if response.status_code in _GATEWAY_ERRORS:
+                return errors.ServerUnreachable(f"a gateway returned {response.status_code} for {self.base_url}")
             return errors.IncompatibleServer(
-                f"{self.base_url} answered {response.status_code}, and not as NovaCron does"
+                f"{self.base_url} returned {response.status_code} and does not look like a NovaCron server"
             )
         return errors.from_problem(problem)
 
@@ -210,31 +210,31 @@ class Client:
         if endpoint.kind == "bytes":
             return response.content  # type: ignore[return-value]  # kind and returns=bytes go together
         if endpoint.returns is Nothing or response.status_code == 204:
-            return Nothing()  # type: ignore[return-value]  # the row says so
+            return Nothing()  # type: ignore[return-value]  # declared by the endpoint
         try:
             return msgspec.json.decode(self.clean(response.text), type=endpoint.returns)
         except (msgspec.DecodeError, UnicodeDecodeError) as e:
-            raise errors.IncompatibleServer(f"{self.base_url} gave an answer that is not understood: {e}") from e
+            raise errors.IncompatibleServer(f"{self.base_url} sent a response that cannot be decoded: {e}") from e
 
 
 def _needs_session(endpoint: Endpoint[Any, Any, Any]) -> bool:
-    """Whether a session is worth renewing for it: not to look around, to sign in, or to renew."""
+    """Whether to renew a session for this call: not for public reads, signing in, or the renewal itself."""
     public = endpoint.permission is Permission.PUBLIC
     return not (public and (not endpoint.changes or endpoint.key in (access.LOGIN.key, access.REFRESH.key)))
 
 
 def fill(path: str, parts: dict[str, str]) -> str:
-    """The path with its braces filled and escaped. Raises KeyError for a part that is missing."""
+    """The path with its placeholders filled and escaped. Raises KeyError for a missing one."""
     return path.format_map({name: quote(value, safe="") for name, value in parts.items()})
 
 
 def parameters(query: Request | None) -> dict[str, str]:
-    """A query struct as URL parameters; what is None or at its default stays out."""
+    """A query struct as URL parameters, without None and default values."""
     if query is None:
         return {}
     values: dict[str, Any] = msgspec.to_builtins(query)
-    return {name: _word(value) for name, value in values.items() if value is not None}
+    return {name: _parameter_text(value) for name, value in values.items() if value is not None}
 
 
-def _word(value: object) -> str:
+def _parameter_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,6 +1,6 @@
-"""The event stream as an async iterator that never ends by itself: it reconnects with backoff and asks `?after=`.
+"""The event stream as an endless async iterator: it reconnects with backoff and resumes with `?after=`.
 
-Between frames it yields `Connected` and `Disconnected`, so that whoever shows the data can say how old it is and why.
+Between frames it yields `Connected` and `Disconnected`, so that the console can show how old the data is, and why.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from novacron_core.client.rest import Client
 _FRAME = msgspec.json.Decoder(events.ServerFrame)
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.25, 15.0
-_WISH_GAP_S = 0.3
-"""Between two changes of what is wanted: scrolling through a list must not flood the server."""
+_SUBSCRIBE_GAP_S = 0.3
+"""Minimum seconds between two subscription changes: scrolling through a list must not flood the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """Connected: what follows is current."""
+    """Connected: the following frames are current."""
 
     hello: events.Hello
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """Not connected, because of `reason`; the next try comes in `retry_s` seconds."""
+    """Not connected because of `reason`; the next attempt starts in `retry_s` seconds."""
 
     reason: str
     retry_s: float
@@ -56,43 +56,43 @@ Update = (
 
 
 class SampleSubscription:
-    """Which samples a reader of the stream wants. May be changed at any time; it is told again after each break."""
+    """The samples that a reader of the stream wants. May be changed at any time; it is sent again after a reconnect."""
 
     def __init__(self) -> None:
         self.samples: events.SampleRequest | None = None
         self._changed = asyncio.Event()
 
     def want(self, samples: events.SampleRequest | None) -> None:
-        """From now on these; None: none."""
+        """Replace the request; None asks for no samples."""
         if samples != self.samples:
             self.samples = samples
             self._changed.set()
 
-    async def tell(self, socket: ClientConnection) -> None:
-        """Keep a connection told of what is wanted, for as long as it lasts."""
-        told: events.SampleRequest | None = None
+    async def keep_sent(self, socket: ClientConnection) -> None:
+        """Send the current request, and each later change, until the connection ends."""
+        sent: events.SampleRequest | None = None
         while True:
             self._changed.clear()
-            if self.samples != told:
-                told = self.samples
-                await socket.send(msgspec.json.encode(events.Subscribe(samples=told)).decode())
-                await asyncio.sleep(_WISH_GAP_S)
+            if self.samples != sent:
+                sent = self.samples
+                await socket.send(msgspec.json.encode(events.Subscribe(samples=sent)).decode())
+                await asyncio.sleep(_SUBSCRIBE_GAP_S)
             await self._changed.wait()
 
 
 async def stream(
-    client: Client, *, after: int | None = None, wishes: SampleSubscription | None = None
+    client: Client, *, after: int | None = None, subscription: SampleSubscription | None = None
 ) -> AsyncIterator[Update]:
-    """Follow everything this session may see, for ever; and the samples of `wishes`, if the server sends any.
+    """Follow everything this session may see, without end; with the samples of `subscription`, if the server has any.
 
-    Raises Unauthenticated when the session has ended and IncompatibleServer when the server speaks another protocol;
-    every other trouble is a `Disconnected` and another try.
+    Raises Unauthenticated when the session has ended and IncompatibleServer when the server speaks another protocol.
+    Any other failure yields a `Disconnected` and is retried.
     """
     position = _Position(after)
     tries = 0
     while True:
         try:
-            async for update in _connection(client, position, wishes):
+            async for update in _connection(client, position, subscription):
                 if isinstance(update, Connected):
                     tries = 0
                 yield update
@@ -106,7 +106,7 @@ async def stream(
 
 
 class _Position:
-    """How far this reader has come: the number to ask for after a break."""
+    """The sequence number from which to resume after a reconnect."""
 
     def __init__(self, after: int | None) -> None:
         self.after = after
@@ -120,7 +120,9 @@ class _Position:
             self.after = None
 
 
-async def _connection(client: Client, position: _Position, wishes: SampleSubscription | None) -> AsyncIterator[Update]:
+async def _connection(
+    client: Client, position: _Position, subscription: SampleSubscription | None
+) -> AsyncIterator[Update]:
     if client.credentials.stale:
         await client.refresh()
     try:
@@ -128,18 +130,18 @@ async def _connection(client: Client, position: _Position, wishes: SampleSubscri
     except errors.Unauthenticated:
         await client.refresh()
         socket = await _open(client, position.after)
-    beside = [asyncio.create_task(socket.watch(), name="line")]
+    tasks = [asyncio.create_task(socket.watch(), name="watch")]
     try:
         async for frame in _frames(client, socket):
-            if isinstance(frame, Connected) and frame.hello.samples and wishes is not None:
-                beside.append(asyncio.create_task(wishes.tell(socket), name="wishes"))
-                beside[-1].add_done_callback(_look_at)
+            if isinstance(frame, Connected) and frame.hello.samples and subscription is not None:
+                tasks.append(asyncio.create_task(subscription.keep_sent(socket), name="subscription"))
+                tasks[-1].add_done_callback(_retrieve_exception)
             position.move(frame)
             yield frame
     finally:
-        for task in beside:
+        for task in tasks:
             task.cancel()
-        # A dead line must not hold up the next try: closing waits for the other side's answer.
+        # Closing waits for the peer; on a dead connection that would delay the reconnect.
         socket.transport.abort()
 
 
@@ -160,10 +162,10 @@ async def _open(client: Client, after: int | None) -> WatchedConnection:
         return cast(WatchedConnection, socket)
     except InvalidStatus as e:
         if e.response.status_code in (401, 403):
-            raise errors.Unauthenticated("the event stream needs a session: sign in again") from e
-        raise errors.ServerUnreachable(f"the event stream answered {e.response.status_code}") from e
+            raise errors.Unauthenticated("Not signed in: sign in again") from e
+        raise errors.ServerUnreachable(f"the event stream returned {e.response.status_code}") from e
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as e:
-        unreachable = errors.ServerUnreachable(f"cannot reach {client.base_url}: {str(e) or type(e).__name__}")
+        unreachable = errors.ServerUnreachable(f"cannot connect to {client.base_url}: {str(e) or type(e).__name__}")
         raise certificates.refusal(e, client.base_url) or unreachable from e
 
 
@@ -172,8 +174,8 @@ async def _frames(client: Client, socket: WatchedConnection) -> AsyncIterator[Up
         try:
             raw = await socket.recv(decode=True)
         except ConnectionClosed as e:
-            if socket.given_up:
-                raise errors.ServerUnreachable(f"nothing heard from the server for {GIVE_UP_AFTER_S:.0f} s") from e
+            if socket.timed_out:
+                raise errors.ServerUnreachable(f"no data from the server for {GIVE_UP_AFTER_S:.0f} s") from e
             raise _closed(e) from e
         frame = _decode(client.clean(str(raw)))
         if isinstance(frame, events.Hello):
@@ -186,29 +188,29 @@ async def _frames(client: Client, socket: WatchedConnection) -> AsyncIterator[Up
             yield frame
 
 
-def _look_at(task: asyncio.Task[None]) -> None:
-    """A line that broke while it was told something: whoever reads from it notices, and says so."""
+def _retrieve_exception(task: asyncio.Task[None]) -> None:
+    """Mark the exception of a failed send as retrieved: the reader of the connection reports the failure."""
     if not task.cancelled():
         task.exception()
 
 
 def _decode(text: str) -> events.ServerFrame | None:
-    """A frame, or None for one of a kind that this version does not know. Raises IncompatibleServer for nonsense."""
+    """A frame, or None for a kind that this version does not know. Raises IncompatibleServer for invalid data."""
     try:
         frame: events.ServerFrame = _FRAME.decode(text)
         return frame
     except msgspec.ValidationError as e:
         if "Invalid value" in str(e) and "$.frame" in str(e):
             return None
-        raise errors.IncompatibleServer(f"the server sent a frame that is not understood: {e}") from e
+        raise errors.IncompatibleServer(f"the server sent an invalid frame: {e}") from e
     except msgspec.DecodeError as e:
-        raise errors.IncompatibleServer(f"the server sent a frame that is no JSON: {e}") from e
+        raise errors.IncompatibleServer(f"the server sent a frame that is not JSON: {e}") from e
 
 
 def _checked(hello: events.Hello) -> events.Hello:
     if hello.protocol != PROTOCOL:
         raise errors.IncompatibleServer(
-            f"the server {hello.version} speaks protocol {hello.protocol}, this console {__version__} speaks {PROTOCOL}"
+            f"server {hello.version} uses protocol {hello.protocol}, this console {__version__} uses {PROTOCOL}"
         )
     return hello
 
@@ -216,11 +218,11 @@ def _checked(hello: events.Hello) -> events.Hello:
 def _closed(e: ConnectionClosed) -> errors.NovaCronError:
     code = e.rcvd.code if e.rcvd else None
     if code == events.CLOSE_UNAUTHENTICATED:
-        # The token ran out or the session ended: a refresh tells which.
-        return errors.ServerUnreachable("the server asks for a fresh token")
+        # The token expired or the session ended: a refresh shows which.
+        return errors.ServerUnreachable("the access token has expired")
     if code == events.CLOSE_LAGGED:
-        return errors.ServerUnreachable("this console fell behind and was cut off")
-    return errors.ServerUnreachable("the line to the server was cut")
+        return errors.ServerUnreachable("the server closed the connection: this console was too slow")
+    return errors.ServerUnreachable("the connection to the server was lost")
 
 
 def socket_url(base_url: str, after: int | None) -> str:

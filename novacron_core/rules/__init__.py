@@ -1,1 +1,1 @@
-"""The rules of the domain: pure functions that both sides ask."""
+"""The rules of the domain: pure functions used by the server and the console."""

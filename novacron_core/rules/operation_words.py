@@ -10,38 +10,40 @@ from novacron_core.values.operation_kinds import OperationKind as Kind
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """`verb` asks for it ("move"), `doing` is shown while it runs ("moving"), `done` when it has succeeded ("moved")."""
+    """`verb` asks for it ("shut down"), `doing` is shown while it runs ("shutting down"), `done` when it has succeeded
+    ("shut down"), `noun` names it in a sentence ("shutdown failed")."""
 
     verb: str
     doing: str
     done: str
+    noun: str
 
 
 WORDS: dict[str, Words] = {
-    Kind.VM_CREATE: Words("create", "creating", "created"),
-    Kind.VM_START: Words("start", "starting", "started"),
-    Kind.VM_STOP: Words("shut down", "shutting down", "shut down"),
-    Kind.VM_PAUSE: Words("pause", "pausing", "paused"),
-    Kind.VM_RESUME: Words("resume", "resuming", "resumed"),
-    Kind.VM_RESTART: Words("restart", "restarting", "restarted"),
-    Kind.VM_POWER_OFF: Words("power off", "powering off", "powered off"),
-    Kind.VM_RESET: Words("reset", "resetting", "reset"),
-    Kind.VM_DELETE: Words("delete", "deleting", "deleted"),
-    Kind.VOLUME_CREATE: Words("create", "creating", "created"),
-    Kind.VOLUME_RESIZE: Words("grow", "growing", "grown"),
-    Kind.VOLUME_CLONE: Words("copy", "copying", "copied"),
-    Kind.VOLUME_ATTACH: Words("attach a volume", "attaching a volume", "volume attached"),
-    Kind.VOLUME_DETACH: Words("detach a volume", "detaching a volume", "volume detached"),
-    Kind.VOLUME_DELETE: Words("delete", "deleting", "deleted"),
-    Kind.VOLUME_MOVE: Words("move", "moving a disk", "moved"),
-    Kind.POOL_SET_TIER: Words("change its tier", "changing its tier", "tier changed"),
+    Kind.VM_CREATE: Words("create", "creating", "created", "creation"),
+    Kind.VM_START: Words("start", "starting", "started", "start"),
+    Kind.VM_STOP: Words("shut down", "shutting down", "shut down", "shutdown"),
+    Kind.VM_PAUSE: Words("pause", "pausing", "paused", "pause"),
+    Kind.VM_RESUME: Words("resume", "resuming", "resumed", "resume"),
+    Kind.VM_RESTART: Words("restart", "restarting", "restarted", "restart"),
+    Kind.VM_POWER_OFF: Words("power off", "powering off", "powered off", "power-off"),
+    Kind.VM_RESET: Words("reset", "resetting", "reset", "reset"),
+    Kind.VM_DELETE: Words("delete", "deleting", "deleted", "deletion"),
+    Kind.VOLUME_CREATE: Words("create", "creating", "created", "creation"),
+    Kind.VOLUME_RESIZE: Words("grow", "growing", "grown", "resize"),
+    Kind.VOLUME_CLONE: Words("copy", "copying", "copied", "copy"),
+    Kind.VOLUME_ATTACH: Words("attach a volume", "attaching a volume", "volume attached", "volume attach"),
+    Kind.VOLUME_DETACH: Words("detach a volume", "detaching a volume", "volume detached", "volume detach"),
+    Kind.VOLUME_DELETE: Words("delete", "deleting", "deleted", "deletion"),
+    Kind.VOLUME_MOVE: Words("move", "moving a disk", "moved", "disk move"),
+    Kind.POOL_SET_TIER: Words("change its tier", "changing its tier", "tier changed", "tier change"),
 }
 
 
 def words(kind: str) -> Words:
     """The words of a kind; for one of a newer server, its verb as it is written."""
     verb = kind.rpartition(".")[2]
-    return WORDS.get(kind) or Words(verb, verb, f"{verb} done")
+    return WORDS.get(kind) or Words(verb, verb, f"{verb} done", verb)
 
 
 def doing(kind: str) -> str:
@@ -54,6 +56,11 @@ def done(kind: str) -> str:
     return words(kind).done
 
 
+def noun(kind: str) -> str:
+    """`vm.stop` as `shutdown`."""
+    return words(kind).noun
+
+
 def why_busy(name: str, operation: Operation) -> str:
-    """The sentence that refuses a change while another one runs."""
-    return f"{name} is busy: {doing(operation.kind)}, by {operation.actor or 'somebody'}"
+    """The sentence that refuses a change while another operation runs."""
+    return f"{name} is busy: {doing(operation.kind)} (by {operation.actor or 'another user'})"

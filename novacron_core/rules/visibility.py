@@ -1,4 +1,4 @@
-"""Who may see what: the one function that every list, lookup and event passes."""
+"""Visibility by tenant: the one function that filters every list, lookup and event."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import datetime
 from novacron_core.values.roles import Role
 
 SHARED = "*"
-"""The tenant of things that belong to the house, like hosts: everybody who is signed in may see them."""
+"""The tenant of shared resources, like hosts: every signed-in user may see them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who is signed in. `expires_at` is when the token that said so ends."""
+    """A signed-in user. `expires_at` is when the access token expires."""
 
     user_id: str
     username: str
@@ -24,9 +24,9 @@ class Principal:
 
 
 def may_see(principal: Principal, tenant: str | None) -> bool:
-    """Whether a thing of this tenant is there at all for the principal.
+    """Whether the principal may know that a resource of this tenant exists.
 
-    None is the tenant of unmanaged things, which NovaCron did not make: administrators alone see them.
+    `tenant` is None for unmanaged resources (not created by NovaCron): only administrators see them.
     """
     if principal.role is Role.ADMINISTRATOR or tenant == SHARED:
         return True

@@ -1,4 +1,4 @@
-"""The VM state machine, in words: one sentence that refuses an action, used by the greyed key and the server's 409."""
+"""The VM state machine: the sentence that refuses an action, used for unavailable keys and for the server's 409."""
 
 from __future__ import annotations
 
@@ -30,38 +30,48 @@ _FROM: dict[VMAction, frozenset[State]] = {
     VMAction.RESUME: frozenset({State.PAUSED}),
     VMAction.DELETE: frozenset({State.STOPPED, State.SAVED, State.FAILED}),
 }
-_INSTEAD: dict[tuple[VMAction, State], str] = {
-    (VMAction.START, State.RUNNING): "it already runs",
-    (VMAction.START, State.PAUSED): "resume it instead",
-    (VMAction.STOP, State.PAUSED): "resume it first, or power it off",
-    (VMAction.STOP, State.STOPPED): "it is already down",
-    (VMAction.STOP, State.CRASHED): "power it off instead",
-    (VMAction.POWER_OFF, State.STOPPED): "it is already off",
-    (VMAction.RESUME, State.RUNNING): "it is not paused",
-    (VMAction.RESUME, State.STOPPED): "start it instead",
-    (VMAction.PAUSE, State.PAUSED): "it is already paused",
-    (VMAction.DELETE, State.RUNNING): "shut it down first",
-    (VMAction.DELETE, State.PAUSED): "power it off first",
-    (VMAction.DELETE, State.CRASHED): "power it off first",
+_REFUSALS: dict[tuple[VMAction, State], str] = {
+    (VMAction.START, State.RUNNING): "is already running",
+    (VMAction.START, State.PAUSED): "is paused: resume it instead",
+    (VMAction.STOP, State.PAUSED): "is paused: resume it first, or power it off",
+    (VMAction.STOP, State.STOPPED): "is already stopped",
+    (VMAction.STOP, State.CRASHED): "is crashed: power it off instead",
+    (VMAction.POWER_OFF, State.STOPPED): "is already powered off",
+    (VMAction.RESUME, State.RUNNING): "is not paused",
+    (VMAction.RESUME, State.STOPPED): "is stopped: start it instead",
+    (VMAction.PAUSE, State.PAUSED): "is already paused",
+    (VMAction.DELETE, State.RUNNING): "is running: shut it down first",
+    (VMAction.DELETE, State.PAUSED): "is paused: power it off first",
+    (VMAction.DELETE, State.CRASHED): "is crashed: power it off first",
+}
+_PARTICIPLES: dict[VMAction, str] = {
+    VMAction.START: "started",
+    VMAction.STOP: "shut down",
+    VMAction.RESTART: "restarted",
+    VMAction.RESET: "reset",
+    VMAction.POWER_OFF: "powered off",
+    VMAction.PAUSE: "paused",
+    VMAction.RESUME: "resumed",
+    VMAction.DELETE: "deleted",
 }
 SUPERSEDES: dict[VMAction, frozenset[str]] = {VMAction.POWER_OFF: frozenset({"vm.stop", "vm.restart"})}
-"""An action that may push aside a running operation of these kinds: pulling the plug on a guest that will not go."""
+"""Action → kinds of running operations that it may replace: powering off a guest that does not shut down."""
 
 
 def why_not_vm(action: VMAction, vm: VM) -> str | None:
-    """The sentence that refuses `action` on `vm` now, or None when nothing is against it."""
+    """The sentence that refuses `action` on `vm` now, or None when it is allowed."""
     if vm.operation is not None and vm.operation.kind not in SUPERSEDES.get(action, frozenset()):
         return why_busy(vm.name, vm.operation)
     if vm.duplicate_on:
-        return f"{vm.name} shares its UUID with a VM on another host: give one of them another UUID first"
+        return f"{vm.name} has the same UUID as a VM on another host: change one of the UUIDs first"
     if vm.state is State.UNKNOWN:
-        return f"{vm.name} is unknown: its host does not answer"
+        return f"{vm.name} is in an unknown state: its host is not responding"
     if action is VMAction.DELETE and vm.protected:
-        return f"{vm.name} is protected: unprotect it first"
+        return f"{vm.name} is protected: remove the protection first"
     if action is VMAction.DELETE and vm.unmanaged:
-        return f"{vm.name} was not made by NovaCron: it can be run here, not deleted"
+        return f"{vm.name} is unmanaged: NovaCron can start and stop it, but not delete it"
     if vm.state in _FROM[action]:
         return None
-    if advice := _INSTEAD.get((action, vm.state)):
-        return f"{vm.name} is {vm.state}: {advice}"
-    return f"{vm.name} is {vm.state}: it cannot {action} now"
+    if refused := _REFUSALS.get((action, vm.state)):
+        return f"{vm.name} {refused}"
+    return f"{vm.name} cannot be {_PARTICIPLES[action]} in state {vm.state}"

@@ -1,4 +1,4 @@
-"""What may be done to a volume now, in words: used by the greyed key and by the server's 409."""
+"""Which changes a volume allows: the sentence that refuses one, used for unavailable keys and the server's 409."""
 
 from __future__ import annotations
 
@@ -22,46 +22,46 @@ _OFF = frozenset({State.STOPPED})
 _UP = frozenset({State.RUNNING, State.PAUSED})
 _SIMULATED: dict[VolumeAction, str] = {
     VolumeAction.RESIZE: "a simulated host cannot resize volumes",
-    VolumeAction.MOVE: "a simulated host has no bytes to move",
+    VolumeAction.MOVE: "a simulated host cannot move volumes",
 }
-_READS_ALL = frozenset({VolumeAction.CLONE, VolumeAction.MOVE})
+_COPIES = frozenset({VolumeAction.CLONE, VolumeAction.MOVE})
 
 
 def why_not_volume(action: VolumeAction, volume: Volume, vm: VM | None, *, tier: str | None = None) -> str | None:
-    """The sentence that refuses `action` on `volume` now, or None when nothing is against it.
+    """The sentence that refuses `action` on `volume` now, or None when it is allowed.
 
-    `vm` is the VM that uses the volume; for ATTACH the one that is to get it. `tier` is where a MOVE is to go.
+    `vm` is the VM that uses the volume; for ATTACH, the VM to attach it to. `tier` is the destination of a MOVE.
     """
     if volume.operation is not None:
         return why_busy(volume.name, volume.operation)
     if volume.unmanaged:
-        return f"{volume.name} was not made by NovaCron: it can be looked at, not changed"
+        return f"{volume.name} is unmanaged: it can be viewed, not changed"
     if volume.simulated and action in _SIMULATED:
         return _SIMULATED[action]
     if volume.role in ("kernel", "initrd"):
-        return f"{volume.name} is a VM's {volume.role}: it goes with its VM"
-    if action in _READS_ALL and volume.backing_file:
-        return f"{volume.name} is an overlay of {volume.backing_file}: it cannot be copied alone"
+        return f"{volume.name} is a VM's {volume.role}: it belongs to the VM and is deleted with it"
+    if action in _COPIES and volume.backing_file:
+        return f"{volume.name} is an overlay of {volume.backing_file}: it cannot be copied without its backing file"
     if action is VolumeAction.ATTACH and volume.backing_file:
-        return f"{volume.name} says that it is an overlay of {volume.backing_file}: it cannot be given to a VM"
+        return f"{volume.name} names {volume.backing_file} as its backing file: it cannot be attached"
     if action is VolumeAction.MOVE and tier is not None and tier == volume.tier:
-        return f"{volume.name} is in {tier} already"
+        return f"{volume.name} is already in tier {tier}"
     return _why_not_use(action, volume, vm) or (_why_not_vm(action, vm) if vm else None)
 
 
 def _why_not_use(action: VolumeAction, volume: Volume, vm: VM | None) -> str | None:
     if action is VolumeAction.ATTACH and volume.vm is not None:
         if vm is not None and vm.id == volume.vm:
-            return f"{volume.name} is a disk of {vm.name} already"
-        return f"{volume.name} is a disk of another VM: detach it there first"
+            return f"{volume.name} is already attached to {vm.name}"
+        return f"{volume.name} is attached to another VM: detach it first"
     if action is VolumeAction.DETACH and volume.vm is None:
         return f"{volume.name} is not attached"
     if action is VolumeAction.ATTACH and vm is not None and vm.host != volume.host:
         return f"{volume.name} and {vm.name} are on different hosts"
     if action is VolumeAction.DELETE and volume.vm is not None:
-        return f"{volume.name} is a disk of {vm.name if vm else 'a VM'}: detach it first"
+        return f"{volume.name} is attached to {vm.name if vm else 'a VM'}: detach it first"
     if volume.vm is not None and vm is None:
-        return f"{volume.name} is used by a VM that you may not see"
+        return f"{volume.name} is attached to a VM that you cannot see"
     return None
 
 
@@ -69,17 +69,17 @@ def _why_not_vm(action: VolumeAction, vm: VM) -> str | None:
     if vm.operation is not None:
         return why_busy(vm.name, vm.operation)
     if vm.duplicate_on:
-        return f"{vm.name} shares its UUID with a VM on another host: give one of them another UUID first"
+        return f"{vm.name} has the same UUID as a VM on another host: change one of the UUIDs first"
     if vm.state is State.UNKNOWN:
-        return f"{vm.name} is unknown: its host does not answer"
+        return f"{vm.name} is in an unknown state: its host is not responding"
     if vm.unmanaged:
-        return f"{vm.name} was not made by NovaCron: its disks are left alone"
+        return f"{vm.name} is unmanaged: NovaCron does not change its disks"
     if action is VolumeAction.CLONE and vm.state not in _OFF:
-        return f"{vm.name} is {vm.state}: shut it down first, a disk in use has no whole copy"
+        return f"{vm.name} is {vm.state}: shut it down first; a disk in use cannot be copied consistently"
     if vm.state not in _OFF | _UP:
         return f"{vm.name} is {vm.state}: its disks can be changed while it is stopped or running"
     if action is VolumeAction.DETACH and vm.state is State.PAUSED:
-        return f"{vm.name} is paused: its guest cannot let go of a disk, so resume it first"
+        return f"{vm.name} is paused: resume it first, so that the guest can release the disk"
     if vm.simulated and vm.state in _UP and action in (VolumeAction.ATTACH, VolumeAction.DETACH):
         return f"{vm.name} runs on a simulated host: shut it down first"
     return None

@@ -1,1 +1,1 @@
-"""Values both sides use: names, sizes, ages, tiers, roles. Imports nothing else of NovaCron."""
+"""Shared value types: names, sizes, ages, tiers, roles. Imports no other NovaCron package."""

@@ -1,4 +1,4 @@
-"""Ages as people read them."""
+"""Ages in human-readable form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 
 def age_text(seconds: float | None) -> str:
-    """An age in at most two units: `5s`, `3m`, `2h10m`, `4d3h`. None is a dash; a negative age counts as 0."""
+    """An age in at most two units: `5s`, `3m`, `2h10m`, `4d3h`. None gives a dash; a negative age counts as 0."""
     if seconds is None:
         return "–"
     total = max(0, int(seconds))
@@ -23,5 +23,5 @@ def age_text(seconds: float | None) -> str:
 
 
 def age_s(since: datetime | None, now: datetime) -> float | None:
-    """Seconds from `since` to `now`, both with a time zone; None stays None."""
+    """Seconds from `since` to `now`, both timezone-aware; None gives None."""
     return None if since is None else (now - since).total_seconds()

@@ -6,10 +6,10 @@ from enum import StrEnum
 
 
 class OpenEnum(StrEnum):
-    """Keeps a value that this version does not know, as a member of that name outside the list of members.
+    """Accepts a value that this version does not know, as a pseudo-member outside the list of members.
 
-    A console shows such a value as it came and treats it like none of the members it knows. A request refuses it
-    (see `Request`). msgspec asks `_missing_` for every value that is not a member.
+    The console shows such a value unchanged; it equals none of the known members. A request refuses it (see
+    `Request`). msgspec calls `_missing_` for every value that is not a member.
     """
 
     @property

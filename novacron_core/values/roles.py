@@ -1,4 +1,4 @@
-"""Who may do what: a permission per endpoint, a set of permissions per role. Not a rank."""
+"""Authorization: one permission per endpoint, a set of permissions per role. Roles have no order."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class Role(OpenEnum):
 
 class Permission(StrEnum):
     PUBLIC = "public"
-    """Anybody who reaches the server."""
+    """Any client, without signing in."""
     SIGNED_IN = "signed_in"
-    """Anybody with a session or token, for things of their own."""
+    """Any signed-in user, for their own session and account."""
     VM_READ = "vm:read"
     VM_CHANGE = "vm:change"
     VOLUME_READ = "volume:read"
     VOLUME_CHANGE = "volume:change"
     IMAGE_CHANGE = "image:change"
-    """Images belong to the house: every tenant makes VMs from them."""
+    """Images are shared: every tenant creates VMs from them."""
     HOST_READ = "host:read"
     HOST_CHANGE = "host:change"
     OPERATION_READ = "operation:read"
@@ -59,7 +59,7 @@ def allows(role: Role | None, permission: Permission) -> bool:
 
 
 def why_not_role(role: Role, permission: Permission) -> str | None:
-    """The sentence that refuses a role, or None when it may."""
+    """The sentence that refuses a role, or None when it has the permission."""
     if allows(role, permission):
         return None
-    return f"your role ({role}) may not do this: it needs {permission}"
+    return f"your role ({role}) lacks the permission {permission}"

@@ -1,4 +1,4 @@
-"""Sizes and times as people read and type them. Binary units throughout: 1 KiB is 1024 bytes."""
+"""Formatting and parsing of sizes and rates. All units are binary: 1 KiB is 1024 bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_BYTES = 2**63 - 1
 
 
 def size_text(size_bytes: float | None, digits: int = 1) -> str:
-    """`1536` as `1.5 KiB`. None, no number, is a dash: it is not zero."""
+    """`1536` as `1.5 KiB`. None (unknown) gives a dash, which is not zero."""
     if size_bytes is None:
         return "–"
     value = float(size_bytes)
@@ -33,7 +33,7 @@ def size_text(size_bytes: float | None, digits: int = 1) -> str:
 
 
 def short_size(size_bytes: float | None) -> str:
-    """A size in at most four cells for a table: `340`, `1.2K`, `45M`, `16G`. None, no number, is a dash."""
+    """A size in at most four cells for a table: `340`, `1.2K`, `45M`, `16G`. None (unknown) gives a dash."""
     if size_bytes is None:
         return "–"
     value = float(size_bytes)
@@ -45,20 +45,20 @@ def short_size(size_bytes: float | None) -> str:
 
 
 def rate_text(bytes_s: float | None) -> str:
-    """Bytes per second, short: `1.2M/s`. None, no number, is a dash."""
+    """Bytes per second, short: `1.2M/s`. None (unknown) gives a dash."""
     return "–" if bytes_s is None else f"{short_size(bytes_s)}/s"
 
 
 def parse_size(text: str) -> int:
     """`"1.5G"`, `"512 MiB"`, `"1024"` in bytes.
 
-    Raises ValueError with a sentence for the operator when it is no size, or does not fit in 63 bits.
+    Raises ValueError with a sentence for the operator when the text is not a size or does not fit in 63 bits.
     """
     match = _SIZE.fullmatch(text)
     if not match:
-        raise ValueError("a size is a number and a unit, like 512M or 10GiB")
+        raise ValueError("Enter a size as a number and a unit, e.g. 512M or 10GiB")
     exponent = "bkmgtpe".index(match[2].lower() or "b")
     size = int(float(match[1]) * 1024**exponent)
     if size > MAX_BYTES:
-        raise ValueError("that size is too large")
+        raise ValueError("This size is too large")
     return size

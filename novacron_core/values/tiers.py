@@ -1,4 +1,4 @@
-"""Tiers: promises about speed and price, each kept by one or more pools."""
+"""Storage tiers: classes of speed and price, each backed by one or more pools."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TIERS: tuple[TierName, ...] = ("hot", "warm", "cold")
 """Fastest first."""
 
 TIER_ORDER: dict[str | None, int] = {tier: at for at, tier in enumerate((*TIERS, None))}
-"""How lists sort them; what is in no tier comes last."""
+"""Sort order of lists; None (no tier) comes last."""
 
 FILE_POOLS = frozenset({"dir", "fs", "netfs"})
-"""Types of pools whose volumes are files."""
+"""Pool types whose volumes are files."""

@@ -1,1 +1,1 @@
-"""One connection to a server: the session, the event stream, and what it has delivered."""
+"""The connection to a server: the session, the event stream, and the store of its data."""

@@ -1,7 +1,7 @@
-"""The event stream, folded into the store: the only writer of it.
+"""Applies the event stream to the store; the only writer of the store.
 
-The first change after quiet is published at once, so that an event is on the screen in milliseconds; after that, at
-most one publish per gap, so that a storm costs no more than a breeze.
+The first change is published at once, so that an event is on the screen within milliseconds. After that there is at most
+one publish per gap, which bounds the cost of an event storm.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from novacron_core.api.events import InventoryFrame
 from novacron_tui.connection.store import Store
 
-if TYPE_CHECKING:  # the client brings httpx and websockets: not before the first paint
+if TYPE_CHECKING:  # the client imports httpx and websockets: not before the first paint
     from novacron_core.client import Update
 
 GAP_S = 0.1
 
 
 class Feed:
-    """Follows `updates` until it ends or raises. `publish` is told that the store has changed."""
+    """Follows `updates` until it ends or raises. `publish` is called after the store has changed."""
 
     def __init__(self, store: Store, publish: Callable[[], None], *, gap_s: float = GAP_S) -> None:
         self._store = store
@@ -31,15 +31,15 @@ class Feed:
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, updates: AsyncIterator[Update]) -> None:
-        """Fold every update in. Raises what `updates` raises: Unauthenticated, IncompatibleServer."""
+        """Apply every update. Raises what `updates` raises: Unauthenticated, IncompatibleServer."""
         try:
             async for update in updates:
-                if self._fold(update):
-                    self._change()
+                if self._apply(update):
+                    self._schedule()
         finally:
             self._stop()
 
-    def _fold(self, update: Update) -> bool:
+    def _apply(self, update: Update) -> bool:
         from novacron_core.client import Connected, Disconnected
 
         if isinstance(update, Connected):
@@ -50,20 +50,20 @@ class Feed:
             return True
         changed = self._store.apply(update)
         if changed and isinstance(update, InventoryFrame):
-            gc.freeze()  # of ten thousand VMs a full collection takes a quarter of a second, and finds nothing
+            gc.freeze()  # with ten thousand VMs a full collection takes 0.25 s and frees nothing
         return changed
 
-    def _change(self) -> None:
+    def _schedule(self) -> None:
         if self._timer is not None:
             return
         loop = asyncio.get_running_loop()
         wait_s = self._last + self._gap_s - loop.time()
         if wait_s <= 0:
-            self._send()
+            self._publish_now()
         else:
-            self._timer = loop.call_later(wait_s, self._send)
+            self._timer = loop.call_later(wait_s, self._publish_now)
 
-    def _send(self) -> None:
+    def _publish_now(self) -> None:
         self._timer = None
         self._last = asyncio.get_running_loop().time()
         self._publish()
@@ -71,4 +71,4 @@ class Feed:
     def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._send()
+            self._publish_now()

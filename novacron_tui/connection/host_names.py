@@ -1,4 +1,4 @@
-"""What hosts are called: by their name, and two of the same name so that one can tell them apart."""
+"""Display names of hosts: made distinct when several hosts have the same name."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ _SHORT = 4
 
 
 class HostNames:
-    """Worked out once for each version of the hosts."""
+    """Caches the names for each version of the hosts."""
 
     def __init__(self) -> None:
         self._known: tuple[int, dict[str, str]] = (-1, {})
 
     def of(self, host_id: str, hosts: Mapping[str, Host], version: int) -> str:
-        """A host's name; its id where the host is not known."""
+        """The name of a host; its id when the host is unknown."""
         if self._known[0] != version:
-            self._known = (version, _told_apart(hosts))
+            self._known = (version, _distinct_names(hosts))
         return self._known[1].get(host_id, host_id)
 
 
-def _told_apart(hosts: Mapping[str, Host]) -> dict[str, str]:
-    """A name that several bear is told with the address the host is reached at, or where that tells nothing, with the
-    beginning of its id."""
-    named = Counter(host.name for host in hosts.values())
-    at = Counter((host.name, _address(host)) for host in hosts.values())
+def _distinct_names(hosts: Mapping[str, Host]) -> dict[str, str]:
+    """Names by id. A name used by several hosts is followed by the host's address, or by the start of its id when the
+    address is not unique either."""
+    name_counts = Counter(host.name for host in hosts.values())
+    address_counts = Counter((host.name, _address(host)) for host in hosts.values())
     names = {}
     for key, host in hosts.items():
         address = _address(host)
-        alone = address and at[host.name, address] == 1
-        names[key] = host.name if named[host.name] == 1 else f"{host.name} {address if alone else key[:_SHORT]}"
+        is_unique = address and address_counts[host.name, address] == 1
+        names[key] = (
+            host.name if name_counts[host.name] == 1 else f"{host.name} {address if is_unique else key[:_SHORT]}"
+        )
     return names
 
 

@@ -1,4 +1,4 @@
-"""One operator's connection: the client, the picture, who is signed in, and the signal that something changed."""
+"""The session of a signed-in user: client, store, user, and change notifications."""
 
 from __future__ import annotations
 
@@ -16,34 +16,33 @@ from novacron_tui.connection.feed import Feed
 from novacron_tui.connection.store import Store, VMKey
 from novacron_tui.servers.server_ref import ServerRef
 
-if TYPE_CHECKING:  # the client brings httpx and websockets: not before the first paint
+if TYPE_CHECKING:  # the client imports httpx and websockets: not before the first paint
     from novacron_core.client import Client, SampleSubscription, Update
 
 Updates = Callable[["Client", int | None], AsyncIterator["Update"]]
-"""Opens the event stream after a number, or from the beginning."""
+"""Opens the event stream after a sequence number, or with a full inventory (None)."""
 
 
 class Session:
-    """What every screen is given. `watch` is told after each publish; `asked` holds the VMs a request is under way
-    for; `followed` the operations this operator started, until their end was told; `last_boards` the screen of each
-    kind that was opened last."""
+    """Passed to every screen. `in_flight` holds the VMs with a request in progress; `followed` the operations that this
+    operator started, until their end is reported; `last_screens` the last opened screen of each type."""
 
     def __init__(
-        self, place: ServerRef, client: Client, who: User, store: Store, *, updates: Updates | None = None
+        self, server: ServerRef, client: Client, who: User, store: Store, *, updates: Updates | None = None
     ) -> None:
-        self.place = place
+        self.server = server
         self.client = client
         self.who = who
         self.store = store
-        self.asked: set[VMKey] = set()
+        self.in_flight: set[VMKey] = set()
         self.followed: dict[str, Operation] = {}
-        self.last_boards: dict[type[Any], Any] = {}
+        self.last_screens: dict[type[Any], Any] = {}
         self._updates = updates or self._stream
         self._watchers: list[Callable[[], None]] = []
         self._reading: asyncio.Future[None] | None = None
-        self._again = False
-        self._from: int | None = None
-        self._wishes: SampleSubscription | None = None
+        self._reopening = False
+        self._resume_after: int | None = None
+        self._subscription: SampleSubscription | None = None
         self.wanted: SampleRequest | None = None
 
     @property
@@ -55,12 +54,12 @@ class Session:
         return allows(self.who.role, endpoint.permission)
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Be told of every change. Answers how to be told no more."""
+        """Call `callback` after every change. Returns a function that unsubscribes it."""
         self._watchers.append(callback)
         return lambda: self._watchers.remove(callback)
 
     def changed(self) -> None:
-        """Tell everybody who watches."""
+        """Notify all watchers."""
         for callback in tuple(self._watchers):
             callback()
 
@@ -74,37 +73,37 @@ class Session:
                 await self._reading
                 return
             except asyncio.CancelledError:
-                if not self._again:
+                if not self._reopening:
                     self._reading.cancel()
                     raise
-                self._again, after = False, self._from
+                self._reopening, after = False, self._resume_after
 
     def _stream(self, client: Client, after: int | None) -> AsyncIterator[Update]:
         from novacron_core.client import SampleSubscription, stream
 
-        self._wishes = self._wishes or SampleSubscription()
-        self._wishes.want(self.wanted)
-        return stream(client, after=after, wishes=self._wishes)
+        self._subscription = self._subscription or SampleSubscription()
+        self._subscription.want(self.wanted)
+        return stream(client, after=after, subscription=self._subscription)
 
     def want(self, samples: SampleRequest | None) -> None:
-        """Ask for these samples from now on: those that are looked at, and no others."""
+        """Request these samples from now on, and no others."""
         self.wanted = samples
-        if self._wishes is not None:
-            self._wishes.want(samples)
+        if self._subscription is not None:
+            self._subscription.want(samples)
 
-    def reread(self) -> None:
-        """Ask the server for everything again."""
+    def reload(self) -> None:
+        """Request the full inventory again."""
         self._open_stream(None)
 
-    def moved(self, place: ServerRef) -> None:
-        """The server listens at another address now: go on there, with the same tokens, after the last event heard."""
-        self.place = place
-        self.client.move(place.url)
+    def use_server(self, server: ServerRef) -> None:
+        """Continue at the server's new address, with the same tokens, after the last received event."""
+        self.server = server
+        self.client.move(server.url)
         self._open_stream(self.store.seq if self.store.loaded else None)
 
     def _open_stream(self, after: int | None) -> None:
         if self._reading is not None and not self._reading.done():
-            self._again, self._from = True, after
+            self._reopening, self._resume_after = True, after
             self._reading.cancel()
 
     async def sign_out(self, timeout_s: float = 1.0) -> None:
@@ -115,12 +114,12 @@ class Session:
             async with asyncio.timeout(timeout_s):
                 await self.client.sign_out()
         except (NovaCronError, TimeoutError):
-            pass  # leaving must not wait for a server that does not answer; its session ends by its own age
+            pass  # do not wait for a server that does not respond; the session expires by itself
         finally:
             await self.client.close()
 
-    def settled(self) -> list[Operation]:
-        """The followed operations that have ended since the last time this was asked."""
+    def take_ended(self) -> list[Operation]:
+        """Remove and return the followed operations that have ended."""
         ended = [op for op_id in self.followed if (op := self.store.operations.get(op_id)) and op.state.ended]
         for op in ended:
             del self.followed[op.id]

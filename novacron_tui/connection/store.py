@@ -1,6 +1,6 @@
-"""The picture on this side: what the event stream has told, and how fresh it is. `feed` is its only writer.
+"""The inventory state in the console, from the event stream, and how fresh it is. `feed` is its only writer.
 
-It knows nothing of Textual. Reads are typed and cheap; `version` changes whenever anything that is read here does.
+Independent of Textual. Reads are typed and cheap; `version` changes with every change of the state.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from novacron_tui.connection.host_names import HostNames
 from novacron_tui.connection.samples import SampleStore
 
 QUIET = timedelta(seconds=HEARTBEAT_S * 1.5)
-"""A connected line that was silent for longer is no longer called live."""
+"""A connection without data for longer than this is no longer live."""
 KEPT_EVENTS = 500
 KEPT_OPERATIONS = 1000
 
 
 VMKey = tuple[str, str]
-"""Host and UUID: what a VM is known by here. The UUID alone is not enough, two hosts may have a VM with the same one."""
+"""Host and UUID: the key of a VM. The UUID alone is not unique: two hosts may have a VM with the same one."""
 
 
 def key_of(vm: VM) -> VMKey:
@@ -40,7 +40,7 @@ def key_of(vm: VM) -> VMKey:
 
 
 class ConnectionState(StrEnum):
-    """How far the picture can be trusted."""
+    """How current the inventory state is."""
 
     LOADING = "loading"
     LIVE = "live"
@@ -49,10 +49,10 @@ class ConnectionState(StrEnum):
 
 
 class Store:
-    """Everything this session may see, by identity; VMs by host and UUID.
+    """Everything visible to this session, by id; VMs by host and UUID.
 
-    `vms` carry their running operation, whichever frame told of it last. `since` is when the line came into its
-    present state, `heard_at` when the server was last heard, `retry_at` when the next try comes while offline.
+    `vms` have their running operation, from whichever frame is newest. `since` is when the connection was established
+    or lost, `received_at` when the last frame was received, `retry_at` the next attempt while offline.
     """
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -62,7 +62,7 @@ class Store:
         self.server_version = ""
         self.reason = ""
         self.since = now()
-        self.heard_at: datetime | None = None
+        self.received_at: datetime | None = None
         self.retry_at: datetime | None = None
         self.database_away_since: datetime | None = None
         self.vms: dict[VMKey, VM] = {}
@@ -82,38 +82,38 @@ class Store:
         self._counted: tuple[int, Counter[State]] = (-1, Counter())
         self._parts: list[InventoryFrame] = []
 
-    # -- what is read ----------------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------------------
 
     @property
-    def line(self) -> ConnectionState:
-        """LIVE only while connected, complete and heard of lately."""
+    def connection(self) -> ConnectionState:
+        """LIVE only while connected, complete and recently updated."""
         if not self._loaded and not self.reason:
             return ConnectionState.LOADING
         if not self._connected:
             return ConnectionState.OFFLINE
         if not self._loaded:
             return ConnectionState.LOADING
-        heard = self.heard_at or self.since
-        return ConnectionState.LIVE if self._complete and self.now() - heard <= QUIET else ConnectionState.STALE
+        received = self.received_at or self.since
+        return ConnectionState.LIVE if self._complete and self.now() - received <= QUIET else ConnectionState.STALE
 
     @property
     def loaded(self) -> bool:
-        """Whether a whole inventory has ever arrived."""
+        """Whether a complete inventory was ever received."""
         return self._loaded
 
     @property
     def age_s(self) -> float:
-        """Seconds since the server was last heard."""
-        return max(0.0, (self.now() - (self.heard_at or self.since)).total_seconds())
+        """Seconds since data was last received from the server."""
+        return max(0.0, (self.now() - (self.received_at or self.since)).total_seconds())
 
     def why_no_change(self) -> str | None:
         """The sentence that refuses every change while the server cannot be reached, or None."""
-        if self.line is ConnectionState.OFFLINE:
-            return "offline: changes are refused until the line is back"
-        if self.line is ConnectionState.LOADING:
-            return "still loading: nothing can be changed yet"
+        if self.connection is ConnectionState.OFFLINE:
+            return "offline: changes are disabled until the connection is back"
+        if self.connection is ConnectionState.LOADING:
+            return "still loading: changes are disabled"
         if self.database_away_since is not None:
-            return "the server's database is away: changes are refused until it is back"
+            return "the server's database is down: changes are disabled until it is back"
         return None
 
     def running(self) -> list[Operation]:
@@ -121,78 +121,78 @@ class Store:
         return list(self._busy.values())
 
     def operations_of(self, target_id: str) -> list[Operation]:
-        """Operations on one thing, newest first."""
+        """Operations on one target, newest first."""
         found = [op for op in self.operations.values() if op.target.id == target_id]
         return sorted(found, key=lambda op: op.created_at, reverse=True)
 
     def counts(self) -> Counter[State]:
-        """How many VMs are in each state; counted once for each version."""
+        """The number of VMs in each state; cached per version."""
         if self._counted[0] != self.version:
             self._counted = (self.version, Counter([vm.state for vm in self.vms.values()]))
         return self._counted[1]
 
     def vms_with(self, vm_id: str) -> list[VM]:
-        """The VMs with this UUID: one, none while it is not known, several while hosts share it."""
+        """The VMs with this UUID: none when unknown, several when hosts share it."""
         return [self.vms[key] for key in self._keys.get(vm_id, ())]
 
     def events_of(self, vm: VM) -> list[Event]:
-        """What was heard of one VM since this console connected, newest first; not what other hosts with the same
-        UUID told of theirs."""
-        told = (event for event in reversed(self.events) if event.target.id == vm.id)
-        return [event for event in told if event.source not in vm.duplicate_on]
+        """Events of a VM since this console connected, newest first, without those of VMs with the same UUID on other
+        hosts."""
+        events = (event for event in reversed(self.events) if event.target.id == vm.id)
+        return [event for event in events if event.source not in vm.duplicate_on]
 
     def host_name(self, host_id: str) -> str:
-        """A host's name, told apart from others of the same name; its id where the host is not known."""
+        """The distinct name of a host; its id when the host is unknown."""
         return self._names.of(host_id, self.hosts, self.version)
 
-    # -- what is written -------------------------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------------------------
 
     def live(self, hello: Hello) -> None:
-        """The line is open. Whether the picture is complete shows when the inventory, or the missing events, come."""
+        """The connection is open. The state is complete once the inventory or the missed events have arrived."""
         self.server_version = hello.version
         self.database_away_since = hello.database_away_since
         self._parts.clear()
-        self._turn(connected=True, reason="", retry_s=None)
+        self._set_connected(connected=True, reason="", retry_s=None)
 
     def lost(self, reason: str, retry_s: float) -> None:
-        """The line is gone. What is known stays, with its age."""
+        """The connection is lost. The state is kept, with its age."""
         self._parts.clear()
-        self._turn(connected=False, reason=reason, retry_s=retry_s)
+        self._set_connected(connected=False, reason=reason, retry_s=retry_s)
 
     def apply(self, frame: InventoryFrame | Event | SamplesFrame | GoneFrame | Heartbeat) -> bool:
-        """Fold a frame in; True when something that is read here changed."""
-        self.heard_at = self.now()
+        """Apply a frame; True when the state changed."""
+        self.received_at = self.now()
         if isinstance(frame, InventoryFrame):
-            return self._part(frame)
+            return self._add_part(frame)
         if isinstance(frame, Event):
-            return self._event(frame)
+            return self._apply_event(frame)
         if isinstance(frame, SamplesFrame):
-            self.samples.take(frame)
+            self.samples.apply(frame)
             return True
         if isinstance(frame, GoneFrame):
             self._complete = False
             self.version += 1
             return True
-        return self._database(frame.database_away_since)
+        return self._set_database_state(frame.database_away_since)
 
-    def _database(self, away_since: datetime | None) -> bool:
+    def _set_database_state(self, away_since: datetime | None) -> bool:
         changed = away_since != self.database_away_since
         self.database_away_since = away_since
         self.version += changed
         return changed
 
-    def _turn(self, *, connected: bool, reason: str, retry_s: float | None) -> None:
+    def _set_connected(self, *, connected: bool, reason: str, retry_s: float | None) -> None:
         now = self.now()
         if connected != self._connected:
             self.since = now
         if connected:
-            self.heard_at = now
+            self.received_at = now
         self._connected = connected
         self.reason = reason
         self.retry_at = None if retry_s is None else now + timedelta(seconds=retry_s)
         self.version += 1
 
-    def _part(self, part: InventoryFrame) -> bool:
+    def _add_part(self, part: InventoryFrame) -> bool:
         if part.part == 0 or (self._parts and self._parts[0].seq != part.seq):
             self._parts.clear()
         self._parts.append(part)
@@ -215,24 +215,24 @@ class Store:
         self.vms, self._keys = {}, {}
         for part in parts:
             for vm in part.vms:
-                self._vm(vm)
+                self._put_vm(vm)
 
-    def _event(self, event: Event) -> bool:
-        # An unlogged event bears the last number that was given: its value is new all the same.
+    def _apply_event(self, event: Event) -> bool:
+        # An unlogged event repeats the last sequence number, but its value is new.
         if not event.unlogged and event.seq and event.seq <= self.seq:
             return False
         self.seq = event.seq or self.seq
         try:
             value = event.decoded()
         except msgspec.ValidationError:
-            # One value that cannot be read must not take the picture down, and it is no longer the whole truth.
+            # One malformed value must not break the console, but the state is now incomplete.
             self._complete = False
             self.version += 1
             return True
         self.events.append(event)
         self.version += 1
         if isinstance(value, VM):
-            self._vm(value)
+            self._put_vm(value)
         elif isinstance(value, Host):
             self.hosts[value.id] = value
         elif isinstance(value, Volume):
@@ -242,14 +242,14 @@ class Store:
         elif isinstance(value, Tier):
             self.tiers[value.name] = value
         elif isinstance(value, Operation):
-            self._operation(value)
+            self._put_operation(value)
         else:
-            self._gone(event)
+            self._remove_target(event)
         return True
 
-    def _gone(self, event: Event) -> None:
+    def _remove_target(self, event: Event) -> None:
         if event.target.type == "vm":
-            self._vm_gone((event.source, event.target.id))
+            self._remove_vm((event.source, event.target.id))
             return
         kinds: dict[str, MutableMapping[str, Any]] = {
             "host": self.hosts,
@@ -258,13 +258,13 @@ class Store:
         }
         kinds.get(event.target.type, {}).pop(event.target.id, None)
 
-    def _vm(self, vm: VM) -> None:
+    def _put_vm(self, vm: VM) -> None:
         key = key_of(vm)
         if key not in self.vms:
             self._keys[vm.id] = (*self._keys.get(vm.id, ()), key)
         self.vms[key] = self._with_operation(vm)
 
-    def _vm_gone(self, key: VMKey) -> None:
+    def _remove_vm(self, key: VMKey) -> None:
         if self.vms.pop(key, None) is None:
             return
         vm_id = key[1]
@@ -272,7 +272,7 @@ class Store:
         if left:
             self._keys[vm_id] = left
 
-    def _operation(self, op: Operation) -> None:
+    def _put_operation(self, op: Operation) -> None:
         self.operations.pop(op.id, None)
         self.operations[op.id] = op
         if not op.state.ended:
@@ -291,7 +291,7 @@ class Store:
             del self.operations[oldest]
 
     def _with_operation(self, vm: VM) -> VM:
-        """The VM with the operation that runs on it now, whichever of the two frames came last."""
+        """The VM with its running operation, from whichever frame is newest."""
         current = self._busy.get(vm.id) or vm.operation
         if current is not None:
             current = self.operations.get(current.id, current)

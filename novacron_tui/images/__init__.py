@@ -1,1 +1,1 @@
-"""Images: sending a file to the server."""
+"""Images: uploading a file to the server."""

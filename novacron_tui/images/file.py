@@ -1,4 +1,4 @@
-"""Sending an image file to the server: what it is called there, what it is, and its bytes as they are read."""
+"""An image file to upload: its default name and format, and its content in pieces."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _PIECE = 1 << 20
 
 
 def name_for(file: Path) -> str:
-    """The image's name where nobody says another: the file's, without its ending."""
+    """The default name of the image: the file name without its suffix."""
     return file.stem.lower()
 
 
 def format_for(file: Path) -> Literal["qcow2", "raw"]:
-    """What the file's name says it is. The server looks into it."""
+    """The format by file name. The server checks the content."""
     return "raw" if file.suffix in (".img", ".raw") else "qcow2"
 
 
-async def pieces(file: Path, told: Callable[[int], None]) -> AsyncIterator[bytes]:
-    """The file's bytes. `told` hears how many were taken so far. Raises OSError."""
+async def pieces(file: Path, on_progress: Callable[[int], None]) -> AsyncIterator[bytes]:
+    """The file in pieces. `on_progress` is called with the number of bytes read so far. Raises OSError."""
     sent = 0
-    with await asyncio.to_thread(file.open, "rb") as opened:
-        while piece := await asyncio.to_thread(opened.read, _PIECE):
+    with await asyncio.to_thread(file.open, "rb") as stream:
+        while piece := await asyncio.to_thread(stream.read, _PIECE):
             sent += len(piece)
-            told(sent)
+            on_progress(sent)
             yield piece

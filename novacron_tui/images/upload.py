@@ -1,4 +1,4 @@
-"""The form that sends an image file of this machine to the server, with how far it is; leaving it stops the sending."""
+"""The form that uploads an image file, with progress; leaving it cancels the upload."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from novacron_tui.widgets.sheet import Sheet
 from novacron_tui.widgets.text_bar import Piece
 from novacron_tui.widgets.toggle import Toggle
 
-_TOLD_EVERY_S = 0.2
+_PROGRESS_EVERY_S = 0.2
 _BAR = 20
 _BY_NAME = "-"
 
 
 class UploadImage(Sheet[Image | None]):
-    """Dismissed with the image that the server took, or None."""
+    """Dismissed with the uploaded image, or None."""
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__()
         self._session, self._glyphs = session, glyphs
-        self._format = choice([("by the file's name", _BY_NAME), ("qcow2", "qcow2"), ("raw", "raw")])
-        self._replace = Toggle("over an image of that name")
+        self._format = choice([("by file name", _BY_NAME), ("qcow2", "qcow2"), ("raw", "raw")])
+        self._replace = Toggle("replace an existing image")
         self._sending = False
-        self._began = self._told_at = 0.0
+        self._started_at = self._shown_at = 0.0
         self._fields = {
-            "file": FormField("File", why_not=_why_not_file, id="file", advice="on the machine of this console"),
-            "name": FormField("Name", why_not=_why_not_name, id="name", placeholder="the file's own"),
+            "file": FormField("File", why_not=_why_not_file, id="file", advice="Path on this computer"),
+            "name": FormField("Name", why_not=_why_not_name, id="name", placeholder="file name"),
             "format": FormField("Format", self._format, id="format"),
-            "sha256": FormField("SHA-256", why_not=_why_not_sum, id="sha256", advice="what arrives must have it; may be empty"),
+            "sha256": FormField("SHA-256", why_not=_why_not_sum, id="sha256", advice="Optional; the upload is rejected if it differs"),
             "replace": FormField("Replace", self._replace, id="replace"),
         }  # fmt: skip
 
@@ -61,15 +61,15 @@ class UploadImage(Sheet[Image | None]):
             self.dismiss(None)
             return
         self.workers.cancel_group(self, "send")
-        self._hold(False)
-        self.say([Piece("stopped: the server keeps nothing of it", "warn")])
+        self._set_sending(False)
+        self.say([Piece("Upload cancelled; nothing was kept", "warn")])
 
     @on(Input.Submitted)
     @on(Button.Pressed, "#send")
     def action_send(self) -> None:
         wrong = [field for field in self._fields.values() if field.check()]
         if not self._sending and not wrong:
-            self._hold(True)
+            self._set_sending(True)
             self._send()
 
     @work(exclusive=True, group="send")
@@ -98,46 +98,48 @@ class UploadImage(Sheet[Image | None]):
             sha256=self._fields["sha256"].value.strip().lower(),
             replace=self._replace.value,
         )
-        self._began, self._told_at = time.monotonic(), 0.0
-        body = pieces(file, lambda sent: self._tell(sent, length))
+        self._started_at, self._shown_at = time.monotonic(), 0.0
+        body = pieces(file, lambda sent: self._show_progress(sent, length))
         return await self._session.client.upload(images.PUT, body, length, query=query, name=name)
 
-    def _tell(self, sent: int, length: int) -> None:
-        """How far it is, a few times a second."""
+    def _show_progress(self, sent: int, length: int) -> None:
+        """Show the progress a few times per second."""
         now = time.monotonic()
         if sent >= length:
-            self.say([Piece("all of it is sent: the server looks into it…", "busy")])
-        elif now - self._told_at >= _TOLD_EVERY_S:
-            self._told_at = now
-            rate = sent / max(now - self._began, 0.001)
+            self.say([Piece("Uploaded; the server is checking the image…", "busy")])
+        elif now - self._shown_at >= _PROGRESS_EVERY_S:
+            self._shown_at = now
+            rate = sent / max(now - self._started_at, 0.001)
             bar = self._glyphs.bar(sent / length, _BAR)
-            told = f" {sent / length:4.0%}  {age_text((length - sent) / rate)} left"
-            self.say([Piece(bar, "busy"), Piece(told), Piece(f"  {size_text(rate)}/s of {size_text(length)}", "quiet")])
+            progress = f" {sent / length:4.0%}  {age_text((length - sent) / rate)} left"
+            self.say(
+                [Piece(bar, "busy"), Piece(progress), Piece(f"  {size_text(rate)}/s of {size_text(length)}", "quiet")]
+            )
 
     def _refuse(self, field: str, sentence: str) -> None:
-        self._hold(False)
+        self._set_sending(False)
         if field:
-            self._fields[field].complain(sentence)
+            self._fields[field].show_error(sentence)
             self._fields[field].widget.focus()
         self.say([] if field else [Piece(sentence, "bad")])
 
-    def _hold(self, held: bool) -> None:
-        self._sending = held
-        self.query_one("#send", Button).disabled = held
-        if held:
-            self.say([Piece("one moment…", "quiet")])
+    def _set_sending(self, sending: bool) -> None:
+        self._sending = sending
+        self.query_one("#send", Button).disabled = sending
+        if sending:
+            self.say([Piece("Uploading…", "quiet")])
 
 
 def _length(file: Path) -> int:
-    """Bytes. Raises OSError, Refused for what is no file."""
+    """The size in bytes. Raises OSError, and Refused when it is not a regular file."""
     found = file.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise Refused("that is no file", "file")
+        raise Refused("Not a regular file", "file")
     return found.st_size
 
 
 def _why_not_file(text: str) -> str | None:
-    return None if text.strip() else "the path of a qcow2 or raw file"
+    return None if text.strip() else "Enter the path of a qcow2 or raw file"
 
 
 def _why_not_name(text: str) -> str | None:
@@ -145,4 +147,4 @@ def _why_not_name(text: str) -> str | None:
 
 
 def _why_not_sum(text: str) -> str | None:
-    return None if not text.strip() or is_sha256(text.strip()) else "64 hexadecimal digits, or nothing"
+    return None if not text.strip() or is_sha256(text.strip()) else "Enter 64 hexadecimal digits, or leave it empty"

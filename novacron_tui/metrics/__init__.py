@@ -1,1 +1,1 @@
-"""What VMs and hosts use, drawn."""
+"""Display of metrics."""

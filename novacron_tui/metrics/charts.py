@@ -1,4 +1,4 @@
-"""What the metrics screen says: the line of totals, the charts, who uses most."""
+"""The parts of the metrics screen: totals, charts and ranking."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Newest = Mapping[Metric, float | None]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How far back one looks, and how often that is read again."""
+    """A time range, and how often its history is read."""
 
     name: str
     seconds: int
@@ -45,7 +45,7 @@ SPANS = (
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """By what the greatest users are told."""
+    """A metric to rank VMs by."""
 
     name: str
     of: Callable[[VMSample], float | None]
@@ -53,7 +53,7 @@ class Rank:
 
 
 def _cores(cores: float | None) -> str:
-    """In three figures at most: `0.67`, `12.4`."""
+    """At most three digits: `0.67`, `12.4`."""
     return "–" if cores is None else f"{cores:.2f}" if cores < 9.995 else f"{cores:.1f}"
 
 
@@ -76,27 +76,27 @@ RANKS = (
 
 
 def totals(now: FleetUsage | None, host: HostUsage | None, glyphs: Glyphs) -> list[Piece]:
-    """One line: the fleet's, or a host's, numbers of this moment."""
+    """One line with the current totals of the fleet or of a host."""
     if now is None:
-        return [Piece("reading…", "quiet")]
+        return [Piece("loading…", "quiet")]
     if host is not None:
         return _of_host(host, glyphs)
     sums = now.fleet
     if not sums.vms:
-        return [Piece("fleet ", "strong"), Piece("no VM has numbers: none runs, or no host was read yet", "quiet")]
+        return [Piece("No metrics yet: no VM is running or no host has reported", "quiet")]
     return [Piece("fleet ", "strong"), *_sums(sums, glyphs)]
 
 
 def _of_host(host: HostUsage, glyphs: Glyphs) -> list[Piece]:
     name = Piece(f"{one_line(host.name)} ", "strong")
     if host.cpu_percent is None:
-        return [name, Piece(one_line(host.note) or "no numbers yet", "warn" if host.note else "quiet")]
+        return [name, Piece(one_line(host.note) or "no metrics yet", "warn" if host.note else "quiet")]
     used, size = size_text(host.memory_used_bytes), size_text(host.memory_bytes)
     return [name, Piece(f"CPU {host.cpu_percent:.0f}%  memory {used} of {size}"), *_sums(host.vms, glyphs, "   ", 1)]
 
 
 def _sums(sums: UsageTotals, glyphs: Glyphs, lead: str = "", rank: int = 0) -> list[Piece]:
-    """`rank` is that of what they use in all: on a host's line it gives way to the host's own."""
+    """The sums over VMs. `rank` is that of their total: on a host's line it is dropped before the host's own values."""
     cpu = glyphs.no if sums.cpu_cores is None else f"{_cores(sums.cpu_cores)} cores"
     return [
         Piece(f"{lead}{sums.vms} VM{'s' * (sums.vms != 1)} ", "quiet", rank, group="use"),
@@ -112,7 +112,7 @@ def _sums(sums: UsageTotals, glyphs: Glyphs, lead: str = "", rank: int = 0) -> l
 
 
 def newest(now: FleetUsage | None, host: HostUsage | None) -> Newest:
-    """What the titles of the charts say: the numbers of the line of totals, not a curve's last step, which is older."""
+    """The values in the chart titles: those of the totals, since the last point of a curve is older."""
     if now is None:
         return {}
     of = now.fleet if host is None else host
@@ -122,7 +122,7 @@ def newest(now: FleetUsage | None, host: HostUsage | None) -> Newest:
 def charts(
     history: History | None, now: Newest, span: Span, width: int, rows: int, height: int, glyphs: Glyphs
 ) -> Lines:
-    """Two charts beside each other, in one or two rows of `height` lines."""
+    """Charts in pairs, in one or two rows of `height` lines."""
     each = (width - 3) // 2
     drawn = [_draw(history, now, kind, (each, height), span, glyphs) for kind in range(2 * rows)]
     lines: Lines = []
@@ -135,8 +135,8 @@ def charts(
 
 def _draw(history: History | None, now: Newest, kind: int, size: tuple[int, int], span: Span, glyphs: Glyphs) -> Lines:
     def curve(metric: Metric) -> Sequence[float | None]:
-        found = history.curves.get(metric) if history else None
-        return (found or Curve(average=[])).average
+        item = history.curves.get(metric) if history else None
+        return (item or Curve(average=[])).average
 
     def series(label: str, metric: Metric) -> Series:
         return Series(label, curve(metric), now.get(metric, "as drawn"))
@@ -153,9 +153,9 @@ def _draw(history: History | None, now: Newest, kind: int, size: tuple[int, int]
 
 
 def top(vms: Sequence[tuple[VM, VMSample]], rank: Rank, width: int, height: int, glyphs: Glyphs) -> Lines:
-    """Who uses most of something, the greatest first."""
+    """The VMs ranked by a metric, highest first."""
     known = [(value, vm, sample) for vm, sample in vms if (value := rank.of(sample)) is not None]
-    known.sort(key=lambda found: (-found[0], found[1].name))
+    known.sort(key=lambda item: (-item[0], item[1].name))
     lines: Lines = [[Piece(f"Top by {rank.name}", "accent")]]
     greatest = max((value for value, _, _ in known), default=0.0) or 1.0
     bar = max(4, width // 4)
@@ -167,14 +167,14 @@ def top(vms: Sequence[tuple[VM, VMSample]], rank: Rank, width: int, height: int,
         rest = glyphs.rest * (bar - len(full))
         name_piece = Piece(shown.ljust(room + 1), "strong")
         lines.append([name_piece, Piece(full, "accent"), Piece(rest, "quiet"), Piece(f" {rank.words(sample)}")])
-    return lines if known else [*lines, [Piece("no VM has this number now", "quiet")]]
+    return lines if known else [*lines, [Piece("no VM has this metric now", "quiet")]]
 
 
-def named(vm: VM, sample: VMSample | None, host_name: str) -> list[Piece]:
+def vm_hint(vm: VM, sample: VMSample | None, host_name: str) -> list[Piece]:
     """The VM under the cursor of the heat map."""
     head = [Piece(one_line(vm.name), "strong"), Piece(f" on {one_line(host_name)}: ")]
     if sample is None:
-        return [*head, Piece(f"no numbers: it is {vm.state}", "quiet")]
+        return [*head, Piece(f"no metrics: VM is {vm.state}", "quiet")]
     return [
         *head,
         Piece(

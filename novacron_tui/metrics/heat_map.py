@@ -1,4 +1,4 @@
-"""A cell for every VM: how much it uses, by height and tone; the cursor names it."""
+"""A cell for every VM, whose height and tone show its usage; the cursor selects one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from novacron_tui.widgets.text_bar import Piece
 LEVELS, PLAIN_LEVELS = "▁▂▃▄▅▆▇█", "_:-=+*%#"
 NONE = "·"
 WARM, HOT = 60, 85
-"""From so many percent on."""
+"""Thresholds in percent."""
 
 
 def legend(*, plain: bool) -> list[Piece]:
-    """What the cells mean."""
+    """The legend of the cells."""
     levels = PLAIN_LEVELS if plain else LEVELS
     warm, hot = (levels[at * len(levels) // 100] for at in (WARM, HOT))
     return [
@@ -40,7 +40,7 @@ def legend(*, plain: bool) -> list[Piece]:
 
 
 class HeatMap(Widget, can_focus=True):
-    """`show` takes (VM, percent or None) in the order to be drawn. More than have room: the view follows the cursor."""
+    """`show` takes (VM, percent or None) in drawing order. If they do not fit, the view scrolls with the cursor."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {"heat--none", "heat--cool", "heat--warm", "heat--hot", "heat--cursor"}
@@ -59,10 +59,10 @@ class HeatMap(Widget, can_focus=True):
     ]
 
     class Moved(Message):
-        """The cursor is on another VM."""
+        """The cursor has moved to another VM."""
 
     class Opened(Message):
-        """Enter, or a double click, on the VM under the cursor."""
+        """Enter or a double click on a VM."""
 
     def __init__(self, *, plain: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -73,23 +73,23 @@ class HeatMap(Widget, can_focus=True):
         self._top = 0
 
     def show(self, cells: Sequence[tuple[VMKey, float | None]]) -> None:
-        """The cursor stays on its VM."""
+        """Show these cells; the cursor stays on its VM."""
         if list(cells) == self._cells:
             return
         here = self.vm
         before, self._cells = self._cells, list(cells)
         keys = [key for key, _ in self._cells]
         self._at = keys.index(here) if here in keys else min(self._at, max(0, len(keys) - 1))
-        self._follow()
+        self._scroll_to_cursor()
         if len(before) == len(self._cells):
             self._refresh_lines({at // self._across for at, cell in enumerate(self._cells) if cell != before[at]})
         else:
             self.refresh()
 
-    def go_on_from(self, before: HeatMap) -> None:
-        """The cells of another map, and the cursor on its VM."""
+    def restore_from(self, before: HeatMap) -> None:
+        """Take over the cells and the cursor of another map."""
         self._cells, self._at = before._cells, before._at
-        self._follow()
+        self._scroll_to_cursor()
         self.refresh()
 
     @property
@@ -102,27 +102,27 @@ class HeatMap(Widget, can_focus=True):
         return max(1, self.size.width)
 
     def action_move(self, x: int, y: int) -> None:
-        self._go(self._at + x + y * self._across)
+        self._move_to(self._at + x + y * self._across)
 
     def action_edge(self, end: int) -> None:
-        self._go((len(self._cells) - 1) * end)
+        self._move_to((len(self._cells) - 1) * end)
 
     def action_open(self) -> None:
         if self.vm is not None:
             self.post_message(self.Opened())
 
-    def _go(self, at: int) -> None:
+    def _move_to(self, at: int) -> None:
         if not 0 <= at < len(self._cells) or at == self._at:
             return
         before, self._at = self._at, at
-        if self._follow():
+        if self._scroll_to_cursor():
             self.refresh()
         else:
             self._refresh_lines({before // self._across, at // self._across})
         self.post_message(self.Moved())
 
-    def _follow(self) -> bool:
-        """Bring the cursor's line into view; whether the view moved."""
+    def _scroll_to_cursor(self) -> bool:
+        """Scroll the cursor's line into view; True when the view moved."""
         line, top = self._at // self._across, self._top
         self._top = min(max(self._top, line - max(1, self.size.height) + 1), line)
         return self._top != top
@@ -132,11 +132,11 @@ class HeatMap(Widget, can_focus=True):
         self.refresh(*(Region(0, y, self.size.width, 1) for y in shown))
 
     def on_resize(self) -> None:
-        self._follow()
+        self._scroll_to_cursor()
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        self._go((event.y + self._top) * self._across + event.x)
+        self._move_to((event.y + self._top) * self._across + event.x)
         if event.chain == 2:
             self.action_open()
 

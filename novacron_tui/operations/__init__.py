@@ -1,1 +1,1 @@
-"""Operations and events, drawn as one list."""
+"""Operations and events as one list."""

@@ -1,4 +1,4 @@
-"""The columns of the activity."""
+"""The columns of the activity list."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BAR = 6
 
 
 def columns(glyphs: Glyphs, now: Callable[[], datetime]) -> list[Column[ActivityEntry]]:
-    """Age, what, of which thing, by whom, and the reason, which has the rest of the line."""
+    """Age, action, target, actor and the reason, which takes the rest of the line."""
 
     def what(entry: ActivityEntry) -> Cell:
         sign = {"good": glyphs.ok, "bad": glyphs.bad, "busy": glyphs.work}.get(entry.tone, glyphs.dot)

@@ -1,4 +1,4 @@
-"""One line of the activity: an operation, or an event that is not just an operation's echo."""
+"""The rows of the activity list: operations, and events that are not about an operation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from novacron_core.rules.filters.language import FilterField
 from novacron_core.values.ages import age_s, age_text
 from novacron_tui.connection.store import Store
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.page import OP_TONES, event_words, since, went
+from novacron_tui.vms.page import OP_TONES, event_words, operation_words, relevant_time
 from novacron_tui.widgets.text_bar import Piece
 
 Lines = list[list[Piece]]
@@ -20,8 +20,8 @@ _LABEL = 12
 
 @dataclass(frozen=True, slots=True)
 class ActivityEntry:
-    """`at` is when it happened; of an operation, when it ended, or was asked for while it runs. `detail` is the reason,
-    the step or the note. `state` of an event is `event`."""
+    """`at` is the time of an event; for an operation its end, or its creation while it runs. `detail` is the reason, step
+    or note. The `state` of an event is `event`."""
 
     id: str
     at: datetime
@@ -45,26 +45,26 @@ FIELDS: dict[str, FilterField[ActivityEntry]] = {
     "state": FilterField(lambda entry: entry.state),
     "by": FilterField(lambda entry: entry.actor),
 }
-"""What a filter may ask; plain words are looked for in all of it."""
+"""The filter fields; plain words are searched in all texts of a row."""
 
 
 def entries(store: Store) -> list[ActivityEntry]:
-    """What runs first, then the newest."""
-    told = (event for event in store.events if event.target.type != "operation")
-    heard = [_of_event(event) for event in told if event.note or not event.type.endswith(".updated")]
-    shown = [*(_of_operation(op) for op in store.operations.values()), *heard]
+    """All rows: running operations first, then the newest."""
+    events = (event for event in store.events if event.target.type != "operation")
+    event_entries = [_of_event(event) for event in events if event.note or not event.type.endswith(".updated")]
+    shown = [*(_of_operation(op) for op in store.operations.values()), *event_entries]
     shown.sort(key=lambda entry: (entry.runs, entry.at), reverse=True)
     return shown
 
 
 def why_not_cancel(entry: ActivityEntry) -> str | None:
-    """The sentence that refuses to cancel it, or None."""
+    """The sentence that refuses to cancel an entry, or None."""
     if entry.op is None:
-        return "this has happened: only operations can be cancelled"
+        return "only running operations can be cancelled"
     if entry.op.state.ended:
-        return f"{entry.target}: {entry.what}: it is over"
+        return f"{entry.target}: {entry.what}: already finished"
     if not entry.op.may_cancel:
-        return f"{entry.target}: {entry.what}: it cannot be cancelled at this step"
+        return f"{entry.target}: {entry.what}: cannot be cancelled at this step"
     return None
 
 
@@ -72,8 +72,8 @@ def _of_operation(op: Operation) -> ActivityEntry:
     reason = (op.problem.detail or op.problem.title) if op.problem else ""
     return ActivityEntry(
         id=f"operation {op.id}",
-        at=since(op),
-        what=one_line(went(op)),
+        at=relevant_time(op),
+        what=one_line(operation_words(op)),
         tone=OP_TONES.get(op.state, "busy"),
         target=one_line(op.target.name or op.target.id),
         state=str(op.state),
@@ -93,14 +93,14 @@ def _when(at: datetime, now: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC, {age_text(age_s(at, now))} ago"
 
 
-def in_full(entry: ActivityEntry, now: datetime) -> Lines:
-    """Everything that is known of it, nothing cut."""
+def detail_lines(entry: ActivityEntry, now: datetime) -> Lines:
+    """All properties of an entry, uncut."""
     rows = [("what", entry.what), ("target", entry.target), ("state", entry.state), ("by", entry.actor)]
     if (op := entry.op) is None:
         rows.append(("when", _when(entry.at, now)))
     else:
         rows.append(
-            ("started", _when(op.started_at, now)) if op.started_at else ("asked for", _when(op.created_at, now))
+            ("started", _when(op.started_at, now)) if op.started_at else ("requested", _when(op.created_at, now))
         )
         if op.finished_at:
             rows.append(("ended", _when(op.finished_at, now)))

@@ -1,1 +1,1 @@
-"""Pools and tiers, drawn."""
+"""Display of pools and tiers."""

@@ -14,7 +14,7 @@ _BAR = 10
 
 
 def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool) -> list[Column[Pool]]:
-    """Name, tier, how full its disk is, and where it lies."""
+    """The columns: name, tier, disk usage and location."""
 
     def text(words: str, tone: str = "plain") -> Cell:
         return ((one_line(words), tone),) if words else ((glyphs.no, "quiet"),)
@@ -25,7 +25,7 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
     def full(pool: Pool) -> Cell:
         part = part_used(pool.allocated_bytes, pool.capacity_bytes)
         if part is None:
-            return (("off" if not pool.active else glyphs.no, "warn" if not pool.active else "quiet"),)
+            return (("inactive" if not pool.active else glyphs.no, "warn" if not pool.active else "quiet"),)
         return ((f"{glyphs.bar(part, _BAR)}{part:>5.0%}", tone_of(part)),)
 
     def name(pool: Pool) -> Cell:
@@ -51,10 +51,10 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
 
 
 def part_used(used: int | None, capacity: int | None) -> float | None:
-    """The used part, 0..1; None where it cannot be known."""
+    """The used fraction, 0..1; None where unknown."""
     return used / capacity if used is not None and capacity else None
 
 
 def tone_of(part: float) -> str:
-    """How a disk this full is shown."""
+    """The tone of a disk with this used fraction."""
     return "bad" if part >= 0.95 else "warn" if part >= 0.85 else "good"

@@ -1,4 +1,4 @@
-"""What a filter lets through of the volumes and of the pools. Each raises FilterError; None stands for everything."""
+"""The filter of the pool list. Raises FilterError; returns None for an empty filter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from novacron_core.rules.filters.language import FilterField, compile_filter
 from novacron_tui.connection.store import Store
 
 
-def pools_that_pass(text: str, store: Store) -> Callable[[Pool], bool] | None:
+def pool_filter(text: str, store: Store) -> Callable[[Pool], bool] | None:
     fields: dict[str, FilterField[Pool]] = {
         "name": FilterField(lambda pool: f"{pool.name} {pool.path}"),
         "tier": FilterField(lambda pool: pool.tier),

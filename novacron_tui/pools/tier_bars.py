@@ -1,4 +1,4 @@
-"""The three tiers side by side: how full, what is promised on them, and what their disks do."""
+"""The three tiers side by side: used, free and provisioned space, and disk activity."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _WIDE = 36
 
 
 def lines(tiers: dict[str, Tier], width: int, glyphs: Glyphs) -> Lines:
-    """HEIGHT lines of `width` cells, the tiers in three columns."""
+    """HEIGHT lines of `width` cells with the tiers in three columns."""
     each = (width - 2 * _GAP) // 3
     columns = [_tier(name, tiers.get(name), each, glyphs) for name in TIERS]
     return [_joined([column[row] for column in columns], each) for row in range(HEIGHT)]
 
 
 def with_rates(tier: Tier, read: Tier) -> Tier:
-    """The tier with the rates that were read of it: no event tells those."""
+    """The tier with rates read separately: events do not carry rates."""
     return msgspec.structs.replace(
         tier,
         read_bytes_s=read.read_bytes_s,
@@ -49,7 +49,7 @@ def _joined(cells: Sequence[list[Piece]], width: int) -> list[Piece]:
 
 
 def _cut(cell: list[Piece], width: int) -> list[Piece]:
-    """The cell in exactly `width` characters (all of them are one cell wide here)."""
+    """The cell in exactly `width` characters (all are one cell wide here)."""
     kept, room = [], width
     for piece in cell:
         text = piece.text if len(piece.text) <= room else piece.text[: max(0, room - 1)] + ("…" if room else "")
@@ -62,7 +62,7 @@ def _tier(name: str, tier: Tier | None, width: int, glyphs: Glyphs) -> Lines:
     title = Piece(name.upper(), "strong")
     if tier is None or not tier.pools:
         notes = [Piece(one_line(note), "warn") for note in (tier.notes if tier else ())][:1]
-        return [[title], [Piece("no pool serves this tier", "quiet")], notes, [], []]
+        return [[title], [Piece("no pool in this tier", "quiet")], notes, [], []]
     part = part_used(tier.used_bytes, tier.capacity_bytes)
     rates = _rates(tier)
     head = _spread([title, *_count(tier)], rates, width)
@@ -71,14 +71,14 @@ def _tier(name: str, tier: Tier | None, width: int, glyphs: Glyphs) -> Lines:
         head,
         _bar(part, width, glyphs),
         _spread(free, _requests(tier), width),
-        [Piece(_promised(tier, wide=width >= _WIDE), "quiet")],
-        _last(tier, glyphs, [] if head[-1:] == rates else rates),
+        [Piece(_provisioned(tier, wide=width >= _WIDE), "quiet")],
+        _footer_pieces(tier, glyphs, [] if head[-1:] == rates else rates),
     ]
 
 
-def _promised(tier: Tier, *, wide: bool) -> str:
-    promised = f"{size_text(tier.provisioned_bytes)} promised"
-    return f"{size_text(tier.allocated_bytes)} used of {promised}" if wide else promised
+def _provisioned(tier: Tier, *, wide: bool) -> str:
+    provisioned = f"{size_text(tier.provisioned_bytes)} provisioned"
+    return f"{size_text(tier.allocated_bytes)} used, {provisioned}" if wide else provisioned
 
 
 def _count(tier: Tier) -> list[Piece]:
@@ -89,18 +89,18 @@ def _count(tier: Tier) -> list[Piece]:
 
 def _bar(part: float | None, width: int, glyphs: Glyphs) -> list[Piece]:
     if part is None:
-        return [Piece(f"{glyphs.no} its size is not known", "quiet")]
+        return [Piece(f"{glyphs.no} size unknown", "quiet")]
     room = max(4, width - 5)
     done = glyphs.bar(part, room)
     full = done.rstrip(glyphs.rest)
     return [Piece(full, tone_of(part)), Piece(done[len(full) :], "quiet"), Piece(f"{part:>5.0%}", tone_of(part))]
 
 
-def _last(tier: Tier, glyphs: Glyphs, rates: list[Piece]) -> list[Piece]:
-    """What is not as it should be; else what its disks do where that has no other place; else whose disk it shares."""
+def _footer_pieces(tier: Tier, glyphs: Glyphs, rates: list[Piece]) -> list[Piece]:
+    """The first note; else the rates, if they did not fit above; else which tiers share its disk."""
     if tier.notes:
         return [Piece(f"{glyphs.bad} {one_line(tier.notes[0])}", "warn")]
-    shared = f"same disk as {' and '.join(tier.shares_disk_with)}" if tier.shares_disk_with else ""
+    shared = f"shares a disk with {' and '.join(tier.shares_disk_with)}" if tier.shares_disk_with else ""
     return rates or [Piece(shared, "quiet")]
 
 
@@ -117,11 +117,11 @@ def _requests(tier: Tier) -> list[Piece]:
 
 
 def _spread(left: list[Piece], right: list[Piece], width: int) -> list[Piece]:
-    """Both sides of a line of `width` cells; what has no room is left out by rank."""
+    """A line of `width` cells with a left and a right side; pieces that do not fit are dropped by rank."""
     left, right = fitted(left, right, width)
     return [*left, Piece(" " * (width - sum(len(piece.text) for piece in (*left, *right)))), *right]
 
 
 def _rate(bytes_s: float) -> str:
-    """`12.5M/s`: short, for three stand side by side."""
+    """`12.5M/s`: short, because three tiers are side by side."""
     return size_text(bytes_s).replace(" ", "").replace("iB", "") + "/s"

@@ -1,4 +1,4 @@
-"""The tiers to choose from, each with the room it has."""
+"""The tiers to choose from, each with its free space."""
 
 from __future__ import annotations
 

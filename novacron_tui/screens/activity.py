@@ -1,4 +1,4 @@
-"""Activity: what is being done, what was done and by whom, why it failed, and what happened, live."""
+"""Activity: running and past operations with their reasons, and events, live."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from novacron_core.rules.filters.language import FilterError, compile_filter
 from novacron_tui.actions import Action, Danger, refusal
 from novacron_tui.connection.session import Session
 from novacron_tui.operations.columns import columns
-from novacron_tui.operations.entries import FIELDS, ActivityEntry, entries, in_full, why_not_cancel
+from novacron_tui.operations.entries import FIELDS, ActivityEntry, detail_lines, entries, why_not_cancel
 from novacron_tui.screens.base import BaseScreen
-from novacron_tui.screens.filter_keys import TYPING, do_typing
+from novacron_tui.screens.filter_keys import FILTER_KEYS, run_filter_key
 from novacron_tui.screens.global_actions import ACTIVITY, EVERYWHERE, bindings
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
@@ -27,9 +27,7 @@ from novacron_tui.widgets.filter_line import FilterLine
 from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
 
-READ = Action[ActivityEntry](
-    "read", "enter", "read", "Everything about it, the whole reason too.", group="Activity", opens=True
-)
+READ = Action[ActivityEntry]("read", "enter", "read", "Show details and the full reason.", group="Activity", opens=True)
 CANCEL = Action[ActivityEntry](
     "cancel",
     "C",
@@ -44,7 +42,7 @@ FILTER = Action[ActivityEntry](
     "filter", "/", "filter", "Filter as you type: plain words, state:failed, by:ada, target:web-*, -not.",
     needs_one=False, group="Activity", opens=True,
 )  # fmt: skip
-BACK = Action[ActivityEntry]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="Activity")
+BACK = Action[ActivityEntry]("back", "escape", "back", "Go back.", needs_one=False, group="Activity")
 
 
 class ActivityScreen(BaseScreen):
@@ -61,7 +59,7 @@ class ActivityScreen(BaseScreen):
             columns(glyphs, lambda: session.now), lambda entry: entry.id, signs=signs, sort="given", id="activity"
         )
         self.filter = FilterLine(id="filter")
-        self._wrong = ""
+        self._filter_error = ""
         self._seen = -1
         self._total = 0
 
@@ -87,37 +85,37 @@ class ActivityScreen(BaseScreen):
             self.table.show(shown)
         else:
             self.table.repaint()
-        self._tell_through()
+        self._show_count()
 
-    def go_on_from(self, before: Self) -> None:
+    def restore_from(self, before: Self) -> None:
         rows, row = before.table.rows, before.table.row
         if row is not None and row is not rows[0]:
-            self.table.go_on_from(before.table)
+            self.table.restore_from(before.table)
         else:
-            self.table.move_to(0)  # who was at the newest is there again
-        self.filter.go_on_from(before.filter)
-        self._sift(self.filter.text)
+            self.table.move_to(0)  # the cursor was on the newest row: keep it there
+        self.filter.restore_from(before.filter)
+        self._apply_filter(self.filter.text)
 
     def hint(self) -> Sequence[Piece]:
-        if self._wrong:
-            return [Piece(f"{self.glyphs.bad} {self._wrong}", "bad")]
+        if self._filter_error:
+            return [Piece(f"{self.glyphs.bad} {self._filter_error}", "bad")]
         entry = self.table.row
         if entry is None:
-            return [Piece("nothing passes the filter" if self.filter.text else "nothing was done yet", "quiet")]
+            return [Piece("no entry matches the filter" if self.filter.text else "no operations yet", "quiet")]
         return [Piece(f"{entry.target}: {entry.what}", entry.tone), Piece(f"  {entry.detail}", "plain")]
 
     def _offered(self) -> list[Action[Any]]:
-        return list(TYPING) if self.filter.editing else super()._offered()
+        return list(FILTER_KEYS) if self.filter.editing else super()._offered()
 
     async def do(self, action: Action[Any]) -> None:
-        if do_typing(action, self.filter):
+        if run_filter_key(action, self.filter):
             pass
         elif action is READ:
             self._read()
         elif action is CANCEL:
             await self._cancel()
         elif action is FILTER:
-            self.hush()
+            self.clear_message()
             self.filter.open("plain words, or state:failed by:ada target:web-*")
         elif action is BACK:
             self._back()
@@ -137,7 +135,7 @@ class ActivityScreen(BaseScreen):
         except NovaCronError as e:
             self.say(f"cancel {entry.target}: {one_line(e.detail)}", "bad")
         else:
-            self.say(f"{entry.target}: cancelling accepted", "busy")
+            self.say(f"Cancelling the operation on {entry.target}…", "busy")
 
     @on(Table.Moved)
     def _moved(self) -> None:
@@ -146,29 +144,29 @@ class ActivityScreen(BaseScreen):
     @on(Table.Opened)
     def _read(self) -> None:
         if (entry := self.table.row) is not None:
-            self.app.push_screen(Detail(f"{entry.target}: {entry.what}", in_full(entry, self.session.now)))
+            self.app.push_screen(Detail(f"{entry.target}: {entry.what}", detail_lines(entry, self.session.now)))
 
     @on(FilterLine.Changed)
     def _filter(self, event: FilterLine.Changed) -> None:
-        self._sift(event.text)
-        self._tell_through()
+        self._apply_filter(event.text)
+        self._show_count()
         self.refresh_frame()
 
-    def _sift(self, text: str) -> None:
+    def _apply_filter(self, text: str) -> None:
         try:
             test = compile_filter(text, FIELDS)
         except FilterError as e:
-            self._wrong = str(e)
+            self._filter_error = str(e)
         else:
-            self._wrong = ""
+            self._filter_error = ""
             self.table.only(test if text else None)
 
     @on(FilterLine.Closed)
     def _typing_over(self) -> None:
         self.table.focus()
 
-    def _tell_through(self) -> None:
-        if self._wrong:
-            self.filter.tell("not understood", "bad")
+    def _show_count(self) -> None:
+        if self._filter_error:
+            self.filter.show_note("invalid filter", "bad")
         else:
-            self.filter.tell(f"{len(self.table.rows):,} of {self._total:,}")
+            self.filter.show_note(f"{len(self.table.rows):,} of {self._total:,}")

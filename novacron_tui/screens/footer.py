@@ -1,4 +1,4 @@
-"""The bottom line: the keys that work here, now, with their labels; those that are refused are quiet."""
+"""The bottom line: the available keys with their labels; refused ones are dimmed."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ WhyNot = Callable[[Action[Any]], str | None]
 
 
 def offered(actions: Sequence[Action[Any]], here: Action[Any] | None, why_not: WhyNot) -> list[Action[Any]]:
-    """One action for each key: where two share one, that which is possible, else the first."""
-    found: dict[str, Action[Any]] = {}
+    """One action per key: of two with the same key the allowed one, else the first."""
+    by_key: dict[str, Action[Any]] = {}
     for action in actions:
         if action is here:
             continue
-        held = found.get(action.key)
-        if held is None or (why_not(held) and not why_not(action)):
-            found[action.key] = action
-    return list(found.values())
+        chosen = by_key.get(action.key)
+        if chosen is None or (why_not(chosen) and not why_not(action)):
+            by_key[action.key] = action
+    return list(by_key.values())
 
 
 def pieces(
     actions: Sequence[Action[Any]], every: Sequence[Action[Any]], why_not: WhyNot, *, roomy: bool
 ) -> list[Piece]:
-    """Where there is room every key keeps its place, so that only what changes is painted; where there is little,
-    those that are refused give way first. `every` is what the screen has, and so what shares a place."""
+    """The footer. With enough room every key keeps its place, so that only changes are painted; else refused keys are
+    dropped first. `every` are all actions of the screen: those with the same key share a place."""
     shown: list[Piece] = []
     for rank, action in enumerate(actions):
         refused = why_not(action) is not None
@@ -42,5 +42,5 @@ def pieces(
 
 
 def _label_width(actions: Sequence[Action[Any]], key: str) -> int:
-    """Cells of the longest label of a key: two actions may share it."""
+    """The longest label of a key in cells: two actions may share the key."""
     return max((len(action.label) for action in actions if action.key == key), default=0)

@@ -1,4 +1,4 @@
-"""`?`: every key that works on the screen below, in words, and why one does not work now."""
+"""The `?` help: every key of the screen below, and why one is unavailable now."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from novacron_tui.terminal.safe_text import clean
 from novacron_tui.widgets.text_bar import Piece, content
 
 _LABEL, _ROOM = 11, 57
-"""Cells for the label at least, and for label and sentence together, so that the page fits 80 columns."""
+"""Minimum cells of the label, and cells of label and sentence together, so that the page fits 80 columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """One line of help. `refused` is why the key does nothing now."""
+    """One line of help. `refused` is why the key is unavailable now."""
 
     key: str
     label: str
@@ -35,7 +35,7 @@ class KeyRow:
 
 
 class HelpScreen(ModalScreen[None]):
-    """Drawn from the same rows as the footer."""
+    """Shows the actions in `rows`, the same as the footer."""
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; background: $background 60%; }
@@ -62,32 +62,32 @@ class HelpScreen(ModalScreen[None]):
 
 
 def lines(rows: Sequence[KeyRow]) -> list[Content]:
-    """The help, group by group."""
+    """The lines of the help, by group."""
     shown: list[Content] = []
     label = max((len(row.label) for row in rows), default=0)
     for group, rows_of_group in groupby(rows, key=lambda row: row.group):
         if shown:
             shown.append(Content(""))
         members = list(rows_of_group)
-        common = _common(members)
-        said = [Piece(f"  {common}", "warn")] if common else []
-        shown.append(content([Piece(group or "Here", "accent"), *said]))
-        shown += [_line(row, max(label, _LABEL), said_above=common) for row in members]
+        group_reason = _common(members)
+        group_pieces = [Piece(f"  {group_reason}", "warn")] if group_reason else []
+        shown.append(content([Piece(group or "Here", "accent"), *group_pieces]))
+        shown += [_line(row, max(label, _LABEL), group_reason=group_reason) for row in members]
     return shown
 
 
 def _common(rows: Sequence[KeyRow]) -> str:
-    """What refuses two keys of a group or more in the same words: that is said once, beside the group's name."""
+    """The reason shared by two or more keys of a group: it is shown once, beside the group's name."""
     (refused, times), *_ = Counter(row.refused for row in rows if row.refused).most_common(1) or [("", 0)]
     return _why(refused) if times > 1 else ""
 
 
 def _why(refused: str) -> str:
-    """The reason without the name of the thing, which the cursor shows."""
+    """The reason without the name of the object, which the cursor shows."""
     return clean(refused.partition(": ")[2] or refused)
 
 
-def _line(row: KeyRow, label: int, said_above: str) -> Content:
+def _line(row: KeyRow, label: int, group_reason: str) -> Content:
     key = "esc" if row.key == "escape" else row.key
     lead, words = f"{key:>8}  {row.label:<{label}} ", _ROOM - label
     first, *rest = wrap(row.help, words) or [""]
@@ -96,7 +96,7 @@ def _line(row: KeyRow, label: int, said_above: str) -> Content:
         Piece(lead[10:], "quiet" if row.refused else "strong"),
         Piece("\n".join([first, *(" " * len(lead) + more for more in rest)]), "quiet" if row.refused else "plain"),
     ]
-    if row.refused and _why(row.refused) != said_above:
+    if row.refused and _why(row.refused) != group_reason:
         why = wrap(_why(row.refused), words)
         pieces.append(Piece("".join(f"\n{' ' * len(lead)}{line}" for line in why), "warn"))
     return content(pieces)

@@ -1,4 +1,4 @@
-"""Metrics: the fleet or a host over time, who uses most, and a cell for every VM; live, unless it is paused."""
+"""Metrics: usage of the fleet or a host over time, top VMs and a heat map; live, unless paused."""
 
 from __future__ import annotations
 
@@ -34,24 +34,26 @@ from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.chart import Lines
 from novacron_tui.widgets.text_bar import Piece, content, fitted
 
-BREATH_S, AT_MOST_S = 1.0, 10.0
-"""Between two reads of the sums: hosts are read at moments of their own, and each would cause one."""
-POINTS_MOST = 240
-TALL = 30
-"""With so many lines below the top there is room for four charts, else for two."""
-MOST = 75
-"""Per cent of the height that the charts may have."""
+MIN_READ_GAP_S, MAX_READ_GAP_S = 1.0, 10.0
+"""Minimum and maximum seconds between two reads of the totals. Each host is sampled at its own time and would trigger a read."""
+MAX_POINTS = 240
+FOUR_CHARTS_HEIGHT = 30
+"""Minimum height in lines for four charts; below that there are two."""
+MAX_CHARTS_PERCENT = 75
+"""Maximum share of the height for the charts."""
 
-RANGE = Action[Any]("range", "t", "time", "The last five minutes, hour or day.", needs_one=False, group="Metrics")
-SUBJECT = Action[Any]("subject", "tab", "host", "The fleet, then each host.", needs_one=False, group="Metrics")
-RANK = Action[Any]("rank", "v", "top by", "Who uses most CPU, memory, disk, network.", needs_one=False, group="Metrics")
-PAUSE = Action[Any]("pause", "space", "pause", "Hold what is shown, or go on.", needs_one=False, group="Metrics")
-OPEN = Action[Any]("open", "enter", "go to VM", "To the VM under the cursor, in the list.", group="Metrics", opens=True)
-BACK = Action[Any]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="Metrics")
+RANGE = Action[Any]("range", "t", "time", "Show the last five minutes, hour or day.", needs_one=False, group="Metrics")
+SUBJECT = Action[Any]("subject", "tab", "host", "Show the fleet, then each host.", needs_one=False, group="Metrics")
+RANK = Action[Any]("rank", "v", "top by", "Rank by CPU, memory, disk or network.", needs_one=False, group="Metrics")
+PAUSE = Action[Any]("pause", "space", "pause", "Pause or resume updates.", needs_one=False, group="Metrics")
+OPEN = Action[Any](
+    "open", "enter", "go to VM", "Go to the VM under the cursor in the list.", group="Metrics", opens=True
+)
+BACK = Action[Any]("back", "escape", "back", "Go back.", needs_one=False, group="Metrics")
 
 
 class MetricsScreen(BaseScreen):
-    """Reads the history now and then, and follows the samples of all VMs, for as long as it is open."""
+    """Reads the history periodically and follows the samples of all VMs while it is open."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (RANGE, SUBJECT, RANK, PAUSE, OPEN, BACK, *EVERYWHERE)
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
@@ -76,9 +78,9 @@ class MetricsScreen(BaseScreen):
         self._now: api.FleetUsage | None = None
         self._history: history.History | None = None
         self._history_due = 0.0
-        self._wrong = ""
+        self._read_error = ""
         self._paused_at: datetime | None = None
-        self._asked, self._newer = asyncio.Event(), asyncio.Event()
+        self._read_requested, self._new_samples = asyncio.Event(), asyncio.Event()
         self._seen: tuple[int, int] = (-1, -1)
 
     def body(self) -> Widget:
@@ -99,11 +101,11 @@ class MetricsScreen(BaseScreen):
     def wants(self) -> SampleRequest | None:
         return None if self._paused else SampleRequest()
 
-    def go_on_from(self, before: Self) -> None:
-        """The same range, host, rank and VM. What is paused is held on; what is not is read: old numbers are none."""
+    def restore_from(self, before: Self) -> None:
+        """Take over range, host, rank and VM. Data is taken over only when paused; otherwise it is read again."""
         self._span, self._rank, self._host = before._span, before._rank, before._host
         self._paused_at = before._paused_at
-        self.heat.go_on_from(before.heat)
+        self.heat.restore_from(before.heat)
         if self._paused:
             self._now, self._history, self._vms = before._now, before._history, before._vms
         self.read_again()
@@ -120,7 +122,7 @@ class MetricsScreen(BaseScreen):
 
     @property
     def host(self) -> str:
-        """The host that is looked at; empty for the fleet."""
+        """The id of the shown host; empty for the fleet."""
         return self._host if self._host in self.session.store.hosts else ""
 
     def _next_host(self) -> str:
@@ -129,42 +131,44 @@ class MetricsScreen(BaseScreen):
         return subjects[(subjects.index(self.host) + 1) % len(subjects)]
 
     async def _read(self) -> None:
-        """The sums as often as there are newer numbers, the history as often as its range moves on. For as long as the
-        screen is there."""
+        """Read the totals whenever there are new samples, and the history at the interval of its range. Runs until the
+        screen is closed."""
         while True:
-            self._asked.clear()
-            self._newer.clear()
-            if not self._paused or self._history is None:  # another range or host is looked at, as of the pause
+            self._read_requested.clear()
+            self._new_samples.clear()
+            if (
+                not self._paused or self._history is None
+            ):  # a new range or host while paused is read once, as of the pause
                 await self._read_once()
                 self._draw()
-            if not await _within(self._asked, BREATH_S):
-                await _within(self._newer, AT_MOST_S)
+            if not await _wait_for(self._read_requested, MIN_READ_GAP_S):
+                await _wait_for(self._new_samples, MAX_READ_GAP_S)
 
     def read_again(self) -> None:
-        """Sums and history, now."""
+        """Read totals and history now."""
         self._history_due = 0.0
-        self._asked.set()
-        self._newer.set()
+        self._read_requested.set()
+        self._new_samples.set()
 
     async def _read_once(self) -> None:
         client, to = self.session.client, self._paused_at or self.session.now
         subject = f"host:{self.host}" if self.host else "fleet"
-        points = max(30, min(POINTS_MOST, self.size.width))
+        points = max(30, min(MAX_POINTS, self.size.width))
         query = history.HistoryQuery(
             subject=subject, metric=METRICS, from_=to - timedelta(seconds=self.span.seconds), to=to, points=points
         )
-        asked = (self._span, self.host, self._paused_at)
+        requested = (self._span, self.host, self._paused_at)
         try:
             now = self._now if self._now and self._paused else await client.call(api.NOW)
             read = self._history
             if is_due := (began := asyncio.get_running_loop().time()) >= self._history_due:
                 read = await client.call(history.HISTORY, query=query)
         except NovaCronError as e:
-            self._wrong = one_line(e.detail)  # what was read stays, with its age in the top line
+            self._read_error = one_line(e.detail)  # keep showing the old data; the top line shows its age
             return
-        self._wrong = ""
-        if asked != (self._span, self.host, self._paused_at):
-            return  # it is not what is looked at any more
+        self._read_error = ""
+        if requested != (self._span, self.host, self._paused_at):
+            return  # another range, host or pause was chosen meanwhile
         self._now, self._history = now, read
         if is_due:
             self._history_due = began + self.span.every_s
@@ -176,7 +180,7 @@ class MetricsScreen(BaseScreen):
         seen = (store.version, store.samples.version)
         if seen != self._seen and not self._paused:
             if seen[1] != self._seen[1]:
-                self._newer.set()
+                self._new_samples.set()
             self._seen = seen
             self._draw_vms()
         self._draw_head()
@@ -187,7 +191,7 @@ class MetricsScreen(BaseScreen):
     def _draw(self) -> None:
         self._draw_head()
         width, height = self.size.width - 4, self.size.height - 4
-        rows = 2 if height >= TALL else 1
+        rows = 2 if height >= FOUR_CHARTS_HEIGHT else 1
         each = max(6, self._charts_height(rows, width, height) // rows)
         if width > 30 and height > 8:
             newest = charts.newest(self._now, self._host_now())
@@ -195,19 +199,19 @@ class MetricsScreen(BaseScreen):
         self._draw_vms()
 
     def _charts_height(self, rows: int, width: int, height: int) -> int:
-        """Lines for the charts: more than their share where the VMs below are few."""
+        """Lines for the charts: more than their share when there are few VMs below."""
         vms = sum(not self.host or vm.host == self.host for vm in self.session.store.vms.values())
         below = max(min(vms, height), 2 * vms // width) + 2
         share = 60 if rows == 2 else 45
-        return max(height * share // 100, min(height * MOST // 100, height - below))
+        return max(height * share // 100, min(height * MAX_CHARTS_PERCENT // 100, height - below))
 
     def _host_now(self) -> api.HostUsage | None:
         return next((host for host in self._now.hosts if host.host == self.host), None) if self._now else None
 
     def _draw_head(self) -> None:
         line = charts.totals(self._now, self._host_now(), self.glyphs)
-        if self._wrong:
-            line = [Piece(f"{self.glyphs.bad} {self._wrong}", "bad")]
+        if self._read_error:
+            line = [Piece(f"{self.glyphs.bad} {self._read_error}", "bad")]
         spans = [Piece(f" {span.name} ", "brand" if at == self._span else "quiet") for at, span in enumerate(SPANS)]
         if self._paused:
             age = age_text(age_s(self._now.time, self.session.now)) if self._now else ""
@@ -215,8 +219,8 @@ class MetricsScreen(BaseScreen):
         width = self.size.width - 4
         line, spans = fitted(line, spans, width)
         room = width - sum(len(piece.text) for piece in spans)
-        told = content(line).truncate(max(1, room), ellipsis=True, pad=True)
-        self._head.update(told + content(spans))
+        text = content(line).truncate(max(1, room), ellipsis=True, pad=True)
+        self._head.update(text + content(spans))
 
     def _draw_vms(self) -> None:
         store = self.session.store
@@ -237,12 +241,12 @@ class MetricsScreen(BaseScreen):
 
     def hint(self) -> Sequence[Piece]:
         store, vm = self.session.store, self.subject()
-        if store.line is ConnectionState.OFFLINE:
-            return [Piece("offline: these are the last numbers that came", "warn")]
+        if store.connection is ConnectionState.OFFLINE:
+            return [Piece("offline: showing the last received values", "warn")]
         if vm is None:
-            return [Piece("no VMs yet: press 1 and c to create one", "quiet")]
+            return [Piece("no VMs yet: press 1, then c to create one", "quiet")]
         held = self._vms.get(key_of(vm))
-        return charts.named(vm, held[1] if held else None, store.host_name(vm.host))
+        return charts.vm_hint(vm, held[1] if held else None, store.host_name(vm.host))
 
     # -- keys ------------------------------------------------------------------------------------------------------
 
@@ -257,7 +261,7 @@ class MetricsScreen(BaseScreen):
             self._rank = (self._rank + 1) % len(RANKS)
         elif action is PAUSE:
             self._paused_at = None if self._paused else self.session.now
-            self.ask_for_samples()
+            self.request_samples()
         elif action is OPEN:
             self._open()
         elif action is BACK:
@@ -277,8 +281,8 @@ class MetricsScreen(BaseScreen):
         self.refresh_frame()
 
 
-async def _within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether it happened in this time."""
+async def _wait_for(event: asyncio.Event, seconds: float) -> bool:
+    """Whether the event was set within `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             return await event.wait()

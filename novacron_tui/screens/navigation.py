@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 class Go(Message):
-    """To the app: show this screen, `vms`, `storage`, `metrics` or `activity`; `vm`: with the cursor on this VM; `only`: filtered so."""
+    """Asks the app to show a screen: `vms`, `storage`, `metrics` or `activity`. `vm` puts the cursor on that VM; `only` is
+    filter text."""
 
     def __init__(self, screen: str, vm: VMKey | None = None, only: str = "") -> None:
         super().__init__()

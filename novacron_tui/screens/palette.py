@@ -1,4 +1,4 @@
-"""The palette's way to a VM: a part of its name is typed, and the cursor of the list goes there."""
+"""Palette provider for VMs: part of a name is typed, and the cursor of the list goes to the VM."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from novacron_tui.screens.navigation import Go
 from novacron_tui.terminal.safe_text import one_line
 
 SHOWN = 20
-"""More VMs than this with one part of a name, and typing on finds it sooner than reading."""
+"""Maximum number of hits: typing more letters is faster than reading a longer list."""
 
 
 class GoToVM(Provider):
-    """Looks for the text itself, not letter by letter: ten thousand names are gone through at every key."""
+    """Matches substrings, not fuzzily: ten thousand names are searched at every key."""
 
     async def search(self, query: str) -> Hits:
-        board = self.screen
+        screen = self.screen
         wanted = query.strip().removeprefix("go to").strip().casefold()
-        if not isinstance(board, BaseScreen) or not wanted:
+        if not isinstance(screen, BaseScreen) or not wanted:
             return
-        found = [vm for vm in board.session.store.vms.values() if wanted in vm.name.casefold()]
+        found = [vm for vm in screen.session.store.vms.values() if wanted in vm.name.casefold()]
         found.sort(key=lambda vm: (len(vm.name), vm.name))
         for vm in found[:SHOWN]:
-            host = one_line(board.session.store.host_name(vm.host))
+            host = one_line(screen.session.store.host_name(vm.host))
             go = partial(self.app.post_message, Go("vms", key_of(vm)))
             score = 1.0 if vm.name.casefold() == wanted else len(wanted) / (len(vm.name) + 1)
             yield Hit(score, Content(f"go to {one_line(vm.name)}"), go, help=f"{vm.state} on {host}")

@@ -1,4 +1,4 @@
-"""Storage: the tiers side by side, their volumes and pools below, and what can be done to them."""
+"""Storage: the tiers side by side, with volumes or pools below and their actions."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import ConnectionState
 from novacron_tui.pools import tier_bars
 from novacron_tui.pools.columns import columns as pool_columns
-from novacron_tui.pools.filters import pools_that_pass
+from novacron_tui.pools.filters import pool_filter
 from novacron_tui.screens.base import BaseScreen
-from novacron_tui.screens.filter_keys import TYPING, do_typing
+from novacron_tui.screens.filter_keys import FILTER_KEYS, run_filter_key
 from novacron_tui.screens.global_actions import EVERYWHERE, STORAGE, bindings
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
@@ -33,7 +33,7 @@ from novacron_tui.volumes import detail
 from novacron_tui.volumes.actions import COPY_ID, SET_TIER, VERBS, VolumeVerb, why_not_this
 from novacron_tui.volumes.columns import columns as volume_columns
 from novacron_tui.volumes.entries import VolumeEntry, entries
-from novacron_tui.volumes.filters import volumes_that_pass
+from novacron_tui.volumes.filters import volume_filter
 from novacron_tui.volumes.perform import VolumeActionRunner
 from novacron_tui.widgets.detail import Detail
 from novacron_tui.widgets.filter_line import FilterLine
@@ -41,12 +41,12 @@ from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece, content
 
 RATES_EVERY_S = 5.0
-OPEN = Action[Any]("open", "enter", "open", "Everything about it.", group="Storage", opens=True)
+OPEN = Action[Any]("open", "enter", "open", "Show details.", group="Storage", opens=True)
 SWITCH = Action[Any](
     "switch",
     "tab",
     "pools, volumes",
-    "From the volumes to the pools, and back.",
+    "Switch between volumes and pools.",
     needs_one=False,
     group="Storage",
 )
@@ -55,15 +55,15 @@ FILTER = Action[Any](
     needs_one=False, group="Storage", opens=True,
 )  # fmt: skip
 SORT = Action[Any]("sort", "o", "sort", "Sort by the next column.", needs_one=False, group="Storage")
-TURN = Action[Any]("turn", "O", "reverse", "Turn the order round.", needs_one=False, group="Storage")
-BACK = Action[Any]("back", "escape", "back", "Back; nothing is lost.", needs_one=False, group="Storage")
+REVERSE = Action[Any]("turn", "O", "reverse", "Reverse the sort order.", needs_one=False, group="Storage")
+BACK = Action[Any]("back", "escape", "back", "Go back.", needs_one=False, group="Storage")
 
 
 class StorageScreen(BaseScreen):
-    """The keys of volumes while the volumes have the focus, those of pools while they have it."""
+    """Shows volumes or pools; the keys are those of the shown table."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        *VERBS, SET_TIER, OPEN, SWITCH, FILTER, SORT, TURN, BACK, *EVERYWHERE,
+        *VERBS, SET_TIER, OPEN, SWITCH, FILTER, SORT, REVERSE, BACK, *EVERYWHERE,
     )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = STORAGE
@@ -89,7 +89,7 @@ class StorageScreen(BaseScreen):
         self._nothing = Static(id="nothing")
         self._drawn: list[list[Piece]] = []
         self._rates: dict[str, Tier] = {}
-        self._wrong = ""
+        self._filter_error = ""
         self._seen = -1
         self._on_pools = False
 
@@ -103,31 +103,31 @@ class StorageScreen(BaseScreen):
 
     @property
     def table(self) -> Table[Any]:
-        """The one that has the keys."""
+        """The table that is shown."""
         return self.pools if self._on_pools else self.volumes
 
     def subject(self) -> Any:
         return self.table.row
 
     def why_not(self, action: Action[Any]) -> str | None:
-        if action in (SORT, TURN) and not self.table.rows:
-            return "there is nothing to sort"
+        if action in (SORT, REVERSE) and not self.table.rows:
+            return "nothing to sort"
         return why_not_this(action, self.subject()) or refusal(action, self.session, self.subject())
 
     def _offered(self) -> list[Action[Any]]:
         if self.filter.editing:
-            return list(TYPING)
+            return list(FILTER_KEYS)
         away = set(VERBS) if self._on_pools else {SET_TIER}
         return [action for action in super()._offered() if action not in away]
 
-    def go_on_from(self, before: Self) -> None:
+    def restore_from(self, before: Self) -> None:
         self._on_pools = before._on_pools
-        self.volumes.go_on_from(before.volumes)
-        self.pools.go_on_from(before.pools)
-        self.filter.go_on_from(before.filter)
+        self.volumes.restore_from(before.volumes)
+        self.pools.restore_from(before.pools)
+        self.filter.restore_from(before.filter)
         self.volumes.only(None)
         self.pools.only(None)
-        self._sift(self.filter.text)
+        self._apply_filter(self.filter.text)
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 
@@ -141,13 +141,13 @@ class StorageScreen(BaseScreen):
             self.table.repaint()
         self._draw_tiers()
         self._show_table()
-        self._tell_through()
+        self._show_count()
 
     def on_resize(self, event: events.Resize) -> None:
         self._draw_tiers()
 
     def _draw_tiers(self) -> None:
-        """What the stream told, with the rates that were read last: those are no event."""
+        """Draw the tiers from the event stream, with the rates read last: rates are not part of events."""
         shown = {name: self._with_rates(tier) for name, tier in self.session.store.tiers.items()}
         drawn = tier_bars.lines(shown, max(30, self.size.width - 4), self.glyphs)
         if drawn != self._drawn:
@@ -159,41 +159,45 @@ class StorageScreen(BaseScreen):
         return tier if read is None else tier_bars.with_rates(tier, read)
 
     async def _read_rates(self) -> None:
-        """For as long as the screen is there."""
+        """Read the rates periodically until the screen is closed."""
         while True:
             try:
                 page = await self.session.client.call(tiers.LIST)
                 self._rates = {tier.name: tier for tier in page.items}
             except NovaCronError:
-                self._rates = {}  # no number is better than an old one
+                self._rates = {}  # show no value rather than an outdated one
             self._draw_tiers()
             await asyncio.sleep(RATES_EVERY_S)
 
     def _show_table(self) -> None:
-        said = self._instead()
-        self._nothing.update(content(said))
-        self._nothing.display = bool(said)
-        self.volumes.display = not said and not self._on_pools
-        self.pools.display = not said and self._on_pools
-        if not said and not self.filter.editing and not self.table.has_focus:
+        pieces = self._placeholder_pieces()
+        self._nothing.update(content(pieces))
+        self._nothing.display = bool(pieces)
+        self.volumes.display = not pieces and not self._on_pools
+        self.pools.display = not pieces and self._on_pools
+        if not pieces and not self.filter.editing and not self.table.has_focus:
             self.table.focus()
 
-    def _instead(self) -> list[Piece]:
-        """The designed states of an empty list, each with the next step."""
+    def _placeholder_pieces(self) -> list[Piece]:
+        """What is shown instead of an empty table, with the next step."""
         store = self.session.store
-        if store.line is ConnectionState.LOADING:
-            return [Piece("reading the inventory…", "quiet")]
+        if store.connection is ConnectionState.LOADING:
+            return [Piece("loading…", "quiet")]
         if self.table.rows:
             return []
         if self.filter.text:
-            return [Piece("nothing passes the filter\n\n", "strong"), Piece("esc", "key"), Piece(" clears it", "quiet")]
+            return [
+                Piece("no row matches the filter\n\n", "strong"),
+                Piece("esc", "key"),
+                Piece(" clears the filter", "quiet"),
+            ]
         if self._on_pools:
-            return [Piece("no pools: no host has answered yet", "quiet")]
-        return [Piece("no volumes yet\n\n", "strong"), Piece("c", "key"), Piece(" creates one; a VM's disks are made with it", "quiet")]  # fmt: skip
+            return [Piece("no pools: no host has responded yet", "quiet")]
+        return [Piece("no volumes yet\n\n", "strong"), Piece("c", "key"), Piece(" creates one; VM disks are created with their VM", "quiet")]  # fmt: skip
 
     def hint(self) -> Sequence[Piece]:
-        if self._wrong:
-            return [Piece(f"{self.glyphs.bad} {self._wrong}", "bad")]
+        if self._filter_error:
+            return [Piece(f"{self.glyphs.bad} {self._filter_error}", "bad")]
         row = self.table.row
         if isinstance(row, VolumeEntry) and row.operation is not None:
             step = row.operation.step or row.operation.kind
@@ -203,12 +207,12 @@ class StorageScreen(BaseScreen):
         store = self.session.store
         counts = f"{len(store.volumes):,} volumes", f"{len(store.pools):,} pools"
         here, there = reversed(counts) if self._on_pools else counts
-        return [Piece(f"{here}; {there} on tab", "quiet")]
+        return [Piece(f"{here} {self.glyphs.dot} tab: {there}", "quiet")]
 
     # -- keys ------------------------------------------------------------------------------------------------------
 
     async def do(self, action: Action[Any]) -> None:
-        if do_typing(action, self.filter):
+        if run_filter_key(action, self.filter):
             pass
         elif action is COPY_ID:
             self.app.copy_to_clipboard(self.subject().id)
@@ -220,16 +224,16 @@ class StorageScreen(BaseScreen):
         elif action is OPEN:
             self._open()
         else:
-            self._turn_to(action)
+            self._do_navigation(action)
         self.refresh_frame()
 
-    def _turn_to(self, action: Action[Any]) -> None:
+    def _do_navigation(self, action: Action[Any]) -> None:
         if action is FILTER:
-            self.hush()
+            self.clear_message()
             self.filter.open("name, or tier:hot size>10G is:free -test")
         elif action is SORT:
             self.table.sort_next()
-        elif action is TURN:
+        elif action is REVERSE:
             self.table.sort_by(self.table.sort_key)
         elif action is SWITCH:
             self._switch()
@@ -238,7 +242,7 @@ class StorageScreen(BaseScreen):
 
     def _switch(self) -> None:
         if self.filter.text:
-            self.filter.action_clear()  # it was typed for the other table
+            self.filter.action_clear()  # it belongs to the other table
         self._on_pools = not self._on_pools
         self._show_table()
 
@@ -267,32 +271,32 @@ class StorageScreen(BaseScreen):
 
     @on(FilterLine.Changed)
     def _filter(self, event: FilterLine.Changed) -> None:
-        self._sift(event.text)
+        self._apply_filter(event.text)
         self._show_table()
-        self._tell_through()
+        self._show_count()
         self.refresh_frame()
 
-    def _sift(self, text: str) -> None:
-        """Only what passes, in the table that has the keys."""
+    def _apply_filter(self, text: str) -> None:
+        """Apply filter text to the shown table."""
         try:
             if self._on_pools:
-                self.pools.only(pools_that_pass(text, self.session.store))
+                self.pools.only(pool_filter(text, self.session.store))
             else:
-                self.volumes.only(volumes_that_pass(text, self.session.store))
+                self.volumes.only(volume_filter(text, self.session.store))
         except FilterError as e:
-            self._wrong = str(e)
+            self._filter_error = str(e)
         else:
-            self._wrong = ""
+            self._filter_error = ""
 
     @on(FilterLine.Closed)
     def _typing_over(self) -> None:
         self._show_table()
         self.table.focus()
 
-    def _tell_through(self) -> None:
+    def _show_count(self) -> None:
         store = self.session.store
         total = len(store.pools if self._on_pools else store.volumes)
-        if self._wrong:
-            self.filter.tell("not understood", "bad")
+        if self._filter_error:
+            self.filter.show_note("invalid filter", "bad")
         else:
-            self.filter.tell(f"{len(self.table.rows):,} of {total:,}")
+            self.filter.show_note(f"{len(self.table.rows):,} of {total:,}")

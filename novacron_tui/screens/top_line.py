@@ -1,4 +1,4 @@
-"""The top line, the same on every screen: where this is, whether what is shown is true, and what is going on."""
+"""The top line of every screen: server, freshness of the data, hosts, VM states and running operations."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.text_bar import Piece
 
 _SHOWN = tuple(State)
-"""All, in the order of the contract: a VM that is left out would be missed in the sum."""
+"""All states in the order of the API: leaving one out would make the sum wrong."""
 
 
 def top_line(
     session: Session, glyphs: Glyphs, screens: Sequence[Action[Any]] = (), here: Action[Any] | None = None
 ) -> tuple[Sequence[Piece], Sequence[Piece]]:
-    """The pieces of its left and right side. `screens` are the ways to other screens, and to the one that is `here`."""
+    """The pieces of the left and right side. `screens` are the screen tabs; `here` is the current one."""
     store = session.store
     left = [
         Piece(" NovaCron ", "brand"),
-        _profile(session.place),
+        _profile(session.server),
         Piece(" "),
         *_freshness(store, glyphs),
         *_database(store),
@@ -38,15 +38,15 @@ def top_line(
     running = len(store.running())
     work = [Piece(f"{glyphs.work} {running} operation{'s' * (running != 1)}   ", "busy", 4)] if running else []
     who = [Piece(f"{session.who.username} ", "plain", 3), Piece(f"({session.who.role}) ", "quiet", 11)]
-    return left, [*work, *_ways(screens, here), *who]
+    return left, [*work, *_screen_tabs(screens, here), *who]
 
 
-def _ways(screens: Sequence[Action[Any]], here: Action[Any] | None) -> list[Piece]:
+def _screen_tabs(screens: Sequence[Action[Any]], here: Action[Any] | None) -> list[Piece]:
     pieces = []
-    for way in screens:
-        key, label = ("strong", "strong") if way is here else ("key", "quiet")
-        pieces.append(Piece(way.key, key, 9, way.key, "ways"))
-        pieces.append(Piece(f" {way.label}{'   ' if way is screens[-1] else ' '}", label, 9, way.key, "ways"))
+    for tab in screens:
+        key, label = ("strong", "strong") if tab is here else ("key", "quiet")
+        pieces.append(Piece(tab.key, key, 9, tab.key, "ways"))
+        pieces.append(Piece(f" {tab.label}{'   ' if tab is screens[-1] else ' '}", label, 9, tab.key, "ways"))
     return pieces
 
 
@@ -55,25 +55,25 @@ def _profile(place: ServerRef) -> Piece:
 
 
 def _freshness(store: Store, glyphs: Glyphs) -> list[Piece]:
-    line = store.line
-    if line is ConnectionState.LIVE:
+    connection = store.connection
+    if connection is ConnectionState.LIVE:
         return [Piece(f"{glyphs.live} LIVE", "good")]
-    if line is ConnectionState.LOADING:
+    if connection is ConnectionState.LOADING:
         return [Piece(f"{glyphs.work} LOADING", "busy")]
-    if line is ConnectionState.STALE:
+    if connection is ConnectionState.STALE:
         return [Piece(f"{glyphs.stale} STALE {age_text(store.age_s)}", "warn")]
     pieces = [Piece(f"{glyphs.offline} OFFLINE {age_text(store.age_s)}", "bad")]
     if store.retry_at is not None:
         wait_s = max(0, round((store.retry_at - store.now()).total_seconds()))
-        pieces.append(Piece(f" next try in {wait_s} s" if wait_s else " trying now", "warn", 1))
+        pieces.append(Piece(f" retrying in {wait_s} s" if wait_s else " retrying now", "warn", 1))
     return pieces
 
 
 def _database(store: Store) -> list[Piece]:
-    if store.database_away_since is None or store.line is ConnectionState.OFFLINE:
+    if store.database_away_since is None or store.connection is ConnectionState.OFFLINE:
         return []
     away_s = max(0.0, (store.now() - store.database_away_since).total_seconds())
-    return [Piece(f"   database away {age_text(away_s)}", "bad"), Piece(": changes are refused", "bad", 2)]
+    return [Piece(f"   database down {age_text(away_s)}", "bad"), Piece(": changes are disabled", "bad", 2)]
 
 
 def _simulated(store: Store) -> list[Piece]:
@@ -93,17 +93,17 @@ def _hosts(store: Store) -> list[Piece]:
     down = [host for host in store.hosts.values() if host.status is HostStatus.DOWN]
     waiting = total - up - len(down)
     tone = "bad" if not up else "warn"
-    said = [Piece(f"   {up} host{'s' * (up != 1)} up", tone, 2)]
+    pieces = [Piece(f"   {up} host{'s' * (up != 1)} up", tone, 2)]
     if down:
-        said.append(Piece(f", {len(down)} down", tone, 2))
-        said.append(Piece(f": {_first(one_line(host.name) for host in down)}", tone, 4))
+        pieces.append(Piece(f", {len(down)} down", tone, 2))
+        pieces.append(Piece(f": {_first(one_line(host.name) for host in down)}", tone, 4))
     if waiting:
-        said.append(Piece(f", {waiting} connecting", tone, 2))
-    return said
+        pieces.append(Piece(f", {waiting} connecting", tone, 2))
+    return pieces
 
 
 def _first(names: Iterable[str]) -> str:
-    """The first name, and how many more there are: the line is short."""
+    """The first name, and how many more there are."""
     first, *rest = names
     return f"{first} +{len(rest)}" if rest else first
 

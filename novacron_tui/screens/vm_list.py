@@ -1,4 +1,4 @@
-"""Home: every VM this session may see, and what can be done to them."""
+"""The VM list: every visible VM, and the actions on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from novacron_core.api.vms import VM
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import VMKey
-from novacron_tui.screens.filter_keys import TYPING, do_typing
+from novacron_tui.screens.filter_keys import FILTER_KEYS, run_filter_key
 from novacron_tui.screens.global_actions import EVERYWHERE, VMS, bindings
 from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.screens.vm_screen import VMScreen
@@ -25,16 +25,16 @@ from novacron_tui.vms.pane import VMPane
 from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
 
-OPEN = Action[VM]("open", "enter", "open", "Open the VM's page.", group="List", opens=True)
+OPEN = Action[VM]("open", "enter", "open", "Open the page of the VM.", group="List", opens=True)
 SORT = Action[VM](
     "sort",
     "o",
     "sort",
-    "Sort by the next column; a click on a header sorts by that one.",
+    "Sort by the next column; click a header to sort by it.",
     needs_one=False,
     group="List",
 )
-TURN = Action[VM]("turn", "O", "reverse", "Turn the order round.", needs_one=False, group="List")
+REVERSE = Action[VM]("turn", "O", "reverse", "Reverse the sort order.", needs_one=False, group="List")
 FILTER = Action[VM](
     "filter",
     "/",
@@ -48,17 +48,17 @@ RESULTS = Action[VM](
     "results",
     "b",
     "results",
-    "What became of each VM of the last bulk; R tries again.",
+    "Results of the last bulk action; R retries failures.",
     needs_one=False,
     group="List",
     opens=True,
 )
-MARK = Action[VM]("mark", "space", "mark", "Mark the VM; the verbs then act on all marked.", group="List")
-MARK_ALL = Action[VM]("mark-all", "*", "mark all", "Mark all shown, or none when all are.", group="List")
+MARK = Action[VM]("mark", "space", "mark", "Mark the VM; actions then apply to all marked VMs.", group="List")
+MARK_ALL = Action[VM]("mark-all", "*", "mark all", "Mark or unmark all listed.", group="List")
 
 
 class VMListScreen(VMScreen):
-    """The table, and the verbs on the marked VMs, or on the one under the cursor."""
+    """The table; actions apply to the marked VMs, or else to the one under the cursor."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
         *VERBS,
@@ -67,7 +67,7 @@ class VMListScreen(VMScreen):
         OPEN,
         FILTER,
         SORT,
-        TURN,
+        REVERSE,
         MARK,
         MARK_ALL,
         RESULTS,
@@ -95,47 +95,47 @@ class VMListScreen(VMScreen):
 
     def hint(self) -> Sequence[Piece]:
         bulk = self.performer.bulk
-        if bulk is not None and not bulk.over:
-            return [Piece(f"{self.glyphs.work} {bulk.sentence()[0]}", "busy")]
+        if bulk is not None and not bulk.ended:
+            return [Piece(f"{self.glyphs.work} {bulk.summary()[0]}", "busy")]
         marked = len(self.pane.table.marks)
         return [Piece(f"{marked} marked", "accent")] if marked else self.pane.hint()
 
     def why_not(self, action: Action[Any]) -> str | None:
         if action is RESULTS and self.performer.bulk is None:
-            return "nothing was done to several VMs yet: mark them with space, then press a verb"
-        if action in (SORT, TURN) and not self.pane.table.rows:
-            return "there is nothing to sort"
+            return "no bulk action yet: mark VMs with space, then press an action key"
+        if action in (SORT, REVERSE) and not self.pane.table.rows:
+            return "nothing to sort"
         return super().why_not(action)
 
-    def _tell_outcomes(self) -> None:
-        """The end of a bulk is one sentence, said once."""
-        super()._tell_outcomes()
+    def _report_outcomes(self) -> None:
+        """Also report the end of a bulk action, once."""
+        super()._report_outcomes()
         bulk = self.performer.bulk
-        if bulk is None or bulk.told:
+        if bulk is None or bulk.reported:
             return
         bulk.follow(self.session.store.operations)
-        if bulk.over:
-            bulk.told = True
-            self.say(*bulk.sentence())
+        if bulk.ended:
+            bulk.reported = True
+            self.say(*bulk.summary())
 
     async def _show_results(self) -> None:
         if (bulk := self.performer.bulk) is None:
             return
-        again = await self.app.push_screen_wait(BulkPanel(bulk, self.session, self.glyphs))
-        vms = [vm for key in again or () if (vm := self.session.store.vms.get(key))]
+        retry_keys = await self.app.push_screen_wait(BulkPanel(bulk, self.session, self.glyphs))
+        vms = [vm for key in retry_keys or () if (vm := self.session.store.vms.get(key))]
         if vms:
             await self.performer.perform(bulk.verb, vms)
 
     def _offered(self) -> list[Action[Any]]:
-        """While a filter is typed, letters are text: only the keys of the line work."""
-        return list(TYPING) if self.pane.filter.editing else super()._offered()
+        """While a filter is typed, letters are text: only the keys of the filter line work."""
+        return list(FILTER_KEYS) if self.pane.filter.editing else super()._offered()
 
     async def do(self, action: Action[Any]) -> None:
         table = self.pane.table
-        if do_typing(action, self.pane.filter):
+        if run_filter_key(action, self.pane.filter):
             pass
         elif action is FILTER:
-            self.hush()
+            self.clear_message()
             self.pane.open_filter()
         elif action is RESULTS:
             await self._show_results()
@@ -143,7 +143,7 @@ class VMListScreen(VMScreen):
             self._open()
         elif action is SORT:
             table.sort_next()
-        elif action is TURN:
+        elif action is REVERSE:
             table.sort_by(table.sort_key)
         elif action is MARK:
             table.toggle_mark()
@@ -154,9 +154,9 @@ class VMListScreen(VMScreen):
             return
         self.refresh_frame()
 
-    def made(self, op: Operation) -> None:
-        """The cursor goes to what was made: the next key is most likely meant for it."""
-        self.pane.go_to_made(op.target.id)
+    def follow_created(self, op: Operation) -> None:
+        """Move the cursor to the new VM: the next key is most likely meant for it."""
+        self.pane.go_to_created(op.target.id)
 
     def go_to(self, vm: VMKey) -> None:
         """Put the cursor on a VM; a filter that hides it is cleared."""
@@ -164,10 +164,10 @@ class VMListScreen(VMScreen):
         self.refresh_frame()
 
     def action_escape(self) -> None:
-        """Back to nothing said and nothing marked; then to no filter."""
-        if self._said[0] or self.pane.table.marks:
+        """Clear the message and all marks; if there are none, clear the filter."""
+        if self._message[0] or self.pane.table.marks:
             self.pane.table.unmark()
-            self.hush()
+            self.clear_message()
         else:
             self.pane.filter.action_clear()
 
@@ -175,7 +175,7 @@ class VMListScreen(VMScreen):
     @on(VMPane.Sifted)
     def _moved(self) -> None:
         self.refresh_frame()
-        self.ask_for_samples()
+        self.request_samples()
 
     @on(Table.Opened)
     def _open(self) -> None:

@@ -1,4 +1,4 @@
-"""The page of one VM. It follows the VM while it is open, and says so when the VM is gone."""
+"""The page of one VM. It is updated while it is open, and shows when the VM has been deleted."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms import page
 from novacron_tui.vms.actions import COPY_ID, VERBS
-from novacron_tui.vms.live import use
+from novacron_tui.vms.live import usage_lines
 from novacron_tui.widgets.cursor_keys import moves
 from novacron_tui.widgets.text_bar import Piece, content
 
-BACK = Action[VM]("back", "escape", "back", "Back to the list; nothing is lost.", needs_one=False, group="Page")
+BACK = Action[VM]("back", "escape", "back", "Go back to the list.", needs_one=False, group="Page")
 SHOWN_OPERATIONS, SHOWN_EVENTS = 8, 12
 
 
@@ -44,14 +44,14 @@ class Section(Static):
         self._shown: page.Lines = []
 
     def show(self, lines: page.Lines) -> None:
-        """Show these lines; the same as before costs nothing."""
+        """Show these lines; unchanged lines are not repainted."""
         if lines != self._shown:
             self._shown = lines
             self.update(Content("\n").join(content(line) for line in lines))
 
 
 class VMPageScreen(VMScreen):
-    """Overview, disks, NICs, operations with their reasons, events."""
+    """Overview, resources, disks, network, operations with their reasons, events."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (*VERBS, COPY_ID, BACK, *EVERYWHERE)
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -69,9 +69,9 @@ class VMPageScreen(VMScreen):
         super().__init__(session, glyphs)
         self._last = vm
         self._overview = Section("Overview", id="overview")
-        self._use = Section("Use", id="use")
+        self._use = Section("Resources", id="use")
         self._disks = Section("Disks", id="disks")
-        self._nics = Section("Network cards", id="nics")
+        self._nics = Section("Network", id="nics")
         self._operations = Section("Operations", id="operations")
         self._events = Section("Events", id="events")
 
@@ -82,7 +82,7 @@ class VMPageScreen(VMScreen):
 
     @property
     def vm(self) -> VM | None:
-        """The VM as it is now; None when it is gone."""
+        """The current VM; None when it no longer exists."""
         return self.session.store.vms.get(key_of(self._last))
 
     def chosen(self) -> Sequence[VM]:
@@ -92,21 +92,21 @@ class VMPageScreen(VMScreen):
         store, now, glyphs = self.session.store, self.session.now, self.glyphs
         vm = self.vm
         self._last = vm or self._last
-        gone = "" if vm else "  (gone)"
+        gone = "" if vm else "  (deleted)"
         self._overview.border_title = Content(f"{one_line(self._last.name)}{gone}")
         self._overview.show(page.overview(self._last, now, glyphs, store.host_name))
-        self._use.show(use(self._last, store.samples, glyphs))
+        self._use.show(usage_lines(self._last, store.samples, glyphs))
         self._disks.show(page.disks(self._last, glyphs))
         self._nics.show(page.nics(self._last, glyphs))
         self._operations.show(page.operations(store.operations_of(self._last.id)[:SHOWN_OPERATIONS], now, glyphs))
-        self._events.show(page.happened(store.events_of(self._last), now)[:SHOWN_EVENTS])
+        self._events.show(page.event_lines(store.events_of(self._last), now)[:SHOWN_EVENTS])
 
     def wants(self) -> SampleRequest | None:
         return SampleRequest(targets=[self._last.id])
 
     def hint(self) -> Sequence[Piece]:
         if self.vm is None:
-            return [Piece(f"{one_line(self._last.name)} is gone: esc goes back to the list", "warn")]
+            return [Piece(f"{one_line(self._last.name)} no longer exists: esc goes back to the list", "warn")]
         return ()
 
     async def do(self, action: Action[Any]) -> None:

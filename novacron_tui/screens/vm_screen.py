@@ -1,4 +1,4 @@
-"""What the list of VMs and the page of one have in common: the verbs, on whichever VMs are chosen there."""
+"""The common part of the VM list and the VM page: the actions on the chosen VMs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from novacron_tui.vms.perform import VMActionRunner
 
 
 class VMScreen(BaseScreen):
-    """A subclass answers `chosen`: the VMs that a verb acts on."""
+    """A subclass overrides `chosen`: the VMs that an action applies to."""
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
         self.performer = VMActionRunner(session, self.ask, self.say)
-        self._judged: Sequence[VM] = ()
-        self._judged_when: tuple[object, ...] = ()
+        self._refusals_of: Sequence[VM] = ()
+        self._refusals_when: tuple[object, ...] = ()
         self._refusals: dict[Verb, str | None] = {}
 
     def chosen(self) -> Sequence[VM]:
@@ -35,16 +35,16 @@ class VMScreen(BaseScreen):
         if not isinstance(action, Verb):
             return refusal(action, self.session, self.subject())
         chosen, session = self.chosen(), self.session
-        when = (session.store.version, session.who, frozenset(session.asked))
-        if chosen is not self._judged or when != self._judged_when:
-            self._judged, self._judged_when, self._refusals = chosen, when, {}
+        when = (session.store.version, session.who, frozenset(session.in_flight))
+        if chosen is not self._refusals_of or when != self._refusals_when:
+            self._refusals_of, self._refusals_when, self._refusals = chosen, when, {}
         if action not in self._refusals:
             self._refusals[action] = self._refusal_of(action, chosen)
         return self._refusals[action]
 
     def _refusal_of(self, action: Verb, chosen: Sequence[VM]) -> str | None:
-        """The sentence for these VMs. It is kept until one of them, or what is known, changes: of ten thousand marked, the
-        footer asks at every key."""
+        """The sentence for these VMs. It is cached until they or the store change: with ten thousand marked VMs the footer
+        asks at every key."""
         first: str | None = None
         for vm in chosen:  # one that allows it is enough
             if (refused := self.performer.why_not(action, vm)) is None:
@@ -67,9 +67,9 @@ class VMScreen(BaseScreen):
         op = await self.app.push_screen_wait(CreateVM(self.session))
         if op is not None:
             self.session.followed[op.id] = op
-            self.say(f"{op.target.name}: creating accepted", "busy")
-            self.made(op)
+            self.say(f"Creating {op.target.name}…", "busy")
+            self.follow_created(op)
             self.session.changed()
 
-    def made(self, op: Operation) -> None:
-        """A VM is being made by this operation."""
+    def follow_created(self, op: Operation) -> None:
+        """Called when an operation that creates a VM was accepted."""

@@ -1,6 +1,6 @@
-"""The bundled server: joined when it runs for this data directory, started as a child process when it does not.
+"""The bundled server: used when it already runs for this data directory, else started as a child process.
 
-It is started in a session of its own and outlives this console: another one may have joined. It stops by itself.
+It runs in its own process session and outlives this console, since another console may use it. It stops when idle.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _LAST_USER = "last-user"
 
 
 def is_installed() -> bool:
-    """Whether the `server` extra is there. Its package folder always is, so a dependency of it is asked for."""
+    """Whether the `server` extra is installed. Checks a dependency, because the package folder is always there."""
     return importlib.util.find_spec("litestar") is not None
 
 
 class Bundled:
-    """`arguments` are passed on to the server."""
+    """The bundled server of a data directory. `arguments` are passed to the server."""
 
     def __init__(self, data_dir: Path, arguments: tuple[str, ...] = ()) -> None:
         self._data_dir = data_dir
         self._arguments = arguments
 
     async def open(self) -> ServerRef:
-        """Where the server of this data directory listens. Raises ServerUnreachable with the reason it does not."""
+        """The server of this data directory, started if needed. Raises ServerUnreachable with the reason."""
         if not is_installed():
             raise errors.ServerUnreachable(
-                "the server is not installed here: pip install 'novacron[server]', or name one with --server URL"
+                "The server is not installed. Run pip install 'novacron[server]', or use --server URL"
             )
         running = read_running_server(self._data_dir)
         url = running.url if running else await self._start()
@@ -72,17 +72,17 @@ class Bundled:
             )
         try:
             async with asyncio.timeout(_START_S):
-                url = await _listening(process)
+                url = await _read_url(process)
         except TimeoutError as e:
             process.terminate()
-            raise errors.ServerUnreachable(f"the server did not start within {_START_S:.0f} s: see {log_path}") from e
+            raise errors.ServerUnreachable(f"The server did not start within {_START_S:.0f} s. See {log_path}") from e
         if url:
             return url
-        # Another console may have been quicker: then its server holds the directory.
+        # Another console may have started a server at the same time, which then holds the directory lock.
         running = read_running_server(self._data_dir)
         if running:
             return running.url
-        raise errors.ServerUnreachable(f"the server did not start: {_last_words(log_path)}")
+        raise errors.ServerUnreachable(f"The server did not start: {_last_log_line(log_path)}")
 
     def _setup_token(self) -> str | None:
         try:
@@ -91,7 +91,7 @@ class Bundled:
             return None
 
     def _last_user(self) -> str:
-        """Who signed in last: beside the accounts it is one of, for a data directory that is made anew has none."""
+        """The user who signed in last. Stored in the data directory, so that a new directory has none."""
         try:
             name = (self._data_dir / _LAST_USER).read_text()
         except (OSError, UnicodeDecodeError):
@@ -102,8 +102,8 @@ class Bundled:
         write_private(self._data_dir / _LAST_USER, user)
 
 
-async def _listening(process: asyncio.subprocess.Process) -> str | None:
-    """The URL of its first line; None when it ended without one."""
+async def _read_url(process: asyncio.subprocess.Process) -> str | None:
+    """The URL that the process prints; None when it ended without one."""
     stdout = process.stdout
     while stdout is not None and (line := await stdout.readline()):
         text = line.decode(errors="replace").strip()
@@ -112,6 +112,6 @@ async def _listening(process: asyncio.subprocess.Process) -> str | None:
     return None
 
 
-def _last_words(log_path: Path) -> str:
+def _last_log_line(log_path: Path) -> str:
     lines = log_path.read_text(errors="replace").strip().splitlines()
     return f"{lines[-1]} (more in {log_path})" if lines else f"see {log_path}"

@@ -1,7 +1,7 @@
-"""The desktop's keyring, where one works without asking anybody anything. Everywhere else it answers no, at once.
+"""The desktop keyring, used only where it works without prompting; otherwise calls fail immediately.
 
-A keyring may hang, or open a window that wants a password; a script cannot wait for that. So it is asked in a thread
-with a deadline, and a Secret Service only while it is unlocked.
+A keyring may hang or open a password dialog, which a script cannot wait for. So it is accessed in a thread with a
+timeout, and a Secret Service only while it is unlocked.
 """
 
 from __future__ import annotations
@@ -22,48 +22,48 @@ _DEADLINE_S = 2.0
 
 
 def read(name: str) -> str | None:
-    """The secret, or None when it is not there or cannot be had silently."""
+    """The secret, or None when it does not exist or cannot be read without a prompt."""
     return _ask(lambda ring: ring.get_password(_SERVICE, name))
 
 
 def write(name: str, secret: str) -> bool:
-    """Whether it is kept there now: it was read back."""
+    """Store a secret; True when reading it back succeeds."""
 
-    def put(ring: KeyringBackend) -> bool:
+    def write_and_verify(ring: KeyringBackend) -> bool:
         ring.set_password(_SERVICE, name, secret)
         return ring.get_password(_SERVICE, name) == secret
 
-    return bool(_ask(put))
+    return bool(_ask(write_and_verify))
 
 
 def forget(name: str) -> None:
-    """Remove it, if it is there."""
+    """Delete the secret, if it exists."""
     _ask(lambda ring: ring.delete_password(_SERVICE, name))
 
 
-def _ask(question: Callable[[KeyringBackend], T]) -> T | None:
-    if not _worth_a_look():
+def _ask(access: Callable[[KeyringBackend], T]) -> T | None:
+    if not _may_have_keyring():
         return None
-    answers: queue.Queue[T | None] = queue.Queue()
+    results: queue.Queue[T | None] = queue.Queue()
 
-    def work() -> None:
+    def run_access() -> None:
         try:
             ring = _silent_keyring()
-            answers.put(question(ring) if ring is not None else None)
-        except Exception:  # noqa: BLE001 - backends raise what they like; a keyring that fails is one that is not there
-            answers.put(None)
+            results.put(access(ring) if ring is not None else None)
+        except Exception:  # noqa: BLE001 - backends raise any exception; a failing keyring counts as absent
+            results.put(None)
 
-    threading.Thread(target=work, daemon=True, name="keyring").start()
+    threading.Thread(target=run_access, daemon=True, name="keyring").start()
     try:
-        return answers.get(timeout=_DEADLINE_S)
+        return results.get(timeout=_DEADLINE_S)
     except queue.Empty:
         return None
 
 
-def _worth_a_look() -> bool:
-    """Importing keyring takes 80 ms: not where no backend can be."""
-    named = os.environ.get("PYTHON_KEYRING_BACKEND")
-    return bool(named) or sys.platform == "darwin" or "DBUS_SESSION_BUS_ADDRESS" in os.environ
+def _may_have_keyring() -> bool:
+    """Whether a backend is possible. Importing keyring takes 80 ms, so this is checked first."""
+    backend = os.environ.get("PYTHON_KEYRING_BACKEND")
+    return bool(backend) or sys.platform == "darwin" or "DBUS_SESSION_BUS_ADDRESS" in os.environ
 
 
 def _silent_keyring() -> KeyringBackend | None:

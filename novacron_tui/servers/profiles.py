@@ -1,6 +1,6 @@
-"""Profiles: the servers this user knows, by name, in `profiles.toml` of the user's configuration directory.
+"""Profiles: the known servers by name, in `profiles.toml` in the user's configuration directory.
 
-A profile is made by the first sign-in and may be edited by hand. It holds no secret: sessions are in kept.py.
+A profile is created by the first sign-in and may be edited by hand. It contains no secrets: see saved_session.py.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from novacron_core import errors
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _CURRENT = "current"
 LOCAL = "local"
-"""The profile of this machine's own bundled server: always there, never in the file."""
+"""The profile of the bundled server of this machine: it always exists and is never in the file."""
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """One known server. `production` paints it as a warning. `certificate` is the fingerprint of the only certificate
-    that is accepted, for a server that no authority vouches for. `user` signed in last."""
+    """A known server. `production` highlights it as a warning. `certificate` is the fingerprint of the only accepted
+    certificate, for a server with a self-signed one. `user` is the last one who signed in."""
 
     name: str
     url: str
@@ -39,51 +39,51 @@ class Profile(msgspec.Struct, frozen=True):
 
 
 def why_not_name(name: str) -> str | None:
-    """The sentence that refuses a profile's name, or None."""
+    """The sentence that refuses a profile name, or None."""
     if name in (_CURRENT, LOCAL):
-        return f"a profile cannot be called {name}"
+        return f"the profile name {name} is reserved"
     if not _NAME.fullmatch(name):
-        return "a profile's name has lower-case letters, digits, dots, hyphens and underscores"
+        return "use lower-case letters, digits, dots, hyphens and underscores for a profile name"
     return None
 
 
 def why_not_url(url: str) -> str | None:
-    """The sentence that refuses a server's URL, or None."""
+    """The sentence that refuses a server URL, or None."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         good = False
     if not good:
-        return f"a server is a URL like https://host:8090, not {url!r}"
-    return "a server's URL holds no user name or password" if "@" in parts.netloc else None
+        return f"{url!r} is not a server URL like https://host:8090"
+    return "a server URL must not contain a user name or password" if "@" in parts.netloc else None
 
 
 class Profiles:
-    """The file, read anew at each question: another console may have written it."""
+    """The profile file. It is read at every access, because another console may have written it."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or _config_dir()
         self.path = self.folder / "profiles.toml"
 
     def all(self) -> dict[str, Profile]:
-        """Every profile by name. Raises InvalidArgument when the file cannot be understood."""
+        """All profiles by name. Raises InvalidArgument when the file is invalid."""
         return {name: self._profile(name, value) for name, value in self._read().items() if isinstance(value, dict)}
 
     def named(self, name: str) -> Profile:
-        """Raises NotFound with the names there are."""
+        """The profile with this name. Raises NotFound, listing the known names."""
         known = self.all()
         if name in known:
             return known[name]
-        names = ", ".join(sorted(known)) or "none yet: novacron login --server URL makes one"
-        raise errors.NotFound(f"there is no profile {name!r} (known: {names})")
+        names = ", ".join(sorted(known)) or "none yet; novacron login --server URL creates one"
+        raise errors.NotFound(f"unknown profile {name!r} (known: {names})")
 
     def at(self, url: str) -> Profile | None:
-        """The profile of a URL."""
+        """The profile of a URL, or None."""
         return next((known for known in self.all().values() if known.url == url.rstrip("/")), None)
 
     def current(self) -> Profile | None:
-        """The one that the last `novacron login` used, else the only one."""
+        """The profile of the last `novacron login`, else the only one, else None."""
         known = self.all()
         current = self._read().get(_CURRENT)
         if isinstance(current, str) and current in known:
@@ -91,13 +91,13 @@ class Profiles:
         return next(iter(known.values())) if len(known) == 1 else None
 
     def fresh(self, url: str, name: str = "") -> Profile:
-        """A profile for a URL that has none, not yet in the file; without a name it is called after the host."""
+        """A new profile for a URL, not yet saved; without a name it is named after the host."""
         known, base = self.all(), _name_of(url)
         free = (base if n == 1 else f"{base}-{n}" for n in range(1, len(known) + 2))
         return Profile(name or next(name for name in free if name not in known), url.rstrip("/"))
 
     def remember(self, profile: Profile, *, current: bool = False) -> None:
-        """Write it down. `current` makes it the one that commands without a flag use."""
+        """Save a profile. `current` makes it the default for commands without a flag."""
         with self._locked():
             document = self._read()
             values = msgspec.to_builtins(profile)
@@ -144,13 +144,13 @@ def _name_of(url: str) -> str:
 
 
 def private_folder(folder: Path) -> None:
-    """Make it, for this user alone."""
+    """Create a directory that only this user can access."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step, readable for this user alone."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mkstemp makes it 0600
+    """Replace a file atomically, readable only by this user."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # created with mode 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
@@ -169,7 +169,7 @@ def _toml(document: dict[str, Any]) -> str:
         for name, table in document.items()
         if isinstance(table, dict)
     ]
-    head = "# NovaCron: the servers this user knows. May be edited; `novacron login` writes it."
+    head = "# NovaCron: known servers. May be edited; `novacron login` writes it."
     return "\n\n".join([head, *(["\n".join(plain)] if plain else []), *tables]) + "\n"
 
 
@@ -178,5 +178,5 @@ def _key(name: str) -> str:
 
 
 def _value(value: object) -> str:
-    """A string, number or truth value of TOML: JSON's own form, where TOML has the same escapes."""
+    """A TOML string, number or boolean: the JSON form, which has the same escapes."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

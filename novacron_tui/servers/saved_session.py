@@ -1,6 +1,6 @@
-"""The session that is kept between runs: one refresh token a profile, shared by all consoles and scripts of this user.
+"""The session saved between runs: one refresh token per profile, shared by all consoles and scripts of this user.
 
-The lock is here, what is done under it in renewal.py. Access tokens are never written down.
+The lock is here; it is used in shared_credentials.py. Access tokens are never saved.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _IN_KEYRING = "keyring"
 
 
 class SavedSession(msgspec.Struct, frozen=True):
-    """What is kept. `server` says who gave the token out: it is never sent to anybody else."""
+    """The saved data. `server` is the issuer of the token: it is never sent to another server."""
 
     server: str
     user_id: str
@@ -33,7 +33,7 @@ class SavedSession(msgspec.Struct, frozen=True):
 
 
 class SavedSessionFile:
-    """The kept session of one profile. `server` is its URL, or what else tells one server from another."""
+    """The saved session of one profile. `server` is its URL or another unique identifier."""
 
     def __init__(self, profile: str, server: str, folder: Path | None = None) -> None:
         self.profile = profile
@@ -42,7 +42,7 @@ class SavedSessionFile:
         self._path = self._folder / f"{profile}.json"
 
     def read(self) -> SavedSession | None:
-        """None when nothing is kept, or it is another server's."""
+        """The saved session; None when there is none or it belongs to another server."""
         try:
             session = msgspec.json.decode(self._path.read_bytes(), type=SavedSession)
         except (OSError, msgspec.DecodeError):
@@ -55,14 +55,14 @@ class SavedSessionFile:
         return msgspec.structs.replace(session, refresh_token=token) if token else None
 
     def write(self, session: SavedSession) -> None:
-        """Keep it in the keyring where one works, else in the file, which is this user's alone."""
+        """Save the token in the keyring where one works, else in the file, which only this user can read."""
         private_folder(self._folder)
         if keyring.write(self._secret_name, session.refresh_token):
             session = msgspec.structs.replace(session, refresh_token=_IN_KEYRING)
         write_private(self._path, msgspec.json.encode(session).decode())
 
     def forget(self) -> None:
-        """Nothing is kept any more."""
+        """Delete the saved session."""
         try:
             kept = self._path.read_bytes()
         except OSError:
@@ -73,13 +73,15 @@ class SavedSessionFile:
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
-        """Hold the profile's lock. Raises Conflict when somebody else holds it for half a minute."""
+        """Hold the lock of the profile. Raises Conflict when another process holds it for 30 s."""
         private_folder(self._folder)
         with (self._folder / f".{self.profile}.lock").open("a") as lock:
             deadline = time.monotonic() + _LOCK_S
-            while not _taken(lock):
+            while not _try_lock(lock):
                 if time.monotonic() > deadline:
-                    raise errors.Conflict(f"another novacron holds the session of profile {self.profile}")
+                    raise errors.Conflict(
+                        f"another novacron process is using the session of profile {self.profile}; try again"
+                    )
                 await asyncio.sleep(0.02)
             yield
 
@@ -89,11 +91,11 @@ class SavedSessionFile:
 
 
 def saved_session_of_bundled(data_dir: Path) -> SavedSessionFile:
-    """The kept session with the bundled server. That has another port each time: its data directory names it."""
+    """The saved session of the bundled server. It is identified by its data directory, because its port changes."""
     return SavedSessionFile(LOCAL, f"{LOCAL}:{data_dir.absolute()}")
 
 
-def _taken(lock: IO[str]) -> bool:
+def _try_lock(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Which server the caller named, on the command line or in a variable."""
+"""The server chosen on the command line or in environment variables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class ServerChoice:
-    """What the caller said. `server_meant`: the URL was given as a flag, not found in a variable."""
+    """The chosen server. `server_meant`: the URL was given as a flag, not in an environment variable."""
 
     server: str = ""
     profile: str = ""

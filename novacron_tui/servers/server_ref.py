@@ -1,4 +1,4 @@
-"""Where a console goes: the server's address, and what the operator should know about it before signing in."""
+"""A reference to a server: its address and what the sign-in screen shows and needs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServerRef:
-    """A server to talk to.
+    """A server to connect to.
 
-    `profile` is its name on screen. `production` paints it as a warning. `setup_token()` reads the one-time token of
-    a server that this console may look into (the bundled one), and answers None when there is none to read.
-    `user` signed in last. `certificate` is the fingerprint of the only one that is accepted, where no authority vouches
-    for it. `kept` is the session that stays between runs, `remember(user)` writes the profile down.
+    `profile` is its name on screen. `production` highlights it as a warning. `setup_token()` reads the one-time token of
+    a bundled server, or returns None. `user` is the last one who signed in. `certificate` is the fingerprint of the only
+    accepted certificate, for a server with a self-signed one. `kept` is the saved session; `remember(user)` saves the
+    profile.
     """
 
     url: str
@@ -30,10 +30,10 @@ class ServerRef:
     remember: Callable[[str], None] | None = None
 
 
-def at(place: ServerRef) -> Callable[[], Awaitable[ServerRef]]:
-    """Opens a place that is there already: nothing to start."""
+def at(server: ServerRef) -> Callable[[], Awaitable[ServerRef]]:
+    """An opener for a server that is already running."""
 
-    async def open_place() -> ServerRef:
-        return place
+    async def open_server() -> ServerRef:
+        return server
 
-    return open_place
+    return open_server

@@ -1,7 +1,8 @@
-"""Credentials that share the kept session of a profile with every other console and script of this user.
+"""Credentials that share the saved session of a profile with all consoles and scripts of this user.
 
-A refresh token is good once. So whoever needs a new pair holds the profile's lock while it reads the newest token,
-trades it and writes the next; else two consoles would spend one token, and the server would end the session for theft.
+A refresh token is valid once. So a process that needs a new pair holds the profile's lock while it reads the newest
+token, exchanges it and saves the next one. Otherwise two consoles could use the same token, and the server would end the
+session because of token theft.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import asyncio
 
 from novacron_core import errors
 from novacron_core.api.access import Tokens
-from novacron_core.client.credentials import Buy, Credentials
+from novacron_core.client.credentials import Credentials, Exchange
 from novacron_tui.servers.saved_session import SavedSession, SavedSessionFile
 
 
 class SharedCredentials(Credentials):
-    """Credentials that share the kept session. Until `keep` is called, or where nothing is kept, they are one's own."""
+    """Credentials that share the saved session. Without a saved session, and until `keep` is called, they are private."""
 
     def __init__(self, kept: SavedSessionFile) -> None:
         super().__init__()
@@ -29,45 +30,45 @@ class SharedCredentials(Credentials):
         self.refresh_token, self.shared = session.refresh_token, True
 
     async def keep(self, tokens: Tokens) -> None:
-        """These tokens, just bought with a password, are this profile's session from now on."""
+        """Save these tokens of a new sign-in as the session of the profile."""
         self.user_id, self.username = tokens.user.id, tokens.user.username
         async with self.kept.locked():
             await asyncio.to_thread(self.kept.write, self._session())
         self.shared = True
 
-    async def renew(self, buy: Buy) -> None:
-        """Trade the newest token that anybody of this profile has. Raises Unauthenticated when the session ended."""
+    async def renew(self, exchange: Exchange) -> None:
+        """Exchange the newest token of this profile. Raises Unauthenticated when the session has ended."""
         if not self.shared:
-            await super().renew(buy)
+            await super().renew(exchange)
             return
         async with self.kept.locked():
-            # Once the server has answered, the new token must be kept, even when we are told to stop.
-            trade = asyncio.ensure_future(self._trade(buy))
+            # Once the server has answered, the new token must be saved, even when this task is cancelled.
+            exchange_task = asyncio.ensure_future(self._exchange(exchange))
             try:
-                await asyncio.shield(trade)
+                await asyncio.shield(exchange_task)
             except asyncio.CancelledError:
-                await asyncio.gather(trade, return_exceptions=True)
+                await asyncio.gather(exchange_task, return_exceptions=True)
                 raise
 
-    async def _trade(self, buy: Buy) -> None:
+    async def _exchange(self, exchange: Exchange) -> None:
         session = await asyncio.to_thread(self.kept.read)
         if session is None:
             self.shared, self.refresh_token = False, ""
-            raise errors.Unauthenticated("signed out meanwhile: sign in again")
+            raise errors.Unauthenticated("Signed out meanwhile: sign in again")
         if session.user_id != self.user_id:
-            # Somebody else signed in under this profile: our session goes on, as our own.
+            # Another user signed in under this profile: continue with a private session.
             self.shared = False
-            await super().renew(buy)
+            await super().renew(exchange)
             return
         try:
-            self.take(await buy(session.refresh_token))
+            self.take(await exchange(session.refresh_token))
         except errors.Unauthenticated:
             self.kept.forget()
             raise
         await asyncio.to_thread(self.kept.write, self._session())
 
     async def end(self) -> None:
-        """Forget what is kept, here and for every other console of this profile."""
+        """Delete the saved session, for this and every other console of this profile."""
         async with self.kept.locked():
             self.kept.forget()
         self.drop()

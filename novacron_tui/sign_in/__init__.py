@@ -1,1 +1,1 @@
-"""Signing in: the screen, its forms, and what happens between starting and the list of VMs."""
+"""Sign-in: the screen, its forms, and the flow from the start to the VM list."""

@@ -1,4 +1,4 @@
-"""The two forms before the doors: create the first administrator, and sign in."""
+"""The two sign-in forms: create the first administrator, and sign in."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.text_bar import Piece, content
 from novacron_tui.widgets.toggle import Toggle
 
-ADVICE = f"{MIN_PASSWORD} characters or more: three or four words do well"
+ADVICE = f"At least {MIN_PASSWORD} characters; three or four random words work well"
 
 
 class EntryForm(Vertical):
-    """A form with fields, one line for what went wrong and one button. Enter goes to the next field, then sends."""
+    """A form with fields, a message line and one button. Enter goes to the next field, and from the last one submits."""
 
     DEFAULT_CSS = """
     EntryForm { height: auto; width: 100%; }
@@ -33,11 +33,12 @@ class EntryForm(Vertical):
     EntryForm Button#send:disabled { color: $tone-quiet; }
     """
     button = "Go"
+    progress = "Sending…"
     lead = ""
 
     @dataclass
     class Sent(Message):
-        """The form is complete as far as it can know."""
+        """The form was submitted and its fields are valid."""
 
         username: str
         password: str
@@ -55,40 +56,40 @@ class EntryForm(Vertical):
             yield Static(content([Piece(self.lead, "quiet")]), classes="lead")
         yield from self.fields()
         yield from self.switches()
-        self.said = Static("", classes="said")
-        yield self.said
+        self.message_line = Static("", classes="said")
+        yield self.message_line
         with Horizontal(classes="buttons"):
             yield Button(self.button, id="send", compact=True)
 
     def start(self) -> None:
-        """Put the cursor where typing begins: the first empty field."""
+        """Focus the first empty field."""
         fields = list(self.query(FormField))
         next((field for field in fields if not field.value), fields[0]).widget.focus()
 
     def say(self, text: str, tone: str = "bad") -> None:
-        """One sentence below the fields."""
-        self.said.update(content([Piece(text, tone)]))
+        """Show a message below the fields."""
+        self.message_line.update(content([Piece(text, tone)]))
 
     @property
     def held(self) -> bool:
-        """Whether something was sent that has no answer yet, or must wait."""
+        """Whether submitting is disabled: a request is in flight, or the rate limit was hit."""
         return bool(self.query("#send")) and self.query_one("#send", Button).disabled
 
     def hold(self, held: bool) -> None:
-        """While held nothing can be sent."""
+        """Disable or enable submitting."""
         self.query_one("#send", Button).disabled = held
 
-    def blame(self, wrong: Sequence[FieldError]) -> bool:
-        """Show a server's field errors at their fields, the first with the cursor; True when all found one."""
-        blamed = []
-        for error in wrong:
+    def show_field_errors(self, errors: Sequence[FieldError]) -> bool:
+        """Show the server's field errors at their fields and focus the first; True when every error has a field."""
+        marked = []
+        for error in errors:
             for field in self.query(FormField):
                 if field.id == error.field.replace("_", "-"):
-                    field.complain(error.message)
-                    blamed.append(field)
-        if blamed:
-            blamed[0].widget.focus()
-        return bool(wrong) and len(blamed) == len(wrong)
+                    field.show_error(error.message)
+                    marked.append(field)
+        if marked:
+            marked[0].widget.focus()
+        return bool(errors) and len(marked) == len(errors)
 
     @on(Input.Submitted)
     def _next(self, event: Input.Submitted) -> None:
@@ -104,7 +105,7 @@ class EntryForm(Vertical):
         self.send()
 
     def send(self) -> None:
-        """Check every field; the first that is wrong gets the cursor, else the form is sent."""
+        """Check all fields and submit the form, or focus the first invalid field."""
         if self.held:
             return
         for field in self.query(FormField):
@@ -119,18 +120,19 @@ class EntryForm(Vertical):
 
 
 class SignInForm(EntryForm):
-    """User and password; with `may_stay` also whether the session is kept for the next time."""
+    """User name and password; with `may_stay` also whether to save the session."""
 
     button = "Sign in"
+    progress = "Signing in…"
 
     def __init__(self, username: str = "", *, may_stay: bool = False) -> None:
         super().__init__()
         self._stay = Toggle("stay signed in on this machine", id="stay") if may_stay else None
         self._username = FormField(
-            "User", value=username, why_not=lambda v: None if v else "who are you?", id="username"
+            "User", value=username, why_not=lambda v: None if v else "Enter a user name", id="username"
         )
         self._password = FormField(
-            "Password", secret=True, why_not=lambda v: None if v else "the password is needed", id="password"
+            "Password", secret=True, why_not=lambda v: None if v else "Enter your password", id="password"
         )
 
     def fields(self) -> Sequence[FormField]:
@@ -143,15 +145,16 @@ class SignInForm(EntryForm):
         return self.Sent(self._username.value, self._password.value, stay=bool(self._stay and self._stay.value))
 
     def refused(self) -> None:
-        """Wrong: the password is typed again."""
+        """Clear the rejected password."""
         self._password.value = ""
         self._password.widget.focus()
 
 
 class FirstRunForm(EntryForm):
-    """The first administrator: name, password twice, and the one-time token that proves access to the server."""
+    """The first administrator: name, password twice, and the one-time token that proves access to the server machine."""
 
     button = "Create administrator"
+    progress = "Creating the administrator…"
     lead = "No account yet: create the first administrator."
 
     def __init__(self, setup_token: str = "") -> None:
@@ -161,24 +164,24 @@ class FirstRunForm(EntryForm):
         self._password = FormField(
             "Password", secret=True, advice=ADVICE, why_not=self._why_not_password, id="password"
         )
-        self._again = FormField("Once more", secret=True, why_not=self._why_not_again, id="again")
+        self._repeat = FormField("Repeat password", secret=True, why_not=self._why_not_repeat, id="again")
         self._token = FormField(
             "Setup token",
             value=setup_token,
             advice=(
-                "read from the server's data directory"
+                "Read from the server's data directory"
                 if setup_token
-                else "in the file setup-token of its data directory"
+                else "Read the file setup-token in the server's data directory"
             ),
-            why_not=lambda v: None if v.strip() else "the setup token is needed",
+            why_not=lambda v: None if v.strip() else "Enter the setup token",
             id="setup-token",
         )
 
     def fields(self) -> Sequence[FormField]:
-        return [self._username, self._password, self._again, self._token]
+        return [self._username, self._password, self._repeat, self._token]
 
     def offer(self, setup_token: str) -> None:
-        """The token that the server gives out now, unless another was typed."""
+        """Fill in the current setup token, unless another one was typed."""
         if self._token.value == self._offered:
             self._offered = self._token.value = setup_token
 
@@ -188,17 +191,17 @@ class FirstRunForm(EntryForm):
     def _why_not_password(self, password: str) -> str | None:
         return why_not_password(password, self._username.value)
 
-    def _why_not_again(self, again: str) -> str | None:
-        return None if again == self._password.value else "this is not the same password"
+    def _why_not_repeat(self, repeated: str) -> str | None:
+        return None if repeated == self._password.value else "The passwords do not match"
 
     @on(Input.Changed, "#password Input")
-    def _strength(self) -> None:
-        """Live advice: how far the password is from what is asked."""
+    def _show_password_advice(self) -> None:
+        """Show while typing whether the password meets the rules."""
         password = self._password.value
         if not password:
-            self._password.advise(ADVICE)
+            self._password.show_advice(ADVICE)
         elif len(password) < MIN_PASSWORD:
-            self._password.advise(f"{len(password)} of {MIN_PASSWORD} characters")
+            self._password.show_advice(f"{len(password)} of {MIN_PASSWORD} characters")
         else:
             refused = why_not_password(password, self._username.value)
-            self._password.advise(refused or f"{len(password)} characters: good")
+            self._password.show_advice(refused or f"{len(password)} characters: good")

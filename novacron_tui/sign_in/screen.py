@@ -1,5 +1,5 @@
-"""The screen before the doors. It paints before anything slow is imported, or started; what it then does is in
-flow.py, which brings the contract, the forms and the client."""
+"""The sign-in screen. It paints before anything slow is imported or started; the rest is in flow.py, which imports
+the API, the forms and the client."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ if TYPE_CHECKING:  # not before the first paint
     from novacron_tui.sign_in.flow import Connect, Enter, SignInFlow
     from novacron_tui.sign_in.forms import EntryForm
 
-LOOK_S = 8.0
-"""How often a server that somebody stands before is asked: well within the 30 s after which a bundled one that nobody
-asks stops."""
+CHECK_EVERY_S = 8.0
+"""How often the server is checked while the form is open: a bundled server stops after 30 s without a request."""
 WORDMARK = "█▄ █ █▀█ █ █ ▄▀█ █▀▀ █▀█ █▀█ █▄ █\n█ ▀█ █▄█ ▀▄▀ █▀█ █▄▄ █▀▄ █▄█ █ ▀█"
 PLAIN_WORDMARK = "N o v a C r o n"
 
 
 class SignInScreen(Screen[None]):
-    """`enter` is called once somebody is signed in. With `known` the server was reached before: only sign in again,
-    `reason` says why that is asked."""
+    """`enter` is called after signing in. With `known` the server is already connected: only sign in again; `reason` says
+    why."""
 
     DEFAULT_CSS = """
     SignInScreen { align: center middle; background: $background; }
@@ -50,7 +49,7 @@ class SignInScreen(Screen[None]):
 
     def __init__(
         self,
-        open_place: Callable[[], Awaitable[ServerRef]],
+        open_server: Callable[[], Awaitable[ServerRef]],
         connect: Connect,
         enter: Enter,
         *,
@@ -60,88 +59,88 @@ class SignInScreen(Screen[None]):
         reason: str = "",
     ) -> None:
         super().__init__()
-        self._open_place = open_place
+        self._open_server = open_server
         self._connect = connect
         self._enter = enter
         self._token = token
         self._plain = plain
         self._known = known
         self._reason = reason
-        self._doors: SignInFlow | None = None
+        self._flow: SignInFlow | None = None
         self._failed = False
-        self._form_stands = False
-        self._began: float | None = None
+        self._form_shown = False
+        self._started_at: float | None = None
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(can_focus=False):
             yield Static(PLAIN_WORDMARK if self._plain else WORDMARK, id="wordmark", markup=False)
             yield Static("the control room for your virtual machines", id="motto")
             with Vertical(id="card"):
-                yield Static(content([Piece("reaching the server…", "quiet")]), id="state")
+                yield Static(content([Piece("connecting to the server…", "quiet")]), id="state")
         yield TextBar(margin=1, id="keys")
 
     def on_mount(self) -> None:
         self._show_keys(form=False)
-        self.call_after_refresh(lambda: self.run_worker(self._open_doors(), exclusive=True))
+        self.call_after_refresh(lambda: self.run_worker(self._start_flow(), exclusive=True))
 
     @property
     def awaits_form(self) -> bool:
-        """Whether what is typed now is meant for a form that is still to come (see TypeAhead)."""
-        return not self._form_stands and not self._failed
+        """Whether keys typed now are meant for a form that is not shown yet (see TypeAhead)."""
+        return not self._form_shown and not self._failed
 
-    async def _open_doors(self) -> None:
-        await asyncio.to_thread(_import_doors)
+    async def _start_flow(self) -> None:
+        await asyncio.to_thread(_import_flow)
         from novacron_tui.sign_in.flow import SignInFlow
 
-        self._doors = SignInFlow(self, self._open_place, self._connect, self._enter, self._token)
-        self.set_interval(LOOK_S, self._doors.look)
+        self._flow = SignInFlow(self, self._open_server, self._connect, self._enter, self._token)
+        self.set_interval(CHECK_EVERY_S, self._flow.check_server)
         if self._known:
-            await self._doors.again(*self._known, self._reason)
+            await self._flow.sign_in_again(*self._known, self._reason)
         else:
-            await self._doors.reach()
+            await self._flow.reach()
 
     def action_retry(self) -> None:
-        if self._failed and self._doors is not None:
-            self.run_worker(self._doors.reach(), exclusive=True)
+        if self._failed and self._flow is not None:
+            self.run_worker(self._flow.reach(), exclusive=True)
 
     async def on_entry_form_sent(self, event: EntryForm.Sent) -> None:
-        if self._doors is not None:
-            self.run_worker(self._doors.send(event), exclusive=True)
+        if self._flow is not None:
+            self.run_worker(self._flow.send(event), exclusive=True)
 
-    # -- what the doors show -----------------------------------------------------------------------------------------
+    # -- called by the flow ------------------------------------------------------------------------------------------
 
     def run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         self.run_worker(work, group="watch")
 
-    def begin(self) -> Callable[[], None]:
-        """The server is being reached: show that, and that time passes. Answers how to stop."""
+    def show_progress(self) -> Callable[[], None]:
+        """Show that the server is being connected, with the elapsed time. Returns a function that stops it."""
         self._failed = False
-        self._began = monotonic()
-        self._state("reaching the server…", "quiet")
+        self._started_at = monotonic()
+        self._show_state("connecting to the server…", "quiet")
         self._show_keys(form=False)
         return self.set_interval(1.0, self._still_reaching).stop
 
     def _still_reaching(self) -> None:
-        """A server that starts takes its seconds."""
-        if self._began is not None and (waited_s := round(monotonic() - self._began)) >= 2:
-            self._state(f"reaching the server… {waited_s} s", "quiet")
+        """Show the elapsed seconds: a server may take some to start."""
+        if self._started_at is not None and (waited_s := round(monotonic() - self._started_at)) >= 2:
+            self._show_state(f"connecting to the server… {waited_s} s", "quiet")
 
-    def fail(self, why: str) -> None:
-        """The server is not reached."""
+    def show_failure(self, why: str) -> None:
+        """Show why the server cannot be reached."""
         self._failed = True
         self.app.post_message(Forget())
-        self._state(why, "bad")
+        self._show_state(why, "bad")
         self._show_keys(form=False)
 
-    def name_place(self, place: ServerRef) -> None:
-        """Where this is."""
+    def show_server(self, server: ServerRef) -> None:
+        """Show the profile and URL."""
         card = self.query_one("#card")
-        card.border_title = content([Piece(place.profile, "danger" if place.production else "strong")])
-        card.border_subtitle = content([Piece(place.url, "quiet")])
+        card.border_title = content([Piece(server.profile, "danger" if server.production else "strong")])
+        card.border_subtitle = content([Piece(server.url, "quiet")])
 
     async def show(self, form: EntryForm, reason: str, *, expected: bool) -> None:
-        """A form, in place of what was there. One that is not `expected` gets nothing of what was typed before it."""
-        self._form_stands = False
+        """Replace the form. If it is not the `expected` one, keys typed ahead are dropped."""
+        self._form_shown = False
         if not expected:
             self.app.post_message(Forget())
         self.query_one("#state").display = False
@@ -150,21 +149,21 @@ class SignInScreen(Screen[None]):
         await card.mount(form)
         form.start()
         form.say(reason, "warn")
-        self._form_stands = True
+        self._form_shown = True
         self._show_keys(form=True)
 
-    def _state(self, text: str, tone: str) -> None:
+    def _show_state(self, text: str, tone: str) -> None:
         state = self.query_one("#state", Static)
         state.display = True
-        more = [Piece("\n\npress ", "quiet"), Piece("ctrl+r", "key"), Piece(" to try again", "quiet")]
+        more = [Piece("\n\npress ", "quiet"), Piece("ctrl+r", "key"), Piece(" to retry", "quiet")]
         state.update(content([Piece(text, tone), *(more if tone == "bad" else [])]))
 
     def _show_keys(self, *, form: bool) -> None:
-        keys = [Piece("enter", "key"), Piece(" next, send   ", "plain")] if form else []
+        keys = [Piece("enter", "key"), Piece(" next field / submit   ", "plain")] if form else []
         if self._failed:
-            keys += [Piece("ctrl+r", "key"), Piece(" try again   ", "plain")]
+            keys += [Piece("ctrl+r", "key"), Piece(" retry   ", "plain")]
         self.query_one("#keys", TextBar).show([*keys, Piece("ctrl+q", "key"), Piece(" quit", "plain")])
 
 
-def _import_doors() -> None:
+def _import_flow() -> None:
     import novacron_tui.sign_in.flow  # noqa: F401 - off the event loop

@@ -1,7 +1,7 @@
-"""Keeps a server awake while somebody stands before its doors, and opens its place again when it is gone.
+"""Keeps a server running while a sign-in form is open, and opens it again when it has stopped.
 
-A bundled server stops by itself when nobody has asked it anything for a while; one that thinks about a password must
-not lose it. Opened again it listens on another port, which the client follows.
+A bundled server stops when it receives no request for a while. After a restart it listens on another port, which the
+client then uses.
 """
 
 from __future__ import annotations
@@ -14,69 +14,69 @@ from novacron_core.errors import NovaCronError, ServerUnreachable
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.terminal.safe_text import clean, one_line
 
-if TYPE_CHECKING:  # the client brings httpx: not before the first paint
+if TYPE_CHECKING:  # the client imports httpx: not before the first paint
     from novacron_core.client import Client
 
 
 class ServerWatch:
-    """`say` shows a sentence and its tone, `moved` is told of the place once it was opened again."""
+    """`say` shows a message with a tone; `moved` is called with the server after it was opened again."""
 
     def __init__(
         self,
-        open_place: Callable[[], Awaitable[ServerRef]],
+        open_server: Callable[[], Awaitable[ServerRef]],
         client: Client,
         *,
         say: Callable[[str, str], None],
         moved: Callable[[ServerRef], None],
     ) -> None:
-        self._open_place = open_place
+        self._open_server = open_server
         self._client = client
-        self._say = say
+        self._show_status = say
         self._moved = moved
         self._lost = False
-        self._looking = False
+        self._checking = False
 
-    async def look(self) -> None:
-        """Ask whether the server is there, and do something about it when it is not. One look at a time: opening a
-        place takes longer than the time between two."""
-        if self._looking:
+    async def check(self) -> None:
+        """Check that the server responds, and open it again if not. Only one check at a time: opening a server takes
+        longer than the interval."""
+        if self._checking:
             return
-        self._looking = True
+        self._checking = True
         try:
-            await self._look()
+            await self._check()
         finally:
-            self._looking = False
+            self._checking = False
 
-    async def _look(self) -> None:
-        if await self._answers():
+    async def _check(self) -> None:
+        if await self._is_alive():
             if self._lost:
-                self._say("the server answers again", "quiet")
+                self._show_status("Server is responding again", "quiet")
             self._lost = False
             return
         self._lost = True
-        self._say("the server does not answer: opening it again, what you typed stays…", "warn")
-        await self._open_again()
+        self._show_status("Server not responding, reconnecting. Your input is kept", "warn")
+        await self._reopen_server()
 
-    async def _answers(self) -> bool:
+    async def _is_alive(self) -> bool:
         try:
             await self._client.call(LIVEZ)
         except ServerUnreachable:
             return False
         except NovaCronError:
-            pass  # whatever it says, it is there
+            pass  # any answer means that it is running
         return True
 
-    async def _open_again(self) -> None:
+    async def _reopen_server(self) -> None:
         try:
-            place = await self._open_place()
+            server = await self._open_server()
         except (NovaCronError, OSError) as e:
             why = e.detail if isinstance(e, NovaCronError) else str(e)
-            self._say(f"{one_line(clean(why))}: trying again by itself", "warn")
+            self._show_status(f"{one_line(clean(why))}. Retrying automatically", "warn")
             return
-        self._client.move(place.url)
-        self._moved(place)
-        if await self._answers():
+        self._client.move(server.url)
+        self._moved(server)
+        if await self._is_alive():
             self._lost = False
-            self._say("the server answers again", "quiet")
+            self._show_status("Server is responding again", "quiet")
         else:
-            self._say("the server does not answer: trying again by itself", "warn")
+            self._show_status("Server not responding. Retrying automatically", "warn")

@@ -1,1 +1,1 @@
-"""From the command line to the first paint: the only place that imports late so that the screen is there sooner."""
+"""Startup, from the command line to the first paint. Imports are delayed here, so that the screen appears sooner."""

@@ -1,4 +1,4 @@
-"""The whole command line of `novacron`, with typer. The plain console comes by `start`, which does not wait for typer."""
+"""The full command line of `novacron`, with typer. The plain console is started by `start`, without importing typer."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"novacron {__version__}")
         raise typer.Exit
 
@@ -34,24 +34,24 @@ def _version(wanted: bool) -> None:
 def console(
     context: typer.Context,
     server: Annotated[
-        str, typer.Option(envvar="NOVACRON_SERVER", help="URL of a server; without it the bundled one is used.")
+        str, typer.Option(envvar="NOVACRON_SERVER", help="URL of a server; default: the bundled server.")
     ] = "",
-    profile: Annotated[str, typer.Option(envvar="NOVACRON_PROFILE", help="A server by its profile's name.")] = "",
+    profile: Annotated[str, typer.Option(envvar="NOVACRON_PROFILE", help="Profile name of a server.")] = "",
     token: Annotated[
         str, typer.Option(envvar="NOVACRON_TOKEN", help="Sign in with this token.", show_envvar=True)
     ] = "",
     data_dir: Annotated[
-        Path | None, typer.Option(envvar="NOVACRON_DATA_DIR", help="Where the bundled server keeps its data.")
+        Path | None, typer.Option(envvar="NOVACRON_DATA_DIR", help="Data directory of the bundled server.")
     ] = None,
     hypervisor: Annotated[
         list[str] | None,
-        typer.Option(envvar="NOVACRON_HYPERVISOR", help="libvirt URI for the bundled server; may be repeated."),
+        typer.Option(envvar="NOVACRON_HYPERVISOR", help="libvirt URI for the bundled server; repeatable."),
     ] = None,
     theme: Annotated[
-        str, typer.Option(envvar="NOVACRON_THEME", help="dark, light, contrast, colour-blind, mono.")
+        str, typer.Option(envvar="NOVACRON_THEME", help="dark, light, contrast, colour-blind or mono.")
     ] = "",
     ascii_only: Annotated[
-        bool, typer.Option("--ascii", envvar="NOVACRON_ASCII", help="Draw with ASCII alone.")
+        bool, typer.Option("--ascii", envvar="NOVACRON_ASCII", help="Use ASCII symbols only.")
     ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
@@ -61,7 +61,7 @@ def console(
     if context.invoked_subcommand is not None:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        typer.echo("novacron: the console needs a terminal; `novacron --help` lists what works without one", err=True)
+        typer.echo("novacron: the console needs a terminal; `novacron --help` lists the commands that do not", err=True)
         raise typer.Exit(2)
     from novacron_tui.cli.runtime.args import named
 
@@ -74,23 +74,23 @@ def console(
 
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-    help="Run the server alone; takes the server's own flags (see `novacron serve --help`).",
+    help="Run only the server; takes its own flags (see `novacron serve --help`).",
 )
 def serve(context: typer.Context) -> None:
-    """Become the server. The console never imports it."""
+    """Replace this process with the server. The console never imports it."""
     from novacron_tui.servers.bundled import is_installed
 
     if not is_installed():
-        typer.echo("novacron: the server is not installed here: pip install 'novacron[server]'", err=True)
+        typer.echo("novacron: the server is not installed. Run pip install 'novacron[server]'", err=True)
         raise typer.Exit(1)
-    os.execv(sys.executable, [sys.executable, "-m", "novacron_server", *context.args])  # noqa: S606 - this is the plan
+    os.execv(sys.executable, [sys.executable, "-m", "novacron_server", *context.args])  # noqa: S606 - intended
 
 
 commands.mount(app)
 
 
 def main() -> None:
-    """The console script."""
+    """The entry point without the fast start."""
     sys.exit(exit_code_of_run(lambda: app(prog_name="novacron", standalone_mode=False)))
 
 

@@ -1,4 +1,4 @@
-"""What the console leaves behind when it fails by a fault of its own: one sentence, and a file that says where."""
+"""The report of an internal error of the console: one sentence, and a file with the traceback."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from novacron_tui.terminal.safe_text import clean
 
 
 def write_crash_report(error: Exception) -> ReportedCrash:
-    """The sentence. The file has the lines of code, and not what their variables held: a password may be among them."""
+    """Write the file and return the sentence as an exception. The traceback has no local variables, which may hold
+    passwords."""
     cause = error.error if isinstance(error, WorkerFailed) else error
-    said = f"a fault of novacron itself: {type(cause).__name__}: {cause}"
+    sentence = f"internal error: {type(cause).__name__}: {cause}"
     lines = "".join(traceback.format_exception(cause))
     try:
         path = _path()
         private_folder(path.parent)
         write_private(path, clean(f"novacron {__version__}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n{lines}"))
     except OSError:
-        return ReportedCrash(f"{said} (NOVACRON_DEBUG=1 shows where)")
-    return ReportedCrash(f"{said} (where it was: {path})")
+        return ReportedCrash(f"{sentence} (set NOVACRON_DEBUG=1 for a traceback)")
+    return ReportedCrash(f"{sentence} (traceback in {path})")
 
 
 def _path() -> Path:

@@ -1,7 +1,7 @@
-"""The console script. The plain console is on the screen before typer, which reads everything else, would be imported.
+"""The entry point. It opens the plain console without importing typer, which would delay the first paint.
 
-Only what this reads itself and surely is taken here: the console's own flags, without a command, on a terminal. All else,
-wrong flags and help among it, goes to `command_line`.
+Handled here: only the console's own flags, without a command, on a terminal. Everything else, including invalid flags
+and help, is passed to `command_line`.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ import argparse
 import os
 import sys
 
-_SLOW_VARIABLES = ("NOVACRON_HYPERVISOR", "NOVACRON_ASCII", "_NOVACRON_COMPLETE")
-"""Variables that typer has its own way to read."""
+_TYPER_VARIABLES = ("NOVACRON_HYPERVISOR", "NOVACRON_ASCII", "_NOVACRON_COMPLETE")
+"""Environment variables that only typer parses."""
 
 
 def main() -> None:
-    """Open the console, or hand over to the whole command line."""
+    """Open the console, or run the full command line."""
     flags = _console_flags(sys.argv[1:])
     if flags is None:
-        from novacron_tui.startup.command_line import main as whole
+        from novacron_tui.startup.command_line import main as run_command_line
 
-        whole()
+        run_command_line()
     else:
         _open(flags)
 
 
 def _console_flags(words: list[str]) -> argparse.Namespace | None:
-    """The flags of a plain console; None where this is something else, or not surely understood."""
-    if any(name in os.environ for name in _SLOW_VARIABLES) or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    """The flags of a plain console; None for everything that the full command line must parse."""
+    if any(name in os.environ for name in _TYPER_VARIABLES) or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return None
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for name in ("server", "profile", "token", "data-dir", "theme"):
@@ -50,7 +50,7 @@ def _open(flags: argparse.Namespace) -> None:
     server = flags.server or os.environ.get("NOVACRON_SERVER", "")
     profile = flags.profile or ("" if flags.server else os.environ.get("NOVACRON_PROFILE", ""))
     data_dir = flags.data_dir or os.environ.get("NOVACRON_DATA_DIR")
-    named = ServerChoice(
+    choice = ServerChoice(
         server=server,
         profile=profile,
         token=flags.token or os.environ.get("NOVACRON_TOKEN", ""),
@@ -60,13 +60,13 @@ def _open(flags: argparse.Namespace) -> None:
     theme = flags.theme or os.environ.get("NOVACRON_THEME", "")
     from novacron_tui.cli.runtime.exit_codes import UsageError, exit_code_of_run
 
-    def work() -> None:
+    def run() -> None:
         try:
-            open_console(named, flags.hypervisor, theme, flags.ascii)
+            open_console(choice, flags.hypervisor, theme, flags.ascii)
         except ValueError as e:
             raise UsageError(f"--theme: {e}") from e
 
-    sys.exit(exit_code_of_run(work))
+    sys.exit(exit_code_of_run(run))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Between the terminal and Textual: keys, pastes, painting, safe text, glyphs and themes."""
+"""The layer between the terminal and Textual: keys, pastes, painting, safe text, glyphs and themes."""

@@ -1,4 +1,4 @@
-"""The signs that stand beside words, so that no state is told by colour alone. Every sign is one cell wide."""
+"""The symbols shown beside words, so that no state depends on colour alone. Every symbol is one cell wide."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FINE: dict[State, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
-    """One set of signs. `done`, `rest` draw a progress bar; `no` is a missing value, which is not zero."""
+    """One set of symbols. `done` and `rest` draw a progress bar; `no` is an unknown value, which is not zero."""
 
     ascii: bool = False
     states: dict[State, str] = field(default_factory=lambda: _FINE)
@@ -57,7 +57,7 @@ class Glyphs:
     work: str = "◔"
 
     def state(self, state: State) -> str:
-        """The sign of a VM's state; that of `unknown` for a state of a newer server."""
+        """The symbol of a VM state; for a state of a newer server, that of `unknown`."""
         return self.states.get(state, self.states[State.UNKNOWN])
 
     def bar(self, part: float, width: int) -> str:
@@ -101,9 +101,9 @@ STATE_TONES: dict[State, str] = {
     State.FAILED: "bad",
     State.UNKNOWN: "warn",
 }
-"""State → tone. A tone is what a theme gives a colour to: plain, quiet, strong, good, busy, warn, bad, accent."""
+"""State → tone. Themes map tones to colours: plain, quiet, strong, good, busy, warn, bad, accent."""
 
 
 def state_tone(state: State) -> str:
-    """The tone of a VM's state; that of `unknown` for a state of a newer server."""
+    """The tone of a VM state; for a state of a newer server, that of `unknown`."""
     return STATE_TONES.get(state, STATE_TONES[State.UNKNOWN])

@@ -1,8 +1,8 @@
-"""What a terminal sends, between its bytes and Textual: a paste is text to its end, whatever it holds.
+"""Terminal input for Textual: a bracketed paste is always one text event, regardless of its content.
 
-Textual's parser goes on looking for keys inside a bracketed paste, so what follows an escape character in it is
-pressed instead of pasted; and a byte that is not UTF-8 ends it. Here a paste is cut out before that parser sees it.
-It also takes a control sequence whose rest is late, as on a slow line, for keys that were pressed. Here it waits.
+Textual's parser looks for keys inside a bracketed paste, so text after an escape character in it becomes key presses;
+and a byte that is not UTF-8 ends it. Here a paste is extracted before that parser sees it. The parser also interprets an
+incomplete control sequence, as on a slow connection, as key presses. Here the rest is awaited.
 """
 
 from __future__ import annotations
@@ -28,50 +28,50 @@ from textual.message import Message
 
 from novacron_tui.terminal.safe_text import clean
 
-MOST = 1 << 16
-"""Characters of one paste that are taken; the rest is dropped. No field holds more."""
-QUIET_S = 5.0
-"""A paste of which nothing comes for so long has no end."""
-LATE_S = 60.0
-"""For so long after that its rest may still come."""
-_LOOK_S = 0.1
+MAX_PASTE = 1 << 16
+"""Maximum characters of a paste; the rest is dropped. No field holds more."""
+PASTE_TIMEOUT_S = 5.0
+"""A paste without data for this long is considered incomplete."""
+LATE_PASTE_S = 60.0
+"""How long after that its rest may still arrive."""
+_POLL_S = 0.1
 _READ = 1 << 16
-_SEEN = 32
+_LOOKBACK = 32
 """Characters that Textual's parser looks back for a control sequence."""
-_ENDINGS = (signal.SIGHUP, signal.SIGTERM)
+_END_SIGNALS = (signal.SIGHUP, signal.SIGTERM)
 _UNFINISHED = re.compile(r"\x1b\[[<?]?[\d;:]*\Z")
-"""A control sequence that wants more. It can be no key; a lone escape character can."""
+"""An incomplete control sequence. Unlike a lone escape character it cannot be a key."""
 _ONE_KEY = re.compile(r"\x1b?(\[[<?]?[\d;:]*[A-Za-z~]|O.|.)?", re.DOTALL)
 _MOUSE = re.compile(r"(\x1b\[<[\d;]+[Mm])+")
 
 
 class PasteLost(Message):
-    """A paste began and did not end: its text was dropped, and keys are keys again."""
+    """A paste was incomplete: its text was dropped, and input is treated as keys again."""
 
 
 class Keyboard:
-    """Text as it comes from the terminal, in pieces of any size, in; keys, mouse and whole pastes out."""
+    """Converts text from the terminal, in pieces of any size, to key, mouse and paste events."""
 
     def __init__(self, parser: XTermParser, now: Callable[[], float] = monotonic) -> None:
         self._parser = parser
         self._now = now
-        self._heard = now()
+        self._received_at = now()
         self._late_until = 0.0
         self._last = ""
-        """The last characters that the parser saw, as many as it looks back."""
-        self._gave_up = False
-        """The parser took the last escape character for the key."""
+        """The last _LOOKBACK characters passed to the parser."""
+        self._escape_timed_out = False
+        """The parser interpreted the last escape character as the key."""
         self._pasting = False
         self._tail = ""
-        """The last characters seen: they may be the beginning of a mark that the next piece ends."""
+        """The last characters: they may be the start of a mark that continues in the next piece."""
         self._taken: list[str] = []
         self._length = 0
 
     def feed(self, text: str) -> Iterator[Message]:
-        """What this piece of text, after those before it, says."""
-        self._heard = self._now()
-        if self._heard < self._late_until:
-            text = self._without_late(text)
+        """The events of the next piece of text."""
+        self._received_at = self._now()
+        if self._received_at < self._late_until:
+            text = self._drop_late_paste(text)
         while text:
             mark = END if self._pasting else START
             at = (self._tail + text).find(mark)
@@ -79,65 +79,68 @@ class Keyboard:
             piece, text = text[:end], text[end:]
             self._tail = (self._tail + piece)[1 - len(mark) :] if at < 0 else ""
             if self._pasting:
-                self._take(piece)
-            elif at >= 0 and self._gave_up and len(piece) < len(mark):
-                yield from self._keys(START)  # the rest of the mark would be keys to a parser that forgot its beginning
+                self._append(piece)
+            elif at >= 0 and self._escape_timed_out and len(piece) < len(mark):
+                yield from self._keys(
+                    START
+                )  # the parser no longer has the start of the mark and would interpret the rest as keys
             else:
                 yield from self._keys(piece)
             if at >= 0:
                 if self._pasting:
-                    yield from self._pasted()
+                    yield from self._finish_paste()
                 self._pasting = not self._pasting
 
     def tick(self) -> Iterator[Message]:
-        """What a silence says: an escape character that nothing follows is the key, and a paste may have no end."""
+        """The events of a silence: a lone escape character is the key, and a paste may be incomplete."""
         if self._pasting:
-            if self._now() - self._heard >= QUIET_S:
-                yield from self._lost()
+            if self._now() - self._received_at >= PASTE_TIMEOUT_S:
+                yield from self._abandon_paste()
         elif not _UNFINISHED.search(self._last):
             for message in self._parser.tick():
-                self._gave_up = True
+                self._escape_timed_out = True
                 yield message
 
     def close(self) -> None:
-        """No more will come."""
+        """End of input."""
         for _ in self._parser.feed(""):
             pass
 
     def _keys(self, text: str) -> Iterator[Message]:
-        """The start of a paste is fed too, since it may come in pieces; the parser makes an empty paste of it.
+        """Pass text to the parser. This includes the start of a paste, since it may come in pieces; the parser makes an
+        empty paste of it, which is dropped.
 
-        Until this program sets the terminal up, the terminal itself turns enter into a newline: what is typed while
-        the program starts must be what it was.
+        Before the terminal is in raw mode it turns enter into a newline, so newlines typed during startup are turned
+        back.
         """
-        self._last = (self._last + text)[-_SEEN:]
-        self._gave_up = self._gave_up and "\x1b" not in text
+        self._last = (self._last + text)[-_LOOKBACK:]
+        self._escape_timed_out = self._escape_timed_out and "\x1b" not in text
         return (message for message in self._parser.feed(text.replace("\n", "\r")) if not isinstance(message, Paste))
 
-    def _take(self, piece: str) -> None:
-        """Keep as much as is wanted, and room for the mark that ends it."""
-        if self._length < MOST + len(END):
-            self._taken.append(piece[: MOST + len(END) - self._length])
+    def _append(self, piece: str) -> None:
+        """Store up to the maximum, plus room for the end mark."""
+        if self._length < MAX_PASTE + len(END):
+            self._taken.append(piece[: MAX_PASTE + len(END) - self._length])
         self._length += len(piece)
 
-    def _pasted(self) -> Iterator[Message]:
-        text = "".join(self._taken)[: min(self._length - len(END), MOST)]
-        yield from self._ended()
+    def _finish_paste(self) -> Iterator[Message]:
+        text = "".join(self._taken)[: min(self._length - len(END), MAX_PASTE)]
+        yield from self._end_paste()
         yield Paste(clean(text.replace("\r\n", "\n").replace("\r", "\n")))
 
-    def _ended(self) -> Iterator[Message]:
+    def _end_paste(self) -> Iterator[Message]:
         self._taken, self._length = [], 0
         return self._keys(END)
 
-    def _lost(self) -> Iterator[Message]:
-        """The line may only be slow: what still comes of this paste must not be pressed."""
+    def _abandon_paste(self) -> Iterator[Message]:
+        """Give up on a paste. The connection may just be slow: text of it that arrives later must not become key presses."""
         self._pasting, self._tail = False, ""
-        self._late_until = self._now() + LATE_S
-        yield from self._ended()
+        self._late_until = self._now() + LATE_PASTE_S
+        yield from self._end_paste()
         yield PasteLost()
 
-    def _without_late(self, text: str) -> str:
-        """Without the rest of a paste that was given up: all up to its end, and what comes faster than by hand."""
+    def _drop_late_paste(self, text: str) -> str:
+        """Remove the rest of an abandoned paste: everything up to its end mark, and text that comes faster than typing."""
         start, end = text.find(START), text.find(END)
         if end >= 0 and not 0 <= start < end:
             self._late_until = 0.0
@@ -149,28 +152,28 @@ class Keyboard:
 
 
 class TerminalDriver(LinuxDriver):
-    """Textual's driver with this keyboard. A terminal that is gone, SIGHUP and SIGTERM end the console as leaving does;
-    a second signal ends it at once."""
+    """Textual's driver with this keyboard. A closed terminal, SIGHUP and SIGTERM exit the console normally; a second
+    signal ends it immediately."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         assert self._file is not None, "the console's output was closed"
         self._file = cast(TextIOWrapper, _Output(self._file))
 
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]
-        for ending in _ENDINGS:
-            asyncio.get_running_loop().add_signal_handler(ending, self._leave)
+        for end_signal in _END_SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(end_signal, self._leave)
 
     def _sigcont_application(self, *_: Any) -> None:
-        """Who was stopped by another (SIGSTOP) did not let go of the terminal: first that, or two would read its keys."""
+        """After SIGSTOP the driver was not suspended: suspend it first, or two threads would read the keys."""
         if self._auto_restart and self._key_thread is not None and not self._must_signal_resume:
             self.suspend_application_mode()
             self._must_signal_resume = True
         super()._sigcont_application()
 
     def _get_terminal_size(self) -> tuple[int, int]:
-        """As it is now: COLUMNS and LINES in the environment are those of when the shell was asked, if at all."""
+        """The current size of the terminal. COLUMNS and LINES in the environment may be outdated."""
         try:
             size = os.get_terminal_size(self.fileno)
         except OSError:
@@ -178,8 +181,8 @@ class TerminalDriver(LinuxDriver):
         return size.columns, size.lines
 
     def _leave(self) -> None:
-        for ending in _ENDINGS:
-            asyncio.get_running_loop().remove_signal_handler(ending)
+        for end_signal in _END_SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(end_signal)
         self._app.exit()
 
     def run_input_thread(self) -> None:
@@ -189,13 +192,13 @@ class TerminalDriver(LinuxDriver):
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
             while not self.exit_event.is_set():
-                if selector.select(_LOOK_S):
+                if selector.select(_POLL_S):
                     read = self._read()
                     if not read:
                         self._app.call_later(self._app.exit)
                         break
-                    self._tell(keyboard.feed(decode(read)))
-                self._tell(keyboard.tick())
+                    self._dispatch(keyboard.feed(decode(read)))
+                self._dispatch(keyboard.tick())
         keyboard.close()
 
     def _read(self) -> bytes:
@@ -204,13 +207,13 @@ class TerminalDriver(LinuxDriver):
         except OSError:
             return b""
 
-    def _tell(self, messages: Iterator[Message]) -> None:
+    def _dispatch(self, messages: Iterator[Message]) -> None:
         for message in messages:
             self.process_message(message)
 
 
 class _Output:
-    """The terminal as a file; one that is gone takes nothing and stops nobody, or leaving would wait for it."""
+    """The terminal as a file. Writes to a closed terminal are ignored, so that exiting does not block."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file

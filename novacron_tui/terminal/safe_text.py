@@ -1,7 +1,7 @@
-"""Every string from outside, made harmless once: JSON text is cleaned before it is decoded, at the client boundary.
+"""Makes external strings safe for a terminal. JSON text is cleaned once, in the client, before it is decoded.
 
-A terminal obeys control characters, and bidirectional or invisible ones make a name look like another name. They are
-replaced by a visible mark, whether they stand raw in the JSON or behind a `\\u` escape.
+A terminal executes control characters, and bidirectional or invisible characters can make a name look like another one.
+They are replaced by a visible mark, both raw and as `\\u` escapes in JSON.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import unicodedata
 from functools import lru_cache
 
 MARK = "·"
-"""Stands for a character that must not reach the terminal."""
+"""Replaces a character that must not reach the terminal."""
 BROKEN = "\ufffd"
-"""Stands for half a surrogate pair, which is no character at all."""
+"""Replaces half a surrogate pair, which is not a character."""
 
 _KEPT = "\n\t"
 _INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
-"""Letters and symbols that paint nothing (category Lo, Mn or So), used to forge look-alikes."""
+"""Invisible letters and symbols (category Lo, Mn or So), used to forge look-alike names."""
 _RAW = re.compile(
     "[\x7f-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f"
     "\u2028-\u202e\u2060-\u206f\u2800\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd"
@@ -29,7 +29,7 @@ _ESCAPE = re.compile(rf"\\(?:({_PAIR})|u([0-9a-fA-F]{{4}})|([bfr])|.)", re.DOTAL
 
 @lru_cache(maxsize=4096)
 def harmful(char: str) -> bool:
-    """Whether a character must not reach a terminal: controls but newline and tab, formats, surrogates, invisibles."""
+    """Whether a character must not reach a terminal: controls except newline and tab, formats, surrogates, invisibles."""
     if char in _KEPT:
         return False
     return char in _INVISIBLE or unicodedata.category(char) in _CATEGORIES or bool(_RAW.match(char))
@@ -39,9 +39,9 @@ _CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def clean_json(text: str) -> str:
-    """JSON text with every harmful character of its strings replaced; what is valid JSON stays valid JSON.
+    """JSON text with every harmful character in its strings replaced. Valid JSON stays valid.
 
-    Raw controls below U+0020 are left: JSON allows them only between values, and the decoder refuses them elsewhere.
+    Raw controls below U+0020 are kept: JSON allows them only between values, and the decoder refuses them elsewhere.
     """
     if not text.isascii() or "\x7f" in text:
         text = _RAW.sub(_mark, text)
@@ -51,12 +51,12 @@ def clean_json(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """One string that does not come through JSON (an error's text, a token file), made harmless the same way."""
+    """A safe version of a string that does not come from JSON (e.g. the text of an exception)."""
     return "".join(_mark_char(c) if harmful(c) else c for c in text)
 
 
 def one_line(text: str) -> str:
-    """For a place that has one line: newlines and tabs become spaces."""
+    """The text with newlines and tabs replaced by spaces."""
     return text.replace("\n", " ").replace("\t", " ") if "\n" in text or "\t" in text else text
 
 

@@ -1,7 +1,7 @@
-"""How the console looks: one calm dark design, and the same in light, high contrast, colour-blind and mono.
+"""The themes: dark, and variants for light, high contrast, colour-blind and mono.
 
-Few hues, each with one meaning: accent for where you are, green for running, amber for attention, red for failed,
-blue for work under way. Body text keeps at least 7:1 against its ground, quiet text 4.5:1 (WCAG 2.2, 1.4.3 and 1.4.6).
+Each hue has one meaning: accent for the current position, green for running, amber for attention, red for failed, blue
+for running operations. Text has a contrast of at least 7:1, quiet text 4.5:1 (WCAG 2.2, 1.4.3 and 1.4.6).
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def _theme(
             "cursor-style": cursor_style,
             "focus-style": "bold" if cursor_style == "none" else f"bold {cursor_style}",
             "strong-style": "bold",
-            **_borrowed(ground, panel, text, quiet, rule, accent, cursor, cursor_style),
+            **_textual_variables(ground, panel, text, quiet, rule, accent, cursor, cursor_style),
         },
     )
 
 
-def _borrowed(
+def _textual_variables(
     ground: str, panel: str, text: str, quiet: str, rule: str, accent: str, cursor: str, cursor_style: str
 ) -> dict[str, str]:
     """Textual's own variables, set to the colours of the theme."""
@@ -176,13 +176,13 @@ THEMES: tuple[Theme, ...] = (DARK, LIGHT, CONTRAST, COLOUR_BLIND, MONOCHROME)
 
 
 def named(name: str) -> str:
-    """A theme's full name from `dark`, `light`, `contrast`, `colour-blind`, `mono` or the full name; empty is dark.
+    """The full name of a theme given by short or full name (`mono`, `novacron-mono`); empty means dark.
 
-    Raises ValueError with the names there are.
+    Raises ValueError, listing the short names.
     """
     full = name if name.startswith("novacron-") else f"novacron-{name or 'dark'}"
     names = [theme.name for theme in THEMES]
     if full not in names:
         known = ", ".join(known.removeprefix("novacron-") for known in names)
-        raise ValueError(f"there is no theme {name!r}: choose one of {known}")
+        raise ValueError(f"unknown theme {name!r}: choose one of {known}")
     return full

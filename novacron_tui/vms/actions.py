@@ -1,4 +1,4 @@
-"""What one can do to a VM, as rows: the key, the words, the endpoint, the rule that refuses it and how it is sent."""
+"""The actions on a VM as data (key, words, endpoint, rule that refuses it), and how they are sent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from novacron_core.api.vms import VM
 from novacron_core.rules import vm_actions
 from novacron_tui.actions import Action, Danger
 
-if TYPE_CHECKING:  # the client brings httpx: not before the first paint
+if TYPE_CHECKING:  # the client imports httpx: not before the first paint
     from novacron_core.client import Client
 
 
 @dataclass(frozen=True)
 class Verb(Action[VM]):
-    """An action on a VM. `doing` says it while it runs, `done` when it is over, `warning` what it costs the guest."""
+    """An action on a VM. `doing` and `done` name it while it runs and afterwards; `warning` is shown before it."""
 
     group: str = "VM"
     doing: str = ""
@@ -43,7 +43,7 @@ STOP = Verb(
     name=A.STOP,
     key="x",
     label="shut down",
-    help="Ask the guest to shut down; it may take its time, or refuse.",
+    help="Ask the guest to shut down; it may take time or ignore the request.",
     endpoint=vms.STOP,
     why_not=partial(vm_actions.why_not_vm, A.STOP),
     danger=Danger.REVERSIBLE,
@@ -54,7 +54,7 @@ PAUSE = Verb(
     name=A.PAUSE,
     key="p",
     label="pause",
-    help="Hold its processors; memory stays, the guest does not notice.",
+    help="Suspend its vCPUs and keep its memory.",
     endpoint=vms.PAUSE,
     why_not=partial(vm_actions.why_not_vm, A.PAUSE),
     danger=Danger.REVERSIBLE,
@@ -65,7 +65,7 @@ RESUME = Verb(
     name=A.RESUME,
     key="p",
     label="resume",
-    help="Let a paused VM go on.",
+    help="Resume a paused VM.",
     endpoint=vms.RESUME,
     why_not=partial(vm_actions.why_not_vm, A.RESUME),
     danger=Danger.REVERSIBLE,
@@ -87,37 +87,37 @@ POWER_OFF = Verb(
     name=A.POWER_OFF,
     key="X",
     label="power off",
-    help="Pull the plug: what the guest has not written is lost.",
+    help="Power off immediately; unsaved guest data is lost.",
     endpoint=vms.POWER_OFF,
     why_not=partial(vm_actions.why_not_vm, A.POWER_OFF),
     danger=Danger.LOSES_WORK,
     doing="powering off",
     done="powered off",
-    warning="This pulls the plug: what the guest has not written to disk is lost.",
+    warning="This powers off immediately. Data that the guest has not written to disk is lost.",
 )
 RESET = Verb(
     name=A.RESET,
     key="T",
     label="reset",
-    help="Press the reset button: what the guest has not written is lost.",
+    help="Hard-reset the VM; unsaved guest data is lost.",
     endpoint=vms.RESET,
     why_not=partial(vm_actions.why_not_vm, A.RESET),
     danger=Danger.LOSES_WORK,
     doing="resetting",
     done="reset",
-    warning="This presses the reset button: what the guest has not written to disk is lost.",
+    warning="This is a hard reset. Data that the guest has not written to disk is lost.",
 )
 DELETE = Verb(
     name=A.DELETE,
     key="D",
     label="delete",
-    help="Delete the VM; its disks stay unless you say otherwise.",
+    help="Delete the VM; its disks are kept unless you select them.",
     endpoint=vms.DELETE,
     why_not=partial(vm_actions.why_not_vm, A.DELETE),
     danger=Danger.DESTROYS,
     doing="deleting",
     done="deleted",
-    warning="Its definition is removed for good.",
+    warning="Deletion is permanent.",
 )
 VERBS: tuple[Verb, ...] = (START, STOP, PAUSE, RESUME, RESTART, POWER_OFF, RESET, DELETE)
 CREATE = Action[VM](
@@ -131,7 +131,7 @@ CREATE = Action[VM](
     group="VM",
     opens=True,
 )
-COPY_ID = Action[VM]("copy-id", "y", "copy id", "Copy the VM's id to the clipboard of the terminal.", group="VM")
+COPY_ID = Action[VM]("copy-id", "y", "copy id", "Copy the VM's id to the terminal's clipboard.", group="VM")
 
 _DONE = {f"vm.{verb.name}": verb.done for verb in VERBS} | {
     "vm.create": "created",
@@ -142,21 +142,21 @@ _DONE = {f"vm.{verb.name}": verb.done for verb in VERBS} | {
     "volume.detach": "volume detached",
     "volume.delete": "deleted",
     "volume.move": "moved",
-    "pool.set-tier": "given its tier",
+    "pool.set-tier": "tier changed",
 }
 
 
 def done(kind: str) -> str:
-    """`vm.start` as `started`; an unknown kind as its verb and `done`."""
+    """`vm.start` as `started`; an unknown kind as its verb followed by `done`."""
     return _DONE.get(kind.replace("_", "-"), f"{kind.rpartition('.')[2]} done")
 
 
 async def send(verb: Verb, client: Client, vm: VM, key: str, *, disks: bool = False) -> Operation:
-    """Ask the server for it. `key` makes a repeated request have one effect. Raises what the server refuses with."""
+    """Send the action to the server. `key` makes repeated requests idempotent. Raises the server's error."""
     if verb is DELETE:
         query = vms.DeleteQuery(disks=disks)
         return await client.call(vms.DELETE, query=query, if_match=vm.generation, idempotency_key=key, vm_id=vm.id)
     if verb.endpoint is None:
-        raise ValueError(f"{verb.name} calls no endpoint")
+        raise ValueError(f"{verb.name} has no endpoint")
     answer: Operation = await client.call(verb.endpoint, idempotency_key=key, vm_id=vm.id)
     return answer

@@ -1,4 +1,4 @@
-"""One verb on many VMs: what became of each, and the one sentence that tells it all."""
+"""One action on many VMs: the result for each VM, and a summary in one sentence."""
 
 from __future__ import annotations
 
@@ -15,104 +15,110 @@ from novacron_tui.vms.actions import Verb
 
 
 class ItemState(StrEnum):
-    """How far it is with one VM. REFUSED: by the rules, here or on the server; nothing was done to it."""
+    """The progress for one VM. REFUSED: by the rules, here or on the server; the VM was not changed."""
 
-    WAITING = "waiting"
-    RUNNING = "under way"
+    WAITING = "queued"
+    RUNNING = "running"
     DONE = "done"
     REFUSED = "refused"
     FAILED = "failed"
-    UNSEEN = "end not seen"
+    UNSEEN = "outcome unknown"
 
 
 _OPEN = (ItemState.WAITING, ItemState.RUNNING)
-_BAD = (ItemState.FAILED, ItemState.UNSEEN, ItemState.REFUSED)
+_UNSUCCESSFUL = (ItemState.FAILED, ItemState.UNSEEN, ItemState.REFUSED)
 
 
 @dataclass
 class Item:
-    """One VM of a bulk; `reason` is a sentence where it did not go well."""
+    """One VM of a bulk action; `reason` is a sentence when it was not successful."""
 
     vm: VMKey
     name: str
-    went: ItemState = ItemState.WAITING
+    state: ItemState = ItemState.WAITING
     reason: str = ""
     op_id: str = ""
     seen: bool = False
 
 
 class Bulk:
-    """`follow` it with the operations that are known until it is `over`. `told` is for whoever says its end."""
+    """Call `follow` with the known operations until it has `ended`. `reported` is for the caller that shows the end."""
 
     def __init__(self, verb: Verb, vms: Sequence[VM]) -> None:
         self.verb = verb
         self.items = [Item(key_of(vm), vm.name) for vm in vms]
-        self.told = False
-        self._at = {item.vm: item for item in self.items}
+        self.reported = False
+        self._by_key = {item.vm: item for item in self.items}
 
-    def settle(self, vm: VMKey, went: ItemState, reason: str = "") -> None:
-        """One VM has an end without an operation."""
-        item = self._at[vm]
-        item.went, item.reason = went, one_line(reason)
+    def finish(self, vm: VMKey, state: ItemState, reason: str = "") -> None:
+        """Set the result of a VM for which no operation was started."""
+        item = self._by_key[vm]
+        item.state, item.reason = state, one_line(reason)
 
     def accepted(self, vm: VMKey, op: Operation) -> None:
-        """The server has promised it."""
-        item = self._at[vm]
-        item.went, item.op_id = ItemState.RUNNING, op.id
+        """The server has accepted the request for this VM."""
+        item = self._by_key[vm]
+        item.state, item.op_id = ItemState.RUNNING, op.id
 
     def follow(self, operations: Mapping[str, Operation]) -> None:
-        """Take over what became of the operations. One that was seen and is no longer known ended out of sight."""
+        """Update the items from their operations. An operation that was known and has disappeared ended unnoticed."""
         for item in self.items:
-            if item.went is not ItemState.RUNNING:
+            if item.state is not ItemState.RUNNING:
                 continue
             op = operations.get(item.op_id)
             if op is not None:
                 item.seen = True
-                _end(item, op)
+                _apply_end(item, op)
             elif item.seen:
-                item.went, item.reason = ItemState.UNSEEN, "it ended while the line was away: look at its state"
+                item.state, item.reason = ItemState.UNSEEN, "finished while you were disconnected; check its state"
 
     @property
-    def over(self) -> bool:
-        return not any(item.went in _OPEN for item in self.items)
+    def ended(self) -> bool:
+        return not any(item.state in _OPEN for item in self.items)
 
     @property
     def worst_first(self) -> list[Item]:
-        """What needs the operator's eye comes first, else in the order chosen."""
+        """The items that need attention first, else in the order chosen."""
         order = {
-            went: rank
-            for rank, went in enumerate((ItemState.FAILED, ItemState.UNSEEN, ItemState.REFUSED, *_OPEN, ItemState.DONE))
+            state: rank
+            for rank, state in enumerate(
+                (ItemState.FAILED, ItemState.UNSEEN, ItemState.REFUSED, *_OPEN, ItemState.DONE)
+            )
         }
-        return sorted(self.items, key=lambda item: order[item.went])
+        return sorted(self.items, key=lambda item: order[item.state])
 
-    def again(self) -> list[VMKey]:
-        """The keys of those that may be tried again."""
-        return [item.vm for item in self.items if item.went in _BAD]
+    def retryable(self) -> list[VMKey]:
+        """The keys of the VMs that may be retried."""
+        return [item.vm for item in self.items if item.state in _UNSUCCESSFUL]
 
-    def sentence(self) -> tuple[str, str]:
+    def summary(self) -> tuple[str, str]:
         """`12 started, 1 refused: web-07 is paused: resume it instead`, and its tone."""
-        counts = Counter(item.went for item in self.items)
+        counts = Counter(item.state for item in self.items)
         words = {ItemState.DONE: self.verb.done}
-        said = [f"{counts[went]} {words.get(went, went)}" for went in (ItemState.DONE, *_OPEN, *_BAD) if counts[went]]
-        bad = [item for item in self.worst_first if item.went in _BAD]
+        parts = [
+            f"{counts[state]} {words.get(state, state)}"
+            for state in (ItemState.DONE, *_OPEN, *_UNSUCCESSFUL)
+            if counts[state]
+        ]
+        bad = [item for item in self.worst_first if item.state in _UNSUCCESSFUL]
         why = f": {bad[0].reason}" if bad else ""
         more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
-        hint = " (b shows each)" if len(bad) > 1 else ""
-        return f"{', '.join(said)}{why}{more}{hint}", self._tone(counts)
+        hint = " (b shows all)" if len(bad) > 1 else ""
+        return f"{', '.join(parts)}{why}{more}{hint}", self._tone(counts)
 
     def _tone(self, counts: Mapping[ItemState, int]) -> str:
-        if not self.over:
+        if not self.ended:
             return "busy"
         if counts[ItemState.FAILED] or counts[ItemState.UNSEEN]:
             return "bad"
         return "warn" if counts[ItemState.REFUSED] else "good"
 
 
-def _end(item: Item, op: Operation) -> None:
+def _apply_end(item: Item, op: Operation) -> None:
     if not op.state.ended:
         return
     if op.state is OperationState.SUCCEEDED:
-        item.went = ItemState.DONE
+        item.state = ItemState.DONE
         return
-    why = one_line(op.problem.detail or op.problem.title) if op.problem else "no reason was given"
-    item.went, item.reason = ItemState.FAILED, f"{one_line(item.name)}: {op.state}: {why}"
+    why = one_line(op.problem.detail or op.problem.title) if op.problem else "no reason given"
+    item.state, item.reason = ItemState.FAILED, f"{one_line(item.name)}: {op.state}: {why}"

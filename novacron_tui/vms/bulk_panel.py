@@ -1,4 +1,4 @@
-"""What became of each VM of a bulk, live, and trying again those that did not go well."""
+"""The results of a bulk action, live, with a key to retry the failures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TONES = {ItemState.DONE: "good", ItemState.REFUSED: "warn", ItemState.FAILED: "
 
 
 class BulkPanel(ModalScreen[list[VMKey]]):
-    """Dismissed with the keys of the VMs to try again; none when it was only read."""
+    """Dismissed with the keys of the VMs to retry, which may be none."""
 
     DEFAULT_CSS = """
     BulkPanel { align: center middle; background: $background 60%; }
@@ -70,11 +70,14 @@ class BulkPanel(ModalScreen[list[VMKey]]):
         self._table.show(self._bulk.worst_first)
         item = self._table.row
         self._reason.show([Piece(item.reason if item else "", "plain")])
-        counted = self._bulk.sentence()[0].partition(":")[0]
-        again = "key" if self._bulk.over and self._bulk.again() else "quiet"
-        keys = [Piece("R", again, 0, "R"), Piece(" try again  ", "quiet" if again == "quiet" else "plain", 0, "R")]
+        counts = self._bulk.summary()[0].partition(":")[0]
+        retryable = "key" if self._bulk.ended and self._bulk.retryable() else "quiet"
+        keys = [
+            Piece("R", retryable, 0, "R"),
+            Piece(" retry  ", "quiet" if retryable == "quiet" else "plain", 0, "R"),
+        ]
         close = [Piece("esc", "key", 0, "esc"), Piece(" close", "plain", 0, "esc")]
-        self._keys.show([*keys, *close], [Piece(counted, "quiet", 1)])
+        self._keys.show([*keys, *close], [Piece(counts, "quiet", 1)])
 
     def _columns(self) -> list[Column[Item]]:
         return [
@@ -84,15 +87,15 @@ class BulkPanel(ModalScreen[list[VMKey]]):
         ]
 
     def _result(self, item: Item) -> Cell:
-        tone = _TONES.get(item.went, "busy")
+        tone = _TONES.get(item.state, "busy")
         sign = {"good": self._glyphs.ok, "bad": self._glyphs.bad, "warn": self._glyphs.no}.get(tone, self._glyphs.work)
-        return ((f"{sign} {self._bulk.verb.done if item.went is ItemState.DONE else item.went}", tone),)
+        return ((f"{sign} {self._bulk.verb.done if item.state is ItemState.DONE else item.state}", tone),)
 
     def action_close(self) -> None:
         self.dismiss([])
 
     def action_again(self) -> None:
-        if self._bulk.over and (keys := self._bulk.again()):
+        if self._bulk.ended and (keys := self._bulk.retryable()):
             self.dismiss(keys)
 
     @on(TextBar.Pressed)

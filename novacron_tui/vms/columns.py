@@ -1,4 +1,4 @@
-"""The columns of the VM list: what each says of a VM, how it sorts and which give way on a narrow terminal."""
+"""The columns of the VM list: their text and sort key, and which are dropped on a narrow terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from novacron_tui.widgets.cells import Cell, Column
 
 STATE_WIDTH = 20
 HOST_WIDTHS = 10, 20
-"""The least and the most cells of the host column."""
+"""Minimum and maximum cells of the host column."""
 _URGENCY = (
     State.FAILED,
     State.CRASHED,
@@ -37,7 +37,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def state_cell(vm: VM, now: datetime, glyphs: Glyphs) -> Cell:
-    """State and how long; while an operation runs, that and how far it is."""
+    """The state and its age; while an operation runs, the operation and its progress."""
     if vm.operation is not None:
         return _operation_cell(vm, now, glyphs)
     word = f"{glyphs.state(vm.state)} {vm.state}"
@@ -59,19 +59,19 @@ def _operation_cell(vm: VM, now: datetime, glyphs: Glyphs) -> Cell:
 
 
 def disk_bytes(vm: VM) -> int | None:
-    """The sum of its disks' sizes; None where no size is known."""
+    """The sum of the sizes of its disks; None when no size is known."""
     known = [disk.size_bytes for disk in vm.disks if disk.device == "disk" and disk.size_bytes is not None]
     return sum(known) if known else None
 
 
 def addresses(vm: VM) -> list[str]:
-    """All addresses its NICs are known to have, IPv4 first."""
+    """All known addresses of its NICs, IPv4 first."""
     found = [address for nic in vm.nics for address in nic.addresses]
     return sorted(found, key=lambda address: (":" in address, address)) if len(found) > 1 else found
 
 
 def tags_text(vm: VM) -> str:
-    """Tags as `key=value`, or the key alone where there is no value."""
+    """Tags as `key=value`, or only the key when the value is empty."""
     if not vm.tags:
         return ""
     return " ".join(f"{key}={value}" if value else key for key, value in sorted(vm.tags.items()))
@@ -85,8 +85,8 @@ def columns(
     *,
     host_width: int,
 ) -> Sequence[Column[VM]]:
-    """The columns for this terminal. `host_width` is in cells; with one host it is 0 and there is no host column, which
-    would say the same on every line."""
+    """The columns for this terminal. `host_width` is in cells; 0 (a single host) omits the host column, which would be
+    the same on every line."""
     draw = _Draw(glyphs, now, host_name)
     cpu, memory, io, net = LiveColumns(glyphs, samples).columns()
     return [
@@ -108,12 +108,12 @@ def columns(
 
 
 def owner_text(vm: VM) -> str:
-    """Who made it: nobody of ours made a unmanaged guest."""
+    """The owner, or `unmanaged`."""
     return "unmanaged" if vm.unmanaged else vm.owner or ""
 
 
 class _Draw:
-    """What each column says of a VM."""
+    """The cells of the columns."""
 
     def __init__(self, glyphs: Glyphs, now: Callable[[], datetime], host_name: Callable[[str], str]) -> None:
         self._glyphs = glyphs

@@ -1,4 +1,4 @@
-"""The form that makes a VM from an image: sane defaults, the server's own rules while typing, one key to send."""
+"""The form that creates a VM from an image: defaults, the server's rules checked while typing, one key to submit."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CreateVM(Sheet[Operation | None]):
         super().__init__()
         self._session = session
         self._draft = VMDraft(session.store)
-        self._untouched: tuple[str, ...] | None = None
+        self._initial_values: tuple[str, ...] | None = None
         self._key = str(uuid4())
         self._sent_body: vms.VMCreate | None = None
         self._sending = False
@@ -53,16 +53,16 @@ class CreateVM(Sheet[Operation | None]):
         self._tier = choice(tier_options(session.store))
         self._host: Select[str] = _select([(_host_words(host), host.id) for host in hosts])
         self._network: Select[str] = _select([])
-        self._start = Toggle("start it when it is made", value=True)
+        self._start = Toggle("start after creation", value=True)
         self._hosts = [host.id for host in hosts]
         self._fields = self._make_fields()
 
     def _make_fields(self) -> dict[str, FormField]:
         draft = self._draft
         return {
-            "image": FormField("Image", self._image, id="image", advice="reading the server's images…"),
+            "image": FormField("Image", self._image, id="image", advice="Loading the images…"),
             "name": FormField(
-                "Name", why_not=self._why_not_name, id="name", advice="lower-case letters, digits and hyphens"
+                "Name", why_not=self._why_not_name, id="name", advice="Lower-case letters, digits and hyphens"
             ),
             "vcpus": FormField("vCPUs", value="1", why_not=draft.why_not_vcpus, id="vcpus"),
             "memory": FormField("Memory", value="512 MiB", why_not=draft.why_not_memory, id="memory"),
@@ -82,15 +82,15 @@ class CreateVM(Sheet[Operation | None]):
         self._fields["name"].widget.focus()
         self.action_reload()
 
-    # -- what there is to choose from ------------------------------------------------------------------------------
+    # -- choices ---------------------------------------------------------------------------------------------------
 
     @work(exclusive=True, group="images")
     async def action_reload(self) -> None:
-        """Read the images."""
+        """Load the images."""
         try:
             page = await self._session.client.call(images.LIST, query=ListQuery(page_size=1000))
         except NovaCronError as e:
-            self._fields["image"].complain(f"{one_line(e.detail)}: ctrl+r tries again")
+            self._fields["image"].show_error(f"{one_line(e.detail)}: ctrl+r retries")
             return
         usable = [image for image in page.items if not image.problem]
         self._draft.images = {image.name: image for image in usable}
@@ -98,24 +98,24 @@ class CreateVM(Sheet[Operation | None]):
         if usable:
             self._image.value = usable[0].name
         self._show_images(page.items, usable)
-        if self._untouched is None:
-            self._untouched = self._typed()
+        if self._initial_values is None:
+            self._initial_values = self._current_values()
 
     def _show_images(self, every: Sequence[Image], usable: Sequence[Image]) -> None:
         broken = [image for image in every if image.problem]
         field = self._fields["image"]
         if not usable:
-            field.complain("the server has no image: upload one on the storage screen (4, then i)")
+            field.show_error("The server has no image. Upload one on the storage screen (4, then i)")
             return
-        field.complain("")
-        field.advise(f"{one_line(broken[0].name)} cannot be used: {one_line(broken[0].problem)}" if broken else "")
+        field.show_error("")
+        field.show_advice(f"{one_line(broken[0].name)} cannot be used: {one_line(broken[0].problem)}" if broken else "")
 
     @on(Select.Changed, "#image Select")
     def _image_chosen(self) -> None:
         image = self._draft.images.get(_chosen(self._image))
         if image is not None:
-            self._fields["disk"].advise(f"empty: the image's own {size_text(image.size_bytes)}; may only be larger")
-            self._fields["image"].complain("")
+            self._fields["disk"].show_advice(f"Empty = image size ({size_text(image.size_bytes)}); cannot be smaller")
+            self._fields["image"].show_error("")
 
     @on(Select.Changed, "#host Select")
     def _show_host(self) -> None:
@@ -124,12 +124,12 @@ class CreateVM(Sheet[Operation | None]):
         self._network.set_options([(_network_words(name), name) for name in names])
         self._network.value = "default" if "default" in names else names[0]
         if host is not None:
-            self._fields["memory"].advise(_memory_words(host))
-            self._fields["vcpus"].advise(f"{one_line(host.name)} has {host.cpus} CPUs" if host.cpus else "")
+            self._fields["memory"].show_advice(_memory_words(host))
+            self._fields["vcpus"].show_advice(f"{one_line(host.name)} has {host.cpus} CPUs" if host.cpus else "")
 
     @property
     def _host_id(self) -> str:
-        """The chosen host; where there is only one, nothing is asked."""
+        """The chosen host; with a single host there is no choice."""
         return self._hosts[0] if len(self._hosts) == 1 else _chosen(self._host)
 
     def _why_not_name(self, name: str) -> str | None:
@@ -138,7 +138,7 @@ class CreateVM(Sheet[Operation | None]):
     def _why_not_disk(self, text: str) -> str | None:
         return self._draft.why_not_disk(text, _chosen(self._image))
 
-    # -- sending and leaving ---------------------------------------------------------------------------------------
+    # -- submitting and leaving ------------------------------------------------------------------------------------
 
     @on(Input.Submitted)
     def _next(self) -> None:
@@ -146,7 +146,7 @@ class CreateVM(Sheet[Operation | None]):
 
     @on(Button.Pressed, "#send")
     def action_send(self) -> None:
-        """Check everything; the first field that is wrong gets the cursor, else the form is sent."""
+        """Check all fields and submit the form, or put the cursor on the first invalid field."""
         if self._sending:
             return
         for field in self._fields.values():
@@ -154,7 +154,7 @@ class CreateVM(Sheet[Operation | None]):
                 field.widget.focus()
                 return
         if not _chosen(self._image):
-            self._fields["image"].complain("an image is needed")
+            self._fields["image"].show_error("Choose an image")
             return
         self._send()
 
@@ -163,18 +163,18 @@ class CreateVM(Sheet[Operation | None]):
         body = self._body()
         if body != self._sent_body:
             self._key, self._sent_body = str(uuid4()), body
-        self._hold(True)
-        self._say("one moment…", "quiet")
+        self._set_sending(True)
+        self._show_status("Creating…", "quiet")
         try:
             if (offline := self._session.store.why_no_change()) is not None:
-                self._say(offline, "warn")
+                self._show_status(offline, "warn")
                 return
             op = await self._session.client.call(vms.CREATE, body=body, idempotency_key=self._key)
         except NovaCronError as e:
-            self._refused(e)
+            self._show_refusal(e)
             return
         finally:
-            self._hold(False)
+            self._set_sending(False)
         self.dismiss(op)
 
     def _body(self) -> vms.VMCreate:
@@ -188,36 +188,39 @@ class CreateVM(Sheet[Operation | None]):
             start=self._start.value,
         )
 
-    def _refused(self, e: NovaCronError) -> None:
-        """A server's refusal, at the field it names; what names none stands below."""
+    def _show_refusal(self, e: NovaCronError) -> None:
+        """Show the server's errors at the fields they name, and the others below the fields."""
         rest = []
         for error in e.fields:
             field = self._fields.get(FIELDS.get(error.field, error.field))
             if field is not None:
-                field.complain(one_line(error.message))
+                field.show_error(one_line(error.message))
                 field.widget.focus()
             else:
                 rest.append(f"{error.field}: {error.message}")
-        self._say(one_line("; ".join(rest) if e.fields else e.detail), "bad")
+        self._show_status(one_line("; ".join(rest) if e.fields else e.detail), "bad")
 
-    def _hold(self, held: bool) -> None:
-        self._sending = held
-        self.query_one("#send", Button).disabled = held
+    def _set_sending(self, sending: bool) -> None:
+        self._sending = sending
+        self.query_one("#send", Button).disabled = sending
 
-    def _say(self, text: str, tone: str) -> None:
+    def _show_status(self, text: str, tone: str) -> None:
         self.say([Piece(text, tone)])
 
-    def _typed(self) -> tuple[str, ...]:
+    def _current_values(self) -> tuple[str, ...]:
         values = [field.value for field in self._fields.values()]
         chosen = [_chosen(select) for select in (self._image, self._tier, self._host, self._network)]
         return (*values, *chosen, str(self._start.value))
 
     @work(exclusive=True, group="leave")
     async def action_leave(self) -> None:
-        """Leave; ask only when something was typed."""
-        if self._untouched is not None and self._typed() != self._untouched:
-            lines = [[Piece("What you typed here is lost.")]]
-            if await self.app.push_screen_wait(Confirm(Question("Leave this form?", lines, yes="Leave"))) is None:
+        """Leave the form; ask only when something was changed."""
+        if self._initial_values is not None and self._current_values() != self._initial_values:
+            lines = [[Piece("Your input is not saved.")]]
+            if (
+                await self.app.push_screen_wait(Confirm(Question("Discard your changes?", lines, yes="Discard")))
+                is None
+            ):
                 return
         self.dismiss(None)
 
@@ -242,13 +245,15 @@ def _host_words(host: Host) -> Content:
 
 
 def _memory_words(host: Host) -> str:
-    """What the host has to give, as far as it is known."""
+    """The memory of the host, as far as it is known."""
     if host.memory_bytes is None:
         return ""
-    whole = f"{one_line(host.name)} has {size_text(host.memory_bytes)}"
-    return whole if host.memory_free_bytes is None else f"{whole}, {size_text(host.memory_free_bytes)} of it free"
+    total = size_text(host.memory_bytes)
+    if host.memory_free_bytes is None:
+        return f"{one_line(host.name)} has {total}"
+    return f"{size_text(host.memory_free_bytes)} of {total} free on {one_line(host.name)}"
 
 
 def _network_words(name: str) -> Content:
-    why = "  reaches out, cannot be reached" if name == USER_NETWORK else ""
+    why = "  outbound only, NAT" if name == USER_NETWORK else ""
     return content([Piece(one_line(name)), Piece(why, "quiet")])

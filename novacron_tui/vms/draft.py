@@ -1,4 +1,4 @@
-"""A VM that is being thought out: the rules of each field, asked while typing, and the request it becomes."""
+"""The draft of a VM: the rules of each form field, checked while typing, and the resulting request."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ USER_NETWORK = "user"
 MAX_VCPUS = 512
 MIN_MEMORY, MAX_MEMORY = 16 * MIB, 64 * TIB
 FIELDS = {"memory_bytes": "memory", "disk_bytes": "disk"}
-"""Field of the request → field of the form, where the two names differ."""
+"""Request field → form field, where the names differ."""
 
 
 class VMDraft:
-    """Each `why_not_…` takes what was typed and answers the sentence that refuses it, or None."""
+    """Each `why_not_…` takes the typed text and returns the sentence that refuses it, or None."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -33,12 +33,12 @@ class VMDraft:
             return refused
         for vm in self._store.vms.values():
             if vm.name == name and host in ("", vm.host):
-                return f"{name} exists already on {one_line(self._store.host_name(vm.host))}"
+                return f"A VM named {name} already exists on {one_line(self._store.host_name(vm.host))}. Choose another name."
         return None
 
     def why_not_vcpus(self, text: str) -> str | None:
         fits = text.strip().isascii() and text.strip().isdecimal() and len(text.strip()) < 5
-        return None if fits and 1 <= int(text) <= MAX_VCPUS else f"a whole number from 1 to {MAX_VCPUS}"
+        return None if fits and 1 <= int(text) <= MAX_VCPUS else f"Enter a whole number from 1 to {MAX_VCPUS}"
 
     def why_not_memory(self, text: str) -> str | None:
         try:
@@ -46,7 +46,7 @@ class VMDraft:
         except ValueError as e:
             return str(e)
         if not MIN_MEMORY <= size <= MAX_MEMORY:
-            return f"{size_text(size)} is outside {size_text(MIN_MEMORY)} to {size_text(MAX_MEMORY)}"
+            return f"Enter a size from {size_text(MIN_MEMORY)} to {size_text(MAX_MEMORY)}"
         return None
 
     def why_not_disk(self, text: str, image: str) -> str | None:
@@ -58,12 +58,12 @@ class VMDraft:
             return str(e)
         known = self.images.get(image)
         least = max(MIB, known.size_bytes if known else 0)
-        return f"{size_text(size)} is less than the image's {size_text(least)}" if size < least else None
+        return f"{size_text(size)} is smaller than the image ({size_text(least)})" if size < least else None
 
     def body(
         self, values: Mapping[str, str], *, image: str, tier: str, host: str | None, network: str | None, start: bool
     ) -> VMCreate:
-        """The request, from values that no rule refuses. Memory is rounded down to whole KiB, as libvirt keeps it."""
+        """The request from valid values. Memory is rounded down to whole KiB, libvirt's unit."""
         return VMCreate(
             name=values["name"],
             image=image,

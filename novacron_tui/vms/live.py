@@ -1,4 +1,4 @@
-"""What a VM uses now, as cells of the list and lines of its page. A number that is not there is a dash, never 0."""
+"""The current usage of a VM, as cells of the list and lines of its page. An unknown value is a dash, never 0."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _BAR = 10
 
 
 def heat(percent: float | None) -> str:
-    """The tone of a percentage of what there is."""
+    """The tone of a usage in percent."""
     if percent is None:
         return "quiet"
     return "bad" if percent >= _HOT else "warn" if percent >= _WARM else "plain"
 
 
 class LiveColumns:
-    """The columns of numbers that come with samples."""
+    """The columns that show samples."""
 
     def __init__(self, glyphs: Glyphs, samples: SampleStore) -> None:
         self._glyphs = glyphs
@@ -40,7 +40,7 @@ class LiveColumns:
         self._none: Cell = ((glyphs.no, "quiet"),)
 
     def columns(self) -> list[Column[VM]]:
-        """Those that give way last come first."""
+        """The columns in order of priority: on a narrow terminal the last ones are dropped first."""
         return [
             Column("cpu", "CPU", SPARK + 5, self._cpu, self._by(lambda s: s.cpu_percent), right=True, rank=1),
             Column("memory", "MEM USED", 10, self._memory, self._by(lambda s: s.memory_used_bytes), right=True, rank=1),
@@ -49,7 +49,7 @@ class LiveColumns:
         ]
 
     def _by(self, read: Callable[[VMSample], float | None]) -> Callable[[VM], float]:
-        """How a column sorts: by its number, those without one before all others."""
+        """The sort key of a column: its value, with unknown values before all others."""
 
         def key(vm: VM) -> float:
             sample = self._samples.of(vm)
@@ -91,24 +91,24 @@ class LiveColumns:
         return ((f"{short_size(first)}/{short_size(second)}", "plain" if first or second else "quiet"),)
 
     def _missing(self, vm: VM) -> Cell:
-        """A VM that does not run uses nothing, and that needs no sign; one that runs has no number yet, or none at all."""
+        """The cell of an unknown value: empty when the VM is not running, else a dash."""
         return self._none if vm.state in _RUNS else ()
 
 
-def use(vm: VM, samples: SampleStore, glyphs: Glyphs) -> list[list[Piece]]:
-    """What it uses now, for its page: each number with what it is of, and why one is missing."""
+def usage_lines(vm: VM, samples: SampleStore, glyphs: Glyphs) -> list[list[Piece]]:
+    """The current usage for the VM page: each value with its total, or why it is unknown."""
     sample = samples.of(vm)
     if vm.state not in _RUNS:
-        return [[Piece(f"no numbers: it is {vm.state}", "quiet")]]
+        return [[Piece(f"No metrics: VM is {vm.state}", "quiet")]]
     if sample is None:
-        return [[Piece("no numbers heard lately", "quiet")]]
+        return [[Piece("No recent metrics", "quiet")]]
     return [
         _row("CPU", _cpu(vm, sample, samples.past(vm), glyphs)),
         _row("memory", _memory(sample, glyphs)),
         _row("disk", _rates("read", sample.disk_read_bytes_s, "written", sample.disk_write_bytes_s, glyphs)
-             + _requests(sample) + _older(sample.disk_age_s)),
+             + _requests(sample) + _age_note(sample.disk_age_s)),
         _row("network", _rates("in", sample.net_received_bytes_s, "out", sample.net_sent_bytes_s, glyphs)),
-        _row("read", [Piece(f"{age_text(samples.age_s(vm))} ago", "quiet")]),
+        _row("sampled", [Piece(f"{age_text(samples.age_s(vm))} ago", "quiet")]),
     ]  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def _row(label: str, pieces: Sequence[Piece]) -> list[Piece]:
 
 def _cpu(vm: VM, sample: VMSample, past: Sequence[float | None], glyphs: Glyphs) -> list[Piece]:
     if sample.cpu_percent is None or sample.cpu_cores is None:
-        return [Piece(f"{glyphs.no}  two readings make the first number", "quiet")]
+        return [Piece(f"{glyphs.no}  waiting for the first sample", "quiet")]
     return [
         Piece(f"{sample.cpu_percent:3.0f} %  ", heat(sample.cpu_percent)),
         Piece(sparkline(past, _BAR, plain=glyphs.ascii), "accent"),
@@ -135,7 +135,7 @@ def _memory(sample: VMSample, glyphs: Glyphs) -> list[Piece]:
         Piece(f"{percent:3.0f} %  ", heat(percent)),
         Piece(glyphs.bar(percent / 100, _BAR), heat(percent) if percent >= _WARM else "accent"),
         Piece(f"  {size_text(sample.memory_used_bytes)} of {size_text(sample.memory_given_bytes)}", "quiet"),
-        *_older(sample.memory_age_s),
+        *_age_note(sample.memory_age_s),
     ]
 
 
@@ -156,5 +156,5 @@ def _requests(sample: VMSample) -> list[Piece]:
     return [Piece(f"  {sample.disk_reads_s + sample.disk_writes_s:.0f} IOPS", "quiet")]
 
 
-def _older(age_s: float | None) -> list[Piece]:
-    return [Piece(f"  {age_text(age_s)} older", "quiet")] if age_s is not None and age_s >= 10 else []
+def _age_note(age_s: float | None) -> list[Piece]:
+    return [Piece(f"  {age_text(age_s)} old", "quiet")] if age_s is not None and age_s >= 10 else []

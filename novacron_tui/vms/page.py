@@ -1,4 +1,4 @@
-"""One VM, drawn: what it is, its disks and NICs, what was done to it and what happened to it."""
+"""The sections of the VM page: overview, disks, NICs, operations and events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM, Disk
-from novacron_core.rules.operation_words import doing
+from novacron_core.rules.operation_words import doing, noun
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
 from novacron_tui.terminal.glyphs import Glyphs, state_tone
@@ -24,7 +24,7 @@ OP_TONES = {
     OperationState.INTERRUPTED: "bad",
     OperationState.CANCELLED: "warn",
 }
-_HAPPENED = {
+_EVENT_WORDS = {
     "vm.created": ("created", "plain"),
     "vm.deleted": ("deleted", "warn"),
     "vm.started": ("started", "good"),
@@ -36,12 +36,12 @@ _HAPPENED = {
     "vm.failed": ("failed", "bad"),
     "vm.updated": ("changed", "plain"),
 }
-"""Type of an event → what it says, and its tone."""
+"""Event type → its words and tone."""
 Lines = list[list[Piece]]
 
 
 def overview(vm: VM, now: datetime, glyphs: Glyphs, host_name: Callable[[str], str]) -> Lines:
-    """State, size, place and people."""
+    """State, host, size, owner and other properties."""
     state = [Piece(f"{glyphs.state(vm.state)} {vm.state}", state_tone(vm.state))]
     if vm.state_since:
         state.append(Piece(f"  for {age_text(age_s(vm.state_since, now))}", "quiet"))
@@ -49,30 +49,30 @@ def overview(vm: VM, now: datetime, glyphs: Glyphs, host_name: Callable[[str], s
         state.append(Piece(f"  ({one_line(vm.reason)})", "quiet"))
     rows: list[tuple[str, list[Piece]]] = [
         ("state", state),
-        ("host", _place(vm, host_name)),
+        ("host", _host_pieces(vm, host_name)),
         ("size", [Piece(f"{vm.vcpus} vCPU, {size_text(vm.memory_bytes)} memory")]),
-        ("runs on", [_virtualization(vm)]),
+        ("virtualization", [_virtualization(vm)]),
         ("owner", [_owner(vm)]),
         ("tags", [Piece(one_line(tags_text(vm)))] if vm.tags else [Piece(glyphs.no, "quiet")]),
         ("created", [Piece(_ago(vm.created_at, now, glyphs))]),
-        ("definition", [Piece(f"generation {vm.generation}"), *_flags(vm)]),
+        ("definition", [Piece(f"version {vm.generation}"), *_flags(vm)]),
         ("id", [Piece(vm.id, "quiet")]),
     ]
     if vm.description:
         rows.append(("description", [Piece(one_line(vm.description))]))
     if vm.seen_at:
-        rows.append(("host told", [Piece(_ago(vm.seen_at, now, glyphs), "quiet")]))
+        rows.append(("last change", [Piece(_ago(vm.seen_at, now, glyphs), "quiet")]))
     return [[Piece(label.ljust(_LABEL), "quiet"), *pieces] for label, pieces in rows]
 
 
-def _place(vm: VM, host_name: Callable[[str], str]) -> list[Piece]:
+def _host_pieces(vm: VM, host_name: Callable[[str], str]) -> list[Piece]:
     others = ", ".join(one_line(host_name(host)) for host in vm.duplicate_on)
-    shared = [Piece(f"  the same UUID is also on {others}: it cannot be changed", "warn")] if others else []
+    shared = [Piece(f"  same UUID on {others}: cannot be changed", "warn")] if others else []
     return [Piece(one_line(host_name(vm.host))), *shared]
 
 
 def _virtualization(vm: VM) -> Piece:
-    words = {"kvm": "KVM", "qemu": "QEMU, emulated (slow)", "test": "SIMULATED: no guest runs"}
+    words = {"kvm": "KVM", "qemu": "QEMU emulation (slow)", "test": "SIMULATED: no guest runs"}
     return Piece(
         words.get(vm.virtualization, one_line(vm.virtualization) or "unknown"), "warn" if vm.simulated else "plain"
     )
@@ -80,8 +80,8 @@ def _virtualization(vm: VM) -> Piece:
 
 def _owner(vm: VM) -> Piece:
     if vm.unmanaged:
-        return Piece("unmanaged: not made by NovaCron", "warn")
-    return Piece(f"{one_line(vm.owner or 'nobody')} ({one_line(vm.tenant or 'no tenant')})")
+        return Piece("unmanaged (not created by NovaCron)", "warn")
+    return Piece(f"{one_line(vm.owner or 'no owner')} ({one_line(vm.tenant or 'no tenant')})")
 
 
 def _flags(vm: VM) -> list[Piece]:
@@ -93,7 +93,7 @@ def _ago(when: datetime | None, now: datetime, glyphs: Glyphs) -> str:
 
 
 def disks(vm: VM, glyphs: Glyphs) -> Lines:
-    """One line a disk."""
+    """One line per disk."""
     return [
         [
             Piece(one_line(disk.target).ljust(6), "strong"),
@@ -108,7 +108,7 @@ def disks(vm: VM, glyphs: Glyphs) -> Lines:
 
 
 def _source(disk: Disk) -> list[Piece]:
-    """The volume's own name first: its pool may have no room on the line."""
+    """The volume name first: the pool may not fit on the line."""
     pool, _, name = one_line(disk.source).rpartition("/")
     if disk.volume is None or not pool:
         return [Piece(one_line(disk.source) or "empty", "quiet")]
@@ -116,7 +116,7 @@ def _source(disk: Disk) -> list[Piece]:
 
 
 def nics(vm: VM, glyphs: Glyphs) -> Lines:
-    """One line a network card."""
+    """One line per network interface."""
     return [
         [
             Piece(one_line(nic.network).ljust(14), "strong"),
@@ -128,11 +128,11 @@ def nics(vm: VM, glyphs: Glyphs) -> Lines:
             Piece(one_line(nic.model), "quiet"),
         ]
         for nic in vm.nics
-    ] or [[Piece("no network cards", "quiet")]]
+    ] or [[Piece("no network interfaces", "quiet")]]
 
 
 def operations(ops: Sequence[Operation], now: datetime, glyphs: Glyphs) -> Lines:
-    """What was done, newest first; a failed one with its reason on a line of its own."""
+    """The operations, newest first; the reason of a failed one is on its own line."""
     lines: Lines = []
     for op in ops:
         tone = OP_TONES.get(op.state, "busy")
@@ -141,41 +141,41 @@ def operations(ops: Sequence[Operation], now: datetime, glyphs: Glyphs) -> Lines
         who = f" by {one_line(op.actor)}" if op.actor else ""
         lines.append(
             [
-                Piece(f"{age_text(age_s(since(op), now)):>7}  ", "quiet"),
-                Piece(f"{sign} {went(op)}{percent}", tone),
+                Piece(f"{age_text(age_s(relevant_time(op), now)):>7}  ", "quiet"),
+                Piece(f"{sign} {operation_words(op)}{percent}", tone),
                 Piece(who, "quiet"),
                 *([Piece(f"  {one_line(op.step)}", "quiet")] if op.step and not op.state.ended else []),
             ]
         )
         if op.problem:
             lines.append([Piece(" " * 11), Piece(one_line(op.problem.detail or op.problem.title), "plain")])
-    return lines or [[Piece("nothing was done to it that this server remembers", "quiet")]]
+    return lines or [[Piece("No recorded operations", "quiet")]]
 
 
-def since(op: Operation) -> datetime:
-    """From when its age counts: of what is over, from its end, for that is what its word tells (`started`, `failed`)."""
+def relevant_time(op: Operation) -> datetime:
+    """The time its age is counted from: the end of an ended operation, since its words say `started` or `failed`."""
     return op.finished_at or op.created_at
 
 
-def went(op: Operation) -> str:
+def operation_words(op: Operation) -> str:
     if op.state is OperationState.SUCCEEDED:
         return done(op.kind)
-    return f"{doing(op.kind)} {op.state}" if op.state.ended else doing(op.kind)
+    return f"{noun(op.kind)} {op.state}" if op.state.ended else doing(op.kind)
 
 
 def event_words(kind: str) -> tuple[str, str]:
-    """What an event says and its tone; one of a type that this version does not know, as words all the same."""
-    return _HAPPENED.get(kind) or (one_line(kind).rpartition(".")[2].replace("_", " ").replace("-", " "), "plain")
+    """The words and tone of an event; an unknown type is turned into words."""
+    return _EVENT_WORDS.get(kind) or (one_line(kind).rpartition(".")[2].replace("_", " ").replace("-", " "), "plain")
 
 
-def happened(events: Sequence[Event], now: datetime) -> Lines:
-    """What was heard of it since this console connected, newest first; a bare update of its rows says nothing."""
-    told = [event for event in events if event.note or not event.type.endswith(".updated")]
+def event_lines(events: Sequence[Event], now: datetime) -> Lines:
+    """The events of a VM since this console connected, newest first; updates without a note are left out."""
+    shown = [event for event in events if event.note or not event.type.endswith(".updated")]
     return [
         [
             Piece(f"{age_text(age_s(event.time, now)):>7}  ", "quiet"),
             Piece(*event_words(event.type)),
             Piece(f": {one_line(event.note)}" if event.note else "", "quiet"),
         ]
-        for event in told
-    ] or [[Piece("nothing since this console connected", "quiet")]]
+        for event in shown
+    ] or [[Piece("No events since you connected", "quiet")]]

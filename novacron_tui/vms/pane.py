@@ -1,4 +1,4 @@
-"""The list of VMs: a table over the store, and what stands in its place while there is nothing to list."""
+"""The list of VMs: a table over the store, and a placeholder while there is nothing to list."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from novacron_tui.widgets.filter_line import FilterLine
 from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece, content
 
-_FEW = 50
-"""So few VMs are asked for as a whole."""
-_MOST_ASKED = 200
+_REQUEST_ALL_BELOW = 50
+"""Up to this many VMs, samples of all are requested."""
+_MAX_REQUESTED = 200
 _LIVE_WORDS = tuple(f"{field}{sign}" for field in LIVE_FIELDS for sign in "<>=:")
 
 
 class VMPane(Vertical):
-    """Give it a look with `refresh_data` whenever the store or the clock has moved; it paints what changed."""
+    """Call `refresh_data` whenever the store or the clock has changed; only changes are painted."""
 
     DEFAULT_CSS = """
     VMPane { height: 1fr; }
@@ -44,27 +44,27 @@ class VMPane(Vertical):
     """
 
     class Sifted(Message):
-        """The filter lets other VMs through, or is no longer typed."""
+        """The filter was changed or closed."""
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__()
         self._session = session
         self._glyphs = glyphs
         self._host_width = 0
-        self._seen = self._sampled = -1
-        self._instead: tuple[Piece, ...] = ()
+        self._seen = self._seen_samples = -1
+        self._placeholder: tuple[Piece, ...] = ()
         signs = (glyphs.mark, glyphs.up, glyphs.down, glyphs.cut)
         self.table: Table[VM] = Table(self._columns(), key_of, signs=signs, sort="name", id="vms")
         self._static = Static(id="instead")
         self.filter = FilterLine(id="filter")
-        self._wrong = ""
+        self._filter_error = ""
         self._host_names: dict[str, str] = {}
         self._fields = vm_fields(self._host_names, session.store.samples.of)
         self._by_name: Sequence[VM] = ()
-        self._lively = False
-        self._asked: SampleRequest | None = None
-        self._came_from: VMKey | None = None
-        self._made = ""
+        self._filters_live = False
+        self._requested: SampleRequest | None = None
+        self._return_to: VMKey | None = None
+        self._created = ""
 
     def compose(self) -> ComposeResult:
         yield self.table
@@ -75,7 +75,7 @@ class VMPane(Vertical):
         self.refresh_data()
 
     def refresh_data(self) -> None:
-        """Show what the store has now."""
+        """Show the current data of the store."""
         store = self._session.store
         if (width := self._host_width_now()) != self._host_width:
             self._host_width = width
@@ -87,65 +87,65 @@ class VMPane(Vertical):
             self._by_name = sorted(store.vms.values(), key=lambda vm: (vm.name, store.host_name(vm.host)))
             self.table.show(self._by_name)  # rows equal in the sorted column keep this order
             self._find_made()
-        elif store.samples.version != self._sampled and self.moves:
+        elif store.samples.version != self._seen_samples and self.reorders:
             self.table.show(self._by_name)
         else:
             self.table.repaint()
-        self._sampled = store.samples.version
-        self._show_instead(tuple(self._pieces_instead()))
-        self._tell_through()
+        self._seen_samples = store.samples.version
+        self._show_placeholder(tuple(self._placeholder_pieces()))
+        self._show_count()
 
     @property
-    def moves(self) -> bool:
-        """Whether order or filter follow numbers that change with every sample."""
-        return self._lively or self.table.sort_key in LIVE
+    def reorders(self) -> bool:
+        """Whether order or filter depend on values that change with every sample."""
+        return self._filters_live or self.table.sort_key in LIVE
 
     def wants(self) -> SampleRequest | None:
-        """The samples of the VMs in the window, and a page above and below; of all where they decide what is there.
+        """The samples of the visible VMs and a page above and below; of all VMs when order or filter depend on samples.
 
-        The same as long as the window stays within what was asked for.
+        The request stays the same while the visible rows are within it.
         """
         if not self.table.display:
             return None
-        if self.moves or len(self.table.rows) <= _FEW:
-            self._asked = SampleRequest()
-            return self._asked
+        if self.reorders or len(self.table.rows) <= _REQUEST_ALL_BELOW:
+            self._requested = SampleRequest()
+            return self._requested
         room = max(1, self.table.size.height)
         top = self.table.scroll_offset.y
         seen = {vm.id for vm in self.table.rows[top : top + room]}
-        held = self._asked.targets if self._asked is not None else ()
+        held = self._requested.targets if self._requested is not None else ()
         if isinstance(held, str) or not seen <= set(held):
             near = self.table.rows[max(0, top - room) : top + 2 * room]
-            self._asked = SampleRequest(targets=[vm.id for vm in near][:_MOST_ASKED])
-        return self._asked
+            self._requested = SampleRequest(targets=[vm.id for vm in near][:_MAX_REQUESTED])
+        return self._requested
 
     # -- the filter ------------------------------------------------------------------------------------------------
 
     def open_filter(self) -> None:
-        """Type a filter; the cursor comes back to where it was when it is cleared."""
-        self._came_from = key_of(self.table.row) if self.table.row else None
+        """Open the filter line; when the filter is cleared, the cursor returns to its row."""
+        self._return_to = key_of(self.table.row) if self.table.row else None
         self.filter.open("name, or state:running host:kvm-a tag:db cpu>80 -test")
 
     def go_to(self, vm: VMKey) -> None:
-        """Put the cursor on a VM; a filter that hides it is cleared."""
+        """Put the cursor on a VM; clear a filter that hides it."""
         if any(key_of(shown) == vm for shown in self.table.rows):
             self.table.want(vm)
         else:
-            self._came_from = vm
+            self._return_to = vm
             self.filter.action_clear()
 
-    def go_to_made(self, vm_id: str) -> None:
-        """Put the cursor on a VM that is being made, when it comes; which host it comes to is not known before."""
-        self._made = vm_id
+    def go_to_created(self, vm_id: str) -> None:
+        """Put the cursor on a VM that is being created as soon as it appears; its host is not known before."""
+        self._created = vm_id
         self._find_made()
 
     @on(Table.Moved)
     def _moved(self) -> None:
-        self._made = ""  # who moves the cursor wants it there
+        self._created = ""  # the operator has moved the cursor: leave it there
 
     def _find_made(self) -> None:
-        if self._made and (found := self._session.store.vms_with(self._made)):
-            self._made = ""
+        if self._created and (found := self._session.store.vms_with(self._created)):
+            self._created = ""
             self.table.want(key_of(found[0]))
 
     @on(FilterLine.Changed)
@@ -154,32 +154,32 @@ class VMPane(Vertical):
         try:
             test = compile_filter(event.text, self._fields)
         except FilterError as e:
-            self._wrong = str(e)  # the list stays as it is until the filter can be understood
+            self._filter_error = str(e)  # the list is unchanged until the filter is valid
         else:
-            self._wrong = ""
-            self._lively = any(word.lstrip("-!").startswith(_LIVE_WORDS) for word in event.text.lower().split())
+            self._filter_error = ""
+            self._filters_live = any(word.lstrip("-!").startswith(_LIVE_WORDS) for word in event.text.lower().split())
             self.table.only(test if event.text else None)
-        self._show_instead(tuple(self._pieces_instead()))
-        self._tell_through()
+        self._show_placeholder(tuple(self._placeholder_pieces()))
+        self._show_count()
         self.post_message(self.Sifted())
 
     @on(FilterLine.Closed)
     def _typing_over(self, event: FilterLine.Closed) -> None:
         event.stop()
-        if not event.kept and self._came_from:
-            self.table.want(self._came_from)
-        self._came_from = None  # from a kept filter one goes on where one is
+        if not event.kept and self._return_to:
+            self.table.want(self._return_to)
+        self._return_to = None  # with a kept filter the cursor stays where it is
         self._focus_list()
         self.post_message(self.Sifted())
 
-    def _tell_through(self) -> None:
-        if self._wrong:
-            self.filter.tell("not understood", "bad")
+    def _show_count(self) -> None:
+        if self._filter_error:
+            self.filter.show_note("invalid filter", "bad")
         else:
-            self.filter.tell(f"{len(self.table.rows):,} of {len(self._session.store.vms):,}")
+            self.filter.show_note(f"{len(self.table.rows):,} of {len(self._session.store.vms):,}")
 
     def _focus_list(self) -> None:
-        """The table takes the keys; while it is away, nothing does, and they reach the screen."""
+        """Focus the table; while it is hidden, focus nothing, so that keys reach the screen."""
         if self.table.display:
             self.table.focus()
         else:
@@ -190,44 +190,44 @@ class VMPane(Vertical):
         return columns(self._glyphs, store.now, store.host_name, store.samples, host_width=self._host_width)
 
     def _host_width_now(self) -> int:
-        """Room for the longest name: what tells two hosts apart stands at its end."""
+        """The width of the longest name: hosts often differ only at the end."""
         store = self._session.store
         if len(store.hosts) < 2:
             return 0
         least, most = HOST_WIDTHS
         return max(least, min(most, max(cell_len(one_line(store.host_name(host))) for host in store.hosts)))
 
-    def _show_instead(self, pieces: tuple[Piece, ...]) -> None:
-        if pieces == self._instead and self._static.display == bool(pieces):
+    def _show_placeholder(self, pieces: tuple[Piece, ...]) -> None:
+        if pieces == self._placeholder and self._static.display == bool(pieces):
             return
-        self._instead = pieces
+        self._placeholder = pieces
         self._static.update(content(pieces))
         self._static.display = bool(pieces)
         self.table.display = not pieces
         if not pieces and not self.filter.editing:
             self.table.focus()
 
-    def _pieces_instead(self) -> list[Piece]:
-        """The designed states of an empty list, each with the next step."""
+    def _placeholder_pieces(self) -> list[Piece]:
+        """What is shown instead of an empty list, with the next step."""
         store = self._session.store
-        if store.line is ConnectionState.LOADING:
-            return [Piece("reading the inventory…", "quiet")]
+        if store.connection is ConnectionState.LOADING:
+            return [Piece("loading…", "quiet")]
         if not store.loaded:
             return [
-                Piece("the server does not answer\n\n", "bad"),
+                Piece("the server is not responding\n\n", "bad"),
                 Piece(f"{one_line(store.reason)}\n\n", "plain"),
-                Piece("the console keeps trying by itself; ", "quiet"),
+                Piece("Retrying automatically; ", "quiet"),
                 Piece("r", "key"),
-                Piece(" tries now", "quiet"),
+                Piece(" retries now", "quiet"),
             ]
         if store.vms:
             return [] if self.table.rows or not self.filter.text else self._nothing_passes()
         down = [host for host in store.hosts.values() if host.status is HostStatus.DOWN]
         if down and len(down) == len(store.hosts):
             return [
-                Piece("no host answers\n\n", "bad"),
+                Piece("no host is responding\n\n", "bad"),
                 *(
-                    Piece(f"{one_line(host.name)}: {one_line(host.detail or 'no reason known')}\n", "plain")
+                    Piece(f"{one_line(host.name)}: {one_line(host.detail or 'reason unknown')}\n", "plain")
                     for host in down
                 ),
             ]
@@ -235,20 +235,20 @@ class VMPane(Vertical):
 
     def _nothing_passes(self) -> list[Piece]:
         return [
-            Piece("no VM passes the filter\n\n", "strong"),
+            Piece("no VM matches the filter\n\n", "strong"),
             Piece("esc", "key"),
-            Piece(" clears it", "quiet"),
+            Piece(" clears the filter", "quiet"),
         ]
 
     def _next_step(self) -> list[Piece]:
         if not self._session.may(CREATE):
-            return [Piece(f"your role ({self._session.who.role}) sees what others create", "quiet")]
+            return [Piece(f"your role ({self._session.who.role}) cannot create VMs", "quiet")]
         return [Piece("press ", "quiet"), Piece("c", "key"), Piece(" to create one from an image", "quiet")]
 
     def hint(self) -> list[Piece]:
-        """What there is to say of the VM under the cursor beyond its row."""
-        if self._wrong:
-            return [Piece(f"{self._glyphs.bad} {self._wrong}", "bad")]
+        """More about the VM under the cursor than its row shows."""
+        if self._filter_error:
+            return [Piece(f"{self._glyphs.bad} {self._filter_error}", "bad")]
         vm = self.table.row
         if vm is None or self._static.display:
             return []

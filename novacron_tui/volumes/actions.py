@@ -1,4 +1,4 @@
-"""What one can do to volumes and pools, as rows: the key, the words, the endpoint and the rule that refuses it."""
+"""The actions on volumes and pools as data: key, words, endpoint and the rule that refuses it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from novacron_tui.volumes.entries import VolumeEntry, why_not_cancel
 
 @dataclass(frozen=True)
 class VolumeVerb(Action[VolumeEntry]):
-    """An action on a volume; `does` is the rule's name for it."""
+    """An action on a volume; `does` is its name in the rules."""
 
     group: str = "Volume"
     does: V | None = None
@@ -28,35 +28,35 @@ def _by_rule(action: V) -> Any:
 
 def _why_not_attach(entry: VolumeEntry) -> str | None:
     if entry.vm is not None:
-        return f"{entry.volume.name} is a disk of {entry.vm.name}: detach it first"
+        return f"{entry.volume.name} is attached to {entry.vm.name}: detach it first"
     return why_not_volume(V.ATTACH, entry.volume, None)
 
 
 MOVE = VolumeVerb(
-    "move", "m", "move", "Move the volume to another tier, while its VM runs if need be.", volumes.MOVE,
+    "move", "m", "move", "Move the volume to another tier, also while its VM is running.", volumes.MOVE,
     _by_rule(V.MOVE), opens=True, does=V.MOVE,
 )  # fmt: skip
 CANCEL = VolumeVerb(
-    "cancel", "C", "cancel", "Cancel what runs on the volume: it stays where it was.", operations.CANCEL,
+    "cancel", "C", "cancel", "Cancel the operation on the volume.", operations.CANCEL,
     why_not_cancel, Danger.REVERSIBLE,
 )  # fmt: skip
 GROW = VolumeVerb(
-    "grow", "+", "grow", "Make the volume larger; a running guest sees it at once.", volumes.RESIZE,
+    "grow", "+", "grow", "Make the volume larger; a running guest sees the new size immediately.", volumes.RESIZE,
     _by_rule(V.RESIZE), opens=True, does=V.RESIZE,
 )  # fmt: skip
 CLONE = VolumeVerb(
-    "clone", "n", "clone", "Copy the volume, whole and compared.", volumes.CLONE, _by_rule(V.CLONE), opens=True,
+    "clone", "n", "clone", "Copy the volume and verify the copy.", volumes.CLONE, _by_rule(V.CLONE), opens=True,
     does=V.CLONE,
 )  # fmt: skip
 ATTACH = VolumeVerb(
-    "attach", "a", "attach", "Give the volume to a VM.", volumes.ATTACH, _why_not_attach, opens=True, does=V.ATTACH
+    "attach", "a", "attach", "Attach the volume to a VM.", volumes.ATTACH, _why_not_attach, opens=True, does=V.ATTACH
 )
 DETACH = VolumeVerb(
-    "detach", "u", "detach", "Take the volume from its VM; the bytes stay.", volumes.DETACH, _by_rule(V.DETACH),
+    "detach", "u", "detach", "Detach the volume from its VM; its data is kept.", volumes.DETACH, _by_rule(V.DETACH),
     Danger.LOSES_WORK, does=V.DETACH,
 )  # fmt: skip
 DELETE = VolumeVerb(
-    "delete", "D", "delete", "Delete the volume and its bytes.", volumes.DELETE, _by_rule(V.DELETE), Danger.DESTROYS,
+    "delete", "D", "delete", "Delete the volume and its data.", volumes.DELETE, _by_rule(V.DELETE), Danger.DESTROYS,
     does=V.DELETE,
 )  # fmt: skip
 CREATE = VolumeVerb(
@@ -64,10 +64,10 @@ CREATE = VolumeVerb(
     opens=True,
 )  # fmt: skip
 UPLOAD = VolumeVerb(
-    "upload", "i", "upload image", "Send a disk image to the server, to make VMs from.", images.PUT,
+    "upload", "i", "upload image", "Upload a disk image to create VMs from.", images.PUT,
     danger=Danger.REVERSIBLE, needs_one=False, group="Storage", opens=True,
 )  # fmt: skip
-COPY_ID = VolumeVerb("copy-id", "y", "copy id", "Copy the volume's id to the clipboard of the terminal.")
+COPY_ID = VolumeVerb("copy-id", "y", "copy id", "Copy the volume's id to the terminal's clipboard.")
 VERBS = (MOVE, CANCEL, GROW, CLONE, ATTACH, DETACH, DELETE, CREATE, UPLOAD, COPY_ID)
 
 
@@ -76,13 +76,13 @@ def _why_not_tier(pool: Pool) -> str | None:
 
 
 SET_TIER = Action[Pool](
-    "tier", "t", "give to a tier", "Give the pool to a tier, or take it out of one.", pools.SET_TIER, _why_not_tier,
+    "tier", "t", "set tier", "Set or remove the tier of the pool.", pools.SET_TIER, _why_not_tier,
     group="Pool", opens=True,
 )  # fmt: skip
 
 
 def why_not_this(action: Action[Any], subject: object) -> str | None:
-    """Volumes and pools stand on one screen, and their keys with them: an action for the one says so of the other."""
+    """Refuses volume actions on a pool and vice versa, since one screen has the keys of both."""
     if isinstance(subject, Pool) and isinstance(action, VolumeVerb) and action.needs_one and action is not COPY_ID:
         return "not for a pool: tab shows the volumes"
     if isinstance(subject, VolumeEntry) and action is SET_TIER:

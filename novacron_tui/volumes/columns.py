@@ -24,7 +24,7 @@ _DOING = {
 
 
 def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool) -> list[Column[VolumeEntry]]:
-    """Name, tier, sizes, what it is to whom, and what runs on it."""
+    """The columns: name, tier, sizes, user, location and running operation."""
 
     def text(words: str, tone: str = "plain") -> Cell:
         return ((one_line(words), tone),) if words else ((glyphs.no, "quiet"),)
@@ -36,9 +36,11 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
     def used_by(entry: VolumeEntry) -> Cell:
         volume = entry.volume
         if volume.vm is None:
-            return (("unmanaged" if volume.unmanaged else "free", "quiet"),)  # the mark beside a long name is cut off
+            return (
+                ("unmanaged" if volume.unmanaged else "free", "quiet"),
+            )  # the mark beside a long name may be cut off
         part = f" {volume.role}" if volume.role and volume.role != "disk" else ""
-        return ((one_line(entry.vm.name if entry.vm else "another's VM"), "plain"), (part, "quiet"))
+        return ((one_line(entry.vm.name if entry.vm else "another user's VM"), "plain"), (part, "quiet"))
 
     def host(entry: VolumeEntry) -> str:
         return host_name(entry.volume.host)
@@ -70,14 +72,14 @@ def _name(entry: VolumeEntry) -> Cell:
 
 
 def doing(entry: VolumeEntry, glyphs: Glyphs) -> Cell:
-    """What runs on it: how far, how long still, how fast."""
+    """The running operation: progress, time left and rate."""
     op = entry.operation
     if op is None:
         return (("", "quiet"),)
     word = f"{glyphs.work} {_DOING.get(op.kind, op.kind)}"
     if op.progress is None:
         return ((word, "busy"),)
-    told = f"{glyphs.work}{op.progress:>4.0%} {_DOING.get(op.kind, op.kind)}"
+    progress = f"{glyphs.work}{op.progress:>4.0%} {_DOING.get(op.kind, op.kind)}"
     left = f"  {age_text(op.eta_s)} left" if op.eta_s is not None else ""
     rate = f"  {size_text(op.rate)}/s" if op.rate else ""
-    return ((told, "busy"), (left, "quiet"), (rate, "quiet"))
+    return ((progress, "busy"), (left, "quiet"), (rate, "quiet"))

@@ -1,4 +1,4 @@
-"""A volume or a pool in full."""
+"""The details of a volume or pool."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from novacron_tui.volumes.entries import VolumeEntry
 from novacron_tui.widgets.text_bar import Piece
 
 Lines = list[list[Piece]]
-_LABEL = 12
+_LABEL = 14
 
 
 def of_volume(entry: VolumeEntry, glyphs: Glyphs, host_name: Callable[[str], str]) -> Lines:
-    """Everything that is known of it."""
+    """All known properties."""
     volume = entry.volume
-    used_by = entry.vm.name if entry.vm else "a VM you may not see" if volume.vm else "nothing"
+    used_by = entry.vm.name if entry.vm else "a VM you cannot see" if volume.vm else "nothing"
     rows = [
         ("tier", volume.tier or glyphs.no),
         ("size", f"{size_text(volume.size_bytes)}, {size_text(volume.allocated_bytes)} on disk"),
         ("format", volume.format),
         ("used by", f"{used_by}{f' as {volume.role}' if volume.role else ''}"),
-        ("leans on", volume.backing_file),
+        ("backing file", volume.backing_file),
         ("pool", f"{volume.pool} on {host_name(volume.host)}"),
-        ("made by", "somebody else: it can be looked at, not changed" if volume.unmanaged else "NovaCron"),
+        ("managed", "no: it can be viewed, not changed" if volume.unmanaged else "by NovaCron"),
         ("now", "".join(text for text, _ in doing(entry, glyphs))),
         ("step", entry.operation.step if entry.operation else ""),
         ("id", volume.id),
@@ -36,17 +36,17 @@ def of_volume(entry: VolumeEntry, glyphs: Glyphs, host_name: Callable[[str], str
 
 
 def of_pool(pool: Pool, glyphs: Glyphs, host_name: Callable[[str], str]) -> Lines:
-    """Everything that is known of it."""
+    """All known properties."""
     shares = pool.shares_disk_with
     rows = [
-        ("tier", pool.tier or "none: it is only shown"),
+        ("tier", pool.tier or "none (listed only)"),
         ("disk", f"{size_text(pool.available_bytes)} free of {size_text(pool.capacity_bytes)}"),
-        ("same disk", "cannot be known from here" if shares is None else ", ".join(shares) or "it has its own"),
+        ("shares disk", "unknown" if shares is None else ", ".join(shares) or "no"),
         ("volumes", str(pool.volumes)),
         ("type", f"{pool.type}{'' if pool.active else ', not active'}"),
         ("host", host_name(pool.host)),
         ("path", pool.path),
-        ("made by", "NovaCron" if pool.managed else "somebody else"),
+        ("managed", "by NovaCron" if pool.managed else "no"),
         ("id", pool.id),
     ]
     return _lines(rows)

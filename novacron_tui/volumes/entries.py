@@ -1,4 +1,4 @@
-"""A volume with what stands beside it on the screen: the VM that has it, and the operation that runs on it."""
+"""A volume with the VM that uses it and the operation that runs on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from novacron_tui.connection.store import Store
 
 @dataclass(frozen=True, slots=True)
 class VolumeEntry:
-    """One line of the list. `operation` is the newest word of it, whichever frame told."""
+    """One row of the list. `operation` is the newest known version, from whichever frame."""
 
     volume: Volume
     vm: VM | None
@@ -24,7 +24,7 @@ class VolumeEntry:
 
 
 def entries(store: Store) -> list[VolumeEntry]:
-    """Every volume this session may see."""
+    """Every visible volume."""
     return [_entry(store, volume) for volume in store.volumes.values()]
 
 
@@ -36,9 +36,9 @@ def _entry(store: Store, volume: Volume) -> VolumeEntry:
 
 
 def why_not_cancel(entry: VolumeEntry) -> str | None:
-    """The sentence that refuses to cancel what runs on a volume, or None."""
+    """The sentence that refuses to cancel the operation on a volume, or None."""
     if entry.operation is None:
-        return f"nothing runs on {entry.volume.name}"
+        return f"{entry.volume.name} has no running operation"
     if not entry.operation.may_cancel:
         return f"{entry.volume.name}: {entry.operation.kind} cannot be cancelled at this step"
     return None

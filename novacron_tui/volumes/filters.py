@@ -1,4 +1,4 @@
-"""What a filter lets through of the volumes."""
+"""The filter of the volume list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from novacron_tui.connection.store import Store
 from novacron_tui.volumes.entries import VolumeEntry
 
 
-def volumes_that_pass(text: str, store: Store) -> Callable[[VolumeEntry], bool] | None:
+def volume_filter(text: str, store: Store) -> Callable[[VolumeEntry], bool] | None:
     hosts = {host.id: host.name for host in store.hosts.values()}
     vms = {vm.id: vm.name for vm in store.vms.values()}
     test = compile_filter(text, volume_fields(hosts, vms))

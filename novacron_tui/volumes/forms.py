@@ -1,4 +1,4 @@
-"""What each verb on a volume or a pool must know, asked in a form; what comes back is the request."""
+"""The forms of the volume and pool actions; each builds and sends a request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from novacron_tui.widgets.toggle import Toggle
 
 Send = Callable[[Any], Awaitable[None]]
 """Sends a request struct. Raises Refused."""
-_NAME_ADVICE = "lower-case letters, digits, dots and hyphens"
+_NAME_ADVICE = "Lower-case letters, digits, dots and hyphens"
 _NO_TIER = "-"
 
 
@@ -37,26 +37,26 @@ def move(entry: VolumeEntry, store: Store, send: Send) -> Form:
     fields = {
         "tier": FormField("To", choice(tier_options(store, but_not=volume.tier))),
         "bandwidth_bytes_s": FormField(
-            "At most",
+            "Rate limit",
             value="",
-            placeholder="as fast as it goes",
+            placeholder="unlimited",
             why_not=_why_not_rate,
-            advice="per second, like 50 MiB",
+            advice="per second, e.g. 50 MiB",
         ),
     }
-    runs = entry.vm is not None and entry.vm.state == "running"
+    is_running = entry.vm is not None and entry.vm.state == "running"
     words = (
-        " It is copied while the VM runs."
-        if runs
-        else " It is copied, compared, and only then is the old copy removed."
+        " It is copied while the VM is running."
+        if is_running
+        else " The old copy is removed after the new one has been verified."
     )
     intro = [[Piece(one_line(volume.name), "strong"), Piece(f", {size_text(volume.allocated_bytes)} on disk, in {volume.tier}."), Piece(words, "quiet")]]  # fmt: skip
 
-    async def go(values: Values) -> None:
+    async def submit(values: Values) -> None:
         rate = parse_size(values["bandwidth_bytes_s"]) if values["bandwidth_bytes_s"] else None
         await send(_request(volumes.VolumeMove, tier=values["tier"], bandwidth_bytes_s=rate))
 
-    return Form(f"Move {one_line(volume.name)}", fields, "Move", go, intro)
+    return Form(f"Move {one_line(volume.name)}", fields, "Move", submit, intro)
 
 
 def grow(entry: VolumeEntry, send: Send) -> Form:
@@ -65,14 +65,18 @@ def grow(entry: VolumeEntry, send: Send) -> Form:
     def why_not(text: str) -> str | None:
         if (wrong := _why_not_size(text)) is not None:
             return wrong
-        return None if parse_size(text) > volume.size_bytes else f"it has {size_text(volume.size_bytes)}: it only grows"
+        return (
+            None
+            if parse_size(text) > volume.size_bytes
+            else f"Enter more than {size_text(volume.size_bytes)}; volumes cannot shrink"
+        )
 
     fields = {"size_bytes": FormField("New size", value=size_text(volume.size_bytes), why_not=why_not)}
 
-    async def go(values: Values) -> None:
+    async def submit(values: Values) -> None:
         await send(_request(volumes.VolumeResize, size_bytes=parse_size(values["size_bytes"])))
 
-    return Form(f"Grow {one_line(volume.name)}", fields, "Grow", go)
+    return Form(f"Grow {one_line(volume.name)}", fields, "Grow", submit)
 
 
 def clone(entry: VolumeEntry, store: Store, send: Send) -> Form:
@@ -81,61 +85,65 @@ def clone(entry: VolumeEntry, store: Store, send: Send) -> Form:
         "tier": FormField("Tier", choice(tier_options(store), entry.volume.tier or "hot")),
     }
 
-    async def go(values: Values) -> None:
+    async def submit(values: Values) -> None:
         await send(_request(volumes.VolumeClone, name=values["name"], tier=values["tier"]))
 
-    return Form(f"Copy {one_line(entry.volume.name)}", fields, "Copy", go)
+    return Form(f"Copy {one_line(entry.volume.name)}", fields, "Copy", submit)
 
 
 def create(store: Store, send: Send) -> Form:
     hosts = [(one_line(host.name), host.id) for host in store.hosts.values() if host.status is HostStatus.UP]
     fields = {
         "name": FormField("Name", why_not=_why_not_name, advice=_NAME_ADVICE),
-        "size_bytes": FormField("Size", value="8 GiB", why_not=_why_not_size, advice="it takes room as it is written"),
+        "size_bytes": FormField(
+            "Size", value="8 GiB", why_not=_why_not_size, advice="Thin: uses space as data is written"
+        ),
         "tier": FormField("Tier", choice(tier_options(store))),
-        "format": FormField("Format", choice([("qcow2: snapshots, grows as needed", "qcow2"), ("raw: bare", "raw")])),
+        "format": FormField(
+            "Format", choice([("qcow2: snapshots, grows as needed", "qcow2"), ("raw: plain data", "raw")])
+        ),
     }
     if len(hosts) > 1:
         fields["host"] = FormField("Host", choice(hosts))
 
-    async def go(values: Values) -> None:
+    async def submit(values: Values) -> None:
         words = {**values, "size_bytes": parse_size(values["size_bytes"])}
         await send(_request(volumes.VolumeCreate, **words))
 
-    return Form("Create an empty volume", fields, "Create", go)
+    return Form("Create an empty volume", fields, "Create", submit)
 
 
 def attach(entry: VolumeEntry, store: Store, send: Send) -> Form:
-    """The VM is named: a list of thousands is no list to choose from, so what is typed is completed."""
-    here = {vm.name: vm for vm in store.vms.values() if vm.host == entry.volume.host and not vm.unmanaged}
-    typed = Input(placeholder="its name; right completes it", suggester=SuggestFromList(sorted(here)))
+    """The VM name is typed with completion: with thousands of VMs a selection list is no use."""
+    candidates = {vm.name: vm for vm in store.vms.values() if vm.host == entry.volume.host and not vm.unmanaged}
+    typed = Input(placeholder="VM name (right completes)", suggester=SuggestFromList(sorted(candidates)))
     fields = {
-        "vm": FormField("VM", typed, why_not=lambda name: _why_not_vm(entry, here, name)),
+        "vm": FormField("VM", typed, why_not=lambda name: _why_not_vm(entry, candidates, name)),
         "read_only": FormField("Access", Toggle("read-only")),
     }
 
-    async def go(values: Values) -> None:
-        vm = here[values["vm"]]
+    async def submit(values: Values) -> None:
+        vm = candidates[values["vm"]]
         await send(_request(volumes.VolumeAttach, vm=vm.id, read_only=bool(values["read_only"])))
 
-    return Form(f"Attach {one_line(entry.volume.name)} to a VM", fields, "Attach", go)
+    return Form(f"Attach {one_line(entry.volume.name)} to a VM", fields, "Attach", submit)
 
 
 def pool_tier(pool: Pool, store: Store, send: Send) -> Form:
-    options = [*tier_options(store), ("no tier: it is only shown", _NO_TIER)]
+    options = [*tier_options(store), ("No tier (listed only)", _NO_TIER)]
     fields = {"tier": FormField("Tier", choice(options, pool.tier or _NO_TIER))}
 
-    async def go(values: Values) -> None:
+    async def submit(values: Values) -> None:
         tier = None if values["tier"] == _NO_TIER else values["tier"]
         await send(_request(pools.PoolTier, tier=tier))
 
-    return Form(f"Give {one_line(pool.name)} to a tier", fields, "Give", go)
+    return Form(f"Set the tier of {one_line(pool.name)}", fields, "Set", submit)
 
 
-def _why_not_vm(entry: VolumeEntry, here: dict[str, VM], name: str) -> str | None:
-    vm = here.get(name.strip())
+def _why_not_vm(entry: VolumeEntry, candidates: dict[str, VM], name: str) -> str | None:
+    vm = candidates.get(name.strip())
     if vm is None:
-        return "there is no such VM on the volume's host; right completes what is begun"
+        return "No VM with this name on the volume's host. Press right to complete a name"
     return why_not_volume(VolumeAction.ATTACH, entry.volume, vm)
 
 
@@ -161,7 +169,7 @@ def _why_not_name(text: str) -> str | None:
 
 
 def _request(kind: type[Any], **words: Any) -> Any:
-    """The request struct, checked by the contract's own types. Raises Refused with the decoder's sentence."""
+    """The request struct, validated by its type. Raises Refused with the validation error as a sentence."""
     try:
         return msgspec.convert(words, kind)
     except msgspec.ValidationError as e:

@@ -1,4 +1,4 @@
-"""Doing something to a volume or a pool: ask what must be known, send it once, and tell how it went."""
+"""Performing actions on volumes and pools: show the form, send once, and report the outcome."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ Say = Callable[[str, str], None]
 
 
 class VolumeActionRunner:
-    """`ask` shows a question, `show` a form; both wait. `say` writes a sentence and its tone for the operator."""
+    """`ask` shows a question and `show` a form; both wait for the answer. `say` shows a message with a tone."""
 
     def __init__(self, session: Session, glyphs: Glyphs, ask: Ask, show: Show, say: Say) -> None:
         self._glyphs = glyphs
         self._session, self._ask, self._show, self._say = session, ask, show, say
 
     async def perform(self, verb: VolumeVerb, entry: VolumeEntry | None) -> None:
-        """Do `verb`; nothing stands against it."""
+        """Perform an action that is not refused."""
         if verb is CREATE:
             await self._show(forms.create(self._session.store, self._sender(volumes.CREATE, "creating")))
         elif verb is UPLOAD:
@@ -60,11 +60,11 @@ class VolumeActionRunner:
         image = await self._show(UploadImage(self._session, self._glyphs))
         if isinstance(image, Image):
             size = size_text(image.size_bytes)
-            self._say(f"{one_line(image.name)}: {size}, there to make VMs from; sha256 {image.sha256[:16]}…", "good")
+            self._say(f"{one_line(image.name)}: {size}, ready for new VMs; sha256 {image.sha256[:16]}…", "good")
 
     async def set_tier(self, pool: Pool) -> None:
-        """Give a pool to a tier."""
-        send = self._sender(pools.SET_TIER, "giving it to a tier", pool_id=pool.id)
+        """Show the form that sets the tier of a pool."""
+        send = self._sender(pools.SET_TIER, "changing the tier of", pool_id=pool.id)
         await self._show(forms.pool_tier(pool, self._session.store, send))
 
     def _form(self, verb: VolumeVerb, entry: VolumeEntry) -> Form | None:
@@ -76,11 +76,13 @@ class VolumeActionRunner:
         if verb is CLONE:
             return forms.clone(entry, store, self._sender(volumes.CLONE, "copying", volume_id=volume_id))
         if verb is ATTACH:
-            return forms.attach(entry, store, self._sender(volumes.ATTACH, "attaching", volume_id=volume_id))
+            return forms.attach(
+                entry, store, self._sender(volumes.ATTACH, "attaching a volume to", volume_id=volume_id)
+            )
         return None
 
     def _sender(self, endpoint: Endpoint[Any, Any, Any], doing: str, **path: Any) -> forms.Send:
-        key = str(uuid4())  # one press of the form is one effect, however often its answer gets lost
+        key = str(uuid4())  # submitting a form again after a lost answer must have one effect
 
         async def send(body: Any) -> None:
             try:
@@ -95,17 +97,17 @@ class VolumeActionRunner:
     async def _detach(self, entry: VolumeEntry) -> None:
         vm = one_line(entry.vm.name) if entry.vm else "its VM"
         running = entry.vm is not None and entry.vm.state == "running"
-        warning = "The guest loses the disk at once: unmount it there first." if running else "The bytes stay."
+        warning = "Unmount it in the guest first: it disconnects immediately." if running else "Its data is kept."
         question = Question(
             title=f"Detach {one_line(entry.volume.name)}?",
             lines=[[Piece(one_line(entry.volume.name), "strong"), Piece(f" from {vm}")], [Piece("")], [Piece(warning)]],
             yes="Detach",
         )
         if await self._ask(question) is not None:
-            await self._call(volumes.DETACH, entry, "detaching")
+            await self._call(volumes.DETACH, entry, "detaching a volume from")
 
     async def _delete(self, entry: VolumeEntry) -> None:
-        """The server says what would go, and the name is typed."""
+        """Show the server's preview of the deletion; the name must be typed to confirm."""
         name = one_line(entry.volume.name)
         try:
             preview = await self._session.client.call(volumes.DELETION, volume_id=entry.volume.id)
@@ -125,7 +127,7 @@ class VolumeActionRunner:
         except NovaCronError as e:
             self._say(f"cancel {one_line(entry.volume.name)}: {one_line(e.detail)}", "bad")
         else:
-            self._say(f"{one_line(entry.volume.name)}: cancelled", "busy")
+            self._say(f"Cancelling the operation on {one_line(entry.volume.name)}…", "busy")
 
     async def _call(self, endpoint: Endpoint[Any, Any, Any], entry: VolumeEntry, doing: str) -> None:
         try:
@@ -137,7 +139,7 @@ class VolumeActionRunner:
 
     def _follow(self, op: Operation, doing: str) -> None:
         self._session.followed[op.id] = op
-        self._say(f"{one_line(op.target.name or op.target.id)}: {doing} accepted", "busy")
+        self._say(f"{doing.capitalize()} {one_line(op.target.name or op.target.id)}…", "busy")
         self._session.changed()
 
 
@@ -145,8 +147,8 @@ def _deletion(preview: DeletionPreview, host_name: Callable[[str], str]) -> Ques
     volume = preview.volume
     lines = [
         [Piece(one_line(volume.name), "strong"), Piece(f" in {one_line(volume.pool)} on {one_line(host_name(volume.host))}")],
-        [Piece(f"{size_text(volume.size_bytes)}, {size_text(preview.frees_bytes)} on disk become free", "quiet")],
+        [Piece(f"{size_text(volume.size_bytes)}, frees {size_text(preview.frees_bytes)} on disk", "quiet")],
         [Piece("")],
-        [Piece("Its bytes are gone for good.")],
+        [Piece("Its data is permanently deleted.")],
     ]  # fmt: skip
     return Question(f"Delete {one_line(volume.name)}?", lines, "Delete", typed=volume.name, typed_always=True)

@@ -1,1 +1,1 @@
-"""Widgets that know Textual and nothing of NovaCron."""
+"""Generic Textual widgets, independent of NovaCron."""

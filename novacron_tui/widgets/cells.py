@@ -1,4 +1,4 @@
-"""Columns and cells of a table: which columns fit, how wide they are, and text cut or filled to a width."""
+"""Table columns and cells: which columns fit, their widths, and text truncated or padded to a width."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Cell = tuple[tuple[str, str], ...]
 GAP = 2
 MINOR = 4
 TONES = ("plain", "quiet", "strong", "good", "busy", "warn", "bad", "accent")
-"""What a theme gives a colour to; a cell names tones, never colours."""
+"""Names that themes map to colours; cells contain tones, never colours."""
 
 
 @dataclass(frozen=True)
 class Column(Generic[R]):
-    """One column. `width` is the least number of cells; `stretch` its share of what is left over, up to `widest`.
+    """A column. `width` is its minimum in cells; `stretch` is its share of the spare room, up to `widest`.
 
-    Columns with the highest `rank` give way first where there is no room; rank 0 always stays. Those from rank MINOR on
-    give way to what others would like to have, too: their `wish`. Of a cell that is cut, `whole` leaves out whole runs.
+    Without enough room, columns with the highest `rank` are dropped first; rank 0 is always kept. Columns from rank MINOR
+    on are also dropped to give others their preferred width, `wish`. `whole` truncates a cell at run boundaries.
     """
 
     key: str
@@ -42,37 +42,37 @@ class Column(Generic[R]):
 
 
 def widths(columns: Sequence[Column[R]], room: int) -> list[tuple[Column[R], int]]:
-    """The columns that fit in `room` cells, in their order, each with its width."""
+    """The columns that fit in `room` cells, in order, each with its width."""
     kept = list(columns)
     while len(kept) > 1 and (last := max(kept, key=lambda column: column.rank)).rank > 0:
-        if _needed(kept, wished=last.rank >= MINOR) <= room:
+        if _total_width(kept, wished=last.rank >= MINOR) <= room:
             break
         kept.remove(last)
     sizes = {column.key: column.width for column in kept}
-    left = room - _needed(kept, wished=False)
+    spare = room - _total_width(kept, wished=False)
     for column in kept:
-        more = max(0, min(column.wish - column.width, left))
+        more = max(0, min(column.wish - column.width, spare))
         sizes[column.key] += more
-        left -= more
+        spare -= more
     growing = [column for column in kept if column.stretch]
-    while left > 0 and growing:
+    while spare > 0 and growing:
         shares = sum(column.stretch for column in growing)
         for column in tuple(growing):
-            more = min(max(1, left * column.stretch // shares), column.widest - sizes[column.key], left)
+            more = min(max(1, spare * column.stretch // shares), column.widest - sizes[column.key], spare)
             sizes[column.key] += more
-            left -= more
+            spare -= more
             if sizes[column.key] >= column.widest:
                 growing.remove(column)
     return [(column, min(sizes[column.key], max(1, room))) for column in kept]
 
 
-def _needed(columns: Sequence[Column[R]], *, wished: bool) -> int:
+def _total_width(columns: Sequence[Column[R]], *, wished: bool) -> int:
     sizes = (max(column.width, column.wish) if wished else column.width for column in columns)
     return sum(sizes) + GAP * (len(columns) - 1)
 
 
 def fit(cell: Cell, width: int, *, right: bool = False, cut: str = "…", whole: bool = False) -> list[tuple[str, str]]:
-    """The cell's runs, cut or filled to exactly `width` terminal cells; `whole` runs are left out from the end."""
+    """The runs of a cell, truncated or padded to exactly `width` terminal cells; with `whole`, only at run boundaries."""
     total = _cells(cell)
     while whole and total > width and len(cell) > 1:
         cell = cell[:-1]
@@ -100,15 +100,14 @@ def _shortened(cell: Cell, width: int, cut: str) -> list[tuple[str, str]]:
             return runs
         runs.append((text, tone))
         room -= size
-    return runs  # pragma: no cover - a cell that is too wide always ends above
+    return runs  # pragma: no cover - the loop always returns for a cell that is too wide
 
 
 def segments(
     pieces: Iterable[tuple[str, str]], style_of: Callable[[str], Style], *, join_blanks: bool
 ) -> list[Segment]:
-    """One segment for each run of the same style, and of blanks where their style does not show: fewer bytes to the
-    terminal."""
-    made: list[Segment] = []
+    """One segment per run of the same style; with `join_blanks`, blanks join the previous run. This saves output."""
+    joined: list[Segment] = []
     run, run_style = "", None
     for text, tone in pieces:
         style = style_of(tone)
@@ -116,7 +115,7 @@ def segments(
             run += text
             continue
         if run:
-            made.append(Segment(run, run_style))
+            joined.append(Segment(run, run_style))
         run, run_style = text, style
-    made.append(Segment(run, run_style))
-    return made
+    joined.append(Segment(run, run_style))
+    return joined

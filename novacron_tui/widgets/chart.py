@@ -1,4 +1,4 @@
-"""A line chart as text, drawn by plotext in braille; its colours are tones of ours. Gaps stay gaps."""
+"""A line chart as text, drawn by plotext in braille, with tones instead of colours. Unknown values are gaps."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from novacron_tui.widgets.text_bar import Piece
 
 _RUN = re.compile(r"\x1b\[([0-9;]*)m")
 _TONES = {"38;5;1": "accent", "38;5;2": "warn"}
-"""plotext's colour of the n-th series → its tone; everything else is the frame."""
+"""plotext's colour of the n-th series → tone; everything else is the frame."""
 _PLAIN = str.maketrans("┤│└─┬┼", "||+-++")
-_MOST = 2.0**63
+_MAX_VALUE = 2.0**63
 Lines = list[list[Piece]]
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Values at even steps, oldest first; None where there is no number. `newest` is what the title says."""
+    """Values at equal steps, oldest first; None where unknown. `newest` is the value in the title."""
 
     label: str
     values: Sequence[float | None]
@@ -37,44 +37,44 @@ def chart(
     words: Callable[[float], str] = lambda value: f"{value:.0f}",
     plain: bool = False,
 ) -> Lines:
-    """A title with the newest values, and below it the curves: `size` cells in all.
+    """A title with the newest values and the curves below it, `size` cells in total.
 
-    `ages` stand below the left end, the middle and the right end. `top` is the value of the upper edge (None: a round
-    number above the greatest). At most two series.
+    `ages` label the left end, the middle and the right end. `top` is the value of the upper edge (None: a round number
+    above the maximum). At most two series.
     """
     width, height = size
-    series = [replace(one, values=[_sane(value) for value in one.values]) for one in series]
-    upper = top or _round_above(max((v for one in series for v in one.values if v is not None), default=0.0))
+    series = [replace(item, values=[_drawable(value) for value in item.values]) for item in series]
+    upper = top or _round_above(max((v for item in series for v in item.values if v is not None), default=0.0))
     head = _head(title, series, words, width)
-    if not any(value is not None for one in series for value in one.values):
+    if not any(value is not None for item in series for value in item.values):
         return [head, *_empty(width, height - 1)]
     text = _draw(series, (width, height - 1), upper, [words(0), words(upper / 2), words(upper)], ages, plain=plain)
     return [head, *(list(_pieces(line, plain=plain)) for line in text.splitlines()[: height - 1])]
 
 
-def _sane(value: float | None) -> float | None:
-    """A number that can be drawn; what is none, or more than anything can be, is a gap."""
-    return value if value is not None and 0 <= value <= _MOST else None
+def _drawable(value: float | None) -> float | None:
+    """The value, or None (a gap) if it cannot be drawn."""
+    return value if value is not None and 0 <= value <= _MAX_VALUE else None
 
 
 def _head(title: str, series: Sequence[Series], words: Callable[[float], str], width: int) -> list[Piece]:
     pieces = [Piece(title, "strong")]
-    for one, tone in zip(series, ("accent", "warn"), strict=False):
-        newest = _last(one.values) if one.newest == "as drawn" else _sane(one.newest)
-        told = words(newest) if newest is not None else "–"
-        pieces.append(Piece(f"  {one.label} " if one.label else "  ", "quiet"))
-        pieces.append(Piece(told, tone))
+    for item, tone in zip(series, ("accent", "warn"), strict=False):
+        newest = _newest_drawn(item.values) if item.newest == "as drawn" else _drawable(item.newest)
+        text = words(newest) if newest is not None else "–"
+        pieces.append(Piece(f"  {item.label} " if item.label else "  ", "quiet"))
+        pieces.append(Piece(text, tone))
     return pieces
 
 
-def _last(values: Sequence[float | None]) -> float | None:
-    """The newest number of the last few steps: an older one is not what it is now."""
+def _newest_drawn(values: Sequence[float | None]) -> float | None:
+    """The newest value of the last few steps; an older one is not current."""
     return next((value for value in reversed(values[-4:]) if value is not None), None)
 
 
 def _empty(width: int, height: int) -> Lines:
-    said = "no numbers in this time"
-    return [[Piece(said.center(width) if row == height // 2 else "", "quiet")] for row in range(height)]
+    message = "No data for this period"
+    return [[Piece(message.center(width) if row == height // 2 else "", "quiet")] for row in range(height)]
 
 
 def _draw(
@@ -86,16 +86,16 @@ def _draw(
     *,
     plain: bool,
 ) -> str:
-    import plotext as plt  # a quarter of a second: not before the first chart
+    import plotext as plt  # takes 0.25 s: imported with the first chart
 
     plt.clear_figure()
     plt.theme("clear")
     plt.plotsize(*size)
-    steps = max(len(one.values) for one in series)
-    for color, one in enumerate(series, 1):
-        for start, run in _runs(one.values):
+    steps = max(len(item.values) for item in series)
+    for color, item in enumerate(series, 1):
+        for start, run in _runs(item.values):
             xs = list(range(start, start + len(run)))
-            # A line far off the scale is drawn point by point all the way there: the console would hang.
+            # plotext draws lines beyond the scale point by point: a far value would block the console.
             run = [min(upper, value) for value in run]
             plt.plot(xs, run, marker="*" if plain else "braille", color=color)
     plt.xlim(0, max(1, steps - 1))
@@ -108,7 +108,7 @@ def _draw(
 
 
 def _runs(values: Sequence[float | None]) -> Iterator[tuple[int, list[float]]]:
-    """The stretches without a gap, each with where it begins."""
+    """The runs without a gap, each with its start index."""
     start, run = 0, list[float]()
     for at, value in enumerate([*values, None]):
         if value is not None:
@@ -122,16 +122,16 @@ def _runs(values: Sequence[float | None]) -> Iterator[tuple[int, list[float]]]:
 
 def _pieces(line: str, *, plain: bool) -> Iterator[Piece]:
     tone, at = "quiet", 0
-    for found in _RUN.finditer(line):
-        if text := line[at : found.start()]:
+    for match in _RUN.finditer(line):
+        if text := line[at : match.start()]:
             yield Piece(text.translate(_PLAIN) if plain else text, tone)
-        tone, at = _TONES.get(found[1], "quiet"), found.end()
+        tone, at = _TONES.get(match[1], "quiet"), match.end()
     if text := line[at:]:
         yield Piece(text.translate(_PLAIN) if plain else text, tone)
 
 
 def _round_above(value: float) -> float:
-    """1, 2 or 5 times a power of ten, or of 1024 for large ones: the first that is not less."""
+    """The smallest 1, 2 or 5 times a power of ten that is not less than `value`; large values scale by 1024."""
     if value <= 0:
         return 1.0
     unit = 1024.0 ** max(0, int(math.log(value, 1024)))

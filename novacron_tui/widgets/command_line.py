@@ -1,4 +1,4 @@
-"""The `:` line: one command is typed, completed by tab, and sent off with enter."""
+"""The `:` line: a command is typed, completed with tab and submitted with enter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST = 200
 
 
 class CommandLine(Horizontal):
-    """Away until it is opened. When it closes, the widget that had the keys has them again."""
+    """Hidden until it is opened. When it closes, the previously focused widget gets the focus back."""
 
     DEFAULT_CSS = """
     CommandLine { height: 1; display: none; background: $surface; padding: 0 1; }
@@ -54,11 +54,11 @@ class CommandLine(Horizontal):
 
     @property
     def editing(self) -> bool:
-        """Whether keys go into it now."""
+        """Whether it has the focus."""
         return self._input.has_focus
 
     def open(self, commands: Sequence[str]) -> None:
-        """Type a command; these complete what is begun."""
+        """Show the line and focus it; `commands` are used for completion."""
         self._before = self.screen.focused
         self._input.suggester = SuggestFromList(commands, case_sensitive=False)
         self._input.value = ""
@@ -69,7 +69,7 @@ class CommandLine(Horizontal):
         self._input.action_cursor_right()
 
     def action_close(self) -> None:
-        """Away, with nothing done."""
+        """Close without running a command."""
         self.remove_class("-shown")
         self.screen.set_focus(self._before)
 

@@ -1,4 +1,4 @@
-"""A question before something that cannot be taken back, sized to the danger: yes or no, or a word to be typed."""
+"""A confirmation of an action that cannot be undone: yes or no, or a word that must be typed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from novacron_tui.widgets.toggle import Toggle
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked. `typed` must be typed when `typed_always`, or when the `option` is ticked."""
+    """A question. `typed` must be typed if `typed_always` is set or the `option` is ticked."""
 
     title: str
     lines: Sequence[Sequence[Piece]]
@@ -32,13 +32,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """The operator said yes; `option` whether the extra was ticked."""
+    """The answer yes; `option` says whether the option was ticked."""
 
     option: bool = False
 
 
 class Confirm(ModalScreen[Confirmation | None]):
-    """Dismissed with an Answer, or None for no. The cursor starts on *no*, so that enter alone does nothing."""
+    """Dismissed with a Confirmation, or None for no. The focus starts on *No*, so that enter alone changes nothing."""
 
     DEFAULT_CSS = """
     Confirm { align: center middle; background: $background 60%; }
@@ -72,25 +72,25 @@ class Confirm(ModalScreen[Confirmation | None]):
         self._question = question
 
     def compose(self) -> ComposeResult:
-        asked = self._question
+        question = self._question
         box = Vertical()
-        box.border_title = Content(asked.title)
+        box.border_title = Content(question.title)
         with box:
-            for line in asked.lines:
+            for line in question.lines:
                 yield Static(content(line))
-            if asked.option:
-                yield Toggle(asked.option, id="option")
-            if asked.typed:
-                yield Label(content([Piece("type "), Piece(asked.typed, "strong"), Piece(" to go on")]), id="ask")
+            if question.option:
+                yield Toggle(question.option, id="option")
+            if question.typed:
+                yield Label(content([Piece("Type "), Piece(question.typed, "strong"), Piece(" to confirm")]), id="ask")
                 typed = Input(id="typed")
                 typed.cursor_blink = False
                 yield typed
             with Horizontal():
                 yield Button("No", id="no", compact=True)
-                yield Button(Content(asked.yes), id="yes", compact=True)
+                yield Button(Content(question.yes), id="yes", compact=True)
 
     def on_mount(self) -> None:
-        self._weigh()
+        self._update_form()
         if self._question.typed_always:
             self.query_one("#typed").focus()
         else:
@@ -106,8 +106,8 @@ class Confirm(ModalScreen[Confirmation | None]):
 
     @on(Toggle.Turned)
     @on(Input.Changed)
-    def _weigh(self) -> None:
-        """Show what must be typed, and open *yes* once it is."""
+    def _update_form(self) -> None:
+        """Show or hide the text field, and enable *yes* when the answer is allowed."""
         if self._question.typed:
             self.query_one("#ask").display = self._must_type
             self.query_one("#typed").display = self._must_type
@@ -118,7 +118,7 @@ class Confirm(ModalScreen[Confirmation | None]):
         return not self._must_type or self.query_one("#typed", Input).value == self._question.typed
 
     @on(Toggle.Turned)
-    def _to_typing(self) -> None:
+    def _focus_typed(self) -> None:
         if self._must_type:
             self.query_one("#typed").focus()
 

@@ -1,4 +1,4 @@
-"""Which keys move a cursor: arrows and vim keys, the same wherever there is one."""
+"""The keys that move a cursor in all widgets: arrows and vim keys."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ _KEYS = {
 
 
 def moves(**actions: str) -> list[Binding]:
-    """Bindings, not in the footer, from a direction to what a widget does then: `up="move(-1)"`."""
+    """Hidden bindings from directions to actions of a widget: `up="move(-1)"`."""
     return [Binding(_KEYS[direction], action, show=False) for direction, action in actions.items()]

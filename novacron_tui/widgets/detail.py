@@ -1,4 +1,4 @@
-"""One thing in full: the reason of a failure is read here, however long it is."""
+"""A dialog with details, e.g. the full reason of a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A row of a form: a label, what is typed or chosen, and one line below it for advice or what is wrong."""
+"""A form field: a label, an input, and a line below for advice or an error."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from textual.widgets import Input, Label, Static
 
 
 class FormField(Vertical):
-    """`why_not` answers the sentence that refuses a value; it is asked on leaving the field and after a first refusal
-    at every key. `advice` stands below while nothing is wrong. The line below is always there, so nothing jumps."""
+    """`why_not` returns the sentence that refuses a value. It is called when the field loses focus, and after a first
+    error at every key. `advice` is shown while there is no error. The line below always exists, so the layout is stable."""
 
     DEFAULT_CSS = """
     FormField { height: auto; width: 100%; }
     FormField > Horizontal { height: 1; }
     FormField Label { width: 13; color: $tone-quiet; }
-    FormField:focus-within { opacity: 1; }  /* without a rule of its own Textual asks nothing below it again when the focus moves */
+    FormField:focus-within { opacity: 1; }  /* without such a rule Textual does not restyle the children when the focus moves */
     FormField:focus-within Label { color: $foreground; }
     FormField Input { width: 1fr; height: 1; border: none; border-left: wide $rule; padding: 0 1; background: $panel; }
     FormField Input:focus { border: none; border-left: wide $accent; background: $panel; background-tint: $foreground 0%; }
@@ -45,11 +45,11 @@ class FormField(Vertical):
         self._label = label
         self.widget = widget or Input(value=value, password=secret, placeholder=placeholder)
         if isinstance(self.widget, Input):
-            self.widget.cursor_blink = False  # nothing moves on this screen that means nothing
+            self.widget.cursor_blink = False  # no animation without a meaning
         self._advice = advice
         self._why_not = why_not
         self._below = Static(Content(advice), classes="below")
-        self._complained = False
+        self._was_refused = False
         self.sentence = ""
 
     def compose(self) -> ComposeResult:
@@ -68,31 +68,31 @@ class FormField(Vertical):
             self.widget.value = text
 
     def check(self) -> str | None:
-        """Ask the rule, show its answer, and give it back."""
+        """Check the value, show the error if any, and return it."""
         sentence = self._why_not(self.value) if self._why_not else None
-        self.complain(sentence or "")
+        self.show_error(sentence or "")
         return sentence
 
-    def complain(self, sentence: str) -> None:
-        """Show what is wrong; nothing shows the advice again."""
-        self._complained = self._complained or bool(sentence)
+    def show_error(self, sentence: str) -> None:
+        """Show an error; an empty sentence shows the advice again."""
+        self._was_refused = self._was_refused or bool(sentence)
         self.sentence = sentence
         self.set_class(bool(sentence), "-wrong")
         self.widget.set_class(bool(sentence), "-invalid")
         self._below.update(Content(sentence or self._advice))
 
-    def advise(self, advice: str) -> None:
-        """Other advice."""
+    def show_advice(self, advice: str) -> None:
+        """Replace the advice."""
         self._advice = advice
         if not self.sentence:
             self._below.update(Content(advice))
 
     @on(Input.Changed)
     def _typed(self) -> None:
-        if self._complained:
+        if self._was_refused:
             self.check()
 
     @on(Input.Blurred)
-    def _left(self) -> None:
+    def _check_on_blur(self) -> None:
         if self.value and self._why_not:
             self.check()

@@ -1,4 +1,4 @@
-"""The `/` line below a list: what is typed filters at once, and what it lets through stands beside it."""
+"""The `/` line below a list: it filters while typing and shows the number of matches."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from novacron_core.rules.filters.language import MAX_LENGTH
 from novacron_tui.widgets.text_bar import Piece, content
 
 KEPT = 50
-"""How many filters the up key goes back through."""
+"""Number of previous filters in the history."""
 
 
 class _Typed(Input):
-    """An input of fixed size: Textual's lays the whole screen out anew at each key."""
+    """An input of fixed virtual size: Textual's own causes a layout of the whole screen at every key."""
 
     virtual_size = Reactive(Size(0, 0))
 
 
 class FilterLine(Horizontal):
-    """Away while there is no filter and none is typed. `enter` keeps the filter, `esc` clears it, up and down go through
-    those that were kept before. The list it belongs to answers each `Changed` with `tell`."""
+    """Hidden while there is no filter. `enter` keeps the filter, `esc` clears it, up and down go through the history. The
+    list handles `Changed` and calls `show_note`."""
 
     DEFAULT_CSS = """
     FilterLine { height: 1; display: none; background: $surface; padding: 0 1; }
@@ -46,14 +46,14 @@ class FilterLine(Horizontal):
     ]
 
     class Changed(Message):
-        """Another text."""
+        """The filter text has changed."""
 
         def __init__(self, text: str) -> None:
             super().__init__()
             self.text = text
 
     class Closed(Message):
-        """Typing is over; `kept` is False when the filter was cleared."""
+        """Typing has ended; `kept` is False when the filter was cleared."""
 
         def __init__(self, *, kept: bool) -> None:
             super().__init__()
@@ -63,69 +63,69 @@ class FilterLine(Horizontal):
         super().__init__(id=id)
         self._input = _Typed(placeholder="filter", max_length=MAX_LENGTH, select_on_focus=False, compact=True)
         self._input.cursor_blink = False
-        self._through = Static(id="through")
-        self._told: tuple[str, str] = ("", "")
+        self._note_widget = Static(id="through")
+        self._note: tuple[str, str] = ("", "")
         self._history: list[str] = []
-        self._back = 0
+        self._history_at = 0
         self._draft = ""
 
     def compose(self) -> ComposeResult:
         yield Static(content([Piece("/", "key")]), id="slash")
         yield self._input
-        yield self._through
+        yield self._note_widget
 
     @property
     def text(self) -> str:
-        """The filter as it stands."""
+        """The current filter text."""
         return self._input.value.strip()
 
     @property
     def editing(self) -> bool:
-        """Whether keys go into it now."""
+        """Whether it has the focus."""
         return self._input.has_focus
 
     def open(self, placeholder: str = "") -> None:
-        """Show it and type into it, from what it holds on."""
+        """Show the line and continue typing its text."""
         self._input.placeholder = placeholder or self._input.placeholder
         self.add_class("-shown")
-        self._back, self._draft = 0, self._input.value
+        self._history_at, self._draft = 0, self._input.value
         self._input.focus()
         self._input.cursor_position = len(self._input.value)
 
     def put(self, text: str) -> None:
-        """Filter by this, as if it had been typed and kept."""
+        """Set a filter as if it had been typed and kept."""
         self.add_class("-shown")
         self._input.value = text
-        self._told = ("", "")
+        self._note = ("", "")
         self.keep()
 
-    def go_on_from(self, before: FilterLine) -> None:
-        """Show another line's filter, as kept, and know those before it. The list is not told: it has another's place too."""
+    def restore_from(self, before: FilterLine) -> None:
+        """Take over filter and history of another line. The list is not notified: it is restored too."""
         self._history = list(before._history)
         self._input.value = before.text
         self.set_class(bool(before.text), "-shown")
 
-    def tell(self, words: str, tone: str = "quiet") -> None:
-        """What stands on its right side: how many it lets through, or that it is not understood."""
-        if (words, tone) != self._told:
-            self._told = (words, tone)
-            self._through.update(content([Piece(words, tone)]), layout=False)
+    def show_note(self, words: str, tone: str = "quiet") -> None:
+        """Show a note on the right: the number of matches, or that the filter is invalid."""
+        if (words, tone) != self._note:
+            self._note = (words, tone)
+            self._note_widget.update(content([Piece(words, tone)]), layout=False)
 
     def action_clear(self) -> None:
-        """No filter; the line goes away."""
+        """Clear the filter and hide the line."""
         self._input.value = ""
         self.remove_class("-shown")
         self.post_message(self.Changed(""))
         self.post_message(self.Closed(kept=False))
 
     def action_earlier(self, by: int) -> None:
-        """The filter kept before this one, or after it."""
-        back = max(0, min(self._back + by, len(self._history)))
-        if back == self._back:
+        """Go back (positive) or forward in the history."""
+        back = max(0, min(self._history_at + by, len(self._history)))
+        if back == self._history_at:
             return
-        if self._back == 0:
+        if self._history_at == 0:
             self._draft = self._input.value
-        self._back = back
+        self._history_at = back
         self._input.value = self._history[-back] if back else self._draft
         self._input.cursor_position = len(self._input.value)
 
@@ -141,8 +141,8 @@ class FilterLine(Horizontal):
         self.keep()
 
     def keep(self) -> None:
-        """Typing is over and the filter stays; an empty one does not, and one that is not understood is not left yet."""
-        if self._told[1] == "bad":
+        """Keep the filter and end typing. An empty filter is cleared; an invalid one stays open."""
+        if self._note[1] == "bad":
             return
         if not self.text:
             self.action_clear()
@@ -151,7 +151,7 @@ class FilterLine(Horizontal):
         self.post_message(self.Closed(kept=True))
 
     def on_descendant_blur(self) -> None:
-        """Typing ended by a click elsewhere: an empty line does not stay."""
+        """Hide an empty line after a click elsewhere."""
         if not self.text:
             self.remove_class("-shown")
 

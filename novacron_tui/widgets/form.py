@@ -1,4 +1,4 @@
-"""A small form over a screen: fields, one button that sends, and the reason when it is refused; nothing typed is lost."""
+"""A small form dialog: fields, a submit button, and the reason when it is refused. Input is kept on errors."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from novacron_tui.widgets.text_bar import Piece, content
 from novacron_tui.widgets.toggle import Toggle
 
 Values = Mapping[str, str]
-"""What stands in the fields, by their names; a toggle is `yes` or empty."""
+"""The values by field name; a toggle is `yes` or empty."""
 
 
 class Refused(Exception):
-    """Sending was refused: the sentence, and, where one is to blame, the field."""
+    """The request was refused: the sentence, and the field it is about, if any."""
 
     def __init__(self, sentence: str, field: str = "") -> None:
         super().__init__(sentence)
@@ -27,14 +27,14 @@ class Refused(Exception):
 
 
 def choice(options: Sequence[tuple[str, str]], value: str = "") -> Select[str]:
-    """A choice between (words, value) pairs; the first, or `value`, is chosen."""
+    """A selection of (label, value) pairs; `value`, or else the first one, is selected."""
     if not options:
         return Select([])
     return Select(options, value=value or options[0][1], allow_blank=False)
 
 
 class Form(Sheet[bool]):
-    """Dismissed with True once `send` returned; `send` raises Refused and the form stays as it was."""
+    """Dismissed with True after `send` returns. If `send` raises Refused, the form stays open."""
 
     def __init__(
         self,
@@ -66,29 +66,29 @@ class Form(Sheet[bool]):
     @on(Input.Submitted)
     @on(Button.Pressed, "#send")
     def action_send(self) -> None:
-        """Send it, once: a second press while the server is asked does nothing."""
-        wrong = [field for field in self.fields.values() if field.check()]  # every field says what is wrong with it
+        """Submit the form once: pressing again during the request does nothing."""
+        wrong = [field for field in self.fields.values() if field.check()]  # show the errors of all fields
         if not self._sending and not wrong:
-            self._now_sending(True)
-            self._ask()
+            self._set_sending(True)
+            self._submit()
 
     @work(exclusive=True, group="send")
-    async def _ask(self) -> None:
+    async def _submit(self) -> None:
         try:
             await self._send(self.values())
         except Refused as e:
-            self._now_sending(False)
+            self._set_sending(False)
             if e.field in self.fields:
-                self.fields[e.field].complain(e.sentence)
+                self.fields[e.field].show_error(e.sentence)
                 self.fields[e.field].widget.focus()
             self.say([Piece(e.sentence, "bad")] if e.field not in self.fields else [])
         else:
             self.dismiss(True)
 
-    def _now_sending(self, sending: bool) -> None:
+    def _set_sending(self, sending: bool) -> None:
         self._sending = sending
         self.query_one("#send", Button).disabled = sending
-        self.say([Piece("asking the server…", "busy")] if sending else [])
+        self.say([Piece("Sending…", "busy")] if sending else [])
 
 
 def _value(field: FormField) -> str:

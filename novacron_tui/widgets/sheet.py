@@ -1,4 +1,4 @@
-"""What forms over a screen have in common: their looks, their keys, and the line that says what became of sending."""
+"""The common part of form dialogs: style, keys, and the message line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 class Sheet(ModalScreen[R]):
-    """A form: `esc` is `leave`, `ctrl+s` is `send`; the buttons are #cancel and #send."""
+    """A form dialog: `esc` runs `leave`, `ctrl+s` runs `send`; the buttons are #cancel and #send."""
 
     DEFAULT_CSS = """
     Sheet { align: center middle; background: $background 60%; }
@@ -57,7 +57,7 @@ class Sheet(ModalScreen[R]):
         """The box with its fields and buttons."""
         box = VerticalScroll(can_focus=False)
         box.border_title = Content(title)
-        box.border_subtitle = Content(f"ctrl+s {_does(verb)} · esc cancels")
+        box.border_subtitle = Content(f"ctrl+s {_third_person(verb)} · esc cancels")
         with box:
             yield from fields
             yield Static("", id="said")
@@ -73,7 +73,7 @@ class Sheet(ModalScreen[R]):
         self.query_one("#said", Static).update(content(pieces))
 
 
-def _does(verb: str) -> str:
+def _third_person(verb: str) -> str:
     """`Move` as `moves`, `Copy` as `copies`, `Attach` as `attaches`."""
     word = verb.lower()
     if word.endswith("y"):

@@ -1,4 +1,4 @@
-"""Numbers as a little picture in text, for a table's cell: two to a braille character, or one to a letter in ASCII."""
+"""Sparklines for table cells: two values per braille character, or one per ASCII character."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 _LEFT = (0x00, 0x40, 0x44, 0x46, 0x47)
 _RIGHT = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
-"""Dots of a braille character's columns, filled from below. Source: Unicode, Braille Patterns."""
+"""The dots of the columns of a braille character, filled from below. Source: Unicode, Braille Patterns."""
 _PLAIN = " .:|#"
 _LEVELS = 4
 
 
 def sparkline(values: Sequence[float | None], width: int, *, top: float = 100.0, plain: bool = False) -> str:
-    """The newest of `values`, oldest left, in exactly `width` cells; full height is `top`.
+    """The newest of `values`, oldest on the left, in exactly `width` cells; full height is `top`.
 
-    The smallest number still has a dot, so that nothing (None) is seen as nothing.
+    The smallest value still has a dot, so that it differs from an unknown one (None).
     """
     each = 1 if plain else 2
     levels = [_level(value, top) for value in list(values)[-width * each :]]

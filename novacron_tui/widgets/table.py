@@ -1,7 +1,6 @@
-"""A table for tens of thousands of rows: it draws the lines that are in the window, and of those only the changed.
+"""A table for tens of thousands of rows: it draws only visible lines that have changed.
 
-Cursor and marks belong to identities, not to positions, so they stay on their row while data moves. The order is
-stable: rows equal in the sorted column keep the order they were given in.
+Cursor and marks are bound to identities, so they stay on their row while data changes. Sorting is stable.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ R = TypeVar("R")
 
 
 class Table(ScrollView, Generic[R], can_focus=True):
-    """Rows of one kind under columns. Line 0 is the header."""
+    """A table with columns. Line 0 is the header."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = CSS
@@ -36,10 +35,10 @@ class Table(ScrollView, Generic[R], can_focus=True):
     ]
 
     class Opened(Message):
-        """Enter or a double click on the row under the cursor."""
+        """Enter or a double click on a row."""
 
     class Moved(Message):
-        """The cursor is on another row, or the row under it changed."""
+        """The cursor has moved to another row."""
 
     def __init__(
         self,
@@ -55,33 +54,33 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self.sort_key, self.descending = sort or self.columns[0].key, False
         self._rows: Rows[R] = Rows(identity)
         self._rows.order(self._sort(), descending=False)
-        self._look = TableStyle(self.get_component_rich_style, signs)
+        self._table_style = TableStyle(self.get_component_rich_style, signs)
         self._layout: list[tuple[Column[R], int]] = []
         self._painted: dict[int, tuple[TableLine, Strip]] = {}
 
     def show(self, rows: Sequence[R]) -> None:
-        """Show these rows in the chosen order; cursor and marks stay with their rows, and the view does not jump."""
+        """Replace the rows; cursor and marks stay on their rows, and the view does not jump."""
         before = self._rows.at - self.scroll_offset.y
-        self._rows.give(rows)
-        self._shown_anew(before)
+        self._rows.set_rows(rows)
+        self._rows_changed(before)
 
     def only(self, keep: Callable[[R], bool] | None) -> None:
-        """Show only the rows that pass, in the same order; None shows all. The cursor stays with its row if it passes."""
+        """Show only the rows that match; None shows all. The cursor stays on its row if it matches."""
         before = self._rows.at - self.scroll_offset.y
         self._rows.only(keep)
-        self._shown_anew(before)
+        self._rows_changed(before)
 
-    def _shown_anew(self, before: int) -> None:
+    def _rows_changed(self, before: int) -> None:
         rows = self.rows
         self._set_height(len(rows) + 1)
         if rows and before >= 0 and self.max_scroll_y > 0:
             self.scroll_to(y=max(0, self._rows.at - before), animate=False, immediate=True)
-        self._into_view()
+        self._scroll_to_cursor()
         self.repaint()
 
     def _set_height(self, height: int) -> None:
-        """Another number of lines. The whole screen is laid out anew only when the scrollbar comes or goes: a filter
-        that is typed changes the number at every key."""
+        """Change the number of lines. A layout of the whole screen is done only when the scrollbar appears or disappears,
+        since typing a filter changes the number at every key."""
         size, before = Size(self.size.width, height), self.virtual_size
         if size == before:
             return
@@ -99,7 +98,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
 
     @property
     def rows(self) -> Sequence[R]:
-        """The rows in the order shown."""
+        """The rows in screen order."""
         return self._rows.shown
 
     @property
@@ -108,22 +107,22 @@ class Table(ScrollView, Generic[R], can_focus=True):
         return self._rows.marks
 
     def set_columns(self, columns: Sequence[Column[R]]) -> None:
-        """Show other columns."""
+        """Replace the columns."""
         self.columns = list(columns)
         self._rows.order(self._sort(), descending=self.descending)
         self._lay_out()
         self.refresh()
 
     def sort_by(self, key: str, descending: bool | None = None) -> None:
-        """Sort by a column; the same one again turns the order round."""
-        turned = not self.descending if key == self.sort_key else False
-        self.sort_key, self.descending = key, turned if descending is None else descending
+        """Sort by a column; sorting by the same column again reverses the order."""
+        reverse = not self.descending if key == self.sort_key else False
+        self.sort_key, self.descending = key, reverse if descending is None else descending
         self._rows.order(self._sort(), descending=self.descending)
-        self._into_view()
+        self._scroll_to_cursor()
         self.refresh()
 
     def sort_next(self) -> None:
-        """Sort by the next column that is shown; none is before the table had rows, and so a size."""
+        """Sort by the next visible column, if any: before its first layout the table has none."""
         keys = [column.key for column, _ in self._layout if column.sort]
         if not keys:
             return
@@ -131,7 +130,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self.sort_by(keys[(at + 1) % len(keys)], descending=False)
 
     def repaint(self) -> None:
-        """Paint again the lines of the window whose text, cursor or mark is no longer what was painted."""
+        """Repaint the visible lines whose text, cursor or mark has changed."""
         if not self.is_mounted or not self.size:
             return
         top = self.scroll_offset.y
@@ -141,55 +140,55 @@ class Table(ScrollView, Generic[R], can_focus=True):
                 self._refresh_row(top + y - 1)
 
     def toggle_mark(self) -> None:
-        """Mark the row under the cursor, or take its mark away, and go on to the next."""
+        """Mark or unmark the row under the cursor, and move to the next row."""
         self._rows.toggle_mark()
         self.repaint()
         self.action_move(1)
 
     def mark_all(self) -> None:
-        """Mark all rows; when all are marked, none."""
+        """Mark all rows, or unmark them if all are marked."""
         self._rows.toggle_all()
         self.repaint()
 
     def unmark(self) -> None:
-        """Take all marks away."""
+        """Remove all marks."""
         self._rows.unmark()
         self.repaint()
 
     def marked(self) -> list[R]:
-        """The marked rows in the order shown; the same list as long as nothing changed."""
+        """The marked rows in screen order; the same list object while nothing changes."""
         return self._rows.marked()
 
     def _sort(self) -> Callable[[R], Any] | None:
         return next((column.sort for column in self.columns if column.key == self.sort_key), None)
 
     def want(self, identity: Hashable) -> None:
-        """Put the cursor on this row as soon as it is there, unless it is moved before that."""
+        """Put the cursor on this row as soon as it appears, unless the cursor is moved before that."""
         self._rows.want(identity)
-        self._into_view()
+        self._scroll_to_cursor()
         self.repaint()
 
-    def go_on_from(self, before: Table[R]) -> None:
-        """The order of another table with these columns, and the cursor on its row, also if that comes later."""
+    def restore_from(self, before: Table[R]) -> None:
+        """Take over the order and the cursor of another table with the same columns."""
         self.sort_by(before.sort_key, before.descending)
         if before.row is not None:
             self.want(before._rows.identity(before.row))
 
     def move_to(self, index: int) -> None:
-        """Put the cursor on a row; only the two lines that change are painted when the view need not scroll."""
+        """Move the cursor to an index; without scrolling only two lines are painted."""
         old = self._rows.at
         if not self._rows.move(index):
             return
         self._refresh_row(old)
         self._refresh_row(self._rows.at)
-        self._into_view()
+        self._scroll_to_cursor()
         self.post_message(self.Moved())
 
     def _refresh_row(self, index: int) -> None:
-        # Textual paints whole segments that touch the region, and one past its end: one cell less spares the scrollbar.
+        # Textual paints all segments that touch the region, and one past its end: one cell less excludes the scrollbar.
         self.refresh(Region(0, index + 1 - self.scroll_offset.y, max(1, self.size.width - 1), 1))
 
-    def _into_view(self) -> None:
+    def _scroll_to_cursor(self) -> None:
         top, room = self.scroll_offset.y, max(1, self.size.height - 1)
         if self._rows.at < top:
             self.scroll_to(y=self._rows.at, animate=False, immediate=True)
@@ -229,11 +228,11 @@ class Table(ScrollView, Generic[R], can_focus=True):
 
     def on_resize(self) -> None:
         self._lay_out()
-        self._into_view()
+        self._scroll_to_cursor()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._look.forget()
+        self._table_style.clear_cache()
         self._painted.clear()
 
     def _lay_out(self) -> None:
@@ -243,12 +242,14 @@ class Table(ScrollView, Generic[R], can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         if y == 0:
-            return self._look.header(self._layout, self.size.width, sort_key=self.sort_key, descending=self.descending)
+            return self._table_style.header(
+                self._layout, self.size.width, sort_key=self.sort_key, descending=self.descending
+            )
         line = self._line(self.scroll_offset.y + y - 1)
         held = self._painted.get(y)
         if held is not None and held[0] == line:
             return held[1]
-        strip = self._look.line(line, self._layout, self.size.width)
+        strip = self._table_style.line(line, self._layout, self.size.width)
         self._painted[y] = (line, strip)
         return strip
 

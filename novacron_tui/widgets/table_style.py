@@ -1,4 +1,4 @@
-"""How a table looks: the theme's tones, the parts that have a style of their own, and its lines as strips."""
+"""The style of a table: CSS, component classes, and the rendering of lines as strips."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ PARTS = {
     *(f"tone--{tone}" for tone in TONES),
 }
 MARGIN = 2
-"""Cells left of the first column: the mark and a space."""
+"""Cells left of the first column, for the mark and a space."""
 Layout = Sequence[tuple[Column[Any], int]]
-"""The columns shown, each with its width in cells."""
+"""The visible columns, each with its width in cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableLine:
-    """What one painted line shows; equal lines need no repaint."""
+    """The content of a painted line; equal lines need no repaint."""
 
     cells: tuple[Cell, ...]
     cursor: bool
@@ -50,15 +50,15 @@ class TableLine:
 
 
 class TableStyle:
-    """A table's lines and header as strips. `style_of` gives the style of a part (`table--mark`, `tone--quiet`)."""
+    """Renders lines and header as strips. `style_of` returns the style of a component class (`table--mark`)."""
 
     def __init__(self, style_of: Callable[[str], Style], signs: tuple[str, str, str, str]) -> None:
         self._style_of = style_of
         self._mark_sign, self._up_sign, self._down_sign, self._cut = signs
         self._styles: dict[str, Style] = {}
 
-    def forget(self) -> None:
-        """Other styles hold from now on."""
+    def clear_cache(self) -> None:
+        """Drop the cached styles after a theme change."""
         self._styles.clear()
 
     def line(self, line: TableLine, layout: Layout, width: int) -> Strip:
@@ -80,7 +80,7 @@ class TableStyle:
         return self._paint(pieces, width, cursor=False)
 
     def _paint(self, pieces: Iterable[tuple[str, str]], width: int, *, cursor: bool) -> Strip:
-        """One segment per run of the same style: fewer bytes to the terminal."""
+        """A strip with one segment per run of the same style, to save output."""
         plain = self._style("plain", cursor=cursor)
         runs = segments(pieces, partial(self._style, cursor=cursor), join_blanks=not plain.reverse)
         return Strip(runs).adjust_cell_length(width, plain)
@@ -91,7 +91,7 @@ class TableStyle:
             held = self._style_of(f"tone--{tone}" if tone in TONES else f"table--{tone}")
             if cursor:
                 ground: Any = self._style_of("table--cursor")
-                # Reversed, every tone would be a ground of its own: a mono cursor has one.
+                # With reverse, each tone would get its own background: use the plain colour for the whole cursor line.
                 plain = self._style_of("tone--plain")
                 colour = plain.color if ground.reverse else held.color
                 held = held + Style(color=colour, bgcolor=ground.bgcolor, reverse=ground.reverse)

@@ -1,4 +1,4 @@
-"""One line of the screen made of pieces: what has no room is left out by rank, and what did not change is not painted."""
+"""A line made of pieces: pieces that do not fit are dropped by rank, and only changed cells are painted."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ TONE_STYLES: dict[str, str] = {
 
 
 _SAME_GROUND = frozenset(tone for tone, style in TONE_STYLES.items() if " on " not in style)
-"""Tones in which a blank looks the same."""
-_NEAR = 4
-"""Fewer cells between two changes than this cost less than going past them."""
+"""Tones without a background of their own: a blank looks the same in all of them."""
+_MERGE_GAP = 4
+"""Two changes with at most this many cells between them are painted as one: it is cheaper than moving the cursor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of text. The highest `rank` gives way first, with all of its `group`; 0 stays. `name` is what a click on it
-    means."""
+    """A run of text. Pieces with the highest `rank` are dropped first, with their whole `group`; rank 0 is kept. `name` is
+    the name of the click event."""
 
     text: str
     tone: str = "plain"
@@ -48,7 +48,7 @@ class Piece:
 
 
 def content(pieces: Sequence[Piece]) -> Content:
-    """The pieces as styled text; nothing in them is read as markup."""
+    """The pieces as styled text, without interpreting markup."""
     runs: list[tuple[str, str]] = []
     for piece in pieces:
         if runs and runs[-1][1] == TONE_STYLES[piece.tone]:
@@ -59,25 +59,25 @@ def content(pieces: Sequence[Piece]) -> Content:
 
 
 def fitted(left: Sequence[Piece], right: Sequence[Piece], width: int) -> tuple[list[Piece], list[Piece]]:
-    """What of both sides has room in `width` cells with two cells between them."""
+    """The pieces of both sides that fit in `width` cells with two cells between the sides."""
     pieces = [*left, *right]
     sizes = [cell_len(piece.text) for piece in pieces]
     room, on_right = width - sum(sizes) - 2 * bool(right), len(right)
-    gone: set[int] = set()
+    dropped: set[int] = set()
     for first in sorted((at for at, piece in enumerate(pieces) if piece.rank), key=lambda at: -pieces[at].rank):
         if room >= 0:
             break
-        if first in gone:
+        if first in dropped:
             continue
         group = pieces[first].group
-        leaving = [at for at, piece in enumerate(pieces) if at == first or (group and piece.group == group)]
-        for at in set(leaving) - gone:
+        group_members = [at for at, piece in enumerate(pieces) if at == first or (group and piece.group == group)]
+        for at in set(group_members) - dropped:
             room += sizes[at]
             on_right -= at >= len(left)
             room += 2 * (at >= len(left) and not on_right)
-        gone.update(leaving)
+        dropped.update(group_members)
     kept = [
-        [piece for at, piece in enumerate(pieces) if at not in gone and (at >= len(left)) is side]
+        [piece for at, piece in enumerate(pieces) if at not in dropped and (at >= len(left)) is side]
         for side in (False, True)
     ]
     return kept[0], kept[1]
@@ -88,12 +88,12 @@ def _cells(pieces: Sequence[Piece]) -> int:
 
 
 def changed(before: Sequence[object], after: Sequence[object]) -> list[tuple[int, int]]:
-    """The runs of cells, end exclusive, in which two lines differ. Runs with little between them are one."""
+    """The ranges of cells, end exclusive, in which two lines differ. Nearby ranges are merged."""
     runs: list[tuple[int, int]] = []
     for at in range(max(len(before), len(after))):
         if before[at : at + 1] == after[at : at + 1]:
             continue
-        if runs and at - runs[-1][1] <= _NEAR:
+        if runs and at - runs[-1][1] <= _MERGE_GAP:
             runs[-1] = (runs[-1][0], at + 1)
         else:
             runs.append((at, at + 1))
@@ -107,7 +107,7 @@ class TextBar(Widget):
     DEFAULT_CSS = "TextBar { height: 1; width: 1fr; }"
 
     class Pressed(Message):
-        """A click on a piece that has a name."""
+        """A click on a named piece."""
 
         def __init__(self, name: str) -> None:
             super().__init__()
@@ -121,7 +121,7 @@ class TextBar(Widget):
         self._fitted: tuple[int, list[Piece]] = (-1, [])
 
     def show(self, left: Sequence[Piece], right: Sequence[Piece] = ()) -> None:
-        """Show these pieces. Only the cells that change are painted."""
+        """Show these pieces; only changed cells are painted."""
         if (tuple(left), tuple(right)) == (self._left, self._right):
             return
         before = self._cells_shown()
@@ -131,7 +131,7 @@ class TextBar(Widget):
             self.refresh(*(Region(start, 0, end - start, 1) for start, end in runs))
 
     def _cells_shown(self) -> list[tuple[str, str, int]]:
-        """What stands in each cell, its tone, and which cell of the character it is: a wide one is never cut."""
+        """For each cell the character, its tone, and the index of the cell in a wide character, which is never split."""
         return [
             (char, "plain" if char == " " and piece.tone in _SAME_GROUND else piece.tone, part)
             for piece in self._pieces()
@@ -151,12 +151,12 @@ class TextBar(Widget):
         return [edge, *left, Piece(" " * space, "quiet"), *right, edge]
 
     def shows(self, name: str) -> bool:
-        """Whether a piece of this name has room."""
+        """Whether a piece with this name is visible."""
         return any(piece.name == name for piece in self._pieces())
 
     @property
     def text(self) -> str:
-        """What the line says, as far as it has room."""
+        """The visible text."""
         return self.render().plain
 
     def render(self) -> Content:

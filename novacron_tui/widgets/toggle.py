@@ -1,4 +1,4 @@
-"""A switch that says its state in characters, `[x] label` or `[ ] label`: no colour and no sign beyond ASCII is needed."""
+"""A checkbox in ASCII, `[x] label` or `[ ] label`, independent of colour."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 
 class Toggle(Widget, can_focus=True):
-    """Space turns it, and a click does; `Turned` tells. Enter is left to the form it stands in."""
+    """Space or a click toggles it and posts `Turned`. Enter is left to the form."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = """
@@ -25,7 +25,7 @@ class Toggle(Widget, can_focus=True):
     value: reactive[bool] = reactive(False, init=False)
 
     class Turned(Message):
-        """It is the other way round now."""
+        """The value has changed."""
 
         def __init__(self, toggle: Toggle) -> None:
             super().__init__()

@@ -78,7 +78,7 @@ def test_a_token_and_a_url_need_no_profile(run: Run, server: Server, home: Path)
 @pytest.mark.parametrize("command", [("vm", "ls"), ("volume", "ls")])
 @pytest.mark.parametrize(
     ("words", "said"),
-    [("colour:red", "there is no field colour"), ("x" * 600, "at most 500 characters"), ("name:", "wants a value")],
+    [("colour:red", "unknown field colour"), ("x" * 600, "at most 500 characters"), ("name:", "a value is missing")],
 )
 def test_a_filter_that_is_wrong_is_called_a_filter(
     signed_in: Run, command: tuple[str, str], words: str, said: str
@@ -131,7 +131,7 @@ def test_power_waits_for_the_end_and_a_refusal_is_one(signed_in: Run) -> None:
     assert again.returncode == 1
     (result,) = json.loads(again.stdout)
     assert (result["operation"], result["problem"]["code"]) == (None, "conflict")
-    assert "it is already paused" in one_line(again)
+    assert "is already paused" in one_line(again)
     done = signed_in("vm", "resume", "test", "--no-wait", "-o", "json")
     assert done.returncode == 0
     operation = json.loads(done.stdout)[0]["operation"]["id"]

@@ -44,10 +44,10 @@ def test_what_cannot_be_is_usage_and_what_is_refused_is_a_failure(signed_in: Run
         done = signed_in("volume", "create", "x", *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), words
     for words, says in (
-        (("x", "--size", "0"), "size: it must be at least 1 MiB"),
-        (("../x", "--size", "8M"), "only lower-case letters"),
+        (("x", "--size", "0"), "size: must be at least 1 MiB"),
+        (("../x", "--size", "8M"), "Use lower-case letters"),
         (("x", "--size", "8M", "--tier", "lukewarm"), "there is no tier 'lukewarm': there are hot, warm, cold"),
-        (("x", "--size", "8M", "--format", "vmdk"), "--format: there is no 'vmdk'"),
+        (("x", "--size", "8M", "--format", "vmdk"), "--format: unknown value 'vmdk'"),
     ):
         assert says in signed_in("volume", "create", *words).stderr
     assert signed_in("volume", "move", "nothing", "cold").returncode == 1

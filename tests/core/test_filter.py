@@ -88,12 +88,12 @@ def test_what_a_filter_finds(text: str, found: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("colour:red", "there is no field colour"),
-        ("vcpus>many", "many is no number"),
-        ("memory>1X", "is no number"),
-        ("name>5", "name is no number"),
-        ("state:", "wants a value"),
-        ("-", "wants a value"),
+        ("colour:red", "unknown field colour"),
+        ("vcpus>many", "expected a number after >"),
+        ("memory>1X", "expected a number after >"),
+        ("name>5", "name is not a number"),
+        ("state:", "a value is missing"),
+        ("-", "a value is missing"),
         ("x" * 501, "at most 500"),
     ],
 )

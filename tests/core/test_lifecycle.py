@@ -45,12 +45,12 @@ def test_which_states_allow_an_action(action: VMAction, allowed: set[State]) -> 
 
 def test_a_refusal_is_a_sentence_that_names_the_vm_and_the_way_out() -> None:
     assert why_not_vm(VMAction.DELETE, VM_) == "web-01 is running: shut it down first"
-    assert why_not_vm(VMAction.START, VM_) == "web-01 is running: it already runs"
+    assert why_not_vm(VMAction.START, VM_) == "web-01 is already running"
 
 
 def test_a_busy_vm_says_who_is_at_it() -> None:
     refused = why_not_vm(VMAction.PAUSE, msgspec.structs.replace(VM_, operation=operation("vm.restart")))
-    assert refused == "web-01 is busy: restarting, by ann"
+    assert refused == "web-01 is busy: restarting (by ann)"
 
 
 def test_power_off_pushes_a_shutdown_aside_and_nothing_else() -> None:
@@ -60,11 +60,11 @@ def test_power_off_pushes_a_shutdown_aside_and_nothing_else() -> None:
 
 def test_what_is_not_ours_or_protected_is_not_deleted() -> None:
     assert "protected" in (why_not_vm(VMAction.DELETE, in_state(State.STOPPED, protected=True)) or "")
-    assert "not made by NovaCron" in (why_not_vm(VMAction.DELETE, in_state(State.STOPPED, unmanaged=True)) or "")
+    assert "is unmanaged" in (why_not_vm(VMAction.DELETE, in_state(State.STOPPED, unmanaged=True)) or "")
 
 
 def test_nothing_is_done_to_a_vm_whose_host_is_silent() -> None:
-    assert all("does not answer" in (why_not_vm(action, in_state(State.UNKNOWN)) or "") for action in VMAction)
+    assert all("not responding" in (why_not_vm(action, in_state(State.UNKNOWN)) or "") for action in VMAction)
 
 
 def test_every_act_on_a_vm_has_a_word_for_while_it_runs() -> None:

@@ -32,7 +32,13 @@ def test_bad_vm_names(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("", "needs a name"), ("a" * 64, "at most 63"), ("-a", "first"), ("A", "lower-case"), ("../a", "lower-case")],
+    [
+        ("", "Enter the volume name"),
+        ("a" * 64, "at most 63"),
+        ("-a", "first"),
+        ("A", "lower-case"),
+        ("../a", "lower-case"),
+    ],
 )
 def test_a_bad_volume_name_is_told_what_is_wrong_with_it(name: str, says: str) -> None:
     assert says in str(names.why_not_volume_name(name))
@@ -52,11 +58,11 @@ def test_a_volume_name_is_refused_where_the_contract_refuses_it(name: str) -> No
 @pytest.mark.parametrize(
     ("kind", "values", "says"),
     [
-        (VolumeResize, {"size_bytes": 1}, ("it must be at least 1 MiB", "size_bytes")),
-        (VolumeResize, {"size_bytes": 2**60}, ("it must be at most 1 PiB", "size_bytes")),
-        (VolumeMove, {"tier": "hot", "bandwidth_bytes_s": 1}, ("it must be at least 64 KiB", "bandwidth_bytes_s")),
-        (VolumeMove, {"tier": "tepid"}, ("there is no 'tepid'", "tier")),
-        (VMCreate, {"name": "a", "image": "b", "vcpus": 0}, ("it must be at least 1", "vcpus")),
+        (VolumeResize, {"size_bytes": 1}, ("must be at least 1 MiB", "size_bytes")),
+        (VolumeResize, {"size_bytes": 2**60}, ("must be at most 1 PiB", "size_bytes")),
+        (VolumeMove, {"tier": "hot", "bandwidth_bytes_s": 1}, ("must be at least 64 KiB", "bandwidth_bytes_s")),
+        (VolumeMove, {"tier": "tepid"}, ("unknown value 'tepid'", "tier")),
+        (VMCreate, {"name": "a", "image": "b", "vcpus": 0}, ("must be at least 1", "vcpus")),
     ],
 )
 def test_what_the_contract_refuses_is_told_in_words(

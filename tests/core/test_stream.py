@@ -123,7 +123,7 @@ async def test_another_protocol_is_refused_with_both_versions() -> None:
         await socket.wait_closed()
 
     async with server(script) as client:
-        with pytest.raises(errors.IncompatibleServer, match=f"protocol {PROTOCOL + 1}.*speaks {PROTOCOL}"):
+        with pytest.raises(errors.IncompatibleServer, match=f"protocol {PROTOCOL + 1}.*uses {PROTOCOL}"):
             await take(client, lambda seen: False)
 
 
@@ -152,7 +152,7 @@ async def test_nonsense_is_refused_and_not_a_crash(text: str) -> None:
 async def test_a_dead_address_is_lost_with_a_reason_and_tried_again_more_and_more_slowly() -> None:
     async with Client("http://127.0.0.1:9", Credentials("token")) as client:
         seen = await take(client, lambda seen: len(seen) == 3)
-    assert all(isinstance(update, Disconnected) and "cannot reach" in update.reason for update in seen)
+    assert all(isinstance(update, Disconnected) and "cannot connect" in update.reason for update in seen)
     waits = [update.retry_s for update in seen if isinstance(update, Disconnected)]
     assert waits[0] < waits[1] < waits[2]
 
@@ -174,7 +174,7 @@ def test_the_address_of_the_stream() -> None:
 
 async def test_a_server_that_says_nothing_any_more_is_noticed_by_asking(monkeypatch) -> None:
     """The cable is cut: nothing comes, not even the answer to a ping."""
-    monkeypatch.setattr(connection, "ASK_AFTER_S", 0.2)
+    monkeypatch.setattr(connection, "PING_AFTER_S", 0.2)
     monkeypatch.setattr(connection, "GIVE_UP_AFTER_S", 0.6)
 
     over = asyncio.Event()
@@ -188,11 +188,11 @@ async def test_a_server_that_says_nothing_any_more_is_noticed_by_asking(monkeypa
     async with server(script) as client:
         seen = await take(client, lambda seen: isinstance(seen[-1], Disconnected))
         over.set()
-    assert seen[-1].reason.startswith("nothing heard from the server")
+    assert seen[-1].reason.startswith("no data from the server")
 
 
 async def test_a_quiet_line_and_one_that_brings_a_frame_in_pieces_are_kept(monkeypatch) -> None:
-    monkeypatch.setattr(connection, "ASK_AFTER_S", 0.2)
+    monkeypatch.setattr(connection, "PING_AFTER_S", 0.2)
     monkeypatch.setattr(connection, "GIVE_UP_AFTER_S", 2.0)
 
     over = asyncio.Event()

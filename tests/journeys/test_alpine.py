@@ -56,7 +56,7 @@ def test_an_image_becomes_a_vm_runs_is_stopped_and_deleted(
     terminal.see("journey-01 .*● running")
 
     terminal.press("s")
-    terminal.see("journey-01 is running: it already runs")
+    terminal.see("journey-01 is already running")
     terminal.press("D")
     terminal.see("shut it down first")
 

@@ -22,7 +22,7 @@ async def test_an_action_by_name_is_done_or_refused_as_by_its_key() -> None:
         await say(pilot, "start")
         await until(pilot, lambda: len(wire.asked("POST", "/start")) == 1)
         await say(pilot, "stop")
-        await until(pilot, lambda: "staging is stopped: it is already down" in line_text(app, "status"))
+        await until(pilot, lambda: "staging is already stopped" in line_text(app, "status"))
         await say(pilot, "sta")
         await until(pilot, lambda: "there is no command sta: there are start, stop" in line_text(app, "status"))
         await say(pilot, "delete staging")

@@ -48,7 +48,7 @@ def draft() -> VMDraft:
         (lambda d, t: d.why_not_vcpus(t), "99999999", "from 1 to 512"),
         (lambda d, t: d.why_not_memory(t), "1.5 GiB", None),
         (lambda d, t: d.why_not_memory(t), "8M", "outside 16 MiB"),
-        (lambda d, t: d.why_not_memory(t), "lots", "a size is a number and a unit"),
+        (lambda d, t: d.why_not_memory(t), "lots", "Enter a size as a number and a unit"),
         (lambda d, t: d.why_not_disk(t, "alpine"), "", None),
         (lambda d, t: d.why_not_disk(t, "alpine"), "2G", None),
         (lambda d, t: d.why_not_disk(t, "alpine"), "512M", "less than the image's 1 GiB"),
@@ -114,7 +114,7 @@ async def test_what_is_wrong_stands_at_its_field_and_is_not_sent() -> None:
         form.query_one("#name Input").value = "web-09"  # type: ignore[attr-defined]
         await until(pilot, lambda: "exists already" not in text(app), "the rule is asked again while typing")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: "a size is a number and a unit" in text(app))
+        await until(pilot, lambda: "Enter a size as a number and a unit" in text(app))
         assert not wire.asked("POST", "/vms")
 
 
@@ -148,10 +148,10 @@ async def test_the_same_request_again_keeps_its_key_and_another_gets_its_own() -
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press(*"n1", "ctrl+s")
-        await until(pilot, lambda: "no answer from" in text(app))
+        await until(pilot, lambda: "did not respond" in text(app))
         await pilot.press("ctrl+s")
         await until(pilot, lambda: len(wire.asked("POST", "/vms")) == 2)
-        await until(pilot, lambda: "no answer from" in text(app))
+        await until(pilot, lambda: "did not respond" in text(app))
         await pilot.press("2", "ctrl+s")
         await until(pilot, lambda: len(wire.asked("POST", "/vms")) == 3)
         first, again, other = [call.headers["Idempotency-Key"] for call in wire.asked("POST", "/vms")]

@@ -44,7 +44,7 @@ async def test_while_the_question_stands_the_world_goes_on() -> None:
         stream.say(event(11, msgspec.structs.replace(fleet()[0], state=State.STOPPED), "vm.stopped"))
         await until(pilot, lambda: app.session is not None and app.session.store.seq == 11)
         await pilot.press("y")
-        await until(pilot, lambda: loaded(app) and "it is already off" in line_text(app, "status"))
+        await until(pilot, lambda: loaded(app) and "is already powered off" in line_text(app, "status"))
         assert not wire.asked("POST", "/power-off")
 
 

@@ -135,7 +135,7 @@ async def test_somebody_else_made_the_first_account_meanwhile() -> None:
 async def test_unreachable_says_why_and_a_key_tries_again() -> None:
     tries = 0
 
-    async def open_place() -> ServerRef:
+    async def open_server() -> ServerRef:
         nonlocal tries
         tries += 1
         if tries == 1:
@@ -143,7 +143,7 @@ async def test_unreachable_says_why_and_a_key_tries_again() -> None:
         return ServerRef("http://127.0.0.1:8090")
 
     app = console(Wire(), token="")
-    app._open_place = open_place
+    app._open_server = open_server
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "port 8090 is taken" in text(app))
         await pilot.press("ctrl+r")
@@ -183,7 +183,7 @@ async def test_an_incompatible_server_says_so() -> None:
     wire = Wire(routes={"GET /api/info": lambda _: httpx.Response(200, content=b'{"hello": 1}')})
     app = console(wire, token="")
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: "not understood" in text(app))
+        await until(pilot, lambda: "cannot be decoded" in text(app))
 
 
 async def test_leaving_ends_the_session_that_the_form_began_and_no_other() -> None:

@@ -68,7 +68,7 @@ async def test_a_heartbeat_is_not_worth_telling_and_a_lost_line_is() -> None:
     assert len(fed.told) == 2
     fed.stream.say(Disconnected("cut", 1.0))
     await fed.until(lambda: len(fed.told) == 3)
-    assert fed.store.line is ConnectionState.OFFLINE
+    assert fed.store.connection is ConnectionState.OFFLINE
     fed.task.cancel()
 
 

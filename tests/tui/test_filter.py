@@ -83,7 +83,7 @@ async def test_what_is_not_understood_is_said_in_place_and_the_list_stays() -> N
         await until(pilot, lambda: loaded(app))
         await pilot.press("slash", *"web ")
         app.post_message(Paste("colour:red"))
-        await until(pilot, lambda: "there is no field colour" in line_text(app, "status"))
+        await until(pilot, lambda: "unknown field colour" in line_text(app, "status"))
         assert names(app) == ["web-01", "web-02"]
         assert "not understood" in text(app)
         await pilot.press(*["backspace"] * 10)
@@ -127,7 +127,7 @@ def test_ten_thousand_rows_are_sifted_well_within_a_frame() -> None:
     many = [vm(f"vm-{n:05}", n % 200, id=f"id-{n}") for n in range(10_000)]
     rows: Rows = Rows(lambda row: row.id)
     rows.order(next(c.sort for c in columns_of() if c.key == "name"), descending=False)
-    rows.give(many)
+    rows.set_rows(many)
     test = compile_filter("state:running vm-0*7", vm_fields({}))
     took = []
     for _ in range(5):

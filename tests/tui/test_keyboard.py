@@ -11,7 +11,7 @@ from textual._xterm_parser import XTermParser
 from textual.events import Key, MouseDown, Paste
 from textual.message import Message
 
-from novacron_tui.terminal.keyboard import END, LATE_S, MOST, QUIET_S, START, Keyboard, PasteLost
+from novacron_tui.terminal.keyboard import END, LATE_PASTE_S, MAX_PASTE, PASTE_TIMEOUT_S, START, Keyboard, PasteLost
 from tests.terminal import Terminal
 from tests.tui.looking import SIZE, loaded, text, until
 from tests.tui.wire import Wire, console
@@ -62,10 +62,10 @@ def test_of_a_paste_without_end_only_so_much_is_kept() -> None:
     messages: list[Message] = list(keyboard.feed(START))
     for _ in range(100):
         messages += keyboard.feed("x" * 10_000 + "\x11")
-    assert messages == [] and sum(map(len, keyboard._taken)) <= MOST + len(END)
+    assert messages == [] and sum(map(len, keyboard._taken)) <= MAX_PASTE + len(END)
     messages = list(keyboard.feed(END + "k"))
     assert [type(message) for message in messages] == [Paste, Key]
-    assert isinstance(messages[0], Paste) and len(messages[0].text) == MOST
+    assert isinstance(messages[0], Paste) and len(messages[0].text) == MAX_PASTE
 
 
 def test_enter_is_enter_though_it_was_typed_before_the_terminal_was_set_up(tmp_path: Path) -> None:
@@ -116,21 +116,21 @@ def test_keys_and_the_mouse_on_a_line_that_stalls_are_what_they_are(slowly: Slow
 
 
 def test_a_paste_without_an_end_is_dropped_told_of_and_keys_are_keys_again(slowly: Slowly) -> None:
-    assert slowly.says(START + "dy", "more", silence_s=QUIET_S - 0.1) == []
+    assert slowly.says(START + "dy", "more", silence_s=PASTE_TIMEOUT_S - 0.1) == []
     assert slowly.after(0.2) == ["PasteLost"]
-    assert slowly.after(QUIET_S) == []
+    assert slowly.after(PASTE_TIMEOUT_S) == []
     assert slowly.says("j", "\x1b[B", "\x1b[<0;3;4M\x1b[<0;3;4m", START + "two" + END + "k") == [
         "j", "down", "mouse 2,3", "MouseUp", "pasted two", "k"
     ]  # fmt: skip
 
 
 def test_what_comes_late_of_a_paste_that_was_given_up_is_not_pressed(slowly: Slowly) -> None:
-    slowly.says(START + "d", silence_s=QUIET_S)
+    slowly.says(START + "d", silence_s=PASTE_TIMEOUT_S)
     assert slowly.says("yX", "y\r" + END + "k", "dy") == ["k", "d", "y"]
-    slowly.says(START + "d", silence_s=QUIET_S)
+    slowly.says(START + "d", silence_s=PASTE_TIMEOUT_S)
     assert slowly.says("yX" + START + "two" + END, "dy") == ["pasted two", "d", "y"]
-    slowly.says(START + "d", silence_s=QUIET_S)
-    slowly.after(LATE_S)
+    slowly.says(START + "d", silence_s=PASTE_TIMEOUT_S)
+    slowly.after(LATE_PASTE_S)
     assert slowly.says("dy") == ["d", "y"], "a rest that comes later than that is nobody's"
 
 

@@ -154,7 +154,7 @@ def test_a_vm_that_does_not_run_shows_no_old_number() -> None:
     from novacron_tui.vms.live import LiveColumns
 
     held = SampleStore(Clock())
-    held.take(samples(only=percent(v1=50.0)))
+    held.apply(samples(only=percent(v1=50.0)))
     cpu = LiveColumns(FINE, held).columns()[0]
     running = vm("web-01", 1)
     stopped = msgspec.structs.replace(running, state=State.STOPPED)

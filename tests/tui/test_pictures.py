@@ -36,9 +36,9 @@ def busy() -> Stream:
         ),
         operation("vm.pause", vms[5], state=OperationState.SUCCEEDED, created_at=NOW - timedelta(hours=2)),
     ]
-    happened = event(11, vms[5], "vm.crashed", note="I/O error on vda")
+    event_lines = event(11, vms[5], "vm.crashed", note="I/O error on vda")
     sampled = [samples(5 * number) for number in range(8)]
-    return Stream(live(), inventory(vms, operations=ops), happened, *sampled)
+    return Stream(live(), inventory(vms, operations=ops), event_lines, *sampled)
 
 
 def simulated() -> Stream:
@@ -93,10 +93,10 @@ def first_run() -> Console:
 def unreachable() -> Console:
     app = console(Wire(), token="")
 
-    async def open_place() -> ServerRef:
+    async def open_server() -> ServerRef:
         raise ServerUnreachable("the server did not start: port 8090 is taken by another program")
 
-    app._open_place = open_place
+    app._open_server = open_server
     return app
 
 
@@ -116,7 +116,7 @@ def aged(app: Console) -> bool:
 
 def cut() -> Stream:
     stream = busy()
-    stream.say(Disconnected("the line to the server was cut", 3.0))
+    stream.say(Disconnected("the connection to the server was lost", 3.0))
     return stream
 
 
@@ -141,7 +141,7 @@ PICTURES = [
     ),
     Picture("list-simulated", at_production, says("SIMULATED")),
     Picture("list-hostile", lambda: console(Wire(), hostile())),
-    Picture("list-refused", lambda: console(Wire()), keys=["x"], then=says("already down"), sizes=(SMALL,)),
+    Picture("list-refused", lambda: console(Wire()), keys=["x"], then=says("already stopped"), sizes=(SMALL,)),
     Picture("list-marked", lambda: console(Wire()), keys=["space", "space", "j", "space"], sizes=(SMALL,)),
     Picture("activity", lambda: console(Wire(), busy()), says("2 operations"), ["7"], on_activity),
     Picture(

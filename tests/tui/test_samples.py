@@ -31,20 +31,20 @@ def frame(host: str = "a", period_s: float = 5.0, **cpu: float | None) -> Frame:
 
 def test_twins_on_two_hosts_do_not_mix() -> None:
     samples = SampleStore(Clock())
-    samples.take(frame("a", vm1=10))
-    samples.take(frame("b", vm1=90))
+    samples.apply(frame("a", vm1=10))
+    samples.apply(frame("b", vm1=90))
     assert [samples.of(vm("1", host)).cpu_percent for host in "ab"] == [10, 90]
 
 
 def test_a_number_grows_old_and_is_none_in_the_end() -> None:
     clock = Clock()
     samples = SampleStore(clock)
-    samples.take(frame(vm1=10))
+    samples.apply(frame(vm1=10))
     clock.now += timedelta(seconds=STALE_S - 1)
     assert (samples.of(vm()) is not None, samples.age_s(vm())) == (True, STALE_S - 1)
     clock.now += timedelta(seconds=2)
     assert samples.of(vm()) is None
-    samples.take(frame(period_s=60.0, vm1=10))  # a host that is read once a minute
+    samples.apply(frame(period_s=60.0, vm1=10))  # a host that is read once a minute
     clock.now += timedelta(seconds=STALE_S * 3)
     assert samples.of(vm()) is not None
 
@@ -52,7 +52,7 @@ def test_a_number_grows_old_and_is_none_in_the_end() -> None:
 def test_the_past_is_short_and_keeps_its_gaps() -> None:
     samples = SampleStore(Clock())
     for number in range(KEPT + 5):
-        samples.take(frame(vm1=None if number == KEPT else number))
+        samples.apply(frame(vm1=None if number == KEPT else number))
     past = samples.past(vm())
     assert (len(past), past[-1], past[-5]) == (KEPT, KEPT + 4, None)
     assert samples.past(vm("2")) == ()
@@ -61,7 +61,7 @@ def test_the_past_is_short_and_keeps_its_gaps() -> None:
 def test_memory_is_bounded() -> None:
     samples = SampleStore(Clock(), most=10)
     for number in range(50):
-        samples.take(frame(**{f"vm{number}": 1.0}))
+        samples.apply(frame(**{f"vm{number}": 1.0}))
     known = [number for number in range(50) if samples.of(vm(str(number))) is not None]
     assert known == list(range(50 - len(known), 50))
     assert 9 <= len(known) <= 10

@@ -24,7 +24,7 @@ async def test_both_are_listed_told_of_and_refused_with_the_reason() -> None:
         assert text(app).count("web shared") == 2
         assert f"{ONE.id}  also on kvm-b" in line_text(app, "status")
         await pilot.press("down", "s")
-        await until(pilot, lambda: "web shares its UUID with a VM on another host" in line_text(app, "status"))
+        await until(pilot, lambda: "web has the same UUID as a VM on another host" in line_text(app, "status"))
         await pilot.press("enter")
         await until(pilot, lambda: "the same UUID is also on kvm-a" in text(app))
         stream.say(event(11, msgspec.structs.replace(TWO, name="web-of-b"), "vm.updated"))

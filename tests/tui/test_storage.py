@@ -68,13 +68,13 @@ async def test_without_an_answer_there_are_no_rates_rather_than_old_ones() -> No
 @pytest.mark.parametrize(
     ("name", "key", "says"),
     [
-        ("db-01-data", "m", "db-01-data is busy: moving a disk, by ada"),
-        ("debian-13.iso", "D", "was not made by NovaCron"),
-        ("web-01-1a2b3c4d.qcow2", "D", "is a disk of web-01: detach it first"),
+        ("db-01-data", "m", "db-01-data is busy: moving a disk (by ada)"),
+        ("debian-13.iso", "D", "debian-13.iso is unmanaged"),
+        ("web-01-1a2b3c4d.qcow2", "D", "is attached to web-01: detach it first"),
         ("web-01-1a2b3c4d.qcow2", "n", "web-01 is running: shut it down first"),
         ("scratch", "u", "scratch is not attached"),
         ("scratch", "C", "nothing runs on scratch"),
-        ("build-cache", "a", "build-cache is a disk of build-runner-ubuntu-24-04: detach it first"),
+        ("build-cache", "a", "build-cache is attached to build-runner-ubuntu-24-04: detach it first"),
     ],
 )
 async def test_a_refused_key_says_why(name: str, key: str, says: str) -> None:

@@ -44,7 +44,7 @@ async def test_what_is_typed_wrong_is_said_at_its_field_and_nothing_is_sent() ->
         await reach(pilot, app, "scratch")
         await pilot.press("m", "tab", *"fast", "ctrl+s")
         await pilot.pause()
-        assert "a size is a number and a unit" in text(app)
+        assert "Enter a size as a number and a unit" in text(app)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         await pilot.press("+")
@@ -56,7 +56,7 @@ async def test_what_is_typed_wrong_is_said_at_its_field_and_nothing_is_sent() ->
         await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         await pilot.press("c", *"Bad_Name", "ctrl+s")
         await pilot.pause()
-        assert "only lower-case letters, digits" in text(app)
+        assert "Use lower-case letters, digits" in text(app)
         assert isinstance(app.screen, Form)
     assert not [
         call for call in server.calls if call.method in ("POST", "PUT", "DELETE") and "storage" in call.url.path

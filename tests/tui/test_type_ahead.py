@@ -84,7 +84,7 @@ class SlowPlace:
     def __init__(self, wire: Wire, **options: Any) -> None:
         self.ready = asyncio.Event()
         self.app = console(wire, **options)
-        self.app._open_place = self._open
+        self.app._open_server = self._open
 
     async def _open(self) -> ServerRef:
         await self.ready.wait()
@@ -125,7 +125,7 @@ async def test_typed_before_another_form_or_none_is_forgotten() -> None:
 async def test_typed_before_home_is_forgotten_however_late_its_turn_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     wire = Wire()
     slow = SlowPlace(wire)
-    settle = TypeAhead._settle
+    settle = TypeAhead._wait_until_handled
 
     async def late(ahead: TypeAhead) -> None:
         await settle(ahead)
@@ -136,9 +136,9 @@ async def test_typed_before_home_is_forgotten_however_late_its_turn_comes(monkey
     monkeypatch.setattr(TypeAhead, "_settle", late)
     async with slow.app.run_test(size=SIZE) as pilot:
         burst(slow.app, "sXy")
-        await until(pilot, lambda: len(slow.app.type_ahead._kept) == 3)
+        await until(pilot, lambda: len(slow.app.type_ahead._waiting) == 3)
         slow.ready.set()
-        await until(pilot, lambda: at_home(slow.app) and slow.app.type_ahead._settling is None)
+        await until(pilot, lambda: at_home(slow.app) and slow.app.type_ahead._dispatcher is None)
         assert type(slow.app.screen).__name__ == "VMListScreen"
         assert changes(wire) == []
 
@@ -195,7 +195,7 @@ async def test_what_was_meant_for_a_form_that_is_refused_is_no_command() -> None
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: at_home(app))
         burst(app, "cweb-q")
-        await until(pilot, lambda: "your role (viewer) may not do this" in line_text(app, "status"))
+        await until(pilot, lambda: "your role (viewer) lacks the permission" in line_text(app, "status"))
         await pilot.pause(0.2)
         assert app.is_running
         assert at_home(app)

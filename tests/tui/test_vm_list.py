@@ -76,11 +76,11 @@ def test_what_was_cancelled_is_no_failure() -> None:
 @pytest.mark.parametrize(
     ("name", "key", "sentence"),
     [
-        ("web-01", "s", "web-01 is running: it already runs"),
-        ("staging", "x", "staging is stopped: it is already down"),
+        ("web-01", "s", "web-01 is already running"),
+        ("staging", "x", "staging is already stopped"),
         ("web-01", "D", "web-01 is running: shut it down first"),
         ("cache", "x", "cache is paused: resume it first"),
-        ("staging", "p", "staging is stopped: it cannot pause now"),
+        ("staging", "p", "staging cannot be paused in state stopped"),
     ],
 )
 async def test_a_refused_key_answers(name: str, key: str, sentence: str) -> None:
@@ -110,7 +110,7 @@ async def test_a_viewer_is_told_what_is_missing() -> None:
         await until(pilot, lambda: loaded(app))
         for key in ("x", "c"):
             await pilot.press(key)
-            await until(pilot, lambda: "your role (viewer) may not do this" in line_text(app, "status"))
+            await until(pilot, lambda: "your role (viewer) lacks the permission" in line_text(app, "status"))
             await pilot.press("escape")
 
 
@@ -119,7 +119,7 @@ async def test_offline_refuses_changes_keeps_the_picture_and_comes_back() -> Non
     app = console(wire, stream)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
-        stream.say(Disconnected("the line to the server was cut", 3.0))
+        stream.say(Disconnected("the connection to the server was lost", 3.0))
         await until(pilot, lambda: "OFFLINE" in line_text(app, "top"))
         to(app, "staging")
         await pilot.press("s")
@@ -132,7 +132,7 @@ async def test_offline_refuses_changes_keeps_the_picture_and_comes_back() -> Non
 
 
 async def test_a_servers_refusal_is_said_in_its_own_words() -> None:
-    sentence = "web-01 is busy: shutting down, by bob"
+    sentence = "web-01 is busy: shutting down (by bob)"
     path = f"POST /api/vm/vms/{fleet()[0].id}/pause"
     app = console(Wire(routes={path: lambda _: refuse(409, "conflict", sentence)}))
     async with app.run_test(size=SIZE) as pilot:

@@ -42,7 +42,7 @@ class Moving(Wire):
             raise httpx.ConnectError("connection refused")
         return await super().handle_async_request(request)
 
-    async def open_place(self) -> ServerRef:
+    async def open_server(self) -> ServerRef:
         """As the bundled server: started when it is not there, on a port of its own."""
         if self.trouble:
             raise ServerUnreachable(self.trouble)
@@ -53,7 +53,7 @@ class Moving(Wire):
 
     def console(self, stream: Stream | None = None, **options: Any) -> Console:
         app = console(self, stream, **options)
-        app._open_place = self.open_place
+        app._open_server = self.open_server
         return app
 
 
@@ -92,7 +92,7 @@ async def test_a_server_that_went_while_somebody_typed_is_opened_again_and_nothi
         await pilot.press("enter", *PASSWORD, "enter")
         await until(pilot, lambda: at_home(app), "home")
         assert app.session is not None
-        assert app.session.place.url == app.session.client.base_url == "http://127.0.0.1:9002"
+        assert app.session.server.url == app.session.client.base_url == "http://127.0.0.1:9002"
 
 
 async def test_the_first_run_form_offers_the_token_of_the_server_that_is_there_now() -> None:

@@ -11,7 +11,7 @@ from textual.widgets import Label
 from novacron_tui.app import Console
 from novacron_tui.screens.help import KeyRow, lines
 from novacron_tui.vms.create import CreateVM
-from novacron_tui.vms.page import happened
+from novacron_tui.vms.page import event_lines
 from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.toggle import Toggle
 from tests.terminal import Terminal
@@ -72,14 +72,14 @@ def test_the_sentences_of_help_begin_below_each_other_however_long_a_label_is() 
 
 def test_help_keeps_at_its_verb_what_only_that_is_refused_for() -> None:
     rows = [
-        KeyRow("s", "start", "Start it.", "VM", "web: it already runs"),
+        KeyRow("s", "start", "Start it.", "VM", "web is already running"),
         KeyRow("x", "shut down", "Ask it.", "VM", "busy"),
         KeyRow("p", "pause", "Hold it.", "VM", "busy"),
         KeyRow("c", "create", "Make one.", "VM"),
     ]
     shown = [line.plain for line in lines(rows)]
     assert shown[0] == "VM  busy"
-    assert "it already runs" in shown[1]
+    assert "is already running" in shown[1]
     assert all("busy" not in line for line in shown[1:])
 
 
@@ -94,7 +94,7 @@ def test_help_keeps_at_its_verb_what_only_that_is_refused_for() -> None:
     ],
 )
 def test_an_event_is_told_in_words(kind: str, note: str, words: str) -> None:
-    (line,) = happened([event(1, vm("a", 1), kind, note=note)], NOW)
+    (line,) = event_lines([event(1, vm("a", 1), kind, note=note)], NOW)
     assert "".join(piece.text for piece in line) == f"     0s  {words}"
 
 

@@ -155,11 +155,11 @@ def console(
     """The real console on this wire and stream; with a token it goes straight to the VM list."""
     here = place or ServerRef("http://127.0.0.1:8090")
 
-    async def open_place() -> ServerRef:
+    async def open_server() -> ServerRef:
         return here
 
     def connect(place: ServerRef) -> Client:
         return Client(place.url, clean=clean_json, transport=wire)
 
     updates = stream or Stream(live(), inventory(fleet()))
-    return Console(open_place, token=token, connect=connect, updates=updates, now=now or Clock(), **options)
+    return Console(open_server, token=token, connect=connect, updates=updates, now=now or Clock(), **options)

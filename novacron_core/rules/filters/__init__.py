@@ -1,1 +1,1 @@
-"""The filter language, and what it can ask of each noun."""
+"""The filter language, and the fields of each noun."""

@@ -1,9 +1,9 @@
 """The filter language: `state:running host:kvm-a tag:db memory>2G db-* -test`, the same in the console and the API.
 
-Terms are joined by *and*. A bare word is looked for in the name, or matched whole when it has `*` or `?`. `field:a,b`
-means one of them, each the beginning of what the field says (so that `state:run` finds something while it is typed), or
-the whole of it in quotes; `field>8`, `>=`, `<`, `<=`, `=` compare numbers, with the units of `units.parse_size` for sizes. A `-`
-or `!` before a term turns it round. Quotes keep spaces together. Letter case does not count.
+Terms are joined by *and*. A bare word is searched in the name; with `*` or `?` it must match the whole name.
+`field:a,b` matches any of the values, each a prefix of the field's text (so that `state:run` already matches while it is
+typed), or the whole text in quotes. `field>8`, `>=`, `<`, `<=`, `=` compare numbers; sizes have the units of
+`sizes.parse_size`. `-` or `!` negates a term. Quotes keep spaces together. Case-insensitive.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 Test = Callable[[T], bool]
 
-Look = Callable[[str], bool]
+Matcher = Callable[[str], bool]
 
 MAX_LENGTH = 500
 
@@ -31,7 +31,7 @@ _TERM = re.compile(
 
 
 class FilterError(ValueError):
-    """A filter that is not understood, in a sentence for the operator. `position` counts characters from 0."""
+    """An invalid filter, described in a sentence for the operator. `position` is a 0-based character offset."""
 
     def __init__(self, message: str, position: int = 0) -> None:
         super().__init__(message)
@@ -40,19 +40,19 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True)
 class FilterField(Generic[T]):
-    """What a filter may ask of a thing. `read` gives a text, several texts, a number, or None for none."""
+    """A field of a filtered object. `read` returns a text, several texts, a number, or None when there is no value."""
 
     read: Callable[[T], Any]
     kind: Literal["text", "texts", "number", "size"] = "text"
 
 
 def compile_filter(text: str, fields: Mapping[str, FilterField[T]]) -> Test[T]:
-    """The test that a filter stands for; an empty one lets everything pass. `fields` must have `name`.
+    """The predicate of a filter; an empty filter matches everything. `fields` must have the key `name`.
 
-    Raises FilterError for a field that is not there, a value that does not fit, or a text that is too long.
+    Raises FilterError for an unknown field, a value of the wrong type, or a text longer than MAX_LENGTH.
     """
     if len(text) > MAX_LENGTH:
-        raise FilterError(f"a filter has at most {MAX_LENGTH} characters")
+        raise FilterError(f"the filter must have at most {MAX_LENGTH} characters")
     tests = [_term(match, fields) for match in _terms(text)]
     if not tests:
         return lambda thing: True
@@ -71,7 +71,7 @@ def _terms(text: str) -> Iterable[re.Match[str]]:
             continue
         match = _TERM.match(text, position)
         if match is None or match.end() == position:
-            raise FilterError(f"this is not understood: {text[position:]}", position)
+            raise FilterError(f'"{text[position:]}": not a filter term', position)
         yield match
         position = match.end()
 
@@ -82,17 +82,17 @@ def _term(match: re.Match[str], fields: Mapping[str, FilterField[T]]) -> Test[T]
     value = match["value"].strip('"')
     field = fields.get(name)
     if field is None:
-        raise FilterError(f"there is no field {name}: there are {', '.join(fields)}", match.start())
+        raise FilterError(f"unknown field {name}: choose one of {', '.join(fields)}", match.start())
     if not value:
-        raise FilterError(f"{match[0].strip()} wants a value", match.start())
+        raise FilterError(f'"{match[0].strip()}": a value is missing', match.start())
     if match["field"] is None:
-        test: Test[T] = _texts(field, [value], _contained)
+        test: Test[T] = _texts(field, [value], _contains)
     elif match["op"] == ":":
         words = [word for word in value.split(",") if word]
         test = (
             _number(field, "=", words[0], match)
             if field.kind in ("number", "size") and words
-            else _texts(field, words, _whole if quoted else _beginning)
+            else _texts(field, words, _equals if quoted else _starts_with)
         )
     else:
         test = _number(field, match["op"], value, match)
@@ -101,48 +101,48 @@ def _term(match: re.Match[str], fields: Mapping[str, FilterField[T]]) -> Test[T]
     return test
 
 
-def _texts(field: FilterField[T], words: list[str], plain: Callable[[str], Look]) -> Test[T]:
-    looks = [_look(word, plain) for word in words]
+def _texts(field: FilterField[T], words: list[str], plain: Callable[[str], Matcher]) -> Test[T]:
+    matchers = [_matcher(word, plain) for word in words]
     read, several = field.read, field.kind == "texts"
 
     def test(thing: T) -> bool:
-        found = read(thing)
+        actual = read(thing)
         if several:
-            return any(look(text.casefold()) for text in found for look in looks)
-        return found is not None and any(look(str(found).casefold()) for look in looks)
+            return any(matches(text.casefold()) for text in actual for matches in matchers)
+        return actual is not None and any(matches(str(actual).casefold()) for matches in matchers)
 
-    return test if several or len(looks) != 1 else _text(read, looks[0])
+    return test if several or len(matchers) != 1 else _text(read, matchers[0])
 
 
-def _text(read: Callable[[T], Any], look: Callable[[str], bool]) -> Test[T]:
-    """The common case, asked of thousands at every key."""
+def _text(read: Callable[[T], Any], matches: Callable[[str], bool]) -> Test[T]:
+    """The common case: called for thousands of objects at every key."""
 
     def test(thing: T) -> bool:
-        found = read(thing)
-        return found is not None and look((found if isinstance(found, str) else str(found)).casefold())
+        actual = read(thing)
+        return actual is not None and matches((actual if isinstance(actual, str) else str(actual)).casefold())
 
     return test
 
 
-def _look(word: str, plain: Callable[[str], Look]) -> Look:
-    """A glob matches whole; what a word without one means is up to `plain`."""
+def _matcher(word: str, plain: Callable[[str], Matcher]) -> Matcher:
+    """A glob must match the whole text; `plain` makes the matcher of a word without wildcards."""
     word = word.casefold()
     if "*" in word or "?" in word:
-        # `[` is a letter here: file name sets are more than anybody types into a filter.
+        # `[` is a literal here: the character sets of fnmatch are not part of the filter language.
         pattern = re.compile(translate(word.replace("[", "[[]")))
         return lambda text: pattern.match(text) is not None
     return plain(word)
 
 
-def _contained(word: str) -> Look:
+def _contains(word: str) -> Matcher:
     return lambda text: word in text
 
 
-def _beginning(word: str) -> Look:
+def _starts_with(word: str) -> Matcher:
     return lambda text: text.startswith(word)
 
 
-def _whole(word: str) -> Look:
+def _equals(word: str) -> Matcher:
     return lambda text: text == word
 
 
@@ -157,15 +157,15 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 
 def _number(field: FilterField[T], op: str, value: str, match: re.Match[str]) -> Test[T]:
     if field.kind not in ("number", "size"):
-        raise FilterError(f"{match['field']} is no number: write {match['field']}:{value}", match.start())
+        raise FilterError(f"{match['field']} is not a number: use {match['field']}:{value}", match.start())
     try:
         wanted = float(parse_size(value)) if field.kind == "size" else float(value)
     except ValueError as e:
-        raise FilterError(f"{match[0].strip()}: {value} is no number", match.start()) from e
+        raise FilterError(f'"{match[0].strip()}": expected a number after {match["op"]}', match.start()) from e
     compare, read = _COMPARE[op], field.read
 
     def test(thing: T) -> bool:
-        found = read(thing)
-        return found is not None and compare(float(found), wanted)
+        actual = read(thing)
+        return actual is not None and compare(float(actual), wanted)
 
     return test

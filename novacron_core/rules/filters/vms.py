@@ -1,4 +1,4 @@
-"""What a filter can ask of a VM."""
+"""The filter fields of a VM."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from novacron_core.api.vms import VM
 from novacron_core.rules.filters.language import FilterField
 
 LIVE_FIELDS = ("cpu", "mem", "used", "disk", "net")
-"""What is asked of a VM's newest sample, and changes every few seconds."""
+"""Fields that are read from a VM's newest sample, which changes every few seconds."""
 
 
 def vm_fields(
     host_names: Mapping[str, str], sample_of: Callable[[VM], VMSample | None] = lambda vm: None
 ) -> dict[str, FilterField[VM]]:
-    """What can be asked of a VM. `host_names` maps host ids to names; a host is found by either.
+    """The filter fields of a VM. `host_names` maps host ids to names; a filter may use either.
 
-    `sample_of` gives its newest numbers: `cpu>80` is percent of its vCPUs, `mem>90` percent of its memory, `used>2G` its
-    used memory, `disk>10M` and `net>1M` bytes per second both ways. A VM without the number never passes.
+    `sample_of` returns the VM's newest sample: `cpu>80` is percent of its vCPUs, `mem>90` percent of its memory,
+    `used>2G` its used memory, `disk>10M` and `net>1M` bytes per second in both directions together. A VM without the
+    value never matches.
     """
 
     def live(read: Callable[[VMSample], float | None]) -> Callable[[VM], float | None]:
@@ -46,7 +47,7 @@ def vm_fields(
 
 
 def _tags(vm: VM) -> list[str]:
-    """A tag is found by its key, its value, or both."""
+    """Each tag by its key, by its value, and as `key=value`."""
     return [text for key, value in vm.tags.items() for text in (key, value, f"{key}={value}")]
 
 
@@ -58,4 +59,4 @@ def _marks(vm: VM) -> list[str]:
         "simulated": vm.simulated,
         "shared": bool(vm.duplicate_on),
     }
-    return [name for name, true in marks.items() if true]
+    return [name for name, is_set in marks.items() if is_set]

@@ -1,4 +1,4 @@
-"""What a filter can ask of a volume."""
+"""The filter fields of a volume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from novacron_core.rules.filters.language import FilterField
 
 
 def volume_fields(host_names: Mapping[str, str], vm_names: Mapping[str, str]) -> dict[str, FilterField[Volume]]:
-    """What can be asked of a volume. The maps give names by id; a host and a VM are found by either."""
+    """The filter fields of a volume. The mappings give names by id; a filter may use either."""
     return {
         "name": FilterField(lambda volume: volume.name),
         "tier": FilterField(lambda volume: volume.tier),
@@ -33,4 +33,4 @@ def _volume_marks(volume: Volume) -> list[str]:
         "overlay": bool(volume.backing_file),
         "simulated": volume.simulated,
     }
-    return [name for name, true in marks.items() if true]
+    return [name for name, is_set in marks.items() if is_set]

@@ -93,7 +93,7 @@ async def test_the_client_tells_what_it_wants_and_changes_its_mind(spine) -> Non
     vm = await spine.vm("test")
     wishes = SampleSubscription()
     wishes.want(events.SampleRequest(targets=[]))
-    async for update in stream(spine.admin, wishes=wishes):
+    async for update in stream(spine.admin, subscription=wishes):
         if isinstance(update, events.SamplesFrame) and not update.vms:
             wishes.want(events.SampleRequest(targets=[vm.id]))
         elif isinstance(update, events.SamplesFrame):

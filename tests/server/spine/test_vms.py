@@ -150,7 +150,7 @@ async def test_delete_needs_the_generation_it_means(spine, image) -> None:
 
 async def test_a_refusal_is_the_sentence_of_the_rule(spine, image) -> None:
     vm = await created(spine)
-    with pytest.raises(errors.Conflict, match="web-01 is running: it already runs"):
+    with pytest.raises(errors.Conflict, match="web-01 is already running"):
         await spine.admin.call(vms.START, vm_id=vm.id)
     with pytest.raises(errors.Conflict, match="shut it down first"):
         await spine.admin.call(vms.DELETE, if_match=vm.generation, vm_id=vm.id)
@@ -162,7 +162,7 @@ async def test_one_operation_at_a_time_and_the_second_is_told_which(spine, image
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
     first = await spine.admin.call(vms.PAUSE, vm_id=vm.id)
     bob = await spine.member("bob", Role.OPERATOR)
-    with pytest.raises(errors.Conflict, match=r"web-01 is busy: pausing, by ann"):
+    with pytest.raises(errors.Conflict, match=r"web-01 is busy: pausing \(by ann\)"):
         await bob.call(vms.RESET, vm_id=vm.id)
     shown = await bob.call(vms.GET, vm_id=vm.id)
     assert shown.operation is not None
@@ -203,7 +203,7 @@ async def test_a_unmanaged_guest_is_shown_to_administrators_run_and_never_delete
     with pytest.raises(errors.NotFound, match="there is no such VM"):
         await bob.call(vms.PAUSE, vm_id=unmanaged.id)
     await done(spine, await spine.admin.call(vms.POWER_OFF, vm_id=unmanaged.id))
-    with pytest.raises(errors.Conflict, match="not made by NovaCron"):
+    with pytest.raises(errors.Conflict, match="is unmanaged"):
         await spine.admin.call(vms.DELETE, if_match=0, vm_id=unmanaged.id)
     await bob.close()
 
@@ -257,7 +257,7 @@ async def test_a_list_is_filtered_sorted_and_cut(spine, image) -> None:
     assert ([vm.name for vm in page.items], page.total) == (["x-3", "x-2"], 3)
     found = await spine.admin.call(vms.LIST, query=vms.VMQuery(q="state:stopped -x-1 memory<1G"))
     assert {vm.name for vm in found.items} == {"x-2", "x-3"}
-    with pytest.raises(errors.ValidationFailed, match="there is no field colour"):
+    with pytest.raises(errors.ValidationFailed, match="unknown field colour"):
         await spine.admin.call(vms.LIST, query=vms.VMQuery(q="colour:red"))
     stopped = await spine.admin.call(vms.LIST, query=vms.VMQuery(state=State.STOPPED))
     assert {vm.name for vm in stopped.items} == {"x-1", "x-2", "x-3"}

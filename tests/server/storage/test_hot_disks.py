@@ -82,7 +82,7 @@ async def test_two_disks_come_one_grows_and_both_go_while_the_guest_runs(shed, g
     await guest.has(vdb=SECTORS, vdc=SECTORS)
     live, lasting = guest.paths()
     assert live == lasting >= {str(shed.path(one)), str(shed.path(two))}
-    with pytest.raises(errors.Conflict, match="hot-1 is a disk of watcher already"):
+    with pytest.raises(errors.Conflict, match="hot-1 is already attached to watcher"):
         await attach(shed, one, guest.vm)
 
     body = VolumeResize(size_bytes=96 * MIB)

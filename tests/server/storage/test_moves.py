@@ -186,7 +186,7 @@ async def test_of_all_who_want_one_volume_at_once_one_gets_it(shed) -> None:
 async def test_what_cannot_be_moved_says_why(shed) -> None:
     volume, free = await shed.made("data6"), await shed.made("free6")
     vm = await shed.vm("web-6", volume)
-    with pytest.raises(errors.Conflict, match="data6 is in hot already"):
+    with pytest.raises(errors.Conflict, match="data6 is already in tier hot"):
         await move(shed, volume, "hot")
     domain = shed.libvirt.lookupByUUIDString(vm.id)
     domain.snapshotCreateXML("<domainsnapshot><name>s</name></domainsnapshot>", 0)
