@@ -46,7 +46,7 @@ def test_what_cannot_be_is_usage_and_what_is_refused_is_a_failure(signed_in: Run
     for words, says in (
         (("x", "--size", "0"), "size: it must be at least 1 MiB"),
         (("../x", "--size", "8M"), "only lower-case letters"),
-        (("x", "--size", "8M", "--tier", "lukewarm"), "there is no tier 'lukewarm': there are hot, warm, cold"),
+        (("x", "--size", "8M", "--tier", "lukewarm"), "unknown tier 'lukewarm'; the tiers are hot, warm, cold"),
         (("x", "--size", "8M", "--format", "vmdk"), "--format: there is no 'vmdk'"),
     ):
         assert says in signed_in("volume", "create", *words).stderr
@@ -59,9 +59,9 @@ def test_what_cannot_be_is_usage_and_what_is_refused_is_a_failure(signed_in: Run
 
 def test_pools_and_tiers_are_listed(signed_in: Run) -> None:
     pools = json.loads(signed_in("pool", "ls", "-o", "json").stdout)
-    assert {pool["tier"] for pool in pools if pool["ours"]} == {"hot", "warm", "cold"}
+    assert {pool["tier"] for pool in pools if pool["managed"]} == {"hot", "warm", "cold"}
     assert [line.split()[0] for line in signed_in("tier", "ls").stdout.splitlines()] == ["TIER", "hot", "warm", "cold"]
-    ours = next(pool["name"] for pool in pools if pool["ours"])
+    ours = next(pool["name"] for pool in pools if pool["managed"])
     done = signed_in("pool", "set-tier", ours, "cold")
     assert (done.returncode, "NovaCron's own" in done.stderr) == (1, True)
 
