@@ -1,1 +1,1 @@
-"""The commands for scripts: the same endpoints as the console, without Textual."""
+"""The commands for scripts: they use the same endpoints as the console, without Textual."""

@@ -1,4 +1,4 @@
-"""`vm start` and its like, `vm create`, `vm delete`: ask, wait for the operation, tell its end."""
+"""`vm start` and the other power commands, `vm create`, `vm delete`: send the request, wait, report the result."""
 
 from __future__ import annotations
 
@@ -13,65 +13,65 @@ from novacron_core.api import vms
 from novacron_core.api.vms import VM, VMCreate
 from novacron_core.client import Client
 from novacron_tui.cli.runtime.exit_codes import DONE, UsageError
-from novacron_tui.cli.runtime.lookup import host_of, vm_of
+from novacron_tui.cli.runtime.lookup import find_host_id, find_vm
 from novacron_tui.cli.runtime.output import Output, cell
-from novacron_tui.cli.runtime.wait import Result, settled, tell
+from novacron_tui.cli.runtime.wait import Result, report, run_change
 from novacron_tui.vms.actions import DELETE, VERBS, Verb, send
 
-_AT_ONCE = 8
+_MAX_PARALLEL = 8
 
 
 async def act(client: Client, output: Output, verb_name: str, words: Sequence[str], *, wait: bool) -> int:
-    """Do it to every VM named. When one of the names means nothing, none is touched. The exit code."""
+    """Run one action on every named VM; when a name is unknown, no VM is touched. Returns the exit code."""
     verb = next(verb for verb in VERBS if verb.name == verb_name)
-    found = await _all_of(client, words)
-    return await _each(client, output, verb, found, wait=wait, disks=False)
+    found = await _find_all(client, words)
+    return await _run_each(client, output, verb, found, wait=wait, disks=False)
 
 
 async def delete(client: Client, output: Output, words: Sequence[str], *, disks: bool, sure: bool, wait: bool) -> int:
-    """Delete VMs; who is not `sure` is asked on the terminal. The exit code."""
-    found = await _all_of(client, words)
+    """Delete VMs; asks for confirmation on the terminal unless `sure`. Returns the exit code."""
+    found = await _find_all(client, words)
     if not sure:
-        _ask_sure(found, disks)
-    return await _each(client, output, DELETE, found, wait=wait, disks=disks)
+        _confirm(found, disks)
+    return await _run_each(client, output, DELETE, found, wait=wait, disks=disks)
 
 
 async def create(client: Client, output: Output, body: VMCreate, *, wait: bool) -> int:
-    """Create a VM. The exit code."""
+    """Create a VM. Returns the exit code."""
     if body.host is not None:
-        body = msgspec.structs.replace(body, host=await host_of(client, body.host))
-    result, code = await settled(
+        body = msgspec.structs.replace(body, host=await find_host_id(client, body.host))
+    result, code = await run_change(
         client, "", body.name, lambda key: client.call(vms.CREATE, body=body, idempotency_key=key), wait=wait
     )
-    tell(output, [result])
+    report(output, [result])
     return code
 
 
-async def _all_of(client: Client, words: Sequence[str]) -> list[VM]:
-    found = {vm.id: vm for vm in [await vm_of(client, word) for word in dict.fromkeys(words)]}
+async def _find_all(client: Client, words: Sequence[str]) -> list[VM]:
+    found = {vm.id: vm for vm in [await find_vm(client, word) for word in dict.fromkeys(words)]}
     return list(found.values())
 
 
-async def _each(client: Client, output: Output, verb: Verb, found: Sequence[VM], *, wait: bool, disks: bool) -> int:
-    few = asyncio.Semaphore(_AT_ONCE)
+async def _run_each(client: Client, output: Output, verb: Verb, found: Sequence[VM], *, wait: bool, disks: bool) -> int:
+    slots = asyncio.Semaphore(_MAX_PARALLEL)
 
-    async def one(vm: VM) -> tuple[Result, int]:
-        async with few:
-            return await settled(
+    async def run_one(vm: VM) -> tuple[Result, int]:
+        async with slots:
+            return await run_change(
                 client, vm.id, vm.name, lambda key: send(verb, client, vm, key, disks=disks), wait=wait
             )
 
-    ends = await asyncio.gather(*(one(vm) for vm in found))
-    tell(output, [result for result, _ in ends])
-    return max((code for _, code in ends), default=DONE)
+    results = await asyncio.gather(*(run_one(vm) for vm in found))
+    report(output, [result for result, _ in results])
+    return max((code for _, code in results), default=DONE)
 
 
-def _ask_sure(found: Sequence[VM], disks: bool) -> None:
+def _confirm(found: Sequence[VM], disks: bool) -> None:
     names = ", ".join(cell(vm.name) for vm in found)
     what = f"delete {names}{' and their disks' if disks else ''}"
     if not sys.stdin.isatty():
-        raise UsageError(f"to {what} without a terminal, say --yes")
+        raise UsageError(f"not a terminal: add --yes to {what}")
     word = cell(found[0].name) if len(found) == 1 else str(len(found))
-    print(f"This will {what}. Type {word} to go on: ", end="", file=sys.stderr, flush=True)
+    print(f"This will {what}. Type {word} to confirm: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != word:
-        raise errors.Conflict("not deleted: that was something else")
+        raise errors.Conflict("not deleted: the confirmation did not match")

@@ -1,4 +1,4 @@
-"""Every command with its flags. What a command does is imported when it runs, so that `--help` is quick."""
+"""Every command with its flags. The code of a command is imported when it runs, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -7,75 +7,83 @@ from typing import Annotated
 import typer
 
 from novacron_tui.cli import storage_commands
-from novacron_tui.cli.runtime.args import Names, NoWaitFlag, OutputFlag, ProfileFlag, ServerFlag, called, named
+from novacron_tui.cli.runtime.args import (
+    Names,
+    NoWaitFlag,
+    OutputFlag,
+    ProfileFlag,
+    ServerFlag,
+    chosen_server,
+    run_with_client,
+)
 from novacron_tui.cli.runtime.output import Output
 
-vm = typer.Typer(help="List, show, run, create and delete VMs.", no_args_is_help=True, rich_markup_mode=None)
-host = typer.Typer(help="Hosts: the machines that run VMs.", no_args_is_help=True, rich_markup_mode=None)
-image = typer.Typer(help="Images: what new VMs are made from.", no_args_is_help=True, rich_markup_mode=None)
-op = typer.Typer(help="Operations: accepted work and its end.", no_args_is_help=True, rich_markup_mode=None)
+vm = typer.Typer(help="Manage VMs.", no_args_is_help=True, rich_markup_mode=None)
+host = typer.Typer(help="List hosts.", no_args_is_help=True, rich_markup_mode=None)
+image = typer.Typer(help="Manage images.", no_args_is_help=True, rich_markup_mode=None)
+op = typer.Typer(help="List operations.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def mount(app: typer.Typer) -> None:
-    """Put all commands below `novacron`."""
+    """Add all commands to `novacron`."""
     for name, group in (("vm", vm), ("host", host), ("image", image), ("op", op)):
         app.add_typer(group, name=name)
     for command in (login, logout, events, doctor):
         app.command()(command)
     storage_commands.mount(app, image)
-    for verb, does in _POWER:
-        vm.command(verb, help=does)(_power)
+    for verb, help_text in _POWER:
+        vm.command(verb, help=help_text)(_power)
 
 
 def login(
     context: typer.Context,
     server: ServerFlag = "",
     profile: ProfileFlag = "",
-    user: Annotated[str, typer.Option("--user", "-u", envvar="NOVACRON_USER", help="Who signs in.")] = "",
+    user: Annotated[str, typer.Option("--user", "-u", envvar="NOVACRON_USER", help="User name.")] = "",
     certificate: Annotated[
-        str, typer.Option(help="SHA-256 fingerprint of the server's certificate, where no authority vouches for it.")
+        str, typer.Option(help="SHA-256 fingerprint of the server's certificate, if it is self-signed.")
     ] = "",
 ) -> None:
-    """Sign in and keep the session. The password is asked for, or is the first line of stdin."""
+    """Sign in and save the session. Prompts for the password, or reads it from the first line of stdin."""
     import asyncio
 
-    from novacron_tui.cli.runtime.connect import any_server
+    from novacron_tui.cli.runtime.connect import resolve_server
     from novacron_tui.cli.sign_in import login
     from novacron_tui.servers.profiles import Profiles
 
     profiles = Profiles()
-    target = any_server(named(context), profiles)
+    target = resolve_server(chosen_server(context), profiles)
     asyncio.run(login(target, profiles, username=user, certificate=certificate))
 
 
 def logout(context: typer.Context, server: ServerFlag = "", profile: ProfileFlag = "") -> None:
-    """End the kept session, for every console and script that shares it."""
+    """End the saved session for every console and script that shares it."""
     import asyncio
 
-    from novacron_tui.cli.runtime.connect import any_server
+    from novacron_tui.cli.runtime.connect import resolve_server
     from novacron_tui.cli.sign_in import logout
     from novacron_tui.servers.profiles import Profiles
 
-    asyncio.run(logout(any_server(named(context), Profiles())))
+    asyncio.run(logout(resolve_server(chosen_server(context), Profiles())))
 
 
 def events(
     context: typer.Context,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on for ever; events are always watched.")] = True,
-    after: Annotated[int | None, typer.Option(min=0, help="Begin after the event of this number.")] = None,
-    count: Annotated[int, typer.Option(min=0, help="End after so many; 0 never.")] = 0,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep streaming (always on).")] = True,
+    after: Annotated[int | None, typer.Option(min=0, help="Start after this event number.")] = None,
+    count: Annotated[int, typer.Option(min=0, help="Stop after N events; 0 = never.")] = 0,
     output: OutputFlag = Output.TABLE,
     server: ServerFlag = "",
     profile: ProfileFlag = "",
 ) -> None:
-    """Everything that happens, as it happens, a line each."""
-    from novacron_tui.cli import events as work
+    """Stream events, one per line."""
+    from novacron_tui.cli import events as event_stream
 
-    called(context, output, lambda client: work.watch(client, output, after=after, count=count))
+    run_with_client(context, output, lambda client: event_stream.watch(client, output, after=after, count=count))
 
 
 def doctor(context: typer.Context, output: OutputFlag = Output.TABLE) -> None:
-    """What this machine has and lacks to run VMs, and the line that mends it."""
+    """Check whether this machine can run VMs, and how to fix what is missing."""
     from novacron_tui.cli.doctor import doctor
     from novacron_tui.cli.doctor_checks import Machine
 
@@ -87,7 +95,7 @@ def doctor(context: typer.Context, output: OutputFlag = Output.TABLE) -> None:
 def vm_ls(
     context: typer.Context,
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILTER]", help="Filter text, like state:running.")
+        list[str] | None, typer.Argument(metavar="[FILTER]", help="Filter text, e.g. state:running.")
     ] = None,
     output: OutputFlag = Output.TABLE,
     server: ServerFlag = "",
@@ -96,13 +104,13 @@ def vm_ls(
     """List VMs."""
     from novacron_tui.cli import lists
 
-    called(context, output, lambda client: lists.vm_ls(client, output, " ".join(words or ())))
+    run_with_client(context, output, lambda client: lists.vm_ls(client, output, " ".join(words or ())))
 
 
 @vm.command("show")
 def vm_show(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="A VM, by name or id.")],
+    name: Annotated[str, typer.Argument(help="VM name or id.")],
     output: OutputFlag = Output.TABLE,
     server: ServerFlag = "",
     profile: ProfileFlag = "",
@@ -110,17 +118,17 @@ def vm_show(
     """Show one VM."""
     from novacron_tui.cli import lists
 
-    called(context, output, lambda client: lists.vm_show(client, output, name))
+    run_with_client(context, output, lambda client: lists.vm_show(client, output, name))
 
 
 _POWER = (
     ("start", "Start VMs."),
-    ("stop", "Ask guests to shut down, and wait until they have."),
-    ("power-off", "Pull the plug: what a guest has not written is lost."),
-    ("pause", "Hold the processors of VMs."),
-    ("resume", "Let paused VMs go on."),
-    ("restart", "Ask guests to restart."),
-    ("reset", "Press the reset button: what a guest has not written is lost."),
+    ("stop", "Shut down VMs: ask the guest, and wait until it is off."),
+    ("power-off", "Power off VMs immediately (unsaved guest data is lost)."),
+    ("pause", "Pause VMs."),
+    ("resume", "Resume paused VMs."),
+    ("restart", "Restart VMs: ask the guest to reboot."),
+    ("reset", "Hard-reset VMs (unsaved guest data is lost)."),
 )
 
 
@@ -135,24 +143,24 @@ def _power(
     from novacron_tui.cli import changes
 
     verb = context.info_name or ""
-    called(context, output, lambda client: changes.act(client, output, verb, names, wait=not no_wait))
+    run_with_client(context, output, lambda client: changes.act(client, output, verb, names, wait=not no_wait))
 
 
 @vm.command("delete")
 def vm_delete(
     context: typer.Context,
     names: Names,
-    disks: Annotated[bool, typer.Option("--disks", help="Delete their own disks too.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    disks: Annotated[bool, typer.Option("--disks", help="Also delete the VMs' own disks.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     no_wait: NoWaitFlag = False,
     output: OutputFlag = Output.TABLE,
     server: ServerFlag = "",
     profile: ProfileFlag = "",
 ) -> None:
-    """Delete VMs that are off. Without --yes it asks."""
+    """Delete VMs that are off. Asks for confirmation unless --yes is given."""
     from novacron_tui.cli import changes
 
-    called(
+    run_with_client(
         context,
         output,
         lambda client: changes.delete(client, output, names, disks=disks, sure=yes, wait=not no_wait),
@@ -162,17 +170,17 @@ def vm_delete(
 @vm.command("create")
 def vm_create(
     context: typer.Context,
-    name: Annotated[str, typer.Option(help="Its name.")],
-    image: Annotated[str, typer.Option(help="The image its first disk is copied from.")],
-    vcpus: Annotated[int, typer.Option(help="Processors.")] = 1,
-    memory: Annotated[str, typer.Option(help="Like 512M or 2GiB.")] = "256M",
-    disk: Annotated[str, typer.Option(help="Size of the disk; without it the image's own.")] = "",
-    tier: Annotated[str, typer.Option(help="Where its disk goes: hot, warm or cold.")] = "hot",
-    on_host: Annotated[str, typer.Option("--host", help="A host, by name or id; without it the server chooses.")] = "",
-    network: Annotated[str, typer.Option(help="A network, or `user`.")] = "",
-    tag: Annotated[list[str] | None, typer.Option(help="key=value; may be repeated.")] = None,
-    description: Annotated[str, typer.Option(help="For people.")] = "",
-    no_start: Annotated[bool, typer.Option("--no-start", help="Leave it off.")] = False,
+    name: Annotated[str, typer.Option(help="VM name.")],
+    image: Annotated[str, typer.Option(help="Image to copy the first disk from.")],
+    vcpus: Annotated[int, typer.Option(help="Number of vCPUs.")] = 1,
+    memory: Annotated[str, typer.Option(help="Memory size, e.g. 512M or 2GiB.")] = "256M",
+    disk: Annotated[str, typer.Option(help="Disk size, e.g. 20G. Default: the size of the image.")] = "",
+    tier: Annotated[str, typer.Option(help="Storage tier of the disk: hot, warm or cold.")] = "hot",
+    on_host: Annotated[str, typer.Option("--host", help="Host name or id. Default: chosen by the server.")] = "",
+    network: Annotated[str, typer.Option(help="libvirt network, or `user` for outbound-only NAT.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="Tag as key=value; may be repeated.")] = None,
+    description: Annotated[str, typer.Option(help="Free-text description.")] = "",
+    no_start: Annotated[bool, typer.Option("--no-start", help="Do not start the VM after creation.")] = False,
     no_wait: NoWaitFlag = False,
     output: OutputFlag = Output.TABLE,
     server: ServerFlag = "",
@@ -185,7 +193,7 @@ def vm_create(
         name=name, image=image, vcpus=vcpus, memory=memory, disk=disk, tier=tier, host=on_host,
         network=network, tags=tag or [], description=description, start=not no_start,
     )  # fmt: skip
-    called(context, output, lambda client: changes.create(client, output, body, wait=not no_wait))
+    run_with_client(context, output, lambda client: changes.create(client, output, body, wait=not no_wait))
 
 
 @host.command("ls")
@@ -195,7 +203,7 @@ def host_ls(
     """List hosts."""
     from novacron_tui.cli import lists
 
-    called(context, output, lambda client: lists.host_ls(client, output))
+    run_with_client(context, output, lambda client: lists.host_ls(client, output))
 
 
 @image.command("ls")
@@ -205,19 +213,19 @@ def image_ls(
     """List images."""
     from novacron_tui.cli import lists
 
-    called(context, output, lambda client: lists.image_ls(client, output))
+    run_with_client(context, output, lambda client: lists.image_ls(client, output))
 
 
 @op.command("ls")
 def op_ls(
     context: typer.Context,
     words: Annotated[list[str] | None, typer.Argument(metavar="[FILTER]", help="Filter text.")] = None,
-    at_most: Annotated[int, typer.Option("--limit", min=0, help="The newest so many; 0 all.")] = 50,
+    at_most: Annotated[int, typer.Option("--limit", min=0, help="Show only the newest N; 0 = all.")] = 50,
     output: OutputFlag = Output.TABLE,
     server: ServerFlag = "",
     profile: ProfileFlag = "",
 ) -> None:
-    """List operations, the newest first."""
+    """List operations, newest first."""
     from novacron_tui.cli import lists
 
-    called(context, output, lambda client: lists.op_ls(client, output, " ".join(words or ()), at_most))
+    run_with_client(context, output, lambda client: lists.op_ls(client, output, " ".join(words or ()), at_most))

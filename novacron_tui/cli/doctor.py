@@ -1,4 +1,4 @@
-"""`novacron doctor`: what this machine has and lacks, each with the line that mends it."""
+"""`novacron doctor`: checks whether this machine can run VMs, and prints a fix for each thing that is missing."""
 
 from __future__ import annotations
 
@@ -6,43 +6,48 @@ from collections.abc import Sequence
 
 from novacron_tui.cli.doctor_checks import Finding, Machine, examine
 from novacron_tui.cli.runtime.exit_codes import DONE, FAILED
-from novacron_tui.cli.runtime.output import Output, cell, decorated, say, show_json, width
+from novacron_tui.cli.runtime.output import Output, cell, colors_enabled, print_line, show_json, width
 
 
 def doctor(output: Output, machine: Machine) -> int:
-    """Look, and say what was found. 1 when this machine cannot run VMs with the bundled server."""
+    """Run the checks and print the findings. Returns 1 when this machine cannot run VMs with the bundled server."""
     found = examine(machine)
     able = can_serve(found)
     if output is Output.JSON:
         show_json({"can_serve": able, "findings": found})
     else:
         _show(found)
-        say("")
-        say(_verdict(found, able))
+        print_line("")
+        print_line(_verdict(found, able))
     return DONE if able else FAILED
 
 
 def can_serve(found: Sequence[Finding]) -> bool:
-    """Whether everything is there that the main job needs."""
+    """Whether all required findings are ok."""
     return all(finding.ok for finding in found if finding.needed)
 
 
 def _show(found: Sequence[Finding]) -> None:
     longest = max(width(finding.name) for finding in found)
-    for finding in found:
-        word = "ok" if finding.ok else "missing" if finding.needed else "without"
-        say(f"{_painted(word)}  {finding.name:<{longest}}  {cell(finding.detail)}")
+    statuses = [_status(finding) for finding in found]
+    indent = max(map(len, statuses))
+    for finding, status in zip(found, statuses, strict=True):
+        print_line(f"{_colored(status, indent)}  {finding.name:<{longest}}  {cell(finding.detail)}")
         if not finding.ok:
-            say(f"{'':9}{'':{longest}}  -> {cell(finding.mend)}")
+            print_line(f"{'':{indent}}  {'':{longest}}  -> {cell(finding.mend)}")
 
 
-def _painted(word: str) -> str:
-    colour = {"ok": 32, "missing": 31, "without": 33}[word]
-    return f"\x1b[{colour}m{word:<7}\x1b[0m" if decorated() else f"{word:<7}"
+def _status(finding: Finding) -> str:
+    return "ok" if finding.ok else "missing" if finding.needed else "missing (optional)"
+
+
+def _colored(status: str, columns: int) -> str:
+    color = {"ok": 32, "missing": 31, "missing (optional)": 33}[status]
+    return f"\x1b[{color}m{status:<{columns}}\x1b[0m" if colors_enabled() else f"{status:<{columns}}"
 
 
 def _verdict(found: Sequence[Finding], able: bool) -> str:
     if able:
-        return "This machine can run VMs: `novacron` opens the console with its own server."
+        return "This machine can run VMs. Run `novacron` to open the console with its bundled server."
     missing = ", ".join(finding.name for finding in found if finding.needed and not finding.ok)
-    return f"This machine cannot run VMs itself (missing: {missing}); the console works: novacron --server URL"
+    return f"This machine cannot run VMs (missing: {missing}). The console works with another server: novacron --server URL"

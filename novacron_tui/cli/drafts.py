@@ -1,4 +1,4 @@
-"""Flags of `vm create` as the request that the server takes, checked by the contract's own types before it is sent."""
+"""Turns the flags of `vm create` into the API request, validated by the API types before it is sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from novacron_tui.cli.runtime.exit_codes import UsageError
 
 
 def vm(*, name: str, memory: str, disk: str, host: str, network: str, tags: Sequence[str], **plain: Any) -> VMCreate:
-    """Raises Usage with what is wrong."""
+    """The request body. Raises UsageError with what is wrong."""
     if refused := why_not_vm_name(name):
         raise UsageError(refused)
     values = {
@@ -44,5 +44,5 @@ def _size(flag: str, text: str) -> int:
 def _tag(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not key or not equals:
-        raise UsageError(f"--tag is key=value, not {text!r}")
+        raise UsageError(f"--tag must be key=value, not {text!r}")
     return key, value

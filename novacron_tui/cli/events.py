@@ -1,4 +1,4 @@
-"""`novacron events --watch`: everything that happens, a line each, for ever; with `-o json` a JSON document each."""
+"""`novacron events --watch`: streams events until interrupted, one per line; with `-o json` one JSON object per line."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from contextlib import aclosing
 from novacron_core import errors
 from novacron_core.api.events import Event, GoneFrame
 from novacron_core.client import Client, Disconnected, Update, stream
-from novacron_tui.cli.runtime.exit_codes import complain
-from novacron_tui.cli.runtime.output import Output, cell, json_text, say_now
+from novacron_tui.cli.runtime.exit_codes import print_error
+from novacron_tui.cli.runtime.output import Output, cell, json_text, print_line_now
 
 
 async def watch(client: Client, output: Output, *, after: int | None, count: int) -> None:
-    """Print events from now on, or after a number; end after `count` of them, if it is not 0.
+    """Print events from now on, or after event number `after`; stop after `count` of them, unless it is 0.
 
-    Raises ServerUnreachable when the first connection fails; later breaks are told on stderr and mended.
+    Raises ServerUnreachable when the first connection fails; later disconnects are reported on stderr and retried.
     """
-    left, reached = count, False
+    remaining, connected = count, False
     async with aclosing(_updates(client, after)) as updates:
         async for update in updates:
-            if isinstance(update, Disconnected) and not reached:
+            if isinstance(update, Disconnected) and not connected:
                 raise errors.ServerUnreachable(update.reason)
-            reached = True
-            _tell(output, update)
-            left -= isinstance(update, Event)
-            if count and left <= 0:
+            connected = True
+            _print(output, update)
+            remaining -= isinstance(update, Event)
+            if count and remaining <= 0:
                 return
 
 
@@ -34,13 +34,13 @@ async def _updates(client: Client, after: int | None) -> AsyncGenerator[Update, 
         yield update
 
 
-def _tell(output: Output, update: Update) -> None:
+def _print(output: Output, update: Update) -> None:
     if isinstance(update, Event):
-        say_now(json_text(update, indent=None) if output is Output.JSON else _line(update))
+        print_line_now(json_text(update, indent=None) if output is Output.JSON else _line(update))
     elif isinstance(update, GoneFrame):
-        complain(f"the events after {update.after} are no longer held: from here on only new ones")
+        print_error(f"events after {update.after} are no longer available; showing new ones")
     elif isinstance(update, Disconnected):
-        complain(f"{update.reason}; trying again in {update.retry_s:.0f} s")
+        print_error(f"{update.reason}; retrying in {update.retry_s:.0f} s")
 
 
 def _line(event: Event) -> str:

@@ -1,4 +1,4 @@
-"""`vm ls`, `vm show`, `host ls`, `image ls`, `op ls`: what is there, as tables or JSON."""
+"""`vm ls`, `vm show`, `host ls`, `image ls`, `op ls`: lists and details, as tables or JSON."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from novacron_core.api.vms import VM
 from novacron_core.client import Client
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
-from novacron_tui.cli.runtime.lookup import everything, vm_of
+from novacron_tui.cli.runtime.lookup import find_vm, list_all
 from novacron_tui.cli.runtime.output import Output, show_json, show_pairs, show_table
 
 
 async def vm_ls(client: Client, output: Output, q: str) -> None:
-    """VMs by name; `q` is filter text."""
-    found = await everything(client, vms.LIST, vms.VMQuery(q=q))
+    """List VMs by name; `q` is filter text."""
+    found = await list_all(client, vms.LIST, vms.VMQuery(q=q))
     if output is Output.JSON:
         show_json(found)
         return
@@ -31,17 +31,17 @@ async def vm_ls(client: Client, output: Output, q: str) -> None:
 
 
 async def vm_show(client: Client, output: Output, word: str) -> None:
-    """One VM, all of it."""
-    vm = await vm_of(client, word)
+    """Show all details of one VM."""
+    vm = await find_vm(client, word)
     if output is Output.JSON:
         show_json(vm)
         return
-    show_pairs(_sides(vm, await _host_names(client)))
+    show_pairs(_details(vm, await _host_names(client)))
 
 
 async def host_ls(client: Client, output: Output) -> None:
-    """Hosts by name."""
-    found = await everything(client, hosts.LIST, ListQuery())
+    """List hosts by name."""
+    found = await list_all(client, hosts.LIST, ListQuery())
     if output is Output.JSON:
         show_json(found)
         return
@@ -50,8 +50,8 @@ async def host_ls(client: Client, output: Output) -> None:
 
 
 async def image_ls(client: Client, output: Output) -> None:
-    """Images by name."""
-    found = await everything(client, images.LIST, ListQuery())
+    """List images by name."""
+    found = await list_all(client, images.LIST, ListQuery())
     if output is Output.JSON:
         show_json(found)
         return
@@ -59,8 +59,8 @@ async def image_ls(client: Client, output: Output) -> None:
 
 
 async def op_ls(client: Client, output: Output, q: str, at_most: int) -> None:
-    """The newest operations first."""
-    found = await everything(client, operations.LIST, ListQuery(q=q), at_most=at_most)
+    """List operations, newest first."""
+    found = await list_all(client, operations.LIST, ListQuery(q=q), at_most=at_most)
     if output is Output.JSON:
         show_json(found)
         return
@@ -70,10 +70,10 @@ async def op_ls(client: Client, output: Output, q: str, at_most: int) -> None:
 
 
 async def _host_names(client: Client) -> dict[str, str]:
-    return {host.id: host.name for host in await everything(client, hosts.LIST, ListQuery())}
+    return {host.id: host.name for host in await list_all(client, hosts.LIST, ListQuery())}
 
 
-def _sides(vm: VM, names: dict[str, str]) -> Iterable[tuple[str, object]]:
+def _details(vm: VM, names: dict[str, str]) -> Iterable[tuple[str, object]]:
     now = datetime.now(UTC)
     yield from (("name", vm.name), ("id", vm.id))
     since = f"for {_age(vm.state_since, now)}" if vm.state_since else ""
@@ -84,7 +84,7 @@ def _sides(vm: VM, names: dict[str, str]) -> Iterable[tuple[str, object]]:
     for disk in vm.disks:
         yield f"disk {disk.target}", _words(size_text(disk.size_bytes), disk.format, disk.bus, disk.source)
     for nic in vm.nics:
-        yield "network card", _words(nic.mac, nic.network, nic.model, *nic.addresses)
+        yield "network", _words(nic.mac, nic.network, nic.model, *nic.addresses)
     yield "tags", _words(*(f"{key}={value}" for key, value in sorted(vm.tags.items())))
     yield from (("tenant", vm.tenant), ("owner", vm.owner), ("protected", "yes" if vm.protected else "no"))
     yield from (("created", vm.created_at), ("description", vm.description), ("generation", vm.generation))

@@ -1,5 +1,5 @@
-"""The console's way to a server that a flag names: its profile, its kept session, and its certificate, asked about while
-there is still a plain terminal to ask on."""
+"""How the console finds the server named by a flag: its profile, saved session and certificate. A new certificate is
+confirmed before the console starts, while the plain terminal can still show a prompt."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from functools import partial
 import msgspec
 
 from novacron_core.errors import ServerUnreachable
-from novacron_tui.cli.runtime.connect import ServerTarget, named_server
+from novacron_tui.cli.runtime.connect import ServerTarget, resolve_named_server
 from novacron_tui.servers.profiles import Profile, Profiles
 from novacron_tui.servers.server_choice import ServerChoice
 from novacron_tui.servers.server_ref import ServerRef, at
 
 
 def place(named: ServerChoice) -> Callable[[], Awaitable[ServerRef]]:
-    """Opens the place that is named. Raises Usage, NotFound, and UntrustedServer when the certificate is refused."""
+    """Returns what opens the named server. Raises UsageError, NotFound, UntrustedServer when the certificate is refused."""
     profiles = Profiles()
-    target = named_server(named, profiles)
-    assert target is not None, "asked only when something is named"
-    profile = target.profile if target.known else _first_seen(target)
+    target = resolve_named_server(named, profiles)
+    assert target is not None, "called only when a server is named"
+    profile = target.profile if target.known else _confirm_certificate(target)
     return at(
         ServerRef(
             profile.url,
@@ -35,7 +35,8 @@ def place(named: ServerChoice) -> Callable[[], Awaitable[ServerRef]]:
     )
 
 
-def _first_seen(target: ServerTarget) -> Profile:
+def _confirm_certificate(target: ServerTarget) -> Profile:
+    """The profile of a server seen for the first time, with its certificate when the user trusts it."""
     if not target.profile.url.startswith("https:") or target.profile.certificate:
         return target.profile
     from novacron_tui.cli.sign_in import trusted
@@ -43,7 +44,7 @@ def _first_seen(target: ServerTarget) -> Profile:
     try:
         return asyncio.run(trusted(target.profile))
     except ServerUnreachable:
-        return target.profile  # the console says so, and tries again
+        return target.profile  # the console reports it and retries
 
 
 def _remember(profiles: Profiles, profile: Profile, user: str) -> None:

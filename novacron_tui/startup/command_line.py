@@ -1,4 +1,4 @@
-"""The full command line of `novacron`, with typer. The plain console is started by `start`, without importing typer."""
+"""The full command line of `novacron`, built with typer. The plain console starts in `start`, without loading typer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from novacron_tui.cli import commands
 from novacron_tui.cli.runtime.exit_codes import exit_code_of_run
 from novacron_tui.startup.launch import open_console
 
-_HELP = "The terminal control room for virtual machines. Without a command it opens the console."
+_HELP = "The terminal control room for virtual machines. Opens the console when no command is given."
 app = typer.Typer(
     help=_HELP,
     no_args_is_help=False,
@@ -24,8 +24,8 @@ app = typer.Typer(
 )
 
 
-def _version(requested: bool) -> None:
-    if requested:
+def _version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"novacron {__version__}")
         raise typer.Exit
 
@@ -34,9 +34,9 @@ def _version(requested: bool) -> None:
 def console(
     context: typer.Context,
     server: Annotated[
-        str, typer.Option(envvar="NOVACRON_SERVER", help="URL of a server; default: the bundled server.")
+        str, typer.Option(envvar="NOVACRON_SERVER", help="Server URL. Default: the bundled server.")
     ] = "",
-    profile: Annotated[str, typer.Option(envvar="NOVACRON_PROFILE", help="Profile name of a server.")] = "",
+    profile: Annotated[str, typer.Option(envvar="NOVACRON_PROFILE", help="Name of a saved server profile.")] = "",
     token: Annotated[
         str, typer.Option(envvar="NOVACRON_TOKEN", help="Sign in with this token.", show_envvar=True)
     ] = "",
@@ -45,28 +45,28 @@ def console(
     ] = None,
     hypervisor: Annotated[
         list[str] | None,
-        typer.Option(envvar="NOVACRON_HYPERVISOR", help="libvirt URI for the bundled server; repeatable."),
+        typer.Option(envvar="NOVACRON_HYPERVISOR", help="libvirt URI for the bundled server; may be repeated."),
     ] = None,
     theme: Annotated[
-        str, typer.Option(envvar="NOVACRON_THEME", help="dark, light, contrast, colour-blind or mono.")
+        str, typer.Option(envvar="NOVACRON_THEME", help="Theme: dark, light, contrast, colour-blind or mono.")
     ] = "",
     ascii_only: Annotated[
-        bool, typer.Option("--ascii", envvar="NOVACRON_ASCII", help="Use ASCII symbols only.")
+        bool, typer.Option("--ascii", envvar="NOVACRON_ASCII", help="Draw with ASCII characters only.")
     ] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Open the console."""
     if context.invoked_subcommand is not None:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        typer.echo("novacron: the console needs a terminal; `novacron --help` lists the commands that do not", err=True)
+        typer.echo("novacron: the console needs a terminal; run `novacron --help` to list the commands", err=True)
         raise typer.Exit(2)
-    from novacron_tui.cli.runtime.args import named
+    from novacron_tui.cli.runtime.args import chosen_server
 
     try:
-        open_console(named(context), hypervisor or [], theme, ascii_only)
+        open_console(chosen_server(context), hypervisor or [], theme, ascii_only)
     except ValueError as e:
         typer.echo(f"novacron: --theme: {e}", err=True)
         raise typer.Exit(2) from e
@@ -74,23 +74,23 @@ def console(
 
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-    help="Run only the server; takes its own flags (see `novacron serve --help`).",
+    help="Run the server without a console (see `novacron serve --help` for its flags).",
 )
 def serve(context: typer.Context) -> None:
-    """Replace this process with the server. The console never imports it."""
+    """Replace this process with the server; the console never imports the server's code."""
     from novacron_tui.servers.bundled import is_installed
 
     if not is_installed():
-        typer.echo("novacron: the server is not installed. Run pip install 'novacron[server]'", err=True)
+        typer.echo("novacron: the server is not installed. Run: pip install 'novacron[server]'", err=True)
         raise typer.Exit(1)
-    os.execv(sys.executable, [sys.executable, "-m", "novacron_server", *context.args])  # noqa: S606 - intended
+    os.execv(sys.executable, [sys.executable, "-m", "novacron_server", *context.args])  # noqa: S606 - replacing the process is intended
 
 
 commands.mount(app)
 
 
 def main() -> None:
-    """The entry point without the fast start."""
+    """Entry point of the `novacron` script."""
     sys.exit(exit_code_of_run(lambda: app(prog_name="novacron", standalone_mode=False)))
 
 

@@ -86,7 +86,7 @@ def test_a_filter_that_is_wrong_is_called_a_filter(
     done = signed_in(*command, words)
     assert done.returncode == 1
     one_line(done)
-    assert re.search(f"^novacron: the filter is not understood: .*({said})", done.stderr), done.stderr
+    assert re.search(f"^novacron: invalid filter: .*({said})", done.stderr), done.stderr
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_events_come_as_json_lines_and_ctrl_c_ends_them(signed_in: Run, environm
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert "no longer held" in process.stderr.readline(), "connected"
+        assert "no longer available" in process.stderr.readline(), "connected"
         assert signed_in("vm", "restart", "test").returncode == 0
         event = json.loads(process.stdout.readline())
         assert event["frame"] == "event"
@@ -226,6 +226,7 @@ def test_no_command_imports_the_screen(environment: dict[str, str]) -> None:
     code = (
         "import sys; from novacron_tui.startup.command_line import app\n"
         "names = set(sys.modules); from novacron_tui.cli import changes, doctor, events, lists, sign_in\n"
+        "from novacron_tui.cli.runtime import connect\n"
         "print('httpx' in names, [name for name in sys.modules if name.split('.')[0] in"
         " ('textual', 'libvirt', 'novacron_server', 'keyring')])"
     )

@@ -51,7 +51,7 @@ def test_json_is_plain_ascii_and_the_same_text(text: str) -> None:
 def test_every_end_has_its_code_and_at_most_one_line(
     error: BaseException, code: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exit_codes, "_nobody_reads", lambda: exit_codes.READER_GONE)
+    monkeypatch.setattr(exit_codes, "_silence_stdout", lambda: exit_codes.READER_GONE)
 
     def command() -> None:
         raise error
@@ -62,14 +62,14 @@ def test_every_end_has_its_code_and_at_most_one_line(
 
 def test_a_refusal_says_its_fields_and_how_long_to_wait() -> None:
     wrong = errors.ValidationFailed("not valid", fields=[FieldError(field="name", message="too long")])
-    assert exit_codes.sentence(wrong) == "not valid (name: too long)"
+    assert exit_codes.error_text(wrong) == "not valid (name: too long)"
     told = errors.ValidationFailed("not valid: too long", fields=[FieldError(field="name", message="too long")])
-    assert exit_codes.sentence(told) == "not valid: too long", "said once"
-    assert exit_codes.sentence(errors.RateLimited("too many", retry_after_s=30)) == "too many; try again in 30 s"
+    assert exit_codes.error_text(told) == "not valid: too long", "said once"
+    assert exit_codes.error_text(errors.RateLimited("too many", retry_after_s=30)) == "too many; try again in 30 s"
 
 
 def test_what_a_server_says_cannot_play_with_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    exit_codes.complain(f"refused: {HOSTILE}")
+    exit_codes.print_error(f"refused: {HOSTILE}")
     said = capsys.readouterr().err
     assert said.endswith("\n")
     assert said[:-1].isprintable()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novacron_core import errors
-from novacron_tui.cli.runtime.connect import any_server, named_server
+from novacron_tui.cli.runtime.connect import resolve_named_server, resolve_server
 from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.servers import profiles as module
 from novacron_tui.servers.profiles import Profile, Profiles
@@ -79,14 +79,14 @@ def test_a_fresh_profile_is_called_after_its_host_and_never_like_another(profile
 def test_a_flag_beats_a_variable_and_contradictions_are_refused(profiles: Profiles) -> None:
     profiles.remember(Profile("prod", URL))
     by_variable = ServerChoice(server="http://other", profile="prod", server_meant=False)
-    found = named_server(by_variable, profiles)
+    found = resolve_named_server(by_variable, profiles)
     assert found is not None
     assert found.profile.url == URL
-    with pytest.raises(UsageError, match="prod is"):
-        named_server(ServerChoice(server="http://other", profile="prod"), profiles)
+    with pytest.raises(UsageError, match="prod is for"):
+        resolve_named_server(ServerChoice(server="http://other", profile="prod"), profiles)
     with pytest.raises(errors.NotFound, match="prod"):
-        named_server(ServerChoice(profile="nobody"), profiles)
-    new = named_server(ServerChoice(server="http://other", profile="lab"), profiles)
+        resolve_named_server(ServerChoice(profile="nobody"), profiles)
+    new = resolve_named_server(ServerChoice(server="http://other", profile="lab"), profiles)
     assert new is not None
     assert (new.profile.name, new.known) == ("lab", False)
 
@@ -94,13 +94,13 @@ def test_a_flag_beats_a_variable_and_contradictions_are_refused(profiles: Profil
 def test_without_a_word_the_current_profile_is_meant_then_the_server_that_runs_here(
     profiles: Profiles, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match="no server is named"):
-        any_server(ServerChoice(data_dir=tmp_path), profiles)
+    with pytest.raises(UsageError, match="no server chosen"):
+        resolve_server(ServerChoice(data_dir=tmp_path), profiles)
     import os
 
     (tmp_path / "server.json").write_text(f'{{"url": "http://127.0.0.1:5", "pid": {os.getpid()}}}')
-    local = any_server(ServerChoice(data_dir=tmp_path), profiles)
+    local = resolve_server(ServerChoice(data_dir=tmp_path), profiles)
     assert (local.profile.name, local.profile.url) == ("local", "http://127.0.0.1:5")
     assert local.kept.server == f"local:{tmp_path}", "its port changes, its session stays"
     profiles.remember(Profile("prod", URL))
-    assert any_server(ServerChoice(data_dir=tmp_path), profiles).profile.name == "prod"
+    assert resolve_server(ServerChoice(data_dir=tmp_path), profiles).profile.name == "prod"

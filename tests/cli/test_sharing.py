@@ -15,7 +15,7 @@ from novacron_core import errors
 from novacron_core.api import access, vms
 from novacron_core.client import Client
 from novacron_core.values.roles import Role
-from novacron_tui.cli.runtime.connect import named_server
+from novacron_tui.cli.runtime.connect import resolve_named_server
 from novacron_tui.servers import keyring
 from novacron_tui.servers.bundled import Bundled
 from novacron_tui.servers.profiles import LOCAL, Profiles
@@ -137,7 +137,7 @@ async def test_the_console_and_scripts_share_the_session_with_the_bundled_server
     monkeypatch.chdir(tmp_path)
     (tmp_path / "server.json").write_text(json.dumps({"url": "http://127.0.0.1:1", "pid": os.getpid()}))
     place = await Bundled(Path()).open()
-    script = named_server(ServerChoice(profile=LOCAL, data_dir=tmp_path), Profiles(tmp_path))
+    script = resolve_named_server(ServerChoice(profile=LOCAL, data_dir=tmp_path), Profiles(tmp_path))
     assert script is not None
     assert place.kept is not None, "the form offers to stay signed in"
     assert (place.kept.profile, place.kept.server) == (script.kept.profile, script.kept.server)

@@ -46,7 +46,7 @@ def test_what_cannot_be_is_usage_and_what_is_refused_is_a_failure(signed_in: Run
     for words, says in (
         (("x", "--size", "0"), "size: must be at least 1 MiB"),
         (("../x", "--size", "8M"), "Use lower-case letters"),
-        (("x", "--size", "8M", "--tier", "lukewarm"), "there is no tier 'lukewarm': there are hot, warm, cold"),
+        (("x", "--size", "8M", "--tier", "lukewarm"), "unknown tier 'lukewarm'; the tiers are hot, warm, cold"),
         (("x", "--size", "8M", "--format", "vmdk"), "--format: unknown value 'vmdk'"),
     ):
         assert says in signed_in("volume", "create", *words).stderr

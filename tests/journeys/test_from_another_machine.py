@@ -99,7 +99,7 @@ def test_nothing_of_the_server_is_there_and_it_says_so(laptop: Laptop) -> None:
     assert (refused.returncode, "novacron[server]" in refused.stderr) == (1, True)
     doctor = laptop.run("novacron", "doctor")
     assert doctor.returncode == 1
-    assert "the console works: novacron --server URL" in doctor.stdout
+    assert "The console works with another server: novacron --server URL" in doctor.stdout
 
 
 def test_scripts_sign_in_list_start_and_watch(laptop: Laptop, server: tuple[str, str]) -> None:
@@ -116,7 +116,7 @@ def test_scripts_sign_in_list_start_and_watch(laptop: Laptop, server: tuple[str,
     ) as watching:  # fmt: skip
         assert watching.stdout is not None
         assert watching.stderr is not None
-        assert "no longer held" in watching.stderr.readline(), "connected"
+        assert "no longer available" in watching.stderr.readline(), "connected"
         assert laptop.run("novacron", "vm", "start", "test").returncode == 0
         seen = (json.loads(line) for line in watching.stdout)
         assert any(

@@ -1,1 +1,1 @@
-"""What all commands share: arguments, connecting, waiting for operations, output and exit codes."""
+"""Shared by all commands: arguments, connecting, waiting for operations, output and exit codes."""

@@ -1,4 +1,4 @@
-"""The flags that commands have in common, and the way from flags to a connected client."""
+"""The flags that commands have in common, and how flags become a connected client."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ if TYPE_CHECKING:
 
 ServerFlag = Annotated[str, typer.Option("--server", envvar="NOVACRON_SERVER", help="URL of a server.")]
 ProfileFlag = Annotated[
-    str, typer.Option("--profile", envvar="NOVACRON_PROFILE", help="A server by its profile's name.")
+    str, typer.Option("--profile", envvar="NOVACRON_PROFILE", help="Name of a saved server profile.")
 ]
-OutputFlag = Annotated[Format, typer.Option("--output", "-o", help="For people or for programs.")]
-NoWaitFlag = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the operation's end.")]
-Names = Annotated[list[str], typer.Argument(metavar="NAME…", help="VMs, by name or id.")]
+OutputFlag = Annotated[Format, typer.Option("--output", "-o", help="Output format.")]
+NoWaitFlag = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the operation to finish.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME…", help="VM names or ids.")]
 
 
-def named(context: typer.Context) -> ServerChoice:
-    """What was said, here or before the command: `novacron --server URL vm ls` and `novacron vm ls --server URL`."""
+def chosen_server(context: typer.Context) -> ServerChoice:
+    """The server flags, before or after the command: `novacron --server URL vm ls` or `novacron vm ls --server URL`."""
     from novacron_tui.servers.server_choice import ServerChoice
 
-    server, server_meant = _said(context, "server")
-    profile, profile_meant = _said(context, "profile")
-    if server_meant and not profile_meant:
-        profile = ""  # a flag beats a variable
+    server, server_is_flag = _find_flag(context, "server")
+    profile, profile_is_flag = _find_flag(context, "profile")
+    if server_is_flag and not profile_is_flag:
+        profile = ""  # a flag overrides an environment variable
     root = context.find_root().params
     data_dir: Path | None = root.get("data_dir")
-    return ServerChoice(server, profile, root.get("token") or "", data_dir, server_meant)
+    return ServerChoice(server, profile, root.get("token") or "", data_dir, server_is_flag)
 
 
-def _said(context: typer.Context, name: str) -> tuple[str, bool]:
-    """A flag's value, nearest first, and whether it stood on the command line."""
+def _find_flag(context: typer.Context, name: str) -> tuple[str, bool]:
+    """A flag's value, from the innermost command outwards, and whether it was given on the command line."""
     found = ""
-    place: Any = context
-    while place is not None:
-        value, source = place.params.get(name), place.get_parameter_source(name)
+    current: Any = context
+    while current is not None:
+        value, source = current.params.get(name), current.get_parameter_source(name)
         if value and source is not None and source.name == "COMMANDLINE":
             return value, True
         found = found or value or ""
-        place = place.parent
+        current = current.parent
     return found, False
 
 
-def called(context: typer.Context, output: Format, work: Callable[[Client], Awaitable[int | None]]) -> None:
-    """Connect to the server that is meant, do the work, and leave with its exit code."""
+def run_with_client(context: typer.Context, output: Format, work: Callable[[Client], Awaitable[int | None]]) -> None:
+    """Connect to the chosen server, do the work, and exit with the code it returns. Raises typer.Exit."""
     import asyncio
 
-    from novacron_tui.cli.runtime.connect import any_server, connect
+    from novacron_tui.cli.runtime.connect import connect, resolve_server
     from novacron_tui.servers.profiles import Profiles
 
-    target = any_server(named(context), Profiles())
+    target = resolve_server(chosen_server(context), Profiles())
 
     async def run() -> int | None:
         async with connect(target, output) as client:

@@ -1,4 +1,4 @@
-"""Which server a command or a console means, and who we are there: flags, then variables, then what was remembered."""
+"""Which server a command or console uses, and with which session: from flags, then variables, then saved profiles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServerTarget:
-    """A server, as its profile knows it. `known`: the profile is in the file. `token` signs in without a session."""
+    """A server with its profile. `known`: the profile is in the file. `token` signs in without a session."""
 
     profile: Profile
     known: bool
@@ -30,16 +30,16 @@ class ServerTarget:
 
     @property
     def kept(self) -> SavedSessionFile:
-        """Its kept session."""
+        """Its saved session."""
         if self.profile.name == LOCAL and self.data_dir is not None:
             return saved_session_of_bundled(self.data_dir)
         return SavedSessionFile(self.profile.name, self.profile.url)
 
 
-def named_server(named: ServerChoice, profiles: Profiles) -> ServerTarget | None:
-    """The target that --server or --profile, or their variables, name; None when nothing is named.
+def resolve_named_server(named: ServerChoice, profiles: Profiles) -> ServerTarget | None:
+    """The target named by --server or --profile, or their variables; None when none is given.
 
-    Raises Usage when they contradict each other, NotFound for a profile that nobody knows.
+    Raises UsageError when they contradict each other, NotFound for an unknown profile.
     """
     url = named.server if named.server_meant or not named.profile else ""
     if url and (refused := why_not_url(url)):
@@ -47,7 +47,7 @@ def named_server(named: ServerChoice, profiles: Profiles) -> ServerTarget | None
     if named.profile == LOCAL and not url:
         return _local(named)
     if named.profile and url:
-        return _both(named, url, profiles)
+        return _new_or_known(named, url, profiles)
     if named.profile:
         return _known(profiles.named(named.profile), named)
     if url:
@@ -56,40 +56,42 @@ def named_server(named: ServerChoice, profiles: Profiles) -> ServerTarget | None
     return None
 
 
-def any_server(named: ServerChoice, profiles: Profiles) -> ServerTarget:
-    """The target of a command: what is named, else the current profile, else the bundled server that runs here.
+def resolve_server(named: ServerChoice, profiles: Profiles) -> ServerTarget:
+    """The target of a command: the named server, else the current profile, else the bundled server running here.
 
-    Raises Usage when there is none of them.
+    Raises UsageError when there is none of them.
     """
-    if target := named_server(named, profiles):
+    if target := resolve_named_server(named, profiles):
         return target
     if current := profiles.current():
         return _known(current, named)
     if read_running_server(named.data_dir or default_data_dir()):
         return _local(named)
-    raise UsageError("no server is named: give --server URL or --profile NAME, or sign in once with `novacron login`")
+    raise UsageError("no server chosen: give --server URL or --profile NAME, or sign in once with `novacron login`")
 
 
 def connect(target: ServerTarget, output: Output) -> Client:
-    """A client for a command. Raises Unauthenticated when there is nothing to sign in with."""
+    """A client for a command. Raises Unauthenticated when there is neither a token nor a saved session."""
     from novacron_core.client import Client, Credentials
     from novacron_tui.servers.shared_credentials import SharedCredentials
 
     credentials = Credentials(target.token) if target.token else SharedCredentials(target.kept)
     if not credentials.token and not credentials.refresh_token:
-        way = "" if target.profile.name == LOCAL else f" --server {target.profile.url}"
-        raise errors.Unauthenticated(f"not signed in to {target.profile.url}: novacron login{way}, or NOVACRON_TOKEN")
+        flag = "" if target.profile.name == LOCAL else f" --server {target.profile.url}"
+        raise errors.Unauthenticated(
+            f"not signed in to {target.profile.url}. Run `novacron login{flag}` or set NOVACRON_TOKEN"
+        )
     return Client(target.profile.url, credentials, clean=output.clean, certificate=target.profile.certificate)
 
 
-def _both(named: ServerChoice, url: str, profiles: Profiles) -> ServerTarget:
+def _new_or_known(named: ServerChoice, url: str, profiles: Profiles) -> ServerTarget:
     if refused := why_not_name(named.profile):
         raise UsageError(refused)
     known = profiles.all().get(named.profile)
     if known is None:
         return ServerTarget(_pinned(profiles.fresh(url, named.profile)), False, named.token)
     if known.url != url.rstrip("/"):
-        raise UsageError(f"profile {known.name} is {known.url}, not {url}")
+        raise UsageError(f"profile {known.name} is for {known.url}, not {url}")
     return _known(known, named)
 
 
@@ -101,10 +103,10 @@ def _local(named: ServerChoice) -> ServerTarget:
     data_dir = (named.data_dir or default_data_dir()).absolute()
     running = read_running_server(data_dir)
     if running is None:
-        raise errors.ServerUnreachable(f"no server runs on {data_dir}: `novacron` opens a console and starts one")
+        raise errors.ServerUnreachable(f"no server is running on {data_dir}. Run `novacron` to start one")
     return ServerTarget(Profile(LOCAL, running.url), True, named.token, data_dir)
 
 
 def _pinned(profile: Profile) -> Profile:
-    """A script without a profile names the certificate it trusts in a variable."""
+    """The profile with the certificate fingerprint from NOVACRON_CERTIFICATE, for scripts without a saved profile."""
     return Profile(profile.name, profile.url, certificate=os.environ.get("NOVACRON_CERTIFICATE", ""))

@@ -1,4 +1,4 @@
-"""Whole lists out of paged endpoints, and one VM by name or id."""
+"""Reads whole lists from paged endpoints, and finds a VM, host or volume by name or id."""
 
 from __future__ import annotations
 
@@ -23,58 +23,58 @@ _PAGE_SIZE = 1000
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-async def everything(client: Client, endpoint: Endpoint[Page[T], Q, Any], query: Q, *, at_most: int = 0) -> list[T]:
-    """Every item that matches, page after page; with `at_most` no more than that."""
+async def list_all(client: Client, endpoint: Endpoint[Page[T], Q, Any], query: Q, *, at_most: int = 0) -> list[T]:
+    """All matching items, fetched page by page; at most `at_most` of them unless it is 0."""
     items: list[T] = []
     size = min(_PAGE_SIZE, at_most or _PAGE_SIZE)
     for number in range(1, 1_000_000):
         try:
             page = await client.call(endpoint, query=msgspec.structs.replace(query, page=number, page_size=size))
         except errors.ValidationFailed as e:
-            raise _in_words(e) from e
+            raise _explain_filter(e) from e
         items += page.items
         if len(page.items) < size or len(items) >= page.total or (at_most and len(items) >= at_most):
             break
     return items[:at_most] if at_most else items
 
 
-def _in_words(e: errors.ValidationFailed) -> errors.ValidationFailed:
-    """Who types a filter does not know that the API calls it q."""
+def _explain_filter(e: errors.ValidationFailed) -> errors.ValidationFailed:
+    """An error about the API's field `q`, reworded as one about the filter that the user typed."""
     wrong = next((field.message for field in e.fields if field.field == "q"), None)
-    return e if wrong is None else errors.ValidationFailed(f"the filter is not understood: {explain(wrong)[0]}")
+    return e if wrong is None else errors.ValidationFailed(f"invalid filter: {explain(wrong)[0]}")
 
 
-async def vm_of(client: Client, word: str) -> VM:
+async def find_vm(client: Client, word: str) -> VM:
     """The VM with this id or name. Raises NotFound, and Conflict when several have the name."""
     if _ID.fullmatch(word):
         return await client.call(vms.GET, vm_id=word.lower())
-    # The name as a filter spares reading the whole fleet; one that is not plain could mean something in a filter.
+    # Filtering by name avoids reading the whole fleet; a word that is no valid name could be filter syntax.
     query = vms.VMQuery(q=word if why_not_vm_name(word) is None else "")
-    found = [vm for vm in await everything(client, vms.LIST, query) if vm.name == word]
+    found = [vm for vm in await list_all(client, vms.LIST, query) if vm.name == word]
     if not found:
-        raise errors.NotFound(f"there is no VM {word!r}")
+        raise errors.NotFound(f"no VM named {word!r}")
     if len(found) > 1:
         ids = ", ".join(vm.id for vm in found)
-        raise errors.Conflict(f"{len(found)} VMs are called {word}: name one by its id ({ids})")
+        raise errors.Conflict(f"{len(found)} VMs are named {word}: give an id instead ({ids})")
     return found[0]
 
 
-async def host_of(client: Client, word: str) -> str:
+async def find_host_id(client: Client, word: str) -> str:
     """The id of the host with this id or name. Raises NotFound."""
-    found = [host for host in await everything(client, hosts.LIST, ListQuery()) if word in (host.id, host.name)]
+    found = [host for host in await list_all(client, hosts.LIST, ListQuery()) if word in (host.id, host.name)]
     if len(found) != 1:
-        raise errors.NotFound(f"there is no host {word!r}" if not found else f"{len(found)} hosts are called {word}")
+        raise errors.NotFound(f"no host named {word!r}" if not found else f"{len(found)} hosts are named {word}")
     return found[0].id
 
 
-async def volume_of(client: Client, word: str) -> Volume:
+async def find_volume(client: Client, word: str) -> Volume:
     """The volume with this id or name. Raises NotFound, and Conflict when several have the name."""
     if _ID.fullmatch(word):
         return await client.call(volumes.GET, volume_id=word.lower())
-    found = [volume for volume in await everything(client, volumes.LIST, ListQuery()) if volume.name == word]
+    found = [volume for volume in await list_all(client, volumes.LIST, ListQuery()) if volume.name == word]
     if not found:
-        raise errors.NotFound(f"there is no volume {word!r}")
+        raise errors.NotFound(f"no volume named {word!r}")
     if len(found) > 1:
         ids = ", ".join(volume.id for volume in found)
-        raise errors.Conflict(f"{len(found)} volumes are called {word}: name one by its id ({ids})")
+        raise errors.Conflict(f"{len(found)} volumes are named {word}: give an id instead ({ids})")
     return found[0]

@@ -1,7 +1,7 @@
 """What commands print: aligned plain tables for people, JSON for programs.
 
-A table passes safe_text, so no name can play with the terminal; JSON escapes everything but printable ASCII, so that
-it says exactly what the server said and is still harmless.
+A table passes through safe_text, so no name can send control sequences to the terminal; JSON escapes everything except
+printable ASCII, so it keeps the server's exact text and is still harmless.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Output(StrEnum):
 
     @property
     def clean(self) -> Callable[[str], str]:
-        """How a client cleans answers for this output."""
+        """The function with which a client sanitizes answers for this output."""
         return clean_json if self is Output.TABLE else str
 
 
 def json_text(value: object, *, indent: int | None = 2) -> str:
-    """Structs and what is made of them, as ASCII. DEL is escaped too, which JSON itself would let through."""
+    """Structs and containers of them as ASCII JSON. DEL is escaped too, which JSON itself would let through."""
     import msgspec
 
     plain = json.loads(msgspec.json.encode(value))
@@ -37,20 +37,20 @@ def json_text(value: object, *, indent: int | None = 2) -> str:
 
 
 def show_json(value: object) -> None:
-    say(json_text(value))
+    print_line(json_text(value))
 
 
-def say(text: str) -> None:
-    """One line, or lines, on stdout. Raises ReaderGone."""
+def print_line(text: str) -> None:
+    """Print one or more lines on stdout. Raises ReaderGone."""
     try:
         sys.stdout.write(text + "\n")
     except BrokenPipeError as e:
         raise ReaderGone from e
 
 
-def say_now(text: str) -> None:
-    """The same, out at once: for what comes over time."""
-    say(text)
+def print_line_now(text: str) -> None:
+    """The same with a flush, for output that comes over time."""
+    print_line(text)
     try:
         sys.stdout.flush()
     except BrokenPipeError as e:
@@ -58,35 +58,35 @@ def say_now(text: str) -> None:
 
 
 def show_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns as wide as their widest cell, the last one ragged. The head is bold on a terminal that has colours."""
+    """Print columns as wide as their widest cell, the last one ragged. The head is bold when colours are enabled."""
     cells = [[cell(value) for value in row] for row in rows]
     widths = [max(map(width, column)) for column in zip(head, *cells, strict=True)]
     first = _line(head, widths)
-    say(f"\x1b[1m{first}\x1b[0m" if decorated() else first)
+    print_line(f"\x1b[1m{first}\x1b[0m" if colors_enabled() else first)
     for row in cells:
-        say(_line(row, widths))
+        print_line(_line(row, widths))
 
 
 def show_pairs(pairs: Iterable[tuple[str, object]]) -> None:
-    """One thing, a line for each of its sides."""
+    """Print the properties of one object, one per line."""
     lines = [(name, cell(value)) for name, value in pairs]
     longest = max(width(name) for name, _ in lines)
     for name, value in lines:
-        say(_line((name, value), (longest, 0)))
+        print_line(_line((name, value), (longest, 0)))
 
 
-def decorated() -> bool:
-    """Whether to use more than plain text. Source: no-color.org."""
+def colors_enabled() -> bool:
+    """Whether to use colours and bold on stdout. Source: no-color.org."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def cell(value: Any) -> str:
-    """What stands in a table for a value; nothing is a dash, which is not zero."""
+    """The table cell of a value; a missing value is a dash, which differs from zero."""
     return one_line(clean(str(value))) if value not in (None, "", "–") else "-"
 
 
 def width(text: str) -> int:
-    """How many columns of a terminal a text takes."""
+    """How many terminal columns a text occupies."""
     if text.isascii():
         return len(text)
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)

@@ -1,4 +1,4 @@
-"""One change from asking to its end: tried again where no answer came, followed, and told."""
+"""Runs one change to its end: sends the request with retries, waits for the operation, and reports the result."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.client import Client
 from novacron_core.rules.operation_words import doing
-from novacron_tui.cli.runtime.exit_codes import DONE, FAILED, code_of, complain, sentence
-from novacron_tui.cli.runtime.output import Output, cell, say, show_json
+from novacron_tui.cli.runtime.exit_codes import DONE, FAILED, error_text, exit_code_of, print_error
+from novacron_tui.cli.runtime.output import Output, cell, print_line, show_json
 from novacron_tui.vms.actions import done
 
-_TRIES = 3
-_FIRST_LOOK_S, _LAST_LOOK_S = 0.1, 1.0
-Ask = Callable[[str], Awaitable[Operation]]
-"""Asks the server for a change with an idempotency key."""
+_ATTEMPTS = 3
+_MIN_POLL_S, _MAX_POLL_S = 0.1, 1.0
+Send = Callable[[str], Awaitable[Operation]]
+"""Requests a change from the server with an idempotency key."""
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What became of one thing's change: the operation, or the problem it was refused with."""
+    """The result of a change to one object: its operation, or the problem with which it was refused."""
 
     id: str
     name: str
@@ -33,53 +33,57 @@ class Result(msgspec.Struct, frozen=True):
     problem: Problem | None = None
 
 
-async def settled(client: Client, thing_id: str, name: str, ask: Ask, *, wait: bool) -> tuple[Result, int]:
-    """Ask and follow one change to its end. A refusal is a result too; a session that ended ends everything."""
+async def run_change(client: Client, object_id: str, name: str, send: Send, *, wait: bool) -> tuple[Result, int]:
+    """Request one change and, with `wait`, follow it to its end; returns the result and the exit code.
+
+    A refusal is a result too. Raises Unauthenticated when the session has ended.
+    """
     operation = None
     try:
-        operation = await _asked(ask)
+        operation = await _send_with_retries(send)
         if wait:
-            operation = await _followed(client, operation)
+            operation = await _wait_for_end(client, operation)
     except errors.Unauthenticated:
         raise
     except errors.NovaCronError as e:
-        complain(_about(name, sentence(e)))
-        return Result(thing_id, name, operation, e.problem()), code_of(e)
+        print_error(_prefix_name(name, error_text(e)))
+        return Result(object_id, name, operation, e.problem()), exit_code_of(e)
     failed = operation.state.ended and operation.state is not OperationState.SUCCEEDED
     if failed:
-        complain(f"{name}: {doing(operation.kind)} {operation.state}: {_reason(operation)}")
-    return Result(thing_id or operation.target.id, name, operation, operation.problem), FAILED if failed else DONE
+        print_error(f"{name}: {doing(operation.kind)} {operation.state}: {_reason(operation)}")
+    return Result(object_id or operation.target.id, name, operation, operation.problem), FAILED if failed else DONE
 
 
-async def _asked(ask: Ask) -> Operation:
-    """Try again where no answer came: the key sees to it that it happens once."""
+async def _send_with_retries(send: Send) -> Operation:
+    """Retry when no answer came; the idempotency key makes sure that the change happens only once."""
     key = str(uuid4())
-    for left in reversed(range(_TRIES)):
+    for left in reversed(range(_ATTEMPTS)):
         try:
-            return await ask(key)
+            return await send(key)
         except errors.ServerUnreachable:
             if not left:
                 raise
-            await asyncio.sleep(_LAST_LOOK_S)
-    raise AssertionError("the last try returns or raises")
+            await asyncio.sleep(_MAX_POLL_S)
+    raise AssertionError("the last attempt returns or raises")
 
 
-async def _followed(client: Client, operation: Operation) -> Operation:
-    pause_s = _FIRST_LOOK_S
+async def _wait_for_end(client: Client, operation: Operation) -> Operation:
+    pause_s = _MIN_POLL_S
     while not operation.state.ended:
         await asyncio.sleep(pause_s)
-        pause_s = min(_LAST_LOOK_S, pause_s * 1.5)
+        pause_s = min(_MAX_POLL_S, pause_s * 1.5)
         operation = await client.call(operations.GET, operation_id=operation.id)
     return operation
 
 
-def tell(output: Output, results: Sequence[Result]) -> None:
+def report(output: Output, results: Sequence[Result]) -> None:
+    """Print the results on stdout; as a table only the successful ones, as the others are on stderr already."""
     if output is Output.JSON:
         show_json(results)
         return
     for result in results:
         if result.operation and result.problem is None:
-            say(f"{cell(result.name)}: {_outcome(result.operation)}")
+            print_line(f"{cell(result.name)}: {_outcome(result.operation)}")
 
 
 def _outcome(op: Operation) -> str:
@@ -90,9 +94,9 @@ def _outcome(op: Operation) -> str:
 
 
 def _reason(op: Operation) -> str:
-    return (op.problem.detail or op.problem.title) if op.problem else "no reason was given"
+    return (op.problem.detail or op.problem.title) if op.problem else "no reason given"
 
 
-def _about(name: str, text: str) -> str:
-    """`web-01 is running: …` needs no name before it."""
+def _prefix_name(name: str, text: str) -> str:
+    """The text with the name before it, unless it starts with the name, like `web-01 is already running`."""
     return text if text.startswith(f"{name} ") else f"{name}: {text}"

@@ -1,1 +1,1 @@
-"""Who is there: accounts, passwords, sessions and their tokens, and the one-time token of the first account."""
+"""Authentication: accounts, passwords, sessions and their tokens, and the one-time setup token of the first account."""

@@ -1,4 +1,4 @@
-"""Accounts: made, given a role, given another password. Whatever changes what one may do ends the tokens that said so."""
+"""Creates accounts and changes their roles and passwords. A change of permissions ends the tokens issued before it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from novacron_server.outbox.repository import append
 
 DEFAULT_TENANT = "default"
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+")
-_SET_UP = "this server has its administrator already; ask for an account there"
+_SET_UP = "This server already has an administrator. Ask the administrator for an account."
 
 
 class Accounts:
-    """The decisions about accounts. Nothing here knows of sessions but by the ids whose tokens ended."""
+    """The rules for accounts. Sessions appear here only as the ids whose tokens have ended."""
 
     def __init__(
         self, database: Database, hashing: Passwords, setup_token: SetupToken, *, open_registration: bool
@@ -38,22 +38,22 @@ class Accounts:
         self._open_registration = open_registration
 
     async def register(self, request: Register, caller: Principal | None) -> User:
-        """Make an account: the first with the setup token, later ones by an administrator or by open registration.
+        """Create an account: the first with the setup token, later ones by an administrator or by open registration.
 
         Raises ValidationFailed, Forbidden, Conflict for a name that is taken.
         """
         first = await self._database.run(repository.count_accounts, read_only=True) == 0
-        user = self._allowed(request, caller, first=first)
+        user = self._permitted_user(request, caller, first=first)
         _check(request.username, request.password, request.email)
         hashed = await self._passwords.hash(request.password)
 
         async def work(conn: Connection) -> None:
-            if (await repository.count_accounts_alone(conn) == 0) != first:
+            if (await repository.lock_and_count_accounts(conn) == 0) != first:
                 raise Forbidden(_SET_UP)
             if not await repository.add_account(conn, user, hashed):
-                taken = "this user name is taken"
+                taken = "This user name is taken. Choose another one."
                 raise Conflict(taken, fields=[FieldError(field="username", message=taken)])
-            await append(conn, [told(user, "access.user_created")])
+            await append(conn, [account_event(user, "access.user_created")])
 
         await self._database.run(work)
         if first:
@@ -61,62 +61,64 @@ class Accounts:
         return user
 
     async def change_role(self, user_id: str, role: Role, caller: Principal) -> list[str]:
-        """Give an account another role; the sessions whose tokens are good no more.
+        """Change an account's role; returns the ids of the sessions whose tokens are no longer valid.
 
-        Raises Forbidden, NotFound, Conflict when nobody would be administrator.
+        Raises Forbidden, NotFound, Conflict when no administrator would be left.
         """
         if not allows(caller.role, Permission.ACCESS_ADMIN):
-            raise Forbidden("only administrators change roles")
+            raise Forbidden("Only administrators can change roles")
 
         async def work(conn: Connection) -> list[str]:
-            administrators = await repository.count_administrators_alone(conn)
-            account = await repository.account(conn, user_id, locked=True)
+            administrators = await repository.lock_and_count_administrators(conn)
+            account = await repository.find_account(conn, user_id, locked=True)
             if account is None or not may_see(caller, account.user.tenant):
-                raise NotFound("there is no such user")
+                raise NotFound("No such user")
             if account.user.role is role:
                 return []
             if account.user.role is Role.ADMINISTRATOR and not account.disabled and administrators == 1:
-                raise Conflict("this is the last administrator")
-            await repository.change_account(conn, user_id, role=str(role))
-            ended = await repository.session_ids(conn, user_id)
-            await append(conn, [told(account.user, "access.role_changed", note=f"now {role}", priority=Priority.HIGH)])
+                raise Conflict("This is the last administrator. Make another user administrator first.")
+            await repository.update_account(conn, user_id, role=str(role))
+            ended = await repository.active_session_ids(conn, user_id)
+            await append(
+                conn, [account_event(account.user, "access.role_changed", note=f"now {role}", priority=Priority.HIGH)]
+            )
             return ended
 
         return await self._database.run(work)
 
     async def change_password(self, old: str, new: str, caller: Principal) -> list[str]:
-        """Store another password of the caller's own; every session of the account, all ended now.
+        """Change the caller's own password; returns the ids of all sessions of the account, which have now ended.
 
-        Raises ValidationFailed for a new password that will not do, Forbidden for a wrong old one.
+        Raises ValidationFailed for an unacceptable new password, Forbidden for a wrong old one.
         """
         _check(caller.username, new)
-        account = await self._database.run(lambda conn: repository.account(conn, caller.user_id), read_only=True)
+        account = await self._database.run(lambda conn: repository.find_account(conn, caller.user_id), read_only=True)
         if account is None or not (await self._passwords.compare(old, account.password_hash)).right:
-            raise Forbidden("the old password is wrong")
+            raise Forbidden("The old password is wrong")
         hashed = await self._passwords.hash(new)
 
         async def work(conn: Connection) -> list[str]:
             now = datetime.now(UTC)
-            await repository.change_account(conn, caller.user_id, password_hash=hashed, password_changed_at=now)
-            ended = await repository.revoke_all(conn, caller.user_id)
-            await append(conn, [told(account.user, "access.password_changed", priority=Priority.HIGH)])
+            await repository.update_account(conn, caller.user_id, password_hash=hashed, password_changed_at=now)
+            ended = await repository.revoke_all_sessions(conn, caller.user_id)
+            await append(conn, [account_event(account.user, "access.password_changed", priority=Priority.HIGH)])
             return ended
 
         return await self._database.run(work)
 
-    def _allowed(self, request: Register, caller: Principal | None, *, first: bool) -> User:
-        """The account as it may be made. Raises Forbidden."""
+    def _permitted_user(self, request: Register, caller: Principal | None, *, first: bool) -> User:
+        """The account that the caller may create with this request. Raises Forbidden."""
         role, tenant = request.role, DEFAULT_TENANT
         if first:
-            if not self._setup_token.fits(request.setup_token):
-                raise Forbidden("the first account needs the setup token: read it from the server's data directory")
+            if not self._setup_token.matches(request.setup_token):
+                raise Forbidden("The first account needs the setup token from the file setup-token on the server")
             role = Role.ADMINISTRATOR
         elif caller is not None and allows(caller.role, Permission.ACCESS_ADMIN):
             tenant = caller.tenant
         elif not self._open_registration:
-            raise Forbidden(_SET_UP if request.setup_token else "accounts are made by an administrator here")
+            raise Forbidden(_SET_UP if request.setup_token else "Only an administrator can create accounts here")
         elif role is not Role.VIEWER:
-            raise Forbidden("only an administrator gives roles")
+            raise Forbidden("Only an administrator can assign roles")
         return User(
             id=str(uuid.uuid4()),
             username=request.username,
@@ -127,8 +129,8 @@ class Accounts:
         )
 
 
-def told(user: User, kind: str, *, note: str = "", priority: Priority = Priority.NORMAL) -> EventDraft:
-    """The event that something happened to an account: its name and no secret."""
+def account_event(user: User, kind: str, *, note: str = "", priority: Priority = Priority.NORMAL) -> EventDraft:
+    """An event about an account. It contains the name and no secret."""
     target = Target(type="user", id=user.id, name=user.username)
     return EventDraft(type=kind, source="access", target=target, tenant=user.tenant, priority=priority, note=note)
 
@@ -137,7 +139,7 @@ def _check(username: str, password: str, email: str = "") -> None:
     wrong = {
         "username": why_not_username(username),
         "password": passwords.why_not(password, username),
-        "email": None if not email or _EMAIL.fullmatch(email) else "this is no e-mail address",
+        "email": None if not email or _EMAIL.fullmatch(email) else "This is not an e-mail address",
     }
     fields = [FieldError(field=field, message=why) for field, why in wrong.items() if why]
     if fields:

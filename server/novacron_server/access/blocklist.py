@@ -1,4 +1,4 @@
-"""Passwords that are long enough and guessed first all the same. Source of the rule: NIST SP 800-63B-4, 3.1.1.2."""
+"""Rejects passwords that are long enough but still guessed first. Source of the rule: NIST SP 800-63B-4, 3.1.1.2."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 from itertools import pairwise
 
-# Of 15 characters and more, among the most frequent ones of published breach lists, letters and digits only.
+# Passwords of 15 or more characters from the top of published breach lists, letters and digits only.
 _COMMON = frozenset(
     [
         "1q2w3e4r5t6y7u8i9o0p",
@@ -66,28 +66,29 @@ _WORDS = (
     "guest", "super", "user", "root", "test", "pass", "qemu",
 )  # fmt: skip
 _LEET = str.maketrans("01345$@!", "oieassai")
-_ENOUGH = 8
-"""Characters that have to remain when everybody's words and their digits are taken out."""
+_MIN_REMAINING = 8
+"""Characters that must remain after common words and the digits beside them are removed."""
+_ADVICE = "three or four random words work well"
 
 
 def why_not_common(password: str, username: str = "") -> str | None:
-    """The sentence that refuses a password that is tried early, or None."""
+    """Why a password is too easy to guess, as a sentence for the user; None when it is fine."""
     plain = re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", password).casefold())
     if plain in _COMMON or _is_run(plain) or _repeats(plain):
-        return "this password is one of the first that are tried; three or four unrelated words do well"
+        return f"Password is among the first that attackers try; {_ADVICE}"
     names = tuple(part for part in re.split(r"[\W_]", username.casefold()) if len(part) > 2)
-    left = min((_left(form, names) for form in (plain, plain.translate(_LEET))), key=len)
-    if len(left) < _ENOUGH:
-        return "this password is made of words that are tried first; three or four unrelated words do well"
+    remaining = min((_remove_common_words(form, names) for form in (plain, plain.translate(_LEET))), key=len)
+    if len(remaining) < _MIN_REMAINING:
+        return f"Password consists of common words that attackers try first; {_ADVICE}"
     return None
 
 
-def _left(text: str, names: tuple[str, ...]) -> str:
-    """What is one's own in it: without such words, and then without the digits that go with them."""
-    left = text
+def _remove_common_words(text: str, names: tuple[str, ...]) -> str:
+    """The text without the names and common words and, if it had any, without digits too."""
+    remaining = text
     for word in (*sorted(names, key=len, reverse=True), *_WORDS):
-        left = left.replace(word, "")
-    return left if left == text else re.sub(r"\d", "", left)
+        remaining = remaining.replace(word, "")
+    return remaining if remaining == text else re.sub(r"\d", "", remaining)
 
 
 def _is_run(text: str) -> bool:
@@ -97,7 +98,7 @@ def _is_run(text: str) -> bool:
 
 
 def _repeats(text: str) -> bool:
-    """A short piece over and over: `abcabcabcabcabc`."""
+    """Whether the text repeats a short piece: `abcabcabcabcabc`."""
     return any(
         text == (text[:size] * (len(text) // size + 1))[: len(text)] for size in range(1, min(9, len(text) // 2 + 1))
     )

@@ -1,4 +1,4 @@
-"""The keys that sign access tokens: random, in a 0600 file, two of them good while one takes over from the other."""
+"""The random keys that sign access tokens, in a 0600 file. After a rotation the previous key stays valid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIVE = 2
 
 
 class Key(msgspec.Struct, frozen=True):
-    """`secret` is 256 random bits, as RFC 7518 section 3.2 asks of HS256."""
+    """`secret` is 256 random bits, as RFC 7518 section 3.2 requires for HS256."""
 
     kid: str
     secret: str
@@ -25,7 +25,7 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Keys:
-    """`current` signs; every live one verifies. A file that others could read is closed again."""
+    """`current` signs, and every live key verifies. Reading the file resets its mode to 0600."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -37,16 +37,16 @@ class Keys:
         return self._keys[0]
 
     def secret(self, kid: str) -> str | None:
-        """The secret of a live key, None for any other name."""
+        """The secret of a live key, None for any other key id."""
         return next((key.secret for key in self._keys if key.kid == kid), None)
 
     def rotate_if_old(self) -> None:
-        """Writes a file when there is no key or the current one is older than MAX_AGE."""
+        """Rotate when there is no key or the current one is older than MAX_AGE. May write the file."""
         if not self._keys or datetime.now(UTC) - self.current.created_at > MAX_AGE:
             self.rotate()
 
     def rotate(self) -> None:
-        """Sign with a new key. The one before stays good, the one before that does not. Writes a file."""
+        """Sign with a new key from now on. The previous key stays valid, older ones do not. Writes the file."""
         fresh = Key(secrets.token_hex(8), secrets.token_urlsafe(32), datetime.now(UTC))
         self._keys = [fresh, *self._keys][:LIVE]
         write_private(self._file, json.dumps({"signing_keys": msgspec.to_builtins(self._keys)}))
@@ -61,5 +61,5 @@ class Keys:
             return msgspec.convert(msgspec.json.decode(text)["signing_keys"], list[Key])
         except (msgspec.MsgspecError, KeyError, TypeError):
             raise Internal(
-                f"{self._file} is damaged; remove it to sign everybody out and start with new keys"
+                f"{self._file} is corrupt. Delete it to create new keys; this signs out all users."
             ) from None

@@ -1,4 +1,4 @@
-"""The live sessions in memory, so that a request costs no query, and one that ended is found out within 2 seconds."""
+"""A cache of the live sessions: a request needs no query, and a session that ended is rejected within 2 seconds."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from novacron_server.access.tokens import Claims
 from novacron_server.database.transactions import Database
 
 CHECK_S = 1.0
-"""How often all held sessions are compared with the database."""
+"""How often all cached sessions are compared with the database."""
 CHECK_BUDGET_S = 0.5
-"""A check that takes longer counts as none, well before FRESH_S is over: else a request would first wait here for a
-database that hangs and then once more for its own work, and its refusal would come too late (promise G11)."""
+"""A check that takes longer counts as failed, well before FRESH_S is over. Otherwise a request would wait for a hanging
+database here and again for its own work, and its refusal would come too late (promise G11)."""
 FRESH_S = 2.0
 MAX_SESSIONS = 10_000
-_ENDED = "the session has ended: sign in again"
+_ENDED = "Your session has ended. Sign in again."
 _log = structlog.get_logger(__name__)
 
 
 class SessionCache:
-    """What the database last said of each session that was seen.
+    """The last known state of each session that was used.
 
-    While the database cannot be asked, a session seen before is believed until its token runs out (15 minutes at
-    most): reads go on from memory (promise G11), and nothing can be changed anyway. One that was never seen is not.
+    While the database is down, a cached session stays valid until its access token expires (15 minutes at most): reads
+    continue from memory (promise G11), and changes are impossible anyway. An unknown session is rejected.
     """
 
     def __init__(self, database: Database, on_end: Callable[[str], None]) -> None:
         self._database = database
         self._on_end = on_end
-        self._held: OrderedDict[str, tuple[StoredSession, float]] = OrderedDict()
-        self._database_away = False
+        self._cached: OrderedDict[str, tuple[StoredSession, float]] = OrderedDict()
+        self._database_down = False
 
     async def principal(self, claims: Claims) -> Principal:
-        """Who a verified token stands for now. Raises Unauthenticated, or DatabaseUnavailable for one not seen before."""
-        session, checked_at = self._held.get(claims.sid, (None, 0.0))
-        if session is None or (time.monotonic() - checked_at > FRESH_S and not self._database_away):
-            session = await self._ask(claims.sid, session)
+        """The user of a verified token, as of now. Raises Unauthenticated; DatabaseUnavailable for an unknown session."""
+        session, checked_at = self._cached.get(claims.sid, (None, 0.0))
+        if session is None or (time.monotonic() - checked_at > FRESH_S and not self._database_down):
+            session = await self._query(claims.sid, session)
         account = session.account
         if not session.live(datetime.now(UTC)) or account.user.id != claims.user_id or account.epoch != claims.epoch:
             raise Unauthenticated(_ENDED)
@@ -59,58 +59,58 @@ class SessionCache:
         )
 
     def end(self, session_id: str) -> None:
-        """It ended or its tokens did: forget it, and tell those who serve it."""
-        self._held.pop(session_id, None)
+        """Drop a session that ended, or whose tokens did, and notify `on_end`."""
+        self._cached.pop(session_id, None)
         self._on_end(session_id)
 
     async def check(self) -> None:
-        """Compare every held session with the database, and end those that ended. Raises nothing for a lost one."""
-        ids = list(self._held)
+        """Compare every cached session with the database, and end those that ended. A lost database raises nothing."""
+        ids = list(self._cached)
         if not ids:
-            self._database_away = False
+            self._database_down = False
             return
-        asked_at = time.monotonic()
+        queried_at = time.monotonic()
         try:
             found = await self._database.run(
-                lambda conn: repository.sessions(conn, ids), read_only=True, timeout_s=CHECK_BUDGET_S
+                lambda conn: repository.find_sessions(conn, ids), read_only=True, timeout_s=CHECK_BUDGET_S
             )
         except DatabaseUnavailable:
-            self._database_away = True
+            self._database_down = True
             return
-        self._database_away = False
+        self._database_down = False
         now = {session.id: session for session in found}
         for session_id in ids:
-            self._compare(session_id, now.get(session_id), asked_at)
+            self._compare(session_id, now.get(session_id), queried_at)
 
-    def _compare(self, session_id: str, now: StoredSession | None, asked_at: float) -> None:
-        before, checked_at = self._held.get(session_id, (None, 0.0))
-        if before is None or checked_at > asked_at:
+    def _compare(self, session_id: str, now: StoredSession | None, queried_at: float) -> None:
+        before, checked_at = self._cached.get(session_id, (None, 0.0))
+        if before is None or checked_at > queried_at:
             return
         if now is None or not now.live(datetime.now(UTC)) or now.account.epoch != before.account.epoch:
             self.end(session_id)
         else:
-            self._held[session_id] = (now, asked_at)
+            self._cached[session_id] = (now, queried_at)
 
-    async def _ask(self, session_id: str, before: StoredSession | None) -> StoredSession:
-        asked_at = time.monotonic()
+    async def _query(self, session_id: str, before: StoredSession | None) -> StoredSession:
+        queried_at = time.monotonic()
         try:
-            found = await self._database.run(lambda conn: repository.sessions(conn, [session_id]), read_only=True)
+            found = await self._database.run(lambda conn: repository.find_sessions(conn, [session_id]), read_only=True)
         except DatabaseUnavailable:
             if before is None:
                 raise
-            self._database_away = True
+            self._database_down = True
             return before
-        self._database_away = False
+        self._database_down = False
         now = found[0] if found else None
-        self._compare(session_id, now, asked_at)
+        self._compare(session_id, now, queried_at)
         if now is None:
             raise Unauthenticated(_ENDED)
         if now.live(datetime.now(UTC)):
-            self._hold(now, asked_at)
+            self._store(now, queried_at)
         return now
 
-    def _hold(self, session: StoredSession, asked_at: float) -> None:
-        self._held[session.id] = (session, asked_at)
-        self._held.move_to_end(session.id)
-        if len(self._held) > MAX_SESSIONS:
-            self._held.popitem(last=False)
+    def _store(self, session: StoredSession, queried_at: float) -> None:
+        self._cached[session.id] = (session, queried_at)
+        self._cached.move_to_end(session.id)
+        if len(self._cached) > MAX_SESSIONS:
+            self._cached.popitem(last=False)

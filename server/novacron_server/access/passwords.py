@@ -1,4 +1,4 @@
-"""Passwords: hashed and compared on two threads of their own, refused when everybody tries them first."""
+"""Hashes and verifies passwords on two threads of their own, and rejects passwords that are easy to guess."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from novacron_server.access.blocklist import why_not_common
 T = TypeVar("T")
 THREADS = 2
 WAITING = 64
-"""How many may wait for a thread; at 50 ms each, the last of them waits about two seconds."""
+"""How many requests may wait for a thread; at 50 ms each, the last one waits about two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the password was right; `new_hash` replaces the stored one when that was made with weaker settings."""
+    """Whether the password was right; `new_hash` replaces a stored hash that was made with weaker parameters."""
 
     right: bool
     new_hash: str | None = None
 
 
 class Passwords:
-    """Argon2id for new hashes; bcrypt ones are understood and replaced at the next sign-in.
+    """Argon2id for new hashes; bcrypt hashes are accepted and replaced at the next sign-in.
 
-    Parameters: 46 MiB, 1 pass, 1 lane. Source: OWASP Password Storage Cheat Sheet. `comparisons` counts the work done.
+    Parameters: 46 MiB, 1 pass, 1 lane. Source: OWASP Password Storage Cheat Sheet. `comparisons` counts verifications.
     """
 
     def __init__(self, memory_kib: int = 47104) -> None:
@@ -51,22 +51,22 @@ class Passwords:
         self.comparisons = 0
 
     async def hash(self, password: str) -> str:
-        """A new hash. Raises RateLimited when too many wait already."""
-        return await self._off_the_loop(lambda: str(self._context.hash(_normal(password))))
+        """Create a new hash. Raises RateLimited when too many requests are waiting."""
+        return await self._run_in_thread(lambda: str(self._context.hash(_normalize(password))))
 
     async def compare(self, password: str, stored: str | None) -> Verdict:
-        """Compare with a stored hash; with None (no such user) the same work is done for nothing.
+        """Compare with a stored hash; with None (no such user) do the same work, so that the timing reveals nothing.
 
-        Raises RateLimited when too many wait already.
+        Raises RateLimited when too many requests are waiting.
         """
-        return await self._off_the_loop(lambda: self._compare(_normal(password), stored))
+        return await self._run_in_thread(lambda: self._compare(_normalize(password), stored))
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def warm_up(self) -> None:
-        """Make the decoy for unknown users ahead, so that the first of them costs what the others do."""
-        await self._off_the_loop(self._make_decoy)
+        """Create the decoy hash for unknown users, so that the first such request takes no longer than later ones."""
+        await self._run_in_thread(self._make_decoy)
 
     def _compare(self, password: str, stored: str | None) -> Verdict:
         if stored is None:
@@ -82,9 +82,9 @@ class Passwords:
         if not self._decoy:
             self._decoy = str(self._context.hash(secrets.token_urlsafe()))
 
-    async def _off_the_loop(self, work: Callable[[], T]) -> T:
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
         if self._waiting >= WAITING:
-            raise RateLimited("too many are signing in at once; try again in a moment", retry_after_s=2.0)
+            raise RateLimited("too many users are signing in at once", retry_after_s=2.0)
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -93,10 +93,10 @@ class Passwords:
 
 
 def why_not(password: str, username: str) -> str | None:
-    """The sentence that refuses a password, by its form or because everybody tries it; None when it is fine."""
+    """Why a password is rejected, for its form or as too easy to guess, as a sentence; None when it is fine."""
     return why_not_password(password, username) or why_not_common(password, username)
 
 
-def _normal(password: str) -> str:
-    """One form for text that keyboards compose differently. Source: NIST SP 800-63B-4, section 3.1.1.2."""
+def _normalize(password: str) -> str:
+    """Normalize text that keyboards compose differently. Source: NIST SP 800-63B-4, section 3.1.1.2."""
     return unicodedata.normalize("NFKC", password)

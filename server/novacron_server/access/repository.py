@@ -21,7 +21,7 @@ from novacron_server.database.tables import settings, users
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `users`, with what never leaves the server."""
+    """A row of `users`, with the columns that never leave the server."""
 
     user: User
     password_hash: str
@@ -30,7 +30,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A session with its account, as it stands now."""
+    """A session with the current state of its account."""
 
     id: str
     account: Account
@@ -44,8 +44,8 @@ class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
 # -- accounts ------------------------------------------------------------------------------------------------------------
 
 
-async def count_accounts_alone(conn: AsyncConnection) -> int:
-    """How many accounts there are; nobody else can make one before this transaction ends."""
+async def lock_and_count_accounts(conn: AsyncConnection) -> int:
+    """The number of accounts; a lock keeps others from creating one before this transaction ends."""
     await conn.execute(select(settings.c.key).where(settings.c.key == "instance").with_for_update())
     return await count_accounts(conn)
 
@@ -55,7 +55,7 @@ async def count_accounts(conn: AsyncConnection) -> int:
 
 
 async def add_account(conn: AsyncConnection, user: User, password_hash: str) -> bool:
-    """False when the name is taken."""
+    """Insert an account; False when the name is taken."""
     row = insert(users).values(
         id=user.id,
         username=user.username,
@@ -69,27 +69,27 @@ async def add_account(conn: AsyncConnection, user: User, password_hash: str) -> 
     return found.first() is not None
 
 
-async def account_named(conn: AsyncConnection, username: str) -> Account | None:
+async def find_account_by_name(conn: AsyncConnection, username: str) -> Account | None:
     row = (await conn.execute(select(users).where(users.c.username == username))).first()
     return _account(row) if row else None
 
 
-async def account(conn: AsyncConnection, user_id: str, *, locked: bool = False) -> Account | None:
+async def find_account(conn: AsyncConnection, user_id: str, *, locked: bool = False) -> Account | None:
     query = select(users).where(users.c.id == user_id)
     row = (await conn.execute(query.with_for_update() if locked else query)).first()
     return _account(row) if row else None
 
 
-async def count_administrators_alone(conn: AsyncConnection) -> int:
-    """Enabled administrators; nobody else can change one before this transaction ends."""
+async def lock_and_count_administrators(conn: AsyncConnection) -> int:
+    """The number of enabled administrators; row locks keep others from changing one before this transaction ends."""
     query = select(users.c.id).where(users.c.role == str(Role.ADMINISTRATOR), users.c.disabled.is_(False))
     return len((await conn.execute(query.order_by(users.c.id).with_for_update())).all())
 
 
-async def change_account(conn: AsyncConnection, user_id: str, *, ends_tokens: bool = True, **values: Any) -> None:
-    """Store new values; with `ends_tokens` every access token of the account is good no more."""
-    more = {"token_epoch": users.c.token_epoch + 1} if ends_tokens else {}
-    await conn.execute(update(users).where(users.c.id == user_id).values(**values, **more))
+async def update_account(conn: AsyncConnection, user_id: str, *, ends_tokens: bool = True, **values: Any) -> None:
+    """Store new values; with `ends_tokens` every access token of the account becomes invalid."""
+    epoch = {"token_epoch": users.c.token_epoch + 1} if ends_tokens else {}
+    await conn.execute(update(users).where(users.c.id == user_id).values(**values, **epoch))
 
 
 # -- sessions ------------------------------------------------------------------------------------------------------------
@@ -102,31 +102,31 @@ async def add_session(
     await conn.execute(insert(s).values(**row))
 
 
-async def sessions(conn: AsyncConnection, ids: Iterable[str]) -> list[StoredSession]:
-    """Those of these sessions that exist."""
+async def find_sessions(conn: AsyncConnection, ids: Iterable[str]) -> list[StoredSession]:
+    """The sessions with these ids, as far as they exist."""
     return [_session(row) for row in await conn.execute(_SESSIONS.where(s.c.id.in_(list(ids))))]
 
 
-async def revoke(conn: AsyncConnection, session_id: str) -> bool:
-    """False when it had ended before."""
+async def revoke_session(conn: AsyncConnection, session_id: str) -> bool:
+    """End a session; False when it had already ended."""
     ended = update(s).where(s.c.id == session_id, s.c.revoked_at.is_(None)).values(revoked_at=func.now())
     return (await conn.execute(ended.returning(s.c.id))).first() is not None
 
 
-async def revoke_all(conn: AsyncConnection, user_id: str) -> list[str]:
-    """End every session of an account; their ids."""
+async def revoke_all_sessions(conn: AsyncConnection, user_id: str) -> list[str]:
+    """End every session of an account; returns their ids."""
     ended = update(s).where(s.c.user_id == user_id, s.c.revoked_at.is_(None)).values(revoked_at=func.now())
     return [row.id for row in await conn.execute(ended.returning(s.c.id))]
 
 
-async def session_ids(conn: AsyncConnection, user_id: str) -> list[str]:
-    """The sessions of an account that have not ended."""
+async def active_session_ids(conn: AsyncConnection, user_id: str) -> list[str]:
+    """The ids of an account's sessions that have not ended."""
     query = select(s.c.id).where(s.c.user_id == user_id, s.c.revoked_at.is_(None), s.c.expires_at > func.now())
     return list((await conn.execute(query)).scalars())
 
 
 async def prune(conn: AsyncConnection, before: datetime) -> None:
-    """Forget sessions (and with them their refresh tokens) that ended before a time, and old failed sign-ins."""
+    """Delete sessions that ended before a time, with their refresh tokens, and old failed sign-ins."""
     await conn.execute(delete(s).where(s.c.expires_at < before))
     await conn.execute(delete(f).where(f.c.last_at < func.now() - backoff.FORGOTTEN_AFTER))
     kept = select(f.c.last_at).order_by(f.c.last_at.desc()).offset(backoff.MAX_ROWS).limit(1).scalar_subquery()
@@ -141,7 +141,7 @@ async def add_refresh_token(conn: AsyncConnection, mark: bytes, session_id: str)
 
 
 async def use_refresh_token(conn: AsyncConnection, mark: bytes) -> tuple[str, bool] | None:
-    """The session it belongs to, and whether it was used before; it is used now. None: there is no such token."""
+    """Mark a refresh token as used. Returns its session id and whether it was used before; None for an unknown token."""
     row = (await conn.execute(select(r).where(r.c.hash == mark).with_for_update())).first()
     if row is None:
         return None
@@ -154,32 +154,32 @@ async def use_refresh_token(conn: AsyncConnection, mark: bytes) -> tuple[str, bo
 
 
 async def claim_attempt(conn: AsyncConnection, account: str, address: str) -> float:
-    """Count an attempt before its password is looked at, so that many at once do not slip through together.
+    """Count an attempt before its password is checked, so that parallel attempts cannot bypass the limit.
 
-    0.0 when it may go on, else the seconds to wait; a refused attempt is not counted.
+    Returns 0.0 when the attempt may proceed, else the seconds to wait; a refused attempt is not counted.
     """
-    now = func.clock_timestamp()  # not now(): a transaction that waited for another one began before it
-    forgotten = f.c.last_at < now - backoff.FORGOTTEN_AFTER
+    now = func.clock_timestamp()  # not now(), the start of this transaction: it may have waited for a later one
+    expired = f.c.last_at < now - backoff.FORGOTTEN_AFTER
     first = insert(f).values(account=account, address=address, failures=1, last_at=now)
     claim = first.on_conflict_do_update(
         index_elements=[f.c.account, f.c.address],
-        set_={"failures": case((forgotten, 1), else_=f.c.failures + 1), "last_at": now},
-        where=or_(forgotten, f.c.last_at + _wait() <= now),
+        set_={"failures": case((expired, 1), else_=f.c.failures + 1), "last_at": now},
+        where=or_(expired, f.c.last_at + _wait() <= now),
     )
     if (await conn.execute(claim.returning(f.c.failures))).first() is not None:
         return 0.0
-    left = func.extract("epoch", f.c.last_at + _wait() - now)
-    here = and_(f.c.account == account, f.c.address == address)
-    return max(1.0, float((await conn.execute(select(left).where(here))).scalar_one()))
+    remaining = func.extract("epoch", f.c.last_at + _wait() - now)
+    row = and_(f.c.account == account, f.c.address == address)
+    return max(1.0, float((await conn.execute(select(remaining).where(row))).scalar_one()))
 
 
-async def forgive(conn: AsyncConnection, account: str, address: str) -> None:
-    """The password was right."""
+async def clear_failures(conn: AsyncConnection, account: str, address: str) -> None:
+    """Delete the failed attempts after a successful sign-in."""
     await conn.execute(delete(f).where(f.c.account == account, f.c.address == address))
 
 
 def _wait() -> ColumnElement[Any]:
-    """`backoff.wait_s` as SQL: the same table of waits, by number of failures."""
+    """`backoff.wait_s` as an SQL expression: the same delays, by number of failures."""
     longest = next(n for n in range(100) if backoff.wait_s(n) == backoff.LONGEST_S)
     waits = {n: timedelta(seconds=backoff.wait_s(n)) for n in range(longest)}
     return case(

@@ -1,4 +1,4 @@
-"""Signing in and out, over HTTP."""
+"""The HTTP routes for signing in and out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is there, decided in one place: accounts, signing in and out, tokens, tickets, and the end of each."""
+"""The entry point to authentication: accounts, signing in and out, tokens, tickets, and how each of them ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from novacron_core.errors import DatabaseUnavailable, NovaCronError, RateLimited
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.access import backoff, repository, tokens
-from novacron_server.access.accounts import Accounts, told
+from novacron_server.access.accounts import Accounts, account_event
 from novacron_server.access.keys import Keys
 from novacron_server.access.live import CHECK_S, SessionCache
 from novacron_server.access.passwords import Passwords
@@ -30,15 +30,15 @@ from novacron_server.outbox.repository import append
 SESSION_LIFETIME = timedelta(hours=24)
 KEPT_AFTER_END = timedelta(days=7)
 HOUSEKEEPING_S = 3600.0
-_WRONG = "the user name or the password is wrong"
+_WRONG = "Wrong user name or password"
 _log = structlog.get_logger(__name__)
 
 
 class Access:
-    """Built once by the app; start() before use, close() at the end. `wake` is called after commits with events.
+    """Built once per server; call start() before use and close() at the end. `wake` is called after commits with events.
 
-    `on_session_end` callbacks get the id of a session whose tokens are good no more: by logout, a new role or
-    password, expiry, or another server's doing (within 2 seconds).
+    `on_session_end` callbacks get the id of a session whose tokens are no longer valid: after logout, a new role or
+    password, expiry, or a change by another server (within 2 seconds).
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Access:
         self.on_session_end: list[Callable[[str], None]] = []
 
     async def start(self) -> None:
-        """Write the setup token while there is no account, and begin to watch. Raises DatabaseUnavailable."""
+        """Write the setup token if there is no account yet, and start the watcher. Raises DatabaseUnavailable."""
         if await self.setup_required():
             await self._setup_token.renew()
         else:
@@ -78,7 +78,7 @@ class Access:
         self._passwords.close()
 
     async def setup_required(self) -> bool:
-        """Whether the first account is still to be made. While the database is away, what was known last."""
+        """Whether the first account has yet to be created. While the database is down, the last known answer."""
         if self._setup_required:
             try:
                 count = await self._database.run(repository.count_accounts, read_only=True)
@@ -98,13 +98,13 @@ class Access:
         return user
 
     async def change_role(self, user_id: str, role: Role, caller: Principal) -> None:
-        """See Accounts.change_role. Access tokens end at once; a session stays and gets new ones by refresh."""
+        """See Accounts.change_role. Access tokens end immediately; the session stays and can refresh them."""
         for session_id in await self._accounts.change_role(user_id, role, caller):
             self._live.end(session_id)
         self._wake()
 
     async def change_password(self, old: str, new: str, caller: Principal) -> None:
-        """See Accounts.change_password. Every session of the account ends, the caller's too."""
+        """See Accounts.change_password. Every session of the account ends, including the caller's."""
         for session_id in await self._accounts.change_password(old, new, caller):
             self._live.end(session_id)
         self._wake()
@@ -112,27 +112,30 @@ class Access:
     # -- sessions ----------------------------------------------------------------------------------------------------
 
     async def login(self, request: Login, address: str, user_agent: str) -> Tokens:
-        """A session and its first tokens. Raises RateLimited with the wait, Unauthenticated, the same for every reason."""
+        """Start a session and return its first tokens.
+
+        Raises RateLimited with the delay, and Unauthenticated with the same message for every reason.
+        """
         name, network = backoff.account_of(request.username), backoff.network_of(address)
 
         async def claim(conn: Connection) -> tuple[float, Account | None]:
             wait_s = await repository.claim_attempt(conn, name, network)
-            return wait_s, None if wait_s else await repository.account_named(conn, name)
+            return wait_s, None if wait_s else await repository.find_account_by_name(conn, name)
 
         wait_s, account = await self._database.run(claim)
         if wait_s:
-            raise RateLimited("too many wrong passwords: wait before the next attempt", retry_after_s=wait_s)
+            raise RateLimited("too many wrong passwords", retry_after_s=wait_s)
         verdict = await self._passwords.compare(request.password, account.password_hash if account else None)
         if account is None or not verdict.right or account.disabled:
             raise Unauthenticated(_WRONG)
 
         async def begin(conn: Connection) -> Tokens | None:
-            now = await repository.account(conn, account.user.id, locked=True)
+            now = await repository.find_account(conn, account.user.id, locked=True)
             if now is None or now.disabled or now.password_hash != account.password_hash:
-                return None  # changed while the password was compared
-            await repository.forgive(conn, name, network)
+                return None  # the account changed while the password was compared
+            await repository.clear_failures(conn, name, network)
             if verdict.new_hash:
-                await repository.change_account(conn, now.user.id, ends_tokens=False, password_hash=verdict.new_hash)
+                await repository.update_account(conn, now.user.id, ends_tokens=False, password_hash=verdict.new_hash)
             return await self._begin(conn, now, address, user_agent)
 
         begun = await self._database.run(begin)
@@ -142,20 +145,24 @@ class Access:
         return begun
 
     async def refresh(self, request: Refresh) -> Tokens:
-        """New tokens for the session. A refresh token that comes a second time was stolen by one of the two: the
-        session ends. Raises Unauthenticated."""
+        """New tokens for the session. A refresh token used twice may be stolen, so the session ends.
+
+        Raises Unauthenticated.
+        """
         mark = tokens.fingerprint(request.refresh_token)
 
         async def work(conn: Connection) -> tuple[Tokens | None, str | None]:
             used = await repository.use_refresh_token(conn, mark)
-            found = await repository.sessions(conn, [used[0]]) if used else []
+            found = await repository.find_sessions(conn, [used[0]]) if used else []
             if not used or not found or not found[0].live(datetime.now(UTC)):
                 return None, None
             session = found[0]
             if used[1]:
-                await repository.revoke(conn, session.id)
-                note = "a refresh token was used twice; the session was ended"
-                await append(conn, [told(session.account.user, "access.signed_out", note=note, priority=Priority.HIGH)])
+                await repository.revoke_session(conn, session.id)
+                note = "a refresh token was used twice, so the session was ended"
+                await append(
+                    conn, [account_event(session.account.user, "access.signed_out", note=note, priority=Priority.HIGH)]
+                )
                 return None, session.id
             return await self._renew(conn, session), None
 
@@ -164,43 +171,45 @@ class Access:
             self._live.end(ended)
             self._wake()
         if renewed is None:
-            raise Unauthenticated("the session has ended: sign in again")
+            raise Unauthenticated("Your session has ended. Sign in again.")
         return renewed
 
     async def logout(self, principal: Principal) -> None:
-        """End the session, with all its tokens, tickets and sockets, at once."""
+        """End the session immediately, with all its tokens, tickets and sockets."""
 
         async def work(conn: Connection) -> None:
-            account = await repository.account(conn, principal.user_id)
-            if await repository.revoke(conn, principal.session_id) and account is not None:
-                await append(conn, [told(account.user, "access.signed_out", priority=Priority.LOW)])
+            account = await repository.find_account(conn, principal.user_id)
+            if await repository.revoke_session(conn, principal.session_id) and account is not None:
+                await append(conn, [account_event(account.user, "access.signed_out", priority=Priority.LOW)])
 
         await self._database.run(work)
         self._live.end(principal.session_id)
         self._wake()
 
     async def authenticate(self, bearer: str) -> Principal:
-        """Who an access token stands for, now. Raises Unauthenticated; DatabaseUnavailable when that cannot be told."""
+        """The user of an access token, as of now. Raises Unauthenticated; DatabaseUnavailable for an unknown session."""
         return await self._live.principal(tokens.verify(self._keys, bearer))
 
     async def validate(self, principal: Principal) -> Validation:
-        """What the caller's token is good for."""
-        account = await self._database.run(lambda conn: repository.account(conn, principal.user_id), read_only=True)
+        """The account and expiry of the caller's token. Raises Unauthenticated when the account was deleted."""
+        account = await self._database.run(
+            lambda conn: repository.find_account(conn, principal.user_id), read_only=True
+        )
         if account is None:
-            raise Unauthenticated("the account is gone")
+            raise Unauthenticated("This account no longer exists")
         return Validation(valid=True, user=account.user, expires_at=principal.expires_at)
 
     # -- tickets -----------------------------------------------------------------------------------------------------
 
     async def ticket(self, principal: Principal) -> Ticket:
-        """A ticket for one WebSocket handshake. Raises RateLimited for a session that hoards them."""
+        """A ticket for one WebSocket handshake. Raises RateLimited when the session has too many unused ones."""
         return self._tickets.issue(principal)
 
     async def take_ticket(self, ticket: str) -> Principal:
-        """Whose ticket it is, used up now. Raises Unauthenticated. (One of a session that ended is gone already.)"""
+        """Redeem a ticket and return its user. Raises Unauthenticated, also when the session has ended."""
         return self._tickets.take(ticket)
 
-    # -- inside ------------------------------------------------------------------------------------------------------
+    # -- internal ----------------------------------------------------------------------------------------------------
 
     async def _begin(self, conn: Connection, account: Account, address: str, user_agent: str) -> Tokens:
         session = StoredSession(
@@ -218,11 +227,11 @@ class Access:
             address=_printable(address, 64),
         )
         issued = await self._renew(conn, session)
-        await append(conn, [told(account.user, "access.signed_in", priority=Priority.LOW)])
+        await append(conn, [account_event(account.user, "access.signed_in", priority=Priority.LOW)])
         return issued
 
     async def _renew(self, conn: Connection, session: StoredSession) -> Tokens:
-        """A new pair for a live session, its access token never longer than the session."""
+        """A new pair of tokens for a live session; the access token never outlives the session."""
         now, account = datetime.now(UTC), session.account
         until = min(now + tokens.LIFETIME, session.expires_at)
         refresh = tokens.opaque()
@@ -236,16 +245,16 @@ class Access:
             epoch=account.epoch,
             until=until,
         )
-        left_s = max(1, int((until - now).total_seconds()))
-        return Tokens(token=access, expires_in=left_s, refresh_token=refresh, user=account.user)
+        lifetime_s = max(1, int((until - now).total_seconds()))
+        return Tokens(token=access, expires_in=lifetime_s, refresh_token=refresh, user=account.user)
 
     def _session_ended(self, session_id: str) -> None:
         self._tickets.forget(session_id)
-        for tell in self.on_session_end:
-            tell(session_id)
+        for callback in self.on_session_end:
+            callback(session_id)
 
     async def _watch(self) -> None:
-        """Every second: sessions that ended elsewhere. The setup token when it is old. Now and then: old rows and keys."""
+        """Every second, end sessions that ended elsewhere and renew an old setup token; hourly, prune rows and keys."""
         cleaned_at = -HOUSEKEEPING_S
         while True:
             await asyncio.sleep(CHECK_S)
@@ -256,7 +265,7 @@ class Access:
                 if time.monotonic() - cleaned_at > HOUSEKEEPING_S:
                     cleaned_at = time.monotonic()
                     await self._clean()
-            except (NovaCronError, OSError) as exc:  # it must go on: a full disk or a lost database passes
+            except (NovaCronError, OSError) as exc:  # keep watching: a full disk or a lost database is temporary
                 _log.warning("access_watch_failed", reason=str(exc))
 
     async def _watch_setup(self) -> None:
@@ -272,5 +281,5 @@ class Access:
 
 
 def _printable(text: str, longest: int) -> str:
-    """Text of a request header as a column may hold it."""
+    """A request header's text, limited to what a column may hold: printable and at most `longest` characters."""
     return "".join(letter for letter in text if letter.isprintable())[:longest]

@@ -1,4 +1,4 @@
-"""The one-time token of the first account: whoever can read a 0600 file on the server may make the administrator."""
+"""The one-time token of the first account: anyone who can read a 0600 file on the server may create the administrator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIFETIME_S = 15 * 60
 
 
 class SetupToken:
-    """The file `setup-token` in the data directory. There is one only while there is no account."""
+    """The file `setup-token` in the data directory. It exists only until the first account is created."""
 
     def __init__(self, data_dir: Path, lifetime_s: float = LIFETIME_S) -> None:
         self._file = data_dir / "setup-token"
@@ -24,7 +24,7 @@ class SetupToken:
         self._until = 0.0
 
     async def renew(self) -> None:
-        """Write a new one; the old one is good no more."""
+        """Write a new token; the old one becomes invalid."""
         token = opaque()
         self._mark, self._until = fingerprint(token), time.monotonic() + self._lifetime_s
         await asyncio.to_thread(write_private, self._file, token + "\n")
@@ -33,13 +33,13 @@ class SetupToken:
         if self._mark is None or time.monotonic() > self._until:
             await self.renew()
 
-    def fits(self, token: str | None) -> bool:
-        """Whether this is the token, in its time. Takes the same time however much of it is right."""
-        held = self._mark if time.monotonic() <= self._until else None
-        return hmac.compare_digest(fingerprint((token or "").strip()), held or bytes(32)) and held is not None
+    def matches(self, token: str | None) -> bool:
+        """Whether this is the current token and has not expired. The comparison takes constant time."""
+        current = self._mark if time.monotonic() <= self._until else None
+        return hmac.compare_digest(fingerprint((token or "").strip()), current or bytes(32)) and current is not None
 
     def end(self) -> None:
-        """There is an account now: no token is good, and no file is left."""
+        """Invalidate the token and delete its file, because there is an account now."""
         self._mark = None
         with contextlib.suppress(FileNotFoundError):
             self._file.unlink()

@@ -1,4 +1,4 @@
-"""Tickets for one WebSocket handshake: a browser cannot send a header there, and a token must not stand in a URL."""
+"""Tickets for one WebSocket handshake: a browser cannot send a header there, and a token must not appear in a URL."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ MAX_PER_SESSION = 20
 
 
 class Tickets:
-    """In memory, hashed, each taken once. They end with the process, as handshakes do."""
+    """Unused tickets, hashed and in memory only. Each can be redeemed once; a restart invalidates all."""
 
     def __init__(self) -> None:
         self._tickets: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
 
     def issue(self, principal: Principal) -> Ticket:
-        """Raises RateLimited for a session that hoards them."""
-        self._drop_old()
-        held = sum(1 for _, other in self._tickets.values() if other.session_id == principal.session_id)
-        if held >= MAX_PER_SESSION or len(self._tickets) >= MAX_TICKETS:
-            raise RateLimited("too many tickets wait to be used", retry_after_s=float(LIFETIME_S))
+        """Create a ticket. Raises RateLimited when the session has too many unused ones."""
+        self._drop_expired()
+        unused = sum(1 for _, other in self._tickets.values() if other.session_id == principal.session_id)
+        if unused >= MAX_PER_SESSION or len(self._tickets) >= MAX_TICKETS:
+            raise RateLimited("too many unused tickets", retry_after_s=float(LIFETIME_S))
         ticket = opaque()
         self._tickets[fingerprint(ticket)] = (time.monotonic() + LIFETIME_S, principal)
         return Ticket(ticket=ticket, expires_in=LIFETIME_S)
 
     def take(self, ticket: str) -> Principal:
-        """Whose it is; it is gone then. Raises Unauthenticated for one that is unknown, used or old."""
+        """Redeem a ticket and return its user. Raises Unauthenticated when it is unknown, used or expired."""
         until, principal = self._tickets.pop(fingerprint(ticket), (0.0, None))
         if principal is None or time.monotonic() > until:
-            raise Unauthenticated("the ticket is not good: ask for a new one")
+            raise Unauthenticated("The ticket is not valid. Request a new one.")
         return principal
 
     def forget(self, session_id: str) -> None:
         for mark in [mark for mark, (_, who) in self._tickets.items() if who.session_id == session_id]:
             del self._tickets[mark]
 
-    def _drop_old(self) -> None:
+    def _drop_expired(self) -> None:
         now = time.monotonic()
         while self._tickets and next(iter(self._tickets.values()))[0] < now:
             self._tickets.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Access tokens (JWT, RFC 7519): one algorithm, every claim required, each token for one use."""
+"""Access tokens (JWT, RFC 7519): one algorithm, every claim required, one token type."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ AUDIENCE = "novacron-api"
 TYPE = "access"
 LIFETIME = timedelta(minutes=15)
 LEEWAY_S = 5
-"""Clocks of two servers may differ by this much."""
+"""How much the clocks of two servers may differ."""
 MAX_TOKEN_CHARACTERS = 4096
 REQUIRED = ["user_id", "sub", "sid", "role", "tenant", "epoch", "iat", "nbf", "exp", "iss", "aud", "jti", "typ"]
-_BAD = "the token is not good: sign in again"
+_INVALID = "The token is not valid. Sign in again."
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a token says. `epoch` is the account's at that time: a newer one (role, password) ends the token."""
+    """The claims of a token. `epoch` is the account's at issue time: a later change of role or password raises it and
+    so ends the token."""
 
     user_id: str
     sid: str
@@ -47,7 +48,7 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 def sign(keys: Keys, *, user_id: str, session_id: str, role: Role, tenant: str, epoch: int, until: datetime) -> str:
-    """An access token that ends at `until`."""
+    """Create an access token that expires at `until`."""
     now = int(datetime.now(UTC).timestamp())
     claims = {
         "user_id": user_id,
@@ -69,26 +70,29 @@ def sign(keys: Keys, *, user_id: str, session_id: str, role: Role, tenant: str, 
 
 
 def verify(keys: Keys, token: str) -> Claims:
-    """The claims of a token that is ours, whole and in its time. Raises Unauthenticated, without saying which was not."""
+    """The claims of a token that this server signed and that has not expired.
+
+    Raises Unauthenticated, without revealing which check failed.
+    """
     if len(token) > MAX_TOKEN_CHARACTERS:
-        raise Unauthenticated(_BAD)
+        raise Unauthenticated(_INVALID)
     try:
-        kid = _kid(token.partition(".")[0])
+        kid = _key_id(token.partition(".")[0])
         secret = keys.secret(kid) if kid is not None else None
         if secret is None:
-            raise Unauthenticated(_BAD)
-        claims = _whole(token, secret)
+            raise Unauthenticated(_INVALID)
+        claims = _decode(token, secret)
         if claims.expires_at.timestamp() + LEEWAY_S <= time.time():
-            raise Unauthenticated(_BAD)
+            raise Unauthenticated(_INVALID)
         return claims
     except (jwt.PyJWTError, msgspec.ValidationError, ValueError):
-        raise Unauthenticated(_BAD) from None
+        raise Unauthenticated(_INVALID) from None
 
 
 @lru_cache(maxsize=4096)
-def _whole(token: str, secret: bytes) -> Claims:
-    """The claims of a token that is signed by this key. Good ones are remembered: a reader sends the same again and
-    again, and only its end is a matter of time."""
+def _decode(token: str, secret: bytes) -> Claims:
+    """The claims of a token signed with this key. Valid tokens are cached, because clients send the same one again and
+    again; only the expiry depends on the time and is checked by the caller."""
     claims = jwt.decode(
         token,
         secret,
@@ -99,25 +103,25 @@ def _whole(token: str, secret: bytes) -> Claims:
         options={"require": REQUIRED},
     )
     if claims["typ"] != TYPE or claims["sub"] != claims["user_id"]:
-        raise Unauthenticated(_BAD)
+        raise Unauthenticated(_INVALID)
     return msgspec.convert(claims, Claims)
 
 
 @lru_cache(maxsize=64)
-def _kid(header: str) -> str | None:
-    """Which key a token's first part names. All tokens of one key have the same one, so it is parsed once.
+def _key_id(header: str) -> str | None:
+    """The key id in a token's header. All tokens of one key have the same header, so the result is cached.
 
-    It only chooses among our own keys; PyJWT reads the header again and holds it to our algorithm.
+    It only selects one of our own keys; PyJWT reads the header again and enforces the algorithm.
     """
     kid = jwt.get_unverified_header(f"{header}.e30.").get("kid")
     return kid if isinstance(kid, str) else None
 
 
 def opaque() -> str:
-    """A token that says nothing: 256 random bits."""
+    """Create a token without content: 256 random bits."""
     return secrets.token_urlsafe(32)
 
 
 def fingerprint(token: str) -> bytes:
-    """What is kept of an opaque token. Its randomness makes a slow hash needless."""
+    """The stored form of an opaque token. It is random enough that a fast hash is safe."""
     return hashlib.sha256(token.encode()).digest()

@@ -116,7 +116,7 @@ async def test_without_a_watcher_the_two_seconds_still_hold(house: Door, open_do
         issued = await other.login()
         who = await other.access.authenticate(issued.token)
         await statement(owner_url, "UPDATE sessions SET revoked_at = now()")
-        held, _ = other.access._live._held[who.session_id]
-        other.access._live._held[who.session_id] = (held, time.monotonic() - 2.1)
+        held, _ = other.access._live._cached[who.session_id]
+        other.access._live._cached[who.session_id] = (held, time.monotonic() - 2.1)
         assert await refused(other, issued.token)
         assert other.ended == [who.session_id]

@@ -117,8 +117,8 @@ async def test_while_the_database_is_away_the_known_go_on_and_the_unknown_wait(
         raise DatabaseUnavailable("away", retry_after_s=2.0)
 
     monkeypatch.setattr(database, "run", away)
-    await until(lambda: house.access._live._database_away)
-    house.access._live._held[who.session_id] = (house.access._live._held[who.session_id][0], time.monotonic() - 60)
+    await until(lambda: house.access._live._database_down)
+    house.access._live._cached[who.session_id] = (house.access._live._cached[who.session_id][0], time.monotonic() - 60)
     assert await house.access.authenticate(known.token) == who
     with pytest.raises(DatabaseUnavailable):
         await house.access.authenticate(unknown.token)
@@ -126,7 +126,7 @@ async def test_while_the_database_is_away_the_known_go_on_and_the_unknown_wait(
         await house.login()
     assert await house.access.setup_required() in (True, False)
     monkeypatch.setattr(database, "run", real)
-    await until(lambda: not house.access._live._database_away)
+    await until(lambda: not house.access._live._database_down)
     assert await house.access.authenticate(unknown.token)
 
 

@@ -55,7 +55,7 @@ async def test_two_racers_with_one_token_make_one_administrator(door: Door) -> N
     results = await asyncio.gather(*racers, return_exceptions=True)
     refused = [result for result in results if isinstance(result, BaseException)]
     assert len(refused) == 5
-    assert all(isinstance(result, Forbidden) and "administrator already" in result.detail for result in refused)
+    assert all(isinstance(result, Forbidden) and "already has an administrator" in result.detail for result in refused)
 
 
 async def test_two_servers_that_race_make_one_administrator(open_door: Open) -> None:
@@ -71,7 +71,7 @@ async def test_two_servers_that_race_make_one_administrator(open_door: Open) -> 
 async def test_a_used_token_is_refused_clearly(door: Door) -> None:
     token = door.setup_token
     await door.first()
-    with pytest.raises(Forbidden, match="administrator already"):
+    with pytest.raises(Forbidden, match="already has an administrator"):
         await door.access.register(request(setup_token=token), None)
 
 
@@ -91,15 +91,15 @@ async def test_an_old_token_is_no_good_and_is_replaced(tmp_path: Path) -> None:
     token = SetupToken(tmp_path, lifetime_s=-1)
     await token.renew()
     first = (tmp_path / "setup-token").read_text().strip()
-    assert not token.fits(first)
+    assert not token.matches(first)
     token._lifetime_s = 60
     await token.renew_if_old()
     second = (tmp_path / "setup-token").read_text().strip()
-    assert second != first and token.fits(second)
+    assert second != first and token.matches(second)
     await token.renew_if_old()
-    assert token.fits(second)
+    assert token.matches(second)
     token.end()
-    assert not token.fits(second) and not token.fits("")
+    assert not token.matches(second) and not token.matches("")
 
 
 async def test_administrators_make_accounts_of_any_role_in_their_tenant(house: Door) -> None:

@@ -50,7 +50,7 @@ def forged(keys: Keys, change: dict[str, Any], drop: str = "", header: dict[str,
 def refused(keys: Keys, token: str) -> bool:
     with pytest.raises(Unauthenticated) as error:
         tokens.verify(keys, token)
-    assert error.value.detail == "the token is not good: sign in again"
+    assert error.value.detail == "The token is not valid. Sign in again."
     return True
 
 
