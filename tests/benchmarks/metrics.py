@@ -97,7 +97,7 @@ async def _collecting() -> list[Figure]:
 
 
 def _bare_round(connection: libvirt.virConnect) -> None:
-    for domain, _ in connection.getAllDomainStats(reader._QUICK, reader._HOW):
+    for domain, _ in connection.getAllDomainStats(reader._QUICK, reader._FLAGS):
         domain.UUIDString()
         domain.ID()
     connection.getCPUStats(libvirt.VIR_NODE_CPU_STATS_ALL_CPUS)

@@ -64,7 +64,7 @@ class VMMeter:
 
     def _take_memory(self, before: DomainCounters | None, now: DomainCounters, facts: DomainFacts | None) -> None:
         """A guest that is busy with a job tells nothing of its memory: the last number stays, and grows old."""
-        told, seen, available = now.memory_told, now.memory_seen_bytes, now.memory_available_bytes
+        told, seen, available = now.memory_updated, now.memory_seen_bytes, now.memory_available_bytes
         another_run = before is None or before.run != now.run
         if told is None or seen is None or available is None:
             if self.memory_used_bytes is None or another_run:
