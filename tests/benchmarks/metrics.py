@@ -83,7 +83,7 @@ async def _collecting() -> list[Figure]:
             floors.append(_since(began, daemon))
             began = _spent(daemon)
             for _ in range(ROUNDS):
-                await board.take("h", await host.read_counters("quick"), facts, 64, 5.0)
+                await board.record("h", await host.read_counters("quick"), facts, 64, 5.0)
             ours.append(_since(began, daemon))
     await host.close()
     name = f"collecting {GUESTS} VMs"
