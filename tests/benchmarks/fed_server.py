@@ -94,7 +94,7 @@ class Feeder:
             machine = HostCounters(at, int(at * 4e8), int(at * 6e8), 64 * GIB, 20 * GIB)
             reading = Reading(group=group, time=datetime.now(UTC), at=at, took_s=0.01, domains=domains, host=machine)
             handed = time.monotonic()
-            await self._board.take(host.host_id, reading, facts, 64, EVERY_S)
+            await self._board.record(host.host_id, reading, facts, 64, EVERY_S)
         if first is not None:
             with open(os.environ["FED_LOG"], "a") as log:
                 log.write(f"{handed} {percent}\n")

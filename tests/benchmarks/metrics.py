@@ -83,7 +83,7 @@ async def _collecting() -> list[Figure]:
             floors.append(_since(began, daemon))
             began = _spent(daemon)
             for _ in range(ROUNDS):
-                await board.take("h", await host.read_counters("quick"), facts, 64, 5.0)
+                await board.record("h", await host.read_counters("quick"), facts, 64, 5.0)
             ours.append(_since(began, daemon))
     await host.close()
     name = f"collecting {GUESTS} VMs"
@@ -97,7 +97,7 @@ async def _collecting() -> list[Figure]:
 
 
 def _bare_round(connection: libvirt.virConnect) -> None:
-    for domain, _ in connection.getAllDomainStats(reader._QUICK, reader._HOW):
+    for domain, _ in connection.getAllDomainStats(reader._QUICK, reader._FLAGS):
         domain.UUIDString()
         domain.ID()
     connection.getCPUStats(libvirt.VIR_NODE_CPU_STATS_ALL_CPUS)

@@ -51,7 +51,7 @@ class Pair:
 @pytest.fixture
 def quick(monkeypatch) -> None:
     """Lines that are dialled again soon, for tests that cut them often."""
-    monkeypatch.setattr(host, "Timing", partial(Timing, backoff_first_s=0.1, backoff_most_s=0.5))
+    monkeypatch.setattr(host, "Timing", partial(Timing, backoff_first_s=0.1, backoff_max_s=0.5))
 
 
 @pytest_asyncio.fixture

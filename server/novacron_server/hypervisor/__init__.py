@@ -1,7 +1,7 @@
 """Hosts and their domains, pools and volumes, through libvirt. The only package that imports libvirt.
 
-libvirt's words (domain, define, destroy) stop here. `LibvirtHost` is the door; `facts` are what it tells, `specs` what it
-is asked to make.
+libvirt's terms (domain, define, destroy) are used only inside this package. `LibvirtHost` is its interface; `facts` are
+the values it returns, `specs` the values it accepts.
 """
 
 from novacron_server.hypervisor.connection.daemons import start_daemons

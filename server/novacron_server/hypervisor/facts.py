@@ -1,4 +1,4 @@
-"""What one read of a host told: plain frozen values, in operators' words for states, libvirt's for identities.
+"""The results of one read of a host as frozen values: NovaCron's terms for states, libvirt's for identities.
 
 Sizes are bytes. A missing number is None, never 0; a missing name is an empty string.
 """
@@ -13,9 +13,9 @@ from novacron_core.api.vms import State
 
 
 class OwnershipTag(msgspec.Struct, frozen=True, kw_only=True):
-    """Our mark on a domain, kept in its `<metadata>`: which installation, tenant and operation made it.
+    """NovaCron's tag in a domain's `<metadata>`: which installation, tenant and operation created it.
 
-    `generation` counts changes of the definition that we made.
+    `generation` counts NovaCron's changes to the definition.
     """
 
     instance: str
@@ -25,7 +25,7 @@ class OwnershipTag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiskFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A disk of a domain. `pool` and `volume` are names, filled where the disk is a volume of a known pool."""
+    """A disk of a domain. `pool` and `volume` are names, set if the disk is a volume of a known pool."""
 
     target: str
     device: str = "disk"
@@ -38,7 +38,7 @@ class DiskFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NICFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A network card. `network` is `user` for QEMU's own user networking, else its source's name."""
+    """A network interface. `network` is `user` for QEMU's user networking, else the name of its source."""
 
     mac: str
     network: str
@@ -46,10 +46,10 @@ class NICFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A domain as libvirt knows it now.
+    """The current state of a domain in libvirt.
 
-    Disks, NICs and sizes are the running guest's while it runs, else the definition's. `xml_digest` is a hash of
-    the persistent definition: it changes when somebody changes the definition, not when the guest starts or stops.
+    Disks, NICs and sizes are those of the running guest, or of the definition if it is not running. `xml_digest` is a
+    hash of the persistent definition: it changes when the definition changes, not when the guest starts or stops.
     """
 
     uuid: str
@@ -68,16 +68,16 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
     kernel: str = ""
     initrd: str = ""
     memory_period_s: int | None = None
-    """How often the guest's balloon driver tells of its memory; 0: never, None: it has no balloon."""
+    """How often the guest's balloon driver reports memory statistics, in seconds; 0: never, None: no balloon device."""
     later_disks: tuple[DiskFacts, ...] = ()
-    """Disks that the definition has and the running guest has not: it gets them at its next start."""
+    """Disks in the definition that the running guest does not have yet: they are added at its next start."""
     xml_digest: str = ""
 
 
 class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A storage pool. `type` is libvirt's word: `dir`, `logical`, `netfs` …
+    """A storage pool. `type` is libvirt's pool type: `dir`, `logical`, `netfs` …
 
-    `device` is the disk it lies on (`st_dev`), where that is this machine's and is the one libvirt sees.
+    `device` is the disk it is on (`st_dev`), set if this machine sees the same file system there as libvirt.
     """
 
     uuid: str
@@ -92,10 +92,10 @@ class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume. `size_bytes` is what a guest sees, `allocated_bytes` what it takes on disk now, `file_bytes` how long
-    its file is, holes and all, 0 where that is not told.
+    """A volume. `size_bytes` is what a guest sees, `allocated_bytes` the space used on disk now, `file_bytes` the
+    length of its file including holes, 0 if unknown.
 
-    `backing_file` is the path of the file it is an overlay of, empty for none. `modified_ns` is its file's time stamp.
+    `backing_file` is the path of its backing file, empty for none. `modified_ns` is the modification time of its file.
     """
 
     pool: str
@@ -111,7 +111,7 @@ class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A host as libvirt knows it. `notes` are sentences for the operator about what is not as it should be."""
+    """A host as reported by libvirt. `notes` are sentences for the operator about problems found on it."""
 
     hostname: str
     cpus: int
@@ -127,7 +127,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hint(msgspec.Struct, frozen=True, kw_only=True):
-    """Something may have changed: re-read what it names. Never a fact in itself."""
+    """Something may have changed: read the named object again. A hint carries no data itself."""
 
     host_id: str
     kind: Literal["domain", "pool", "host"]

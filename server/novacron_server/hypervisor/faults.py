@@ -1,6 +1,6 @@
-"""libvirt's errors as ours, in one place: a class and one sentence for the operator, never a trace.
+"""Maps libvirt's errors to NovaCron's: an error class and one sentence for the operator, never a traceback.
 
-Codes: https://libvirt.org/html/libvirt-virterror.html. Where a code says little, the text decides.
+Codes: https://libvirt.org/html/libvirt-virterror.html. Where a code is too general, the message text decides.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], type[NovaCronError], str], ...] = tuple(
         (r'failed to get (shared )?"?(write|consistent read)"? lock|is another process using the image', Conflict,
          "the disk is in use by another running VM"),
         (r"cannot (allocate memory|set up guest memory)|unable to allocate memory", Conflict,
-         "the host has not enough free memory"),
-        (r"cannot acquire state change lock", Conflict, "the VM is busy with something else; try again"),
+         "the host does not have enough free memory"),
+        (r"cannot acquire state change lock", Conflict, "libvirt is busy with another change of the VM: retry"),
         (r"network '[^']*' is not active|network is not active", Conflict, "its network is not active on this host"),
         (r"storage pool '[^']*' is not active|storage pool is not active|pool .* is not active", Conflict,
          "its storage pool is not active"),
         (r"already exists with uuid|already defined with uuid|domain .* already exists", Conflict,
-         "a VM with that name is already on this host"),
+         "a VM with that name already exists on this host"),
         (r"no more available pci slots", Conflict,
-         "the VM has no free place for one more disk while it runs: shut it down first"),
+         "the running VM has no free PCI slot for another disk: shut it down first"),
         (r"unplug of device was rejected by the guest", Conflict,
-         "the guest does not let go of the disk: unmount it there, or shut the VM down"),
-        (r"domain is already running", Conflict, "the VM already runs"),
-        (r"domain is not running", Conflict, "the VM does not run"),
+         "the guest has not released the disk: unmount it in the guest, or shut the VM down"),
+        (r"domain is already running", Conflict, "the VM is already running"),
+        (r"domain is not running", Conflict, "the VM is not running"),
         (r"no domain with matching", NotFound, "there is no such VM on this host"),
         (r"could not open .*permission denied|cannot access storage file .*permission denied", Conflict,
-         "QEMU may not open a file of the VM: its folder must let QEMU's user pass"),
+         "QEMU has no permission to open a file of the VM: give QEMU's user access to its directory"),
         (r"cannot access storage file .*no such file|could not open .*no such file", Conflict,
          "a disk file of the VM is missing"),
         (r"can't shrink|can't be smaller|capacity.*smaller|would shrink", InvalidArgument,
-         "a volume can only grow"),
+         "a volume cannot be shrunk"),
         (r"cannot check QEMU binary|cannot find a suitable emulator|no emulator|emulator .* not found", Unsupported,
          "QEMU for this kind of VM is not installed on the host"),
         (r"kvm is not supported|kvm.*permission denied|domaintype kvm|failed to initialize kvm", Unsupported,
@@ -65,8 +65,8 @@ _BY_CODE: dict[int, tuple[type[NovaCronError], str]] = {
     libvirt.VIR_ERR_NO_STORAGE_VOL: (NotFound, "there is no such volume in the pool"),
     libvirt.VIR_ERR_NO_NETWORK: (NotFound, "there is no such network on this host"),
     libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT: (NotFound, "there is no such snapshot"),
-    libvirt.VIR_ERR_STORAGE_VOL_EXIST: (Conflict, "a volume with that name is already in the pool"),
-    libvirt.VIR_ERR_DOM_EXIST: (Conflict, "a VM with that name is already on this host"),
+    libvirt.VIR_ERR_STORAGE_VOL_EXIST: (Conflict, "a volume with that name already exists in the pool"),
+    libvirt.VIR_ERR_DOM_EXIST: (Conflict, "a VM with that name already exists on this host"),
     libvirt.VIR_ERR_OPERATION_INVALID: (Conflict, ""),
     libvirt.VIR_ERR_OPERATION_TIMEOUT: (Conflict, ""),
     libvirt.VIR_ERR_RESOURCE_BUSY: (Conflict, ""),
@@ -74,21 +74,21 @@ _BY_CODE: dict[int, tuple[type[NovaCronError], str]] = {
     libvirt.VIR_ERR_OPERATION_UNSUPPORTED: (Unsupported, ""),
     libvirt.VIR_ERR_CONFIG_UNSUPPORTED: (Unsupported, ""),
     libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED: (Unsupported, ""),
-    libvirt.VIR_ERR_OPERATION_DENIED: (Unsupported, "libvirt does not let this server do that on the host"),
-    libvirt.VIR_ERR_ACCESS_DENIED: (Unsupported, "libvirt does not let this server do that on the host"),
+    libvirt.VIR_ERR_OPERATION_DENIED: (Unsupported, "libvirt on the host denies this server permission to do that"),
+    libvirt.VIR_ERR_ACCESS_DENIED: (Unsupported, "libvirt on the host denies this server permission to do that"),
     libvirt.VIR_ERR_INVALID_ARG: (InvalidArgument, ""),
     libvirt.VIR_ERR_XML_ERROR: (InvalidArgument, ""),
     libvirt.VIR_ERR_XML_DETAIL: (InvalidArgument, ""),
     libvirt.VIR_ERR_XML_INVALID_SCHEMA: (InvalidArgument, ""),
-    libvirt.VIR_ERR_AGENT_UNRESPONSIVE: (Conflict, "the guest's agent does not answer"),
+    libvirt.VIR_ERR_AGENT_UNRESPONSIVE: (Conflict, "the guest agent does not respond"),
 }
 
 
 def is_lost(error: Any, connection: Any) -> bool:
-    """Whether a call failed because the connection is gone, rather than because it was refused.
+    """Whether a call failed because the connection was lost, rather than because libvirt refused it.
 
-    The connection knows best; libvirtd passes its own broken connections (to virtlogd, to QEMU) on with the very
-    same codes. The text is for the moment before the connection has noticed.
+    The connection's own state is authoritative: libvirtd reports its own broken connections (to virtlogd, to QEMU) with
+    the same codes. The text covers the moment before the connection has noticed the loss.
     """
     if _LOST_TEXT.search(str(error)) and error.get_error_domain() in (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE):
         return True
@@ -99,24 +99,24 @@ def is_lost(error: Any, connection: Any) -> bool:
 
 
 def translate(error: Any, what: str = "") -> NovaCronError:
-    """The NovaCron error that a refused call stands for. `what` names the attempt: `start the VM`."""
+    """The NovaCron error for a failed libvirt call. `what` names the attempted action: `start the VM`."""
     text = plain(str(error))
     for pattern, kind, sentence in _BY_TEXT:
         if pattern.search(text):
             return kind(_sentence(what, sentence))
     kind, sentence = _BY_CODE.get(error.get_error_code(), (Internal, ""))
     if kind is Unsupported and not sentence:
-        sentence = f"this host cannot do that ({text})"
+        sentence = f"the host does not support that ({text})"
     return kind(_sentence(what, sentence or text))
 
 
 def code_of(error: Any) -> int:
-    """The VIR_ERR_ number of a libvirtError, 0 for none."""
+    """The VIR_ERR_ code of a libvirtError, 0 for none."""
     return int(error.get_error_code() or 0)
 
 
 def plain(text: str) -> str:
-    """The first line of a libvirt message, without controls, cut to what fits a toast."""
+    """The first line of a libvirt message without control characters, at most 300 characters."""
     line = next((line for line in text.splitlines() if line.strip()), "libvirt gave no reason")
     return "".join(c for c in line.strip() if c.isprintable())[:300]
 

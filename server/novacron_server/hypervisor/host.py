@@ -1,4 +1,4 @@
-"""A host: everything that can be asked of one libvirt, as coroutines with deadlines and errors for operators."""
+"""A host: all calls to one libvirt, as coroutines with deadlines and operator-facing errors."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from novacron_server.hypervisor.vms.domains import DomainReader
 class LibvirtHost(Calls[DomainReader]):
     """One libvirt host. Used from one asyncio loop; `on_hint` and `on_status` are called in that loop's thread.
 
-    Every coroutine raises HostUnavailable while the host is down or does not answer, and the class that
-    `faults` finds for a refusal: NotFound, Conflict, Unsupported, InvalidArgument or Internal.
-    After each change to UP the owner re-reads everything: what happened meanwhile was not told.
+    Every coroutine raises HostUnavailable if the host is down or does not respond, and the class to which `faults` maps
+    a libvirt error: NotFound, Conflict, Unsupported, InvalidArgument or Internal.
+    After each change to UP the owner must read everything again: events during the outage are lost.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class LibvirtHost(Calls[DomainReader]):
         virtualization: Override = None,
         timing: Timing | None = None,
     ) -> None:
-        """`virtualization` is the operator's word against what is found. Raises InvalidArgument for a bad URI."""
+        """`virtualization` overrides what is detected. Raises InvalidArgument for an invalid URI."""
         allowed_uri(uri)
         self.host_id = host_id
         self.uri = uri
         self.facts: HostFacts | None = None
         self._override = virtualization
         self._on_hint = on_hint
-        self._network_tried = False
+        self._network_started = False
         self._notes: tuple[str, ...] = ()
         self._supervisor = ConnectionSupervisor(
             uri,
@@ -60,7 +60,7 @@ class LibvirtHost(Calls[DomainReader]):
             DomainReader,
             on_status=lambda: on_status(self),
             on_event=self._hint,
-            on_arrival=self._arrive,
+            on_connect=self._connected,
         )
         super().__init__(self._supervisor)
         self.storage = HostStorage(self._supervisor)
@@ -68,7 +68,7 @@ class LibvirtHost(Calls[DomainReader]):
 
     @property
     def name(self) -> str:
-        """The host's own name once known, else its address."""
+        """The host's own name if known, else its URI."""
         return self.facts.hostname if self.facts else self.uri
 
     @property
@@ -77,12 +77,12 @@ class LibvirtHost(Calls[DomainReader]):
 
     @property
     def detail(self) -> str:
-        """Why it is down; empty while it is up."""
+        """Why it is down; empty if it is up."""
         return self._supervisor.detail
 
     @property
     def seen_at(self) -> datetime | None:
-        """When it last answered anything."""
+        """When it last responded to any call."""
         return self._supervisor.seen_at
 
     @property
@@ -95,9 +95,9 @@ class LibvirtHost(Calls[DomainReader]):
         return is_simulated(self.uri)
 
     async def open(self) -> None:
-        """Connects, and keeps connected until `close`. Returns after the first attempt, however it went.
+        """Connect, and stay connected until `close`. Returns after the first attempt, whether or not it succeeded.
 
-        A closed host stays closed (HostUnavailable): make another.
+        A closed host cannot be reopened (HostUnavailable): create another object.
         """
         await self._supervisor.open()
 
@@ -110,9 +110,9 @@ class LibvirtHost(Calls[DomainReader]):
         return self.facts
 
     async def read_domains(self, *, fresh: bool = True) -> list[DomainFacts]:
-        """Every domain. `fresh=False` re-reads states but only those definitions that an event has named."""
+        """Every domain. `fresh=False` reads all states, but only the definitions that are new or named by an event."""
         if not self._supervisor.require().reader.knows_pools:
-            with suppress(HostUnavailable):  # storage may hang where domains answer; their disks are then paths alone
+            with suppress(HostUnavailable):  # storage may hang while domains respond; disks then have only paths
                 await self.storage.read_pools()
         reader = self._supervisor.require().reader
         return await self._read(lambda connection: reader.read_all(connection, fresh=fresh))
@@ -122,11 +122,11 @@ class LibvirtHost(Calls[DomainReader]):
         return await self._read(lambda connection: reader.read_one(connection, uuid))
 
     async def read_addresses(self) -> Addresses:
-        """The IP addresses that this host's networks gave out, by MAC address."""
+        """The IP addresses that this host's networks have leased, by MAC address."""
         return await self._read(read_addresses)
 
     async def read_counters(self, group: Group) -> Reading:
-        """What all running domains have counted. In threads of its own: a slow round delays nobody else."""
+        """The counters of all running domains. Uses separate threads, so that a slow read delays no other call."""
         devices = self._supervisor.require().reader.devices() if self.simulated else None
         return await self._supervisor.call(
             self._supervisor.statistics,
@@ -143,7 +143,7 @@ class LibvirtHost(Calls[DomainReader]):
         await self._change("start the VM", domains.start, uuid)
 
     async def shutdown(self, uuid: str) -> None:
-        """Asks the guest; returns once asked."""
+        """Send the request to the guest; does not wait for its reaction."""
         await self._change("shut the VM down", domains.shutdown, uuid)
 
     async def power_off(self, uuid: str) -> None:
@@ -156,32 +156,32 @@ class LibvirtHost(Calls[DomainReader]):
         await self._change("resume the VM", domains.resume, uuid)
 
     async def restart(self, uuid: str) -> None:
-        """Asks the guest; returns once asked."""
+        """Send the request to the guest; does not wait for its reaction."""
         await self._change("restart the VM", domains.restart, uuid)
 
     async def reset(self, uuid: str) -> None:
         await self._change("reset the VM", domains.reset, uuid)
 
     async def set_memory_period(self, uuid: str, period_s: int) -> None:
-        """Has the guest's balloon driver tell of its memory every so many seconds."""
-        await self._change("watch the VM's memory", statistics.set_memory_period, uuid, period_s)
+        """Set how often the guest's balloon driver reports memory statistics, in seconds."""
+        await self._change("enable the VM's memory statistics", statistics.set_memory_period, uuid, period_s)
 
     async def define(self, spec: DomainSpec) -> None:
-        """Defines the domain, or redefines the one with its UUID."""
+        """Define the domain, or redefine the existing one with its UUID."""
         await self._change("define the VM", domains.define, spec)
 
     async def undefine(self, uuid: str) -> None:
-        """Forgets a stopped domain and what libvirt keeps of it; fine when there is none. Conflict while it runs."""
+        """Remove a stopped domain and libvirt's data on it; succeeds if there is none. Conflict while it runs."""
         await self._change("delete the VM", domains.undefine, uuid)
 
     async def set_tag(self, uuid: str, tag: OwnershipTag) -> None:
-        """Writes our tag into a domain, running or not."""
+        """Write NovaCron's tag into a domain, running or not."""
         await self._change("tag the VM", domains.set_tag, uuid, tag)
 
-    def _arrive(self, session: HostSession[DomainReader], connection: Any) -> None:
-        """In a worker thread, with each new connection: the facts that make it useful."""
-        if not self._network_tried and not self.simulated and urlsplit(self.uri).path == "/system":
-            self._network_tried = True
+    def _connected(self, session: HostSession[DomainReader], connection: Any) -> None:
+        """Runs in a worker thread with each new connection: read the facts that later calls need."""
+        if not self._network_started and not self.simulated and urlsplit(self.uri).path == "/system":
+            self._network_started = True
             notes = (start_default_network(connection), why_slow() if self.uri == "qemu:///system" else "")
             self._notes = tuple(note for note in notes if note)
         session.choose_virtualization(connection, self._override)

@@ -1,4 +1,4 @@
-"""A host's pools and volumes, as coroutines with deadlines and errors for operators."""
+"""A host's pools and volumes, as coroutines with deadlines and operator-facing errors; available as `host.storage`."""
 
 from __future__ import annotations
 
@@ -27,112 +27,113 @@ from novacron_server.hypervisor.vms.domains import DomainReader
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
-"""Called in the loop with how many bytes of how many are through."""
+"""Called in the loop with the bytes transferred so far and the total."""
 
 
 class Transfer(Protocol):
-    """Bytes on their way in a worker thread: when they last moved, and what ends it."""
+    """A transfer in a worker thread: when it last made progress, and the event that cancels it."""
 
     moved_at: float
     cancel: threading.Event
 
 
 class HostStorage(Calls[DomainReader]):
-    """What can be asked of a host's storage; reached as `host.storage`, and raises what a Host raises."""
+    """Storage calls to a host. Raises the errors that LibvirtHost raises."""
 
     def __init__(self, supervisor: ConnectionSupervisor[DomainReader]) -> None:
         super().__init__(supervisor)
         self._simulated = is_simulated(supervisor.uri)
         self._local = is_local(supervisor.uri)
-        self._one_pool_made = asyncio.Lock()
+        self._pool_creation = asyncio.Lock()
 
     async def read_pools(self) -> list[PoolFacts]:
         reader = self._supervisor.require().reader
         return await self._read_storage(lambda connection: _pools(reader, connection, local=self._local))
 
     async def read_volumes(self, *, refresh: bool = False) -> list[VolumeFacts]:
-        """Volumes of the active pools that can be read. `refresh` looks for files that came behind our back."""
+        """Volumes of the active pools that can be read. `refresh` makes libvirt scan for new files first."""
         return await self._read_storage(lambda connection: volumes.read_volumes(connection, refresh=refresh))
 
     async def ensure_pool(self, spec: PoolSpec) -> PoolFacts:
-        """The pool, there and active. Conflict when its name is another pool's."""
-        async with self._one_pool_made:
-            facts = await self._change("make the storage pool", volumes.ensure_pool, spec)
-        await self.read_pools()  # so that disks in it are known as its volumes from now on
+        """Create and start the pool if needed. Raises Conflict if another pool has its name."""
+        async with self._pool_creation:
+            facts = await self._change("create the storage pool", volumes.ensure_pool, spec)
+        await self.read_pools()  # so that disks in it are recognized as its volumes
         return facts
 
     async def delete_pool(self, name: str) -> None:
-        """Removes an empty pool; fine when there is none. Conflict while it holds volumes. Only for pools of ours."""
+        """Remove an empty pool made by NovaCron; succeeds if there is none. Raises Conflict if it has volumes."""
         await self._change("delete the storage pool", volumes.delete_pool, name)
 
     async def create_volume(self, spec: VolumeSpec, *, new: bool = False) -> VolumeFacts:
-        """A thin volume; the same one again is fine, unless it must be `new`. Conflict when its name is another's."""
+        """Create a thin volume. Succeeds if the same one exists, unless `new`. Conflict if the name is taken."""
         return await self._change("create the volume", volumes.create_volume, spec, new=new)
 
     async def delete_volume(self, pool: str, name: str) -> None:
-        """Removes a volume; fine when there is none."""
+        """Delete a volume; succeeds if there is none."""
         await self._change("delete the volume", volumes.delete_volume, pool, name)
 
     async def resize_volume(self, pool: str, name: str, size_bytes: int, image: Format) -> None:
-        """Grows a volume that was made as `image`. Conflict to shrink it, or when it looks like something else by now;
-        a simulated host can only be asked for the size it has."""
+        """Grow a volume that was created with the format `image`. Raises Conflict for a smaller size, or if libvirt
+        detects another format; a simulated host accepts only the current size."""
         await self._change("resize the volume", volumes.resize_volume, pool, name, size_bytes, image)
 
     async def read_volume(self, pool: str, name: str) -> VolumeFacts | None:
-        """One volume, read anew; None when there is none."""
+        """Read one volume again; None if there is none."""
         return await self._read_storage(lambda connection: volumes.read_volume_named(connection, pool, name))
 
     async def refresh_pool(self, pool: str) -> None:
-        """Has libvirt look at a pool's directory again. Conflict while something is copied into it."""
-        await self._change("look at the pool again", volumes.refresh_pool, pool)
+        """Make libvirt scan a pool's directory again. Raises Conflict while something is copied into it."""
+        await self._change("refresh the pool", volumes.refresh_pool, pool)
 
     async def sees(self, facts: VolumeFacts) -> bool:
-        """Whether this process can read and write that very file."""
-        return self._local and not self._simulated and await asyncio.to_thread(_is_ours, facts)
+        """Whether this process can read and write the file that libvirt has at this path."""
+        return self._local and not self._simulated and await asyncio.to_thread(_is_same_file, facts)
 
     async def copy_file(
         self, source: Path, target: Path, progress: Progress, *, bandwidth_bytes_s: int = 0
     ) -> tuple[int, int]:
-        """Copies a volume's file over another's, flushed to the disk and compared. For files that `sees` knows.
+        """Copy a volume's file over another's, flush it to the disk and compare. Only if `sees` is true for both.
 
-        Returns what `written_at` says of the source that was copied. Raises Conflict (no space, written to meanwhile), Internal when the copy differs. Cancelling ends it.
+        Returns `written_at` of the copied source. Raises Conflict (no space left, source written to during the copy)
+        and Internal if the copy differs. Cancel the task to stop it.
         """
         report = partial(soon, asyncio.get_running_loop(), progress)
         copy = FileCopy(source, target, report, threading.Event(), bandwidth_bytes_s)
-        return await self._watch(copy, lambda _connection: copy.run(), "copy the volume")
+        return await self._run_transfer(copy, lambda _connection: copy.run(), "copy the volume")
 
     async def written_at(self, path: Path) -> tuple[int, int]:
-        """What changes whenever somebody writes to a file: its time stamp in nanoseconds, and its size."""
+        """The modification time of a file in nanoseconds, and its size: together they change with every write."""
         return await asyncio.to_thread(written_at, path)
 
     async def rename_file(self, old: Path, new: Path) -> None:
-        """Gives a copied file its name, never over another's. Raises Conflict."""
+        """Rename a copied file to its final name. Raises Conflict if another file has that name."""
         await asyncio.to_thread(rename_new, old, new)
 
     async def relay(self, source: VolumeFacts, pool: str, name: str, progress: Progress) -> None:
-        """Copies a volume over another through this server, and reads the copy back to compare. Cancelling ends it.
+        """Copy a volume over another through this server, and read the copy back to compare.
 
-        Raises Internal when the copy differs.
+        Raises Internal if the copy differs. Cancel the task to stop it.
         """
         loop = asyncio.get_running_loop()
-        length = source.file_bytes or source.allocated_bytes  # holes are sent too, and read back
+        length = source.file_bytes or source.allocated_bytes  # holes are transferred too
 
         def report(sent: int, _total: int) -> None:
             soon(loop, progress, sent, 2 * length)
 
-        reading, writing = os.pipe()  # which also keeps the one from running ahead of the other
+        reading, writing = os.pipe()  # it also limits how far the download can run ahead of the upload
         with os.fdopen(reading, "rb", buffering=0) as out, os.fdopen(writing, "wb", buffering=0) as into:
-            down = Download(into, threading.Event())
-            up = Upload(lambda: out, None, report, threading.Event())
-            await _both(
-                self._watch(up, lambda c: up.run(c, pool, name), "write the copy"),
-                self._watch(down, lambda c: down.run(c, source.pool, source.name), "read the volume"),
+            download = Download(into, threading.Event())
+            upload = Upload(lambda: out, None, report, threading.Event())
+            await _run_both(
+                self._run_transfer(upload, lambda c: upload.run(c, pool, name), "write the copy"),
+                self._run_transfer(download, lambda c: download.run(c, source.pool, source.name), "read the volume"),
                 closing=(out, into),
             )
-        back = Download(None, threading.Event(), lambda got: report(length + got, 0))
-        await self._watch(back, lambda c: back.run(c, pool, name), "read the copy back")
-        if back.sha256 != down.sha256:
-            raise Internal("the copy differs from the volume: it was not used")
+        check = Download(None, threading.Event(), lambda received: report(length + received, 0))
+        await self._run_transfer(check, lambda c: check.run(c, pool, name), "read the copy back")
+        if check.sha256 != download.sha256:
+            raise Internal("the copy differs from the volume and was not used")
 
     async def upload_volume(
         self,
@@ -143,11 +144,11 @@ class HostStorage(Calls[DomainReader]):
         *,
         cancel: threading.Event | None = None,
     ) -> None:
-        """Copies a file of this machine into a volume. `progress(sent, total)` in bytes, at most four times a second.
+        """Copy a file of this machine into a volume. `progress(sent, total)` in bytes, at most four times a second.
 
-        Setting `cancel` ends it between two pieces with Conflict; cancelling the task does so too. What was sent by
-        then stays: delete the volume. A simulated host has nothing to boot and refuses data, so there the file is
-        deliberately not sent. HostUnavailable when nothing moves for `Timing.stall_s`.
+        Setting `cancel` stops it between two chunks with Conflict; cancelling the task does too. The data sent by then
+        stays: delete the volume. A simulated host cannot boot and refuses data, so the file is deliberately not sent to
+        it. Raises HostUnavailable if there is no progress for `Timing.stall_s`.
         """
         total = await asyncio.to_thread(_size, source)
         if self._simulated:
@@ -155,30 +156,30 @@ class HostStorage(Calls[DomainReader]):
             progress(total, total)
             return
         report = partial(soon, asyncio.get_running_loop(), progress)
-        upload = Upload(lambda: _opened(source), total, report, cancel or threading.Event())
-        await self._watch(upload, lambda connection: upload.run(connection, pool, name), "copy the image")
+        upload = Upload(lambda: _open_image(source), total, report, cancel or threading.Event())
+        await self._run_transfer(upload, lambda connection: upload.run(connection, pool, name), "copy the image")
 
-    async def _watch(self, transfer: Transfer, work: Callable[[Any], T], what: str) -> T:
-        """Runs it in a thread for transfers; ends it when nothing moves, or when the task is cancelled."""
+    async def _run_transfer(self, transfer: Transfer, work: Callable[[Any], T], what: str) -> T:
+        """Run a transfer in a transfer thread; end it if it makes no progress, or if the task is cancelled."""
         task = asyncio.create_task(self._supervisor.call(self._supervisor.transfers, work, what=what))
         task.add_done_callback(retrieve)
         stall_s = self._supervisor.timing.stall_s
         try:
             while not (await asyncio.wait({task}, timeout=1.0))[0]:
                 if time.monotonic() - transfer.moved_at > stall_s:
-                    raise HostUnavailable(f"cannot {what}: nothing moved for {stall_s:.0f} seconds")
+                    raise HostUnavailable(f"cannot {what}: no progress for {stall_s:.0f} seconds")
             return task.result()
         finally:
             transfer.cancel.set()
-            # Wait for the thread to let go of the volume, so that the caller can delete it.
+            # Wait for the thread to release the volume, so that the caller can delete it.
             await asyncio.wait({task}, timeout=5.0)
             task.cancel()
 
 
-async def _both(*halves: Coroutine[Any, Any, object], closing: Sequence[IO[bytes]]) -> None:
-    """Runs both ends of a pipe; when one ends, its side is closed, so that the other does not wait for ever.
+async def _run_both(*halves: Coroutine[Any, Any, object], closing: Sequence[IO[bytes]]) -> None:
+    """Run both ends of a pipe; when one ends, its side is closed, so that the other does not wait forever.
 
-    Raises the first reason: that the pipe broke is only what the other end heard of it.
+    Raises the root cause: a broken pipe at one end is only the consequence of an error at the other.
     """
 
     async def run(half: Coroutine[Any, Any, object], end: IO[bytes]) -> None:
@@ -209,21 +210,21 @@ def _size(source: Path) -> int:
     try:
         return source.stat().st_size
     except OSError as error:
-        raise InvalidArgument(f"the image cannot be read: {error.strerror}") from error
+        raise InvalidArgument(f"cannot read the image: {error.strerror}") from error
 
 
-def _opened(source: Path) -> IO[bytes]:
+def _open_image(source: Path) -> IO[bytes]:
     try:
         return source.open("rb")
     except OSError as error:
-        raise InvalidArgument(f"the image cannot be read: {error.strerror}") from error
+        raise InvalidArgument(f"cannot read the image: {error.strerror}") from error
 
 
-def _is_ours(facts: VolumeFacts) -> bool:
-    """The path may be another file here than it is for libvirt (a mount namespace): its time stamp tells."""
+def _is_same_file(facts: VolumeFacts) -> bool:
+    """The path may be another file here than for libvirt (a mount namespace): the modification times must match."""
     try:
-        seen = Path(facts.path).stat()
+        found = Path(facts.path).stat()
     except OSError:
         return False
-    may = os.access(facts.path, os.R_OK | os.W_OK) and os.access(Path(facts.path).parent, os.W_OK | os.X_OK)
-    return may and stat.S_ISREG(seen.st_mode) and seen.st_mtime_ns == facts.modified_ns
+    allowed = os.access(facts.path, os.R_OK | os.W_OK) and os.access(Path(facts.path).parent, os.W_OK | os.X_OK)
+    return allowed and stat.S_ISREG(found.st_mode) and found.st_mtime_ns == facts.modified_ns

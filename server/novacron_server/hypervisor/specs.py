@@ -1,6 +1,6 @@
-"""What NovaCron asks a host to make: domains, pools and volumes, as values.
+"""Specifications of the domains, pools and volumes that NovaCron creates on a host.
 
-They are checked where they become XML (xml/), so that no path can skip the check.
+They are validated where they are converted to XML (xml/), so that no caller can skip the validation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Virtualization = Literal["kvm", "qemu", "test"]
 
 
 class DiskSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A disk by pool and volume name; its path is asked of libvirt when the domain is defined."""
+    """A disk by pool and volume name; its path is looked up in libvirt when the domain is defined."""
 
     pool: str
     volume: str
@@ -27,14 +27,14 @@ class DiskSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NICSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A network card on a libvirt network, or `user`. An empty `mac` is derived from the domain's UUID."""
+    """A network interface on a libvirt network, or `user`. An empty `mac` is derived from the domain's UUID."""
 
     network: str = "user"
     mac: str = ""
 
 
 class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A domain. `kernel` and `initrd` are paths on the host (a volume's path does well), for direct boot."""
+    """A domain. `kernel` and `initrd` are paths on the host (for example of a volume), for direct kernel boot."""
 
     uuid: str
     name: str
@@ -52,7 +52,7 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A directory pool at an absolute path on the host. Its parents must let QEMU's user pass (0711)."""
+    """A directory pool at an absolute path on the host. QEMU's user needs search permission on its parents (0711)."""
 
     uuid: str
     name: str
@@ -60,7 +60,7 @@ class PoolSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume, thin: `size_bytes` is what the guest will see."""
+    """A thin volume: `size_bytes` is the size that the guest sees."""
 
     pool: str
     name: str
@@ -69,18 +69,19 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def mac_for(uuid: str, index: int) -> str:
-    """A MAC address in QEMU's range (52:54:00) that is always the same for one domain and card.
+    """A MAC address in QEMU's range (52:54:00), derived from the domain's UUID and the interface's index.
 
-    Fixed, so that defining a domain a second time does not give the guest another card.
+    It is always the same, so that redefining a domain does not give the guest a different interface.
     """
     tail = hashlib.blake2b(f"{uuid}/{index}".encode(), digest_size=3).hexdigest()
     return f"52:54:00:{tail[0:2]}:{tail[2:4]}:{tail[4:6]}"
 
 
 def with_creation_format(volume: VolumeFacts, image: str | None) -> VolumeFacts:
-    """The volume as the image that it was made as; None: it is not known.
+    """The volume with the format `image` that it was created with; None: unknown, keep libvirt's.
 
-    libvirt guesses by the file's head, which in a raw disk is the guest's to write: it could name a host's file.
+    libvirt guesses the format from the file header, which a guest can overwrite in a raw disk: it could name a host's
+    file as backing file.
     """
     if image is None or image == volume.format:
         return volume
@@ -89,5 +90,5 @@ def with_creation_format(volume: VolumeFacts, image: str | None) -> VolumeFacts:
 
 
 def image_format(volume: VolumeFacts) -> Format:
-    """The format that a volume's disk is given: what libvirt calls anything else is read as it lies."""
+    """The disk format for a volume: `qcow2`, or `raw` for every other format that libvirt reports."""
     return "qcow2" if volume.format == "qcow2" else "raw"

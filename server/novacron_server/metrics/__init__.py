@@ -1,1 +1,1 @@
-"""Metrics: what VMs and hosts use, read on a schedule that follows its cost, kept in memory and in PostgreSQL."""
+"""Metrics of VMs and hosts, sampled at an interval that depends on the cost, kept in memory and in PostgreSQL."""

@@ -1,6 +1,6 @@
-"""Reads every host's counters for ever: each host and group on its own schedule, in threads of their own.
+"""Reads every host's counters: each host and group on its own schedule, in separate threads.
 
-At most one round of a group is under way on a host, so a host that hangs holds two threads and slows nobody.
+At most one read per group is in progress on a host, so a host that hangs blocks two threads and delays no other host.
 """
 
 from __future__ import annotations
@@ -26,101 +26,101 @@ _log = structlog.get_logger()
 QUICK_S = 5.0
 DISKS_S = 15.0
 SHARE = 0.25
-"""Of the time that a host may be busy with one kind of round."""
+"""The maximum share of the time that a host may be busy with reads of one group."""
 MEMORY_PERIOD_S = 5
 _FIRST_RATE_S = 1.0
-"""A rate needs two readings: the second comes soon, so that there is something to see."""
-_LOOK_S = 0.5
-_PERIODS_AT_ONCE = 10
+"""A rate needs two readings: the second follows soon after the first, so that rates are shown early."""
+_STATUS_POLL_S = 0.5
+_MAX_PERIOD_TASKS = 10
 
 
 class Collector:
-    """Fills the board. `run` until cancelled."""
+    """Reads all hosts into `latest`. Call `run` once."""
 
     def __init__(
-        self, inventory: Inventory, board: LatestSamples, *, quick_s: float = QUICK_S, disks_s: float = DISKS_S
+        self, inventory: Inventory, latest: LatestSamples, *, quick_s: float = QUICK_S, disks_s: float = DISKS_S
     ) -> None:
         self._inventory = inventory
-        self._board = board
+        self._latest = latest
         self._periods: dict[Group, float] = {"quick": quick_s, "disks": disks_s}
-        self._asked: dict[str, set[tuple[str, int]]] = {}
-        self._asking: set[asyncio.Task[None]] = set()
+        self._requested: dict[str, set[tuple[str, int]]] = {}
+        self._period_tasks: set[asyncio.Task[None]] = set()
 
     def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
         """What must run as long as the server does, by name: each host and group for itself."""
         groups: tuple[Group, ...] = ("quick", "disks")
         return [
-            (f"{group} metrics of {host.uri}", partial(self._follow, host, group))
+            (f"{group} metrics of {host.uri}", partial(self._poll, host, group))
             for host in self._inventory.connections()
             for group in groups
         ]
 
-    async def _follow(self, host: LibvirtHost, group: Group) -> None:
-        pace = PollingInterval(self._periods[group], share=SHARE)
+    async def _poll(self, host: LibvirtHost, group: Group) -> None:
+        interval = PollingInterval(self._periods[group], share=SHARE)
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(pace.first_s())
+        await asyncio.sleep(interval.initial_delay_s())
         rounds = 0
         while True:
             if host.status is not HostStatus.UP:
                 rounds = 0
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(_STATUS_POLL_S)
                 continue
             began = loop.time()
-            if await self._round(host, group, pace):
+            if await self._read(host, group, interval):
                 rounds += 1
-            period_s = min(_FIRST_RATE_S, pace.period_s) if rounds == 1 else pace.period_s
-            # From beginning to beginning, but never without a breath between two rounds.
-            await asyncio.sleep(max(pace.period_s / 10, began + period_s - loop.time()))
+            period_s = min(_FIRST_RATE_S, interval.period_s) if rounds == 1 else interval.period_s
+            # Measured from start to start, but always with a pause between two reads.
+            await asyncio.sleep(max(interval.period_s / 10, began + period_s - loop.time()))
 
-    async def _round(self, host: LibvirtHost, group: Group, pace: PollingInterval) -> bool:
-        kept = self._board.round(host.host_id, group)
+    async def _read(self, host: LibvirtHost, group: Group, interval: PollingInterval) -> bool:
+        stats = self._latest.round(host.host_id, group)
         try:
             reading = await host.read_counters(group)
-            await self._take(host, reading, pace)
+            await self._record(host, reading, interval)
         except errors.NovaCronError as e:
-            pace.failed()
-            kept.failed += 1
-            _log.warning("a host's statistics were not read", host=host.name, group=group, reason=e.detail)
+            interval.record_failure()
+            stats.failed += 1
+            _log.warning("cannot read a host's statistics", host=host.name, group=group, reason=e.detail)
             return False
         except (TypeError, ValueError, KeyError, ArithmeticError) as e:
-            pace.failed()
-            kept.failed += 1
-            _log.warning("a host's statistics make no sense", host=host.name, group=group, exc_info=e)
+            interval.record_failure()
+            stats.failed += 1
+            _log.warning("a host's statistics are invalid", host=host.name, group=group, exc_info=e)
             return False
-        kept.took_s, kept.period_s, kept.done = reading.took_s, pace.period_s, kept.done + 1
+        stats.took_s, stats.period_s, stats.done = reading.took_s, interval.period_s, stats.done + 1
         return True
 
-    async def _take(self, host: LibvirtHost, reading: Reading, pace: PollingInterval) -> None:
-        pace.took(reading.took_s)
+    async def _record(self, host: LibvirtHost, reading: Reading, interval: PollingInterval) -> None:
+        interval.record(reading.took_s)
         known = self._inventory.state.known
         found = ((counters.uuid, known.get((host.host_id, counters.uuid))) for counters in reading.domains)
         facts = {uuid: held.facts for uuid, held in found if held is not None}
         cpus = host.facts.cpus if host.facts else None
-        await self._board.take(host.host_id, reading, facts, cpus, pace.period_s)
+        await self._latest.record(host.host_id, reading, facts, cpus, interval.period_s)
         if reading.group == "quick":
-            self._watch_memory(host, reading, facts)
+            self._enable_memory_statistics(host, reading, facts)
 
-    def _watch_memory(self, host: LibvirtHost, reading: Reading, facts: dict[str, DomainFacts]) -> None:
-        """VMs of ours whose balloon drivers are not asked for their numbers are asked from now on."""
+    def _enable_memory_statistics(self, host: LibvirtHost, reading: Reading, facts: dict[str, DomainFacts]) -> None:
+        """Enable polling of the balloon driver for managed VMs that do not have it enabled."""
         rows = self._inventory.state.rows
         runs = {(counters.uuid, counters.run) for counters in reading.domains}
-        asked = self._asked[host.host_id] = self._asked.get(host.host_id, set()) & runs
-        for uuid, run in runs - asked:
+        requested = self._requested[host.host_id] = self._requested.get(host.host_id, set()) & runs
+        for uuid, run in runs - requested:
             held = facts.get(uuid)
             if held is None or held.memory_period_s != 0 or (host.host_id, uuid) not in rows:
                 continue
-            if len(self._asking) >= _PERIODS_AT_ONCE:
+            if len(self._period_tasks) >= _MAX_PERIOD_TASKS:
                 return
-            asked.add((uuid, run))
+            requested.add((uuid, run))
             task = asyncio.create_task(self._set_period(host, uuid), name="memory period")
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+            self._period_tasks.add(task)
+            task.add_done_callback(self._period_tasks.discard)
 
     async def _set_period(self, host: LibvirtHost, vm_id: str) -> None:
         try:
             await host.set_memory_period(vm_id, MEMORY_PERIOD_S)
         except errors.NovaCronError as e:
-            _log.info("a VM's memory cannot be watched", vm=vm_id, reason=e.detail)
+            _log.info("cannot enable memory statistics of a VM", vm=vm_id, reason=e.detail)
             return
-        with suppress(errors.NovaCronError):  # its host went: it is read anew when it is back
+        with suppress(errors.NovaCronError):  # the host was lost: everything is read again when it is back
             await self._inventory.refresh_vm(host.host_id, vm_id)

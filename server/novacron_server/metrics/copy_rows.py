@@ -1,4 +1,4 @@
-"""Samples as rows of PostgreSQL's binary COPY, packed when they are taken: what waits for the database is small.
+"""Packs samples into rows of PostgreSQL's binary COPY format, so that queued samples need little memory.
 
 Source: PostgreSQL, COPY, "Binary Format".
 """
@@ -24,7 +24,7 @@ _NO_NULL = struct.Struct(">hiqi16s" + "if" * len(METRICS))
 
 @lru_cache(50_000)
 def vm_subject(host_id: str, vm_id: str) -> bytes:
-    """What a VM's samples are kept under: the same UUID on two hosts is two subjects."""
+    """The key of a VM's samples: the same UUID on two hosts is two subjects."""
     return uuid5(_NAMES, f"vm/{host_id}/{vm_id}").bytes
 
 
@@ -35,32 +35,32 @@ def host_subject(host_id: str) -> bytes:
 
 @lru_cache(10_000)
 def tenant_subject(tenant: str) -> bytes:
-    """The sum over a tenant's VMs."""
+    """The key of the totals over a tenant's VMs."""
     return uuid5(_NAMES, f"tenant/{tenant}").bytes
 
 
 def microseconds(time: datetime) -> int:
-    """A time as PostgreSQL counts it: since 2000, UTC."""
+    """A time as PostgreSQL stores it: microseconds since 2000, UTC."""
     since = time - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def row(time_us: int, subject: bytes, numbers: Sequence[float | None]) -> bytes:
-    """One row; `numbers` are in the order of METRICS, None is NULL."""
-    if None not in numbers:
+def row(time_us: int, subject: bytes, values: Sequence[float | None]) -> bytes:
+    """Pack one row; `values` are in the order of METRICS, None is NULL."""
+    if None not in values:
         words: list[float | None] = [4] * (2 * len(METRICS))
-        words[1::2] = numbers
+        words[1::2] = values
         return _NO_NULL.pack(_FIELDS, 8, time_us, 16, subject, *words)
     words = []
-    for number in numbers:
-        if number is None:
+    for value in values:
+        if value is None:
             words.append(-1)
         else:
-            words += (4, number)
-    there = tuple([number is not None for number in numbers])
-    return _layout(there).pack(_FIELDS, 8, time_us, 16, subject, *words)
+            words += (4, value)
+    present = tuple([value is not None for value in values])
+    return _layout(present).pack(_FIELDS, 8, time_us, 16, subject, *words)
 
 
 @cache
-def _layout(there: tuple[bool, ...]) -> struct.Struct:
-    return struct.Struct(">hiqi16s" + "".join("if" if number else "i" for number in there))
+def _layout(present: tuple[bool, ...]) -> struct.Struct:
+    return struct.Struct(">hiqi16s" + "".join("if" if value else "i" for value in present))

@@ -1,7 +1,7 @@
-"""Everything as Prometheus reads it: counters as they are (it makes the rates), base units, names by its conventions.
+"""All metrics in Prometheus' text format: raw counters (Prometheus computes rates), base units, conventional names.
 
-What is asked of a VM is labelled by its id and host alone; names are on `novacron_vm_info`, to be joined. The number of
-VMs told is bounded, and what was left out is told too.
+A VM's metrics are labelled only with its id and host; its name is a label of `novacron_vm_info`, for joins. The number
+of exported VMs is limited; `novacron_vms_unexported` counts the others.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.meter import HostMeter, VMMeter
 
 __all__ = ["CONTENT_TYPE", "Exporter"]
-MOST_VMS = 5_000
+MAX_VMS = 5_000
 Gauges = Mapping[str, tuple[str, Callable[[], float]]]
-"""Name → what it is, and the number now."""
+"""Name → its description, and a function that returns the current value."""
 _VM = ("vm", "host")
 
 
 class Exporter:
-    """Renders one scrape. `gauges` are numbers of the server's other parts."""
+    """Renders one scrape. `gauges` are values from the server's other parts."""
 
-    def __init__(self, inventory: Inventory, board: LatestSamples, history: HistoryWriter, gauges: Gauges) -> None:
+    def __init__(self, inventory: Inventory, latest: LatestSamples, history: HistoryWriter, gauges: Gauges) -> None:
         self._inventory = inventory
-        self._board = board
+        self._latest = latest
         self._history = history
         self._gauges = gauges
 
     async def text(self) -> bytes:
-        """The exposition. Numbers are taken here; putting them into text, which takes long for many VMs, is a thread's."""
+        """The exposition. Values are collected here; rendering them, which is slow for many VMs, runs in a thread."""
         families = [*self._server(), *self._hosts(), *self._vms()]
         return await asyncio.to_thread(_render, families)
 
     def _server(self) -> Iterator[Metric]:
-        yield InfoMetricFamily("novacron_build", "The version that runs.", {"version": __version__})
-        for name, (meaning, read) in self._gauges.items():
-            yield GaugeMetricFamily(name, meaning, read())
+        yield InfoMetricFamily("novacron_build", "The version of this server.", {"version": __version__})
+        for name, (description, read) in self._gauges.items():
+            yield GaugeMetricFamily(name, description, read())
         waiting = self._history.waiting
         yield CounterMetricFamily("novacron_samples_written", "Samples written to the database.", self._history.written)
-        yield CounterMetricFamily("novacron_samples_lost", "Samples that had to go unwritten.", waiting.lost)
-        yield GaugeMetricFamily("novacron_samples_waiting", "Samples that wait for the database.", waiting.rows)
-        kept = 0 if self._history.problem else 1
-        yield GaugeMetricFamily("novacron_sample_partitions_ready", "Whether partitions are made ahead.", kept)
+        yield CounterMetricFamily("novacron_samples_lost", "Samples that were dropped unwritten.", waiting.lost)
+        yield GaugeMetricFamily("novacron_samples_waiting", "Samples queued for the database.", waiting.rows)
+        ready = 0 if self._history.problem else 1
+        yield GaugeMetricFamily("novacron_sample_partitions_ready", "Whether partitions are created ahead.", ready)
 
     def _hosts(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("novacron_host_up", "Whether the host answers.", labels=("host", "name"))
+        up = GaugeMetricFamily("novacron_host_up", "Whether the host responds.", labels=("host", "name"))
         cpu = CounterMetricFamily("novacron_host_cpu_seconds", "CPU time of the host.", labels=("host", "mode"))
         memory = GaugeMetricFamily("novacron_host_memory_bytes", "Memory of the host.", labels=("host",))
         used = GaugeMetricFamily("novacron_host_memory_used_bytes", "Memory in use on the host.", labels=("host",))
@@ -72,51 +72,51 @@ class Exporter:
 
     def _rounds(self) -> Iterator[Metric]:
         labels = ("host", "group")
-        took = GaugeMetricFamily("novacron_statistics_round_seconds", "How long the last round took.", labels=labels)
-        period = GaugeMetricFamily("novacron_statistics_period_seconds", "How far rounds are apart.", labels=labels)
-        done = CounterMetricFamily("novacron_statistics_rounds", "Rounds by result.", labels=(*labels, "result"))
-        for key, kept in self._board.rounds.items():
-            took.add_metric(key, kept.took_s)
-            period.add_metric(key, kept.period_s)
-            done.add_metric((*key, "read"), kept.done)
-            done.add_metric((*key, "failed"), kept.failed)
+        took = GaugeMetricFamily("novacron_statistics_round_seconds", "Duration of the last read.", labels=labels)
+        period = GaugeMetricFamily("novacron_statistics_period_seconds", "Interval between reads.", labels=labels)
+        done = CounterMetricFamily("novacron_statistics_rounds", "Reads by result.", labels=(*labels, "result"))
+        for key, stats in self._latest.rounds.items():
+            took.add_metric(key, stats.took_s)
+            period.add_metric(key, stats.period_s)
+            done.add_metric((*key, "read"), stats.done)
+            done.add_metric((*key, "failed"), stats.failed)
         yield from (took, period, done)
 
     def _vms(self) -> Iterator[Metric]:
         states: Counter[tuple[str, str]] = Counter()
-        about = InfoMetricFamily("novacron_vm", "Names of a VM, to be joined by its id and host.", labels=_VM)
+        info = InfoMetricFamily("novacron_vm", "Name and tenant of a VM, for joins by id and host.", labels=_VM)
         vcpus = GaugeMetricFamily("novacron_vm_vcpus", "vCPUs of the VM.", labels=_VM)
         families = _Families()
         for number, vm in enumerate(self._inventory.state.vms()):
             states[vm.host, str(vm.state)] += 1
-            if number >= MOST_VMS:
+            if number >= MAX_VMS:
                 continue
             key = (vm.id, vm.host)
-            about.add_metric(key, {"name": _text(vm.name), "tenant": _text(vm.tenant or "")})
+            info.add_metric(key, {"name": _text(vm.name), "tenant": _text(vm.tenant or "")})
             vcpus.add_metric(key, vm.vcpus)
-            if meter := self._board.meter(vm.host, vm.id):
+            if meter := self._latest.meter(vm.host, vm.id):
                 families.add(key, meter)
         count = GaugeMetricFamily("novacron_vms", "VMs by state.", labels=("host", "state"))
         for state, vms in states.items():
             count.add_metric(state, vms)
-        left_out = max(0, sum(states.values()) - MOST_VMS)
-        unexported = GaugeMetricFamily("novacron_vms_unexported", "VMs left out of this exposition.", left_out)
-        yield from (count, unexported, about, vcpus, *families.all())
+        omitted = max(0, sum(states.values()) - MAX_VMS)
+        unexported = GaugeMetricFamily("novacron_vms_unexported", "VMs omitted from this exposition.", omitted)
+        yield from (count, unexported, info, vcpus, *families.all())
 
     def _fresh(self, host_id: str) -> HostMeter:
-        host = self._board.host(host_id)
-        return host if self._board.fresh(host) else HostMeter()
+        host = self._latest.host(host_id)
+        return host if self._latest.fresh(host) else HostMeter()
 
 
 class _Families:
-    """The counters of VMs, by family."""
+    """The metric families of VMs."""
 
     def __init__(self) -> None:
         device = (*_VM, "device")
         vm = "novacron_vm_"
-        self._cpu = CounterMetricFamily(f"{vm}cpu_seconds", "CPU time of the VM, in its host's seconds.", labels=_VM)
-        self._given = GaugeMetricFamily(f"{vm}memory_given_bytes", "Memory that the VM was given.", labels=_VM)
-        self._used = GaugeMetricFamily(f"{vm}memory_used_bytes", "Memory that its guest cannot give away.", labels=_VM)
+        self._cpu = CounterMetricFamily(f"{vm}cpu_seconds", "CPU time of the VM on its host.", labels=_VM)
+        self._given = GaugeMetricFamily(f"{vm}memory_given_bytes", "Memory assigned to the VM.", labels=_VM)
+        self._used = GaugeMetricFamily(f"{vm}memory_used_bytes", "Memory that the guest cannot reclaim.", labels=_VM)
         self._disks = [
             CounterMetricFamily(f"{vm}disk_read_bytes", "Bytes read.", labels=device),
             CounterMetricFamily(f"{vm}disk_reads", "Read requests.", labels=device),
@@ -124,8 +124,8 @@ class _Families:
             CounterMetricFamily(f"{vm}disk_writes", "Write requests.", labels=device),
         ]
         self._nics = [
-            CounterMetricFamily(f"{vm}network_receive_bytes", "Bytes that the VM received.", labels=device),
-            CounterMetricFamily(f"{vm}network_transmit_bytes", "Bytes that the VM sent.", labels=device),
+            CounterMetricFamily(f"{vm}network_receive_bytes", "Bytes received by the VM.", labels=device),
+            CounterMetricFamily(f"{vm}network_transmit_bytes", "Bytes sent by the VM.", labels=device),
         ]
 
     def add(self, key: tuple[str, str], meter: VMMeter) -> None:
@@ -148,7 +148,7 @@ class _Families:
 
 
 class _Taken:
-    """Families that are made already, as a registry wants them."""
+    """Adapts finished metric families to a registry's collector interface."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
@@ -165,11 +165,11 @@ def _render(families: list[Metric]) -> bytes:
 
 
 def _add(family: Any, labels: tuple[str, ...], value: float | None, factor: float = 1) -> None:
-    """A number that is not there has no line: it is not 0."""
+    """Add a value; a missing value adds no line, because it is not 0."""
     if value is not None:
         family.add_metric(labels, value * factor)
 
 
 def _text(name: str) -> str:
-    """A name from outside as a label: the library escapes what its format needs, but does not mend broken UTF-8."""
+    """An external name as a label: the library escapes special characters, but does not replace invalid UTF-8."""
     return name.encode("utf-8", "replace").decode()

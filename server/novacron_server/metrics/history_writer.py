@@ -1,6 +1,7 @@
-"""Writes samples to the database: copied as they come, rolled up by the minute, forgotten by the partition.
+"""Writes samples to the database: copies them in batches, rolls them up per minute, and drops old partitions.
 
-While the database is away samples wait in memory, bounded; nothing else waits for them. What had to go is a gap.
+While the database is unavailable, samples are queued in limited memory and nothing waits for them. Dropped samples
+leave a gap in the history.
 """
 
 from __future__ import annotations
@@ -29,23 +30,23 @@ _log = structlog.get_logger()
 WRITE_S = 5.0
 MINUTE = timedelta(minutes=1)
 AHEAD = timedelta(hours=3)
-"""Partitions are made so long before they are needed; an alarm is raised when that fails."""
-_OLDEST = timedelta(days=1)
-"""A sample with a stranger time than this (a clock was set) is not kept."""
-_SETTLED = timedelta(seconds=10)
-_AT_ONCE = timedelta(minutes=10)
+"""How long in advance partitions are created; a failure is reported as a health problem."""
+_MAX_AGE = timedelta(days=1)
+"""A sample whose time differs more than this from now (a clock was changed) is dropped."""
+_ROLL_UP_DELAY = timedelta(seconds=10)
+_MAX_ROLL_UP = timedelta(minutes=10)
 _COPY_BYTES = 4 << 20
 _MAINTENANCE_TIMEOUT_S = 30.0
 
 
 class HistoryWriter:
-    """Fed by the board's rounds. `rolled_to` is how far minutes are rolled up, `problem` why partitions are not made."""
+    """Stores each new sample. `rolled_to` is the end of the rolled-up minutes, `problem` why partitions are missing."""
 
     def __init__(
         self,
         database: Database,
         inventory: Inventory,
-        board: LatestSamples,
+        latest: LatestSamples,
         *,
         samples_kept: timedelta,
         minutes_kept: timedelta,
@@ -58,32 +59,32 @@ class HistoryWriter:
         self.written = 0
         self._database = database
         self._inventory = inventory
-        self._board = board
+        self._latest = latest
         self._hours: set[datetime] = set()
         self._rounds: list[tuple[str, datetime, HostSample, list[tuple[str, VMSample]]]] = []
         self._away = False
-        board.on_round.append(self._take_host)
+        latest.on_round.append(self._record_host)
 
-    # -- taking ------------------------------------------------------------------------------------------------------
+    # -- recording---------------------------------------------------------------------------------------------------
 
-    def _take_host(self, host_id: str) -> None:
-        host = self._board.hosts[host_id]
+    def _record_host(self, host_id: str) -> None:
+        host = self._latest.hosts[host_id]
         if host.time is not None:
             vms = [(vm_id, vm.sample) for vm_id, vm in host.vms.items()]
             self._rounds.append((host_id, host.time, host.sample, vms))
 
-    def take_totals(self, now: datetime) -> None:
-        """The sums over the fleet and over each tenant's VMs, as they are now."""
+    def record_totals(self, now: datetime) -> None:
+        """Queue the current totals of the fleet and of each tenant's VMs."""
         by_tenant: dict[str | None, list[tuple[VMSample, int]]] = {}
         for vm in self._inventory.state.vms():
-            if sample := self._board.sample(vm.host, vm.id):
+            if sample := self._latest.sample(vm.host, vm.id):
                 by_tenant.setdefault(vm.tenant, []).append((sample, vm.vcpus))
         everything = total(pair for pairs in by_tenant.values() for pair in pairs)
-        rows = [(tenant_subject(tenant), numbers_of(total(pairs))) for tenant, pairs in by_tenant.items() if tenant]
-        self.waiting.add(_packed(now, [(FLEET, numbers_of(everything)), *rows]))
+        rows = [(tenant_subject(tenant), values_of(total(pairs))) for tenant, pairs in by_tenant.items() if tenant]
+        self.waiting.add(_packed(now, [(FLEET, values_of(everything)), *rows]))
 
     async def pack(self) -> None:
-        """Let the rounds since the last time wait for the database, as the few bytes they become there."""
+        """Queue the samples received since the last call for the database, in packed form."""
         rounds, self._rounds = self._rounds, []
         for chunk in await asyncio.to_thread(lambda: [_chunk(*each) for each in rounds]):
             self.waiting.add(chunk)
@@ -92,47 +93,47 @@ class HistoryWriter:
 
     def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
         """What must run as long as the server does, by name."""
-        return [("metrics history", self._write_for_ever), ("metrics retention", self._maintain_for_ever)]
+        return [("metrics history", self._write_loop), ("metrics retention", self._maintenance_loop)]
 
-    async def _write_for_ever(self) -> None:
+    async def _write_loop(self) -> None:
         while True:
             await asyncio.sleep(WRITE_S)
             await self.pack()
-            self.take_totals(datetime.now(UTC))
+            self.record_totals(datetime.now(UTC))
             try:
                 await self.write()
             except errors.NovaCronError as e:
                 log = _log.debug if self._away else _log.warning
-                log("samples wait for the database", rows=self.waiting.rows, reason=e.detail)
+                log("samples are queued: the database is unavailable", rows=self.waiting.rows, reason=e.detail)
                 self._away = True
             else:
                 self._away = False
 
     async def write(self) -> None:
-        """Everything that waits. Raises DatabaseUnavailable; what was not written goes on waiting."""
+        """Write all queued samples. Raises DatabaseUnavailable; samples not written stay queued."""
         while chunks := self.waiting.first(_COPY_BYTES):
             now = datetime.now(UTC)
-            good = [chunk for chunk in chunks if abs(now - chunk.time) < _OLDEST]
-            await self._ensure(good)
+            valid = [chunk for chunk in chunks if abs(now - chunk.time) < _MAX_AGE]
+            await self._ensure_partitions(valid)
 
-            async def work(connection: Connection, good: list[Chunk] = good) -> None:
-                await repository.copy(connection, (chunk.data for chunk in good))
+            async def work(connection: Connection, valid: list[Chunk] = valid) -> None:
+                await repository.copy(connection, (chunk.data for chunk in valid))
 
-            if good:
-                await self._copied(work)
-            self.written += sum(chunk.rows for chunk in good)
-            self.waiting.lost += sum(chunk.rows for chunk in chunks) - sum(chunk.rows for chunk in good)
+            if valid:
+                await self._copy(work)
+            self.written += sum(chunk.rows for chunk in valid)
+            self.waiting.lost += sum(chunk.rows for chunk in chunks) - sum(chunk.rows for chunk in valid)
             self.waiting.written(chunks)
 
-    async def _copied(self, work: Callable[[Connection], Awaitable[None]]) -> None:
+    async def _copy(self, work: Callable[[Connection], Awaitable[None]]) -> None:
         try:
             await self._database.run(work)
         except errors.NovaCronError:
-            self._hours.clear()  # partitions may have gone: the clock was set, or the database was away for long
+            self._hours.clear()  # partitions may have been dropped: a clock change, or a long database outage
             raise
 
-    async def _ensure(self, chunks: list[Chunk]) -> None:
-        """The partitions of these samples: there already, but after a clock was set or a day without the database."""
+    async def _ensure_partitions(self, chunks: list[Chunk]) -> None:
+        """Create the partitions for these samples. They are missing only after a clock change or a long outage."""
         hours = {chunk.time.replace(minute=0, second=0, microsecond=0) for chunk in chunks}
         if hours <= self._hours:
             return
@@ -142,22 +143,22 @@ class HistoryWriter:
         )
         self._hours |= hours
 
-    # -- maintaining -------------------------------------------------------------------------------------------------
+    # -- maintenance----------------------------------------------------------------------------------------------
 
-    async def _maintain_for_ever(self) -> None:
-        calendar = GuardedClock()
+    async def _maintenance_loop(self) -> None:
+        clock = GuardedClock()
         while True:
             now = datetime.now(UTC)
             await self.make_partitions(now)
             try:
                 await self.roll_up(now)
-                await self.forget(calendar.now())
+                await self.forget(clock.now())
             except errors.NovaCronError as e:
-                _log.warning("rolling up samples waits", reason=e.detail)
-            await asyncio.sleep(60.0 - datetime.now(UTC).second % 60 + _SETTLED.total_seconds())
+                _log.warning("rolling up samples is delayed", reason=e.detail)
+            await asyncio.sleep(60.0 - datetime.now(UTC).second % 60 + _ROLL_UP_DELAY.total_seconds())
 
     async def make_partitions(self, now: datetime) -> None:
-        """Those of the next hours. Never raises: `problem` says that it failed, for health."""
+        """Create the partitions of the next hours. Never raises: a failure sets `problem`, for the health check."""
         try:
             await self._database.run(
                 lambda connection: repository.make_partitions(connection, now, now + AHEAD),
@@ -165,22 +166,22 @@ class HistoryWriter:
             )
         except errors.NovaCronError as e:
             if not self.problem:
-                _log.error("partitions for samples cannot be made ahead", reason=e.detail)
-            self.problem = f"partitions for samples cannot be made: {e.detail}"
+                _log.error("cannot create partitions for samples ahead", reason=e.detail)
+            self.problem = f"cannot create partitions for samples: {e.detail}"
         else:
             self.problem = ""
 
     async def roll_up(self, now: datetime) -> None:
-        """Every whole minute that has passed and whose samples are all written. Raises DatabaseUnavailable."""
-        until = (now - _SETTLED).replace(second=0, microsecond=0)
-        waits = self.waiting.first(1)
-        if waits:
-            until = min(until, waits[0].time.replace(second=0, microsecond=0))
-        if self.rolled_to is None or self.rolled_to > now + MINUTE:  # the clock was ahead for a while
-            self.rolled_to = await self._database.run(lambda c: self._unrolled(c, until), read_only=True)
+        """Roll up every past minute whose samples are all written. Raises DatabaseUnavailable."""
+        until = (now - _ROLL_UP_DELAY).replace(second=0, microsecond=0)
+        oldest = self.waiting.first(1)
+        if oldest:
+            until = min(until, oldest[0].time.replace(second=0, microsecond=0))
+        if self.rolled_to is None or self.rolled_to > now + MINUTE:  # the clock was temporarily ahead
+            self.rolled_to = await self._database.run(lambda c: self._roll_up_start(c, until), read_only=True)
         begin = self.rolled_to
         while begin is not None and begin < until:
-            end = min(until, begin + _AT_ONCE)
+            end = min(until, begin + _MAX_ROLL_UP)
 
             async def work(connection: Connection, begin: datetime = begin, end: datetime = end) -> None:
                 await repository.make_partitions(connection, begin, end)
@@ -189,15 +190,15 @@ class HistoryWriter:
             await self._database.run(work, timeout_s=_MAINTENANCE_TIMEOUT_S)
             self.rolled_to = begin = end
 
-    async def _unrolled(self, connection: Connection, until: datetime) -> datetime | None:
-        """Where rolling up has to begin; None: there is nothing yet."""
+    async def _roll_up_start(self, connection: Connection, until: datetime) -> datetime | None:
+        """The minute at which to start rolling up; None if there are no samples yet."""
         last = await repository.last_minute(connection, FLEET, until)
         first = await repository.first_sample(connection, FLEET) if last is None else last + MINUTE
-        # Of what is older no samples are left, and partitions for a year of nothing could never be dropped again.
+        # Older samples no longer exist, and partitions for long empty periods could never be dropped again.
         return max(first, until - self.samples_kept).replace(second=0, microsecond=0) if first else None
 
     async def forget(self, now: datetime) -> int:
-        """Drop what is older than it is kept. Returns how many partitions went. Raises DatabaseUnavailable."""
+        """Drop partitions that exceed their retention. Returns how many were dropped. Raises DatabaseUnavailable."""
         return await self._database.run(
             lambda connection: repository.drop_partitions(connection, now - self.samples_kept, now - self.minutes_kept),
             timeout_s=_MAINTENANCE_TIMEOUT_S,
@@ -205,19 +206,19 @@ class HistoryWriter:
 
 
 def _chunk(host_id: str, time: datetime, host: HostSample, vms: list[tuple[str, VMSample]]) -> Chunk:
-    """A round of a host: a row for each VM and one for itself."""
-    rows = [(vm_subject(host_id, vm_id), numbers_of(sample)) for vm_id, sample in vms]
+    """Pack one read of a host: a row for each VM and one for the host."""
+    rows = [(vm_subject(host_id, vm_id), values_of(sample)) for vm_id, sample in vms]
     own = (host.cpu_cores, host.cpu_percent, host.memory_used_bytes, host.memory_bytes)
     return _packed(time, [*rows, (host_subject(host_id), (*own, *[None] * (len(METRICS) - len(own))))])
 
 
 def _packed(time: datetime, rows: list[tuple[bytes, tuple[float | None, ...]]]) -> Chunk:
     at = copy_rows.microseconds(time)
-    return Chunk(time, len(rows), b"".join(copy_rows.row(at, subject, numbers) for subject, numbers in rows))
+    return Chunk(time, len(rows), b"".join(copy_rows.row(at, subject, values) for subject, values in rows))
 
 
-def numbers_of(sample: VMSample | UsageTotals) -> tuple[float | None, ...]:
-    """A sample's numbers in the order of its row."""
+def values_of(sample: VMSample | UsageTotals) -> tuple[float | None, ...]:
+    """A sample's values in the order of METRICS."""
     return (
         sample.cpu_cores,
         sample.cpu_percent,

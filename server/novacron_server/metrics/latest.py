@@ -1,4 +1,4 @@
-"""The newest numbers of all hosts, in memory: what is shown now, streamed, summed and written to the history."""
+"""The latest samples of all hosts, in memory: the source of current values, streams, totals and the history."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STALE_S = 20.0
 
 @dataclass(slots=True)
 class Round:
-    """How the rounds of one kind go on one host."""
+    """Statistics on the reads of one group on one host: last duration and interval, successes and failures."""
 
     took_s: float = 0.0
     period_s: float = 0.0
@@ -27,7 +27,7 @@ class Round:
 
 
 class LatestSamples:
-    """Written by the collector. `on_round` is called with a host's id after each round of its CPU, memory and network."""
+    """Written by the collector. `on_round` is called with a host's id after each read of CPU, memory and network."""
 
     def __init__(self) -> None:
         self.hosts: dict[str, HostMeter] = {}
@@ -35,32 +35,32 @@ class LatestSamples:
         self.on_round: list[Callable[[str], None]] = []
 
     def host(self, host_id: str) -> HostMeter:
-        """The host's meter, empty at first."""
+        """The host's meter, initially empty."""
         return self.hosts.setdefault(host_id, HostMeter())
 
     def round(self, host_id: str, group: Group) -> Round:
         return self.rounds.setdefault((host_id, group), Round())
 
-    async def take(
+    async def record(
         self, host_id: str, reading: Reading, facts: Mapping[str, DomainFacts], cpus: int | None, period_s: float
     ) -> None:
-        """A host was read."""
-        await asyncio.to_thread(self.host(host_id).take, reading, facts, cpus, period_s)
+        """Store one reading of a host."""
+        await asyncio.to_thread(self.host(host_id).record, reading, facts, cpus, period_s)
         if reading.group == "quick":
-            for told in self.on_round:
-                told(host_id)
+            for callback in self.on_round:
+                callback(host_id)
 
     def meter(self, host_id: str, vm_id: str) -> VMMeter | None:
-        """A VM's meter while its numbers are fresh; None when it does not run, or its host was not read lately."""
+        """A VM's meter if its values are current; None if it is not running, or its host was not read recently."""
         host = self.hosts.get(host_id)
         return host.vms.get(vm_id) if host is not None and self.fresh(host) else None
 
     def sample(self, host_id: str, vm_id: str) -> VMSample | None:
-        """A VM's newest numbers while they are fresh."""
+        """A VM's latest sample if it is current."""
         meter = self.meter(host_id, vm_id)
         return meter.sample if meter and meter.counters else None
 
     @staticmethod
     def fresh(host: HostMeter) -> bool:
-        """Whether the host was read lately: what is older is no number of now."""
+        """Whether the host was read recently enough for its values to be current."""
         return clock() - host.at <= max(_STALE_S, _STALE_PERIODS * host.period_s)

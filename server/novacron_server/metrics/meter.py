@@ -1,4 +1,4 @@
-"""The newest numbers of one host and its running VMs: takes readings, answers samples. Pure but for the readings."""
+"""Computes the latest samples of one host and its running VMs from readings."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from novacron_server.metrics import rates
 from novacron_server.metrics.rates import DiskRate, NICRate
 
 MEMORY_STALE_S = 120.0
-"""A guest that has told nothing new of its memory for so long has no number any more."""
-NO_BALLOON = "it has no memory balloon"
-NOT_ASKED = "nobody asks its balloon driver"
-NOT_TOLD = "its balloon driver tells nothing"
-SILENT = "its balloon driver stopped telling"
+"""If a guest reports no new memory statistics for this long, its used memory becomes unknown."""
+NO_BALLOON = "no memory balloon device"
+NOT_POLLED = "balloon driver is not polled"
+NO_REPORT = "balloon driver reports nothing"
+SILENT = "balloon driver stopped reporting"
 
 
 class VMMeter:
-    """One running VM: its last counters, and what follows from the last two of them."""
+    """One running VM: its last counters, and the rates computed from the last two readings."""
 
     __slots__ = (
-        "_memory_told", "counters", "cpu_cores", "cpu_percent", "disk_at", "disk_counters", "disks", "memory_at", "memory_note",
-        "memory_used_bytes", "net", "sample",
+        "_memory_updated", "counters", "cpu_cores", "cpu_percent", "disk_at", "disk_counters", "disks", "memory_at",
+        "memory_note", "memory_used_bytes", "net", "sample",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class VMMeter:
         self.cpu_cores: float | None = None
         self.cpu_percent: float | None = None
         self.memory_used_bytes: int | None = None
-        self._memory_told: int | None = None
+        self._memory_updated: int | None = None
         self.memory_at = 0.0
         self.memory_note = ""
         self.net: NICRate | None = None
@@ -42,8 +42,8 @@ class VMMeter:
         self.disk_at: float | None = None
         self.sample = VMSample()
 
-    def take_quick(self, now: DomainCounters, facts: DomainFacts | None, host_cpus: int | None) -> None:
-        """CPU, memory and network."""
+    def record_quick(self, now: DomainCounters, facts: DomainFacts | None, host_cpus: int | None) -> None:
+        """Record a reading of CPU, memory and network."""
         before = self.counters
         seconds = rates.interval(before, now)
         if before is not None and before.run != now.run:
@@ -55,34 +55,34 @@ class VMMeter:
             self.cpu_cores = self.net = None
         vcpus = facts.vcpus if facts else 0
         self.cpu_percent = self.cpu_cores / vcpus * 100 if vcpus and self.cpu_cores is not None else None
-        self._take_memory(before, now, facts)
+        self._record_memory(before, now, facts)
         self.counters = now
 
     def _forget_run(self) -> None:
         self.disk_counters = self.disk_at = None
         self.disks = {}
 
-    def _take_memory(self, before: DomainCounters | None, now: DomainCounters, facts: DomainFacts | None) -> None:
-        """A guest that is busy with a job tells nothing of its memory: the last number stays, and grows old."""
-        told, seen, available = now.memory_told, now.memory_seen_bytes, now.memory_available_bytes
+    def _record_memory(self, before: DomainCounters | None, now: DomainCounters, facts: DomainFacts | None) -> None:
+        """A guest that is busy with a job reports no memory statistics: the last value is kept and its age grows."""
+        updated, seen, available = now.memory_updated, now.memory_seen_bytes, now.memory_available_bytes
         another_run = before is None or before.run != now.run
-        if told is None or seen is None or available is None:
+        if updated is None or seen is None or available is None:
             if self.memory_used_bytes is None or another_run:
-                self.memory_used_bytes = self._memory_told = None
+                self.memory_used_bytes = self._memory_updated = None
                 period = facts.memory_period_s if facts else None
-                self.memory_note = NO_BALLOON if facts and period is None else NOT_TOLD if period else NOT_ASKED
+                self.memory_note = NO_BALLOON if facts and period is None else NO_REPORT if period else NOT_POLLED
                 return
         else:
-            if another_run or self._memory_told != told:
+            if another_run or self._memory_updated != updated:
                 self.memory_at = now.at
-            self._memory_told = told
+            self._memory_updated = updated
             self.memory_used_bytes = max(0, seen - available)
         silent = now.at - self.memory_at > MEMORY_STALE_S
         self.memory_used_bytes = None if silent else self.memory_used_bytes
         self.memory_note = SILENT if silent else ""
 
-    def take_disks(self, now: DomainCounters) -> None:
-        """Disks. A guest that is busy with a job tells nothing of them: the next rate is over the longer interval."""
+    def record_disks(self, now: DomainCounters) -> None:
+        """Record a reading of disks. A guest busy with a job reports none: the next rate covers the longer interval."""
         before = self.disk_counters
         if now.disks is None and before is not None and before.run == now.run:
             return
@@ -91,8 +91,8 @@ class VMMeter:
         self.disk_at = now.at if self.disks else None
         self.disk_counters = now
 
-    def settle(self) -> VMSample:
-        """The sample of what is known now; its time is that of the last quick reading."""
+    def update_sample(self) -> VMSample:
+        """Compute the current sample; its time is that of the last quick reading."""
         counters = self.counters
         at = counters.at if counters else 0.0
         if self.disk_at is not None and at - self.disk_at > rates.LONGEST_S:
@@ -117,42 +117,47 @@ class VMMeter:
 
 
 class HostMeter:
-    """One host. `vms` holds its running VMs by id; `time` and `at` say when they were last read, None and 0: never.
+    """One host. `vms` maps the ids of its running VMs to meters; `time` and `at` are when they were last read, None and
+    0: never.
 
-    `take` runs in a worker thread, for a large host has many VMs; `vms` is put in place as a whole, never changed.
+    `record` runs in a worker thread, because a large host has many VMs; `vms` is replaced as a whole, never modified.
     """
 
     def __init__(self) -> None:
         self.vms: dict[str, VMMeter] = {}
         self._meters: dict[str, VMMeter] = {}
-        self._one_at_a_time = Lock()
+        self._lock = Lock()
         self.time: datetime | None = None
         self.at = 0.0
         self.period_s = 0.0
         self.counters: HostCounters | None = None
         self.sample = HostSample()
 
-    def take(self, reading: Reading, facts: Mapping[str, DomainFacts], host_cpus: int | None, period_s: float) -> None:
-        """A round. `facts` are the domains' definitions, where known."""
-        with self._one_at_a_time:
-            self._take(reading, facts, host_cpus, period_s)
+    def record(
+        self, reading: Reading, facts: Mapping[str, DomainFacts], host_cpus: int | None, period_s: float
+    ) -> None:
+        """Record one reading. `facts` are the domains' facts, as far as known."""
+        with self._lock:
+            self._record(reading, facts, host_cpus, period_s)
 
-    def _take(self, reading: Reading, facts: Mapping[str, DomainFacts], host_cpus: int | None, period_s: float) -> None:
+    def _record(
+        self, reading: Reading, facts: Mapping[str, DomainFacts], host_cpus: int | None, period_s: float
+    ) -> None:
         if reading.group == "disks":
             for counters in reading.domains:
-                self._meters.setdefault(counters.uuid, VMMeter()).take_disks(counters)
+                self._meters.setdefault(counters.uuid, VMMeter()).record_disks(counters)
             return
         before, now = self._meters, dict[str, VMMeter]()
         for counters in reading.domains:
             meter = now[counters.uuid] = before.get(counters.uuid) or VMMeter()
-            meter.take_quick(counters, facts.get(counters.uuid), host_cpus)
-            meter.settle()
+            meter.record_quick(counters, facts.get(counters.uuid), host_cpus)
+            meter.update_sample()
         self._meters, self.vms = now, dict(now)
         self.time, self.at, self.period_s = reading.time, reading.at, period_s
         if reading.host is not None:
-            self._take_host(reading.host, host_cpus)
+            self._record_host(reading.host, host_cpus)
 
-    def _take_host(self, now: HostCounters, cpus: int | None) -> None:
+    def _record_host(self, now: HostCounters, cpus: int | None) -> None:
         busy = rates.host_busy(self.counters, now)
         self.counters = now
         self.sample = HostSample(
@@ -165,5 +170,5 @@ class HostMeter:
 
 
 def rounded(value: float | None, digits: int) -> float | None:
-    """A number for people and the wire; None stays None."""
+    """A value rounded for display and the API; None stays None."""
     return None if value is None else round(value, digits)

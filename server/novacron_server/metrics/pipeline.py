@@ -1,4 +1,4 @@
-"""All that measures, wired: collector, newest numbers, history and who reads them. The app builds one and runs it."""
+"""Wires the metrics components: collector, latest samples, history and queries. The app creates and runs one."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from novacron_server.metrics.service import UsageService
 
 
 class MetricsPipeline:
-    """`board` holds the newest numbers and `metrics` tells them; `history` writes them down and `past` reads them."""
+    """`latest` holds the latest samples, `usage` reports them; `history` stores them, `queries` reads the history."""
 
     def __init__(
         self, database: Database, inventory: Inventory, *, samples_kept: timedelta, minutes_kept: timedelta
     ) -> None:
-        self.board = LatestSamples()
-        inventory.sample_of = lambda vm: self.board.sample(vm.host, vm.id)
-        self.metrics = UsageService(inventory, self.board)
+        self.latest = LatestSamples()
+        inventory.sample_of = lambda vm: self.latest.sample(vm.host, vm.id)
+        self.usage = UsageService(inventory, self.latest)
         self.history = HistoryWriter(
             database,
             inventory,
-            self.board,
+            self.latest,
             samples_kept=samples_kept,
             minutes_kept=minutes_kept,
         )
-        self.past = HistoryQueries(database, inventory, self.board, self.history)
-        self._collector = Collector(inventory, self.board)
+        self.queries = HistoryQueries(database, inventory, self.latest, self.history)
+        self._collector = Collector(inventory, self.latest)
 
     def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
         """What must run as long as the server does, by name."""

@@ -1,7 +1,7 @@
-"""Counters into rates. Pure: two readings in, a number per second out, or None where there is none.
+"""Computes rates from counters. Pure: takes two readings, returns a value per second, or None if there is none.
 
-No rate is made across a reset (another run of the guest, a counter that went back), nor over an interval that is too
-short to divide by or so long that its average says nothing of now. Intervals come from a clock that nobody sets.
+No rate is computed across a reset (another run of the guest, a counter that decreased), nor over an interval that is
+too short to be accurate or too long to represent the present. Intervals come from a monotonic clock.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from novacron_server.hypervisor.statistics.counters import DiskCounters, DomainC
 SHORTEST_S = 0.5
 LONGEST_S = 180.0
 _SLACK = 1.1
-"""By how much a CPU rate may be over what the host has before it is called absurd: the interval is not known exactly."""
+"""By what factor a CPU rate may exceed the host's capacity before it is discarded: the interval is not exact."""
 
 
 class DiskRate(msgspec.Struct, frozen=True, gc=False):
@@ -33,14 +33,14 @@ class NICRate(msgspec.Struct, frozen=True, gc=False):
 
 
 def per_second(before: int | None, now: int | None, seconds: float) -> float | None:
-    """The rate between two counters; None when one is missing or it went back."""
+    """The rate between two counters; None if one is missing or it decreased."""
     if before is None or now is None or now < before:
         return None
     return (now - before) / seconds
 
 
 def interval(before: DomainCounters | None, now: DomainCounters) -> float | None:
-    """Seconds between two readings of the same run of a guest; None when no rate may be made of them."""
+    """Seconds between two readings of the same run of a guest; None if no rate may be computed from them."""
     if before is None or before.run != now.run:
         return None
     seconds = now.at - before.at
@@ -48,7 +48,7 @@ def interval(before: DomainCounters | None, now: DomainCounters) -> float | None
 
 
 def cpu_cores(before: DomainCounters, now: DomainCounters, seconds: float, host_cpus: int | None) -> float | None:
-    """How many of the host's cores the guest kept busy. None where it would be more than there are."""
+    """How many of the host's cores the guest used. None if that exceeds the host's number of cores."""
     spent = per_second(before.cpu_ns, now.cpu_ns, seconds)
     if spent is None:
         return None
@@ -59,7 +59,7 @@ def cpu_cores(before: DomainCounters, now: DomainCounters, seconds: float, host_
 def disk_rates(
     before: tuple[DiskCounters, ...] | None, now: tuple[DiskCounters, ...] | None, seconds: float
 ) -> dict[str, DiskRate]:
-    """By target, for the disks that have a rate: one that was just plugged in, or was changed, has none yet."""
+    """Rates by target. A disk that was just attached or replaced has none yet."""
     earlier = {disk.target: disk for disk in before or ()}
     found = ((disk.target, _disk_rate(earlier.get(disk.target), disk, seconds)) for disk in now or ())
     return {target: rate for target, rate in found if rate is not None}
@@ -85,7 +85,7 @@ def _disk_rate(before: DiskCounters | None, now: DiskCounters, seconds: float) -
 def net_rate(
     before: tuple[NICCounters, ...] | None, now: tuple[NICCounters, ...] | None, seconds: float
 ) -> NICRate | None:
-    """The sum over the cards that have a rate; None when none has."""
+    """The sum over the interfaces that have a rate; None if none has."""
     earlier = {nic.name: nic for nic in before or ()}
     received = sent = 0
     found = False
@@ -100,7 +100,7 @@ def net_rate(
 
 
 def host_busy(before: HostCounters | None, now: HostCounters) -> float | None:
-    """The share (0 to 1) of the host's CPU time that was spent on something; None when its counters stand still."""
+    """The share (0 to 1) of the host's CPU time that was busy; None if its counters did not change."""
     if before is None or None in (before.busy_ns, before.idle_ns, now.busy_ns, now.idle_ns):
         return None
     busy = (now.busy_ns or 0) - (before.busy_ns or 0)

@@ -12,27 +12,27 @@ from novacron_server.metrics.scrape_access import ScrapeAccess
 
 
 def routes(pipeline: MetricsPipeline, exporter: Exporter, scrape_access: ScrapeAccess) -> list[Served]:
-    metrics = pipeline.metrics
+    usage = pipeline.usage
 
     @serve(api.NOW)
     async def now(call: Call[Nothing, Nothing]) -> api.FleetUsage:
-        return metrics.now(call.principal)
+        return usage.now(call.principal)
 
     @serve(api.TOP)
     async def top(call: Call[api.TopQuery, Nothing]) -> Page[api.VMUsage]:
-        return metrics.top(call.principal, call.query)
+        return usage.top(call.principal, call.query)
 
     @serve(history.HISTORY)
-    async def over_time(call: Call[history.HistoryQuery, Nothing]) -> history.History:
-        return await pipeline.past.of(call.principal, call.query)
+    async def query_history(call: Call[history.HistoryQuery, Nothing]) -> history.History:
+        return await pipeline.queries.query(call.principal, call.query)
 
     @serve(history.OF_VM)
-    async def of_vm(call: Call[history.RangeQuery, Nothing]) -> history.History:
-        return await pipeline.past.of_vm(call.principal, call.path["vm_id"], call.query)
+    async def query_vm_history(call: Call[history.RangeQuery, Nothing]) -> history.History:
+        return await pipeline.queries.query_vm(call.principal, call.path["vm_id"], call.query)
 
     @serve(api.PROMETHEUS)
     async def prometheus(call: Call[Nothing, Nothing]) -> bytes | Reply[bytes]:
         scrape_access.check(call.address, call.bearer)
         return Reply(await exporter.text(), headers=(("content-type", CONTENT_TYPE),))
 
-    return [now, top, over_time, of_vm, prometheus]
+    return [now, top, query_history, query_vm_history, prometheus]

@@ -1,4 +1,4 @@
-"""Who may scrape: this machine, or whoever has the token in the data directory. It tells the names of all VMs."""
+"""Who may scrape: this machine, or a client with the token from the data directory. Scrapes contain all VM names."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Access = Literal["loopback", "token", "off"]
 
 
 class ScrapeAccess:
-    """`loopback`: this machine without the token, others with it. `token`: nobody without. `off`: nobody.
+    """`loopback`: this machine without the token, others with it. `token`: only with the token. `off`: disabled.
 
-    Behind a proxy everybody may seem to come from this machine, so there the token is always needed.
+    Behind a proxy every client may appear to be on this machine, so the token is always required there.
     """
 
     def __init__(self, data_dir: Path, access: str, *, behind_proxy: bool) -> None:
@@ -25,18 +25,18 @@ class ScrapeAccess:
         self._token = _token(data_dir / FILE) if access != "off" else ""
 
     def check(self, address: str, bearer: str) -> None:
-        """Raises NotFound where it is off, Unauthenticated for whoever may not."""
+        """Raise NotFound if scraping is off, Unauthenticated if the client may not scrape."""
         if self._access == "off":
             raise errors.NotFound("there is nothing at this address")
         if bearer and secrets.compare_digest(bearer.encode(), self._token.encode()):
             return
         if self._access == "loopback" and not bearer and _is_loopback(address):
             return
-        raise errors.Unauthenticated(f"send the token of the file {FILE} in the server's data directory")
+        raise errors.Unauthenticated(f"send the token from the file {FILE} in the server's data directory")
 
 
 def _token(file: Path) -> str:
-    """The token of this server, made once. A file that is empty counts as none."""
+    """This server's token, created once. An empty file counts as missing."""
     if file.exists() and (token := file.read_text().strip()):
         return token
     token = secrets.token_urlsafe(32)

@@ -1,4 +1,4 @@
-"""What VMs and hosts use now, for those who may see them."""
+"""The current usage of VMs and hosts, for authorized readers."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.totals import total
 
-_RUNS = frozenset({State.RUNNING, State.PAUSED, State.STOPPING, State.MIGRATING, State.CRASHED})
+_RUNNING = frozenset({State.RUNNING, State.PAUSED, State.STOPPING, State.MIGRATING, State.CRASHED})
 
 
 class UsageService:
-    """Reads the board through the inventory's eyes: nothing is told of a VM that the principal may not see."""
+    """Reports the latest samples. VMs that the principal may not see are always excluded."""
 
-    def __init__(self, inventory: Inventory, board: LatestSamples) -> None:
+    def __init__(self, inventory: Inventory, latest: LatestSamples) -> None:
         self._inventory = inventory
-        self._board = board
+        self._latest = latest
 
     def now(self, principal: Principal) -> api.FleetUsage:
-        """The fleet and its hosts."""
+        """The current usage of the fleet and its hosts."""
         now = datetime.now(UTC)
         by_host: dict[str, list[tuple[samples.VMSample, int]]] = {}
         for vm in self._inventory.vms(principal):
-            if sample := self._board.sample(vm.host, vm.id):
+            if sample := self._latest.sample(vm.host, vm.id):
                 by_host.setdefault(vm.host, []).append((sample, vm.vcpus))
         hosts = [self._host(view, by_host.get(view.id, []), now) for view in self._inventory.state.views.values()]
         sources = {host.source for host in hosts}
@@ -47,22 +47,22 @@ class UsageService:
         )
 
     def _host(self, view: HostView, vms: list[tuple[samples.VMSample, int]], now: datetime) -> api.HostUsage:
-        meter = self._board.host(view.id)
+        meter = self._latest.host(view.id)
         age_s = _age(meter.time, now)
         head = api.HostUsage(host=view.id, name=view.name, source=_source(view.simulated), time=meter.time, age_s=age_s)
-        if meter.time is None or not self._board.fresh(meter):
-            note = "not read yet" if view.status is HostStatus.UP and meter.time is None else _silence(view)
+        if meter.time is None or not self._latest.fresh(meter):
+            note = "not read yet" if view.status is HostStatus.UP and meter.time is None else _why_outdated(view)
             return replace(head, note=note)
         return replace(head, **asdict(meter.sample), vms=total(vms))
 
     def vm(self, principal: Principal, vm_id: str) -> api.VMUsage:
-        """One VM. Raises NotFound, for another tenant's as for none."""
+        """The current usage of one VM. Raises NotFound, also for another tenant's VM."""
         return self._vm(self._inventory.vm(principal, vm_id), datetime.now(UTC))
 
     def _vm(self, vm: VM, now: datetime) -> api.VMUsage:
         head = api.VMUsage(vm=vm.id, name=vm.name, host=vm.host, source=_source(vm.simulated))
-        host = self._board.host(vm.host)
-        meter = self._board.meter(vm.host, vm.id)
+        host = self._latest.host(vm.host)
+        meter = self._latest.meter(vm.host, vm.id)
         if meter is None or meter.counters is None:
             return replace(head, note=self._why_none(vm))
         disks = [
@@ -79,15 +79,15 @@ class UsageService:
 
     def _why_none(self, vm: VM) -> str:
         if vm.state is State.UNKNOWN:
-            return "its host does not answer"
-        return "not read yet" if vm.state in _RUNS else f"it is {vm.state}"
+            return "host does not respond"
+        return "not read yet" if vm.state in _RUNNING else f"VM is {vm.state}"
 
     def top(self, principal: Principal, query: api.TopQuery) -> Page[api.VMUsage]:
-        """The VMs that use most, those without a number left out. Raises ValidationFailed for a filter that is none."""
+        """The VMs with the highest usage; VMs without a value are left out. Raises ValidationFailed for a bad filter."""
         now = datetime.now(UTC)
-        of = _TOP[query.top]
+        rank = _TOP[query.top]
         ranked = sorted(
-            ((number, vm) for vm, sample in self._sampled(principal, query.q) if (number := of(sample)) is not None),
+            ((value, vm) for vm, sample in self._sampled(principal, query.q) if (value := rank(sample)) is not None),
             key=lambda pair: (-pair[0], pair[1].name),
         )
         begin = (query.page - 1) * query.page_size
@@ -96,7 +96,7 @@ class UsageService:
 
     def _sampled(self, principal: Principal, q: str) -> Iterator[tuple[VM, samples.VMSample]]:
         for vm in self._inventory.matching(principal, q):
-            sample = self._board.sample(vm.host, vm.id)
+            sample = self._latest.sample(vm.host, vm.id)
             if sample is not None:
                 yield vm, sample
 
@@ -113,8 +113,8 @@ def _source(simulated: bool) -> str:
     return "simulator" if simulated else "libvirt"
 
 
-def _silence(view: HostView) -> str:
-    return f"it does not answer: {view.detail}" if view.status is not HostStatus.UP else "its numbers are old"
+def _why_outdated(view: HostView) -> str:
+    return f"does not respond: {view.detail}" if view.status is not HostStatus.UP else "metrics are out of date"
 
 
 def _age(time: datetime | None, now: datetime) -> float | None:

@@ -1,4 +1,4 @@
-"""What the VMs' disks of a tier do together, for who draws tiers."""
+"""The total I/O rates of the VM disks in a tier, for the composition of tiers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from novacron_server.inventory.compose_storage import DiskRates, RatesOf
 from novacron_server.metrics.latest import LatestSamples
 
 
-def rates_on(board: LatestSamples) -> RatesOf:
-    """The sum over disks, each (host id, VM id, target), that have a rate now; as old as the oldest of them. None where
-    none has."""
+def rates_on(latest: LatestSamples) -> RatesOf:
+    """A function that sums the current rates of disks, each (host id, VM id, target). The sum's time is that of the
+    oldest rate. It returns None if no disk has a rate."""
 
     def rates(disks: Sequence[tuple[str, str, str]]) -> DiskRates | None:
         found = []
         times = []
         for host_id, vm_id, target in disks:
-            meter, host = board.meter(host_id, vm_id), board.host(host_id)
+            meter, host = latest.meter(host_id, vm_id), latest.host(host_id)
             rate = meter.disks.get(target) if meter else None
             if rate is not None and meter is not None and meter.disk_at is not None and host.time is not None:
                 found.append(rate)

@@ -75,7 +75,7 @@ def _exporter(parts: Parts) -> Exporter:
         "novacron_operations_running": ("Operations under way.", lambda: float(parts.inventory.state.running())),
         "novacron_events_waiting": ("Events not yet stored.", lambda: float(parts.inventory.publisher.waiting)),
     }
-    return Exporter(parts.inventory, parts.metrics.board, parts.metrics.history, gauges)
+    return Exporter(parts.inventory, parts.metrics.latest, parts.metrics.history, gauges)
 
 
 def _scrape_access(settings: Settings) -> ScrapeAccess:

@@ -235,8 +235,8 @@ async def _build(background: Background, settings: Settings, database: Database,
         samples_kept=timedelta(hours=settings.samples_kept_hours),
         minutes_kept=timedelta(days=settings.minutes_kept_days),
     )
-    inventory.state.storage.rates_of = rates_on(metrics.board)
-    samples = SampleStreamer(metrics.board, inventory.state)
+    inventory.state.storage.rates_of = rates_on(metrics.latest)
+    samples = SampleStreamer(metrics.latest, inventory.state)
     stream = Stream(hub, inventory, access.authenticate, access.take_ticket, samples, origins=origins)
     scheduler = Scheduler(database, [retention_job(database)], GuardedClock().now)
     return Parts(

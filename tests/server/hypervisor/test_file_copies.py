@@ -92,7 +92,7 @@ def test_data_where_the_source_has_a_hole_is_seen(tmp_path: Path, monkeypatch) -
 def test_a_source_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch) -> None:
     holey(tmp_path / "a")
     at_each_flush(monkeypatch, lambda *_: os.utime(tmp_path / "a", ns=(1, 1)))
-    with pytest.raises(Conflict, match="written to while it was copied"):
+    with pytest.raises(Conflict, match="written to during the copy"):
         copied(tmp_path / "a", tmp_path / "b")
 
 
@@ -126,7 +126,7 @@ def test_what_is_no_plain_file_is_neither_read_nor_written(tmp_path: Path, end: 
         os.mkfifo(odd)
     else:
         os.mknod(odd, 0o600 | stat.S_IFCHR, os.makedev(1, 5))
-    with pytest.raises(Conflict, match=f"{end} is no plain file"):
+    with pytest.raises(Conflict, match=f"{end} is not a regular file"):
         FileCopy(tmp_path / "a", tmp_path / "b", lambda *_: None, threading.Event()).run()
     assert (tmp_path / "elsewhere").read_bytes() == before
 

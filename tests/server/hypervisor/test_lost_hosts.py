@@ -16,7 +16,7 @@ from novacron_core.errors import HostUnavailable
 from novacron_server.hypervisor import Timing
 from tests.fair_clock import fair_now
 
-QUICK = Timing(open_s=1.5, backoff_first_s=0.1, backoff_most_s=0.5)
+QUICK = Timing(open_s=1.5, backoff_first_s=0.1, backoff_max_s=0.5)
 
 
 async def refused(call: Any) -> float:
@@ -69,7 +69,7 @@ async def test_a_host_that_hangs_while_opening_is_opened_once(libvirtd: Any, wat
     await watched.host.open()
     assert fair_now() - began < 3
     assert watched.host.status is HostStatus.DOWN
-    assert "does not answer" in watched.host.detail
+    assert "no response" in watched.host.detail
     openers = [t for t in threading.enumerate() if t.name.startswith(f"{libvirtd.uri} open")]
     assert len(openers) == 1
     libvirtd.signal(signal.SIGCONT)

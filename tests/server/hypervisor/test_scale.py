@@ -14,7 +14,7 @@ import pytest
 from novacron_server.hypervisor import Timing
 
 COUNT = 2000
-PATIENT = Timing(first_look_s=100.0, read_s=100.0)
+PATIENT = Timing(first_attempt_s=100.0, read_s=100.0)
 """What a busy machine needs is no fault of the host."""
 HEAD = """<node><cpu><mhz>3000</mhz><model>x86_64</model><active>64</active><nodes>2</nodes><sockets>2</sockets>
 <cores>16</cores><threads>2</threads></cpu><memory>1073741824</memory>

@@ -134,11 +134,11 @@ async def test_a_running_domain_is_not_undefined(host: LibvirtHost) -> None:
 async def test_what_cannot_be_done_is_refused_with_a_sentence(host: LibvirtHost) -> None:
     spec = a_domain()
     await host.define(spec)
-    with pytest.raises(Conflict, match="cannot power the VM off: the VM does not run"):
+    with pytest.raises(Conflict, match="cannot power the VM off: the VM is not running"):
         await host.power_off(spec.uuid)
     with pytest.raises(NotFound, match="no such VM"):
         await host.start(str(uuid4()))
-    with pytest.raises(Conflict, match="already on this host"):
+    with pytest.raises(Conflict, match="already exists on this host"):
         await host.define(a_domain(name="web-1"))
     with pytest.raises(NotFound):
         await host.storage.create_volume(VolumeSpec(pool="none", name="a", size_bytes=GIB))
@@ -171,7 +171,7 @@ async def test_storage_comes_and_goes_again(host: LibvirtHost, tmp_path: Path) -
         await host.storage.create_volume(VolumeSpec(pool=pool.name, name=spec.name, size_bytes=2 * GIB))
     assert volume in await host.storage.read_volumes()
     await host.storage.resize_volume(pool.name, spec.name, GIB, spec.format)
-    with pytest.raises(Conflict, match="holds 1 volume"):
+    with pytest.raises(Conflict, match="contains 1 volume"):
         await host.storage.delete_pool(pool.name)
     image = tmp_path / "image"
     image.write_bytes(b"x" * 100)
@@ -244,9 +244,9 @@ def test_a_network_that_cannot_start_becomes_a_sentence() -> None:
         def listAllNetworks(self, _flags: int) -> list[Broken]:
             return [self]
 
-    assert start_default_network(Broken()).startswith("the network default cannot be started: Failed to find")
+    assert start_default_network(Broken()).startswith("cannot start the network default: Failed to find")
 
 
 def test_an_address_that_is_not_allowed_makes_no_host() -> None:
-    with pytest.raises(InvalidArgument, match="cannot be used"):
+    with pytest.raises(InvalidArgument, match="invalid hypervisor address"):
         LibvirtHost("h", "qemu+ssh://a/system?command=x", on_hint=lambda _: None, on_status=lambda _: None)

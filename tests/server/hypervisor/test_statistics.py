@@ -89,7 +89,7 @@ async def _agrees(host: LibvirtHost, uuid: str) -> None:
 
     async def read() -> dict[str, int]:
         for group in ("disks", "quick"):
-            meter.take(await host.read_counters(group), facts, None, 5.0)
+            meter.record(await host.read_counters(group), facts, None, 5.0)
         return await asyncio.to_thread(domstats, host.uri, uuid)
 
     before, began = await read(), time.monotonic()

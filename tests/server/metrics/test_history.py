@@ -74,7 +74,7 @@ async def test_after_a_restart_it_goes_on_where_it_stopped(history, add, databas
     await history.roll_up(NOW - timedelta(minutes=20))
     before = history.rolled_to
     history.rolled_to = None
-    assert await database.run(lambda c: history._unrolled(c, NOW), read_only=True) == before
+    assert await database.run(lambda c: history._roll_up_start(c, NOW), read_only=True) == before
     await history.roll_up(NOW)
     rows = await fetch(database_url, "SELECT cpu_percent FROM sample_minutes ORDER BY time")
     assert [row[0] for row in rows] == [float(number) for number in range(len(rows))]
@@ -116,7 +116,7 @@ async def test_partition_trouble_is_an_alarm_and_no_end(history, add, owner_url)
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:
         await owner.execute("ALTER FUNCTION make_sample_partitions RENAME TO gone")
         await history.make_partitions(NOW)
-        assert "cannot be made" in history.problem
+        assert "cannot create partitions" in history.problem
         add(FLEET, NOW, 1.0)
         with pytest.raises(errors.NovaCronError):
             await history.write()
@@ -152,7 +152,7 @@ async def test_while_the_database_is_away_samples_wait_within_bounds(history, ad
 
 
 def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
-    waiting = WriteQueue(most_bytes=100)
+    waiting = WriteQueue(max_bytes=100)
     chunks = [Chunk(NOW + number * S, 2, bytes(30)) for number in range(5)]
     for chunk in chunks:
         waiting.add(chunk)

@@ -53,7 +53,7 @@ class Fed:
     def _take(self, group, domains, host) -> None:
         at = domains[0].at if domains else 0.0
         reading = Reading(group=group, time=WHEN, at=at, took_s=0.01, domains=list(domains), host=host)
-        self.host.take(reading, self._facts, 4, 5.0)
+        self.host.record(reading, self._facts, 4, 5.0)
 
 
 def test_the_first_reading_has_memory_and_no_rate_the_second_has_all() -> None:
@@ -130,11 +130,11 @@ def test_a_guest_busy_with_a_job_tells_nothing_of_its_memory_and_the_last_number
     assert (silent.memory_used_bytes, silent.memory_note) == (150 * MIB, "")
     silent = fed.quick(quick(300, 53, told=None))
     assert (silent.memory_used_bytes, silent.memory_note) == (None, meter.SILENT)
-    assert fed.quick(quick(305, 54, told=None, run=2)).memory_note == meter.NOT_TOLD
+    assert fed.quick(quick(305, 54, told=None, run=2)).memory_note == meter.NO_REPORT
 
 
 def test_why_there_is_no_used_memory_is_said() -> None:
-    for period, why in ((None, meter.NO_BALLOON), (0, meter.NOT_ASKED), (5, meter.NOT_TOLD)):
+    for period, why in ((None, meter.NO_BALLOON), (0, meter.NOT_POLLED), (5, meter.NO_REPORT)):
         sample = Fed(period).quick(quick(100, 1, told=None))
         assert (sample.memory_used_bytes, sample.memory_age_s, sample.memory_note) == (None, None, why)
         assert sample.memory_given_bytes == 256 * MIB
@@ -164,7 +164,7 @@ async def test_what_was_not_read_lately_is_no_number_of_now() -> None:
     now = clock()
     for at, there in ((now - 3600, False), (now, True)):
         reading = Reading(group="quick", time=WHEN, at=at, took_s=0, domains=[quick(at, 1)])
-        await board.take("h", reading, {"u": facts()}, 4, 5.0)
+        await board.record("h", reading, {"u": facts()}, 4, 5.0)
         assert (board.sample("h", "u") is not None) is there
 
 
@@ -175,7 +175,7 @@ async def test_a_guest_that_migrates_between_two_readings_has_no_rate_across_hos
 
     async def read(host: str, at: float, *domains: DomainCounters) -> None:
         reading = Reading(group="quick", time=WHEN, at=at, took_s=0.01, domains=list(domains))
-        await board.take(host, reading, {"u": facts()}, 4, 5.0)
+        await board.record(host, reading, {"u": facts()}, 4, 5.0)
 
     now = clock()
     await read("a", now - 10, quick(now - 10, 50))

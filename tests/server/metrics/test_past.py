@@ -28,7 +28,7 @@ CPU = history.Metric.CPU_PERCENT
 
 @pytest.fixture
 def past(database, history) -> HistoryQueries:
-    return HistoryQueries(database, history._inventory, history._board, history)
+    return HistoryQueries(database, history._inventory, history._latest, history)
 
 
 def asked(start: datetime, end: datetime, points: int, **more) -> history.HistoryQuery:
@@ -40,7 +40,7 @@ async def test_the_last_hour_is_made_of_samples(past, history, add) -> None:
     for number in range(720):
         add(FLEET, end - timedelta(hours=1) + number * 5 * S, float(number % 12))
     await history.write()
-    found = await past.of(ANN, asked(end - timedelta(hours=1), end, 120))
+    found = await past.query(ANN, asked(end - timedelta(hours=1), end, 120))
     assert (found.source, found.points, found.step_s, found.start) == ("samples", 120, 30.0, end - timedelta(hours=1))
     line = found.curves[CPU]
     assert line.average == [2.5, 8.5] * 60
@@ -86,7 +86,7 @@ async def test_a_long_range_is_made_of_minutes_and_of_the_samples_that_are_not_r
     await history.write()
     assert history.waiting.lost == 0
     await history.roll_up(end - timedelta(minutes=3))
-    found = await past.of(ANN, asked(end - length, end + S, 31))
+    found = await past.query(ANN, asked(end - length, end + S, 31))
     line = found.curves[CPU].average
     assert (found.source, found.step_s % 60, len(line)) == ("minutes", 0.0, found.points)
     assert (line[0], line[-1] > 1.0, None in line) == (1.0, True, False)
@@ -100,7 +100,7 @@ async def test_where_nothing_was_kept_there_is_null_and_no_zero(past, history, a
             add(FLEET, end - timedelta(minutes=120 - number), 7.0)
     await history.write()
     await history.roll_up(NOW)
-    line = (await past.of(ANN, asked(end - timedelta(hours=2), end, 120))).curves[CPU].average
+    line = (await past.query(ANN, asked(end - timedelta(hours=2), end, 120))).curves[CPU].average
     assert [number for number, value in enumerate(line) if value is None] == list(range(40, 60))
 
 
@@ -110,9 +110,9 @@ async def test_the_age_is_that_of_the_newest_number_and_not_of_the_newest_silenc
     for number in range(9):  # the host does not answer
         add(FLEET, NOW - timedelta(minutes=number), None)
     await history.write()
-    found = await past.of(ANN, asked(NOW - timedelta(hours=1), NOW, 120))
+    found = await past.query(ANN, asked(NOW - timedelta(hours=1), NOW, 120))
     assert found.age_s == 600.0
-    assert (await past.of(ANN, asked(NOW - timedelta(minutes=5), NOW, 10))).age_s is None
+    assert (await past.query(ANN, asked(NOW - timedelta(minutes=5), NOW, 10))).age_s is None
 
 
 async def test_after_a_minute_without_the_database_what_fits_is_there_and_the_rest_is_a_gap(
@@ -120,7 +120,7 @@ async def test_after_a_minute_without_the_database_what_fits_is_there_and_the_re
 ) -> None:
     """Memory holds what its bound says and no more; the oldest goes, and is null in the curve."""
     row = len(copy_rows.row(0, FLEET, (None, 1.0, None, *[None] * 7)))
-    history.waiting = WriteQueue(most_bytes=6 * row)
+    history.waiting = WriteQueue(max_bytes=6 * row)
     begin = NOW.replace(second=0) - timedelta(minutes=2)
     add(FLEET, begin, 7.0)
     await history.write()
@@ -137,7 +137,7 @@ async def test_after_a_minute_without_the_database_what_fits_is_there_and_the_re
             assert history.waiting.bytes <= 6 * row
     await history.write()
     assert (history.waiting.lost, history.waiting.bytes) == (6, 0)
-    line = (await past.of(ANN, asked(begin, begin + 65 * S, 13))).curves[CPU].average
+    line = (await past.query(ANN, asked(begin, begin + 65 * S, 13))).curves[CPU].average
     assert line == [7.0, *[None] * 6, *[7.0] * 6]
 
 
@@ -147,12 +147,12 @@ def rows(*seconds: float, step_s: float = 5.0):
 
 
 def test_a_reading_that_came_late_is_no_gap_and_a_missing_one_is() -> None:
-    line = curves(rows(0.1, 5.0, 10.2, 20.3, 25.0, 60.0), [CPU], 14, apart_s=20)[CPU].average
+    line = curves(rows(0.1, 5.0, 10.2, 20.3, 25.0, 60.0), [CPU], 14, max_gap_s=20)[CPU].average
     assert line == [0.1, 5.0, 10.2, 10.2, 20.3, 25.0, None, None, None, None, None, None, 60.0, None]
 
 
 def test_rows_out_of_range_are_left_out() -> None:
-    assert curves(rows(-5.0, 0.0, 500.0), [CPU], 2, apart_s=20)[CPU].average == [0.0, None]
+    assert curves(rows(-5.0, 0.0, 500.0), [CPU], 2, max_gap_s=20)[CPU].average == [0.0, None]
 
 
 async def test_members_see_the_sum_over_their_own_vms_alone(past, history, add) -> None:
@@ -161,7 +161,7 @@ async def test_members_see_the_sum_over_their_own_vms_alone(past, history, add) 
     add(tenant_subject("blue"), NOW, 50.0)
     await history.write()
     seen = [
-        [value for value in (await past.of(who, asked(NOW - 60 * S, NOW + S, 1))).curves[CPU].average if value]
+        [value for value in (await past.query(who, asked(NOW - 60 * S, NOW + S, 1))).curves[CPU].average if value]
         for who in (ANN, BOB)
     ]
     assert seen == [[90.0], [5.0]]
@@ -183,14 +183,14 @@ async def test_members_see_the_sum_over_their_own_vms_alone(past, history, add) 
 )
 async def test_what_makes_no_sense_is_refused_by_field(past, query, field) -> None:
     with pytest.raises(errors.ValidationFailed) as refused:
-        await past.of(ANN, query)
+        await past.query(ANN, query)
     assert refused.value.fields[0].field == field
 
 
 @pytest.mark.parametrize("points", [1, 2, 7, 120, history.MAX_POINTS])
 @pytest.mark.parametrize("span", [S, timedelta(minutes=5), timedelta(hours=1), timedelta(days=1), timedelta(days=366)])
 async def test_the_answer_is_bounded_whatever_the_range(past, points, span) -> None:
-    found = await past.of(ANN, asked(NOW - span, NOW, points, metric="cpu_percent,disk_reads_s"))
+    found = await past.query(ANN, asked(NOW - span, NOW, points, metric="cpu_percent,disk_reads_s"))
     assert 1 <= found.points <= points
     assert {len(curve.average) for curve in found.curves.values()} == {found.points}
     assert found.start + timedelta(seconds=found.step_s * found.points) >= NOW, "the newest is part of it"

@@ -17,7 +17,7 @@ def read(board: LatestSamples, host: str, at: float, **totals: int) -> None:
     disks = tuple(DiskCounters(name, total, total // 100, 2 * total, total // 100) for name, total in totals.items())
     for group in ("quick", "disks"):
         counters = DomainCounters("u", 1, at, disks=disks if group == "disks" else ())
-        board.host(host).take(
+        board.host(host).record(
             Reading(group=group, time=WHEN, at=at, took_s=0.01, domains=[counters], host=None), {}, 4, 5.0
         )
 
@@ -46,7 +46,7 @@ def test_rates_of_disks_that_were_read_earlier_are_as_old_as_they_are() -> None:
     read(board, "a", now - 70, vda=0)
     read(board, "a", now - 60, vda=1000)
     quick = Reading(group="quick", time=WHEN, at=now, took_s=0.01, domains=[DomainCounters("u", 1, now)], host=None)
-    board.host("a").take(quick, {}, 4, 5.0)
+    board.host("a").record(quick, {}, 4, 5.0)
     found = rates_on(board)([("a", "u", "vda")])
     assert found is not None
     assert abs((WHEN - found.at).total_seconds() - 60) < 0.1

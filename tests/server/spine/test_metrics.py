@@ -107,7 +107,7 @@ async def test_the_past_of_a_vm_its_host_and_the_fleet(spine) -> None:
     await sampled(spine)
     history = spine.parts.metrics.history
     await history.pack()
-    history.take_totals(datetime.now(UTC))
+    history.record_totals(datetime.now(UTC))
     await history.write()
     found = await spine.admin.call(history_api.OF_VM, vm_id=vm.id)
     assert set(found.curves) == set(history_api.Metric)
@@ -156,6 +156,6 @@ async def test_a_range_that_makes_no_sense_is_a_clear_422(spine, bad) -> None:
 async def test_health_says_when_samples_cannot_be_kept(spine) -> None:
     async with httpx.AsyncClient(base_url=spine.url) as http:
         assert (await http.get("/health")).json()["checks"]["metrics"] == {"status": "healthy", "detail": ""}
-        spine.parts.metrics.history.problem = "partitions for samples cannot be made: no room"
+        spine.parts.metrics.history.problem = "cannot create partitions for samples: no room"
         health = await http.get("/health")
         assert (health.status_code, health.json()["checks"]["metrics"]["status"]) == (200, "degraded")

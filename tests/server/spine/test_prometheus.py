@@ -97,9 +97,9 @@ async def test_names_from_outside_and_many_vms_do_no_harm(spine, monkeypatch) ->
     for number in range(30):
         facts = replace_struct(known.facts, name=name, uuid=f"{number}")
         state.set_known((vm.host, str(number)), replace(known, facts=facts))
-    monkeypatch.setattr(exporter, "MOST_VMS", 20)
+    monkeypatch.setattr(exporter, "MAX_VMS", 20)
     pipeline = spine.parts.metrics
-    text = (await Exporter(spine.parts.inventory, pipeline.board, pipeline.history, {}).text()).decode()
+    text = (await Exporter(spine.parts.inventory, pipeline.latest, pipeline.history, {}).text()).decode()
     found = samples(text)
     assert len(found["novacron_vm_info"]) == 20
     assert found["novacron_vms_unexported"][0].value == 11

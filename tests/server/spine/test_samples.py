@@ -64,8 +64,8 @@ async def test_a_member_gets_no_number_of_a_vm_of_nobody(spine) -> None:
         await socket.send(json.dumps({"frame": "subscribe", "samples": {"targets": [vm.id], "interval_s": 1}}))
         await socket.send(json.dumps({"frame": "ping", "id": "after"}))
         await until_frame(socket, lambda f: f["frame"] == "pong")
-        rounds = spine.parts.metrics.board.rounds[vm.host, "quick"].done
-        while spine.parts.metrics.board.rounds[vm.host, "quick"].done < rounds + 1:
+        rounds = spine.parts.metrics.latest.rounds[vm.host, "quick"].done
+        while spine.parts.metrics.latest.rounds[vm.host, "quick"].done < rounds + 1:
             await asyncio.sleep(0.05)
         await socket.send(json.dumps({"frame": "ping", "id": "round"}))
         assert (await frame(socket))["frame"] == "pong"
@@ -105,7 +105,7 @@ async def fill(board, host_id: str, vm_ids: list[str], cpu_s: float) -> None:
     """A round of a host, as if it had been read."""
     domains = [DomainCounters(vm_id, 1, clock(), int(cpu_s * 1e9)) for vm_id in vm_ids]
     reading = Reading(group="quick", time=datetime.now(UTC), at=clock(), took_s=0.0, domains=domains)
-    await board.take(host_id, reading, {}, 4, 5.0)
+    await board.record(host_id, reading, {}, 4, 5.0)
 
 
 def apart(spine) -> tuple[LatestSamples, InventoryState]:

@@ -132,7 +132,7 @@ async def test_a_stranger_that_comes_after_the_promise_is_found(shed, monkeypatc
         (tmp_path / "go").touch()
         ended = await shed.ended(operation)
         assert ended.state is OperationState.FAILED
-        assert f"in use by x-late-{what}: it is what its disk vda leans on" in ended.problem.detail
+        assert f"in use by x-late-{what}: it is the backing file of its disk vda" in ended.problem.detail
     now = await shed.volume(f"late-{what}")
     assert (now.size_bytes, now.vm, now.operation) == (64 * MIB, None, None)
     assert shed.path(now).exists()

@@ -49,7 +49,7 @@ async def test_a_raw_disk_stays_raw_whatever_its_guest_writes_into_it(shed) -> N
     before = digest(shed.path(volume))
     vm = await shed.vm("vm-mask", volume)
     assert as_opened(shed, vm, "mask") == {"raw"}
-    with pytest.raises(AssertionError, match="is raw, and looks like qcow2: grow it while its VM runs"):
+    with pytest.raises(AssertionError, match="is raw, but libvirt detects qcow2: grow it while its VM runs"):
         body = VolumeResize(size_bytes=16 * MIB)
         await shed.done(await shed.admin.call(volumes.RESIZE, body=body, volume_id=volume.id))
     await shed.done(await shed.admin.call(volumes.CLONE, body=VolumeClone(name="copy-of-mask"), volume_id=volume.id))
@@ -112,5 +112,5 @@ async def test_a_volume_that_became_a_link_is_not_copied(shed) -> None:
     body = VolumeClone(name="loot")
     ended = await shed.ended(await shed.admin.call(volumes.CLONE, body=body, volume_id=volume.id))
     assert ended.state is OperationState.FAILED
-    assert "was-file is no plain file" in ended.problem.detail
+    assert "was-file is not a regular file" in ended.problem.detail
     assert not [name for _, name in shed.files() if name.startswith("loot")]

@@ -115,7 +115,7 @@ async def test_a_guest_that_lets_go_too_late_can_be_asked_again(shed, guest, mon
     monkeypatch.setattr(host_disks, "_UNPLUG_S", 0.0)
     ended = await shed.ended(await detach(shed, volume))
     assert ended.state is OperationState.FAILED
-    assert "does not let go" in ended.problem.detail
+    assert "has not released" in ended.problem.detail
     assert (await shed.volume("late")).vm == guest.vm.id
     with pytest.raises(errors.Conflict, match="watcher is paused: its guest cannot let go"):
         await detach(shed, volume)
@@ -144,7 +144,7 @@ async def test_a_guest_that_does_not_let_go_keeps_its_disk(shed, monkeypatch) ->
     monkeypatch.setattr(host_disks, "_UNPLUG_S", 0.5)
     ended = await shed.ended(await detach(shed, volume))
     assert ended.state is OperationState.FAILED
-    assert "the guest does not let go of the disk: unmount it there" in ended.problem.detail
+    assert "the guest has not released the disk: unmount it in the guest" in ended.problem.detail
     now = await shed.volume("stuck")
     assert (now.vm, now.operation) == (vm.id, None)
     assert [disk.target for disk in (await shed.house.vm("no-system")).disks] == ["vda", "vdb"]
@@ -161,7 +161,7 @@ async def test_a_vm_without_a_spare_port_says_what_to_do(shed, monkeypatch) -> N
     vm = await shed.vm("old-vm", start=True)
     ended = await shed.ended(await attach(shed, volume, vm))
     assert ended.state is OperationState.FAILED
-    assert "no free place for one more disk while it runs: shut it down first" in ended.problem.detail
+    assert "no free PCI slot for another disk: shut it down first" in ended.problem.detail
     live, lasting = shed.disk_paths(vm.id)
     assert str(shed.path(volume)) not in live | lasting
     assert (await shed.volume("no-port")).vm is None

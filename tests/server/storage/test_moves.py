@@ -235,7 +235,7 @@ async def test_a_volume_that_somebody_writes_to_meanwhile_stays(shed) -> None:
     with shed.path(volume).open("r+b") as file:
         file.write(b"x")
     ended = await shed.ended(operation)
-    assert "written to while it was copied" in ended.problem.detail
+    assert "written to during the copy" in ended.problem.detail
     only(shed, volume, "hot")
 
 

@@ -1,1 +1,1 @@
-"""The connection to one libvirt host: opened, watched, reopened, and the threads that make calls over it."""
+"""The connection to one libvirt host: opening, monitoring and reopening it, and the threads that make calls on it."""

@@ -1,4 +1,4 @@
-"""Blocking work on a host as coroutines: what its parts (domains, storage, disks) have in common."""
+"""Blocking calls to a host as coroutines: the common base for domains, storage and disks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Calls(Generic[R]):
-    """Each kind of call has threads of its own, so a slow one never delays the picture."""
+    """Each kind of call has its own threads, so that a slow call never delays inventory reads."""
 
     def __init__(self, supervisor: ConnectionSupervisor[R]) -> None:
         self._supervisor = supervisor

@@ -1,4 +1,4 @@
-"""One libvirt connection and the calls in it, counted, so that it is never closed under a call."""
+"""One libvirt connection. It counts the calls in progress, so that it is never closed during a call."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ T = TypeVar("T")
 
 
 class ConnectionLost(Exception):
-    """A call failed because its connection is gone; the text says how."""
+    """A call failed because its connection was lost; the message gives the cause."""
 
 
 class LibvirtConnection:
-    """Closing a connection frees it under any call that is still in it, and the process dies: the last one out closes.
+    """Closing a connection during a call frees it and crashes the process, so the last call to end closes it.
 
-    Only one thread may make calls on a wire to a real host: with two, libvirt's client before 10.3 uses freed stack
-    memory (CVE-2024-4418; seen here with 9.0 as a crash when a host hangs).
+    Only one thread may make calls on a connection to a real host: with two, libvirt's client before 10.3 uses freed
+    stack memory (CVE-2024-4418; observed with 9.0 as a crash when a host hangs).
     """
 
     def __init__(self, uri: str, keepalive_s: int, keepalive_count: int) -> None:
-        """Opens. Blocks, for ever if the host hangs. Raises libvirtError."""
+        """Open the connection. Blocks, forever if the host hangs. Raises libvirtError."""
         events.start()
         self.connection = libvirt.open(dial_address(uri))
         self._lock = threading.Lock()
         self._calls = 0
         self._closing = False
-        self.farewells: list[Callable[[], object]] = []
+        self.cleanups: list[Callable[[], object]] = []
         try:
             self.connection.setKeepAlive(keepalive_s, keepalive_count)
         except libvirt.libvirtError:
-            _log.debug("no keepalive on this connection", uri=uri)  # the simulator: there is no line to break
+            _log.debug("no keepalive on this connection", uri=uri)  # the simulator has no network connection
 
     def run(self, work: Callable[[Any], T]) -> T:
-        """Makes a call. Raises Lost, libvirtError, and what `work` raises."""
+        """Make a call. Raises ConnectionLost, libvirtError, and what `work` raises."""
         with self._lock:
             if self._closing:
                 raise ConnectionLost("the connection was closed")
@@ -65,7 +65,7 @@ class LibvirtConnection:
             self._close()
 
     def close(self) -> None:
-        """Closes now, or after the call that is being made. Blocks at most until keepalive ends a host that hangs."""
+        """Close now, or when the call in progress ends. Blocks at most until keepalive drops a host that hangs."""
         with self._lock:
             first, self._closing = not self._closing, True
             free = not self._calls
@@ -73,9 +73,9 @@ class LibvirtConnection:
             self._close()
 
     def _close(self) -> None:
-        for farewell in self.farewells:  # else libvirt keeps what belongs to it, a descriptor among it
-            with suppress(libvirt.libvirtError):  # a host that is gone cannot be told
-                farewell()
+        for cleanup in self.cleanups:  # otherwise libvirt keeps the connection's resources, including a descriptor
+            with suppress(libvirt.libvirtError):  # a lost host cannot be called
+                cleanup()
         try:
             self.connection.close()
         except libvirt.libvirtError as error:

@@ -1,7 +1,7 @@
-"""libvirt's event loop: one native thread for the process, and the callbacks that turn its events into hints.
+"""libvirt's event loop: one native thread per process, and the callbacks that turn libvirt events into hints.
 
-It must run before the first connection is opened: keepalive and events of a connection opened earlier never work.
-Its callbacks do nothing but hand over; libvirt must never be called from them.
+It must run before the first connection is opened: on a connection opened earlier, keepalive and events never work.
+The callbacks only pass events on; they must never call libvirt.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _lock = threading.Lock()
 _started = False
 
 Kind = Literal["domain", "pool", "host"]
-Seen = Callable[[Kind, str | None], None]
-"""Called in the event thread with what an event was about: a kind and, but for a host, a UUID."""
+EventCallback = Callable[[Kind, str | None], None]
+"""Called in the event thread with the kind of object that the event concerns and its UUID (None for a host)."""
 
 _DOMAIN_EVENTS = (
-    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,  # defined and undefined too
+    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,  # includes define and undefine
     libvirt.VIR_DOMAIN_EVENT_ID_REBOOT,
     libvirt.VIR_DOMAIN_EVENT_ID_CONTROL_ERROR,
     libvirt.VIR_DOMAIN_EVENT_ID_TRAY_CHANGE,
@@ -38,12 +38,12 @@ _DOMAIN_EVENTS = (
 
 
 def start() -> None:
-    """Starts the event thread once per process; further calls do nothing."""
+    """Start the event thread once per process; further calls do nothing."""
     global _started
     with _lock:
         if _started:
             return
-        # libvirt prints every error to stderr unless told otherwise; ours are raised, and a console owns the terminal.
+        # By default libvirt prints every error to stderr. Here errors are raised, and a console owns the terminal.
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_run, name="libvirt-events", daemon=True).start()
@@ -55,55 +55,55 @@ def _run() -> None:
         try:
             libvirt.virEventRunDefaultImpl()
         except libvirt.libvirtError as error:
-            _log.error("libvirt's event loop failed once", error=str(error))
-            time.sleep(0.1)  # never spin on an error that stays
+            _log.error("libvirt's event loop raised an error", error=str(error))
+            time.sleep(0.1)  # do not spin on a persistent error
 
 
-def listen(connection: Any, seen: Seen, closed: Callable[[str], None]) -> list[Callable[[], object]]:
-    """Registers for everything this connection can tell. What it cannot is found by the slow re-read.
+def listen(connection: Any, on_event: EventCallback, on_close: Callable[[str], None]) -> list[Callable[[], object]]:
+    """Register for every event this connection supports. Other changes are found by the periodic full read.
 
-    `closed` gets the reason, in the event thread, when the connection is lost. Returns what takes each registration
-    back: libvirt keeps a connection, closed or not, for as long as something is registered on it.
+    `on_close` is called with the reason, in the event thread, when the connection is lost. Returns the functions that
+    undo each registration: libvirt keeps a connection, closed or not, while anything is registered on it.
     """
     undo: list[Callable[[], object]] = []
 
-    def register(how: Callable[[], Any], back: Callable[..., object]) -> None:
+    def register(add: Callable[[], Any], remove: Callable[..., object]) -> None:
         try:
-            number = how()
+            callback_id = add()
         except libvirt.libvirtError as error:
             if error.get_error_code() not in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG):
                 raise
         else:
-            undo.append(partial(back, number))
+            undo.append(partial(remove, callback_id))
 
-    def closing(_connection: Any, reason: int, _: Any) -> None:
-        closed(_close_reason(reason))
+    def closed(_connection: Any, reason: int, _: Any) -> None:
+        on_close(_close_reason(reason))
 
-    with suppress(libvirt.libvirtError):  # the simulator has no line to lose
-        connection.registerCloseCallback(closing, None)
+    with suppress(libvirt.libvirtError):  # the simulator has no network connection to lose
+        connection.registerCloseCallback(closed, None)
         undo.append(connection.unregisterCloseCallback)
     for event in _DOMAIN_EVENTS:
-        how = partial(connection.domainEventRegisterAny, None, event, _domain_callback(seen), None)
-        register(how, connection.domainEventDeregisterAny)
+        add = partial(connection.domainEventRegisterAny, None, event, _domain_callback(on_event), None)
+        register(add, connection.domainEventDeregisterAny)
     for event in (libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE, libvirt.VIR_STORAGE_POOL_EVENT_ID_REFRESH):
-        how = partial(connection.storagePoolEventRegisterAny, None, event, _pool_callback(seen), None)
-        register(how, connection.storagePoolEventDeregisterAny)
-    network = (None, libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE, lambda *_: seen("host", None), None)
+        add = partial(connection.storagePoolEventRegisterAny, None, event, _pool_callback(on_event), None)
+        register(add, connection.storagePoolEventDeregisterAny)
+    network = (None, libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE, lambda *_: on_event("host", None), None)
     register(partial(connection.networkEventRegisterAny, *network), connection.networkEventDeregisterAny)
     return undo
 
 
-def _domain_callback(seen: Seen) -> Callable[..., None]:
-    return lambda _connection, domain, *_details: seen("domain", str(domain.UUIDString()))
+def _domain_callback(on_event: EventCallback) -> Callable[..., None]:
+    return lambda _connection, domain, *_details: on_event("domain", str(domain.UUIDString()))
 
 
-def _pool_callback(seen: Seen) -> Callable[..., None]:
-    return lambda _connection, pool, *_details: seen("pool", str(pool.UUIDString()))
+def _pool_callback(on_event: EventCallback) -> Callable[..., None]:
+    return lambda _connection, pool, *_details: on_event("pool", str(pool.UUIDString()))
 
 
 def _close_reason(reason: int) -> str:
     return {
-        libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "the connection broke",
-        libvirt.VIR_CONNECT_CLOSE_REASON_EOF: "libvirt went away",
-        libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE: "libvirt stopped answering",
+        libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "connection error",
+        libvirt.VIR_CONNECT_CLOSE_REASON_EOF: "lost connection to libvirt",
+        libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE: "libvirt stopped responding",
     }.get(reason, "the connection was closed")

@@ -1,7 +1,8 @@
-"""Does hardware virtualization really work on a host?
+"""Detects whether hardware virtualization works on a host.
 
-/dev/kvm alone says nothing: it can exist, and be offered by libvirt, where the CPU cannot do it, and guests then
-hang before their firmware. So three things must agree: the CPU, libvirt's capabilities and, here, the device.
+/dev/kvm alone proves nothing: it can exist, and libvirt can offer it, on a CPU without virtualization, and guests then
+hang before their firmware starts. So three things must agree: the CPU, libvirt's capabilities and, on this machine,
+the device.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ def choose(
     cpuinfo: Path = CPUINFO,
     device: Path = DEVICE,
 ) -> Literal["kvm", "qemu"]:
-    """`kvm` where it works, else `qemu` (emulation); what the operator says (`override`) comes first.
+    """`kvm` where it works, else `qemu` (emulation); the operator's `override` takes precedence.
 
-    `capabilities` gives libvirt's document on the host; it is asked only where the answer matters, because libvirt
-    may take seconds over it. `local` says that the host is this machine, so that it can be looked at directly.
+    `capabilities` returns libvirt's capabilities XML; it is called only if the result depends on it, because libvirt
+    may need seconds for it. `local`: the host is this machine, so its CPU and device can be inspected directly.
     """
     if override:
         return override
     if local and not _possible_here(cpuinfo, device):
         return "qemu"
-    return "kvm" if _offered(capabilities(), look_for_flags=not local) else "qemu"
+    return "kvm" if _offered(capabilities(), check_flags=not local) else "qemu"
 
 
 def _possible_here(cpuinfo: Path, device: Path) -> bool:
@@ -52,30 +53,30 @@ def _flags_here(cpuinfo: Path) -> bool:
     return any(line.startswith("flags") and not _FLAGS.isdisjoint(line.split()) for line in lines)
 
 
-def _offered(capabilities: str, *, look_for_flags: bool) -> bool:
+def _offered(capabilities: str, *, check_flags: bool) -> bool:
     try:
         root = parse(capabilities)
     except MalformedXML:
         return False
     if root.find("guest/arch/domain[@type='kvm']") is None:
         return False
-    if not look_for_flags or (root.findtext("host/cpu/arch") or "x86_64") not in _X86:
-        return True  # the flags are a matter of x86 alone
+    if not check_flags or (root.findtext("host/cpu/arch") or "x86_64") not in _X86:
+        return True  # only x86 has these flags
     return any(feature.get("name") in _FLAGS for feature in root.iterfind("host/cpu/feature"))
 
 
 def why_slow(device: Path = DEVICE) -> str:
-    """A sentence for the operator when /dev/kvm is root's alone, else nothing.
+    """A sentence for the operator if only root can open /dev/kvm, else an empty string.
 
-    libvirt then never trusts what it found out about QEMU and asks again, for four to eight seconds (measured with
-    9.0), many times at each definition and start. udev gives the device to the group kvm; without udev nobody does.
+    libvirt then discards its cached QEMU capabilities and probes again, for four to eight seconds (measured with 9.0),
+    many times per definition and start. udev assigns the device to the group kvm; without udev nothing does.
     """
-    if not _is_roots_alone(device):
+    if not _is_root_only(device):
         return ""
-    return f"{device} is root's alone, so every VM takes minutes to define: chgrp kvm {device} && chmod 660 {device}"
+    return f"only root can open {device}, so defining a VM takes minutes: chgrp kvm {device} && chmod 660 {device}"
 
 
-def _is_roots_alone(device: Path) -> bool:
+def _is_root_only(device: Path) -> bool:
     try:
         state = device.stat()
     except OSError:

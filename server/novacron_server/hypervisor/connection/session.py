@@ -1,4 +1,4 @@
-"""Everything that is open to one host between its coming up and its being lost."""
+"""The connections to one host from the time it comes up until it is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Cache(Protocol):
-    """What is remembered of one connection, as far as the connection knows it."""
+    """The data cached for one connection, as far as the connection needs to know it."""
 
     def forget(self, uuid: str) -> None:
         """Called from the event thread when an event names this domain."""
@@ -32,9 +32,9 @@ Override = Literal["kvm", "qemu"] | None
 
 
 class HostSession(Generic[R]):
-    """The wires to a host while it is up: one for events, one for each thread that makes calls.
+    """The connections to a host while it is up: one for events, and one for each thread that makes calls.
 
-    `lost` is done, with the reason, once any of them is of no more use; all are given up together then.
+    `lost` is set to the reason as soon as any of them fails; all of them are closed together then.
     """
 
     def __init__(
@@ -53,60 +53,60 @@ class HostSession(Generic[R]):
         self._closing = False
 
     def lose(self, reason: str) -> None:
-        """Called in the loop's thread; the first reason stays."""
+        """Mark the session as lost. Call it in the loop's thread; the first reason is kept."""
         if not self.lost.done():
             self.lost.set_result(reason)
 
     def open(self) -> LibvirtConnection:
-        """The first wire, the one that hears events. Blocks, for ever if the host hangs. Raises libvirtError."""
+        """Open the first connection, which receives events. Blocks, forever if the host hangs. Raises libvirtError."""
         self.first = LibvirtConnection(self.uri, *self._keepalive)
         return self.first
 
     def run(self, work: Callable[[Any], T]) -> T:
-        """Makes a call on this thread's own wire. Raises Lost, libvirtError, and what `work` raises."""
-        return self._wire().run(work)
+        """Make a call on this thread's own connection. Raises ConnectionLost, libvirtError, and what `work` raises."""
+        return self._connection().run(work)
 
-    def _wire(self) -> LibvirtConnection:
+    def _connection(self) -> LibvirtConnection:
         if self.first is not None and is_simulated(self.uri):
-            return self.first  # every connection to a simulator's file is a world of its own
+            return self.first  # each connection to a simulator file has its own separate state
         thread = threading.get_ident()
         with self._lock:
             if self._closing:
                 raise ConnectionLost("the connection was closed")
             if thread in self._by_thread:
                 return self._by_thread[thread]
-        return self._another(thread)
+        return self._open_for(thread)
 
-    def _another(self, thread: int) -> LibvirtConnection:
-        with self._opening:  # never two open() at once to one host
+    def _open_for(self, thread: int) -> LibvirtConnection:
+        with self._opening:  # never two open() calls to one host at the same time
             if self._closing:
                 raise ConnectionLost("the connection was closed")
             try:
-                wire = LibvirtConnection(self.uri, *self._keepalive)
+                connection = LibvirtConnection(self.uri, *self._keepalive)
             except libvirt.libvirtError as error:
                 raise ConnectionLost(plain(str(error))) from error
         with self._lock:
             if not self._closing:
-                self._by_thread[thread] = wire
-                return wire
-        wire.close()
+                self._by_thread[thread] = connection
+                return connection
+        connection.close()
         raise ConnectionLost("the connection was closed")
 
     def close(self) -> None:
-        """Closes every wire; one with a call in it is closed by that call."""
+        """Close every connection; one with a call in progress closes when that call ends."""
         with self._lock:
             self._closing = True
-            wires = list(self._by_thread.values())
-        for wire in wires if self.first is None else [self.first, *wires]:
-            wire.close()
+            connections = list(self._by_thread.values())
+        for connection in connections if self.first is None else [self.first, *connections]:
+            connection.close()
 
     def choose_virtualization(self, connection: Any, override: Override) -> None:
-        """Blocks, for seconds where libvirt first has to look at its QEMU. Raises libvirtError."""
+        """Blocks, for seconds if libvirt first has to probe QEMU. Raises libvirtError."""
         if not self.virtualization:
             self.virtualization = kvm.choose(connection.getCapabilities, local=is_local(self.uri), override=override)
 
     def read_hypervisor_version(self, connection: Any) -> None:
-        """Once for a session, and never before it is up: this, too, can take seconds."""
+        """Read it once per session, and never before the session is up: this can take seconds too."""
         if self.hypervisor_version or is_simulated(self.uri):
             return
         try:
@@ -116,29 +116,29 @@ class HostSession(Generic[R]):
 
 
 def start_default_network(connection: Any) -> str:
-    """Starts the network `default` where it is defined and off. Returns a sentence when that fails, else nothing."""
+    """Start the network `default` if it is defined and inactive. Returns a sentence on failure, else ""."""
     try:
         inactive = connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_INACTIVE)
         for network in inactive:
             if network.name() == "default":
                 network.create()
-                _log.info("the network default was off and was started")
+                _log.info("started the inactive network default")
     except libvirt.libvirtError as error:
-        sentence = f"the network default cannot be started: {plain(str(error))}"
+        sentence = f"cannot start the network default: {plain(str(error))}"
         _log.warning(sentence)
         return sentence
     return ""
 
 
 def read_host(session: HostSession[Any], connection: Any, notes: tuple[str, ...]) -> HostFacts:
-    """What the host says of itself. Raises libvirtError."""
+    """Read the host's properties. Raises libvirtError."""
     architecture, memory_mib, cpus = connection.getInfo()[:3]
     simulated = is_simulated(session.uri)
     return HostFacts(
         hostname=str(connection.getHostname()),
         cpus=int(cpus),
         memory_bytes=int(memory_mib) * 1024**2,
-        # The simulator answers in KiB where bytes are promised: no number is better than a wrong one.
+        # The simulator returns KiB where the API specifies bytes: no value is better than a wrong one.
         memory_free_bytes=None if simulated else _free_memory(connection),
         libvirt_version=_version(connection.getLibVersion()),
         hypervisor_version=session.hypervisor_version,

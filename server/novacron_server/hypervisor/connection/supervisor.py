@@ -1,7 +1,7 @@
-"""The line to one host: opened, kept alive, reopened for ever; and the calls made over it, each with a deadline.
+"""Keeps one host connected: opens the connection, monitors it, reopens it; and makes calls, each with a deadline.
 
-While the line is down every call is refused at once. There is one thread that opens, so two open() never hang
-together, and calls of different kinds have threads of their own, so a slow start never delays the picture.
+While the host is down every call is refused at once. A single thread opens connections, so two open() calls never hang
+at the same time, and each kind of call has its own threads, so that a slow VM start never delays inventory reads.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ T = TypeVar("T")
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """How patient we are with a host, in seconds. Keepalive notices a dead line after about interval * (count + 1)."""
+    """Timeouts for a host, in seconds. Keepalive detects a dead connection after about interval * (count + 1)."""
 
     open_s: float = 5.0
-    first_look_s: float = 30.0
+    first_attempt_s: float = 30.0
     read_s: float = 10.0
     change_s: float = 60.0
     stall_s: float = 30.0
@@ -43,11 +43,11 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     keepalive_s: int = 1
     keepalive_count: int = 3
     backoff_first_s: float = 0.5
-    backoff_most_s: float = 15.0
+    backoff_max_s: float = 15.0
 
 
 class ConnectionSupervisor(Generic[R]):
-    """The line to one host. Everything but the lanes' calls runs in the asyncio loop's thread."""
+    """The connection to one host. Everything except the lanes' calls runs in the asyncio loop's thread."""
 
     def __init__(
         self,
@@ -57,9 +57,9 @@ class ConnectionSupervisor(Generic[R]):
         *,
         on_status: Callable[[], None],
         on_event: Callable[[events.Kind, str | None], None],
-        on_arrival: Callable[[HostSession[R], Any], None],
+        on_connect: Callable[[HostSession[R], Any], None],
     ) -> None:
-        """`on_arrival` is called in a worker thread with each new connection, before it counts as up."""
+        """`on_connect` is called in a worker thread with each new connection, before the host counts as up."""
         self.uri = uri
         self.timing = timing
         self._make_reader = make_reader
@@ -68,44 +68,44 @@ class ConnectionSupervisor(Generic[R]):
         self.seen_at: datetime | None = None
         self.latency_ms: float | None = None
         self.session: HostSession[R] | None = None
-        self._on_status, self._on_event, self._on_arrival = on_status, on_event, on_arrival
+        self._on_status, self._on_event, self._on_connect = on_status, on_event, on_connect
         self._opener = ThreadLane(f"{uri} open", 1)
         self.reads = ThreadLane(f"{uri} read", 2)
         self.storage = ThreadLane(f"{uri} storage", 2)
         self.changes = ThreadLane(f"{uri} change", 4)
         self.transfers = ThreadLane(f"{uri} transfer", 2)
         self.statistics = ThreadLane(f"{uri} statistics", 2)
-        self._sync: asyncio.Task[None] | None = None
-        self._tried = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._attempted = asyncio.Event()
         self._closed = False
 
     async def open(self) -> None:
-        """Starts keeping the line; returns after the first attempt, or when it has taken too long.
+        """Start connecting; returns after the first attempt, or when that takes too long.
 
-        Raises HostUnavailable after `close`: a closed line stays closed.
+        Raises HostUnavailable after `close`: a closed supervisor cannot be reopened.
         """
         if self._closed:
-            raise HostUnavailable("the host was closed")
-        if self._sync is None:
+            raise HostUnavailable("the connection to the host was closed")
+        if self._task is None:
             self._set_status(HostStatus.CONNECTING, "connecting")
-            self._sync = asyncio.create_task(self._keep(), name=f"keep {self.uri}")
+            self._task = asyncio.create_task(self._keep_connected(), name=f"connection {self.uri}")
         try:
-            async with asyncio.timeout(self.timing.first_look_s):
-                await self._tried.wait()
+            async with asyncio.timeout(self.timing.first_attempt_s):
+                await self._attempted.wait()
         except TimeoutError:
-            _log.warning("the first attempt to connect takes long", uri=self.uri)
+            _log.warning("still waiting for the first connection attempt", uri=self.uri)
 
     async def close(self) -> None:
-        """Ends the line. Never waits long for a host that hangs."""
+        """Close the connection. Waits only a few seconds for a host that hangs."""
         self._closed = True
-        sync, self._sync = self._sync, None
-        if sync is not None:
-            sync.cancel()
-            await asyncio.wait({sync})
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
         session, self.session = self.session, None
         if session is not None:
             session.lose("closed")
-            await self._settle(self._opener.submit(session.close), 3.0)
+            await self._wait_for(self._opener.submit(session.close), 3.0)
         for lane in (self._opener, self.reads, self.storage, self.changes, self.transfers, self.statistics):
             lane.stop()
         self._set_status(HostStatus.DOWN, "closed")
@@ -113,29 +113,29 @@ class ConnectionSupervisor(Generic[R]):
     async def call(
         self, lane: ThreadLane, work: Callable[[Any], T], *, what: str = "", deadline_s: float | None = None
     ) -> T:
-        """Makes a blocking call in a thread of `lane`.
+        """Make a blocking call in a thread of `lane`.
 
-        Raises HostUnavailable when the line is down or is lost meanwhile, or nothing came by the deadline (the call
-        may still take effect then, and the sentence says so); else what `faults` makes of libvirt's refusal.
+        Raises HostUnavailable if the host is down, is lost during the call, or does not respond by the deadline (the
+        call may still take effect then, and the message says so); else the error that `faults` maps libvirt's to.
         """
         session = self.require()
         future = lane.submit(lambda: session.run(work))
         waiter = asyncio.wrap_future(future)
         waiter.add_done_callback(retrieve)
         try:
-            either: set[asyncio.Future[Any]] = {waiter, session.lost}
-            await asyncio.wait(either, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
+            outcomes: set[asyncio.Future[Any]] = {waiter, session.lost}
+            await asyncio.wait(outcomes, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             future.cancel()
             raise
         if waiter.done() and not waiter.cancelled():
             return self._result(session, waiter, what)
-        raise self._give_up(session, lane, future, what)
+        raise self._abandon(session, lane, future, what)
 
     def require(self) -> HostSession[R]:
-        """The open connection. Raises HostUnavailable while there is none."""
+        """The current session. Raises HostUnavailable if there is none."""
         if self.session is None:
-            raise HostUnavailable(self._down_sentence(), retry_after_s=5)
+            raise HostUnavailable(self._why_down(), retry_after_s=5)
         return self.session
 
     def _result(self, session: HostSession[R], waiter: asyncio.Future[T], what: str) -> T:
@@ -144,42 +144,42 @@ class ConnectionSupervisor(Generic[R]):
         except ConnectionLost as error:
             session.lose(str(error))
             subject = f"cannot {what}: " if what else ""
-            raise HostUnavailable(f"{subject}the host was lost ({error})", retry_after_s=5) from error
+            raise HostUnavailable(f"{subject}lost the connection to the host ({error})", retry_after_s=5) from error
         except libvirt.libvirtError as error:
             self.seen_at = datetime.now(UTC)
             raise faults.translate(error, what) from error
         self.seen_at = datetime.now(UTC)
         return result
 
-    def _give_up(self, session: HostSession[R], lane: ThreadLane, future: Future[Any], what: str) -> HostUnavailable:
+    def _abandon(self, session: HostSession[R], lane: ThreadLane, future: Future[Any], what: str) -> HostUnavailable:
         subject = f"cannot {what}: " if what else ""
         if future.cancel():
             if session.lost.done():
-                return HostUnavailable(f"{subject}the host was lost", retry_after_s=5)
+                return HostUnavailable(f"{subject}lost the connection to the host", retry_after_s=5)
             return HostUnavailable(f"{subject}the host is busy with {lane.running} other calls", retry_after_s=5)
         if lane is self.reads and lane.running >= lane.size:
-            session.lose("its calls hang")
-        may = "; it may still happen" if lane in (self.changes, self.transfers) else ""
-        why = "the host was lost meanwhile" if session.lost.done() else "the host did not answer in time"
-        return HostUnavailable(f"{subject}{why}{may}", retry_after_s=5)
+            session.lose("calls to libvirt hang")
+        caveat = "; the change may still take effect" if lane in (self.changes, self.transfers) else ""
+        why = "lost the connection to the host" if session.lost.done() else "the host did not respond in time"
+        return HostUnavailable(f"{subject}{why}{caveat}", retry_after_s=5)
 
-    async def _keep(self) -> None:
+    async def _keep_connected(self) -> None:
         attempt = 0
         while True:
-            session = await self._dial()
+            session = await self._connect()
             if session is not None:
-                arrived = time.monotonic()
-                await self._watch(session)
-                # A line that breaks at once again counts as a failed attempt, else it would be redialled in a whirl.
-                attempt = 0 if time.monotonic() - arrived > self.timing.backoff_most_s else attempt
+                connected_at = time.monotonic()
+                await self._monitor(session)
+                # A connection that breaks soon after opening counts as a failed attempt, so that the backoff applies.
+                attempt = 0 if time.monotonic() - connected_at > self.timing.backoff_max_s else attempt
             await asyncio.sleep(self._backoff_s(attempt))
             attempt += 1
 
     def _backoff_s(self, attempt: int) -> float:
-        limit: float = min(self.timing.backoff_most_s, self.timing.backoff_first_s * 2.0 ** min(attempt, 10))
+        limit: float = min(self.timing.backoff_max_s, self.timing.backoff_first_s * 2.0 ** min(attempt, 10))
         return limit * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
 
-    async def _dial(self) -> HostSession[R] | None:
+    async def _connect(self) -> HostSession[R] | None:
         timing = self.timing
         session = HostSession(
             self.uri,
@@ -192,22 +192,22 @@ class ConnectionSupervisor(Generic[R]):
         waiter = asyncio.wrap_future(future)
         try:
             done, _ = await asyncio.wait({waiter}, timeout=self.timing.open_s)
-            if not done and session.first is None:  # it hangs; nothing is tried until it comes back
-                self._down("it does not answer")
+            if not done and session.first is None:  # it hangs; there is no other attempt until it returns
+                self._set_down("no response")
             await waiter
         except (libvirt.libvirtError, ConnectionLost) as error:
-            self._down(faults.plain(str(error)))
+            self._set_down(faults.plain(str(error)))
             await self._retire(session)
             return None
         except asyncio.CancelledError:
             future.add_done_callback(lambda _: session.close())
             raise
         if self.reads.running >= self.reads.size:
-            self._down(f"{self.reads.running} earlier calls still hang")
+            self._set_down(f"{self.reads.running} earlier calls still hang")
             await self._retire(session)
             return None
         if session.lost.done():
-            self._down(session.lost.result())
+            self._set_down(session.lost.result())
             await self._retire(session)
             return None
         self.session = session
@@ -217,36 +217,36 @@ class ConnectionSupervisor(Generic[R]):
     def _open(self, session: HostSession[R]) -> None:
         loop = session.lost.get_loop()
         began = time.monotonic()
-        wire = session.open()
+        connection = session.open()
         self.latency_ms = (time.monotonic() - began) * 1000
-        wire.farewells = events.listen(
-            wire.connection,
-            lambda kind, uuid: self._seen(loop, session, kind, uuid),
+        connection.cleanups = events.listen(
+            connection.connection,
+            lambda kind, uuid: self._event_received(loop, session, kind, uuid),
             lambda reason: soon(loop, session.lose, reason),
         )
-        wire.run(lambda connection: self._on_arrival(session, connection))
+        connection.run(lambda virt_connection: self._on_connect(session, virt_connection))
         self.seen_at = datetime.now(UTC)
 
-    def _seen(
+    def _event_received(
         self, loop: asyncio.AbstractEventLoop, session: HostSession[R], kind: events.Kind, uuid: str | None
     ) -> None:
-        """In the event thread."""
+        """Runs in the event thread."""
         if kind == "domain" and uuid:
             session.reader.forget(uuid)
         soon(loop, self._on_event, kind, uuid)
 
-    async def _watch(self, session: HostSession[R]) -> None:
-        """Until the connection is lost. Asks now and then, for what keepalive does not see."""
+    async def _monitor(self, session: HostSession[R]) -> None:
+        """Return when the connection is lost. Sends heartbeats, to detect failures that keepalive misses."""
         while not session.lost.done():
             await asyncio.wait({session.lost}, timeout=self.timing.heartbeat_s)
-            # A call that is being made is as good as a heartbeat, and has its own deadline.
+            # A call in progress serves as a heartbeat, and has its own deadline.
             if not session.lost.done() and not self.reads.running:
-                await self._beat(session)
+                await self._send_heartbeat(session)
         self.session = None
-        self._down(session.lost.result())
+        self._set_down(session.lost.result())
         await self._retire(session)
 
-    async def _beat(self, session: HostSession[R]) -> None:
+    async def _send_heartbeat(self, session: HostSession[R]) -> None:
         began = time.monotonic()
         try:
             await self.call(
@@ -258,25 +258,21 @@ class ConnectionSupervisor(Generic[R]):
         self.latency_ms = (time.monotonic() - began) * 1000
 
     async def _retire(self, session: HostSession[R]) -> None:
-        # In the opener's thread: if closing hangs, opening waits for it, as it must.
-        await self._settle(self._opener.submit(session.close), self.timing.open_s)
+        # In the opener's thread: if closing hangs, the next open() must wait for it.
+        await self._wait_for(self._opener.submit(session.close), self.timing.open_s)
 
-    async def _settle(self, future: Future[None], deadline_s: float) -> None:
+    async def _wait_for(self, future: Future[None], deadline_s: float) -> None:
         await asyncio.wait({asyncio.wrap_future(future)}, timeout=deadline_s)
 
-    def _down(self, why: str) -> None:
+    def _set_down(self, why: str) -> None:
         self._set_status(HostStatus.DOWN, why)
 
-    def _down_sentence(self) -> str:
-        return (
-            "the host is being connected to"
-            if self.status is HostStatus.CONNECTING
-            else f"the host is down: {self.detail}"
-        )
+    def _why_down(self) -> str:
+        return "connecting to the host" if self.status is HostStatus.CONNECTING else f"the host is down: {self.detail}"
 
     def _set_status(self, status: HostStatus, detail: str) -> None:
         if status is not HostStatus.CONNECTING:
-            self._tried.set()
+            self._attempted.set()
         if (status, detail) == (self.status, self.detail):
             return
         self.status, self.detail = status, detail
@@ -286,14 +282,14 @@ class ConnectionSupervisor(Generic[R]):
 
 
 def soon(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arguments: object) -> None:
-    """Has the loop call something, from another thread."""
+    """Schedule a callback in the loop from another thread."""
     try:
         loop.call_soon_threadsafe(callback, *arguments)
     except RuntimeError:
-        return  # the loop is closed: nobody is left to be told
+        return  # the loop is closed: nothing is left to notify
 
 
 def retrieve(waiter: asyncio.Future[Any]) -> None:
-    """Marks an abandoned call's error as seen; asyncio would complain about it much later."""
+    """Mark an abandoned call's exception as retrieved, so that asyncio does not log it later."""
     if not waiter.cancelled():
         waiter.exception()

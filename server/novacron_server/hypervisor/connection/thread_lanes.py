@@ -1,7 +1,7 @@
-"""A few threads per host for calls that may hang for ever.
+"""A few threads per host for calls that may hang forever.
 
-A hung libvirt call cannot be interrupted, so threads are few, never replaced, and never joined: a lane whose
-threads all hang is full, and that is how a host is known to be down. One host's lanes never serve another.
+A hung libvirt call cannot be interrupted, so threads are few, never replaced and never joined. When all threads of a
+lane hang, the host counts as down. Hosts never share lanes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class ThreadLane:
-    """At most `size` daemon threads, started when needed, working through one queue in order."""
+    """At most `size` daemon threads, started on demand, processing one queue in order."""
 
     def __init__(self, name: str, size: int) -> None:
         self.name = name
@@ -29,7 +29,7 @@ class ThreadLane:
 
     @property
     def running(self) -> int:
-        """How many calls are being made now, hung ones included."""
+        """How many calls are in progress, including hung ones."""
         return self._running
 
     @property
@@ -38,13 +38,13 @@ class ThreadLane:
         return len(self._jobs)
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Queues a call. Cancelling its future before it starts takes it out; after that, nothing stops it."""
+        """Queue a call. Cancelling its future removes it if it has not started; a started call cannot be stopped."""
         future: Future[T] = Future()
         with self._ready:
             if not self._open:
                 future.cancel()
                 return future
-            while self._jobs and self._jobs[0][0].cancelled():  # else they pile up behind calls that hang
+            while self._jobs and self._jobs[0][0].cancelled():  # otherwise they pile up behind hung calls
                 self._jobs.popleft()
             self._jobs.append((future, call))
             if self._running + len(self._jobs) > self._threads < self.size:
@@ -54,7 +54,7 @@ class ThreadLane:
         return future
 
     def stop(self) -> None:
-        """Lets the threads end when their calls do. Calls that wait are cancelled. Does not block."""
+        """End each thread when its call ends, and cancel queued calls. Does not block."""
         with self._ready:
             self._open = False
             for future, _ in self._jobs:
@@ -73,19 +73,19 @@ class ThreadLane:
                 if not future.set_running_or_notify_cancel():
                     continue
                 self._running += 1
-            self._make(future, call)
+            self._execute(future, call)
 
-    def _make(self, future: Future[Any], call: Callable[[], Any]) -> None:
+    def _execute(self, future: Future[Any], call: Callable[[], Any]) -> None:
         try:
             result = call()
-        except BaseException as error:  # noqa: BLE001 - carried to whoever waits, not swallowed
-            self._leave()
+        except BaseException as error:  # noqa: BLE001 - passed to the waiter, not swallowed
+            self._finish()
             future.set_exception(error)
         else:
-            self._leave()
+            self._finish()
             future.set_result(result)
 
-    def _leave(self) -> None:
-        # Counted down before the result is handed over, so that whoever waited for it finds the thread free.
+    def _finish(self) -> None:
+        # Decremented before the result is set, so that a caller that waited for it finds the thread free.
         with self._ready:
             self._running -= 1

@@ -1,6 +1,6 @@
-"""The addresses that libvirt's own networks gave out: DHCP leases, by MAC address.
+"""The DHCP leases of libvirt's own networks, by MAC address.
 
-A guest with a fixed address, or on a bridge, has none here; only an agent in the guest could tell.
+A guest with a static address, or on a bridge, has no lease here; only a guest agent could report its address.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Addresses = dict[str, tuple[str, ...]]
 
 
 def read_addresses(connection: Any) -> Addresses:
-    """The leases of all active networks. A network that cannot tell (the simulator's) has none. Raises libvirtError."""
+    """The leases of all active networks; none if a network does not support leases. Raises libvirtError."""
     found: dict[str, set[str]] = {}
     for network in connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE):
         for lease in _leases(network):
@@ -29,5 +29,5 @@ def _leases(network: Any) -> list[dict[str, Any]]:
         return list(network.DHCPLeases())
     except libvirt.libvirtError as error:
         if error.get_error_code() not in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_INVALID):
-            _log.warning("the leases of a network cannot be read", network=network.name(), error=str(error))
+            _log.warning("cannot read the DHCP leases of a network", network=network.name(), error=str(error))
         return []

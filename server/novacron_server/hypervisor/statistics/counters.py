@@ -1,6 +1,6 @@
-"""What a host and its running domains have counted so far: plain values, as libvirt tells them.
+"""Counters of a host and its running domains, as libvirt reports them.
 
-Counters only rise while a domain runs, and begin again when it is started anew. A missing number is None, never 0.
+Counters only rise while a domain runs, and restart at zero when it is started again. A missing value is None, never 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 Group = Literal["quick", "disks"]
-"""What is read together: CPU, memory and network are cheap; disks cost QEMU more and are read less often."""
+"""What is read in one call: CPU, memory and network are cheap; disks cost QEMU more and are read less often."""
 
 
 class DiskCounters(msgspec.Struct, frozen=True, gc=False):
@@ -25,7 +25,7 @@ class DiskCounters(msgspec.Struct, frozen=True, gc=False):
 
 
 class NICCounters(msgspec.Struct, frozen=True, gc=False):
-    """A network card by the host's name for it, seen from the guest: bytes since it was plugged in."""
+    """A network interface by its name on the host, seen from the guest: bytes since it was attached."""
 
     name: str
     received_bytes: int
@@ -33,10 +33,10 @@ class NICCounters(msgspec.Struct, frozen=True, gc=False):
 
 
 class DomainCounters(msgspec.Struct, frozen=True, gc=False):
-    """One running domain. `run` is libvirt's number of this run of it: another number, other counters.
+    """One running domain. `run` is libvirt's id of this run: counters of different runs cannot be compared.
 
-    `at` is when it was asked, in seconds of a clock that nobody sets (CLOCK_BOOTTIME of this machine).
-    `memory_told` changes whenever the guest's balloon driver has told its numbers anew.
+    `at` is when it was read, in seconds of a monotonic clock (CLOCK_BOOTTIME of this machine).
+    `memory_updated` changes whenever the guest's balloon driver has reported new values.
     """
 
     uuid: str
@@ -45,16 +45,16 @@ class DomainCounters(msgspec.Struct, frozen=True, gc=False):
     cpu_ns: int | None = None
     memory_given_bytes: int | None = None
     memory_seen_bytes: int | None = None
-    """What the guest's kernel sees of what it was given."""
+    """The part of the given memory that the guest's kernel can use."""
     memory_available_bytes: int | None = None
-    """What the guest could still use without swapping."""
-    memory_told: int | None = None
+    """What the guest can still allocate without swapping."""
+    memory_updated: int | None = None
     nics: tuple[NICCounters, ...] | None = None
     disks: tuple[DiskCounters, ...] | None = None
 
 
 class HostCounters(msgspec.Struct, frozen=True, gc=False):
-    """The machine under the guests: CPU time since it was booted, and its memory now."""
+    """The physical machine: CPU time since boot, and current memory."""
 
     at: float
     busy_ns: int | None = None
@@ -64,7 +64,7 @@ class HostCounters(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at a host. `took_s` is how long the host was busy with it."""
+    """One read of a host's counters. `took_s` is how long the call took."""
 
     group: Group
     time: datetime

@@ -1,7 +1,7 @@
-"""Reads the counters of a host and all its running domains, in one call where libvirt can. Blocking: run in a thread.
+"""Reads the counters of a host and its running domains, in one call if libvirt supports it. Blocks: run in a thread.
 
-With NOWAIT a domain that is busy with a job (a migration, a snapshot) is told without what QEMU would have to be
-asked for, so one busy guest never holds up the round.
+With NOWAIT the values that require a query to QEMU are left out for a domain that is busy with a job (a migration, a
+snapshot), so that one busy guest never delays the read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from novacron_server.hypervisor.statistics.counters import (
 )
 
 Devices = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
-"""Domain UUID → its disks' targets and its cards' MAC addresses, for hosts that tell only of one at a time."""
+"""Domain UUID → its disks' targets and its interfaces' MAC addresses, for hosts without bulk statistics."""
 
 _KIB = 1024
 _QUICK = (
@@ -33,23 +33,23 @@ _QUICK = (
     | libvirt.VIR_DOMAIN_STATS_BALLOON
     | libvirt.VIR_DOMAIN_STATS_INTERFACE
 )
-_WANTED = {"quick": _QUICK, "disks": libvirt.VIR_DOMAIN_STATS_BLOCK}
-_HOW = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+_STATS = {"quick": _QUICK, "disks": libvirt.VIR_DOMAIN_STATS_BLOCK}
+_FLAGS = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 
 
 def clock() -> float:
-    """Seconds of a clock that nobody sets and that goes on while this machine sleeps: what rates are divided by."""
+    """Seconds of a monotonic clock that includes suspend (CLOCK_BOOTTIME). Rates are computed with it."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def read(connection: Any, group: Group, one_by_one: Devices | None = None) -> Reading:
-    """One round. With `one_by_one` (the simulator) each domain is asked by itself. Raises libvirtError."""
+    """Read all counters once. With `one_by_one` (the simulator) each domain is read separately. Raises libvirtError."""
     began = clock()
     if one_by_one is None:
         domains = _read_bulk(connection, group, began)
     else:
-        asked = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
-        found = (_read_one(domain, group, one_by_one) for domain in asked)
+        active = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+        found = (_read_one(domain, group, one_by_one) for domain in active)
         domains = [counters for counters in found if counters is not None]
     took_s = clock() - began
     host = _read_host(connection) if group == "quick" else None
@@ -57,13 +57,13 @@ def read(connection: Any, group: Group, one_by_one: Devices | None = None) -> Re
 
 
 def _read_bulk(connection: Any, group: Group, began: float) -> list[DomainCounters]:
-    told = connection.getAllDomainStats(_WANTED[group], _HOW)
-    # They were asked one after the other, so each has its own moment within the call.
-    step = (clock() - began) / max(1, len(told))
-    take = _quick if group == "quick" else _with_disks
+    records = connection.getAllDomainStats(_STATS[group], _FLAGS)
+    # libvirt reads them one after the other, so each gets its own estimated time within the call.
+    step = (clock() - began) / max(1, len(records))
+    convert = _quick if group == "quick" else _with_disks
     return [
-        take(str(domain.UUIDString()), domain.ID(), began + step * number, stats)
-        for number, (domain, stats) in enumerate(told, 1)
+        convert(str(domain.UUIDString()), domain.ID(), began + step * number, stats)
+        for number, (domain, stats) in enumerate(records, 1)
     ]
 
 
@@ -84,7 +84,7 @@ def _quick(uuid: str, run: int, at: float, stats: dict[str, Any]) -> DomainCount
 
 
 def _nics(stats: dict[str, Any], count: int) -> tuple[NICCounters, ...] | None:
-    """None where there are cards but no numbers: QEMU's own user networking has none."""
+    """None if there are interfaces without counters: QEMU's user networking has none."""
     found = [
         NICCounters(str(stats[f"{key}.name"]), stats[f"{key}.rx.bytes"], stats[f"{key}.tx.bytes"])
         for key in (f"net.{number}" for number in range(count))
@@ -114,8 +114,8 @@ def _read_one(domain: Any, group: Group, devices: Devices) -> DomainCounters | N
     disks, macs = devices.get(uuid, ((), ()))
     try:
         if group == "disks":
-            told = tuple(_disk(target, domain.blockStats(target)) for target in disks)
-            return DomainCounters(uuid, domain.ID(), clock(), disks=told or None)
+            counters = tuple(_disk(target, domain.blockStats(target)) for target in disks)
+            return DomainCounters(uuid, domain.ID(), clock(), disks=counters or None)
         _, _, given_kib, _, cpu_ns = domain.info()
         memory = domain.memoryStats()
         nics = tuple(NICCounters(mac, *_net(domain.interfaceStats(mac))) for mac in macs)
@@ -131,7 +131,7 @@ def _read_one(domain: Any, group: Group, devices: Devices) -> DomainCounters | N
             nics or None,
         )
     except libvirt.libvirtError as error:
-        # It stopped, or lost a device, between the list and the look: there is nothing to tell of it now.
+        # It stopped, or lost a device, between the listing and the read: there are no counters now.
         if code_of(error) in (
             libvirt.VIR_ERR_NO_DOMAIN,
             libvirt.VIR_ERR_OPERATION_INVALID,
@@ -157,7 +157,7 @@ def _read_host(connection: Any) -> HostCounters:
         busy = spent["user"] + spent["kernel"]
         idle = spent["idle"] + spent.get("iowait", 0)
     except (libvirt.libvirtError, KeyError):
-        busy = idle = None  # not every host can tell
+        busy = idle = None  # not every host reports CPU time
     memory = _host_memory(connection)
     total, free = memory.get("total"), memory.get("free")
     if total is None or free is None:
@@ -178,9 +178,9 @@ def _bytes(kib: int | None) -> int | None:
 
 
 def set_memory_period(connection: Any, uuid: str, period_s: int) -> None:
-    """Has a guest's balloon driver tell its numbers every so many seconds, now and after its next start."""
+    """Set how often a guest's balloon driver reports its statistics, in seconds, now and after its next start."""
     domain = connection.lookupByUUIDString(uuid)
     if domain.isActive():
         domain.setMemoryStatsPeriod(period_s, libvirt.VIR_DOMAIN_AFFECT_LIVE)
-    if domain.isPersistent():  # not both in one call: the simulator takes only one at a time
+    if domain.isPersistent():  # not both in one call: the simulator supports only one at a time
         domain.setMemoryStatsPeriod(period_s, libvirt.VIR_DOMAIN_AFFECT_CONFIG)

@@ -1,1 +1,1 @@
-"""Pools and volumes through libvirt, and the copies made of them."""
+"""Storage pools and volumes through libvirt, and copies of volumes."""

@@ -1,4 +1,4 @@
-"""A volume copied through this server, where it cannot reach the host's files: down from one, up into the other."""
+"""Reads a volume through libvirt's stream, for copies of volumes whose files this server cannot reach."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _REPORT_EVERY_S = 0.25
 
 
 class Download:
-    """A volume's bytes, written to a pipe (None: nowhere), and their SHA-256. Runs in a worker thread.
+    """Writes a volume's bytes to a pipe (None: discards them) and computes their SHA-256. Runs in a worker thread.
 
-    `progress` is told how many bytes came, four times a second.
+    `progress` is called with the number of bytes received, at most four times a second.
     """
 
     def __init__(
@@ -34,20 +34,20 @@ class Download:
         self._reported_at = 0.0
 
     def run(self, connection: Any, pool: str, name: str) -> int:
-        """Fetches it all; returns how many bytes. Raises Conflict when cancelled, libvirtError, OSError."""
+        """Read the whole volume; returns its length in bytes. Raises Conflict when cancelled, libvirtError, OSError."""
         self.moved_at = time.monotonic()
         stream = connection.newStream(0)
         find_volume(connection, pool, name).download(stream, 0, 0, 0)
         try:
-            got = self._receive(stream)
+            received = self._receive(stream)
             stream.finish()
         except BaseException:
             _abort(stream)
             raise
-        return got
+        return received
 
     def _receive(self, stream: Any) -> int:
-        digest, got = hashlib.sha256(), 0
+        digest, received = hashlib.sha256(), 0
         while chunk := stream.recv(_CHUNK):
             if self.cancel.is_set():
                 raise Conflict("the copy was cancelled")
@@ -55,17 +55,17 @@ class Download:
             left = memoryview(chunk)
             while self._into is not None and left:
                 left = left[self._into.write(left) or 0 :]
-            got += len(chunk)
+            received += len(chunk)
             now = self.moved_at = time.monotonic()
             if now - self._reported_at >= _REPORT_EVERY_S:
                 self._reported_at = now
-                self._progress(got)
+                self._progress(received)
         self.sha256 = digest.hexdigest()
-        return got
+        return received
 
 
 def _abort(stream: Any) -> None:
     try:
         stream.abort()
     except libvirt.libvirtError:
-        return  # the stream, or the connection, is gone already
+        return  # the stream or the connection is closed already

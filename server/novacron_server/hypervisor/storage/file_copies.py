@@ -1,6 +1,6 @@
-"""A file copied on this machine: holes stay holes, what was written is on the disk, and both are compared.
+"""Copies a file on this machine: preserves holes, flushes the copy to the disk, and compares both files.
 
-Blocks: run in a worker thread, watched and cancelled from another.
+Blocks: run in a worker thread, monitored and cancelled from another.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import IO
 
 from novacron_core.errors import Conflict, Internal
 
-_PIECE = 4 << 20
-_COMPARED = 1 << 20
+_COPY_CHUNK = 4 << 20
+_COMPARE_CHUNK = 1 << 20
 _REPORT_EVERY_S = 0.25
-_NOT_HERE = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+_COPY_UNSUPPORTED = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 class FileCopy:
-    """One copy. `progress(done, total)` counts the bytes of both passes, copying and comparing."""
+    """One copy. `progress(done, total)` counts the bytes of both passes, copy and compare."""
 
     def __init__(
         self,
@@ -44,13 +44,13 @@ class FileCopy:
         self._in_kernel = True
 
     def run(self) -> tuple[int, int]:
-        """Copy into the file that is there, flush it and its folder to the disk, read it back and compare.
+        """Copy into the existing target, flush it and its directory to the disk, read it back and compare.
 
-        Returns what `written_at` says of the source. Raises Conflict when cancelled, when the source changes meanwhile or there is no space; Internal when the two
-        differ; OSError.
+        Returns `written_at` of the source. Raises Conflict if it is cancelled, the source changes during the copy or no
+        space is left; Internal if the two differ; OSError.
         """
         self.moved_at = self._began = time.monotonic()
-        with _opened(self._source, os.O_RDONLY) as source, _opened(self._target, os.O_RDWR) as target:
+        with _open_file(self._source, os.O_RDONLY) as source, _open_file(self._target, os.O_RDWR) as target:
             before = os.fstat(source.fileno())
             extents = list(_extents(source.fileno(), before.st_size))
             self._total = 2 * sum(end - start for start, end in extents)
@@ -60,48 +60,48 @@ class FileCopy:
                 self._copy(source.fileno(), target.fileno(), start, end)
             os.fsync(target.fileno())
             _flush_folder(self._target.parent)
-            # From the disk, not from the memory that we have just filled.
+            # Drop the page cache, so that the comparison reads the disk.
             os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             for start, end in _union(extents, list(_extents(target.fileno(), before.st_size))):
                 self._compare(source.fileno(), target.fileno(), start, end)
             copied = (before.st_mtime_ns, before.st_size)
             if written_at(source.fileno()) != copied:
-                raise Conflict("the volume was written to while it was copied")
+                raise Conflict("the volume was written to during the copy")
             return copied
 
     def _copy(self, source: int, target: int, start: int, end: int) -> None:
         while start < end:
-            self._check()
-            count = self._piece(source, target, start, min(_PIECE, end - start))
+            self._check_cancelled()
+            count = self._copy_chunk(source, target, start, min(_COPY_CHUNK, end - start))
             if not count:
-                raise Conflict("the volume became shorter while it was copied")
+                raise Conflict("the volume shrank during the copy")
             start += count
             self._report(count)
 
-    def _piece(self, source: int, target: int, start: int, count: int) -> int:
+    def _copy_chunk(self, source: int, target: int, start: int, count: int) -> int:
         try:
             if self._in_kernel:
                 return os.copy_file_range(source, target, count, start, start)
         except OSError as error:
-            if error.errno not in _NOT_HERE:
-                raise _no_space(error) from error
+            if error.errno not in _COPY_UNSUPPORTED:
+                raise _as_conflict(error) from error
             self._in_kernel = False
         data = os.pread(source, count, start)
         try:
             return os.pwrite(target, data, start)
         except OSError as error:
-            raise _no_space(error) from error
+            raise _as_conflict(error) from error
 
     def _compare(self, source: int, target: int, start: int, end: int) -> None:
         while start < end:
-            self._check()
-            count = min(_COMPARED, end - start)
+            self._check_cancelled()
+            count = min(_COMPARE_CHUNK, end - start)
             if os.pread(source, count, start) != os.pread(target, count, start):
-                raise Internal(f"the copy differs from the volume at byte {start}: it was not used")
+                raise Internal(f"the copy differs from the volume at byte {start} and was not used")
             start += count
             self._report(count)
 
-    def _check(self) -> None:
+    def _check_cancelled(self) -> None:
         if self.cancel.is_set():
             raise Conflict("the copy was cancelled")
 
@@ -117,37 +117,37 @@ class FileCopy:
             self.moved_at = time.monotonic()
 
 
-def _opened(path: Path, mode: int) -> IO[bytes]:
-    """Only the very file: no link that leads out of the pool, no pipe that waits for ever. Raises Conflict."""
+def _open_file(path: Path, mode: int) -> IO[bytes]:
+    """Open only a regular file: no link that leads out of the pool, no pipe that blocks forever. Raises Conflict."""
     try:
         handle = os.open(path, mode | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENXIO):
             raise
-        raise Conflict(f"{path.name} is no plain file") from error
+        raise Conflict(f"{path.name} is not a regular file") from error
     file = os.fdopen(handle, "rb" if mode == os.O_RDONLY else "r+b", buffering=0)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         file.close()
-        raise Conflict(f"{path.name} is no plain file")
+        raise Conflict(f"{path.name} is not a regular file")
     return file
 
 
 def written_at(file: Path | int) -> tuple[int, int]:
-    """What changes whenever somebody writes to a file."""
+    """The modification time (ns) and size of a file: together they change with every write."""
     found = os.fstat(file) if isinstance(file, int) else file.stat()
     return found.st_mtime_ns, found.st_size
 
 
 def rename_new(old: Path, new: Path) -> None:
-    """Gives a file its name, never in place of another's, and flushes that. Fine when it was done before.
+    """Rename a file without replacing another, and flush the directory. Succeeds if it was renamed before.
 
-    Raises Conflict when the name is taken.
+    Raises Conflict if another file has the name.
     """
     try:
         os.link(old, new)
     except FileExistsError:
         if not (old.exists() and old.samefile(new)):
-            raise Conflict(f"there is a file named {new.name} already") from None
+            raise Conflict(f"a file named {new.name} already exists") from None
     except FileNotFoundError:
         if not new.exists():
             raise
@@ -156,9 +156,9 @@ def rename_new(old: Path, new: Path) -> None:
     _flush_folder(new.parent)
 
 
-def _no_space(error: OSError) -> Exception:
+def _as_conflict(error: OSError) -> Exception:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return Conflict("there is no space left in the pool") if full else error
+    return Conflict("no space left in the pool") if full else error
 
 
 def _flush_folder(folder: Path) -> None:
@@ -170,7 +170,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _extents(handle: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where a file has data."""
+    """The ranges of a file that contain data."""
     end = 0
     while end < size:
         try:
@@ -184,7 +184,7 @@ def _extents(handle: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _union(first: list[tuple[int, int]], second: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Where either has data: a hole on one side must be zeros on the other."""
+    """The ranges in which either file has data: a hole in one must match zeros in the other."""
     start = end = 0
     for low, high in sorted(first + second):
         if low > end:

@@ -1,4 +1,4 @@
-"""What this machine's own file systems say of pools: truer than libvirt, which counts only when it refreshes a pool."""
+"""Pool capacity from this machine's file systems: newer than libvirt's, which is updated only by a pool refresh."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from novacron_server.hypervisor.facts import PoolFacts
 
 
 def with_local_capacity(pool: PoolFacts) -> PoolFacts:
-    """The pool with its disk and what is free on it now. Blocks, for ever on a network file system that hangs.
+    """The pool with its disk and current free space. Blocks, forever on a network file system that hangs.
 
-    Unchanged where this machine sees another file system at that path than libvirt does (a mount namespace).
+    Unchanged if this machine sees another file system at that path than libvirt does (a mount namespace).
     """
     if pool.type not in FILE_POOLS or not pool.active:
         return pool

@@ -1,4 +1,4 @@
-"""A file on this machine into a volume, wherever its host is, through libvirt's own stream."""
+"""Copies a file on this machine into a volume of any host, through libvirt's stream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REPORT_EVERY_S = 0.25
 
 
 class Upload:
-    """One upload: runs in a worker thread, is watched and cancelled from another."""
+    """One upload: runs in a worker thread, and is monitored and cancelled from another."""
 
     def __init__(
         self,
@@ -34,9 +34,9 @@ class Upload:
         self._reported_at = 0.0
 
     def run(self, connection: Any, pool: str, name: str) -> None:
-        """Sends the whole file and has libvirt look at the volume again.
+        """Send the whole file and make libvirt read the volume's properties again.
 
-        Raises Conflict when cancelled, OSError when the file cannot be read, libvirtError.
+        Raises Conflict when cancelled, OSError if the file cannot be read, libvirtError.
         """
         self.moved_at = time.monotonic()
         volume = find_volume(connection, pool, name)
@@ -50,10 +50,10 @@ class Upload:
             except BaseException:
                 _abort(stream)
                 raise
-        volume.info()  # reads the header again: the size is the image's now
+        volume.info()  # reads the header again: the size is now that of the image
 
     def _send(self, stream: Any, file: IO[bytes], total: int | None) -> None:
-        """`total` None: until the end."""
+        """`total` None: send until the end of the file."""
         sent = 0
         self._report(sent, total or 0)
         while (total is None or sent < total) and (chunk := file.read(min(_CHUNK, (total or sent + _CHUNK) - sent))):
@@ -67,9 +67,9 @@ class Upload:
                 self.moved_at = time.monotonic()
                 self._report(sent, total or 0)
         if total is not None and sent < total:
-            raise Conflict("the image became shorter while it was copied")
+            raise Conflict("the image shrank during the copy")
         if total is not None and file.read(1):
-            raise Conflict("the image became longer while it was copied")  # half of it would be taken for a whole one
+            raise Conflict("the image grew during the copy")  # the volume would hold only part of it
 
     def _report(self, sent: int, total: int) -> None:
         now = time.monotonic()
@@ -82,4 +82,4 @@ def _abort(stream: Any) -> None:
     try:
         stream.abort()
     except libvirt.libvirtError:
-        return  # the stream, or the connection, is gone already
+        return  # the stream or the connection is closed already

@@ -18,18 +18,18 @@ _log = structlog.get_logger(__name__)
 
 
 def read_pools(connection: Any) -> list[PoolFacts]:
-    """Every pool that can be read; one that cannot is logged and left out."""
+    """Every pool that can be read; others are logged and left out."""
     found = []
     for pool in connection.listAllStoragePools(0):
         try:
             found.append(_pool_facts(pool))
         except libvirt.libvirtError as error:
-            _pass_over("pool", str(pool.name()), error)
+            _log_unreadable("pool", str(pool.name()), error)
     return found
 
 
 def read_volumes(connection: Any, *, refresh: bool = False) -> list[VolumeFacts]:
-    """The volumes of every active pool. `refresh` has libvirt look at the directories again first, which is slow."""
+    """The volumes of every active pool. `refresh` makes libvirt scan the directories first, which is slow."""
     found: list[VolumeFacts] = []
     for pool in connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
         try:
@@ -37,7 +37,7 @@ def read_volumes(connection: Any, *, refresh: bool = False) -> list[VolumeFacts]
                 pool.refresh(0)
             found.extend(_volumes(pool))
         except libvirt.libvirtError as error:
-            _pass_over("pool", str(pool.name()), error)
+            _log_unreadable("pool", str(pool.name()), error)
     return found
 
 
@@ -47,13 +47,13 @@ def _volumes(pool: Any) -> Iterator[VolumeFacts]:
         try:
             yield read_volume(volume.XMLDesc(0), pool=name, pool_uuid=uuid)
         except libvirt.libvirtError as error:
-            _pass_over("volume", f"{name}/{volume.name()}", error)
+            _log_unreadable("volume", f"{name}/{volume.name()}", error)
 
 
-def _pass_over(what: str, name: str, error: Any) -> None:
+def _log_unreadable(what: str, name: str, error: Any) -> None:
     if error.get_error_domain() in (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE):
-        raise error  # the connection, not this pool
-    _log.warning(f"a {what} cannot be read", name=name, error=plain(str(error)))
+        raise error  # a connection error, not an error of this object
+    _log.warning(f"cannot read a {what}", name=name, error=plain(str(error)))
 
 
 def _pool_facts(pool: Any) -> PoolFacts:
@@ -61,9 +61,9 @@ def _pool_facts(pool: Any) -> PoolFacts:
 
 
 def ensure_pool(connection: Any, spec: PoolSpec) -> PoolFacts:
-    """The pool, defined, built and active, whatever part of that was there before.
+    """Define, build and start the pool, as far as that is not done yet.
 
-    Raises Conflict when another pool has its name, or it has another directory.
+    Raises Conflict if another pool has its name, or if it has another directory.
     """
     pool = _find_pool(connection, spec.name)
     if pool is None:
@@ -79,54 +79,54 @@ def ensure_pool(connection: Any, spec: PoolSpec) -> PoolFacts:
 def _check_same(pool: Any, spec: PoolSpec) -> None:
     facts = _pool_facts(pool)
     if facts.uuid != spec.uuid.lower() or facts.path != spec.path.rstrip("/"):
-        raise Conflict(f"the host has another storage pool named {spec.name}")
+        raise Conflict(f"another storage pool named {spec.name} already exists on the host")
 
 
 def delete_pool(connection: Any, name: str) -> None:
-    """Removes an empty pool and its empty directory; none is fine too. Raises Conflict while it holds volumes."""
+    """Remove an empty pool and its empty directory; succeeds if there is none. Raises Conflict if it has volumes."""
     pool = _find_pool(connection, name)
     if pool is None:
         return
     if pool.isActive():
         pool.refresh(0)
         if count := pool.numOfVolumes():
-            raise Conflict(f"the storage pool {name} still holds {count} volume{'s' if count > 1 else ''}")
+            raise Conflict(f"the storage pool {name} still contains {count} volume{'s' if count > 1 else ''}")
         pool.destroy()
     try:
         pool.delete(0)
     except libvirt.libvirtError as error:
-        _log.warning("the directory of a removed pool stays", pool=name, error=plain(str(error)))
+        _log.warning("cannot remove the directory of a removed pool", pool=name, error=plain(str(error)))
     pool.undefine()
 
 
 def create_volume(connection: Any, spec: VolumeSpec, *, new: bool = False) -> VolumeFacts:
-    """A new thin volume. Unless it must be `new`, one that is already there, with the same size and format, is as good.
+    """Create a thin volume. Unless `new`, an existing volume with the same name, size and format is returned instead.
 
-    Raises Conflict when a different volume has the name, NotFound when the pool is not there.
+    Raises Conflict if another volume has the name, libvirtError if there is no such pool.
     """
     text = volume_xml(spec)
     pool = connection.storagePoolLookupByName(spec.pool)
     try:
         return _volume_facts(pool, pool.createXML(text, 0))
     except libvirt.libvirtError as error:
-        existing = _find_volume(pool, spec.name)  # drivers have different codes for "it exists"
+        existing = _find_volume(pool, spec.name)  # drivers use different error codes for "already exists"
         if existing is None:
             raise
         facts = _volume_facts(pool, existing)
         if not new and (facts.size_bytes, facts.format) == (spec.size_bytes, spec.format):
             return facts
-        raise Conflict(f"the pool {spec.pool} has another volume named {spec.name}") from error
+        raise Conflict(f"a volume named {spec.name} already exists in the pool {spec.pool}") from error
 
 
 def read_volume_named(connection: Any, pool: str, name: str) -> VolumeFacts | None:
-    """One volume, None when there is none."""
+    """One volume, None if there is none."""
     found = _find_pool(connection, pool)
     volume = None if found is None else _find_volume(found, name)
     return None if volume is None else _volume_facts(found, volume)
 
 
 def refresh_pool(connection: Any, pool: str) -> None:
-    """Has libvirt look at a pool's directory again."""
+    """Make libvirt scan a pool's directory again."""
     connection.storagePoolLookupByName(pool).refresh(0)
 
 
@@ -135,37 +135,37 @@ def _volume_facts(pool: Any, volume: Any) -> VolumeFacts:
 
 
 def delete_volume(connection: Any, pool: str, name: str) -> None:
-    """Removes a volume and its bytes; none is fine too."""
+    """Delete a volume and its data; succeeds if there is none."""
     found = _find_pool(connection, pool)
     if found is None:
         return
     check_name(name, "volume")
     volume = _find_volume(found, name)
     if volume is None and found.isActive():
-        found.refresh(0)  # a crash can leave a file that libvirt has not seen
+        found.refresh(0)  # a crash can leave a file that libvirt does not know
         volume = _find_volume(found, name)
     if volume is not None:
         volume.delete(0)
 
 
 def resize_volume(connection: Any, pool: str, name: str, size_bytes: int, image: Format) -> None:
-    """Grows a volume to `size_bytes`; nothing is done where it has that size. Raises Conflict to shrink it.
+    """Grow a volume to `size_bytes`; does nothing if it has that size. Raises Conflict for a smaller size.
 
-    libvirt goes by what the file looks like, and a guest may have written another image's head into a raw disk.
+    libvirt detects the format from the file header, and a guest may have written another header into a raw disk.
     """
     volume = find_volume(connection, pool, name)
-    looks = read_volume(volume.XMLDesc(0), pool=pool, pool_uuid="").format
-    if looks in ("raw", "qcow2") and looks != image:
-        raise Conflict(f"the volume {name} is {image}, and looks like {looks}: grow it while its VM runs")
-    now = int(volume.info()[1])
-    if size_bytes < now:
-        raise Conflict(f"the volume {name} has {now} bytes already: it can only grow")
-    if size_bytes > now:
+    detected = read_volume(volume.XMLDesc(0), pool=pool, pool_uuid="").format
+    if detected in ("raw", "qcow2") and detected != image:
+        raise Conflict(f"the volume {name} is {image}, but libvirt detects {detected}: grow it while its VM runs")
+    current = int(volume.info()[1])
+    if size_bytes < current:
+        raise Conflict(f"the volume {name} has {current} bytes and cannot be shrunk")
+    if size_bytes > current:
         volume.resize(size_bytes, 0)
 
 
 def find_volume(connection: Any, pool: str, name: str) -> Any:
-    """The volume. Raises libvirtError (no such pool, no such volume)."""
+    """Look up a volume. Raises libvirtError (no such pool, no such volume)."""
     return connection.storagePoolLookupByName(pool).storageVolLookupByName(name)
 
 

@@ -1,1 +1,1 @@
-"""Domains through libvirt: read, defined, started and stopped, and their disks."""
+"""Domains through libvirt: reading, defining, starting and stopping them, and their disks."""

@@ -1,4 +1,4 @@
-"""Disks of domains: looked at, attached, detached, grown, copied while in use. Blocking calls: run in a worker thread."""
+"""Disks of domains: read, attach, detach, grow, copy while in use. Blocking calls: run in a worker thread."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from novacron_server.hypervisor.xml.disks import (
 )
 from novacron_server.hypervisor.xml.domain import DiskSource
 
-_LASTING = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+_PERSISTENT_XML = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
 
 
 class DiskUser(msgspec.Struct, frozen=True, kw_only=True):
-    """A domain and how it uses a file: as a disk while it runs (`live`) and in its definition (`lasting`).
+    """A domain and how it uses a file: as a disk of the running guest (`live`) and of the definition (`lasting`).
 
-    `otherwise` says what else the file is to it: `its kernel`, `what its disk vda leans on`; empty for nothing.
+    `otherwise` describes any other use: `its kernel`, `the backing file of its disk vda`; empty for none.
     """
 
     uuid: str
@@ -47,7 +47,7 @@ class DiskUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlockJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A block copy: bytes done, of how many, and whether both sides are the same from now on."""
+    """A block copy: bytes copied and total, and whether both sides are in sync (`ready`)."""
 
     done_bytes: int
     total_bytes: int
@@ -56,7 +56,7 @@ class BlockJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def users(connection: Any, reader: DomainReader, path: str, files: Files, *, fresh: bool) -> list[DiskUser]:
-    """Every domain that has this file as a disk, or leans on it. `fresh=False` trusts what no event has named."""
+    """Every domain that uses this file. `fresh=False` reuses the cached documents of domains without recent events."""
     wanted = files.real(path)
     found = (
         _user(connection, domain, active, documents, wanted, files)
@@ -68,9 +68,9 @@ def users(connection: Any, reader: DomainReader, path: str, files: Files, *, fre
 def _user(
     connection: Any, domain: Any, active: bool, documents: Documents, wanted: str, files: Files
 ) -> DiskUser | None:
-    live = _using(connection, documents.live, wanted, files) if active else None
-    lasting = _using(connection, documents.lasting, wanted, files)
-    otherwise = "" if live or lasting else _otherwise(connection, documents, wanted, files)
+    live = _find_disk(connection, documents.live, wanted, files) if active else None
+    lasting = _find_disk(connection, documents.lasting, wanted, files)
+    otherwise = "" if live or lasting else _other_use(connection, documents, wanted, files)
     if not (live or lasting or otherwise):
         return None
     try:
@@ -86,69 +86,69 @@ def _user(
         )
     except libvirt.libvirtError as error:
         if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
-            return None  # it went away between the list and the look
+            return None  # it was removed between the listing and the read
         raise
 
 
-def _using(connection: Any, places: Sequence[DiskLocation], wanted: str, files: Files) -> DiskLocation | None:
-    for place in places:
-        names = (_path_of(connection, place), place.mirror)
+def _find_disk(connection: Any, disks: Sequence[DiskLocation], wanted: str, files: Files) -> DiskLocation | None:
+    for disk in disks:
+        names = (_path_of(connection, disk), disk.mirror)
         if any(name and files.real(name) == wanted for name in names):
-            return place
+            return disk
     return None
 
 
-def _path_of(connection: Any, place: DiskLocation) -> str:
-    """Where a disk lies, one too that is named by a pool that was not known when its document was read."""
-    if place.path or not place.by_volume:
-        return place.path
+def _path_of(connection: Any, disk: DiskLocation) -> str:
+    """The path of a disk, including one in a pool that was not known when the document was read."""
+    if disk.path or not disk.by_volume:
+        return disk.path
     try:
-        return str(find_volume(connection, place.pool, place.volume).path())
+        return str(find_volume(connection, disk.pool, disk.volume).path())
     except libvirt.libvirtError:
-        return ""  # it is nowhere, so it is not the one that is looked for
+        return ""  # the volume does not exist, so it cannot be the wanted file
 
 
-def _otherwise(connection: Any, documents: Documents, wanted: str, files: Files) -> str:
-    said = documents.definition
-    for part, name in (("kernel", said.kernel), ("initrd", said.initrd)):
+def _other_use(connection: Any, documents: Documents, wanted: str, files: Files) -> str:
+    definition = documents.definition
+    for part, name in (("kernel", definition.kernel), ("initrd", definition.initrd)):
         if name and files.real(name) == wanted:
             return f"its {part}"
-    for place in (*documents.live, *documents.lasting):
-        # The document of one that runs knows what its disks lean on; else only the files themselves do.
-        below = {files.real(name) for name in place.backing_file}
-        if place.format == "qcow2" and not below:
-            below = files.chain([_path_of(connection, place)])
-        if wanted in below:
-            return f"what its disk {place.target} leans on"
+    for disk in (*documents.live, *documents.lasting):
+        # The XML of a running domain contains its backing files; otherwise only the image headers do.
+        backing_files = {files.real(name) for name in disk.backing_file}
+        if disk.format == "qcow2" and not backing_files:
+            backing_files = files.chain([_path_of(connection, disk)])
+        if wanted in backing_files:
+            return f"the backing file of its disk {disk.target}"
     return ""
 
 
-def _at(connection: Any, text: str, path: str) -> DiskLocation | None:
-    return _using(connection, disk_locations(text), path, Files(local=False))
+def _disk_at(connection: Any, text: str, path: str) -> DiskLocation | None:
+    return _find_disk(connection, disk_locations(text), path, Files(local=False))
 
 
 def switch(connection: Any, uuid: str, old: str, new: str) -> None:
-    """Has the definition's disk at `old` be at `new`; fine when it is there already. Raises Conflict."""
+    """Change a disk's path in the definition from `old` to `new`; succeeds if done before. Raises Conflict."""
     domain = connection.lookupByUUIDString(uuid)
-    text = str(domain.XMLDesc(_LASTING))
-    place = _at(connection, text, old)
-    if place is not None:
-        connection.defineXML(with_source(text, place.target, new))
-    elif _at(connection, text, new) is None:
-        raise Conflict("the VM has another disk there now")
+    text = str(domain.XMLDesc(_PERSISTENT_XML))
+    disk = _disk_at(connection, text, old)
+    if disk is not None:
+        connection.defineXML(with_source(text, disk.target, new))
+    elif _disk_at(connection, text, new) is None:
+        raise Conflict("the VM's disk has been replaced by another")
 
 
 def attach(connection: Any, uuid: str, pool: str, name: str, disk_format: Format, *, read_only: bool) -> str:
-    """Gives a volume to a domain, at once if it runs and for good. Returns its place. Fine when it is there already."""
+    """Attach a volume, live if the domain runs, and persistently. Returns its target. Succeeds if it is attached."""
     domain = connection.lookupByUUIDString(uuid)
     volume = find_volume(connection, pool, name)
     source = DiskSource(str(volume.path()), volume.info()[0] == libvirt.VIR_STORAGE_VOL_BLOCK)
-    lasting, live = str(domain.XMLDesc(_LASTING)), str(domain.XMLDesc(0))
-    there, defined = _at(connection, live, source.path), _at(connection, lasting, source.path)
-    known = there or defined
-    target = known.target if known else free_target(live, lasting)
+    lasting, live = str(domain.XMLDesc(_PERSISTENT_XML)), str(domain.XMLDesc(0))
+    attached, defined = _disk_at(connection, live, source.path), _disk_at(connection, lasting, source.path)
+    existing = attached or defined
+    target = existing.target if existing else free_target(live, lasting)
     spec = DiskSpec(pool=pool, volume=name, format=disk_format, target=target, read_only=read_only)
-    if domain.isActive() and there is None:
+    if domain.isActive() and attached is None:
         domain.attachDeviceFlags(disk_text(spec, source), libvirt.VIR_DOMAIN_AFFECT_LIVE)
     if defined is None:
         connection.defineXML(with_disk(lasting, spec, source))
@@ -156,42 +156,42 @@ def attach(connection: Any, uuid: str, pool: str, name: str, disk_format: Format
 
 
 def unplug(connection: Any, uuid: str, path: str) -> None:
-    """Asks a running domain's guest to let go of a disk. libvirt waits some seconds; then the guest may still have it."""
+    """Ask a running guest to release a disk. libvirt waits a few seconds; the guest may still have it afterwards."""
     domain = connection.lookupByUUIDString(uuid)
     live = str(domain.XMLDesc(0))
-    if not domain.isActive() or (place := _at(connection, live, path)) is None:
+    if not domain.isActive() or (disk := _disk_at(connection, live, path)) is None:
         return
     try:
-        domain.detachDeviceFlags(one_disk(live, place.target), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        domain.detachDeviceFlags(one_disk(live, disk.target), libvirt.VIR_DOMAIN_AFFECT_LIVE)
     except libvirt.libvirtError as error:
-        if code_of(error) != libvirt.VIR_ERR_DEVICE_MISSING:  # the guest let go of it just now
+        if code_of(error) != libvirt.VIR_ERR_DEVICE_MISSING:  # the guest has just released it
             raise
 
 
 def is_plugged(connection: Any, uuid: str, path: str) -> bool:
     """Whether a running domain has a disk at this path."""
     domain = connection.lookupByUUIDString(uuid)
-    return bool(domain.isActive()) and _at(connection, str(domain.XMLDesc(0)), path) is not None
+    return bool(domain.isActive()) and _disk_at(connection, str(domain.XMLDesc(0)), path) is not None
 
 
 def undefine_disk(connection: Any, uuid: str, path: str) -> None:
-    """Takes a disk out of a domain's definition; fine when it has none."""
-    lasting = str(connection.lookupByUUIDString(uuid).XMLDesc(_LASTING))
-    if place := _at(connection, lasting, path):
-        connection.defineXML(without_disk(lasting, place.target))
+    """Remove a disk from a domain's definition; succeeds if it is not there."""
+    lasting = str(connection.lookupByUUIDString(uuid).XMLDesc(_PERSISTENT_XML))
+    if disk := _disk_at(connection, lasting, path):
+        connection.defineXML(without_disk(lasting, disk.target))
 
 
 def grow(connection: Any, uuid: str, path: str, size_bytes: int) -> None:
-    """Tells a running guest's disk its new, larger size."""
+    """Grow a running guest's disk to a new size."""
     domain = connection.lookupByUUIDString(uuid)
-    place = _at(connection, str(domain.XMLDesc(0)), path)
-    if place is None:
-        raise Conflict("the VM has another disk there now")
-    domain.blockResize(place.target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+    disk = _disk_at(connection, str(domain.XMLDesc(0)), path)
+    if disk is None:
+        raise Conflict("the VM's disk has been replaced by another")
+    domain.blockResize(disk.target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
 
 def start_copy(connection: Any, uuid: str, target: str, path: str, disk_format: str, bandwidth_bytes_s: int) -> None:
-    """Has QEMU copy a disk in use to a volume that is there, and keep both the same. 0: as fast as it goes."""
+    """Start QEMU copying a disk in use to an existing volume and mirroring writes to both. 0: no rate limit."""
     domain = connection.lookupByUUIDString(uuid)
     limits = {libvirt.VIR_DOMAIN_BLOCK_COPY_BANDWIDTH: bandwidth_bytes_s} if bandwidth_bytes_s else {}
     flags = libvirt.VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB
@@ -199,27 +199,27 @@ def start_copy(connection: Any, uuid: str, target: str, path: str, disk_format: 
 
 
 def block_job(connection: Any, uuid: str, target: str) -> BlockJob | None:
-    """The block copy on a disk, None when there is none."""
+    """The block copy of a disk, None if there is none."""
     domain = connection.lookupByUUIDString(uuid)
     if not domain.isActive():
         return None
     found = domain.blockJobInfo(target, libvirt.VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES)
-    place = next((p for p in disk_locations(str(domain.XMLDesc(0))) if p.target == target), None)
-    if not found or place is None or not place.mirror:
+    disk = next((p for p in disk_locations(str(domain.XMLDesc(0))) if p.target == target), None)
+    if not found or disk is None or not disk.mirror:
         return None
     return BlockJob(
-        done_bytes=int(found["cur"]), total_bytes=int(found["end"]), ready=place.mirror_ready, path=place.mirror
+        done_bytes=int(found["cur"]), total_bytes=int(found["end"]), ready=disk.mirror_ready, path=disk.mirror
     )
 
 
 def pivot(connection: Any, uuid: str, target: str) -> None:
-    """Has the guest use the copy from now on. Conflict while the two differ."""
+    """Switch the guest to the copy. Raises libvirtError while the two differ."""
     domain = connection.lookupByUUIDString(uuid)
     domain.blockJobAbort(target, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
 
 
 def abort_copy(connection: Any, uuid: str, target: str) -> None:
-    """Ends a block copy; the guest stays on its disk. Fine when there is none."""
+    """Abort a block copy; the guest keeps its current disk. Succeeds if there is none."""
     try:
         domain = connection.lookupByUUIDString(uuid)
         if domain.isActive() and domain.blockJobInfo(target, 0):

@@ -1,6 +1,6 @@
-"""What libvirt knows of domains, and what can be asked of one. Blocking calls: run in a worker thread.
+"""Reads domains from libvirt and changes them. Blocking calls: run in a worker thread.
 
-Definitions are read once and kept; an event, a start or a stop, or a full re-read makes them be read again.
+Definitions are cached; an event, a start or stop, or a full read causes them to be read again.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ class _Kept(msgspec.Struct, frozen=True):
     persistent: str
     documents: Documents
     changes: int
-    """How many times the domain had been told of as changed before it was read."""
+    """How many change events the domain had before it was read."""
 
 
 class DomainReader:
     """Reads the domains of one connection. Thread-safe; `forget` is called from the event thread."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, _Kept] = {}
+        self._cache: dict[str, _Kept] = {}
         self._changes: dict[str, int] = {}
         self._pools: Mapping[str, str] | None = None
 
     @property
     def pools(self) -> Mapping[str, str]:
-        """Pool names by directory, as far as they are known."""
+        """Pool names by directory, as far as known."""
         return self._pools or {}
 
     @property
@@ -56,27 +56,27 @@ class DomainReader:
         return self._pools is not None
 
     def forget(self, uuid: str) -> None:
-        """What is kept of this domain may be old, and so is what somebody reads at this moment."""
+        """Invalidate the cached definition of this domain, including a read that is in progress."""
         self._changes[uuid] = self._changes.get(uuid, 0) + 1
 
     def know_pools(self, name_by_path: Mapping[str, str]) -> None:
-        """Tells which directories are pools, so that disk paths become volumes."""
+        """Set which directories are pools, so that disk paths can be mapped to volumes."""
         if self._pools is None or dict(name_by_path) != dict(self._pools):
             self._pools = dict(name_by_path)
-            self._kept.clear()
+            self._cache.clear()
 
     def devices(self) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-        """The disks' targets and the cards' MAC addresses of every domain, as they were last read."""
+        """The disks' targets and the interfaces' MAC addresses of every domain, as last read."""
         return {
             uuid: (
                 tuple(disk.target for disk in kept.documents.definition.disks),
                 tuple(nic.mac for nic in kept.documents.definition.nics),
             )
-            for uuid, kept in list(self._kept.items())
+            for uuid, kept in list(self._cache.items())
         }
 
     def read_all(self, connection: Any, *, fresh: bool) -> list[DomainFacts]:
-        """Every domain. `fresh=False` trusts kept definitions that no event has named."""
+        """Every domain. `fresh=False` reuses cached definitions that no event has invalidated."""
         transient = _uuids(connection, libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
         saved = _uuids(connection, libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)
         found = []
@@ -85,13 +85,13 @@ class DomainReader:
             facts = self._facts(domain, state, reason, uuid not in transient, uuid in saved, fresh=fresh)
             if facts is not None:
                 found.append(facts)
-        for gone in set(self._kept) - {facts.uuid for facts in found}:
-            self._kept.pop(gone, None)
+        for gone in set(self._cache) - {facts.uuid for facts in found}:
+            self._cache.pop(gone, None)
             self._changes.pop(gone, None)
         return found
 
     def read_one(self, connection: Any, uuid: str) -> DomainFacts | None:
-        """One domain, read anew, or None when there is none."""
+        """Read one domain again; None if there is none."""
         try:
             domain = connection.lookupByUUIDString(uuid)
             state, reason = domain.state()
@@ -99,12 +99,12 @@ class DomainReader:
             return self._facts(domain, state, reason, bool(domain.isPersistent()), saved, fresh=True)
         except libvirt.libvirtError as error:
             if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
-                self._kept.pop(uuid, None)
+                self._cache.pop(uuid, None)
                 return None
             raise
 
     def documents(self, connection: Any, *, fresh: bool) -> Iterator[tuple[Any, bool, Documents]]:
-        """Every domain that there is now, whether it runs, and its documents; `fresh` as in `read_all`."""
+        """Every current domain, whether it runs, and its documents; `fresh` as in `read_all`."""
         for domain in connection.listAllDomains(0):
             uuid = str(domain.UUIDString())
             try:
@@ -121,13 +121,13 @@ class DomainReader:
             kept = self._definition(domain, uuid, fresh=fresh)
         except libvirt.libvirtError as error:
             if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
-                return None  # it went away between the list and the look
+                return None  # it was removed between the listing and the read
             raise
-        word, why = read_state(state, reason, saved=saved)
+        api_state, why = read_state(state, reason, saved=saved)
         return DomainFacts(
             uuid=uuid,
             name=str(domain.name()),
-            state=word,
+            state=api_state,
             reason=why,
             persistent=persistent,
             xml_digest=kept.documents.digest,
@@ -136,7 +136,7 @@ class DomainReader:
 
     def _definition(self, domain: Any, uuid: str, *, fresh: bool) -> _Kept:
         active = domain.ID() != -1
-        kept, changes = self._kept.get(uuid), self._changes.get(uuid, 0)  # before the reading
+        kept, changes = self._cache.get(uuid), self._changes.get(uuid, 0)  # before the read
         if kept is not None and not fresh and kept.active == active and kept.changes == changes:
             return kept
         persistent = domain.XMLDesc(_PERSISTENT_XML)
@@ -146,14 +146,14 @@ class DomainReader:
             kept = _Kept(active, *hashes, self._parse(live, persistent, uuid), changes)
         elif kept.changes != changes:
             kept = msgspec.structs.replace(kept, changes=changes)
-        self._kept[uuid] = kept
+        self._cache[uuid] = kept
         return kept
 
     def _parse(self, live: str, persistent: str, uuid: str) -> Documents:
         try:
             return read_documents(live, persistent, self._pools or {})
         except MalformedXML as error:
-            _log.warning("a domain's definition cannot be read", uuid=uuid, error=str(error))
+            _log.warning("cannot parse a domain's definition", uuid=uuid, error=str(error))
             return Documents(definition=Definition(), digest=_hash(persistent), live=(), lasting=())
 
 
@@ -162,7 +162,7 @@ def _uuids(connection: Any, flag: int) -> set[str]:
 
 
 def _states(connection: Any) -> Iterator[tuple[Any, int, int]]:
-    """All domains with their states in one call."""
+    """All domains with their states, in one call."""
     for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0):
         yield domain, stats.get("state.state", 0), stats.get("state.reason", 0)
 
@@ -171,8 +171,8 @@ def _hash(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def act(action: Callable[[Any], object]) -> Callable[[Any, str], None]:
-    """An action on one domain, as a call that takes a connection and a UUID."""
+def by_uuid(action: Callable[[Any], object]) -> Callable[[Any, str], None]:
+    """Turn an action on a domain into a function of a connection and a UUID."""
 
     def call(connection: Any, uuid: str) -> None:
         action(connection.lookupByUUIDString(uuid))
@@ -181,23 +181,23 @@ def act(action: Callable[[Any], object]) -> Callable[[Any, str], None]:
 
 
 def _resume(domain: Any) -> None:
-    if domain.state()[0] == libvirt.VIR_DOMAIN_PMSUSPENDED:  # the guest put itself to sleep: it must be woken
+    if domain.state()[0] == libvirt.VIR_DOMAIN_PMSUSPENDED:  # the guest suspended itself: it must be woken up
         domain.pMWakeup(0)
     else:
         domain.resume()
 
 
-start = act(lambda domain: domain.create())
-shutdown = act(lambda domain: domain.shutdown())
-power_off = act(lambda domain: domain.destroy())
-pause = act(lambda domain: domain.suspend())
-resume = act(_resume)
-restart = act(lambda domain: domain.reboot(0))
-reset = act(lambda domain: domain.reset(0))
+start = by_uuid(lambda domain: domain.create())
+shutdown = by_uuid(lambda domain: domain.shutdown())
+power_off = by_uuid(lambda domain: domain.destroy())
+pause = by_uuid(lambda domain: domain.suspend())
+resume = by_uuid(_resume)
+restart = by_uuid(lambda domain: domain.reboot(0))
+reset = by_uuid(lambda domain: domain.reset(0))
 
 
 def define(connection: Any, spec: DomainSpec) -> None:
-    """Defines or redefines a domain. The volumes of its disks must be there."""
+    """Define or redefine a domain. The volumes of its disks must exist."""
     connection.defineXML(domain_xml(spec, _sources(connection, spec)))
 
 
@@ -210,12 +210,12 @@ def _sources(connection: Any, spec: DomainSpec) -> Sequence[DiskSource]:
 
 
 def undefine(connection: Any, uuid: str) -> None:
-    """Removes a stopped domain with its saved memory, firmware variables and snapshot records; none is fine too."""
+    """Remove a stopped domain with its saved memory, NVRAM and snapshot metadata; succeeds if there is none."""
     try:
         domain = connection.lookupByUUIDString(uuid)
         if domain.isActive():
-            # libvirt would leave a running guest that vanishes when it stops: nobody asks for that.
-            raise Conflict("the VM still runs: power it off first")
+            # libvirt would turn it into a transient domain that disappears when it stops: never wanted.
+            raise Conflict("the VM is still running: power it off first")
         _undefine(domain)
     except libvirt.libvirtError as error:
         if code_of(error) != libvirt.VIR_ERR_NO_DOMAIN:
@@ -226,7 +226,7 @@ def _undefine(domain: Any) -> None:
     try:
         domain.undefineFlags(_UNDEFINE_ALL)
     except libvirt.libvirtError as error:
-        # The simulator has neither firmware nor this way to drop checkpoints, and refuses flags it does not know.
+        # The simulator supports neither NVRAM nor checkpoint removal, and refuses unknown flags.
         if code_of(error) not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
             raise
         domain.undefineFlags(_UNDEFINE)
@@ -238,7 +238,7 @@ def definition(connection: Any, uuid: str) -> str:
 
 
 def set_tag(connection: Any, uuid: str, tag: OwnershipTag) -> None:
-    """Writes our tag into a domain, running or not."""
+    """Write NovaCron's tag into a domain, running or not."""
     domain = connection.lookupByUUIDString(uuid)
     flags = 0
     if domain.isPersistent():

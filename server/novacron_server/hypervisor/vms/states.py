@@ -1,4 +1,4 @@
-"""libvirt's domain states and reasons (virDomainState) in operators' words."""
+"""Maps libvirt's domain states and reasons (virDomainState) to NovaCron's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import libvirt
 from novacron_core.api.vms import State
 
 MANAGED_SAVE_AWARE = frozenset({libvirt.VIR_DOMAIN_SHUTOFF})
-"""States in which a saved memory image changes what the state means."""
+"""States whose meaning depends on whether a saved memory image exists."""
 
 _STATES = {
     libvirt.VIR_DOMAIN_NOSTATE: State.UNKNOWN,
@@ -19,7 +19,7 @@ _STATES = {
     libvirt.VIR_DOMAIN_CRASHED: State.CRASHED,
     libvirt.VIR_DOMAIN_PMSUSPENDED: State.PAUSED,
 }
-# Where the reason says more than the state.
+# States that depend on the reason.
 _BY_REASON = {
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION): State.MIGRATING,
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP): State.STARTING,
@@ -32,13 +32,13 @@ _REASONS = {
     (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_POSTCOPY): "post-copy migration",
     (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_POSTCOPY_FAILED): "post-copy migration failed",
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION): "migration",
-    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_SAVE): "being saved",
-    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_DUMP): "memory being dumped",
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_SAVE): "saving memory",
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_DUMP): "dumping memory",
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR): "I/O error",
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_WATCHDOG): "watchdog",
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_FROM_SNAPSHOT): "from snapshot",
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_SHUTTING_DOWN): "shutting down",
-    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_SNAPSHOT): "snapshot being taken",
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_SNAPSHOT): "taking a snapshot",
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED): "crashed",
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY): "post-copy migration",
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED): "post-copy migration failed",
@@ -47,17 +47,17 @@ _REASONS = {
     (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED): "crashed",
     (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED): "migrated away",
     (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SAVED): "saved",
-    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_FAILED): "did not start",
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_FAILED): "failed to start",
     (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT): "from snapshot",
-    (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED): "the guest's kernel panicked",
-    (libvirt.VIR_DOMAIN_PMSUSPENDED, 0): "asleep",
-    (libvirt.VIR_DOMAIN_PMSUSPENDED, 1): "asleep on disk",
+    (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED): "guest kernel panic",
+    (libvirt.VIR_DOMAIN_PMSUSPENDED, 0): "suspended by the guest",
+    (libvirt.VIR_DOMAIN_PMSUSPENDED, 1): "suspended to disk by the guest",
 }
 
 
 def read_state(state: int, reason: int, *, saved: bool) -> tuple[State, str]:
-    """The state and why, the latter empty when unremarkable. A state of a newer libvirt is `unknown`."""
+    """The state and the reason, empty if there is nothing special. A state of a newer libvirt is `unknown`."""
     if saved and state == libvirt.VIR_DOMAIN_SHUTOFF:
         return State.SAVED, ""
-    word = _BY_REASON.get((state, reason)) or _STATES.get(state, State.UNKNOWN)
-    return word, _REASONS.get((state, reason), "")
+    mapped = _BY_REASON.get((state, reason)) or _STATES.get(state, State.UNKNOWN)
+    return mapped, _REASONS.get((state, reason), "")

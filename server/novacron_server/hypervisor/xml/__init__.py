@@ -1,1 +1,1 @@
-"""Values to libvirt XML and back. Pure: no libvirt here, so every rule can be tested on text alone."""
+"""Converts values to libvirt XML and back. Pure: it does not import libvirt, so every rule can be tested on text."""

@@ -1,4 +1,4 @@
-"""Domain XML as libvirt writes it, read into values. Foreign guests come through here: anything may be in it."""
+"""Parses libvirt's domain XML into values. It includes unmanaged VMs, so any content must be expected."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from novacron_server.hypervisor.xml.document import parse, size_bytes, write
 from novacron_server.hypervisor.xml.metadata import read_tag
 
 _AGENT = "org.qemu.guest_agent.0"
-_LONGEST_DESCRIPTION = 4096
+_MAX_DESCRIPTION = 4096
 _SECRET_ATTRIBUTES = ("passwd", "password", "passwdValidTo")
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a domain's XML says. `guest_agent` is known only of a running guest.
+    """The contents of a domain's XML. `guest_agent` is known only for a running guest.
 
-    `later_disks` are those that the definition has and the running guest has not.
+    `later_disks` are in the definition, but not yet in the running guest.
     """
 
     vcpus: int = 0
@@ -39,7 +39,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Documents(msgspec.Struct, frozen=True, kw_only=True):
-    """A domain's two documents, read: as it runs (`live`; the same while it is off), and as it is defined."""
+    """A domain's two parsed documents: live (the same as `lasting` while it is off) and persistent (`lasting`)."""
 
     definition: Definition
     digest: str
@@ -48,14 +48,14 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_documents(live: str, lasting: str, pools: Mapping[str, str]) -> Documents:
-    """`pools` gives pool names by directory, so that paths become volumes. Raises MalformedXML."""
+    """`pools` maps directories to pool names, so that paths can be mapped to volumes. Raises MalformedXML."""
     lasting_root = parse(lasting)
     live_root = lasting_root if live is lasting else parse(live)
-    places, defined = (tuple(locations_in(root, pools)) for root in (live_root, lasting_root))
-    there = {place.path for place in places}
-    later = tuple(_disk(place) for place in defined if place.path and place.path not in there)
-    definition = msgspec.structs.replace(_read(live_root, places), later_disks=later)
-    return Documents(definition=definition, digest=_digest(lasting_root), live=places, lasting=defined)
+    locations, defined = (tuple(locations_in(root, pools)) for root in (live_root, lasting_root))
+    live_paths = {location.path for location in locations}
+    later = tuple(_disk(location) for location in defined if location.path and location.path not in live_paths)
+    definition = msgspec.structs.replace(_read(live_root, locations), later_disks=later)
+    return Documents(definition=definition, digest=_digest(lasting_root), live=locations, lasting=defined)
 
 
 def read_domain(text: str, pools: Mapping[str, str]) -> Definition:
@@ -63,15 +63,15 @@ def read_domain(text: str, pools: Mapping[str, str]) -> Definition:
     return read_documents(text, text, pools).definition
 
 
-def _read(root: ET.Element, places: Sequence[DiskLocation]) -> Definition:
+def _read(root: ET.Element, locations: Sequence[DiskLocation]) -> Definition:
     vcpu = root.find("vcpu")
     return Definition(
         vcpus=_count(vcpu.get("current") or vcpu.text) if vcpu is not None else 0,
         memory_bytes=size_bytes(root.find("memory"), "KiB"),
-        disks=tuple(_disk(place) for place in places),
+        disks=tuple(_disk(location) for location in locations),
         nics=tuple(_nic(nic) for nic in root.iterfind("devices/interface")),
         virtualization=root.get("type", ""),
-        description=(root.findtext("description") or "")[:_LONGEST_DESCRIPTION],
+        description=(root.findtext("description") or "")[:_MAX_DESCRIPTION],
         tag=read_tag(root),
         guest_agent=_agent(root),
         kernel=root.findtext("os/kernel") or "",
@@ -81,7 +81,7 @@ def _read(root: ET.Element, places: Sequence[DiskLocation]) -> Definition:
 
 
 def digest(text: str) -> str:
-    """A hash of what a definition says, whatever the order of its devices: libvirt reorders them at a start.
+    """A hash of a definition that ignores the order of its devices: libvirt reorders them at a start.
 
     Raises MalformedXML.
     """
@@ -97,7 +97,7 @@ def _digest(root: ET.Element) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """The document without passwords. Unchanged, to the letter, when there is none.
+    """The document without passwords. Returned unchanged, byte for byte, if there are none.
 
     Raises MalformedXML.
     """
@@ -113,8 +113,8 @@ def _count(text: str | None) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-def _disk(place: DiskLocation) -> DiskFacts:
-    return DiskFacts(**{name: getattr(place, name) for name in DiskFacts.__struct_fields__})
+def _disk(location: DiskLocation) -> DiskFacts:
+    return DiskFacts(**{name: getattr(location, name) for name in DiskFacts.__struct_fields__})
 
 
 def _nic(nic: ET.Element) -> NICFacts:

@@ -1,4 +1,4 @@
-"""Where a domain's disks lie, whichever way its document names them: the one reader of `<disk>`."""
+"""The locations of a domain's disks, however its XML specifies them. All `<disk>` elements are parsed here."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from novacron_server.hypervisor.xml.document import parse
 
 
 class DiskLocation(msgspec.Struct, frozen=True, kw_only=True):
-    """A disk of a domain as one of its two definitions has it.
+    """A disk of a domain, as in one of its two documents.
 
-    `path` is empty where it cannot be told. `pool` and `volume` are names, where the disk is a volume of a known pool;
-    `by_volume`: the document names it by these and not by its path. `backing_file` are the files that it is an overlay of,
-    as far as the document knows them. `mirror` is where a block copy writes to, if one runs; `mirror_ready`: both
-    sides are the same from now on.
+    `path` is empty if unknown. `pool` and `volume` are names, set if the disk is a volume of a known pool; `by_volume`:
+    the document specifies these instead of a path. `backing_file` is the chain of backing files, as far as the document
+    contains it. `mirror` is the target of a running block copy; `mirror_ready`: both sides are in sync.
     """
 
     target: str
@@ -36,23 +35,23 @@ class DiskLocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def disk_locations(text: str, pools: Mapping[str, str] | None = None) -> list[DiskLocation]:
-    """Every disk of a domain document. `pools` gives pool names by directory. Raises MalformedXML."""
+    """Every disk of a domain document. `pools` maps directories to pool names. Raises MalformedXML."""
     return locations_in(parse(text), pools or {})
 
 
 def locations_in(root: ET.Element, pools: Mapping[str, str]) -> list[DiskLocation]:
     """Every disk of a domain."""
-    return [_place(disk, pools) for disk in root.iterfind("devices/disk")]
+    return [_location(disk, pools) for disk in root.iterfind("devices/disk")]
 
 
 def attribute(parent: ET.Element, tag: str, name: str) -> str:
-    """An attribute of a child, empty for none."""
+    """An attribute of a child element, empty if there is none."""
     element = parent.find(tag)
     return "" if element is None else element.get(name, "")
 
 
-def _place(disk: ET.Element, pools: Mapping[str, str]) -> DiskLocation:
-    path, pool, volume = _where(disk, pools)
+def _location(disk: ET.Element, pools: Mapping[str, str]) -> DiskLocation:
+    path, pool, volume = _source(disk, pools)
     mirror = disk.find("mirror")
     return DiskLocation(
         target=attribute(disk, "target", "dev"),
@@ -67,21 +66,21 @@ def _place(disk: ET.Element, pools: Mapping[str, str]) -> DiskLocation:
         shareable=disk.find("shareable") is not None,
         transient=disk.find("transient") is not None,
         backing_file=tuple(_chain(disk, pools)),
-        mirror="" if mirror is None else _where(mirror, pools)[0] or mirror.get("file", ""),
+        mirror="" if mirror is None else _source(mirror, pools)[0] or mirror.get("file", ""),
         mirror_ready=mirror is not None and mirror.get("ready") == "yes",
     )
 
 
-def _where(thing: ET.Element, pools: Mapping[str, str]) -> tuple[str, str, str]:
-    """Path, pool and volume of a disk, of what it leans on, or of its mirror."""
-    source = thing.find("source")
+def _source(element: ET.Element, pools: Mapping[str, str]) -> tuple[str, str, str]:
+    """Path, pool and volume of a disk, a backing file or a mirror."""
+    source = element.find("source")
     if source is None:
         return "", "", ""
-    if thing.get("type") == "volume":
+    if element.get("type") == "volume":
         pool, volume = source.get("pool", ""), source.get("volume", "")
         folder = next((path for path, name in pools.items() if name == pool), "")
         return (f"{folder}/{volume}" if folder else ""), pool, volume
-    if thing.get("type") == "network":
+    if element.get("type") == "network":
         return f"{source.get('protocol', '')}:{source.get('name', '')}", "", ""
     path = source.get("file") or source.get("dev") or source.get("dir") or ""
     folder, _, name = path.rpartition("/")
@@ -89,7 +88,7 @@ def _where(thing: ET.Element, pools: Mapping[str, str]) -> tuple[str, str, str]:
 
 
 def _chain(disk: ET.Element, pools: Mapping[str, str]) -> Iterator[str]:
-    """libvirt ends a known chain with an empty element."""
+    """The paths of the backing chain. libvirt ends a complete chain with an empty element, which is skipped."""
     for store in disk.iter("backingStore"):
-        if path := _where(store, pools)[0]:
+        if path := _source(store, pools)[0]:
             yield path

@@ -1,4 +1,4 @@
-"""Disks inside a domain's XML: put in, taken out, pointed elsewhere. Everything else stays."""
+"""Adds, removes and redirects disks in a domain's XML. Everything else stays unchanged."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from novacron_server.hypervisor.xml.domain import DiskSource, add_disk
 
 
 def with_source(text: str, target: str, path: str) -> str:
-    """The document with one disk's source elsewhere. Raises Conflict when there is no such disk."""
+    """The document with another path for one disk. Raises Conflict if there is no such disk."""
     root = parse(text)
     disk = _disk(root, target)
     source = disk.find("source")
     if source is None or disk.get("type") not in ("file", "block", "volume"):
-        raise Conflict(f"the disk {target} is no file")
+        raise Conflict(f"the disk {target} is neither a file nor a block device")
     if disk.get("type") == "volume":
         disk.set("type", "file")
         source.attrib.clear()
@@ -27,7 +27,7 @@ def with_source(text: str, target: str, path: str) -> str:
 
 
 def with_disk(text: str, spec: DiskSpec, source: DiskSource) -> str:
-    """The document with one disk more."""
+    """The document with an additional disk."""
     root = parse(text)
     devices = root.find("devices")
     add_disk(root if devices is None else devices, spec, source)
@@ -35,7 +35,7 @@ def with_disk(text: str, spec: DiskSpec, source: DiskSource) -> str:
 
 
 def without_disk(text: str, target: str) -> str:
-    """The document without a disk. Raises Conflict when there is no such disk."""
+    """The document without a disk. Raises Conflict if there is no such disk."""
     root = parse(text)
     disk = _disk(root, target)
     for devices in root.iterfind("devices"):
@@ -45,31 +45,31 @@ def without_disk(text: str, target: str) -> str:
 
 
 def disk_text(spec: DiskSpec, source: DiskSource) -> str:
-    """One disk alone, as `virDomainAttachDeviceFlags` wants it."""
+    """The XML of one disk, for `virDomainAttachDeviceFlags`."""
     return write(add_disk(ET.Element("devices"), spec, source))
 
 
 def one_disk(text: str, target: str) -> str:
-    """The disk as the document has it, alone: what `virDomainDetachDeviceFlags` wants. Raises Conflict."""
+    """The XML of one disk from the document, for `virDomainDetachDeviceFlags`. Raises Conflict."""
     return write(_disk(parse(text), target))
 
 
 def copy_text(path: str, disk_format: str) -> str:
-    """Where a block copy is to go, as `virDomainBlockCopy` wants it."""
+    """The XML of a block copy's target, for `virDomainBlockCopy`."""
     disk = ET.Element("disk", {"type": "file"})
     child(disk, "source", file=path)
-    # The format is always said: left to probing, a guest could write a header that opens a file of the host.
+    # The format is always set: if QEMU probed it, a guest could write a header that opens a file of the host.
     child(disk, "driver", name="qemu", type=disk_format)
     return write(disk)
 
 
 def free_target(*texts: str) -> str:
-    """The first place (vda, vdb …) that none of these documents uses. Raises Conflict when there is none."""
-    taken = {place.target for text in texts for place in disk_locations(text)}
+    """The first target (vda, vdb …) that none of these documents uses. Raises Conflict if there is none."""
+    taken = {disk.target for text in texts for disk in disk_locations(text)}
     for letter in ascii_lowercase:
         if f"vd{letter}" not in taken:
             return f"vd{letter}"
-    raise Conflict("the VM has 26 disks: no more fit")
+    raise Conflict("the VM already has 26 disks, the maximum")
 
 
 def _disk(root: ET.Element, target: str) -> ET.Element:

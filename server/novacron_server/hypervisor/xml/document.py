@@ -1,4 +1,4 @@
-"""The one way XML is read and written: ElementTree only, no document types, no text that XML cannot carry."""
+"""Parses and writes all XML: ElementTree only, no document types, no characters that XML does not allow."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _FACTORS = {
 
 
 class MalformedXML(ValueError):
-    """A document from outside that is no XML, or more than plain XML."""
+    """An external document that is not well-formed XML, or contains a document type."""
 
 
 def parse(text: str) -> ET.Element:
     """The root element of a document.
 
-    A document type is refused outright: entities are how XML is made to eat memory or read files. In text that is
-    not markup libvirt writes `<` as `&lt;`, so the word can only be the real thing.
+    A document type is always refused: entities could make the parser exhaust memory or read files. In text content
+    libvirt writes `<` as `&lt;`, so `<!DOCTYPE` can only be markup.
 
     Raises MalformedXML.
     """
     if "<!DOCTYPE" in text:
-        raise MalformedXML("a document type is not accepted")
+        raise MalformedXML("a document type is not allowed")
     try:
         return ET.fromstring(text)  # noqa: S314 - document types, and so entities, are refused above
     except ET.ParseError as error:
@@ -48,13 +48,13 @@ def parse(text: str) -> ET.Element:
 
 
 def write(root: ET.Element) -> str:
-    """The document as text, indented for people and golden files."""
+    """The document as text, indented for readability and for golden files."""
     ET.indent(root)
     return ET.tostring(root, encoding="unicode") + "\n"
 
 
 def child(parent: ET.Element, tag: str, text: str | None = None, /, **attributes: str) -> ET.Element:
-    """A new last child. Every text and attribute is checked here, so nothing reaches XML unchecked."""
+    """Append a child element. Every text and attribute is validated here, so nothing reaches XML unchecked."""
     element = ET.SubElement(parent, tag, {name: legal(value, tag) for name, value in attributes.items()})
     if text is not None:
         element.text = legal(text, tag)
@@ -62,18 +62,18 @@ def child(parent: ET.Element, tag: str, text: str | None = None, /, **attributes
 
 
 def legal(text: str, what: str) -> str:
-    """The text with line ends as XML carries them.
+    """The text with normalized line ends.
 
-    Raises InvalidArgument when it has a character that XML cannot carry (controls, lone surrogates).
+    Raises InvalidArgument if it contains a character that XML does not allow (control characters, lone surrogates).
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _ILLEGAL.search(text):
-        raise InvalidArgument(f"the {what} has a control character, which is not allowed")
+        raise InvalidArgument(f"the {what} must not contain control characters")
     return text
 
 
 def size_bytes(element: ET.Element | None, default_unit: str) -> int:
-    """A scaled size of libvirt (https://libvirt.org/format.html) in bytes; 0 for none or nonsense."""
+    """A scaled size of libvirt (https://libvirt.org/format.html) in bytes; 0 if missing or invalid."""
     if element is None:
         return 0
     try:

@@ -1,4 +1,4 @@
-"""A DomainSpec as libvirt's domain XML (https://libvirt.org/formatdomain.html)."""
+"""Converts a DomainSpec to libvirt's domain XML (https://libvirt.org/formatdomain.html)."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from novacron_server.hypervisor.xml.metadata import tag_element
 
 _TARGET = re.compile(r"vd[a-z]")
 _SPARE_PORTS = 8
-"""How many disks a running VM can be given; a new q35 VM of libvirt's own choice has room for one."""
-_TAKEN_BY_US = 4
-"""Devices of every VM that sit in a port: USB, the agent's serial lines, balloon, random numbers."""
+"""How many disks can be attached to a running VM; by default libvirt gives a new q35 VM a free port for one."""
+_BUILT_IN_DEVICES = 4
+"""Devices of every VM that use a port: USB, the agent's virtio-serial, balloon, random number generator."""
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 
 
 class DiskSource(msgspec.Struct, frozen=True):
-    """Where a disk's volume lies on the host."""
+    """The location of a disk's volume on the host."""
 
     path: str
     block: bool = False
 
 
 def domain_xml(spec: DomainSpec, sources: Sequence[DiskSource]) -> str:
-    """The definition of a domain; `sources` are its disks' places, in order.
+    """The definition of a domain; `sources` are its disks' locations, in order.
 
-    Raises InvalidArgument for a name, number or text that may not be used.
+    Raises InvalidArgument for an invalid name, number or text.
     """
     _check(spec, sources)
     root = ET.Element("domain", {"type": spec.virtualization})
@@ -46,12 +46,12 @@ def domain_xml(spec: DomainSpec, sources: Sequence[DiskSource]) -> str:
     child(root, "memory", str(spec.memory_bytes // 1024), unit="KiB")
     child(root, "vcpu", str(spec.vcpus))
     _machine(root, spec)
-    # A crashed guest stays to be looked at, shown as crashed, until somebody resets it or powers it off.
+    # A crashed guest is preserved for inspection, shown as crashed, until it is reset or powered off.
     for event, reaction in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "preserve")):
         child(root, f"on_{event}", reaction)
     devices = child(root, "devices")
     if _is_q35(spec):
-        _ports(devices, len(spec.disks) + len(spec.nics) + _TAKEN_BY_US + _SPARE_PORTS)
+        _ports(devices, len(spec.disks) + len(spec.nics) + _BUILT_IN_DEVICES + _SPARE_PORTS)
     for disk, source in zip(spec.disks, sources, strict=True):
         add_disk(devices, disk, source)
     for index, nic in enumerate(spec.nics):
@@ -66,18 +66,18 @@ def _check(spec: DomainSpec, sources: Sequence[DiskSource]) -> None:
     try:
         UUID(spec.uuid)
     except ValueError:
-        raise InvalidArgument("the id of a VM is a UUID") from None
+        raise InvalidArgument("the id of a VM must be a UUID") from None
     if spec.vcpus < 1 or spec.memory_bytes < 1024:
         raise InvalidArgument("a VM needs at least one vCPU and some memory")
     if len({disk.target for disk in spec.disks}) != len(spec.disks):
-        raise InvalidArgument("two disks of a VM have the same place")
+        raise InvalidArgument("two disks of the VM have the same target")
     if not all(_TARGET.fullmatch(disk.target) for disk in spec.disks):
-        raise InvalidArgument("a disk's place is vda, vdb and so on")
+        raise InvalidArgument("a disk's target must be vda, vdb and so on")
     if not all(_MAC.fullmatch(nic.mac) for nic in spec.nics if nic.mac):
-        raise InvalidArgument("a MAC address is like 52:54:00:12:34:56")
+        raise InvalidArgument("a MAC address must look like 52:54:00:12:34:56")
     paths = [source.path for source in sources] + [path for path in (spec.kernel, spec.initrd) if path]
     if not all(path.startswith("/") for path in paths):
-        raise InvalidArgument("a disk, kernel or initrd is named by its whole path on the host")
+        raise InvalidArgument("a disk, kernel or initrd must be given by its absolute path on the host")
 
 
 def _machine(root: ET.Element, spec: DomainSpec) -> None:
@@ -108,19 +108,19 @@ def _is_q35(spec: DomainSpec) -> bool:
 
 
 def _ports(devices: ET.Element, count: int) -> None:
-    """PCI Express has no slots to plug into but those that a machine is made with (libvirt: pci-hotplug)."""
+    """Add root ports: PCI Express hot-plugs only into ports that the machine started with (libvirt: pci-hotplug)."""
     child(devices, "controller", type="pci", index="0", model="pcie-root")
     for _ in range(count):
         child(devices, "controller", type="pci", model="pcie-root-port")
 
 
 def add_disk(devices: ET.Element, spec: DiskSpec, source: DiskSource) -> ET.Element:
-    """A new last disk. Raises InvalidArgument.
+    """Append a disk. Raises InvalidArgument.
 
-    By path, not by pool and volume: AppArmor's helper and external snapshots do not know the latter.
+    By path, not by pool and volume: AppArmor's helper and external snapshots do not support the latter.
     """
     disk = child(devices, "disk", type="block" if source.block else "file", device="disk")
-    # The format is always said: left to probing, a guest could write a header that opens a file of the host.
+    # The format is always set: if QEMU probed it, a guest could write a header that opens a file of the host.
     child(disk, "driver", name="qemu", type=spec.format, discard="unmap")
     child(disk, "source", **{"dev" if source.block else "file": source.path})
     child(disk, "target", dev=spec.target, bus="virtio")
@@ -145,7 +145,7 @@ def _console_and_screen(devices: ET.Element, spec: DomainSpec) -> None:
     child(child(devices, "console", type="pty"), "target", type="serial", port="0")
     agent = child(devices, "channel", type="unix")
     child(agent, "target", type="virtio", name="org.qemu.guest_agent.0")
-    # A screen for screenshots, reachable through a socket of libvirt's alone: no port is opened.
+    # A display for screenshots, reachable only through libvirt's socket: no port is opened.
     child(child(devices, "graphics", type="vnc"), "listen", type="socket")
     child(child(devices, "video"), "model", type="vga" if spec.architecture == "x86_64" else "virtio")
     child(child(devices, "memballoon", model="virtio"), "stats", period="5")

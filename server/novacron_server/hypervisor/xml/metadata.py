@@ -1,4 +1,4 @@
-"""Our tag in a domain's `<metadata>`: the mark that a guest was made here, and by which operation."""
+"""NovaCron's tag in a domain's `<metadata>`: it records that NovaCron created the VM, and in which operation."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def tag_element(tag: OwnershipTag) -> ET.Element:
 
 
 def tag_text(tag: OwnershipTag) -> str:
-    """The element alone, without our prefix, as `virDomainSetMetadata` wants it (libvirt adds the namespace)."""
+    """The element without NovaCron's prefix, for `virDomainSetMetadata` (libvirt adds the namespace)."""
     element = tag_element(tag)
     element.tag = "vm"
     return write(element).strip()
 
 
 def read_tag(domain: ET.Element) -> OwnershipTag | None:
-    """The tag of a domain, or None. Anybody can write metadata, so nonsense is no tag, never a failure."""
+    """The tag of a domain, or None. Anyone can write metadata, so invalid data counts as no tag and never fails."""
     element = domain.find(f"metadata/{{{NAMESPACE}}}vm")
     if element is None or not element.get("instance"):
         return None

@@ -1,4 +1,4 @@
-"""Pools and volumes as libvirt XML (https://libvirt.org/formatstorage.html), and back."""
+"""Converts pools and volumes to libvirt XML (https://libvirt.org/formatstorage.html) and back."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def check_name(name: str, what: str) -> None:
-    """Raises InvalidArgument unless `name` is safe as a file name: it becomes one on the host."""
+    """Raise InvalidArgument unless `name` is safe as a file name on the host."""
     if not _NAME.fullmatch(name):
-        raise InvalidArgument(f"a {what} name has letters, digits, dots, hyphens and underscores, at most 128")
+        raise InvalidArgument(f"a {what} name may have letters, digits, dots, hyphens and underscores, at most 128")
 
 
 def pool_xml(spec: PoolSpec) -> str:
     """The definition of a directory pool. Raises InvalidArgument."""
     check_name(spec.name, "pool")
     if not spec.path.startswith("/") or ".." in spec.path.split("/"):
-        raise InvalidArgument("a pool's directory is named by its whole path")
+        raise InvalidArgument("a pool's directory must be an absolute path")
     try:
         UUID(spec.uuid)
     except ValueError:
-        raise InvalidArgument("the id of a pool is a UUID") from None
+        raise InvalidArgument("the id of a pool must be a UUID") from None
     root = ET.Element("pool", {"type": "dir"})
     child(root, "name", spec.name)
     child(root, "uuid", spec.uuid)
     target = child(root, "target")
     child(target, "path", spec.path)
-    # QEMU runs as another user: it must pass through, and need not list.
+    # QEMU runs as another user: it needs search permission, but not read permission.
     child(child(target, "permissions"), "mode", "0711")
     return write(root)
 
@@ -43,7 +43,7 @@ def volume_xml(spec: VolumeSpec) -> str:
     """The definition of a thin volume. Raises InvalidArgument."""
     check_name(spec.name, "volume")
     if not 0 < spec.size_bytes < 2**63:
-        raise InvalidArgument("a volume's size is more than 0 bytes and less than 8 EiB")
+        raise InvalidArgument("a volume's size must be more than 0 bytes and less than 8 EiB")
     root = ET.Element("volume")
     child(root, "name", spec.name)
     child(root, "capacity", str(spec.size_bytes), unit="bytes")
@@ -57,7 +57,7 @@ def volume_xml(spec: VolumeSpec) -> str:
 
 
 def read_pool(text: str, *, active: bool) -> PoolFacts:
-    """A pool document as facts. Raises MalformedXML."""
+    """Parse a pool document. Raises MalformedXML."""
     root = parse(text)
     return PoolFacts(
         uuid=root.findtext("uuid") or "",
@@ -72,7 +72,7 @@ def read_pool(text: str, *, active: bool) -> PoolFacts:
 
 
 def read_volume(text: str, *, pool: str, pool_uuid: str) -> VolumeFacts:
-    """A volume document as facts. Raises MalformedXML."""
+    """Parse a volume document. Raises MalformedXML."""
     root = parse(text)
     kind = root.find("target/format")
     return VolumeFacts(
@@ -90,7 +90,7 @@ def read_volume(text: str, *, pool: str, pool_uuid: str) -> VolumeFacts:
 
 
 def _nanoseconds(text: str) -> int | None:
-    """`1700000000.123456789` as nanoseconds, None for anything else."""
+    """`1700000000.123456789` in nanoseconds, None for any other text."""
     seconds, _, fraction = text.partition(".")
     if not (seconds.isdigit() and (fraction or "0").isdigit() and len(text) < 40):
         return None
