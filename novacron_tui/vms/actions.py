@@ -10,6 +10,7 @@ from novacron_core.api import vms
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_core.rules import vm_actions
+from novacron_core.rules.operation_words import Words, words
 from novacron_tui.actions import Action, Danger
 
 if TYPE_CHECKING:  # the client imports httpx: not before the first paint
@@ -18,12 +19,15 @@ if TYPE_CHECKING:  # the client imports httpx: not before the first paint
 
 @dataclass(frozen=True)
 class Verb(Action[VM]):
-    """An action on a VM. `doing` and `done` name it while it runs and afterwards; `warning` is shown before it."""
+    """An action on a VM. `warning` is shown before it."""
 
     group: str = "VM"
-    doing: str = ""
-    done: str = ""
     warning: str = ""
+
+    @property
+    def words(self) -> Words:
+        """What the operation is called: asked for, running and done."""
+        return words(f"vm.{self.name}")
 
 
 A = vm_actions.VMAction
@@ -36,8 +40,6 @@ START = Verb(
     endpoint=vms.START,
     why_not=partial(vm_actions.why_not_vm, A.START),
     danger=Danger.REVERSIBLE,
-    doing="starting",
-    done="started",
 )
 STOP = Verb(
     name=A.STOP,
@@ -47,8 +49,6 @@ STOP = Verb(
     endpoint=vms.STOP,
     why_not=partial(vm_actions.why_not_vm, A.STOP),
     danger=Danger.REVERSIBLE,
-    doing="shutting down",
-    done="shut down",
 )
 PAUSE = Verb(
     name=A.PAUSE,
@@ -58,8 +58,6 @@ PAUSE = Verb(
     endpoint=vms.PAUSE,
     why_not=partial(vm_actions.why_not_vm, A.PAUSE),
     danger=Danger.REVERSIBLE,
-    doing="pausing",
-    done="paused",
 )
 RESUME = Verb(
     name=A.RESUME,
@@ -69,8 +67,6 @@ RESUME = Verb(
     endpoint=vms.RESUME,
     why_not=partial(vm_actions.why_not_vm, A.RESUME),
     danger=Danger.REVERSIBLE,
-    doing="resuming",
-    done="resumed",
 )
 RESTART = Verb(
     name=A.RESTART,
@@ -80,8 +76,6 @@ RESTART = Verb(
     endpoint=vms.RESTART,
     why_not=partial(vm_actions.why_not_vm, A.RESTART),
     danger=Danger.REVERSIBLE,
-    doing="restarting",
-    done="restarted",
 )
 POWER_OFF = Verb(
     name=A.POWER_OFF,
@@ -91,8 +85,6 @@ POWER_OFF = Verb(
     endpoint=vms.POWER_OFF,
     why_not=partial(vm_actions.why_not_vm, A.POWER_OFF),
     danger=Danger.LOSES_WORK,
-    doing="powering off",
-    done="powered off",
     warning="This powers off immediately. Data that the guest has not written to disk is lost.",
 )
 RESET = Verb(
@@ -103,8 +95,6 @@ RESET = Verb(
     endpoint=vms.RESET,
     why_not=partial(vm_actions.why_not_vm, A.RESET),
     danger=Danger.LOSES_WORK,
-    doing="resetting",
-    done="reset",
     warning="This is a hard reset. Data that the guest has not written to disk is lost.",
 )
 DELETE = Verb(
@@ -115,8 +105,6 @@ DELETE = Verb(
     endpoint=vms.DELETE,
     why_not=partial(vm_actions.why_not_vm, A.DELETE),
     danger=Danger.DESTROYS,
-    doing="deleting",
-    done="deleted",
     warning="Deletion is permanent.",
 )
 VERBS: tuple[Verb, ...] = (START, STOP, PAUSE, RESUME, RESTART, POWER_OFF, RESET, DELETE)
@@ -132,23 +120,6 @@ CREATE = Action[VM](
     opens=True,
 )
 COPY_ID = Action[VM]("copy-id", "y", "copy id", "Copy the VM's id to the terminal's clipboard.", group="VM")
-
-_DONE = {f"vm.{verb.name}": verb.done for verb in VERBS} | {
-    "vm.create": "created",
-    "volume.create": "created",
-    "volume.resize": "grown",
-    "volume.clone": "copied",
-    "volume.attach": "volume attached",
-    "volume.detach": "volume detached",
-    "volume.delete": "deleted",
-    "volume.move": "moved",
-    "pool.set-tier": "tier changed",
-}
-
-
-def done(kind: str) -> str:
-    """`vm.start` as `started`; an unknown kind as its verb followed by `done`."""
-    return _DONE.get(kind.replace("_", "-"), f"{kind.rpartition('.')[2]} done")
 
 
 async def send(verb: Verb, client: Client, vm: VM, key: str, *, disks: bool = False) -> Operation:

@@ -94,7 +94,7 @@ class Bulk:
     def summary(self) -> tuple[str, str]:
         """`12 started, 1 refused: web-07 is paused: resume it instead`, and its tone."""
         counts = Counter(item.state for item in self.items)
-        words = {ItemState.DONE: self.verb.done}
+        words = {ItemState.DONE: self.verb.words.done}
         parts = [
             f"{counts[state]} {words.get(state, state)}"
             for state in (ItemState.DONE, *_OPEN, *_UNSUCCESSFUL)

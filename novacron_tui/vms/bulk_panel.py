@@ -89,7 +89,7 @@ class BulkPanel(ModalScreen[list[VMKey]]):
     def _result(self, item: Item) -> Cell:
         tone = _TONES.get(item.state, "busy")
         sign = {"good": self._glyphs.ok, "bad": self._glyphs.bad, "warn": self._glyphs.no}.get(tone, self._glyphs.work)
-        return ((f"{sign} {self._bulk.verb.done if item.state is ItemState.DONE else item.state}", tone),)
+        return ((f"{sign} {self._bulk.verb.words.done if item.state is ItemState.DONE else item.state}", tone),)
 
     def action_close(self) -> None:
         self.dismiss([])

@@ -8,12 +8,11 @@ from datetime import datetime
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM, Disk
-from novacron_core.rules.operation_words import doing, noun
+from novacron_core.rules.operation_words import doing, done, noun
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
 from novacron_tui.terminal.glyphs import Glyphs, state_tone
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.actions import done
 from novacron_tui.vms.columns import tags_text
 from novacron_tui.widgets.text_bar import Piece
 

@@ -10,13 +10,13 @@ from uuid import uuid4
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError, ServerUnreachable
-from novacron_core.rules.operation_words import noun
+from novacron_core.rules.operation_words import done, noun
 from novacron_core.values.sizes import size_text
 from novacron_tui.actions import Danger, refusal
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import VMKey, key_of
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.actions import DELETE, Verb, done, send
+from novacron_tui.vms.actions import DELETE, Verb, send
 from novacron_tui.vms.bulk import Bulk, ItemState
 from novacron_tui.widgets.confirm import Confirmation, Question
 from novacron_tui.widgets.text_bar import Piece
@@ -83,7 +83,7 @@ class VMActionRunner:
             self._say(f"{verb.label} {one_line(vm.name)}: {one_line(e.detail)}", "bad")
             return
         self._session.followed[op.id] = op
-        self._say(f"{verb.doing.capitalize()} {one_line(vm.name)}…", "busy")
+        self._say(f"{verb.words.doing.capitalize()} {one_line(vm.name)}…", "busy")
         self._session.changed()
 
     async def _perform_many(self, verb: Verb, chosen: Sequence[VM], ready: Sequence[VM], answer: Confirmation) -> None:

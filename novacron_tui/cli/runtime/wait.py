@@ -13,10 +13,9 @@ from novacron_core.api import operations
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.client import Client
-from novacron_core.rules.operation_words import doing
+from novacron_core.rules.operation_words import doing, done
 from novacron_tui.cli.runtime.exit_codes import DONE, FAILED, error_text, exit_code_of, print_error
 from novacron_tui.cli.runtime.output import Output, cell, print_line, show_json
-from novacron_tui.vms.actions import done
 
 _ATTEMPTS = 3
 _MIN_POLL_S, _MAX_POLL_S = 0.1, 1.0
