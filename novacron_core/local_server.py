@@ -16,7 +16,8 @@ class RunningServer(msgspec.Struct, frozen=True):
 
 
 def default_data_dir() -> Path:
-    """`NOVACRON_DATA_DIR`; else /var/lib/novacron for root (QEMU's user must be able to enter it), or the user's own."""
+    """`NOVACRON_DATA_DIR`; else /var/lib/novacron for root (QEMU's user must be able to enter it), or the user's
+    own."""
     if path := os.environ.get("NOVACRON_DATA_DIR"):
         return Path(path)
     if os.geteuid() == 0:

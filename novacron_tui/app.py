@@ -18,7 +18,7 @@ from novacron_tui.screens.navigation import Go
 from novacron_tui.screens.router import stacked_screen
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.sign_in.screen import SignInScreen
-from novacron_tui.terminal.themes import MONO, THEMES, named
+from novacron_tui.terminal.themes import MONO, THEMES, resolve_theme
 from novacron_tui.terminal.type_ahead import Forget, TypeAhead
 
 if TYPE_CHECKING:  # the API, the client and the screens are imported after the first paint
@@ -55,9 +55,9 @@ def _go_to_vm() -> type[Provider]:
 class Console(App[None]):
     """`open_server` finds or starts the server; it may raise NovaCronError or OSError.
 
-    `token` signs in without the form. `theme` is a name known to `themes.named` (else ValueError); with NO_COLOR in the
-    environment the default is mono. `ascii` uses ASCII symbols only. `connect`, `updates` and `now` replace the client,
-    the event stream and the clock.
+    `token` signs in without the form. `theme` is a name known to `themes.resolve_theme` (else ValueError); with
+    NO_COLOR in the environment the default is mono. `ascii` uses ASCII symbols only. `connect`, `updates` and `now`
+    replace the client, the event stream and the clock.
     """
 
     TITLE = "NovaCron"
@@ -88,7 +88,7 @@ class Console(App[None]):
         super().__init__()
         for known in THEMES:
             self.register_theme(known)
-        self.theme = MONO if mono and not theme else named(theme)
+        self.theme = MONO if mono and not theme else resolve_theme(theme)
         self._ascii = ascii
         self.session: Session | None = None
         self.type_ahead = TypeAhead(self)
@@ -149,8 +149,8 @@ class Console(App[None]):
             self.screen.pane.filter.put(event.only)
 
     def _show_screen(self, kind: type[BaseScreen], current: BaseScreen) -> None:
-        """Show a screen in the state in which it was left. If it is already on the stack, pop back to it, so that escape
-        does not lead through duplicates."""
+        """Show a screen in the state in which it was left. If it is already on the stack, pop back to it, so that
+        escape does not lead through duplicates."""
         if not any(type(screen) is kind for screen in self.screen_stack):
             screen, last = kind(current.session, current.glyphs), current.session.last_screens
             if kind in last:
@@ -208,11 +208,11 @@ class Console(App[None]):
                 await session.follow_stream()
                 return
             except Unauthenticated as e:
-                session.store.lost("signed out", _INCOMPATIBLE_RETRY_S)
+                session.store.set_disconnected("signed out", _INCOMPATIBLE_RETRY_S)
                 self._sign_in_again(session, e.detail)
                 return
             except IncompatibleServer as e:
-                session.store.lost(e.detail, _INCOMPATIBLE_RETRY_S)
+                session.store.set_disconnected(e.detail, _INCOMPATIBLE_RETRY_S)
                 session.changed()
                 await asyncio.sleep(_INCOMPATIBLE_RETRY_S)
 

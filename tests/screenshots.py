@@ -73,7 +73,7 @@ async def journey(url: str, data_dir: Path) -> None:
         await storage(pilot)
         await metrics(pilot)
         await pilot.press("X")
-        await until(pilot, "pulls the plug")
+        await until(pilot, "powers off immediately")
         picture(pilot, "power-off")
         await pilot.press("escape", "question_mark")
         await until(pilot, "Keys on this screen")
@@ -88,7 +88,7 @@ async def journey(url: str, data_dir: Path) -> None:
 async def storage(pilot: Pilot[None]) -> None:
     """The disk of the guest that works is on its way to another tier."""
     await pilot.press("4")
-    await until(pilot, "promised")
+    await until(pilot, "provisioned")
     await pilot.press("slash", *"qcow2", "enter", "end")
     await until(pilot, WORKS)
     while WORKS not in pilot.app.screen.query_one("#volumes").row.volume.name:  # type: ignore[attr-defined]

@@ -44,7 +44,8 @@ class Login(Request, frozen=True):
 
 
 class Tokens(Value, frozen=True):
-    """`token` is the access token, valid for `expires_in` seconds; `refresh_token` can be exchanged once for a new pair."""
+    """`token` is the access token, valid for `expires_in` seconds; `refresh_token` can be exchanged once for a new
+    pair."""
 
     token: str
     expires_in: int

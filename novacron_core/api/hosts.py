@@ -17,7 +17,8 @@ class HostStatus(OpenEnum):
 
 
 class Host(Value, frozen=True):
-    """A libvirt host. `id` identifies its URI. `seen_at` is the time of its last answer; `detail` says why it is down."""
+    """A libvirt host. `id` identifies its URI. `seen_at` is the time of its last answer; `detail` says why it is
+    down."""
 
     id: str
     name: str

@@ -37,7 +37,7 @@ class Pool(Value, frozen=True):
 
 
 class PoolTier(Request, frozen=True):
-    """`null` takes the pool out of its tier; its volumes stay where they are."""
+    """`null` removes the pool from its tier; its volumes are not moved."""
 
     tier: TierName | None
 

@@ -1,7 +1,7 @@
 """Metrics: current resource usage of VMs and hosts.
 
-An unknown value is null, never 0. Rates are per second, averaged between two readings. CPU is in cores and in percent of
-the assigned vCPUs. Memory is what the guest's kernel cannot free, as reported by its balloon driver.
+An unknown value is null, never 0. Rates are per second, averaged between two readings. CPU is in cores and in percent
+of the assigned vCPUs. Memory is what the guest's kernel cannot free, as reported by its balloon driver.
 """
 
 from __future__ import annotations

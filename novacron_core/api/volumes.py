@@ -48,7 +48,8 @@ Name = Annotated[str, Meta(pattern=VOLUME_NAME_PATTERN, max_length=63)]
 
 
 class VolumeCreate(Request, frozen=True):
-    """An empty, thin-provisioned volume. Without `pool` (an id), the pool of the tier with the most free space is used."""
+    """An empty, thin-provisioned volume. Without `pool` (an id), the pool of the tier with the most free space is
+    used."""
 
     name: Name
     size_bytes: Size

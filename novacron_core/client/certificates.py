@@ -1,7 +1,7 @@
 """TLS certificates: verified by the system's authorities, or pinned by fingerprint.
 
-Private servers often have a self-signed certificate. Its fingerprint (SHA-256 over the DER form, in hex) is shown on the
-first connection and stored; after that no other certificate is accepted, and dates and names are not checked.
+Private servers often have a self-signed certificate. Its fingerprint (SHA-256 over the DER form, in hex) is shown on
+the first connection and stored; after that no other certificate is accepted, and dates and names are not checked.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def pinned(fingerprint: str) -> ssl.SSLContext:
     return context
 
 
-def refusal(e: BaseException, url: str) -> errors.UntrustedServer | None:
+def certificate_error(e: BaseException, url: str) -> errors.UntrustedServer | None:
     """The certificate error behind a failed connection, or None when the certificate was not the reason."""
     cause: BaseException | None = e
     while cause is not None:

@@ -31,7 +31,8 @@ class WatchedConnection(ClientConnection):
         super().data_received(data)
 
     async def watch(self) -> None:
-        """Ping a silent peer, then abort the connection: `recv` raises ConnectionClosed. Runs until the connection ends."""
+        """Ping a silent peer, then abort the connection: `recv` raises ConnectionClosed. Runs until the connection
+        ends."""
         pinged_at = 0.0
         while True:
             now = asyncio.get_running_loop().time()

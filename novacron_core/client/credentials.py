@@ -37,7 +37,8 @@ class Credentials:
             self._on_change(tokens)
 
     async def renew(self, exchange: Exchange) -> None:
-        """Exchange the refresh token for a new pair. Raises Unauthenticated when there is none or it is no longer valid."""
+        """Exchange the refresh token for a new pair. Raises Unauthenticated when there is none or it is no longer
+        valid."""
         if not self.refresh_token:
             raise errors.Unauthenticated("your session has ended: sign in again")
         self.take(await exchange(self.refresh_token))

@@ -33,7 +33,7 @@ _UPLOAD_SILENCE_S = 120.0
 _GATEWAY_ERRORS = frozenset({502, 504})
 
 
-def as_is(text: str) -> str:
+def unchanged(text: str) -> str:
     """The default for `clean`: no change. The console passes its own function."""
     return text
 
@@ -51,7 +51,7 @@ class Client:
         base_url: str,
         credentials: Credentials | None = None,
         *,
-        clean: Callable[[str], str] = as_is,
+        clean: Callable[[str], str] = unchanged,
         timeout_s: float = 15.0,
         transport: httpx.AsyncBaseTransport | None = None,
         certificate: str = "",
@@ -71,8 +71,8 @@ class Client:
         )
 
     def move(self, base_url: str) -> None:
-        """Use a new address of the same server and scheme for calls and for the next connection of the event stream. The
-        session is kept."""
+        """Use a new address of the same server and scheme for calls and for the next connection of the event stream.
+        The session is kept."""
         self.base_url = base_url.rstrip("/")
         self._http.base_url = httpx.URL(self.base_url)
 
@@ -193,7 +193,7 @@ class Client:
             raise errors.ServerUnreachable(f"{self.base_url} did not respond in time") from e
         except (httpx.TransportError, httpx.InvalidURL) as e:
             unreachable = errors.ServerUnreachable(f"cannot connect to {self.base_url}: {str(e) or type(e).__name__}")
-            raise certificates.refusal(e, self.base_url) or unreachable from e
+            raise certificates.certificate_error(e, self.base_url) or unreachable from e
 
     def _error(self, response: httpx.Response) -> errors.NovaCronError:
         try:

@@ -166,7 +166,7 @@ async def _open(client: Client, after: int | None) -> WatchedConnection:
         raise errors.ServerUnreachable(f"the event stream returned {e.response.status_code}") from e
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as e:
         unreachable = errors.ServerUnreachable(f"cannot connect to {client.base_url}: {str(e) or type(e).__name__}")
-        raise certificates.refusal(e, client.base_url) or unreachable from e
+        raise certificates.certificate_error(e, client.base_url) or unreachable from e
 
 
 async def _frames(client: Client, socket: WatchedConnection) -> AsyncIterator[Update]:

@@ -74,4 +74,4 @@ def why_not_vm(action: VMAction, vm: VM) -> str | None:
         return None
     if refused := _REFUSALS.get((action, vm.state)):
         return f"{vm.name} {refused}"
-    return f"{vm.name} cannot be {_PARTICIPLES[action]} in state {vm.state}"
+    return f"{vm.name} is {vm.state}: cannot be {_PARTICIPLES[action]} in this state"

@@ -1,7 +1,7 @@
 """Applies the event stream to the store; the only writer of the store.
 
-The first change is published at once, so that an event is on the screen within milliseconds. After that there is at most
-one publish per gap, which bounds the cost of an event storm.
+The first change is published at once, so that an event is on the screen within milliseconds. After that there is at
+most one publish per gap, which bounds the cost of an event storm.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Feed:
         from novacron_core.client import Connected, Disconnected
 
         if isinstance(update, Connected):
-            self._store.live(update.hello)
+            self._store.set_connected(update.hello)
             return True
         if isinstance(update, Disconnected):
-            self._store.lost(update.reason, update.retry_s)
+            self._store.set_disconnected(update.reason, update.retry_s)
             return True
         changed = self._store.apply(update)
         if changed and isinstance(update, InventoryFrame):

@@ -10,7 +10,7 @@ from novacron_core.api.events import SamplesFrame as Frame
 from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.vms import VM
 
-KEPT = 60
+HISTORY_LENGTH = 60
 """Samples kept per VM: five minutes at the usual interval."""
 STALE_S = 30.0
 MAX_VMS = 20_000
@@ -26,7 +26,7 @@ class _Held:
             tzinfo=UTC
         )  # fresh_until: after this time the sample is stale
         self.newest = VMSample()
-        self.past: deque[float | None] = deque(maxlen=KEPT)
+        self.past: deque[float | None] = deque(maxlen=HISTORY_LENGTH)
 
 
 class SampleStore:

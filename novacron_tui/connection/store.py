@@ -24,10 +24,10 @@ from novacron_core.api.volumes import Volume
 from novacron_tui.connection.host_names import HostNames
 from novacron_tui.connection.samples import SampleStore
 
-QUIET = timedelta(seconds=HEARTBEAT_S * 1.5)
+STALE_AFTER = timedelta(seconds=HEARTBEAT_S * 1.5)
 """A connection without data for longer than this is no longer live."""
-KEPT_EVENTS = 500
-KEPT_OPERATIONS = 1000
+MAX_EVENTS = 500
+MAX_OPERATIONS = 1000
 
 
 VMKey = tuple[str, str]
@@ -72,7 +72,7 @@ class Store:
         self.pools: dict[str, Pool] = {}
         self.tiers: dict[str, Tier] = {}
         self.operations: dict[str, Operation] = {}
-        self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self.samples = SampleStore(self.now)
         self._connected = False
         self._complete = False
@@ -94,7 +94,9 @@ class Store:
         if not self._loaded:
             return ConnectionState.LOADING
         received = self.received_at or self.since
-        return ConnectionState.LIVE if self._complete and self.now() - received <= QUIET else ConnectionState.STALE
+        return (
+            ConnectionState.LIVE if self._complete and self.now() - received <= STALE_AFTER else ConnectionState.STALE
+        )
 
     @property
     def loaded(self) -> bool:
@@ -147,17 +149,17 @@ class Store:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def live(self, hello: Hello) -> None:
+    def set_connected(self, hello: Hello) -> None:
         """The connection is open. The state is complete once the inventory or the missed events have arrived."""
         self.server_version = hello.version
         self.database_away_since = hello.database_away_since
         self._parts.clear()
-        self._set_connected(connected=True, reason="", retry_s=None)
+        self._set_connection(connected=True, reason="", retry_s=None)
 
-    def lost(self, reason: str, retry_s: float) -> None:
+    def set_disconnected(self, reason: str, retry_s: float) -> None:
         """The connection is lost. The state is kept, with its age."""
         self._parts.clear()
-        self._set_connected(connected=False, reason=reason, retry_s=retry_s)
+        self._set_connection(connected=False, reason=reason, retry_s=retry_s)
 
     def apply(self, frame: InventoryFrame | Event | SamplesFrame | GoneFrame | Heartbeat) -> bool:
         """Apply a frame; True when the state changed."""
@@ -181,7 +183,7 @@ class Store:
         self.version += changed
         return changed
 
-    def _set_connected(self, *, connected: bool, reason: str, retry_s: float | None) -> None:
+    def _set_connection(self, *, connected: bool, reason: str, retry_s: float | None) -> None:
         now = self.now()
         if connected != self._connected:
             self.since = now
@@ -284,7 +286,7 @@ class Store:
         self._trim()
 
     def _trim(self) -> None:
-        if len(self.operations) <= KEPT_OPERATIONS:
+        if len(self.operations) <= MAX_OPERATIONS:
             return
         oldest = next((op_id for op_id, op in self.operations.items() if op.state.ended), None)
         if oldest is not None:

@@ -15,7 +15,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from novacron_tui.connection.store import VMKey
-from novacron_tui.widgets.cursor_keys import moves
+from novacron_tui.widgets.cursor_keys import cursor_bindings
 from novacron_tui.widgets.text_bar import Piece
 
 LEVELS, PLAIN_LEVELS = "▁▂▃▄▅▆▇█", "_:-=+*%#"
@@ -53,8 +53,8 @@ class HeatMap(Widget, can_focus=True):
     HeatMap > .heat--cursor { text-style: reverse; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        *moves(left="move(-1, 0)", right="move(1, 0)", up="move(0, -1)", down="move(0, 1)"),
-        *moves(home="edge(0)", end="edge(1)"),
+        *cursor_bindings(left="move(-1, 0)", right="move(1, 0)", up="move(0, -1)", down="move(0, 1)"),
+        *cursor_bindings(home="edge(0)", end="edge(1)"),
         Binding("enter", "open", show=False),
     ]
 

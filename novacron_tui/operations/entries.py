@@ -20,8 +20,8 @@ _LABEL = 12
 
 @dataclass(frozen=True, slots=True)
 class ActivityEntry:
-    """`at` is the time of an event; for an operation its end, or its creation while it runs. `detail` is the reason, step
-    or note. The `state` of an event is `event`."""
+    """`at` is the time of an event; for an operation its end, or its creation while it runs. `detail` is the reason,
+    step or note. The `state` of an event is `event`."""
 
     id: str
     at: datetime

@@ -7,9 +7,9 @@ from novacron_core.values.tiers import TIERS
 from novacron_tui.connection.store import Store
 
 
-def tier_options(store: Store, *, but_not: str | None = None) -> list[tuple[str, str]]:
+def tier_options(store: Store, *, exclude: str | None = None) -> list[tuple[str, str]]:
     """(words, tier) pairs, fastest first."""
-    return [(_words(store, tier), tier) for tier in TIERS if tier != but_not]
+    return [(_words(store, tier), tier) for tier in TIERS if tier != exclude]
 
 
 def _words(store: Store, name: str) -> str:

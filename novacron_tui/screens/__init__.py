@@ -1,1 +1,1 @@
-"""Screens: fill the terminal and arrange panes; they own no data."""
+"""Screens: they arrange widgets and own no data."""

@@ -159,10 +159,10 @@ class ActivityScreen(BaseScreen):
             self._filter_error = str(e)
         else:
             self._filter_error = ""
-            self.table.only(test if text else None)
+            self.table.set_filter(test if text else None)
 
     @on(FilterLine.Closed)
-    def _typing_over(self) -> None:
+    def _filter_closed(self) -> None:
         self.table.focus()
 
     def _show_count(self) -> None:

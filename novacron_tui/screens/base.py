@@ -36,7 +36,7 @@ from novacron_tui.screens.top_line import top_line
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.painting import use_fine_compositor
 from novacron_tui.terminal.safe_text import clean, one_line
-from novacron_tui.terminal.themes import named
+from novacron_tui.terminal.themes import resolve_theme
 from novacron_tui.terminal.type_ahead import Forget
 from novacron_tui.vms.perform import outcome
 from novacron_tui.widgets.command_line import CommandLine
@@ -218,7 +218,8 @@ class BaseScreen(Screen[None]):
     # -- keys ------------------------------------------------------------------------------------------------------
 
     def action_press(self, key: str) -> None:
-        """Handle the key of an action: perform it, or show why not. An action that is not offered is never performed."""
+        """Handle the key of an action: perform it, or show why not. An action that is not offered is never
+        performed."""
         offered = self._offered()
         action = next((action for action in (*offered, *self.ACTIONS) if action.key == key), None)
         if action is not None and action is self.HERE:
@@ -255,7 +256,7 @@ class BaseScreen(Screen[None]):
 
     def _set_theme(self, theme: str) -> None:
         try:
-            self.app.theme = named(theme)
+            self.app.theme = resolve_theme(theme)
         except ValueError as e:
             self.say(str(e), "warn")
 

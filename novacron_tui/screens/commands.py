@@ -10,7 +10,7 @@ from novacron_tui.screens.help import KeyRow
 from novacron_tui.terminal.themes import THEMES
 
 
-def short(theme: str) -> str:
+def short_theme_name(theme: str) -> str:
     """The short name of a theme."""
     return theme.removeprefix("novacron-")
 
@@ -28,7 +28,9 @@ _GROUP = "After :"
 ROWS = (
     KeyRow(":", "NAME", "Run an action by name, like :storage or :re-read; tab completes it.", _GROUP),
     KeyRow(":", "host NAME", "Show only the VMs of this host.", _GROUP),
-    KeyRow(":", "theme NAME", f"Change the theme: {', '.join(short(theme.name) for theme in THEMES)}.", _GROUP),
+    KeyRow(
+        ":", "theme NAME", f"Change the theme: {', '.join(short_theme_name(theme.name) for theme in THEMES)}.", _GROUP
+    ),
     KeyRow(":", "q", "Leave the console.", _GROUP),
 )
 """The help of this line."""
@@ -37,7 +39,11 @@ ROWS = (
 def commands(actions: Iterable[Action[Any]], hosts: Iterable[str]) -> list[str]:
     """All complete commands, for completion."""
     names = dict.fromkeys(action.name for action in actions)
-    return [*names, *(f"{HOST} {host}" for host in hosts), *(f"{THEME} {short(theme.name)}" for theme in THEMES)]
+    return [
+        *names,
+        *(f"{HOST} {host}" for host in hosts),
+        *(f"{THEME} {short_theme_name(theme.name)}" for theme in THEMES),
+    ]
 
 
 def action_named(word: str, actions: Sequence[Action[Any]]) -> Action[Any] | None:

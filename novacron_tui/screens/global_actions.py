@@ -22,7 +22,7 @@ PALETTE = Action[Any](
 REFRESH = Action[Any](
     "re-read", "r", "refresh", "Refresh everything from the server.", needs_one=False, group="Everywhere"
 )
-VMS = Action[Any]("vms", "1", "VMs", "List of VMs.", needs_one=False, group="Everywhere", opens=True)
+VMS = Action[Any]("vms", "1", "VMs", "Show the VM list.", needs_one=False, group="Everywhere", opens=True)
 STORAGE = Action[Any](
     "storage",
     "4",

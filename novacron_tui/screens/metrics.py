@@ -35,7 +35,8 @@ from novacron_tui.widgets.chart import Lines
 from novacron_tui.widgets.text_bar import Piece, content, fitted
 
 MIN_READ_GAP_S, MAX_READ_GAP_S = 1.0, 10.0
-"""Minimum and maximum seconds between two reads of the totals. Each host is sampled at its own time and would trigger a read."""
+"""Minimum and maximum seconds between two reads of the totals. Each host is sampled at its own time and would trigger a
+read."""
 MAX_POINTS = 240
 FOUR_CHARTS_HEIGHT = 30
 """Minimum height in lines for four charts; below that there are two."""

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 class Go(Message):
-    """Asks the app to show a screen: `vms`, `storage`, `metrics` or `activity`. `vm` puts the cursor on that VM; `only` is
-    filter text."""
+    """Asks the app to show a screen: `vms`, `storage`, `metrics` or `activity`. `vm` puts the cursor on that VM; `only`
+    is filter text."""
 
     def __init__(self, screen: str, vm: VMKey | None = None, only: str = "") -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from novacron_tui.screens.base import BaseScreen
 from novacron_tui.screens.navigation import Go
 from novacron_tui.terminal.safe_text import one_line
 
-SHOWN = 20
+MAX_HITS = 20
 """Maximum number of hits: typing more letters is faster than reading a longer list."""
 
 
@@ -26,7 +26,7 @@ class GoToVM(Provider):
             return
         found = [vm for vm in screen.session.store.vms.values() if wanted in vm.name.casefold()]
         found.sort(key=lambda vm: (len(vm.name), vm.name))
-        for vm in found[:SHOWN]:
+        for vm in found[:MAX_HITS]:
             host = one_line(screen.session.store.host_name(vm.host))
             go = partial(self.app.post_message, Go("vms", key_of(vm)))
             score = 1.0 if vm.name.casefold() == wanted else len(wanted) / (len(vm.name) + 1)

@@ -1,4 +1,4 @@
-"""The way from one screen to another by its number. Light: the app knows it before the first paint."""
+"""Finds the class of a screen by name. Imports nothing heavy: the app needs this module before the first paint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def stacked_screen(name: str) -> type[BaseScreen] | None:
-    """The screen of this name, if it is one that comes on top of what is open."""
+    """The class of the screen with this name; None for the VM list, which is always at the bottom."""
     from novacron_tui.screens.global_actions import ACTIVITY, METRICS_SCREEN, STORAGE
 
     if name == STORAGE.name:

@@ -125,8 +125,8 @@ class StorageScreen(BaseScreen):
         self.volumes.restore_from(before.volumes)
         self.pools.restore_from(before.pools)
         self.filter.restore_from(before.filter)
-        self.volumes.only(None)
-        self.pools.only(None)
+        self.volumes.set_filter(None)
+        self.pools.set_filter(None)
         self._apply_filter(self.filter.text)
 
     # -- drawing ---------------------------------------------------------------------------------------------------
@@ -280,16 +280,16 @@ class StorageScreen(BaseScreen):
         """Apply filter text to the shown table."""
         try:
             if self._on_pools:
-                self.pools.only(pool_filter(text, self.session.store))
+                self.pools.set_filter(pool_filter(text, self.session.store))
             else:
-                self.volumes.only(volume_filter(text, self.session.store))
+                self.volumes.set_filter(volume_filter(text, self.session.store))
         except FilterError as e:
             self._filter_error = str(e)
         else:
             self._filter_error = ""
 
     @on(FilterLine.Closed)
-    def _typing_over(self) -> None:
+    def _filter_closed(self) -> None:
         self._show_table()
         self.table.focus()
 

@@ -50,8 +50,8 @@ def _screen_tabs(screens: Sequence[Action[Any]], here: Action[Any] | None) -> li
     return pieces
 
 
-def _profile(place: ServerRef) -> Piece:
-    return Piece(f" {place.profile} ", "danger" if place.production else "badge", 0 if place.production else 8)
+def _profile(server: ServerRef) -> Piece:
+    return Piece(f" {server.profile} ", "danger" if server.production else "badge", 0 if server.production else 8)
 
 
 def _freshness(store: Store, glyphs: Glyphs) -> list[Piece]:

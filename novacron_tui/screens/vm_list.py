@@ -53,7 +53,7 @@ RESULTS = Action[VM](
     group="List",
     opens=True,
 )
-MARK = Action[VM]("mark", "space", "mark", "Mark the VM; actions then apply to all marked VMs.", group="List")
+MARK = Action[VM]("mark", "space", "mark", "Mark the VM; actions apply to all marked VMs.", group="List")
 MARK_ALL = Action[VM]("mark-all", "*", "mark all", "Mark or unmark all listed.", group="List")
 
 

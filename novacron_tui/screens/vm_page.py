@@ -23,7 +23,7 @@ from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms import page
 from novacron_tui.vms.actions import COPY_ID, VERBS
 from novacron_tui.vms.live import usage_lines
-from novacron_tui.widgets.cursor_keys import moves
+from novacron_tui.widgets.cursor_keys import cursor_bindings
 from novacron_tui.widgets.text_bar import Piece, content
 
 BACK = Action[VM]("back", "escape", "back", "Go back to the list.", needs_one=False, group="Page")
@@ -56,7 +56,7 @@ class VMPageScreen(VMScreen):
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (*VERBS, COPY_ID, BACK, *EVERYWHERE)
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings(ACTIONS),
-        *moves(left="press('escape')", down="scroll(1)", up="scroll(-1)"),
+        *cursor_bindings(left="press('escape')", down="scroll(1)", up="scroll(-1)"),
     ]
     DEFAULT_CSS = """
     VMPageScreen #scroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }

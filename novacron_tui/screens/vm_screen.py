@@ -43,10 +43,10 @@ class VMScreen(BaseScreen):
         return self._refusals[action]
 
     def _refusal_of(self, action: Verb, chosen: Sequence[VM]) -> str | None:
-        """The sentence for these VMs. It is cached until they or the store change: with ten thousand marked VMs the footer
-        asks at every key."""
+        """The sentence for these VMs. It is cached until they or the store change: with ten thousand marked VMs the
+        footer asks at every key."""
         first: str | None = None
-        for vm in chosen:  # one that allows it is enough
+        for vm in chosen:  # one VM that allows it is enough
             if (refused := self.performer.why_not(action, vm)) is None:
                 return None
             first = first or refused

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class ServerRef:
     """A server to connect to.
 
-    `profile` is its name on screen. `production` highlights it as a warning. `setup_token()` reads the one-time token of
-    a bundled server, or returns None. `user` is the last one who signed in. `certificate` is the fingerprint of the only
-    accepted certificate, for a server with a self-signed one. `kept` is the saved session; `remember(user)` saves the
-    profile.
+    `profile` is its name on screen. `production` highlights it as a warning. `setup_token()` reads the one-time token
+    of a bundled server, or returns None. `user` is the last one who signed in. `certificate` is the fingerprint of the
+    only accepted certificate, for a server with a self-signed one. `kept` is the saved session; `remember(user)` saves
+    the profile.
     """
 
     url: str

@@ -1,8 +1,8 @@
 """Credentials that share the saved session of a profile with all consoles and scripts of this user.
 
 A refresh token is valid once. So a process that needs a new pair holds the profile's lock while it reads the newest
-token, exchanges it and saves the next one. Otherwise two consoles could use the same token, and the server would end the
-session because of token theft.
+token, exchanges it and saves the next one. Otherwise two consoles could use the same token, and the server would end
+the session because of token theft.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from novacron_tui.servers.saved_session import SavedSession, SavedSessionFile
 
 
 class SharedCredentials(Credentials):
-    """Credentials that share the saved session. Without a saved session, and until `keep` is called, they are private."""
+    """Credentials that share the saved session. Without a saved session, and until `keep` is called, they are
+    private."""
 
     def __init__(self, kept: SavedSessionFile) -> None:
         super().__init__()

@@ -1,4 +1,5 @@
-"""The sign-in flow: connect to the server, create its first administrator if needed, and sign in. Has no UI of its own."""
+"""The sign-in flow: connect to the server, create its first administrator if needed, and sign in. Has no UI of its
+own."""
 
 from __future__ import annotations
 
@@ -37,8 +38,8 @@ class View(Protocol):
 
 
 class SignInFlow:
-    """`screen` shows the progress; `enter` is called after signing in. Methods that call a server run in a worker of the
-    screen."""
+    """`screen` shows the progress; `enter` is called after signing in. Methods that call a server run in a worker of
+    the screen."""
 
     def __init__(
         self,

@@ -21,7 +21,8 @@ ADVICE = f"At least {MIN_PASSWORD} characters; three or four random words work w
 
 
 class EntryForm(Vertical):
-    """A form with fields, a message line and one button. Enter goes to the next field, and from the last one submits."""
+    """A form with fields, a message line and one button. Enter goes to the next field, and from the last one
+    submits."""
 
     DEFAULT_CSS = """
     EntryForm { height: auto; width: 100%; }
@@ -151,8 +152,13 @@ class SignInForm(EntryForm):
 
 
 class FirstRunForm(EntryForm):
-    """The first administrator: name, password twice, and the one-time token that proves access to the server machine."""
+    """The first administrator: name, password twice, and the one-time token that proves access to the server
+    machine."""
 
+    DEFAULT_CSS = """
+    FirstRunForm FormField Label { width: 16; }
+    FirstRunForm FormField .below { margin-left: 16; }
+    """
     button = "Create administrator"
     progress = "Creating the administrator…"
     lead = "No account yet: create the first administrator."

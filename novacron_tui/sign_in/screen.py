@@ -30,8 +30,8 @@ PLAIN_WORDMARK = "N o v a C r o n"
 
 
 class SignInScreen(Screen[None]):
-    """`enter` is called after signing in. With `known` the server is already connected: only sign in again; `reason` says
-    why."""
+    """`enter` is called after signing in. With `known` the server is already connected: only sign in again; `reason`
+    says why."""
 
     DEFAULT_CSS = """
     SignInScreen { align: center middle; background: $background; }

@@ -20,7 +20,7 @@ def open_console(choice: ServerChoice, hypervisors: list[str], theme: str, ascii
     from novacron_tui.app import Console
     from novacron_tui.terminal import themes
 
-    full_name = themes.named(theme) if theme else ""
+    full_name = themes.resolve_theme(theme) if theme else ""
     open_server = (
         _open_remote(choice) if choice.server or choice.profile else _open_bundled(choice.data_dir, hypervisors)
     )

@@ -1,8 +1,8 @@
 """Terminal input for Textual: a bracketed paste is always one text event, regardless of its content.
 
 Textual's parser looks for keys inside a bracketed paste, so text after an escape character in it becomes key presses;
-and a byte that is not UTF-8 ends it. Here a paste is extracted before that parser sees it. The parser also interprets an
-incomplete control sequence, as on a slow connection, as key presses. Here the rest is awaited.
+and a byte that is not UTF-8 ends it. Here a paste is extracted before that parser sees it. The parser also interprets
+an incomplete control sequence, as on a slow connection, as key presses. Here the rest is awaited.
 """
 
 from __future__ import annotations
@@ -133,14 +133,16 @@ class Keyboard:
         return self._keys(END)
 
     def _abandon_paste(self) -> Iterator[Message]:
-        """Give up on a paste. The connection may just be slow: text of it that arrives later must not become key presses."""
+        """Give up on a paste. The connection may just be slow: text of it that arrives later must not become key
+        presses."""
         self._pasting, self._tail = False, ""
         self._late_until = self._now() + LATE_PASTE_S
         yield from self._end_paste()
         yield PasteLost()
 
     def _drop_late_paste(self, text: str) -> str:
-        """Remove the rest of an abandoned paste: everything up to its end mark, and text that comes faster than typing."""
+        """Remove the rest of an abandoned paste: everything up to its end mark, and text that comes faster than
+        typing."""
         start, end = text.find(START), text.find(END)
         if end >= 0 and not 0 <= start < end:
             self._late_until = 0.0

@@ -29,7 +29,8 @@ _ESCAPE = re.compile(rf"\\(?:({_PAIR})|u([0-9a-fA-F]{{4}})|([bfr])|.)", re.DOTAL
 
 @lru_cache(maxsize=4096)
 def harmful(char: str) -> bool:
-    """Whether a character must not reach a terminal: controls except newline and tab, formats, surrogates, invisibles."""
+    """Whether a character must not reach a terminal: controls except newline and tab, formats, surrogates,
+    invisibles."""
     if char in _KEPT:
         return False
     return char in _INVISIBLE or unicodedata.category(char) in _CATEGORIES or bool(_RAW.match(char))

@@ -175,7 +175,7 @@ MONOCHROME = _theme(
 THEMES: tuple[Theme, ...] = (DARK, LIGHT, CONTRAST, COLOUR_BLIND, MONOCHROME)
 
 
-def named(name: str) -> str:
+def resolve_theme(name: str) -> str:
     """The full name of a theme given by short or full name (`mono`, `novacron-mono`); empty means dark.
 
     Raises ValueError, listing the short names.

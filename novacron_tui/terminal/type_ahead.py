@@ -1,9 +1,9 @@
 """Type-ahead: each key takes full effect before the next one is dispatched.
 
 Textual dispatches keys to the focused widget as they arrive, while the effects of a key (moving the focus, opening a
-screen) happen later, by messages. On a slow connection several keys arrive at once; without this the second one would go
-to the field or screen that the first one is leaving. The effects of a key are also painted in one frame; without this
-the list, the status line and the footer would be updated in separate frames.
+screen) happen later, by messages. On a slow connection several keys arrive at once; without this the second one would
+go to the field or screen that the first one is leaving. The effects of a key are also painted in one frame; without
+this the list, the status line and the footer would be updated in separate frames.
 """
 
 from __future__ import annotations
@@ -132,9 +132,9 @@ class TypeAhead:
     # -- waiting for the effects of a key ----------------------------------------------------------------------------
 
     async def _wait_until_handled(self) -> None:
-        """Return when the last key and its effects have been handled: after two rounds from the focused widget up to the
-        app in which neither screen nor focus changed. In the first round the key bubbles up, in the second the messages
-        of its action. A pushed screen takes part at once, and responds when it is mounted."""
+        """Return when the last key and its effects have been handled: after two rounds from the focused widget up to
+        the app in which neither screen nor focus changed. In the first round the key bubbles up, in the second the
+        messages of its action. A pushed screen takes part at once, and responds when it is mounted."""
         try:
             async with asyncio.timeout(_MAX_DELAY_S):
                 await self._drain(self._app)

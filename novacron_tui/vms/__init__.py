@@ -1,1 +1,1 @@
-"""VMs in the console: how they are drawn, what one can do to them, and what is asked before."""
+"""VMs: their display, actions and confirmations."""

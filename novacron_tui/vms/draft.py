@@ -33,7 +33,8 @@ class VMDraft:
             return refused
         for vm in self._store.vms.values():
             if vm.name == name and host in ("", vm.host):
-                return f"A VM named {name} already exists on {one_line(self._store.host_name(vm.host))}. Choose another name."
+                host_name = one_line(self._store.host_name(vm.host))
+                return f"A VM named {name} already exists on {host_name}. Choose another name."
         return None
 
     def why_not_vcpus(self, text: str) -> str | None:

@@ -129,7 +129,7 @@ class VMPane(Vertical):
     def go_to(self, vm: VMKey) -> None:
         """Put the cursor on a VM; clear a filter that hides it."""
         if any(key_of(shown) == vm for shown in self.table.rows):
-            self.table.want(vm)
+            self.table.select(vm)
         else:
             self._return_to = vm
             self.filter.action_clear()
@@ -146,7 +146,7 @@ class VMPane(Vertical):
     def _find_made(self) -> None:
         if self._created and (found := self._session.store.vms_with(self._created)):
             self._created = ""
-            self.table.want(key_of(found[0]))
+            self.table.select(key_of(found[0]))
 
     @on(FilterLine.Changed)
     def _filter(self, event: FilterLine.Changed) -> None:
@@ -158,16 +158,16 @@ class VMPane(Vertical):
         else:
             self._filter_error = ""
             self._filters_live = any(word.lstrip("-!").startswith(_LIVE_WORDS) for word in event.text.lower().split())
-            self.table.only(test if event.text else None)
+            self.table.set_filter(test if event.text else None)
         self._show_placeholder(tuple(self._placeholder_pieces()))
         self._show_count()
         self.post_message(self.Sifted())
 
     @on(FilterLine.Closed)
-    def _typing_over(self, event: FilterLine.Closed) -> None:
+    def _filter_closed(self, event: FilterLine.Closed) -> None:
         event.stop()
         if not event.kept and self._return_to:
-            self.table.want(self._return_to)
+            self.table.select(self._return_to)
         self._return_to = None  # with a kept filter the cursor stays where it is
         self._focus_list()
         self.post_message(self.Sifted())
@@ -221,7 +221,7 @@ class VMPane(Vertical):
                 Piece(" retries now", "quiet"),
             ]
         if store.vms:
-            return [] if self.table.rows or not self.filter.text else self._nothing_passes()
+            return [] if self.table.rows or not self.filter.text else self._no_match_pieces()
         down = [host for host in store.hosts.values() if host.status is HostStatus.DOWN]
         if down and len(down) == len(store.hosts):
             return [
@@ -233,7 +233,7 @@ class VMPane(Vertical):
             ]
         return [Piece("no VMs yet\n\n", "strong"), *self._next_step()]
 
-    def _nothing_passes(self) -> list[Piece]:
+    def _no_match_pieces(self) -> list[Piece]:
         return [
             Piece("no VM matches the filter\n\n", "strong"),
             Piece("esc", "key"),

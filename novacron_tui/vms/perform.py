@@ -23,9 +23,9 @@ from novacron_tui.widgets.text_bar import Piece
 
 MANY = 10
 """For a destructive action on more VMs than this, their number must be typed."""
-AT_ONCE = 4
+MAX_CONCURRENT = 4
 """Concurrent requests of one bulk action: fast for the operator without flooding a host."""
-SAME_PRESS_S = 60.0
+RETRY_KEY_S = 60.0
 """A key press repeated within this time after a lost answer has the same idempotency key, so both have one effect."""
 Ask = Callable[[Question], Awaitable[Confirmation | None]]
 Say = Callable[[str, str], None]
@@ -98,7 +98,7 @@ class VMActionRunner:
                     ItemState.REFUSED,
                     (current and self.why_not(verb, current)) or f"{vm.name} no longer exists",
                 )
-        gate = asyncio.Semaphore(AT_ONCE)
+        gate = asyncio.Semaphore(MAX_CONCURRENT)
         self._session.changed()
         async with asyncio.TaskGroup() as group:
             for vm in ready:
@@ -127,7 +127,7 @@ class VMActionRunner:
     async def _send(self, verb: Verb, vm: VM, answer: Confirmation) -> Operation:
         press = (verb.name, key_of(vm))
         key, pressed_at = self._keys.pop(press, ("", 0.0))
-        if not key or monotonic() - pressed_at > SAME_PRESS_S:
+        if not key or monotonic() - pressed_at > RETRY_KEY_S:
             key = str(uuid4())
         self._session.in_flight.add(key_of(vm))
         try:

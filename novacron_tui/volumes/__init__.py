@@ -1,1 +1,1 @@
-"""Volumes, drawn and changed."""
+"""Volumes: their display, forms and actions."""

@@ -84,7 +84,7 @@ SET_TIER = Action[Pool](
 def why_not_this(action: Action[Any], subject: object) -> str | None:
     """Refuses volume actions on a pool and vice versa, since one screen has the keys of both."""
     if isinstance(subject, Pool) and isinstance(action, VolumeVerb) and action.needs_one and action is not COPY_ID:
-        return "not for a pool: tab shows the volumes"
+        return "not available for pools: tab shows the volumes"
     if isinstance(subject, VolumeEntry) and action is SET_TIER:
-        return "not for a volume: tab shows the pools"
+        return "not available for volumes: tab shows the pools"
     return None

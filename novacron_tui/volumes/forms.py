@@ -35,7 +35,7 @@ _NO_TIER = "-"
 def move(entry: VolumeEntry, store: Store, send: Send) -> Form:
     volume = entry.volume
     fields = {
-        "tier": FormField("To", choice(tier_options(store, but_not=volume.tier))),
+        "tier": FormField("To", choice(tier_options(store, exclude=volume.tier))),
         "bandwidth_bytes_s": FormField(
             "Rate limit",
             value="",

@@ -24,8 +24,8 @@ TONES = ("plain", "quiet", "strong", "good", "busy", "warn", "bad", "accent")
 class Column(Generic[R]):
     """A column. `width` is its minimum in cells; `stretch` is its share of the spare room, up to `widest`.
 
-    Without enough room, columns with the highest `rank` are dropped first; rank 0 is always kept. Columns from rank MINOR
-    on are also dropped to give others their preferred width, `wish`. `whole` truncates a cell at run boundaries.
+    Without enough room, columns with the highest `rank` are dropped first; rank 0 is always kept. Columns from rank
+    MINOR on are also dropped to give others their preferred width, `wish`. `whole` truncates a cell at run boundaries.
     """
 
     key: str
@@ -72,7 +72,8 @@ def _total_width(columns: Sequence[Column[R]], *, wished: bool) -> int:
 
 
 def fit(cell: Cell, width: int, *, right: bool = False, cut: str = "…", whole: bool = False) -> list[tuple[str, str]]:
-    """The runs of a cell, truncated or padded to exactly `width` terminal cells; with `whole`, only at run boundaries."""
+    """The runs of a cell, truncated or padded to exactly `width` terminal cells; with `whole`, only at run
+    boundaries."""
     total = _cells(cell)
     while whole and total > width and len(cell) > 1:
         cell = cell[:-1]

@@ -16,6 +16,6 @@ _KEYS = {
 }
 
 
-def moves(**actions: str) -> list[Binding]:
+def cursor_bindings(**actions: str) -> list[Binding]:
     """Hidden bindings from directions to actions of a widget: `up="move(-1)"`."""
     return [Binding(_KEYS[direction], action, show=False) for direction, action in actions.items()]

@@ -14,7 +14,8 @@ from textual.widgets import Input, Label, Static
 
 class FormField(Vertical):
     """`why_not` returns the sentence that refuses a value. It is called when the field loses focus, and after a first
-    error at every key. `advice` is shown while there is no error. The line below always exists, so the layout is stable."""
+    error at every key. `advice` is shown while there is no error. The line below always exists, so the layout is
+    stable."""
 
     DEFAULT_CSS = """
     FormField { height: auto; width: 100%; }

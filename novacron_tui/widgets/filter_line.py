@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 from novacron_core.rules.filters.language import MAX_LENGTH
 from novacron_tui.widgets.text_bar import Piece, content
 
-KEPT = 50
+HISTORY_LENGTH = 50
 """Number of previous filters in the history."""
 
 
@@ -27,8 +27,8 @@ class _Typed(Input):
 
 
 class FilterLine(Horizontal):
-    """Hidden while there is no filter. `enter` keeps the filter, `esc` clears it, up and down go through the history. The
-    list handles `Changed` and calls `show_note`."""
+    """Hidden while there is no filter. `enter` keeps the filter, `esc` clears it, up and down go through the history.
+    The list handles `Changed` and calls `show_note`."""
 
     DEFAULT_CSS = """
     FilterLine { height: 1; display: none; background: $surface; padding: 0 1; }
@@ -147,7 +147,7 @@ class FilterLine(Horizontal):
         if not self.text:
             self.action_clear()
             return
-        self._history = [*(kept for kept in self._history if kept != self.text), self.text][-KEPT:]
+        self._history = [*(kept for kept in self._history if kept != self.text), self.text][-HISTORY_LENGTH:]
         self.post_message(self.Closed(kept=True))
 
     def on_descendant_blur(self) -> None:

@@ -9,8 +9,8 @@ R = TypeVar("R")
 
 
 class Rows(Generic[R]):
-    """`shown` are the rows in screen order, `at` is the index of the cursor. Sorting is stable. `pending` is the identity
-    of a row that gets the cursor as soon as it appears, unless the cursor is moved before that."""
+    """`shown` are the rows in screen order, `at` is the index of the cursor. Sorting is stable. `pending` is the
+    identity of a row that gets the cursor as soon as it appears, unless the cursor is moved before that."""
 
     def __init__(self, identity: Callable[[R], Hashable]) -> None:
         self.shown: list[R] = []
@@ -27,7 +27,8 @@ class Rows(Generic[R]):
         self._descending = False
 
     def set_rows(self, rows: Sequence[R]) -> None:
-        """Replace the data. The cursor stays on its row, or at its index if the row is gone; marks of missing rows are dropped."""
+        """Replace the data. The cursor stays on its row, or at its index if the row is gone; marks of missing rows are
+        dropped."""
         self._rows = rows
         self._arrange()
 
@@ -36,8 +37,9 @@ class Rows(Generic[R]):
         self._key, self._descending = key, descending
         self._arrange()
 
-    def only(self, keep: Callable[[R], bool] | None) -> None:
-        """Show only the rows that match; None shows all. Hidden rows lose their marks, so that no action applies to them."""
+    def set_filter(self, keep: Callable[[R], bool] | None) -> None:
+        """Show only the rows that match; None shows all. Hidden rows lose their marks, so that no action applies to
+        them."""
         self._keep = keep
         self._apply_filter()
 
@@ -50,7 +52,7 @@ class Rows(Generic[R]):
         self._cursor_id = self.identity(self.shown[index])
         return True
 
-    def want(self, identity: Hashable) -> None:
+    def select(self, identity: Hashable) -> None:
         """Put the cursor on this row now, or as soon as it appears."""
         self.pending = identity
         self._find_cursor()

@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from novacron_tui.widgets.cells import Column, widths
-from novacron_tui.widgets.cursor_keys import moves
+from novacron_tui.widgets.cursor_keys import cursor_bindings
 from novacron_tui.widgets.rows import Rows
 from novacron_tui.widgets.table_style import CSS, MARGIN, PARTS, TableLine, TableStyle
 
@@ -30,7 +30,9 @@ class Table(ScrollView, Generic[R], can_focus=True):
     DEFAULT_CSS = CSS
     COMPONENT_CLASSES: ClassVar[set[str]] = PARTS
     BINDINGS: ClassVar[list[BindingType]] = [
-        *moves(up="move(-1)", down="move(1)", page_up="page(-1)", page_down="page(1)", home="edge(-1)", end="edge(1)"),
+        *cursor_bindings(
+            up="move(-1)", down="move(1)", page_up="page(-1)", page_down="page(1)", home="edge(-1)", end="edge(1)"
+        ),
         Binding("enter,l,right", "open", show=False),
     ]
 
@@ -64,10 +66,10 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self._rows.set_rows(rows)
         self._rows_changed(before)
 
-    def only(self, keep: Callable[[R], bool] | None) -> None:
+    def set_filter(self, keep: Callable[[R], bool] | None) -> None:
         """Show only the rows that match; None shows all. The cursor stays on its row if it matches."""
         before = self._rows.at - self.scroll_offset.y
-        self._rows.only(keep)
+        self._rows.set_filter(keep)
         self._rows_changed(before)
 
     def _rows_changed(self, before: int) -> None:
@@ -79,8 +81,8 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self.repaint()
 
     def _set_height(self, height: int) -> None:
-        """Change the number of lines. A layout of the whole screen is done only when the scrollbar appears or disappears,
-        since typing a filter changes the number at every key."""
+        """Change the number of lines. A layout of the whole screen is done only when the scrollbar appears or
+        disappears, since typing a filter changes the number at every key."""
         size, before = Size(self.size.width, height), self.virtual_size
         if size == before:
             return
@@ -162,9 +164,9 @@ class Table(ScrollView, Generic[R], can_focus=True):
     def _sort(self) -> Callable[[R], Any] | None:
         return next((column.sort for column in self.columns if column.key == self.sort_key), None)
 
-    def want(self, identity: Hashable) -> None:
+    def select(self, identity: Hashable) -> None:
         """Put the cursor on this row as soon as it appears, unless the cursor is moved before that."""
-        self._rows.want(identity)
+        self._rows.select(identity)
         self._scroll_to_cursor()
         self.repaint()
 
@@ -172,7 +174,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
         """Take over the order and the cursor of another table with the same columns."""
         self.sort_by(before.sort_key, before.descending)
         if before.row is not None:
-            self.want(before._rows.identity(before.row))
+            self.select(before._rows.identity(before.row))
 
     def move_to(self, index: int) -> None:
         """Move the cursor to an index; without scrolling only two lines are painted."""

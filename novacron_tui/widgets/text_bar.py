@@ -37,8 +37,8 @@ _MERGE_GAP = 4
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of text. Pieces with the highest `rank` are dropped first, with their whole `group`; rank 0 is kept. `name` is
-    the name of the click event."""
+    """A run of text. Pieces with the highest `rank` are dropped first, with their whole `group`; rank 0 is kept. `name`
+    is the name of the click event."""
 
     text: str
     tone: str = "plain"
@@ -131,7 +131,8 @@ class TextBar(Widget):
             self.refresh(*(Region(start, 0, end - start, 1) for start, end in runs))
 
     def _cells_shown(self) -> list[tuple[str, str, int]]:
-        """For each cell the character, its tone, and the index of the cell in a wide character, which is never split."""
+        """For each cell the character, its tone, and the index of the cell in a wide character, which is never
+        split."""
         return [
             (char, "plain" if char == " " and piece.tone in _SAME_GROUND else piece.tone, part)
             for piece in self._pieces()

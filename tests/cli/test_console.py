@@ -95,7 +95,7 @@ def test_a_token_does_not_spend_the_kept_session(console: Open, server: Server, 
     (kept,) = sessions(home)
     before = json.loads(kept.read_text())
     terminal = console("--server", server.url, NOVACRON_TOKEN="not-a-token")
-    terminal.see("the token is not accepted", 20)
+    terminal.see("The token was rejected", 20)
     assert json.loads(kept.read_text()) == before
     assert signed_in("vm", "ls").returncode == 0
 
@@ -103,8 +103,8 @@ def test_a_token_does_not_spend_the_kept_session(console: Open, server: Server, 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--server", "nonsense"], "a server is a URL like"),
-        (["--profile", "nobody"], "there is no profile"),
+        (["--server", "nonsense"], "is not a server URL like"),
+        (["--profile", "nobody"], "unknown profile"),
         (["--server", "http://h", "--profile", "Bad Name"], "lower-case"),
     ],
 )

@@ -79,7 +79,7 @@ async def test_consoles_that_renew_at_once_never_spend_a_token_twice(kept: Saved
 async def test_a_session_that_was_ended_elsewhere_is_not_renewed(kept: SavedSessionFile) -> None:
     first, second = await begun(kept), SharedCredentials(kept)
     await second.end()
-    with pytest.raises(errors.Unauthenticated, match="signed out meanwhile"):
+    with pytest.raises(errors.Unauthenticated, match="Signed out meanwhile"):
         await first.renew(Rotation().buy)
     assert first.refresh_token == ""
 

@@ -14,7 +14,7 @@ from novacron_tui.startup import start
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start.sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(start.sys.stdout, "isatty", lambda: True, raising=False)
-    for name in start._SLOW_VARIABLES:
+    for name in start._TYPER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 

@@ -75,7 +75,7 @@ def test_an_image_becomes_a_vm_runs_is_stopped_and_deleted(
     terminal.press("D")
     terminal.see("Delete journey-01")
     terminal.press("space")
-    terminal.see("type journey-01")
+    terminal.see("Type journey-01")
     terminal.type("journey-01")
     terminal.press("enter")
     if alone:

@@ -129,11 +129,11 @@ def _laptop_sleeps(terminal: Terminal, house: House, name: str) -> None:
 
 def _database_hangs(terminal: Terminal, house: House) -> None:
     house.signal_database(signal.SIGSTOP)
-    terminal.see("database away", SHOWN_S)
-    _change_is_refused(terminal, "the server's database is away: changes are refused until it is back")
+    terminal.see("database down", SHOWN_S)
+    _change_is_refused(terminal, "the server's database is down: changes are disabled until it is back")
     assert len(names(terminal)) == 20  # what was known stays on the screen
     house.signal_database(signal.SIGCONT)
-    until(terminal, lambda: "database away" not in terminal.text())
+    until(terminal, lambda: "database down" not in terminal.text())
     terminal.see("LIVE", SHOWN_S)
 
 
@@ -141,7 +141,7 @@ def _server_hangs(terminal: Terminal, house: House) -> None:
     """As when the cable is cut: the line stands, and nothing comes any more."""
     os.kill(house.pid, signal.SIGSTOP)
     terminal.see("OFFLINE", SHOWN_S)
-    _change_is_refused(terminal, "offline: changes are refused until the line is back")
+    _change_is_refused(terminal, "offline: changes are disabled until the connection is back")
     assert len(names(terminal)) == 20
     os.kill(house.pid, signal.SIGCONT)
     terminal.see("LIVE", 30)

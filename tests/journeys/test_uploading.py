@@ -51,7 +51,7 @@ def test_a_file_becomes_an_image(terminal: Terminal, data_dir: Path, tmp_path: P
     terminal.press("ctrl+u")
     terminal.type(str(file))
     terminal.press("ctrl+s")
-    terminal.see("web-1: 8 MiB, there to make VMs from")
+    terminal.see("web-1: 8 MiB, ready for new VMs")
     assert images(data_dir) - before == {"web-1.qcow2"}
     assert (data_dir / "images/web-1.qcow2").read_bytes() == file.read_bytes()
     fill(terminal, file)
@@ -75,7 +75,7 @@ def test_leaving_stops_the_sending_and_the_server_keeps_nothing(
     terminal.press("ctrl+s")
     terminal.see(r"\d+%  \S+ left +\S+ .iB/s of 4 GiB")
     terminal.press("esc")
-    terminal.see("stopped: the server keeps nothing of it")
+    terminal.see("Upload cancelled; nothing was kept")
     terminal.press("esc")
     terminal.see_no("Upload an image")
     soon(lambda: images(data_dir) == before)

@@ -28,7 +28,7 @@ async def reach(pilot: Any, app: Console, name: str = "") -> StorageScreen:
     await until(pilot, lambda: isinstance(app.screen, StorageScreen) and app.screen.is_mounted)
     screen = here(app)
     if name:
-        screen.volumes.want(next(e.id for e in screen.volumes.rows if e.volume.name == name))
+        screen.volumes.select(next(e.id for e in screen.volumes.rows if e.volume.name == name))
         await until(pilot, lambda: screen.volumes.row is not None and screen.volumes.row.volume.name == name)
     return screen
 

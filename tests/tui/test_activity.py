@@ -97,9 +97,9 @@ async def test_an_operation_is_cancelled_where_it_may_be() -> None:
         await reach(pilot, app)
         await pilot.press("C")
         await until(pilot, lambda: len(wire.asked("POST", "/cancel")) == 1)
-        await until(pilot, lambda: "staging: cancelling accepted" in line_text(app, "status"))
+        await until(pilot, lambda: "Cancelling the operation on staging…" in line_text(app, "status"))
         await pilot.press("end", "C")
-        await until(pilot, lambda: "it is over" in line_text(app, "status"))
+        await until(pilot, lambda: "already finished" in line_text(app, "status"))
         assert len(wire.asked("POST", "/cancel")) == 1
 
 
@@ -133,7 +133,7 @@ async def test_plain_words_filter_operations_and_events_alike() -> None:
         await pilot.press("slash", *"vda")
         await until(pilot, lambda: [row.state for row in here(app).table.rows] == ["event"])
         await pilot.press("escape", "slash", *"state:failed", "enter")
-        await until(pilot, lambda: [row.what for row in here(app).table.rows] == ["starting failed"])
+        await until(pilot, lambda: [row.what for row in here(app).table.rows] == ["start failed"])
         await until(pilot, lambda: "1 of 3" in text(app))
         await pilot.press("escape")
         await until(pilot, lambda: len(here(app).table.rows) == 3)
@@ -151,7 +151,7 @@ async def test_one_goes_home_and_escape_back_to_where_it_was() -> None:
         await pilot.press("7")
         await until(pilot, lambda: isinstance(app.screen, ActivityScreen))
         await pilot.press("7")
-        await until(pilot, lambda: "this is activity already" in line_text(app, "status"))
+        await until(pilot, lambda: "already on activity" in line_text(app, "status"))
         await pilot.press("escape")
         await until(pilot, lambda: type(app.screen).__name__ == "VMPageScreen")
         await pilot.press("7")

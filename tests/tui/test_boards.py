@@ -30,7 +30,7 @@ async def test_a_page_tells_how_it_went_and_the_list_below_rests(monkeypatch: py
         await until(pilot, lambda: isinstance(app.screen, VMPageScreen))
         monkeypatch.setattr(VMListScreen, "refresh_body", lambda self: drawn.append(self))
         await pilot.press("s")
-        await until(pilot, lambda: "staging: starting accepted" in line_text(app, "status"))
+        await until(pilot, lambda: "Starting staging…" in line_text(app, "status"))
         op = operation("vm.start", fleet()[7])
         stream.say(event(11, op, "operation.started"))
         ended = msgspec.structs.replace(op, state=OperationState.SUCCEEDED, finished_at=op.created_at)

@@ -11,7 +11,7 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.api.vms import State
-from novacron_tui.vms.perform import AT_ONCE
+from novacron_tui.vms.perform import MAX_CONCURRENT
 from tests.tui.looking import SIZE, home, line_text, loaded, text, to, until
 from tests.tui.wire import Stream, Wire, console, refuse
 from tests.tui.world import OTHER_HOST_ID, event, host, inventory, live, operation, vm
@@ -58,7 +58,7 @@ async def test_each_result_is_counted_and_the_refusal_told_in_its_words() -> Non
         await until(pilot, lambda: loaded(app))
         await pilot.press("asterisk", "s")
         await until(pilot, lambda: len(wire.asked("POST", "/start")) == 3)
-        await until(pilot, lambda: "3 under way" in line_text(app, "status"))
+        await until(pilot, lambda: "3 running" in line_text(app, "status"))
         stream.say(*ended(accepting(vms[:3]), 11))
         await until(
             pilot,
@@ -72,9 +72,9 @@ async def test_no_more_than_a_few_requests_are_under_way_at_once() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press("asterisk", "s")
-        await until(pilot, lambda: len(wire.asked("POST", "/start")) == AT_ONCE)
+        await until(pilot, lambda: len(wire.asked("POST", "/start")) == MAX_CONCURRENT)
         await pilot.pause(0.1)
-        assert len(wire.asked("POST", "/start")) == AT_ONCE
+        assert len(wire.asked("POST", "/start")) == MAX_CONCURRENT
         assert wire.hold is not None
         wire.hold.set()
         await until(pilot, lambda: len(wire.asked("POST", "/start")) == 12)
@@ -133,12 +133,12 @@ async def test_a_vm_that_changes_before_its_turn_is_refused_not_asked_for() -> N
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press("asterisk", "s")
-        await until(pilot, lambda: len(wire.asked("POST", "/start")) == AT_ONCE)
+        await until(pilot, lambda: len(wire.asked("POST", "/start")) == MAX_CONCURRENT)
         stream.say(event(11, msgspec.structs.replace(vms[5], state=State.RUNNING), "vm.started"))
         await until(pilot, lambda: app.session is not None and app.session.store.seq == 11)
         assert wire.hold is not None
         wire.hold.set()
-        await until(pilot, lambda: "1 refused: web-06 is running" in line_text(app, "status"))
+        await until(pilot, lambda: "1 refused: web-06 is already running" in line_text(app, "status"))
         assert len(wire.asked("POST", "/start")) == 5
 
 
@@ -147,7 +147,7 @@ async def test_results_of_nothing_are_refused_with_the_way_there() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press("b")
-        await until(pilot, lambda: "mark them with space" in line_text(app, "status"))
+        await until(pilot, lambda: "mark VMs with space" in line_text(app, "status"))
 
 
 async def test_several_hosts_have_a_column_of_names_and_the_one_that_is_down_is_named() -> None:

@@ -24,9 +24,9 @@ async def test_an_action_by_name_is_done_or_refused_as_by_its_key() -> None:
         await say(pilot, "stop")
         await until(pilot, lambda: "staging is already stopped" in line_text(app, "status"))
         await say(pilot, "sta")
-        await until(pilot, lambda: "there is no command sta: there are start, stop" in line_text(app, "status"))
+        await until(pilot, lambda: 'Unknown command "sta". Did you mean start, stop' in line_text(app, "status"))
         await say(pilot, "delete staging")
-        await until(pilot, lambda: "delete takes no word after it" in line_text(app, "status"))
+        await until(pilot, lambda: "delete takes no argument" in line_text(app, "status"))
         assert len(wire.asked("POST", "/start")) == 1
         await pilot.press("down")
         assert home(app).pane.table.has_focus

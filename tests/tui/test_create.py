@@ -28,7 +28,7 @@ SIZE = (100, 32)
 @pytest.fixture
 def draft() -> VMDraft:
     store = Store(Clock())
-    store.live(live().hello)
+    store.set_connected(live().hello)
     store.apply(inventory(fleet()))
     draft = VMDraft(store)
     draft.images = {"alpine": Image(name="alpine", format="qcow2", size_bytes=GIB, file_bytes=61 * MIB)}
@@ -39,7 +39,7 @@ def draft() -> VMDraft:
     ("ask", "typed", "refused"),
     [
         (lambda d, t: d.why_not_name(t, host().id), "web-1", None),
-        (lambda d, t: d.why_not_name(t, host().id), "web-01", "web-01 exists already on kvm-a"),
+        (lambda d, t: d.why_not_name(t, host().id), "web-01", "A VM named web-01 already exists on kvm-a"),
         (lambda d, t: d.why_not_name(t, OTHER_HOST_ID), "web-01", None),
         (lambda d, t: d.why_not_name(t, ""), "Web", "lower-case"),
         (lambda d, t: d.why_not_vcpus(t), " 4 ", None),
@@ -47,11 +47,11 @@ def draft() -> VMDraft:
         (lambda d, t: d.why_not_vcpus(t), "²", "from 1 to 512"),
         (lambda d, t: d.why_not_vcpus(t), "99999999", "from 1 to 512"),
         (lambda d, t: d.why_not_memory(t), "1.5 GiB", None),
-        (lambda d, t: d.why_not_memory(t), "8M", "outside 16 MiB"),
+        (lambda d, t: d.why_not_memory(t), "8M", "Enter a size from 16 MiB to"),
         (lambda d, t: d.why_not_memory(t), "lots", "Enter a size as a number and a unit"),
         (lambda d, t: d.why_not_disk(t, "alpine"), "", None),
         (lambda d, t: d.why_not_disk(t, "alpine"), "2G", None),
-        (lambda d, t: d.why_not_disk(t, "alpine"), "512M", "less than the image's 1 GiB"),
+        (lambda d, t: d.why_not_disk(t, "alpine"), "512M", "smaller than the image (1 GiB)"),
     ],
 )
 def test_rules_of_the_fields(
@@ -79,7 +79,7 @@ async def test_a_name_is_all_it_needs() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press(*"new-01", "ctrl+s")
-        await until(pilot, lambda: "new-01: creating accepted" in line_text(app, "status"))
+        await until(pilot, lambda: "Creating new-01…" in line_text(app, "status"))
         (call,) = wire.asked("POST", "/vms")
         sent = {"name": "new-01", "image": "alpine-3.23", "memory_bytes": 512 * MIB, "network": "default"}
         assert json.loads(call.content) == sent
@@ -110,9 +110,9 @@ async def test_what_is_wrong_stands_at_its_field_and_is_not_sent() -> None:
         form.query_one("#name Input").value = "web-01"  # type: ignore[attr-defined]
         form.query_one("#memory Input").value = "lots"  # type: ignore[attr-defined]
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: "web-01 exists already on kvm-a" in text(app))
+        await until(pilot, lambda: "A VM named web-01 already exists on kvm-a" in text(app))
         form.query_one("#name Input").value = "web-09"  # type: ignore[attr-defined]
-        await until(pilot, lambda: "exists already" not in text(app), "the rule is asked again while typing")
+        await until(pilot, lambda: "already exists" not in text(app), "the rule is asked again while typing")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "Enter a size as a number and a unit" in text(app))
         assert not wire.asked("POST", "/vms")
@@ -180,7 +180,7 @@ async def test_no_image_says_so() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: app.session is not None and app.session.store.loaded)
         await pilot.press("c")
-        await until(pilot, lambda: "the server has no image" in text(app))
+        await until(pilot, lambda: "The server has no image" in text(app))
 
 
 async def test_with_several_hosts_one_is_chosen_with_its_networks() -> None:

@@ -52,9 +52,9 @@ def test_the_disks_that_would_go_are_named() -> None:
     disk = fleet()[7].disks[0]
     disks = [msgspec.structs.replace(disk, target=target) for target in ("vda", "vdb")]
     one = question(DELETE, [vm("one", 1, disks=disks)], str)
-    assert one.option == "delete its 2 disks too: vda, vdb"
+    assert one.option == "also delete its 2 disks: vda, vdb"
     several = question(DELETE, [vm("one", 1, disks=disks), vm("two", 2, disks=disks)], str)
-    assert several.option == "delete their 4 disks too"
+    assert several.option == "also delete their 4 disks"
 
 
 async def test_delete_keeps_disks_unless_ticked_and_the_name_typed() -> None:

@@ -64,7 +64,7 @@ async def test_nothing_is_sent_while_a_field_is_empty() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "SignInForm"))
         await pilot.press("tab", "enter")
-        await until(pilot, lambda: "who are you?" in text(app))
+        await until(pilot, lambda: "Enter a user name" in text(app))
         assert not wire.asked("POST", "/auth/login")
 
 
@@ -74,7 +74,7 @@ async def test_a_rate_limit_counts_down_and_holds_the_button() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "SignInForm"))
         await fill(pilot, "ada", PASSWORD)
-        await until(pilot, lambda: "try again in 30 s" in text(app), "the seconds")
+        await until(pilot, lambda: "Try again in 30 s" in text(app), "the seconds")
         await pilot.press("enter")
         assert len(wire.asked("POST", "/auth/login")) == 1
 
@@ -88,10 +88,10 @@ async def test_first_run_makes_the_administrator_and_goes_in() -> None:
         await pilot.press(*"short")
         await until(pilot, lambda: "5 of 15 characters" in text(app), "live advice")
         await pilot.press("enter")
-        await until(pilot, lambda: "at least 15 characters" in text(app), "the rule")
+        await until(pilot, lambda: "Use at least 15 characters" in text(app), "the rule")
         await pilot.press("shift+tab")
         await fill(pilot, PASSWORD, "not the same")
-        await until(pilot, lambda: "this is not the same password" in text(app))
+        await until(pilot, lambda: "The passwords do not match" in text(app))
         await pilot.press("shift+tab")
         await fill(pilot, PASSWORD)
         await pilot.press("enter")

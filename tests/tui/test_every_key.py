@@ -59,6 +59,6 @@ async def test_a_key_of_the_other_table_says_which_one_it_is_for() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await reach(pilot, app, "scratch")
         await pilot.press("t")
-        await until(pilot, lambda: "not for a volume: tab shows the pools" in line_text(app, "status"))
+        await until(pilot, lambda: "not available for volumes: tab shows the pools" in line_text(app, "status"))
         await pilot.press("tab", "m")
-        await until(pilot, lambda: "not for a pool: tab shows the volumes" in line_text(app, "status"))
+        await until(pilot, lambda: "not available for pools: tab shows the volumes" in line_text(app, "status"))

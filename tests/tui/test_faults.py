@@ -58,8 +58,7 @@ def test_it_says_one_sentence_and_writes_down_where_without_values(
     details = state / "novacron" / "fault.txt"
     assert code == FAILED
     assert said.err.splitlines() == [
-        "novacron: a fault of novacron itself: ValueError: injected, with a variable of 21 letters "
-        f"(where it was: {details})"
+        f"novacron: internal error: ValueError: injected, with a variable of 21 letters (traceback in {details})"
     ]
     written = details.read_text()
     assert "in_a_handler" in written
@@ -73,4 +72,4 @@ def test_where_nothing_can_be_written_the_sentence_still_comes(
 ) -> None:
     (state / "novacron").write_text("a file where a folder should be")
     assert run(monkeypatch, in_a_handler) == FAILED
-    assert capfd.readouterr().err.endswith("letters (NOVACRON_DEBUG=1 shows where)\n")
+    assert capfd.readouterr().err.endswith("letters (set NOVACRON_DEBUG=1 for a traceback)\n")

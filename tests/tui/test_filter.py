@@ -59,7 +59,7 @@ async def test_keys_typed_in_one_burst_go_where_they_were_meant() -> None:
             app.post_message(Key(key, char))
         await until(pilot, lambda: home(app).pane.filter.text == "sx" and not home(app).pane.filter.editing)
         assert not wire.asked("POST", "/start")
-        assert "no VM passes the filter" in text(app)
+        assert "no VM matches the filter" in text(app)
         await pilot.press("escape")
         await until(pilot, lambda: len(names(app)) == 9)
 
@@ -85,7 +85,7 @@ async def test_what_is_not_understood_is_said_in_place_and_the_list_stays() -> N
         app.post_message(Paste("colour:red"))
         await until(pilot, lambda: "unknown field colour" in line_text(app, "status"))
         assert names(app) == ["web-01", "web-02"]
-        assert "not understood" in text(app)
+        assert "invalid filter" in text(app)
         await pilot.press(*["backspace"] * 10)
         await until(pilot, lambda: "2 of 9" in text(app))
 
@@ -132,7 +132,7 @@ def test_ten_thousand_rows_are_sifted_well_within_a_frame() -> None:
     took = []
     for _ in range(5):
         start = thread_time()  # the processor's own clock: others may be busy on it
-        rows.only(test)
+        rows.set_filter(test)
         took.append(thread_time() - start)
     assert min(took) < 0.03
     assert len(rows.shown) == 1000

@@ -139,7 +139,7 @@ async def test_the_operator_is_told_of_a_paste_that_was_dropped() -> None:
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(pilot, lambda: loaded(app))
         app.post_message(PasteLost())
-        await until(pilot, lambda: "A paste had no end" in text(app))
+        await until(pilot, lambda: "The paste was incomplete" in text(app))
 
 
 @pytest.fixture

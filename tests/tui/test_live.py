@@ -69,7 +69,7 @@ async def test_sorted_by_cpu_rows_move_and_the_cursor_stays_on_its_vm() -> None:
         table.sort_by("cpu", descending=True)
         await pilot.pause()
         assert [shown.name for shown in table.rows[:3]] == ["db-01", "web-02", "web-01"]
-        table.want(key_of(table.rows[1]))
+        table.select(key_of(table.rows[1]))
         assert table.row.name == "web-02"
         stream.say(samples(5, only=percent(v1=90.0, v2=5.0, v3=30.0)))
         await until(pilot, lambda: [shown.name for shown in table.rows[:3]] == ["web-01", "db-01", "web-02"])
@@ -115,19 +115,19 @@ async def test_the_page_says_what_it_uses_and_why_a_number_is_missing() -> None:
     app = console(Wire(), Stream(live(), inventory(fleet()), samples(), samples(20)))
     async with app.run_test(size=(140, 45)) as pilot:
         await until(pilot, lambda: loaded(app) and "93%" in text(app))
-        home(app).pane.table.want(key_of(fleet()[0]))
+        home(app).pane.table.select(key_of(fleet()[0]))
         await pilot.press("enter")
         await until(pilot, lambda: "1.86 of 2 vCPU" in text(app))
         for words in ("93 %", "68 %", "700 MiB of 1 GiB", "3.0M/s read", "54 IOPS", "1.2M/s in"):
             assert words in text(app), words
         await pilot.press("escape")
-        home(app).pane.table.want(key_of(fleet()[6]))
+        home(app).pane.table.select(key_of(fleet()[6]))
         await pilot.press("enter")
         await until(pilot, lambda: "its balloon driver tells nothing" in text(app))
         await pilot.press("escape")
-        home(app).pane.table.want(key_of(fleet()[7]))
+        home(app).pane.table.select(key_of(fleet()[7]))
         await pilot.press("enter")
-        await until(pilot, lambda: "no numbers: it is stopped" in text(app))
+        await until(pilot, lambda: "No metrics: VM is stopped" in text(app))
 
 
 def test_a_sparkline_has_dots_for_zero_and_none_for_nothing() -> None:

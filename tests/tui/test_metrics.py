@@ -190,7 +190,7 @@ async def test_what_cannot_be_read_is_said_and_the_curves_stay() -> None:
         screen.read_again()
         await until(pilot, lambda: "the database cannot be reached" not in text(app))
         stream.say(Disconnected("cut", 60.0))
-        await until(pilot, lambda: "offline: these are the last numbers that came" in line_text(app, "status"))
+        await until(pilot, lambda: "offline: showing the last received values" in line_text(app, "status"))
 
 
 async def test_a_fleet_at_rest_says_so() -> None:
@@ -198,7 +198,7 @@ async def test_a_fleet_at_rest_says_so() -> None:
     app = console(nothing, Stream(live(), inventory([])))
     async with app.run_test(size=(80, 24)) as pilot:
         await reach(pilot, app)
-        assert "no VM has numbers" in text(app)
+        assert "No metrics yet" in text(app)
         assert "no VMs yet" in line_text(app, "status")
         await pilot.press("enter", "left", "end")
 

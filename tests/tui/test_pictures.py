@@ -132,7 +132,7 @@ PICTURES = [
     Picture("list-empty", lambda: console(Wire(), Stream(live(), inventory([])))),
     Picture("list-loading", lambda: console(Wire(), Stream(live())), says("LOADING")),
     Picture("list-stale", quiet_line, aged, sizes=(SMALL,)),
-    Picture("list-offline", lambda: console(Wire(), cut()), says("OFFLINE"), ["s"], says("refused")),
+    Picture("list-offline", lambda: console(Wire(), cut()), says("OFFLINE"), ["s"], says("disabled")),
     Picture(
         "list-never-reached",
         lambda: console(Wire(), Stream(Disconnected("connection refused", 3.0))),
@@ -148,10 +148,12 @@ PICTURES = [
         "bulk-result",
         lambda: console(Wire(), busy()),
         keys=["asterisk", "s", "b"],
-        then=lambda app: type(app.screen).__name__ == "BulkPanel" and says("under way, ")(app),
+        then=lambda app: type(app.screen).__name__ == "BulkPanel" and says("running, ")(app),
     ),
     Picture("list-filtered", lambda: console(Wire(), busy()), keys=["slash", *"state:running we"], then=says("2 of 9")),
-    Picture("filter-wrong", lambda: console(Wire()), keys=["slash", *"web x:"], then=says("no field"), sizes=(SMALL,)),
+    Picture(
+        "filter-wrong", lambda: console(Wire()), keys=["slash", *"web x:"], then=says("unknown field"), sizes=(SMALL,)
+    ),
     Picture("list-mono", lambda: console(Wire(), busy(), theme="mono"), says("2 operations")),
     Picture("list-light", lambda: console(Wire(), busy(), theme="light"), says("2 operations"), sizes=(SMALL,)),
     Picture("list-contrast", lambda: console(Wire(), busy(), theme="contrast"), says("2 operations"), sizes=(SMALL,)),
@@ -161,9 +163,9 @@ PICTURES = [
     Picture("list-ascii", lambda: console(Wire(), busy(), ascii=True), says("2 operations"), sizes=(SMALL,)),
     Picture("too-small", lambda: console(Wire()), sizes=((50, 12),)),
     Picture("help", lambda: console(Wire()), keys=["question_mark"], then=says("Start the VM.")),
-    Picture("power-off", lambda: console(Wire()), keys=["j", "j", "X"], then=says("pulls the plug")),
-    Picture("delete", lambda: console(Wire()), keys=["D", "space"], then=says("to go on")),
-    Picture("create", lambda: console(Wire()), keys=["c"], then=says("own 1 GiB")),
+    Picture("power-off", lambda: console(Wire()), keys=["j", "j", "X"], then=says("powers off immediately")),
+    Picture("delete", lambda: console(Wire()), keys=["D", "space"], then=says("to confirm")),
+    Picture("create", lambda: console(Wire()), keys=["c"], then=says("Empty = image size")),
     Picture(
         "page-live",
         lambda: console(Wire(), busy()),

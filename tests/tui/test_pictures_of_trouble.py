@@ -36,15 +36,22 @@ def twins() -> Stream:
 
 
 PICTURES = [
-    Picture("database-away", lambda: console(Wire(), without_database()), says("changes are refused"), ["s"]),
+    Picture("database-away", lambda: console(Wire(), without_database()), says("changes are disabled"), ["s"]),
     Picture("host-down", lambda: console(Wire(), a_host_is_down()), says("1 host up"), [*"j"]),
     Picture("hosts-of-one-name", lambda: console(Wire(), twins()), home, sizes=(SMALL,)),
     Picture("command-line", lambda: console(Wire(), busy()), home, ["colon", *"st"]),
     Picture(
-        "command-unknown", lambda: console(Wire()), home, ["colon", *"stat", "enter"], says("no command"), (SMALL,)
+        "command-unknown", lambda: console(Wire()), home, ["colon", *"stat", "enter"], says("Unknown command"), (SMALL,)
     ),
     Picture("offline-mono", lambda: console(Wire(), cut(), theme="mono"), says("OFFLINE"), sizes=(SMALL,)),
-    Picture("power-off-mono", lambda: console(Wire(), theme="mono"), home, [*"jjX"], says("pulls the plug"), (SMALL,)),
+    Picture(
+        "power-off-mono",
+        lambda: console(Wire(), theme="mono"),
+        home,
+        [*"jjX"],
+        says("powers off immediately"),
+        (SMALL,),
+    ),
     Picture(
         "marked-mono", lambda: console(Wire(), theme="mono"), home, ["space", "space", "j", "space"], None, (SMALL,)
     ),

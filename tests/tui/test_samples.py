@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from novacron_core.api.events import SamplesFrame as Frame
 from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.vms import VM, State
-from novacron_tui.connection.samples import KEPT, STALE_S, SampleStore
+from novacron_tui.connection.samples import HISTORY_LENGTH, STALE_S, SampleStore
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -51,15 +51,15 @@ def test_a_number_grows_old_and_is_none_in_the_end() -> None:
 
 def test_the_past_is_short_and_keeps_its_gaps() -> None:
     samples = SampleStore(Clock())
-    for number in range(KEPT + 5):
-        samples.apply(frame(vm1=None if number == KEPT else number))
+    for number in range(HISTORY_LENGTH + 5):
+        samples.apply(frame(vm1=None if number == HISTORY_LENGTH else number))
     past = samples.past(vm())
-    assert (len(past), past[-1], past[-5]) == (KEPT, KEPT + 4, None)
+    assert (len(past), past[-1], past[-5]) == (HISTORY_LENGTH, HISTORY_LENGTH + 4, None)
     assert samples.past(vm("2")) == ()
 
 
 def test_memory_is_bounded() -> None:
-    samples = SampleStore(Clock(), most=10)
+    samples = SampleStore(Clock(), max_vms=10)
     for number in range(50):
         samples.apply(frame(**{f"vm{number}": 1.0}))
     known = [number for number in range(50) if samples.of(vm(str(number))) is not None]

@@ -30,9 +30,9 @@ async def test_tiers_stand_side_by_side_with_what_is_free_promised_and_done() ->
         await reach(pilot, app)
         await until(pilot, lambda: "r 12.5M/s  w 800K/s" in text(app))
         shown = text(app)
-        for words in ("HOT", "WARM", "COLD", "624 GiB free of 1 TiB", "39%", "95%", "same disk as warm"):
+        for words in ("HOT", "WARM", "COLD", "624 GiB free of 1 TiB", "39%", "95%", "shares a disk with warm"):
             assert words in shown
-        assert "200 GiB promised" in shown
+        assert "200 GiB provisioned" in shown
 
 
 def test_nothing_that_the_tiers_say_is_cut_at_120_columns() -> None:
@@ -42,7 +42,7 @@ def test_nothing_that_the_tiers_say_is_cut_at_120_columns() -> None:
         for name in names
     }
     drawn = "\n".join("".join(piece.text for piece in line) for line in tier_bars.lines(full, 116, FINE))
-    assert "60 GiB used of 200 GiB promised" in drawn
+    assert "60 GiB used, 200 GiB provisioned" in drawn
     assert "…" not in drawn
 
 
@@ -73,7 +73,7 @@ async def test_without_an_answer_there_are_no_rates_rather_than_old_ones() -> No
         ("web-01-1a2b3c4d.qcow2", "D", "is attached to web-01: detach it first"),
         ("web-01-1a2b3c4d.qcow2", "n", "web-01 is running: shut it down first"),
         ("scratch", "u", "scratch is not attached"),
-        ("scratch", "C", "nothing runs on scratch"),
+        ("scratch", "C", "scratch has no running operation"),
         ("build-cache", "a", "build-cache is attached to build-runner-ubuntu-24-04: detach it first"),
     ],
 )
@@ -98,7 +98,7 @@ async def test_a_viewer_and_a_lost_line_change_nothing() -> None:
         stream.say(Disconnected("the line was cut", 60.0))
         await until(pilot, lambda: "OFFLINE" in line_text(app, "top"))
         await pilot.press("D")
-        await until(pilot, lambda: "offline: changes are refused" in line_text(app, "status"))
+        await until(pilot, lambda: "offline: changes are disabled" in line_text(app, "status"))
         assert len(names(here(app))) == 7
 
 

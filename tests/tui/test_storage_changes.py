@@ -34,7 +34,7 @@ async def test_a_volume_moves_to_the_tier_that_is_chosen_as_fast_as_is_said() ->
         (call,) = server.asked("PUT", "/tier")
         assert body(call) == {"tier": "warm", "bandwidth_bytes_s": 50 * MIB}
         assert call.headers["Idempotency-Key"]
-        assert "moving accepted" in line_text(app, "status")
+        assert "Moving" in line_text(app, "status")
 
 
 async def test_what_is_typed_wrong_is_said_at_its_field_and_nothing_is_sent() -> None:
@@ -51,7 +51,7 @@ async def test_what_is_typed_wrong_is_said_at_its_field_and_nothing_is_sent() ->
         await until(pilot, lambda: isinstance(app.screen, Form))
         await pilot.press("ctrl+s")
         await pilot.pause()
-        assert "it has 8 GiB: it only grows" in text(app)
+        assert "Enter more than 8 GiB; volumes cannot shrink" in text(app)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         await pilot.press("c", *"Bad_Name", "ctrl+s")
@@ -82,7 +82,7 @@ async def test_a_vm_is_named_to_attach_to_and_a_stranger_is_no_vm() -> None:
         await pilot.press("a", *"nobody", "ctrl+s")
         await until(pilot, lambda: "ctrl+s attaches" in text(app))
         await pilot.pause()
-        assert "there is no such VM on the volume's host" in text(app)
+        assert "No VM with this name on the volume's host" in text(app)
         await pilot.press("ctrl+u", *"stag", "right", "ctrl+s")  # completed
         await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         (call,) = server.asked("POST", "/attach")
@@ -105,7 +105,7 @@ async def test_deleting_shows_what_goes_and_asks_for_the_name() -> None:
         await reach(pilot, app, "scratch")
         await pilot.press("D")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
-        assert "196 KiB on disk become free" in text(app)
+        assert "frees 196 KiB on disk" in text(app)
         await pilot.press("y")
         await pilot.pause()
         assert not server.asked("DELETE", "vol-6")
@@ -129,7 +129,7 @@ async def test_detaching_from_a_running_vm_is_asked_about() -> None:
         await reach(pilot, app, "web-02-5e6f7a8b.qcow2")
         await pilot.press("u")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
-        assert "The guest loses the disk at once" in text(app)
+        assert "Unmount it in the guest first" in text(app)
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         assert not server.asked("POST", "/detach")
@@ -170,7 +170,7 @@ async def test_pools_are_given_to_tiers_but_not_our_own() -> None:
         (call,) = server.asked("PUT", "pool-isos")
         assert body(call) == {"tier": "cold"}
         await pilot.press("down", "t")
-        await until(pilot, lambda: "is NovaCron's own: its tier is in its name" in line_text(app, "status"))
+        await until(pilot, lambda: "is managed by NovaCron: its tier cannot change" in line_text(app, "status"))
         await pilot.press("escape")
         await until(pilot, lambda: screen.volumes.has_focus)
 
@@ -185,7 +185,7 @@ async def test_a_form_that_is_sent_twice_on_a_slow_line_is_sent_once_and_closes(
         await pilot.press(*"vol-9", "tab", *"1G")
         line.hold = asyncio.Event()
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: "asking the server" in text(app))
+        await until(pilot, lambda: "Sending…" in text(app))
         await pilot.press("ctrl+s", "enter")
         line.hold.set()
         await until(pilot, lambda: "Create an empty volume" not in text(app))

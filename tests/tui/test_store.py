@@ -9,7 +9,7 @@ from novacron_core.api.events import Event, GoneFrame, Heartbeat, InventoryFrame
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState, Target
 from novacron_core.api.vms import VM, State
-from novacron_tui.connection.store import KEPT_OPERATIONS, ConnectionState, Store, key_of
+from novacron_tui.connection.store import MAX_OPERATIONS, ConnectionState, Store, key_of
 from tests.tui.world import HOST_ID, NOW, OTHER_HOST_ID, Clock, event, fleet, gone, host, inventory, live, operation, vm
 
 
@@ -21,7 +21,7 @@ def clock() -> Clock:
 @pytest.fixture
 def store(clock: Clock) -> Store:
     store = Store(clock)
-    store.live(live().hello)
+    store.set_connected(live().hello)
     store.apply(inventory(fleet(), seq=10))
     return store
 
@@ -38,8 +38,8 @@ def test_parts_replace_everything_at_once_on_the_last(store: Store) -> None:
 
 def test_parts_of_a_broken_inventory_are_forgotten(store: Store) -> None:
     store.apply(msgspec.structs.replace(inventory([vm("half", 50)], seq=30), last=False))
-    store.lost("cut", 1.0)
-    store.live(live().hello)
+    store.set_disconnected("cut", 1.0)
+    store.set_connected(live().hello)
     store.apply(inventory([vm("whole", 51)], seq=31))
     assert [v.name for v in store.vms.values()] == ["whole"]
 
@@ -97,13 +97,13 @@ def test_live_stale_offline(store: Store, clock: Clock) -> None:
     assert store.connection is ConnectionState.STALE
     store.apply(Heartbeat(seq=10, server_time=NOW))
     assert store.connection is ConnectionState.LIVE
-    store.lost("the connection to the server was lost", 2.0)
+    store.set_disconnected("the connection to the server was lost", 2.0)
     clock.pass_s(5)
     assert store.connection is ConnectionState.OFFLINE
     assert store.age_s == 5
     assert store.why_no_change()
     assert store.vms, "the last picture stays"
-    store.live(live().hello)
+    store.set_connected(live().hello)
     assert store.connection is ConnectionState.LIVE
     assert store.why_no_change() is None
 
@@ -117,9 +117,9 @@ def test_after_a_gap_it_is_stale_until_the_inventory(store: Store) -> None:
 
 def test_the_first_connection_that_fails_is_offline_not_loading(clock: Clock) -> None:
     store = Store(clock)
-    store.lost("refused", 1.0)
+    store.set_disconnected("refused", 1.0)
     assert store.connection is ConnectionState.OFFLINE
-    store.live(live().hello)
+    store.set_connected(live().hello)
     assert store.connection is ConnectionState.LOADING
 
 
@@ -141,11 +141,11 @@ def test_operations_and_events_of_one_vm_newest_first(store: Store) -> None:
 
 
 def test_ended_operations_are_kept_within_bounds(store: Store) -> None:
-    for n in range(KEPT_OPERATIONS + 50):
+    for n in range(MAX_OPERATIONS + 50):
         op = operation("vm.pause", fleet()[0], id=f"op-{n}", state=OperationState.SUCCEEDED)
         store.apply(event(100 + n, op, "operation.succeeded"))
-    assert len(store.operations) == KEPT_OPERATIONS
-    assert f"op-{KEPT_OPERATIONS + 49}" in store.operations
+    assert len(store.operations) == MAX_OPERATIONS
+    assert f"op-{MAX_OPERATIONS + 49}" in store.operations
 
 
 def twins() -> tuple[VM, VM]:

@@ -234,11 +234,11 @@ def test_a_cell_is_exactly_as_wide_as_its_column(text: str, right: bool) -> None
 async def test_a_wanted_row_gets_the_cursor_when_it_comes_unless_the_operator_moved() -> None:
     app = Bench(things(5))
     async with app.run_test(size=(80, 24)) as pilot:
-        app.table.want("77")
+        app.table.select("77")
         assert app.table.row == things(5)[0]
         app.table.show([*things(5), Thing(77, "new", 1)])
         assert app.table.row == Thing(77, "new", 1)
-        app.table.want("88")
+        app.table.select("88")
         await pilot.press("down")
         app.table.show([*things(5), Thing(88, "newer", 1)])
         assert app.table.row is not None

@@ -8,7 +8,7 @@ from textual.theme import Theme
 
 from novacron_core.api.vms import State
 from novacron_tui.terminal.glyphs import FINE, PLAIN, STATE_TONES
-from novacron_tui.terminal.themes import THEMES, named
+from novacron_tui.terminal.themes import THEMES, resolve_theme
 from novacron_tui.widgets.cells import TONES
 from novacron_tui.widgets.text_bar import TONE_STYLES
 from tests.tui.wire import Wire, console
@@ -51,10 +51,10 @@ def test_every_state_has_a_sign_a_word_and_a_tone() -> None:
 
 
 def test_names() -> None:
-    assert named("") == "novacron-dark"
-    assert named("mono") == named("novacron-mono") == "novacron-mono"
+    assert resolve_theme("") == "novacron-dark"
+    assert resolve_theme("mono") == resolve_theme("novacron-mono") == "novacron-mono"
     with pytest.raises(ValueError, match="choose one of dark, light"):
-        named("pink")
+        resolve_theme("pink")
 
 
 def test_no_color_means_mono_unless_a_theme_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

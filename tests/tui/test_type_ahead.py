@@ -133,7 +133,7 @@ async def test_typed_before_home_is_forgotten_however_late_its_turn_comes(monkey
             while not at_home(slow.app):
                 await asyncio.sleep(0.01)
 
-    monkeypatch.setattr(TypeAhead, "_settle", late)
+    monkeypatch.setattr(TypeAhead, "_wait_until_handled", late)
     async with slow.app.run_test(size=SIZE) as pilot:
         burst(slow.app, "sXy")
         await until(pilot, lambda: len(slow.app.type_ahead._waiting) == 3)
@@ -171,7 +171,7 @@ async def test_a_delete_with_disks_and_its_name_in_one_burst() -> None:
         app.screen.pane.table.move_to([row.name for row in app.screen.pane.table.rows].index("staging"))  # type: ignore[attr-defined]
         await pilot.pause()
         burst(app, "D staging\r")
-        await until(pilot, lambda: at_home(app) and "deleting accepted" in line_text(app, "status"))
+        await until(pilot, lambda: at_home(app) and "Deleting" in line_text(app, "status"))
         assert [call.method for call in wire.calls if call.method != "GET"] == ["DELETE"]
         assert wire.calls[-1].url.params["disks"] == "true"
 
@@ -185,7 +185,7 @@ async def test_a_question_and_its_answer_in_one_burst() -> None:
         await pilot.pause()
         burst(app, "Xn")
         burst(app, "Xy")
-        await until(pilot, lambda: at_home(app) and "powering off accepted" in line_text(app, "status"))
+        await until(pilot, lambda: at_home(app) and "Powering off" in line_text(app, "status"))
         assert len(changes(wire)) == 1
 
 

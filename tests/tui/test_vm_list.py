@@ -26,14 +26,14 @@ async def test_start_is_sent_once_with_its_own_key_and_followed_to_its_end() -> 
         await until(pilot, lambda: loaded(app))
         to(app, "staging")
         await pilot.press("s")
-        await until(pilot, lambda: "staging: starting accepted" in line_text(app, "status"))
+        await until(pilot, lambda: "Starting staging…" in line_text(app, "status"))
         (call,) = wire.asked("POST", "/start")
         assert len(call.headers["Idempotency-Key"]) == 36
         op = operation("vm.start", fleet()[7])
         stream.say(event(11, op, "operation.started"))
         await until(pilot, lambda: "1 operation" in line_text(app, "top"))
         await pilot.press("s")
-        await until(pilot, lambda: "busy: starting, by ada" in line_text(app, "status"), "a second press is refused")
+        await until(pilot, lambda: "busy: starting (by ada)" in line_text(app, "status"), "a second press is refused")
         ended = msgspec.structs.replace(op, state=OperationState.SUCCEEDED, finished_at=op.created_at)
         stream.say(event(12, ended, "operation.succeeded"))
         await until(pilot, lambda: "staging: started in 0 ms" in line_text(app, "status"))
@@ -47,13 +47,13 @@ async def test_a_failed_operation_stays_readable_until_escape() -> None:
         await until(pilot, lambda: loaded(app))
         to(app, "staging")
         await pilot.press("s")
-        await until(pilot, lambda: "accepted" in line_text(app, "status"))
+        await until(pilot, lambda: "Starting staging…" in line_text(app, "status"))
         problem = Problem(
             title="internal", status=500, code="internal", detail="the disk image is locked by another guest"
         )
         failed = operation("vm.start", fleet()[7], state=OperationState.FAILED, problem=problem)
         stream.say(event(11, failed, "operation.failed"))
-        await until(pilot, lambda: "starting failed: the disk image is locked" in line_text(app, "status"))
+        await until(pilot, lambda: "start failed: the disk image is locked" in line_text(app, "status"))
         await pilot.press("enter")
         await until(pilot, lambda: type(app.screen).__name__ == "VMPageScreen")
         await until(pilot, lambda: "locked by another guest" in str(app.screen.query_one("#operations").render()))
@@ -70,7 +70,7 @@ async def test_a_failed_operation_stays_readable_until_escape() -> None:
 def test_what_was_cancelled_is_no_failure() -> None:
     problem = Problem(title="", status=409, code="conflict", detail="cancelled by ann")
     op = operation("volume.move", fleet()[0], state=OperationState.CANCELLED, problem=problem)
-    assert outcome(op) == (f"{fleet()[0].name}: moving a disk cancelled: by ann", "warn")
+    assert outcome(op) == (f"{fleet()[0].name}: disk move cancelled: by ann", "warn")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_what_was_cancelled_is_no_failure() -> None:
         ("staging", "x", "staging is already stopped"),
         ("web-01", "D", "web-01 is running: shut it down first"),
         ("cache", "x", "cache is paused: resume it first"),
-        ("staging", "p", "staging cannot be paused in state stopped"),
+        ("staging", "p", "staging is stopped: cannot be paused in this state"),
     ],
 )
 async def test_a_refused_key_answers(name: str, key: str, sentence: str) -> None:
@@ -123,7 +123,7 @@ async def test_offline_refuses_changes_keeps_the_picture_and_comes_back() -> Non
         await until(pilot, lambda: "OFFLINE" in line_text(app, "top"))
         to(app, "staging")
         await pilot.press("s")
-        await until(pilot, lambda: "offline: changes are refused" in line_text(app, "status"))
+        await until(pilot, lambda: "offline: changes are disabled" in line_text(app, "status"))
         assert len(home(app).pane.table.rows) == len(fleet())
         stream.say(live())
         await until(pilot, lambda: "LIVE" in line_text(app, "top"))
@@ -151,10 +151,10 @@ async def test_a_second_press_while_the_answer_is_on_its_way_is_refused() -> Non
         await pilot.press("s")
         await until(pilot, lambda: len(wire.asked("POST", "/start")) == 1)
         await pilot.press("s")
-        await until(pilot, lambda: "the answer is on its way" in line_text(app, "status"))
+        await until(pilot, lambda: "already has a request in progress" in line_text(app, "status"))
         assert wire.hold is not None
         wire.hold.set()
-        await until(pilot, lambda: "accepted" in line_text(app, "status"))
+        await until(pilot, lambda: "Starting staging…" in line_text(app, "status"))
         assert len(wire.asked("POST", "/start")) == 1
 
 

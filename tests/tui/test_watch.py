@@ -24,9 +24,9 @@ SIZE = (100, 32)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sign_in_module, "LOOK_S", 0.05)
-    monkeypatch.setattr(app_module, "_LOOK_S", 0.05)
-    monkeypatch.setattr(app_module, "_LOST_S", 0.2)
+    monkeypatch.setattr(sign_in_module, "CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(app_module, "_CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(app_module, "_REOPEN_AFTER_S", 0.2)
 
 
 @dataclass
@@ -86,7 +86,7 @@ async def test_a_server_that_went_while_somebody_typed_is_opened_again_and_nothi
         await until(pilot, lambda: has_form(app, "SignInForm"))
         await pilot.press(*"ann")
         wire.port = 0
-        await until(pilot, lambda: "the server answers again" in text(app), deadline_s=15)
+        await until(pilot, lambda: "Server is responding again" in text(app), deadline_s=15)
         assert app.screen.query_one("#username Input", Input).value == "ann"
         assert "http://127.0.0.1:9002" in text(app)
         await pilot.press("enter", *PASSWORD, "enter")
@@ -113,9 +113,9 @@ async def test_what_cannot_be_opened_is_said_and_tried_again() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "SignInForm"))
         wire.port, wire.trouble = 0, "the disk is full"
-        await until(pilot, lambda: "the disk is full: trying again by itself" in text(app), deadline_s=15)
+        await until(pilot, lambda: "the disk is full. Retrying automatically" in text(app), deadline_s=15)
         wire.trouble = ""
-        await until(pilot, lambda: "the server answers again" in text(app), deadline_s=15)
+        await until(pilot, lambda: "Server is responding again" in text(app), deadline_s=15)
 
 
 async def test_signed_in_a_server_that_is_gone_is_opened_again_and_followed() -> None:

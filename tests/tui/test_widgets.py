@@ -26,10 +26,10 @@ async def test_a_toggle_says_its_state_in_characters() -> None:
         await until(pilot, lambda: app.session is not None and app.session.store.loaded)
         await pilot.press("c")
         await until(pilot, lambda: isinstance(app.screen, CreateVM) and bool(app.screen._draft.images))
-        assert "[x] start it when it is made" in text(app)
+        assert "[x] start after creation" in text(app)
         app.screen.query_one(Toggle).focus()
         await pilot.press("space")
-        await until(pilot, lambda: "[ ] start it when it is made" in text(app), "focused, and the label is still there")
+        await until(pilot, lambda: "[ ] start after creation" in text(app), "focused, and the label is still there")
 
 
 async def test_only_the_label_of_the_field_that_takes_keys_is_bright() -> None:

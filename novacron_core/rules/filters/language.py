@@ -1,8 +1,8 @@
 """The filter language: `state:running host:kvm-a tag:db memory>2G db-* -test`, the same in the console and the API.
 
 Terms are joined by *and*. A bare word is searched in the name; with `*` or `?` it must match the whole name.
-`field:a,b` matches any of the values, each a prefix of the field's text (so that `state:run` already matches while it is
-typed), or the whole text in quotes. `field>8`, `>=`, `<`, `<=`, `=` compare numbers; sizes have the units of
+`field:a,b` matches any of the values, each a prefix of the field's text (so that `state:run` already matches while it
+is typed), or the whole text in quotes. `field>8`, `>=`, `<`, `<=`, `=` compare numbers; sizes have the units of
 `sizes.parse_size`. `-` or `!` negates a term. Quotes keep spaces together. Case-insensitive.
 """
 
