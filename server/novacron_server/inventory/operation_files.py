@@ -1,4 +1,4 @@
-"""Files that a running operation makes or takes away: its own, and no volumes that somebody else put there."""
+"""Files that a running operation creates or removes. They are not shown as unmanaged volumes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Place = tuple[str, str, str]
 
 
 def files_of(host_id: str, steps: Mapping[str, Any]) -> frozenset[Place]:
-    """What an operation's steps, as they are written ahead, say of its copy and of the volume it moves."""
+    """The files of the copy and the moved volume in an operation's journaled steps."""
     copy, move = steps.get("copy") or {}, steps.get("move") or {}
     pool = copy.get("pool") or move.get("to_pool")
     found = {(pool, copy.get("name")), (pool, copy.get("temporary"))}
@@ -19,18 +19,18 @@ def files_of(host_id: str, steps: Mapping[str, Any]) -> frozenset[Place]:
 
 
 def temporary_name(name: str, operation_id: str) -> str:
-    """What a copy is called until it is whole."""
+    """The name of a copy until it is complete."""
     return f"{name}.{operation_id[:8]}.part"
 
 
 class OperationFiles:
-    """By operation, until that has ended."""
+    """The files of each operation, until the operation has ended."""
 
     def __init__(self) -> None:
         self._places: dict[str, frozenset[Place]] = {}
 
     def note(self, operation_id: str, host_id: str, steps: Mapping[str, Any]) -> None:
-        """To be called before the first of these files is there."""
+        """Register an operation's files. Call it before the first of them is created."""
         self._places[operation_id] = files_of(host_id, steps)
 
     def forget(self, operation_id: str) -> None:

@@ -171,7 +171,7 @@ async def _build(settings: Settings, database: Database, hypervisors: list[str])
     inventory = Inventory(group_commit, hosts, virtualization=settings.virtualization, own_tier=managed_pools.own_tier)
     hub = Hub(inventory.state)
     reader = OutboxReader(database, seq, hub.fold, on_health=DatabaseOutage(hub, inventory.publisher).health)
-    inventory.publisher.on_unlogged = hub.tell_unlogged
+    inventory.publisher.on_unlogged = hub.publish_unlogged
     bell.append(reader)
     operations = Operations(database, group_commit, inventory.state.operations)
     images = Images(settings.data_dir / "images")
