@@ -15,7 +15,7 @@ from novacron_server.hypervisor.connection.events import Kind
 from novacron_server.hypervisor.connection.kvm import why_slow
 from novacron_server.hypervisor.connection.session import HostSession, Override, read_host, start_default_network
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, Timing
-from novacron_server.hypervisor.connection.uris import allowed_uri, is_simulated
+from novacron_server.hypervisor.connection.uris import check_uri, is_simulated
 from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, OwnershipTag
 from novacron_server.hypervisor.host_disks import HostDisks
 from novacron_server.hypervisor.host_storage import HostStorage
@@ -46,7 +46,7 @@ class LibvirtHost(Calls[DomainReader]):
         timing: Timing | None = None,
     ) -> None:
         """`virtualization` overrides what is detected. Raises InvalidArgument for an invalid URI."""
-        allowed_uri(uri)
+        check_uri(uri)
         self.host_id = host_id
         self.uri = uri
         self.facts: HostFacts | None = None

@@ -62,7 +62,7 @@ class StorageState:
         self.pool_rows: dict[tuple[str, str], PoolRow] = {}
         self.copies = OperationFiles()
         self.notes: dict[tuple[str, str], str] = {}
-        """(host id, tier) → why its pool there is missing."""
+        """(host id, tier) → why the host has no pool for that tier."""
         self.rates_of: RatesOf = lambda _disks: None
         self._views, self._known, self._running, self._own_tier = views, known, running, own_tier
         self._hosts: dict[str, _OnHost] = {}
