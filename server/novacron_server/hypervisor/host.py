@@ -52,7 +52,7 @@ class LibvirtHost(Calls[DomainReader]):
         self.facts: HostFacts | None = None
         self._override = virtualization
         self._on_hint = on_hint
-        self._network_started = False
+        self._network_start_tried = False
         self._notes: tuple[str, ...] = ()
         self._supervisor = ConnectionSupervisor(
             uri,
@@ -180,8 +180,8 @@ class LibvirtHost(Calls[DomainReader]):
 
     def _connected(self, session: HostSession[DomainReader], connection: Any) -> None:
         """Runs in a worker thread with each new connection: read the facts that later calls need."""
-        if not self._network_started and not self.simulated and urlsplit(self.uri).path == "/system":
-            self._network_started = True
+        if not self._network_start_tried and not self.simulated and urlsplit(self.uri).path == "/system":
+            self._network_start_tried = True
             notes = (start_default_network(connection), why_slow() if self.uri == "qemu:///system" else "")
             self._notes = tuple(note for note in notes if note)
         session.choose_virtualization(connection, self._override)

@@ -51,11 +51,11 @@ class HostSync:
         self._volumes_dirty = True
         self._refresh_volumes = False
         self._wake = asyncio.Event()
-        self._first_read = True
+        self._is_first_read = True
         self._volume_read_lock = asyncio.Lock()
         self._volume_reads_started = self._last_volume_read = 0
         self._down_since: datetime | None = None
-        self.first_read = asyncio.Event()
+        self.first_read_done = asyncio.Event()
         """Set once the host has been read, or is known to be down."""
 
     # -- notifications -------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ class HostSync:
         if self.host.status is HostStatus.UP:
             self._all_dirty = self._volumes_dirty = True
         elif self.host.status is HostStatus.DOWN and before:  # on the first call no connection was attempted yet
-            self.first_read.set()
+            self.first_read_done.set()
         self._wake.set()
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class HostSync:
         if self._volumes_dirty:
             self._volumes_dirty = False
             await self.refresh_volumes()
-        self.first_read.set()
+        self.first_read_done.set()
 
     async def _read_all(self) -> None:
         await self.host.read_host()
@@ -129,7 +129,7 @@ class HostSync:
             if held and held.seen_at > began:
                 continue  # read individually during the long read, so it is newer than this result
             self._update(vm_id, domains.get(vm_id))
-        self._first_read = False
+        self._is_first_read = False
         self._republish(self._state.set_addresses(self.host.host_id, await self.host.read_addresses()))
 
     async def refresh_vm(self, vm_id: str) -> DomainFacts | None:
@@ -176,7 +176,7 @@ class HostSync:
             since = held.state_since if held and unchanged else (now if before is not None else None)
             twins = self._state.set_known(key, KnownDomain(facts, now, since))
         row = self._state.rows.get(key)
-        if draft := vm_change(self.host.host_id, before, facts, row, first_read=self._first_read):
+        if draft := vm_change(self.host.host_id, before, facts, row, first_read=self._is_first_read):
             self._publisher.publish(draft)
         for host_id in twins:
             self._republish_twin(host_id, vm_id)

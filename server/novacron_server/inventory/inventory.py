@@ -95,7 +95,7 @@ class Inventory:
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, self._started_at + FIRST_READ_TIMEOUT_S - time.monotonic())):
                 for sync in self._syncs.values():
-                    await sync.first_read.wait()
+                    await sync.first_read_done.wait()
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -56,7 +56,7 @@ class SampleStreamer:
         latest.on_round.append(self._send_reading)
 
     def subscribe(self, listener: Listener, request: api.SampleRequest | None) -> None:
-        """Set a listener's samples and send it the latest immediately; None: unsubscribe. Raises FilterError."""
+        """Set which samples a listener gets, and send it the latest now; None: unsubscribe. Raises FilterError."""
         self.unsubscribe(listener)
         if request is None:
             return
