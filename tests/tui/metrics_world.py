@@ -41,7 +41,7 @@ def now(**changes: Any) -> FleetUsage:
     )  # fmt: skip
     read = HostUsage(host=HOST_ID, name="kvm-a", source="libvirt", time=NOW, age_s=2, cpu_cores=5, cpu_percent=62,
                    memory_used_bytes=12 * GIB, memory_bytes=32 * GIB, vms=sums)  # fmt: skip
-    silent = HostUsage(host=OTHER_HOST_ID, name="kvm-b", source="libvirt", note="it does not answer")
+    silent = HostUsage(host=OTHER_HOST_ID, name="kvm-b", source="libvirt", note="does not respond")
     return FleetUsage(time=NOW, fleet=changes.get("fleet", sums), hosts=[read, silent], age_s=2)
 
 

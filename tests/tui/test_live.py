@@ -123,7 +123,7 @@ async def test_the_page_says_what_it_uses_and_why_a_number_is_missing() -> None:
         await pilot.press("escape")
         home(app).pane.table.select(key_of(fleet()[6]))
         await pilot.press("enter")
-        await until(pilot, lambda: "its balloon driver tells nothing" in text(app))
+        await until(pilot, lambda: "balloon driver reports nothing" in text(app))
         await pilot.press("escape")
         home(app).pane.table.select(key_of(fleet()[7]))
         await pilot.press("enter")

@@ -65,7 +65,7 @@ async def test_time_host_and_rank_are_chosen_by_keys() -> None:
         await until(pilot, lambda: any(p.get("subject", "").startswith("host:") for p in asked(server)), "a host")
         await until(pilot, lambda: "kvm-a CPU 62%" in text(app))
         await pilot.press("tab")
-        await until(pilot, lambda: "kvm-b it does not answer" in text(app))
+        await until(pilot, lambda: "kvm-b does not respond" in text(app))
         await pilot.press("tab", "v")
         await until(pilot, lambda: "Top by memory" in text(app))
         await pilot.press("v", "v")

@@ -150,7 +150,7 @@ def samples(seconds: int = 0, *, only: dict[str, VMSample] | None = None, host_i
         vm_id(3): sample(97.0, 15 * GIB, 16 * GIB, disk=(220 * MIB, 64 * MIB), net=(9 * MIB, 31 * MIB)),
         vm_id(4): sample(0.0, 200 * MIB, 512 * MIB, disk=(0, 0), net=(0, 0)),
         vm_id(7): VMSample(
-            cpu_cores=0.1, cpu_percent=5.0, memory_given_bytes=GIB, memory_note="its balloon driver tells nothing"
+            cpu_cores=0.1, cpu_percent=5.0, memory_given_bytes=GIB, memory_note="balloon driver reports nothing"
         ),
     }
     host = HostSample(cpu_cores=3.2, cpu_percent=40.0, memory_used_bytes=21 * GIB, memory_bytes=32 * GIB, period_s=5.0)

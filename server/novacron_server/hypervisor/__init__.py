@@ -6,7 +6,7 @@ the values it returns, `specs` the values it accepts.
 
 from novacron_server.hypervisor.connection.daemons import start_daemons
 from novacron_server.hypervisor.connection.supervisor import Timing
-from novacron_server.hypervisor.connection.uris import allowed_uri, choose_uri, is_simulated
+from novacron_server.hypervisor.connection.uris import check_uri, choose_uri, is_simulated
 from novacron_server.hypervisor.facts import (
     DiskFacts,
     DomainFacts,
@@ -48,7 +48,7 @@ __all__ = [
     "Timing",
     "VolumeFacts",
     "VolumeSpec",
-    "allowed_uri",
+    "check_uri",
     "choose_uri",
     "is_simulated",
     "mac_for",

@@ -15,7 +15,7 @@ from novacron_server.hypervisor.connection.events import Kind
 from novacron_server.hypervisor.connection.kvm import why_slow
 from novacron_server.hypervisor.connection.session import HostSession, Override, read_host, start_default_network
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, Timing
-from novacron_server.hypervisor.connection.uris import allowed_uri, is_simulated
+from novacron_server.hypervisor.connection.uris import check_uri, is_simulated
 from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, OwnershipTag
 from novacron_server.hypervisor.host_disks import HostDisks
 from novacron_server.hypervisor.host_storage import HostStorage
@@ -46,13 +46,13 @@ class LibvirtHost(Calls[DomainReader]):
         timing: Timing | None = None,
     ) -> None:
         """`virtualization` overrides what is detected. Raises InvalidArgument for an invalid URI."""
-        allowed_uri(uri)
+        check_uri(uri)
         self.host_id = host_id
         self.uri = uri
         self.facts: HostFacts | None = None
         self._override = virtualization
         self._on_hint = on_hint
-        self._network_started = False
+        self._network_start_tried = False
         self._notes: tuple[str, ...] = ()
         self._supervisor = ConnectionSupervisor(
             uri,
@@ -180,8 +180,8 @@ class LibvirtHost(Calls[DomainReader]):
 
     def _connected(self, session: HostSession[DomainReader], connection: Any) -> None:
         """Runs in a worker thread with each new connection: read the facts that later calls need."""
-        if not self._network_started and not self.simulated and urlsplit(self.uri).path == "/system":
-            self._network_started = True
+        if not self._network_start_tried and not self.simulated and urlsplit(self.uri).path == "/system":
+            self._network_start_tried = True
             notes = (start_default_network(connection), why_slow() if self.uri == "qemu:///system" else "")
             self._notes = tuple(note for note in notes if note)
         session.choose_virtualization(connection, self._override)

@@ -14,7 +14,7 @@ from typing import IO, Any, Protocol, TypeVar
 
 from novacron_core.errors import HostUnavailable, Internal, InvalidArgument
 from novacron_server.hypervisor.connection.calls import Calls
-from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, retrieve, soon
+from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, mark_retrieved, schedule
 from novacron_server.hypervisor.connection.uris import is_local, is_simulated
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
@@ -98,7 +98,7 @@ class HostStorage(Calls[DomainReader]):
         Returns `written_at` of the copied source. Raises Conflict (no space left, source written to during the copy)
         and Internal if the copy differs. Cancel the task to stop it.
         """
-        report = partial(soon, asyncio.get_running_loop(), progress)
+        report = partial(schedule, asyncio.get_running_loop(), progress)
         copy = FileCopy(source, target, report, threading.Event(), bandwidth_bytes_s)
         return await self._run_transfer(copy, lambda _connection: copy.run(), "copy the volume")
 
@@ -119,7 +119,7 @@ class HostStorage(Calls[DomainReader]):
         length = source.file_bytes or source.allocated_bytes  # holes are transferred too
 
         def report(sent: int, _total: int) -> None:
-            soon(loop, progress, sent, 2 * length)
+            schedule(loop, progress, sent, 2 * length)
 
         reading, writing = os.pipe()  # it also limits how far the download can run ahead of the upload
         with os.fdopen(reading, "rb", buffering=0) as out, os.fdopen(writing, "wb", buffering=0) as into:
@@ -155,14 +155,14 @@ class HostStorage(Calls[DomainReader]):
             self._supervisor.require()
             progress(total, total)
             return
-        report = partial(soon, asyncio.get_running_loop(), progress)
+        report = partial(schedule, asyncio.get_running_loop(), progress)
         upload = Upload(lambda: _open_image(source), total, report, cancel or threading.Event())
         await self._run_transfer(upload, lambda connection: upload.run(connection, pool, name), "copy the image")
 
     async def _run_transfer(self, transfer: Transfer, work: Callable[[Any], T], what: str) -> T:
         """Run a transfer in a transfer thread; end it if it makes no progress, or if the task is cancelled."""
         task = asyncio.create_task(self._supervisor.call(self._supervisor.transfers, work, what=what))
-        task.add_done_callback(retrieve)
+        task.add_done_callback(mark_retrieved)
         stall_s = self._supervisor.timing.stall_s
         try:
             while not (await asyncio.wait({task}, timeout=1.0))[0]:

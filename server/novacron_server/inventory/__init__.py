@@ -1,1 +1,1 @@
-"""The picture of every host: libvirt's facts and the database's rows, composed into what readers see."""
+"""The inventory state of all hosts: libvirt's facts and database rows, combined into API values."""

@@ -1,4 +1,4 @@
-"""What is worth telling: the drafts of events for a difference between two reads of a host."""
+"""Creates event drafts for the differences between two reads of a host."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _BY_STATE: dict[State, tuple[str, Priority]] = {
 
 
 def vm_change(
-    host_id: str, before: DomainFacts | None, now: DomainFacts | None, row: VMRow | None, *, first_look: bool = False
+    host_id: str, before: DomainFacts | None, now: DomainFacts | None, row: VMRow | None, *, first_read: bool = False
 ) -> EventDraft | None:
-    """The event for a domain that was read as `before` and is `now`; None when nothing changed.
+    """The event for a domain that changed from `before` to `now`; None if nothing changed.
 
-    `first_look`: this server had not read the host before, so what it finds was there and is no news.
+    `first_read`: this server has not read the host before, so its VMs existed already and were not just created.
     """
     facts = now or before
     if before == now or facts is None:
         return None
-    # A VM of ours was announced with its row, before it was made.
-    known = first_look or (before is None and row is not None)
-    kind, priority, note = ("vm.updated", Priority.LOW, "") if known else _name(before, now)
+    # A managed VM was announced with its row, before the domain was created.
+    known = first_read or (before is None and row is not None)
+    kind, priority, note = ("vm.updated", Priority.LOW, "") if known else _classify(before, now)
     return EventDraft(
         type=kind,
         source=host_id,
@@ -49,7 +49,7 @@ def vm_change(
     )
 
 
-def _name(before: DomainFacts | None, now: DomainFacts | None) -> tuple[str, Priority, str]:
+def _classify(before: DomainFacts | None, now: DomainFacts | None) -> tuple[str, Priority, str]:
     if now is None:
         return "vm.deleted", Priority.NORMAL, ""
     if before is None:
@@ -63,19 +63,23 @@ def _name(before: DomainFacts | None, now: DomainFacts | None) -> tuple[str, Pri
 
 
 def vm_refreshed(host_id: str, vm_id: str, name: str, tenant: str | None, note: str = "") -> EventDraft:
-    """The event that says: look at this VM again (its host went away, its operation changed)."""
+    """An event that makes clients refresh a VM (its host was lost, its operation changed)."""
     return refreshed(Target(type="vm", id=vm_id, name=name), host_id, tenant, note)
 
 
-def refreshed(thing: Target, source: str, tenant: str | None, note: str = "") -> EventDraft:
-    """The event that says: look at this thing again."""
-    kind = f"{thing.type}.updated"
-    return EventDraft(type=kind, source=source, target=thing, tenant=tenant, priority=Priority.LOW, note=note)
+def refreshed(target: Target, source: str, tenant: str | None, note: str = "") -> EventDraft:
+    """An event that makes clients refresh its target."""
+    kind = f"{target.type}.updated"
+    return EventDraft(type=kind, source=source, target=target, tenant=tenant, priority=Priority.LOW, note=note)
 
 
 def host_change(before: HostView | None, now: HostView) -> EventDraft | None:
-    """The event for a host whose status or make-up changed; free memory and latency alone are no event."""
-    if before and (before.status, before.detail, _lasting(before)) == (now.status, now.detail, _lasting(now)):
+    """The event for a host whose status or configuration changed; free memory and latency alone cause no event."""
+    if before and (before.status, before.detail, _configuration(before)) == (
+        now.status,
+        now.detail,
+        _configuration(now),
+    ):
         return None
     same_status = before is not None and before.status is now.status
     kind = "host.updated" if same_status else f"host.{now.status}"
@@ -84,13 +88,13 @@ def host_change(before: HostView | None, now: HostView) -> EventDraft | None:
     return EventDraft(type=kind, source=now.id, target=target, tenant=SHARED, priority=priority, note=now.detail)
 
 
-def _lasting(view: HostView) -> tuple[object, ...]:
+def _configuration(view: HostView) -> tuple[object, ...]:
     facts = view.facts
     return (facts.cpus, facts.networks, facts.libvirt_version, facts.virtualization) if facts else ()
 
 
 def storage_changes(host_id: str, changes: StorageChanges) -> list[EventDraft]:
-    """The events for what a look at a host's storage found."""
+    """The events for the changes found in a read of a host's storage."""
     return [
         *(volume_refreshed(host_id, volume) for volume in changes.volumes),
         *(volume_refreshed(host_id, volume, gone=True) for volume in changes.gone_volumes),
@@ -101,20 +105,20 @@ def storage_changes(host_id: str, changes: StorageChanges) -> list[EventDraft]:
 
 
 def volume_refreshed(host_id: str, volume: Volume, *, gone: bool = False) -> EventDraft:
-    """The event that says: look at this volume again. It appeared, changed or went."""
+    """An event that makes clients refresh a volume: it appeared, changed or is gone."""
     target = Target(type="volume", id=volume.id, name=volume.name)
     kind = "volume.deleted" if gone else "volume.updated"
     return EventDraft(type=kind, source=host_id, target=target, tenant=volume.tenant, priority=Priority.LOW, gone=gone)
 
 
 def pool_refreshed(pool: Pool, *, gone: bool = False) -> EventDraft:
-    """The event that says: look at this pool again."""
+    """An event that makes clients refresh a pool."""
     target = Target(type="pool", id=pool.id, name=pool.name)
     kind = "pool.deleted" if gone else "pool.updated"
     return EventDraft(type=kind, source=pool.host, target=target, tenant=SHARED, priority=Priority.LOW, gone=gone)
 
 
 def tier_refreshed(name: str) -> EventDraft:
-    """The event that says: look at this tier again."""
+    """An event that makes clients refresh a tier."""
     target = Target(type="tier", id=name, name=name)
     return EventDraft(type="tier.updated", source="storage", target=target, tenant=SHARED, priority=Priority.LOW)

@@ -1,4 +1,4 @@
-"""One function per noun that makes what a reader sees from facts and rows. Pure."""
+"""Combines facts and rows into the API's VMs and hosts. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from novacron_server.inventory.rows import VMRow
 
 @dataclass(frozen=True, slots=True)
 class KnownDomain:
-    """A domain's facts, when they were read, and since when its state is what it is (None: before we looked)."""
+    """A domain's facts, when they were read, and since when it has its state (None: since before the first read)."""
 
     facts: DomainFacts
     seen_at: datetime
@@ -29,7 +29,7 @@ class KnownDomain:
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """A host as the inventory sees it now. `down_since` is set while it does not answer."""
+    """The current state of a host in the inventory. `down_since` is set while it does not respond."""
 
     id: str
     name: str
@@ -46,13 +46,13 @@ class HostView:
         return self.facts is not None and self.facts.simulated
 
 
-_MEANWHILE: dict[tuple[str, State], State] = {
+_TRANSITIONAL: dict[tuple[str, State], State] = {
     ("vm.start", State.STOPPED): State.STARTING,
     ("vm.start", State.SAVED): State.STARTING,
     ("vm.stop", State.RUNNING): State.STOPPING,
     ("vm.create", State.STOPPED): State.PROVISIONING,
 }
-"""What a VM is called while an operation is changing its state."""
+"""The state shown for a VM while an operation is changing it."""
 
 
 def compose_vm(
@@ -64,13 +64,13 @@ def compose_vm(
     addresses: Addresses,
     duplicate_on: list[str],
 ) -> VM | None:
-    """The VM as a reader sees it, None when there is none (a row alone is not a VM, unless it is being made).
+    """The API value of a VM, None if there is no VM (a row without a domain is one only while it is being created).
 
-    `volumes` maps (pool, name) to the volumes of the same host, `addresses` MAC to IP addresses there.
+    `volumes` maps (pool, name) to the volumes of the same host, `addresses` maps MAC to IP addresses there.
     """
     if known is None:
-        being_made = row is not None and operation is not None and operation.kind == "vm.create"
-        return _promised(host, row, operation) if being_made and row is not None else None
+        being_created = row is not None and operation is not None and operation.kind == "vm.create"
+        return _planned_vm(host, row, operation) if being_created and row is not None else None
     facts = known.facts
     state, since, reason = _state(host, known, operation)
     disks = [_disk(disk, volumes) for disk in facts.disks]
@@ -89,7 +89,7 @@ def compose_vm(
         disks=disks,
         nics=[_nic(nic, facts.state, addresses) for nic in facts.nics],
         tags=row.tags if row else {},
-        # Where its first disk lies now; what was asked for until that is known.
+        # The tier of its first disk; until that is known, the requested tier.
         tier=next((disk.tier for disk in disks if disk.tier), row.tier if row else None),
         protected=row.protected if row else False,
         unmanaged=row is None,
@@ -109,14 +109,14 @@ def _state(host: HostView, known: KnownDomain, operation: Operation | None) -> t
     if host.status is not HostStatus.UP:
         return State.UNKNOWN, host.down_since, host.detail
     state = known.facts.state
-    meanwhile = _MEANWHILE.get((operation.kind, state)) if operation else None
-    if operation and meanwhile:
-        return meanwhile, operation.started_at or operation.created_at, ""
+    transitional = _TRANSITIONAL.get((operation.kind, state)) if operation else None
+    if operation and transitional:
+        return transitional, operation.started_at or operation.created_at, ""
     return state, known.state_since, known.facts.reason
 
 
-def _promised(host: HostView, row: VMRow, operation: Operation | None) -> VM:
-    asked = msgspec.convert(row.spec, VMCreate)
+def _planned_vm(host: HostView, row: VMRow, operation: Operation | None) -> VM:
+    requested = msgspec.convert(row.spec, VMCreate)
     return VM(
         id=row.id,
         name=row.name,
@@ -125,8 +125,8 @@ def _promised(host: HostView, row: VMRow, operation: Operation | None) -> VM:
         state_since=row.created_at,
         tenant=row.tenant,
         owner=row.owner,
-        vcpus=asked.vcpus,
-        memory_bytes=asked.memory_bytes,
+        vcpus=requested.vcpus,
+        memory_bytes=requested.memory_bytes,
         tags=row.tags,
         tier=row.tier,
         simulated=host.simulated,
@@ -139,7 +139,7 @@ def _promised(host: HostView, row: VMRow, operation: Operation | None) -> VM:
 
 
 def _nic(nic: NICFacts, state: State, addresses: Addresses) -> NIC:
-    # A lease outlives its guest: one that is off has no address.
+    # A lease outlives its guest: a stopped VM has no address.
     known = () if state is State.STOPPED else addresses.get(nic.mac.lower(), ())
     return NIC(mac=nic.mac, network=nic.network, model=nic.model, addresses=list(known))
 
@@ -161,7 +161,7 @@ def _disk(disk: DiskFacts, volumes: Mapping[tuple[str, str], Volume]) -> Disk:
 
 
 def compose_host(host: HostView) -> APIHost:
-    """The host as a reader sees it."""
+    """The API value of a host."""
     facts = host.facts
     return APIHost(
         id=host.id,

@@ -1,4 +1,4 @@
-"""Volumes, pools and tiers as a reader sees them, from facts and rows. Pure."""
+"""Combines facts and rows into the API's volumes, pools and tiers. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from novacron_server.inventory.rows import VolumeRow
 
 @dataclass(frozen=True, slots=True)
 class VolumeUse:
-    """The VM that uses a volume, and what it is to it: `disk`, `kernel` or `initrd`; `target` is a disk's place."""
+    """The VM that uses a volume, and as what: `disk`, `kernel` or `initrd`; `target` is the target of a disk."""
 
     vm_id: str
     role: str
@@ -27,7 +27,7 @@ class VolumeUse:
 
 @dataclass(frozen=True, slots=True)
 class DiskRates:
-    """What a tier's disks do per second, and when that was measured."""
+    """The I/O rates of a tier's disks, and when they were measured."""
 
     read_bytes_s: float
     write_bytes_s: float
@@ -37,7 +37,7 @@ class DiskRates:
 
 
 RatesOf = Callable[[Sequence[tuple[str, str, str]]], DiskRates | None]
-"""The rates of VM disks, each (host id, VM id, target), together; None where there are none yet."""
+"""Returns the total rates of VM disks, each given as (host id, VM id, target); None if there are none yet."""
 
 
 def compose_volume(
@@ -51,7 +51,7 @@ def compose_volume(
     operation: Operation | None = None,
     simulated: bool = False,
 ) -> Volume:
-    """The volume as a reader sees it. `use` is the VM that names it now, `tier` that of its pool."""
+    """The API value of a volume. `use` is the VM that currently uses it, `tier` that of its pool."""
     return Volume(
         id=row.id if row else unmanaged_volume_id(facts),
         name=facts.name,
@@ -74,12 +74,12 @@ def compose_volume(
 
 
 def unmanaged_volume_id(facts: VolumeFacts) -> str:
-    """A stable id for a volume that has no row."""
+    """A stable id for a volume without a row."""
     return str(uuid5(UUID(facts.pool_uuid), facts.name))
 
 
 def pool_id(host_id: str, uuid: str) -> str:
-    """A pool's id: its UUID on its host, for two hosts may have pools of one UUID."""
+    """A pool's id, derived from host id and pool UUID, because pools on two hosts may have the same UUID."""
     return str(uuid5(UUID(host_id), uuid))
 
 
@@ -93,20 +93,20 @@ def compose_pool(
     managed: bool,
     volumes: int,
 ) -> Pool:
-    """The pool as a reader sees it. `neighbours` are all pools of its host."""
-    on = facts.active
+    """The API value of a pool. `neighbours` are all pools of its host."""
+    active = facts.active
     return Pool(
         id=pool_id(host_id, facts.uuid),
         name=facts.name,
         host=host_id,
         type=facts.type,
         path=facts.path,
-        active=on,
+        active=active,
         tier=tier,
         managed=managed,
-        capacity_bytes=facts.capacity_bytes if on else None,
-        allocated_bytes=facts.allocated_bytes if on else None,
-        available_bytes=facts.available_bytes if on else None,
+        capacity_bytes=facts.capacity_bytes if active else None,
+        allocated_bytes=facts.allocated_bytes if active else None,
+        available_bytes=facts.available_bytes if active else None,
         shares_disk_with=_sharing(facts, neighbours),
         volumes=volumes,
         seen_at=seen_at,
@@ -127,9 +127,9 @@ def compose_tier(
     rates: DiskRates | None,
     notes: list[str],
 ) -> Tier:
-    """The tier as a reader sees it. `pools` are its pools with their disks, `devices` the disks of every tier."""
+    """The API value of a tier. `pools` are its pools with their disks (`st_dev`), `devices` the disks of every tier."""
     disks: dict[object, Pool] = {device or pool.id: pool for pool, device in pools if pool.active}
-    ours = devices.get(name, set())
+    own = devices.get(name, set())
     return Tier(
         name=name,
         pools=[pool.id for pool, _ in pools],
@@ -139,7 +139,7 @@ def compose_tier(
         provisioned_bytes=sum(volume.size_bytes for volume in volumes),
         allocated_bytes=sum(volume.allocated_bytes for volume in volumes),
         volumes=len(volumes),
-        shares_disk_with=[other for other, theirs in devices.items() if other != name and ours & theirs],
+        shares_disk_with=[other for other, others in devices.items() if other != name and own & others],
         disks_known=all(pool.shares_disk_with is not None for pool, _ in pools),
         read_bytes_s=rates.read_bytes_s if rates else None,
         write_bytes_s=rates.write_bytes_s if rates else None,
@@ -147,10 +147,10 @@ def compose_tier(
         writes_s=rates.writes_s if rates else None,
         rates_at=rates.at if rates else None,
         seen_at=min((pool.seen_at for pool, _ in pools if pool.seen_at), default=None),
-        notes=[*notes, *(f"the pool {pool.name} is off" for pool, _ in pools if not pool.active)],
+        notes=[*notes, *(f"the pool {pool.name} is inactive" for pool, _ in pools if not pool.active)],
     )
 
 
-def _sum(numbers: Iterable[int | None]) -> int | None:
-    known = [number for number in numbers if number is not None]
+def _sum(values: Iterable[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
     return sum(known) if known else None

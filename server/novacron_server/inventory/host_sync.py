@@ -1,4 +1,4 @@
-"""Keeps the picture of one host true: re-reads what libvirt hints at, everything now and then and after a break."""
+"""Keeps the inventory state of one host current: reads it after hints, periodically, and after each reconnect."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from novacron_server.inventory.state_waiters import StateWaiters
 
 _log = structlog.get_logger()
 TICK_S = 10.0
-"""A full re-read, in case a hint was lost."""
+"""Seconds between full reads, in case a hint was lost."""
 VOLUMES_EVERY = 3
-"""Ticks between two reads of all pools and volumes."""
+"""Ticks between reads of all pools and volumes."""
 REFRESH_EVERY = 30
-"""Ticks between two times that libvirt looks at its pools' directories again, for files that came behind its back."""
+"""Ticks between pool refreshes, in which libvirt scans the directories for files created outside of it."""
 
 
 class HostSync:
-    """One host's keeper. `watch` is told of every VM that was looked at, so that operations can wait for a state."""
+    """Synchronizes one host. `waiters` is notified of every VM read, so that operations can wait for a state."""
 
     def __init__(
         self,
         host: LibvirtHost,
         state: InventoryState,
         publisher: Publisher,
-        watch: StateWaiters,
+        waiters: StateWaiters,
         *,
         tick_s: float = TICK_S,
         on_storage: Callable[[str], None] = lambda _: None,
@@ -44,24 +44,24 @@ class HostSync:
         self.host = host
         self._state = state
         self._publisher = publisher
-        self._watch = watch
+        self._waiters = waiters
         self._tick_s = tick_s
         self._dirty: set[str] = set()
         self._all_dirty = True
         self._volumes_dirty = True
         self._refresh_volumes = False
         self._wake = asyncio.Event()
-        self._first_look = True
-        self._one_volume_read = asyncio.Lock()
-        self._volume_reads_begun = self._volume_read_done = 0
+        self._is_first_read = True
+        self._volume_read_lock = asyncio.Lock()
+        self._volume_reads_started = self._last_volume_read = 0
         self._down_since: datetime | None = None
-        self.looked = asyncio.Event()
-        """Set once the host was read, or is known not to answer."""
+        self.first_read_done = asyncio.Event()
+        """Set once the host has been read, or is known to be down."""
 
-    # -- what it is told -----------------------------------------------------------------------------------------
+    # -- notifications -------------------------------------------------------------------------------------------
 
     def hint(self, hint: Hint) -> None:
-        """Something may have changed: read it again soon."""
+        """Something may have changed: schedule a read."""
         if hint.kind == "domain" and hint.uuid:
             self._dirty.add(hint.uuid)
         elif hint.kind == "pool":
@@ -71,30 +71,30 @@ class HostSync:
         self._wake.set()
 
     def status_changed(self) -> None:
-        """The connection came or went: show it at once, read everything when it came."""
-        was = self._state.views.get(self.host.host_id)
-        self._show_host()
-        if was and was.status is not self.host.status:
-            self._touch_all()
+        """The connection was established or lost: publish it immediately; after a connect, read everything."""
+        before = self._state.views.get(self.host.host_id)
+        self._update_host()
+        if before and before.status is not self.host.status:
+            self._republish_all()
         if self.host.status is HostStatus.UP:
             self._all_dirty = self._volumes_dirty = True
-        elif self.host.status is HostStatus.DOWN and was:  # the first time nobody has tried yet
-            self.looked.set()
+        elif self.host.status is HostStatus.DOWN and before:  # on the first call no connection was attempted yet
+            self.first_read_done.set()
         self._wake.set()
 
-    # -- what it does --------------------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep the picture true for ever. Cancel to stop."""
+        """Keep the inventory state current until cancelled."""
         ticks = 0
         while True:
             try:
-                await self._catch_up()
+                await self._read_dirty()
             except errors.NovaCronError as e:
-                _log.warning("re-reading a host failed", host=self.host.name, reason=e.detail)
+                _log.warning("cannot read a host", host=self.host.name, reason=e.detail)
                 self._all_dirty = self._volumes_dirty = True
             try:
-                # A failed round waits for the tick or the connection, not for its own dirty marks.
+                # After a failed read, wait for the tick or a reconnect, not for the dirty flags.
                 async with asyncio.timeout(self._tick_s):
                     await self._wake.wait()
             except TimeoutError:
@@ -104,7 +104,7 @@ class HostSync:
                 self._refresh_volumes |= ticks % REFRESH_EVERY == 0
             self._wake.clear()
 
-    async def _catch_up(self) -> None:
+    async def _read_dirty(self) -> None:
         if self.host.status is not HostStatus.UP:
             return
         if self._all_dirty:
@@ -115,11 +115,11 @@ class HostSync:
         if self._volumes_dirty:
             self._volumes_dirty = False
             await self.refresh_volumes()
-        self.looked.set()
+        self.first_read_done.set()
 
     async def _read_all(self) -> None:
         await self.host.read_host()
-        self._show_host()
+        self._update_host()
         self._dirty.clear()
         began = datetime.now(UTC)
         domains = {facts.uuid: facts for facts in await self.host.read_domains()}
@@ -127,31 +127,31 @@ class HostSync:
         for vm_id in known | domains.keys():
             held = self._state.known.get((self.host.host_id, vm_id))
             if held and held.seen_at > began:
-                continue  # read by itself while the long read ran: newer than this answer
-            self._take(vm_id, domains.get(vm_id))
-        self._first_look = False
-        self._touch(self._state.set_addresses(self.host.host_id, await self.host.read_addresses()))
+                continue  # read individually during the long read, so it is newer than this result
+            self._update(vm_id, domains.get(vm_id))
+        self._is_first_read = False
+        self._republish(self._state.set_addresses(self.host.host_id, await self.host.read_addresses()))
 
     async def refresh_vm(self, vm_id: str) -> DomainFacts | None:
-        """Read one domain now and publish what changed. Raises HostUnavailable."""
+        """Read one domain now and publish its changes. Raises HostUnavailable."""
         facts = await self.host.read_domain(vm_id)
-        self._take(vm_id, facts)
+        self._update(vm_id, facts)
         return facts
 
     async def refresh_volumes(self) -> None:
-        """Read all pools and volumes now and publish what changed. Raises HostUnavailable.
+        """Read all pools and volumes now and publish the changes. Raises HostUnavailable.
 
-        Who asks while a read is under way shares the next one: it costs as much as there are volumes, and twenty
-        creations at once would otherwise wait for twenty of them.
+        Callers that arrive during a read share the next one: its cost grows with the number of volumes, and twenty
+        concurrent creations would otherwise wait for twenty reads.
         """
-        asked = self._volume_reads_begun
-        async with self._one_volume_read:
-            if self._volume_read_done > asked:
+        started = self._volume_reads_started
+        async with self._volume_read_lock:
+            if self._last_volume_read > started:
                 return
-            self._volume_reads_begun += 1
-            number = self._volume_reads_begun
+            self._volume_reads_started += 1
+            number = self._volume_reads_started
             await self._read_volumes()
-            self._volume_read_done = number
+            self._last_volume_read = number
 
     async def _read_volumes(self) -> None:
         host_id = self.host.host_id
@@ -161,10 +161,10 @@ class HostSync:
         changes = self._state.take_storage(host_id, pools, volumes, datetime.now(UTC))
         self._publisher.publish(*storage_changes(host_id, changes))
         if not changes.first:
-            self._touch([vm_id for vm_id in changes.vms if (host_id, vm_id) in self._state.known])
+            self._republish([vm_id for vm_id in changes.vms if (host_id, vm_id) in self._state.known])
         self._on_storage(host_id)
 
-    def _take(self, vm_id: str, facts: DomainFacts | None) -> None:
+    def _update(self, vm_id: str, facts: DomainFacts | None) -> None:
         key = (self.host.host_id, vm_id)
         held = self._state.known.get(key)
         before = held.facts if held else None
@@ -176,13 +176,13 @@ class HostSync:
             since = held.state_since if held and unchanged else (now if before is not None else None)
             twins = self._state.set_known(key, KnownDomain(facts, now, since))
         row = self._state.rows.get(key)
-        if draft := vm_change(self.host.host_id, before, facts, row, first_look=self._first_look):
+        if draft := vm_change(self.host.host_id, before, facts, row, first_read=self._is_first_read):
             self._publisher.publish(draft)
         for host_id in twins:
-            self._tell_twin(host_id, vm_id)
-        self._watch.looked_at(vm_id, facts)
+            self._republish_twin(host_id, vm_id)
+        self._waiters.notify(vm_id, facts)
 
-    def _show_host(self) -> None:
+    def _update_host(self) -> None:
         host = self.host
         if host.status is HostStatus.UP:
             self._down_since = None
@@ -203,18 +203,18 @@ class HostSync:
             self._publisher.publish(draft)
         self._state.set_view(view)
 
-    def _touch_all(self) -> None:
-        ours = [vm_id for host_id, vm_id in self._state.known if host_id == self.host.host_id]
-        self._touch(ours, f"host {self.host.status}")
+    def _republish_all(self) -> None:
+        vm_ids = [vm_id for host_id, vm_id in self._state.known if host_id == self.host.host_id]
+        self._republish(vm_ids, f"host {self.host.status}")
 
-    def _tell_twin(self, host_id: str, vm_id: str) -> None:
-        """The VM of the same UUID on another host: whether it can be changed depends on this one's being there."""
+    def _republish_twin(self, host_id: str, vm_id: str) -> None:
+        """Publish the VM with the same UUID on another host: whether it can be changed depends on this one."""
         row = self._state.rows.get((host_id, vm_id))
         name = self._state.known[host_id, vm_id].facts.name
         self._publisher.publish(vm_refreshed(host_id, vm_id, name, row.tenant if row else None, "shared UUID"))
 
-    def _touch(self, vm_ids: list[str], note: str = "") -> None:
-        """Tell these VMs again: not they changed, but what is known of them."""
+    def _republish(self, vm_ids: list[str], note: str = "") -> None:
+        """Publish these VMs again: they did not change, but the information about them did."""
         for vm_id in vm_ids:
             key = (self.host.host_id, vm_id)
             row = self._state.rows.get(key)

@@ -1,4 +1,4 @@
-"""The inventory: hosts, their keepers and the picture, behind one door for the nouns above."""
+"""The inventory: hosts, their synchronization and the inventory state; the interface for the services."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from novacron_server.inventory.host_sync import HostSync
 from novacron_server.inventory.publisher import Publisher
 from novacron_server.inventory.rows import HostRow
 from novacron_server.inventory.state import InventoryState
-from novacron_server.inventory.state_waiters import Looks, StateWaiters
+from novacron_server.inventory.state_waiters import Condition, StateWaiters
 from novacron_server.inventory.storage_state import OwnTier
 from novacron_server.outbox.group_commit import GroupCommit
 
-_FOLD_S = 5.0
-FIRST_LOOK_S = 3.0
-"""For so long after its start a server keeps a listener waiting for hosts that it has not read yet."""
+_FOLD_TIMEOUT_S = 5.0
+FIRST_READ_TIMEOUT_S = 3.0
+"""How long after its start a server lets clients wait for hosts that it has not read yet."""
 
 
 class Inventory:
-    """Built once by the app."""
+    """Created once by the app."""
 
     def __init__(
         self,
@@ -48,30 +48,34 @@ class Inventory:
         virtualization: str = "",
         own_tier: OwnTier = lambda _host, _uuid: None,
     ) -> None:
-        """`own_tier` knows the pools that this installation makes."""
+        """`own_tier` returns the tier of pools that this installation creates."""
         self.state = InventoryState(own_tier)
         self.on_storage: list[Callable[[str], None]] = []
-        """Called with a host's id after each look at its storage."""
+        """Called with a host's id after each read of its storage."""
         self.publisher = Publisher(group_commit)
-        self._watch = StateWaiters()
+        self._waiters = StateWaiters()
         self._virtualization: Override = "kvm" if virtualization == "kvm" else "qemu" if virtualization else None
-        self._syncs = {row.id: self._keep(row) for row in hosts}
+        self._syncs = {row.id: self._create_sync(row) for row in hosts}
         self._slots: dict[str, asyncio.Semaphore] = {}
-        self._made_at = time.monotonic()
+        self._started_at = time.monotonic()
         self.sample_of: Callable[[VM], VMSample | None] = lambda vm: None
-        """A VM's newest numbers, for filters like `cpu>80`; set by who measures."""
+        """A VM's latest sample, for filters like `cpu>80`; set by the metrics pipeline."""
 
-    def _keep(self, row: HostRow) -> HostSync:
+    def _create_sync(self, row: HostRow) -> HostSync:
         host = LibvirtHost(
-            row.id, row.uri, on_hint=self._hinted, on_status=self._status_changed, virtualization=self._virtualization
+            row.id,
+            row.uri,
+            on_hint=self._pass_hint,
+            on_status=self._status_changed,
+            virtualization=self._virtualization,
         )
-        return HostSync(host, self.state, self.publisher, self._watch, on_storage=self._storage_read)
+        return HostSync(host, self.state, self.publisher, self._waiters, on_storage=self._storage_read)
 
     def _storage_read(self, host_id: str) -> None:
-        for told in self.on_storage:
-            told(host_id)
+        for callback in self.on_storage:
+            callback(host_id)
 
-    def _hinted(self, hint: Hint) -> None:
+    def _pass_hint(self, hint: Hint) -> None:
         self._syncs[hint.host_id].hint(hint)
 
     def _status_changed(self, host: LibvirtHost) -> None:
@@ -83,29 +87,29 @@ class Inventory:
         return [publish, *((f"sync of {sync.host.uri}", sync.run) for sync in self._syncs.values())]
 
     async def open(self) -> None:
-        """Connect to every host, side by side; one that is down does not hold up the others for long."""
+        """Connect to all hosts concurrently; a host that is down delays the others only briefly."""
         for sync in self._syncs.values():
             sync.status_changed()
         await asyncio.gather(*(sync.host.open() for sync in self._syncs.values()))
 
-    async def first_look(self) -> None:
-        """Wait until every host was read once or does not answer, for a moment after the start: to say that a host has no
-        VMs, before it was asked, would take every cursor and mark from those who were there before."""
+    async def wait_for_first_read(self) -> None:
+        """Wait briefly after the start until every host has been read or does not respond. Otherwise reconnecting
+        clients would be sent hosts without VMs, and would lose their cursors and marks."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, self._made_at + FIRST_LOOK_S - time.monotonic())):
+            async with asyncio.timeout(max(0.0, self._started_at + FIRST_READ_TIMEOUT_S - time.monotonic())):
                 for sync in self._syncs.values():
-                    await sync.looked.wait()
+                    await sync.first_read_done.wait()
 
     async def close(self) -> None:
         await asyncio.gather(*(sync.host.close() for sync in self._syncs.values()))
 
-    # -- for readers: everything passes may_see ----------------------------------------------------------------------
+    # -- for readers: filtered by may_see ----------------------------------------------------------------------------
 
     def vms(self, principal: Principal) -> Iterator[VM]:
         return (vm for vm in self.state.vms() if may_see(principal, vm.tenant))
 
     def matching(self, principal: Principal, q: str) -> Iterator[VM]:
-        """Those that a filter finds. Raises ValidationFailed when the filter is not understood."""
+        """The VMs that match a filter. Raises ValidationFailed for an invalid filter."""
         if not q:
             return self.vms(principal)
         names = {view.id: view.name for view in self.state.views.values()}
@@ -116,7 +120,7 @@ class Inventory:
         return filter(test, self.vms(principal))
 
     def vm(self, principal: Principal, vm_id: str) -> VM:
-        """Raises NotFound, for another tenant's VM exactly as for none."""
+        """Raises NotFound, with the same message for another tenant's VM as for a missing one."""
         vm = next((vm for vm in self.state.vms_with(vm_id) if may_see(principal, vm.tenant)), None)
         if vm is None:
             raise errors.NotFound("there is no such VM")
@@ -129,7 +133,7 @@ class Inventory:
         return (volume for volume in self.state.storage.volumes() if may_see(principal, volume.tenant))
 
     def volume(self, principal: Principal, volume_id: str) -> Volume:
-        """Raises NotFound, for another tenant's volume exactly as for none."""
+        """Raises NotFound, with the same message for another tenant's volume as for a missing one."""
         volume = self.state.storage.volume(volume_id)
         if volume is None or not may_see(principal, volume.tenant):
             raise errors.NotFound("there is no such volume")
@@ -157,53 +161,53 @@ class Inventory:
         return sync
 
     def connections(self) -> list[LibvirtHost]:
-        """The connection to every host, up or not."""
+        """The connections to all hosts, including those that are down."""
         return [sync.host for sync in self._syncs.values()]
 
     def require_host_up(self, host_id: str | None) -> LibvirtHost:
-        """The named host, or the first that is up. Raises HostUnavailable, NotFound."""
+        """The given host if it is up, or the first that is up. Raises HostUnavailable, NotFound."""
         if host_id is not None:
             host = self.host(host_id)
             if host.status is not HostStatus.UP:
-                raise errors.HostUnavailable(f"{host.name} does not answer: {host.detail}", retry_after_s=5)
+                raise errors.HostUnavailable(f"{host.name} does not respond: {host.detail}", retry_after_s=5)
             return host
         for sync in self._syncs.values():
             if sync.host.status is HostStatus.UP:
                 return sync.host
-        raise errors.HostUnavailable("no host answers", retry_after_s=5)
+        raise errors.HostUnavailable("no host responds", retry_after_s=5)
 
     def slots(self, host_id: str, at_once: int) -> asyncio.Semaphore:
-        """What keeps long work on a host to so many at a time."""
+        """The semaphore that limits long-running work on a host to `at_once` tasks."""
         return self._slots.setdefault(host_id, asyncio.Semaphore(at_once))
 
     async def refresh_vm(self, host_id: str, vm_id: str) -> DomainFacts | None:
-        """Read one VM again and publish what changed, before an operation on it is called done."""
+        """Read one VM again and publish its changes, before an operation on it is reported as done."""
         facts = await self._sync(host_id).refresh_vm(vm_id)
         await self.publisher.flush()
         return facts
 
     async def until_volume_is_in(self, volume_id: str, pool: str) -> None:
-        """Wait, as `until_folded`, until the picture has the row that says so: else the volume would look unmanaged."""
+        """Wait, like `until_folded`, until the state has the volume's new row; until then it appears as unmanaged."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_FOLD_S):
+            async with asyncio.timeout(_FOLD_TIMEOUT_S):
                 while self.state.storage.pool_by_row(volume_id) not in (pool, None):
                     await self.state.folded.wait()
 
     async def until_folded(self, operation_id: str) -> None:
-        """Wait until the picture has the rows that an operation was accepted with: they arrive with its first event.
+        """Wait until the inventory state has the rows of an accepted operation: they arrive with its first event.
 
-        Not for ever: while the database is away they come late, and are told then.
+        The wait has a timeout: while the database is unavailable the rows arrive late, and are published then.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(_FOLD_S):
+            async with asyncio.timeout(_FOLD_TIMEOUT_S):
                 while not self.state.has_operation(operation_id):
                     await self.state.folded.wait()
 
     async def refresh_volumes(self, host_id: str) -> None:
-        """Read a host's pools and volumes again and publish what changed."""
+        """Read a host's pools and volumes again and publish the changes."""
         await self._sync(host_id).refresh_volumes()
         await self.publisher.flush()
 
-    async def until(self, vm_id: str, looks: Looks, timeout_s: float) -> bool:
-        """Wait until a VM was seen as wanted; False when that did not happen in time."""
-        return await self._watch.until(vm_id, looks, timeout_s)
+    async def until(self, vm_id: str, condition: Condition, timeout_s: float) -> bool:
+        """Wait until a read of a VM satisfies `condition`; False on timeout."""
+        return await self._waiters.wait(vm_id, condition, timeout_s)

@@ -1,4 +1,4 @@
-"""Puts what the keepers noticed into the outbox: many events in one transaction, kept until the database took them."""
+"""Writes the events of all host syncs to the outbox, in batches, and keeps them until the database has them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _RETRY_S = 0.5
 
 
 class Publisher:
-    """Takes drafts at any pace and commits them in order.
+    """Accepts drafts at any rate and commits them in order.
 
-    A draft without a row carries no value of its own (the value is composed when it is folded), so a newer draft for
-    the same target, source and type replaces an older one that still waits: memory stays bounded while the database is away.
-    What waits then is told without a number, by `on_unlogged`, so that readers see it all the same (promise G11).
+    A draft without a row carries no value (the value is composed when it is folded), so a newer draft with the same
+    target, source and type replaces a queued one: memory use stays limited during a database outage. During an outage
+    queued drafts are passed to `on_unlogged`, so that readers get them without a sequence number (guarantee G11).
     """
 
     def __init__(self, group_commit: GroupCommit) -> None:
@@ -31,10 +31,10 @@ class Publisher:
         self.on_unlogged: Callable[[Sequence[EventDraft]], None] = lambda _: None
         self._waiting: dict[tuple[str, str, str, str], EventDraft] = {}
         self._wake = asyncio.Event()
-        self._one_at_a_time = asyncio.Lock()
+        self._commit_lock = asyncio.Lock()
 
     def publish(self, *drafts: EventDraft) -> None:
-        """Promise these events; returns at once."""
+        """Queue these events; does not wait."""
         for draft in drafts:
             key = (draft.target.type, draft.target.id, draft.source, draft.type)
             self._waiting.pop(key, None)
@@ -44,41 +44,41 @@ class Publisher:
         if drafts and self._away:
             self.on_unlogged(drafts)
 
-    def database_away(self, away: bool) -> None:
-        """The database was lost, or is back."""
-        was, self._away = self._away, away
-        if away and not was:
+    def set_database_away(self, away: bool) -> None:
+        """Set whether the database is unavailable."""
+        before, self._away = self._away, away
+        if away and not before:
             self.on_unlogged(list(self._waiting.values()))
 
     @property
     def waiting(self) -> int:
-        """How many events are not yet in the database."""
+        """How many events are not in the database yet."""
         return len(self._waiting)
 
     async def run(self) -> None:
-        """Commit for ever. Cancel to stop."""
+        """Commit until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             await self.flush()
 
     async def flush(self) -> None:
-        """Wait until everything promised so far is committed, however long the database takes."""
+        """Wait until all queued events are committed, without a time limit."""
         while self._waiting:
-            async with self._one_at_a_time:
-                await self._commit_some()
+            async with self._commit_lock:
+                await self._commit_batch()
 
-    async def _commit_some(self) -> None:
+    async def _commit_batch(self) -> None:
         batch = dict(list(self._waiting.items())[:_BATCH])
 
-        async def told(_: Connection) -> tuple[None, list[EventDraft]]:
+        async def unit(_: Connection) -> tuple[None, list[EventDraft]]:
             return None, list(batch.values())
 
         try:
-            await self._group_commit.write(told)
+            await self._group_commit.write(unit)
         except errors.DatabaseUnavailable as e:
-            _log.warning("events wait for the database", waiting=len(self._waiting), reason=e.detail)
-            self.database_away(True)
+            _log.warning("events are queued: the database is unavailable", waiting=len(self._waiting), reason=e.detail)
+            self.set_database_away(True)
             await asyncio.sleep(_RETRY_S)
             return
         self._away = False

@@ -1,4 +1,4 @@
-"""What the database knows of things that libvirt owns: the rows, as the inventory holds them in memory."""
+"""The database rows on libvirt's objects, as the inventory holds them in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 
 class VMRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `vms`. `spec` is what was asked for at creation, shown until the domain exists."""
+    """A row of `vms`. `spec` is the creation request, shown until the domain exists."""
 
     id: str
     host_id: str
@@ -27,9 +27,9 @@ class VMRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `volumes`. `vm_id` is the VM it was made for, None once that is gone.
+    """A row of `volumes`. `vm_id` is the VM it was created for, None once that is deleted.
 
-    `format` is what it was made as; None for one that an earlier version made.
+    `format` is the format it was created with; None if an earlier version created it.
     """
 
     id: str
@@ -45,7 +45,7 @@ class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `pools`: a pool that somebody gave to a tier. Ours have no row, their identity says their tier."""
+    """A row of `pools`: a pool assigned to a tier. Managed pools have no row: their UUID determines the tier."""
 
     host_id: str
     uuid: str

@@ -1,7 +1,7 @@
-"""The server's picture: facts as they are read, rows as their events are folded, composed on demand and remembered.
+"""The inventory state: facts from libvirt and rows from events, composed into API values on demand and cached.
 
-Facts change at once and are always the newest; rows change only by `fold`, in outbox order. So what a reader gets is
-never older than the last event he saw.
+Facts are updated as soon as they are read; rows change only in `fold`, in outbox order. So the state that a reader gets
+is never older than the last event it has received.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from novacron_server.outbox.records import EventRecord
 
 Key = tuple[str, str]
 """(host id, VM id)."""
-_ENDED_OPERATIONS_HELD = 500
+_MAX_ENDED_OPERATIONS = 500
 
 
 class InventoryState:
-    """Everything the server knows now. One asyncio loop reads and writes it; nothing here awaits."""
+    """The current state of all objects. Used from one asyncio loop; no method awaits."""
 
     def __init__(self, own_tier: OwnTier = lambda _host, _uuid: None) -> None:
-        """`own_tier` knows the pools that this installation makes."""
+        """`own_tier` returns the tier of pools that this installation creates."""
         self.seq = 0
         self.views: dict[str, HostView] = {}
         self.known: dict[Key, KnownDomain] = {}
         self.rows: dict[Key, VMRow] = {}
         self.folded = asyncio.Event()
-        """Set, and replaced by a new one, when an operation or a volume's row was folded."""
+        """Set, and replaced by a new event, when an operation or a volume's row has been folded."""
         self._operations: dict[str, Operation] = {}
         self._running: dict[str, Operation] = {}
         self._composed: dict[Key, VM | None] = {}
@@ -46,25 +46,25 @@ class InventoryState:
         self._addresses: dict[str, Addresses] = {}
         self.storage = StorageState(self.views, self.known, self._running, own_tier)
 
-    # -- reading -------------------------------------------------------------------------------------------------
+    # -- reading ----------------------------------------------------------------------------------------------------
 
     def vms(self) -> Iterator[VM]:
-        """Every VM, in no order."""
+        """Every VM, in no particular order."""
         for key in {**self.known, **self.rows}:
             if vm := self.composed(key):
                 yield vm
 
     def vm(self, vm_id: str) -> VM | None:
-        """One VM by its id, None when there is none; where several hosts have it, the one read first."""
+        """One VM by its id, None if there is none; if several hosts have it, the one read first."""
         return next(self.vms_with(vm_id), None)
 
     def vms_with(self, vm_id: str) -> Iterator[VM]:
-        """Every VM with this id: more than one where hosts share a UUID."""
+        """Every VM with this id: more than one if hosts share a UUID."""
         composed = (self.composed((host_id, vm_id)) for host_id in self._hosts_of.get(vm_id, []))
         return (vm for vm in composed if vm)
 
     def composed(self, key: Key) -> VM | None:
-        """The VM at this key, composed once until something about it changes."""
+        """The VM at this key, cached until something about it changes."""
         if key not in self._composed:
             self._composed[key] = self._compose(key)
         return self._composed[key]
@@ -80,29 +80,29 @@ class InventoryState:
             self._running.get(key[1]),
             self.storage.volumes_on(key[0]),
             self._addresses.get(key[0], {}),
-            self._others(key) if key in self.known else [],
+            self._other_hosts(key) if key in self.known else [],
         )
 
-    def _others(self, key: Key) -> list[str]:
-        """The other hosts on which libvirt has a VM of the same id."""
+    def _other_hosts(self, key: Key) -> list[str]:
+        """The other hosts on which libvirt has a VM with the same id."""
         return [h for h in self._hosts_of.get(key[1], []) if h != key[0] and (h, key[1]) in self.known]
 
     def hosts(self) -> Iterator[APIHost]:
         return (compose_host(view) for view in self.views.values())
 
     def operations(self) -> Iterable[Operation]:
-        """The operations that run, and the last few hundred that ended."""
+        """The running operations, and the last few hundred ended ones."""
         return self._operations.values()
 
     def has_operation(self, operation_id: str) -> bool:
-        """Whether its first event, and so every row that was written with it, has been folded."""
+        """Whether the operation's first event, and thus every row written with it, has been folded."""
         return operation_id in self._operations
 
     def running(self) -> int:
         """How many operations have not ended."""
         return len({operation.id for operation in self._running.values()})
 
-    # -- facts: what libvirt says, at once --------------------------------------------------------------------------
+    # -- facts from libvirt, updated immediately --------------------------------------------------------------------
 
     def set_view(self, view: HostView) -> None:
         before = self.views.get(view.id)
@@ -111,29 +111,29 @@ class InventoryState:
             self._forget_host(view.id)
 
     def set_known(self, key: Key, known: KnownDomain | None) -> list[str]:
-        """Take what one read of a domain said; None: it does not exist.
+        """Store the result of one read of a domain; None: it does not exist.
 
-        Returns the other hosts whose VM of the same id is to be told again: it got a twin, or lost it.
+        Returns the other hosts whose VM with the same id must be published again: it gained or lost a twin.
         """
-        appeared_or_went = (key in self.known) is (known is None)
+        appeared_or_disappeared = (key in self.known) is (known is None)
         if known is None:
             self.known.pop(key, None)
         else:
             self.known[key] = known
-            self._remember_host(key)
+            self._add_host(key)
         self._composed.pop(key, None)
-        if not appeared_or_went:
+        if not appeared_or_disappeared:
             return []
         self.forget(key[1])
-        return self._others(key)
+        return self._other_hosts(key)
 
-    def _remember_host(self, key: Key) -> None:
+    def _add_host(self, key: Key) -> None:
         hosts = self._hosts_of.setdefault(key[1], [])
         if key[0] not in hosts:
             hosts.append(key[0])
 
     def set_addresses(self, host_id: str, addresses: Addresses) -> list[str]:
-        """Take the addresses of a host's guests. Returns the ids of the VMs whose addresses changed."""
+        """Store the addresses of a host's guests. Returns the ids of the VMs whose addresses changed."""
         before, self._addresses[host_id] = self._addresses.get(host_id, {}), addresses
         changed = []
         for (host, vm_id), known in self.known.items():
@@ -146,13 +146,13 @@ class InventoryState:
     def take_storage(
         self, host_id: str, pools: Iterable[PoolFacts], volumes: Iterable[VolumeFacts], seen_at: datetime
     ) -> StorageChanges:
-        """Take all pools and volumes of a host. Returns what readers are to be told."""
+        """Store all pools and volumes of a host. Returns the changes to publish."""
         changes = self.storage.take(host_id, pools, volumes, seen_at)
         for vm_id in changes.vms:
             self.forget(vm_id)
         return changes
 
-    # -- rows: what the database says, as its events arrive ---------------------------------------------------------
+    # -- rows from the database, updated as events arrive -----------------------------------------------------------
 
     def load(
         self,
@@ -162,7 +162,7 @@ class InventoryState:
         seq: int,
         pools: Iterable[PoolRow] = (),
     ) -> None:
-        """Start from the tables as they stood at `seq`."""
+        """Initialize the state from the tables as of `seq`."""
         for row in vms:
             self._put_row(row)
         self.storage.load(volumes, pools)
@@ -171,23 +171,23 @@ class InventoryState:
         self.seq = seq
 
     def fold(self, record: EventRecord) -> None:
-        """Take the row change that an event carries, if it carries one."""
+        """Apply the row change that an event carries, if any."""
         self.seq = record.seq
         kind = record.target.type
         if kind == "vm":
             self._fold_vm(record)
         elif kind == "operation" and record.row is not None:
             self._put_operation(msgspec.convert(record.row, Operation))
-            self._tell_folded()
+            self._notify_folded()
         elif kind == "volume" and record.row is not None:
             self._fold_volume(record)
-            self._tell_folded()
+            self._notify_folded()
         elif kind == "pool" and record.row is not None:
             self.storage.fold_pool(msgspec.convert(record.row, PoolRow), gone=record.gone)
 
-    def _tell_folded(self) -> None:
-        told, self.folded = self.folded, asyncio.Event()
-        told.set()
+    def _notify_folded(self) -> None:
+        folded, self.folded = self.folded, asyncio.Event()
+        folded.set()
 
     def _fold_vm(self, record: EventRecord) -> None:
         if record.row is not None and record.gone:
@@ -205,14 +205,14 @@ class InventoryState:
     def _put_row(self, row: VMRow) -> None:
         key = (row.host_id, row.id)
         self.rows[key] = row
-        self._remember_host(key)
+        self._add_host(key)
         self._composed.pop(key, None)
 
     def _put_operation(self, operation: Operation) -> None:
         self._operations.pop(operation.id, None)
         self._operations[operation.id] = operation
-        held = [target.id for target in (operation.target, *operation.locks)]
-        for target_id in held:
+        target_ids = [target.id for target in (operation.target, *operation.locks)]
+        for target_id in target_ids:
             running = self._running.get(target_id)
             if not operation.state.ended:
                 self._running[target_id] = operation
@@ -221,16 +221,16 @@ class InventoryState:
             self.forget(target_id)
         if operation.state.ended:
             self.storage.operation_files.forget(operation.id)
-        self.storage.operation_changed(held)
+        self.storage.operation_changed(target_ids)
         self._drop_old_operations()
 
     def _drop_old_operations(self) -> None:
-        while len(self._operations) - len(self._running) > _ENDED_OPERATIONS_HELD:
+        while len(self._operations) - len(self._running) > _MAX_ENDED_OPERATIONS:
             oldest = next(key for key, operation in self._operations.items() if operation.state.ended)
             del self._operations[oldest]
 
     def forget(self, vm_id: str) -> None:
-        """Compose this VM anew when it is next asked for."""
+        """Invalidate the cached value of this VM."""
         for host_id in self._hosts_of.get(vm_id, []):
             self._composed.pop((host_id, vm_id), None)
 

@@ -1,4 +1,4 @@
-"""Lets an operation wait until a VM has been seen in a state."""
+"""Lets operations wait until a VM is read in a certain state."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Callable
 
 from novacron_server.hypervisor.facts import DomainFacts
 
-Looks = Callable[[DomainFacts | None], bool]
+Condition = Callable[[DomainFacts | None], bool]
 
 
 class StateWaiters:
-    """Who waits for what. Told by the keepers of every look at a VM."""
+    """The pending waits. The host syncs call `notify` after every read of a VM."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[tuple[Looks, asyncio.Future[None]]]] = {}
+        self._waiting: dict[str, list[tuple[Condition, asyncio.Future[None]]]] = {}
 
-    def looked_at(self, vm_id: str, facts: DomainFacts | None) -> None:
+    def notify(self, vm_id: str, facts: DomainFacts | None) -> None:
         """A VM was read; None: it does not exist."""
-        for looks, future in self._waiting.get(vm_id, []):
-            if not future.done() and looks(facts):
+        for condition, future in self._waiting.get(vm_id, []):
+            if not future.done() and condition(facts):
                 future.set_result(None)
 
-    async def until(self, vm_id: str, looks: Looks, timeout_s: float) -> bool:
-        """Wait until a look at the VM satisfies `looks`; False when none did in time."""
+    async def wait(self, vm_id: str, condition: Condition, timeout_s: float) -> bool:
+        """Wait until a read of the VM satisfies `condition`; False on timeout."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (looks, future)
+        entry = (condition, future)
         self._waiting.setdefault(vm_id, []).append(entry)
         try:
             async with asyncio.timeout(timeout_s):

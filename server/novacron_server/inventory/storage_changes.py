@@ -1,4 +1,4 @@
-"""What readers are told after a look at a host's storage: what differs from what they were told before."""
+"""Finds the storage changes to publish: the differences between a read and the last published values."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class StorageChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """What is new or changed, what is gone, and the VMs whose disks are shown otherwise now.
+    """New and changed objects, removed objects, and the VMs whose disks are shown differently now.
 
-    `first`: the host's storage had not been read before, so nothing of this is news about its VMs.
+    `first`: the first read of the host's storage, so the VMs themselves have not changed.
     """
 
     volumes: list[Volume]
@@ -33,7 +33,7 @@ class StorageChanges(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PublishedStorage:
-    """What readers were told last, by host and id."""
+    """The last published values, by host and id."""
 
     def __init__(self) -> None:
         self._volumes: dict[str, dict[str, Volume]] = {}
@@ -43,32 +43,32 @@ class PublishedStorage:
     def compare(
         self, host_id: str, volumes: Iterable[Volume], pools: Iterable[Pool], tiers: Iterable[Tier]
     ) -> StorageChanges:
-        """What is to be told of these; it counts as told from now on."""
-        told_volumes = self._volumes.setdefault(host_id, {})
-        told_pools = self._pools.setdefault(host_id, {})
+        """The changes to publish; from now on they count as published."""
+        published_volumes = self._volumes.setdefault(host_id, {})
+        published_pools = self._pools.setdefault(host_id, {})
         now_volumes, now_pools = {volume.id: volume for volume in volumes}, {pool.id: pool for pool in pools}
         changed_tiers = [tier for tier in tiers if _tier_differs(self._tiers.get(tier.name), tier)]
         changes = StorageChanges(
-            volumes=[v for v in now_volumes.values() if _differs(told_volumes.get(v.id), v)],
-            gone_volumes=[v for v in told_volumes.values() if v.id not in now_volumes],
-            pools=[p for p in now_pools.values() if _pool_differs(told_pools.get(p.id), p)],
-            gone_pools=[p for p in told_pools.values() if p.id not in now_pools],
+            volumes=[v for v in now_volumes.values() if _volume_differs(published_volumes.get(v.id), v)],
+            gone_volumes=[v for v in published_volumes.values() if v.id not in now_volumes],
+            pools=[p for p in now_pools.values() if _pool_differs(published_pools.get(p.id), p)],
+            gone_pools=[p for p in published_pools.values() if p.id not in now_pools],
             tiers=changed_tiers,
         )
-        _update(told_volumes, changes.volumes, changes.gone_volumes)
-        _update(told_pools, changes.pools, changes.gone_pools)
+        _update(published_volumes, changes.volumes, changes.gone_volumes)
+        _update(published_pools, changes.pools, changes.gone_pools)
         self._tiers |= {tier.name: tier for tier in changed_tiers}
         return changes
 
 
-def _update(told: dict[str, T], changed: list[T], gone: list[T]) -> None:
-    told.update({thing.id: thing for thing in changed})
-    for thing in gone:
-        del told[thing.id]
+def _update(published: dict[str, T], changed: list[T], gone: list[T]) -> None:
+    published.update({item.id: item for item in changed})
+    for item in gone:
+        del published[item.id]
 
 
-def _differs(before: Volume | None, now: Volume) -> bool:
-    """Whether readers should be told: not for every few blocks that a running guest allocates."""
+def _volume_differs(before: Volume | None, now: Volume) -> bool:
+    """Whether to publish the volume: not for small allocations by a running guest."""
     if before is None:
         return True
     grown = abs(before.allocated_bytes - now.allocated_bytes)
@@ -81,38 +81,38 @@ _TIER_READINGS = (
     "used_bytes", "free_bytes", "allocated_bytes", "read_bytes_s", "write_bytes_s", "reads_s", "writes_s", "rates_at",
     "seen_at",
 )  # fmt: skip
-"""What is never the same twice, and no news by itself."""
+"""Fields that change constantly and are not published on their own."""
 
 
 def _pool_differs(before: Pool | None, now: Pool) -> bool:
-    return before is None or not _same(before, now, _POOL_READINGS) or _fuller(before, now, "allocated_bytes")
+    return before is None or not _same(before, now, _POOL_READINGS) or _usage_changed(before, now, "allocated_bytes")
 
 
 def _tier_differs(before: Tier | None, now: Tier) -> bool:
     return (
         before is None
         or not _same(before, now, _TIER_READINGS)
-        or _fuller(before, now, "used_bytes", "allocated_bytes")
+        or _usage_changed(before, now, "used_bytes", "allocated_bytes")
     )
 
 
-def _same(before: S, now: S, but: Iterable[str]) -> bool:
-    return msgspec.structs.replace(now, **{name: getattr(before, name) for name in but}) == before
+def _same(before: S, now: S, ignored: Iterable[str]) -> bool:
+    return msgspec.structs.replace(now, **{name: getattr(before, name) for name in ignored}) == before
 
 
-def _fuller(before: Pool | Tier, now: Pool | Tier, *names: str) -> bool:
-    return any(_moved(getattr(before, name), getattr(now, name), now.capacity_bytes) for name in names)
+def _usage_changed(before: Pool | Tier, now: Pool | Tier, *names: str) -> bool:
+    return any(_changed_enough(getattr(before, name), getattr(now, name), now.capacity_bytes) for name in names)
 
 
-def _moved(before: int | None, now: int | None, of: int | None) -> bool:
-    """Whether a disk's use changed by more than anybody else's log files: 16 MiB, and a thousandth of the disk."""
+def _changed_enough(before: int | None, now: int | None, capacity: int | None) -> bool:
+    """Whether a disk's usage changed by more than background noise: 16 MiB and a thousandth of the capacity."""
     if before is None or now is None:
         return before is not now
-    return abs(before - now) > max(16 << 20, (of or 0) // 1000)
+    return abs(before - now) > max(16 << 20, (capacity or 0) // 1000)
 
 
 def vms_with_changed_disks(before: Mapping[VolumeKey, Volume], now: Mapping[VolumeKey, Volume]) -> list[str]:
-    """The VMs whose disks are shown with another size, tier or id now."""
+    """The VMs whose disks have another size, tier or id now."""
     changed = (
         volume
         for key, volume in now.items()

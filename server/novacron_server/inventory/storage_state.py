@@ -1,4 +1,4 @@
-"""The storage part of the picture: volumes, pools and tiers, composed when facts are read or rows are folded."""
+"""The storage part of the inventory state: volumes, pools and tiers, composed when facts or rows change."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OwnTier = Callable[[str, str], str | None]
 
 @dataclass
 class _OnHost:
-    """What is known of one host's storage."""
+    """The state of one host's storage."""
 
     pool_facts: dict[str, PoolFacts] = field(default_factory=dict)
     volume_facts: dict[VolumeKey, VolumeFacts] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class _OnHost:
 
 
 class StorageState:
-    """One asyncio loop reads and writes it. `views`, `known` and `running` are the picture's own."""
+    """Used from one asyncio loop. `views`, `known` and `running` are those of InventoryState."""
 
     def __init__(
         self,
@@ -62,21 +62,21 @@ class StorageState:
         self.pool_rows: dict[tuple[str, str], PoolRow] = {}
         self.operation_files = OperationFiles()
         self.notes: dict[tuple[str, str], str] = {}
-        """(host id, tier) → why its pool there is missing."""
+        """(host id, tier) → why the host has no pool for that tier."""
         self.rates_of: RatesOf = lambda _disks: None
         self._views, self._known, self._running, self._own_tier = views, known, running, own_tier
         self._hosts: dict[str, _OnHost] = {}
         self._row_keys: dict[str, tuple[str, str, str]] = {}
-        self._told = PublishedStorage()
+        self._published = PublishedStorage()
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def volumes(self) -> Iterator[Volume]:
-        return (volume for on in self._hosts.values() for volume in on.volumes.values())
+        return (volume for storage in self._hosts.values() for volume in storage.volumes.values())
 
     def volumes_on(self, host_id: str) -> Mapping[VolumeKey, Volume]:
-        on = self._hosts.get(host_id)
-        return on.volumes if on else {}
+        storage = self._hosts.get(host_id)
+        return storage.volumes if storage else {}
 
     def volume(self, volume_id: str) -> Volume | None:
         if key := self._row_keys.get(volume_id):
@@ -89,62 +89,64 @@ class StorageState:
         return key[1] if key else None
 
     def row_without_volume(self, host_id: str, pool: str, name: str) -> VolumeRow | None:
-        """The row of a volume that is not in its pool, though that is on and nobody is at work on it: somebody removed
-        it outside NovaCron."""
-        row, on = self.volume_rows.get((host_id, pool, name)), self._hosts.get(host_id)
-        if row is None or on is None or (pool, name) in on.volume_facts:
+        """The row of a volume that is missing from its active pool, with no operation running on it: it was removed
+        outside NovaCron."""
+        row, storage = self.volume_rows.get((host_id, pool, name)), self._hosts.get(host_id)
+        if row is None or storage is None or (pool, name) in storage.volume_facts:
             return None
         busy = row.id in self._running or (row.vm_id or "") in self._running
-        there = any(facts.name == pool and facts.active for facts in on.pool_facts.values())
-        return row if there and not busy else None
+        active = any(facts.name == pool and facts.active for facts in storage.pool_facts.values())
+        return row if active and not busy else None
 
     def facts(self, volume: Volume) -> VolumeFacts | None:
-        """What libvirt last said of a volume; but its format is what it was made as."""
-        on, key = self._hosts.get(volume.host), (volume.pool, volume.name)
-        facts = on.volume_facts.get(key) if on else None
+        """The last facts of a volume, with the format that it was created with."""
+        storage, key = self._hosts.get(volume.host), (volume.pool, volume.name)
+        facts = storage.volume_facts.get(key) if storage else None
         return _with_creation_format(facts, self.volume_rows.get((volume.host, *key))) if facts else None
 
     def use(self, volume: Volume) -> VolumeUse | None:
-        """The VM that uses a volume, and as what."""
-        on = self._hosts.get(volume.host)
-        return on.uses.get((volume.pool, volume.name)) if on else None
+        """The VM that uses a volume, and how."""
+        storage = self._hosts.get(volume.host)
+        return storage.uses.get((volume.pool, volume.name)) if storage else None
 
     def overlays(self, volume: Volume) -> list[Volume]:
-        """The volumes of the same host that lean on this one."""
-        on, below = self._hosts.get(volume.host), self.facts(volume)
-        if on is None or below is None:
+        """The volumes of the same host whose backing file is this volume."""
+        storage, base = self._hosts.get(volume.host), self.facts(volume)
+        if storage is None or base is None:
             return []
-        leaning = (key for key, facts in on.volume_facts.items() if facts.backing_file == below.path)
-        return [found for key in leaning if (found := on.volumes.get(key)) and found.backing_file]
+        overlays = (key for key, facts in storage.volume_facts.items() if facts.backing_file == base.path)
+        return [found for key in overlays if (found := storage.volumes.get(key)) and found.backing_file]
 
     def is_there(self, host_id: str, pool: str, name: str) -> bool:
-        """Whether a pool has a file of that name, be it shown as a volume or not."""
-        on = self._hosts.get(host_id)
-        return on is not None and (pool, name) in on.volume_facts
+        """Whether a pool has a file of that name, even if it is not shown as a volume."""
+        storage = self._hosts.get(host_id)
+        return storage is not None and (pool, name) in storage.volume_facts
 
     def pools(self) -> Iterator[Pool]:
-        return (pool for on in self._hosts.values() for pool in on.pools.values())
+        return (pool for storage in self._hosts.values() for pool in storage.pools.values())
 
     def pools_on(self, host_id: str) -> Mapping[str, Pool]:
-        """A host's pools by name; empty until its storage was read."""
-        on = self._hosts.get(host_id)
-        return {pool.name: pool for pool in on.pools.values()} if on else {}
+        """A host's pools by name; empty until its storage has been read."""
+        storage = self._hosts.get(host_id)
+        return {pool.name: pool for pool in storage.pools.values()} if storage else {}
 
     def pool(self, pool_id: str) -> Pool | None:
         return next((pool for pool in self.pools() if pool.id == pool_id), None)
 
     def pool_facts(self, host_id: str, name: str) -> PoolFacts | None:
-        """What libvirt last said of a pool."""
-        on = self._hosts.get(host_id)
-        return next((facts for facts in on.pool_facts.values() if facts.name == name), None) if on else None
+        """The last facts of a pool."""
+        storage = self._hosts.get(host_id)
+        return next((facts for facts in storage.pool_facts.values() if facts.name == name), None) if storage else None
 
     def was_read(self, host_id: str) -> bool:
-        on = self._hosts.get(host_id)
-        return on is not None and on.seen_at is not None
+        storage = self._hosts.get(host_id)
+        return storage is not None and storage.seen_at is not None
 
     def tiers(self) -> list[Tier]:
-        """The three tiers, fastest first, with the rates of this moment."""
-        devices: dict[str, set[int]] = {name: {d for _, d in self._of_tier(name) if d is not None} for name in TIERS}
+        """The three tiers, fastest first, with their current rates."""
+        devices: dict[str, set[int]] = {
+            name: {d for _, d in self._pools_of_tier(name) if d is not None} for name in TIERS
+        }
         return [self._tier(name, devices) for name in TIERS]
 
     def tier(self, name: str) -> Tier | None:
@@ -154,13 +156,13 @@ class StorageState:
         volumes = [volume for volume in self.volumes() if volume.tier == name]
         disks = [(volume.host, use.vm_id, use.target) for volume in volumes if (use := self.use(volume)) and use.target]
         notes = [note for (_, tier), note in sorted(self.notes.items()) if tier == name]
-        return compose_tier(name, self._of_tier(name), volumes, devices, self.rates_of(disks), notes)
+        return compose_tier(name, self._pools_of_tier(name), volumes, devices, self.rates_of(disks), notes)
 
-    def _of_tier(self, name: str) -> list[tuple[Pool, int | None]]:
+    def _pools_of_tier(self, name: str) -> list[tuple[Pool, int | None]]:
         return [
-            (pool, on.pool_facts[uuid].device)
-            for on in self._hosts.values()
-            for uuid, pool in on.pools.items()
+            (pool, storage.pool_facts[uuid].device)
+            for storage in self._hosts.values()
+            for uuid, pool in storage.pools.items()
             if pool.tier == name
         ]
 
@@ -169,28 +171,28 @@ class StorageState:
     def take(
         self, host_id: str, pools: Iterable[PoolFacts], volumes: Iterable[VolumeFacts], seen_at: datetime
     ) -> StorageChanges:
-        """Take all pools and volumes of a host. Returns what readers are to be told."""
-        on = self._hosts.setdefault(host_id, _OnHost())
-        first, before = on.seen_at is None, dict(on.volumes)
-        on.pool_facts = {facts.uuid: facts for facts in pools}
-        on.volume_facts = {(facts.pool, facts.name): facts for facts in volumes}
-        on.uses = self._uses(host_id)
-        on.seen_at = seen_at
-        tiers = self._tiers_of(host_id, on)
-        shown = [key for key in on.volume_facts if self._is_shown(host_id, key)]
-        on.volumes = {key: self._compose(host_id, on, key, tiers) for key in shown}
-        on.pools = self._compose_pools(host_id, on, tiers)
-        changes = self._told.compare(host_id, on.volumes.values(), on.pools.values(), self.tiers())
-        return msgspec.structs.replace(changes, vms=vms_with_changed_disks(before, on.volumes), first=first)
+        """Store all pools and volumes of a host. Returns the changes to publish."""
+        storage = self._hosts.setdefault(host_id, _OnHost())
+        first, before = storage.seen_at is None, dict(storage.volumes)
+        storage.pool_facts = {facts.uuid: facts for facts in pools}
+        storage.volume_facts = {(facts.pool, facts.name): facts for facts in volumes}
+        storage.uses = self._uses(host_id)
+        storage.seen_at = seen_at
+        tiers = self._tiers_of(host_id, storage)
+        shown = [key for key in storage.volume_facts if self._is_shown(host_id, key)]
+        storage.volumes = {key: self._compose(host_id, storage, key, tiers) for key in shown}
+        storage.pools = self._compose_pools(host_id, storage, tiers)
+        changes = self._published.compare(host_id, storage.volumes.values(), storage.pools.values(), self.tiers())
+        return msgspec.structs.replace(changes, vms=vms_with_changed_disks(before, storage.volumes), first=first)
 
     def _is_shown(self, host_id: str, key: VolumeKey) -> bool:
-        """A file without a row that a running operation makes or takes away is that one's, and nobody's volume."""
+        """A file without a row that a running operation creates or removes is not shown as a volume."""
         place = (host_id, *key)
         return place in self.volume_rows or place not in self.operation_files
 
-    def _compose(self, host_id: str, on: _OnHost, key: VolumeKey, tiers: Mapping[str, str | None]) -> Volume:
-        row, use = self.volume_rows.get((host_id, *key)), on.uses.get(key)
-        facts = _with_creation_format(on.volume_facts[key], row)
+    def _compose(self, host_id: str, storage: _OnHost, key: VolumeKey, tiers: Mapping[str, str | None]) -> Volume:
+        row, use = self.volume_rows.get((host_id, *key)), storage.uses.get(key)
+        facts = _with_creation_format(storage.volume_facts[key], row)
         operation = self._running.get(row.id) if row else None
         view = self._views.get(host_id)
         return compose_volume(
@@ -198,37 +200,37 @@ class StorageState:
             facts,
             row,
             use,
-            on.seen_at or datetime.min,
+            storage.seen_at or datetime.min,
             tier=tiers.get(facts.pool),
             operation=operation,
             simulated=view is not None and view.simulated,
         )
 
-    def _tiers_of(self, host_id: str, on: _OnHost) -> dict[str, str | None]:
+    def _tiers_of(self, host_id: str, storage: _OnHost) -> dict[str, str | None]:
         """Pool name → its tier."""
-        return {facts.name: self._tier_of(host_id, facts.uuid)[0] for facts in on.pool_facts.values()}
+        return {facts.name: self._tier_of(host_id, facts.uuid)[0] for facts in storage.pool_facts.values()}
 
     def _tier_of(self, host_id: str, uuid: str) -> tuple[str | None, bool]:
         own = self._own_tier(host_id, uuid)
         row = self.pool_rows.get((host_id, uuid))
         return own or (row.tier if row else None), own is not None
 
-    def _compose_pools(self, host_id: str, on: _OnHost, tiers: Mapping[str, str | None]) -> dict[str, Pool]:
+    def _compose_pools(self, host_id: str, storage: _OnHost, tiers: Mapping[str, str | None]) -> dict[str, Pool]:
         counts: dict[str, int] = {}
-        for pool, _ in on.volumes:
+        for pool, _ in storage.volumes:
             counts[pool] = counts.get(pool, 0) + 1
-        assert on.seen_at is not None
+        assert storage.seen_at is not None
         return {
             uuid: compose_pool(
                 host_id,
                 facts,
-                on.pool_facts.values(),
-                on.seen_at,
+                storage.pool_facts.values(),
+                storage.seen_at,
                 tier=tiers[facts.name],
                 managed=self._tier_of(host_id, uuid)[1],
                 volumes=counts.get(facts.name, 0),
             )
-            for uuid, facts in on.pool_facts.items()
+            for uuid, facts in storage.pool_facts.items()
         }
 
     def _uses(self, host_id: str) -> dict[VolumeKey, VolumeUse]:
@@ -242,26 +244,26 @@ class StorageState:
                     uses[by_path[path]] = VolumeUse(vm_id, part)
             uses |= _disk_uses(vm_id, known.facts.disks)
             for key, use in _disk_uses(vm_id, known.facts.later_disks).items():
-                uses.setdefault(key, use)  # it gets it at its next start; who has it now comes first
+                uses.setdefault(key, use)  # attached at the VM's next start; a VM that has it now takes precedence
         return uses
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
     def load(self, volumes: Iterable[VolumeRow], pools: Iterable[PoolRow]) -> None:
-        """Start from the tables."""
+        """Initialize the rows from the tables."""
         for row in volumes:
             self._put(row)
         self.pool_rows = {(row.host_id, row.uuid): row for row in pools}
 
     def fold_volume(self, row: VolumeRow, *, gone: bool) -> None:
-        """Take a changed row of `volumes`; one that moved has another pool now."""
+        """Apply a changed row of `volumes`; a moved volume has another pool now."""
         before = self._row_keys.pop(row.id, None)
         if before:
             self.volume_rows.pop(before, None)
         if not gone:
             self._put(row)
         for key in {before, (row.host_id, row.pool, row.name)} - {None}:
-            self._again(key)  # type: ignore[arg-type]  # None is taken out
+            self._recompose(key)  # type: ignore[arg-type]  # None is removed
 
     def _put(self, row: VolumeRow) -> None:
         key = (row.host_id, row.pool, row.name)
@@ -269,27 +271,27 @@ class StorageState:
         self._row_keys[row.id] = key
 
     def fold_pool(self, row: PoolRow, *, gone: bool) -> None:
-        """Take a changed row of `pools`; the volumes in it have another tier now."""
+        """Apply a changed row of `pools`. The tiers of its volumes change at the next read."""
         key = (row.host_id, row.uuid)
         if gone:
             self.pool_rows.pop(key, None)
         else:
             self.pool_rows[key] = row
-        if on := self._hosts.get(row.host_id):
-            tiers = self._tiers_of(row.host_id, on)
-            on.pools = self._compose_pools(row.host_id, on, tiers)
+        if storage := self._hosts.get(row.host_id):
+            tiers = self._tiers_of(row.host_id, storage)
+            storage.pools = self._compose_pools(row.host_id, storage, tiers)
 
     def operation_changed(self, target_ids: Sequence[str]) -> None:
-        """The operation on these came, went on or ended: compose those that are volumes anew."""
+        """The operation on these targets started, progressed or ended: compose the volumes among them again."""
         for key in [self._row_keys[target] for target in target_ids if target in self._row_keys]:
-            self._again(key)
+            self._recompose(key)
 
-    def _again(self, key: tuple[str, str, str]) -> None:
-        on = self._hosts.get(key[0])
-        if on and key[1:] in on.volume_facts and self._is_shown(key[0], key[1:]):
-            on.volumes[key[1:]] = self._compose(key[0], on, key[1:], self._tiers_of(key[0], on))
-        elif on:
-            on.volumes.pop(key[1:], None)
+    def _recompose(self, key: tuple[str, str, str]) -> None:
+        storage = self._hosts.get(key[0])
+        if storage and key[1:] in storage.volume_facts and self._is_shown(key[0], key[1:]):
+            storage.volumes[key[1:]] = self._compose(key[0], storage, key[1:], self._tiers_of(key[0], storage))
+        elif storage:
+            storage.volumes.pop(key[1:], None)
 
 
 def _disk_uses(vm_id: str, disks: Iterable[DiskFacts]) -> dict[VolumeKey, VolumeUse]:

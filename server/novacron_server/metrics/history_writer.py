@@ -65,7 +65,7 @@ class HistoryWriter:
         self._away = False
         latest.on_round.append(self._record_host)
 
-    # -- recording---------------------------------------------------------------------------------------------------
+    # -- recording ---------------------------------------------------------------------------------------------------
 
     def _record_host(self, host_id: str) -> None:
         host = self._latest.hosts[host_id]
@@ -143,7 +143,7 @@ class HistoryWriter:
         )
         self._hours |= hours
 
-    # -- maintenance----------------------------------------------------------------------------------------------
+    # -- maintenance -------------------------------------------------------------------------------------------------
 
     async def _maintenance_loop(self) -> None:
         clock = GuardedClock()

@@ -83,7 +83,7 @@ class UsageService:
         return "not read yet" if vm.state in _RUNNING else f"VM is {vm.state}"
 
     def top(self, principal: Principal, query: api.TopQuery) -> Page[api.VMUsage]:
-        """The VMs with the highest usage; VMs without a value are left out. Raises ValidationFailed for a bad filter."""
+        """The VMs with the highest usage, without those that have no value. Raises ValidationFailed for a bad filter."""
         now = datetime.now(UTC)
         rank = _TOP[query.top]
         ranked = sorted(

@@ -1,1 +1,1 @@
-"""What happened, in order: the outbox that a transaction writes to, and the reader that misses nothing."""
+"""The transactional outbox: a transaction writes its events to it, and a reader delivers each event in order."""

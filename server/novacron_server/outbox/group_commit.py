@@ -1,7 +1,7 @@
-"""Group commit: what is to be written with events while one transaction runs goes together with the next.
+"""Group commit: all writes with events that arrive during one transaction share the next one.
 
-Every commit with events holds the counter until it is on the disk, so the writers of a busy server would stand in line
-for one lock, each with a connection of its own. Here they share a transaction, a lock and a flush to the disk.
+Every commit with events holds the counter's lock until it is on the disk, so the writers of a busy server would queue
+for that lock, each with its own connection. Here they share a transaction, the lock and a flush to the disk.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from novacron_server.outbox.repository import append
 
 T = TypeVar("T")
 Unit = Callable[[Connection], Awaitable[tuple[T, Sequence[EventDraft]]]]
-"""Writes rows and returns its answer and the events that go with them. May be run again, so it does nothing but SQL."""
+"""Writes rows and returns its result and the events for them. It may be run again, so it must only execute SQL."""
 
-AT_ONCE = 50
-"""Units in one transaction: few enough to end well within the budget."""
+MAX_UNITS = 50
+"""Units in one transaction: few enough to commit well within the time budget."""
 
 
 class _Waiting:
-    """A unit and who waits for it."""
+    """A unit and the future of its caller."""
 
     def __init__(self, unit: Unit[Any], until: float) -> None:
         self.unit = unit
         self.until = until
-        self.taken = False
-        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.started = False
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    def refuse(self, error: BaseException) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-            self.answer.exception()  # who waited may have gone
+    def fail(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+            self.future.exception()  # mark as retrieved: the caller may be gone
 
-    def grant(self, answer: object) -> None:
-        if not self.answer.done():
-            self.answer.set_result(answer)
+    def succeed(self, result: object) -> None:
+        if not self.future.done():
+            self.future.set_result(result)
 
 
 class GroupCommit:
@@ -56,86 +56,86 @@ class GroupCommit:
     async def write(self, unit: Unit[T]) -> T:
         """Run `unit` and append its events in a transaction that others may share, and commit.
 
-        Raises what the unit raises (then nothing of it is written); DatabaseUnavailable within the budget when nothing
-        was written, OutcomeUnknown when nobody can say.
+        Raises what the unit raises (then nothing of it is written); within the time budget DatabaseUnavailable if
+        nothing was written, OutcomeUnknown if that cannot be determined.
         """
         until = time.monotonic() + self._database.budget_s
         waiting = _Waiting(unit, until)
         self._waiting.append(waiting)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="ledger")
+            self._task = asyncio.create_task(self._run(), name="group commit")
         try:
-            await wait(waiting.answer, until)
+            await wait(waiting.future, until)
         except asyncio.CancelledError:
             self._withdraw(waiting)
             raise
-        if not waiting.answer.done():
+        if not waiting.future.done():
             self._withdraw(waiting)
-            raise faults.unknown_outcome() if waiting.taken else faults.translate(faults.Expired())
-        answer: T = waiting.answer.result()
-        return answer
+            raise faults.unknown_outcome() if waiting.started else faults.translate(faults.Expired())
+        result: T = waiting.future.result()
+        return result
 
     def _withdraw(self, waiting: _Waiting) -> None:
-        if not waiting.taken:
+        if not waiting.started:
             self._waiting.remove(waiting)
 
     async def close(self) -> None:
-        """Stop; who still waits hears DatabaseUnavailable within the budget."""
+        """Stop; pending callers get DatabaseUnavailable within the time budget."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+            batch, self._waiting = self._waiting[:MAX_UNITS], self._waiting[MAX_UNITS:]
             for waiting in batch:
-                waiting.taken = True
-            error = await self._together(batch)
+                waiting.started = True
+            error = await self._commit(batch)
             if isinstance(error, errors.DatabaseUnavailable):
-                self._give_up(batch, error)
+                self._fail_all(batch, error)
             elif error is not None:
-                await self._one_by_one(batch)  # one was refused: the others have nothing to do with it
+                await self._commit_separately(batch)  # one unit was refused: commit the others without it
 
-    async def _together(self, batch: list[_Waiting]) -> BaseException | None:
-        """Grant them all, or return why nothing of them was written (or, OutcomeUnknown, nobody can say)."""
+    async def _commit(self, batch: list[_Waiting]) -> BaseException | None:
+        """Commit all units, or return why nothing was written (or OutcomeUnknown if that cannot be determined)."""
 
         async def work(connection: Connection) -> list[Any]:
-            answers: list[Any] = []
+            results: list[Any] = []
             drafts: list[EventDraft] = []
             for waiting in batch:
-                answer, told = await waiting.unit(connection)
-                answers.append(answer)
-                drafts += told
+                result, unit_drafts = await waiting.unit(connection)
+                results.append(result)
+                drafts += unit_drafts
             await append(connection, drafts)
-            return answers
+            return results
 
         done = await asyncio.gather(self._database.run(work), return_exceptions=True)
         if isinstance(done[0], BaseException):
             return done[0]
         self._wake()
-        for waiting, answer in zip(batch, done[0], strict=True):
-            waiting.grant(answer)
+        for waiting, result in zip(batch, done[0], strict=True):
+            waiting.succeed(result)
         return None
 
-    async def _one_by_one(self, batch: list[_Waiting]) -> None:
+    async def _commit_separately(self, batch: list[_Waiting]) -> None:
         for number, waiting in enumerate(batch):
-            error = await self._together([waiting])
+            error = await self._commit([waiting])
             if isinstance(error, errors.DatabaseUnavailable):
-                self._give_up([waiting], error)
-                self._give_up(batch[number + 1 :], _nothing_written(error))
+                self._fail_all([waiting], error)
+                self._fail_all(batch[number + 1 :], _nothing_written(error))
                 return
             if error is not None:
-                waiting.refuse(error)
+                waiting.fail(error)
 
-    def _give_up(self, batch: list[_Waiting], error: errors.DatabaseUnavailable) -> None:
-        """The database is away. Those who stand behind would wait as long again: they are told at once, too."""
+    def _fail_all(self, batch: list[_Waiting], error: errors.DatabaseUnavailable) -> None:
+        """The database is unavailable. Queued units would wait just as long, so they fail immediately, too."""
         for waiting in batch:
-            waiting.refuse(error)
-        behind, self._waiting = self._waiting, []
-        for waiting in behind:
-            waiting.refuse(_nothing_written(error))
+            waiting.fail(error)
+        queued, self._waiting = self._waiting, []
+        for waiting in queued:
+            waiting.fail(_nothing_written(error))
 
 
 def _nothing_written(error: errors.DatabaseUnavailable) -> errors.DatabaseUnavailable:
-    """For who was not in the transaction that was lost: of his, nothing was written."""
+    """The error for units that were not part of the lost transaction: nothing of them was written."""
     return errors.DatabaseUnavailable(error.detail, retry_after_s=error.retry_after_s or faults.RETRY_AFTER_S)

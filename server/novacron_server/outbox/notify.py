@@ -1,7 +1,8 @@
-"""Telling other servers on the same database that there is something new: LISTEN and NOTIFY, outside transactions.
+"""Notifies other servers on the same database of new events: LISTEN and NOTIFY, outside transactions.
 
-NOTIFY inside a data transaction takes a lock until its commit and cost 96 % of the throughput; from a connection of
-its own, at most once in 20 ms and without waiting for the disk, it costs nothing. It only wakes: the table is the truth.
+NOTIFY inside a data transaction holds a lock until the commit, which cost 96 % of the throughput. On a separate
+connection, at most every 20 ms and without waiting for the disk, it costs nothing. A notification only wakes a reader:
+the events are read from the table.
 """
 
 from __future__ import annotations
@@ -22,31 +23,31 @@ _log = structlog.get_logger(__name__)
 
 
 class Notifier:
-    """`on_notify` is called for the rings of others, and after each new connection (one may have been missed)."""
+    """`on_notify` is called for other servers' notifications, and after each connect (one may have been missed)."""
 
     def __init__(self, database: Database, on_notify: Callable[[], None]) -> None:
         self._database = database
         self._on_notify = on_notify
-        self._asked = asyncio.Event()
+        self._pending = asyncio.Event()
         self._own_pid = 0
 
     def send(self) -> None:
-        """Ring at the others, soon. Never waits, never fails: their poll is the net."""
-        self._asked.set()
+        """Notify other servers soon. Never waits and never fails: the others also poll."""
+        self._pending.set()
 
     async def run(self) -> None:
-        """Listen and ring for ever. Cancel to stop."""
-        await asyncio.gather(self._forever("listen", self._listen), self._forever("notify", self._notify))
+        """Listen and notify until cancelled."""
+        await asyncio.gather(self._reconnect("listen", self._listen), self._reconnect("notify", self._notify))
 
-    async def _forever(self, what: str, once: Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]]) -> None:
+    async def _reconnect(self, role: str, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]]) -> None:
         pause_s = 0.1
         while True:
             try:
-                async with await self._database.session(f"novacron-{what}") as conn:
+                async with await self._database.session(f"novacron-{role}") as conn:
                     pause_s = 0.1
-                    await once(conn)
+                    await work(conn)
             except (DatabaseUnavailable, psycopg.Error, OSError) as exc:
-                _log.debug("doorbell_lost", part=what, reason=str(exc), next_try_in_s=pause_s)
+                _log.debug("notify_connection_lost", part=role, reason=str(exc), next_try_in_s=pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 2.0)
 
@@ -61,7 +62,7 @@ class Notifier:
         await conn.execute("SET synchronous_commit = off")
         self._own_pid = conn.info.backend_pid
         while True:
-            await self._asked.wait()
-            self._asked.clear()
+            await self._pending.wait()
+            self._pending.clear()
             await conn.execute(f"NOTIFY {CHANNEL}")
             await asyncio.sleep(COALESCE_S)

@@ -1,4 +1,4 @@
-"""The outbox: events committed with the change they tell of, and a reader that hands each on once, in order.
+"""Reads the outbox, in which events are committed together with their changes, and delivers each once, in order.
 
 A writer calls `append` last in its transaction and `OutboxReader.wake` after the commit.
 """
@@ -24,15 +24,15 @@ _log = structlog.get_logger(__name__)
 
 
 class OutboxHole(RuntimeError):
-    """A number is missing, which the counter's lock makes impossible: the table was changed by other hands."""
+    """A sequence number is missing. The counter's lock prevents that, so the table was modified from outside."""
 
 
 class OutboxReader:
-    """Reads what follows `after` and gives it to `on_records`, batch by batch, for as long as it runs.
+    """Reads the events after number `after` and passes them to `on_records` in batches.
 
-    Start it with start() or `async with`. A lost database is waited for (`healthy` is False meanwhile). A hole, or an
-    error of `on_records`, ends the reader: `failure` keeps it, wait() raises it, and nothing is ever skipped.
-    `on_health` is told when the database was lost (False) and when it is back (True).
+    Start it with start() or `async with`. If the database is lost, it waits until it is back; `healthy` is False until
+    then. A hole, or an error of `on_records`, ends the reader: `failure` contains it, wait() raises it, and no event is
+    ever skipped. `on_health` is called when the database is lost (False) and when it is back (True).
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class OutboxReader:
         self._database = database
         self._on_records = on_records
         self._poll_s = poll_s
-        self._bell = asyncio.Event()
+        self._wake_event = asyncio.Event()
         self._running: list[asyncio.Task[None]] = []
-        # An embedded database serves one server alone: nobody to listen to, nobody to ring at.
-        self._notifier = Notifier(database, self._bell.set) if database.kind == "external" else None
+        # An embedded database has only one server: there are no others to notify.
+        self._notifier = Notifier(database, self._wake_event.set) if database.kind == "external" else None
         self.last_seq = after
         self.healthy = True
         self.failure: BaseException | None = None
@@ -66,8 +66,8 @@ class OutboxReader:
         await self.close()
 
     def wake(self) -> None:
-        """There is something new: called after each local commit. Many rings are one."""
-        self._bell.set()
+        """There are new events: call this after each local commit. Several calls may cause a single read."""
+        self._wake_event.set()
         if self._notifier is not None:
             self._notifier.send()
 
@@ -94,7 +94,7 @@ class OutboxReader:
     async def run(self) -> None:
         """Read until cancelled. Raises OutboxHole, and what else it did not foresee."""
         try:
-            await self._read_for_ever()
+            await self._read_loop()
         except asyncio.CancelledError:
             raise
         except BaseException as exc:
@@ -102,34 +102,34 @@ class OutboxReader:
             _log.critical("event_stream_stopped", last_seq=self.last_seq, reason=str(exc), exc_info=exc)
             raise
 
-    async def _read_for_ever(self) -> None:
+    async def _read_loop(self) -> None:
         pause_s = 0.05
         while True:
-            self._bell.clear()
+            self._wake_event.clear()
             try:
                 if not self.healthy:
-                    await self._check_no_return()
+                    await self._check_not_restored()
                 await self._drain()
-                self._now(healthy=True)
+                self._set_healthy(healthy=True)
                 pause_s = 0.05
             except DatabaseUnavailable as exc:
                 if self.healthy:
                     _log.warning("event_stream_waits_for_database", last_seq=self.last_seq, reason=exc.detail)
-                self._now(healthy=False)
+                self._set_healthy(healthy=False)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 2.0)
                 continue
-            await self._rung()
+            await self._wait_for_wake()
 
-    def _now(self, *, healthy: bool) -> None:
+    def _set_healthy(self, *, healthy: bool) -> None:
         changed, self.healthy = healthy is not self.healthy, healthy
         if changed:
             self._on_health(healthy)
 
-    async def _rung(self) -> None:
+    async def _wait_for_wake(self) -> None:
         try:
             async with asyncio.timeout(self._poll_s):
-                await self._bell.wait()
+                await self._wake_event.wait()
         except TimeoutError:
             return
 
@@ -138,21 +138,23 @@ class OutboxReader:
             after = self.last_seq
             batch = await self._database.run(lambda conn, a=after: read_after(conn, a, BATCH), read_only=True)  # type: ignore[misc]
             if batch:
-                await self._hand_on(batch)
+                await self._deliver(batch)
             if len(batch) < BATCH:
                 return
 
-    async def _hand_on(self, batch: list[EventRecord]) -> None:
+    async def _deliver(self, batch: list[EventRecord]) -> None:
         for expected, record in enumerate(batch, self.last_seq + 1):
             if record.seq != expected:
                 raise OutboxHole(f"event {expected} is missing: {record.seq} follows {expected - 1}")
-        handed = self._on_records(batch)
-        if handed is not None:
-            await handed
+        result = self._on_records(batch)
+        if result is not None:
+            await result
         self.last_seq = batch[-1].seq
 
-    async def _check_no_return(self) -> None:
-        """A database that was put back to an earlier day would use numbers a second time."""
+    async def _check_not_restored(self) -> None:
+        """Raise OutboxHole if an older database was restored: it would assign sequence numbers a second time."""
         newest = await self._database.run(last_seq, read_only=True)
         if newest < self.last_seq:
-            raise OutboxHole(f"the database went back: its last event is {newest}, {self.last_seq} was read before")
+            raise OutboxHole(
+                f"the database was restored: its last event is {newest}, but {self.last_seq} was read before"
+            )

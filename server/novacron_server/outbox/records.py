@@ -1,4 +1,4 @@
-"""What a transaction wants told (Draft), and what the outbox holds of it (Record)."""
+"""Events before (EventDraft) and after (EventRecord) they are committed to the outbox."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from novacron_core.api.operations import Target
 
 
 class EventDraft(msgspec.Struct, frozen=True):
-    """An event before it has its number.
+    """An event without a sequence number.
 
-    `row` is the changed database row's values (None: no row changed, the event tells of libvirt alone); `gone` says
-    that the target is no more. The wire value is composed when the event is folded, not stored.
+    `row` contains the changed database row's values (None: no row changed, the event is about libvirt only). `gone`:
+    the target no longer exists. The API value is composed when the event is folded, and not stored.
     """
 
     type: str
@@ -29,7 +29,7 @@ class EventDraft(msgspec.Struct, frozen=True):
 
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as committed. `seq` is contiguous and rises in commit order. Times and ids in `row` are JSON text."""
+    """A committed event. `seq` is contiguous and rises in commit order. Times and ids in `row` are JSON text."""
 
     seq: int
     id: str

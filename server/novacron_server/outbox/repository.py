@@ -1,4 +1,4 @@
-"""The SQL of the outbox. The numbers come from one counter row, so they are contiguous and rise in commit order."""
+"""The SQL of the outbox. Sequence numbers come from one counter row: they are contiguous and rise in commit order."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from novacron_server.outbox.records import EventDraft, EventRecord
 
 
 async def append(conn: AsyncConnection, drafts: Sequence[EventDraft]) -> list[int]:
-    """Write events, LAST in a transaction; their numbers.
+    """Write events; returns their numbers. Call it LAST in a transaction.
 
-    The counter's row stays locked until the commit, and PostgreSQL shows a transaction's rows before it lets go of
-    its locks: whoever gets the next number comes later, and a rollback gives its numbers back. So the lock is what
-    promise G7 stands on, and what is done after this call is done while every other writer waits.
+    The counter's row stays locked until the commit, and PostgreSQL makes a transaction's rows visible before it
+    releases its locks: a transaction that gets the next number commits later, and a rollback returns its numbers.
+    Guarantee G7 depends on this lock. While the transaction continues after this call, all other writers wait.
     """
     if not drafts:
         return []
@@ -35,31 +35,31 @@ async def append(conn: AsyncConnection, drafts: Sequence[EventDraft]) -> list[in
 
 
 async def wait_for_open_transactions(conn: AsyncConnection) -> None:
-    """Wait for every transaction that has taken numbers, one whose COMMIT nobody heard the end of among them: what is
-    read after this in the same transaction is what came of it."""
+    """Wait for every transaction that has taken numbers, including one whose COMMIT had an unknown outcome: a later
+    read in the same transaction sees the result."""
     await conn.execute(select(counter.c.last).with_for_update())
 
 
 async def last_seq(conn: AsyncConnection) -> int:
-    """The newest committed number, 0 before the first. Read in the transaction that reads the rows it belongs to,
-    which wants REPEATABLE READ or a fold that does no harm twice."""
+    """The newest committed number, 0 before the first. Read it in the transaction that reads the corresponding rows;
+    that requires REPEATABLE READ or an idempotent fold."""
     return int((await conn.execute(select(counter.c.last))).scalar_one())
 
 
 async def first_seq(conn: AsyncConnection) -> int | None:
-    """The oldest number still held, None when nothing is."""
+    """The oldest stored number, None if there is none."""
     found = (await conn.execute(select(func.min(t.c.seq)))).scalar_one()
     return None if found is None else int(found)
 
 
 async def read_after(conn: AsyncConnection, after: int, limit: int = 1000) -> list[EventRecord]:
-    """The events that follow a number, in order."""
+    """The events after a number, in order."""
     rows = await conn.execute(select(t).where(t.c.seq > after).order_by(t.c.seq).limit(limit))
     return [_record(row) for row in rows]
 
 
 async def prune(conn: AsyncConnection, older_than: datetime) -> int:
-    """Forget events of before a time, but none of the last hour; how many. The one way to delete an event."""
+    """Delete events before a time, except those of the last hour; returns how many. Events are deleted only here."""
     return int((await conn.execute(select(func.prune_events(older_than)))).scalar_one())
 
 
@@ -82,7 +82,7 @@ def _values(seq: int, draft: EventDraft, now: datetime) -> dict[str, Any]:
 
 
 def _storable(text: str) -> str:
-    """Text from outside as PostgreSQL can hold it: no NUL, no half of a surrogate pair."""
+    """External text in a form that PostgreSQL can store: no NUL, no lone surrogates."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 

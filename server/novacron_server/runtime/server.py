@@ -23,7 +23,7 @@ from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.http.middleware import Middleware
 from novacron_server.http.websocket_protocol import WebSocketProtocol
 from novacron_server.hypervisor.connection.daemons import start_daemons
-from novacron_server.hypervisor.connection.uris import allowed_uri, choose_uri
+from novacron_server.hypervisor.connection.uris import check_uri, choose_uri
 from novacron_server.runtime import logs
 from novacron_server.runtime.routes import create_app
 from novacron_server.runtime.settings import Settings
@@ -37,7 +37,7 @@ async def run(settings: Settings) -> int:
     logs.set_up()
     try:
         for uri in settings.hypervisors:
-            allowed_uri(uri)
+            check_uri(uri)
         with _hold(settings.data_dir):
             await _serve(settings)
     except (errors.NovaCronError, OSError) as e:

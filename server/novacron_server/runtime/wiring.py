@@ -199,7 +199,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     inventory = Inventory(group_commit, hosts, virtualization=settings.virtualization, own_tier=managed_pools.own_tier)
     hub = Hub(inventory.state)
     reader = OutboxReader(database, seq, hub.fold, on_health=DatabaseOutage(hub, inventory.publisher).health)
-    inventory.publisher.on_unlogged = hub.tell_unlogged
+    inventory.publisher.on_unlogged = hub.publish_unlogged
     bell.append(reader)
     images = Images(settings.data_dir / "images")
     leftovers = LeftoverCopies(database, inventory)

@@ -1,1 +1,1 @@
-"""The event stream: folds the outbox into the picture and hands each listener what it may see."""
+"""The event stream: folds the outbox into the inventory state and sends each listener the events it may see."""

@@ -1,4 +1,4 @@
-"""Events on their way out: made once, whoever gets them."""
+"""Outgoing events, encoded once for all listeners."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from novacron_core.values.roles import Permission, Role, allows
 from novacron_server.http.websocket_protocol import framed
 
 PART_BYTES = 64 * 1024
-"""What is put on a line at once: whether it is still free is looked at before each part."""
+"""How much is written to a connection at a time: before each part it is checked for backpressure."""
 
 _FAMILIES: dict[str, Permission] = {
     "vm": Permission.VM_READ,
@@ -27,7 +27,7 @@ _FAMILIES: dict[str, Permission] = {
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
-    """An event as it goes out, with what decides who gets it."""
+    """An encoded event, with the tenant that determines who may receive it."""
 
     seq: int
     event: api.Event
@@ -37,52 +37,53 @@ class OutgoingEvent:
 
 @dataclass(frozen=True, slots=True)
 class BatchPart:
-    """Events that go out together."""
+    """Events that are sent together."""
 
-    wires: list[OutgoingEvent]
+    events: list[OutgoingEvent]
     frames: bytes
 
 
 class Batch:
-    """Events that came together, in order. What one reader may see is found once for all of his role and tenant."""
+    """Events that arrived together, in order. What a reader may see is computed once per role and tenant."""
 
-    def __init__(self, wires: list[OutgoingEvent]) -> None:
-        self.wires = wires
-        self._seen: dict[tuple[Role, str], Batch] = {}
+    def __init__(self, events: list[OutgoingEvent]) -> None:
+        self.events = events
+        self._visible: dict[tuple[Role, str], Batch] = {}
 
-    def seen_by(self, principal: Principal) -> Batch:
-        """What this principal may see of it."""
+    def visible_to(self, principal: Principal) -> Batch:
+        """The events that this principal may see."""
         key = (principal.role, principal.tenant)
-        if key not in self._seen:
-            self._seen[key] = Batch([wire for wire in self.wires if visible(principal, wire)])
-        return self._seen[key]
+        if key not in self._visible:
+            self._visible[key] = Batch([event for event in self.events if visible(principal, event)])
+        return self._visible[key]
 
     @cached_property
     def parts(self) -> list[BatchPart]:
-        """Its frames, joined to parts of PART_BYTES or one frame."""
+        """The frames, joined into parts of at most PART_BYTES or one frame."""
         parts: list[BatchPart] = []
-        wires: list[OutgoingEvent] = []
+        events: list[OutgoingEvent] = []
         size = 0
-        for wire in self.wires:
-            if wires and size + len(wire.data) > PART_BYTES:
-                parts.append(_part(wires))
-                wires, size = [], 0
-            wires.append(wire)
-            size += len(wire.data)
-        return [*parts, _part(wires)] if wires else parts
+        for event in self.events:
+            if events and size + len(event.data) > PART_BYTES:
+                parts.append(_part(events))
+                events, size = [], 0
+            events.append(event)
+            size += len(event.data)
+        return [*parts, _part(events)] if events else parts
 
 
-def _part(wires: list[OutgoingEvent]) -> BatchPart:
-    return BatchPart(wires, b"".join(framed(wire.data) for wire in wires))
+def _part(events: list[OutgoingEvent]) -> BatchPart:
+    return BatchPart(events, b"".join(framed(event.data) for event in events))
 
 
-def visible(principal: Principal, wire: OutgoingEvent) -> bool:
-    """Whether the principal may get this event: by tenant, and by the permission of its family."""
-    permission = _FAMILIES.get(wire.event.type.split(".", 1)[0], Permission.ACCESS_ADMIN)
-    return may_see(principal, wire.tenant) and allows(principal.role, permission)
+def visible(principal: Principal, outgoing: OutgoingEvent) -> bool:
+    """Whether the principal may receive this event: by tenant, and by the permission for its event family."""
+    permission = _FAMILIES.get(outgoing.event.type.split(".", 1)[0], Permission.ACCESS_ADMIN)
+    return may_see(principal, outgoing.tenant) and allows(principal.role, permission)
 
 
-def passes(filters: api.Filters, event: api.Event) -> bool:
+def matches(filters: api.Filters, event: api.Event) -> bool:
+    """Whether an event matches all of a subscription's filters; an empty filter matches every event."""
     return (
         (not filters.types or any(_matches(pattern, event.type) for pattern in filters.types))
         and (not filters.sources or event.source in filters.sources)

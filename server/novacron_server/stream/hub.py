@@ -1,6 +1,6 @@
-"""From outbox records to every listener: fold, compose and encode once, then queue for those who may see it.
+"""Delivers outbox records: folds, composes and encodes each once, then queues it for the listeners that may see it.
 
-A listener whose queue is full is cut off (close code 4008) and comes back with `?after=`: nothing is skipped silently.
+A listener whose queue is full is disconnected (close code 4008) and resumes with `?after=`: no event is skipped.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from novacron_server.http.websocket_protocol import WebSocketProtocol
 from novacron_server.inventory.compose import compose_host
 from novacron_server.inventory.state import InventoryState
 from novacron_server.outbox.records import EventDraft, EventRecord
-from novacron_server.stream.batches import Batch, BatchPart, OutgoingEvent, passes, visible
+from novacron_server.stream.batches import Batch, BatchPart, OutgoingEvent, matches, visible
 
-RING = 20_000
-"""Events held in memory for listeners that come back."""
+MAX_EVENTS = 20_000
+"""Events kept in memory for listeners that resume."""
 QUEUE = 2_000
-"""Frames a listener may lag behind."""
+"""How many frames may be queued for a listener."""
 _ALL = api.Filters()
 
 
 class Listener:
-    """One open socket. `over` is set, to a close code, when it must be cut off. `sent` counts the frames sent.
+    """One open socket. `close_code` is set when it must be disconnected. `sent` counts the frames sent.
 
-    While the writer of the socket has nothing in hand (`idle`) and the line is free, events go straight to the line.
+    While the socket's writer is waiting (`idle`) and the connection is free, events are written directly to it.
     """
 
-    def __init__(self, principal: Principal, line: WebSocketProtocol | None = None) -> None:
+    def __init__(self, principal: Principal, connection: WebSocketProtocol | None = None) -> None:
         self.principal = principal
         self.filters: api.Filters | None = api.Filters()
         self.queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
@@ -42,123 +42,123 @@ class Listener:
         self.sent = 0
         self.sent_at = 0.0
         self.idle = False
-        self._line = line
+        self._connection = connection
         self._loop = asyncio.get_running_loop()
-        self.over: asyncio.Future[int] = self._loop.create_future()
+        self.close_code: asyncio.Future[int] = self._loop.create_future()
 
     def offer(self, batch: Batch) -> None:
-        """Send of a batch what this listener may see and wants."""
-        mine = batch.seen_by(self.principal)
-        if self.filters is None or not mine.wires:
+        """Send those events of a batch that this listener may see and has subscribed to."""
+        selected = batch.visible_to(self.principal)
+        if self.filters is None or not selected.events:
             return
         if self.filters != _ALL:
-            mine = Batch([wire for wire in mine.wires if passes(self.filters, wire.event)])
-        for part in mine.parts:
+            selected = Batch([item for item in selected.events if matches(self.filters, item.event)])
+        for part in selected.parts:
             self._send_part(part)
 
     def _send_part(self, part: BatchPart) -> None:
-        if self.idle and self._line is not None and self._line.free and self.queue.empty():
-            self._line.put(part.frames)
-            self.count(len(part.wires))
+        if self.idle and self._connection is not None and self._connection.free and self.queue.empty():
+            self._connection.put(part.frames)
+            self.record_sent(len(part.events))
         else:
-            for wire in part.wires:
-                self.send(wire.data)
+            for item in part.events:
+                self.send(item.data)
 
-    def count(self, frames: int) -> None:
-        """Frames that were sent, now."""
+    def record_sent(self, frames: int) -> None:
+        """Count frames that were just sent."""
         self.sent += frames
         self.sent_at = self._loop.time()
 
     def send(self, data: bytes) -> None:
-        """Queue a frame; one too many ends the socket."""
+        """Queue a frame; if the queue is full, disconnect the listener."""
         try:
             self.queue.put_nowait(data)
         except asyncio.QueueFull:
             self.end(api.CLOSE_LAGGED)
 
     def offer_samples(self, host_id: str, frames: list[bytes]) -> None:
-        """Take the place of this host's frames that were not sent yet: however slow a listener, it gets the newest.
+        """Replace this host's unsent sample frames: even a slow listener gets only the latest samples.
 
-        They wait beside the queue, which holds one mark (an empty frame) for all of them.
+        They are stored outside the queue, which contains one marker (an empty frame) for all of them.
         """
         if not self.samples and not self.queue.full():
             self.queue.put_nowait(b"")
         if self.samples or not self.queue.full():
             self.samples[host_id] = frames
 
-    def take(self, frame: bytes) -> list[bytes]:
-        """What goes out for an entry of the queue."""
+    def expand(self, frame: bytes) -> list[bytes]:
+        """The frames to send for an entry of the queue: the frame itself, or all stored samples for a marker."""
         if frame:
             return [frame]
         samples, self.samples = self.samples, {}
         return [frame for frames in samples.values() for frame in frames]
 
     def end(self, code: int) -> None:
-        """Cut it off, soon, with this close code."""
-        if not self.over.done():
-            self.over.set_result(code)
+        """Disconnect the listener soon, with this close code."""
+        if not self.close_code.done():
+            self.close_code.set_result(code)
 
 
 class Hub:
     """One per server. `fold` is the outbox reader's callback."""
 
-    def __init__(self, state: InventoryState, *, wake: int = RING) -> None:
+    def __init__(self, state: InventoryState, *, max_events: int = MAX_EVENTS) -> None:
         self.state = state
-        self._wake: deque[OutgoingEvent] = deque(maxlen=wake)
+        self._recent: deque[OutgoingEvent] = deque(maxlen=max_events)
         self._floor = 0
         self._listeners: set[Listener] = set()
         self._unlogged: dict[tuple[str, str, str, str], EventDraft] = {}
         self.database_away_since: datetime | None = None
 
     def begin(self) -> None:
-        """Hold events from the picture's number on; what came before this server is answered with an inventory."""
+        """Keep events from the current number on; a resume from an earlier number gets the whole inventory instead."""
         self._floor = self.state.seq
 
     async def fold(self, records: list[EventRecord]) -> None:
-        """Take committed events, in order, into the picture and out to the listeners."""
-        wires = []
+        """Apply committed events, in order, to the inventory state, and send them to the listeners."""
+        outgoing = []
         for record in records:
             self.state.fold(record)
-            self._unlogged.pop(_mark(record), None)
-            wire = self._wire(record)
-            if len(self._wake) == self._wake.maxlen:
-                self._floor = self._wake[0].seq
-            self._wake.append(wire)
-            wires.append(wire)
-        self._tell(wires)
+            self._unlogged.pop(_key(record), None)
+            event = self._compose(record)
+            if len(self._recent) == self._recent.maxlen:
+                self._floor = self._recent[0].seq
+            self._recent.append(event)
+            outgoing.append(event)
+        self._broadcast(outgoing)
 
-    def _tell(self, wires: list[OutgoingEvent]) -> None:
-        batch = Batch(wires)
+    def _broadcast(self, outgoing: list[OutgoingEvent]) -> None:
+        batch = Batch(outgoing)
         for listener in self._listeners:
             listener.offer(batch)
 
     def since(self, principal: Principal, after: int) -> list[bytes] | None:
-        """The frames after a number that this principal may see; None when they are no longer (or not yet) held."""
+        """The frames after a number that this principal may see; None if they are no longer (or not yet) available."""
         if after < self._floor or after > self.state.seq:
             return None
-        return [wire.data for wire in self._wake if wire.seq > after and visible(principal, wire)]
+        return [event.data for event in self._recent if event.seq > after and visible(principal, event)]
 
-    def tell_unlogged(self, drafts: Iterable[EventDraft]) -> None:
-        """Tell what cannot be numbered now; the same drafts come again, numbered, through `fold`."""
-        wires = []
+    def publish_unlogged(self, drafts: Iterable[EventDraft]) -> None:
+        """Send events that cannot be numbered now; the same drafts arrive later, numbered, through `fold`."""
+        outgoing = []
         for draft in drafts:
-            self._unlogged[_mark(draft)] = draft
-            wires.append(self._wire(_unnumbered(draft, self.state.seq), unlogged=True))
-        self._tell(wires)
+            self._unlogged[_key(draft)] = draft
+            outgoing.append(self._compose(_unnumbered(draft, self.state.seq), unlogged=True))
+        self._broadcast(outgoing)
 
     def unlogged(self, principal: Principal) -> list[bytes]:
-        """What was told without a number and still has none, as it is now: for a reader who was away meanwhile."""
-        wires = [self._wire(_unnumbered(d, self.state.seq), unlogged=True) for d in self._unlogged.values()]
-        return [wire.data for wire in wires if visible(principal, wire)]
+        """The events sent without a number that still have none, with current values: for a listener that resumes."""
+        outgoing = [self._compose(_unnumbered(d, self.state.seq), unlogged=True) for d in self._unlogged.values()]
+        return [event.data for event in outgoing if visible(principal, event)]
 
-    def database_away(self, since: datetime | None) -> None:
-        """The database went away, or (None) came back: every listener hears it at once, whatever it subscribed to."""
+    def set_database_away(self, since: datetime | None) -> None:
+        """Set since when the database is unavailable (None: it is back), and notify every listener immediately."""
         self.database_away_since = since
         for listener in self._listeners:
             listener.send(self.heartbeat())
 
     def heartbeat(self) -> bytes:
-        """A heartbeat frame of now."""
+        """A heartbeat frame with the current time and state."""
         beat = api.Heartbeat(
             seq=self.state.seq, server_time=datetime.now(UTC), database_away_since=self.database_away_since
         )
@@ -171,7 +171,7 @@ class Hub:
         self._listeners.discard(listener)
 
     def end_session(self, session_id: str) -> None:
-        """Cut off the sockets of a session that ended."""
+        """Disconnect the listeners of a session that ended."""
         for listener in self._listeners:
             if listener.principal.session_id == session_id:
                 listener.end(api.CLOSE_UNAUTHENTICATED)
@@ -180,7 +180,7 @@ class Hub:
     def listeners(self) -> int:
         return len(self._listeners)
 
-    def _wire(self, record: EventRecord, *, unlogged: bool = False) -> OutgoingEvent:
+    def _compose(self, record: EventRecord, *, unlogged: bool = False) -> OutgoingEvent:
         value, tenant = self._value(record)
         event = api.Event(
             seq=record.seq,
@@ -198,7 +198,7 @@ class Hub:
         return OutgoingEvent(record.seq, event, tenant, msgspec.json.encode(event))
 
     def _value(self, record: EventRecord) -> tuple[object, str | None]:
-        """The whole new value of the target (None: it is gone) and the tenant that decides who sees it."""
+        """The complete new value of the target (None: it is gone) and the tenant that determines who may see it."""
         kind, target_id = record.target.type, record.target.id
         if kind == "vm":
             vm = self.state.composed((record.source, target_id))  # a VM's events come from its host
@@ -218,8 +218,8 @@ class Hub:
         return None, record.tenant
 
 
-def _mark(told: EventDraft | EventRecord) -> tuple[str, str, str, str]:
-    return told.target.type, told.target.id, told.source, told.type
+def _key(event: EventDraft | EventRecord) -> tuple[str, str, str, str]:
+    return event.target.type, event.target.id, event.source, event.type
 
 
 def _unnumbered(draft: EventDraft, seq: int) -> EventRecord:

@@ -1,4 +1,4 @@
-"""Everything a principal may see, cut into frames of bounded size, all at one number."""
+"""The complete inventory that a principal may see, split into frames of limited size, all at one sequence number."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _HEADROOM = 4096
 
 
 def inventory_frames(inventory: Inventory, principal: Principal) -> list[bytes]:
-    """The `inventory` frames, each at most MAX_INVENTORY_PART_BYTES long; at least one, the last one marked."""
+    """The `inventory` frames, each at most MAX_INVENTORY_PART_BYTES long; at least one; the last has `last` set."""
     seq = inventory.state.seq
-    parts = list(_parts(_things(inventory, principal)))
+    parts = list(_parts(_items(inventory, principal)))
     return [_frame(seq, number, number == len(parts) - 1, groups) for number, groups in enumerate(parts)]
 
 
-def _things(inventory: Inventory, principal: Principal) -> Iterable[tuple[str, Any]]:
+def _items(inventory: Inventory, principal: Principal) -> Iterable[tuple[str, Any]]:
     def may(permission: Permission) -> bool:
         return allows(principal.role, permission)
 
@@ -38,11 +38,11 @@ def _things(inventory: Inventory, principal: Principal) -> Iterable[tuple[str, A
         yield from (("operations", operation) for operation in inventory.operations(principal))
 
 
-def _parts(things: Iterable[tuple[str, Any]]) -> Iterator[dict[str, list[msgspec.Raw]]]:
+def _parts(items: Iterable[tuple[str, Any]]) -> Iterator[dict[str, list[msgspec.Raw]]]:
     groups: dict[str, list[msgspec.Raw]] = {}
     size = 0
-    for name, thing in things:
-        data = msgspec.json.encode(thing)
+    for name, item in items:
+        data = msgspec.json.encode(item)
         if size + len(data) > api.MAX_INVENTORY_PART_BYTES - _HEADROOM:
             yield groups
             groups, size = {}, 0

@@ -1,4 +1,4 @@
-"""The database goes away and comes back: said on the stream at once, and in the history afterwards."""
+"""Reports database outages: immediately on the event stream, and afterwards in the event history."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = structlog.get_logger()
 
 
 class DatabaseOutage:
-    """Told by the outbox reader, who asks every second; it is the judge of whether the database is there."""
+    """Reports outages that the outbox reader detects; it polls every second."""
 
     def __init__(self, hub: Hub, publisher: Publisher) -> None:
         self._hub = hub
@@ -28,19 +28,19 @@ class DatabaseOutage:
         now = datetime.now(UTC)
         since = self._hub.database_away_since
         if not healthy and since is None:
-            _log.error("the database is away: changes are refused, reads go on from memory")
-            self._hub.database_away(now)
-            self._publisher.database_away(True)
-            self._publisher.publish(_told("lost", Priority.CRITICAL, f"changes are refused since {now:%H:%M:%S} UTC"))
+            _log.error("database unavailable: changes are refused, reads are served from memory")
+            self._hub.set_database_away(now)
+            self._publisher.set_database_away(True)
+            self._publisher.publish(_event("lost", Priority.CRITICAL, f"changes refused since {now:%H:%M:%S} UTC"))
         elif healthy and since is not None:
             away_s = (now - since).total_seconds()
-            _log.warning("the database is back", away_s=round(away_s, 1))
-            self._publisher.database_away(False)
-            self._publisher.publish(_told("back", Priority.HIGH, f"it was away for {away_s:.0f} s"))
-            self._hub.database_away(None)
+            _log.warning("database available again", away_s=round(away_s, 1))
+            self._publisher.set_database_away(False)
+            self._publisher.publish(_event("back", Priority.HIGH, f"unavailable for {away_s:.0f} s"))
+            self._hub.set_database_away(None)
 
 
-def _told(what: str, priority: Priority, note: str) -> EventDraft:
+def _event(change: str, priority: Priority, note: str) -> EventDraft:
     target = Target(type="system", id="database", name="database")
-    kind = f"system.database_{what}"
+    kind = f"system.database_{change}"
     return EventDraft(type=kind, source="server", target=target, tenant=SHARED, priority=priority, note=note)

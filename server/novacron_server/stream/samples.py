@@ -1,4 +1,4 @@
-"""Samples on the event stream: only those a listener asked for and may see, encoded once for all who get the same."""
+"""Samples on the event stream: those a listener requested and may see, encoded once for all that get the same."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from novacron_server.metrics.meter import HostMeter
 from novacron_server.stream.hub import Listener
 
 _PER_FRAME = 1500
-"""VMs in one frame: some 170 KiB."""
+"""VMs in one frame: about 170 KiB."""
 _EARLY = 0.9
-"""Rounds do not come to the millisecond: one this much of an interval after the last is not left out."""
+"""Reads are not exactly periodic: one is sent if at least this share of the interval has passed."""
 
 Targets = frozenset[str] | str
 
 
 @dataclass(frozen=True, slots=True)
 class _Audience:
-    """All who get the same frames: the same right to see, the same wish."""
+    """Listeners that get the same frames: those with the same role, tenant and targets."""
 
     role: str
     tenant: str
@@ -45,86 +45,92 @@ class _Wish:
 
 
 class SampleStreamer:
-    """Told by the board of each round; tells those listeners who asked."""
+    """Sends each new reading to the listeners that requested samples."""
 
-    def __init__(self, board: LatestSamples, state: InventoryState) -> None:
-        self._board = board
+    def __init__(self, latest: LatestSamples, state: InventoryState) -> None:
+        self._latest = latest
         self._state = state
-        self._wishes: dict[Listener, _Wish] = {}
+        self._subscriptions: dict[Listener, _Wish] = {}
         self._encoded: dict[str, dict[str, msgspec.Raw]] = {}
         self.frames_made = 0
-        board.on_round.append(self._round)
+        latest.on_round.append(self._send_reading)
 
-    def want(self, listener: Listener, wants: api.SampleRequest | None) -> None:
-        """From now on a listener wants these, and gets the newest at once; None: no more. Raises FilterError."""
-        self.forget(listener)
-        if wants is None:
+    def subscribe(self, listener: Listener, request: api.SampleRequest | None) -> None:
+        """Set which samples a listener gets, and send it the latest now; None: unsubscribe. Raises FilterError."""
+        self.unsubscribe(listener)
+        if request is None:
             return
-        targets = wants.targets if isinstance(wants.targets, str) else frozenset(wants.targets)
+        targets = request.targets if isinstance(request.targets, str) else frozenset(request.targets)
         if isinstance(targets, str) and targets != "*":
             compile_filter(targets, vm_fields({}))
-        who = listener.principal
-        wish = _Wish(_Audience(who.role, who.tenant, targets), who, wants.interval_s)
-        self._wishes[listener] = wish
-        for host_id, host in self._board.hosts.items():
-            if host.time is not None and self._board.fresh(host):
-                self._tell(listener, wish, host_id, self._frames(wish, host_id))
+        principal = listener.principal
+        audience = _Audience(principal.role, principal.tenant, targets)
+        subscription = _Wish(audience, principal, request.interval_s)
+        self._subscriptions[listener] = subscription
+        for host_id, host in self._latest.hosts.items():
+            if host.time is not None and self._latest.fresh(host):
+                self._offer(listener, subscription, host_id, self._frames(subscription, host_id))
 
-    def forget(self, listener: Listener) -> None:
-        """The listener wants no samples, or is gone."""
-        self._wishes.pop(listener, None)
+    def unsubscribe(self, listener: Listener) -> None:
+        """Send no more samples to the listener."""
+        self._subscriptions.pop(listener, None)
         listener.samples.clear()
 
-    def _round(self, host_id: str) -> None:
+    def _send_reading(self, host_id: str) -> None:
         self._encoded[host_id] = {}
         now = clock()
-        made: dict[_Audience, list[bytes]] = {}
-        for listener, wish in self._wishes.items():
-            if now - wish.sent_at.get(host_id, 0.0) < wish.interval_s * _EARLY:
+        frames: dict[_Audience, list[bytes]] = {}
+        for listener, subscription in self._subscriptions.items():
+            if now - subscription.sent_at.get(host_id, 0.0) < subscription.interval_s * _EARLY:
                 continue
-            if wish.audience not in made:
-                made[wish.audience] = self._frames(wish, host_id)
-            self._tell(listener, wish, host_id, made[wish.audience])
+            if subscription.audience not in frames:
+                frames[subscription.audience] = self._frames(subscription, host_id)
+            self._offer(listener, subscription, host_id, frames[subscription.audience])
 
-    def _tell(self, listener: Listener, wish: _Wish, host_id: str, frames: list[bytes]) -> None:
+    def _offer(self, listener: Listener, subscription: _Wish, host_id: str, frames: list[bytes]) -> None:
         if frames:
-            wish.sent_at[host_id] = clock()
+            subscription.sent_at[host_id] = clock()
             listener.offer_samples(host_id, frames)
 
-    def _frames(self, wish: _Wish, host_id: str) -> list[bytes]:
-        """What this audience gets of a host's last round; nothing when it asked for others alone."""
-        host = self._board.hosts[host_id]
-        targets, role = wish.audience.targets, wish.principal.role
-        chosen = list(self._chosen(wish, host_id, host)) if allows(role, Permission.VM_READ) else []
-        if targets and not isinstance(targets, str) and not chosen:
+    def _frames(self, subscription: _Wish, host_id: str) -> list[bytes]:
+        """The frames with a host's last reading for this audience; none if it requested only VMs of other hosts."""
+        host = self._latest.hosts[host_id]
+        targets, role = subscription.audience.targets, subscription.principal.role
+        selected = list(self._select(subscription, host_id, host)) if allows(role, Permission.VM_READ) else []
+        if targets and not isinstance(targets, str) and not selected:
             return []
         encoded = self._encoded.setdefault(host_id, {})
         hosts = {host_id: host.sample} if allows(role, Permission.HOST_READ) else {}
         frames = []
-        for begin in range(0, max(1, len(chosen)), _PER_FRAME):
-            vms = {vm_id: _once(encoded, vm_id, host) for vm_id in chosen[begin : begin + _PER_FRAME]}
+        for begin in range(0, max(1, len(selected)), _PER_FRAME):
+            vms = {vm_id: _encode(encoded, vm_id, host) for vm_id in selected[begin : begin + _PER_FRAME]}
             frame = {"frame": "samples", "time": host.time, "host": host_id, "vms": vms, "hosts": hosts}
             frames.append(msgspec.json.encode(frame))
         self.frames_made += len(frames)
         return frames
 
-    def _chosen(self, wish: _Wish, host_id: str, host: HostMeter) -> Iterator[str]:
-        targets = wish.audience.targets
+    def _select(self, subscription: _Wish, host_id: str, host: HostMeter) -> Iterator[str]:
+        targets = subscription.audience.targets
         ids = [vm_id for vm_id in targets if vm_id in host.vms] if not isinstance(targets, str) else list(host.vms)
         passes = self._filter(targets)
         for vm_id in ids:
             vm = self._state.composed((host_id, vm_id))
-            if vm is not None and host.vms[vm_id].counters and may_see(wish.principal, vm.tenant) and passes(vm):
+            if (
+                vm is not None
+                and host.vms[vm_id].counters
+                and may_see(subscription.principal, vm.tenant)
+                and passes(vm)
+            ):
                 yield vm_id
 
     def _filter(self, targets: Targets) -> Callable[[VM], bool]:
         if not isinstance(targets, str) or targets == "*":
             return lambda vm: True
         names = {view.id: view.name for view in self._state.views.values()}
-        return compile_filter(targets, vm_fields(names, lambda vm: self._board.sample(vm.host, vm.id)))
+        return compile_filter(targets, vm_fields(names, lambda vm: self._latest.sample(vm.host, vm.id)))
 
 
-def _once(encoded: dict[str, msgspec.Raw], vm_id: str, host: HostMeter) -> msgspec.Raw:
+def _encode(encoded: dict[str, msgspec.Raw], vm_id: str, host: HostMeter) -> msgspec.Raw:
     raw = encoded.get(vm_id)
     if raw is None:
         raw = encoded[vm_id] = msgspec.Raw(msgspec.json.encode(host.vms[vm_id].sample))

@@ -1,6 +1,6 @@
-"""The WebSocket of the event stream: who may open it, what goes out, what may come in.
+"""The WebSocket of the event stream: authentication, outgoing frames, incoming messages.
 
-The foreground reads, so that a client that goes away is noticed; a second task writes and is cancelled with it.
+One task reads, which also detects a client that disconnects; another writes. All tasks are cancelled together.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ TicketTaker = Callable[[str], Awaitable[Principal]]
 _MESSAGES_PER_MINUTE = 300
 _POLICY_VIOLATION = 1008
 _TOO_BIG = 1009
-_GOODBYE_S = 2.0
+_CLOSE_TIMEOUT_S = 2.0
 STALL_S = 4.0
-"""A peer that answers nothing for so long, while nothing moves on the line, has stopped reading. With `check_s` before
-and after it, a stalled one is cut off within 10 seconds."""
+"""A peer that sends no pong for this long, while no data is transferred, has stopped reading. With `check_s` before and
+after it, a stalled peer is disconnected within 10 seconds."""
 
 
 class Stream:
@@ -77,9 +77,9 @@ class Stream:
     async def _serve(self, socket: Socket) -> None:
         try:
             query = decoding.query(socket.query_params.multi_items(), api.StreamQuery)
-            principal, token = await self._who(socket, query)
+            principal, token = await self._authenticate_client(socket, query)
         except errors.NovaCronError as e:
-            # Before accept: the handshake is answered 403, whatever the code.
+            # Closed before accept: the handshake always gets the response 403.
             await socket.close(code=_POLICY_VIOLATION, reason=e.code)
             return
         await socket.accept()
@@ -87,48 +87,50 @@ class Stream:
         tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(self._read(socket, listener), name="stream reader"),
             asyncio.create_task(self._write(socket, listener, query.after), name="stream writer"),
-            asyncio.create_task(self._watch(listener, token), name="stream watcher"),
-            asyncio.create_task(self._watch_line(listener, protocol_of(socket.scope)), name="line watcher"),
+            asyncio.create_task(self._watch_session(listener, token), name="stream session watcher"),
+            asyncio.create_task(
+                self._watch_connection(listener, protocol_of(socket.scope)), name="stream connection watcher"
+            ),
         ]
         try:
-            waiting: set[asyncio.Future[Any]] = {*tasks, listener.over}
+            waiting: set[asyncio.Future[Any]] = {*tasks, listener.close_code}
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._hub.remove(listener)
-            self._samples.forget(listener)
+            self._samples.unsubscribe(listener)
             for task in tasks:
                 task.cancel()
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
-                    _log.warning("a stream ended early", exc_info=result)
-        if listener.over.done():
-            await _close(socket, listener.over.result(), protocol_of(socket.scope))
+                    _log.warning("an event stream failed", exc_info=result)
+        if listener.close_code.done():
+            await _close(socket, listener.close_code.result(), protocol_of(socket.scope))
 
-    async def _who(self, socket: Socket, query: api.StreamQuery) -> tuple[Principal, str]:
+    async def _authenticate_client(self, socket: Socket, query: api.StreamQuery) -> tuple[Principal, str]:
         token = bearer(socket)
         origin = socket.headers.get("origin")
         if origin is not None and not token and _origin(origin) not in self._origins:
-            raise errors.Forbidden("this origin is not on the list")
+            raise errors.Forbidden("this origin is not allowed")
         principal = await (self._authenticate(token) if token else self._take_ticket(query.ticket or ""))
         if not allows(principal.role, api.STREAM.permission):
             raise errors.Forbidden(why_not_role(principal.role, api.STREAM.permission) or "")
         return principal, token
 
-    # -- out ---------------------------------------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------------------------
 
     async def _write(self, socket: Socket, listener: Listener, after: int | None) -> None:
-        await self._inventory.first_look()
-        for frame in self._opening(listener, after):
+        await self._inventory.wait_for_first_read()
+        for frame in self._opening_frames(listener, after):
             await _send(socket, listener, frame)
         while True:
             listener.idle = True
             frame = await self._next(listener)
             listener.idle = False
-            for each in listener.take(frame):
-                await _send(socket, listener, each)
+            for part in listener.expand(frame):
+                await _send(socket, listener, part)
 
     async def _next(self, listener: Listener) -> bytes:
-        """The next frame that waits, or a heartbeat when nothing was sent for so long."""
+        """The next queued frame, or a heartbeat if nothing was sent for the heartbeat interval."""
         while True:
             silent_s = asyncio.get_running_loop().time() - listener.sent_at
             if silent_s >= self._heartbeat_s:
@@ -137,8 +139,8 @@ class Stream:
                 async with asyncio.timeout(self._heartbeat_s - silent_s):
                     return await listener.queue.get()
 
-    def _opening(self, listener: Listener, after: int | None) -> list[bytes]:
-        """Hello and the state to start from. Nothing awaits between taking it and listening, so there is no gap."""
+    def _opening_frames(self, listener: Listener, after: int | None) -> list[bytes]:
+        """Hello and the initial state. There is no await between reading the state and adding the listener: no gap."""
         hello = api.Hello(
             protocol=PROTOCOL,
             version=__version__,
@@ -158,36 +160,36 @@ class Stream:
         self._hub.add(listener)
         return frames
 
-    async def _watch(self, listener: Listener, token: str) -> None:
-        """Ends the socket within seconds of its session, its role or its token ending."""
+    async def _watch_session(self, listener: Listener, token: str) -> None:
+        """Disconnect within seconds after the session or token expires, is revoked or loses the permission."""
         while True:
             left_s = (listener.principal.expires_at - datetime.now(UTC)).total_seconds()
             await asyncio.sleep(min(self._check_s, max(0.0, left_s)))
-            if listener.principal.expires_at <= datetime.now(UTC) or (token and not await self._still_good(token)):
+            if listener.principal.expires_at <= datetime.now(UTC) or (token and not await self._is_token_valid(token)):
                 listener.end(api.CLOSE_UNAUTHENTICATED)
 
-    async def _watch_line(self, listener: Listener, line: WebSocketProtocol | None) -> None:
-        """Ends the socket of a peer that does not read: one that sleeps, hangs, or whose network is gone."""
-        asked_at = 0
-        while line is not None:
+    async def _watch_connection(self, listener: Listener, connection: WebSocketProtocol | None) -> None:
+        """Disconnect a peer that does not read: it is suspended, hangs, or has lost its network."""
+        pinged_at = 0
+        while connection is not None:
             await asyncio.sleep(self._check_s)
-            if line.stalled_s() > STALL_S:
+            if connection.stalled_s() > STALL_S:
                 listener.end(api.CLOSE_LAGGED)
-            elif listener.sent > asked_at:
-                asked_at = listener.sent
-                line.ask()
-        await listener.over
+            elif listener.sent > pinged_at:
+                pinged_at = listener.sent
+                connection.ask()
+        await listener.close_code
 
-    async def _still_good(self, token: str) -> bool:
+    async def _is_token_valid(self, token: str) -> bool:
         try:
             await self._authenticate(token)
         except (errors.Unauthenticated, errors.Forbidden):
             return False
         except errors.NovaCronError:
-            return True  # cannot be told now, the database is away: the token itself has not run out
+            return True  # unknown while the database is unavailable: the token itself has not expired
         return True
 
-    # -- in ----------------------------------------------------------------------------------------------------------
+    # -- receiving ---------------------------------------------------------------------------------------------------
 
     async def _read(self, socket: Socket, listener: Listener) -> None:
         budget = _MESSAGES_PER_MINUTE
@@ -204,14 +206,14 @@ class Stream:
             if len(raw) > api.MAX_CLIENT_FRAME_BYTES:
                 listener.end(_TOO_BIG)
                 return
-            self._take(raw, listener)
+            self._handle(raw, listener)
 
-    def _take(self, raw: str | bytes, listener: Listener) -> None:
+    def _handle(self, raw: str | bytes, listener: Listener) -> None:
         try:
             message = msgspec.json.decode(raw, type=api.ClientMessage)
-            self._samples_wanted(message, listener)
+            self._update_samples(message, listener)
         except (msgspec.DecodeError, FilterError) as e:
-            problem = errors.InvalidArgument(f"that message is not understood: {e}").problem()
+            problem = errors.InvalidArgument(f"invalid message: {e}").problem()
             listener.send(msgspec.json.encode(api.ProblemFrame(problem=problem)))
             return
         if isinstance(message, api.Subscribe):
@@ -224,26 +226,26 @@ class Stream:
             answer = api.Pong(id=message.id)
         listener.send(msgspec.json.encode(answer))
 
-    def _samples_wanted(self, message: api.ClientMessage, listener: Listener) -> None:
+    def _update_samples(self, message: api.ClientMessage, listener: Listener) -> None:
         """Raises FilterError."""
         if isinstance(message, api.Subscribe):
-            self._samples.want(listener, message.samples)
+            self._samples.subscribe(listener, message.samples)
         elif isinstance(message, api.Unsubscribe):
-            self._samples.want(listener, None)
+            self._samples.subscribe(listener, None)
 
 
 async def _send(socket: Socket, listener: Listener, frame: bytes) -> None:
-    listener.count(1)
+    listener.record_sent(1)
     await socket.send_data(frame.decode(), mode="text")
 
 
-async def _close(socket: Socket, code: int, line: WebSocketProtocol | None) -> None:
-    """Say goodbye, but not for long: a stalled peer does not read it."""
-    if line is not None and code == api.CLOSE_LAGGED:
-        line.hang_up(code)
+async def _close(socket: Socket, code: int, connection: WebSocketProtocol | None) -> None:
+    """Close the socket, with a timeout: a stalled peer does not read the close frame."""
+    if connection is not None and code == api.CLOSE_LAGGED:
+        connection.hang_up(code)
         return
     with contextlib.suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
-        async with asyncio.timeout(_GOODBYE_S):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await socket.close(code=code)
 
 

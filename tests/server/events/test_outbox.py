@@ -213,7 +213,7 @@ async def test_a_database_that_went_back_in_time_is_noticed(database: Database, 
     reader = OutboxReader(database, 10, lambda records: None)
     reader.healthy = False  # as after a loss
     reader.start()
-    with pytest.raises(OutboxHole, match="went back"):
+    with pytest.raises(OutboxHole, match="was restored"):
         await reader.wait()
     await reader.close()
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novacron_core.errors import InvalidArgument
-from novacron_server.hypervisor import allowed_uri, choose_uri, is_simulated
+from novacron_server.hypervisor import check_uri, choose_uri, is_simulated
 from novacron_server.hypervisor.connection.uris import dial_address, is_local
 
 
@@ -28,7 +28,7 @@ from novacron_server.hypervisor.connection.uris import dial_address, is_local
     ],
 )
 def test_addresses_that_are_allowed(uri: str) -> None:
-    allowed_uri(uri)
+    check_uri(uri)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_addresses_that_are_allowed(uri: str) -> None:
 )
 def test_addresses_that_are_not(uri: str) -> None:
     with pytest.raises(InvalidArgument):
-        allowed_uri(uri)
+        check_uri(uri)
 
 
 @given(st.text())
 def test_no_text_makes_it_fail_otherwise(text: str) -> None:
     for uri in (text, f"qemu+ssh://{text}/system", f"qemu:///system?{text}"):
         try:
-            allowed_uri(uri)
+            check_uri(uri)
         except InvalidArgument:
             continue
 
@@ -108,4 +108,4 @@ def test_without_an_emulator_the_simulator_is_chosen(monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_chosen_is_allowed() -> None:
-    allowed_uri(choose_uri(deadline_s=5))
+    check_uri(choose_uri(deadline_s=5))

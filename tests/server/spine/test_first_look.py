@@ -40,7 +40,7 @@ async def test_a_listener_waits_for_the_first_look_at_a_slow_host(
         await read_all(self)
 
     monkeypatch.setattr(host_sync.HostSync, "_read_all", slowly)
-    monkeypatch.setattr(inventory, "FIRST_LOOK_S", 30.0)
+    monkeypatch.setattr(inventory, "FIRST_READ_TIMEOUT_S", 30.0)
     settings = Settings(data_dir=data_dir, database_budget_s=PATIENT_S)
     async with running(settings, owner_url, database_url, [uri]) as (url, _):
         told = await first_inventory(url, data_dir)
@@ -54,7 +54,7 @@ async def test_a_host_that_does_not_answer_holds_up_nobody_for_long(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(host_sync.HostSync, "_read_all", never)
-    monkeypatch.setattr(inventory, "FIRST_LOOK_S", 0.3)
+    monkeypatch.setattr(inventory, "FIRST_READ_TIMEOUT_S", 0.3)
     settings = Settings(data_dir=data_dir, database_budget_s=PATIENT_S)
     async with running(settings, owner_url, database_url, [uri]) as (url, _):
         assert "vms" not in await first_inventory(url, data_dir)

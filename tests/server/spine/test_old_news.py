@@ -24,7 +24,7 @@ async def test_a_long_look_does_not_bring_back_what_was_before(spine, image, mon
     long_look = asyncio.create_task(sync._read_all())
     await seen.wait()
     await done(spine, await spine.admin.call(vms.START, vm_id=vm.id))
-    monkeypatch.setattr(sync._watch, "looked_at", lambda vm_id, facts: told.append((vm_id, facts and facts.state)))
+    monkeypatch.setattr(sync._waiters, "notify", lambda vm_id, facts: told.append((vm_id, facts and facts.state)))
     go.set()
     await long_look
     assert (vm.id, State.STOPPED) not in told

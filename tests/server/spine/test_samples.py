@@ -86,7 +86,7 @@ async def test_without_a_wish_or_after_unsubscribing_there_are_none(spine) -> No
         for message in ({"frame": "unsubscribe"}, {"frame": "subscribe"}):
             await socket.send(json.dumps(message))
             await until_frame(socket, lambda f: f["frame"].endswith("subscribed"))
-            assert not spine.parts.stream._samples._wishes
+            assert not spine.parts.stream._samples._subscriptions
 
 
 async def test_the_client_tells_what_it_wants_and_changes_its_mind(spine) -> None:
@@ -123,19 +123,19 @@ async def test_a_thousand_listeners_of_the_same_cost_one_frame_and_each_keeps_on
     await fill(board, vm.host, [vm.id], 1)
     listeners = [Listener(replace(ANN, session_id=str(number))) for number in range(1000)]
     for listener in listeners:
-        samples.want(listener, events.SampleRequest(interval_s=1))
-    for wish in samples._wishes.values():
+        samples.subscribe(listener, events.SampleRequest(interval_s=1))
+    for wish in samples._subscriptions.values():
         wish.sent_at.clear()
     before = samples.frames_made
     for cpu_s in (2, 3, 4):
         await fill(board, vm.host, [vm.id], cpu_s)
-        for wish in samples._wishes.values():
+        for wish in samples._subscriptions.values():
             wish.sent_at.clear()
     assert samples.frames_made - before == 3, "one for each round, not one for each listener"
-    sent = [listener.take(listener.queue.get_nowait()) for listener in listeners]
+    sent = [listener.expand(listener.queue.get_nowait()) for listener in listeners]
     assert all(listener.queue.empty() for listener in listeners), "three rounds unsent take one place"
     assert all(len(frames) == 1 and frames[0] is sent[0][0] for frames in sent), "the very same bytes for all"
-    assert listeners[0].take(b"") == []
+    assert listeners[0].expand(b"") == []
 
 
 async def test_a_full_queue_loses_samples_and_no_event(spine) -> None:
@@ -145,9 +145,9 @@ async def test_a_full_queue_loses_samples_and_no_event(spine) -> None:
     listener = Listener(ANN)
     while not listener.queue.full():
         listener.send(b"event")
-    samples.want(listener, events.SampleRequest())
+    samples.subscribe(listener, events.SampleRequest())
     await fill(board, vm.host, [vm.id], 1)
-    assert not listener.over.done(), "a listener is never cut off for samples"
+    assert not listener.close_code.done(), "a listener is never cut off for samples"
     assert (listener.samples, listener.queue.qsize()) == ({}, listener.queue.maxsize)
 
 
@@ -162,8 +162,8 @@ async def test_many_vms_come_in_frames_that_a_client_takes(spine) -> None:
     await fill(board, vm.host, ids, 1)
     await fill(board, vm.host, ids, 1)
     listener = Listener(ANN)
-    samples.want(listener, events.SampleRequest())
-    frames = listener.take(listener.queue.get_nowait())
+    samples.subscribe(listener, events.SampleRequest())
+    frames = listener.expand(listener.queue.get_nowait())
     assert len(frames) == 3
     assert max(map(len, frames)) <= events.MAX_INVENTORY_PART_BYTES
     assert {vm_id for raw in frames for vm_id in json.loads(raw)["vms"]} == set(ids)

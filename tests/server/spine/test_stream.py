@@ -195,9 +195,9 @@ async def test_a_listener_that_lags_is_cut_off_not_skipped(spine) -> None:
     listener = Listener(principal)
     for number in range(QUEUE):
         listener.send(str(number).encode())
-    assert not listener.over.done()
+    assert not listener.close_code.done()
     listener.send(b"one too many")
-    assert listener.over.result() == events.CLOSE_LAGGED
+    assert listener.close_code.result() == events.CLOSE_LAGGED
 
 
 async def test_an_inventory_comes_in_parts_of_bounded_size(spine, behind) -> None:

@@ -126,7 +126,7 @@ async def test_a_pool_that_is_off_has_no_sizes_and_its_tier_says_so(spine, behin
     found = await until(off)
     assert (found.capacity_bytes, found.available_bytes) == (None, None)
     tier = (await tiers_named(spine))["warm"]
-    assert (tier.capacity_bytes, tier.notes) == (None, [f"the pool {warm.name} is off"])
+    assert (tier.capacity_bytes, tier.notes) == (None, [f"the pool {warm.name} is inactive"])
 
 
 async def test_pools_and_tiers_come_with_the_stream(spine, isos) -> None:

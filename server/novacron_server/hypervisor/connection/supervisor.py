@@ -121,7 +121,7 @@ class ConnectionSupervisor(Generic[R]):
         session = self.require()
         future = lane.submit(lambda: session.run(work))
         waiter = asyncio.wrap_future(future)
-        waiter.add_done_callback(retrieve)
+        waiter.add_done_callback(mark_retrieved)
         try:
             outcomes: set[asyncio.Future[Any]] = {waiter, session.lost}
             await asyncio.wait(outcomes, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
@@ -222,7 +222,7 @@ class ConnectionSupervisor(Generic[R]):
         connection.cleanups = events.listen(
             connection.connection,
             lambda kind, uuid: self._event_received(loop, session, kind, uuid),
-            lambda reason: soon(loop, session.lose, reason),
+            lambda reason: schedule(loop, session.lose, reason),
         )
         connection.run(lambda virt_connection: self._on_connect(session, virt_connection))
         self.seen_at = datetime.now(UTC)
@@ -233,7 +233,7 @@ class ConnectionSupervisor(Generic[R]):
         """Runs in the event thread."""
         if kind == "domain" and uuid:
             session.reader.forget(uuid)
-        soon(loop, self._on_event, kind, uuid)
+        schedule(loop, self._on_event, kind, uuid)
 
     async def _monitor(self, session: HostSession[R]) -> None:
         """Return when the connection is lost. Sends heartbeats, to detect failures that keepalive misses."""
@@ -281,7 +281,7 @@ class ConnectionSupervisor(Generic[R]):
         self._on_status()
 
 
-def soon(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arguments: object) -> None:
+def schedule(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arguments: object) -> None:
     """Schedule a callback in the loop from another thread."""
     try:
         loop.call_soon_threadsafe(callback, *arguments)
@@ -289,7 +289,7 @@ def soon(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *argume
         return  # the loop is closed: nothing is left to notify
 
 
-def retrieve(waiter: asyncio.Future[Any]) -> None:
+def mark_retrieved(waiter: asyncio.Future[Any]) -> None:
     """Mark an abandoned call's exception as retrieved, so that asyncio does not log it later."""
     if not waiter.cancelled():
         waiter.exception()

@@ -23,7 +23,7 @@ _PATH = re.compile(r"/[A-Za-z0-9_./+@=-]+")
 _SYSTEM, _SESSION, _TEST = "qemu:///system", "qemu:///session", "test:///default"
 
 
-def allowed_uri(uri: str) -> None:
+def check_uri(uri: str) -> None:
     """Raise InvalidArgument with the reason if connecting to `uri` is not allowed."""
     if refusal := _why_not(uri):
         raise InvalidArgument(f"invalid hypervisor address: {refusal}")
