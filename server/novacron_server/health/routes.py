@@ -1,4 +1,4 @@
-"""`/health`, `/livez`, `/readyz` and `/api/info`: what monitoring and a console ask first."""
+"""The routes `/health`, `/livez`, `/readyz` and `/api/info`, for monitoring and for a console's first request."""
 
 from __future__ import annotations
 

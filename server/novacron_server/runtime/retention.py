@@ -1,4 +1,4 @@
-"""What is forgotten, and when: old events after 30 days, ended operations after 90 (the promise is 30 at least)."""
+"""Deletes old rows: events after 30 days, ended operations after 90 (the promise is at least 30)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _log = structlog.get_logger()
 
 
 async def run_retention(database: Database) -> None:
-    """Forget for ever, a few times a day. Cancel to stop."""
-    calendar = GuardedClock()
+    """Delete expired rows every 6 hours. Cancel to stop."""
+    clock = GuardedClock()
     while True:
         try:
-            await delete_expired(database, calendar.now())
+            await delete_expired(database, clock.now())
         except errors.NovaCronError as e:
-            _log.warning("forgetting old rows waits", reason=e.detail)
+            _log.warning("could not delete old rows; retrying later", reason=e.detail)
         await asyncio.sleep(_EVERY_S)
 
 
 async def delete_expired(database: Database, now: datetime) -> tuple[int, int]:
-    """One round; returns how many events and operations went."""
+    """Delete what has expired at `now`; returns the number of deleted events and operations."""
 
     async def work(connection: Connection) -> tuple[int, int]:
         events = await prune(connection, now - EVENTS_KEPT)
