@@ -245,9 +245,8 @@ async def wait(answer: asyncio.Future[Any], until: float) -> None:
     await asyncio.wait({answer}, timeout=max(0.0, until - time.monotonic()))
     late_s = time.monotonic() - until
     if not answer.done() and late_s > _LATE_S:
-        await asyncio.wait(
-            {answer}, timeout=min(late_s, _LATE_GRACE_S)
-        )  # the answer may be received but not yet processed
+        # The answer may have arrived without being processed yet.
+        await asyncio.wait({answer}, timeout=min(late_s, _LATE_GRACE_S))
 
 
 async def _select_one(conn: AsyncConnection) -> None:

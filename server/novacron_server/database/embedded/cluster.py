@@ -61,7 +61,7 @@ def create(cluster: Path, programs: Programs, superuser_password: str, *, durabl
         shutil.rmtree(leftover, ignore_errors=True)
     draft = cluster.with_name(f".{cluster.name}-{secrets.token_hex(4)}")
     draft.mkdir(mode=0o700)
-    password_file = draft / "word"
+    password_file = draft / "password"
     write_private(password_file, superuser_password)
     if programs.account is not None:
         for path in (draft, password_file):
