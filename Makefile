@@ -1,34 +1,34 @@
-# NovaCron console. `make run` and `make test` do all the set-up by themselves, the first time.
+# NovaCron console. `make run` and `make test` do the whole setup the first time.
 .DEFAULT_GOAL := help
 .PHONY: help run test check screenshots bench format setup
 PYTHON := .venv/bin/python
 ARGS ?=
 
-help: ## this list
+help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
 
 .venv/.ready: uv.lock pyproject.toml tools/setup.sh
 	@tools/setup.sh
 
-setup: .venv/.ready ## install what is missing (run and test do it by themselves)
+setup: .venv/.ready ## install what is missing (run and test do this automatically)
 
-run: .venv/.ready ## open the console, with its own server on this machine
+run: .venv/.ready ## open the console with its bundled server
 	@.venv/bin/novacron $(ARGS)
 
-test: .venv/.ready ## all tests, on real PostgreSQL, libvirt and QEMU
+test: .venv/.ready ## run all tests, on real PostgreSQL, libvirt and QEMU
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
-check: .venv/.ready ## lint, types, import rules, long files
+check: .venv/.ready ## check lint, types, import rules and file sizes
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@MYPYPATH=server .venv/bin/mypy --strict
 	@.venv/bin/lint-imports --no-cache
 	@$(PYTHON) tools/sizes.py
 
-screenshots: .venv/.ready ## write screenshots/ from a journey on a real guest
+screenshots: .venv/.ready ## regenerate screenshots/ from a journey on a real guest
 	@$(PYTHON) -m tests.screenshots
 
-bench: .venv/.ready ## figures, each as a ratio to a floor of the same run
+bench: .venv/.ready ## run the benchmarks, each compared with a baseline of the same run
 	@$(PYTHON) -m tests.benchmarks $(ARGS)
 
 format: .venv/.ready ## format the code

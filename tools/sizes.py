@@ -1,6 +1,6 @@
-"""List long files and functions; fail for those that are too long.
+"""Lists long files and functions, and fails for those that are too long.
 
-Over 300 lines (a file) and 40 lines (a function) is listed, for a reader to judge. Over 500 and 80 fails.
+Files over 300 lines and functions over 40 lines are listed for review; over 500 and 80 lines the check fails.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FORBIDDEN = {"file": 500, "function": 80}
 
 
 def sizes(folder: Path) -> Iterator[tuple[str, str, int]]:
-    """(`file` or `function`, what it is, lines) of everything below a folder."""
+    """(`file` or `function`, its name, its lines) of all files and functions below a folder."""
     for path in sorted(folder.rglob("*.py")):
         if GENERATED in path.as_posix():
             continue
@@ -30,15 +30,15 @@ def sizes(folder: Path) -> Iterator[tuple[str, str, int]]:
 
 
 def main(folders: list[Path]) -> int:
-    """The exit code: 1 when something is too long."""
+    """Print long files and functions; returns 1 when one is too long, else 0."""
     count, failed = 0, False
-    for kind, what, lines in (size for folder in folders for size in sizes(folder)):
+    for kind, name, lines in (size for folder in folders for size in sizes(folder)):
         count += kind == "file"
         if lines > FORBIDDEN[kind]:
             failed = True
-            print(f"too long: {what}: {lines} lines, at most {FORBIDDEN[kind]}", file=sys.stderr)
+            print(f"too long: {name}: {lines} lines, at most {FORBIDDEN[kind]}", file=sys.stderr)
         elif lines > LISTED[kind]:
-            print(f"long {kind}: {what}: {lines} lines")
+            print(f"long {kind}: {name}: {lines} lines")
     print(f"{count} files")
     return int(failed)
 

@@ -21,16 +21,18 @@ from novacron_tui.vms.actions import DELETE, VERBS, Verb, send
 _MAX_PARALLEL = 8
 
 
-async def act(client: Client, output: Output, verb_name: str, words: Sequence[str], *, wait: bool) -> int:
+async def act(client: Client, output: Output, verb_name: str, names_or_ids: Sequence[str], *, wait: bool) -> int:
     """Run one action on every named VM; when a name is unknown, no VM is touched. Returns the exit code."""
     verb = next(verb for verb in VERBS if verb.name == verb_name)
-    found = await _find_all(client, words)
+    found = await _find_all(client, names_or_ids)
     return await _run_each(client, output, verb, found, wait=wait, disks=False)
 
 
-async def delete(client: Client, output: Output, words: Sequence[str], *, disks: bool, sure: bool, wait: bool) -> int:
+async def delete(
+    client: Client, output: Output, names_or_ids: Sequence[str], *, disks: bool, sure: bool, wait: bool
+) -> int:
     """Delete VMs; asks for confirmation on the terminal unless `sure`. Returns the exit code."""
-    found = await _find_all(client, words)
+    found = await _find_all(client, names_or_ids)
     if not sure:
         _confirm(found, disks)
     return await _run_each(client, output, DELETE, found, wait=wait, disks=disks)
@@ -47,8 +49,8 @@ async def create(client: Client, output: Output, body: VMCreate, *, wait: bool) 
     return code
 
 
-async def _find_all(client: Client, words: Sequence[str]) -> list[VM]:
-    found = {vm.id: vm for vm in [await find_vm(client, word) for word in dict.fromkeys(words)]}
+async def _find_all(client: Client, names_or_ids: Sequence[str]) -> list[VM]:
+    found = {vm.id: vm for vm in [await find_vm(client, name) for name in dict.fromkeys(names_or_ids)]}
     return list(found.values())
 
 
@@ -71,7 +73,7 @@ def _confirm(found: Sequence[VM], disks: bool) -> None:
     what = f"delete {names}{' and their disks' if disks else ''}"
     if not sys.stdin.isatty():
         raise UsageError(f"not a terminal: add --yes to {what}")
-    word = cell(found[0].name) if len(found) == 1 else str(len(found))
-    print(f"This will {what}. Type {word} to confirm: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() != word:
+    expected = cell(found[0].name) if len(found) == 1 else str(len(found))
+    print(f"This will {what}. Type {expected} to confirm: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != expected:
         raise errors.Conflict("not deleted: the confirmation did not match")

@@ -30,9 +30,9 @@ async def vm_ls(client: Client, output: Output, q: str) -> None:
     show_table(("NAME", "STATE", "SINCE", "CPUS", "MEMORY", "HOST", "ADDRESSES", "ID"), rows)
 
 
-async def vm_show(client: Client, output: Output, word: str) -> None:
+async def vm_show(client: Client, output: Output, name_or_id: str) -> None:
     """Show all details of one VM."""
-    vm = await find_vm(client, word)
+    vm = await find_vm(client, name_or_id)
     if output is Output.JSON:
         show_json(vm)
         return

@@ -92,33 +92,35 @@ async def volume_create(
     return await _change(client, output, volumes.CREATE, name, body, wait=wait)
 
 
-async def volume_resize(client: Client, output: Output, word: str, size: str, *, wait: bool) -> int:
+async def volume_resize(client: Client, output: Output, name_or_id: str, size: str, *, wait: bool) -> int:
     body = _convert(VolumeResize, size_bytes=_parse_size(size))
-    return await _change_volume(client, output, volumes.RESIZE, word, body, wait=wait)
+    return await _change_volume(client, output, volumes.RESIZE, name_or_id, body, wait=wait)
 
 
-async def volume_clone(client: Client, output: Output, word: str, name: str, tier: str, *, wait: bool) -> int:
+async def volume_clone(client: Client, output: Output, name_or_id: str, name: str, tier: str, *, wait: bool) -> int:
     body = _convert(VolumeClone, name=_check_name(name), tier=_check_tier(tier) if tier else None)
-    return await _change_volume(client, output, volumes.CLONE, word, body, wait=wait)
+    return await _change_volume(client, output, volumes.CLONE, name_or_id, body, wait=wait)
 
 
-async def volume_attach(client: Client, output: Output, word: str, vm: str, *, read_only: bool, wait: bool) -> int:
+async def volume_attach(
+    client: Client, output: Output, name_or_id: str, vm: str, *, read_only: bool, wait: bool
+) -> int:
     body = VolumeAttach(vm=(await find_vm(client, vm)).id, read_only=read_only)
-    return await _change_volume(client, output, volumes.ATTACH, word, body, wait=wait)
+    return await _change_volume(client, output, volumes.ATTACH, name_or_id, body, wait=wait)
 
 
-async def volume_detach(client: Client, output: Output, word: str, *, wait: bool) -> int:
-    return await _change_volume(client, output, volumes.DETACH, word, None, wait=wait)
+async def volume_detach(client: Client, output: Output, name_or_id: str, *, wait: bool) -> int:
+    return await _change_volume(client, output, volumes.DETACH, name_or_id, None, wait=wait)
 
 
-async def volume_move(client: Client, output: Output, word: str, tier: str, limit: str, *, wait: bool) -> int:
+async def volume_move(client: Client, output: Output, name_or_id: str, tier: str, limit: str, *, wait: bool) -> int:
     body = _convert(VolumeMove, tier=_check_tier(tier), bandwidth_bytes_s=_parse_size(limit) if limit else None)
-    return await _change_volume(client, output, volumes.MOVE, word, body, wait=wait)
+    return await _change_volume(client, output, volumes.MOVE, name_or_id, body, wait=wait)
 
 
-async def volume_delete(client: Client, output: Output, word: str, *, sure: bool, wait: bool) -> int:
+async def volume_delete(client: Client, output: Output, name_or_id: str, *, sure: bool, wait: bool) -> int:
     """Show what would be deleted, ask for confirmation unless `sure`, delete. Returns the exit code."""
-    volume = await find_volume(client, word)
+    volume = await find_volume(client, name_or_id)
     preview = await client.call(volumes.DELETION, volume_id=volume.id)
     if preview.refused:
         raise errors.Conflict(preview.refused)
@@ -127,10 +129,12 @@ async def volume_delete(client: Client, output: Output, word: str, *, sure: bool
     return await _change(client, output, volumes.DELETE, volume.name, None, wait=wait, volume_id=volume.id)
 
 
-async def pool_set_tier(client: Client, output: Output, word: str, tier: str, *, wait: bool) -> int:
-    found = [p for p in await list_all(client, pools.LIST, ListQuery()) if word in (p.id, p.name)]
+async def pool_set_tier(client: Client, output: Output, name_or_id: str, tier: str, *, wait: bool) -> int:
+    found = [p for p in await list_all(client, pools.LIST, ListQuery()) if name_or_id in (p.id, p.name)]
     if len(found) != 1:
-        raise errors.NotFound(f"no pool named {word!r}" if not found else f"{len(found)} pools are named {word}")
+        raise errors.NotFound(
+            f"no pool named {name_or_id!r}" if not found else f"{len(found)} pools are named {name_or_id}"
+        )
     body = _convert(PoolTier, tier=None if tier == "none" else _check_tier(tier))
     return await _change(client, output, pools.SET_TIER, found[0].name, body, wait=wait, pool_id=found[0].id)
 
@@ -170,9 +174,9 @@ async def image_delete(client: Client, name: str) -> None:
 
 
 async def _change_volume(
-    client: Client, output: Output, endpoint: Endpoint[Operation, Any, Any], word: str, body: Any, *, wait: bool
+    client: Client, output: Output, endpoint: Endpoint[Operation, Any, Any], name_or_id: str, body: Any, *, wait: bool
 ) -> int:
-    volume = await find_volume(client, word)
+    volume = await find_volume(client, name_or_id)
     return await _change(client, output, endpoint, volume.name, body, wait=wait, volume_id=volume.id)
 
 
@@ -221,9 +225,9 @@ def _parse_size(text: str) -> int:
         raise UsageError(f"{text}: {e}") from e
 
 
-def _confirm(what: str, word: str) -> None:
+def _confirm(what: str, expected: str) -> None:
     if not sys.stdin.isatty():
         raise UsageError(f"not a terminal: add --yes to {what}")
-    print(f"This will {what}. Type {word} to confirm: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() != word:
+    print(f"This will {what}. Type {expected} to confirm: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != expected:
         raise errors.Conflict("not deleted: the confirmation did not match")

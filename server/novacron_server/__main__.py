@@ -20,7 +20,7 @@ _V = "NOVACRON_"
 
 
 def _defaults(context: typer.Context, path: Path | None) -> Path | None:
-    """The settings file gives defaults; flags and variables win. Its lines are named like the flags."""
+    """Load the settings file as defaults, with keys named like the flags; flags and variables override it."""
     if path is not None:
         try:
             context.default_map = {k.replace("-", "_"): v for k, v in tomllib.loads(path.read_text()).items()}
@@ -34,59 +34,73 @@ def serve(
     settings_file: Annotated[
         Path | None,
         typer.Option(
-            "--settings", envvar=_V + "SETTINGS", callback=_defaults, is_eager=True, help="A TOML file of these flags."
+            "--settings",
+            envvar=_V + "SETTINGS",
+            callback=_defaults,
+            is_eager=True,
+            help="TOML file with these flags as keys.",
         ),
     ] = None,
     host: Annotated[str, typer.Option(envvar=_V + "HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar=_V + "PORT", min=0, max=65535, help="0 picks a free one.")] = 8090,
-    data_dir: Annotated[
-        Path | None, typer.Option(envvar=_V + "DATA_DIR", help="Where the server keeps its data.")
-    ] = None,
+    port: Annotated[
+        int, typer.Option(envvar=_V + "PORT", min=0, max=65535, help="Port to listen on; 0 = any free port.")
+    ] = 8090,
+    data_dir: Annotated[Path | None, typer.Option(envvar=_V + "DATA_DIR", help="Data directory.")] = None,
     database_url: Annotated[
-        str, typer.Option(envvar=_V + "DATABASE_URL", help="PostgreSQL; without it an embedded one is run.")
+        str, typer.Option(envvar=_V + "DATABASE_URL", help="PostgreSQL URL. Default: an embedded PostgreSQL.")
     ] = "",
     database_owner_url: Annotated[
-        str, typer.Option(envvar=_V + "DATABASE_OWNER_URL", help="The role that may change tables, if another.")
+        str,
+        typer.Option(envvar=_V + "DATABASE_OWNER_URL", help="URL with the role that may change tables, if different."),
     ] = "",
     database_budget_s: Annotated[
-        float, typer.Option(envvar=_V + "DATABASE_BUDGET_S", min=0.5, help="How long a transaction may take.")
+        float, typer.Option(envvar=_V + "DATABASE_BUDGET_S", min=0.5, help="Time limit of a transaction in seconds.")
     ] = 2.2,
     hypervisor: Annotated[
-        list[str] | None, typer.Option(envvar=_V + "HYPERVISOR", help="libvirt URI; may be repeated. Default: choose.")
+        list[str] | None,
+        typer.Option(envvar=_V + "HYPERVISOR", help="libvirt URI; may be repeated. Default: automatic."),
     ] = None,
     virtualization: Annotated[
-        str, typer.Option(envvar=_V + "VIRTUALIZATION", help="kvm or qemu, where detection is wrong.")
+        str, typer.Option(envvar=_V + "VIRTUALIZATION", help="Override the detection of KVM: kvm or qemu.")
     ] = "",
-    tls_cert: Annotated[Path | None, typer.Option(envvar=_V + "TLS_CERT", help="PEM certificate.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(envvar=_V + "TLS_KEY", help="PEM key.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(envvar=_V + "TLS_CERT", help="TLS certificate (PEM file).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(envvar=_V + "TLS_KEY", help="TLS private key (PEM file).")] = None,
     behind_proxy: Annotated[
-        str, typer.Option(envvar=_V + "BEHIND_PROXY", help="Address of a proxy that ends TLS.")
+        str, typer.Option(envvar=_V + "BEHIND_PROXY", help="Address of a proxy that terminates TLS.")
     ] = "",
     origin: Annotated[
-        list[str] | None, typer.Option(envvar=_V + "ORIGIN", help="Browser origin to allow; repeatable.")
+        list[str] | None, typer.Option(envvar=_V + "ORIGIN", help="Browser origin to allow; may be repeated.")
     ] = None,
     open_registration: Annotated[
-        bool, typer.Option(envvar=_V + "OPEN_REGISTRATION", help="Anybody may make a viewer account.")
+        bool, typer.Option(envvar=_V + "OPEN_REGISTRATION", help="Allow anyone to register as viewer.")
     ] = False,
-    production: Annotated[bool, typer.Option(envvar=_V + "PRODUCTION", help="Refuse what is for tests.")] = False,
+    production: Annotated[bool, typer.Option(envvar=_V + "PRODUCTION", help="Disable test-only features.")] = False,
     bundled: Annotated[bool, typer.Option(hidden=True)] = False,
     idle_stop_s: Annotated[float, typer.Option(hidden=True, envvar=_V + "IDLE_STOP_S")] = 30.0,
     requests_per_minute: Annotated[
-        int, typer.Option(envvar=_V + "REQUESTS_PER_MINUTE", help="For each address.")
+        int, typer.Option(envvar=_V + "REQUESTS_PER_MINUTE", help="Requests per minute per client address.")
     ] = 6000,
-    sign_ins_per_minute: Annotated[int, typer.Option(envvar=_V + "SIGN_INS_PER_MINUTE", help="For each address.")] = 60,
+    sign_ins_per_minute: Annotated[
+        int, typer.Option(envvar=_V + "SIGN_INS_PER_MINUTE", help="Sign-ins per minute per client address.")
+    ] = 60,
     prometheus: Annotated[
-        str, typer.Option(envvar=_V + "PROMETHEUS", help="/metrics for: loopback, token (file metrics-token) or off.")
+        str,
+        typer.Option(
+            envvar=_V + "PROMETHEUS",
+            help="Who may scrape /metrics: loopback, token (see the file metrics-token) or off.",
+        ),
     ] = "loopback",
     samples_kept_hours: Annotated[
-        int, typer.Option(envvar=_V + "SAMPLES_KEPT_HOURS", min=2, help="How long every sample of metrics is kept.")
+        int, typer.Option(envvar=_V + "SAMPLES_KEPT_HOURS", min=2, help="Hours to keep metric samples.")
     ] = 24,
     minutes_kept_days: Annotated[
-        int, typer.Option(envvar=_V + "MINUTES_KEPT_DAYS", min=1, help="How long metrics by the minute are kept.")
+        int, typer.Option(envvar=_V + "MINUTES_KEPT_DAYS", min=1, help="Days to keep metrics per minute.")
     ] = 14,
-    sockets_per_minute: Annotated[int, typer.Option(envvar=_V + "SOCKETS_PER_MINUTE", help="For each address.")] = 60,
+    sockets_per_minute: Annotated[
+        int, typer.Option(envvar=_V + "SOCKETS_PER_MINUTE", help="WebSocket connections per minute per client address.")
+    ] = 60,
 ) -> None:
-    """Run the NovaCron server: it manages libvirt and PostgreSQL, and serves consoles and scripts."""
+    """Run the NovaCron server, which manages libvirt and PostgreSQL and serves consoles and scripts."""
     values: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("settings_file", "hypervisor", "origin")}
     _run(values, tuple(hypervisor or ()), tuple(origin or ()))
 
@@ -110,13 +124,13 @@ def _run(values: dict[str, Any], hypervisors: tuple[str, ...], origins: tuple[st
 
 
 def main() -> None:
-    """Wrong words are answered in one line, as by every command of `novacron`: typer's own answer is a box of several,
-    of which a console that starts this server would show the last."""
+    """Run the command line. A usage error is printed in one line, like by every `novacron` command: typer would print
+    several, and a console that starts this server would only show the last of them."""
     try:
         sys.exit(app(prog_name="novacron serve", standalone_mode=False))
     except typer.exceptions.TyperException as e:
-        said = " ".join(e.format_message().split()).rstrip(".")
-        typer.echo(f"novacron serve: {said} (see `novacron serve --help`)", err=True)
+        message = " ".join(e.format_message().split()).rstrip(".")
+        typer.echo(f"novacron serve: {message} (see `novacron serve --help`)", err=True)
         sys.exit(2)
     except typer.exceptions.Abort:
         sys.exit(130)

@@ -86,7 +86,7 @@ def test_a_filter_that_is_wrong_is_called_a_filter(
     done = signed_in(*command, words)
     assert done.returncode == 1
     one_line(done)
-    assert re.search(f"^novacron: invalid filter: .*({said})", done.stderr), done.stderr
+    assert re.search(f'^novacron: invalid filter "{words}": .*({said})', done.stderr), done.stderr
 
 
 @pytest.mark.parametrize(

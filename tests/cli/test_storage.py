@@ -74,7 +74,7 @@ def test_an_image_is_sent_with_its_checksum_and_deleted(signed_in: Run, tmp_path
     assert (done.returncode, sha256 in done.stdout) == (0, True), done.stderr
     assert "web" in signed_in("image", "ls").stdout
     again = signed_in("image", "upload", str(file))
-    assert (again.returncode, "image web already" in again.stderr) == (1, True)
+    assert (again.returncode, "image named web already exists" in again.stderr) == (1, True)
     wrong = signed_in("image", "upload", str(file), "--replace", "--sha256", "0" * 64)
     assert (wrong.returncode, "checksum" in wrong.stderr) == (1, True)
     assert signed_in("image", "upload", str(tmp_path / "nothing")).returncode == 2

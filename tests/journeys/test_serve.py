@@ -100,7 +100,7 @@ def test_a_second_server_on_the_same_data_says_where_the_first_is(data_dir: Path
     ("arguments", "said"),
     [
         (["--host", "0.0.0.0"], "can be reached from other machines"),
-        (["--tls-cert", "x.pem"], "go together"),
+        (["--tls-cert", "x.pem"], "must be given together"),
         (["--virtualization", "magic"], "kvm or qemu"),
         (["--port", "70000"], "port"),
         (["--port", "many"], "port"),

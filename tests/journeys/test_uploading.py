@@ -56,7 +56,7 @@ def test_a_file_becomes_an_image(terminal: Terminal, data_dir: Path, tmp_path: P
     assert (data_dir / "images/web-1.qcow2").read_bytes() == file.read_bytes()
     fill(terminal, file)
     terminal.press("ctrl+s")
-    terminal.see("there is an image web-1 already")
+    terminal.see("An image named web-1 already exists")
     terminal.press("esc")
     terminal.see_no("Upload an image")
     terminal.press("1", "c")

@@ -31,50 +31,52 @@ async def list_all(client: Client, endpoint: Endpoint[Page[T], Q, Any], query: Q
         try:
             page = await client.call(endpoint, query=msgspec.structs.replace(query, page=number, page_size=size))
         except errors.ValidationFailed as e:
-            raise _explain_filter(e) from e
+            raise _explain_filter(query.q, e) from e
         items += page.items
         if len(page.items) < size or len(items) >= page.total or (at_most and len(items) >= at_most):
             break
     return items[:at_most] if at_most else items
 
 
-def _explain_filter(e: errors.ValidationFailed) -> errors.ValidationFailed:
+def _explain_filter(text: str, e: errors.ValidationFailed) -> errors.ValidationFailed:
     """An error about the API's field `q`, reworded as one about the filter that the user typed."""
     wrong = next((field.message for field in e.fields if field.field == "q"), None)
-    return e if wrong is None else errors.ValidationFailed(f"invalid filter: {explain(wrong)[0]}")
+    return e if wrong is None else errors.ValidationFailed(f'invalid filter "{text}": {explain(wrong)[0]}')
 
 
-async def find_vm(client: Client, word: str) -> VM:
+async def find_vm(client: Client, name_or_id: str) -> VM:
     """The VM with this id or name. Raises NotFound, and Conflict when several have the name."""
-    if _ID.fullmatch(word):
-        return await client.call(vms.GET, vm_id=word.lower())
-    # Filtering by name avoids reading the whole fleet; a word that is no valid name could be filter syntax.
-    query = vms.VMQuery(q=word if why_not_vm_name(word) is None else "")
-    found = [vm for vm in await list_all(client, vms.LIST, query) if vm.name == word]
+    if _ID.fullmatch(name_or_id):
+        return await client.call(vms.GET, vm_id=name_or_id.lower())
+    # Filtering by name avoids reading the whole fleet; a text that is not a valid name could be filter syntax.
+    query = vms.VMQuery(q=name_or_id if why_not_vm_name(name_or_id) is None else "")
+    found = [vm for vm in await list_all(client, vms.LIST, query) if vm.name == name_or_id]
     if not found:
-        raise errors.NotFound(f"no VM named {word!r}")
+        raise errors.NotFound(f"no VM named {name_or_id!r}")
     if len(found) > 1:
         ids = ", ".join(vm.id for vm in found)
-        raise errors.Conflict(f"{len(found)} VMs are named {word}: give an id instead ({ids})")
+        raise errors.Conflict(f"{len(found)} VMs are named {name_or_id}: give an id instead ({ids})")
     return found[0]
 
 
-async def find_host_id(client: Client, word: str) -> str:
+async def find_host_id(client: Client, name_or_id: str) -> str:
     """The id of the host with this id or name. Raises NotFound."""
-    found = [host for host in await list_all(client, hosts.LIST, ListQuery()) if word in (host.id, host.name)]
+    found = [host for host in await list_all(client, hosts.LIST, ListQuery()) if name_or_id in (host.id, host.name)]
     if len(found) != 1:
-        raise errors.NotFound(f"no host named {word!r}" if not found else f"{len(found)} hosts are named {word}")
+        raise errors.NotFound(
+            f"no host named {name_or_id!r}" if not found else f"{len(found)} hosts are named {name_or_id}"
+        )
     return found[0].id
 
 
-async def find_volume(client: Client, word: str) -> Volume:
+async def find_volume(client: Client, name_or_id: str) -> Volume:
     """The volume with this id or name. Raises NotFound, and Conflict when several have the name."""
-    if _ID.fullmatch(word):
-        return await client.call(volumes.GET, volume_id=word.lower())
-    found = [volume for volume in await list_all(client, volumes.LIST, ListQuery()) if volume.name == word]
+    if _ID.fullmatch(name_or_id):
+        return await client.call(volumes.GET, volume_id=name_or_id.lower())
+    found = [volume for volume in await list_all(client, volumes.LIST, ListQuery()) if volume.name == name_or_id]
     if not found:
-        raise errors.NotFound(f"no volume named {word!r}")
+        raise errors.NotFound(f"no volume named {name_or_id!r}")
     if len(found) > 1:
         ids = ", ".join(volume.id for volume in found)
-        raise errors.Conflict(f"{len(found)} volumes are named {word}: give an id instead ({ids})")
+        raise errors.Conflict(f"{len(found)} volumes are named {name_or_id}: give an id instead ({ids})")
     return found[0]

@@ -136,16 +136,16 @@ async def prune(conn: AsyncConnection, before: datetime) -> None:
 # -- refresh tokens ------------------------------------------------------------------------------------------------------
 
 
-async def add_refresh_token(conn: AsyncConnection, mark: bytes, session_id: str) -> None:
-    await conn.execute(insert(r).values(hash=mark, session_id=session_id))
+async def add_refresh_token(conn: AsyncConnection, token_hash: bytes, session_id: str) -> None:
+    await conn.execute(insert(r).values(hash=token_hash, session_id=session_id))
 
 
-async def use_refresh_token(conn: AsyncConnection, mark: bytes) -> tuple[str, bool] | None:
+async def use_refresh_token(conn: AsyncConnection, token_hash: bytes) -> tuple[str, bool] | None:
     """Mark a refresh token as used. Returns its session id and whether it was used before; None for an unknown token."""
-    row = (await conn.execute(select(r).where(r.c.hash == mark).with_for_update())).first()
+    row = (await conn.execute(select(r).where(r.c.hash == token_hash).with_for_update())).first()
     if row is None:
         return None
-    await conn.execute(update(r).where(r.c.hash == mark).values(used_at=func.now()))
+    await conn.execute(update(r).where(r.c.hash == token_hash).values(used_at=func.now()))
     await conn.execute(update(s).where(s.c.id == row.session_id).values(last_used_at=func.now()))
     return row.session_id, row.used_at is not None
 

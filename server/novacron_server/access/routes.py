@@ -7,7 +7,7 @@ from novacron_core.api.base import Nothing
 from novacron_server.access.service import Access
 from novacron_server.http.call import Call, Served, serve
 
-No = Call[Nothing, Nothing]
+EmptyCall = Call[Nothing, Nothing]
 
 
 def routes(access: Access) -> list[Served]:
@@ -24,16 +24,16 @@ def routes(access: Access) -> list[Served]:
         return await access.refresh(call.body)
 
     @serve(api.VALIDATE)
-    async def validate(call: No) -> api.Validation:
+    async def validate(call: EmptyCall) -> api.Validation:
         return await access.validate(call.principal)
 
     @serve(api.LOGOUT)
-    async def logout(call: No) -> Nothing:
+    async def logout(call: EmptyCall) -> Nothing:
         await access.logout(call.principal)
         return Nothing()
 
     @serve(api.WS_TICKET)
-    async def ws_ticket(call: No) -> api.Ticket:
+    async def ws_ticket(call: EmptyCall) -> api.Ticket:
         return await access.ticket(call.principal)
 
     return [register, login, refresh, validate, logout, ws_ticket]

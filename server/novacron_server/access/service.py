@@ -149,10 +149,10 @@ class Access:
 
         Raises Unauthenticated.
         """
-        mark = tokens.fingerprint(request.refresh_token)
+        token_hash = tokens.fingerprint(request.refresh_token)
 
         async def work(conn: Connection) -> tuple[Tokens | None, str | None]:
-            used = await repository.use_refresh_token(conn, mark)
+            used = await repository.use_refresh_token(conn, token_hash)
             found = await repository.find_sessions(conn, [used[0]]) if used else []
             if not used or not found or not found[0].live(datetime.now(UTC)):
                 return None, None

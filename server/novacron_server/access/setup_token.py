@@ -20,26 +20,26 @@ class SetupToken:
     def __init__(self, data_dir: Path, lifetime_s: float = LIFETIME_S) -> None:
         self._file = data_dir / "setup-token"
         self._lifetime_s = lifetime_s
-        self._mark: bytes | None = None
+        self._hash: bytes | None = None
         self._until = 0.0
 
     async def renew(self) -> None:
         """Write a new token; the old one becomes invalid."""
         token = opaque()
-        self._mark, self._until = fingerprint(token), time.monotonic() + self._lifetime_s
+        self._hash, self._until = fingerprint(token), time.monotonic() + self._lifetime_s
         await asyncio.to_thread(write_private, self._file, token + "\n")
 
     async def renew_if_old(self) -> None:
-        if self._mark is None or time.monotonic() > self._until:
+        if self._hash is None or time.monotonic() > self._until:
             await self.renew()
 
     def matches(self, token: str | None) -> bool:
         """Whether this is the current token and has not expired. The comparison takes constant time."""
-        current = self._mark if time.monotonic() <= self._until else None
+        current = self._hash if time.monotonic() <= self._until else None
         return hmac.compare_digest(fingerprint((token or "").strip()), current or bytes(32)) and current is not None
 
     def end(self) -> None:
         """Invalidate the token and delete its file, because there is an account now."""
-        self._mark = None
+        self._hash = None
         with contextlib.suppress(FileNotFoundError):
             self._file.unlink()

@@ -39,8 +39,8 @@ class Tickets:
         return principal
 
     def forget(self, session_id: str) -> None:
-        for mark in [mark for mark, (_, who) in self._tickets.items() if who.session_id == session_id]:
-            del self._tickets[mark]
+        for key in [key for key, (_, principal) in self._tickets.items() if principal.session_id == session_id]:
+            del self._tickets[key]
 
     def _drop_expired(self) -> None:
         now = time.monotonic()

@@ -1,1 +1,1 @@
-"""PostgreSQL: the embedded one and its supervisor, the engine with its limits, the tables and their migrations."""
+"""PostgreSQL: the embedded server and its supervisor, transactions with time limits, the tables and their migrations."""

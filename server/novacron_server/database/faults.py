@@ -1,4 +1,4 @@
-"""The one place where errors of SQLAlchemy and psycopg become ours, and where it is decided what may be tried again."""
+"""The only place that converts SQLAlchemy and psycopg errors to NovaCron errors and decides which may be retried."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from novacron_core.errors import Conflict, DatabaseUnavailable, Internal, NotFou
 
 RETRY_AFTER_S = 2.0
 _BUSY = {"57014": "a statement took too long", "55P03": "a lock was held too long", "53300": "too many connections"}
-_AGAIN = {"40001", "40P01"}
+_RETRYABLE = {"40001", "40P01"}
 """serialization_failure, deadlock_detected. Source: PostgreSQL, appendix A."""
 
 Fault = (sa.SQLAlchemyError, psycopg.Error)
-"""What the driver's side raises."""
+"""The exceptions that the driver and SQLAlchemy raise."""
 
 
 class Expired(Exception):
-    """A transaction did not end within its time."""
+    """A transaction exceeded its time budget."""
 
 
 class OutcomeUnknown(DatabaseUnavailable):
-    """The connection went while a COMMIT was under way: it may have happened, or may still happen."""
+    """The connection was lost during a COMMIT: the commit may have happened, or may still happen."""
 
 
 def sqlstate(exc: BaseException) -> str:
-    """The five letters of PostgreSQL's error code, empty where there is none."""
+    """PostgreSQL's five-character error code, empty when there is none."""
     return getattr(_driver_error(exc), "sqlstate", None) or ""
 
 
 def lost_connection(exc: BaseException) -> bool:
-    """Whether the connection went away or was never made (as opposed to an answer of the database)."""
+    """Whether the connection was lost or never established, as opposed to an error reported by the database."""
     if isinstance(exc, sa.DBAPIError) and exc.connection_invalidated:
         return True
     code = sqlstate(exc)
@@ -39,43 +39,45 @@ def lost_connection(exc: BaseException) -> bool:
     )
 
 
-def worth_another_try(exc: BaseException) -> bool:
-    """Whether the same transaction may well succeed on a second run: nothing of the first is left."""
-    return sqlstate(exc) in _AGAIN or lost_connection(exc)
+def is_retryable(exc: BaseException) -> bool:
+    """Whether the same transaction may succeed when run again; nothing of the first run is left."""
+    return sqlstate(exc) in _RETRYABLE or lost_connection(exc)
 
 
 def violated(exc: BaseException) -> str | None:
-    """The name of the constraint that a row broke, for repositories that know what it means."""
+    """The name of the violated constraint, for repositories that know its meaning; None when there is none."""
     diagnosis = getattr(_driver_error(exc), "diag", None)
     return diagnosis.constraint_name if diagnosis else None
 
 
 def translate(exc: BaseException) -> NovaCronError:
-    """Our error for one of the driver's. The driver's own text may carry values of rows, so it is not passed on."""
+    """The NovaCron error for a driver error. The driver's text may contain row values, so it is not passed on."""
     if isinstance(exc, Expired):
         return DatabaseUnavailable("the database did not answer in time", retry_after_s=RETRY_AFTER_S)
     if isinstance(exc, sa.TimeoutError):
-        return DatabaseUnavailable("all connections to the database are busy", retry_after_s=RETRY_AFTER_S)
+        return DatabaseUnavailable("all database connections are in use", retry_after_s=RETRY_AFTER_S)
     code = sqlstate(exc)
     if code in _BUSY:
         return DatabaseUnavailable(f"the database is busy: {_BUSY[code]}", retry_after_s=RETRY_AFTER_S)
-    if code in _AGAIN:
-        return DatabaseUnavailable("the database is busy: others change the same things", retry_after_s=RETRY_AFTER_S)
+    if code in _RETRYABLE:
+        return DatabaseUnavailable(
+            "the database is busy: concurrent changes to the same rows", retry_after_s=RETRY_AFTER_S
+        )
     if code.startswith("53"):
-        return DatabaseUnavailable("the database has run out of space or memory", retry_after_s=RETRY_AFTER_S)
+        return DatabaseUnavailable("the database is out of disk space or memory", retry_after_s=RETRY_AFTER_S)
     if lost_connection(exc):
         return DatabaseUnavailable("the database cannot be reached", retry_after_s=RETRY_AFTER_S)
     if code == "23505":
-        return Conflict("that is there already")
+        return Conflict("An object with this name or id already exists")
     if code == "22P02":
-        return NotFound("there is nothing with such an id")  # a malformed id is one that does not exist
-    return Internal(f"the database refused a statement ({code or type(exc).__name__})")
+        return NotFound("No object with this id")  # a malformed id cannot exist
+    return Internal(f"the database rejected a statement ({code or type(exc).__name__})")
 
 
 def unknown_outcome() -> OutcomeUnknown:
-    """What is raised when nobody can say whether a change was stored."""
+    """The error to raise when it is unknown whether a change was stored."""
     return OutcomeUnknown(
-        "the database went away while the change was being stored; look whether it was made before repeating it",
+        "the database connection was lost while the change was stored; check whether it was made before repeating it",
         retry_after_s=RETRY_AFTER_S,
     )
 

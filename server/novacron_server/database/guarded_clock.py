@@ -1,4 +1,4 @@
-"""What time it is, for what forgets for ever: a clock that jumps ahead must not make everything old at once."""
+"""The time for jobs that delete old data: a system clock that jumps ahead must not make everything expire at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 _JUMP = timedelta(hours=1)
-_BELIEVED_AFTER_S = 86_400.0
+_TRUSTED_AFTER_S = 86_400.0
 
 
 def _wall() -> datetime:
@@ -15,28 +15,28 @@ def _wall() -> datetime:
 
 
 def _steady() -> float:
-    """Seconds of a clock that nobody sets and that goes on while the machine sleeps."""
+    """Seconds of a clock that cannot be set and that keeps running while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class GuardedClock:
-    """The wall clock; but one that was set ahead by hours is believed only when it still says so a day later."""
+    """The wall clock; but a jump ahead by an hour or more is only trusted when it persists for a day."""
 
     def __init__(self, wall: Callable[[], datetime] | None = None, steady: Callable[[], float] | None = None) -> None:
         self._wall, self._steady = wall or _wall, steady or _steady
-        self._believed = (self._wall(), self._steady())
-        self._doubted_at: float | None = None
+        self._trusted = (self._wall(), self._steady())
+        self._jumped_at: float | None = None
 
     def now(self) -> datetime:
-        """Never later than the wall clock says."""
+        """The current time in UTC, never later than the wall clock."""
         wall, steady = self._wall(), self._steady()
-        time_then, steady_then = self._believed
-        expected = time_then + timedelta(seconds=steady - steady_then)
+        trusted_wall, trusted_steady = self._trusted
+        expected = trusted_wall + timedelta(seconds=steady - trusted_steady)
         if wall - expected < _JUMP:
-            self._doubted_at = None
+            self._jumped_at = None
         else:
-            self._doubted_at = steady if self._doubted_at is None else self._doubted_at
-            if steady - self._doubted_at < _BELIEVED_AFTER_S:
+            self._jumped_at = steady if self._jumped_at is None else self._jumped_at
+            if steady - self._jumped_at < _TRUSTED_AFTER_S:
                 return expected
-        self._believed = (wall, steady)
+        self._trusted = (wall, steady)
         return wall

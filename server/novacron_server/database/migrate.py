@@ -1,4 +1,4 @@
-"""Bringing the schema up to this version: many servers may start at once, one of them does the work."""
+"""Upgrades the database schema to this version. Several servers may start at once; one of them does the work."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from novacron_server.database import faults
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x6E6F7661  # "nova"
-_PATIENCE = "60s"
+_LOCK_TIMEOUT = "60s"
 
-# What the application role may do beyond reading. A table that is not named is append-only for it.
-_CHANGES = (
+# The rights of the application role beyond SELECT. It can only read tables that are not listed.
+_FULL_ACCESS = (
     "tenants", "users", "sessions", "refresh_tokens", "login_failures", "hosts", "vms", "volumes", "pools", "operations",
     "jobs",
 )  # fmt: skip
 _RIGHTS = {
-    **dict.fromkeys(_CHANGES, "INSERT, UPDATE, DELETE"),
+    **dict.fromkeys(_FULL_ACCESS, "INSERT, UPDATE, DELETE"),
     "settings": "INSERT, UPDATE",
     "event_counter": "UPDATE",
     "events": "INSERT",
@@ -37,31 +37,31 @@ _FUNCTIONS = (
 
 
 def head() -> str:
-    """The newest revision that this version brings; revisions are the numbers their files start with."""
+    """The newest revision of this version; a revision is the number with which its file name starts."""
     return max(file.name.split("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 async def migrate(owner_url: str, app_url: str | None = None) -> None:
-    """Bring the schema to `head()`, and give the role of `app_url` its rights. Idempotent, safe to race.
+    """Upgrade the schema to `head()`, and grant the role of `app_url` its rights. Idempotent and safe to run in parallel.
 
-    Raises DatabaseUnavailable when it cannot be reached, or was written by a newer NovaCron.
+    Raises DatabaseUnavailable when the database cannot be reached, or has the schema of a newer NovaCron.
     """
     role = conninfo_to_dict(app_url).get("user") if app_url else None
     try:
         await asyncio.to_thread(_migrate, owner_url, str(role) if role else None)
     except faults.Fault as exc:
-        raise DatabaseUnavailable(f"the database could not be brought up to date: {exc}") from exc
+        raise DatabaseUnavailable(f"the database schema could not be upgraded: {exc}") from exc
 
 
 def _migrate(owner_url: str, role: str | None) -> None:
-    # A session lock, not a transaction's: migrations commit one by one, and with a transaction lock racers crashed.
+    # A session lock: migrations commit one by one, and with a transaction lock, servers starting in parallel crashed.
     with psycopg.connect(owner_url, autocommit=True, connect_timeout=5, application_name="novacron-migrate") as guard:
-        guard.execute(f"SET lock_timeout = '{_PATIENCE}'")
+        guard.execute(f"SET lock_timeout = '{_LOCK_TIMEOUT}'")
         guard.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         found = _revision(guard)
         if found is not None and found > head():
             raise DatabaseUnavailable(
-                f"the database was written by a newer NovaCron (schema {found}, ours is {head()})"
+                f"the database has the schema {found} of a newer NovaCron; this version supports up to {head()}"
             )
         if found != head():
             _upgrade(owner_url)
@@ -77,7 +77,7 @@ def _revision(guard: psycopg.Connection[tuple[object, ...]]) -> str | None:
 
 
 def _upgrade(owner_url: str) -> None:
-    from alembic import command  # here, because a start without migrations should not wait for this import
+    from alembic import command  # imported here, so that a start without migrations does not wait for it
     from alembic.config import Config
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool

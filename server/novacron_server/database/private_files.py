@@ -1,4 +1,4 @@
-"""Small files with secrets in them: 0600 from their first byte, and whole after any crash."""
+"""Small files that contain secrets: mode 0600 from their first byte, and never half written after a crash."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write a 0600 file so that a crash leaves either the old one or the new one."""
+    """Write a 0600 file atomically: a crash leaves either the old content or the new one."""
     fresh = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as out:

@@ -1,4 +1,4 @@
-"""Small rows that belong to the house as a whole: its settings, and the identity made with the first migration."""
+"""The SQL of the installation's settings, and of its identity, which the first migration creates."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from novacron_server.database.tables import settings
 
 
 async def instance(conn: AsyncConnection) -> UUID:
-    """The identity of this installation, the same for all its servers and for ever."""
+    """The permanent identity of this installation, the same for all its servers."""
     return UUID(str(await setting(conn, "instance")))
 
 
 async def setting(conn: AsyncConnection, key: str) -> Any:
-    """The value stored under a key, None when there is none."""
+    """The JSON value stored under a key; None when there is none."""
     return (await conn.execute(select(settings.c.value).where(settings.c.key == key))).scalar_one_or_none()
 
 
 async def store_setting(conn: AsyncConnection, key: str, value: Any) -> None:
-    """Store a JSON value under a key, over an earlier one."""
+    """Store a JSON value under a key, replacing an earlier one."""
     row = insert(settings).values(key=key, value=value)
     await conn.execute(row.on_conflict_do_update(index_elements=[settings.c.key], set_={"value": row.excluded.value}))

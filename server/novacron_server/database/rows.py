@@ -1,4 +1,4 @@
-"""A row as the struct that stands for it: one conversion for all repositories."""
+"""Converts between database rows and msgspec structs, for all repositories."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 def as_struct(row: Row[Any], kind: type[T]) -> T:
-    """The columns named like the struct's fields; a row may have more. Ids are text on our side."""
+    """A struct from the columns named like its fields; the row may have more. Ids are strings."""
     return msgspec.convert({field: getattr(row, field) for field in kind.__struct_fields__}, kind)
 
 
 def values(struct: msgspec.Struct) -> dict[str, Any]:
-    """The struct's fields as columns."""
+    """The struct's fields as column values."""
     return msgspec.structs.asdict(struct)

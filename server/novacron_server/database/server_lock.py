@@ -1,6 +1,6 @@
-"""One server for one database: who has the seat may change things, by a session lock that ends with its process.
+"""Ensures that only one server works with a database: it holds a session lock, which ends with its process.
 
-A second server on the same data would settle as `interrupted` what the first is doing right now.
+A second server on the same data would mark operations that the first is running as `interrupted`.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import structlog
 from novacron_core.errors import Conflict, DatabaseUnavailable
 from novacron_server.database import faults
 
-KEY = 0x6E6F7673  # "novs"; the second half of the lock's key is the schema, and PostgreSQL keeps locks by database
+KEY = 0x6E6F7673  # "novs"; the second half of the lock's key is the schema, and advisory locks are per database
 TAKE_S = 5.0
-"""How long to wait for a server that is just leaving."""
-_ASK_EVERY_S = 0.2
-_ASK_AT_MOST_S = 1.0
-_MINE = "pg_try_advisory_lock(%s, hashtext(coalesce(current_schema(), '')))"
-_WHO = """
+"""How long to wait for a server that is shutting down."""
+_RETRY_STEP_S = 0.2
+_MAX_RETRY_S = 1.0
+_TRY_LOCK = "pg_try_advisory_lock(%s, hashtext(coalesce(current_schema(), '')))"
+_HOLDER = """
 SELECT a.application_name, a.pid, host(a.client_addr), to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
 FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_database d ON d.oid = l.database
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND d.datname = current_database() AND l.classid = %s
 AND l.objid::bigint = hashtext(coalesce(current_schema(), ''))::bigint & 4294967295"""
-# A session whose machine is gone must not keep the seat for ever: PostgreSQL gives it up after 20 s. This side does so
-# after 8, so that a server knows it before another one can have it.
-_THIS_SIDE = {"keepalives_idle": 2, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 8000}
-_OTHER_SIDE = {
+# A session whose machine is gone must not keep the lock forever: PostgreSQL ends it after 20 s. This side gives up after
+# 8 s, so that a server notices the loss before another one can get the lock.
+_CLIENT_SETTINGS = {"keepalives_idle": 2, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 8000}
+_SERVER_SETTINGS = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
@@ -44,9 +44,10 @@ Session: TypeAlias = psycopg.AsyncConnection[Any]
 
 
 class ServerLock:
-    """`take` it at the start, `mark` it when the tables are there, and `keep` it for ever; `close` gives it up.
+    """`take` it at the start, `mark` it once the tables exist, run `keep` while the server runs; `close` releases it.
 
-    `admit` is asked before every transaction that changes something. `refusal` is the reason while another server has it.
+    `admit` is called before every transaction that changes something. `refusal` is the reason why changes are refused
+    while another server has the lock, else empty.
     """
 
     def __init__(self, open_session: Callable[..., Awaitable[Session]]) -> None:
@@ -57,16 +58,16 @@ class ServerLock:
         self.refusal = ""
 
     async def take(self, timeout_s: float = TAKE_S) -> None:
-        """Raises Conflict saying who has it, DatabaseUnavailable."""
+        """Acquire the lock. Raises Conflict naming the server that has it, DatabaseUnavailable."""
         until = time.monotonic() + timeout_s
-        while who := await self._try():
+        while holder := await self._try_lock():
             if time.monotonic() > until:
-                raise Conflict(f"{who}; one server alone may work with a database")
-            await asyncio.sleep(_ASK_EVERY_S)
+                raise Conflict(f"{holder}; only one server may use a database")
+            await asyncio.sleep(_RETRY_STEP_S)
         self._held.set()
 
     async def mark(self) -> None:
-        """Write down who has it: whoever gets it back learns from that whether another one had it meanwhile."""
+        """Store this server as the holder: a server that regains the lock sees from it whether another one had it."""
         if self._session is None:
             raise DatabaseUnavailable("the database cannot be reached", retry_after_s=faults.RETRY_AFTER_S)
         try:
@@ -79,34 +80,39 @@ class ServerLock:
             raise faults.translate(e) from e
 
     async def admit(self, until: float) -> None:
-        """Let a change pass, at once or when a lost seat is had again. Raises DatabaseUnavailable, at once where
-        another server has it, else at `until` (time.monotonic)."""
-        late = False
+        """Return when a change may start: immediately, or once a lost lock is regained.
+
+        Raises DatabaseUnavailable: immediately when another server has the lock, else at `until` (time.monotonic).
+        """
+        expired = False
         if not self._held.is_set() and not self.refusal:
             try:
                 async with asyncio.timeout(max(0.0, until - time.monotonic())):
                     await self._held.wait()
             except TimeoutError:
-                late = True
+                expired = True
         if self.refusal:
             raise DatabaseUnavailable(self.refusal, retry_after_s=faults.RETRY_AFTER_S)
-        if late:
+        if expired:
             raise faults.translate(faults.Expired())
 
-    async def keep(self, stop: Callable[[], Awaitable[None]], go_on: Callable[[], Awaitable[None]]) -> None:
-        """Have it again whenever it was lost. `stop` is awaited when another server has it, for that one settles what
-        was begun here; `go_on` when it is ours again after that. Cancel to stop."""
+    async def keep(self, stop: Callable[[], Awaitable[None]], resume: Callable[[], Awaitable[None]]) -> None:
+        """Regain the lock whenever it was lost. Cancel to stop.
+
+        `stop` is awaited when another server has it, because that server recovers the operations started here;
+        `resume` is awaited when this server has regained it after that.
+        """
         while True:
             await self._until_lost()
             self._held.clear()
             await self.close()
             log = structlog.get_logger()
-            log.warning("the lock on the database was lost")
-            replaced = await self._again(stop)
+            log.warning("lost the database lock")
+            replaced = await self._regain(stop)
             self._held.set()
-            log.warning("the lock on the database is held again", another_had_it=replaced)
+            log.warning("regained the database lock", another_had_it=replaced)
             if replaced:
-                await go_on()
+                await resume()
 
     async def close(self) -> None:
         session, self._session = self._session, None
@@ -122,25 +128,25 @@ class ServerLock:
         except (psycopg.Error, OSError):
             return
 
-    async def _again(self, stop: Callable[[], Awaitable[None]]) -> bool:
-        """Whether another server had it meanwhile."""
+    async def _regain(self, stop: Callable[[], Awaitable[None]]) -> bool:
+        """Retry until the lock is held again. Returns whether another server had it in between."""
         pause_s, replaced = 0.0, False
         while True:
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s + _ASK_EVERY_S, _ASK_AT_MOST_S)
+            pause_s = min(pause_s + _RETRY_STEP_S, _MAX_RETRY_S)
             try:
-                who = await self._try()
-                if (who or not await self._is_marked()) and not replaced:
-                    self.refusal = f"{who or 'another server had this database'}; changes are refused here"
+                holder = await self._try_lock()
+                if (holder or not await self._is_marked()) and not replaced:
+                    self.refusal = f"{holder or 'another server used this database'}; this server refuses changes"
                     structlog.get_logger().error("another server has the database", reason=self.refusal)
                     replaced = True
                     await stop()
-                if not who:
+                if not holder:
                     await self.mark()
                     self.refusal = ""
                     return replaced
             except (DatabaseUnavailable, *faults.Fault) as e:
-                structlog.get_logger().debug("the lock on the database waits", reason=str(e))
+                structlog.get_logger().debug("retrying the database lock", reason=str(e))
 
     async def _is_marked(self) -> bool:
         if self._session is None:
@@ -148,34 +154,34 @@ class ServerLock:
         found = await (await self._session.execute("SELECT value FROM settings WHERE key = 'server'")).fetchone()
         return found is not None and found[0] == self._mark
 
-    async def _try(self) -> str:
-        """Empty when it is ours now, else who has it. A session that did not get it is kept to ask again."""
+    async def _try_lock(self) -> str:
+        """Empty when this server has the lock now, else a sentence with the holder. The session stays open for a retry."""
         if self._session is None or self._session.closed:
-            self._session = await self._open_session(_name(), **_THIS_SIDE)
-            await _settle_in(self._session)
+            self._session = await self._open_session(_application_name(), **_CLIENT_SETTINGS)
+            await _configure(self._session)
         try:
-            found = await (await self._session.execute(f"SELECT {_MINE}", (KEY,))).fetchone()
+            found = await (await self._session.execute(f"SELECT {_TRY_LOCK}", (KEY,))).fetchone()
             if found is not None and found[0]:
                 return ""
-            return _sentence(await (await self._session.execute(_WHO, (KEY,))).fetchone())
+            return _describe_holder(await (await self._session.execute(_HOLDER, (KEY,))).fetchone())
         except faults.Fault as e:
             raise faults.translate(e) from e
 
 
-async def _settle_in(session: Session) -> None:
-    wanted = {**_OTHER_SIDE, **({"idle_session_timeout": "0"} if session.info.server_version >= 140000 else {})}
+async def _configure(session: Session) -> None:
+    wanted = {**_SERVER_SETTINGS, **({"idle_session_timeout": "0"} if session.info.server_version >= 140000 else {})}
     for name, value in wanted.items():
         await session.execute("SELECT set_config(%s, %s, false)", (name, value))
 
 
-def _name() -> str:
-    """What others read about us in pg_stat_activity, which keeps 63 letters."""
+def _application_name() -> str:
+    """The name of this server in pg_stat_activity, which keeps 63 characters."""
     return f"novacron on {socket.gethostname()[:32]}, process {os.getpid()}"
 
 
-def _sentence(row: tuple[str, int, str | None, str | None] | None) -> str:
+def _describe_holder(row: tuple[str, int, str | None, str | None] | None) -> str:
     if row is None:
-        return "another server had this database a moment ago"
+        return "another server used this database a moment ago"
     name, pid, address, since = row
-    where = f" from {address}" if address else ""
-    return f"another server has this database: {name} (PostgreSQL's session {pid}{where}, since {since} UTC)"
+    origin = f" from {address}" if address else ""
+    return f"another server has this database: {name} (PostgreSQL session {pid}{origin}, since {since} UTC)"

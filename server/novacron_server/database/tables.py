@@ -1,4 +1,4 @@
-"""The tables as SQLAlchemy knows them, for the repositories. The truth is migrations/; a test holds both together."""
+"""The tables as SQLAlchemy objects, for the repositories. migrations/ defines the schema; a test compares the two."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, REAL
 
 METADATA = MetaData()
-_Id = Uuid(as_uuid=False)  # a string on our side, as on the wire
+_Id = Uuid(as_uuid=False)  # a string in Python, as in the API
 
 
 def _time(name: str, *, null: bool = False, default: bool = False) -> Column[object]:
@@ -256,9 +256,9 @@ METRICS = (
     "net_received_bytes_s",
     "net_sent_bytes_s",
 )
-"""The numbers of a sample, in the order of its columns."""
+"""The metrics of a sample, in the order of its columns."""
 METRICS_WITH_LEAST = METRICS[:4]
-"""Those whose minimum is kept in a minute, beside average and maximum."""
+"""The metrics whose minimum per minute is stored too, besides average and maximum."""
 
 
 def _reals(*names: str) -> list[Column[float]]:

@@ -1,1 +1,1 @@
-"""Is the server well, and what is it."""
+"""Health checks and server information."""

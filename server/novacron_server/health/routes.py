@@ -1,4 +1,4 @@
-"""`/health`, `/livez`, `/readyz` and `/api/info`: what monitoring and a console ask first."""
+"""The routes `/health`, `/livez`, `/readyz` and `/api/info`, for monitoring and for a console's first request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SERVICE = "novacron-api"
 _DESCRIPTION = "The terminal control room for virtual machines"
 _LOW_DISK_BYTES = 256 << 20
 
-No = Call[Nothing, Nothing]
+EmptyCall = Call[Nothing, Nothing]
 
 
 def routes(
@@ -34,7 +34,7 @@ def routes(
     open_registration: bool = False,
 ) -> list[Served]:
     @serve(api.HEALTH)
-    async def health(call: No) -> api.Health | Reply[api.Health]:
+    async def health(call: EmptyCall) -> api.Health | Reply[api.Health]:
         problem = metrics_problem()
         checks = api.Checks(
             database=await _database(database),
@@ -54,16 +54,16 @@ def routes(
         return Reply(value, status=503) if bad else value
 
     @serve(api.LIVEZ)
-    async def livez(call: No) -> api.Liveness:
+    async def livez(call: EmptyCall) -> api.Liveness:
         return api.Liveness(status="alive")
 
     @serve(api.READYZ)
-    async def readyz(call: No) -> api.Liveness | Reply[api.Liveness]:
+    async def readyz(call: EmptyCall) -> api.Liveness | Reply[api.Liveness]:
         ready = (await _database(database)).status == "healthy"
         return api.Liveness(status="ready") if ready else Reply(api.Liveness(status="not ready"), status=503)
 
     @serve(api.INFO)
-    async def info(call: No) -> api.ServerInfo:
+    async def info(call: EmptyCall) -> api.ServerInfo:
         return api.ServerInfo(
             name="NovaCron",
             version=__version__,

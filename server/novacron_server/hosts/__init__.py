@@ -1,1 +1,1 @@
-"""Hosts: which there are, and how they are."""
+"""The hosts and their status."""

@@ -1,4 +1,4 @@
-"""Hosts over HTTP."""
+"""The HTTP routes of hosts."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def routes(inventory: Inventory) -> list[Served]:
         for host in inventory.hosts(call.principal):
             if host.id == call.path["host_id"]:
                 return host
-        raise errors.NotFound("there is no such host")
+        raise errors.NotFound("No such host")
 
     return [list_hosts, get_host]

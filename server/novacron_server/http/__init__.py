@@ -1,1 +1,1 @@
-"""The door: routes from endpoints, problems from errors, headers and limits on every answer."""
+"""The HTTP layer: routes from endpoints, problem documents from errors, headers and rate limits on every response."""

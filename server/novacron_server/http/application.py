@@ -1,4 +1,4 @@
-"""The ASGI application over rows of the contract, and nothing that is not one of its rows."""
+"""The ASGI application. It serves the endpoints of the API contract and nothing else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def create_application(
 ) -> Middleware:
     """Build the application.
 
-    `rows` are the HTTP endpoints with what answers them, `sockets` the WebSocket handlers. `stale_since` returns when
+    `rows` are the HTTP endpoints with their handlers, `sockets` the WebSocket handlers. `stale_since` returns when
     the database became unavailable, or None while it is available.
     """
     app = Litestar(
@@ -51,21 +51,21 @@ def create_application(
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
-    _only_rows(app)
+    _check_routes(app)
     return Middleware(app, limits, tls=tls, stale_since=stale_since)
 
 
-def _only_rows(app: Litestar) -> None:
-    """Denied by default: an application with a route that is no row of the contract does not start."""
+def _check_routes(app: Litestar) -> None:
+    """Deny by default: raise RuntimeError when a route is not an endpoint of the API contract."""
     for route in app.routes:
         handlers: Iterable[BaseRouteHandler] = (
             route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]
         )
         for handler in handlers:
-            asks_what_is_allowed = isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
-            a_row = isinstance(handler.opt.get("endpoint"), Endpoint) or handler.opt.get("document")
-            if not a_row and not asks_what_is_allowed:
-                raise RuntimeError(f"{route.path} is no row of the contract")
+            is_preflight = isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
+            is_endpoint = isinstance(handler.opt.get("endpoint"), Endpoint) or handler.opt.get("document")
+            if not is_endpoint and not is_preflight:
+                raise RuntimeError(f"{route.path} is not an endpoint of the API contract")
 
 
 def _openapi_route(rows: list[Endpoint[Any, Any, Any]]) -> BaseRouteHandler:

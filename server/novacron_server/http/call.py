@@ -1,4 +1,4 @@
-"""What a route is given: one checked request, with who asks."""
+"""The input of a route handler: one validated request with its caller."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ B = TypeVar("B", bound=Request)
 class Call(Generic[Q, B]):
     """A request that passed its endpoint's checks: types, permission, size.
 
-    `address` is the peer's; `idempotency_key` is empty where none was sent; `if_match` is a generation.
+    `who` is the caller, None when a public endpoint was called without a valid token. `address` is the peer's IP
+    address; `idempotency_key` is empty when none was sent; `if_match` is a generation.
     """
 
     query: Q
@@ -34,13 +35,13 @@ class Call(Generic[Q, B]):
     idempotency_key: str = ""
     if_match: int | None = None
     stream: AsyncIterator[bytes] | None = None
-    """The body of an upload, as it comes; None for every other endpoint."""
+    """The body of an upload, chunk by chunk; None for every other endpoint."""
     length_bytes: int | None = None
-    """How long the body will be, as far as the caller said so."""
+    """The Content-Length of the body; None when the client sent none."""
 
     @property
     def principal(self) -> Principal:
-        """Who asks. Raises Unauthenticated where the endpoint let nobody in particular through."""
+        """The caller. Raises Unauthenticated when a public endpoint was called without a valid token."""
         if self.who is None:
             raise errors.Unauthenticated()
         return self.who
@@ -48,7 +49,7 @@ class Call(Generic[Q, B]):
 
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[R]):
-    """An answer with a status or headers other than the endpoint's own."""
+    """A response whose status or headers differ from the endpoint's defaults."""
 
     value: R
     status: int | None = None
@@ -57,7 +58,7 @@ class Reply(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An endpoint and what answers it: a row of the routing table."""
+    """An endpoint and its handler: a row of the routing table."""
 
     endpoint: Endpoint[Any, Any, Any]
     handler: Callable[[Call[Any, Any]], Awaitable[Any]]
@@ -66,7 +67,7 @@ class Served:
 def serve(
     endpoint: Endpoint[R, Q, B],
 ) -> Callable[[Callable[[Call[Q, B]], Awaitable[R | Reply[R]]]], Served]:
-    """Decorate the coroutine that answers an endpoint; mypy checks that the types agree."""
+    """Decorate a coroutine as the handler of an endpoint; mypy checks that the types agree."""
 
     def wrap(handler: Callable[[Call[Q, B]], Awaitable[R | Reply[R]]]) -> Served:
         return Served(endpoint, handler)

@@ -1,4 +1,4 @@
-"""Hostile bytes in, request structs out. What does not fit becomes a problem that names the field."""
+"""Decodes untrusted bytes into request structs. Invalid input becomes a problem that names the field."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def body(raw: bytes, kind: type[T]) -> T:
-    """A JSON body. Raises InvalidArgument for what is no JSON, ValidationFailed for what does not fit."""
+    """Decode a JSON body. Raises InvalidArgument for invalid JSON, ValidationFailed for values of the wrong type."""
     try:
         return msgspec.json.decode(raw or b"{}", type=kind)
     except msgspec.ValidationError as e:
         raise invalid(e) from e
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
-        raise errors.InvalidArgument("the body is not valid JSON") from e
+        raise errors.InvalidArgument("The request body is not valid JSON") from e
 
 
 def query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
-    """URL parameters, each at most once. Raises ValidationFailed."""
+    """Decode URL parameters, each given at most once. Raises ValidationFailed."""
     values: dict[str, Any] = {}
     for name, value in pairs:
         if name in values:
             raise errors.ValidationFailed(
-                f"{name} is given twice", fields=[FieldError(field=name, message="given twice")]
+                f"{name}: given more than once", fields=[FieldError(field=name, message="given more than once")]
             )
         values[name] = value
     try:
@@ -46,14 +46,14 @@ def query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
 
 
 def invalid(error: msgspec.ValidationError) -> errors.ValidationFailed:
-    """msgspec's message as a field and a sentence: ``Expected `int` >= 1 - at `$.page``` is field `page`."""
+    """Split msgspec's message into field and sentence: ``Expected `int` >= 1 - at `$.page``` is about field `page`."""
     match = _PATH.match(str(error))
     message, path = (match["message"], match["path"] or "") if match else (str(error), "")
     field = path.lstrip(".")
-    if named := _UNKNOWN.search(message):
-        field, message = _join(field, named["field"]), "there is no such field"
-    elif named := _MISSING.search(message):
-        field, message = _join(field, named["field"]), "is needed"
+    if found := _UNKNOWN.search(message):
+        field, message = _join(field, found["field"]), "unknown field"
+    elif found := _MISSING.search(message):
+        field, message = _join(field, found["field"]), "required"
     sentence = f"{field}: {message}" if field else message
     return errors.ValidationFailed(sentence, fields=[FieldError(field=field, message=message)])
 
@@ -63,28 +63,28 @@ def _join(path: str, name: str) -> str:
 
 
 def if_match(value: str | None) -> int | None:
-    """The generation in an If-Match header, None without one. Raises InvalidArgument for anything else."""
+    """Parse an If-Match header as a generation; None without one. Raises InvalidArgument for anything else."""
     if value is None:
         return None
     match = _IF_MATCH.fullmatch(value.strip())
     if not match:
-        raise errors.InvalidArgument('If-Match is a quoted generation, like "7"')
+        raise errors.InvalidArgument('If-Match must be a quoted generation, e.g. "7"')
     return int(match[1])
 
 
 def idempotency_key(value: str | None) -> str:
-    """The Idempotency-Key header, empty without one. Raises InvalidArgument when it is too long or not ASCII."""
+    """Check the Idempotency-Key header; empty without one. Raises InvalidArgument when it is too long or not ASCII."""
     if value is None:
         return ""
     if not _KEY.fullmatch(value):
-        raise errors.InvalidArgument("Idempotency-Key is 1 to 128 printable ASCII characters without spaces")
+        raise errors.InvalidArgument("Idempotency-Key must be 1 to 128 printable ASCII characters without spaces")
     return value
 
 
 def length(value: str | None) -> int | None:
-    """The Content-Length header, None without one. Raises InvalidArgument for anything that is no length."""
+    """Parse the Content-Length header in bytes; None without one. Raises InvalidArgument for anything else."""
     if value is None:
         return None
     if not (value.isascii() and value.isdigit() and len(value) < 20):
-        raise errors.InvalidArgument("Content-Length is a number of bytes")
+        raise errors.InvalidArgument("Content-Length must be a number of bytes")
     return int(value)

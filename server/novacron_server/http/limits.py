@@ -1,7 +1,7 @@
-"""How many requests an address may send in a minute: a fixed window in memory, bounded, cheap.
+"""The rate limit per client address: a fixed window of one minute in bounded memory.
 
-The header names follow draft-ietf-httpapi-ratelimit-headers. Guessing passwords is slowed down per account
-elsewhere; this only keeps one address from taking the whole server.
+The header names follow draft-ietf-httpapi-ratelimit-headers. Password guessing is slowed down per account in
+access/backoff.py; this limit only keeps one address from overloading the server.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MAX_ADDRESSES = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What is left to a caller in this window."""
+    """What a client may still send in this window."""
 
     limit: int
     remaining: int
@@ -37,7 +37,7 @@ class Budget:
 
 
 class Limits:
-    """Requests per minute and address, for three groups: signing in, sockets, everything else."""
+    """Requests per minute and address, counted in three groups: sign-in, sockets, everything else."""
 
     def __init__(
         self, *, requests: int = 6000, sign_in: int = 60, sockets: int = 60, clock: Callable[[], float] = time.monotonic
@@ -48,7 +48,7 @@ class Limits:
         self._counts: dict[tuple[str, str], int] = {}
 
     def take(self, address: str, path: str, scope_type: str) -> Budget:
-        """Count one request and say whether it may pass."""
+        """Count one request; the returned budget says whether it may pass."""
         now = self._clock()
         if now - self._window_began >= _WINDOW_S or len(self._counts) >= _MAX_ADDRESSES:
             self._window_began = now

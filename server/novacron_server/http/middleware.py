@@ -1,6 +1,6 @@
-"""What every answer carries and every request leaves: security headers, a request id, a log line, a rate limit.
+"""Adds security headers, a request id, a log line and a rate limit to every request.
 
-A plain ASGI layer around everything, so that refusals of the framework itself (404, 405, 413) pass it too.
+A plain ASGI layer around the whole application, so that it covers the framework's own refusals (404, 405, 413) too.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _HSTS = ((b"strict-transport-security", b"max-age=31536000"),)
 
 
 class Middleware:
-    """ASGI middleware. `tls`: the connection is encrypted, here or by a proxy, so browsers are told to insist.
+    """ASGI middleware. `tls`: the connection is encrypted, here or at a proxy, so responses carry an HSTS header.
 
-    `stale_since`: since when the database is away, None while it is there; then every answer says so in a header,
-    for what is read comes from memory (promise G11).
+    `stale_since`: since when the database is down, None while it is up. While it is down, reads are served from memory
+    (promise G11), and every response says so in the header x-novacron-stale-since.
     """
 
     def __init__(
@@ -61,24 +61,24 @@ class Middleware:
         scope.setdefault("state", {})["request_id"] = request_id
         address = scope["client"][0] if scope.get("client") else ""
         budget = self._limits.take(address, scope["path"], scope["type"])
-        extra = (*self._headers, (b"x-request-id", request_id.encode()), *budget.headers)
+        added = (*self._headers, (b"x-request-id", request_id.encode()), *budget.headers)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         log = _AccessLogLine(scope, request_id, address)
 
-        async def send_more(message: Any) -> None:
+        async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
                 log.status = message["status"]
-                message["headers"] = [*message["headers"], *extra, *_stale(self._stale_since())]
+                message["headers"] = [*message["headers"], *added, *_stale(self._stale_since())]
             await send(message)
 
         try:
             if budget.refused and scope["type"] == "http":
-                await _refuse(send_more, budget.retry_after_s, request_id)
+                await _refuse(send_with_headers, budget.retry_after_s, request_id)
             elif budget.refused:
                 await receive()
                 await send({"type": "websocket.close", "code": 1013, "reason": "too many connections"})
             else:
-                await self._app(scope, receive, send_more)
+                await self._app(scope, receive, send_with_headers)
         finally:
             log.write()
             structlog.contextvars.unbind_contextvars("request_id")
@@ -89,12 +89,12 @@ def _stale(since: datetime | None) -> tuple[tuple[bytes, bytes], ...]:
 
 
 class _AccessLogLine:
-    """One line of the access log. Query strings stay out: they may hold tickets."""
+    """One line of the access log, without the query string, because that may contain a ticket."""
 
     def __init__(self, scope: Any, request_id: str, address: str) -> None:
         self.status = 0
         self._began = time.perf_counter()
-        self._words = {
+        self._fields = {
             "method": scope.get("method", "WEBSOCKET"),
             "path": scope["path"],
             "address": address,
@@ -103,11 +103,11 @@ class _AccessLogLine:
 
     def write(self) -> None:
         milliseconds = round((time.perf_counter() - self._began) * 1000, 2)
-        _log.info("request", status=self.status, ms=milliseconds, **self._words)
+        _log.info("request", status=self.status, ms=milliseconds, **self._fields)
 
 
 async def _refuse(send: Any, retry_after_s: float, request_id: str) -> None:
-    problem = errors.RateLimited(f"too many requests: try again in {retry_after_s:.0f} s", retry_after_s=retry_after_s)
+    problem = errors.RateLimited(f"too many requests; try again in {retry_after_s:.0f} s", retry_after_s=retry_after_s)
     body = msgspec.json.encode(problem.problem(request_id))
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
@@ -119,7 +119,7 @@ async def _refuse(send: Any, retry_after_s: float, request_id: str) -> None:
 
 
 def _request_id(scope: Any) -> str:
-    """The caller's X-Request-Id when it is harmless, else a new one."""
+    """The client's X-Request-Id when it is short plain text, else a new random one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value.decode())

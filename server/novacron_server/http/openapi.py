@@ -1,4 +1,4 @@
-"""`/openapi.json` from the same rows that are served: paths, types with their limits, permissions, problems."""
+"""Builds `/openapi.json` from the endpoints that are served: paths, types with their limits, permissions, problems."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _path_parameters(row: Row) -> list[dict[str, Any]]:
 def _query_parameters(row: Row) -> list[dict[str, Any]]:
     if row.query is Nothing:
         return []
-    # Flat structs only: a query has no nesting, so the schema is inlined.
+    # Query structs are flat, so their schema can be inlined.
     schema = msgspec.json.schema(row.query)
     fields: dict[str, Any] = schema["$defs"][row.query.__name__]["properties"]
     return [

@@ -1,4 +1,4 @@
-"""Filter, sort and cut a list as a query asks."""
+"""Filters, sorts and pages a list for a query."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 def page_of(
     items: Iterable[T], query: ListQuery, *, text: Callable[[T], str] | None = None, default_sort: str = "name"
 ) -> Page[T]:
-    """The page a query asks for. Every word of `q` must be in `text(item)`, letter case aside.
+    """The requested page of `items`. Every word of `q` must occur in `text(item)`, ignoring case.
 
-    Without `text` the items were filtered before.
-
-    Raises ValidationFailed for a sort field that the items do not have.
+    Without `text`, the items must be filtered already. Raises ValidationFailed for a sort field that they do not have.
     """
     words = query.q.lower().split()
     if text and words:
@@ -30,17 +28,17 @@ def page_of(
     field = (query.sort or default_sort).removeprefix("-")
     if found and field not in found[0].__struct_fields__:
         fields = ", ".join(found[0].__struct_fields__)
-        message = f"one of {fields}"
+        message = f"must be one of {fields}"
         raise errors.ValidationFailed(f"sort: {message}", fields=[FieldError(field="sort", message=message)])
-    found.sort(key=lambda item: _order(getattr(item, field)), reverse=query.sort.startswith("-"))
+    found.sort(key=lambda item: _sort_key(getattr(item, field)), reverse=query.sort.startswith("-"))
     begin = (query.page - 1) * query.page_size
     return Page(
         items=found[begin : begin + query.page_size], total=len(found), page=query.page, page_size=query.page_size
     )
 
 
-def _order(value: Any) -> tuple[int, Any]:
-    """None sorts first; what cannot be compared as it is sorts by its text."""
+def _sort_key(value: Any) -> tuple[int, Any]:
+    """None sorts first, then numbers, then all other values by their text."""
     if value is None:
         return (0, 0)
     if isinstance(value, int | float):

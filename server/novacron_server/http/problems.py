@@ -1,4 +1,4 @@
-"""Every failure leaves the server as a problem document, and none with a stack trace."""
+"""Turns every failure into a problem document (RFC 9457), never with a stack trace."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _BY_STATUS: dict[int, type[errors.NovaCronError]] = {
     429: errors.RateLimited,
 }
 _DETAIL = {
-    404: "there is nothing at this address",
-    405: "this address does not take that method",
-    413: "the body is too large",
+    404: "No such resource",
+    405: "This resource does not support that method",
+    413: "The request body is too large",
 }
 
 
 def render(error: errors.NovaCronError, request_id: str) -> Response[bytes]:
-    """The answer for one of our errors, with Retry-After where waiting helps."""
+    """The response for a NovaCron error, with Retry-After where a retry may help."""
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
@@ -43,16 +43,16 @@ def render(error: errors.NovaCronError, request_id: str) -> Response[bytes]:
 
 
 def translate(error: Exception) -> errors.NovaCronError:
-    """Any exception as one of ours; what nobody foresaw is logged and becomes a plain internal error."""
+    """Convert any exception to a NovaCron error; an unexpected one is logged and becomes a plain internal error."""
     if isinstance(error, errors.NovaCronError) and error.status:
         return error
     if isinstance(error, HTTPException):
         cls = _BY_STATUS.get(error.status_code, errors.InvalidArgument)
         return cls(_DETAIL.get(error.status_code, ""))
     _log.error("unforeseen", exc_info=error)
-    return errors.Internal("something went wrong in the server; its log has the details under this request id")
+    return errors.Internal("Internal server error. See the server's log under this request id.")
 
 
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Litestar's exception handler for everything."""
+    """Litestar's handler for all exceptions."""
     return render(translate(error), request.scope["state"].get("request_id", ""))

@@ -1,4 +1,4 @@
-"""From rows of the contract to Litestar handlers: authenticate, permit, decode, answer."""
+"""Builds Litestar handlers from endpoints: authenticate, authorize, decode, respond."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from novacron_server.http import decoding
 from novacron_server.http.call import Call, Reply, Served
 
 Authenticator = Callable[[str], Awaitable[Principal]]
-"""A bearer token in, who it stands for out; raises Unauthenticated."""
+"""Takes a bearer token and returns its user; raises Unauthenticated."""
 
 
 class _HasHeaders(Protocol):
@@ -30,34 +30,34 @@ class _HasHeaders(Protocol):
 
 
 def mount(served: Served, authenticate: Authenticator) -> HTTPRouteHandler:
-    """The Litestar handler of one row."""
+    """The Litestar handler of one endpoint."""
     endpoint = served.endpoint
 
     async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
-        call = await _checked(request, endpoint, authenticate)
-        return _answer(endpoint, await served.handler(call))
+        call = await _decode_call(request, endpoint, authenticate)
+        return _respond(endpoint, await served.handler(call))
 
     return HTTPRouteHandler(
         path=litestar_path(endpoint.path),
         http_method=HttpMethod(str(endpoint.method)),
-        status_code=200,  # every answer names its own
+        status_code=200,  # every response sets its own
         name=endpoint.key,
         opt={"endpoint": endpoint},
         include_in_schema=False,
-        # An upload is as long as its service lets it be; everything else is bounded by the application.
+        # The upload's service limits its length; every other body is limited by the application.
         request_max_body_size=None if endpoint.kind == "upload" else Empty,
     )(handle)
 
 
 def litestar_path(path: str) -> str:
-    """`/x/{vm_id}` as `/x/{vm_id:str}`."""
+    """The path in Litestar's syntax: `/x/{vm_id}` becomes `/x/{vm_id:str}`."""
     return path.replace("}", ":str}")
 
 
-async def who_asks(request: _HasHeaders, permission: Permission, authenticate: Authenticator) -> Principal | None:
-    """Who sent this, checked for the permission. Raises Unauthenticated or Forbidden.
+async def authorize(request: _HasHeaders, permission: Permission, authenticate: Authenticator) -> Principal | None:
+    """The caller, after checking the permission. Raises Unauthenticated or Forbidden.
 
-    A public endpoint still learns who asks when a good token came along, and does not mind a bad one.
+    A public endpoint gets the caller of a valid token too, and ignores an invalid one.
     """
     token = bearer(request)
     if permission is Permission.PUBLIC:
@@ -66,7 +66,7 @@ async def who_asks(request: _HasHeaders, permission: Permission, authenticate: A
         except errors.Unauthenticated:
             return None
     if not token:
-        raise errors.Unauthenticated("send a bearer token: sign in first")
+        raise errors.Unauthenticated("No bearer token. Sign in first.")
     principal = await authenticate(token)
     if not allows(principal.role, permission):
         raise errors.Forbidden(why_not_role(principal.role, permission) or "")
@@ -79,10 +79,10 @@ def bearer(request: _HasHeaders) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-async def _checked(
+async def _decode_call(
     request: Request[Any, Any, Any], endpoint: Endpoint[Any, Any, Any], authenticate: Authenticator
 ) -> Call[Any, Any]:
-    principal = await who_asks(request, endpoint.permission, authenticate)
+    principal = await authorize(request, endpoint.permission, authenticate)
     headers = request.headers
     state = request.scope["state"]
     return Call(
@@ -101,15 +101,15 @@ async def _checked(
     )
 
 
-def _answer(endpoint: Endpoint[Any, Any, Any], result: Any) -> ASGIResponse:
-    answer = result if isinstance(result, Reply) else Reply(result)
-    status = answer.status or endpoint.status
-    headers = dict(answer.headers)
-    if isinstance(answer.value, Operation) and status == 202:
-        headers["Location"] = f"/api/operations/{answer.value.id}"
+def _respond(endpoint: Endpoint[Any, Any, Any], result: Any) -> ASGIResponse:
+    reply = result if isinstance(result, Reply) else Reply(result)
+    status = reply.status or endpoint.status
+    headers = dict(reply.headers)
+    if isinstance(reply.value, Operation) and status == 202:
+        headers["Location"] = f"/api/operations/{reply.value.id}"
     if status == 204:
         return ASGIResponse(status_code=204, headers=headers)
     if endpoint.kind == "bytes":
-        return ASGIResponse(body=answer.value, status_code=status, headers=headers)
-    body = msgspec.json.encode(answer.value)
+        return ASGIResponse(body=reply.value, status_code=status, headers=headers)
+    body = msgspec.json.encode(reply.value)
     return ASGIResponse(body=body, status_code=status, media_type="application/json", headers=headers)

@@ -1,1 +1,1 @@
-"""Images: what a new VM's first disk is copied from."""
+"""Images: the sources of new VMs' first disks."""

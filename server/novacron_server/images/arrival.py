@@ -1,4 +1,4 @@
-"""An image that is being sent: under a name nobody sees until it is whole, on the disk, and what it claims to be."""
+"""Receives an uploaded image: it stays under a hidden name until it is complete, on disk and verified."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ from novacron_core.values.sizes import GIB, MIB, size_text
 from novacron_server.images.inspection import inspect
 
 MAX_IMAGE_BYTES = 256 * GIB
-_LEFT_FREE = 256 * MIB
-"""What an upload leaves on the server's disk: a database lives there."""
-_PIECE = MIB
+_MIN_FREE_BYTES = 256 * MIB
+"""Free space that an upload must leave on the server's disk, because a database may be there too."""
+_PIECE_BYTES = MIB
 FORMATS = {".qcow2": "qcow2", ".img": "raw", ".raw": "raw"}
-"""By the suffix of an image's file."""
+"""Suffix of an image file → its format."""
 _SUFFIXES = {"qcow2": ".qcow2", "raw": ".img"}
-"""What an upload is given."""
-_NAMING = threading.Lock()
-"""Two that arrive under one name in two formats would both find the other's file missing."""
+"""Format of an upload → the suffix of its file."""
+_RENAME_LOCK = threading.Lock()
+"""Without it, two uploads of one name in two formats would not see each other's file."""
+_NO_SPACE = "Not enough disk space on the server for this image"
 _DRAFT = ".arriving-*.part"
-_SILENCE_S = 60.0
+_TIMEOUT_S = 60.0
 
 
 def sweep(directory: Path) -> None:
-    """Remove what a server that was killed had half received."""
+    """Remove incomplete uploads that a killed server left behind."""
     for draft in directory.glob(_DRAFT):
         draft.unlink(missing_ok=True)
 
 
 class Arrival:
-    """One upload into `directory`. `path` is where the image will be."""
+    """One upload into `directory`. `path` is the final place of the image."""
 
     def __init__(self, directory: Path, name: str, query: ImageQuery, max_bytes: int) -> None:
         self.path = directory / f"{name}{_SUFFIXES[query.format]}"
@@ -47,67 +48,67 @@ class Arrival:
         self._name, self._query, self._max_bytes = name, query, max_bytes
 
     async def receive(self, stream: AsyncIterator[bytes], length: int | None) -> str:
-        """Take it all and give it its name; returns its SHA-256. Whatever fails leaves nothing.
+        """Receive the whole image, verify it and move it to its place; returns its SHA-256. A failure leaves nothing.
 
-        Raises TooLarge, Conflict (no room, name taken), ValidationFailed (another checksum), InvalidArgument (shorter
-        than said, or no image that may be used).
+        `length` is the expected size in bytes, None when it is unknown. Raises TooLarge, Conflict (no space, name
+        taken), ValidationFailed (wrong checksum), InvalidArgument (wrong length, or not a usable image).
         """
         self._check_length(length)
         await asyncio.to_thread(self.path.parent.mkdir, mode=0o711, parents=True, exist_ok=True)
         try:
             count, sha256 = await self._write(stream)
             if length is not None and count != length:
-                raise errors.InvalidArgument(f"{count} bytes came of {length}")
+                raise errors.InvalidArgument(f"Upload incomplete: received {count} of {length} bytes")
             if self._query.sha256 and sha256 != self._query.sha256:
-                message = f"what came has the checksum {sha256}"
+                message = f"Wrong checksum: the received file has {sha256}"
                 raise errors.ValidationFailed(message, fields=[FieldError(field="sha256", message=message)])
-            await inspect(self._draft, self._query.format, called=self._name)
-            await asyncio.to_thread(self._name_it)
+            await inspect(self._draft, self._query.format, label=self._name)
+            await asyncio.to_thread(self._move_into_place)
         finally:
             self._draft.unlink(missing_ok=True)
         return sha256
 
     def _check_length(self, length: int | None) -> None:
         if (length or 0) > self._max_bytes:
-            raise errors.TooLarge(f"an image has at most {size_text(self._max_bytes)}")
+            raise errors.TooLarge(f"The image is too large: at most {size_text(self._max_bytes)}")
         if length == 0:
-            raise errors.InvalidArgument("an image is not empty")
+            raise errors.InvalidArgument("The image is empty")
 
     async def _write(self, stream: AsyncIterator[bytes]) -> tuple[int, str]:
-        digest, count, waiting = hashlib.sha256(), 0, bytearray()
-        # Never through a link, never over a file: the name is nobody else's.
+        digest, count, buffer = hashlib.sha256(), 0, bytearray()
+        # Never follow a link or overwrite a file: the draft must be a new file.
         handle = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            async for chunk in _patiently(stream):
+            async for chunk in _with_timeout(stream):
                 count += len(chunk)
                 if count > self._max_bytes:
-                    raise errors.TooLarge(f"an image has at most {size_text(self._max_bytes)}")
-                waiting += chunk
-                if len(waiting) >= _PIECE:
-                    piece, waiting = bytes(waiting), bytearray()
-                    await asyncio.to_thread(self._put, handle, piece, digest)
-            await asyncio.to_thread(self._put, handle, bytes(waiting), digest)
+                    raise errors.TooLarge(f"The image is too large: at most {size_text(self._max_bytes)}")
+                buffer += chunk
+                if len(buffer) >= _PIECE_BYTES:
+                    piece, buffer = bytes(buffer), bytearray()
+                    await asyncio.to_thread(self._write_piece, handle, piece, digest)
+            await asyncio.to_thread(self._write_piece, handle, bytes(buffer), digest)
             await asyncio.to_thread(os.fsync, handle)
         except OSError as error:
-            raise _no_space(error) from error
+            raise _explain(error) from error
         finally:
             os.close(handle)
         return count, digest.hexdigest()
 
-    def _put(self, handle: int, piece: bytes, digest: hashlib._Hash) -> None:
-        if disk_usage(self._draft.parent).free < len(piece) + _LEFT_FREE:
-            raise errors.Conflict("there is no space left on the server for this image")
+    def _write_piece(self, handle: int, piece: bytes, digest: hashlib._Hash) -> None:
+        if disk_usage(self._draft.parent).free < len(piece) + _MIN_FREE_BYTES:
+            raise errors.Conflict(_NO_SPACE)
         digest.update(piece)
-        left = memoryview(piece)
-        while left:
-            left = left[os.write(handle, left) :]
+        remaining = memoryview(piece)
+        while remaining:
+            remaining = remaining[os.write(handle, remaining) :]
 
-    def _name_it(self) -> None:
-        with _NAMING:
-            self._give_name()
+    def _move_into_place(self) -> None:
+        with _RENAME_LOCK:
+            self._rename()
 
-    def _give_name(self) -> None:
-        """A name is one image's, whatever its format."""
+    def _rename(self) -> None:
+        """Give the draft its name; a name belongs to one image only, in any format. Raises Conflict when it is taken."""
         others = [self.path.with_name(f"{self._name}{suffix}") for suffix in FORMATS]
         others = [path for path in others if path != self.path and path.is_file()]
         if self._query.replace:
@@ -116,11 +117,11 @@ class Arrival:
                 other.unlink(missing_ok=True)
         else:
             if others:
-                raise errors.Conflict(f"there is an image {self._name} already")
+                raise errors.Conflict(name_taken(self._name))
             try:
                 os.link(self._draft, self.path, follow_symlinks=False)
             except FileExistsError:
-                raise errors.Conflict(f"there is an image {self._name} already") from None
+                raise errors.Conflict(name_taken(self._name)) from None
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -128,19 +129,24 @@ class Arrival:
             os.close(folder)
 
 
-async def _patiently(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces as they come. Raises InvalidArgument when none comes for a minute: somebody went away."""
+def name_taken(name: str) -> str:
+    """The sentence that refuses an upload whose name is in use."""
+    return f"An image named {name} already exists. Choose another name, or replace it."
+
+
+async def _with_timeout(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks of the stream. Raises InvalidArgument when none arrives for a minute: the client is gone."""
     while True:
         try:
-            async with asyncio.timeout(_SILENCE_S):
+            async with asyncio.timeout(_TIMEOUT_S):
                 piece = await anext(stream)
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise errors.InvalidArgument("nothing came for a minute: the upload was given up") from None
+            raise errors.InvalidArgument("Upload aborted: no data for a minute") from None
         yield piece
 
 
-def _no_space(error: OSError) -> Exception:
+def _explain(error: OSError) -> Exception:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return errors.Conflict("there is no space left on the server for this image") if full else error
+    return errors.Conflict(_NO_SPACE) if full else error

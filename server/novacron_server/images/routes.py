@@ -1,4 +1,4 @@
-"""Images over HTTP."""
+"""The HTTP routes of images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def routes(images: Images) -> list[Served]:
     @serve(api.PUT)
     async def put(call: Call[api.ImageQuery, Nothing]) -> api.Image:
         if call.stream is None:
-            raise errors.InvalidArgument("the body is the image")
+            raise errors.InvalidArgument("The request body must be the image")
         return await images.put(call.path["name"], call.query, call.stream, call.length_bytes)
 
     @serve(api.DELETE)

@@ -1,6 +1,7 @@
-"""The images this server has: files in its images directory, and the Alpine image when the `demo` extra is there.
+"""The images of this server: files in its images directory, and the Alpine image if the `demo` extra is installed.
 
-`NAME.qcow2` or `NAME.img` (raw). Beside it, `NAME.kernel`, `NAME.initrd` and `NAME.cmdline` make it boot directly.
+An image is `NAME.qcow2` or `NAME.img` (raw). With `NAME.kernel`, `NAME.initrd` and `NAME.cmdline` beside it, it boots
+that kernel directly.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.images import Image, ImageQuery
 from novacron_core.values.names import IMAGE_NAME_PATTERN
-from novacron_server.images.arrival import FORMATS, MAX_IMAGE_BYTES, Arrival, sweep
+from novacron_server.images.arrival import FORMATS, MAX_IMAGE_BYTES, Arrival, name_taken, sweep
 from novacron_server.images.inspection import inspect
 
 _NAME = re.compile(IMAGE_NAME_PATTERN)
@@ -47,7 +48,7 @@ class _Found:
 
 
 class Images:
-    """Looks again at every listing; an inspection is remembered as long as the file is the same."""
+    """The images directory is read at every listing; inspection results are cached while a file is unchanged."""
 
     def __init__(self, directory: Path, *, max_bytes: int = MAX_IMAGE_BYTES) -> None:
         self._directory = directory
@@ -56,13 +57,13 @@ class Images:
         self._inspected: dict[tuple[str, int, int], Image] = {}
 
     async def list(self) -> list[Image]:
-        """All images by name; one that cannot be used says why in `problem`."""
+        """All images by name; `problem` is why an image cannot be used."""
         found = await asyncio.to_thread(lambda: list(self._find()))
         images = await asyncio.gather(*(self._image(item) for item in found))
         return sorted(filter(None, images), key=lambda image: image.name)
 
     async def get(self, name: str) -> ImageFile:
-        """One image that can be used. Raises NotFound, InvalidArgument with the reason it cannot."""
+        """A usable image. Raises NotFound, InvalidArgument with the reason when it cannot be used."""
         for item in await asyncio.to_thread(lambda: list(self._find(name))) if _NAME.fullmatch(name) else ():
             if item.name == name:
                 image = await self._image(item)
@@ -71,57 +72,57 @@ class Images:
                 if image.problem:
                     raise errors.InvalidArgument(image.problem)
                 return ImageFile(image, item.path, item.kernel, item.initrd, item.cmdline)
-        raise errors.NotFound(f"there is no image {name}")
+        raise errors.NotFound(f"No image named {name}")
 
     async def put(self, name: str, query: ImageQuery, stream: AsyncIterator[bytes], length: int | None) -> Image:
-        """Take a new image. Raises what `Arrival` raises, Conflict when the name is taken."""
+        """Store a new image. Raises what `Arrival.receive` raises, Conflict when the name is taken."""
         if not _NAME.fullmatch(name):
-            raise errors.NotFound("an image name has lower-case letters, digits, dots, hyphens and underscores")
-        taken = await self._named(name)
+            raise errors.NotFound("An image name consists of lower-case letters, digits, dots, hyphens and underscores")
+        taken = await self._find_one(name)
         if taken and not query.replace:
-            raise errors.Conflict(f"there is an image {name} already")
+            raise errors.Conflict(name_taken(name))
         arrival = Arrival(self._directory, name, query, self._max_bytes)
         sha256 = await arrival.receive(stream, length)
         return msgspec.structs.replace((await self.get(name)).image, sha256=sha256)
 
     async def delete(self, name: str) -> None:
-        """Remove an image with what belongs to it. Raises NotFound, Conflict when it is not in the directory."""
-        found = await self._named(name)
+        """Delete an image with its kernel files. Raises NotFound, Conflict when it is not in the images directory."""
+        found = await self._find_one(name)
         if found is None:
-            raise errors.NotFound(f"there is no image {name}")
+            raise errors.NotFound(f"No image named {name}")
         if found.path.parent != self._directory:
-            raise errors.Conflict(f"{name} comes with the {found.source}: it is not the server's to delete")
+            raise errors.Conflict(f"{name} is part of the {found.source} and cannot be deleted")
         await asyncio.to_thread(_unlink, found.path)
 
-    async def _named(self, name: str) -> _Found | None:
+    async def _find_one(self, name: str) -> _Found | None:
         return next(
             (item for item in await asyncio.to_thread(lambda: list(self._find(name))) if item.name == name), None
         )
 
     def _find(self, name: str = "") -> Iterator[_Found]:
-        """All of them, or those with a name: then without a look at every other file."""
+        """All images, or those with this name; then the other files are not read."""
         names = set()
         if self._directory.is_dir():
             paths = [self._directory / f"{name}{suffix}" for suffix in FORMATS] if name else self._directory.iterdir()
             for path in sorted(paths):
                 if path.suffix in FORMATS and _NAME.match(path.stem) and path.is_file() and not path.is_symlink():
                     names.add(path.stem)
-                    yield _beside(path)
+                    yield _with_boot_files(path)
         if "alpine" not in names and name in ("", "alpine"):
             yield from _alpine()
 
     async def _image(self, item: _Found) -> Image | None:
-        """None when it was removed just now."""
+        """The inspected image; None when its file was deleted in the meantime."""
         try:
             stat = await asyncio.to_thread(item.path.stat)
         except FileNotFoundError:
             return None
         key = (str(item.path), stat.st_mtime_ns, stat.st_size)
         if key not in self._inspected:
-            self._inspected[key] = await self._look(item)
+            self._inspected[key] = await self._inspect(item)
         return self._inspected[key]
 
-    async def _look(self, item: _Found) -> Image:
+    async def _inspect(self, item: _Found) -> Image:
         image_format = FORMATS[item.path.suffix]
         image = Image(
             name=item.name,
@@ -133,13 +134,13 @@ class Images:
             source=item.source,
         )
         try:
-            seen = await inspect(item.path, image_format)
+            inspected = await inspect(item.path, image_format)
         except errors.InvalidArgument as e:
             return msgspec.structs.replace(image, problem=e.detail)
-        return msgspec.structs.replace(image, size_bytes=seen.size_bytes, file_bytes=seen.file_bytes)
+        return msgspec.structs.replace(image, size_bytes=inspected.size_bytes, file_bytes=inspected.file_bytes)
 
 
-def _beside(path: Path) -> _Found:
+def _with_boot_files(path: Path) -> _Found:
     kernel, initrd, cmdline = (path.with_suffix(suffix) for suffix in (".kernel", ".initrd", ".cmdline"))
     return _Found(
         name=path.stem,
@@ -165,7 +166,7 @@ def _alpine() -> Iterator[_Found]:
             kernel=path.with_suffix(".kernel"),
             initrd=path.with_suffix(".initrd"),
             cmdline=_ALPINE_CMDLINE,
-            description=f"Alpine Linux {version}, small, for trying things out",
+            description=f"Alpine Linux {version}, a small image for testing",
             source="demo extra",
         )
         return

@@ -1,4 +1,4 @@
-"""Structured logs on standard error: lines for people at a terminal, JSON for everything else."""
+"""Structured logs on standard error: readable lines on a terminal, JSON otherwise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 
 
 def set_up() -> None:
-    """Configure structlog, and let the libraries' warnings pass through it."""
+    """Configure structlog, and print the libraries' warnings to standard error too."""
     processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -1,4 +1,4 @@
-"""The routing table: every noun's routes over the parts of a server."""
+"""The routing table: the routes of all packages, connected to the parts of a server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def create_app(parts: Parts) -> Middleware:
 
 
 def served(parts: Parts) -> list[Served]:
-    """Every row of the routing table."""
+    """All rows of the routing table."""
     nouns = [
         *access_routes.routes(parts.access),
         *vms_routes.routes(parts.vms),
@@ -72,7 +72,7 @@ def _exporter(parts: Parts) -> Exporter:
     gauges = {
         "novacron_database_up": ("Whether the database answers.", lambda: float(not parts.hub.database_away_since)),
         "novacron_stream_listeners": ("Open event streams.", lambda: float(parts.hub.listeners)),
-        "novacron_operations_running": ("Operations under way.", lambda: float(parts.inventory.state.running())),
+        "novacron_operations_running": ("Operations that are running.", lambda: float(parts.inventory.state.running())),
         "novacron_events_waiting": ("Events not yet stored.", lambda: float(parts.inventory.publisher.waiting)),
     }
     return Exporter(parts.inventory, parts.metrics.latest, parts.metrics.history, gauges)

@@ -1,4 +1,4 @@
-"""One server process: its data directory, its database, its socket, and an orderly end."""
+"""One server process: its data directory, its database, its listening socket, and an orderly shutdown."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _log = structlog.get_logger()
 
 
 async def run(settings: Settings) -> int:
-    """Serve until told to stop. Returns the exit code."""
+    """Serve until a signal stops the server. Returns the exit code."""
     logs.set_up()
     try:
         for uri in settings.hypervisors:
@@ -67,7 +67,7 @@ async def _serve(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[tuple[str, str, list[str]]]:
-    """(owner URL, application URL, libvirt URIs): the database and libvirt are made ready side by side."""
+    """(owner URL, application URL, libvirt URIs): prepares the database and libvirt in parallel."""
     finding = asyncio.create_task(asyncio.to_thread(_find_hypervisors, settings))
     if settings.database_url:
         owner = settings.database_owner_url or settings.database_url
@@ -100,7 +100,7 @@ def uvicorn_config(settings: Settings, app: object) -> uvicorn.Config:
         loop="none",
         http="httptools",
         ws=WebSocketProtocol,
-        ws_ping_interval=None,  # the line asks by itself
+        ws_ping_interval=None,  # WebSocketProtocol sends its own pings
         ws_per_message_deflate=False,
         ws_max_size=64 * 1024,
         lifespan="on",
@@ -123,7 +123,7 @@ async def _announce(server: uvicorn.Server, url: str) -> None:
 
 
 async def _stop_when_idle(settings: Settings, parts: Parts, app: Middleware, server: uvicorn.Server) -> None:
-    """A bundled server goes when nobody has asked it for anything for a while; never while an operation runs."""
+    """Stop a bundled server when it has had no request or console for a while; never while an operation runs."""
     if not settings.bundled:
         return
     used_at = time.monotonic()
@@ -131,12 +131,12 @@ async def _stop_when_idle(settings: Settings, parts: Parts, app: Middleware, ser
         await asyncio.sleep(0.5)
         in_use = parts.hub.listeners or parts.operations.busy or parts.inventory.state.running()
         used_at = time.monotonic() if in_use else max(used_at, app.last_request_at)
-    _log.info("nobody is watching: stopping", idle_s=settings.idle_stop_s)
+    _log.info("no console connected; stopping", idle_s=settings.idle_stop_s)
     server.should_exit = True
 
 
 class _hold:
-    """The data directory, made if it must be, and locked for this process."""
+    """Creates the data directory if needed, and locks it for this process."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -151,7 +151,7 @@ class _hold:
             lock.close()
             running = read_running_server(self._data_dir)
             where = f"at {running.url}" if running else "and is starting"
-            raise errors.Conflict(f"a server runs on {self._data_dir} already, {where}") from e
+            raise errors.Conflict(f"another server is already using {self._data_dir} {where}") from e
         self._lock = lock
 
     def __exit__(self, *_: object) -> None:

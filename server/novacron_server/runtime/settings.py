@@ -1,4 +1,4 @@
-"""How a server is set up: flags, NOVACRON_* variables and the settings file are three ways to the same fields."""
+"""The settings of a server. Flags, NOVACRON_* variables and the settings file all set the same fields."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from novacron_server.database.transactions import DATABASE_BUDGET_S
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A server's settings, checked by `check`.
+    """A server's settings, validated by `check`.
 
-    `hypervisors` are libvirt URIs; empty means: choose. `database_url` empty means: the embedded PostgreSQL.
-    `database_owner_url` is used for migrations, where the application's role may not change tables.
-    `behind_proxy` names the address of a proxy that ends TLS. `bundled`: stop 30 s after the last console left.
+    `hypervisors` are libvirt URIs; when empty, the server chooses. `database_url`: empty for the embedded PostgreSQL.
+    `database_owner_url` is used for migrations when the application's role may not change tables.
+    `behind_proxy` is the address of a proxy that terminates TLS. `bundled`: stop `idle_stop_s` after the last use.
     `virtualization` overrides the detection of KVM: `kvm` or `qemu`.
-    `prometheus`: who may scrape `/metrics`: this machine (`loopback`), whoever has the token (`token`), nobody (`off`).
-    `database_budget_s`: how long a transaction may take before it is refused; longer where a slow database is better
-    than an early refusal.
-    Metrics: every sample is kept for `samples_kept_hours`, minutes for `minutes_kept_days`.
+    `prometheus`: who may scrape `/metrics`: this machine (`loopback`), clients with the token (`token`), nobody (`off`).
+    `database_budget_s`: how many seconds a transaction may take before it is refused; raise it for a slow database.
+    Metrics: samples are kept for `samples_kept_hours`, values per minute for `minutes_kept_days`.
     """
 
     data_dir: Path
@@ -50,7 +49,7 @@ class Settings:
 
     @property
     def tls(self) -> bool:
-        """Whether the way to this server is encrypted, here or at a proxy."""
+        """Whether connections to this server are encrypted, here or at a proxy."""
         return self.tls_cert is not None or bool(self.behind_proxy)
 
     @property
@@ -60,24 +59,24 @@ class Settings:
         return f"{scheme}://{host}"
 
     def check(self) -> None:
-        """Raises InvalidArgument for a set-up that would be unsafe or cannot work."""
+        """Raises InvalidArgument for settings that are unsafe or cannot work."""
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise errors.InvalidArgument("--tls-cert and --tls-key go together")
+            raise errors.InvalidArgument("--tls-cert and --tls-key must be given together")
         if not _is_loopback(self.host) and not self.tls:
             raise errors.InvalidArgument(
-                f"{self.host} can be reached from other machines: give --tls-cert and --tls-key, "
-                "or --behind-proxy ADDRESS where a proxy ends TLS"
+                f"{self.host} can be reached from other machines, so TLS is required: give --tls-cert and --tls-key, "
+                "or --behind-proxy ADDRESS if a proxy terminates TLS"
             )
         if self.production and self.failpoints:
-            raise errors.InvalidArgument("NOVACRON_FAILPOINTS is for tests: not in production")
+            raise errors.InvalidArgument("NOVACRON_FAILPOINTS is for tests only and cannot be used with --production")
         if self.prometheus not in ("loopback", "token", "off"):
-            raise errors.InvalidArgument("--prometheus is loopback, token or off")
+            raise errors.InvalidArgument("--prometheus must be loopback, token or off")
         if self.samples_kept_hours < 2 or self.minutes_kept_days < 1:
-            raise errors.InvalidArgument("samples are kept for 2 hours at least, minutes for a day")
+            raise errors.InvalidArgument("--samples-kept-hours must be at least 2, --minutes-kept-days at least 1")
         if not self.database_budget_s >= 0.5:
-            raise errors.InvalidArgument("a transaction needs half a second at least")
+            raise errors.InvalidArgument("--database-budget-s must be at least 0.5")
         if self.virtualization not in ("", "kvm", "qemu"):
-            raise errors.InvalidArgument("--virtualization is kvm or qemu")
+            raise errors.InvalidArgument("--virtualization must be kvm or qemu")
 
 
 def _is_loopback(host: str) -> bool:

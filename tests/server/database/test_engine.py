@@ -135,7 +135,7 @@ async def test_a_commit_of_unknown_outcome_is_never_run_again(owner: Database, o
 
     change = asyncio.create_task(owner.run(work))
     await kill_during_commit()
-    with pytest.raises(DatabaseUnavailable, match="look whether it was made"):
+    with pytest.raises(DatabaseUnavailable, match="check whether it was made"):
         await change
     assert len(runs) == 1
 
@@ -249,7 +249,7 @@ async def test_a_hung_postgresql_fails_everything_in_time_and_comes_back(data_di
         heart = asyncio.create_task(beat())
         with stopped(data_dir / "postgres"):
             took = await asyncio.gather(*(change(n) for n in range(70)))
-            assert not database._strays, "connections were left hanging"
+            assert not database._abandoned, "connections were left hanging"
         heart.cancel()
         assert max(took) < PROMISE_S
         assert slowest_beat < 0.5, "the loop was blocked"

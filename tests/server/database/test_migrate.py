@@ -95,7 +95,7 @@ def test_tables_and_migrations_agree(owner_url: str) -> None:
 async def test_a_newer_database_is_refused(owner_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as conn:
         await conn.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(DatabaseUnavailable, match="newer NovaCron"):
+    with pytest.raises(DatabaseUnavailable, match="a newer NovaCron"):
         await migrating.migrate(owner_url)
 
 

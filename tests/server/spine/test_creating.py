@@ -141,5 +141,5 @@ async def test_an_image_that_is_removed_while_it_is_looked_at_is_none(tmp_path: 
     monkeypatch.setattr(Images, "_find", removed)
     assert "web" not in [image.name for image in await store.list()]
     (tmp_path / "web.img").write_bytes(bytes(512))
-    with pytest.raises(errors.NotFound, match="there is no image web"):
+    with pytest.raises(errors.NotFound, match="No image named web"):
         await store.get("web")

@@ -63,7 +63,7 @@ async def test_an_image_is_sent_checked_and_used(spine, disk) -> None:
 
 async def test_a_name_is_given_once_unless_it_is_to_be_replaced(spine, disk) -> None:
     await put(spine.admin, "web", disk)
-    with pytest.raises(errors.Conflict, match="there is an image web already"):
+    with pytest.raises(errors.Conflict, match="An image named web already exists"):
         await put(spine.admin, "web", disk)
     image = await put(spine.admin, "web", bytes(1 << 20), format="raw", replace=True)
     assert (image.format, image.size_bytes) == ("raw", 1 << 20)
@@ -139,17 +139,17 @@ async def test_another_image_that_is_sent_as_raw_is_refused(spine, head, kind) -
     for image_format in ("raw", "qcow2"):
         with pytest.raises(errors.InvalidArgument, match="evil") as refused:
             await put(spine.admin, "evil", head.ljust(1 << 20, b"\0"), format=image_format)
-        assert image_format == "qcow2" or f"it is a {kind} image" in refused.value.detail
+        assert image_format == "qcow2" or f"is a {kind} image" in refused.value.detail
     assert left(spine) == set()
 
 
 async def test_who_sends_nothing_any_more_is_not_waited_for(spine, disk, monkeypatch) -> None:
-    monkeypatch.setattr(arrival, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(arrival, "_TIMEOUT_S", 0.2)
     address = urlsplit(spine.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(_head(spine, len(disk)) + disk[: len(disk) // 2])
     assert b"400" in await reader.readline()
-    assert b"nothing came for a minute" in await reader.readuntil(b"}")
+    assert b"no data for a minute" in await reader.readuntil(b"}")
     assert left(spine) == set()
     writer.close()
 
@@ -159,7 +159,7 @@ async def test_another_checksum_or_another_length_is_refused(spine, disk) -> Non
         await put(spine.admin, "web", disk, sha256="0" * 64)
     with pytest.raises(errors.ValidationFailed, match="sha256"):
         await put(spine.admin, "web", disk, sha256="short")
-    with pytest.raises(errors.InvalidArgument, match="not empty"):
+    with pytest.raises(errors.InvalidArgument, match="image is empty"):
         await put(spine.admin, "web", b"")
     assert left(spine) == set()
 
@@ -199,8 +199,8 @@ async def test_too_much_is_refused_by_its_length_and_by_its_bytes(spine, disk, m
 
 
 async def test_a_full_disk_leaves_nothing(spine, disk, monkeypatch) -> None:
-    monkeypatch.setattr(arrival, "_LEFT_FREE", 1 << 60)
-    with pytest.raises(errors.Conflict, match="no space left"):
+    monkeypatch.setattr(arrival, "_MIN_FREE_BYTES", 1 << 60)
+    with pytest.raises(errors.Conflict, match="Not enough disk space"):
         await put(spine.admin, "web", disk)
     assert left(spine) == set()
 

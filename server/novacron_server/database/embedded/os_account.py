@@ -1,4 +1,4 @@
-"""Which Unix account PostgreSQL runs as. It refuses to run as root, so a root server hands it to a service user."""
+"""The Unix account for PostgreSQL. It refuses to run as root, so a root server runs it as a service user."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SERVICE_USERS = ("novacron", "postgres")
 
 @dataclass(frozen=True, slots=True)
 class OSAccount:
-    """A Unix account other than our own. Only root can run programs as one."""
+    """A Unix account other than our own. Only root can run programs as another account."""
 
     name: str
     uid: int
@@ -22,18 +22,18 @@ class OSAccount:
 
 
 def service_account(cluster: Path) -> OSAccount | None:
-    """The account for PostgreSQL, None for ourselves (whenever we are not root).
+    """The account for PostgreSQL; None for our own account, when we are not root.
 
-    The owner of an existing cluster wins, so that a user created later does not lock us out of our own data. Then
-    `novacron`, `postgres`, a system user `novacron` made on the spot, and `nobody` where none can be made.
+    The owner of an existing cluster comes first, so that a user created later cannot lock us out of our own data. Then
+    `novacron`, `postgres`, a newly created system user `novacron`, and `nobody` when none can be created.
     """
     if os.geteuid() != 0:
         return None
-    return _owner(cluster) or _existing() or _created() or _from(pwd.getpwnam("nobody"))
+    return _owner(cluster) or _existing_user() or _create_user() or _from(pwd.getpwnam("nobody"))
 
 
-def may_enter(account: OSAccount | None, directory: Path) -> Path | None:
-    """The first parent (or the directory) that the account cannot pass through, None when the way is free."""
+def find_blocked_folder(account: OSAccount | None, directory: Path) -> Path | None:
+    """The first folder on the way to `directory`, or itself, that the account cannot enter; None when it can enter all."""
     uid, gid = (account.uid, account.gid) if account else (os.geteuid(), os.getegid())
     for part in (*reversed(directory.resolve().parents), directory.resolve()):
         found = part.stat()
@@ -44,7 +44,7 @@ def may_enter(account: OSAccount | None, directory: Path) -> Path | None:
 
 
 def make_reachable_directory(directory: Path) -> None:
-    """Make a directory and its missing parents, 0711 whatever our umask, so that PostgreSQL's account passes through."""
+    """Create a directory and its missing parents with mode 0711, so that PostgreSQL's account can enter them."""
     for part in (*reversed(directory.parents), directory):
         try:
             part.mkdir()
@@ -61,7 +61,7 @@ def _owner(cluster: Path) -> OSAccount | None:
         return None
 
 
-def _existing() -> OSAccount | None:
+def _existing_user() -> OSAccount | None:
     for name in SERVICE_USERS:
         try:
             return _from(pwd.getpwnam(name))
@@ -70,13 +70,13 @@ def _existing() -> OSAccount | None:
     return None
 
 
-def _created() -> OSAccount | None:
+def _create_user() -> OSAccount | None:
     useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if useradd is None:
         return None
-    wanted = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-    made = subprocess.run([*wanted, "--shell", "/usr/sbin/nologin", "novacron"], capture_output=True, check=False)
-    return _existing() if made.returncode == 0 else None
+    command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+    done = subprocess.run([*command, "--shell", "/usr/sbin/nologin", "novacron"], capture_output=True, check=False)
+    return _existing_user() if done.returncode == 0 else None
 
 
 def _from(entry: pwd.struct_passwd) -> OSAccount:

@@ -1,7 +1,7 @@
-"""The supervisor of the embedded PostgreSQL: makes it, starts it, restarts it when it dies, and ends it with us.
+"""The supervisor of the embedded PostgreSQL: creates, starts and stops it, and restarts it when it dies.
 
-It listens on a Unix socket in a 0700 directory and nowhere else. The data survives a kill -9 of this server, of
-PostgreSQL, or of both; the next start clears up what was left and goes on.
+It listens only on a Unix socket in a 0700 directory. The data survives a kill -9 of this server, of PostgreSQL, or of
+both; the next start cleans up the leftovers.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from novacron_server.database.embedded import binaries, cluster, os_account, sta
 from novacron_server.database.embedded.server_log import ServerLog
 
 SOCKET_PATH_LIMIT = 107
-"""Bytes of a Unix socket's path. Source: unix(7), sun_path."""
+"""Maximum length of a Unix socket's path in bytes. Source: unix(7), sun_path."""
 CLAIM_S = 5.0
-"""How long to wait for the data directory of a server that is just leaving."""
+"""How long to wait for the data directory of a server that is shutting down."""
 _TICK_S = 0.01
 _logger = structlog.get_logger(__name__)
 
 
 def default_runtime_dir(data_dir: Path) -> Path:
-    """A short directory for sockets, the same one at each start with this data directory."""
-    mark = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:8]
+    """A directory for sockets with a short path, the same one at each start with this data directory."""
+    digest = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:8]
     if os.geteuid() == 0 and os.access("/run", os.W_OK):
-        return Path("/run/novacron") / mark
-    of_session = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.geteuid() != 0 and of_session and os.access(of_session, os.W_OK):
-        return Path(of_session) / "novacron" / mark
-    return Path(f"/tmp/novacron-{os.geteuid()}-{mark}")  # noqa: S108 - _socket_dir() checks whose it is
+        return Path("/run/novacron") / digest
+    session_dir = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.geteuid() != 0 and session_dir and os.access(session_dir, os.W_OK):
+        return Path(session_dir) / "novacron" / digest
+    return Path(f"/tmp/novacron-{os.geteuid()}-{digest}")  # noqa: S108 - _make_socket_dir() checks its owner
 
 
 class EmbeddedPostgres:
-    """One PostgreSQL over `<data_dir>/postgres`, as an async context manager or through start() and stop().
+    """One PostgreSQL server on `<data_dir>/postgres`, as an async context manager or through start() and stop().
 
-    `durable=False` (tests only) trades safety against a power cut for speed. `owner_url` is for migrations,
+    `durable=False` (tests only) trades safety against power failure for speed. `owner_url` is for migrations,
     `app_url` for everything else; both are libpq URLs.
     """
 
@@ -70,7 +70,7 @@ class EmbeddedPostgres:
         self._lock: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._programs: binaries.Programs | None = None
-        self._words: cluster.RolePasswords | None = None
+        self._role_passwords: cluster.RolePasswords | None = None
         self._watcher: asyncio.Task[None] | None = None
         self.restarts = 0
 
@@ -93,20 +93,20 @@ class EmbeddedPostgres:
 
     @property
     def superuser_url(self) -> str:
-        """For tests and backups alone."""
+        """For tests and backups only."""
         return self._url(cluster.SUPERUSER)
 
     @property
     def bindir(self) -> Path:
-        """Where pg_dump of the same version is."""
-        return self._running().bindir
+        """The directory with PostgreSQL's programs, e.g. pg_dump of the same version."""
+        return self._require_programs().bindir
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Make the cluster if there is none, and start it. Raises DatabaseUnavailable, in words for the operator."""
+        """Start the server, creating the cluster first if there is none. Raises DatabaseUnavailable."""
         self._prepare_data_dir()
         await self._claim()
         try:
@@ -115,14 +115,14 @@ class EmbeddedPostgres:
             await cluster.ensure_roles(self._passwords(), self._sockets)
         except psycopg.Error as exc:
             await self.stop()
-            raise DatabaseUnavailable(f"PostgreSQL started but refused us: {exc}") from exc
+            raise DatabaseUnavailable(f"PostgreSQL started but refused the connection: {exc}") from exc
         except BaseException:
             await self.stop()
             raise
         self._watcher = asyncio.create_task(self._watch(), name="embedded-postgres")
 
     async def stop(self) -> None:
-        """Fast shutdown: open transactions are rolled back, everything acknowledged is on disk. Idempotent."""
+        """Fast shutdown: open transactions are rolled back, all acknowledged commits are on disk. Idempotent."""
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
@@ -138,17 +138,17 @@ class EmbeddedPostgres:
         return self._passwords().url(role, self._sockets)
 
     def _passwords(self) -> cluster.RolePasswords:
-        if self._words is None:
-            raise DatabaseUnavailable("the embedded PostgreSQL is not started")
-        return self._words
+        if self._role_passwords is None:
+            raise DatabaseUnavailable("the embedded PostgreSQL is not running")
+        return self._role_passwords
 
-    def _running(self) -> binaries.Programs:
+    def _require_programs(self) -> binaries.Programs:
         if self._programs is None:
-            raise DatabaseUnavailable("the embedded PostgreSQL is not started")
+            raise DatabaseUnavailable("the embedded PostgreSQL is not running")
         return self._programs
 
     def _prepare_data_dir(self) -> None:
-        """0711: other accounts pass through to what is theirs, and read nothing."""
+        """Create it with mode 0711: other accounts can pass through to their own files, but list nothing."""
         try:
             os_account.make_reachable_directory(self._data_dir)
             if self._data_dir.stat().st_uid == os.geteuid():
@@ -157,7 +157,7 @@ class EmbeddedPostgres:
             raise DatabaseUnavailable(f"the data directory {self._data_dir} cannot be used: {exc.strerror}") from exc
 
     async def _claim(self) -> None:
-        """One supervisor per data directory. Waits a little for one that is just leaving."""
+        """Lock the data directory, waiting a little for a server that is shutting down. Raises DatabaseUnavailable."""
         self._lock = (self._data_dir / "postgres.lock").open("a+b")
         until = time.monotonic() + min(CLAIM_S, self._start_timeout_s)
         while True:
@@ -169,8 +169,8 @@ class EmbeddedPostgres:
                     holder = self._lock.read(20).decode(errors="replace")
                     self._lock.close()
                     self._lock = None
-                    words = f"another NovaCron server (process {holder}) uses {self._data_dir}"
-                    raise DatabaseUnavailable(words) from None
+                    detail = f"another NovaCron server (process {holder}) is using {self._data_dir}"
+                    raise DatabaseUnavailable(detail) from None
             else:
                 self._lock.truncate(0)
                 self._lock.write(str(os.getpid()).encode())
@@ -180,58 +180,56 @@ class EmbeddedPostgres:
 
     async def _prepare(self) -> None:
         account = await asyncio.to_thread(os_account.service_account, self._cluster)
-        shut = os_account.may_enter(account, self._data_dir)
-        if shut is not None and account is not None:
+        blocked = os_account.find_blocked_folder(account, self._data_dir)
+        if blocked is not None and account is not None:
             raise DatabaseUnavailable(
-                f"PostgreSQL runs as {account.name}, which may not pass {shut}; use another --data-dir"
+                f"PostgreSQL runs as {account.name}, which cannot enter {blocked}. Use another --data-dir."
             )
         fresh = not self._cluster.exists()
-        self._words = cluster.passwords(self._data_dir / "postgres.json", fresh=fresh)
+        self._role_passwords = cluster.passwords(self._data_dir / "postgres.json", fresh=fresh)
         copies = self._data_dir / "postgres-programs"
         self._programs = await asyncio.to_thread(binaries.find, self._cluster, copies, account)
         if fresh:
-            word = self._words.superuser
-            await asyncio.to_thread(cluster.create, self._cluster, self._programs, word, durable=self._durable)
-        self._socket_dir(account)
+            password = self._role_passwords.superuser
+            await asyncio.to_thread(cluster.create, self._cluster, self._programs, password, durable=self._durable)
+        self._make_socket_dir(account)
 
-    def _socket_dir(self, account: os_account.OSAccount | None) -> None:
-        """Make the 0700 directory of the socket; refuse one that somebody else put there."""
+    def _make_socket_dir(self, account: os_account.OSAccount | None) -> None:
+        """Create the socket's directory with mode 0700; refuse one that another user created."""
         longest = len(os.fsencode(self._sockets / ".s.PGSQL.5432.lock"))
         if longest > SOCKET_PATH_LIMIT:
-            raise DatabaseUnavailable(
-                f"{self._sockets} is too long a path for a socket; name a shorter runtime directory"
-            )
+            raise DatabaseUnavailable(f"the socket path {self._sockets} is too long. Use a shorter runtime directory.")
         os_account.make_reachable_directory(self._runtime_dir)
         found = self._runtime_dir.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
-            raise DatabaseUnavailable(f"{self._runtime_dir} belongs to somebody else")
+            raise DatabaseUnavailable(f"{self._runtime_dir} belongs to another user, or others can write to it")
         self._sockets.mkdir(mode=0o700, exist_ok=True)
         if account is not None:
             os.chown(self._sockets, account.uid, account.gid)
         self._sockets.chmod(0o700)
-        shut = os_account.may_enter(account, self._sockets)
-        if shut is not None:
-            raise DatabaseUnavailable(f"PostgreSQL may not pass {shut}; name another runtime directory")
+        blocked = os_account.find_blocked_folder(account, self._sockets)
+        if blocked is not None:
+            raise DatabaseUnavailable(f"PostgreSQL cannot enter {blocked}. Use another runtime directory.")
 
     async def _launch(self) -> None:
-        """Start the postmaster and wait until it takes connections.
+        """Start the postmaster and wait until it accepts connections.
 
-        It is tried again while the processes of a killed predecessor still hold its shared memory.
+        Retries while the processes of a killed predecessor still hold its shared memory.
         """
         until = time.monotonic() + self._start_timeout_s
         while True:
             await stale_processes.end_stale_processes(self._cluster)
             self._process = self._spawn()
-            if await self._ready(self._process, until):
+            if await self._wait_until_ready(self._process, until):
                 return
-            if self._process.poll() is None or time.monotonic() > until - 1 or not self._blocked():
+            if self._process.poll() is None or time.monotonic() > until - 1 or not self._is_blocked():
                 await self._end(self._process)
-                raise DatabaseUnavailable(f"PostgreSQL did not start: {self._log.last_words()}")
+                raise DatabaseUnavailable(f"PostgreSQL did not start: {self._log.last_error()}")
             await asyncio.sleep(0.1)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self._log.open() as log:
-            return self._running().start("postgres", *self._options(), log=log)
+            return self._require_programs().start("postgres", *self._options(), log=log)
 
     def _options(self) -> list[str]:
         settings = {
@@ -249,43 +247,44 @@ class EmbeddedPostgres:
             "password_encryption": "scram-sha-256",
         }
         if not self._durable:
-            settings |= {"fsync": "off", "full_page_writes": "off"}  # commits still outlive a kill of the process
+            settings |= {"fsync": "off", "full_page_writes": "off"}  # commits still survive a kill of the process
         return [
             "-D",
             str(self._cluster),
             *(part for key, value in settings.items() for part in ("-c", f"{key}={value}")),
         ]
 
-    async def _ready(self, process: subprocess.Popen[bytes], until: float) -> bool:
+    async def _wait_until_ready(self, process: subprocess.Popen[bytes], until: float) -> bool:
         while time.monotonic() < until and process.poll() is None:
             if stale_processes.is_ready(self._cluster, process.pid):
                 return True
             await asyncio.sleep(_TICK_S / 2)
         return False
 
-    def _blocked(self) -> bool:
-        said = self._log.last_words()
-        return "shared memory block" in said or "postmaster.pid" in said or "lock file" in said
+    def _is_blocked(self) -> bool:
+        """Whether PostgreSQL did not start because of a predecessor that is still ending."""
+        error = self._log.last_error()
+        return "shared memory block" in error or "postmaster.pid" in error or "lock file" in error
 
     async def _end(self, process: subprocess.Popen[bytes]) -> None:
-        for how, timeout_s in stale_processes.STOPPING:
+        for stop_signal, timeout_s in stale_processes.STOPPING:
             if process.poll() is not None:
                 return
-            process.send_signal(how)
+            process.send_signal(stop_signal)
             until = time.monotonic() + timeout_s
             while process.poll() is None and time.monotonic() < until:  # noqa: ASYNC110 - a process sets no Event
                 await asyncio.sleep(_TICK_S)
 
     async def _watch(self) -> None:
-        """Start it again when it dies, with growing pauses, for as long as we live; keep its log bounded."""
+        """Restart PostgreSQL whenever it dies, with increasing delays, and limit the size of its log."""
         pause_s = 0.1
         while True:
             await asyncio.sleep(0.2)
-            self._log.bound()
+            self._log.rotate_if_full()
             if self._process is None or self._process.poll() is None:
                 pause_s = 0.1
                 continue
-            _logger.error("postgres_died", status=self._process.returncode, said=self._log.last_words())
+            _logger.error("postgres_died", status=self._process.returncode, reason=self._log.last_error())
             try:
                 await self._launch()
                 self.restarts += 1

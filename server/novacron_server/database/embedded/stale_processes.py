@@ -1,4 +1,4 @@
-"""What an earlier server left behind in a cluster: a running postmaster, or a pid file that blocks the next one."""
+"""Cleans up after an earlier server of a cluster: a running postmaster, or a pid file that blocks the next start."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pathlib import Path
 from novacron_core.errors import DatabaseUnavailable
 
 STOPPING = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 2.0))
-"""Fast shutdown, then immediate, then the hard way: signal, and how long to wait for it. Source: pg_ctl(1)."""
+"""Fast shutdown, then immediate shutdown, then kill: each signal, and how long to wait in s. Source: pg_ctl(1)."""
 _TICK_S = 0.01
 
 
 async def end_stale_processes(cluster: Path) -> None:
-    """End whatever still runs in the cluster, and remove a pid file whose number now belongs to somebody else.
+    """End the processes still running in the cluster, and remove a pid file whose pid now belongs to another program.
 
     An orphan is stopped, not adopted: its parent's death sends it SIGINT, perhaps only after we have connected.
-    Acknowledged commits are safe either way. A pid file of a dead process stays: PostgreSQL checks its shared memory
+    Acknowledged commits are safe either way. The pid file of a dead process stays: PostgreSQL checks its shared memory
     before it replaces it. Raises DatabaseUnavailable when an orphan cannot be ended.
     """
     pid = postmaster_pid(cluster)
     if pid is None:
         return
     if not _exists(pid):
-        _let_go(cluster)
+        _resume_stopped(cluster)
         return
     if works_in(pid, cluster):
         await _end(pid, cluster)
@@ -36,19 +36,19 @@ async def end_stale_processes(cluster: Path) -> None:
 
 
 def postmaster_pid(cluster: Path) -> int | None:
-    """The number in `postmaster.pid`, None when there is no such file."""
+    """The pid in `postmaster.pid`; None when there is no such file."""
     lines = _pid_file(cluster)
     return abs(int(lines[0])) if lines and lines[0].lstrip("-").isdigit() else None
 
 
 def is_ready(cluster: Path, pid: int) -> bool:
-    """Whether this postmaster accepts connections: line 8 of its pid file says so."""
+    """Whether this postmaster accepts connections, according to line 8 of its pid file."""
     lines = _pid_file(cluster)
     return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
 
 def works_in(pid: int, cluster: Path) -> bool:
-    """Whether a process has the cluster as its working directory, as every process of PostgreSQL does."""
+    """Whether the process belongs to the cluster: PostgreSQL's processes have it as their working directory."""
     try:
         return Path(f"/proc/{pid}/cwd").samefile(cluster)
     except OSError:
@@ -70,9 +70,9 @@ def _all_pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
-def _let_go(cluster: Path) -> None:
-    """Processes of a dead postmaster end by themselves, but not while they are stopped; their shared memory blocks
-    the next start."""
+def _resume_stopped(cluster: Path) -> None:
+    """Send SIGCONT to the processes of a dead postmaster. They end on their own, but not while they are stopped, and
+    until then their shared memory blocks the next start."""
     for pid in _all_pids():
         if works_in(pid, cluster):
             with suppress(ProcessLookupError):
@@ -80,15 +80,15 @@ def _let_go(cluster: Path) -> None:
 
 
 async def _end(pid: int, cluster: Path) -> None:
-    for how, timeout_s in STOPPING:
+    for stop_signal, timeout_s in STOPPING:
         if not works_in(pid, cluster):
             return
-        os.kill(pid, signal.SIGCONT)  # a stopped process would not see the rest
-        os.kill(pid, how)
+        os.kill(pid, signal.SIGCONT)  # a stopped process would not handle the other signals
+        os.kill(pid, stop_signal)
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:
             if not works_in(pid, cluster):
                 return
             await asyncio.sleep(_TICK_S)
     if works_in(pid, cluster):
-        raise DatabaseUnavailable(f"an earlier PostgreSQL (process {pid}) still runs in {cluster} and cannot be ended")
+        raise DatabaseUnavailable(f"an old PostgreSQL (process {pid}) is still running in {cluster}. Kill it.")

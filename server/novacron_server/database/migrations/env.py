@@ -1,4 +1,4 @@
-"""What alembic runs: the steps of versions/ on the connection that migrate() hands over, each in its transaction."""
+"""Alembic's entry point: runs the migrations in versions/ on the connection from migrate(), each in a transaction."""
 
 from __future__ import annotations
 

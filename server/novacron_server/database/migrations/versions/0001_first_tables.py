@@ -1,4 +1,4 @@
-"""The first tables: who there is, what libvirt cannot know about VMs and volumes, operations, and the outbox."""
+"""The first tables: accounts, the data about VMs and volumes that libvirt cannot store, operations, and the outbox."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ REVOKE ALL ON FUNCTION prune_events(timestamptz) FROM PUBLIC;
 def upgrade() -> None:
     connection = op.get_bind()
     connection.exec_driver_sql(TABLES)
-    # Named, and temporary tables last: a function with its owner's rights must not be led to another's `events`.
+    # Schema set, temporary tables last: a SECURITY DEFINER function must not be redirected to another `events` table.
     schema = connection.execute(sa.text("SELECT quote_ident(current_schema())")).scalar_one()
     connection.exec_driver_sql(PRUNE.format(schema=schema))
     connection.execute(

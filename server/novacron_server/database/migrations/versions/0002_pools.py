@@ -1,4 +1,4 @@
-"""Pools that were given to a tier, and what else than its target an operation holds while it runs."""
+"""Pools that are assigned to a tier, and the objects that an operation locks besides its target."""
 
 from __future__ import annotations
 

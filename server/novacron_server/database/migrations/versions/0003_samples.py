@@ -1,7 +1,7 @@
 """Metrics over time: every sample in a partition per hour, minutes rolled up in a partition per day.
 
-The application role may add rows and nothing else, so partitions are made and dropped by functions of the owner.
-There is no DEFAULT partition: it would have to be searched whenever another is attached.
+The application role may only insert rows, so functions of the owner create and drop the partitions.
+There is no DEFAULT partition: PostgreSQL would have to scan it whenever another one is attached.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ BEGIN
             ends := begins + ('1 ' || unit)::interval;
             name := parent || to_char(begins, CASE unit WHEN 'hour' THEN '_YYYYMMDDHH24' ELSE '_YYYYMMDD' END);
             IF to_regclass(name) IS NULL THEN
-                -- Made beside and attached: CREATE ... PARTITION OF would lock out readers of the whole table.
+                -- Created separately and attached: CREATE ... PARTITION OF would lock out readers of the whole table.
                 EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name, parent);
                 EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                                parent, name, begins, ends);

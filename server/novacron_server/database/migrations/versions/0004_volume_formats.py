@@ -1,4 +1,4 @@
-"""What a volume was made as: a guest can write anything into a raw disk, another image's head too."""
+"""The format a volume was created with: a guest can write anything into a raw disk, even another format's header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operation holds besides its target is called its locks, in the table and in the stored events."""
+"""Rename to `locks` what an operation locks besides its target, in the table and in the stored events."""
 
 from __future__ import annotations
 
