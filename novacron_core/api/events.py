@@ -6,25 +6,24 @@ applying an event twice is harmless. `seq` increases strictly but may have gaps.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from novacron_core.api.base import Nothing, Request
 from novacron_core.api.endpoint import endpoint
-from novacron_core.api.hosts import Host
-from novacron_core.api.operations import Operation, Target
-from novacron_core.api.pools import Pool
+from novacron_core.api.nouns import NOUNS, Noun, Nouns
+from novacron_core.api.operations import Target
 from novacron_core.api.problem import Problem
 from novacron_core.api.samples import HostSample, VMSample
-from novacron_core.api.tiers import Tier
-from novacron_core.api.vms import VM
-from novacron_core.api.volumes import Volume
 from novacron_core.values.open_enum import OpenEnum
 from novacron_core.values.roles import Permission as P
 
+T = TypeVar("T")
 MAX_CLIENT_FRAME_BYTES = 8 * 1024
 MAX_INVENTORY_PART_BYTES = 256 * 1024
 HEARTBEAT_S = 20.0
@@ -60,17 +59,21 @@ class Hello(Frame, frozen=True):
 
 
 class InventoryFrame(Frame, frozen=True):
-    """One part of the inventory visible to this client, as of `seq`. All parts together replace the previous state."""
+    """A part of everything that this reader may see, as of `seq`. All parts together replace what was known before.
+
+    On the wire `things` are the frame's other fields: the list field of each noun. `unreadable` counts objects that
+    this version could not read; they were left out.
+    """
 
     seq: int
     part: int
     last: bool
-    vms: list[VM] = []
-    hosts: list[Host] = []
-    volumes: list[Volume] = []
-    pools: list[Pool] = []
-    tiers: list[Tier] = []
-    operations: list[Operation] = []
+    things: dict[str, list[Any]] = {}
+    unreadable: int = 0
+
+    def of(self, noun: Noun[T]) -> list[T]:
+        """The objects of a noun."""
+        return self.things.get(noun.list_field, [])
 
 
 class Event(Frame, frozen=True):
@@ -89,15 +92,15 @@ class Event(Frame, frozen=True):
     note: str = ""
     unlogged: bool = False
 
-    def decoded(self) -> Any:
-        """The value as its struct (see VALUES); None when the target was deleted or its type is unknown here.
+    def decoded(self, nouns: Nouns = NOUNS) -> Any:
+        """The value as its noun's struct; None when the target was deleted or its type is unknown here.
 
         Raises msgspec.ValidationError for a malformed value.
         """
-        kind = VALUES.get(self.target.type)
-        if kind is None or bytes(self.value) == b"null":
+        noun = nouns.of_type(self.target.type)
+        if noun is None or bytes(self.value) == b"null":
             return None
-        return msgspec.json.decode(self.value, type=kind)
+        return msgspec.json.decode(self.value, type=noun.struct)
 
 
 class SamplesFrame(Frame, frozen=True):
@@ -153,15 +156,61 @@ ServerFrame = (
     | ProblemFrame
 )
 
-VALUES: dict[str, type] = {
-    "vm": VM,
-    "host": Host,
-    "volume": Volume,
-    "pool": Pool,
-    "tier": Tier,
-    "operation": Operation,
-}
-"""Target type → struct of the event's value."""
+_FRAME = msgspec.json.Decoder(ServerFrame)
+_INVENTORY = b'{"frame":"inventory"'
+
+
+def encode_inventory(frame: InventoryFrame) -> bytes:
+    """An inventory frame as it is on the wire."""
+    return inventory_text(frame.seq, frame.part, frame.last, frame.things)
+
+
+def inventory_text(seq: int, part: int, last: bool, things: Mapping[str, Any]) -> bytes:
+    """An inventory frame of things that may be encoded already (`msgspec.Raw`)."""
+    return msgspec.json.encode({"frame": "inventory", "seq": seq, "part": part, "last": last, **things})
+
+
+def decode_frame(text: str | bytes, nouns: Nouns = NOUNS) -> ServerFrame | None:
+    """A frame, None for a kind of frame that this version does not know.
+
+    An object of an inventory that cannot be read is left out and counted: it must not cost the others. Raises
+    msgspec.ValidationError for a malformed frame, msgspec.DecodeError for what is not JSON.
+    """
+    raw = text.encode() if isinstance(text, str) else text
+    if raw.startswith(_INVENTORY):
+        return _decode_inventory(raw, nouns)
+    try:
+        frame: ServerFrame = _FRAME.decode(raw)
+    except msgspec.ValidationError as e:
+        if "Invalid value" in str(e) and "$.frame" in str(e):
+            return None
+        raise
+    return _decode_inventory(raw, nouns) if isinstance(frame, InventoryFrame) else frame
+
+
+def _decode_inventory(raw: bytes, nouns: Nouns) -> InventoryFrame:
+    head = msgspec.json.decode(raw, type=InventoryFrame)
+    things: dict[str, list[Any]] = {}
+    unreadable = 0
+    for field, value in msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items():
+        if (noun := nouns.of_field(field)) is not None:
+            things[field], failed = _decode_list(value, noun)
+            unreadable += failed
+    return msgspec.structs.replace(head, things=things, unreadable=unreadable)
+
+
+def _decode_list(value: msgspec.Raw, noun: Noun[T]) -> tuple[list[T], int]:
+    """The objects that can be read, and how many cannot."""
+    try:
+        return msgspec.json.decode(value, type=list[noun.struct]), 0  # type: ignore[name-defined]
+    except msgspec.ValidationError:
+        found: list[T] = []
+        items = msgspec.json.decode(value, type=list[msgspec.Raw])
+        for item in items:
+            with suppress(msgspec.ValidationError):
+                found.append(msgspec.json.decode(item, type=noun.struct))
+        return found, len(items) - len(found)
+
 
 Words = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(max_length=100)]
 Ids = Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=200)]

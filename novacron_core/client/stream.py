@@ -22,7 +22,6 @@ from novacron_core.client import certificates
 from novacron_core.client.connection import GIVE_UP_AFTER_S, WatchedConnection
 from novacron_core.client.rest import Client
 
-_FRAME = msgspec.json.Decoder(events.ServerFrame)
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.25, 15.0
 _SUBSCRIBE_GAP_S = 0.3
@@ -197,11 +196,8 @@ def _retrieve_exception(task: asyncio.Task[None]) -> None:
 def _decode(text: str) -> events.ServerFrame | None:
     """A frame, or None for a kind that this version does not know. Raises IncompatibleServer for invalid data."""
     try:
-        frame: events.ServerFrame = _FRAME.decode(text)
-        return frame
+        return events.decode_frame(text)
     except msgspec.ValidationError as e:
-        if "Invalid value" in str(e) and "$.frame" in str(e):
-            return None
         raise errors.IncompatibleServer(f"the server sent an invalid frame: {e}") from e
     except msgspec.DecodeError as e:
         raise errors.IncompatibleServer(f"the server sent a frame that is not JSON: {e}") from e

@@ -6,16 +6,17 @@ Independent of Textual. Reads are typed and cheap; `version` changes with every 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from novacron_core.api.events import HEARTBEAT_S, Event, GoneFrame, Heartbeat, Hello, InventoryFrame
 from novacron_core.api.events import SamplesFrame as SamplesFrame
 from novacron_core.api.hosts import Host
+from novacron_core.api.nouns import HOSTS, NOUNS, OPERATIONS, POOLS, TIERS, VMS, VOLUMES, Noun, Nouns
 from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
@@ -30,6 +31,7 @@ MAX_EVENTS = 500
 MAX_OPERATIONS = 1000
 
 
+T = TypeVar("T")
 VMKey = tuple[str, str]
 """Host and UUID: the key of a VM. The UUID alone is not unique: two hosts may have a VM with the same one."""
 
@@ -55,8 +57,11 @@ class Store:
     or lost, `received_at` when the last frame was received, `retry_at` the next attempt while offline.
     """
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC), nouns: Nouns = NOUNS) -> None:
+        """`nouns` are the kinds of objects that are kept, each in a table of its own."""
         self.now = now
+        self.nouns = nouns
+        self._tables: dict[str, dict[Any, Any]] = {noun.type: {} for noun in nouns}
         self.version = 0
         self.seq = 0
         self.server_version = ""
@@ -65,13 +70,13 @@ class Store:
         self.received_at: datetime | None = None
         self.retry_at: datetime | None = None
         self.database_away_since: datetime | None = None
-        self.vms: dict[VMKey, VM] = {}
-        self.hosts: dict[str, Host] = {}
+        self.vms: dict[VMKey, VM] = self.table(VMS)
+        self.hosts: dict[str, Host] = self.table(HOSTS)
+        self.volumes: dict[str, Volume] = self.table(VOLUMES)
+        self.pools: dict[str, Pool] = self.table(POOLS)
+        self.tiers: dict[str, Tier] = self.table(TIERS)
+        self.operations: dict[str, Operation] = self.table(OPERATIONS)
         self._names = HostNames()
-        self.volumes: dict[str, Volume] = {}
-        self.pools: dict[str, Pool] = {}
-        self.tiers: dict[str, Tier] = {}
-        self.operations: dict[str, Operation] = {}
         self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self.samples = SampleStore(self.now)
         self._connected = False
@@ -83,6 +88,10 @@ class Store:
         self._parts: list[InventoryFrame] = []
 
     # -- reading ---------------------------------------------------------------------------------------------------
+
+    def table(self, noun: Noun[T]) -> dict[Any, T]:
+        """The objects of a noun by its key; the same dictionary for the life of the store."""
+        return self._tables[noun.type]
 
     @property
     def connection(self) -> ConnectionState:
@@ -203,20 +212,22 @@ class Store:
         parts, self._parts = self._parts, []
         self._replace(parts)
         self.seq = part.seq
-        self._complete = self._loaded = True
+        self._complete = not any(other.unreadable for other in parts)
+        self._loaded = True
         self.version += 1
         return True
 
     def _replace(self, parts: Sequence[InventoryFrame]) -> None:
-        self.hosts = {host.id: host for part in parts for host in part.hosts}
-        self.volumes = {volume.id: volume for part in parts for volume in part.volumes}
-        self.pools = {pool.id: pool for part in parts for pool in part.pools}
-        self.tiers = {tier.name: tier for part in parts for tier in part.tiers}
-        self.operations = {op.id: op for part in parts for op in part.operations}
+        for noun in self.nouns:
+            things = [thing for part in parts for thing in part.of(noun)]
+            if noun.type != VMS.type:
+                self._tables[noun.type].clear()
+                self._tables[noun.type].update({noun.key(thing): thing for thing in things})
         self._busy = {op.target.id: op for op in self.operations.values() if not op.state.ended}
-        self.vms, self._keys = {}, {}
+        self.vms.clear()
+        self._keys = {}
         for part in parts:
-            for vm in part.vms:
+            for vm in part.of(VMS):
                 self._put_vm(vm)
 
     def _apply_event(self, event: Event) -> bool:
@@ -225,7 +236,7 @@ class Store:
             return False
         self.seq = event.seq or self.seq
         try:
-            value = event.decoded()
+            value = event.decoded(self.nouns)
         except msgspec.ValidationError:
             # One malformed value must not break the console, but the state is now incomplete.
             self._complete = False
@@ -233,32 +244,22 @@ class Store:
             return True
         self.events.append(event)
         self.version += 1
+        noun = self.nouns.of_type(event.target.type)
         if isinstance(value, VM):
             self._put_vm(value)
-        elif isinstance(value, Host):
-            self.hosts[value.id] = value
-        elif isinstance(value, Volume):
-            self.volumes[value.id] = value
-        elif isinstance(value, Pool):
-            self.pools[value.id] = value
-        elif isinstance(value, Tier):
-            self.tiers[value.name] = value
         elif isinstance(value, Operation):
             self._put_operation(value)
-        else:
-            self._remove_target(event)
+        elif noun is not None and value is not None:
+            self._tables[noun.type][noun.key(value)] = value
+        elif noun is not None:
+            self._remove(noun, event)
         return True
 
-    def _remove_target(self, event: Event) -> None:
-        if event.target.type == "vm":
+    def _remove(self, noun: Noun[Any], event: Event) -> None:
+        if noun.type == VMS.type:
             self._remove_vm((event.source, event.target.id))
-            return
-        kinds: dict[str, MutableMapping[str, Any]] = {
-            "host": self.hosts,
-            "volume": self.volumes,
-            "pool": self.pools,
-        }
-        kinds.get(event.target.type, {}).pop(event.target.id, None)
+        else:
+            self._tables[noun.type].pop(noun.key_of(event.source, event.target.id), None)
 
     def _put_vm(self, vm: VM) -> None:
         key = key_of(vm)

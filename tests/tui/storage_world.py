@@ -113,14 +113,21 @@ def stored(**changes: Any) -> InventoryFrame:
         seq=10,
         part=0,
         last=True,
-        vms=fleet(),
-        hosts=[host()],
-        volumes=volumes(),
-        pools=[*(pool(name) for name in ("hot", "warm", "cold")), pool(None, "isos", path="/srv/isos", type="netfs")],
-        tiers=TIERS,
-        operations=[moving()],
+        things={
+            "vms": fleet(),
+            "hosts": [host()],
+            "volumes": volumes(),
+            "pools": [
+                *(pool(name) for name in ("hot", "warm", "cold")),
+                pool(None, "isos", path="/srv/isos", type="netfs"),
+            ],
+            "tiers": TIERS,
+            "operations": [moving()],
+        },
     )
-    return msgspec.structs.replace(base, **changes)
+    fields = {name: value for name, value in changes.items() if name in base.__struct_fields__}
+    things = base.things | {name: value for name, value in changes.items() if name not in fields}
+    return msgspec.structs.replace(base, things=things, **fields)
 
 
 def storage(**changes: Any) -> Stream:

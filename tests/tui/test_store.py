@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from novacron_core.api.events import Event, GoneFrame, Heartbeat, InventoryFrame
+from novacron_core.api.events import Event, GoneFrame, Heartbeat, InventoryFrame, decode_frame, encode_inventory
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState, Target
 from novacron_core.api.vms import VM, State
@@ -181,8 +181,9 @@ def test_an_operation_names_only_the_uuid_and_is_shown_on_both(store: Store) -> 
 
 
 def test_a_state_of_a_newer_server_is_kept_as_it_came() -> None:
-    raw = msgspec.json.encode(inventory([vm("web-01", 1, State.RUNNING)])).replace(b'"running"', b'"hibernating"')
-    frame = msgspec.json.decode(raw, type=InventoryFrame)
+    raw = encode_inventory(inventory([vm("web-01", 1, State.RUNNING)])).replace(b'"running"', b'"hibernating"')
+    frame = decode_frame(raw)
+    assert isinstance(frame, InventoryFrame)
     store = Store()
     store.apply(frame)
     (found,) = store.vms.values()

@@ -18,7 +18,7 @@ import msgspec
 from novacron_core import PROTOCOL, __version__
 from novacron_core.api import access, health, vms
 from novacron_core.api.base import Page
-from novacron_core.api.events import Event, InventoryFrame
+from novacron_core.api.events import Event, InventoryFrame, decode_frame, encode_inventory
 from novacron_core.api.images import Image
 from novacron_core.api.operations import Operation
 from novacron_core.api.problem import FieldError, Problem
@@ -139,8 +139,10 @@ def over_the_wire(update: Update, client: Client) -> Update:
     """The frame as it comes out of the real client: encoded, cleaned and decoded again."""
     if not isinstance(update, InventoryFrame | Event):
         return update
-    text = client.clean(msgspec.json.encode(update).decode())
-    return msgspec.json.decode(text, type=InventoryFrame | Event)
+    raw = encode_inventory(update) if isinstance(update, InventoryFrame) else msgspec.json.encode(update)
+    frame = decode_frame(client.clean(raw.decode()))
+    assert isinstance(frame, InventoryFrame | Event)
+    return frame
 
 
 def console(

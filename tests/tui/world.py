@@ -119,7 +119,10 @@ def inventory(
     vms: list[VM], hosts: list[Host] | None = None, operations: list[Operation] | None = None, seq: int = 10
 ) -> InventoryFrame:
     return InventoryFrame(
-        seq=seq, part=0, last=True, vms=vms, hosts=[host()] if hosts is None else hosts, operations=operations or []
+        seq=seq,
+        part=0,
+        last=True,
+        things={"vms": vms, "hosts": [host()] if hosts is None else hosts, "operations": operations or []},
     )
 
 

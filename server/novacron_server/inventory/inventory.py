@@ -186,22 +186,14 @@ class Inventory:
         await self.publisher.flush()
         return facts
 
-    async def until_volume_is_in(self, volume_id: str, pool: str) -> None:
-        """Wait, like `until_folded`, until the state has the volume's new row; until then it appears as unmanaged."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_FOLD_TIMEOUT_S):
-                while self.state.storage.pool_by_row(volume_id) not in (pool, None):
-                    await self.state.folded.wait()
-
-    async def until_folded(self, operation_id: str) -> None:
-        """Wait until the inventory state has the rows of an accepted operation: they arrive with its first event.
+    async def barrier(self, seq: int) -> None:
+        """Wait until the inventory state includes the write that returned this sequence number.
 
         The wait has a timeout: while the database is unavailable the rows arrive late, and are published then.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(_FOLD_TIMEOUT_S):
-                while not self.state.has_operation(operation_id):
-                    await self.state.folded.wait()
+                await self.state.barrier(seq)
 
     async def refresh_volumes(self, host_id: str) -> None:
         """Read a host's pools and volumes again and publish the changes."""

@@ -11,40 +11,55 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import msgspec
+import structlog
 
 from novacron_core.api.hosts import Host as APIHost
+from novacron_core.api.nouns import HOSTS, NOUNS, OPERATIONS, POOLS, TIERS, VMS, VOLUMES, Nouns
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
+from novacron_core.rules.visibility import SHARED
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import Addresses
 from novacron_server.inventory.compose import HostView, KnownDomain, compose_host, compose_vm
 from novacron_server.inventory.rows import PoolRow, VMRow, VolumeRow
 from novacron_server.inventory.storage_changes import StorageChanges
 from novacron_server.inventory.storage_state import OwnTier, StorageState
+from novacron_server.inventory.tables import NounTable, RowTable, Visible
 from novacron_server.outbox.records import EventRecord
 
 Key = tuple[str, str]
 """(host id, VM id)."""
 _MAX_ENDED_OPERATIONS = 500
+_log = structlog.get_logger()
 
 
 class InventoryState:
     """The current state of all objects. Used from one asyncio loop; no method awaits."""
 
-    def __init__(self, own_tier: OwnTier = lambda _host, _uuid: None) -> None:
-        """`own_tier` returns the tier of pools that this installation creates."""
+    def __init__(self, own_tier: OwnTier = lambda _host, _uuid: None, nouns: Nouns = NOUNS) -> None:
+        """`own_tier` returns the tier of pools that this installation creates. Nouns that are not composed from facts
+        are kept as their rows are."""
+        self.nouns = nouns
         self.seq = 0
         self.views: dict[str, HostView] = {}
         self.known: dict[Key, KnownDomain] = {}
         self.rows: dict[Key, VMRow] = {}
-        self.folded = asyncio.Event()
-        """Set, and replaced by a new event, when an operation or a volume's row has been folded."""
+        self._barriers: list[tuple[int, asyncio.Future[None]]] = []
         self._operations: dict[str, Operation] = {}
         self._running: dict[str, Operation] = {}
         self._composed: dict[Key, VM | None] = {}
         self._hosts_of: dict[str, list[str]] = {}
         self._addresses: dict[str, Addresses] = {}
         self.storage = StorageState(self.views, self.known, self._running, own_tier)
+        own: dict[str, NounTable] = {
+            VMS.type: _VMs(self),
+            HOSTS.type: _Hosts(self),
+            VOLUMES.type: _Volumes(self),
+            POOLS.type: _Pools(self),
+            TIERS.type: _Tiers(self),
+            OPERATIONS.type: _Operations(self),
+        }
+        self.tables: dict[str, NounTable] = {noun.type: own.get(noun.type) or RowTable(noun) for noun in nouns}
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -94,9 +109,9 @@ class InventoryState:
         """The running operations, and the last few hundred ended ones."""
         return self._operations.values()
 
-    def has_operation(self, operation_id: str) -> bool:
-        """Whether the operation's first event, and thus every row written with it, has been folded."""
-        return operation_id in self._operations
+    def operation(self, operation_id: str) -> Operation | None:
+        """One of these operations, None if it is not among them."""
+        return self._operations.get(operation_id)
 
     def running(self) -> int:
         """How many operations have not ended."""
@@ -167,36 +182,45 @@ class InventoryState:
             self._put_row(row)
         self.storage.load(volumes, pools)
         for operation in operations:
-            self._put_operation(operation)
+            self.put_operation(operation)
         self.seq = seq
 
     def fold(self, record: EventRecord) -> None:
         """Apply the row change that an event carries, if any."""
         self.seq = record.seq
-        kind = record.target.type
-        if kind == "vm":
-            self._fold_vm(record)
-        elif kind == "operation" and record.row is not None:
-            self._put_operation(msgspec.convert(record.row, Operation))
-            self._notify_folded()
-        elif kind == "volume" and record.row is not None:
-            self._fold_volume(record)
-            self._notify_folded()
-        elif kind == "pool" and record.row is not None:
-            self.storage.fold_pool(msgspec.convert(record.row, PoolRow), gone=record.gone)
+        table = self.tables.get(record.target.type)
+        if table is not None:
+            try:
+                table.fold(record)
+            except msgspec.ValidationError as e:  # one row that cannot be read must not stop the stream
+                _log.error("unreadable row", target=record.target.type, id=record.target.id, reason=str(e))
+        if self._barriers:
+            self._open_barriers()
 
-    def _notify_folded(self) -> None:
-        folded, self.folded = self.folded, asyncio.Event()
-        folded.set()
+    async def barrier(self, seq: int) -> None:
+        """Wait until the event with this number, and with it every row of its transaction, has been folded."""
+        if self.seq >= seq:
+            return
+        folded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._barriers.append((seq, folded))
+        await folded
 
-    def _fold_vm(self, record: EventRecord) -> None:
+    def _open_barriers(self) -> None:
+        waiting, self._barriers = self._barriers, []
+        for seq, folded in waiting:
+            if seq > self.seq:
+                self._barriers.append((seq, folded))
+            elif not folded.done():
+                folded.set_result(None)
+
+    def fold_vm(self, record: EventRecord) -> None:
         if record.row is not None and record.gone:
             self.rows.pop((record.row["host_id"], record.target.id), None)
         elif record.row is not None:
             self._put_row(msgspec.convert(record.row, VMRow))
         self.forget(record.target.id)
 
-    def _fold_volume(self, record: EventRecord) -> None:
+    def fold_volume(self, record: EventRecord) -> None:
         self.storage.fold_volume(msgspec.convert(record.row, VolumeRow), gone=record.gone)
         volume = self.storage.volume(record.target.id)
         if volume and volume.vm:
@@ -208,7 +232,7 @@ class InventoryState:
         self._add_host(key)
         self._composed.pop(key, None)
 
-    def _put_operation(self, operation: Operation) -> None:
+    def put_operation(self, operation: Operation) -> None:
         self._operations.pop(operation.id, None)
         self._operations[operation.id] = operation
         target_ids = [target.id for target in (operation.target, *operation.locks)]
@@ -237,3 +261,79 @@ class InventoryState:
     def _forget_host(self, host_id: str) -> None:
         for key in [key for key in self._composed if key[0] == host_id]:
             del self._composed[key]
+
+
+class _Table:
+    """A noun that is composed from facts and rows."""
+
+    def __init__(self, state: InventoryState) -> None:
+        self._state = state
+
+    def fold(self, record: EventRecord) -> None:
+        """It has no rows."""
+
+
+class _VMs(_Table):
+    def all(self) -> Iterable[Visible]:
+        return ((vm.tenant, vm) for vm in self._state.vms())
+
+    def value(self, record: EventRecord) -> Visible:
+        vm = self._state.composed((record.source, record.target.id))  # a VM's events come from its host
+        return (vm.tenant if vm else record.tenant), vm
+
+    def fold(self, record: EventRecord) -> None:
+        self._state.fold_vm(record)
+
+
+class _Hosts(_Table):
+    def all(self) -> Iterable[Visible]:
+        return ((SHARED, host) for host in self._state.hosts())
+
+    def value(self, record: EventRecord) -> Visible:
+        view = self._state.views.get(record.target.id)
+        return SHARED, compose_host(view) if view else None
+
+
+class _Volumes(_Table):
+    def all(self) -> Iterable[Visible]:
+        return ((volume.tenant, volume) for volume in self._state.storage.volumes())
+
+    def value(self, record: EventRecord) -> Visible:
+        volume = self._state.storage.volume(record.target.id)
+        return (volume.tenant if volume else record.tenant), volume
+
+    def fold(self, record: EventRecord) -> None:
+        if record.row is not None:
+            self._state.fold_volume(record)
+
+
+class _Pools(_Table):
+    def all(self) -> Iterable[Visible]:
+        return ((SHARED, pool) for pool in self._state.storage.pools())
+
+    def value(self, record: EventRecord) -> Visible:
+        return SHARED, self._state.storage.pool(record.target.id)
+
+    def fold(self, record: EventRecord) -> None:
+        if record.row is not None:
+            self._state.storage.fold_pool(msgspec.convert(record.row, PoolRow), gone=record.gone)
+
+
+class _Tiers(_Table):
+    def all(self) -> Iterable[Visible]:
+        return ((SHARED, tier) for tier in self._state.storage.tiers())
+
+    def value(self, record: EventRecord) -> Visible:
+        return SHARED, self._state.storage.tier(record.target.id)
+
+
+class _Operations(_Table):
+    def all(self) -> Iterable[Visible]:
+        return ((operation.tenant, operation) for operation in self._state.operations())
+
+    def value(self, record: EventRecord) -> Visible:
+        return record.tenant, record.row
+
+    def fold(self, record: EventRecord) -> None:
+        if record.row is not None:
+            self._state.put_operation(msgspec.convert(record.row, Operation))

@@ -36,6 +36,7 @@ class OperationContext(Generic[S]):
         self.host_id = entry.host_id
         self.request = entry.request
         self.steps: S = entry.steps
+        self.accepted_seq = entry.accepted_seq
         self._publish = publish
         self._commit_steps = commit_steps
         self._reported_at = 0.0
@@ -52,7 +53,7 @@ class OperationContext(Generic[S]):
     @property
     def entry(self) -> Journal[S]:
         """The journal as it is now."""
-        return Journal(self.operation, self.host_id, self.request, self.steps)
+        return Journal(self.operation, self.host_id, self.request, self.steps, self.accepted_seq)
 
     async def report_step(self, text: str) -> None:
         """Publish what is done now, in words."""

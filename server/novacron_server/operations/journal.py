@@ -47,6 +47,8 @@ class Journal(Generic[S]):
     host_id: str
     request: dict[str, Any]
     steps: S
+    accepted_seq: int = 0
+    """The number of the last event of its acceptance, 0 where an earlier server accepted it."""
 
 
 def read(stored: Stored, steps: type[S]) -> Journal[S]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -36,19 +37,19 @@ T = TypeVar("T")
 
 
 class Operations:
-    """The runner. One asyncio task for each operation that runs. `remembered` serves reads without the database."""
+    """The runner. One asyncio task for each operation that runs. `inventory` serves reads while the database is down."""
 
     def __init__(
         self,
         database: Database,
         group_commit: GroupCommit,
         procedures: Procedures,
-        remembered: queries.Remembered = lambda: (),
+        inventory: queries.Remembered,
     ) -> None:
         self.procedures = procedures
         self._database = database
         self._group_commit = group_commit
-        self._remembered = remembered
+        self._inventory = inventory
         self._progress_writer = ProgressWriter(group_commit)
         self._accepting: set[asyncio.Task[Any]] = set()
         self._tasks: dict[str, asyncio.Task[Any]] = {}
@@ -100,7 +101,7 @@ class Operations:
         )
         entry = Journal(operation, submission.host_id, request.body, submission.steps)
         try:
-            accepted, superseded = await self._group_commit.write(
+            (accepted, superseded), seq = await self._group_commit.write_numbered(
                 lambda c: accept(c, procedure, request, submission, operation)
             )
         except OutcomeUnknown:
@@ -109,7 +110,7 @@ class Operations:
         if accepted.id == operation.id:
             if superseded:
                 self._cancel_task(superseded)
-            self._begin(procedure, entry)
+            self._begin(procedure, replace(entry, accepted_seq=seq))
         return accepted
 
     def _keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -219,11 +220,11 @@ class Operations:
 
     async def get(self, principal: Principal, operation_id: str) -> Operation:
         """Raises NotFound, for another tenant's operation exactly as for none."""
-        return await queries.get(self._database, self._remembered, principal, operation_id)
+        return await queries.get(self._database, self._inventory, principal, operation_id)
 
     async def page(self, principal: Principal, q: str, page: int, page_size: int) -> tuple[list[Operation], int]:
         """One page, newest first, and how many there are in all."""
-        return await queries.page(self._database, self._remembered, principal, q, page, page_size)
+        return await queries.page(self._database, self._inventory, principal, q, page, page_size)
 
     async def cancel(self, principal: Principal, operation_id: str) -> Operation:
         """Ask a running operation to stop. Raises Conflict when it has ended or cannot be cancelled."""

@@ -54,7 +54,14 @@ class GroupCommit:
         self._task: asyncio.Task[None] | None = None
 
     async def write(self, unit: Unit[T]) -> T:
+        """As `write_numbered`, without the number."""
+        return (await self.write_numbered(unit))[0]
+
+    async def write_numbered(self, unit: Unit[T]) -> tuple[T, int]:
         """Run `unit` and append its events in a transaction that others may share, and commit.
+
+        Returns its result, and the number of the transaction's last event (0: it had none): whoever waits until that
+        one has been folded (`Inventory.barrier`) sees what was written.
 
         Raises what the unit raises (then nothing of it is written); within the time budget DatabaseUnavailable if
         nothing was written, OutcomeUnknown if that cannot be determined.
@@ -72,7 +79,7 @@ class GroupCommit:
         if not waiting.future.done():
             self._withdraw(waiting)
             raise faults.unknown_outcome() if waiting.started else faults.translate(faults.Expired())
-        result: T = waiting.future.result()
+        result: tuple[T, int] = waiting.future.result()
         return result
 
     def _withdraw(self, waiting: _Waiting) -> None:
@@ -106,8 +113,8 @@ class GroupCommit:
                 result, unit_drafts = await waiting.unit(connection)
                 results.append(result)
                 drafts += unit_drafts
-            await append(connection, drafts)
-            return results
+            numbers = await append(connection, drafts)
+            return [(result, numbers[-1] if numbers else 0) for result in results]
 
         done = await asyncio.gather(self._database.run(work), return_exceptions=True)
         if isinstance(done[0], BaseException):

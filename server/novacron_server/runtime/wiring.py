@@ -220,7 +220,7 @@ async def _build(background: Background, settings: Settings, database: Database,
             SetTier(inventory),
         ]
     )
-    operations = Operations(database, group_commit, procedures, inventory.state.operations)
+    operations = Operations(database, group_commit, procedures, inventory.state)
     access = Access(database, settings.data_dir, wake, open_registration=settings.open_registration)
     access.on_session_end.append(hub.end_session)
     volumes = Volumes(inventory, operations)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from novacron_core.api import events as api
+from novacron_core.api.nouns import Nouns
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_core.values.roles import Permission, Role, allows
 from novacron_server.http.websocket_protocol import framed
@@ -13,25 +14,18 @@ from novacron_server.http.websocket_protocol import framed
 PART_BYTES = 64 * 1024
 """How much is written to a connection at a time: before each part it is checked for backpressure."""
 
-_FAMILIES: dict[str, Permission] = {
-    "vm": Permission.VM_READ,
-    "volume": Permission.VOLUME_READ,
-    "pool": Permission.VOLUME_READ,
-    "tier": Permission.VOLUME_READ,
-    "host": Permission.HOST_READ,
-    "operation": Permission.OPERATION_READ,
-    "access": Permission.ACCESS_ADMIN,
-    "system": Permission.EVENT_READ,
-}
+_OTHER_FAMILIES = {"access": Permission.ACCESS_ADMIN, "system": Permission.EVENT_READ}
+"""Families of events that are about no noun. What is not known here is for administrators."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
-    """An encoded event, with the tenant that determines who may receive it."""
+    """An encoded event, with the tenant and the permission that determine who may receive it."""
 
     seq: int
     event: api.Event
     tenant: str | None
+    permission: Permission
     data: bytes
 
 
@@ -78,8 +72,14 @@ def _part(events: list[OutgoingEvent]) -> BatchPart:
 
 def visible(principal: Principal, outgoing: OutgoingEvent) -> bool:
     """Whether the principal may receive this event: by tenant, and by the permission for its event family."""
-    permission = _FAMILIES.get(outgoing.event.type.split(".", 1)[0], Permission.ACCESS_ADMIN)
-    return may_see(principal, outgoing.tenant) and allows(principal.role, permission)
+    return may_see(principal, outgoing.tenant) and allows(principal.role, outgoing.permission)
+
+
+def permission_of(nouns: Nouns, event_type: str) -> Permission:
+    """What is needed to receive an event of this type: the permission of its noun, or of its family."""
+    family = event_type.split(".", 1)[0]
+    noun = nouns.of_type(family)
+    return noun.permission if noun else _OTHER_FAMILIES.get(family, Permission.ACCESS_ADMIN)
 
 
 def matches(filters: api.Filters, event: api.Event) -> bool:

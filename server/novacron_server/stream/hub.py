@@ -14,12 +14,11 @@ from uuid import uuid4
 import msgspec
 
 from novacron_core.api import events as api
-from novacron_core.rules.visibility import SHARED, Principal
+from novacron_core.rules.visibility import Principal
 from novacron_server.http.websocket_protocol import WebSocketProtocol
-from novacron_server.inventory.compose import compose_host
 from novacron_server.inventory.state import InventoryState
 from novacron_server.outbox.records import EventDraft, EventRecord
-from novacron_server.stream.batches import Batch, BatchPart, OutgoingEvent, matches, visible
+from novacron_server.stream.batches import Batch, BatchPart, OutgoingEvent, matches, permission_of, visible
 
 MAX_EVENTS = 20_000
 """Events kept in memory for listeners that resume."""
@@ -181,7 +180,8 @@ class Hub:
         return len(self._listeners)
 
     def _compose(self, record: EventRecord, *, unlogged: bool = False) -> OutgoingEvent:
-        value, tenant = self._value(record)
+        table = self.state.tables.get(record.target.type)
+        tenant, value = table.value(record) if table else (record.tenant, None)
         event = api.Event(
             seq=record.seq,
             id=record.id,
@@ -195,27 +195,8 @@ class Hub:
             note=record.note,
             unlogged=unlogged,
         )
-        return OutgoingEvent(record.seq, event, tenant, msgspec.json.encode(event))
-
-    def _value(self, record: EventRecord) -> tuple[object, str | None]:
-        """The complete new value of the target (None: it is gone) and the tenant that determines who may see it."""
-        kind, target_id = record.target.type, record.target.id
-        if kind == "vm":
-            vm = self.state.composed((record.source, target_id))  # a VM's events come from its host
-            return vm, vm.tenant if vm else record.tenant
-        if kind == "volume":
-            volume = self.state.storage.volume(target_id)
-            return volume, volume.tenant if volume else record.tenant
-        if kind == "host":
-            view = self.state.views.get(target_id)
-            return (compose_host(view) if view else None), SHARED
-        if kind == "pool":
-            return self.state.storage.pool(target_id), SHARED
-        if kind == "tier":
-            return self.state.storage.tier(target_id), SHARED
-        if kind == "operation":
-            return record.row, record.tenant
-        return None, record.tenant
+        permission = permission_of(self.state.nouns, record.type)
+        return OutgoingEvent(record.seq, event, tenant, permission, msgspec.json.encode(event))
 
 
 def _key(event: EventDraft | EventRecord) -> tuple[str, str, str, str]:

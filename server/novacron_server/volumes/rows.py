@@ -29,14 +29,15 @@ async def add_volume(connection: Connection, row: VolumeRow, instead_of: VolumeR
     return [*cleared, volume_row_event(row)]
 
 
-async def change_volume(group_commit: GroupCommit, volume_id: str, event: str, **changes: Any) -> None:
-    """Change columns of a row, if it is there, and publish it."""
+async def change_volume(group_commit: GroupCommit, volume_id: str, event: str, **changes: Any) -> int:
+    """Change columns of a row, if it is there, and publish it. Returns the number of the write, for a barrier."""
 
     async def change(connection: Connection) -> tuple[None, Sequence[EventDraft]]:
         row = await repository.change(connection, volume_id, **changes)
         return None, [volume_row_event(row, event)] if row else []
 
-    await retry_while_database_down("changing a volume's row", lambda: group_commit.write(change))
+    _, seq = await retry_while_database_down("changing a volume's row", lambda: group_commit.write_numbered(change))
+    return seq
 
 
 async def remove_volume(group_commit: GroupCommit, volume_id: str) -> None:

@@ -6,13 +6,13 @@ import asyncio
 import json
 from typing import Any
 
-import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from novacron_core import PROTOCOL
 from novacron_core.api import access, events, vms
+from novacron_core.api.nouns import VMS
 from novacron_core.api.vms import State
 from novacron_core.client import stream
 from novacron_core.values.roles import Role
@@ -212,12 +212,12 @@ async def test_an_inventory_comes_in_parts_of_bounded_size(spine, behind) -> Non
     await sync._read_all()
     principal = await spine.parts.access.authenticate(spine.admin.credentials.token)
     frames = inventory_frames(spine.parts.inventory, principal)
-    decoded = [msgspec.json.decode(data, type=events.InventoryFrame) for data in frames]
+    decoded = [events.decode_frame(data) for data in frames]
     assert len(frames) > 2
     assert all(len(data) <= events.MAX_INVENTORY_PART_BYTES for data in frames)
     assert [part.last for part in decoded] == [False] * (len(frames) - 1) + [True]
     assert {part.seq for part in decoded} == {decoded[0].seq}
-    assert sum(len(part.vms) for part in decoded) == 401
+    assert sum(len(part.of(VMS)) for part in decoded) == 401
 
 
 async def test_the_client_follows_a_life(spine) -> None:

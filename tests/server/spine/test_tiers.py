@@ -7,6 +7,7 @@ import pytest
 from novacron_core import errors
 from novacron_core.api import operations, pools, tiers, vms, volumes
 from novacron_core.api.events import InventoryFrame
+from novacron_core.api.nouns import POOLS, TIERS
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.api.tiers import Tier
@@ -134,8 +135,8 @@ async def test_pools_and_tiers_come_with_the_stream(spine, isos) -> None:
     shown: dict[str, set[str]] = {"pools": set(), "tiers": set()}
     async for frame in frames:
         if isinstance(frame, InventoryFrame):
-            shown["pools"] |= {pool.name for pool in frame.pools}
-            shown["tiers"] |= {tier.name for tier in frame.tiers}
+            shown["pools"] |= {pool.name for pool in frame.of(POOLS)}
+            shown["tiers"] |= {tier.name for tier in frame.of(TIERS)}
             if frame.last:
                 break
     assert shown["tiers"] == {"hot", "warm", "cold"}

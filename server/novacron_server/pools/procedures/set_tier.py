@@ -25,7 +25,7 @@ class SetTier(Procedure[SetTierSteps]):
     async def run(self, context: OperationContext[SetTierSteps]) -> None:
         """Read the host's storage again, so that its volumes are shown in the tier."""
         await failpoint("pool.set-tier:began")
-        await self._inventory.until_folded(context.id)  # what is read before that would be compared by the old row
+        await self._inventory.barrier(context.accepted_seq)  # what is read before that would be compared by the old row
         await self._inventory.refresh_volumes(context.host_id)
         await failpoint("pool.set-tier:read")
 

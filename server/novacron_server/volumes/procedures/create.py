@@ -62,7 +62,7 @@ class _Creation(Procedure[C], Generic[C]):
         return later or "what it had made was removed"
 
     async def _publish(self, context: OperationContext[C]) -> None:
-        await self._inventory.until_folded(context.id)
+        await self._inventory.barrier(context.accepted_seq)
         await self._inventory.refresh_volumes(context.host_id)
 
 

@@ -196,8 +196,8 @@ class MoveVolume(Procedure[MoveSteps]):
         await self._refresh(host, user.uuid if user else None)
 
     async def _set_row(self, move: Move, pool: str, tier: str | None) -> None:
-        await change_volume(self._group_commit, move.volume_id, "volume.moved", pool=pool, tier=tier)
-        await self._inventory.until_volume_is_in(move.volume_id, pool)
+        seq = await change_volume(self._group_commit, move.volume_id, "volume.moved", pool=pool, tier=tier)
+        await self._inventory.barrier(seq)  # else the volume would be shown as unmanaged
 
     async def _remove_old(self, operation_id: str, host: LibvirtHost, move: Move) -> str:
         """Returns a sentence when it can only be done later. Raises Conflict when it must not be done."""
