@@ -80,7 +80,7 @@ async def test_the_disk_of_a_stopped_vm_moves_and_the_vm_starts_on_it(shed) -> N
 async def test_what_a_move_has_changed_is_known_before_libvirt_tells_of_it(shed, monkeypatch) -> None:
     volume = await shed.made("data11")
     vm = await shed.vm("web-11", volume, start=True)
-    monkeypatch.setattr(ConnectionSupervisor, "_seen", lambda *_: None)  # its events do not come
+    monkeypatch.setattr(ConnectionSupervisor, "_event_received", lambda *_: None)  # its events do not come
     await shed.done(await move(shed, volume))
     assert str(shed.path(await shed.volume("data11"))) in shed.disk_paths(vm.id)[0]
     only(shed, volume, "cold")
