@@ -27,6 +27,8 @@ from novacron_server.hosts import repository as hosts_repository
 from novacron_server.hypervisor import LibvirtHost
 from novacron_server.hypervisor.statistics import reader
 from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.publisher import Publisher
+from novacron_server.inventory.state import InventoryState
 from novacron_server.metrics import copy_rows
 from novacron_server.metrics.copy_rows import FLEET, vm_subject
 from novacron_server.metrics.history_writer import HistoryWriter
@@ -140,7 +142,7 @@ async def _ingesting(data_dir: Path, uri: str) -> list[Figure]:
         database = Database(postgres.app_url)
         host = await database.run(lambda connection: hosts_repository.get_or_create(connection, uri))
         subjects = [vm_subject(host.id, vm_id) for vm_id in _running(uri)]
-        inventory = Inventory(GroupCommit(database, lambda: None), [])
+        inventory = Inventory(InventoryState(), Publisher(GroupCommit(database, lambda: None)), [])
         kept = timedelta(hours=48)
         history = HistoryWriter(
             database, inventory, LatestSamples(), samples_kept=kept, minutes_kept=timedelta(days=14)

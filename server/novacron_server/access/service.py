@@ -35,9 +35,9 @@ _log = structlog.get_logger(__name__)
 
 
 class Access:
-    """Built once per server; call start() before use and close() at the end. `wake` is called after commits with events.
+    """Built once per server; call start() before use and close() at the end; `watch` must run as long as the server does. `wake` is called after commits with events.
 
-    `on_session_end` callbacks get the id of a session whose tokens are no longer valid: after logout, a new role or
+    `on_session_end` gets the id of a session whose tokens are no longer valid: after logout, a new role or
     password, expiry, or a change by another server (within 2 seconds).
     """
 
@@ -49,6 +49,7 @@ class Access:
         *,
         open_registration: bool = False,
         passwords: Passwords | None = None,
+        on_session_end: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._database = database
         self._wake = wake
@@ -59,22 +60,19 @@ class Access:
         self._live = SessionCache(database, self._session_ended)
         self._tickets = Tickets()
         self._setup_required = True
-        self._watcher: asyncio.Task[None] | None = None
-        self.on_session_end: list[Callable[[str], None]] = []
+        self._started = False
+        self._on_session_end = on_session_end
 
     async def start(self) -> None:
-        """Write the setup token if there is no account yet, and start the watcher. Raises DatabaseUnavailable."""
+        """Write the setup token if there is no account yet, and hash once. Raises DatabaseUnavailable."""
         if await self.setup_required():
             await self._setup_token.renew()
         else:
             self._setup_token.end()
         await self._passwords.warm_up()
-        self._watcher = asyncio.create_task(self._watch(), name="access watcher")
+        self._started = True
 
     async def close(self) -> None:
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
         self._passwords.close()
 
     async def setup_required(self) -> bool:
@@ -83,7 +81,7 @@ class Access:
             try:
                 count = await self._database.run(repository.count_accounts, read_only=True)
             except DatabaseUnavailable:
-                if self._watcher is None:
+                if not self._started:
                     raise
             else:
                 self._setup_required = count == 0
@@ -250,10 +248,9 @@ class Access:
 
     def _session_ended(self, session_id: str) -> None:
         self._tickets.forget(session_id)
-        for callback in self.on_session_end:
-            callback(session_id)
+        self._on_session_end(session_id)
 
-    async def _watch(self) -> None:
+    async def watch(self) -> None:
         """Every second, end sessions that ended elsewhere and renew an old setup token; hourly, prune rows and keys."""
         cleaned_at = -HOUSEKEEPING_S
         while True:

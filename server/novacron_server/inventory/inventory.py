@@ -27,10 +27,9 @@ from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.inventory.host_sync import HostSync
 from novacron_server.inventory.publisher import Publisher
 from novacron_server.inventory.rows import HostRow
+from novacron_server.inventory.signal import Signal
 from novacron_server.inventory.state import InventoryState
 from novacron_server.inventory.state_waiters import Condition, StateWaiters
-from novacron_server.inventory.storage_state import OwnTier
-from novacron_server.outbox.group_commit import GroupCommit
 
 _FOLD_TIMEOUT_S = 5.0
 FIRST_READ_TIMEOUT_S = 3.0
@@ -42,24 +41,24 @@ class Inventory:
 
     def __init__(
         self,
-        group_commit: GroupCommit,
+        state: InventoryState,
+        publisher: Publisher,
         hosts: list[HostRow],
         *,
         virtualization: str = "",
-        own_tier: OwnTier = lambda _host, _uuid: None,
+        sample_of: Callable[[VM], VMSample | None] = lambda vm: None,
     ) -> None:
-        """`own_tier` returns the tier of pools that this installation creates."""
-        self.state = InventoryState(own_tier)
-        self.on_storage: list[Callable[[str], None]] = []
-        """Called with a host's id after each read of its storage."""
-        self.publisher = Publisher(group_commit)
+        """`sample_of` returns a VM's latest sample, for filters like `cpu>80`."""
+        self.state = state
+        self.publisher = publisher
+        self.storage_read: Signal[str] = Signal()
+        """Emits a host's id after each read of its storage."""
         self._waiters = StateWaiters()
         self._virtualization: Override = "kvm" if virtualization == "kvm" else "qemu" if virtualization else None
+        self._sample_of = sample_of
         self._syncs = {row.id: self._create_sync(row) for row in hosts}
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._started_at = time.monotonic()
-        self.sample_of: Callable[[VM], VMSample | None] = lambda vm: None
-        """A VM's latest sample, for filters like `cpu>80`; set by the metrics pipeline."""
 
     def _create_sync(self, row: HostRow) -> HostSync:
         host = LibvirtHost(
@@ -69,11 +68,7 @@ class Inventory:
             on_status=self._status_changed,
             virtualization=self._virtualization,
         )
-        return HostSync(host, self.state, self.publisher, self._waiters, on_storage=self._storage_read)
-
-    def _storage_read(self, host_id: str) -> None:
-        for callback in self.on_storage:
-            callback(host_id)
+        return HostSync(host, self.state, self.publisher, self._waiters, on_storage=self.storage_read.emit)
 
     def _pass_hint(self, hint: Hint) -> None:
         self._syncs[hint.host_id].hint(hint)
@@ -114,7 +109,7 @@ class Inventory:
             return self.vms(principal)
         names = {view.id: view.name for view in self.state.views.values()}
         try:
-            test = compile_filter(q, vm_fields(names, self.sample_of))
+            test = compile_filter(q, vm_fields(names, self._sample_of))
         except FilterError as e:
             raise errors.ValidationFailed(f"q: {e}", fields=[FieldError(field="q", message=str(e))]) from e
         return filter(test, self.vms(principal))

@@ -25,10 +25,12 @@ class Publisher:
     queued drafts are passed to `on_unlogged`, so that readers get them without a sequence number (guarantee G11).
     """
 
-    def __init__(self, group_commit: GroupCommit) -> None:
+    def __init__(
+        self, group_commit: GroupCommit, on_unlogged: Callable[[Sequence[EventDraft]], None] = lambda _: None
+    ) -> None:
         self._group_commit = group_commit
         self._away = False
-        self.on_unlogged: Callable[[Sequence[EventDraft]], None] = lambda _: None
+        self._on_unlogged = on_unlogged
         self._waiting: dict[tuple[str, str, str, str], EventDraft] = {}
         self._wake = asyncio.Event()
         self._commit_lock = asyncio.Lock()
@@ -42,13 +44,13 @@ class Publisher:
         if drafts:
             self._wake.set()
         if drafts and self._away:
-            self.on_unlogged(drafts)
+            self._on_unlogged(drafts)
 
     def set_database_away(self, away: bool) -> None:
         """Set whether the database is unavailable."""
         before, self._away = self._away, away
         if away and not before:
-            self.on_unlogged(list(self._waiting.values()))
+            self._on_unlogged(list(self._waiting.values()))
 
     @property
     def waiting(self) -> int:

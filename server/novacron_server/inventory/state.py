@@ -21,6 +21,7 @@ from novacron_core.rules.visibility import SHARED
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import Addresses
 from novacron_server.inventory.compose import HostView, KnownDomain, compose_host, compose_vm
+from novacron_server.inventory.compose_storage import RatesOf
 from novacron_server.inventory.rows import PoolRow, VMRow, VolumeRow
 from novacron_server.inventory.storage_changes import StorageChanges
 from novacron_server.inventory.storage_state import OwnTier, StorageState
@@ -36,8 +37,13 @@ _log = structlog.get_logger()
 class InventoryState:
     """The current state of all objects. Used from one asyncio loop; no method awaits."""
 
-    def __init__(self, own_tier: OwnTier = lambda _host, _uuid: None, nouns: Nouns = NOUNS) -> None:
-        """`own_tier` returns the tier of pools that this installation creates. Nouns that are not composed from facts
+    def __init__(
+        self,
+        own_tier: OwnTier = lambda _host, _uuid: None,
+        rates_of: RatesOf = lambda _disks: None,
+        nouns: Nouns = NOUNS,
+    ) -> None:
+        """`own_tier` returns the tier of pools that this installation creates, `rates_of` what disks do now. Nouns that are not composed from facts
         are kept as their rows are."""
         self.nouns = nouns
         self.seq = 0
@@ -50,7 +56,7 @@ class InventoryState:
         self._composed: dict[Key, VM | None] = {}
         self._hosts_of: dict[str, list[str]] = {}
         self._addresses: dict[str, Addresses] = {}
-        self.storage = StorageState(self.views, self.known, self._running, own_tier)
+        self.storage = StorageState(self.views, self.known, self._running, own_tier, rates_of)
         own: dict[str, NounTable] = {
             VMS.type: _VMs(self),
             HOSTS.type: _Hosts(self),

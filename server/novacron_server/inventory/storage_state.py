@@ -57,13 +57,14 @@ class StorageState:
         known: Mapping[tuple[str, str], KnownDomain],
         running: Mapping[str, Operation],
         own_tier: OwnTier = lambda _host, _uuid: None,
+        rates_of: RatesOf = lambda _disks: None,
     ) -> None:
         self.volume_rows: dict[tuple[str, str, str], VolumeRow] = {}
         self.pool_rows: dict[tuple[str, str], PoolRow] = {}
         self.operation_files = OperationFiles()
         self.notes: dict[tuple[str, str], str] = {}
         """(host id, tier) → why the host has no pool for that tier."""
-        self.rates_of: RatesOf = lambda _disks: None
+        self._rates_of = rates_of
         self._views, self._known, self._running, self._own_tier = views, known, running, own_tier
         self._hosts: dict[str, _OnHost] = {}
         self._row_keys: dict[str, tuple[str, str, str]] = {}
@@ -156,7 +157,7 @@ class StorageState:
         volumes = [volume for volume in self.volumes() if volume.tier == name]
         disks = [(volume.host, use.vm_id, use.target) for volume in volumes if (use := self.use(volume)) and use.target]
         notes = [note for (_, tier), note in sorted(self.notes.items()) if tier == name]
-        return compose_tier(name, self._pools_of_tier(name), volumes, devices, self.rates_of(disks), notes)
+        return compose_tier(name, self._pools_of_tier(name), volumes, devices, self._rates_of(disks), notes)
 
     def _pools_of_tier(self, name: str) -> list[tuple[Pool, int | None]]:
         return [

@@ -63,7 +63,7 @@ class HistoryWriter:
         self._hours: set[datetime] = set()
         self._rounds: list[tuple[str, datetime, HostSample, list[tuple[str, VMSample]]]] = []
         self._away = False
-        latest.on_round.append(self._record_host)
+        latest.read.listen(self._record_host)
 
     # -- recording ---------------------------------------------------------------------------------------------------
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from novacron_core.api.samples import VMSample
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.hypervisor.statistics.counters import Group, Reading
 from novacron_server.hypervisor.statistics.reader import clock
+from novacron_server.inventory.signal import Signal
 from novacron_server.metrics.meter import HostMeter, VMMeter
 
 _STALE_PERIODS = 3.0
@@ -27,12 +28,12 @@ class Round:
 
 
 class LatestSamples:
-    """Written by the collector. `on_round` is called with a host's id after each read of CPU, memory and network."""
+    """Written by the collector. `read` emits a host's id after each read of CPU, memory and network."""
 
     def __init__(self) -> None:
+        self.read: Signal[str] = Signal()
         self.hosts: dict[str, HostMeter] = {}
         self.rounds: dict[tuple[str, Group], Round] = {}
-        self.on_round: list[Callable[[str], None]] = []
 
     def host(self, host_id: str) -> HostMeter:
         """The host's meter, initially empty."""
@@ -47,8 +48,7 @@ class LatestSamples:
         """Store one reading of a host."""
         await asyncio.to_thread(self.host(host_id).record, reading, facts, cpus, period_s)
         if reading.group == "quick":
-            for callback in self.on_round:
-                callback(host_id)
+            self.read.emit(host_id)
 
     def meter(self, host_id: str, vm_id: str) -> VMMeter | None:
         """A VM's meter if its values are current; None if it is not running, or its host was not read recently."""

@@ -19,10 +19,15 @@ class MetricsPipeline:
     """`latest` holds the latest samples, `usage` reports them; `history` stores them, `queries` reads the history."""
 
     def __init__(
-        self, database: Database, inventory: Inventory, *, samples_kept: timedelta, minutes_kept: timedelta
+        self,
+        database: Database,
+        inventory: Inventory,
+        latest: LatestSamples,
+        *,
+        samples_kept: timedelta,
+        minutes_kept: timedelta,
     ) -> None:
-        self.latest = LatestSamples()
-        inventory.sample_of = lambda vm: self.latest.sample(vm.host, vm.id)
+        self.latest = latest
         self.usage = UsageService(inventory, self.latest)
         self.history = HistoryWriter(
             database,

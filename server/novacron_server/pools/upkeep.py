@@ -23,7 +23,7 @@ class ManagedPoolUpkeep:
         self._inventory = inventory
         self._managed_pools = managed_pools
         self._making: dict[str, asyncio.Task[None]] = {}
-        inventory.on_storage.append(self.looked)
+        inventory.storage_read.listen(self.looked)
 
     def looked(self, host_id: str) -> None:
         """A host's storage was read: make what is missing there. What fails is tried again after the next look."""

@@ -24,7 +24,11 @@ from novacron_server.database.transactions import Connection, Database, Kind
 from novacron_server.hosts import repository as hosts_repository
 from novacron_server.images.service import Images
 from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.publisher import Publisher
 from novacron_server.inventory.rows import HostRow
+from novacron_server.inventory.signal import Signal
+from novacron_server.inventory.state import InventoryState
+from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.pipeline import MetricsPipeline
 from novacron_server.metrics.tier_rates import rates_on
 from novacron_server.operations import repository as operations_repository
@@ -129,6 +133,7 @@ async def _start(parts: Parts) -> None:
     background.on_stop(parts.operations.close)
     await parts.access.start()
     background.on_stop(parts.access.close)
+    background.add("sessions", parts.access.watch)
     opening = asyncio.create_task(parts.inventory.open(), name="opening hosts")
     background.on_stop(lambda: _cancel(opening))
     recovery = Recovery(parts.operations, parts.inventory)
@@ -188,41 +193,35 @@ async def _build(background: Background, settings: Settings, database: Database,
         return instance, hosts, await last_seq(connection)
 
     instance, hosts, seq = await database.run(first)
-    bell: list[OutboxReader] = []
-
-    def wake() -> None:
-        for reader in bell:
-            reader.wake()
-
-    group_commit = GroupCommit(database, wake)
+    committed: Signal[None] = Signal()
+    group_commit = GroupCommit(database, lambda: committed.emit(None))
     managed_pools = ManagedPools(instance, settings.data_dir)
-    inventory = Inventory(group_commit, hosts, virtualization=settings.virtualization, own_tier=managed_pools.own_tier)
-    hub = Hub(inventory.state)
-    reader = OutboxReader(database, seq, hub.fold, on_health=DatabaseOutage(hub, inventory.publisher).health)
-    inventory.publisher.on_unlogged = hub.publish_unlogged
-    bell.append(reader)
+    latest = LatestSamples()
+    state = InventoryState(managed_pools.own_tier, rates_on(latest))
+    hub = Hub(state)
+    publisher = Publisher(group_commit, hub.publish_unlogged)
+    inventory = Inventory(
+        state,
+        publisher,
+        hosts,
+        virtualization=settings.virtualization,
+        sample_of=lambda vm: latest.sample(vm.host, vm.id),
+    )
+    reader = OutboxReader(database, seq, hub.fold, on_health=DatabaseOutage(hub, publisher).health)
+    committed.listen(lambda _: reader.wake())
     images = Images(settings.data_dir / "images")
     leftovers = LeftoverCopies(database, inventory)
     planner = Planner(inventory, images, managed_pools)
     creation = CreateVM(database, group_commit, inventory, planner, str(instance))
-    procedures = Procedures(
-        [
-            creation,
-            DeleteVM(database, group_commit, inventory),
-            *power_procedures(inventory),
-            CreateVolume(group_commit, inventory, leftovers),
-            CloneVolume(group_commit, inventory, leftovers),
-            AttachVolume(database, group_commit, inventory),
-            DetachVolume(database, group_commit, inventory),
-            ResizeVolume(database, group_commit, inventory),
-            DeleteVolume(database, group_commit, inventory),
-            MoveVolume(database, group_commit, inventory, leftovers),
-            SetTier(inventory),
-        ]
+    procedures = _procedures(database, group_commit, inventory, leftovers, creation)
+    operations = Operations(database, group_commit, procedures, state)
+    access = Access(
+        database,
+        settings.data_dir,
+        lambda: committed.emit(None),
+        open_registration=settings.open_registration,
+        on_session_end=hub.end_session,
     )
-    operations = Operations(database, group_commit, procedures, inventory.state)
-    access = Access(database, settings.data_dir, wake, open_registration=settings.open_registration)
-    access.on_session_end.append(hub.end_session)
     volumes = Volumes(inventory, operations)
     pools = Pools(inventory, operations)
     upkeep = ManagedPoolUpkeep(inventory, managed_pools)
@@ -232,11 +231,11 @@ async def _build(background: Background, settings: Settings, database: Database,
     metrics = MetricsPipeline(
         database,
         inventory,
+        latest,
         samples_kept=timedelta(hours=settings.samples_kept_hours),
         minutes_kept=timedelta(days=settings.minutes_kept_days),
     )
-    inventory.state.storage.rates_of = rates_on(metrics.latest)
-    samples = SampleStreamer(metrics.latest, inventory.state)
+    samples = SampleStreamer(latest, state)
     stream = Stream(hub, inventory, access.authenticate, access.take_ticket, samples, origins=origins)
     scheduler = Scheduler(database, [retention_job(database)], GuardedClock().now)
     return Parts(
@@ -259,6 +258,30 @@ async def _build(background: Background, settings: Settings, database: Database,
         stream=stream,
         reconciler=reconciler,
         metrics=metrics,
+    )
+
+
+def _procedures(
+    database: Database,
+    group_commit: GroupCommit,
+    inventory: Inventory,
+    leftovers: LeftoverCopies,
+    creation: CreateVM,
+) -> Procedures:
+    return Procedures(
+        [
+            creation,
+            DeleteVM(database, group_commit, inventory),
+            *power_procedures(inventory),
+            CreateVolume(group_commit, inventory, leftovers),
+            CloneVolume(group_commit, inventory, leftovers),
+            AttachVolume(database, group_commit, inventory),
+            DetachVolume(database, group_commit, inventory),
+            ResizeVolume(database, group_commit, inventory),
+            DeleteVolume(database, group_commit, inventory),
+            MoveVolume(database, group_commit, inventory, leftovers),
+            SetTier(inventory),
+        ]
     )
 
 

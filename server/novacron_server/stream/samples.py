@@ -53,7 +53,7 @@ class SampleStreamer:
         self._subscriptions: dict[Listener, _Wish] = {}
         self._encoded: dict[str, dict[str, msgspec.Raw]] = {}
         self.frames_made = 0
-        latest.on_round.append(self._send_reading)
+        latest.read.listen(self._send_reading)
 
     def subscribe(self, listener: Listener, request: api.SampleRequest | None) -> None:
         """Set which samples a listener gets, and send it the latest now; None: unsubscribe. Raises FilterError."""

@@ -32,7 +32,7 @@ class LeftoverCopies:
         self._inventory = inventory
         self._left: dict[str, Journal[CopySteps]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        inventory.on_storage.append(self._storage_read)
+        inventory.storage_read.listen(self._storage_read)
 
     async def load(self) -> None:
         """Start from what earlier servers left."""

@@ -27,13 +27,14 @@ HERE, THERE = "192.0.2.1", "192.0.2.2"
 class Door:
     """An Access, and what a test does at it all the time."""
 
-    def __init__(self, access: Access, data_dir: Path, passwords: Passwords, rings: list[int]) -> None:
+    def __init__(
+        self, access: Access, data_dir: Path, passwords: Passwords, rings: list[int], ended: list[str]
+    ) -> None:
         self.access = access
         self.data_dir = data_dir
         self.passwords = passwords
-        self.ended: list[str] = []
+        self.ended = ended
         self.rings = rings
-        access.on_session_end.append(self.ended.append)
 
     @property
     def setup_token(self) -> str:
@@ -64,13 +65,24 @@ def open_door(database: Database, data_dir: Path) -> Open:
         passwords = Passwords(memory_kib=1024)
 
         rings: list[int] = []
+        ended: list[str] = []
         access = Access(
-            database, place, lambda: rings.append(1), open_registration=open_registration, passwords=passwords
+            database,
+            place,
+            lambda: rings.append(1),
+            open_registration=open_registration,
+            passwords=passwords,
+            on_session_end=ended.append,
         )
-        opened = Door(access, place, passwords, rings)
+        opened = Door(access, place, passwords, rings, ended)
+        watching = None
         if start:
             await access.start()
+            watching = asyncio.create_task(access.watch())
         yield opened
+        if watching is not None:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
         await access.close()
 
     return at

@@ -9,6 +9,8 @@ import pytest
 
 from novacron_server.database.transactions import Database
 from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.publisher import Publisher
+from novacron_server.inventory.state import InventoryState
 from novacron_server.metrics import copy_rows
 from novacron_server.metrics.history_writer import HistoryWriter
 from novacron_server.metrics.latest import LatestSamples
@@ -20,7 +22,7 @@ NOW = datetime.now(UTC).replace(second=30, microsecond=0)
 
 @pytest.fixture
 def history(database: Database) -> HistoryWriter:
-    inventory = Inventory(GroupCommit(database, lambda: None), [])
+    inventory = Inventory(InventoryState(), Publisher(GroupCommit(database, lambda: None)), [])
     return HistoryWriter(
         database, inventory, LatestSamples(), samples_kept=timedelta(hours=24), minutes_kept=timedelta(days=14)
     )

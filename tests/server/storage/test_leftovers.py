@@ -12,6 +12,7 @@ import pytest
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_server.inventory.signal import Signal
 from novacron_server.operations.journal import Journal
 from novacron_server.volumes import leftover_copies
 from novacron_server.volumes.copy import CopyRecord, CopySteps
@@ -38,7 +39,7 @@ class House:
         self.files = {"off"}
         self.refusal = ""
         self.coming: Callable[[], None] = lambda: None
-        self.on_storage: list[Callable[[str], None]] = []
+        self.storage_read: Signal[str] = Signal()
         self.storage = self.disks = self
         self.volume_rows: dict[Any, Any] = {}
         self.state = SimpleNamespace(storage=self)
@@ -63,8 +64,7 @@ class House:
 
     def look(self, host_id: str = "h") -> None:
         self.seen_on = self.on
-        for told in self.on_storage:
-            told(host_id)
+        self.storage_read.emit(host_id)
 
     async def run(self, *_: Any, **__: Any) -> None:
         """A database that takes every mark."""
@@ -101,8 +101,7 @@ async def test_a_pool_that_comes_back_during_a_vain_try_is_cleared(monkeypatch: 
     house = House()
     waiting = await left(house)
     house.coming = lambda: setattr(house, "on", True)
-    for told in house.on_storage:
-        told("h")
+    house.storage_read.emit("h")
     await gone(house)
     await waiting.close()
 
