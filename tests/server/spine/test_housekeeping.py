@@ -42,11 +42,11 @@ async def test_a_clock_that_is_set_ahead_makes_nobody_forget(spine, monkeypatch:
     monkeypatch.setattr(retention, "_EVERY_S", 0.01)
     real = retention.delete_expired
 
-    async def forget(database, now: datetime) -> None:
+    async def delete_then_jump(database, now: datetime) -> None:
         rounds.append(await real(database, now))
         ahead[0] = timedelta(days=400)
 
-    monkeypatch.setattr(retention, "forget", delete_expired)
+    monkeypatch.setattr(retention, "delete_expired", delete_then_jump)
     keeping = asyncio.create_task(retention.run_retention(spine.parts.database))
 
     async def three() -> bool | None:
