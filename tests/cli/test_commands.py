@@ -57,7 +57,7 @@ def test_a_password_becomes_a_session_that_commands_use(run: Run, server: Server
 
 def test_a_wrong_password_is_not_signed_in(run: Run, server: Server) -> None:
     done = run("login", "--server", server.url, "--user", "ann", typed="wrong\n")
-    assert (done.returncode, "wrong" in one_line(done)) == (4, True)
+    assert (done.returncode, "Wrong user name or password" in one_line(done)) == (4, True)
     assert run("login", "--server", server.url, "--user", "ann", typed="\n").returncode == 2
     assert run("login", "--server", server.url, typed=PASSWORD).returncode == 2
 

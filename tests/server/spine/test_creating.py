@@ -56,7 +56,7 @@ async def test_an_image_that_is_none_is_listed_with_its_reason_and_refused(spine
     (data_dir / "images" / "broken.qcow2").write_bytes(b"this is no image")
     page = await spine.admin.call(images.LIST)
     broken = next(item for item in page.items if item.name == "broken")
-    assert "no qcow2 image" in broken.problem
+    assert "not a qcow2 image" in broken.problem
     assert str(data_dir) not in broken.problem
     with pytest.raises(errors.InvalidArgument, match="broken"):
         await spine.admin.call(vms.CREATE, body=make(image="broken"))
