@@ -61,7 +61,7 @@ def refusal(action: Action[T], session: Session, subject: T | None) -> str | Non
     """The sentence that refuses an action now, or None. Checks offline, role, no subject, then the subject's state."""
     if action.changes and (offline := session.store.why_no_change()):
         return offline
-    if action.endpoint and (role := why_not_role(session.who.role, action.endpoint.permission)):
+    if action.endpoint and (role := why_not_role(session.user.role, action.endpoint.permission)):
         return role
     if not action.needs_one:
         return None

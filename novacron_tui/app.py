@@ -172,32 +172,32 @@ class Console(App[None]):
 
     # -- signing in ------------------------------------------------------------------------------------------------
 
-    def _on_signed_in(self, server: ServerRef, client: Client, who: User) -> None:
+    def _on_signed_in(self, server: ServerRef, client: Client, user: User) -> None:
         """Signed in: open the VM list the first time, else return to the screen that was open."""
         if self.session is None:
-            self._open_session(server, client, who)
-        elif self.session.who.id != who.id:
-            self._switch_user(server, client, who)
+            self._open_session(server, client, user)
+        elif self.session.user.id != user.id:
+            self._switch_user(server, client, user)
         else:
-            self.session.who, self.session.server = who, server
+            self.session.user, self.session.server = user, server
             self.pop_screen()
         self.run_worker(self._follow_stream(), group="stream", exclusive=True)
 
-    def _open_session(self, server: ServerRef, client: Client, who: User) -> None:
+    def _open_session(self, server: ServerRef, client: Client, user: User) -> None:
         from novacron_tui.connection.session import Session
         from novacron_tui.connection.store import Store
         from novacron_tui.screens.vm_list import VMListScreen
         from novacron_tui.terminal.glyphs import FINE, PLAIN
 
-        self.session = Session(server, client, who, Store(self._now), updates=self._updates)
+        self.session = Session(server, client, user, Store(self._now), updates=self._updates)
         self.push_screen(VMListScreen(self.session, PLAIN if self._ascii else FINE))
         self.run_worker(self._reopen_when_lost(self.session), group="place", exclusive=True)
 
-    def _switch_user(self, server: ServerRef, client: Client, who: User) -> None:
+    def _switch_user(self, server: ServerRef, client: Client, user: User) -> None:
         """Another user signed in: close all screens of the previous one."""
         while len(self.screen_stack) > 1:
             self.pop_screen()
-        self._open_session(server, client, who)
+        self._open_session(server, client, user)
 
     async def _follow_stream(self) -> None:
         from novacron_core.errors import IncompatibleServer, Unauthenticated
@@ -258,7 +258,7 @@ class Console(App[None]):
                 self._connect,
                 self._on_signed_in,
                 plain=self._ascii,
-                known=(session.server, session.client, session.who.username),
+                known=(session.server, session.client, session.user.username),
                 reason=reason,
             )
         )

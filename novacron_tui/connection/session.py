@@ -28,11 +28,11 @@ class Session:
     operator started, until their end is reported; `last_screens` the last opened screen of each type."""
 
     def __init__(
-        self, server: ServerRef, client: Client, who: User, store: Store, *, updates: Updates | None = None
+        self, server: ServerRef, client: Client, user: User, store: Store, *, updates: Updates | None = None
     ) -> None:
         self.server = server
         self.client = client
-        self.who = who
+        self.user = user
         self.store = store
         self.in_flight: set[VMKey] = set()
         self.followed: dict[str, Operation] = {}
@@ -51,7 +51,7 @@ class Session:
 
     def may(self, endpoint: Endpoint[Any, Any, Any]) -> bool:
         """Whether this operator's role holds the endpoint's permission."""
-        return allows(self.who.role, endpoint.permission)
+        return allows(self.user.role, endpoint.permission)
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after every change. Returns a function that unsubscribes it."""

@@ -100,7 +100,7 @@ def _footer_pieces(tier: Tier, glyphs: Glyphs, rates: list[Piece]) -> list[Piece
     """The first note; else the rates, if they did not fit above; else which tiers share its disk."""
     if tier.notes:
         return [Piece(f"{glyphs.bad} {one_line(tier.notes[0])}", "warn")]
-    shared = f"shares a disk with {' and '.join(tier.shares_disk_with)}" if tier.shares_disk_with else ""
+    shared = f"shares disk: {', '.join(tier.shares_disk_with)}" if tier.shares_disk_with else ""
     return rates or [Piece(shared, "quiet")]
 
 

@@ -37,8 +37,8 @@ def top_line(
     ]
     running = len(store.running())
     work = [Piece(f"{glyphs.work} {running} operation{'s' * (running != 1)}   ", "busy", 4)] if running else []
-    who = [Piece(f"{session.who.username} ", "plain", 3), Piece(f"({session.who.role}) ", "quiet", 11)]
-    return left, [*work, *_screen_tabs(screens, here), *who]
+    user = [Piece(f"{session.user.username} ", "plain", 3), Piece(f"({session.user.role}) ", "quiet", 11)]
+    return left, [*work, *_screen_tabs(screens, here), *user]
 
 
 def _screen_tabs(screens: Sequence[Action[Any]], here: Action[Any] | None) -> list[Piece]:

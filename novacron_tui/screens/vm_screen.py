@@ -35,7 +35,7 @@ class VMScreen(BaseScreen):
         if not isinstance(action, Verb):
             return refusal(action, self.session, self.subject())
         chosen, session = self.chosen(), self.session
-        when = (session.store.version, session.who, frozenset(session.in_flight))
+        when = (session.store.version, session.user, frozenset(session.in_flight))
         if chosen is not self._refusals_of or when != self._refusals_when:
             self._refusals_of, self._refusals_when, self._refusals = chosen, when, {}
         if action not in self._refusals:

@@ -102,20 +102,20 @@ class SignInFlow:
 
     async def _enter_by_token(self, server: ServerRef, client: Client, refused: str) -> None:
         try:
-            who = await client.call(access.VALIDATE)
+            validation = await client.call(access.VALIDATE)
         except Unauthenticated as e:
             client.credentials.drop()
             await self._show(_sign_in_form(server), f"{refused}{one_line(e.detail)}")
             return
-        self._enter_console(server, client, who.user)
+        self._enter_console(server, client, validation.user)
 
     async def _show(self, form: EntryForm, reason: str = "", *, expected: bool = True) -> None:
         self._form = form
         await self._screen.show(form, clean(reason), expected=expected)
 
-    def _enter_console(self, server: ServerRef, client: Client, who: User) -> None:
+    def _enter_console(self, server: ServerRef, client: Client, user: User) -> None:
         self._signed_in = True
-        self._enter(server, client, who)
+        self._enter(server, client, user)
 
     # -- while a form is open ----------------------------------------------------------------------------------------
 

@@ -137,12 +137,12 @@ def operations(ops: Sequence[Operation], now: datetime, glyphs: Glyphs) -> Lines
         tone = OP_TONES.get(op.state, "busy")
         sign = {"good": glyphs.ok, "bad": glyphs.bad, "warn": glyphs.dot}.get(tone, glyphs.work)
         percent = f" {op.progress:.0%}" if op.progress is not None and not op.state.ended else ""
-        who = f" by {one_line(op.actor)}" if op.actor else ""
+        actor = f" by {one_line(op.actor)}" if op.actor else ""
         lines.append(
             [
                 Piece(f"{age_text(age_s(relevant_time(op), now)):>7}  ", "quiet"),
                 Piece(f"{sign} {operation_words(op)}{percent}", tone),
-                Piece(who, "quiet"),
+                Piece(actor, "quiet"),
                 *([Piece(f"  {one_line(op.step)}", "quiet")] if op.step and not op.state.ended else []),
             ]
         )

@@ -242,7 +242,7 @@ class VMPane(Vertical):
 
     def _next_step(self) -> list[Piece]:
         if not self._session.may(CREATE):
-            return [Piece(f"your role ({self._session.who.role}) cannot create VMs", "quiet")]
+            return [Piece(f"your role ({self._session.user.role}) cannot create VMs", "quiet")]
         return [Piece("press ", "quiet"), Piece("c", "key"), Piece(" to create one from an image", "quiet")]
 
     def hint(self) -> list[Piece]:
@@ -254,9 +254,9 @@ class VMPane(Vertical):
             return []
         if vm.operation is not None:
             op = vm.operation
-            who = f" by {one_line(op.actor)}" if op.actor else ""
+            actor = f" by {one_line(op.actor)}" if op.actor else ""
             eta = f", {age_text(op.eta_s)} left" if op.eta_s is not None else ""
-            return [Piece(f"{doing(op.kind)}{who}: {one_line(op.step) or op.state}{eta}", "busy")]
+            return [Piece(f"{doing(op.kind)}{actor}: {one_line(op.step) or op.state}{eta}", "busy")]
         why = f" ({one_line(vm.reason)})" if vm.reason else ""
         host = one_line(self._session.store.host_name(vm.host))
         unmanaged = ", unmanaged" if vm.unmanaged else ""

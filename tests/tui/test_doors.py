@@ -155,7 +155,7 @@ async def test_a_token_goes_straight_in_and_a_bad_one_to_the_form() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: at_home(app))
         assert app.session is not None
-        assert app.session.who == VIEWER
+        assert app.session.user == VIEWER
     wire = Wire(routes={"GET /auth/validate": lambda _: refuse(401, "unauthenticated", "it has expired")})
     app = console(wire)
     async with app.run_test(size=SIZE) as pilot:

@@ -206,7 +206,7 @@ async def test_another_user_starts_anew() -> None:
         server.user = VIEWER
         stream.say(live(), stored())
         await fill(pilot, PASSWORD)
-        await until(pilot, lambda: loaded(app) and app.session is not None and app.session.who == VIEWER)
+        await until(pilot, lambda: loaded(app) and app.session is not None and app.session.user == VIEWER)
         again = await on(pilot, app, "4", StorageScreen)
         await until(pilot, lambda: len(again.table.rows) == 7)
         assert again.filter.text == ""

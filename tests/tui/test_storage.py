@@ -30,7 +30,7 @@ async def test_tiers_stand_side_by_side_with_what_is_free_promised_and_done() ->
         await reach(pilot, app)
         await until(pilot, lambda: "r 12.5M/s  w 800K/s" in text(app))
         shown = text(app)
-        for words in ("HOT", "WARM", "COLD", "624 GiB free of 1 TiB", "39%", "95%", "shares a disk with warm"):
+        for words in ("HOT", "WARM", "COLD", "624 GiB free of 1 TiB", "39%", "95%", "shares disk: warm"):
             assert words in shown
         assert "200 GiB provisioned" in shown
 
