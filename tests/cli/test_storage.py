@@ -63,7 +63,7 @@ def test_pools_and_tiers_are_listed(signed_in: Run) -> None:
     assert [line.split()[0] for line in signed_in("tier", "ls").stdout.splitlines()] == ["TIER", "hot", "warm", "cold"]
     ours = next(pool["name"] for pool in pools if pool["managed"])
     done = signed_in("pool", "set-tier", ours, "cold")
-    assert (done.returncode, "NovaCron's own" in done.stderr) == (1, True)
+    assert (done.returncode, "managed by NovaCron" in done.stderr) == (1, True)
 
 
 def test_an_image_is_sent_with_its_checksum_and_deleted(signed_in: Run, tmp_path: Path) -> None:

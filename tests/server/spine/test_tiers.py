@@ -102,7 +102,7 @@ async def test_what_a_pools_tier_is_outlives_the_server(spine, isos, database) -
 
 async def test_our_own_pools_keep_their_tier(spine) -> None:
     hot = next(pool for pool in (await three_pools(spine)).values() if pool.tier == "hot")
-    with pytest.raises(errors.Conflict, match="NovaCron's own"):
+    with pytest.raises(errors.Conflict, match="managed by NovaCron"):
         await spine.admin.call(pools.SET_TIER, body=PoolTier(tier="cold"), pool_id=hot.id)
 
 

@@ -117,7 +117,7 @@ async def test_a_guest_that_lets_go_too_late_can_be_asked_again(shed, guest, mon
     assert ended.state is OperationState.FAILED
     assert "has not released" in ended.problem.detail
     assert (await shed.volume("late")).vm == guest.vm.id
-    with pytest.raises(errors.Conflict, match="watcher is paused: its guest cannot let go"):
+    with pytest.raises(errors.Conflict, match="watcher is paused: resume it first"):
         await detach(shed, volume)
 
     guest.domain.resume()
