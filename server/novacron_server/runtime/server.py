@@ -21,7 +21,7 @@ from novacron_core import errors
 from novacron_core.local_server import RunningServer, read_running_server
 from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.http.middleware import Middleware
-from novacron_server.http.websocket_protocol import WebSocketProtocol
+from novacron_server.http.websocket.protocol import WebSocketProtocol
 from novacron_server.hypervisor.connection.daemons import start_daemons
 from novacron_server.hypervisor.connection.uris import check_uri, choose_uri
 from novacron_server.runtime import logs

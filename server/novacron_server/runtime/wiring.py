@@ -22,6 +22,7 @@ from novacron_server.database.migrate import migrate
 from novacron_server.database.server_lock import ServerLock
 from novacron_server.database.transactions import Connection, Database, Kind
 from novacron_server.hosts import repository as hosts_repository
+from novacron_server.http.websocket.door import Door
 from novacron_server.images.service import Images
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.publisher import Publisher
@@ -236,7 +237,8 @@ async def _build(background: Background, settings: Settings, database: Database,
         minutes_kept=timedelta(days=settings.minutes_kept_days),
     )
     samples = SampleStreamer(latest, state)
-    stream = Stream(hub, inventory, access.authenticate, access.take_ticket, samples, origins=origins)
+    door = Door(access.authenticate, access.take_ticket, origins=origins)
+    stream = Stream(door, hub, inventory, samples)
     scheduler = Scheduler(database, [retention_job(database)], GuardedClock().now)
     return Parts(
         background=background,

@@ -9,7 +9,7 @@ from novacron_core.api import events as api
 from novacron_core.api.nouns import Nouns
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_core.values.roles import Permission, Role, allows
-from novacron_server.http.websocket_protocol import framed
+from novacron_server.http.websocket.protocol import framed
 
 PART_BYTES = 64 * 1024
 """How much is written to a connection at a time: before each part it is checked for backpressure."""

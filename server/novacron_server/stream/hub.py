@@ -15,7 +15,7 @@ import msgspec
 
 from novacron_core.api import events as api
 from novacron_core.rules.visibility import Principal
-from novacron_server.http.websocket_protocol import WebSocketProtocol
+from novacron_server.http.websocket.protocol import WebSocketProtocol
 from novacron_server.inventory.state import InventoryState
 from novacron_server.outbox.records import EventDraft, EventRecord
 from novacron_server.stream.batches import Batch, BatchPart, OutgoingEvent, matches, permission_of, visible

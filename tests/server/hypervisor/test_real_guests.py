@@ -5,6 +5,7 @@ On qemu:///system where it is fit for it, else on a libvirtd of our own; never b
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import signal
@@ -166,11 +167,14 @@ async def _says_on_its_console(host: LibvirtHost, spec: DomainSpec, text: str) -
         target=lambda: [seen.extend(c) for c in iter(lambda: os.read(console.stdout.fileno(), 4096), b"")], daemon=True
     ).start()  # type: ignore[union-attr]
     try:
-        end = fair_now() + 60
-        await host.reset(spec.uuid)
+        end, again = fair_now() + 90, 0.0
         while text.encode() not in seen:
             assert fair_now() < end, bytes(seen[-2000:])
+            if fair_now() >= again:  # what it printed before virsh was connected is lost: it boots again
+                await host.reset(spec.uuid)
+                again = fair_now() + 25
             assert await _state(host, spec.uuid) is State.RUNNING
+            await asyncio.sleep(0.05)
     finally:
         console.kill()
         console.wait()

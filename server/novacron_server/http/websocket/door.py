@@ -1,0 +1,182 @@
+"""Admits clients to WebSockets, and closes a socket whose session ends or whose client stops reading.
+
+Every socket of the server goes through here. A client authenticates by an `Authorization` header or a one-time ticket,
+never by a token in the URL. An `Origin` that is present must be on the allow-list, whatever else came along: a browser
+sends it, a console does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import structlog
+from litestar.exceptions import WebSocketDisconnect
+from litestar.handlers import WebsocketRouteHandler
+
+from novacron_core import errors
+from novacron_core.api.base import Request
+from novacron_core.api.endpoint import Endpoint
+from novacron_core.api.events import CLOSE_LAGGED, CLOSE_UNAUTHENTICATED
+from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import allows, why_not_role
+from novacron_server.http import decoding
+from novacron_server.http.routing import Authenticator, bearer, litestar_path
+from novacron_server.http.websocket.inbox import POLICY_VIOLATION, Exceeded, Socket
+from novacron_server.http.websocket.protocol import WebSocketProtocol, protocol_of
+
+_log = structlog.get_logger()
+_CLOSE_TIMEOUT_S = 2.0
+STALL_S = 4.0
+"""A peer that sends no pong for this long, while no data is transferred, has stopped reading. With `check_s` before and
+after it, a stalled peer is disconnected within 10 seconds."""
+Q = TypeVar("Q", bound=Request)
+TicketTaker = Callable[[str], Awaitable[Principal]]
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted(Generic[Q]):
+    """A client that passed the door. `token` is empty for one that came with a ticket."""
+
+    socket: Socket
+    principal: Principal
+    token: str
+    query: Q
+    path: Mapping[str, str]
+
+    @property
+    def protocol(self) -> WebSocketProtocol | None:
+        """The connection below the socket; None on another server, such as a test client."""
+        return protocol_of(self.socket.scope)
+
+
+Serve = Callable[[Admitted[Q]], Awaitable[None]]
+
+
+class Door:
+    """One per server. `origins` are those of allowed web pages; `check_s` is how often sockets are checked."""
+
+    def __init__(
+        self,
+        authenticate: Authenticator,
+        take_ticket: TicketTaker,
+        *,
+        origins: frozenset[str] = frozenset(),
+        check_s: float = 2.0,
+    ) -> None:
+        self._authenticate = authenticate
+        self._take_ticket = take_ticket
+        self._origins = origins
+        self._check_s = check_s
+
+    def handler(self, endpoint: Endpoint[Any, Q, Any], serve: Serve[Q]) -> WebsocketRouteHandler:
+        """The Litestar handler of a socket. `serve` gets each admitted client, accepted already."""
+
+        async def handle(socket: Socket) -> None:
+            try:
+                admitted = await self._admit(socket, endpoint)
+            except errors.NovaCronError as e:
+                # Closed before accept: the handshake always gets the response 403.
+                await socket.close(code=POLICY_VIOLATION, reason=e.code)
+                return
+            await socket.accept()
+            await serve(admitted)
+
+        return WebsocketRouteHandler(path=litestar_path(endpoint.path), opt={"endpoint": endpoint})(handle)
+
+    async def _admit(self, socket: Socket, endpoint: Endpoint[Any, Q, Any]) -> Admitted[Q]:
+        """Raises Forbidden, Unauthenticated, ValidationFailed."""
+        origin = socket.headers.get("origin")
+        if origin is not None and _origin(origin) not in self._origins:
+            raise errors.Forbidden("this origin is not allowed")
+        query = decoding.query(socket.query_params.multi_items(), endpoint.query)
+        token = bearer(socket)
+        ticket = getattr(query, "ticket", None) or ""
+        principal = await (self._authenticate(token) if token else self._take_ticket(ticket))
+        if not allows(principal.role, endpoint.permission):
+            raise errors.Forbidden(why_not_role(principal.role, endpoint.permission) or "")
+        path = {name: str(value) for name, value in socket.path_params.items()}
+        return Admitted(socket, principal, token, query, path)
+
+    async def run(
+        self,
+        client: Admitted[Any],
+        close_code: asyncio.Future[int],
+        sent: Callable[[], int],
+        work: Mapping[str, Coroutine[Any, Any, None]],
+    ) -> None:
+        """Run the tasks of an open socket until one ends, or `close_code` is set; then cancel them all and close.
+
+        `sent` counts the frames that were sent, so that a client which does not read them is noticed.
+        """
+        checks = {
+            "session check": self._check_session(client, close_code),
+            "connection check": self._check_connection(client.protocol, close_code, sent),
+        }
+        tasks = [asyncio.create_task(task, name=name) for name, task in {**work, **checks}.items()]
+        try:
+            waiting: set[asyncio.Future[Any]] = {*tasks, close_code}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Exceeded) and not close_code.done():
+                    close_code.set_result(result.code)
+                elif isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect | Exceeded):
+                    _log.warning("a socket failed", exc_info=result)
+        if close_code.done():
+            await _close(client, close_code.result())
+
+    async def _check_session(self, client: Admitted[Any], close_code: asyncio.Future[int]) -> None:
+        """Disconnect within seconds after the session or token expires, is revoked or loses the permission."""
+        expires_at = client.principal.expires_at
+        while not close_code.done():
+            left_s = (expires_at - datetime.now(UTC)).total_seconds()
+            await asyncio.sleep(min(self._check_s, max(0.0, left_s)))
+            expired = expires_at <= datetime.now(UTC)
+            if (expired or (client.token and not await self._is_token_valid(client.token))) and not close_code.done():
+                close_code.set_result(CLOSE_UNAUTHENTICATED)
+
+    async def _is_token_valid(self, token: str) -> bool:
+        try:
+            await self._authenticate(token)
+        except (errors.Unauthenticated, errors.Forbidden):
+            return False
+        except errors.NovaCronError:
+            return True  # unknown while the database is unavailable: the token itself has not expired
+        return True
+
+    async def _check_connection(
+        self, connection: WebSocketProtocol | None, close_code: asyncio.Future[int], sent: Callable[[], int]
+    ) -> None:
+        """Disconnect a peer that does not read: it is suspended, hangs, or has lost its network."""
+        pinged_at = 0
+        while connection is not None and not close_code.done():
+            await asyncio.sleep(self._check_s)
+            if connection.stalled_s() > STALL_S and not close_code.done():
+                close_code.set_result(CLOSE_LAGGED)
+            elif sent() > pinged_at:
+                pinged_at = sent()
+                connection.ask()
+        await asyncio.shield(close_code)
+
+
+async def _close(client: Admitted[Any], code: int) -> None:
+    """Close the socket, with a timeout: a stalled peer does not read the close frame."""
+    if client.protocol is not None and code == CLOSE_LAGGED:
+        client.protocol.hang_up(code)
+        return
+    with contextlib.suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await client.socket.close(code=code)
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    return f"{parts.scheme}://{parts.netloc}".lower()

@@ -1,0 +1,152 @@
+"""The one WebSocket door: who is admitted, in which frames, within which limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import uvicorn
+from litestar import Litestar
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from novacron_core import errors
+from novacron_core.api.base import Nothing
+from novacron_core.api.endpoint import endpoint
+from novacron_core.api.events import CLOSE_UNAUTHENTICATED, StreamQuery
+from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import Permission, Role
+from novacron_server.http.websocket.door import Admitted, Door
+from novacron_server.http.websocket.inbox import POLICY_VIOLATION, TOO_BIG, UNSUPPORTED_DATA, Inbox, Limits
+from novacron_server.http.websocket.protocol import WebSocketProtocol
+
+pytestmark = pytest.mark.asyncio
+ECHO = endpoint(
+    "GET /ws/echo/{name}", Nothing, Permission.VM_CHANGE, query=StreamQuery, kind="socket", summary="For this test"
+)
+GOOD = {"Authorization": "Bearer good"}
+
+
+def somebody(role: Role, lives_s: float = 60) -> Principal:
+    return Principal("u", "ann", role, "red", "s", datetime.now(UTC) + timedelta(seconds=lives_s))
+
+
+class House:
+    """A server with one socket that sends back what it gets, in binary frames."""
+
+    def __init__(self, lives_s: float = 60) -> None:
+        self.revoked = False
+        self.seen: list[Admitted[StreamQuery]] = []
+        self.door = Door(
+            self.authenticate, self.take_ticket, origins=frozenset({"https://console.example"}), check_s=0.05
+        )
+        self.lives_s = lives_s
+
+    async def authenticate(self, token: str) -> Principal:
+        if self.revoked or token not in ("good", "viewer"):
+            raise errors.Unauthenticated("this token is not valid")
+        return somebody(Role.OPERATOR if token == "good" else Role.VIEWER, self.lives_s)
+
+    async def take_ticket(self, ticket: str) -> Principal:
+        if ticket != "once":
+            raise errors.Unauthenticated("this ticket is not valid")
+        return somebody(Role.OPERATOR)
+
+    async def serve(self, client: Admitted[StreamQuery]) -> None:
+        self.seen.append(client)
+        inbox = Inbox(client.socket, Limits(messages_per_minute=5, max_bytes=64), "binary")
+
+        async def echo() -> None:
+            while True:
+                await client.socket.send_data(await inbox.receive(), mode="binary")
+
+        close_code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        await self.door.run(client, close_code, lambda: 0, {"echo": echo()})
+
+
+@asynccontextmanager
+async def serving(house: House) -> AsyncIterator[str]:
+    app = Litestar(route_handlers=[house.door.handler(ECHO, house.serve)], openapi_config=None)
+    config = uvicorn.Config(app, port=0, ws=WebSocketProtocol, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    async with asyncio.timeout(10):
+        while not server.started:
+            await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"ws://127.0.0.1:{port}/ws/echo/web-01"
+    server.should_exit = True
+    await task
+
+
+async def closed(socket: ClientConnection) -> int | None:
+    with pytest.raises(ConnectionClosed) as ended:
+        async with asyncio.timeout(5):
+            while True:
+                await socket.recv()
+    return ended.value.rcvd.code if ended.value.rcvd else None
+
+
+async def test_binary_frames_go_both_ways_and_the_path_is_known() -> None:
+    house = House()
+    async with serving(house) as url, connect(url, additional_headers=GOOD) as socket:
+        await socket.send(b"\x00\xff\x1b[2J")
+        assert await socket.recv() == b"\x00\xff\x1b[2J"
+        assert house.seen[0].path == {"name": "web-01"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({}, ""),
+        ({"Authorization": "Bearer bad"}, ""),
+        ({"Authorization": "Bearer viewer"}, ""),
+        ({}, "?ticket=used"),
+        ({}, "?token=good"),
+        (GOOD, "?unknown=1"),
+        (GOOD | {"Origin": "https://evil.example"}, ""),
+        ({"Origin": "https://evil.example"}, "?ticket=once"),
+        (GOOD | {"Origin": "null"}, ""),
+    ],
+)
+async def test_whoever_may_not_is_refused_before_the_handshake_ends(headers: dict[str, str], query: str) -> None:
+    house = House()
+    async with serving(house) as url:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url + query, additional_headers=headers)
+        assert refused.value.response.status_code == 403
+    assert house.seen == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [(GOOD | {"Origin": "https://console.example"}, ""), ({"Origin": "https://CONSOLE.example"}, "?ticket=once")],
+)
+async def test_a_page_of_an_allowed_origin_is_admitted(headers: dict[str, str], query: str) -> None:
+    house = House()
+    async with serving(house) as url, connect(url + query, additional_headers=headers) as socket:
+        await socket.send(b"x")
+        assert await socket.recv() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [([b"x" * 65], TOO_BIG), (["text"], UNSUPPORTED_DATA), ([b"x"] * 6, POLICY_VIOLATION)],
+)
+async def test_a_client_that_breaks_a_limit_is_closed_with_its_code(messages: list[bytes | str], code: int) -> None:
+    async with serving(House()) as url, connect(url, additional_headers=GOOD) as socket:
+        for message in messages:
+            await socket.send(message)
+        assert await closed(socket) == code
+
+
+async def test_a_revoked_token_and_one_that_expires_end_the_socket() -> None:
+    house = House()
+    async with serving(house) as url, connect(url, additional_headers=GOOD) as socket:
+        house.revoked = True
+        assert await closed(socket) == CLOSE_UNAUTHENTICATED
+    async with serving(House(lives_s=0.3)) as url, connect(url, additional_headers=GOOD) as socket:
+        assert await closed(socket) == CLOSE_UNAUTHENTICATED
