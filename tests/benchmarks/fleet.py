@@ -25,7 +25,7 @@ from tests.benchmarks.servers import PASSWORD, Running, server
 from tests.node_files import write_node
 from tests.terminal import KEYS, Terminal
 
-PASTE_TIMEOUT_S = 0.12
+QUIET_S = 0.12
 IDLE_S = 15.0
 ROW = re.compile(r"^[▌ ] (web|db|cache|api|worker|build|mail|dns|proxy|store)-\d{5}", re.MULTILINE)
 FLOOR = """
@@ -153,13 +153,13 @@ def press(terminal: Terminal, keys: Sequence[str]) -> list[Took]:
 
 
 def _press(terminal: Terminal, data: bytes) -> Took:
-    while terminal.read(PASTE_TIMEOUT_S):
+    while terminal.read(QUIET_S):
         pass
     began = time.monotonic()
     os.write(terminal._fd, data)
     first = last = began
     heard: list[bytes] = []
-    while select.select([terminal._fd], [], [], PASTE_TIMEOUT_S if heard else 1.0)[0]:
+    while select.select([terminal._fd], [], [], QUIET_S if heard else 1.0)[0]:
         heard.append(os.read(terminal._fd, 1 << 18))
         last = time.monotonic()
         first = first if first > began else last
