@@ -19,7 +19,7 @@ from novacron_core.api.endpoint import endpoint
 from novacron_core.api.nouns import NOUNS, Noun, Nouns
 from novacron_core.api.operations import Target
 from novacron_core.api.problem import Problem
-from novacron_core.api.samples import HostSample, VMSample
+from novacron_core.api.samples import HostSample, TierSample, VMSample
 from novacron_core.values.open_enum import OpenEnum
 from novacron_core.values.roles import Permission as P
 
@@ -111,6 +111,8 @@ class SamplesFrame(Frame, frozen=True):
     host: str
     vms: dict[str, VMSample] = {}
     hosts: dict[str, HostSample] = {}
+    tiers: dict[str, TierSample] = {}
+    """Of all hosts together, by name; only where they were requested."""
 
 
 class GoneFrame(Frame, frozen=True):
@@ -231,6 +233,8 @@ class SampleRequest(Request, frozen=True):
 
     targets: Ids | Annotated[str, Meta(max_length=500)] = "*"
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 5.0
+    tiers: bool = False
+    """Whether samples of tiers come along."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="frame", tag=str.lower, forbid_unknown_fields=True):

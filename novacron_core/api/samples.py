@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 
@@ -56,3 +58,14 @@ class HostSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
     memory_bytes: int | None = None
     period_s: float = 0.0
     """The current sampling interval: longer on a host where reading is expensive."""
+
+
+class TierSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """What the disks of a tier's VMs do together, per second, sent as a JSON array in this order."""
+
+    read_bytes_s: float | None = None
+    write_bytes_s: float | None = None
+    reads_s: float | None = None
+    writes_s: float | None = None
+    at: datetime | None = None
+    """When the oldest of these rates was read."""

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from novacron_core.api.events import SamplesFrame as Frame
-from novacron_core.api.samples import HostSample, VMSample
+from novacron_core.api.samples import HostSample, TierSample, VMSample
 from novacron_core.api.vms import VM
 
 HISTORY_LENGTH = 60
 """Samples kept per VM: five minutes at the usual interval."""
 STALE_S = 30.0
+TIER_STALE_S = 30.0
 MAX_VMS = 20_000
 
 
@@ -41,6 +42,7 @@ class SampleStore:
         self.version = 0
         self.times: dict[str, datetime] = {}
         self.hosts: dict[str, HostSample] = {}
+        self._tiers: dict[str, tuple[TierSample, datetime]] = {}
         self._held: dict[str, dict[str, _Held]] = {}  # by host, as frames come: hosts may share a UUID
         self._count = 0
 
@@ -50,6 +52,7 @@ class SampleStore:
         now = self._now()
         self.times[frame.host] = frame.time
         self.hosts.update(frame.hosts)
+        self._tiers.update({name: (sample, now) for name, sample in frame.tiers.items()})
         vms = self._held.setdefault(frame.host, {})
         before = len(vms)
         fresh_until = now + self._fresh_for(frame.host)
@@ -68,6 +71,12 @@ class SampleStore:
         """The newest sample of a VM; None when there is none or it is stale."""
         held = self._of(vm)
         return None if held is None or self._now() > held.fresh_until else held.newest
+
+    def tier(self, name: str) -> TierSample:
+        """The newest sample of a tier; an empty one when there is none or it is stale."""
+        sample, received_at = self._tiers.get(name, (TierSample(), self._now()))
+        stale = self._now() - received_at > timedelta(seconds=TIER_STALE_S)
+        return TierSample() if stale else sample
 
     def age_s(self, vm: VM) -> float | None:
         """Seconds since a sample of a VM was received; None when never."""

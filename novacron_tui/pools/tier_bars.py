@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from novacron_core.api.samples import TierSample
 from novacron_core.api.tiers import Tier
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import TIERS
@@ -27,15 +28,15 @@ def lines(tiers: dict[str, Tier], width: int, glyphs: Glyphs) -> Lines:
     return [_joined([column[row] for column in columns], each) for row in range(HEIGHT)]
 
 
-def with_rates(tier: Tier, read: Tier) -> Tier:
-    """The tier with rates read separately: events do not carry rates."""
+def with_rates(tier: Tier, sample: TierSample) -> Tier:
+    """The tier with the rates of a sample: events do not carry rates, and an inventory's are of its time."""
     return msgspec.structs.replace(
         tier,
-        read_bytes_s=read.read_bytes_s,
-        write_bytes_s=read.write_bytes_s,
-        reads_s=read.reads_s,
-        writes_s=read.writes_s,
-        rates_at=read.rates_at,
+        read_bytes_s=sample.read_bytes_s,
+        write_bytes_s=sample.write_bytes_s,
+        reads_s=sample.reads_s,
+        writes_s=sample.writes_s,
+        rates_at=sample.at,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
@@ -13,10 +12,8 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from novacron_core.api import tiers
+from novacron_core.api.events import SampleRequest
 from novacron_core.api.pools import Pool
-from novacron_core.api.tiers import Tier
-from novacron_core.errors import NovaCronError
 from novacron_core.rules.filters.language import FilterError
 from novacron_tui.actions import Action, refusal
 from novacron_tui.connection.session import Session
@@ -40,7 +37,7 @@ from novacron_tui.widgets.filter_line import FilterLine
 from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece, content
 
-RATES_EVERY_S = 5.0
+SAMPLE_INTERVAL_S = 5.0
 OPEN = Action[Any]("open", "enter", "open", "Show details.", group="Storage", opens=True)
 SWITCH = Action[Any](
     "switch",
@@ -88,7 +85,6 @@ class StorageScreen(BaseScreen):
         self._tiers = Static(id="tiers")
         self._nothing = Static(id="nothing")
         self._drawn: list[list[Piece]] = []
-        self._rates: dict[str, Tier] = {}
         self._filter_error = ""
         self._seen = -1
         self._on_pools = False
@@ -99,7 +95,6 @@ class StorageScreen(BaseScreen):
     def on_mount(self) -> None:
         self._show_table()
         self.refresh_body()
-        self.run_worker(self._read_rates(), group="rates", exclusive=True)
 
     @property
     def table(self) -> Table[Any]:
@@ -143,31 +138,20 @@ class StorageScreen(BaseScreen):
         self._show_table()
         self._show_count()
 
+    def wants(self) -> SampleRequest | None:
+        return SampleRequest(targets=[], interval_s=SAMPLE_INTERVAL_S, tiers=True)
+
     def on_resize(self, event: events.Resize) -> None:
         self._draw_tiers()
 
     def _draw_tiers(self) -> None:
-        """Draw the tiers from the event stream, with the rates read last: rates are not part of events."""
-        shown = {name: self._with_rates(tier) for name, tier in self.session.store.tiers.items()}
+        """Draw the tiers from the event stream, with the rates of their newest samples."""
+        store = self.session.store
+        shown = {name: tier_bars.with_rates(tier, store.samples.tier(name)) for name, tier in store.tiers.items()}
         drawn = tier_bars.lines(shown, max(30, self.size.width - 4), self.glyphs)
         if drawn != self._drawn:
             self._drawn = drawn
             self._tiers.update(Content("\n").join(content(line) for line in drawn))
-
-    def _with_rates(self, tier: Tier) -> Tier:
-        read = self._rates.get(tier.name)
-        return tier if read is None else tier_bars.with_rates(tier, read)
-
-    async def _read_rates(self) -> None:
-        """Read the rates periodically until the screen is closed."""
-        while True:
-            try:
-                page = await self.session.client.call(tiers.LIST)
-                self._rates = {tier.name: tier for tier in page.items}
-            except NovaCronError:
-                self._rates = {}  # show no value rather than an outdated one
-            self._draw_tiers()
-            await asyncio.sleep(RATES_EVERY_S)
 
     def _show_table(self) -> None:
         pieces = self._placeholder_pieces()

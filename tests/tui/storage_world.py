@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from novacron_core.api.base import Page
-from novacron_core.api.events import InventoryFrame
+from novacron_core.api.events import InventoryFrame, SamplesFrame
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.pools import Pool
+from novacron_core.api.samples import TierSample
 from novacron_core.api.tiers import Tier
 from novacron_core.api.volumes import Volume
 from novacron_core.values.sizes import GIB, MIB, TIB
@@ -131,7 +132,22 @@ def stored(**changes: Any) -> InventoryFrame:
 
 
 def storage(**changes: Any) -> Stream:
-    return Stream(live(), stored(**changes))
+    return Stream(live(), stored(**changes), tier_samples(changes.get("tiers", TIERS)))
+
+
+def tier_samples(tiers: list[Tier]) -> SamplesFrame:
+    """The rates that the tiers of this world have, as the stream brings them."""
+    rates = {
+        tier.name: TierSample(
+            read_bytes_s=tier.read_bytes_s,
+            write_bytes_s=tier.write_bytes_s,
+            reads_s=tier.reads_s,
+            writes_s=tier.writes_s,
+            at=NOW,
+        )
+        for tier in tiers
+    }
+    return SamplesFrame(time=NOW, host=HOST_ID, tiers=rates)
 
 
 def wire(**routes: Any) -> Wire:

@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from novacron_core.api.events import Event
-from novacron_core.api.nouns import TIERS
+from novacron_core.api.events import Event, SampleRequest
 from novacron_core.api.operations import Target
 from novacron_core.api.vms import State
 from novacron_core.api.volumes import Volume
@@ -21,8 +20,8 @@ from novacron_tui.widgets.form import Form
 from tests.tui.looking import line_text, text, until
 from tests.tui.storage_looking import SIZE, here, names, reach
 from tests.tui.storage_world import storage, stored, tier, volume, volumes, wire
-from tests.tui.wire import Stream, console, refuse
-from tests.tui.world import NOW, VIEWER, fleet, live
+from tests.tui.wire import Stream, console
+from tests.tui.world import NOW, VIEWER, Clock, fleet, live
 
 
 async def test_tiers_stand_side_by_side_with_what_is_free_promised_and_done() -> None:
@@ -56,14 +55,17 @@ async def test_a_volume_that_is_not_ours_is_not_called_free() -> None:
         assert "free " not in text(app).split("NAME")[1]
 
 
-async def test_without_an_answer_there_are_no_rates_rather_than_old_ones() -> None:
-    tiers = {"GET /api/storage/tiers": lambda _: refuse(503, "host_unavailable", "no")}
-    unknown = [msgspec.structs.replace(tier, read_bytes_s=None) for tier in stored().of(TIERS)]
-    app = console(wire(**tiers), storage(tiers=unknown))
+async def test_rates_come_with_the_samples_and_go_when_those_are_old() -> None:
+    clock = Clock()
+    app = console(wire(), storage(), now=clock)
     async with app.run_test(size=SIZE) as pilot:
         await reach(pilot, app)
-        await until(pilot, lambda: bool(here(app)._drawn))
-        assert "/s" not in text(app).split("NAME")[0]
+        await until(pilot, lambda: "r 12.5M/s" in text(app).split("NAME")[0])
+        assert app.session is not None
+        assert app.session.wanted == SampleRequest(targets=[], interval_s=5.0, tiers=True)
+        clock.pass_s(31)
+        here(app).refresh_body()
+        await until(pilot, lambda: "/s" not in text(app).split("NAME")[0], "no value rather than an old one")
 
 
 @pytest.mark.parametrize(
@@ -159,12 +161,12 @@ def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
         "volumes": ["down", "down"], "pools": ["tab"], "move": ["end", "m"], "create": ["c"], "volume": ["end", "enter"],
         "empty": [], "upload": ["i"],
     }[what]  # fmt: skip
-    stream = Stream(live(), stored(volumes=[], vms=[])) if what == "empty" else storage()
+    stream = storage(volumes=[], vms=[]) if what == "empty" else storage()
     app = console(wire(), stream)
 
     async def before(pilot: Any) -> None:
         screen = await reach(pilot, app)
-        await until(pilot, lambda: bool(screen._rates))
+        await until(pilot, lambda: bool(app.session.store.samples._tiers))
         for key in keys:
             await pilot.press(key)
             await pilot.pause()

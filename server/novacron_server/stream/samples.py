@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from novacron_core.api import events as api
+from novacron_core.api.samples import TierSample
 from novacron_core.api.vms import VM
 from novacron_core.rules.filters.language import compile_filter
 from novacron_core.rules.filters.vms import vm_fields
@@ -34,6 +36,7 @@ class _Audience:
     role: str
     tenant: str
     targets: Targets
+    tiers: bool
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class SampleStreamer:
         self._state = state
         self._subscriptions: dict[Listener, _Wish] = {}
         self._encoded: dict[str, dict[str, msgspec.Raw]] = {}
+        self._tiers: dict[str, TierSample] | None = None
         self.frames_made = 0
         latest.read.listen(self._send_reading)
 
@@ -64,7 +68,7 @@ class SampleStreamer:
         if isinstance(targets, str) and targets != "*":
             compile_filter(targets, vm_fields({}))
         principal = listener.principal
-        audience = _Audience(principal.role, principal.tenant, targets)
+        audience = _Audience(principal.role, principal.tenant, targets, request.tiers)
         subscription = _Wish(audience, principal, request.interval_s)
         self._subscriptions[listener] = subscription
         for host_id, host in self._latest.hosts.items():
@@ -78,6 +82,7 @@ class SampleStreamer:
 
     def _send_reading(self, host_id: str) -> None:
         self._encoded[host_id] = {}
+        self._tiers = None
         now = clock()
         frames: dict[_Audience, list[bytes]] = {}
         for listener, subscription in self._subscriptions.items():
@@ -104,10 +109,27 @@ class SampleStreamer:
         frames = []
         for begin in range(0, max(1, len(selected)), _PER_FRAME):
             vms = {vm_id: _encode(encoded, vm_id, host) for vm_id in selected[begin : begin + _PER_FRAME]}
-            frame = {"frame": "samples", "time": host.time, "host": host_id, "vms": vms, "hosts": hosts}
+            frame: dict[str, Any] = {"frame": "samples", "time": host.time, "host": host_id, "vms": vms, "hosts": hosts}
+            if subscription.audience.tiers and begin == 0 and allows(role, Permission.VOLUME_READ):
+                frame["tiers"] = self._tier_samples()
             frames.append(msgspec.json.encode(frame))
         self.frames_made += len(frames)
         return frames
+
+    def _tier_samples(self) -> dict[str, TierSample]:
+        """The rates of every tier, computed once for each reading."""
+        if self._tiers is None:
+            self._tiers = {
+                tier.name: TierSample(
+                    read_bytes_s=tier.read_bytes_s,
+                    write_bytes_s=tier.write_bytes_s,
+                    reads_s=tier.reads_s,
+                    writes_s=tier.writes_s,
+                    at=tier.rates_at,
+                )
+                for tier in self._state.storage.tiers()
+            }
+        return self._tiers
 
     def _select(self, subscription: _Wish, host_id: str, host: HostMeter) -> Iterator[str]:
         targets = subscription.audience.targets

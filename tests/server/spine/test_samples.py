@@ -167,3 +167,20 @@ async def test_many_vms_come_in_frames_that_a_client_takes(spine) -> None:
     assert len(frames) == 3
     assert max(map(len, frames)) <= events.MAX_INVENTORY_PART_BYTES
     assert {vm_id for raw in frames for vm_id in json.loads(raw)["vms"]} == set(ids)
+
+
+async def test_tiers_come_along_where_they_were_asked_for_and_may_be_seen(spine) -> None:
+    board, state = apart(spine)
+    vm = await spine.vm("test")
+    streamer = SampleStreamer(board, state)
+    operator = await spine.parts.access.authenticate(spine.admin.credentials.token)
+    asked, silent = Listener(operator), Listener(operator)
+    streamer.subscribe(asked, events.SampleRequest(targets=[], tiers=True))
+    streamer.subscribe(silent, events.SampleRequest(targets=[]))
+    await fill(board, vm.host, [vm.id], 1.0)
+    for listener, names in ((asked, ["hot", "warm", "cold"]), (silent, [])):
+        (frames,) = listener.samples.values()
+        sent = events.decode_frame(frames[0])
+        assert isinstance(sent, events.SamplesFrame)
+        assert list(sent.tiers) == names
+        assert all(sample.read_bytes_s is None for sample in sent.tiers.values()), "nobody measured it: no zero"
