@@ -62,9 +62,9 @@ class VMScreen(BaseScreen):
             self.say(f"copied {vm.id}")
 
     async def _create(self) -> None:
-        from novacron_tui.vms.create import CreateVM
+        from novacron_tui.vms.create import CreateVMForm
 
-        op = await self.app.push_screen_wait(CreateVM(self.session))
+        op = await self.app.push_screen_wait(CreateVMForm(self.session))
         if op is not None:
             self.session.followed[op.id] = op
             self.say(f"Creating {op.target.name}…", "busy")

@@ -31,12 +31,12 @@ from novacron_tui.widgets.text_bar import Piece, content
 from novacron_tui.widgets.toggle import Toggle
 
 
-class CreateVM(Sheet[Operation | None]):
+class CreateVMForm(Sheet[Operation | None]):
     """Dismissed with the operation that the server accepted, or None."""
 
     DEFAULT_CSS = """
-    CreateVM > VerticalScroll { width: 76; }
-    CreateVM Horizontal.buttons { margin-bottom: 0; }
+    CreateVMForm > VerticalScroll { width: 76; }
+    CreateVMForm Horizontal.buttons { margin-bottom: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+r", "reload", show=False)]
 

@@ -125,3 +125,22 @@ def test_nobody_waits_with_wait_for() -> None:
     for package in ("novacron_core", "novacron_tui", "server/novacron_server"):
         for path in sources(ROOT / package):
             assert "asyncio.wait_for(" not in path.read_text(), path
+
+
+def public_classes(package: Path) -> list[tuple[str, str]]:
+    """The public classes that a package's modules define, each with its module's path."""
+    return [
+        (node.name, path.relative_to(ROOT).as_posix())
+        for path in sources(package)
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    places: dict[str, list[str]] = {}
+    for package in ("novacron_core", "novacron_tui", "server/novacron_server"):
+        for name, path in public_classes(ROOT / package):
+            places.setdefault(name, []).append(path)
+    assert len(places) > 200
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

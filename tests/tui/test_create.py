@@ -14,7 +14,7 @@ from novacron_core.api.problem import FieldError
 from novacron_core.values.sizes import GIB, MIB
 from novacron_tui.app import Console
 from novacron_tui.connection.store import Store
-from novacron_tui.vms.create import CreateVM
+from novacron_tui.vms.create import CreateVMForm
 from novacron_tui.vms.draft import VMDraft
 from novacron_tui.widgets.confirm import Confirm
 from tests.tui.looking import line_text, text, until
@@ -62,14 +62,14 @@ def test_rules_of_the_fields(
 
 
 def ready(app: Console) -> bool:
-    return isinstance(app.screen, CreateVM) and bool(app.screen._draft.images)
+    return isinstance(app.screen, CreateVMForm) and bool(app.screen._draft.images)
 
 
-async def opened(pilot: object, app: Console) -> CreateVM:
+async def opened(pilot: object, app: Console) -> CreateVMForm:
     await until(pilot, lambda: app.session is not None and app.session.store.loaded)
     await pilot.press("c")  # type: ignore[attr-defined]
     await until(pilot, lambda: ready(app))
-    assert isinstance(app.screen, CreateVM)
+    assert isinstance(app.screen, CreateVMForm)
     return app.screen
 
 
@@ -203,5 +203,5 @@ async def test_the_cancel_button_closes_the_form() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.click("#cancel")
-        await until(pilot, lambda: not isinstance(app.screen, CreateVM))
+        await until(pilot, lambda: not isinstance(app.screen, CreateVMForm))
         assert not wire.asked("POST", "/vms")

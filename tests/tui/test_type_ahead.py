@@ -14,7 +14,7 @@ from textual.widgets import Input
 from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.terminal.type_ahead import TypeAhead
-from novacron_tui.vms.create import CreateVM
+from novacron_tui.vms.create import CreateVMForm
 from tests.tui.looking import line_text, text, until
 from tests.tui.wire import Stream, Wire, console
 from tests.tui.world import PASSWORD, VIEWER, fleet, inventory, live
@@ -157,7 +157,7 @@ async def test_c_and_a_name_in_one_burst_make_that_vm() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: at_home(app))
         burst(app, "cpx-sst\t\t")
-        await until(pilot, lambda: isinstance(app.screen, CreateVM) and bool(app.screen._draft.images))
+        await until(pilot, lambda: isinstance(app.screen, CreateVMForm) and bool(app.screen._draft.images))
         assert app.screen.query_one("#name Input", Input).value == "px-sst"
         assert app.screen.query_one("#memory Input").has_focus
         assert changes(wire) == []

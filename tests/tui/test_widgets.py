@@ -10,7 +10,7 @@ from textual.widgets import Label
 
 from novacron_tui.app import Console
 from novacron_tui.screens.help import KeyRow, lines
-from novacron_tui.vms.create import CreateVM
+from novacron_tui.vms.create import CreateVMForm
 from novacron_tui.vms.page import event_lines
 from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.toggle import Toggle
@@ -25,7 +25,7 @@ async def test_a_toggle_says_its_state_in_characters() -> None:
     async with app.run_test(size=(100, 32)) as pilot:
         await until(pilot, lambda: app.session is not None and app.session.store.loaded)
         await pilot.press("c")
-        await until(pilot, lambda: isinstance(app.screen, CreateVM) and bool(app.screen._draft.images))
+        await until(pilot, lambda: isinstance(app.screen, CreateVMForm) and bool(app.screen._draft.images))
         assert "[x] start after creation" in text(app)
         app.screen.query_one(Toggle).focus()
         await pilot.press("space")
@@ -37,7 +37,7 @@ async def test_only_the_label_of_the_field_that_takes_keys_is_bright() -> None:
     async with app.run_test(size=(100, 32)) as pilot:
         await until(pilot, lambda: app.session is not None and app.session.store.loaded)
         await pilot.press("c")
-        await until(pilot, lambda: isinstance(app.screen, CreateVM) and bool(app.screen._draft.images))
+        await until(pilot, lambda: isinstance(app.screen, CreateVMForm) and bool(app.screen._draft.images))
         for _ in range(3):
             await until(pilot, lambda: bright(app) == [f for f in app.screen.query(FormField) if f.has_focus_within])
             await pilot.press("tab")
@@ -111,7 +111,7 @@ async def test_every_button_can_have_the_focus_in_every_theme_and_shows_it(theme
     async with app.run_test(size=(100, 32)) as pilot:
         await until(pilot, lambda: app.session is not None and app.session.store.loaded)
         await pilot.press("c")
-        await until(pilot, lambda: isinstance(app.screen, CreateVM) and bool(app.screen._draft.images))
+        await until(pilot, lambda: isinstance(app.screen, CreateVMForm) and bool(app.screen._draft.images))
         for name in ("cancel", "send"):
             button = app.screen.query_one(f"#{name}")
             quiet = (button.rich_style, button.background_colors)

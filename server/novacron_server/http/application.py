@@ -17,7 +17,7 @@ from litestar.routes import HTTPRoute
 from novacron_core.api.endpoint import Endpoint
 from novacron_server.http import openapi, problems
 from novacron_server.http.call import Served
-from novacron_server.http.limits import Limits
+from novacron_server.http.limits import RateLimits
 from novacron_server.http.middleware import Middleware
 from novacron_server.http.routing import Authenticator, mount
 
@@ -28,7 +28,7 @@ def create_application(
     rows: Sequence[Served],
     sockets: Sequence[BaseRouteHandler],
     authenticate: Authenticator,
-    limits: Limits,
+    limits: RateLimits,
     *,
     tls: bool,
     origins: Sequence[str],

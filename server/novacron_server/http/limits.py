@@ -36,7 +36,7 @@ class Budget:
         )
 
 
-class Limits:
+class RateLimits:
     """Requests per minute and address, counted in three groups: sign-in, sockets, everything else."""
 
     def __init__(

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from novacron_core import errors
-from novacron_server.http.limits import Limits
+from novacron_server.http.limits import RateLimits
 from novacron_server.http.problems import MEDIA_TYPE
 
 _log = structlog.get_logger("access")
@@ -41,7 +41,7 @@ class Middleware:
     def __init__(
         self,
         app: Any,
-        limits: Limits,
+        limits: RateLimits,
         *,
         tls: bool = False,
         stale_since: Callable[[], datetime | None] = lambda: None,

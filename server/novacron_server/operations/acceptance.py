@@ -14,14 +14,14 @@ from novacron_server.database.transactions import Connection
 from novacron_server.inventory.change_events import refreshed
 from novacron_server.operations import journal, repository
 from novacron_server.operations.procedures import Procedure
-from novacron_server.operations.submission import Request, Submission
+from novacron_server.operations.submission import OperationRequest, Submission
 from novacron_server.outbox.records import EventDraft
 
 
 async def accept(
     connection: Connection,
     procedure: Procedure[Any],
-    request: Request,
+    request: OperationRequest,
     submission: Submission[Any],
     operation: Operation,
 ) -> tuple[tuple[Operation, str | None], list[EventDraft]]:
@@ -51,7 +51,9 @@ async def accept(
     return (operation, superseded), drafts
 
 
-async def _add(connection: Connection, request: Request, submission: Submission[Any], operation: Operation) -> bool:
+async def _add(
+    connection: Connection, request: OperationRequest, submission: Submission[Any], operation: Operation
+) -> bool:
     return await repository.add(
         connection,
         operation,
@@ -64,7 +66,7 @@ async def _add(connection: Connection, request: Request, submission: Submission[
     )
 
 
-async def started_before(connection: Connection, request: Request) -> Operation | None:
+async def started_before(connection: Connection, request: OperationRequest) -> Operation | None:
     """What this key has started. Raises ValidationFailed when the key came with another request."""
     if not request.key:
         return None

@@ -26,7 +26,7 @@ from novacron_server.operations.outcomes import as_known_error, with_outcome
 from novacron_server.operations.procedures import Procedure, Procedures
 from novacron_server.operations.progress_writer import ProgressWriter
 from novacron_server.operations.retries import retry_while_database_down, retry_while_host_down
-from novacron_server.operations.submission import Decide, Request, Submission
+from novacron_server.operations.submission import Decide, OperationRequest, Submission
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import wait_for_open_transactions
@@ -69,7 +69,7 @@ class Operations:
         Conflict naming the operation that locks the target, ValidationFailed for a key that was used for another
         request, DatabaseUnavailable when nothing was promised.
         """
-        request = Request(kind, principal, body, key)
+        request = OperationRequest(kind, principal, body, key)
         try:
             submission = await decide()
         except errors.NovaCronError:
@@ -80,12 +80,12 @@ class Operations:
         # What was accepted is begun even when the client has disconnected meanwhile.
         return await asyncio.shield(self._keep(self._accept_and_begin(request, submission)))
 
-    async def _started_before(self, request: Request) -> Operation | None:
+    async def _started_before(self, request: OperationRequest) -> Operation | None:
         if not request.key:
             return None
         return await self._database.run(lambda c: started_before(c, request), read_only=True)
 
-    async def _accept_and_begin(self, request: Request, submission: Submission[Any]) -> Operation:
+    async def _accept_and_begin(self, request: OperationRequest, submission: Submission[Any]) -> Operation:
         procedure, now = self.procedures[request.kind], datetime.now(UTC)
         operation = Operation(
             id=str(uuid4()),

@@ -35,7 +35,7 @@ class Submission(Generic[S]):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class OperationRequest:
     """Who asks, for what kind of operation, in which words. `key` makes a repeated request have one effect."""
 
     kind: str

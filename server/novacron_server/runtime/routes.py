@@ -7,7 +7,7 @@ from novacron_server.health import routes as health_routes
 from novacron_server.hosts import routes as hosts_routes
 from novacron_server.http.application import create_application
 from novacron_server.http.call import Served
-from novacron_server.http.limits import Limits
+from novacron_server.http.limits import RateLimits
 from novacron_server.http.middleware import Middleware
 from novacron_server.images import routes as images_routes
 from novacron_server.metrics import routes as metrics_routes
@@ -25,7 +25,7 @@ from novacron_server.volumes import routes as volumes_routes
 def create_app(parts: Parts) -> Middleware:
     """The ASGI application of a running server."""
     settings = parts.settings
-    limits = Limits(
+    limits = RateLimits(
         requests=settings.requests_per_minute,
         sign_in=settings.sign_ins_per_minute,
         sockets=settings.sockets_per_minute,

@@ -17,13 +17,13 @@ from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import events as api
 from novacron_core.rules.filters.language import FilterError
 from novacron_server.http.websocket.door import Admitted, Door
-from novacron_server.http.websocket.inbox import Inbox, Limits, Socket
+from novacron_server.http.websocket.inbox import Inbox, InboxLimits, Socket
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.stream.hub import Hub, Listener
 from novacron_server.stream.inventory_frames import inventory_frames
 from novacron_server.stream.samples import SampleStreamer
 
-LIMITS = Limits(messages_per_minute=300, max_bytes=api.MAX_CLIENT_FRAME_BYTES)
+LIMITS = InboxLimits(messages_per_minute=300, max_bytes=api.MAX_CLIENT_FRAME_BYTES)
 
 
 class Stream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from novacron_server.http.limits import Limits
+from novacron_server.http.limits import RateLimits
 
 
 class Clock:
@@ -14,7 +14,7 @@ class Clock:
 
 def test_an_address_has_its_budget_and_others_have_theirs() -> None:
     clock = Clock()
-    limits = Limits(requests=2, sign_in=1, clock=clock)
+    limits = RateLimits(requests=2, sign_in=1, clock=clock)
     assert [limits.take("a", "/api/x", "http").refused for _ in range(3)] == [False, False, True]
     assert not limits.take("b", "/api/x", "http").refused
     assert [limits.take("a", "/auth/login", "http").refused for _ in range(2)] == [False, True]
@@ -22,7 +22,7 @@ def test_an_address_has_its_budget_and_others_have_theirs() -> None:
 
 def test_the_budget_comes_back_after_a_minute_and_the_headers_say_when() -> None:
     clock = Clock()
-    limits = Limits(requests=1, clock=clock)
+    limits = RateLimits(requests=1, clock=clock)
     limits.take("a", "/x", "http")
     clock.now = 20.0
     refused = limits.take("a", "/x", "http")
@@ -33,7 +33,7 @@ def test_the_budget_comes_back_after_a_minute_and_the_headers_say_when() -> None
 
 
 def test_memory_stays_bounded_under_many_addresses() -> None:
-    limits = Limits()
+    limits = RateLimits()
     for number in range(50_000):
         limits.take(str(number), "/x", "http")
     assert len(limits._counts) <= 20_000

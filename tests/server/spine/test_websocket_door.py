@@ -20,7 +20,7 @@ from novacron_core.api.events import CLOSE_UNAUTHENTICATED, StreamQuery
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Permission, Role
 from novacron_server.http.websocket.door import Admitted, Door
-from novacron_server.http.websocket.inbox import POLICY_VIOLATION, TOO_BIG, UNSUPPORTED_DATA, Inbox, Limits
+from novacron_server.http.websocket.inbox import POLICY_VIOLATION, TOO_BIG, UNSUPPORTED_DATA, Inbox, InboxLimits
 from novacron_server.http.websocket.protocol import WebSocketProtocol
 
 pytestmark = pytest.mark.asyncio
@@ -57,7 +57,7 @@ class House:
 
     async def serve(self, client: Admitted[StreamQuery]) -> None:
         self.seen.append(client)
-        inbox = Inbox(client.socket, Limits(messages_per_minute=5, max_bytes=64), "binary")
+        inbox = Inbox(client.socket, InboxLimits(messages_per_minute=5, max_bytes=64), "binary")
 
         async def echo() -> None:
             while True:

@@ -18,7 +18,7 @@ UNSUPPORTED_DATA = 1003
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class InboxLimits:
     """Messages per minute, and the size of one in bytes."""
 
     messages_per_minute: int = 300
@@ -36,7 +36,7 @@ class Exceeded(Exception):
 class Inbox:
     """Receives messages of one kind: text or binary frames."""
 
-    def __init__(self, socket: Socket, limits: Limits, mode: Mode = "text") -> None:
+    def __init__(self, socket: Socket, limits: InboxLimits, mode: Mode = "text") -> None:
         self._socket = socket
         self._limits = limits
         self._mode = mode
