@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -273,6 +274,16 @@ def test_the_log_stays_within_bounds(tmp_path: Path) -> None:
     assert (tmp_path / "log").stat().st_size <= 1000
     assert (tmp_path / "log.1").stat().st_size <= 1000
     assert stat.S_IMODE((tmp_path / "log.1").stat().st_mode) == 0o600
+
+
+def test_a_full_disk_costs_old_log_lines_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "log").write_bytes(b"x" * 2000)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    ServerLog(tmp_path / "log", limit_bytes=1000).rotate_if_full()
+    assert (tmp_path / "log").stat().st_size == 0
 
 
 def test_the_last_fatal_line_is_the_reason(tmp_path: Path) -> None:

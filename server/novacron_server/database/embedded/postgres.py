@@ -288,7 +288,10 @@ class EmbeddedPostgres:
             try:
                 await self._launch()
                 self.restarts += 1
-            except (DatabaseUnavailable, OSError) as exc:
-                _logger.error("postgres_restart_failed", reason=str(exc), next_try_in_s=pause_s)
+            except Exception as exc:
+                known = isinstance(exc, DatabaseUnavailable | OSError)
+                _logger.error(
+                    "postgres_restart_failed", reason=str(exc), next_try_in_s=pause_s, exc_info=None if known else exc
+                )
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 10.0)

@@ -25,13 +25,18 @@ class ServerLog:
         return file
 
     def rotate_if_full(self) -> None:
-        """Move the lines of a full file to the older one. PostgreSQL appends, so truncating the open file is safe."""
-        with contextlib.suppress(FileNotFoundError):
-            if self._path.stat().st_size > self._limit_bytes:
-                older = self._path.with_name(f"{self._path.name}.1")
+        """Move the lines of a full file to the older one. PostgreSQL appends, so truncating the open file is safe.
+
+        Raises nothing: on a full disk the older lines are lost, and the database goes on.
+        """
+        with contextlib.suppress(OSError):
+            if self._path.stat().st_size <= self._limit_bytes:
+                return
+            older = self._path.with_name(f"{self._path.name}.1")
+            with contextlib.suppress(OSError):
                 older.write_bytes(self._path.read_bytes()[-self._limit_bytes :])
                 older.chmod(0o600)
-                os.truncate(self._path, 0)
+            os.truncate(self._path, 0)
 
     def last_error(self) -> str:
         """The last fatal line, else the last line: why PostgreSQL did not start. At most 300 characters."""

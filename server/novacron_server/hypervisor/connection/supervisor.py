@@ -166,14 +166,26 @@ class ConnectionSupervisor(Generic[R]):
     async def _keep_connected(self) -> None:
         attempt = 0
         while True:
-            session = await self._connect()
-            if session is not None:
-                connected_at = time.monotonic()
-                await self._monitor(session)
-                # A connection that breaks soon after opening counts as a failed attempt, so that the backoff applies.
-                attempt = 0 if time.monotonic() - connected_at > self.timing.backoff_max_s else attempt
+            try:
+                if (session := await self._connect()) is not None:
+                    began = time.monotonic()
+                    await self._monitor(session)
+                    # A connection that breaks soon after opening counts as a failed attempt: the backoff applies.
+                    attempt = 0 if time.monotonic() - began > self.timing.backoff_max_s else attempt
+            except Exception as error:  # noqa: BLE001 - nobody else reconnects this host: it must go on, whatever broke
+                await self._drop(error)
             await asyncio.sleep(self._backoff_s(attempt))
             attempt += 1
+
+    async def _drop(self, error: Exception) -> None:
+        """Give up the connection after an error that nobody foresaw, and say so in the host's status."""
+        _log.error("keeping the host connected failed", uri=self.uri, exc_info=error)
+        session, self.session = self.session, None
+        why = f"internal error: {type(error).__name__}: {error}"
+        if session is not None:
+            session.lose(why)
+            await self._retire(session)
+        self._set_down(why)
 
     def _backoff_s(self, attempt: int) -> float:
         limit: float = min(self.timing.backoff_max_s, self.timing.backoff_first_s * 2.0 ** min(attempt, 10))
@@ -201,6 +213,9 @@ class ConnectionSupervisor(Generic[R]):
             return None
         except asyncio.CancelledError:
             future.add_done_callback(lambda _: session.close())
+            raise
+        except Exception:
+            await self._retire(session)
             raise
         if self.reads.running >= self.reads.size:
             self._set_down(f"{self.reads.running} earlier calls still hang")
