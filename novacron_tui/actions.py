@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.values.roles import why_not_role
 from novacron_tui.connection.session import Session
+from novacron_tui.connection.store import Store
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ class Danger(StrEnum):
     DESTROYS = "destroys"
 
 
-def never(_: Any) -> str | None:
+def never(_subject: Any, _store: Store) -> str | None:
     """The `why_not` of an action that is always allowed."""
     return None
 
@@ -32,7 +33,7 @@ def never(_: Any) -> str | None:
 class Action(Generic[T]):
     """An action with its key. `label` is shown in the footer, `help` in the `?` help; `endpoint` is the call, if any.
 
-    `why_not` returns the sentence that refuses the action for a subject. `needs_one`: it acts on the row under the
+    `why_not` returns the sentence that refuses the action for a subject, given what else the store knows. `needs_one`: it acts on the row under the
     cursor. `opens`: it opens a form or page, which the next keys are meant for.
     """
 
@@ -41,7 +42,7 @@ class Action(Generic[T]):
     label: str
     help: str
     endpoint: Endpoint[Any, Any, Any] | None = None
-    why_not: Callable[[T], str | None] = never
+    why_not: Callable[[T, Store], str | None] = never
     danger: Danger = Danger.NONE
     needs_one: bool = True
     group: str = ""
@@ -65,4 +66,4 @@ def refusal(action: Action[T], session: Session, subject: T | None) -> str | Non
         return role
     if not action.needs_one:
         return None
-    return "nothing is selected" if subject is None else action.why_not(subject)
+    return "nothing is selected" if subject is None else action.why_not(subject, session.store)

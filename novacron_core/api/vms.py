@@ -63,7 +63,7 @@ class VM(Value, frozen=True):
     `id` is the libvirt UUID. `tenant` and `owner` are None for an unmanaged VM (not created by NovaCron).
     `seen_at` is when its host last reported it: the age of all fields that come from libvirt.
     `generation` counts changes of the definition and the database rows, never of the state.
-    `operation` is the one that is running on the VM.
+    `operation_id` names the operation that is running on the VM.
     """
 
     id: str
@@ -92,7 +92,7 @@ class VM(Value, frozen=True):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     generation: int = 0
-    operation: Operation | None = None
+    operation_id: str | None = None
     duplicate_on: list[str] = []
     """Ids of other hosts that have a VM with the same UUID. Each VM is listed with its own `host` (the `source` of its
     events); none can be changed until the UUIDs differ."""

@@ -20,8 +20,8 @@ class Volume(Value, frozen=True):
     """A storage volume. `vm` is the id of the VM that uses it; `allocated_bytes` is the space used on disk now.
 
     `tier` is the tier of its pool. `role` is its use in the VM: `disk`, `kernel` or `initrd`. `backing_file` is the
-    backing file of an overlay, else empty. `unmanaged`: not created by NovaCron. `operation` is the one that is running
-    on the volume.
+    backing file of an overlay, else empty. `unmanaged`: not created by NovaCron. `operation_id` names the operation
+    that is running on the volume.
     """
 
     id: str
@@ -37,7 +37,7 @@ class Volume(Value, frozen=True):
     backing_file: str = ""
     unmanaged: bool = False
     simulated: bool = False
-    operation: Operation | None = None
+    operation_id: str | None = None
     tenant: str | None = None
     created_at: datetime | None = None
     seen_at: datetime | None = None

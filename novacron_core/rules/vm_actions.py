@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM, State
 from novacron_core.rules.operation_words import why_busy
 
@@ -58,10 +59,10 @@ SUPERSEDES: dict[VMAction, frozenset[str]] = {VMAction.POWER_OFF: frozenset({"vm
 """Action → kinds of running operations that it may replace: powering off a guest that does not shut down."""
 
 
-def why_not_vm(action: VMAction, vm: VM) -> str | None:
-    """The sentence that refuses `action` on `vm` now, or None when it is allowed."""
-    if vm.operation is not None and vm.operation.kind not in SUPERSEDES.get(action, frozenset()):
-        return why_busy(vm.name, vm.operation)
+def why_not_vm(action: VMAction, vm: VM, operation: Operation | None) -> str | None:
+    """The sentence that refuses `action` on `vm` now, or None when it is allowed. `operation` runs on the VM."""
+    if operation is not None and operation.kind not in SUPERSEDES.get(action, frozenset()):
+        return why_busy(vm.name, operation)
     if vm.duplicate_on:
         return f"{vm.name} has the same UUID as a VM on another host: change one of the UUIDs first"
     if vm.state is State.UNKNOWN:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM, State
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.operation_words import why_busy
@@ -27,13 +28,22 @@ _SIMULATED: dict[VolumeAction, str] = {
 _COPIES = frozenset({VolumeAction.CLONE, VolumeAction.MOVE})
 
 
-def why_not_volume(action: VolumeAction, volume: Volume, vm: VM | None, *, tier: str | None = None) -> str | None:
+def why_not_volume(
+    action: VolumeAction,
+    volume: Volume,
+    vm: VM | None,
+    *,
+    operation: Operation | None,
+    vm_operation: Operation | None,
+    tier: str | None = None,
+) -> str | None:
     """The sentence that refuses `action` on `volume` now, or None when it is allowed.
 
-    `vm` is the VM that uses the volume; for ATTACH, the VM to attach it to. `tier` is the destination of a MOVE.
+    `vm` is the VM that uses the volume; for ATTACH, the VM to attach it to. `operation` runs on the volume,
+    `vm_operation` on that VM. `tier` is the destination of a MOVE.
     """
-    if volume.operation is not None:
-        return why_busy(volume.name, volume.operation)
+    if operation is not None:
+        return why_busy(volume.name, operation)
     if volume.unmanaged:
         return f"{volume.name} is unmanaged: it can be viewed, not changed"
     if volume.simulated and action in _SIMULATED:
@@ -46,7 +56,7 @@ def why_not_volume(action: VolumeAction, volume: Volume, vm: VM | None, *, tier:
         return f"{volume.name} names {volume.backing_file} as its backing file: it cannot be attached"
     if action is VolumeAction.MOVE and tier is not None and tier == volume.tier:
         return f"{volume.name} is already in tier {tier}"
-    return _why_not_use(action, volume, vm) or (_why_not_vm(action, vm) if vm else None)
+    return _why_not_use(action, volume, vm) or (_why_not_vm(action, vm, vm_operation) if vm else None)
 
 
 def _why_not_use(action: VolumeAction, volume: Volume, vm: VM | None) -> str | None:
@@ -65,9 +75,9 @@ def _why_not_use(action: VolumeAction, volume: Volume, vm: VM | None) -> str | N
     return None
 
 
-def _why_not_vm(action: VolumeAction, vm: VM) -> str | None:
-    if vm.operation is not None:
-        return why_busy(vm.name, vm.operation)
+def _why_not_vm(action: VolumeAction, vm: VM, operation: Operation | None) -> str | None:
+    if operation is not None:
+        return why_busy(vm.name, operation)
     if vm.duplicate_on:
         return f"{vm.name} has the same UUID as a VM on another host: change one of the UUIDs first"
     if vm.state is State.UNKNOWN:

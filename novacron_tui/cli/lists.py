@@ -12,6 +12,7 @@ from novacron_core.api.images import Image
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_core.client import Client
+from novacron_core.errors import NotFound
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
 from novacron_tui.cli.runtime.lookup import find_vm, list_all
@@ -36,7 +37,7 @@ async def vm_show(client: Client, output: Output, name_or_id: str) -> None:
     if output is Output.JSON:
         show_json(vm)
         return
-    show_pairs(_details(vm, await _host_names(client)))
+    show_pairs(_details(vm, await _host_names(client), await _running(client, vm)))
 
 
 async def host_ls(client: Client, output: Output) -> None:
@@ -73,7 +74,7 @@ async def _host_names(client: Client) -> dict[str, str]:
     return {host.id: host.name for host in await list_all(client, hosts.LIST, ListQuery())}
 
 
-def _details(vm: VM, names: dict[str, str]) -> Iterable[tuple[str, object]]:
+def _details(vm: VM, names: dict[str, str], operation: Operation | None) -> Iterable[tuple[str, object]]:
     now = datetime.now(UTC)
     yield from (("name", vm.name), ("id", vm.id))
     since = f"for {_age(vm.state_since, now)}" if vm.state_since else ""
@@ -88,8 +89,19 @@ def _details(vm: VM, names: dict[str, str]) -> Iterable[tuple[str, object]]:
     yield "tags", _words(*(f"{key}={value}" for key, value in sorted(vm.tags.items())))
     yield from (("tenant", vm.tenant), ("owner", vm.owner), ("protected", "yes" if vm.protected else "no"))
     yield from (("created", vm.created_at), ("description", vm.description), ("generation", vm.generation))
-    if vm.operation:
-        yield "running now", f"{vm.operation.kind} by {vm.operation.actor}"
+    if operation:
+        yield "running now", f"{operation.kind} by {operation.actor}"
+
+
+async def _running(client: Client, vm: VM) -> Operation | None:
+    """The operation on the VM, None also when it ended meanwhile."""
+    if vm.operation_id is None:
+        return None
+    try:
+        operation = await client.call(operations.GET, operation_id=vm.operation_id)
+    except NotFound:
+        return None
+    return None if operation.state.ended else operation
 
 
 def _vm_row(vm: VM, names: dict[str, str], now: datetime) -> Sequence[object]:

@@ -53,7 +53,7 @@ class ConnectionState(StrEnum):
 class Store:
     """Everything visible to this session, by id; VMs by host and UUID.
 
-    `vms` have their running operation, from whichever frame is newest. `since` is when the connection was established
+    `since` is when the connection was established
     or lost, `received_at` when the last frame was received, `retry_at` the next attempt while offline.
     """
 
@@ -130,6 +130,13 @@ class Store:
     def running(self) -> list[Operation]:
         """Operations that have not ended."""
         return list(self._busy.values())
+
+    def operation_on(self, thing: VM | Volume) -> Operation | None:
+        """The operation that runs on a VM or volume, from whichever event is newest."""
+        current = self._busy.get(thing.id)
+        if current is None and thing.operation_id is not None:
+            current = self.operations.get(thing.operation_id)
+        return None if current is None or current.state.ended else current
 
     def operations_of(self, target_id: str) -> list[Operation]:
         """Operations on one target, newest first."""
@@ -265,7 +272,7 @@ class Store:
         key = key_of(vm)
         if key not in self.vms:
             self._keys[vm.id] = (*self._keys.get(vm.id, ()), key)
-        self.vms[key] = self._with_operation(vm)
+        self.vms[key] = vm
 
     def _remove_vm(self, key: VMKey) -> None:
         if self.vms.pop(key, None) is None:
@@ -282,8 +289,6 @@ class Store:
             self._busy[op.target.id] = op
         elif (held := self._busy.get(op.target.id)) and held.id == op.id:
             del self._busy[op.target.id]
-        for vm in self.vms_with(op.target.id):
-            self.vms[key_of(vm)] = self._with_operation(vm)
         self._trim()
 
     def _trim(self) -> None:
@@ -292,12 +297,3 @@ class Store:
         oldest = next((op_id for op_id, op in self.operations.items() if op.state.ended), None)
         if oldest is not None:
             del self.operations[oldest]
-
-    def _with_operation(self, vm: VM) -> VM:
-        """The VM with its running operation, from whichever frame is newest."""
-        current = self._busy.get(vm.id) or vm.operation
-        if current is not None:
-            current = self.operations.get(current.id, current)
-            if current.state.ended:
-                current = None
-        return vm if current is vm.operation else msgspec.structs.replace(vm, operation=current)

@@ -57,7 +57,7 @@ def entries(store: Store) -> list[ActivityEntry]:
     return shown
 
 
-def why_not_cancel(entry: ActivityEntry) -> str | None:
+def why_not_cancel(entry: ActivityEntry, _store: Store) -> str | None:
     """The sentence that refuses to cancel an entry, or None."""
     if entry.op is None:
         return "only running operations can be cancelled"

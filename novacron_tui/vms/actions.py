@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from novacron_core.api import vms
@@ -12,6 +12,7 @@ from novacron_core.api.vms import VM
 from novacron_core.rules import vm_actions
 from novacron_core.rules.operation_words import Words, words
 from novacron_tui.actions import Action, Danger
+from novacron_tui.connection.store import Store
 
 if TYPE_CHECKING:  # the client imports httpx: not before the first paint
     from novacron_core.client import Client
@@ -32,13 +33,18 @@ class Verb(Action[VM]):
 
 A = vm_actions.VMAction
 
+
+def _by_rule(action: A) -> Callable[[VM, Store], str | None]:
+    return lambda vm, store: vm_actions.why_not_vm(action, vm, store.operation_on(vm))
+
+
 START = Verb(
     name=A.START,
     key="s",
     label="start",
     help="Start the VM.",
     endpoint=vms.START,
-    why_not=partial(vm_actions.why_not_vm, A.START),
+    why_not=_by_rule(A.START),
     danger=Danger.REVERSIBLE,
 )
 STOP = Verb(
@@ -47,7 +53,7 @@ STOP = Verb(
     label="shut down",
     help="Ask the guest to shut down; it may take time or ignore the request.",
     endpoint=vms.STOP,
-    why_not=partial(vm_actions.why_not_vm, A.STOP),
+    why_not=_by_rule(A.STOP),
     danger=Danger.REVERSIBLE,
 )
 PAUSE = Verb(
@@ -56,7 +62,7 @@ PAUSE = Verb(
     label="pause",
     help="Suspend its vCPUs and keep its memory.",
     endpoint=vms.PAUSE,
-    why_not=partial(vm_actions.why_not_vm, A.PAUSE),
+    why_not=_by_rule(A.PAUSE),
     danger=Danger.REVERSIBLE,
 )
 RESUME = Verb(
@@ -65,7 +71,7 @@ RESUME = Verb(
     label="resume",
     help="Resume a paused VM.",
     endpoint=vms.RESUME,
-    why_not=partial(vm_actions.why_not_vm, A.RESUME),
+    why_not=_by_rule(A.RESUME),
     danger=Danger.REVERSIBLE,
 )
 RESTART = Verb(
@@ -74,7 +80,7 @@ RESTART = Verb(
     label="restart",
     help="Ask the guest to restart.",
     endpoint=vms.RESTART,
-    why_not=partial(vm_actions.why_not_vm, A.RESTART),
+    why_not=_by_rule(A.RESTART),
     danger=Danger.REVERSIBLE,
 )
 POWER_OFF = Verb(
@@ -83,7 +89,7 @@ POWER_OFF = Verb(
     label="power off",
     help="Power off immediately; unsaved guest data is lost.",
     endpoint=vms.POWER_OFF,
-    why_not=partial(vm_actions.why_not_vm, A.POWER_OFF),
+    why_not=_by_rule(A.POWER_OFF),
     danger=Danger.LOSES_WORK,
     warning="This powers off immediately. Data that the guest has not written to disk is lost.",
 )
@@ -93,7 +99,7 @@ RESET = Verb(
     label="reset",
     help="Hard-reset the VM; unsaved guest data is lost.",
     endpoint=vms.RESET,
-    why_not=partial(vm_actions.why_not_vm, A.RESET),
+    why_not=_by_rule(A.RESET),
     danger=Danger.LOSES_WORK,
     warning="This is a hard reset. Data that the guest has not written to disk is lost.",
 )
@@ -103,7 +109,7 @@ DELETE = Verb(
     label="delete",
     help="Delete the VM; its disks are kept by default.",
     endpoint=vms.DELETE,
-    why_not=partial(vm_actions.why_not_vm, A.DELETE),
+    why_not=_by_rule(A.DELETE),
     danger=Danger.DESTROYS,
     warning="Deletion is permanent.",
 )

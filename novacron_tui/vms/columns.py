@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM, State
 from novacron_core.rules.operation_words import doing
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import TIER_ORDER
-from novacron_tui.connection.samples import SampleStore
+from novacron_tui.connection.store import Store
 from novacron_tui.terminal.glyphs import TIER_TONES, Glyphs, state_tone
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.live import LiveColumns
@@ -36,18 +37,16 @@ _RANK = {state: rank for rank, state in enumerate(_URGENCY)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def state_cell(vm: VM, now: datetime, glyphs: Glyphs) -> Cell:
+def state_cell(vm: VM, operation: Operation | None, now: datetime, glyphs: Glyphs) -> Cell:
     """The state and its age; while an operation runs, the operation and its progress."""
-    if vm.operation is not None:
-        return _operation_cell(vm, now, glyphs)
+    if operation is not None:
+        return _operation_cell(operation, now, glyphs)
     word = f"{glyphs.state(vm.state)} {vm.state}"
     age = age_text(age_s(vm.state_since, now)) if vm.state_since else ""
     return ((word.ljust(STATE_WIDTH - 6), state_tone(vm.state)), (age.rjust(6), "quiet"))
 
 
-def _operation_cell(vm: VM, now: datetime, glyphs: Glyphs) -> Cell:
-    op = vm.operation
-    assert op is not None
+def _operation_cell(op: Operation, now: datetime, glyphs: Glyphs) -> Cell:
     word = f"{glyphs.work} {doing(op.kind)}"
     if op.progress is None:
         age = age_text(age_s(op.started_at or op.created_at, now))
@@ -79,16 +78,14 @@ def tags_text(vm: VM) -> str:
 
 def columns(
     glyphs: Glyphs,
-    now: Callable[[], datetime],
-    host_name: Callable[[str], str],
-    samples: SampleStore,
+    store: Store,
     *,
     host_width: int,
 ) -> Sequence[Column[VM]]:
     """The columns for this terminal. `host_width` is in cells; 0 (a single host) omits the host column, which would be
     the same on every line."""
-    draw = _Draw(glyphs, now, host_name)
-    cpu, memory, io, net = LiveColumns(glyphs, samples).columns()
+    draw = _Draw(glyphs, store)
+    cpu, memory, io, net = LiveColumns(glyphs, store.samples).columns()
     return [
         Column("name", "NAME", 14, draw.name, lambda vm: vm.name, stretch=3, widest=40, wish=20),
         Column("state", "STATE", STATE_WIDTH, draw.state, lambda vm: _RANK.get(vm.state, 0)),
@@ -115,10 +112,10 @@ def owner_text(vm: VM) -> str:
 class _Draw:
     """The cells of the columns."""
 
-    def __init__(self, glyphs: Glyphs, now: Callable[[], datetime], host_name: Callable[[str], str]) -> None:
+    def __init__(self, glyphs: Glyphs, store: Store) -> None:
         self._glyphs = glyphs
-        self._now = now
-        self._host_name = host_name
+        self._store = store
+        self._now = store.now
 
     def _text(self, text: str, tone: str = "plain") -> Cell:
         return ((one_line(text), tone),) if text else ((self._glyphs.no, "quiet"),)
@@ -128,13 +125,13 @@ class _Draw:
         return ((one_line(vm.name), "strong"), (marks, "quiet")) if marks else ((one_line(vm.name), "strong"),)
 
     def state(self, vm: VM) -> Cell:
-        return state_cell(vm, self._now(), self._glyphs)
+        return state_cell(vm, self._store.operation_on(vm), self._now(), self._glyphs)
 
     def host(self, vm: VM) -> Cell:
         return self._text(self.host_of(vm))
 
     def host_of(self, vm: VM) -> str:
-        return self._host_name(vm.host)
+        return self._store.host_name(vm.host)
 
     def vcpus(self, vm: VM) -> Cell:
         return ((str(vm.vcpus), "plain"),)

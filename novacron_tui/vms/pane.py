@@ -187,7 +187,7 @@ class VMPane(Vertical):
 
     def _columns(self) -> Sequence[Column[VM]]:
         store = self._session.store
-        return columns(self._glyphs, store.now, store.host_name, store.samples, host_width=self._host_width)
+        return columns(self._glyphs, store, host_width=self._host_width)
 
     def _host_width_now(self) -> int:
         """The width of the longest name: hosts often differ only at the end."""
@@ -252,8 +252,7 @@ class VMPane(Vertical):
         vm = self.table.row
         if vm is None or self._static.display:
             return []
-        if vm.operation is not None:
-            op = vm.operation
+        if (op := self._session.store.operation_on(vm)) is not None:
             actor = f" by {one_line(op.actor)}" if op.actor else ""
             eta = f", {age_text(op.eta_s)} left" if op.eta_s is not None else ""
             return [Piece(f"{doing(op.kind)}{actor}: {one_line(op.step) or op.state}{eta}", "busy")]

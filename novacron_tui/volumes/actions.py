@@ -9,8 +9,8 @@ from novacron_core.api import images, operations, pools, volumes
 from novacron_core.api.pools import Pool
 from novacron_core.rules.pool_actions import why_not_in_a_tier
 from novacron_core.rules.volume_actions import VolumeAction as V
-from novacron_core.rules.volume_actions import why_not_volume
 from novacron_tui.actions import Action, Danger
+from novacron_tui.connection.store import Store
 from novacron_tui.volumes.entries import VolumeEntry, why_not_cancel
 
 
@@ -23,13 +23,13 @@ class VolumeVerb(Action[VolumeEntry]):
 
 
 def _by_rule(action: V) -> Any:
-    return lambda entry: why_not_volume(action, entry.volume, entry.vm)
+    return lambda entry, _store: entry.why_not(action, entry.vm)
 
 
-def _why_not_attach(entry: VolumeEntry) -> str | None:
+def _why_not_attach(entry: VolumeEntry, _store: Store) -> str | None:
     if entry.vm is not None:
         return f"{entry.volume.name} is attached to {entry.vm.name}: detach it first"
-    return why_not_volume(V.ATTACH, entry.volume, None)
+    return entry.why_not(V.ATTACH, None)
 
 
 MOVE = VolumeVerb(
@@ -71,7 +71,7 @@ COPY_ID = VolumeVerb("copy-id", "y", "copy id", "Copy the volume's id to the ter
 VERBS = (MOVE, CANCEL, GROW, CLONE, ATTACH, DETACH, DELETE, CREATE, UPLOAD, COPY_ID)
 
 
-def _why_not_tier(pool: Pool) -> str | None:
+def _why_not_tier(pool: Pool, _store: Store) -> str | None:
     return why_not_in_a_tier(pool.name, pool.type, managed=pool.managed)
 
 

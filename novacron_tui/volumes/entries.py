@@ -7,20 +7,28 @@ from dataclasses import dataclass
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
+from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 from novacron_tui.connection.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeEntry:
-    """One row of the list. `operation` is the newest known version, from whichever frame."""
+    """One row of the list. `operation` runs on the volume, `vm_operation` on its VM."""
 
     volume: Volume
     vm: VM | None
     operation: Operation | None
+    vm_operation: Operation | None = None
 
     @property
     def id(self) -> str:
         return self.volume.id
+
+    def why_not(self, action: VolumeAction, vm: VM | None, vm_operation: Operation | None = None) -> str | None:
+        """The sentence that refuses `action` now, or None. `vm` is its VM, or the one to attach it to."""
+        if vm is not None and vm is self.vm:
+            vm_operation = self.vm_operation
+        return why_not_volume(action, self.volume, vm, operation=self.operation, vm_operation=vm_operation)
 
 
 def entries(store: Store) -> list[VolumeEntry]:
@@ -30,12 +38,10 @@ def entries(store: Store) -> list[VolumeEntry]:
 
 def _entry(store: Store, volume: Volume) -> VolumeEntry:
     vm = store.vms.get((volume.host, volume.vm)) if volume.vm else None
-    held = volume.operation
-    operation = store.operations.get(held.id, held) if held else None
-    return VolumeEntry(volume, vm, None if operation and operation.state.ended else operation)
+    return VolumeEntry(volume, vm, store.operation_on(volume), store.operation_on(vm) if vm else None)
 
 
-def why_not_cancel(entry: VolumeEntry) -> str | None:
+def why_not_cancel(entry: VolumeEntry, _store: Store) -> str | None:
     """The sentence that refuses to cancel the operation on a volume, or None."""
     if entry.operation is None:
         return f"{entry.volume.name} has no running operation"

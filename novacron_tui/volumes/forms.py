@@ -14,7 +14,7 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.pools import Pool
 from novacron_core.api.vms import VM
 from novacron_core.rules.validation import explain
-from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
+from novacron_core.rules.volume_actions import VolumeAction
 from novacron_core.values.names import why_not_volume_name
 from novacron_core.values.sizes import parse_size, size_text
 from novacron_tui.connection.store import Store
@@ -118,7 +118,7 @@ def attach(entry: VolumeEntry, store: Store, send: Send) -> Form:
     candidates = {vm.name: vm for vm in store.vms.values() if vm.host == entry.volume.host and not vm.unmanaged}
     typed = Input(placeholder="VM name (right completes)", suggester=SuggestFromList(sorted(candidates)))
     fields = {
-        "vm": FormField("VM", typed, why_not=lambda name: _why_not_vm(entry, candidates, name)),
+        "vm": FormField("VM", typed, why_not=lambda name: _why_not_vm(entry, candidates, store, name)),
         "read_only": FormField("Access", Toggle("read-only")),
     }
 
@@ -140,11 +140,11 @@ def pool_tier(pool: Pool, store: Store, send: Send) -> Form:
     return Form(f"Set the tier of {one_line(pool.name)}", fields, "Set", submit)
 
 
-def _why_not_vm(entry: VolumeEntry, candidates: dict[str, VM], name: str) -> str | None:
+def _why_not_vm(entry: VolumeEntry, candidates: dict[str, VM], store: Store, name: str) -> str | None:
     vm = candidates.get(name.strip())
     if vm is None:
         return "No VM with this name on the volume's host. Press right to complete a name"
-    return why_not_volume(VolumeAction.ATTACH, entry.volume, vm)
+    return entry.why_not(VolumeAction.ATTACH, vm, store.operation_on(vm))
 
 
 def _why_not_size(text: str) -> str | None:

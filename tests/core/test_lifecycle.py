@@ -40,31 +40,31 @@ def in_state(state: State, **more: object) -> VM:
     ],
 )
 def test_which_states_allow_an_action(action: VMAction, allowed: set[State]) -> None:
-    assert {state for state in State if why_not_vm(action, in_state(state)) is None} == allowed
+    assert {state for state in State if why_not_vm(action, in_state(state), None) is None} == allowed
 
 
 def test_a_refusal_is_a_sentence_that_names_the_vm_and_the_way_out() -> None:
-    assert why_not_vm(VMAction.DELETE, VM_) == "web-01 is running: shut it down first"
-    assert why_not_vm(VMAction.START, VM_) == "web-01 is already running"
+    assert why_not_vm(VMAction.DELETE, VM_, None) == "web-01 is running: shut it down first"
+    assert why_not_vm(VMAction.START, VM_, None) == "web-01 is already running"
 
 
 def test_a_busy_vm_says_who_is_at_it() -> None:
-    refused = why_not_vm(VMAction.PAUSE, msgspec.structs.replace(VM_, operation=operation("vm.restart")))
+    refused = why_not_vm(VMAction.PAUSE, VM_, operation("vm.restart"))
     assert refused == "web-01 is busy: restarting (by ann)"
 
 
 def test_power_off_pushes_a_shutdown_aside_and_nothing_else() -> None:
-    assert why_not_vm(VMAction.POWER_OFF, in_state(State.STOPPING, operation=operation("vm.stop"))) is None
-    assert why_not_vm(VMAction.POWER_OFF, in_state(State.RUNNING, operation=operation("vm.migrate"))) is not None
+    assert why_not_vm(VMAction.POWER_OFF, in_state(State.STOPPING), operation("vm.stop")) is None
+    assert why_not_vm(VMAction.POWER_OFF, in_state(State.RUNNING), operation("vm.migrate")) is not None
 
 
 def test_what_is_not_ours_or_protected_is_not_deleted() -> None:
-    assert "protected" in (why_not_vm(VMAction.DELETE, in_state(State.STOPPED, protected=True)) or "")
-    assert "is unmanaged" in (why_not_vm(VMAction.DELETE, in_state(State.STOPPED, unmanaged=True)) or "")
+    assert "protected" in (why_not_vm(VMAction.DELETE, in_state(State.STOPPED, protected=True), None) or "")
+    assert "is unmanaged" in (why_not_vm(VMAction.DELETE, in_state(State.STOPPED, unmanaged=True), None) or "")
 
 
 def test_nothing_is_done_to_a_vm_whose_host_is_silent() -> None:
-    assert all("not responding" in (why_not_vm(action, in_state(State.UNKNOWN)) or "") for action in VMAction)
+    assert all("not responding" in (why_not_vm(action, in_state(State.UNKNOWN), None) or "") for action in VMAction)
 
 
 def test_every_act_on_a_vm_has_a_word_for_while_it_runs() -> None:

@@ -128,7 +128,7 @@ def _comes_at_once(terminal: Terminal, readings: Readings) -> None:
 
 def _metrics_agree(terminal: Terminal, readings: Readings) -> None:
     top = rf"Top by (?:.|\n)*? {NAME} +\S+ "
-    agree(terminal, readings, top + r"(\S+) cores (\d+)%", cores=1, percent=0.01)
+    agree(terminal, readings, top + r"(\S+) cores +(\d+)%", cores=1, percent=0.01)
     status = rf" {NAME} on .*: CPU (\d+)%, (\S+ MiB) of (\S+ MiB), disk r (\S+) w (\S+)"
     agree(terminal, readings, status, cores=0.01, used=1, given=1, read=1, written=1)
     fleet = r" fleet .* uses? (\S+) cores, (\S+ \w+) of (\S+ \w+) .*disk r (\S+) w (\S+)"

@@ -101,7 +101,7 @@ def volumes() -> list[Volume]:
     return [
         volume("web-01-1a2b3c4d.qcow2", 1, vm=vm_id(1), role="disk"),
         volume("web-02-5e6f7a8b.qcow2", 2, vm=vm_id(2), role="disk", allocated_bytes=3 * GIB),
-        volume("db-01-data", 3, vm=vm_id(3), role="disk", size_bytes=64 * GIB, allocated_bytes=41 * GIB, operation=moving()),
+        volume("db-01-data", 3, vm=vm_id(3), role="disk", size_bytes=64 * GIB, allocated_bytes=41 * GIB, operation_id="op-move"),
         volume("db-01-backup", 4, "cold", size_bytes=128 * GIB, format="raw"),
         volume("build-cache", 5, "warm", vm=vm_id(5), role="disk", size_bytes=256 * GIB, allocated_bytes=90 * GIB),
         volume("scratch", 6, "cold", allocated_bytes=196 * 1024),

@@ -9,7 +9,7 @@ from textual.events import Key, Paste
 from novacron_core.rules.filters.language import compile_filter
 from novacron_core.rules.filters.vms import vm_fields
 from novacron_tui.app import Console
-from novacron_tui.connection.samples import SampleStore
+from novacron_tui.connection.store import Store
 from novacron_tui.vms.columns import columns
 from novacron_tui.widgets.rows import Rows
 from tests.tui.looking import SIZE, home, line_text, loaded, text, to, until
@@ -141,7 +141,7 @@ def test_ten_thousand_rows_are_sifted_well_within_a_frame() -> None:
 def columns_of() -> list:
     from novacron_tui.terminal.glyphs import FINE
 
-    return list(columns(FINE, Clock(), str, SampleStore(Clock()), host_width=0))
+    return list(columns(FINE, Store(Clock()), host_width=0))
 
 
 async def test_from_a_kept_filter_the_cursor_goes_on_where_it_is() -> None:

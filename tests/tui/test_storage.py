@@ -165,7 +165,7 @@ def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
     app = console(wire(), stream)
 
     async def before(pilot: Any) -> None:
-        screen = await reach(pilot, app)
+        await reach(pilot, app)
         await until(pilot, lambda: bool(app.session.store.samples._tiers))
         for key in keys:
             await pilot.press(key)
@@ -181,4 +181,5 @@ def test_a_stopped_vms_disk_may_be_copied() -> None:
     from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 
     stopped = next(vm for vm in fleet() if vm.state is State.STOPPED)
-    assert why_not_volume(VolumeAction.CLONE, volume("x", 9, vm=stopped.id), stopped) is None
+    free = volume("x", 9, vm=stopped.id)
+    assert why_not_volume(VolumeAction.CLONE, free, stopped, operation=None, vm_operation=None) is None

@@ -68,17 +68,32 @@ def test_a_running_operation_stands_on_its_vm_until_it_ends(store: Store) -> Non
     target = fleet()[0]
     op = operation("vm.stop", target)
     store.apply(event(11, op, "operation.started"))
-    assert store.vms[key_of(target)].operation == op
+    assert store.operation_on(store.vms[key_of(target)]) == op
     further = msgspec.structs.replace(op, progress=0.5)
     store.apply(event(12, further, "operation.updated"))
-    assert store.vms[key_of(target)].operation == further
-    store.apply(event(13, msgspec.structs.replace(target, operation=op), "vm.updated"))
-    assert store.vms[key_of(target)].operation == further, "the newer word on an operation is kept"
+    assert store.operation_on(store.vms[key_of(target)]) == further
+    store.apply(event(13, msgspec.structs.replace(target, operation_id=op.id), "vm.updated"))
+    assert store.operation_on(store.vms[key_of(target)]) == further, "the newer word on an operation is kept"
     store.apply(event(14, msgspec.structs.replace(op, state=OperationState.SUCCEEDED), "operation.succeeded"))
-    assert store.vms[key_of(target)].operation is None
+    assert store.operation_on(store.vms[key_of(target)]) is None
     assert store.running() == []
-    store.apply(event(15, msgspec.structs.replace(target, operation=op), "vm.updated"))
-    assert store.vms[key_of(target)].operation is None, "an ended operation does not come back with an old value"
+    store.apply(event(15, msgspec.structs.replace(target, operation_id=op.id), "vm.updated"))
+    assert store.operation_on(store.vms[key_of(target)]) is None, (
+        "an ended operation does not come back with an old value"
+    )
+
+
+def test_an_operation_that_locks_a_vm_is_found_by_its_id(store: Store) -> None:
+    """A volume's move locks its VM: the operation's target is the volume, the VM only names it."""
+    target, move = fleet()[0], operation("volume.move", fleet()[1])
+    locked = msgspec.structs.replace(target, operation_id=move.id)
+    store.apply(event(11, locked, "vm.updated"))
+    assert store.operation_on(locked) is None, "not known yet"
+    store.apply(event(12, move, "operation.started"))
+    assert store.operation_on(locked) == move
+    assert store.operation_on(target) is None
+    store.apply(event(13, msgspec.structs.replace(move, state=OperationState.FAILED), "operation.failed"))
+    assert store.operation_on(locked) is None
 
 
 def test_an_operation_pushed_aside_by_another_does_not_clear_it(store: Store) -> None:
@@ -87,7 +102,7 @@ def test_an_operation_pushed_aside_by_another_does_not_clear_it(store: Store) ->
     store.apply(event(11, stop, "operation.started"))
     store.apply(event(12, off, "operation.started"))
     store.apply(event(13, msgspec.structs.replace(stop, state=OperationState.CANCELLED), "operation.cancelled"))
-    assert store.vms[key_of(target)].operation == off
+    assert store.operation_on(store.vms[key_of(target)]) == off
 
 
 def test_live_stale_offline(store: Store, clock: Clock) -> None:
@@ -175,9 +190,9 @@ def test_an_operation_names_only_the_uuid_and_is_shown_on_both(store: Store) -> 
     store.apply(inventory([one, two], seq=20))
     op = operation("vm.stop", one)
     store.apply(event(21, op, "operation.started"))
-    assert [store.vms[key_of(v)].operation for v in (one, two)] == [op, op]
+    assert [store.operation_on(v) for v in (one, two)] == [op, op]
     store.apply(event(22, msgspec.structs.replace(op, state=OperationState.FAILED), "operation.failed"))
-    assert [store.vms[key_of(v)].operation for v in (one, two)] == [None, None]
+    assert [store.operation_on(v) for v in (one, two)] == [None, None]
 
 
 def test_a_state_of_a_newer_server_is_kept_as_it_came() -> None:

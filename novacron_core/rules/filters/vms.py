@@ -55,7 +55,7 @@ def _marks(vm: VM) -> list[str]:
     marks = {
         "unmanaged": vm.unmanaged,
         "protected": vm.protected,
-        "busy": vm.operation is not None,
+        "busy": vm.operation_id is not None,
         "simulated": vm.simulated,
         "shared": bool(vm.duplicate_on),
     }

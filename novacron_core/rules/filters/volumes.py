@@ -29,7 +29,7 @@ def _volume_marks(volume: Volume) -> list[str]:
     marks = {
         "unmanaged": volume.unmanaged,
         "free": volume.vm is None,
-        "busy": volume.operation is not None,
+        "busy": volume.operation_id is not None,
         "overlay": bool(volume.backing_file),
         "simulated": volume.simulated,
     }

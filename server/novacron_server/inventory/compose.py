@@ -100,7 +100,7 @@ def compose_vm(
         created_at=row.created_at if row else None,
         updated_at=row.updated_at if row else None,
         generation=row.generation if row else 0,
-        operation=operation,
+        operation_id=operation.id if operation else None,
         duplicate_on=duplicate_on,
     )
 
@@ -134,7 +134,7 @@ def _planned_vm(host: HostView, row: VMRow, operation: Operation | None) -> VM:
         created_at=row.created_at,
         updated_at=row.updated_at,
         generation=row.generation,
-        operation=operation,
+        operation_id=operation.id if operation else None,
     )
 
 

@@ -66,7 +66,7 @@ def compose_volume(
         backing_file=facts.backing_file.rsplit("/", 1)[-1],
         unmanaged=row is None,
         simulated=simulated,
-        operation=operation,
+        operation_id=operation.id if operation else None,
         tenant=row.tenant if row else None,
         created_at=row.created_at if row else None,
         seen_at=seen_at,

@@ -17,6 +17,7 @@ from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.nouns import HOSTS, NOUNS, OPERATIONS, POOLS, TIERS, VMS, VOLUMES, Nouns
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
+from novacron_core.api.volumes import Volume
 from novacron_core.rules.visibility import SHARED
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import Addresses
@@ -118,6 +119,10 @@ class InventoryState:
     def operation(self, operation_id: str) -> Operation | None:
         """One of these operations, None if it is not among them."""
         return self._operations.get(operation_id)
+
+    def operation_on(self, thing: VM | Volume) -> Operation | None:
+        """The operation that runs on a VM or volume."""
+        return self._operations.get(thing.operation_id) if thing.operation_id else None
 
     def running(self) -> int:
         """How many operations have not ended."""

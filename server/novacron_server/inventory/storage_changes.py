@@ -72,7 +72,7 @@ def _volume_differs(before: Volume | None, now: Volume) -> bool:
     if before is None:
         return True
     grown = abs(before.allocated_bytes - now.allocated_bytes)
-    same = _same(before, now, ("allocated_bytes", "seen_at", "operation"))
+    same = _same(before, now, ("allocated_bytes", "seen_at", "operation_id"))
     return not same or grown > max(1 << 20, before.allocated_bytes // 100)
 
 

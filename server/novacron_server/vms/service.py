@@ -106,7 +106,7 @@ class VMs:
             if action is VMAction.DELETE:
                 _check_generation(vm, if_match)
             self._inventory.require_host_up(vm.host)
-            if refused := why_not_vm(action, vm):
+            if refused := why_not_vm(action, vm, self._inventory.state.operation_on(vm)):
                 raise errors.Conflict(refused)
             target = Target(type="vm", id=vm.id, name=vm.name)
             return Submission(target=target, host_id=vm.host, tenant=vm.tenant, steps=steps)

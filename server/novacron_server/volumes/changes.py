@@ -103,11 +103,23 @@ class VolumeChanges:
         volume = self._inventory.volume(principal, volume_id)
         self._inventory.require_host_up(volume.host)
         vm = vm or self.vm_of(principal, volume)
-        if refused := why_not_volume(action, volume, vm, tier=to_tier):
+        if refused := self.why_not(action, volume, vm, tier=to_tier):
             raise errors.Conflict(refused)
         if action is not VolumeAction.CLONE and (found := overlays(self._inventory, principal, volume)):
             raise errors.Conflict(why_not_backing_file(volume, found))
         return volume, vm
+
+    def why_not(self, action: VolumeAction, volume: Volume, vm: VM | None, *, tier: str | None = None) -> str | None:
+        """The sentence that refuses `action` now, or None."""
+        state = self._inventory.state
+        return why_not_volume(
+            action,
+            volume,
+            vm,
+            operation=state.operation_on(volume),
+            vm_operation=state.operation_on(vm) if vm else None,
+            tier=tier,
+        )
 
     def vm_of(self, principal: Principal, volume: Volume) -> VM | None:
         """The VM that uses a volume, None where there is none that this principal may see."""

@@ -26,7 +26,7 @@ from novacron_core.api.volumes import (
 from novacron_core.rules.filters.language import FilterError, compile_filter
 from novacron_core.rules.filters.volumes import volume_fields
 from novacron_core.rules.visibility import Principal
-from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
+from novacron_core.rules.volume_actions import VolumeAction
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import FILE_POOLS
@@ -78,7 +78,7 @@ class Volumes:
         volume = self.get(principal, volume_id)
         vm = self._changes.vm_of(principal, volume)
         found = overlays(self._inventory, principal, volume)
-        refused = why_not_volume(VolumeAction.DELETE, volume, vm) or ""
+        refused = self._changes.why_not(VolumeAction.DELETE, volume, vm) or ""
         if found and not refused:
             refused = why_not_backing_file(volume, found)
         used_by = [vm.name] if vm else ["another user's VM"] if volume.vm else []

@@ -127,12 +127,12 @@ def test_an_operation_is_on_its_vm_while_it_runs_and_names_the_change(state: Inv
     fold_operation(state, operation("vm.stop"))
     vm = state.vm(VM_ID)
     assert vm is not None
-    assert vm.operation is not None
+    assert vm.operation_id is not None
     assert vm.state is State.STOPPING
     fold_operation(state, operation("vm.stop", OperationState.SUCCEEDED))
     vm = state.vm(VM_ID)
     assert vm is not None
-    assert (vm.operation, vm.state) == (None, State.RUNNING)
+    assert (vm.operation_id, vm.state) == (None, State.RUNNING)
 
 
 def test_an_address_comes_with_its_lease_and_goes_with_the_guest(state: InventoryState) -> None:

@@ -179,7 +179,7 @@ async def test_while_a_disk_is_worked_on_its_vm_is_busy_and_so_is_the_volume(
 
     async def shown() -> bool | None:
         now = await spine.admin.call(volumes.GET, volume_id=volume.id)
-        return True if now.operation and now.operation.id == operation.id else None
+        return True if now.operation_id == operation.id else None
 
     await until(shown)
     for call in (
@@ -191,7 +191,7 @@ async def test_while_a_disk_is_worked_on_its_vm_is_busy_and_so_is_the_volume(
             await call
     (tmp_path / "go").touch()
     await done(spine, operation)
-    assert (await spine.admin.call(volumes.GET, volume_id=volume.id)).operation is None
+    assert (await spine.admin.call(volumes.GET, volume_id=volume.id)).operation_id is None
 
 
 async def test_who_is_told_that_it_has_ended_may_go_on_at_once(spine, pools, image, monkeypatch) -> None:

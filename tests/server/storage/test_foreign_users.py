@@ -88,7 +88,7 @@ async def test_a_stranger_that_nobody_has_seen_yet_is_found(shed, monkeypatch, w
         for what, ask in asks(shed, volume, vm).items():
             with pytest.raises(errors.Conflict, match=f"x-{name}"):
                 await ask()
-            assert (await shed.volume(name)).operation is None, what
+            assert (await shed.volume(name)).operation_id is None, what
         with pytest.raises(errors.NotFound):
             await shed.admin.call(vms.GET, vm_id=shed.libvirt.lookupByName(f"x-{name}").UUIDString())
     after = shed.path(volume).stat()
@@ -117,7 +117,7 @@ async def test_what_was_looked_at_before_a_move_is_not_done_after_it(shed, monke
     with pytest.raises(errors.Conflict, match="was changed meanwhile"):
         await asks(shed, volume, vm)[what]()
     now = await shed.volume(f"race-{what}")
-    assert (now.id, now.tier, now.size_bytes, now.operation) == (volume.id, "warm", 64 * MIB, None)
+    assert (now.id, now.tier, now.size_bytes, now.operation_id) == (volume.id, "warm", 64 * MIB, None)
     assert {item for item in shed.files() if item[1] == now.name} == {("warm", now.name)}
 
 
@@ -134,7 +134,7 @@ async def test_a_stranger_that_comes_after_the_promise_is_found(shed, monkeypatc
         assert ended.state is OperationState.FAILED
         assert f"in use by x-late-{what}: it is the backing file of its disk vda" in ended.problem.detail
     now = await shed.volume(f"late-{what}")
-    assert (now.size_bytes, now.vm, now.operation) == (64 * MIB, None, None)
+    assert (now.size_bytes, now.vm, now.operation_id) == (64 * MIB, None, None)
     assert shed.path(now).exists()
     assert str(shed.path(now)) not in shed.disk_paths(vm.id)[1]
 

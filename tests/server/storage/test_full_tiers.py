@@ -120,7 +120,7 @@ async def test_a_pool_that_goes_away_in_mid_move_costs_nothing(shed, small, monk
     away.destroy()
     await shed.admin.call(operations.CANCEL, operation_id=operation.id)
     now = await shed.volume("gone")
-    assert (now.tier, now.operation) == ("hot", None)
+    assert (now.tier, now.operation_id) == ("hot", None)
     same_content(shed, shed.path(now))
     with pytest.raises(errors.Conflict, match=r"cold has no pool on .* that is on"):
         await move(shed, now)

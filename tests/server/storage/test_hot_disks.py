@@ -147,7 +147,7 @@ async def test_a_guest_that_does_not_let_go_keeps_its_disk(shed, monkeypatch) ->
     assert ended.state is OperationState.FAILED
     assert "the guest has not released the disk: unmount it in the guest" in ended.problem.detail
     now = await shed.volume("stuck")
-    assert (now.vm, now.operation) == (vm.id, None)
+    assert (now.vm, now.operation_id) == (vm.id, None)
     assert [disk.target for disk in (await shed.house.vm("no-system")).disks] == ["vda", "vdb"]
     live, lasting = shed.disk_paths(vm.id)
     assert live == lasting >= {str(shed.path(volume))}

@@ -110,7 +110,7 @@ async def test_a_move_that_fails_anywhere_leaves_one_copy_that_counts(shed, monk
 async def _settled(shed, vm, volume, tier: str) -> None:
     async def shown() -> bool | None:
         now = await shed.admin.call(volumes.GET, volume_id=volume.id)
-        return True if (now.tier, now.operation) == (tier, None) else None
+        return True if (now.tier, now.operation_id) == (tier, None) else None
 
     await until(shown)
     only(shed, volume, tier)

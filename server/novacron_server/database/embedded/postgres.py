@@ -43,6 +43,13 @@ def default_runtime_dir(data_dir: Path) -> Path:
     return Path(f"/tmp/novacron-{os.geteuid()}-{digest}")  # noqa: S108 - _make_socket_dir() checks its owner
 
 
+def _log_failed_restart(error: Exception, pause_s: float) -> None:
+    known = isinstance(error, DatabaseUnavailable | OSError)
+    _logger.error(
+        "postgres_restart_failed", reason=str(error), next_try_in_s=pause_s, exc_info=None if known else error
+    )
+
+
 class EmbeddedPostgres:
     """One PostgreSQL server on `<data_dir>/postgres`, as an async context manager or through start() and stop().
 
@@ -288,10 +295,7 @@ class EmbeddedPostgres:
             try:
                 await self._launch()
                 self.restarts += 1
-            except Exception as exc:
-                known = isinstance(exc, DatabaseUnavailable | OSError)
-                _logger.error(
-                    "postgres_restart_failed", reason=str(exc), next_try_in_s=pause_s, exc_info=None if known else exc
-                )
+            except Exception as exc:  # noqa: BLE001 - whatever broke, the next try must come
+                _log_failed_restart(exc, pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 10.0)
