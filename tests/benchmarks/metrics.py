@@ -36,8 +36,9 @@ from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.write_queue import Chunk
 from novacron_server.outbox.group_commit import GroupCommit
 from tests.benchmarks.figure import Figure, median, percentile
-from tests.benchmarks.servers import Running, administrator, serve_process
-from tests.node_files import write_node
+from tests.support.accounts import administrator
+from tests.support.node_files import write_node
+from tests.support.processes import Running, serve_process
 
 URI = "qemu:///system"
 GUESTS = 30
@@ -60,7 +61,7 @@ def measure_history() -> Iterator[Figure]:
         uri = write_node(folder / "node.xml", vms)
         yield from asyncio.run(_ingesting(folder / "d", uri))
         with serve_process(folder / "d", "--hypervisor", uri) as url:
-            ours = Running(url, asyncio.run(administrator(url, folder / "d")), folder / "d", 0)
+            ours = Running(url, asyncio.run(administrator(url, folder / "d", "bench")), folder / "d", 0)
             yield from _asking(ours, vms)
 
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from novacron_core.api import volumes
 from novacron_core.api.volumes import VolumeCreate
 from tests.benchmarks.figure import Figure, median
-from tests.server.storage import writer
-from tests.server.storage.conftest import Shed, open_shed
-from tests.server.storage.test_moves import move
+from tests.support import writing_guest
+from tests.support.storage import StorageServer, move, open_storage_server
 
 SIZE, NOISE = 2 << 30, 768 << 20
 ROUNDS = 3
@@ -39,13 +38,13 @@ def measure() -> Iterator[Figure]:
 
 
 async def _run() -> tuple[float, float, list[int], list[int], int]:
-    async with open_shed() as shed:
+    async with open_storage_server() as shed:
         stopped, floor = await _stopped(shed)
         quiet, moving, failed = await _running(shed)
     return stopped, floor, quiet, moving, failed
 
 
-async def _stopped(shed: Shed) -> tuple[float, float]:
+async def _stopped(shed: StorageServer) -> tuple[float, float]:
     body = VolumeCreate(name="bench", size_bytes=SIZE, format="raw")
     await shed.done(await shed.admin.call(volumes.CREATE, body=body))
     volume = await shed.volume("bench")
@@ -73,10 +72,10 @@ def _floor(path: Path) -> float:
     return took
 
 
-async def _running(shed: Shed) -> tuple[list[int], list[int], int]:
-    writer.add_image(shed.house.data_dir / "images")
-    vm = await writer.started(shed, "writer")
-    said = writer.Said(shed.daemon.uri, vm.id)
+async def _running(shed: StorageServer) -> tuple[list[int], list[int], int]:
+    writing_guest.add_image(shed.house.data_dir / "images")
+    vm = await writing_guest.started(shed, "writer")
+    said = writing_guest.WriteLog(shed.daemon.uri, vm.id)
     await asyncio.to_thread(said.wait_for, 100)
     begun = len(said.gaps)
     volume = await shed.volume(vm.disks[0].source.rpartition("/")[2])

@@ -11,8 +11,9 @@ from novacron_core import errors
 from novacron_core.api import operations, vms
 from novacron_core.api.vms import State
 from novacron_server.database import faults, transactions
-from tests.fair_clock import fair_now
-from tests.faults.house import open_stream, until
+from tests.support.event_stream import open_stream
+from tests.support.fair_clock import fair_now
+from tests.support.waiting import until
 
 CHANGE_S = 2.5
 

@@ -19,8 +19,9 @@ from novacron_core.api import events, operations, vms
 from novacron_core.api.vms import State
 from novacron_core.client import stream
 from novacron_server.hypervisor import Timing, host
-from tests.fair_clock import fair_now
-from tests.faults.house import open_house, until
+from tests.support.fair_clock import fair_now
+from tests.support.server import open_server
+from tests.support.waiting import until
 
 GUEST = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
 <os><type arch='x86_64'>hvm</type></os><devices><memballoon model='none'/></devices></domain>"""
@@ -61,7 +62,7 @@ async def pair(data_dir, libvirtd_named):
         connection = libvirt.open(daemon.uri)
         connection.defineXML(GUEST.format(name=daemon.name)).create()
         connection.close()
-    async with open_house(data_dir, [bad.uri, good.uri]) as house:
+    async with open_server(data_dir, [bad.uri, good.uri]) as house:
         pair = Pair(house, bad, good)
         for name in ("bad", "good"):
             await pair.until_state(name, State.RUNNING)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from novacron_core.api import usage, vms
-from tests.fair_clock import fair_now
-from tests.faults.house import until
+from tests.support.fair_clock import fair_now
+from tests.support.waiting import until
 
 
 async def test_samples_of_an_outage_are_written_when_it_is_over(house) -> None:

@@ -6,8 +6,10 @@ import pytest
 
 from novacron_core import errors
 from novacron_core.api import vms
-from tests.faults.house import open_house, open_stream, until
-from tests.server.spine.conftest import NODE
+from tests.support.event_stream import open_stream
+from tests.support.node_files import NODE
+from tests.support.server import open_server
+from tests.support.waiting import until
 
 UUID = "7b5c1a5e-9c8e-4f6e-8f7e-3b1f0a4b2c1d"
 
@@ -18,7 +20,7 @@ async def test_both_are_shown_and_told_and_neither_can_be_changed_until_one_is_g
         node = data_dir / f"{name}.xml"
         node.write_text(NODE.replace("<name>test</name>", f"<name>{name}</name><uuid>{UUID}</uuid>"))
         uris.append(f"test://{node}")
-    async with open_house(data_dir, uris) as house:
+    async with open_server(data_dir, uris) as house:
         both = await until(lambda: _both(house))
         assert {vm.name: len(vm.duplicate_on) for vm in both} == {"one": 1, "two": 1}
         assert {vm.host for vm in both} == {vm.duplicate_on[0] for vm in both}

@@ -17,8 +17,9 @@ from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
 from novacron_server.access import tokens
 from novacron_server.outbox.records import EventDraft
-from tests.fair_clock import fair_now
-from tests.faults.house import open_stream, until
+from tests.support.event_stream import open_stream
+from tests.support.fair_clock import fair_now
+from tests.support.waiting import until
 
 
 async def _publish(house, per_s: float, size: int = 1000) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psycopg
@@ -20,24 +18,6 @@ from novacron_server.database.transactions import Database
 
 _count = itertools.count(1)
 TEMPLATE = "novacron_template"
-
-
-@pytest.fixture(scope="session")
-def server_room() -> Iterator[Path]:
-    """A directory that other accounts may pass through, unlike pytest's own; removed at the end."""
-    room = Path(tempfile.mkdtemp(prefix="novacron-test-", dir="/var/tmp"))
-    room.chmod(0o711)
-    yield room
-    shutil.rmtree(room, ignore_errors=True)
-
-
-@pytest.fixture
-def data_dir(server_room: Path) -> Iterator[Path]:
-    """A fresh data directory for one test."""
-    path = server_room / f"d{next(_count)}"
-    path.mkdir(mode=0o711)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

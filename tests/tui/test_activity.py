@@ -10,9 +10,9 @@ from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
 from novacron_tui.app import Console
 from novacron_tui.screens.activity import ActivityScreen
-from tests.tui.looking import SIZE, home, line_text, loaded, text, to, until
-from tests.tui.wire import Stream, Wire, console, ok
-from tests.tui.world import NOW, event, fleet, inventory, live, operation
+from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
+from tests.support.console.wire import Stream, Wire, console, ok
+from tests.support.console.world import NOW, event, fleet, inventory, live, operation
 
 REASON = "the disk image is locked by another guest: " + "look at the other host first, " * 8 + "then start it"
 

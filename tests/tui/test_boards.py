@@ -12,11 +12,11 @@ from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.widgets.confirm import Confirm
-from tests.tui.looking import SIZE, line_text, loaded, to, until
-from tests.tui.metrics_world import wire as metrics_wire
-from tests.tui.storage_world import storage, wire
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import event, fleet, inventory, live, operation
+from tests.support.console.looking import SIZE, line_text, loaded, to, until
+from tests.support.console.metrics_world import wire as metrics_wire
+from tests.support.console.storage_world import storage, wire
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import event, fleet, inventory, live, operation
 
 
 async def test_a_page_tells_how_it_went_and_the_list_below_rests(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,9 @@ from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.api.vms import State
 from novacron_tui.vms.perform import MAX_CONCURRENT
-from tests.tui.looking import SIZE, home, line_text, loaded, text, to, until
-from tests.tui.wire import Stream, Wire, console, refuse
-from tests.tui.world import OTHER_HOST_ID, event, host, inventory, live, operation, vm
+from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
+from tests.support.console.wire import Stream, Wire, console, refuse
+from tests.support.console.world import OTHER_HOST_ID, event, host, inventory, live, operation, vm
 
 
 def stopped(count: int) -> list:

@@ -13,9 +13,9 @@ from textual.screen import Screen
 from novacron_core.api.vms import State
 from novacron_tui.app import Console
 from novacron_tui.vms.perform import VMActionRunner
-from tests.tui.looking import SIZE, home, loaded, until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import event, inventory, live, vm
+from tests.support.console.looking import SIZE, home, loaded, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import event, inventory, live, vm
 
 FLEET = [vm(f"web-{n:04}", n, State.STOPPED) for n in range(1, 301)]
 

@@ -10,9 +10,9 @@ from novacron_core.api.problem import FieldError
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
-from tests.tui.looking import fill, text, until
-from tests.tui.wire import Stream, Wire, console, refuse
-from tests.tui.world import PASSWORD, VIEWER, fleet, inventory, live
+from tests.support.console.looking import fill, text, until
+from tests.support.console.wire import Stream, Wire, console, refuse
+from tests.support.console.world import PASSWORD, VIEWER, fleet, inventory, live
 
 SIZE = (80, 24)
 

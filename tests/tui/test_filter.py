@@ -12,9 +12,9 @@ from novacron_tui.app import Console
 from novacron_tui.connection.samples import SampleStore
 from novacron_tui.vms.columns import columns
 from novacron_tui.widgets.rows import Rows
-from tests.tui.looking import SIZE, home, line_text, loaded, text, to, until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import Clock, event, fleet, inventory, live, vm
+from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import Clock, event, fleet, inventory, live, vm
 
 
 def names(app: Console) -> list[str]:

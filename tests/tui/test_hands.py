@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fair_clock import fair_now
-from tests.terminal import Terminal
-from tests.tui.world import PASSWORD
+from tests.support.console.world import PASSWORD
+from tests.support.fair_clock import fair_now
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.timeout(60)
 COMMAND = [sys.executable, "-m", "novacron_tui", "--server", "http://127.0.0.1:9"]
@@ -30,7 +30,7 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def at_home(calls: Path, *, size: tuple[int, int] = (100, 30)) -> Terminal:
-    command = [sys.executable, "-m", "tests.tui.in_a_terminal", str(calls), "token"]
+    command = [sys.executable, "-m", "tests.support.console.in_a_terminal", str(calls), "token"]
     return Terminal(command, columns=size[0], rows=size[1])
 
 
@@ -48,7 +48,7 @@ def until_state(terminal: Terminal, wanted: str) -> None:
 
 @pytest.mark.parametrize("how", ["ctrl+z", "SIGSTOP"])
 def test_put_aside_and_brought_back_all_is_there(how: str, tmp_path: Path) -> None:
-    with Terminal([sys.executable, "-m", "tests.tui.in_a_terminal", str(tmp_path / "calls")]) as terminal:
+    with Terminal([sys.executable, "-m", "tests.support.console.in_a_terminal", str(tmp_path / "calls")]) as terminal:
         terminal.see("Password", 20)
         terminal.type("ada")
         terminal.settle(1.0, 5)  # nothing is left to paint: what is there when it comes back is painted for that
@@ -122,7 +122,7 @@ def test_the_mouse_does_what_the_keys_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["its terminal is closed", "it is ended"])
 def test_it_leaves_as_by_its_key_when(how: str, tmp_path: Path) -> None:
     calls = tmp_path / "calls"
-    with Terminal([sys.executable, "-m", "tests.tui.in_a_terminal", str(calls)]) as terminal:
+    with Terminal([sys.executable, "-m", "tests.support.console.in_a_terminal", str(calls)]) as terminal:
         terminal.see("Password", 20)
         terminal.settle(0.2)
         terminal.burst(f"ada\r{PASSWORD}\r")

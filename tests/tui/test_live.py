@@ -13,9 +13,9 @@ from novacron_tui.app import Console
 from novacron_tui.connection.store import key_of
 from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.widgets.sparkline import sparkline
-from tests.tui.looking import home, loaded, text, until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import HOST_ID, OTHER_HOST_ID, Clock, fleet, host, inventory, live, samples, vm, vm_id
+from tests.support.console.looking import home, loaded, text, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import HOST_ID, OTHER_HOST_ID, Clock, fleet, host, inventory, live, samples, vm, vm_id
 
 WIDE = (170, 30)
 

@@ -18,10 +18,10 @@ from novacron_tui.metrics.heat_map import HeatMap
 from novacron_tui.screens.metrics import MetricsScreen
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.widgets.chart import Series, chart
-from tests.tui.looking import line_text, text, until
-from tests.tui.metrics_world import measured, now, samples, wire
-from tests.tui.wire import Stream, console, ok, refuse
-from tests.tui.world import NOW, fleet, inventory, live, vm
+from tests.support.console.looking import line_text, text, until
+from tests.support.console.metrics_world import measured, now, samples, wire
+from tests.support.console.wire import Stream, console, ok, refuse
+from tests.support.console.world import NOW, fleet, inventory, live, vm
 
 SIZE = (140, 45)
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from novacron_core.api.vms import State
 from novacron_tui.vms.pane import VMPane
-from tests.tui.looking import text, until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import HOST_ID, OTHER_HOST_ID, Clock, event, host, inventory, live, vm
-
-THIRD = "7a000000-0000-4000-8000-000000000003"
-TWINS = [
-    host(name="kvm"),
-    host(id=OTHER_HOST_ID, name="kvm", uri="qemu+ssh://root@10.0.0.7/system"),
-    host(id=THIRD, name="kvm-c"),
-]
+from tests.support.console.looking import text, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import (
+    HOST_ID,
+    OTHER_HOST_ID,
+    THIRD_HOST_ID,
+    TWINS,
+    Clock,
+    event,
+    host,
+    inventory,
+    live,
+    vm,
+)
 
 
 async def test_equal_rows_stand_by_name_and_then_host_whatever_came_first_and_whichever_way_it_is_sorted() -> None:
     vms = [
-        vm("delta", 4, host=THIRD),
+        vm("delta", 4, host=THIRD_HOST_ID),
         vm("alpha", 3),
         vm("charlie", 2, host=OTHER_HOST_ID),
         vm("charlie", 1, host=HOST_ID),
@@ -41,7 +45,9 @@ async def test_equal_rows_stand_by_name_and_then_host_whatever_came_first_and_wh
 
 
 async def test_two_hosts_of_one_name_are_told_apart_by_their_address_or_their_id() -> None:
-    stream = Stream(live(), inventory([vm("a", 1), vm("b", 2, host=OTHER_HOST_ID), vm("c", 3, host=THIRD)], TWINS))
+    stream = Stream(
+        live(), inventory([vm("a", 1), vm("b", 2, host=OTHER_HOST_ID), vm("c", 3, host=THIRD_HOST_ID)], TWINS)
+    )
     app = console(Wire(), stream, now=Clock())
     async with app.run_test(size=(160, 30)) as pilot:
         await until(pilot, lambda: app.session is not None and app.session.store.loaded)

@@ -10,11 +10,10 @@ import pytest
 from novacron_core.api.events import Heartbeat
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import State
-from tests.tui.looking import until
-from tests.tui.test_order import TWINS
-from tests.tui.test_pictures import LARGE, SMALL, Picture, busy, cut, home, says
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import NOW, OTHER_HOST_ID, fleet, host, inventory, live, vm
+from tests.support.console.looking import until
+from tests.support.console.pictures import LARGE, SMALL, Picture, busy, cut, home, says
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import NOW, OTHER_HOST_ID, TWINS, fleet, host, inventory, live, vm
 
 
 def without_database() -> Stream:

@@ -12,13 +12,13 @@ from novacron_tui.screens.activity import ActivityScreen
 from novacron_tui.screens.metrics import MetricsScreen
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.screens.vm_list import VMListScreen
-from tests.tui.looking import fill, line_text, loaded, text, until
-from tests.tui.metrics_world import measured
-from tests.tui.metrics_world import wire as metrics_wire
-from tests.tui.storage_world import storage, stored
-from tests.tui.storage_world import wire as storage_wire
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import PASSWORD, VIEWER, event, fleet, host, inventory, live, operation
+from tests.support.console.looking import fill, line_text, loaded, text, until
+from tests.support.console.metrics_world import measured
+from tests.support.console.metrics_world import wire as metrics_wire
+from tests.support.console.storage_world import storage, stored
+from tests.support.console.storage_world import wire as storage_wire
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import PASSWORD, VIEWER, event, fleet, host, inventory, live, operation
 
 SIZE = (140, 45)
 

@@ -10,7 +10,20 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState, Target
 from novacron_core.api.vms import VM, State
 from novacron_tui.connection.store import MAX_OPERATIONS, ConnectionState, Store, key_of
-from tests.tui.world import HOST_ID, NOW, OTHER_HOST_ID, Clock, event, fleet, gone, host, inventory, live, operation, vm
+from tests.support.console.world import (
+    HOST_ID,
+    NOW,
+    OTHER_HOST_ID,
+    Clock,
+    event,
+    fleet,
+    gone,
+    host,
+    inventory,
+    live,
+    operation,
+    vm,
+)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from textual.geometry import Region
 
 from novacron_tui.widgets.cells import MINOR, Column, fit, widths
 from novacron_tui.widgets.table import Table
-from tests.tui.looking import until
+from tests.support.console.looking import until
 
 
 @dataclass(frozen=True)

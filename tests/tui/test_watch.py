@@ -15,9 +15,9 @@ from novacron_tui import app as app_module
 from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.sign_in import screen as sign_in_module
-from tests.tui.looking import fill, line_text, text, until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import PASSWORD, fleet, inventory, live
+from tests.support.console.looking import fill, line_text, text, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import PASSWORD, fleet, inventory, live
 
 SIZE = (100, 32)
 

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from novacron_core.errors import Conflict, DatabaseUnavailable, Internal
 from novacron_server.database.embedded.postgres import EmbeddedPostgres, stale_processes
 from novacron_server.database.transactions import Database
-from tests.fair_clock import fair_now
+from tests.support.fair_clock import fair_now
 
 PROMISE_S = 2.5
 

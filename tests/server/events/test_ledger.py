@@ -14,7 +14,7 @@ from novacron_server.database.transactions import Connection, Database
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import last_seq, read_after
-from tests.fair_clock import fair_now
+from tests.support.fair_clock import fair_now
 
 
 def draft(name: str) -> EventDraft:

@@ -17,7 +17,7 @@ from novacron_server.database.transactions import Database
 from novacron_server.outbox.reader import OutboxHole, OutboxReader
 from novacron_server.outbox.records import EventDraft, EventRecord
 from novacron_server.outbox.repository import append, first_seq, last_seq, prune, read_after
-from tests.fair_clock import fair_now
+from tests.support.fair_clock import fair_now
 
 WRITERS = 16
 ROUNDS = 25

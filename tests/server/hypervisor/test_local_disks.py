@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,7 +17,8 @@ from novacron_server.hypervisor.facts import PoolFacts
 from novacron_server.hypervisor.storage.local_capacity import with_local_capacity
 from novacron_server.inventory.compose import HostView
 from novacron_server.inventory.state import InventoryState
-from tests.server.inventory.test_picture import NOW
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 MIB = 1 << 20
 

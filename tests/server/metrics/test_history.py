@@ -13,8 +13,8 @@ from novacron_server.database.transactions import Database
 from novacron_server.metrics import copy_rows, repository
 from novacron_server.metrics.copy_rows import FLEET
 from novacron_server.metrics.write_queue import Chunk, WriteQueue
-from tests.fair_clock import fair_now
-from tests.server.metrics.conftest import NOW
+from tests.support.fair_clock import fair_now
+from tests.support.metrics import NOW
 
 S = timedelta(seconds=1)
 

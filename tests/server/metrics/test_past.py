@@ -18,7 +18,7 @@ from novacron_server.metrics import history_writer as history_module
 from novacron_server.metrics.copy_rows import FLEET, tenant_subject
 from novacron_server.metrics.history_query import HistoryQueries, curves
 from novacron_server.metrics.write_queue import WriteQueue
-from tests.server.metrics.conftest import NOW
+from tests.support.metrics import NOW
 
 S = timedelta(seconds=1)
 ANN = Principal("1", "ann", Role.ADMINISTRATOR, "default", "s", NOW)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.server.spine.conftest import until
+from tests.support.waiting import until
 
 
 async def health_of(spine) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from novacron_core import errors
 from novacron_core.api import operations, vms, volumes
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import VolumeClone, VolumeCreate
-from tests.server.spine.asking import done, make
-from tests.server.spine.conftest import until
-from tests.server.spine.test_tiers import three_pools
+from tests.support.requests import succeeded, three_pools, vm_request
+from tests.support.waiting import until
 
 MIB = 1 << 20
 
@@ -58,7 +57,7 @@ class Slow:
 async def test_who_cancels_twice_does_not_cancel_the_clearing_away(spine, pools, image, monkeypatch) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     clearing = Slow(monkeypatch, spine.parts.operations.procedures["vm.create"], "delete_volumes")
-    operation = await spine.admin.call(vms.CREATE, body=make())
+    operation = await spine.admin.call(vms.CREATE, body=vm_request())
 
     async def has_made() -> bool | None:
         host = next(iter(spine.parts.inventory._syncs.values())).host
@@ -82,7 +81,7 @@ async def test_who_cancels_twice_does_not_cancel_the_clearing_away(spine, pools,
 async def test_a_failure_that_is_being_cleared_away_cannot_be_cancelled(spine, pools, image, monkeypatch) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
     clearing = Slow(monkeypatch, spine.parts.operations.procedures["vm.create"], "delete_volumes")
-    operation = await spine.admin.call(vms.CREATE, body=make())
+    operation = await spine.admin.call(vms.CREATE, body=vm_request())
     await clearing.began.wait()
     came = reached(spine, monkeypatch)
     asking = asyncio.create_task(cancel(spine, operation))
@@ -97,7 +96,7 @@ async def test_a_failure_that_is_being_cleared_away_cannot_be_cancelled(spine, p
 
 
 async def test_what_is_done_cannot_be_cancelled_while_its_end_is_written(spine, pools, monkeypatch) -> None:
-    await done(spine, await spine.admin.call(volumes.CREATE, body=VolumeCreate(name="data", size_bytes=MIB)))
+    await succeeded(spine, await spine.admin.call(volumes.CREATE, body=VolumeCreate(name="data", size_bytes=MIB)))
     page = await spine.admin.call(volumes.LIST)
     volume = next(v for v in page.items if v.name == "data")
     ending = Slow(monkeypatch, spine.parts.operations, "_save_end")
@@ -117,7 +116,7 @@ async def test_what_is_done_cannot_be_cancelled_while_its_end_is_written(spine, 
 async def test_a_vm_that_is_whole_cannot_be_cancelled_any_more(spine, pools, image, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:defined=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
-    operation = await spine.admin.call(vms.CREATE, body=make())
+    operation = await spine.admin.call(vms.CREATE, body=vm_request())
     host = next(iter(spine.parts.inventory._syncs.values())).host
 
     async def defined() -> bool | None:
@@ -127,4 +126,4 @@ async def test_a_vm_that_is_whole_cannot_be_cancelled_any_more(spine, pools, ima
     with pytest.raises(errors.Conflict, match="cannot be cancelled"):
         await cancel(spine, operation)
     (tmp_path / "go").touch()
-    await done(spine, operation)
+    await succeeded(spine, operation)

@@ -12,7 +12,7 @@ from novacron_core import errors
 from novacron_core.api import images, operations, vms, volumes
 from novacron_core.api.operations import Operation, OperationState
 from novacron_server.images.service import Images
-from tests.server.spine.asking import created, done, make
+from tests.support.requests import create_vm, succeeded, vm_request
 
 
 @pytest.mark.parametrize(
@@ -31,25 +31,25 @@ from tests.server.spine.asking import created, done, make
 )
 async def test_what_does_not_fit_names_its_field_and_changes_nothing(spine, image, more, field) -> None:
     with pytest.raises(errors.ValidationFailed) as refused:
-        await spine.admin.call(vms.CREATE, body=make(**more))
+        await spine.admin.call(vms.CREATE, body=vm_request(**more))
     assert [error.field for error in refused.value.fields] == [field]
     assert spine.parts.inventory.state.rows == {}
 
 
 async def test_a_name_is_given_once(spine, image) -> None:
-    await created(spine)
+    await create_vm(spine)
     with pytest.raises(errors.Conflict, match="a VM named web-01 already exists"):
-        await spine.admin.call(vms.CREATE, body=make())
+        await spine.admin.call(vms.CREATE, body=vm_request())
 
 
 async def test_two_who_ask_for_one_name_at_once_get_one_vm(spine, image) -> None:
     answers = await asyncio.gather(
-        *(spine.admin.call(vms.CREATE, body=make()) for _ in range(4)), return_exceptions=True
+        *(spine.admin.call(vms.CREATE, body=vm_request()) for _ in range(4)), return_exceptions=True
     )
     won = [answer for answer in answers if isinstance(answer, Operation)]
     assert len(won) == 1
     assert all(isinstance(a, errors.Conflict) for a in answers if a is not won[0])
-    await done(spine, won[0])
+    await succeeded(spine, won[0])
 
 
 async def test_an_image_that_is_none_is_listed_with_its_reason_and_refused(spine, image, data_dir: Path) -> None:
@@ -59,9 +59,9 @@ async def test_an_image_that_is_none_is_listed_with_its_reason_and_refused(spine
     assert "not a qcow2 image" in broken.problem
     assert str(data_dir) not in broken.problem
     with pytest.raises(errors.InvalidArgument, match="broken"):
-        await spine.admin.call(vms.CREATE, body=make(image="broken"))
+        await spine.admin.call(vms.CREATE, body=vm_request(image="broken"))
     with pytest.raises(errors.NotFound, match="nothing-here"):
-        await spine.admin.call(vms.CREATE, body=make(image="nothing-here"))
+        await spine.admin.call(vms.CREATE, body=vm_request(image="nothing-here"))
 
 
 async def test_an_image_that_leans_on_a_host_file_is_refused(spine, image, data_dir: Path) -> None:
@@ -73,7 +73,7 @@ async def test_an_image_that_leans_on_a_host_file_is_refused(spine, image, data_
         check=True,
     )
     with pytest.raises(errors.InvalidArgument, match="backing file"):
-        await spine.admin.call(vms.CREATE, body=make(image="leaning"))
+        await spine.admin.call(vms.CREATE, body=vm_request(image="leaning"))
 
 
 async def test_the_demo_image_is_offered(spine) -> None:
@@ -84,7 +84,7 @@ async def test_the_demo_image_is_offered(spine) -> None:
 
 async def test_a_creation_that_fails_half_way_leaves_nothing(spine, image, monkeypatch) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
-    ended = await spine.ended(await spine.admin.call(vms.CREATE, body=make()))
+    ended = await spine.ended(await spine.admin.call(vms.CREATE, body=vm_request()))
     assert ended.state is OperationState.FAILED
     assert ended.problem is not None
     assert "vm.create:uploaded" in ended.problem.detail
@@ -95,7 +95,7 @@ async def test_a_creation_that_fails_half_way_leaves_nothing(spine, image, monke
 
 async def test_a_cancelled_creation_leaves_nothing(spine, image, monkeypatch) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
-    operation = await spine.admin.call(vms.CREATE, body=make())
+    operation = await spine.admin.call(vms.CREATE, body=vm_request())
     cancelled = await spine.admin.call(operations.CANCEL, operation_id=operation.id)
     assert cancelled.state is OperationState.CANCELLED
     await spine.no_rows()
@@ -104,12 +104,14 @@ async def test_a_cancelled_creation_leaves_nothing(spine, image, monkeypatch) ->
 
 async def test_a_repeated_request_has_one_effect(spine, image) -> None:
     key = str(uuid4())
-    first = await spine.admin.call(vms.CREATE, body=make(), idempotency_key=key)
-    again = await asyncio.gather(*(spine.admin.call(vms.CREATE, body=make(), idempotency_key=key) for _ in range(5)))
+    first = await spine.admin.call(vms.CREATE, body=vm_request(), idempotency_key=key)
+    again = await asyncio.gather(
+        *(spine.admin.call(vms.CREATE, body=vm_request(), idempotency_key=key) for _ in range(5))
+    )
     assert {operation.id for operation in again} == {first.id}
     with pytest.raises(errors.ValidationFailed, match="another request"):
-        await spine.admin.call(vms.CREATE, body=make("web-02"), idempotency_key=key)
-    await done(spine, first)
+        await spine.admin.call(vms.CREATE, body=vm_request("web-02"), idempotency_key=key)
+    await succeeded(spine, first)
     assert len([vm for vm in (await spine.admin.call(vms.LIST)).items if vm.name.startswith("web-")]) == 1
 
 
@@ -119,7 +121,7 @@ async def test_an_image_that_is_removed_meanwhile_is_named_as_the_reason(
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", f"vm.create:{place}=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(data_dir / "go"))
-    begun = await spine.admin.call(vms.CREATE, body=make(start=False))
+    begun = await spine.admin.call(vms.CREATE, body=vm_request(start=False))
     await spine.admin.call(images.DELETE, name=image)
     (data_dir / "go").touch()
     ended = await spine.ended(begun)

@@ -12,8 +12,9 @@ from novacron_core.api import access
 from novacron_core.client import Client
 from novacron_server.inventory import host_sync, inventory
 from novacron_server.runtime.settings import Settings
-from tests.conftest import PATIENT_S
-from tests.server.spine.conftest import PASSWORD, running
+from tests.support.accounts import PASSWORD
+from tests.support.database_budget import PATIENT_S
+from tests.support.server import running
 
 
 async def first_inventory(url: str, data_dir: Any) -> dict[str, Any]:

@@ -7,15 +7,15 @@ import pytest
 from novacron_core import errors
 from novacron_core.api import vms, volumes
 from novacron_core.api.volumes import VolumeAttach, VolumeClone
-from tests.server.spine.asking import created, done, make
-from tests.server.spine.conftest import until
+from tests.support.requests import create_vm, succeeded, vm_request
+from tests.support.waiting import until
 
 
 async def test_nobody_takes_a_disk_from_a_vm_that_is_being_made(spine, image, monkeypatch, tmp_path) -> None:
-    other = await created(spine, "other", start=False)
+    other = await create_vm(spine, "other", start=False)
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
-    operation = await spine.admin.call(vms.CREATE, body=make(start=False))
+    operation = await spine.admin.call(vms.CREATE, body=vm_request(start=False))
     host_id = next(iter(spine.parts.inventory.state.views))
 
     async def half() -> volumes.Volume | None:
@@ -32,7 +32,7 @@ async def test_nobody_takes_a_disk_from_a_vm_that_is_being_made(spine, image, mo
         with pytest.raises(errors.Conflict, match=r"is busy: creating, by ann"):
             await ask
     (tmp_path / "go").touch()
-    await done(spine, operation)
+    await succeeded(spine, operation)
     assert len((await spine.vm("other")).disks) == 1
     copy = await spine.admin.call(volumes.CLONE, body=VolumeClone(name="copy"), volume_id=disk.id)
-    await done(spine, copy)
+    await succeeded(spine, copy)

@@ -14,7 +14,7 @@ from novacron_server.database.guarded_clock import GuardedClock
 from novacron_server.runtime import retention
 from novacron_server.runtime.retention import EVENTS_KEPT, OPERATIONS_KEPT, delete_expired
 from novacron_server.runtime.scheduler.scheduler import Scheduler
-from tests.server.spine.conftest import until
+from tests.support.waiting import until
 
 
 async def test_what_is_old_goes_and_an_ended_operation_is_kept_thirty_days_at_least(spine) -> None:

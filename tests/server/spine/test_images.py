@@ -20,7 +20,7 @@ from novacron_core.api.operations import OperationState
 from novacron_core.values.roles import Role
 from novacron_server.images import arrival
 from novacron_server.images.service import Images
-from tests.server.spine.conftest import until
+from tests.support.waiting import until
 
 
 @pytest.fixture

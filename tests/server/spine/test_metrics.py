@@ -14,17 +14,8 @@ from novacron_core.api import history as history_api
 from novacron_core.api import usage, vms
 from novacron_core.values.roles import Role
 from novacron_server.metrics.meter import NO_BALLOON
-from tests.server.spine.conftest import until
-
-
-async def sampled(spine) -> usage.VMUsage:
-    """The VM `test` once it has a rate."""
-
-    async def look() -> usage.VMUsage | None:
-        page = await spine.admin.call(usage.TOP)
-        return page.items[0] if page.items else None
-
-    return await until(look)
+from tests.support.requests import sampled
+from tests.support.waiting import until
 
 
 async def test_the_fleet_its_host_and_its_vm_have_numbers_with_source_and_age(spine) -> None:

@@ -6,11 +6,11 @@ import asyncio
 
 from novacron_core.api import vms
 from novacron_core.api.vms import State
-from tests.server.spine.asking import created, done
+from tests.support.requests import create_vm, succeeded
 
 
 async def test_a_long_look_does_not_bring_back_what_was_before(spine, image, monkeypatch) -> None:
-    vm = await created(spine, start=False)
+    vm = await create_vm(spine, start=False)
     sync = next(iter(spine.parts.inventory._syncs.values()))
     read, seen, go, told = sync.host.read_domains, asyncio.Event(), asyncio.Event(), []
 
@@ -23,7 +23,7 @@ async def test_a_long_look_does_not_bring_back_what_was_before(spine, image, mon
     monkeypatch.setattr(sync.host, "read_domains", slowly)
     long_look = asyncio.create_task(sync._read_all())
     await seen.wait()
-    await done(spine, await spine.admin.call(vms.START, vm_id=vm.id))
+    await succeeded(spine, await spine.admin.call(vms.START, vm_id=vm.id))
     monkeypatch.setattr(sync._waiters, "notify", lambda vm_id, facts: told.append((vm_id, facts and facts.state)))
     go.set()
     await long_look

@@ -18,8 +18,8 @@ from novacron_core import errors
 from novacron_server.metrics import exporter
 from novacron_server.metrics.exporter import Exporter
 from novacron_server.metrics.scrape_access import FILE, ScrapeAccess
-from tests.server.spine.conftest import until
-from tests.server.spine.test_metrics import sampled
+from tests.support.requests import sampled
+from tests.support.waiting import until
 
 ELSEWHERE = "192.0.2.7"
 

@@ -15,7 +15,7 @@ from novacron_core.api import vms, volumes
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VMCreate
 from novacron_server.hypervisor.facts import OwnershipTag
-from tests.server.spine.conftest import until
+from tests.support.waiting import until
 
 BODY = VMCreate(name="web-01", image="empty", memory_bytes=32 << 20, start=False)
 

@@ -19,7 +19,7 @@ from novacron_server.inventory.state import InventoryState
 from novacron_server.metrics.latest import LatestSamples
 from novacron_server.stream.hub import Listener
 from novacron_server.stream.samples import SampleStreamer
-from tests.server.spine.test_stream import frame, open_with, until_frame
+from tests.support.event_stream import frame, open_with, until_frame
 
 ANN = Principal("1", "ann", Role.ADMINISTRATOR, "default", "s", datetime.max.replace(tzinfo=UTC))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from novacron_core import PROTOCOL
@@ -18,27 +17,7 @@ from novacron_core.client import stream
 from novacron_core.values.roles import Role
 from novacron_server.stream.hub import QUEUE, Listener
 from novacron_server.stream.inventory_frames import inventory_frames
-
-
-def address(spine, query: str = "") -> str:
-    return spine.url.replace("http", "ws") + "/ws/events/v1" + query
-
-
-def open_with(client, spine, query: str = "", **more: Any):
-    headers = {"Authorization": f"Bearer {client.credentials.token}"}
-    return connect(address(spine, query), additional_headers=headers, compression=None, **more)
-
-
-async def frame(socket: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(10):
-        return json.loads(await socket.recv())
-
-
-async def until_frame(socket: ClientConnection, wanted: Any) -> dict[str, Any]:
-    while True:
-        got = await frame(socket)
-        if wanted(got):
-            return got
+from tests.support.event_stream import address, frame, open_with, until_frame
 
 
 async def test_hello_then_everything_then_what_happens(spine) -> None:

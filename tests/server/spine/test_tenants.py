@@ -9,8 +9,8 @@ from novacron_core import errors
 from novacron_core.api import access, vms
 from novacron_core.client import Client
 from novacron_core.values.roles import Role
-from tests.server.spine.asking import done, make
-from tests.server.spine.conftest import PASSWORD
+from tests.support.accounts import PASSWORD
+from tests.support.requests import succeeded, vm_request
 
 
 async def test_a_name_that_another_tenant_took_just_now_gets_a_tail(spine, image, owner_url, monkeypatch) -> None:
@@ -23,11 +23,11 @@ async def test_a_name_that_another_tenant_took_just_now_gets_a_tail(spine, image
         await bob.sign_in("bob", PASSWORD)
         # Neither has been folded into the picture when the other asks.
         monkeypatch.setattr(spine.parts.inventory.state, "vms", lambda: iter(()))
-        ours = await spine.admin.call(vms.CREATE, body=make(start=False))
-        theirs = await bob.call(vms.CREATE, body=make(start=False))
+        ours = await spine.admin.call(vms.CREATE, body=vm_request(start=False))
+        theirs = await bob.call(vms.CREATE, body=vm_request(start=False))
         assert theirs.target.name.startswith("web-01-")
         with pytest.raises(errors.Conflict, match="a VM named web-01 already exists"):
-            await spine.admin.call(vms.CREATE, body=make(start=False))
+            await spine.admin.call(vms.CREATE, body=vm_request(start=False))
         monkeypatch.undo()
         for operation in (ours, theirs):
-            await done(spine, operation)
+            await succeeded(spine, operation)

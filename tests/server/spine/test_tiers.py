@@ -13,26 +13,15 @@ from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.api.tiers import Tier
 from novacron_core.client.stream import stream
 from novacron_core.values.roles import Role
-from tests.server.spine.conftest import until
+from tests.support.requests import pools_named, three_pools
+from tests.support.waiting import until
 
 FOREIGN = """<pool type='dir'><name>isos</name><uuid>11111111-2222-3333-4444-555555555555</uuid>
 <target><path>/srv/isos</path></target></pool>"""
 
 
-async def pools_named(spine) -> dict[str, Pool]:
-    return {pool.name: pool for pool in (await spine.admin.call(pools.LIST)).items}
-
-
 async def tiers_named(spine) -> dict[str, Tier]:
     return {tier.name: tier for tier in (await spine.admin.call(tiers.LIST)).items}
-
-
-async def three_pools(spine) -> dict[str, Pool]:
-    async def there() -> dict[str, Pool] | None:
-        found = await pools_named(spine)
-        return found if {pool.tier for pool in found.values()} >= {"hot", "warm", "cold"} else None
-
-    return await until(there)
 
 
 async def done(spine, operation: Operation) -> Operation:

@@ -20,9 +20,11 @@ from novacron_core.api import access, operations, vms
 from novacron_core.client import Client
 from novacron_server.database import server_lock
 from novacron_server.runtime.settings import Settings
-from tests.conftest import PATIENT_S
-from tests.server.spine.asking import make
-from tests.server.spine.conftest import PASSWORD, Spine, _all_read, running, until
+from tests.support.accounts import PASSWORD
+from tests.support.database_budget import PATIENT_S
+from tests.support.requests import vm_request
+from tests.support.server import LiveServer, all_hosts_read, running
+from tests.support.waiting import until
 
 LOCK = "SELECT pg_advisory_lock(%s, hashtext(current_schema()))"
 MARK = "UPDATE settings SET value = '\"another\"' WHERE key = 'server'"
@@ -31,7 +33,7 @@ WHERE a.datname = current_database() AND l.locktype = 'advisory' AND l.classid =
 
 
 @pytest.fixture
-async def shared(owner_url, database_url, data_dir, uri) -> AsyncIterator[Spine]:
+async def shared(owner_url, database_url, data_dir, uri) -> AsyncIterator[LiveServer]:
     """A server on a database that others can reach."""
     settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, database_budget_s=PATIENT_S)
     async with (
@@ -41,12 +43,12 @@ async def shared(owner_url, database_url, data_dir, uri) -> AsyncIterator[Spine]
         token = (data_dir / "setup-token").read_text().strip()
         await admin.call(access.REGISTER, body=access.Register(username="ann", password=PASSWORD, setup_token=token))
         await admin.sign_in("ann", PASSWORD)
-        await until(lambda: _all_read(parts))
-        yield Spine(url, parts, admin, data_dir)
+        await until(lambda: all_hosts_read(parts))
+        yield LiveServer(url, parts, admin, data_dir)
 
 
 @asynccontextmanager
-async def another(spine: Spine, url: str) -> AsyncIterator[psycopg.AsyncConnection]:
+async def another(spine: LiveServer, url: str) -> AsyncIterator[psycopg.AsyncConnection]:
     """Another server gets the database while this one has lost its lock; until the end of the block."""
     async with (
         await psycopg.AsyncConnection.connect(url, autocommit=True, application_name="novacron on beta") as its,
@@ -65,7 +67,7 @@ async def another(spine: Spine, url: str) -> AsyncIterator[psycopg.AsyncConnecti
         yield its
 
 
-async def refused(spine: Spine) -> bool | None:
+async def refused(spine: LiveServer) -> bool | None:
     return True if spine.parts.database.refusal else None
 
 
@@ -73,7 +75,7 @@ async def test_while_another_server_has_it_changes_are_refused_and_begun_work_is
     shared, database_url, image, monkeypatch
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
-    begun = await shared.admin.call(vms.CREATE, body=make(start=False))
+    begun = await shared.admin.call(vms.CREATE, body=vm_request(start=False))
     await until(lambda: _at_work(shared))
     vm = await shared.vm("test")
     async with another(shared, database_url):
@@ -91,15 +93,15 @@ async def test_while_another_server_has_it_changes_are_refused_and_begun_work_is
     assert (await shared.ended(paused)).state == "succeeded"
 
 
-async def _at_work(spine: Spine) -> bool | None:
+async def _at_work(spine: LiveServer) -> bool | None:
     return True if spine.parts.operations.busy else None
 
 
-async def _at_rest(spine: Spine) -> bool | None:
+async def _at_rest(spine: LiveServer) -> bool | None:
     return None if spine.parts.operations.busy else True
 
 
-async def _admitted(spine: Spine) -> bool | None:
+async def _admitted(spine: LiveServer) -> bool | None:
     return None if spine.parts.database.refusal else True
 
 
@@ -109,7 +111,7 @@ async def test_a_lock_that_was_lost_to_nobody_is_held_again_and_work_goes_on(
     release = data_dir / "go"
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(release))
-    begun = await shared.admin.call(vms.CREATE, body=make(start=False))
+    begun = await shared.admin.call(vms.CREATE, body=vm_request(start=False))
     await until(lambda: _at_work(shared))
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as hand:
         before = await _holder(hand)

@@ -16,9 +16,8 @@ from novacron_core.values.roles import Role
 from novacron_server.operations import repository as rows_of_operations
 from novacron_server.operations import retries
 from novacron_server.volumes import repository as rows_of_volumes
-from tests.fair_clock import fair_now
-from tests.server.spine.asking import created, done, make
-from tests.server.spine.test_tiers import three_pools
+from tests.support.fair_clock import fair_now
+from tests.support.requests import create_vm, succeeded, three_pools, vm_request
 
 
 async def test_the_simulated_host_is_called_so(spine) -> None:
@@ -28,7 +27,7 @@ async def test_the_simulated_host_is_called_so(spine) -> None:
 
 
 async def test_a_vm_from_an_image_runs_and_its_disk_is_a_volume_of_it(spine, image) -> None:
-    vm = await created(spine, tags={"role": "web"}, description="the first")
+    vm = await create_vm(spine, tags={"role": "web"}, description="the first")
     assert (vm.state, vm.tenant, vm.owner, vm.tier, vm.unmanaged) == (State.RUNNING, "default", "ann", "hot", False)
     assert (vm.tags, vm.description, vm.memory_bytes, vm.generation) == ({"role": "web"}, "the first", 32 << 20, 1)
     assert vm.operation is None
@@ -39,7 +38,7 @@ async def test_a_vm_from_an_image_runs_and_its_disk_is_a_volume_of_it(spine, ima
 
 
 async def test_the_verbs_do_what_they_say(spine, image, behind) -> None:
-    vm = await created(spine)
+    vm = await create_vm(spine)
     domain = behind.lookupByUUIDString(vm.id)
     for endpoint, state, libvirt_state in [
         (vms.PAUSE, State.PAUSED, libvirt.VIR_DOMAIN_PAUSED),
@@ -48,19 +47,19 @@ async def test_the_verbs_do_what_they_say(spine, image, behind) -> None:
         (vms.START, State.RUNNING, libvirt.VIR_DOMAIN_RUNNING),
         (vms.POWER_OFF, State.STOPPED, libvirt.VIR_DOMAIN_SHUTOFF),
     ]:
-        operation = await done(spine, await spine.admin.call(endpoint, vm_id=vm.id))
+        operation = await succeeded(spine, await spine.admin.call(endpoint, vm_id=vm.id))
         assert operation.progress == 1.0
         assert (await spine.admin.call(vms.GET, vm_id=vm.id)).state is state
         assert domain.state()[0] == libvirt_state
 
 
 async def test_delete_with_disks_leaves_nothing(spine, image, behind) -> None:
-    vm = await created(spine, start=False)
+    vm = await create_vm(spine, start=False)
     assert vm.state is State.STOPPED
     operation = await spine.admin.call(
         vms.DELETE, query=vms.DeleteQuery(disks=True), if_match=vm.generation, vm_id=vm.id
     )
-    await done(spine, operation)
+    await succeeded(spine, operation)
     with pytest.raises(errors.NotFound):
         await spine.admin.call(vms.GET, vm_id=vm.id)
     with pytest.raises(libvirt.libvirtError):
@@ -71,7 +70,7 @@ async def test_delete_with_disks_leaves_nothing(spine, image, behind) -> None:
 
 
 async def test_a_database_that_is_away_for_a_moment_makes_no_failure_of_a_deletion(spine, image, monkeypatch) -> None:
-    vm = await created(spine, start=False)
+    vm = await create_vm(spine, start=False)
     deletion = spine.parts.operations.procedures["vm.delete"]
     group_commit, away = deletion._group_commit, ["away", "away"]
 
@@ -84,14 +83,14 @@ async def test_a_database_that_is_away_for_a_moment_makes_no_failure_of_a_deleti
     monkeypatch.setattr(retries, "_ASK_EVERY_S", 0.01)
     monkeypatch.setattr(deletion, "_group_commit", Shaky())
     query = vms.DeleteQuery(disks=True)
-    await done(spine, await spine.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
+    await succeeded(spine, await spine.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
     assert not away
 
 
 async def test_a_deletion_that_was_cut_off_takes_what_the_vm_had_and_no_more(spine, image, monkeypatch) -> None:
-    vm = await created(spine, start=False)
+    vm = await create_vm(spine, start=False)
     await three_pools(spine)
-    await done(
+    await succeeded(
         spine, await spine.admin.call(volumes.CREATE, body=volumes.VolumeCreate(name="kept", size_bytes=1 << 20))
     )
     kept = next(v for v in (await spine.admin.call(volumes.LIST)).items if v.name == "kept")
@@ -110,7 +109,7 @@ async def test_a_deletion_that_was_cut_off_takes_what_the_vm_had_and_no_more(spi
 
 
 async def test_a_deletion_that_failed_says_what_became_of_the_vm(spine, image, monkeypatch) -> None:
-    vm = await created(spine, start=False)
+    vm = await create_vm(spine, start=False)
     host, query = spine.parts.inventory.host(vm.host), vms.DeleteQuery(disks=True)
 
     async def failed(thing: object, name: str) -> str:
@@ -133,14 +132,14 @@ async def test_a_deletion_that_failed_says_what_became_of_the_vm(spine, image, m
 
 
 async def test_delete_without_disks_keeps_them_for_their_owner(spine, image) -> None:
-    vm = await created(spine, start=False)
-    await done(spine, await spine.admin.call(vms.DELETE, if_match=vm.generation, vm_id=vm.id))
+    vm = await create_vm(spine, start=False)
+    await succeeded(spine, await spine.admin.call(vms.DELETE, if_match=vm.generation, vm_id=vm.id))
     kept = [v for v in (await spine.admin.call(volumes.LIST)).items if "web-01" in v.name]
     assert [(v.vm, v.tenant) for v in kept] == [(None, "default")]
 
 
 async def test_delete_needs_the_generation_it_means(spine, image) -> None:
-    vm = await created(spine, start=False)
+    vm = await create_vm(spine, start=False)
     with pytest.raises(errors.PreconditionRequired):
         await spine.admin.call(vms.DELETE, vm_id=vm.id)
     with pytest.raises(errors.PreconditionFailed):
@@ -149,7 +148,7 @@ async def test_delete_needs_the_generation_it_means(spine, image) -> None:
 
 
 async def test_a_refusal_is_the_sentence_of_the_rule(spine, image) -> None:
-    vm = await created(spine)
+    vm = await create_vm(spine)
     with pytest.raises(errors.Conflict, match="web-01 is already running"):
         await spine.admin.call(vms.START, vm_id=vm.id)
     with pytest.raises(errors.Conflict, match="shut it down first"):
@@ -157,7 +156,7 @@ async def test_a_refusal_is_the_sentence_of_the_rule(spine, image) -> None:
 
 
 async def test_one_operation_at_a_time_and_the_second_is_told_which(spine, image, monkeypatch, tmp_path) -> None:
-    vm = await created(spine)
+    vm = await create_vm(spine)
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.pause:began=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
     first = await spine.admin.call(vms.PAUSE, vm_id=vm.id)
@@ -168,16 +167,16 @@ async def test_one_operation_at_a_time_and_the_second_is_told_which(spine, image
     assert shown.operation is not None
     assert shown.operation.id == first.id
     (tmp_path / "go").touch()
-    await done(spine, first)
+    await succeeded(spine, first)
     await bob.close()
 
 
 async def test_power_off_pushes_a_hanging_shutdown_aside(spine, image, monkeypatch, tmp_path) -> None:
-    vm = await created(spine)
+    vm = await create_vm(spine)
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.stop:began=pause")
     hanging = await spine.admin.call(vms.STOP, vm_id=vm.id)
     off = await spine.admin.call(vms.POWER_OFF, vm_id=vm.id)
-    await done(spine, off)
+    await succeeded(spine, off)
     cancelled = await spine.ended(hanging)
     assert cancelled.state is OperationState.CANCELLED
     assert cancelled.problem is not None
@@ -186,9 +185,9 @@ async def test_power_off_pushes_a_hanging_shutdown_aside(spine, image, monkeypat
 
 
 async def test_a_deletion_asked_for_again_is_the_same_deletion(spine, image) -> None:
-    vm = await created(spine, start=False)
+    vm = await create_vm(spine, start=False)
     key = str(uuid4())
-    first = await done(spine, await spine.admin.call(vms.DELETE, if_match=1, idempotency_key=key, vm_id=vm.id))
+    first = await succeeded(spine, await spine.admin.call(vms.DELETE, if_match=1, idempotency_key=key, vm_id=vm.id))
     again = await spine.admin.call(vms.DELETE, if_match=1, idempotency_key=key, vm_id=vm.id)
     assert again.id == first.id
     with pytest.raises(errors.NotFound):
@@ -202,21 +201,21 @@ async def test_a_unmanaged_guest_is_shown_to_administrators_run_and_never_delete
     assert (await bob.call(vms.LIST)).total == 0
     with pytest.raises(errors.NotFound, match="there is no such VM"):
         await bob.call(vms.PAUSE, vm_id=unmanaged.id)
-    await done(spine, await spine.admin.call(vms.POWER_OFF, vm_id=unmanaged.id))
+    await succeeded(spine, await spine.admin.call(vms.POWER_OFF, vm_id=unmanaged.id))
     with pytest.raises(errors.Conflict, match="is unmanaged"):
         await spine.admin.call(vms.DELETE, if_match=0, vm_id=unmanaged.id)
     await bob.close()
 
 
 async def test_a_viewer_looks_and_changes_nothing(spine, image) -> None:
-    vm = await created(spine)
+    vm = await create_vm(spine)
     eve = await spine.member("eve", Role.VIEWER)
     assert (await eve.call(vms.GET, vm_id=vm.id)).name == "web-01"
     for endpoint in (vms.START, vms.POWER_OFF, vms.RESET):
         with pytest.raises(errors.Forbidden, match="viewer"):
             await eve.call(endpoint, vm_id=vm.id)
     with pytest.raises(errors.Forbidden):
-        await eve.call(vms.CREATE, body=make("web-02"))
+        await eve.call(vms.CREATE, body=vm_request("web-02"))
     await eve.close()
 
 
@@ -252,7 +251,7 @@ async def test_hostile_text_defined_behind_our_back_is_shown_and_harms_nothing(s
 
 async def test_a_list_is_filtered_sorted_and_cut(spine, image) -> None:
     for name in ("x-2", "x-1", "x-3"):
-        await created(spine, name, start=False)
+        await create_vm(spine, name, start=False)
     page = await spine.admin.call(vms.LIST, query=vms.VMQuery(q="X-", sort="-name", page_size=2))
     assert ([vm.name for vm in page.items], page.total) == (["x-3", "x-2"], 3)
     found = await spine.admin.call(vms.LIST, query=vms.VMQuery(q="state:stopped -x-1 memory<1G"))

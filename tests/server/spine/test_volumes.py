@@ -12,8 +12,8 @@ from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeClone, VolumeCreate, VolumeMove, VolumeResize
 from novacron_core.values.roles import Role
-from tests.server.spine.conftest import until
-from tests.server.spine.test_tiers import three_pools
+from tests.support.requests import three_pools
+from tests.support.waiting import until
 
 MIB = 1 << 20
 

@@ -14,9 +14,8 @@ from novacron_core.api import operations, vms, volumes
 from novacron_core.api.operations import Operation, OperationState
 from novacron_server.operations import repository
 from novacron_server.operations.repository import Stored
-from tests.server.spine.conftest import until
-from tests.server.storage.conftest import MIB
-from tests.server.storage.test_moves import _settled, move, only
+from tests.support.storage import MIB, expect_one_copy, move, only
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -43,7 +42,7 @@ async def test_a_host_that_restarts_in_mid_move_leaves_one_copy(shed) -> None:
     ended = await until(lambda: _end(shed, operation), 60)
     assert ended.state is OperationState.FAILED
     assert "host" in ended.problem.detail
-    await _settled(shed, vm, volume, "hot")
+    await expect_one_copy(shed, vm, volume, "hot")
     live, lasting = shed.disk_paths(vm.id)
     assert live == lasting
     await shed.done(await move(shed, volume))  # nothing stands in its way
@@ -76,7 +75,7 @@ async def test_a_volume_moves_to_where_one_of_its_name_was_removed_outside(shed)
     volume = await shed.made("same")
     vm = await shed.vm("web-same", volume)
     await shed.done(await move(shed, volume))
-    await _settled(shed, vm, volume, "cold")
+    await expect_one_copy(shed, vm, volume, "cold")
 
 
 async def test_a_volume_whose_pool_is_off_keeps_its_name(shed) -> None:
@@ -244,7 +243,7 @@ async def test_a_move_that_is_gone_on_with_after_a_crash_is_cancelled(shed, monk
 
     assert (await until(cancelled)).state is OperationState.CANCELLED
     await settling
-    await _settled(shed, vm, volume, "hot")
+    await expect_one_copy(shed, vm, volume, "hot")
     await shed.done(await move(shed, volume))
 
 

@@ -16,8 +16,8 @@ from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeMove, VolumeResize
 from novacron_server.inventory import host_sync
 from novacron_server.volumes import changes
-from tests.server.spine.conftest import until
-from tests.server.storage.conftest import MIB, Shed
+from tests.support.storage import MIB, StorageServer
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DOMAIN = """<domain type="qemu"><name>{name}</name><memory unit="MiB">32</memory>
@@ -26,26 +26,26 @@ DISK = """<disk type="{kind}" device="disk"><driver name="qemu" type="qcow2"/><s
 bus="virtio"/></disk>"""
 
 
-def by_path(shed: Shed, volume: Volume) -> dict[str, str]:
+def by_path(shed: StorageServer, volume: Volume) -> dict[str, str]:
     return {"disk": DISK.format(kind="file", source=f'file="{shed.path(volume)}"')}
 
 
-def by_pool(shed: Shed, volume: Volume) -> dict[str, str]:
+def by_pool(shed: StorageServer, volume: Volume) -> dict[str, str]:
     return {"disk": DISK.format(kind="volume", source=f'pool="{volume.pool}" volume="{volume.name}"')}
 
 
-def by_link(shed: Shed, volume: Volume) -> dict[str, str]:
+def by_link(shed: StorageServer, volume: Volume) -> dict[str, str]:
     link = shed.house.data_dir / f"way-to-{volume.pool}"
     if not link.exists():
         link.symlink_to(shed.path(volume).parent)
     return {"disk": DISK.format(kind="file", source=f'file="{link}/{volume.name}"')}
 
 
-def as_kernel(shed: Shed, volume: Volume) -> dict[str, str]:
+def as_kernel(shed: StorageServer, volume: Volume) -> dict[str, str]:
     return {"disk": "", "boot": f"<kernel>{shed.path(volume)}</kernel>"}
 
 
-def by_overlay(shed: Shed, volume: Volume) -> dict[str, str]:
+def by_overlay(shed: StorageServer, volume: Volume) -> dict[str, str]:
     """An overlay of an overlay, in no pool."""
     middle, top = (shed.house.data_dir / f"{volume.name}-{part}" for part in ("middle", "top"))
     for image, below in ((middle, f"json:{{\"driver\":\"qcow2\",\"file\":{{\"driver\":\"file\",\"filename\":\"{shed.path(volume)}\"}}}}"),
@@ -54,11 +54,11 @@ def by_overlay(shed: Shed, volume: Volume) -> dict[str, str]:
     return {"disk": DISK.format(kind="file", source=f'file="{top}"')}
 
 
-WAYS: list[Callable[[Shed, Volume], dict[str, str]]] = [by_path, by_pool, by_link, as_kernel, by_overlay]
+WAYS: list[Callable[[StorageServer, Volume], dict[str, str]]] = [by_path, by_pool, by_link, as_kernel, by_overlay]
 
 
 @contextmanager
-def unmanaged(shed: Shed, name: str, boot: str = "", disk: str = "") -> Iterator[None]:
+def unmanaged(shed: StorageServer, name: str, boot: str = "", disk: str = "") -> Iterator[None]:
     domain = shed.libvirt.defineXML(DOMAIN.format(name=name, boot=boot, disk=disk))
     try:
         yield
@@ -66,7 +66,7 @@ def unmanaged(shed: Shed, name: str, boot: str = "", disk: str = "") -> Iterator
         domain.undefine()
 
 
-def asks(shed: Shed, volume: Volume, vm: vms.VM) -> dict[str, Callable[[], object]]:
+def asks(shed: StorageServer, volume: Volume, vm: vms.VM) -> dict[str, Callable[[], object]]:
     """The changes that a volume in use must not get, as calls."""
     call, more = shed.admin.call, {"volume_id": volume.id}
     return {

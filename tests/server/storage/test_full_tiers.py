@@ -18,9 +18,8 @@ from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.api.vms import VMCreate
 from novacron_core.api.volumes import VolumeCreate, VolumeResize
 from novacron_server.inventory import host_sync
-from tests.server.spine.conftest import until
-from tests.server.storage.conftest import MIB
-from tests.server.storage.test_moves import move, same_content
+from tests.support.storage import MIB, move, same_content
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 POOL = "<pool type='dir'><name>{name}</name><target><path>{path}</path></target></pool>"

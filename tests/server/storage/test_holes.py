@@ -7,13 +7,13 @@ import pytest
 from novacron_core.api import volumes
 from novacron_core.api.volumes import Volume, VolumeCreate, VolumeMove
 from novacron_server.operations.context import OperationContext
-from tests.server.storage.conftest import MIB, Shed, run
+from tests.support.storage import MIB, StorageServer, run
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SIZE = 200 * MIB
 
 
-async def sparse(shed: Shed, name: str) -> Volume:
+async def sparse(shed: StorageServer, name: str) -> Volume:
     """A raw volume of which very little was ever written, far from its beginning."""
     body = VolumeCreate(name=name, size_bytes=SIZE, tier="hot", format="raw")
     await shed.done(await shed.admin.call(volumes.CREATE, body=body))

@@ -14,20 +14,19 @@ from novacron_core import errors
 from novacron_core.api import vms, volumes
 from novacron_core.api.operations import OperationState
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeClone, VolumeCreate, VolumeResize
-from tests.server.storage.conftest import MIB, Shed, digest
-from tests.server.storage.test_moves import move, only
+from tests.support.storage import MIB, StorageServer, digest, move, only
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def as_opened(shed: Shed, vm: vms.VM, name: str) -> set[str]:
+def as_opened(shed: StorageServer, vm: vms.VM, name: str) -> set[str]:
     """The formats that QEMU is told for a disk: as the VM runs, and as it is defined."""
     domain = shed.libvirt.lookupByUUIDString(vm.id)
     texts = domain.XMLDesc(0), domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     return {m[1] for text in texts for m in re.finditer(rf"<driver[^>]* type='(\w+)'[^>]*/>\s*<source file='[^']*/{name}'", text)}  # fmt: skip
 
 
-async def disguised(shed: Shed, name: str, secret: Path) -> Volume:
+async def disguised(shed: StorageServer, name: str, secret: Path) -> Volume:
     """A raw volume whose guest has written a qcow2 head into it that leans on a file of the host."""
     secret.write_bytes(b"the host's own" * 40_000)
     await shed.done(

@@ -16,10 +16,10 @@ from novacron_core.api.volumes import Volume, VolumeAttach, VolumeResize
 from novacron_server.hypervisor import host_disks
 from novacron_server.hypervisor.vms import disks
 from novacron_server.hypervisor.xml import domain
-from tests.guests import Serial
-from tests.server.spine.conftest import until
-from tests.server.storage import writer
-from tests.server.storage.conftest import MIB, Shed
+from tests.support import writing_guest
+from tests.support.busy_guest import Serial
+from tests.support.storage import MIB, StorageServer
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.qemu]
 WATCH = """
@@ -36,7 +36,7 @@ SECTORS = 64 * MIB // 512
 class Guest:
     """A guest that says which disks it has, whenever that changes."""
 
-    def __init__(self, shed: Shed, vm: vms.VM) -> None:
+    def __init__(self, shed: StorageServer, vm: vms.VM) -> None:
         self.shed, self.vm = shed, vm
         self.domain = shed.libvirt.lookupByUUIDString(vm.id)
         self._line = libvirt.open(shed.daemon.uri)  # of its own: who waits on it would hold up all the others
@@ -52,24 +52,24 @@ class Guest:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def guest(shed: Shed) -> Any:
-    await asyncio.to_thread(writer.add_image, shed.house.data_dir / "images", "watch", WATCH)
-    made = Guest(shed, await writer.started(shed, "watcher", "watch"))
+async def guest(shed: StorageServer) -> Any:
+    await asyncio.to_thread(writing_guest.add_image, shed.house.data_dir / "images", "watch", WATCH)
+    made = Guest(shed, await writing_guest.started(shed, "watcher", "watch"))
     yield made
     made.domain.destroy()  # which ends its console, too
 
 
-async def empty(shed: Shed, name: str) -> Volume:
+async def empty(shed: StorageServer, name: str) -> Volume:
     body = volumes.VolumeCreate(name=name, size_bytes=64 * MIB)
     await shed.done(await shed.admin.call(volumes.CREATE, body=body))
     return await shed.volume(name)
 
 
-async def attach(shed: Shed, volume: Volume, vm: vms.VM) -> Operation:
+async def attach(shed: StorageServer, volume: Volume, vm: vms.VM) -> Operation:
     return await shed.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id)
 
 
-async def detach(shed: Shed, volume: Volume) -> Operation:
+async def detach(shed: StorageServer, volume: Volume) -> Operation:
     return await shed.admin.call(volumes.DETACH, volume_id=volume.id)
 
 

@@ -22,22 +22,22 @@ from novacron_core.api.volumes import VolumeClone, VolumeCreate, VolumeMove
 from novacron_core.client import Client
 from novacron_core.client.credentials import Credentials
 from novacron_core.local_server import read_running_server
-from tests.benchmarks.servers import administrator
-from tests.faults.test_kills import Process
-from tests.server.hypervisor.conftest import PrivateLibvirtd
-from tests.server.spine.conftest import Spine, until
-from tests.server.storage.conftest import MIB, Shed, digest, run
-from tests.server.storage.test_moves import RUNNING, STOPPED, only, same_content
+from tests.support.accounts import administrator
+from tests.support.libvirtd import PrivateLibvirtd
+from tests.support.processes import ServerProcess
+from tests.support.server import LiveServer
+from tests.support.storage import MIB, RUNNING, STOPPED, StorageServer, digest, only, run, same_content
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 TELLING = {"stopped": ["compared", "renamed", "switched"], "running": ["mirroring", "pivoted", "told"]}
 PLACES = {"stopped": STOPPED, "running": RUNNING} if os.environ.get("NOVACRON_MOVE_KILLS") == "all" else TELLING
 
 
-class Far(Shed):
+class Far(StorageServer):
     """A shed whose server is a process that can be killed."""
 
-    server: Process
+    server: ServerProcess
 
     async def start(self) -> None:
         await self.server.start()
@@ -98,13 +98,13 @@ async def far() -> AsyncIterator[Far]:
     daemon = PrivateLibvirtd(folder / "lv", f"far{uuid4().hex[:4]}")
     daemon.start()
     connection = libvirt.open(daemon.uri)
-    server = Process(data, daemon.uri)
+    server = ServerProcess(data, daemon.uri)
     try:
         await server.start()
         url = read_running_server(data).url  # type: ignore[union-attr]
         token = await asyncio.to_thread(lambda: asyncio.run(administrator(url, data)))
         async with Client(url, Credentials(token)) as client:
-            made = Far(Spine(url, None, client, data), daemon, connection)  # type: ignore[arg-type]
+            made = Far(LiveServer(url, None, client, data), daemon, connection)  # type: ignore[arg-type]
             made.server = server
             await made.three_pools()
             yield made

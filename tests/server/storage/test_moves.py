@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,29 +14,10 @@ from novacron_core.api.operations import OperationState
 from novacron_core.api.volumes import VolumeMove
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor
 from novacron_server.hypervisor.storage.uploads import Upload
-from tests.server.spine.conftest import until
-from tests.server.storage.conftest import MIB, digest
+from tests.support.storage import MIB, RUNNING, STOPPED, digest, expect_one_copy, move, only, same_content
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-STOPPED = ["planned", "made", "compared", "renamed", "named", "switched", "told", "dropped"]
-RUNNING = ["planned", "made", "mirroring", "mirrored", "pivoted", "switched", "told", "dropped"]
-
-
-async def move(shed, volume, tier: str = "cold", **more):
-    return await shed.admin.call(volumes.MOVE, body=VolumeMove(tier=tier, **more), volume_id=volume.id)
-
-
-def only(shed, volume, tier: str) -> None:
-    """One file of that name is left, there."""
-    assert {item for item in shed.files() if item[1].startswith(volume.name)} == {(tier, volume.name)}
-
-
-def same_content(shed, path: Path, image_format: str = "qcow2") -> None:
-    check = ["-c", "read -P 7 1M 10M", "-c", "read -P 0 20M 5M", "-c", "read -P 9 40M 10M"]
-    out = subprocess.run(
-        ["qemu-io", "-r", "-U", "-f", image_format, *check, str(path)], capture_output=True, text=True, check=True
-    )
-    assert "verification failed" not in out.stdout
 
 
 @pytest.mark.parametrize("image_format", ["qcow2", "raw"])
@@ -102,22 +82,9 @@ async def test_a_move_that_fails_anywhere_leaves_one_copy_that_counts(shed, monk
         assert (f"the volume is in {other}" in ended.problem.detail) is moved
         if moved:
             tier, other = other, tier
-        await _settled(shed, vm, volume, tier)
+        await expect_one_copy(shed, vm, volume, tier)
         live, lasting = shed.disk_paths(vm.id)
         assert live == lasting
-
-
-async def _settled(shed, vm, volume, tier: str) -> None:
-    async def shown() -> bool | None:
-        now = await shed.admin.call(volumes.GET, volume_id=volume.id)
-        return True if (now.tier, now.operation) == (tier, None) else None
-
-    await until(shown)
-    only(shed, volume, tier)
-    now = await shed.volume(volume.name)
-    assert str(shed.path(now)) in shed.disk_paths(vm.id)[1]
-    same_content(shed, shed.path(now))
-    assert now.vm == vm.id
 
 
 async def test_a_running_move_is_slowed_down_told_and_cancelled(shed) -> None:
@@ -135,7 +102,7 @@ async def test_a_running_move_is_slowed_down_told_and_cancelled(shed) -> None:
         await shed.admin.call(vms.POWER_OFF, vm_id=vm.id)
     cancelled = await shed.admin.call(operations.CANCEL, operation_id=operation.id)
     assert cancelled.state is OperationState.CANCELLED
-    await _settled(shed, vm, volume, "hot")
+    await expect_one_copy(shed, vm, volume, "hot")
     assert (await shed.house.vm("web-4")).state == "running"
 
 
@@ -149,7 +116,7 @@ async def test_a_stopped_move_is_cancelled(shed) -> None:
 
     await until(copying)
     await shed.admin.call(operations.CANCEL, operation_id=operation.id)
-    await _settled(shed, vm, volume, "hot")
+    await expect_one_copy(shed, vm, volume, "hot")
 
 
 async def test_of_all_who_want_one_volume_at_once_one_gets_it(shed) -> None:
@@ -215,11 +182,11 @@ async def test_where_the_files_are_out_of_reach_the_copy_goes_through_the_server
         monkeypatch.setattr(sync.host.storage, "sees", never)
     with pytest.raises(AssertionError, match="imit needs direct access"):
         await shed.done(await move(shed, volume, bandwidth_bytes_s=MIB))
-    await _settled(shed, vm, volume, "hot")
+    await expect_one_copy(shed, vm, volume, "hot")
     for place, tier in (("compared", "hot"), ("switched", "cold")):
         monkeypatch.setenv("NOVACRON_FAILPOINTS", f"volume.move:{place}=error")
         assert (await shed.ended(await move(shed, volume))).state is OperationState.FAILED
-        await _settled(shed, vm, volume, tier)
+        await expect_one_copy(shed, vm, volume, tier)
     assert digest(shed.path(await shed.volume("data7"))) == before
 
 
@@ -255,7 +222,7 @@ async def test_a_vm_that_is_started_behind_our_back_stays_on_the_disk_it_runs_on
     ended = await shed.ended(operation)
     assert ended.state is OperationState.FAILED
     assert "started meanwhile" in ended.problem.detail
-    await _settled(shed, vm, volume, "hot")
+    await expect_one_copy(shed, vm, volume, "hot")
     live, lasting = shed.disk_paths(vm.id)
     assert live == lasting
 

@@ -8,13 +8,13 @@ from novacron_core import errors
 from novacron_core.api import volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.volumes import VolumeCreate, VolumeMove
-from tests.server.spine.conftest import until
-from tests.server.storage.conftest import MIB, Shed
+from tests.support.storage import MIB, StorageServer
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def in_libvirt(shed: Shed, name: str) -> list[tuple[str, str]]:
+async def in_libvirt(shed: StorageServer, name: str) -> list[tuple[str, str]]:
     """(tier, name) of what libvirt has under this name, as the server reads it; the server's picture is as new."""
     (host,) = shed.house.parts.inventory.connections()
     tiers = {pool.name: pool.tier or "" for pool in (await shed.three_pools()).values()}
@@ -23,7 +23,7 @@ async def in_libvirt(shed: Shed, name: str) -> list[tuple[str, str]]:
     return sorted((tier, found) for tier, found in there if found.startswith(name))
 
 
-async def listed(shed: Shed, name: str) -> list[tuple[str | None, str, bool]]:
+async def listed(shed: StorageServer, name: str) -> list[tuple[str | None, str, bool]]:
     page = await shed.admin.call(volumes.LIST, query=ListQuery(page_size=1000))
     return [(v.tier, v.name, v.unmanaged) for v in page.items if v.name.startswith(name)]
 

@@ -7,17 +7,17 @@ import asyncio
 import pytest
 
 from novacron_core.api import vms
-from tests.server.storage import writer
-from tests.server.storage.test_moves import move
+from tests.support import writing_guest
+from tests.support.storage import move
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.qemu]
 
 
 @pytest.mark.timeout(180)
 async def test_every_write_that_the_guest_was_told_of_is_on_the_disk_after_two_moves(shed) -> None:
-    await asyncio.to_thread(writer.add_image, shed.house.data_dir / "images")
-    vm = await writer.started(shed, "writer")
-    said = writer.Said(shed.daemon.uri, vm.id)
+    await asyncio.to_thread(writing_guest.add_image, shed.house.data_dir / "images")
+    vm = await writing_guest.started(shed, "writer")
+    said = writing_guest.WriteLog(shed.daemon.uri, vm.id)
     try:
         await asyncio.to_thread(said.wait_for, 5)
         volume = await shed.volume(vm.disks[0].source.rpartition("/")[2])
@@ -33,6 +33,8 @@ async def test_every_write_that_the_guest_was_told_of_is_on_the_disk_after_two_m
     assert len(said.numbers) > 15
     now = await shed.volume(volume.name)
     assert now.tier == "hot"
-    assert await asyncio.to_thread(writer.missing, shed.path(now), [len(said.numbers) + 1000])  # it would be seen
-    assert await asyncio.to_thread(writer.missing, shed.path(now), said.numbers) == []
+    assert await asyncio.to_thread(
+        writing_guest.missing, shed.path(now), [len(said.numbers) + 1000]
+    )  # it would be seen
+    assert await asyncio.to_thread(writing_guest.missing, shed.path(now), said.numbers) == []
     print(f"{len(said.numbers)} writes, longest pause {max(said.gaps)} ms")

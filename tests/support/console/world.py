@@ -193,3 +193,13 @@ class Clock:
 
     def pass_s(self, seconds: float) -> None:
         self.time += timedelta(seconds=seconds)
+
+
+THIRD_HOST_ID = "7a000000-0000-4000-8000-000000000003"
+
+
+TWINS = [
+    host(name="kvm"),
+    host(id=OTHER_HOST_ID, name="kvm", uri="qemu+ssh://root@10.0.0.7/system"),
+    host(id=THIRD_HOST_ID, name="kvm-c"),
+]

@@ -27,7 +27,7 @@ from novacron_core.values.sizes import GIB, MIB
 from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.terminal.safe_text import clean_json
-from tests.tui.world import ADMIN, NOW, PASSWORD, Clock, fleet, inventory, live, operation, vm
+from tests.support.console.world import ADMIN, NOW, PASSWORD, Clock, fleet, inventory, live, operation, vm
 
 IMAGES = [
     Image(

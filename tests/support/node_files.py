@@ -52,3 +52,8 @@ def _domain(number: int, chance: random.Random) -> str:
         mac=f"52:54:00:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}",
         state={0: _STOPPED, 3: _PAUSED}.get(number % 6, _RUNNING),
     )
+
+
+NODE = """<node><cpu><mhz>3000</mhz><model>x86_64</model><active>16</active></cpu><memory>67108864</memory>
+<network><name>default</name><bridge name="virbr0"/><forward/><ip address="192.168.122.1" netmask="255.255.255.0"/></network>
+<domain type="test"><name>test</name><memory>1048576</memory><vcpu>2</vcpu><os><type>hvm</type></os></domain></node>"""

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import libvirt
 
-from tests.fair_clock import fair_now
+from tests.support.fair_clock import fair_now
 
 DISK_BYTES = 64 << 20
 _INIT = """#!/bin/sh

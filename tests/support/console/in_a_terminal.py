@@ -1,4 +1,4 @@
-"""The console on the small fixed world, run in the terminal it is started in: `python -m tests.tui.in_a_terminal CALLS [TOKEN]`.
+"""The console on the small fixed world, run in the terminal it is started in: `python -m tests.support.console.in_a_terminal CALLS [TOKEN]`.
 
 Without TOKEN it asks for a password. What it asked the server to change is written to CALLS when it has left, one line
 each, and then that it has.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.tui.wire import Wire, console
+from tests.support.console.wire import Wire, console
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from novacron_core.api.history import Curve, History
 from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.usage import FleetUsage, HostUsage, UsageTotals
 from novacron_core.values.sizes import GIB, MIB
-from tests.tui.wire import Stream, Wire, ok
-from tests.tui.world import HOST_ID, NOW, OTHER_HOST_ID, fleet, host, inventory, live
+from tests.support.console.wire import Stream, Wire, ok
+from tests.support.console.world import HOST_ID, NOW, OTHER_HOST_ID, fleet, host, inventory, live
 
 POINTS = 120
 

@@ -9,7 +9,7 @@ from textual.widgets import Input
 
 from novacron_tui.app import Console
 from novacron_tui.screens.vm_list import VMListScreen
-from tests.fair_clock import fair_now
+from tests.support.fair_clock import fair_now
 
 SIZE = (100, 30)
 """Columns and lines of the terminal."""

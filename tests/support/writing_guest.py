@@ -12,8 +12,8 @@ from pathlib import Path
 import libvirt
 
 from novacron_core.api import vms
-from tests.guest import copy_kernel, write_initrd
-from tests.server.storage.conftest import Shed
+from tests.support.initrd import copy_kernel, write_initrd
+from tests.support.storage import StorageServer
 
 BLOCK = 4096
 SCRIPT = """
@@ -36,7 +36,7 @@ def add_image(images: Path, name: str = "writer", script: str = SCRIPT) -> None:
     (images / f"{name}.cmdline").write_text("console=ttyS0 quiet")
 
 
-class Said:
+class WriteLog:
     """What the guest says on its console, from now until `close`. Gaps are milliseconds between two flushed writes."""
 
     def __init__(self, uri: str, vm_id: str) -> None:
@@ -77,7 +77,7 @@ class Said:
             time.sleep(0.05)
 
 
-async def started(shed: Shed, name: str, image: str = "writer") -> vms.VM:
+async def started(shed: StorageServer, name: str, image: str = "writer") -> vms.VM:
     """A running writer, or another of these images."""
     body = vms.VMCreate(name=name, image=image, memory_bytes=160 << 20)
     await shed.done(await shed.admin.call(vms.CREATE, body=body))

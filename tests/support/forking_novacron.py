@@ -28,19 +28,19 @@ _MOST = 1 << 20
 """Bytes of one call's arguments and environment, at most."""
 
 
-class Warm:
+class ForkingNovacron:
     """The forking process, started. Use as a context manager."""
 
     def __init__(self) -> None:
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cli.warm", str(theirs.fileno())],
+            [sys.executable, "-m", "tests.support.forking_novacron", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             cwd=Path(__file__).parents[2],
         )
         theirs.close()
 
-    def __enter__(self) -> Warm:
+    def __enter__(self) -> ForkingNovacron:
         return self
 
     def __exit__(self, *_: object) -> None:

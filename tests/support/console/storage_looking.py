@@ -9,9 +9,9 @@ import msgspec
 
 from novacron_tui.app import Console
 from novacron_tui.screens.storage import StorageScreen
-from tests.tui.looking import until
-from tests.tui.storage_world import moving
-from tests.tui.wire import ok
+from tests.support.console.looking import until
+from tests.support.console.storage_world import moving
+from tests.support.console.wire import ok
 
 SIZE = (140, 36)
 

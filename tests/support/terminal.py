@@ -15,7 +15,7 @@ from types import TracebackType
 
 import pyte
 
-from tests.fair_clock import fair_now
+from tests.support.fair_clock import fair_now
 
 KEYS = {
     "up": "\x1b[A",

@@ -14,8 +14,8 @@ from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.api.volumes import Volume
 from novacron_core.values.sizes import GIB, MIB, TIB
-from tests.tui.wire import Stream, Wire, ok
-from tests.tui.world import HOST_ID, NOW, fleet, host, live, vm_id
+from tests.support.console.wire import Stream, Wire, ok
+from tests.support.console.world import HOST_ID, NOW, fleet, host, live, vm_id
 
 
 def volume(name: str, number: int, tier: str | None = "hot", **changes: Any) -> Volume:

@@ -16,7 +16,7 @@ import libvirt
 
 from novacron_core.api import usage
 from novacron_core.client import Client
-from tests.terminal import Terminal
+from tests.support.terminal import Terminal
 
 _ENOUGH_S = 1.5
 """So much work in an interval of five seconds is seen as work, and after so long what was read has been painted."""

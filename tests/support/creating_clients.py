@@ -10,7 +10,7 @@ import httpx
 from novacron_core.local_server import read_running_server
 
 
-class Crowd:
+class CreatingClients:
     """`accepted` are the names of the VMs that a 202 promised."""
 
     def __init__(self, data_dir, token: str) -> None:
