@@ -13,13 +13,13 @@ from tests.support.server import ServerWithDatabase, open_server, simulated_host
 
 
 @pytest_asyncio.fixture
-async def house(data_dir: Path, uri: str) -> AsyncIterator[ServerWithDatabase]:
+async def server(data_dir: Path, uri: str) -> AsyncIterator[ServerWithDatabase]:
     """A server on a simulated host, whose PostgreSQL is nobody else's."""
-    async with open_server(data_dir, [uri]) as house:
-        yield house
+    async with open_server(data_dir, [uri]) as server:
+        yield server
 
 
 @pytest.fixture
-def behind(house: ServerWithDatabase) -> libvirt.virConnect:
+def behind(server: ServerWithDatabase) -> libvirt.virConnect:
     """The simulated host, for changes that the server did not make."""
-    return simulated_host(house)
+    return simulated_host(server)

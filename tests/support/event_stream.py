@@ -36,10 +36,10 @@ class Stream:
 
 
 @asynccontextmanager
-async def open_stream(spine: LiveServer, query: str = "", token: str = "") -> AsyncIterator[Stream]:
+async def open_stream(server: LiveServer, query: str = "", token: str = "") -> AsyncIterator[Stream]:
     """A socket of the administrator, read up to its opening frames' end when it starts from an inventory."""
-    address = spine.url.replace("http", "ws") + "/ws/events/v1" + query
-    headers = {"Authorization": f"Bearer {token or spine.admin.credentials.token}"}
+    address = server.url.replace("http", "ws") + "/ws/events/v1" + query
+    headers = {"Authorization": f"Bearer {token or server.admin.credentials.token}"}
     async with connect(address, additional_headers=headers, compression=None, max_size=None) as socket:
         stream = Stream(socket)
         await stream.until(lambda f: f["frame"] == "hello")
@@ -48,13 +48,13 @@ async def open_stream(spine: LiveServer, query: str = "", token: str = "") -> As
         yield stream
 
 
-def address(spine, query: str = "") -> str:
-    return spine.url.replace("http", "ws") + "/ws/events/v1" + query
+def address(server, query: str = "") -> str:
+    return server.url.replace("http", "ws") + "/ws/events/v1" + query
 
 
-def open_with(client, spine, query: str = "", **more: Any):
+def open_with(client, server, query: str = "", **more: Any):
     headers = {"Authorization": f"Bearer {client.credentials.token}"}
-    return connect(address(spine, query), additional_headers=headers, compression=None, **more)
+    return connect(address(server, query), additional_headers=headers, compression=None, **more)
 
 
 async def frame(socket: ClientConnection) -> dict[str, Any]:

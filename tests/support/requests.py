@@ -13,36 +13,36 @@ def vm_request(name: str = "web-01", **more: object) -> VMCreate:
     return VMCreate(**{"name": name, "image": "empty", "memory_bytes": 32 << 20, **more})
 
 
-async def create_vm(spine, name: str = "web-01", **more: object) -> VM:
-    operation = await spine.admin.call(vms.CREATE, body=vm_request(name, **more))
-    ended = await spine.ended(operation)
+async def create_vm(server, name: str = "web-01", **more: object) -> VM:
+    operation = await server.admin.call(vms.CREATE, body=vm_request(name, **more))
+    ended = await server.ended(operation)
     assert ended.state is OperationState.SUCCEEDED, ended.problem
-    return await spine.vm(name)
+    return await server.vm(name)
 
 
-async def succeeded(spine, operation: Operation) -> Operation:
-    ended = await spine.ended(operation)
+async def succeeded(server, operation: Operation) -> Operation:
+    ended = await server.ended(operation)
     assert ended.state is OperationState.SUCCEEDED, ended.problem
     return ended
 
 
-async def pools_named(spine) -> dict[str, Pool]:
-    return {pool.name: pool for pool in (await spine.admin.call(pools.LIST)).items}
+async def pools_named(server) -> dict[str, Pool]:
+    return {pool.name: pool for pool in (await server.admin.call(pools.LIST)).items}
 
 
-async def three_pools(spine) -> dict[str, Pool]:
+async def three_pools(server) -> dict[str, Pool]:
     async def there() -> dict[str, Pool] | None:
-        found = await pools_named(spine)
+        found = await pools_named(server)
         return found if {pool.tier for pool in found.values()} >= {"hot", "warm", "cold"} else None
 
     return await until(there)
 
 
-async def sampled(spine) -> usage.VMUsage:
+async def sampled(server) -> usage.VMUsage:
     """The VM `test` once it has a rate."""
 
     async def look() -> usage.VMUsage | None:
-        page = await spine.admin.call(usage.TOP)
+        page = await server.admin.call(usage.TOP)
         return page.items[0] if page.items else None
 
     return await until(look)

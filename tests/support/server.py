@@ -105,7 +105,7 @@ async def all_hosts_read(parts: Parts) -> bool | None:
 
 
 class ServerWithDatabase(LiveServer):
-    """A spine with its database's supervisor."""
+    """A server with its database's supervisor."""
 
     postgres: EmbeddedPostgres
 
@@ -151,18 +151,18 @@ async def open_server(data_dir: Path, hypervisors: list[str], **more: Any) -> As
                 access.REGISTER, body=access.Register(username="ann", password=PASSWORD, setup_token=token)
             )
             await admin.sign_in("ann", PASSWORD)
-            house = ServerWithDatabase(url, parts, admin, data_dir)
-            house.postgres = postgres
-            await until(lambda: _up(house))
+            server = ServerWithDatabase(url, parts, admin, data_dir)
+            server.postgres = postgres
+            await until(lambda: _up(server))
             try:
-                yield house
+                yield server
             finally:
                 with suppress(psutil.NoSuchProcess):
-                    house.wake_database()
+                    server.wake_database()
 
 
-async def _up(house: ServerWithDatabase) -> bool | None:
-    views = house.parts.inventory.state.views.values()
+async def _up(server: ServerWithDatabase) -> bool | None:
+    views = server.parts.inventory.state.views.values()
     return True if views and all(view.status is HostStatus.UP for view in views) else None
 
 

@@ -32,13 +32,13 @@ MIB = 1 << 20
 class StorageServer:
     """A server with storage to look into."""
 
-    house: ServerWithDatabase
+    server: ServerWithDatabase
     daemon: PrivateLibvirtd
     libvirt: libvirt.virConnect
 
     @property
     def admin(self):
-        return self.house.admin
+        return self.server.admin
 
     async def done(self, operation: Operation) -> Operation:
         ended = await self.ended(operation)
@@ -46,7 +46,7 @@ class StorageServer:
         return ended
 
     async def ended(self, operation: Operation) -> Operation:
-        return await self.house.ended(operation)
+        return await self.server.ended(operation)
 
     async def volume(self, name: str) -> Volume:
         page = await self.admin.call(volumes.LIST, query=ListQuery(page_size=1000))
@@ -65,19 +65,19 @@ class StorageServer:
         """A VM with these volumes as more disks."""
         body = vms.VMCreate(name=name, image="empty", memory_bytes=32 * MIB, start=False)
         await self.done(await self.admin.call(vms.CREATE, body=body))
-        vm = await self.house.vm(name)
+        vm = await self.server.vm(name)
         for volume in attached:
             await self.done(await self.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id))
         if start:
             await self.done(await self.admin.call(vms.START, vm_id=vm.id))
-        return await self.house.vm(name)
+        return await self.server.vm(name)
 
     def path(self, volume: Volume) -> Path:
         return Path(self.libvirt.storagePoolLookupByName(volume.pool).storageVolLookupByName(volume.name).path())
 
     def files(self) -> set[tuple[str, str]]:
         """(tier, name) of every file in our pools."""
-        folder = self.house.data_dir / "pools"
+        folder = self.server.data_dir / "pools"
         return {(path.parent.name, path.name) for path in folder.glob("*/*")}
 
     def disk_paths(self, vm_id: str) -> tuple[set[str], set[str]]:
@@ -118,12 +118,12 @@ async def open_storage_server() -> AsyncIterator[StorageServer]:
         (folder / "lv").mkdir()
         (folder / "data" / "images").mkdir(mode=0o711, parents=True)
         await run("qemu-img", "create", "-q", "-f", "qcow2", str(folder / "data/images/empty.qcow2"), "8M")
-        daemon = PrivateLibvirtd(folder / "lv", f"shed{uuid4().hex[:4]}")
+        daemon = PrivateLibvirtd(folder / "lv", f"storage{uuid4().hex[:4]}")
         daemon.start()
         connection = libvirt.open(daemon.uri)
         try:
-            async with open_server(folder / "data", [daemon.uri], database_budget_s=PATIENT_S) as house:
-                made = StorageServer(house, daemon, connection)
+            async with open_server(folder / "data", [daemon.uri], database_budget_s=PATIENT_S) as server:
+                made = StorageServer(server, daemon, connection)
                 await made.three_pools()
                 yield made
                 for domain in made.libvirt.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
@@ -139,16 +139,16 @@ STOPPED = ["planned", "made", "compared", "renamed", "named", "switched", "told"
 RUNNING = ["planned", "made", "mirroring", "mirrored", "pivoted", "switched", "told", "dropped"]
 
 
-async def move(shed, volume, tier: str = "cold", **more):
-    return await shed.admin.call(volumes.MOVE, body=VolumeMove(tier=tier, **more), volume_id=volume.id)
+async def move(storage, volume, tier: str = "cold", **more):
+    return await storage.admin.call(volumes.MOVE, body=VolumeMove(tier=tier, **more), volume_id=volume.id)
 
 
-def only(shed, volume, tier: str) -> None:
+def only(storage, volume, tier: str) -> None:
     """One file of that name is left, there."""
-    assert {item for item in shed.files() if item[1].startswith(volume.name)} == {(tier, volume.name)}
+    assert {item for item in storage.files() if item[1].startswith(volume.name)} == {(tier, volume.name)}
 
 
-def same_content(shed, path: Path, image_format: str = "qcow2") -> None:
+def same_content(storage, path: Path, image_format: str = "qcow2") -> None:
     check = ["-c", "read -P 7 1M 10M", "-c", "read -P 0 20M 5M", "-c", "read -P 9 40M 10M"]
     out = subprocess.run(
         ["qemu-io", "-r", "-U", "-f", image_format, *check, str(path)], capture_output=True, text=True, check=True
@@ -156,14 +156,14 @@ def same_content(shed, path: Path, image_format: str = "qcow2") -> None:
     assert "verification failed" not in out.stdout
 
 
-async def expect_one_copy(shed, vm, volume, tier: str) -> None:
+async def expect_one_copy(storage, vm, volume, tier: str) -> None:
     async def shown() -> bool | None:
-        now = await shed.admin.call(volumes.GET, volume_id=volume.id)
+        now = await storage.admin.call(volumes.GET, volume_id=volume.id)
         return True if (now.tier, now.operation) == (tier, None) else None
 
     await until(shown)
-    only(shed, volume, tier)
-    now = await shed.volume(volume.name)
-    assert str(shed.path(now)) in shed.disk_paths(vm.id)[1]
-    same_content(shed, shed.path(now))
+    only(storage, volume, tier)
+    now = await storage.volume(volume.name)
+    assert str(storage.path(now)) in storage.disk_paths(vm.id)[1]
+    same_content(storage, storage.path(now))
     assert now.vm == vm.id

@@ -77,11 +77,11 @@ class WriteLog:
             time.sleep(0.05)
 
 
-async def started(shed: StorageServer, name: str, image: str = "writer") -> vms.VM:
+async def started(storage: StorageServer, name: str, image: str = "writer") -> vms.VM:
     """A running writer, or another of these images."""
     body = vms.VMCreate(name=name, image=image, memory_bytes=160 << 20)
-    await shed.done(await shed.admin.call(vms.CREATE, body=body))
-    return await shed.house.vm(name)
+    await storage.done(await storage.admin.call(vms.CREATE, body=body))
+    return await storage.server.vm(name)
 
 
 def missing(path: Path, numbers: list[int]) -> list[int]:
