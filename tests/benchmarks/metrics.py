@@ -224,14 +224,14 @@ def _asking(ours: Running, vms: int) -> Iterator[Figure]:
         floor = _times(http, ["/livez"] * ASKED, {})
         now = datetime.now(UTC)
         for name, hours, points, limit in (("the last hour", 1, 120, 10.0), ("24 h in 200 points", 24, 200, 30.0)):
-            asked = {"from": (now - timedelta(hours=hours)).isoformat(), "points": points}
+            asked: dict[str, str | int] = {"from": (now - timedelta(hours=hours)).isoformat(), "points": points}
             took = _times(http, [f"/api/vm/vms/{ids[n % len(ids)]}/metrics" for n in range(ASKED)], asked)
             title = f"{name} of one VM of {vms:,}"
             yield Figure(f"{title}, median", median(took), "ms", limit, median(floor), "an empty answer", absolute=True)
             yield Figure(f"{title}, p95", percentile(took, 95), "ms", limit * 2, absolute=True)
 
 
-def _times(http: httpx.Client, paths: list[str], query: dict[str, object]) -> list[float]:
+def _times(http: httpx.Client, paths: list[str], query: dict[str, str | int]) -> list[float]:
     took = []
     for path in paths:
         began = time.perf_counter()

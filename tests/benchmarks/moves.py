@@ -12,12 +12,14 @@ from pathlib import Path
 
 from novacron_core.api import volumes
 from novacron_core.api.volumes import VolumeCreate
+from novacron_core.values.tiers import TierName
 from tests.benchmarks.figure import Figure, median
 from tests.support import writing_guest
 from tests.support.storage import StorageServer, move, open_storage_server
 
 SIZE, NOISE = 2 << 30, 768 << 20
 ROUNDS = 3
+THERE_AND_BACK: list[TierName] = ["cold", "hot"]
 
 
 def measure() -> Iterator[Figure]:
@@ -53,7 +55,7 @@ async def _stopped(storage: StorageServer) -> tuple[float, float]:
             file.seek((number * SIZE // (NOISE >> 20)) >> 20 << 20)
             file.write(os.urandom(1 << 20))
     took, floors = [], []
-    for tier in ["cold", "hot"] * ROUNDS:
+    for tier in THERE_AND_BACK * ROUNDS:
         floors.append(await asyncio.to_thread(_floor, storage.path(await storage.volume("bench"))))
         ended = await storage.done(await move(storage, volume, tier))
         assert ended.finished_at is not None
@@ -79,7 +81,7 @@ async def _running(storage: StorageServer) -> tuple[list[int], list[int], int]:
     await asyncio.to_thread(said.wait_for, 100)
     begun = len(said.gaps)
     volume = await storage.volume(vm.disks[0].source.rpartition("/")[2])
-    for tier in ["cold", "hot"] * ROUNDS:
+    for tier in THERE_AND_BACK * ROUNDS:
         await storage.done(await move(storage, volume, tier))
         await asyncio.to_thread(said.wait_for, 10)
     said.close()

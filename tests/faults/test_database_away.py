@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
+import libvirt
 import pytest
 
 from novacron_core import errors
 from novacron_core.api import operations, vms
 from novacron_core.api.vms import State
 from novacron_server.database import faults, transactions
-from tests.support.event_stream import open_stream
+from tests.support.event_stream import Stream, open_stream
 from tests.support.fair_clock import fair_now
+from tests.support.server import ServerWithDatabase
 from tests.support.waiting import until
 
 CHANGE_S = 2.5
 
 
-async def _change(server, verb: str = "pause", key: str = "") -> tuple[httpx.Response, float]:
+async def _change(server: ServerWithDatabase, verb: str = "pause", key: str = "") -> tuple[httpx.Response, float]:
     vm_id = (await server.vm("test")).id
     headers = {"Authorization": f"Bearer {server.admin.credentials.token}", "Idempotency-Key": key or "k"}
     async with httpx.AsyncClient(base_url=server.url, timeout=10) as http:
@@ -27,7 +30,7 @@ async def _change(server, verb: str = "pause", key: str = "") -> tuple[httpx.Res
         return answer, fair_now() - began
 
 
-async def test_on_a_hung_database_changes_are_refused_in_time_and_reads_go_on(server) -> None:
+async def test_on_a_hung_database_changes_are_refused_in_time_and_reads_go_on(server: ServerWithDatabase) -> None:
     vm_id = (await server.vm("test")).id
     server.hang_database()
     slowest = 0.0
@@ -47,14 +50,16 @@ async def test_on_a_hung_database_changes_are_refused_in_time_and_reads_go_on(se
     assert answer.status_code == 202
 
 
-async def _read(server, vm_id: str) -> float:
+async def _read(server: ServerWithDatabase, vm_id: str) -> float:
     began = fair_now()
     assert (await server.admin.call(vms.LIST)).total == 1
     assert (await server.admin.call(vms.GET, vm_id=vm_id)).name == "test"
     return fair_now() - began
 
 
-async def test_the_stream_goes_on_without_numbers_and_everything_is_numbered_afterwards(server, behind) -> None:
+async def test_the_stream_goes_on_without_numbers_and_everything_is_numbered_afterwards(
+    server: ServerWithDatabase, behind: libvirt.virConnect
+) -> None:
     async with open_stream(server) as stream:
         began = fair_now()
         server.hang_database()
@@ -83,11 +88,11 @@ async def test_the_stream_goes_on_without_numbers_and_everything_is_numbered_aft
         assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
 
 
-def _beats(stream) -> list[dict[str, object]]:
+def _beats(stream: Stream) -> list[dict[str, object]]:
     return [frame for frame in stream.frames if frame["frame"] == "heartbeat"]
 
 
-async def test_health_and_answers_say_that_the_database_is_away(server) -> None:
+async def test_health_and_answers_say_that_the_database_is_away(server: ServerWithDatabase) -> None:
     token = {"Authorization": f"Bearer {server.admin.credentials.token}"}
     await server.vm("test")  # a session that was seen before is believed
     server.hang_database()
@@ -103,7 +108,9 @@ async def test_health_and_answers_say_that_the_database_is_away(server) -> None:
         assert "x-novacron-stale-since" not in (await http.get("/api/vm/vms", headers=token)).headers
 
 
-async def test_a_killed_database_is_restarted_and_running_work_ends_well(server, image, monkeypatch) -> None:
+async def test_a_killed_database_is_restarted_and_running_work_ends_well(
+    server: ServerWithDatabase, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Work that runs while the database dies waits for it where it must, and is told at the end."""
     release = server.data_dir / "go"
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
@@ -123,18 +130,20 @@ async def test_a_killed_database_is_restarted_and_running_work_ends_well(server,
     assert server.postgres.restarts >= 1
 
 
-async def _shown(server, operation_id: str) -> bool | None:
+async def _shown(server: ServerWithDatabase, operation_id: str) -> bool | None:
     """Whether the picture has it: what was not read before the database went is not in memory."""
     return True if any(held.id == operation_id for held in server.parts.inventory.state.operations()) else None
 
 
-async def test_a_change_whose_commit_nobody_heard_the_end_of_is_carried_out_all_the_same(server, monkeypatch) -> None:
+async def test_a_change_whose_commit_nobody_heard_the_end_of_is_carried_out_all_the_same(
+    server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The row was stored and the answer was lost: asking again with the same key must not be told of work that
     nobody does."""
     whole = transactions.Database.run
     lose = [True]
 
-    async def losing(self, work, **more):
+    async def losing(self: transactions.Database, work: Any, **more: Any) -> Any:
         result = await whole(self, work, **more)
         if lose and not more.get("read_only") and _accepted(result):
             lose.clear()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import libvirt
 import psutil
@@ -20,7 +23,8 @@ from novacron_core.api.vms import State
 from novacron_core.client import stream
 from novacron_server.hypervisor import Timing, host
 from tests.support.fair_clock import fair_now
-from tests.support.server import open_server
+from tests.support.libvirtd import PrivateLibvirtd
+from tests.support.server import ServerWithDatabase, open_server
 from tests.support.waiting import until
 
 GUEST = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
@@ -32,7 +36,7 @@ ROUNDS = 20
 class Pair:
     """A server on two real hosts: `bad`, which is going to suffer, and `good`. Each has a guest of its name."""
 
-    def __init__(self, server, bad, good) -> None:
+    def __init__(self, server: ServerWithDatabase, bad: PrivateLibvirtd, good: PrivateLibvirtd) -> None:
         self.server, self.bad, self.good = server, bad, good
 
     async def state(self, name: str) -> State | None:
@@ -50,13 +54,13 @@ class Pair:
 
 
 @pytest.fixture
-def quick(monkeypatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines that are dialled again soon, for tests that cut them often."""
     monkeypatch.setattr(host, "Timing", partial(Timing, backoff_first_s=0.1, backoff_max_s=0.5))
 
 
 @pytest_asyncio.fixture
-async def pair(data_dir, libvirtd_named):
+async def pair(data_dir: Path, libvirtd_named: Callable[[str], PrivateLibvirtd]) -> AsyncIterator[Pair]:
     bad, good = libvirtd_named("bad"), libvirtd_named("good")
     for daemon in (bad, good):
         connection = libvirt.open(daemon.uri)
@@ -73,7 +77,7 @@ async def pair(data_dir, libvirtd_named):
 async def _pace(pair: Pair, until_done: asyncio.Event) -> list[float]:
     """Seconds that each list and each pause/resume of the good host's guest took."""
     vm_id = (await pair.server.vm("good")).id
-    took = []
+    took: list[float] = []
     verbs = [vms.PAUSE, vms.RESUME]
     while not until_done.is_set():
         began = fair_now()
@@ -132,7 +136,7 @@ async def _known(pair: Pair, name: str) -> bool | None:
     return None if await pair.state(name) is State.UNKNOWN else True
 
 
-async def _problem(call):
+async def _problem(call: Awaitable[Any]) -> errors.NovaCronError:
     try:
         await call
     except errors.NovaCronError as e:
@@ -140,7 +144,7 @@ async def _problem(call):
     raise AssertionError("it was not refused")
 
 
-async def test_a_killed_host_returns_by_itself_and_twenty_rounds_leave_nothing_behind(quick, pair: Pair) -> None:
+async def test_a_killed_host_returns_by_itself_and_twenty_rounds_leave_nothing_behind(quick: None, pair: Pair) -> None:
     await _it_is_told(pair)
     await _rounds(pair)
 

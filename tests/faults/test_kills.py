@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import httpx
 import libvirt
@@ -16,6 +19,7 @@ import pytest
 from novacron_core.local_server import read_running_server
 from tests.support.accounts import administrator
 from tests.support.creating_clients import CreatingClients
+from tests.support.libvirtd import PrivateLibvirtd
 from tests.support.processes import ServerProcess
 from tests.support.waiting import until
 
@@ -24,7 +28,9 @@ DATABASE_KILLS = int(os.environ.get("NOVACRON_DATABASE_KILLS", "1"))
 
 
 @pytest.mark.timeout(60 + 15 * KILLS)
-async def test_every_acknowledged_vm_is_there_once_after_kills(data_dir, image, libvirtd_named) -> None:
+async def test_every_acknowledged_vm_is_there_once_after_kills(
+    data_dir: Path, image: str, libvirtd_named: Callable[[str], PrivateLibvirtd]
+) -> None:
     daemon = libvirtd_named("kills")
     server = ServerProcess(data_dir, daemon.uri)
     await server.start()
@@ -35,7 +41,7 @@ async def test_every_acknowledged_vm_is_there_once_after_kills(data_dir, image, 
         making = asyncio.create_task(crowd.run(4))
         for number in range(KILLS + DATABASE_KILLS):
             enough = len(crowd.accepted) + 8
-            await until(lambda enough=enough: _at_least(crowd, enough, making), 30)
+            await until(partial(_at_least, crowd, enough, making), 30)
             if number < KILLS:
                 server.kill()
                 await server.start()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from novacron_core.api import usage, vms
 from tests.support.fair_clock import fair_now
+from tests.support.server import ServerWithDatabase
 from tests.support.waiting import until
 
 
-async def test_samples_of_an_outage_are_written_when_it_is_over(server) -> None:
+async def test_samples_of_an_outage_are_written_when_it_is_over(server: ServerWithDatabase) -> None:
     history = server.parts.metrics.history
     await until(lambda: _true(history.written > 0))
     await server.vm("test")  # a session that was seen before is believed

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from novacron_core import errors
 from novacron_core.api import vms
 from tests.support.event_stream import open_stream
 from tests.support.node_files import NODE
-from tests.support.server import open_server
+from tests.support.server import ServerWithDatabase, open_server
 from tests.support.waiting import until
 
 UUID = "7b5c1a5e-9c8e-4f6e-8f7e-3b1f0a4b2c1d"
 
 
-async def test_both_are_shown_and_told_and_neither_can_be_changed_until_one_is_gone(data_dir) -> None:
+async def test_both_are_shown_and_told_and_neither_can_be_changed_until_one_is_gone(data_dir: Path) -> None:
     uris = []
     for name in ("one", "two"):
         node = data_dir / f"{name}.xml"
@@ -27,7 +29,9 @@ async def test_both_are_shown_and_told_and_neither_can_be_changed_until_one_is_g
         with pytest.raises(errors.Conflict, match="UUID"):
             await server.admin.call(vms.PAUSE, vm_id=UUID)
         two = next(vm for vm in both if vm.name == "two")
-        behind = server.parts.inventory.host(two.host)._supervisor.require().first.connection
+        first = server.parts.inventory.host(two.host)._supervisor.require().first
+        assert first is not None
+        behind = first.connection
         async with open_stream(server) as stream:
             assert len(stream.frames[-1]["vms"]) == 2
             domain = behind.lookupByName("two")
@@ -44,6 +48,6 @@ async def test_both_are_shown_and_told_and_neither_can_be_changed_until_one_is_g
         assert (await server.ended(operation)).state == "succeeded"
 
 
-async def _both(server) -> list[vms.VM] | None:
+async def _both(server: ServerWithDatabase) -> list[vms.VM] | None:
     items = (await server.admin.call(vms.LIST)).items
     return items if len(items) == 2 else None

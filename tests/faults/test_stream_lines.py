@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -17,12 +18,13 @@ from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
 from novacron_server.access import tokens
 from novacron_server.outbox.records import EventDraft
-from tests.support.event_stream import open_stream
+from tests.support.event_stream import Stream, open_stream
 from tests.support.fair_clock import fair_now
+from tests.support.server import ServerWithDatabase
 from tests.support.waiting import until
 
 
-async def _publish(server, per_s: float, size: int = 1000) -> None:
+async def _publish(server: ServerWithDatabase, per_s: float, size: int = 1000) -> None:
     """Events for everybody, for ever."""
     number = 0
     while True:
@@ -34,7 +36,7 @@ async def _publish(server, per_s: float, size: int = 1000) -> None:
 
 
 @contextlib.asynccontextmanager
-async def publishing(server, per_s: float, size: int = 1000):
+async def publishing(server: ServerWithDatabase, per_s: float, size: int = 1000) -> AsyncIterator[None]:
     task = asyncio.create_task(_publish(server, per_s, size))
     try:
         yield
@@ -43,7 +45,7 @@ async def publishing(server, per_s: float, size: int = 1000):
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _raw(server, receive_buffer: int) -> socket.socket:
+def _raw(server: ServerWithDatabase, receive_buffer: int) -> socket.socket:
     """A WebSocket opened by hand, by a client that never reads again."""
     host, port = server.url.removeprefix("http://").split(":")
     raw = socket.socket()
@@ -57,7 +59,7 @@ def _raw(server, receive_buffer: int) -> socket.socket:
     return raw
 
 
-async def _listeners(server, count: int, timeout_s: float) -> float:
+async def _listeners(server: ServerWithDatabase, count: int, timeout_s: float) -> float:
     began = fair_now()
 
     async def seen() -> bool | None:
@@ -82,7 +84,9 @@ async def _rest(raw: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize(("receive_buffer", "per_s", "size"), [(1 << 20, 10, 500), (4096, 60, 20_000)])
-async def test_a_client_that_never_reads_is_closed_with_4008(server, receive_buffer, per_s, size) -> None:
+async def test_a_client_that_never_reads_is_closed_with_4008(
+    server: ServerWithDatabase, receive_buffer: int, per_s: int, size: int
+) -> None:
     """With room in its buffer, and with every buffer on the way full. How fast is the benchmark's to say: `stream`."""
     raws = [_raw(server, receive_buffer) for _ in range(20)]
     await _listeners(server, 20, 5)
@@ -100,12 +104,12 @@ async def test_a_client_that_never_reads_is_closed_with_4008(server, receive_buf
         raw.close()
 
 
-async def _read_on(well) -> None:
+async def _read_on(well: Stream) -> None:
     while True:
         await well.event("system.tick")
 
 
-async def test_a_slow_line_is_not_taken_for_a_dead_one(server) -> None:
+async def test_a_slow_line_is_not_taken_for_a_dead_one(server: ServerWithDatabase) -> None:
     """Twice as much is told as the line carries, for twice the patience with a dead one."""
     async with _slow_line(server, bytes_per_s=20_000) as url, publishing(server, 20, 2000):
         headers = {"Authorization": f"Bearer {server.admin.credentials.token}"}
@@ -117,7 +121,7 @@ async def test_a_slow_line_is_not_taken_for_a_dead_one(server) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _slow_line(server, bytes_per_s: int):
+async def _slow_line(server: ServerWithDatabase, bytes_per_s: int) -> AsyncIterator[str]:
     """A relay with small buffers that lets so much through to the client."""
     host, port = server.url.removeprefix("http://").split(":")
 
@@ -143,7 +147,9 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paus
             await asyncio.sleep(pause_s)
 
 
-async def test_a_quiet_line_whose_peer_is_gone_is_noticed_by_its_heartbeat(server, monkeypatch) -> None:
+async def test_a_quiet_line_whose_peer_is_gone_is_noticed_by_its_heartbeat(
+    server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(server.parts.stream, "_heartbeat_s", 1.0)
     raw = _raw(server, 1 << 20)
     await _listeners(server, 1, 5)
@@ -152,7 +158,9 @@ async def test_a_quiet_line_whose_peer_is_gone_is_noticed_by_its_heartbeat(serve
     assert events.HEARTBEAT_S + 2 * 2.0 + 4.0 < events.SILENCE_S
 
 
-async def test_a_token_that_runs_out_closes_in_time_and_a_new_one_goes_on_without_a_gap(server, monkeypatch) -> None:
+async def test_a_token_that_runs_out_closes_in_time_and_a_new_one_goes_on_without_a_gap(
+    server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as short:
         short.setattr(tokens, "LIFETIME", timedelta(seconds=3))
         await server.admin.refresh()
@@ -174,7 +182,9 @@ async def test_a_token_that_runs_out_closes_in_time_and_a_new_one_goes_on_withou
     assert seen == list(range(seen[0], seen[0] + len(seen)))
 
 
-async def test_every_stream_of_a_server_that_goes_is_closed_and_vms_are_asked_for_anew(server) -> None:
+async def test_every_stream_of_a_server_that_goes_is_closed_and_vms_are_asked_for_anew(
+    server: ServerWithDatabase,
+) -> None:
     headers = {"Authorization": f"Bearer {server.admin.credentials.token}"}
     address = server.url.replace("http", "ws") + "/ws/events/v1?after=999999"
     async with connect(address, additional_headers=headers) as client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -94,13 +95,17 @@ def sorted_by(terminal: Terminal) -> str:
     return arrows[0] if len(arrows) == 1 else ""
 
 
+def _sorted_by_another(terminal: Terminal, before: str) -> bool:
+    return sorted_by(terminal) not in ("", before)
+
+
 def _sort_by(terminal: Terminal, header: str) -> None:
     for _ in range(12):
         before = sorted_by(terminal)
         if before == header:
             break
         terminal.press("o")
-        read_until(terminal, lambda before=before: sorted_by(terminal) not in ("", before))
+        read_until(terminal, partial(_sorted_by_another, terminal, before))
     assert sorted_by(terminal) == header
     terminal.press("home")
 

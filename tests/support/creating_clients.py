@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from pathlib import Path
 
 import httpx
 
@@ -13,7 +14,7 @@ from novacron_core.local_server import read_running_server
 class CreatingClients:
     """`accepted` are the names of the VMs that a 202 promised."""
 
-    def __init__(self, data_dir, token: str) -> None:
+    def __init__(self, data_dir: Path, token: str) -> None:
         self._data_dir, self._token = data_dir, token
         self._numbers = itertools.count()
         self.accepted: list[str] = []

@@ -10,6 +10,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from novacron_core.client import Client
 from tests.support.fair_clock import fair_now
 from tests.support.server import LiveServer
 
@@ -26,7 +27,7 @@ class Stream:
         deadline = fair_now() + timeout_s
         while True:
             async with asyncio.timeout(max(0.01, deadline - fair_now())):
-                frame = json.loads(await self.socket.recv())
+                frame: dict[str, Any] = json.loads(await self.socket.recv())
             self.frames.append(frame)
             if wanted(frame):
                 return frame
@@ -48,18 +49,19 @@ async def open_stream(server: LiveServer, query: str = "", token: str = "") -> A
         yield stream
 
 
-def address(server, query: str = "") -> str:
+def address(server: LiveServer, query: str = "") -> str:
     return server.url.replace("http", "ws") + "/ws/events/v1" + query
 
 
-def open_with(client, server, query: str = "", **more: Any):
+def open_with(client: Client, server: LiveServer, query: str = "", **more: Any) -> connect:
     headers = {"Authorization": f"Bearer {client.credentials.token}"}
     return connect(address(server, query), additional_headers=headers, compression=None, **more)
 
 
 async def frame(socket: ClientConnection) -> dict[str, Any]:
     async with asyncio.timeout(10):
-        return json.loads(await socket.recv())
+        received: dict[str, Any] = json.loads(await socket.recv())
+        return received
 
 
 async def until_frame(socket: ClientConnection, wanted: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 _CODE = (
     "novacron_tui.startup.start", "novacron_tui.startup.command_line", "novacron_core.client",
@@ -61,9 +62,9 @@ class ForkingNovacron:
             return subprocess.CompletedProcess(list(words), code, _text(out), _text(err))
 
 
-def _text(file: tempfile._TemporaryFileWrapper[bytes]) -> str:  # type: ignore[name-defined]
+def _text(file: IO[bytes]) -> str:
     file.seek(0)
-    return str(file.read().decode())
+    return file.read().decode()
 
 
 def _serve(calls: socket.socket) -> bool:

@@ -171,4 +171,6 @@ def simulated_host(server: LiveServer) -> libvirt.virConnect:
 
     Such a host lives in one connection: the server's.
     """
-    return next(iter(server.parts.inventory._syncs.values())).host._supervisor.require().first.connection
+    first = next(iter(server.parts.inventory._syncs.values())).host._supervisor.require().first
+    assert first is not None
+    return first.connection

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 from uuid import uuid4
 
 import libvirt
@@ -19,7 +20,10 @@ import libvirt
 from novacron_core.api import pools, vms, volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeCreate, VolumeMove
+from novacron_core.client import Client
+from novacron_core.values.tiers import TierName
 from tests.support.database_budget import PATIENT_S
 from tests.support.libvirtd import PrivateLibvirtd
 from tests.support.server import ServerWithDatabase, open_server
@@ -37,7 +41,7 @@ class StorageServer:
     libvirt: libvirt.virConnect
 
     @property
-    def admin(self):
+    def admin(self) -> Client:
         return self.server.admin
 
     async def done(self, operation: Operation) -> Operation:
@@ -52,7 +56,9 @@ class StorageServer:
         page = await self.admin.call(volumes.LIST, query=ListQuery(page_size=1000))
         return next(volume for volume in page.items if volume.name == name)
 
-    async def made(self, name: str, *, tier: str = "hot", image_format: str = "qcow2") -> Volume:
+    async def made(
+        self, name: str, *, tier: TierName = "hot", image_format: Literal["qcow2", "raw"] = "qcow2"
+    ) -> Volume:
         """A volume of 64 MiB with 20 MiB of noise in it, and holes."""
         body = VolumeCreate(name=name, size_bytes=64 * MIB, tier=tier, format=image_format)
         await self.done(await self.admin.call(volumes.CREATE, body=body))
@@ -139,16 +145,16 @@ STOPPED = ["planned", "made", "compared", "renamed", "named", "switched", "told"
 RUNNING = ["planned", "made", "mirroring", "mirrored", "pivoted", "switched", "told", "dropped"]
 
 
-async def move(storage, volume, tier: str = "cold", **more):
+async def move(storage: StorageServer, volume: Volume, tier: TierName = "cold", **more: Any) -> Operation:
     return await storage.admin.call(volumes.MOVE, body=VolumeMove(tier=tier, **more), volume_id=volume.id)
 
 
-def only(storage, volume, tier: str) -> None:
+def only(storage: StorageServer, volume: Volume, tier: str) -> None:
     """One file of that name is left, there."""
     assert {item for item in storage.files() if item[1].startswith(volume.name)} == {(tier, volume.name)}
 
 
-def same_content(storage, path: Path, image_format: str = "qcow2") -> None:
+def same_content(storage: StorageServer, path: Path, image_format: str = "qcow2") -> None:
     check = ["-c", "read -P 7 1M 10M", "-c", "read -P 0 20M 5M", "-c", "read -P 9 40M 10M"]
     out = subprocess.run(
         ["qemu-io", "-r", "-U", "-f", image_format, *check, str(path)], capture_output=True, text=True, check=True
@@ -156,7 +162,7 @@ def same_content(storage, path: Path, image_format: str = "qcow2") -> None:
     assert "verification failed" not in out.stdout
 
 
-async def expect_one_copy(storage, vm, volume, tier: str) -> None:
+async def expect_one_copy(storage: StorageServer, vm: VM, volume: Volume, tier: str) -> None:
     async def shown() -> bool | None:
         now = await storage.admin.call(volumes.GET, volume_id=volume.id)
         return True if (now.tier, now.operation) == (tier, None) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
@@ -34,7 +35,7 @@ def here(app: Console) -> ActivityScreen:
     return app.screen
 
 
-async def reach(pilot, app: Console) -> None:
+async def reach(pilot: Any, app: Console) -> None:
     await until(pilot, lambda: loaded(app) and app.session is not None and app.session.store.seq == 11)
     await pilot.press("7")
     await until(pilot, lambda: isinstance(app.screen, ActivityScreen) and bool(app.screen.table.rows))

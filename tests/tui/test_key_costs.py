@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from textual.app import App
@@ -26,11 +27,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     counts: Counter[str] = Counter()
     display, layout, asked = App._display, Screen._refresh_layout, VMActionRunner.why_not
 
-    def count_display(self: App, screen: Screen, what: object) -> None:
+    def count_display(self: App[Any], screen: Screen[Any], what: object) -> None:
         counts["frames"] += what is not None
         display(self, screen, what)  # type: ignore[arg-type]
 
-    def count_layout(self: Screen, *args: object, **more: object) -> None:
+    def count_layout(self: Screen[Any], *args: object, **more: object) -> None:
         counts["layouts"] += 1
         layout(self, *args, **more)  # type: ignore[arg-type]
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual._xterm_parser import BRACKETED_PASTE_END as END
+from textual._xterm_parser import BRACKETED_PASTE_START as START
 from textual._xterm_parser import XTermParser
 from textual.events import Key, MouseDown, Paste
 from textual.message import Message
 
-from novacron_tui.terminal.keyboard import END, LATE_PASTE_S, MAX_PASTE, PASTE_TIMEOUT_S, START, Keyboard, PasteLost
+from novacron_tui.terminal.keyboard import LATE_PASTE_S, MAX_PASTE, PASTE_TIMEOUT_S, Keyboard, PasteLost
 from tests.support.console.looking import SIZE, loaded, text, until
 from tests.support.console.wire import Wire, console
 from tests.support.console.world import PASSWORD
@@ -143,7 +144,7 @@ async def test_the_operator_is_told_of_a_paste_that_was_dropped() -> None:
 
 
 @pytest.fixture
-def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path / "calls"
 

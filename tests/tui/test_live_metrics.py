@@ -3,9 +3,12 @@ where they are looked at."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
+from novacron_core.api.events import SampleRequest
 from novacron_core.api.samples import VMSample
 from novacron_core.api.vms import NIC, State
 from novacron_core.values.sizes import GIB, MIB, short_size
@@ -26,6 +29,17 @@ def row(app: Console, name: str) -> str:
 
 def percent(**cpu: float) -> dict[str, VMSample]:
     return {vm_id(int(number[1:])): VMSample(cpu_percent=value, cpu_cores=value) for number, value in cpu.items()}
+
+
+def wanted(app: Console) -> SampleRequest | None:
+    assert app.session is not None
+    return app.session.wanted
+
+
+def targets(app: Console) -> Any:
+    request = wanted(app)
+    assert request is not None
+    return request.targets
 
 
 async def test_the_list_shows_what_each_vm_uses_and_a_dash_where_nobody_knows() -> None:
@@ -70,11 +84,12 @@ async def test_sorted_by_cpu_rows_move_and_the_cursor_stays_on_its_vm() -> None:
         await pilot.pause()
         assert [shown.name for shown in table.rows[:3]] == ["db-01", "web-02", "web-01"]
         table.select(key_of(table.rows[1]))
+        assert table.row is not None
         assert table.row.name == "web-02"
         stream.say(samples(5, only=percent(v1=90.0, v2=5.0, v3=30.0)))
         await until(pilot, lambda: [shown.name for shown in table.rows[:3]] == ["web-01", "db-01", "web-02"])
         assert table.row.name == "web-02"
-        assert app.session.wanted.targets == "*", "where they decide the order, all numbers are needed"
+        assert targets(app) == "*", "where they decide the order, all numbers are needed"
 
 
 async def test_a_filter_over_live_numbers_follows_them() -> None:
@@ -85,7 +100,7 @@ async def test_a_filter_over_live_numbers_follows_them() -> None:
         await pilot.press("slash", *"cpu>25")
         table = home(app).pane.table
         await until(pilot, lambda: [shown.name for shown in table.rows] == ["db-01", "web-02"])
-        assert app.session.wanted.targets == "*"
+        assert targets(app) == "*"
         stream.say(samples(5, only=percent(v1=50.0, v2=5.0, v3=30.0)))
         await until(pilot, lambda: [shown.name for shown in table.rows] == ["db-01", "web-01"])
 
@@ -97,18 +112,19 @@ async def test_only_the_numbers_in_the_window_are_asked_for_and_none_elsewhere()
         await until(pilot, lambda: loaded(app))
         table = home(app).pane.table
         seen = {shown.id for shown in table.rows[:36]}  # the first layout may have room for fewer
-        await until(pilot, lambda: app.session.wanted is not None and seen <= set(app.session.wanted.targets))
-        first = app.session.wanted
+        await until(pilot, lambda: wanted(app) is not None and seen <= set(targets(app)))
+        first = wanted(app)
+        assert first is not None
         assert len(first.targets) <= 200
         await pilot.press("j", "j")
-        assert app.session.wanted is first, "a step of the cursor asks for nothing new"
+        assert wanted(app) is first, "a step of the cursor asks for nothing new"
         await pilot.press("G")
-        await until(pilot, lambda: many[-1].id in app.session.wanted.targets)
-        assert many[0].id not in app.session.wanted.targets
+        await until(pilot, lambda: many[-1].id in targets(app))
+        assert many[0].id not in targets(app)
         await pilot.press("7")
-        await until(pilot, lambda: app.session.wanted is None)
+        await until(pilot, lambda: wanted(app) is None)
         await pilot.press("escape", "g", "enter")
-        await until(pilot, lambda: app.session.wanted is not None and app.session.wanted.targets == [many[0].id])
+        await until(pilot, lambda: wanted(app) is not None and targets(app) == [many[0].id])
 
 
 async def test_the_page_says_what_it_uses_and_why_a_number_is_missing() -> None:
@@ -144,7 +160,7 @@ def test_a_sparkline_has_dots_for_zero_and_none_for_nothing() -> None:
     [(None, "–"), (0, "0"), (999, "999"), (1000, "1.0K"), (10_189, "10K"), (45 * MIB, "45M"), (1023 * MIB, "1.0G"),
      (16 * GIB, "16G"), (2**63, "8192P")],
 )  # fmt: skip
-def test_short_sizes(size, short) -> None:
+def test_short_sizes(size: float | None, short: str) -> None:
     assert short_size(size) == short
 
 
@@ -160,6 +176,7 @@ def test_a_vm_that_does_not_run_shows_no_old_number() -> None:
     stopped = msgspec.structs.replace(running, state=State.STOPPED)
     assert running.host == HOST_ID
     assert [bool(cpu.cell(one)) for one in (running, stopped)] == [True, False]
+    assert cpu.sort is not None
     assert [cpu.sort(one) for one in (running, stopped)] == [50.0, -1.0]
 
 

@@ -258,6 +258,6 @@ def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("value", [1e7, 1e300, 1e308, -1e300, float("inf"), float("nan"), 0.0])
 @pytest.mark.parametrize("top", [100.0, None])
-def test_a_number_far_off_the_scale_neither_hangs_nor_fails(value, top) -> None:
+def test_a_number_far_off_the_scale_neither_hangs_nor_fails(value: float, top: float | None) -> None:
     drawn = chart("CPU", [Series("", [value, 1.0, value])], (40, 8), ("a", "b", "c"), top=top)
     assert len(drawn) == 8

@@ -87,7 +87,7 @@ async def test_a_row_that_is_gone_leaves_the_cursor_at_the_top() -> None:
         await until(pilot, lambda: screen.table.row is screen.table.rows[-1])
         gone = cursor(screen)
         await home_again(pilot, app)
-        stream.say(stored(volumes=[volume for volume in stored().volumes if volume.id != gone]))
+        stream.say(stored(volumes=[volume for volume in stored().things["volumes"] if volume.id != gone]))
         assert app.session is not None
         store = app.session.store
         await until(pilot, lambda: gone not in store.volumes)

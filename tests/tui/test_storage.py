@@ -57,7 +57,7 @@ async def test_a_volume_that_is_not_ours_is_not_called_free() -> None:
 
 async def test_without_an_answer_there_are_no_rates_rather_than_old_ones() -> None:
     tiers = {"GET /api/storage/tiers": lambda _: refuse(503, "host_unavailable", "no")}
-    unknown = [msgspec.structs.replace(tier, read_bytes_s=None) for tier in stored().tiers]
+    unknown = [msgspec.structs.replace(tier, read_bytes_s=None) for tier in stored().things["tiers"]]
     app = console(wire(**tiers), storage(tiers=unknown))
     async with app.run_test(size=SIZE) as pilot:
         await reach(pilot, app)

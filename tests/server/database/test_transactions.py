@@ -16,7 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.errors import Conflict, DatabaseUnavailable, Internal
-from novacron_server.database.embedded.postgres import EmbeddedPostgres, stale_processes
+from novacron_server.database.embedded import stale_processes
+from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.database.transactions import Database
 from tests.support.fair_clock import fair_now
 
@@ -172,7 +173,7 @@ async def test_a_process_that_stood_still_still_hears_the_answer(owner: Database
     async def work(conn: AsyncConnection) -> int:
         asyncio.get_running_loop().call_later(0.05, time.sleep, owner.budget_s + 1.0)
         await conn.execute(text("SELECT pg_sleep(0.2)"))
-        return (await conn.execute(text("SELECT 1 FROM pg_sleep(0.05)"))).scalar_one()
+        return int((await conn.execute(text("SELECT 1 FROM pg_sleep(0.05)"))).scalar_one())
 
     assert await owner.run(work) == 1
 

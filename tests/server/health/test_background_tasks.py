@@ -8,15 +8,17 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 
-async def health_of(server) -> dict[str, Any]:
+async def health_of(server: LiveServer) -> dict[str, Any]:
     async with httpx.AsyncClient() as client:
-        return (await client.get(f"{server.admin.base_url}/health")).json()
+        health: dict[str, Any] = (await client.get(f"{server.admin.base_url}/health")).json()
+        return health
 
 
-async def test_a_server_reports_its_tasks(server) -> None:
+async def test_a_server_reports_its_tasks(server: LiveServer) -> None:
     health = await health_of(server)
     background = health["checks"]["background"]
     names = {task["name"] for task in background["tasks"]}
@@ -25,7 +27,9 @@ async def test_a_server_reports_its_tasks(server) -> None:
     assert background["status"] == "healthy"
 
 
-async def test_a_task_of_a_server_that_breaks_comes_back_and_is_told(server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_task_of_a_server_that_breaks_comes_back_and_is_told(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broke = asyncio.Event()
     task = next(task for task in server.parts.background._tasks if task.name == "reconciler")
     task.pauses_s = (0.01, 0.01)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +17,8 @@ from novacron_server.hypervisor.facts import PoolFacts
 from novacron_server.hypervisor.storage.local_capacity import with_local_capacity
 from novacron_server.inventory.compose import HostView
 from novacron_server.inventory.state import InventoryState
+from tests.support.libvirt_hosts import WatchedHost
+from tests.support.libvirtd import PrivateLibvirtd
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -35,7 +37,9 @@ def small(work_folder: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-async def test_pools_on_one_disk_are_known_and_count_once(small, libvirtd, watch, work_folder) -> None:
+async def test_pools_on_one_disk_are_known_and_count_once(
+    small: Path, libvirtd: PrivateLibvirtd, watch: Callable[..., WatchedHost], work_folder: Path
+) -> None:
     watched = watch(libvirtd.uri)
     await watched.host.open()
     await watched.until_status(HostStatus.UP)
@@ -81,7 +85,9 @@ def test_a_path_that_is_another_file_system_here_than_there_is_not_measured(tmp_
     assert with_local_capacity(gone) is gone
 
 
-async def test_a_file_of_that_name_that_is_not_libvirts_is_not_touched(libvirtd, watch, work_folder) -> None:
+async def test_a_file_of_that_name_that_is_not_libvirts_is_not_touched(
+    libvirtd: PrivateLibvirtd, watch: Callable[..., WatchedHost], work_folder: Path
+) -> None:
     watched = watch(libvirtd.uri)
     await watched.host.open()
     await watched.until_status(HostStatus.UP)

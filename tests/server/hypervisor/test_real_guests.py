@@ -133,9 +133,13 @@ async def _says_on_its_console(host: LibvirtHost, spec: DomainSpec, text: str) -
     )
     assert console.stdout is not None
     seen = bytearray()
-    threading.Thread(
-        target=lambda: [seen.extend(c) for c in iter(lambda: os.read(console.stdout.fileno(), 4096), b"")], daemon=True
-    ).start()  # type: ignore[union-attr]
+    handle = console.stdout.fileno()
+
+    def read() -> None:
+        while piece := os.read(handle, 4096):
+            seen.extend(piece)
+
+    threading.Thread(target=read, daemon=True).start()
     try:
         end = fair_now() + 60
         await host.reset(spec.uuid)

@@ -99,6 +99,7 @@ async def _agrees(host: LibvirtHost, uuid: str) -> None:
     def rate(name: str) -> float:
         return (now[name] - before[name]) / took_s
 
+    assert sample.cpu_cores is not None
     assert sample.cpu_cores == pytest.approx(rate("cpu.time") / 1e9, rel=0.05)
     assert sample.cpu_cores > 0.2
     assert sample.disk_write_bytes_s == pytest.approx(rate("block.0.wr.bytes"), rel=0.05)

@@ -37,7 +37,12 @@ def test_errors_are_carried_and_the_thread_lives_on() -> None:
 
 def test_a_stopped_lane_takes_nothing_and_ends_its_threads() -> None:
     lane, gate, begun = ThreadLane("stopped", 1), threading.Event(), threading.Event()
-    running = lane.submit(lambda: (begun.set(), gate.wait(10)))
+
+    def wait_at_the_gate() -> None:
+        begun.set()
+        gate.wait(10)
+
+    running = lane.submit(wait_at_the_gate)
     waiting = lane.submit(lambda: 1)
     assert begun.wait(5)
     lane.stop()

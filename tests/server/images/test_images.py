@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,9 +18,11 @@ from novacron_core import errors
 from novacron_core.api import images, vms
 from novacron_core.api.images import ImageQuery
 from novacron_core.api.operations import OperationState
+from novacron_core.client import Client
 from novacron_core.values.roles import Role
 from novacron_server.images import arrival
 from novacron_server.images.service import Images
+from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 
@@ -39,16 +42,16 @@ async def pieces(data: bytes, size: int = 200_000) -> AsyncIterator[bytes]:
         yield data[begin : begin + size]
 
 
-async def put(client, name: str, data: bytes, **query) -> images.Image:
+async def put(client: Client, name: str, data: bytes, **query: Any) -> images.Image:
     return await client.upload(images.PUT, pieces(data), len(data), query=ImageQuery(**query), name=name)
 
 
-def left(server) -> set[str]:
+def left(server: LiveServer) -> set[str]:
     folder = server.data_dir / "images"
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
-async def test_an_image_is_sent_checked_and_used(server, disk) -> None:
+async def test_an_image_is_sent_checked_and_used(server: LiveServer, disk: bytes) -> None:
     sha256 = hashlib.sha256(disk).hexdigest()
     image = await put(server.admin, "web", disk, sha256=sha256)
     assert (image.name, image.format, image.size_bytes, image.sha256, image.problem) == (
@@ -61,7 +64,7 @@ async def test_an_image_is_sent_checked_and_used(server, disk) -> None:
     assert left(server) == {"web.qcow2"}
 
 
-async def test_a_name_is_given_once_unless_it_is_to_be_replaced(server, disk) -> None:
+async def test_a_name_is_given_once_unless_it_is_to_be_replaced(server: LiveServer, disk: bytes) -> None:
     await put(server.admin, "web", disk)
     with pytest.raises(errors.Conflict, match="An image named web already exists"):
         await put(server.admin, "web", disk)
@@ -73,7 +76,7 @@ async def test_a_name_is_given_once_unless_it_is_to_be_replaced(server, disk) ->
 
 
 @pytest.mark.parametrize("replace", [False, True])
-async def test_two_that_come_at_once_in_two_formats_leave_one_image(tmp_path, disk, replace) -> None:
+async def test_two_that_come_at_once_in_two_formats_leave_one_image(tmp_path: Path, disk: bytes, replace: bool) -> None:
     """Both have been looked for before either has its name."""
     both = asyncio.Barrier(2)
 
@@ -82,7 +85,7 @@ async def test_two_that_come_at_once_in_two_formats_leave_one_image(tmp_path, di
         yield data
 
     store = Images(tmp_path / "images")
-    asked = {"qcow2": disk, "raw": bytes(1 << 20)}
+    asked: dict[Literal["qcow2", "raw"], bytes] = {"qcow2": disk, "raw": bytes(1 << 20)}
     answers = await asyncio.gather(
         *(
             store.put("web", ImageQuery(format=kind, replace=replace), slowly(data), len(data))
@@ -96,7 +99,7 @@ async def test_two_that_come_at_once_in_two_formats_leave_one_image(tmp_path, di
 
 
 @pytest.mark.parametrize("name", ["..", "../../x", "a/b", "A", ".hidden", "x" * 64, "a\x00b", "é"])
-async def test_a_name_that_is_a_path_is_nowhere(server, disk, name) -> None:
+async def test_a_name_that_is_a_path_is_nowhere(server: LiveServer, disk: bytes, name: str) -> None:
     with pytest.raises((errors.NotFound, errors.MethodNotAllowed, errors.InvalidArgument, errors.ServerUnreachable)):
         await put(server.admin, name, disk)
     assert left(server) == set()
@@ -118,7 +121,7 @@ def hostile(folder: Path) -> dict[str, bytes]:
 
 
 async def test_what_is_no_image_or_leans_on_a_file_of_the_server_is_refused_and_leaves_nothing(
-    server, tmp_path
+    server: LiveServer, tmp_path: Path
 ) -> None:
     for kind, data in hostile(tmp_path).items():
         with pytest.raises(errors.InvalidArgument, match="evil") as refused:
@@ -137,7 +140,7 @@ async def test_what_is_no_image_or_leans_on_a_file_of_the_server_is_refused_and_
         (b"LUKS\xba\xbe\0\1", "LUKS"),
     ],
 )
-async def test_another_image_that_is_sent_as_raw_is_refused(server, head, kind) -> None:
+async def test_another_image_that_is_sent_as_raw_is_refused(server: LiveServer, head: bytes, kind: str) -> None:
     for image_format in ("raw", "qcow2"):
         with pytest.raises(errors.InvalidArgument, match="evil") as refused:
             await put(server.admin, "evil", head.ljust(1 << 20, b"\0"), format=image_format)
@@ -145,7 +148,9 @@ async def test_another_image_that_is_sent_as_raw_is_refused(server, head, kind) 
     assert left(server) == set()
 
 
-async def test_who_sends_nothing_any_more_is_not_waited_for(server, disk, monkeypatch) -> None:
+async def test_who_sends_nothing_any_more_is_not_waited_for(
+    server: LiveServer, disk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(arrival, "_TIMEOUT_S", 0.2)
     address = urlsplit(server.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
@@ -156,7 +161,7 @@ async def test_who_sends_nothing_any_more_is_not_waited_for(server, disk, monkey
     writer.close()
 
 
-async def test_another_checksum_or_another_length_is_refused(server, disk) -> None:
+async def test_another_checksum_or_another_length_is_refused(server: LiveServer, disk: bytes) -> None:
     with pytest.raises(errors.ValidationFailed, match="checksum"):
         await put(server.admin, "web", disk, sha256="0" * 64)
     with pytest.raises(errors.ValidationFailed, match="sha256"):
@@ -166,14 +171,14 @@ async def test_another_checksum_or_another_length_is_refused(server, disk) -> No
     assert left(server) == set()
 
 
-def _head(server, length: int) -> bytes:
+def _head(server: LiveServer, length: int) -> bytes:
     return (
         f"PUT /api/storage/images/web HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n"
         f"Authorization: Bearer {server.admin.credentials.token}\r\n\r\n"
     ).encode()
 
 
-async def test_who_goes_away_in_the_middle_leaves_nothing(server, disk) -> None:
+async def test_who_goes_away_in_the_middle_leaves_nothing(server: LiveServer, disk: bytes) -> None:
     address = urlsplit(server.url)
     line = socket.create_connection((address.hostname, address.port))
     line.sendall(_head(server, len(disk)) + disk[: len(disk) // 2])
@@ -189,7 +194,9 @@ async def test_who_goes_away_in_the_middle_leaves_nothing(server, disk) -> None:
     await until(gone)
 
 
-async def test_too_much_is_refused_by_its_length_and_by_its_bytes(server, disk, monkeypatch) -> None:
+async def test_too_much_is_refused_by_its_length_and_by_its_bytes(
+    server: LiveServer, disk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(server.parts.images, "_max_bytes", 100_000)
     with pytest.raises(errors.TooLarge):
         await put(server.admin, "web", disk)
@@ -200,14 +207,14 @@ async def test_too_much_is_refused_by_its_length_and_by_its_bytes(server, disk, 
     assert left(server) == set()
 
 
-async def test_a_full_disk_leaves_nothing(server, disk, monkeypatch) -> None:
+async def test_a_full_disk_leaves_nothing(server: LiveServer, disk: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrival, "_MIN_FREE_BYTES", 1 << 60)
     with pytest.raises(errors.Conflict, match="Not enough disk space"):
         await put(server.admin, "web", disk)
     assert left(server) == set()
 
 
-async def test_only_administrators_send_and_delete_images(server, disk) -> None:
+async def test_only_administrators_send_and_delete_images(server: LiveServer, disk: bytes) -> None:
     await put(server.admin, "web", disk)
     bob = await server.member("bob", Role.OPERATOR)
     with pytest.raises(errors.Forbidden):

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from novacron_core.api import vms
 from novacron_core.api.vms import State
 from tests.support.requests import create_vm, succeeded
+from tests.support.server import LiveServer
 
 
-async def test_a_long_look_does_not_bring_back_what_was_before(server, image, monkeypatch) -> None:
+async def test_a_long_look_does_not_bring_back_what_was_before(
+    server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     vm = await create_vm(server, start=False)
     sync = next(iter(server.parts.inventory._syncs.values()))
     read, seen, go, told = sync.host.read_domains, asyncio.Event(), asyncio.Event(), []
 
-    async def slowly():
+    async def slowly() -> Any:
         answer = await read()
         seen.set()
         await go.wait()

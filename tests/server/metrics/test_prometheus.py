@@ -6,9 +6,11 @@ import asyncio
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,21 +21,22 @@ from novacron_server.metrics import exporter
 from novacron_server.metrics.exporter import Exporter
 from novacron_server.metrics.scrape_access import FILE, ScrapeAccess
 from tests.support.requests import sampled
+from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 ELSEWHERE = "192.0.2.7"
 
 
-async def scrape(server, **headers: str) -> httpx.Response:
+async def scrape(server: LiveServer, **headers: str) -> httpx.Response:
     async with httpx.AsyncClient(base_url=server.url) as http:
         return await http.get("/metrics", headers=headers)
 
 
-def samples(text: str) -> dict[str, list]:
+def samples(text: str) -> dict[str, list[Any]]:
     return {family.name: family.samples for family in text_string_to_metric_families(text)}
 
 
-async def test_counters_and_names_of_what_runs(server) -> None:
+async def test_counters_and_names_of_what_runs(server: LiveServer) -> None:
     await sampled(server)
     vm = await server.vm("test")
     answer = await scrape(server)
@@ -52,7 +55,7 @@ async def test_counters_and_names_of_what_runs(server) -> None:
     assert found["process_cpu_seconds"][0].value > 0
 
 
-async def test_promtool_finds_nothing_to_complain_about(server) -> None:
+async def test_promtool_finds_nothing_to_complain_about(server: LiveServer) -> None:
     promtool = shutil.which("promtool") or pytest.skip("no promtool here: install the package prometheus")
     await sampled(server)
     text = (await scrape(server)).content
@@ -82,14 +85,14 @@ async def test_who_may_scrape(data_dir: Path) -> None:
         ScrapeAccess(data_dir, "off", behind_proxy=False).check("127.0.0.1", token)
 
 
-async def test_a_refused_scrape_is_a_problem(server) -> None:
+async def test_a_refused_scrape_is_a_problem(server: LiveServer) -> None:
     answer = await scrape(server, authorization="Bearer guess")
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
     token = (server.data_dir / FILE).read_text()
     assert (await scrape(server, authorization=f"Bearer {token}")).status_code == 200
 
 
-async def test_names_from_outside_and_many_vms_do_no_harm(server, monkeypatch) -> None:
+async def test_names_from_outside_and_many_vms_do_no_harm(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     state = server.parts.inventory.state
     vm = await server.vm("test")
     known = state.known[vm.host, vm.id]
@@ -106,14 +109,14 @@ async def test_names_from_outside_and_many_vms_do_no_harm(server, monkeypatch) -
     assert found["novacron_vm_info"][-1].labels["name"] == 'a"b\\c\nd # HELP ?'
 
 
-def replace_struct(struct, **changes):
+def replace_struct(struct: Any, **changes: Any) -> Any:
     import msgspec
 
     return msgspec.structs.replace(struct, **changes)
 
 
 @contextmanager
-def prometheus(folder: Path, target: str):
+def prometheus(folder: Path, target: str) -> Iterator[str]:
     """A Prometheus of the test's own on a free port; yields its URL."""
     program = shutil.which("prometheus") or pytest.skip("no Prometheus here: install the package prometheus")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -132,7 +135,7 @@ def prometheus(folder: Path, target: str):
         process.wait(20)
 
 
-async def test_a_real_prometheus_scrapes_it_and_joins_names_to_rates(server, tmp_path: Path) -> None:
+async def test_a_real_prometheus_scrapes_it_and_joins_names_to_rates(server: LiveServer, tmp_path: Path) -> None:
     await sampled(server)
     with prometheus(tmp_path, server.url.removeprefix("http://")) as url:
         async with httpx.AsyncClient(base_url=url) as http:
@@ -150,4 +153,6 @@ async def test_a_real_prometheus_scrapes_it_and_joins_names_to_rates(server, tmp
                 'rate(novacron_vm_cpu_seconds_total[1m]) * on(vm, host) group_left(name) novacron_vm_info{name="test"}'
             )
             assert await until(lambda: query(f"{joined} > 0"), 40) < 2.0
-            assert await query("scrape_samples_post_metric_relabeling") > 20
+            scraped = await query("scrape_samples_post_metric_relabeling")
+            assert scraped is not None
+            assert scraped > 20

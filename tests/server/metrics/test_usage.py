@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
+from typing import Literal
 from uuid import uuid4
 
 import httpx
@@ -15,10 +17,11 @@ from novacron_core.api import usage, vms
 from novacron_core.values.roles import Role
 from novacron_server.metrics.meter import NO_BALLOON
 from tests.support.requests import sampled
+from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 
-async def test_the_fleet_its_host_and_its_vm_have_numbers_with_source_and_age(server) -> None:
+async def test_the_fleet_its_host_and_its_vm_have_numbers_with_source_and_age(server: LiveServer) -> None:
     vm = await sampled(server)
     assert (vm.name, vm.source, vm.note) == ("test", "simulator", "")
     assert vm.cpu_cores == pytest.approx(1.0, rel=0.05)
@@ -35,7 +38,7 @@ async def test_the_fleet_its_host_and_its_vm_have_numbers_with_source_and_age(se
     assert None not in (vm.time, vm.age_s, now.age_s, host.time, host.age_s)
 
 
-async def test_a_vm_of_nobody_or_of_others_is_in_no_sum_and_no_list(server) -> None:
+async def test_a_vm_of_nobody_or_of_others_is_in_no_sum_and_no_list(server: LiveServer) -> None:
     await sampled(server)
     member = await server.member("bob", Role.OPERATOR)
     now = await member.call(usage.NOW)
@@ -43,7 +46,7 @@ async def test_a_vm_of_nobody_or_of_others_is_in_no_sum_and_no_list(server) -> N
     assert (await member.call(usage.TOP)).items == []
 
 
-async def test_a_vm_that_stops_has_no_number_any_more(server, behind) -> None:
+async def test_a_vm_that_stops_has_no_number_any_more(server: LiveServer, behind: libvirt.virConnect) -> None:
     await sampled(server)
     behind.lookupByName("test").destroy()
 
@@ -54,9 +57,10 @@ async def test_a_vm_that_stops_has_no_number_any_more(server, behind) -> None:
     assert (await server.admin.call(usage.NOW)).fleet == usage.UsageTotals()
 
 
-async def test_top_sorts_filters_and_refuses_what_it_does_not_know(server) -> None:
+async def test_top_sorts_filters_and_refuses_what_it_does_not_know(server: LiveServer) -> None:
     await sampled(server)
-    for top, found in (("cpu", 1), ("memory", 0), ("disk", 0), ("net", 0)):
+    totals: dict[Literal["cpu", "memory", "disk", "net"], int] = {"cpu": 1, "memory": 0, "disk": 0, "net": 0}
+    for top, found in totals.items():
         assert (await server.admin.call(usage.TOP, query=usage.TopQuery(top=top))).total == found, top
     assert (await server.admin.call(usage.TOP, query=usage.TopQuery(q="-test"))).total == 0
     with pytest.raises(errors.ValidationFailed):
@@ -67,7 +71,9 @@ async def test_top_sorts_filters_and_refuses_what_it_does_not_know(server) -> No
             assert (await http.get(f"/api/monitoring/vms?{bad}")).status_code == 422, bad
 
 
-async def test_a_vm_of_ours_whose_memory_is_not_watched_is_watched_from_then_on(server, behind, image) -> None:
+async def test_a_vm_of_ours_whose_memory_is_not_watched_is_watched_from_then_on(
+    server: LiveServer, behind: libvirt.virConnect, image: str
+) -> None:
     body = vms.VMCreate(name="web", image=image, memory_bytes=32 << 20)
     await server.ended(await server.admin.call(vms.CREATE, body=body))
     vm = await server.vm("web")
@@ -76,7 +82,7 @@ async def test_a_vm_of_ours_whose_memory_is_not_watched_is_watched_from_then_on(
     for name in ("web", "theirs"):
         for flag in (libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG)[: 2 if name == "web" else 1]:
             behind.lookupByName(name).setMemoryStatsPeriod(0, flag)
-        await until(lambda name=name: _there(server, name))
+        await until(partial(_there, server, name))
         await server.parts.inventory.refresh_vm(vm.host, (await server.vm(name)).id)
 
     def period(name: str) -> bool:
@@ -89,11 +95,11 @@ async def test_a_vm_of_ours_whose_memory_is_not_watched_is_watched_from_then_on(
     assert not period("theirs"), "a unmanaged VM is not touched"
 
 
-async def _there(server, name: str) -> bool | None:
+async def _there(server: LiveServer, name: str) -> bool | None:
     return True if any(vm.name == name for vm in server.parts.inventory.state.vms()) else None
 
 
-async def test_the_past_of_a_vm_its_host_and_the_fleet(server) -> None:
+async def test_the_past_of_a_vm_its_host_and_the_fleet(server: LiveServer) -> None:
     vm = await server.vm("test")
     await sampled(server)
     history = server.parts.metrics.history
@@ -110,7 +116,7 @@ async def test_the_past_of_a_vm_its_host_and_the_fleet(server) -> None:
         assert (await server.admin.call(history_api.HISTORY, query=query)).subject == subject
 
 
-async def test_the_past_of_a_vm_of_others_is_that_of_a_missing_one(server) -> None:
+async def test_the_past_of_a_vm_of_others_is_that_of_a_missing_one(server: LiveServer) -> None:
     vm = await server.vm("test")
     member = await server.member("bob", Role.VIEWER)
     answers = []
@@ -135,7 +141,7 @@ async def test_the_past_of_a_vm_of_others_is_that_of_a_missing_one(server) -> No
         "to=9999-12-31T23:59:59Z", "to=0001-01-01T00:00:00Z", "from=9999-12-31T23:59:59Z", "from=0001-01-01T00:00:00Z&to=0001-01-01T00:00:01Z",
     ],
 )  # fmt: skip
-async def test_a_range_that_makes_no_sense_is_a_clear_422(server, bad) -> None:
+async def test_a_range_that_makes_no_sense_is_a_clear_422(server: LiveServer, bad: str) -> None:
     vm = await server.vm("test")
     headers = {"Authorization": f"Bearer {server.admin.credentials.token}"}
     async with httpx.AsyncClient(base_url=server.url, headers=headers) as http:
@@ -144,7 +150,7 @@ async def test_a_range_that_makes_no_sense_is_a_clear_422(server, bad) -> None:
             assert (answer.status_code, answer.json()["errors"][0]["field"] != "") == (422, True), path
 
 
-async def test_health_says_when_samples_cannot_be_kept(server) -> None:
+async def test_health_says_when_samples_cannot_be_kept(server: LiveServer) -> None:
     async with httpx.AsyncClient(base_url=server.url) as http:
         assert (await http.get("/health")).json()["checks"]["metrics"] == {"status": "healthy", "detail": ""}
         server.parts.metrics.history.problem = "cannot create partitions for samples: no room"

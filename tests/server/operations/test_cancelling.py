@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from novacron_core import errors
 from novacron_core.api import operations, vms, volumes
 from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.pools import Pool
 from novacron_core.api.volumes import VolumeClone, VolumeCreate
 from tests.support.requests import succeeded, three_pools, vm_request
+from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 MIB = 1 << 20
 
 
 @pytest.fixture
-async def pools(server):
+async def pools(server: LiveServer) -> dict[str, Pool]:
     return await three_pools(server)
 
 
-async def cancel(server, operation: Operation) -> Operation:
+async def cancel(server: LiveServer, operation: Operation) -> Operation:
     return await server.admin.call(operations.CANCEL, operation_id=operation.id)
 
 
-def reached(server, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+def reached(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Set when a request to cancel has come to the runner."""
     came, real = asyncio.Event(), server.parts.operations.get
 
-    async def get(*arguments):
+    async def get(*arguments: Any) -> Any:
         answer = await real(*arguments)
         asyncio.get_running_loop().call_soon(came.set)
         return answer
@@ -46,7 +50,7 @@ class Slow:
         self._real = getattr(thing, name)
         monkeypatch.setattr(thing, name, self)
 
-    async def __call__(self, *arguments, **named):
+    async def __call__(self, *arguments: Any, **named: Any) -> Any:
         self.began.set()
         await self.go.wait()
         answer = await self._real(*arguments, **named)
@@ -54,7 +58,9 @@ class Slow:
         return answer
 
 
-async def test_who_cancels_twice_does_not_cancel_the_clearing_away(server, pools, image, monkeypatch) -> None:
+async def test_who_cancels_twice_does_not_cancel_the_clearing_away(
+    server: LiveServer, pools: dict[str, Pool], image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     clearing = Slow(monkeypatch, server.parts.operations.procedures["vm.create"], "delete_volumes")
     operation = await server.admin.call(vms.CREATE, body=vm_request())
@@ -78,7 +84,9 @@ async def test_who_cancels_twice_does_not_cancel_the_clearing_away(server, pools
     assert await has_made() is None
 
 
-async def test_a_failure_that_is_being_cleared_away_cannot_be_cancelled(server, pools, image, monkeypatch) -> None:
+async def test_a_failure_that_is_being_cleared_away_cannot_be_cancelled(
+    server: LiveServer, pools: dict[str, Pool], image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
     clearing = Slow(monkeypatch, server.parts.operations.procedures["vm.create"], "delete_volumes")
     operation = await server.admin.call(vms.CREATE, body=vm_request())
@@ -95,7 +103,9 @@ async def test_a_failure_that_is_being_cleared_away_cannot_be_cancelled(server, 
     await server.no_rows()
 
 
-async def test_what_is_done_cannot_be_cancelled_while_its_end_is_written(server, pools, monkeypatch) -> None:
+async def test_what_is_done_cannot_be_cancelled_while_its_end_is_written(
+    server: LiveServer, pools: dict[str, Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     await succeeded(server, await server.admin.call(volumes.CREATE, body=VolumeCreate(name="data", size_bytes=MIB)))
     page = await server.admin.call(volumes.LIST)
     volume = next(v for v in page.items if v.name == "data")
@@ -113,7 +123,9 @@ async def test_what_is_done_cannot_be_cancelled_while_its_end_is_written(server,
     assert names == {"data", "copy"}
 
 
-async def test_a_vm_that_is_whole_cannot_be_cancelled_any_more(server, pools, image, monkeypatch, tmp_path) -> None:
+async def test_a_vm_that_is_whole_cannot_be_cancelled_any_more(
+    server: LiveServer, pools: dict[str, Pool], image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:defined=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
     operation = await server.admin.call(vms.CREATE, body=vm_request())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from types import SimpleNamespace
+from typing import Any
 
 import libvirt
 import msgspec
@@ -15,17 +16,20 @@ from novacron_core.api import vms, volumes
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VMCreate
 from novacron_server.hypervisor.facts import OwnershipTag
+from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 BODY = VMCreate(name="web-01", image="empty", memory_bytes=32 << 20, start=False)
 
 
-async def refresh_vm(server) -> None:
+async def refresh_vm(server: LiveServer) -> None:
     await next(iter(server.parts.inventory._syncs.values()))._read_all()
     await server.parts.inventory.publisher.flush()
 
 
-async def test_a_vm_deleted_behind_our_back_goes_after_a_second_look_and_its_disk_stays(server, image, behind) -> None:
+async def test_a_vm_deleted_behind_our_back_goes_after_a_second_look_and_its_disk_stays(
+    server: LiveServer, image: str, behind: libvirt.virConnect
+) -> None:
     await server.ended(await server.admin.call(vms.CREATE, body=BODY))
     behind.lookupByName("web-01").undefine()
     await refresh_vm(server)
@@ -38,7 +42,9 @@ async def test_a_vm_deleted_behind_our_back_goes_after_a_second_look_and_its_dis
     assert again.state is OperationState.SUCCEEDED
 
 
-async def late_definition(server, behind, monkeypatch, instance: str) -> str:
+async def late_definition(
+    server: LiveServer, behind: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch, instance: str
+) -> str:
     """A creation that failed, and the definition that libvirt carried out all the same, afterwards."""
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
     operation = await server.ended(await server.admin.call(vms.CREATE, body=BODY))
@@ -53,7 +59,9 @@ async def late_definition(server, behind, monkeypatch, instance: str) -> str:
     return operation.target.id
 
 
-async def test_a_late_definition_of_a_failed_creation_is_taken_back(server, image, behind, monkeypatch) -> None:
+async def test_a_late_definition_of_a_failed_creation_is_taken_back(
+    server: LiveServer, image: str, behind: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     instance = await server.parts.database.run(
         lambda c: _scalar(c, "SELECT value #>> '{}' FROM settings WHERE key = 'instance'")
     )
@@ -65,7 +73,7 @@ async def test_a_late_definition_of_a_failed_creation_is_taken_back(server, imag
 
 @pytest.mark.parametrize("instance", ["00000000-0000-0000-0000-000000000001"])
 async def test_what_bears_another_installations_mark_is_left_alone(
-    server, image, behind, monkeypatch, instance
+    server: LiveServer, image: str, behind: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch, instance: str
 ) -> None:
     vm_id = await late_definition(server, behind, monkeypatch, instance)
     await server.parts.reconciler.once()
@@ -74,7 +82,9 @@ async def test_what_bears_another_installations_mark_is_left_alone(
     assert vm.unmanaged
 
 
-async def test_volumes_of_a_failed_creation_go_and_others_stay(server, image, monkeypatch) -> None:
+async def test_volumes_of_a_failed_creation_go_and_others_stay(
+    server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
     operation = await server.ended(await server.admin.call(vms.CREATE, body=BODY))
     host_id = next(iter(server.parts.inventory.state.views))
@@ -92,16 +102,18 @@ async def test_volumes_of_a_failed_creation_go_and_others_stay(server, image, mo
     assert "somebody-elses.qcow2" in left
 
 
-async def _forgotten(server) -> bool | None:
+async def _forgotten(server: LiveServer) -> bool | None:
     return None if server.parts.inventory.state.rows else True
 
 
-async def _scalar(connection, statement: str) -> str:
+async def _scalar(connection: Any, statement: str) -> str:
     value = (await connection.execute(text(statement))).scalar_one()
     return value if isinstance(value, str) else msgspec.json.decode(value)
 
 
-async def test_a_host_in_trouble_keeps_no_other_from_being_compared(server, monkeypatch) -> None:
+async def test_a_host_in_trouble_keeps_no_other_from_being_compared(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reconciler, state = server.parts.reconciler, server.parts.inventory.state
     view = next(iter(state.views.values()))
     bad = dataclasses.replace(view, id="bad")
@@ -109,7 +121,7 @@ async def test_a_host_in_trouble_keeps_no_other_from_being_compared(server, monk
     monkeypatch.setattr(server.parts.inventory, "host", lambda host_id: SimpleNamespace(host_id=host_id, name=host_id))
     compared = []
 
-    async def look(host, _failed) -> None:
+    async def look(host: Any, _failed: Any) -> None:
         compared.append(host.host_id)
         if host.host_id == "bad":
             raise errors.Conflict("its volume is in use")
@@ -121,7 +133,7 @@ async def test_a_host_in_trouble_keeps_no_other_from_being_compared(server, monk
 
 @pytest.mark.parametrize("failing", ["", "vm.create:defined=error"], ids=["made", "whole, though its creation failed"])
 async def test_vms_that_libvirt_had_lost_for_a_while_are_whose_they_were(
-    server, image, behind, monkeypatch, failing
+    server: LiveServer, image: str, behind: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", failing)
     await server.ended(await server.admin.call(vms.CREATE, body=msgspec.structs.replace(BODY, tags={"role": "web"})))

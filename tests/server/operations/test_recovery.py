@@ -18,6 +18,7 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.hosts import repository as hosts
 from novacron_server.operations import recovery, repository
+from tests.support.server import LiveServer
 
 
 class Refusing:
@@ -36,7 +37,7 @@ class Refusing:
         self.settled.append(stored)
 
 
-async def test_it_is_tried_until_it_goes_and_each_reason_is_said_once(monkeypatch) -> None:
+async def test_it_is_tried_until_it_goes_and_each_reason_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     sleep = asyncio.sleep
 
@@ -44,7 +45,7 @@ async def test_it_is_tried_until_it_goes_and_each_reason_is_said_once(monkeypatc
         pauses.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr(recovery.asyncio, "sleep", quick)
+    monkeypatch.setattr(asyncio, "sleep", quick)
     operations = Refusing(*["busy"] * 6, "locked", "locked")
     with capture_logs() as logs:
         await recovery.recover_all(operations, SimpleNamespace())  # type: ignore[arg-type]
@@ -55,7 +56,7 @@ async def test_it_is_tried_until_it_goes_and_each_reason_is_said_once(monkeypatc
 
 
 @pytest.mark.parametrize("kind", ["vm.create", "vm.delete", "volume.create", "volume.attach", "volume.move"])
-async def test_what_ran_on_a_host_that_is_no_longer_configured_is_ended(server, kind) -> None:
+async def test_what_ran_on_a_host_that_is_no_longer_configured_is_ended(server: LiveServer, kind: str) -> None:
     now, database = datetime.now(UTC), server.parts.database
     user = (await server.admin.call(access.VALIDATE)).user
     who = Principal(user.id, user.username, Role.ADMINISTRATOR, "default", "", now)
@@ -68,7 +69,14 @@ async def test_what_ran_on_a_host_that_is_no_longer_configured_is_ended(server, 
         created_at=now,
         tenant="default",
     )
-    more = {"host_id": host.id, "principal": who, "request": {}, "steps": {}, "idempotency_key": "", "request_hash": ""}
+    more: dict[str, Any] = {
+        "host_id": host.id,
+        "principal": who,
+        "request": {},
+        "steps": {},
+        "idempotency_key": "",
+        "request_hash": "",
+    }
     assert await database.run(lambda c: repository.add(c, left, **more))
     async with asyncio.timeout(10):
         await recovery.recover_all(server.parts.operations, server.parts.inventory)

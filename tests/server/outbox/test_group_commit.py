@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -11,7 +12,7 @@ from novacron_core import errors
 from novacron_core.api.operations import Target
 from novacron_server.database import faults
 from novacron_server.database.transactions import Connection, Database
-from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.outbox.group_commit import GroupCommit, Unit
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import last_seq, read_after
 from tests.support.fair_clock import fair_now
@@ -21,7 +22,7 @@ def draft(name: str) -> EventDraft:
     return EventDraft("vm.updated", "test", Target(type="vm", id="1", name=name))
 
 
-def unit(name: str):
+def unit(name: str) -> Unit[str]:
     async def work(_: Connection) -> tuple[str, list[EventDraft]]:
         return name, [draft(name)]
 
@@ -51,7 +52,7 @@ async def test_who_comes_together_is_committed_together_in_order(database: Datab
 
 async def test_one_that_is_refused_takes_nobody_with_it(database: Database) -> None:
     group_commit = GroupCommit(database, lambda: None)
-    units = [unit("a"), refused, unit("b"), broken, unit("c")]
+    units: list[Unit[Any]] = [unit("a"), refused, unit("b"), broken, unit("c")]
     answers = await asyncio.gather(*(group_commit.write(work) for work in units), return_exceptions=True)
     assert answers[::2] == ["a", "b", "c"]
     assert isinstance(answers[1], errors.Conflict)
@@ -80,7 +81,7 @@ async def test_who_stands_behind_a_hung_transaction_hears_in_time(database: Data
         await connection.execute(text("SELECT pg_sleep(60)"))
         return None, []
 
-    async def timed(work) -> tuple[float, BaseException]:
+    async def timed(work: Unit[Any]) -> tuple[float, BaseException]:
         began = fair_now()
         with pytest.raises(errors.DatabaseUnavailable) as caught:
             await group_commit.write(work)

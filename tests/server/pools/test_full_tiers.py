@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 
 import libvirt
 import msgspec
@@ -18,7 +19,7 @@ from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.api.vms import VMCreate
 from novacron_core.api.volumes import VolumeCreate, VolumeResize
 from novacron_server.inventory import host_sync
-from tests.support.storage import MIB, move, same_content
+from tests.support.storage import MIB, StorageServer, move, same_content
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,11 +27,12 @@ POOL = "<pool type='dir'><name>{name}</name><target><path>{path}</path></target>
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def small(storage) -> AsyncIterator[Pool]:
+async def small(storage: StorageServer) -> AsyncIterator[Pool]:
     """A tier `cold` of one pool on a disk of 32 MiB. (Ours is off meanwhile.)"""
     path = storage.server.data_dir / "small"
     path.mkdir(mode=0o711)
     # libvirtd has a mount namespace of its own: it must see this one too.
+    assert storage.daemon._process is not None
     enter = ["nsenter", "-m", "-t", str(storage.daemon._process.pid)]
     mount = ["mount", "-t", "tmpfs", "-o", "size=32m,mode=711", "small", str(path)]
     if subprocess.run([*enter, *mount], check=False).returncode:
@@ -46,11 +48,11 @@ async def small(storage) -> AsyncIterator[Pool]:
     yield pool
 
 
-def in_small(storage) -> list[str]:
+def in_small(storage: StorageServer) -> list[str]:
     return sorted(storage.libvirt.storagePoolLookupByName("small").listVolumes())
 
 
-async def test_what_does_not_fit_is_refused_before_anything_is_promised(storage, small) -> None:
+async def test_what_does_not_fit_is_refused_before_anything_is_promised(storage: StorageServer, small: Pool) -> None:
     assert (small.capacity_bytes, small.shares_disk_with) == (32 * MIB, None)  # a disk that this process does not see
     volume = await storage.made("fits-not")
     big = await storage.admin.call(volumes.GET, volume_id=volume.id)
@@ -69,7 +71,9 @@ async def test_what_does_not_fit_is_refused_before_anything_is_promised(storage,
     assert big.tier == "hot"
 
 
-async def test_a_vm_goes_to_the_pool_its_tier_was_given_if_its_image_fits_there(storage, small) -> None:
+async def test_a_vm_goes_to_the_pool_its_tier_was_given_if_its_image_fits_there(
+    storage: StorageServer, small: Pool
+) -> None:
     images = storage.server.data_dir / "images"
     (images / "big.raw").write_bytes(bytes(33 * MIB))
     big = VMCreate(name="too-big", image="big", tier="cold", memory_bytes=32 * MIB, start=False)
@@ -84,7 +88,9 @@ async def test_a_vm_goes_to_the_pool_its_tier_was_given_if_its_image_fits_there(
 
 
 @pytest.mark.parametrize("start", [False, True], ids=["stopped", "running"])
-async def test_a_tier_that_fills_up_in_mid_move_leaves_the_volume_where_it_was(storage, small, start) -> None:
+async def test_a_tier_that_fills_up_in_mid_move_leaves_the_volume_where_it_was(
+    storage: StorageServer, small: Pool, start: bool
+) -> None:
     name = f"full-{start}".lower()
     volume = await storage.made(name)
     vm = await storage.vm(name, volume, start=start)
@@ -106,7 +112,9 @@ async def test_a_tier_that_fills_up_in_mid_move_leaves_the_volume_where_it_was(s
     assert (await storage.server.vm(name)).state == ("running" if start else "stopped")
 
 
-async def test_a_pool_that_goes_away_in_mid_move_costs_nothing(storage, small, monkeypatch) -> None:
+async def test_a_pool_that_goes_away_in_mid_move_costs_nothing(
+    storage: StorageServer, small: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(host_sync, "VOLUMES_EVERY", 10**9)
     volume = await storage.made("gone")
     await storage.vm("gone", volume, start=True)
@@ -143,7 +151,7 @@ async def test_a_pool_that_goes_away_in_mid_move_costs_nothing(storage, small, m
 
 
 async def test_a_pool_that_goes_away_under_the_copy_of_a_stopped_disk_costs_nothing(
-    storage, small, monkeypatch, tmp_path
+    storage: StorageServer, small: Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     volume = await storage.made("off")
     vm = await storage.vm("off", volume)
@@ -162,6 +170,7 @@ async def test_a_pool_that_goes_away_under_the_copy_of_a_stopped_disk_costs_noth
     (tmp_path / "go").touch()
     ended = await storage.ended(operation)
     assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
     assert "not active" in ended.problem.detail
     now = await storage.volume("off")
     assert (now.tier, now.vm) == ("hot", vm.id)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from typing import cast
+
+import libvirt
 import pytest
 
 from novacron_core import errors
@@ -11,27 +15,30 @@ from novacron_core.api.nouns import POOLS, TIERS
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.api.tiers import Tier
+from novacron_core.client import Update
 from novacron_core.client.stream import stream
 from novacron_core.values.roles import Role
+from novacron_server.database.transactions import Database
 from tests.support.requests import pools_named, three_pools
+from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 FOREIGN = """<pool type='dir'><name>isos</name><uuid>11111111-2222-3333-4444-555555555555</uuid>
 <target><path>/srv/isos</path></target></pool>"""
 
 
-async def tiers_named(server) -> dict[str, Tier]:
+async def tiers_named(server: LiveServer) -> dict[str, Tier]:
     return {tier.name: tier for tier in (await server.admin.call(tiers.LIST)).items}
 
 
-async def done(server, operation: Operation) -> Operation:
+async def done(server: LiveServer, operation: Operation) -> Operation:
     ended = await server.ended(operation)
     assert ended.state is OperationState.SUCCEEDED, ended.problem
     return ended
 
 
 @pytest.fixture
-async def isos(server, behind) -> Pool:
+async def isos(server: LiveServer, behind: libvirt.virConnect) -> Pool:
     """A pool that somebody else made."""
     await three_pools(server)
     behind.storagePoolDefineXML(FOREIGN, 0).create(0)
@@ -42,7 +49,7 @@ async def isos(server, behind) -> Pool:
     return await until(seen)
 
 
-async def test_a_fresh_host_has_our_three_pools_and_the_tiers_count_them(server) -> None:
+async def test_a_fresh_host_has_our_three_pools_and_the_tiers_count_them(server: LiveServer) -> None:
     found = await three_pools(server)
     instance = server.parts.reconciler._instance.replace("-", "")[:8]
     assert {name: (pool.tier, pool.managed, pool.active) for name, pool in found.items()} == {
@@ -56,7 +63,7 @@ async def test_a_fresh_host_has_our_three_pools_and_the_tiers_count_them(server)
     assert not hot.disks_known  # a simulated disk is nobody's disk
 
 
-async def test_a_vm_is_made_in_the_tier_that_was_asked_for(server, image) -> None:
+async def test_a_vm_is_made_in_the_tier_that_was_asked_for(server: LiveServer, image: str) -> None:
     await three_pools(server)
     body = vms.VMCreate(name="web-01", image="empty", memory_bytes=32 << 20, tier="cold")
     await done(server, await server.admin.call(vms.CREATE, body=body))
@@ -68,20 +75,22 @@ async def test_a_vm_is_made_in_the_tier_that_was_asked_for(server, image) -> Non
     assert (cold.volumes, cold.provisioned_bytes) == (1, 8 << 20)
 
 
-async def test_a_pool_is_given_to_a_tier_and_taken_away(server, isos) -> None:
+async def test_a_pool_is_given_to_a_tier_and_taken_away(server: LiveServer, isos: Pool) -> None:
     before = (await tiers_named(server))["warm"]
     assert (isos.tier, isos.managed) == (None, False)
     await done(server, await server.admin.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id=isos.id))
     assert (await pools_named(server))["isos"].tier == "warm"
     warm = (await tiers_named(server))["warm"]
     assert isos.id in warm.pools
+    assert before.capacity_bytes is not None
+    assert isos.capacity_bytes is not None
     assert warm.capacity_bytes == before.capacity_bytes + isos.capacity_bytes
     await done(server, await server.admin.call(pools.SET_TIER, body=PoolTier(tier=None), pool_id=isos.id))
     assert (await pools_named(server))["isos"].tier is None
     assert (await tiers_named(server))["warm"].capacity_bytes == before.capacity_bytes
 
 
-async def test_what_a_pools_tier_is_outlives_the_server(server, isos, database) -> None:
+async def test_what_a_pools_tier_is_outlives_the_server(server: LiveServer, isos: Pool, database: Database) -> None:
     from novacron_server.pools import repository
 
     await done(server, await server.admin.call(pools.SET_TIER, body=PoolTier(tier="cold"), pool_id=isos.id))
@@ -89,13 +98,13 @@ async def test_what_a_pools_tier_is_outlives_the_server(server, isos, database) 
     assert [(row.name, row.tier) for row in rows] == [("isos", "cold")]
 
 
-async def test_our_own_pools_keep_their_tier(server) -> None:
+async def test_our_own_pools_keep_their_tier(server: LiveServer) -> None:
     hot = next(pool for pool in (await three_pools(server)).values() if pool.tier == "hot")
     with pytest.raises(errors.Conflict, match="NovaCron's own"):
         await server.admin.call(pools.SET_TIER, body=PoolTier(tier="cold"), pool_id=hot.id)
 
 
-async def test_only_administrators_say_what_a_tier_is_made_of(server, isos) -> None:
+async def test_only_administrators_say_what_a_tier_is_made_of(server: LiveServer, isos: Pool) -> None:
     bob = await server.member("bob", Role.OPERATOR)
     assert (await bob.call(tiers.LIST)).total == 3
     with pytest.raises(errors.Forbidden):
@@ -105,7 +114,9 @@ async def test_only_administrators_say_what_a_tier_is_made_of(server, isos) -> N
     await bob.close()
 
 
-async def test_a_pool_that_is_off_has_no_sizes_and_its_tier_says_so(server, behind) -> None:
+async def test_a_pool_that_is_off_has_no_sizes_and_its_tier_says_so(
+    server: LiveServer, behind: libvirt.virConnect
+) -> None:
     warm = next(pool for pool in (await three_pools(server)).values() if pool.tier == "warm")
     behind.storagePoolLookupByName(warm.name).destroy()
 
@@ -119,8 +130,8 @@ async def test_a_pool_that_is_off_has_no_sizes_and_its_tier_says_so(server, behi
     assert (tier.capacity_bytes, tier.notes) == (None, [f"the pool {warm.name} is inactive"])
 
 
-async def test_pools_and_tiers_come_with_the_stream(server, isos) -> None:
-    frames = stream(server.admin)
+async def test_pools_and_tiers_come_with_the_stream(server: LiveServer, isos: Pool) -> None:
+    frames = cast(AsyncGenerator[Update, None], stream(server.admin))
     shown: dict[str, set[str]] = {"pools": set(), "tiers": set()}
     async for frame in frames:
         if isinstance(frame, InventoryFrame):
@@ -131,18 +142,21 @@ async def test_pools_and_tiers_come_with_the_stream(server, isos) -> None:
     assert shown["tiers"] == {"hot", "warm", "cold"}
     assert "isos" in shown["pools"]
     await server.admin.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id=isos.id)
-    values = {}
+    named_pools: dict[str, Pool] = {}
+    named_tiers: dict[str, Tier] = {}
     async for frame in frames:
         value = frame.decoded() if hasattr(frame, "decoded") else None
-        if isinstance(value, Pool | Tier):
-            values[value.name] = value
-        if {"isos", "warm"} <= values.keys() and isos.id in values["warm"].pools:
+        if isinstance(value, Pool):
+            named_pools[value.name] = value
+        elif isinstance(value, Tier):
+            named_tiers[value.name] = value
+        if "isos" in named_pools and "warm" in named_tiers and isos.id in named_tiers["warm"].pools:
             break
     await frames.aclose()
-    assert values["isos"].tier == "warm"
+    assert named_pools["isos"].tier == "warm"
 
 
-async def test_who_repeats_himself_is_heard_once(server, isos) -> None:
+async def test_who_repeats_himself_is_heard_once(server: LiveServer, isos: Pool) -> None:
     asked = [
         await server.admin.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id=isos.id, idempotency_key="k1")
         for _ in range(2)

@@ -33,7 +33,7 @@ WHERE a.datname = current_database() AND l.locktype = 'advisory' AND l.classid =
 
 
 @pytest.fixture
-async def shared(owner_url, database_url, data_dir, uri) -> AsyncIterator[LiveServer]:
+async def shared(owner_url: str, database_url: str, data_dir: Path, uri: str) -> AsyncIterator[LiveServer]:
     """A server on a database that others can reach."""
     settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, database_budget_s=PATIENT_S)
     async with (
@@ -72,7 +72,7 @@ async def refused(server: LiveServer) -> bool | None:
 
 
 async def test_while_another_server_has_it_changes_are_refused_and_begun_work_is_that_ones(
-    shared, database_url, image, monkeypatch
+    shared: LiveServer, database_url: str, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     begun = await shared.admin.call(vms.CREATE, body=vm_request(start=False))
@@ -106,7 +106,7 @@ async def _admitted(server: LiveServer) -> bool | None:
 
 
 async def test_a_lock_that_was_lost_to_nobody_is_held_again_and_work_goes_on(
-    shared, database_url, data_dir, image, monkeypatch
+    shared: LiveServer, database_url: str, data_dir: Path, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = data_dir / "go"
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
@@ -131,7 +131,7 @@ async def _holder(hand: psycopg.AsyncConnection) -> int | None:
     return row[0] if row else None
 
 
-async def test_the_health_says_who_has_the_database(shared, database_url) -> None:
+async def test_the_health_says_who_has_the_database(shared: LiveServer, database_url: str) -> None:
     async with another(shared, database_url), httpx.AsyncClient() as http:
         await until(lambda: refused(shared))
         answer = await http.get(f"{shared.url}/health")
@@ -140,12 +140,15 @@ async def test_the_health_says_who_has_the_database(shared, database_url) -> Non
     assert "novacron on beta" in answer.json()["checks"]["database"]["detail"]
 
 
-def test_a_second_server_refuses_to_start_until_the_first_is_gone(database_url, owner_url, data_dir) -> None:
+def test_a_second_server_refuses_to_start_until_the_first_is_gone(
+    database_url: str, owner_url: str, data_dir: Path
+) -> None:
     first = _serve(data_dir / "a", database_url, owner_url)
     try:
         assert _first_line(first).startswith("listening on")
         second = _serve(data_dir / "b", database_url, owner_url)
         assert second.wait(60) == 1
+        assert second.stderr is not None
         said = second.stderr.read().strip().splitlines()[-1]
         assert re.search(
             rf"novacron serve: another server has this database: novacron on .*, process {first.pid} ", said

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
+import pytest
 from websockets.asyncio.client import connect
 
 from novacron_core.api import access
@@ -32,7 +34,7 @@ async def first_inventory(url: str, data_dir: Any) -> dict[str, Any]:
 
 
 async def test_a_listener_waits_for_the_first_look_at_a_slow_host(
-    owner_url, database_url, data_dir, uri, monkeypatch
+    owner_url: str, database_url: str, data_dir: Path, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_all = host_sync.HostSync._read_all
 
@@ -49,7 +51,7 @@ async def test_a_listener_waits_for_the_first_look_at_a_slow_host(
 
 
 async def test_a_host_that_does_not_answer_holds_up_nobody_for_long(
-    owner_url, database_url, data_dir, uri, monkeypatch
+    owner_url: str, database_url: str, data_dir: Path, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(self: host_sync.HostSync) -> None:
         await asyncio.Event().wait()

@@ -6,8 +6,10 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 
 from novacron_core.api import events
 from novacron_core.client import SampleSubscription, stream
@@ -20,22 +22,23 @@ from novacron_server.metrics.latest import LatestSamples
 from novacron_server.stream.hub import Listener
 from novacron_server.stream.samples import SampleStreamer
 from tests.support.event_stream import frame, open_with, until_frame
+from tests.support.server import LiveServer
 
 ANN = Principal("1", "ann", Role.ADMINISTRATOR, "default", "s", datetime.max.replace(tzinfo=UTC))
 
 
-async def subscribed(socket, **samples) -> None:
+async def subscribed(socket: ClientConnection, **samples: Any) -> None:
     await until_frame(socket, lambda f: f["frame"] == "inventory" and f["last"])
     await socket.send(json.dumps({"frame": "subscribe", "samples": samples}))
     await until_frame(socket, lambda f: f["frame"] == "subscribed")
 
 
-def a_sample(f) -> bool:
-    return f["frame"] == "samples"
+def a_sample(f: dict[str, Any]) -> bool:
+    return bool(f["frame"] == "samples")
 
 
 @pytest.mark.parametrize("targets", ["*", "name:test", "ids"])
-async def test_whoever_asks_gets_the_numbers_of_what_he_named(server, targets) -> None:
+async def test_whoever_asks_gets_the_numbers_of_what_he_named(server: LiveServer, targets: Any) -> None:
     vm = await server.vm("test")
     async with open_with(server.admin, server) as socket:
         hello = await until_frame(socket, lambda f: f["frame"] == "hello")
@@ -48,14 +51,14 @@ async def test_whoever_asks_gets_the_numbers_of_what_he_named(server, targets) -
 
 
 @pytest.mark.parametrize("targets", ["name:other", []])
-async def test_what_was_not_asked_for_is_not_sent_and_hosts_are(server, targets) -> None:
+async def test_what_was_not_asked_for_is_not_sent_and_hosts_are(server: LiveServer, targets: Any) -> None:
     async with open_with(server.admin, server) as socket:
         await subscribed(socket, targets=targets)
         got = await until_frame(socket, a_sample)
         assert (got["vms"], len(got["hosts"])) == ({}, 1)
 
 
-async def test_a_member_gets_no_number_of_a_vm_of_nobody(server) -> None:
+async def test_a_member_gets_no_number_of_a_vm_of_nobody(server: LiveServer) -> None:
     member = await server.member("bob", Role.OPERATOR)
     vm = await server.vm("test")
     async with open_with(member, server) as socket:
@@ -72,14 +75,14 @@ async def test_a_member_gets_no_number_of_a_vm_of_nobody(server) -> None:
 
 
 @pytest.mark.parametrize("wish", [{"targets": "colour:red"}, {"targets": "*", "interval_s": 0}, {"targets": 7}])
-async def test_a_wish_that_is_not_understood_gets_a_problem(server, wish) -> None:
+async def test_a_wish_that_is_not_understood_gets_a_problem(server: LiveServer, wish: dict[str, Any]) -> None:
     async with open_with(server.admin, server) as socket:
         await until_frame(socket, lambda f: f["frame"] == "inventory" and f["last"])
         await socket.send(json.dumps({"frame": "subscribe", "samples": wish}))
         assert (await until_frame(socket, lambda f: f["frame"] == "problem"))["problem"]["status"] == 400
 
 
-async def test_without_a_wish_or_after_unsubscribing_there_are_none(server) -> None:
+async def test_without_a_wish_or_after_unsubscribing_there_are_none(server: LiveServer) -> None:
     async with open_with(server.admin, server) as socket:
         await subscribed(socket, targets="*", interval_s=1)
         await until_frame(socket, a_sample)
@@ -89,7 +92,7 @@ async def test_without_a_wish_or_after_unsubscribing_there_are_none(server) -> N
             assert not server.parts.stream._samples._subscriptions
 
 
-async def test_the_client_tells_what_it_wants_and_changes_its_mind(server) -> None:
+async def test_the_client_tells_what_it_wants_and_changes_its_mind(server: LiveServer) -> None:
     vm = await server.vm("test")
     wishes = SampleSubscription()
     wishes.want(events.SampleRequest(targets=[]))
@@ -101,14 +104,14 @@ async def test_the_client_tells_what_it_wants_and_changes_its_mind(server) -> No
             break
 
 
-async def fill(board, host_id: str, vm_ids: list[str], cpu_s: float) -> None:
+async def fill(board: Any, host_id: str, vm_ids: list[str], cpu_s: float) -> None:
     """A round of a host, as if it had been read."""
     domains = [DomainCounters(vm_id, 1, clock(), int(cpu_s * 1e9)) for vm_id in vm_ids]
     reading = Reading(group="quick", time=datetime.now(UTC), at=clock(), took_s=0.0, domains=domains)
     await board.record(host_id, reading, {}, 4, 5.0)
 
 
-def apart(server) -> tuple[LatestSamples, InventoryState]:
+def apart(server: LiveServer) -> tuple[LatestSamples, InventoryState]:
     """A board and a picture as the server's is now, that its own rounds and re-reads do not touch."""
     state, now = InventoryState(), server.parts.inventory.state
     state.views.update(now.views)
@@ -116,7 +119,9 @@ def apart(server) -> tuple[LatestSamples, InventoryState]:
     return LatestSamples(), state
 
 
-async def test_a_thousand_listeners_of_the_same_cost_one_frame_and_each_keeps_only_the_newest(server) -> None:
+async def test_a_thousand_listeners_of_the_same_cost_one_frame_and_each_keeps_only_the_newest(
+    server: LiveServer,
+) -> None:
     vm = await server.vm("test")
     board, state = apart(server)
     samples = SampleStreamer(board, state)
@@ -138,7 +143,7 @@ async def test_a_thousand_listeners_of_the_same_cost_one_frame_and_each_keeps_on
     assert listeners[0].expand(b"") == []
 
 
-async def test_a_full_queue_loses_samples_and_no_event(server) -> None:
+async def test_a_full_queue_loses_samples_and_no_event(server: LiveServer) -> None:
     vm = await server.vm("test")
     board, state = apart(server)
     samples = SampleStreamer(board, state)
@@ -151,7 +156,7 @@ async def test_a_full_queue_loses_samples_and_no_event(server) -> None:
     assert (listener.samples, listener.queue.qsize()) == ({}, listener.queue.maxsize)
 
 
-async def test_many_vms_come_in_frames_that_a_client_takes(server) -> None:
+async def test_many_vms_come_in_frames_that_a_client_takes(server: LiveServer) -> None:
     board, state = apart(server)
     vm = await server.vm("test")
     known = state.known[vm.host, vm.id]

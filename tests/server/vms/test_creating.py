@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from novacron_core.api import images, operations, vms, volumes
 from novacron_core.api.operations import Operation, OperationState
 from novacron_server.images.service import Images
 from tests.support.requests import create_vm, succeeded, vm_request
+from tests.support.server import LiveServer
 
 
 @pytest.mark.parametrize(
@@ -29,20 +31,22 @@ from tests.support.requests import create_vm, succeeded, vm_request
         ({"image": "../../etc/passwd"}, "image"),
     ],
 )
-async def test_what_does_not_fit_names_its_field_and_changes_nothing(server, image, more, field) -> None:
+async def test_what_does_not_fit_names_its_field_and_changes_nothing(
+    server: LiveServer, image: str, more: dict[str, Any], field: str
+) -> None:
     with pytest.raises(errors.ValidationFailed) as refused:
         await server.admin.call(vms.CREATE, body=vm_request(**more))
     assert [error.field for error in refused.value.fields] == [field]
     assert server.parts.inventory.state.rows == {}
 
 
-async def test_a_name_is_given_once(server, image) -> None:
+async def test_a_name_is_given_once(server: LiveServer, image: str) -> None:
     await create_vm(server)
     with pytest.raises(errors.Conflict, match="a VM named web-01 already exists"):
         await server.admin.call(vms.CREATE, body=vm_request())
 
 
-async def test_two_who_ask_for_one_name_at_once_get_one_vm(server, image) -> None:
+async def test_two_who_ask_for_one_name_at_once_get_one_vm(server: LiveServer, image: str) -> None:
     answers = await asyncio.gather(
         *(server.admin.call(vms.CREATE, body=vm_request()) for _ in range(4)), return_exceptions=True
     )
@@ -52,7 +56,9 @@ async def test_two_who_ask_for_one_name_at_once_get_one_vm(server, image) -> Non
     await succeeded(server, won[0])
 
 
-async def test_an_image_that_is_none_is_listed_with_its_reason_and_refused(server, image, data_dir: Path) -> None:
+async def test_an_image_that_is_none_is_listed_with_its_reason_and_refused(
+    server: LiveServer, image: str, data_dir: Path
+) -> None:
     (data_dir / "images" / "broken.qcow2").write_bytes(b"this is no image")
     page = await server.admin.call(images.LIST)
     broken = next(item for item in page.items if item.name == "broken")
@@ -64,7 +70,7 @@ async def test_an_image_that_is_none_is_listed_with_its_reason_and_refused(serve
         await server.admin.call(vms.CREATE, body=vm_request(image="nothing-here"))
 
 
-async def test_an_image_that_leans_on_a_host_file_is_refused(server, image, data_dir: Path) -> None:
+async def test_an_image_that_leans_on_a_host_file_is_refused(server: LiveServer, image: str, data_dir: Path) -> None:
     import subprocess
 
     leaning = data_dir / "images" / "leaning.qcow2"
@@ -76,13 +82,15 @@ async def test_an_image_that_leans_on_a_host_file_is_refused(server, image, data
         await server.admin.call(vms.CREATE, body=vm_request(image="leaning"))
 
 
-async def test_the_demo_image_is_offered(server) -> None:
+async def test_the_demo_image_is_offered(server: LiveServer) -> None:
     page = await server.admin.call(images.LIST)
     alpine = next(item for item in page.items if item.name == "alpine")
     assert (alpine.problem, alpine.direct_boot, alpine.format, alpine.size_bytes) == ("", True, "qcow2", 1 << 30)
 
 
-async def test_a_creation_that_fails_half_way_leaves_nothing(server, image, monkeypatch) -> None:
+async def test_a_creation_that_fails_half_way_leaves_nothing(
+    server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
     ended = await server.ended(await server.admin.call(vms.CREATE, body=vm_request()))
     assert ended.state is OperationState.FAILED
@@ -93,7 +101,9 @@ async def test_a_creation_that_fails_half_way_leaves_nothing(server, image, monk
     assert not [vm for vm in (await server.admin.call(vms.LIST)).items if vm.name == "web-01"]
 
 
-async def test_a_cancelled_creation_leaves_nothing(server, image, monkeypatch) -> None:
+async def test_a_cancelled_creation_leaves_nothing(
+    server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     operation = await server.admin.call(vms.CREATE, body=vm_request())
     cancelled = await server.admin.call(operations.CANCEL, operation_id=operation.id)
@@ -102,7 +112,7 @@ async def test_a_cancelled_creation_leaves_nothing(server, image, monkeypatch) -
     assert not [v for v in (await server.admin.call(volumes.LIST)).items if "web-01" in v.name]
 
 
-async def test_a_repeated_request_has_one_effect(server, image) -> None:
+async def test_a_repeated_request_has_one_effect(server: LiveServer, image: str) -> None:
     key = str(uuid4())
     first = await server.admin.call(vms.CREATE, body=vm_request(), idempotency_key=key)
     again = await asyncio.gather(
@@ -117,7 +127,7 @@ async def test_a_repeated_request_has_one_effect(server, image) -> None:
 
 @pytest.mark.parametrize("place", ["planned", "volumes"])
 async def test_an_image_that_is_removed_meanwhile_is_named_as_the_reason(
-    server, image, data_dir, monkeypatch, place
+    server: LiveServer, image: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", f"vm.create:{place}=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(data_dir / "go"))
@@ -125,17 +135,20 @@ async def test_an_image_that_is_removed_meanwhile_is_named_as_the_reason(
     await server.admin.call(images.DELETE, name=image)
     (data_dir / "go").touch()
     ended = await server.ended(begun)
+    assert ended.problem is not None
     assert (ended.state, ended.problem.code) == (OperationState.FAILED, "conflict")
     assert "the image empty was removed meanwhile" in ended.problem.detail
     await server.no_rows()
 
 
-async def test_an_image_that_is_removed_while_it_is_looked_at_is_none(tmp_path: Path, monkeypatch) -> None:
+async def test_an_image_that_is_removed_while_it_is_looked_at_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "web.img").write_bytes(bytes(512))
     store = Images(tmp_path)
     honest = Images._find
 
-    def removed(self: Images, name: str = ""):
+    def removed(self: Images, name: str = "") -> Any:
         found = list(honest(self, name))
         (tmp_path / "web.img").unlink(missing_ok=True)
         return iter(found)

@@ -11,9 +11,12 @@ from novacron_core.client import Client
 from novacron_core.values.roles import Role
 from tests.support.accounts import PASSWORD
 from tests.support.requests import succeeded, vm_request
+from tests.support.server import LiveServer
 
 
-async def test_a_name_that_another_tenant_took_just_now_gets_a_tail(server, image, owner_url, monkeypatch) -> None:
+async def test_a_name_that_another_tenant_took_just_now_gets_a_tail(
+    server: LiveServer, image: str, owner_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = access.Register(username="bob", password=PASSWORD, role=Role.OPERATOR)
     await server.admin.call(access.REGISTER, body=body)
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:

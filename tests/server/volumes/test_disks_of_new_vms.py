@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from novacron_core import errors
 from novacron_core.api import vms, volumes
 from novacron_core.api.volumes import VolumeAttach, VolumeClone
 from tests.support.requests import create_vm, succeeded, vm_request
+from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 
-async def test_nobody_takes_a_disk_from_a_vm_that_is_being_made(server, image, monkeypatch, tmp_path) -> None:
+async def test_nobody_takes_a_disk_from_a_vm_that_is_being_made(
+    server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     other = await create_vm(server, "other", start=False)
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))

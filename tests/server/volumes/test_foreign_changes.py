@@ -12,15 +12,16 @@ import pytest
 from novacron_core import errors
 from novacron_core.api import operations, vms, volumes
 from novacron_core.api.operations import Operation, OperationState
+from novacron_core.values.tiers import TierName
 from novacron_server.operations import repository
 from novacron_server.operations.repository import Stored
-from tests.support.storage import MIB, expect_one_copy, move, only
+from tests.support.storage import MIB, StorageServer, expect_one_copy, move, only
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_host_that_restarts_in_mid_move_leaves_one_copy(storage) -> None:
+async def test_a_host_that_restarts_in_mid_move_leaves_one_copy(storage: StorageServer) -> None:
     volume = await storage.made("lost")
     vm = await storage.vm("web-lost", volume, start=True)
     operation = await move(storage, volume, bandwidth_bytes_s=MIB)
@@ -41,6 +42,7 @@ async def test_a_host_that_restarts_in_mid_move_leaves_one_copy(storage) -> None
     storage.libvirt = libvirt.open(storage.daemon.uri)
     ended = await until(lambda: _end(storage, operation), 60)
     assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
     assert "host" in ended.problem.detail
     await expect_one_copy(storage, vm, volume, "hot")
     live, lasting = storage.disk_paths(vm.id)
@@ -49,19 +51,19 @@ async def test_a_host_that_restarts_in_mid_move_leaves_one_copy(storage) -> None
     only(storage, volume, "cold")
 
 
-async def _end(storage, operation):
+async def _end(storage: StorageServer, operation: Operation) -> Operation | None:
     now = await storage.admin.call(operations.GET, operation_id=operation.id)
     return now if now.state.ended else None
 
 
-async def _removed_outside(storage, name: str, tier: str) -> volumes.Volume:
+async def _removed_outside(storage: StorageServer, name: str, tier: TierName) -> volumes.Volume:
     volume = await storage.made(name, tier=tier)
     storage.libvirt.storagePoolLookupByName(volume.pool).storageVolLookupByName(name).delete(0)
     await storage.server.parts.inventory.refresh_volumes(volume.host)
     return volume
 
 
-async def test_the_name_of_a_volume_that_was_removed_outside_is_free(storage) -> None:
+async def test_the_name_of_a_volume_that_was_removed_outside_is_free(storage: StorageServer) -> None:
     removed = await _removed_outside(storage, "removed", "hot")
     again = await storage.made("removed")
     assert again.id != removed.id
@@ -70,7 +72,7 @@ async def test_the_name_of_a_volume_that_was_removed_outside_is_free(storage) ->
     assert (await storage.volume("copied")).id != other.id
 
 
-async def test_a_volume_moves_to_where_one_of_its_name_was_removed_outside(storage) -> None:
+async def test_a_volume_moves_to_where_one_of_its_name_was_removed_outside(storage: StorageServer) -> None:
     await _removed_outside(storage, "same", "cold")
     volume = await storage.made("same")
     vm = await storage.vm("web-same", volume)
@@ -78,7 +80,7 @@ async def test_a_volume_moves_to_where_one_of_its_name_was_removed_outside(stora
     await expect_one_copy(storage, vm, volume, "cold")
 
 
-async def test_a_volume_whose_pool_is_off_keeps_its_name(storage) -> None:
+async def test_a_volume_whose_pool_is_off_keeps_its_name(storage: StorageServer) -> None:
     volume = await storage.made("asleep", tier="warm")
     pool = storage.libvirt.storagePoolLookupByName(volume.pool)
     pool.destroy()
@@ -89,7 +91,7 @@ async def test_a_volume_whose_pool_is_off_keeps_its_name(storage) -> None:
     assert (await storage.volume("asleep")).id == volume.id
 
 
-async def test_a_disk_that_was_detached_outside_does_not_go_with_its_vm(storage) -> None:
+async def test_a_disk_that_was_detached_outside_does_not_go_with_its_vm(storage: StorageServer) -> None:
     volume = await storage.made("kept")
     vm = await storage.vm("web-kept", volume)
     domain = storage.libvirt.lookupByUUIDString(vm.id)
@@ -111,7 +113,9 @@ async def test_a_disk_that_was_detached_outside_does_not_go_with_its_vm(storage)
     assert not [name for _, name in storage.files() if name.startswith("web-kept")]
 
 
-async def test_what_is_written_between_the_comparing_and_the_switch_is_not_lost(storage, monkeypatch, tmp_path) -> None:
+async def test_what_is_written_between_the_comparing_and_the_switch_is_not_lost(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     volume = await storage.made("late", image_format="raw")
     vm = await storage.vm("web-late", volume)
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.move:named=pause")
@@ -127,13 +131,16 @@ async def test_what_is_written_between_the_comparing_and_the_switch_is_not_lost(
     (tmp_path / "go").touch()
     ended = await storage.ended(operation)
     assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
     assert "written to after it was copied" in ended.problem.detail
     only(storage, volume, "hot")
     assert str(storage.path(volume)) in storage.disk_paths(vm.id)[1]
     assert storage.path(await storage.volume("late")).read_bytes()[:4] == b"late"
 
 
-async def test_a_pool_that_goes_away_in_mid_creation_keeps_nothing_of_it(storage, monkeypatch, tmp_path) -> None:
+async def test_a_pool_that_goes_away_in_mid_creation_keeps_nothing_of_it(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
     body = vms.VMCreate(name="web-off", image="empty", memory_bytes=32 * MIB, tier="warm", start=False)
@@ -148,6 +155,7 @@ async def test_a_pool_that_goes_away_in_mid_creation_keeps_nothing_of_it(storage
     (tmp_path / "go").touch()
     ended = await storage.ended(operation)
     assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
     assert "not active" in ended.problem.detail
     for _ in range(3):
         await storage.server.parts.reconciler.once()  # it is not forgotten meanwhile
@@ -164,7 +172,9 @@ async def test_a_pool_that_goes_away_in_mid_creation_keeps_nothing_of_it(storage
     await until(forgotten)
 
 
-async def test_a_source_that_goes_away_at_the_last_moment_leaves_no_old_copy(storage, monkeypatch, tmp_path) -> None:
+async def test_a_source_that_goes_away_at_the_last_moment_leaves_no_old_copy(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     volume = await storage.made("source", tier="warm")
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.move:told=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
@@ -188,7 +198,9 @@ async def test_a_source_that_goes_away_at_the_last_moment_leaves_no_old_copy(sto
     only(storage, volume, "cold")
 
 
-async def test_a_creation_that_was_cut_off_in_its_upload_is_made_anew(storage, monkeypatch) -> None:
+async def test_a_creation_that_was_cut_off_in_its_upload_is_made_anew(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     body = vms.VMCreate(name="web-redo", image="empty", memory_bytes=32 * MIB, disk_bytes=20 * MIB, start=False)
     operation = await storage.admin.call(vms.CREATE, body=body)
@@ -204,12 +216,15 @@ async def test_a_creation_that_was_cut_off_in_its_upload_is_made_anew(storage, m
     monkeypatch.delenv("NOVACRON_FAILPOINTS")
     await storage.server.parts.operations.recover(stored)
     ended = await storage.ended(operation)
+    assert ended.problem is not None
     assert "the VM was created afterwards" in ended.problem.detail
     vm = await storage.server.vm("web-redo")
-    assert (await storage.admin.call(volumes.GET, volume_id=vm.disks[0].volume)).size_bytes == 20 * MIB
+    volume_id = vm.disks[0].volume
+    assert volume_id is not None
+    assert (await storage.admin.call(volumes.GET, volume_id=volume_id)).size_bytes == 20 * MIB
 
 
-async def _cut_off(storage, monkeypatch, operation: Operation) -> Stored:
+async def _cut_off(storage: StorageServer, monkeypatch: pytest.MonkeyPatch, operation: Operation) -> Stored:
     """What the next server finds of an operation whose server was killed."""
     runner = storage.server.parts.operations
     with monkeypatch.context() as patch:
@@ -220,7 +235,7 @@ async def _cut_off(storage, monkeypatch, operation: Operation) -> Stored:
     return next(stored for stored in await runner.unended() if stored.operation.id == operation.id)
 
 
-async def _going(storage, operation: Operation) -> None:
+async def _going(storage: StorageServer, operation: Operation) -> None:
     async def going() -> bool | None:
         now = await storage.admin.call(operations.GET, operation_id=operation.id)
         return True if now.progress else None
@@ -228,7 +243,9 @@ async def _going(storage, operation: Operation) -> None:
     await until(going)
 
 
-async def test_a_move_that_is_gone_on_with_after_a_crash_is_cancelled(storage, monkeypatch) -> None:
+async def test_a_move_that_is_gone_on_with_after_a_crash_is_cancelled(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     volume = await storage.made("slow")
     vm = await storage.vm("web-slow", volume, start=True)
     operation = await move(storage, volume, bandwidth_bytes_s=MIB)
@@ -247,7 +264,9 @@ async def test_a_move_that_is_gone_on_with_after_a_crash_is_cancelled(storage, m
     await storage.done(await move(storage, volume))
 
 
-async def test_what_somebody_makes_at_the_last_moment_is_not_taken_for_ours(storage, monkeypatch, tmp_path) -> None:
+async def test_what_somebody_makes_at_the_last_moment_is_not_taken_for_ours(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.create:planned=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
     body = volumes.VolumeCreate(name="theirs", size_bytes=MIB, format="raw")
@@ -255,6 +274,7 @@ async def test_what_somebody_makes_at_the_last_moment_is_not_taken_for_ours(stor
 
     async def planned() -> bool | None:
         stored = await storage.server.parts.database.run(lambda c: repository.get(c, operation.id))
+        assert stored is not None
         return True if stored.steps.get("copy") else None
 
     await until(planned)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from novacron_core.api import vms, volumes
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeMove, VolumeResize
 from novacron_server.inventory import host_sync
-from novacron_server.volumes import changes
+from novacron_server.volumes import changes, users
 from tests.support.storage import MIB, StorageServer
 from tests.support.waiting import until
 
@@ -66,19 +67,21 @@ def unmanaged(storage: StorageServer, name: str, boot: str = "", disk: str = "")
         domain.undefine()
 
 
-def asks(storage: StorageServer, volume: Volume, vm: vms.VM) -> dict[str, Callable[[], object]]:
+def asks(storage: StorageServer, volume: Volume, vm: vms.VM) -> dict[str, Callable[[], Awaitable[Operation]]]:
     """The changes that a volume in use must not get, as calls."""
-    call, more = storage.admin.call, {"volume_id": volume.id}
+    call, volume_id = storage.admin.call, volume.id
     return {
-        "delete": lambda: call(volumes.DELETE, **more),
-        "resize": lambda: call(volumes.RESIZE, body=VolumeResize(size_bytes=96 * MIB), **more),
-        "move": lambda: call(volumes.MOVE, body=VolumeMove(tier="cold"), **more),
-        "attach": lambda: call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), **more),
+        "delete": lambda: call(volumes.DELETE, volume_id=volume_id),
+        "resize": lambda: call(volumes.RESIZE, body=VolumeResize(size_bytes=96 * MIB), volume_id=volume_id),
+        "move": lambda: call(volumes.MOVE, body=VolumeMove(tier="cold"), volume_id=volume_id),
+        "attach": lambda: call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume_id),
     }
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-async def test_a_stranger_that_nobody_has_seen_yet_is_found(storage, monkeypatch, way) -> None:
+async def test_a_stranger_that_nobody_has_seen_yet_is_found(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, way: Any
+) -> None:
     name = f"theirs-{way.__name__}".replace("_", "-")
     volume, vm = await storage.made(name), await storage.vm(f"vm-{name}")
     monkeypatch.setattr(host_sync.HostSync, "hint", lambda *_: None)  # the picture is told nothing
@@ -103,11 +106,13 @@ async def _nothing(_keeper: object) -> None:
 
 
 @pytest.mark.parametrize("what", ["delete", "move", "resize"])
-async def test_what_was_looked_at_before_a_move_is_not_done_after_it(storage, monkeypatch, what) -> None:
+async def test_what_was_looked_at_before_a_move_is_not_done_after_it(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
     volume, vm = await storage.made(f"race-{what}"), await storage.vm(f"vm-race-{what}")
-    honest = changes.only_user
+    honest = users.only_user
 
-    async def slow(*arguments: object) -> object:
+    async def slow(*arguments: Any) -> Any:
         found = await honest(*arguments)
         monkeypatch.setattr(changes, "only_user", honest)
         await storage.done(await storage.admin.call(volumes.MOVE, body=VolumeMove(tier="warm"), volume_id=volume.id))
@@ -122,16 +127,19 @@ async def test_what_was_looked_at_before_a_move_is_not_done_after_it(storage, mo
 
 
 @pytest.mark.parametrize("what", ["delete", "resize", "attach"])
-async def test_a_stranger_that_comes_after_the_promise_is_found(storage, monkeypatch, tmp_path, what) -> None:
+async def test_a_stranger_that_comes_after_the_promise_is_found(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
     volume, vm = await storage.made(f"late-{what}"), await storage.vm(f"vm-late-{what}")
     monkeypatch.setattr(host_sync.HostSync, "hint", lambda *_: None)
     monkeypatch.setenv("NOVACRON_FAILPOINTS", f"volume.{what}:began=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
-    operation: Operation = await asks(storage, volume, vm)[what]()  # type: ignore[misc]
+    operation: Operation = await asks(storage, volume, vm)[what]()
     with unmanaged(storage, f"x-late-{what}", **by_overlay(storage, volume)):
         (tmp_path / "go").touch()
         ended = await storage.ended(operation)
         assert ended.state is OperationState.FAILED
+        assert ended.problem is not None
         assert f"in use by x-late-{what}: it is the backing file of its disk vda" in ended.problem.detail
     now = await storage.volume(f"late-{what}")
     assert (now.size_bytes, now.vm, now.operation) == (64 * MIB, None, None)
@@ -139,13 +147,14 @@ async def test_a_stranger_that_comes_after_the_promise_is_found(storage, monkeyp
     assert str(storage.path(now)) not in storage.disk_paths(vm.id)[1]
 
 
-async def test_a_vm_is_not_deleted_with_disks_that_somebody_leans_on(storage) -> None:
+async def test_a_vm_is_not_deleted_with_disks_that_somebody_leans_on(storage: StorageServer) -> None:
     volume = await storage.made("base")
     vm = await storage.vm("vm-base", volume)
     query, call = vms.DeleteQuery(disks=True), storage.admin.call
     with unmanaged(storage, "x-base", **by_overlay(storage, volume)):
         ended = await storage.ended(await call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
         assert ended.state is OperationState.FAILED
+        assert ended.problem is not None
         assert "base is in use by x-base" in ended.problem.detail
         assert str(storage.path(volume)) in storage.disk_paths(vm.id)[1]
     vm = await storage.server.vm("vm-base")
@@ -153,7 +162,7 @@ async def test_a_vm_is_not_deleted_with_disks_that_somebody_leans_on(storage) ->
     assert ("hot", "base") not in storage.files()
 
 
-async def test_what_another_volume_leans_on_stays_though_no_vm_has_it(storage) -> None:
+async def test_what_another_volume_leans_on_stays_though_no_vm_has_it(storage: StorageServer) -> None:
     volume, vm = await storage.made("below"), await storage.vm("vm-below")
     top: Path = storage.path(volume).parent / "above"
     await _overlay(top, storage.path(volume))
@@ -170,7 +179,7 @@ async def _overlay(top: Path, below: Path) -> None:
     os.sync()
 
 
-async def test_a_disk_that_a_vm_of_ours_names_by_its_pool_is_moved_and_detached(storage) -> None:
+async def test_a_disk_that_a_vm_of_ours_names_by_its_pool_is_moved_and_detached(storage: StorageServer) -> None:
     volume = await storage.made("named")
     vm = await storage.vm("vm-named", volume)
     domain = storage.libvirt.lookupByUUIDString(vm.id)

@@ -44,7 +44,7 @@ async def disguised(storage: StorageServer, name: str, secret: Path) -> Volume:
     return await storage.volume(name)
 
 
-async def test_a_raw_disk_stays_raw_whatever_its_guest_writes_into_it(storage) -> None:
+async def test_a_raw_disk_stays_raw_whatever_its_guest_writes_into_it(storage: StorageServer) -> None:
     volume = await disguised(storage, "mask", storage.server.data_dir / "secret")
     assert (volume.format, volume.backing_file, volume.size_bytes) == ("raw", "", 8 * MIB)
     before = digest(storage.path(volume))
@@ -70,7 +70,7 @@ async def test_a_raw_disk_stays_raw_whatever_its_guest_writes_into_it(storage) -
     assert digest(storage.path(await storage.volume("mask"))) == before
 
 
-async def test_what_somebody_puts_into_a_pools_folder_stops_nothing(storage) -> None:
+async def test_what_somebody_puts_into_a_pools_folder_stops_nothing(storage: StorageServer) -> None:
     volume = await storage.made("plain")
     folder, secret = storage.path(volume).parent, storage.server.data_dir / "shadow"
     secret.write_bytes(b"s" * MIB)
@@ -107,7 +107,7 @@ async def test_what_somebody_puts_into_a_pools_folder_stops_nothing(storage) -> 
         (folder / "folder").rmdir()
 
 
-async def test_a_volume_that_became_a_link_is_not_copied(storage) -> None:
+async def test_a_volume_that_became_a_link_is_not_copied(storage: StorageServer) -> None:
     volume, other = await storage.made("was-file"), await storage.made("elsewhere")
     path = storage.path(volume)
     path.unlink()
@@ -115,5 +115,6 @@ async def test_a_volume_that_became_a_link_is_not_copied(storage) -> None:
     body = VolumeClone(name="loot")
     ended = await storage.ended(await storage.admin.call(volumes.CLONE, body=body, volume_id=volume.id))
     assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
     assert "was-file is not a regular file" in ended.problem.detail
     assert not [name for _, name in storage.files() if name.startswith("loot")]

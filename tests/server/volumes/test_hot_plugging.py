@@ -73,7 +73,7 @@ async def detach(storage: StorageServer, volume: Volume) -> Operation:
     return await storage.admin.call(volumes.DETACH, volume_id=volume.id)
 
 
-async def test_two_disks_come_one_grows_and_both_go_while_the_guest_runs(storage, guest) -> None:
+async def test_two_disks_come_one_grows_and_both_go_while_the_guest_runs(storage: StorageServer, guest: Guest) -> None:
     await guest.has()
     one, two = await empty(storage, "hot-1"), await empty(storage, "hot-2")
     await storage.done(await attach(storage, one, guest.vm))
@@ -101,7 +101,9 @@ async def test_two_disks_come_one_grows_and_both_go_while_the_guest_runs(storage
     await guest.has()
 
 
-async def test_a_guest_that_lets_go_too_late_can_be_asked_again(storage, guest, monkeypatch) -> None:
+async def test_a_guest_that_lets_go_too_late_can_be_asked_again(
+    storage: StorageServer, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     volume = await empty(storage, "late")
     await storage.done(await attach(storage, volume, guest.vm))
     await guest.has(vdb=SECTORS)
@@ -115,6 +117,7 @@ async def test_a_guest_that_lets_go_too_late_can_be_asked_again(storage, guest, 
     monkeypatch.setattr(host_disks, "_UNPLUG_S", 0.0)
     ended = await storage.ended(await detach(storage, volume))
     assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
     assert "has not released" in ended.problem.detail
     assert (await storage.volume("late")).vm == guest.vm.id
     with pytest.raises(errors.Conflict, match="watcher is paused: its guest cannot let go"):
@@ -137,13 +140,16 @@ async def test_a_guest_that_lets_go_too_late_can_be_asked_again(storage, guest, 
     assert (await storage.volume("late")).vm is None
 
 
-async def test_a_guest_that_does_not_let_go_keeps_its_disk(storage, monkeypatch) -> None:
+async def test_a_guest_that_does_not_let_go_keeps_its_disk(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     volume = await empty(storage, "stuck")
     vm = await storage.vm("no-system", start=True)  # its firmware answers nobody
     await storage.done(await attach(storage, volume, vm))
     monkeypatch.setattr(host_disks, "_UNPLUG_S", 0.5)
     ended = await storage.ended(await detach(storage, volume))
     assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
     assert "the guest has not released the disk: unmount it in the guest" in ended.problem.detail
     now = await storage.volume("stuck")
     assert (now.vm, now.operation) == (vm.id, None)
@@ -155,12 +161,15 @@ async def test_a_guest_that_does_not_let_go_keeps_its_disk(storage, monkeypatch)
     assert (await storage.volume("stuck")).vm is None
 
 
-async def test_a_vm_without_a_spare_port_says_what_to_do(storage, monkeypatch) -> None:
+async def test_a_vm_without_a_spare_port_says_what_to_do(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     volume = await empty(storage, "no-port")
     monkeypatch.setattr(domain, "_SPARE_PORTS", 0)
     vm = await storage.vm("old-vm", start=True)
     ended = await storage.ended(await attach(storage, volume, vm))
     assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
     assert "no free PCI slot for another disk: shut it down first" in ended.problem.detail
     live, lasting = storage.disk_paths(vm.id)
     assert str(storage.path(volume)) not in live | lasting

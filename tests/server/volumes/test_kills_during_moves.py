@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ from novacron_core.api.volumes import VolumeClone, VolumeCreate, VolumeMove
 from novacron_core.client import Client
 from novacron_core.client.credentials import Credentials
 from novacron_core.local_server import read_running_server
+from novacron_core.values.tiers import TierName
 from tests.support.accounts import administrator
 from tests.support.libvirtd import PrivateLibvirtd, require_private_libvirtd
 from tests.support.processes import ServerProcess
@@ -45,7 +47,7 @@ class Far(StorageServer):
         assert running is not None
         self.admin.move(running.url)
 
-    async def crash_in(self, place: str, volume: volumes.Volume, tier: str, **more: object) -> Operation:
+    async def crash_in(self, place: str, volume: volumes.Volume, tier: TierName, **more: Any) -> Operation:
         """Restart it so that it dies there, and have it move the volume."""
         body = VolumeMove(tier=tier, **more)
         return await self.die(
@@ -116,10 +118,11 @@ async def far() -> AsyncIterator[Far]:
 
 @pytest.mark.timeout(60 + 20 * sum(map(len, PLACES.values())))
 @pytest.mark.parametrize("how", PLACES)
-async def test_a_killed_move_is_settled_by_the_next_server(far: Far, how) -> None:
+async def test_a_killed_move_is_settled_by_the_next_server(far: Far, how: str) -> None:
     volume = await far.made("data")
     vm = await far.vm("web-01", volume, start=how == "running")
-    tier, other = "hot", "cold"
+    tier: TierName = "hot"
+    other: TierName = "cold"
     for place in PLACES[how]:
         operation = await far.crash_in(place, volume, other)
         await far.start()
@@ -153,6 +156,7 @@ async def test_a_vm_that_was_stopped_while_no_server_looked_stays_on_its_disk(fa
     far.libvirt.lookupByUUIDString(vm.id).destroy()
     await far.start()
     ended = await far.server.ended(operation)
+    assert ended.problem is not None
     assert "where it was" in ended.problem.detail
     only(far, volume, "hot")
     same_content(far, far.path(await far.volume("data")))
@@ -163,8 +167,13 @@ async def test_a_vm_that_was_stopped_while_no_server_looked_stays_on_its_disk(fa
 async def test_what_a_killed_server_was_making_is_gone_after_the_next_start(far: Far) -> None:
     volume = await far.made("data")
     before, call = digest(far.path(volume)), far.admin.call
-    clone = lambda: call(volumes.CLONE, body=VolumeClone(name="half"), volume_id=volume.id)  # noqa: E731
-    create = lambda: call(volumes.CREATE, body=VolumeCreate(name="half", size_bytes=MIB))  # noqa: E731
+
+    def clone() -> Awaitable[Operation]:
+        return call(volumes.CLONE, body=VolumeClone(name="half"), volume_id=volume.id)
+
+    def create() -> Awaitable[Operation]:
+        return call(volumes.CREATE, body=VolumeCreate(name="half", size_bytes=MIB))
+
     for place, ask in (
         ("volume.clone:made", clone),
         ("volume.clone:renamed", clone),
@@ -175,6 +184,7 @@ async def test_what_a_killed_server_was_making_is_gone_after_the_next_start(far:
         await far.start()
         ended = await far.server.ended(operation)
         assert ended.state is OperationState.INTERRUPTED, place
+        assert ended.problem is not None
         assert "what it had made was removed" in ended.problem.detail
         assert far.files() == {("hot", "data")}, place
         assert [v.name for v in (await call(volumes.LIST)).items] == ["data"]
@@ -184,7 +194,9 @@ async def test_what_a_killed_server_was_making_is_gone_after_the_next_start(far:
 
 async def test_a_half_received_image_is_gone_after_the_next_start(far: Far) -> None:
     images = far.server.data_dir / "images"
-    address = urlsplit(read_running_server(far.server.data_dir).url)
+    running = read_running_server(far.server.data_dir)
+    assert running is not None
+    address = urlsplit(running.url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
     head = f"PUT /api/storage/images/half HTTP/1.1\r\nHost: x\r\nContent-Length: {9 * MIB}\r\n"
     writer.write(f"{head}Authorization: Bearer {far.admin.credentials.token}\r\n\r\n".encode() + bytes(4 * MIB))

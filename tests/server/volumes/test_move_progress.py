@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from novacron_core.api import volumes
@@ -28,7 +30,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     seen: list[tuple[int, int]] = []
     honest = OperationContext.report_bytes
 
-    async def moved(self: OperationContext, done_bytes: int, total_bytes: int) -> None:
+    async def moved(self: OperationContext[Any], done_bytes: int, total_bytes: int) -> None:
         seen.append((done_bytes, total_bytes))
         await honest(self, done_bytes, total_bytes)
 
@@ -36,7 +38,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return seen
 
 
-async def test_a_disk_in_use_tells_what_is_in_it(storage, told) -> None:
+async def test_a_disk_in_use_tells_what_is_in_it(storage: StorageServer, told: list[tuple[int, int]]) -> None:
     volume = await sparse(storage, "holes")
     await storage.vm("web-holes", volume, start=True)
     body = VolumeMove(tier="cold", bandwidth_bytes_s=8 * MIB)
@@ -46,7 +48,9 @@ async def test_a_disk_in_use_tells_what_is_in_it(storage, told) -> None:
     assert max(total for _, total in told) < SIZE // 2
 
 
-async def test_what_goes_through_the_server_is_counted_with_its_holes_and_twice(storage, told, monkeypatch) -> None:
+async def test_what_goes_through_the_server_is_counted_with_its_holes_and_twice(
+    storage: StorageServer, told: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     volume = await sparse(storage, "through")
 
     async def never(*_: object) -> bool:

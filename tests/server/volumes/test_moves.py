@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -12,16 +14,29 @@ from novacron_core.api import operations, vms, volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import OperationState
 from novacron_core.api.volumes import VolumeMove
+from novacron_core.values.tiers import TierName
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor
 from novacron_server.hypervisor.storage.uploads import Upload
-from tests.support.storage import MIB, RUNNING, STOPPED, digest, expect_one_copy, move, only, same_content
+from tests.support.storage import (
+    MIB,
+    RUNNING,
+    STOPPED,
+    StorageServer,
+    digest,
+    expect_one_copy,
+    move,
+    only,
+    same_content,
+)
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.mark.parametrize("image_format", ["qcow2", "raw"])
-async def test_a_free_volume_moves_with_its_holes_and_every_byte(storage, image_format) -> None:
+async def test_a_free_volume_moves_with_its_holes_and_every_byte(
+    storage: StorageServer, image_format: Literal["qcow2", "raw"]
+) -> None:
     volume = await storage.made(f"data-{image_format}", image_format=image_format)
     before, used = digest(storage.path(volume)), storage.path(volume).stat().st_blocks
     ended = await storage.done(await move(storage, volume))
@@ -35,7 +50,7 @@ async def test_a_free_volume_moves_with_its_holes_and_every_byte(storage, image_
     assert (ended.progress, ended.may_cancel) == (1.0, False)
 
 
-async def test_the_disk_of_a_stopped_vm_moves_and_the_vm_starts_on_it(storage) -> None:
+async def test_the_disk_of_a_stopped_vm_moves_and_the_vm_starts_on_it(storage: StorageServer) -> None:
     volume = await storage.made("data2")
     vm = await storage.vm("web-2", volume)
     old = str(storage.path(volume))
@@ -57,7 +72,9 @@ async def test_the_disk_of_a_stopped_vm_moves_and_the_vm_starts_on_it(storage) -
     same_content(storage, storage.path(await storage.volume("data2")))
 
 
-async def test_what_a_move_has_changed_is_known_before_libvirt_tells_of_it(storage, monkeypatch) -> None:
+async def test_what_a_move_has_changed_is_known_before_libvirt_tells_of_it(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     volume = await storage.made("data11")
     vm = await storage.vm("web-11", volume, start=True)
     monkeypatch.setattr(ConnectionSupervisor, "_event_received", lambda *_: None)  # its events do not come
@@ -68,15 +85,19 @@ async def test_what_a_move_has_changed_is_known_before_libvirt_tells_of_it(stora
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("places", [STOPPED, RUNNING], ids=["stopped", "running"])
-async def test_a_move_that_fails_anywhere_leaves_one_copy_that_counts(storage, monkeypatch, places) -> None:
+async def test_a_move_that_fails_anywhere_leaves_one_copy_that_counts(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, places: list[str]
+) -> None:
     volume = await storage.made(f"data-{places[2]}")
     vm = await storage.vm(f"web-{places[2]}", volume, start=places is RUNNING)
     counts = "pivoted" if places is RUNNING else "switched"
-    tier, other = "hot", "cold"
+    tier: TierName = "hot"
+    other: TierName = "cold"
     for place in places:
         monkeypatch.setenv("NOVACRON_FAILPOINTS", f"volume.move:{place}=error")
         ended = await storage.ended(await move(storage, volume, other))
         assert ended.state is OperationState.FAILED, place
+        assert ended.problem is not None
         assert f"failpoint volume.move:{place}" in ended.problem.detail
         moved = places.index(place) >= places.index(counts)
         assert (f"the volume is in {other}" in ended.problem.detail) is moved
@@ -87,7 +108,7 @@ async def test_a_move_that_fails_anywhere_leaves_one_copy_that_counts(storage, m
         assert live == lasting
 
 
-async def test_a_running_move_is_slowed_down_told_and_cancelled(storage) -> None:
+async def test_a_running_move_is_slowed_down_told_and_cancelled(storage: StorageServer) -> None:
     volume = await storage.made("data4")
     vm = await storage.vm("web-4", volume, start=True)
     operation = await move(storage, volume, bandwidth_bytes_s=MIB)
@@ -106,7 +127,7 @@ async def test_a_running_move_is_slowed_down_told_and_cancelled(storage) -> None
     assert (await storage.server.vm("web-4")).state == "running"
 
 
-async def test_a_stopped_move_is_cancelled(storage) -> None:
+async def test_a_stopped_move_is_cancelled(storage: StorageServer) -> None:
     volume = await storage.made("data5")
     vm = await storage.vm("web-5", volume)
     operation = await move(storage, volume, bandwidth_bytes_s=MIB)
@@ -119,18 +140,18 @@ async def test_a_stopped_move_is_cancelled(storage) -> None:
     await expect_one_copy(storage, vm, volume, "hot")
 
 
-async def test_of_all_who_want_one_volume_at_once_one_gets_it(storage) -> None:
+async def test_of_all_who_want_one_volume_at_once_one_gets_it(storage: StorageServer) -> None:
     volume, vm, tried = await storage.made("wanted"), await storage.vm("web-wanted"), set()
-    call, one = storage.admin.call, {"volume_id": volume.id}
-    asks = {
-        "move": lambda tier: call(volumes.MOVE, body=VolumeMove(tier=tier), **one),
-        "attach": lambda _: call(volumes.ATTACH, body=volumes.VolumeAttach(vm=vm.id), **one),
-        "resize": lambda _: call(volumes.RESIZE, body=volumes.VolumeResize(size_bytes=80 * MIB), **one),
-        "delete": lambda _: call(volumes.DELETE, **one),
+    call, volume_id = storage.admin.call, volume.id
+    asks: dict[str, Callable[[TierName], Awaitable[operations.Operation]]] = {
+        "move": lambda tier: call(volumes.MOVE, body=VolumeMove(tier=tier), volume_id=volume_id),
+        "attach": lambda _: call(volumes.ATTACH, body=volumes.VolumeAttach(vm=vm.id), volume_id=volume_id),
+        "resize": lambda _: call(volumes.RESIZE, body=volumes.VolumeResize(size_bytes=80 * MIB), volume_id=volume_id),
+        "delete": lambda _: call(volumes.DELETE, volume_id=volume_id),
     }
     for first in asks:  # whoever asks first, mostly
         now = await storage.volume("wanted")
-        tier = "warm" if now.tier == "hot" else "hot"
+        tier: TierName = "warm" if now.tier == "hot" else "hot"
         names = [first, *(name for name in asks if name != first)]
         answers = await asyncio.gather(*(asks[name](tier) for name in names), return_exceptions=True)
         accepted = [answer for answer in answers if isinstance(answer, operations.Operation)]
@@ -146,11 +167,11 @@ async def test_of_all_who_want_one_volume_at_once_one_gets_it(storage) -> None:
         if not there:
             break
         if rows[0].vm:
-            await storage.done(await call(volumes.DETACH, **one))
+            await storage.done(await call(volumes.DETACH, volume_id=volume_id))
     assert tried
 
 
-async def test_what_cannot_be_moved_says_why(storage) -> None:
+async def test_what_cannot_be_moved_says_why(storage: StorageServer) -> None:
     volume, free = await storage.made("data6"), await storage.made("free6")
     vm = await storage.vm("web-6", volume)
     with pytest.raises(errors.Conflict, match="data6 is already in tier hot"):
@@ -164,13 +185,16 @@ async def test_what_cannot_be_moved_says_why(storage) -> None:
     theirs.write_bytes(b"somebody's")
     operation = await move(storage, free)
     ended = await storage.ended(operation)
+    assert ended.problem is not None
     assert "named free6 already" in ended.problem.detail
     assert theirs.read_bytes() == b"somebody's"
     assert ("hot", "free6") in storage.files()
     assert not [name for _, name in storage.files() if name.endswith(".part")]
 
 
-async def test_where_the_files_are_out_of_reach_the_copy_goes_through_the_server(storage, monkeypatch) -> None:
+async def test_where_the_files_are_out_of_reach_the_copy_goes_through_the_server(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     volume = await storage.made("data7")
     vm = await storage.vm("web-7", volume)
     before = digest(storage.path(volume))
@@ -190,7 +214,7 @@ async def test_where_the_files_are_out_of_reach_the_copy_goes_through_the_server
     assert digest(storage.path(await storage.volume("data7"))) == before
 
 
-async def test_a_volume_that_somebody_writes_to_meanwhile_stays(storage) -> None:
+async def test_a_volume_that_somebody_writes_to_meanwhile_stays(storage: StorageServer) -> None:
     volume = await storage.made("data8", image_format="raw")
     operation = await move(storage, volume, bandwidth_bytes_s=10 * MIB)
 
@@ -202,12 +226,13 @@ async def test_a_volume_that_somebody_writes_to_meanwhile_stays(storage) -> None
     with storage.path(volume).open("r+b") as file:
         file.write(b"x")
     ended = await storage.ended(operation)
+    assert ended.problem is not None
     assert "written to during the copy" in ended.problem.detail
     only(storage, volume, "hot")
 
 
 async def test_a_vm_that_is_started_behind_our_back_stays_on_the_disk_it_runs_on(
-    storage, monkeypatch, tmp_path
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     volume = await storage.made("data9")
     vm = await storage.vm("web-9", volume)
@@ -223,13 +248,16 @@ async def test_a_vm_that_is_started_behind_our_back_stays_on_the_disk_it_runs_on
     (tmp_path / "go").touch()
     ended = await storage.ended(operation)
     assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
     assert "started meanwhile" in ended.problem.detail
     await expect_one_copy(storage, vm, volume, "hot")
     live, lasting = storage.disk_paths(vm.id)
     assert live == lasting
 
 
-async def test_a_copy_through_the_server_that_differs_is_not_used(storage, monkeypatch) -> None:
+async def test_a_copy_through_the_server_that_differs_is_not_used(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     volume = await storage.made("data10")
 
     async def never(*_: object) -> bool:
@@ -245,5 +273,6 @@ async def test_a_copy_through_the_server_that_differs_is_not_used(storage, monke
 
     monkeypatch.setattr(Upload, "_send", careless)
     ended = await storage.ended(await move(storage, volume))
+    assert ended.problem is not None
     assert "differs" in ended.problem.detail
     only(storage, volume, "hot")

@@ -8,13 +8,13 @@ import pytest
 
 from novacron_core.api import vms
 from tests.support import writing_guest
-from tests.support.storage import move
+from tests.support.storage import StorageServer, move
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.qemu]
 
 
 @pytest.mark.timeout(180)
-async def test_every_write_that_the_guest_was_told_of_is_on_the_disk_after_two_moves(storage) -> None:
+async def test_every_write_that_the_guest_was_told_of_is_on_the_disk_after_two_moves(storage: StorageServer) -> None:
     await asyncio.to_thread(writing_guest.add_image, storage.server.data_dir / "images")
     vm = await writing_guest.started(storage, "writer")
     said = writing_guest.WriteLog(storage.daemon.uri, vm.id)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from novacron_core import errors
 from novacron_core.api import volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.volumes import VolumeCreate, VolumeMove
+from novacron_core.values.tiers import TierName
 from tests.support.storage import MIB, StorageServer
 from tests.support.waiting import until
 
@@ -38,7 +41,13 @@ async def listed(storage: StorageServer, name: str) -> list[tuple[str | None, st
     ],
 )
 async def test_only_the_volume_that_counts_is_shown(
-    storage, monkeypatch, tmp_path, place, running, beside, shown
+    storage: StorageServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    place: str,
+    running: bool,
+    beside: tuple[str, str],
+    shown: str,
 ) -> None:
     volume = await storage.made(f"x-{place}")
     if running:
@@ -56,7 +65,7 @@ async def test_only_the_volume_that_counts_is_shown(
 
     await until(paused)
     assert await listed(storage, volume.name) == [(shown, volume.name, False)]
-    other = "cold" if shown == "hot" else "hot"
+    other: TierName = "cold" if shown == "hot" else "hot"
     if place != "made":
         with pytest.raises(errors.Conflict, match=f"the name {volume.name} cannot be used in {other}"):
             body = VolumeCreate(name=volume.name, size_bytes=MIB, tier=other)
@@ -66,7 +75,9 @@ async def test_only_the_volume_that_counts_is_shown(
     assert await listed(storage, volume.name) == [("cold", volume.name, False)]
 
 
-async def test_a_stranger_is_shown_when_the_move_has_ended(storage, monkeypatch) -> None:
+async def test_a_stranger_is_shown_when_the_move_has_ended(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What lay under the copy's name before is somebody's, and the move is refused for it."""
     volume = await storage.made("x-taken")
     cold = (await storage.three_pools())["cold"]
@@ -75,6 +86,7 @@ async def test_a_stranger_is_shown_when_the_move_has_ended(storage, monkeypatch)
     ended = await storage.ended(
         await storage.admin.call(volumes.MOVE, body=VolumeMove(tier="cold"), volume_id=volume.id)
     )
+    assert ended.problem is not None
     assert "named x-taken already" in ended.problem.detail
 
     async def both() -> bool | None:

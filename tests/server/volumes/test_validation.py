@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
 from novacron_core import errors
 from novacron_core.api import volumes
 from novacron_core.api.volumes import VolumeClone, VolumeCreate
+from tests.support.server import LiveServer
 
 MIB = 1 << 20
 
@@ -30,7 +33,7 @@ NO_SIZES = [
 
 
 @pytest.mark.parametrize("size", NO_SIZES)
-async def test_sizes_that_are_none_are_refused_with_the_field(server, size) -> None:
+async def test_sizes_that_are_none_are_refused_with_the_field(server: LiveServer, size: Any) -> None:
     headers = {"Authorization": f"Bearer {server.admin.credentials.token}"}
     async with httpx.AsyncClient(headers=headers) as http:
         for path, body in (
@@ -64,7 +67,7 @@ NO_NAMES = [
 
 
 @pytest.mark.parametrize("name", NO_NAMES, ids=lambda name: ascii(name[:12]))
-async def test_names_that_would_be_paths_are_refused(server, name) -> None:
+async def test_names_that_would_be_paths_are_refused(server: LiveServer, name: str) -> None:
     with pytest.raises(errors.ValidationFailed, match="name"):
         await server.admin.call(volumes.CREATE, body=VolumeCreate(name=name, size_bytes=MIB))
     with pytest.raises(errors.ValidationFailed, match="name"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+import httpx
 import msgspec
 
 from novacron_tui.app import Console
@@ -33,7 +35,7 @@ async def reach(pilot: Any, app: Console, name: str = "") -> StorageScreen:
     return screen
 
 
-def accepted(kind: str):
+def accepted(kind: str) -> Callable[[httpx.Request], httpx.Response]:
     return lambda _: ok(msgspec.structs.replace(moving(), id="op-new", kind=kind, progress=None), 202)
 
 
