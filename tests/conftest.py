@@ -1,15 +1,85 @@
-"""What holds for every test: servers that tests start as processes have time on a busy machine."""
+"""What holds for every test, and fixtures of more than one folder: data directories, images and libvirtds.
+
+Servers that tests start as processes have time on a busy machine.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from novacron_server.database.transactions import DATABASE_BUDGET_S
+import pytest
 
-PATIENT_S = 12.0
-"""A transaction's time where a test is not about it: a busy machine is no fault of what is tested."""
-
-AS_SHIPPED = ["--database-budget-s", str(DATABASE_BUDGET_S)]
-"""For a test that is about it."""
+from tests.support.database_budget import PATIENT_S
+from tests.support.libvirtd import PrivateLibvirtd, require_private_libvirtd
+from tests.support.node_files import NODE
 
 os.environ["NOVACRON_DATABASE_BUDGET_S"] = str(PATIENT_S)
+_count = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server_room() -> Iterator[Path]:
+    """A directory that other accounts may pass through, unlike pytest's own; removed at the end."""
+    room = Path(tempfile.mkdtemp(prefix="novacron-test-", dir="/var/tmp"))
+    room.chmod(0o711)
+    yield room
+    shutil.rmtree(room, ignore_errors=True)
+
+
+@pytest.fixture
+def data_dir(server_room: Path) -> Iterator[Path]:
+    """A fresh data directory for one test."""
+    path = server_room / f"d{next(_count)}"
+    path.mkdir(mode=0o711)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def uri(data_dir: Path) -> str:
+    """A simulated host of this test's own."""
+    node = data_dir / "node.xml"
+    node.write_text(NODE)
+    return f"test://{node}"
+
+
+@pytest.fixture
+def image(data_dir: Path) -> str:
+    """A real, empty qcow2 image in the server's images directory."""
+    (data_dir / "images").mkdir(exist_ok=True)
+    path = data_dir / "images" / "empty.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "8M"], check=True)
+    return "empty"
+
+
+@pytest.fixture
+def work_folder() -> Iterator[Path]:
+    """A short path that QEMU may enter; pytest's own is 0700 and too long for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="nvt-", dir="/var/tmp"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def libvirtd_named(work_folder: Path) -> Iterator[Callable[[str], PrivateLibvirtd]]:
+    """Makes running private libvirtds, by name."""
+    require_private_libvirtd()
+    made: list[PrivateLibvirtd] = []
+
+    def make(name: str) -> PrivateLibvirtd:
+        (work_folder / name).mkdir()
+        daemon = PrivateLibvirtd(work_folder / name, name)
+        made.append(daemon)
+        daemon.start()
+        return daemon
+
+    yield make
+    for daemon in made:
+        daemon.stop()

@@ -17,8 +17,9 @@ from novacron_core.api.operations import OperationState
 from novacron_core.client import Client, Credentials
 from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
-from tests.benchmarks.servers import PASSWORD, serve_process
-from tests.guests import write_busy_image
+from tests.support.accounts import PASSWORD
+from tests.support.busy_guest import write_busy_image
+from tests.support.processes import serve_process
 
 OUT = Path(__file__).parents[1] / "screenshots"
 SIZE = (124, 34)

@@ -1,4 +1,4 @@
-"""The house's rules that an import linter cannot say."""
+"""Architecture rules that an import linter cannot express."""
 
 from __future__ import annotations
 

@@ -15,11 +15,9 @@ OWN = {"self", "cls"}
 def assigned_attributes(path: Path) -> Iterator[tuple[int, str]]:
     """Assignments to an attribute of something else than `self`."""
     for node in ast.walk(ast.parse(path.read_text())):
-        targets: list[ast.expr] = []
-        if isinstance(node, ast.Assign):
-            targets = node.targets
-        elif isinstance(node, ast.AnnAssign | ast.AugAssign):
-            targets = [node.target]
+        if not isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            continue
+        targets: list[ast.expr] = node.targets if isinstance(node, ast.Assign) else [node.target]
         for target in targets:
             if isinstance(target, ast.Attribute):
                 root: ast.expr = target.value

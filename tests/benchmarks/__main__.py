@@ -41,4 +41,5 @@ def main(names: list[str]) -> int:
     return 0 if all(figure.good for figure in figures) else 1
 
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

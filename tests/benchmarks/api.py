@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from tests.benchmarks.figure import Figure, median
-from tests.benchmarks.servers import server
+from tests.support.processes import server
 
 CONNECTIONS = 8
 SECONDS = 3.0

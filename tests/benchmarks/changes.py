@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import httpx
 
 from tests.benchmarks.figure import Figure, percentile
-from tests.benchmarks.servers import Running, server
+from tests.support.processes import Running, server
 
 CONNECTIONS = 50
 

@@ -16,8 +16,8 @@ from sys import executable
 import libvirt
 
 from tests.benchmarks.figure import Figure, percentile
-from tests.benchmarks.servers import server
-from tests.terminal import Terminal
+from tests.support.processes import server
+from tests.support.terminal import Terminal
 
 URI = "qemu:///system"
 ROUNDS = 100

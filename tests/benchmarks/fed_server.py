@@ -101,7 +101,7 @@ class Feeder:
 
 
 if __name__ == "__main__":
-    pipeline.Collector = Feeder  # type: ignore[misc,assignment]
+    setattr(pipeline, "Collector", Feeder)
     samples._EARLY = min(samples._EARLY, EVERY_S / 10)  # a round sooner than is asked for goes out all the same
     from novacron_server.__main__ import app
 

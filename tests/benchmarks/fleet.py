@@ -21,9 +21,10 @@ import httpx
 import psutil
 
 from tests.benchmarks.figure import Figure, percentile
-from tests.benchmarks.servers import PASSWORD, Running, server
-from tests.node_files import write_node
-from tests.terminal import KEYS, Terminal
+from tests.support.accounts import PASSWORD
+from tests.support.node_files import write_node
+from tests.support.processes import Running, server
+from tests.support.terminal import KEYS, Terminal
 
 QUIET_S = 0.12
 IDLE_S = 15.0

@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 
 from tests.benchmarks.figure import Figure, percentile
-from tests.benchmarks.servers import Running, running, serve_process
-from tests.node_files import write_node
-from tests.terminal import Terminal
+from tests.support.node_files import write_node
+from tests.support.processes import Running, running, serve_process
+from tests.support.terminal import Terminal
 
 FEW, MANY = 40, 1000
 ROUNDS, FAST_S = 110, 0.6

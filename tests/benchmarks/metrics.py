@@ -36,8 +36,9 @@ from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.write_queue import Chunk
 from novacron_server.outbox.group_commit import GroupCommit
 from tests.benchmarks.figure import Figure, median, percentile
-from tests.benchmarks.servers import Running, administrator, serve_process
-from tests.node_files import write_node
+from tests.support.accounts import administrator
+from tests.support.node_files import write_node
+from tests.support.processes import Running, serve_process
 
 URI = "qemu:///system"
 GUESTS = 30
@@ -60,7 +61,7 @@ def measure_history() -> Iterator[Figure]:
         uri = write_node(folder / "node.xml", vms)
         yield from asyncio.run(_ingesting(folder / "d", uri))
         with serve_process(folder / "d", "--hypervisor", uri) as url:
-            ours = Running(url, asyncio.run(administrator(url, folder / "d")), folder / "d", 0)
+            ours = Running(url, asyncio.run(administrator(url, folder / "d", "bench")), folder / "d", 0)
             yield from _asking(ours, vms)
 
 
@@ -223,14 +224,14 @@ def _asking(ours: Running, vms: int) -> Iterator[Figure]:
         floor = _times(http, ["/livez"] * ASKED, {})
         now = datetime.now(UTC)
         for name, hours, points, limit in (("the last hour", 1, 120, 10.0), ("24 h in 200 points", 24, 200, 30.0)):
-            asked = {"from": (now - timedelta(hours=hours)).isoformat(), "points": points}
+            asked: dict[str, str | int] = {"from": (now - timedelta(hours=hours)).isoformat(), "points": points}
             took = _times(http, [f"/api/vm/vms/{ids[n % len(ids)]}/metrics" for n in range(ASKED)], asked)
             title = f"{name} of one VM of {vms:,}"
             yield Figure(f"{title}, median", median(took), "ms", limit, median(floor), "an empty answer", absolute=True)
             yield Figure(f"{title}, p95", percentile(took, 95), "ms", limit * 2, absolute=True)
 
 
-def _times(http: httpx.Client, paths: list[str], query: dict[str, object]) -> list[float]:
+def _times(http: httpx.Client, paths: list[str], query: dict[str, str | int]) -> list[float]:
     took = []
     for path in paths:
         began = time.perf_counter()

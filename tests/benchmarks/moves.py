@@ -12,13 +12,14 @@ from pathlib import Path
 
 from novacron_core.api import volumes
 from novacron_core.api.volumes import VolumeCreate
+from novacron_core.values.tiers import TierName
 from tests.benchmarks.figure import Figure, median
-from tests.server.storage import writer
-from tests.server.storage.conftest import Shed, open_shed
-from tests.server.storage.test_moves import move
+from tests.support import writing_guest
+from tests.support.storage import StorageServer, move, open_storage_server
 
 SIZE, NOISE = 2 << 30, 768 << 20
 ROUNDS = 3
+THERE_AND_BACK: list[TierName] = ["cold", "hot"]
 
 
 def measure() -> Iterator[Figure]:
@@ -39,24 +40,24 @@ def measure() -> Iterator[Figure]:
 
 
 async def _run() -> tuple[float, float, list[int], list[int], int]:
-    async with open_shed() as shed:
-        stopped, floor = await _stopped(shed)
-        quiet, moving, failed = await _running(shed)
+    async with open_storage_server() as storage:
+        stopped, floor = await _stopped(storage)
+        quiet, moving, failed = await _running(storage)
     return stopped, floor, quiet, moving, failed
 
 
-async def _stopped(shed: Shed) -> tuple[float, float]:
+async def _stopped(storage: StorageServer) -> tuple[float, float]:
     body = VolumeCreate(name="bench", size_bytes=SIZE, format="raw")
-    await shed.done(await shed.admin.call(volumes.CREATE, body=body))
-    volume = await shed.volume("bench")
-    with shed.path(volume).open("r+b") as file:
+    await storage.done(await storage.admin.call(volumes.CREATE, body=body))
+    volume = await storage.volume("bench")
+    with storage.path(volume).open("r+b") as file:
         for number in range(NOISE >> 20):  # in pieces, with holes between them
             file.seek((number * SIZE // (NOISE >> 20)) >> 20 << 20)
             file.write(os.urandom(1 << 20))
     took, floors = [], []
-    for tier in ["cold", "hot"] * ROUNDS:
-        floors.append(await asyncio.to_thread(_floor, shed.path(await shed.volume("bench"))))
-        ended = await shed.done(await move(shed, volume, tier))
+    for tier in THERE_AND_BACK * ROUNDS:
+        floors.append(await asyncio.to_thread(_floor, storage.path(await storage.volume("bench"))))
+        ended = await storage.done(await move(storage, volume, tier))
         assert ended.finished_at is not None
         assert ended.started_at is not None
         took.append((ended.finished_at - ended.started_at).total_seconds())
@@ -73,15 +74,15 @@ def _floor(path: Path) -> float:
     return took
 
 
-async def _running(shed: Shed) -> tuple[list[int], list[int], int]:
-    writer.add_image(shed.house.data_dir / "images")
-    vm = await writer.started(shed, "writer")
-    said = writer.Said(shed.daemon.uri, vm.id)
+async def _running(storage: StorageServer) -> tuple[list[int], list[int], int]:
+    writing_guest.add_image(storage.server.data_dir / "images")
+    vm = await writing_guest.started(storage, "writer")
+    said = writing_guest.WriteLog(storage.daemon.uri, vm.id)
     await asyncio.to_thread(said.wait_for, 100)
     begun = len(said.gaps)
-    volume = await shed.volume(vm.disks[0].source.rpartition("/")[2])
-    for tier in ["cold", "hot"] * ROUNDS:
-        await shed.done(await move(shed, volume, tier))
+    volume = await storage.volume(vm.disks[0].source.rpartition("/")[2])
+    for tier in THERE_AND_BACK * ROUNDS:
+        await storage.done(await move(storage, volume, tier))
         await asyncio.to_thread(said.wait_for, 10)
     said.close()
     return said.gaps[10:begun], said.gaps[begun:], len(said.failed)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks.figure import Figure, median
-from tests.terminal import Terminal
+from tests.support.terminal import Terminal
 
 RUNS = 9
 MINIMAL = """

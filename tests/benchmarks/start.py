@@ -12,7 +12,7 @@ from pathlib import Path
 
 from novacron_core.local_server import read_running_server
 from tests.benchmarks.figure import Figure, median
-from tests.terminal import Terminal
+from tests.support.terminal import Terminal
 
 RUNS = 5
 READY = "(?i)password"

@@ -18,7 +18,7 @@ import psutil
 import uvloop
 
 from tests.benchmarks.figure import Figure, percentile
-from tests.benchmarks.servers import Running, server
+from tests.support.processes import Running, server
 
 CLIENTS = 1000
 STALLED = 20

@@ -5,26 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.warm import Warm
-from tests.journeys.steps import PASSWORD
-from tests.journeys.test_serve import administrator, serve
-
-NOVACRON = str(Path(sys.executable).with_name("novacron"))
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@dataclass(frozen=True)
-class Server:
-    url: str
-    token: str
+from tests.support.accounts import PASSWORD, administrator
+from tests.support.command_line import Run, Server
+from tests.support.forking_novacron import ForkingNovacron
+from tests.support.processes import NOVACRON, serve
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +26,7 @@ def server() -> Iterator[Server]:
     folder.chmod(0o711)
     try:
         with serve(folder, "--sign-ins-per-minute", "10000", "--sockets-per-minute", "10000") as (url, _):
-            yield Server(url, asyncio.run(administrator(url, (folder / "setup-token").read_text().strip())))
+            yield Server(url, asyncio.run(administrator(url, folder)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -56,13 +46,13 @@ def environment(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def warm() -> Iterator[Warm]:
-    with Warm() as made:
+def warm() -> Iterator[ForkingNovacron]:
+    with ForkingNovacron() as made:
         yield made
 
 
 @pytest.fixture
-def run(environment: dict[str, str], warm: Warm) -> Run:
+def run(environment: dict[str, str], warm: ForkingNovacron) -> Run:
     """Runs `novacron …` to its end; a traceback is never an answer. `cold`, or with variables that Python itself reads
     at its start, it is started anew."""
 

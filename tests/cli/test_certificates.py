@@ -15,10 +15,10 @@ from novacron_core import errors
 from novacron_core.api.health import INFO
 from novacron_core.client import Client, certificates, stream
 from novacron_core.client.credentials import Credentials
-from tests.cli.conftest import NOVACRON, Run
-from tests.journeys.steps import PASSWORD
-from tests.journeys.test_serve import serve
-from tests.terminal import Terminal
+from tests.support.accounts import PASSWORD
+from tests.support.command_line import Run
+from tests.support.processes import NOVACRON, serve
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here to make certificates with")
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import NOVACRON, Run, Server
-from tests.fair_clock import fair_now
-from tests.journeys.steps import PASSWORD
-from tests.terminal import Terminal
+from tests.support.accounts import PASSWORD
+from tests.support.command_line import Run, Server
+from tests.support.fair_clock import fair_now
+from tests.support.processes import NOVACRON
+from tests.support.terminal import Terminal
 
 DEAD = "http://127.0.0.1:9"
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import NOVACRON, Run, Server
-from tests.journeys.steps import PASSWORD, sign_in
-from tests.terminal import Terminal
+from tests.support.accounts import PASSWORD
+from tests.support.command_line import Run, Server
+from tests.support.console_keys import sign_in
+from tests.support.processes import NOVACRON
+from tests.support.terminal import Terminal
 
 Open = Callable[..., Terminal]
 

@@ -10,8 +10,9 @@ import pytest
 from novacron_tui.cli import doctor_checks
 from novacron_tui.cli.doctor import can_serve
 from novacron_tui.cli.doctor_checks import Machine
-from tests.cli.conftest import NOVACRON, Run
-from tests.terminal import Terminal
+from tests.support.command_line import Run
+from tests.support.processes import NOVACRON
+from tests.support.terminal import Terminal
 
 FLAGS = "processor : 0\nflags\t\t: fpu vme vmx sse\n"
 

@@ -22,8 +22,9 @@ from novacron_tui.servers.profiles import LOCAL, Profiles
 from novacron_tui.servers.saved_session import SavedSession, SavedSessionFile
 from novacron_tui.servers.server_choice import ServerChoice
 from novacron_tui.servers.shared_credentials import SharedCredentials
-from tests.cli.conftest import NOVACRON, Run, Server
-from tests.journeys.steps import PASSWORD
+from tests.support.accounts import PASSWORD
+from tests.support.command_line import Run, Server
+from tests.support.processes import NOVACRON
 
 
 def tokens(number: int, user: str = "u1") -> access.Tokens:

@@ -12,8 +12,8 @@ from novacron_tui.startup import start
 
 @pytest.fixture(autouse=True)
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start.sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(start.sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     for name in start._TYPER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.support.command_line import Run
 
 
 @pytest.fixture(autouse=True)
@@ -43,13 +43,14 @@ def test_what_cannot_be_is_usage_and_what_is_refused_is_a_failure(signed_in: Run
     for words in (("--size", "much"), ("--size", "0"), ("--size", "10E"), ("--size", "8M", "--tier", "lukewarm")):
         done = signed_in("volume", "create", "x", *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), words
-    for words, says in (
+    refusals: tuple[tuple[tuple[str, ...], str], ...] = (
         (("x", "--size", "0"), "size: must be at least 1 MiB"),
         (("../x", "--size", "8M"), "Use lower-case letters"),
         (("x", "--size", "8M", "--tier", "lukewarm"), "unknown tier 'lukewarm'; the tiers are hot, warm, cold"),
         (("x", "--size", "8M", "--format", "vmdk"), "--format: unknown value 'vmdk'"),
-    ):
-        assert says in signed_in("volume", "create", *words).stderr
+    )
+    for arguments, says in refusals:
+        assert says in signed_in("volume", "create", *arguments).stderr
     assert signed_in("volume", "move", "nothing", "cold").returncode == 1
     assert signed_in("volume", "create", "y", "--size", "8M").returncode == 0
     done = signed_in("volume", "move", "y", "cold")

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 
-from tests.fair_clock import fair_now
+from tests.support.fair_clock import fair_now
 
 _SLEEPS = """
 import sys, time
-from tests.fair_clock import fair_now
+from tests.support.fair_clock import fair_now
 began, real = fair_now(), time.monotonic()
 print(flush=True)
 while time.monotonic() - real < 1.0:

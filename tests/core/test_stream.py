@@ -172,7 +172,7 @@ def test_the_address_of_the_stream() -> None:
     assert socket_url("http://[::1]:8", None) == "ws://[::1]:8/ws/events/v1"
 
 
-async def test_a_server_that_says_nothing_any_more_is_noticed_by_asking(monkeypatch) -> None:
+async def test_a_server_that_says_nothing_any_more_is_noticed_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cable is cut: nothing comes, not even the answer to a ping."""
     monkeypatch.setattr(connection, "PING_AFTER_S", 0.2)
     monkeypatch.setattr(connection, "GIVE_UP_AFTER_S", 0.6)
@@ -188,10 +188,12 @@ async def test_a_server_that_says_nothing_any_more_is_noticed_by_asking(monkeypa
     async with server(script) as client:
         seen = await take(client, lambda seen: isinstance(seen[-1], Disconnected))
         over.set()
-    assert seen[-1].reason.startswith("no data from the server")
+    last = seen[-1]
+    assert isinstance(last, Disconnected)
+    assert last.reason.startswith("no data from the server")
 
 
-async def test_a_quiet_line_and_one_that_brings_a_frame_in_pieces_are_kept(monkeypatch) -> None:
+async def test_a_quiet_line_and_one_that_brings_a_frame_in_pieces_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "PING_AFTER_S", 0.2)
     monkeypatch.setattr(connection, "GIVE_UP_AFTER_S", 2.0)
 

@@ -9,30 +9,17 @@ import libvirt
 import pytest
 import pytest_asyncio
 
-from tests.faults.house import House, open_house
-from tests.server.conftest import data_dir, server_room
-from tests.server.hypervisor.conftest import PrivateLibvirtd, libvirtd_named, work_folder
-from tests.server.spine.conftest import NODE, image
-
-__all__ = ["PrivateLibvirtd", "data_dir", "image", "libvirtd_named", "server_room", "work_folder"]
-
-
-@pytest.fixture
-def uri(data_dir: Path) -> str:
-    """A simulated host of this test's own."""
-    node = data_dir / "node.xml"
-    node.write_text(NODE)
-    return f"test://{node}"
+from tests.support.server import ServerWithDatabase, open_server, simulated_host
 
 
 @pytest_asyncio.fixture
-async def house(data_dir: Path, uri: str) -> AsyncIterator[House]:
+async def server(data_dir: Path, uri: str) -> AsyncIterator[ServerWithDatabase]:
     """A server on a simulated host, whose PostgreSQL is nobody else's."""
-    async with open_house(data_dir, [uri]) as house:
-        yield house
+    async with open_server(data_dir, [uri]) as server:
+        yield server
 
 
 @pytest.fixture
-def behind(house: House) -> libvirt.virConnect:
-    """What somebody else does to the simulated host. (It lives in one connection: the server's.)"""
-    return next(iter(house.parts.inventory._syncs.values())).host._supervisor.require().first.connection
+def behind(server: ServerWithDatabase) -> libvirt.virConnect:
+    """The simulated host, for changes that the server did not make."""
+    return simulated_host(server)

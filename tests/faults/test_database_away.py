@@ -3,60 +3,66 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
+import libvirt
 import pytest
 
 from novacron_core import errors
 from novacron_core.api import operations, vms
 from novacron_core.api.vms import State
 from novacron_server.database import faults, transactions
-from tests.fair_clock import fair_now
-from tests.faults.house import open_stream, until
+from tests.support.event_stream import Stream, open_stream
+from tests.support.fair_clock import fair_now
+from tests.support.server import ServerWithDatabase
+from tests.support.waiting import until
 
 CHANGE_S = 2.5
 
 
-async def _change(house, verb: str = "pause", key: str = "") -> tuple[httpx.Response, float]:
-    vm_id = (await house.vm("test")).id
-    headers = {"Authorization": f"Bearer {house.admin.credentials.token}", "Idempotency-Key": key or "k"}
-    async with httpx.AsyncClient(base_url=house.url, timeout=10) as http:
+async def _change(server: ServerWithDatabase, verb: str = "pause", key: str = "") -> tuple[httpx.Response, float]:
+    vm_id = (await server.vm("test")).id
+    headers = {"Authorization": f"Bearer {server.admin.credentials.token}", "Idempotency-Key": key or "k"}
+    async with httpx.AsyncClient(base_url=server.url, timeout=10) as http:
         began = fair_now()
         answer = await http.post(f"/api/vm/vms/{vm_id}/{verb}", headers=headers)
         return answer, fair_now() - began
 
 
-async def test_on_a_hung_database_changes_are_refused_in_time_and_reads_go_on(house) -> None:
-    vm_id = (await house.vm("test")).id
-    house.hang_database()
+async def test_on_a_hung_database_changes_are_refused_in_time_and_reads_go_on(server: ServerWithDatabase) -> None:
+    vm_id = (await server.vm("test")).id
+    server.hang_database()
     slowest = 0.0
     began = fair_now()
     refusals = 0
     while fair_now() - began < 5:  # before, while and after the server has noticed
-        (answer, took), *reads = await asyncio.gather(_change(house, key=str(refusals)), *(_read(house, vm_id),) * 1)
+        (answer, took), *reads = await asyncio.gather(_change(server, key=str(refusals)), *(_read(server, vm_id),) * 1)
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
         assert int(answer.headers["retry-after"]) >= 1
         slowest, refusals = max(slowest, took), refusals + 1
         assert max(reads) < 0.5
     assert slowest < CHANGE_S
     assert refusals >= 2
-    house.wake_database()
-    assert await house.database_away(False) < 5
-    answer, _ = await _change(house, key="afterwards")
+    server.wake_database()
+    assert await server.database_away(False) < 5
+    answer, _ = await _change(server, key="afterwards")
     assert answer.status_code == 202
 
 
-async def _read(house, vm_id: str) -> float:
+async def _read(server: ServerWithDatabase, vm_id: str) -> float:
     began = fair_now()
-    assert (await house.admin.call(vms.LIST)).total == 1
-    assert (await house.admin.call(vms.GET, vm_id=vm_id)).name == "test"
+    assert (await server.admin.call(vms.LIST)).total == 1
+    assert (await server.admin.call(vms.GET, vm_id=vm_id)).name == "test"
     return fair_now() - began
 
 
-async def test_the_stream_goes_on_without_numbers_and_everything_is_numbered_afterwards(house, behind) -> None:
-    async with open_stream(house) as stream:
+async def test_the_stream_goes_on_without_numbers_and_everything_is_numbered_afterwards(
+    server: ServerWithDatabase, behind: libvirt.virConnect
+) -> None:
+    async with open_stream(server) as stream:
         began = fair_now()
-        house.hang_database()
+        server.hang_database()
         lost = await stream.event("system.database_lost")
         assert fair_now() - began < 10
         assert lost["unlogged"] is True
@@ -65,10 +71,10 @@ async def test_the_stream_goes_on_without_numbers_and_everything_is_numbered_aft
         behind.lookupByName("test").suspend()
         told = await stream.event("vm.paused", 3)
         assert (told["unlogged"], told["value"]["state"], told["seq"]) == (True, "paused", lost["seq"])
-        async with open_stream(house, f"?after={lost['seq']}") as late:  # who comes back now misses nothing either
+        async with open_stream(server, f"?after={lost['seq']}") as late:  # who comes back now misses nothing either
             assert (await late.event("vm.paused", 3))["value"]["state"] == "paused"
             assert late.frames[0]["database_away_since"]
-        house.wake_database()
+        server.wake_database()
         numbered = await stream.event("vm.paused")
         assert numbered["unlogged"] is False
         assert numbered["seq"] > told["seq"]
@@ -82,58 +88,62 @@ async def test_the_stream_goes_on_without_numbers_and_everything_is_numbered_aft
         assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
 
 
-def _beats(stream) -> list[dict[str, object]]:
+def _beats(stream: Stream) -> list[dict[str, object]]:
     return [frame for frame in stream.frames if frame["frame"] == "heartbeat"]
 
 
-async def test_health_and_answers_say_that_the_database_is_away(house) -> None:
-    token = {"Authorization": f"Bearer {house.admin.credentials.token}"}
-    await house.vm("test")  # a session that was seen before is believed
-    house.hang_database()
-    await house.database_away(True)
-    async with httpx.AsyncClient(base_url=house.url, timeout=10) as http:
+async def test_health_and_answers_say_that_the_database_is_away(server: ServerWithDatabase) -> None:
+    token = {"Authorization": f"Bearer {server.admin.credentials.token}"}
+    await server.vm("test")  # a session that was seen before is believed
+    server.hang_database()
+    await server.database_away(True)
+    async with httpx.AsyncClient(base_url=server.url, timeout=10) as http:
         health = await http.get("/health")
         assert (health.status_code, health.json()["checks"]["database"]["status"]) == (503, "unhealthy")
         listed = await http.get("/api/vm/vms", headers=token)
         assert (listed.status_code, "x-novacron-stale-since" in listed.headers) == (200, True)
         assert (await http.get("/api/operations", headers=token)).status_code == 200
-        house.wake_database()
-        await house.database_away(False)
+        server.wake_database()
+        await server.database_away(False)
         assert "x-novacron-stale-since" not in (await http.get("/api/vm/vms", headers=token)).headers
 
 
-async def test_a_killed_database_is_restarted_and_running_work_ends_well(house, image, monkeypatch) -> None:
+async def test_a_killed_database_is_restarted_and_running_work_ends_well(
+    server: ServerWithDatabase, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Work that runs while the database dies waits for it where it must, and is told at the end."""
-    release = house.data_dir / "go"
+    release = server.data_dir / "go"
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(release))
     body = vms.VMCreate(name="web-01", image=image, memory_bytes=32 << 20, start=False)
-    operation = await house.admin.call(vms.CREATE, body=body)
-    await until(lambda: _shown(house, operation.id))
-    house.hang_database()
-    await house.database_away(True)
+    operation = await server.admin.call(vms.CREATE, body=body)
+    await until(lambda: _shown(server, operation.id))
+    server.hang_database()
+    await server.database_away(True)
     release.touch()
-    held = await house.admin.call(operations.GET, operation_id=operation.id)
+    held = await server.admin.call(operations.GET, operation_id=operation.id)
     assert held.id == operation.id
-    house.kill_database()  # hung, then killed: the supervisor makes a new one
-    await house.database_away(False)
-    assert (await house.ended(operation)).state == "succeeded"
-    assert (await house.vm("web-01")).state is State.STOPPED
-    assert house.postgres.restarts >= 1
+    server.kill_database()  # hung, then killed: the supervisor makes a new one
+    await server.database_away(False)
+    assert (await server.ended(operation)).state == "succeeded"
+    assert (await server.vm("web-01")).state is State.STOPPED
+    assert server.postgres.restarts >= 1
 
 
-async def _shown(house, operation_id: str) -> bool | None:
+async def _shown(server: ServerWithDatabase, operation_id: str) -> bool | None:
     """Whether the picture has it: what was not read before the database went is not in memory."""
-    return True if any(held.id == operation_id for held in house.parts.inventory.state.operations()) else None
+    return True if any(held.id == operation_id for held in server.parts.inventory.state.operations()) else None
 
 
-async def test_a_change_whose_commit_nobody_heard_the_end_of_is_carried_out_all_the_same(house, monkeypatch) -> None:
+async def test_a_change_whose_commit_nobody_heard_the_end_of_is_carried_out_all_the_same(
+    server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The row was stored and the answer was lost: asking again with the same key must not be told of work that
     nobody does."""
     whole = transactions.Database.run
     lose = [True]
 
-    async def losing(self, work, **more):
+    async def losing(self: transactions.Database, work: Any, **more: Any) -> Any:
         result = await whole(self, work, **more)
         if lose and not more.get("read_only") and _accepted(result):
             lose.clear()
@@ -141,17 +151,17 @@ async def test_a_change_whose_commit_nobody_heard_the_end_of_is_carried_out_all_
         return result
 
     monkeypatch.setattr(transactions.Database, "run", losing)
-    vm = await house.vm("test")
+    vm = await server.vm("test")
     with pytest.raises(errors.DatabaseUnavailable):
-        await house.admin.call(vms.PAUSE, vm_id=vm.id, idempotency_key="once")
+        await server.admin.call(vms.PAUSE, vm_id=vm.id, idempotency_key="once")
 
     async def paused() -> bool | None:
-        return True if (await house.vm("test")).state is State.PAUSED else None
+        return True if (await server.vm("test")).state is State.PAUSED else None
 
     await until(paused)
-    again = await house.admin.call(vms.PAUSE, vm_id=vm.id, idempotency_key="once")
-    assert (await house.ended(again)).state == "succeeded"
-    assert (await house.admin.call(operations.LIST)).total == 1
+    again = await server.admin.call(vms.PAUSE, vm_id=vm.id, idempotency_key="once")
+    assert (await server.ended(again)).state == "succeeded"
+    assert (await server.admin.call(operations.LIST)).total == 1
 
 
 def _accepted(answers: object) -> bool:

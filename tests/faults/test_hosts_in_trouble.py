@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import libvirt
 import psutil
@@ -19,8 +22,10 @@ from novacron_core.api import events, operations, vms
 from novacron_core.api.vms import State
 from novacron_core.client import stream
 from novacron_server.hypervisor import Timing, host
-from tests.fair_clock import fair_now
-from tests.faults.house import open_house, until
+from tests.support.fair_clock import fair_now
+from tests.support.libvirtd import PrivateLibvirtd
+from tests.support.server import ServerWithDatabase, open_server
+from tests.support.waiting import until
 
 GUEST = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
 <os><type arch='x86_64'>hvm</type></os><devices><memballoon model='none'/></devices></domain>"""
@@ -31,11 +36,11 @@ ROUNDS = 20
 class Pair:
     """A server on two real hosts: `bad`, which is going to suffer, and `good`. Each has a guest of its name."""
 
-    def __init__(self, house, bad, good) -> None:
-        self.house, self.bad, self.good = house, bad, good
+    def __init__(self, server: ServerWithDatabase, bad: PrivateLibvirtd, good: PrivateLibvirtd) -> None:
+        self.server, self.bad, self.good = server, bad, good
 
     async def state(self, name: str) -> State | None:
-        found = [vm for vm in (await self.house.admin.call(vms.LIST)).items if vm.name == name]
+        found = [vm for vm in (await self.server.admin.call(vms.LIST)).items if vm.name == name]
         return found[0].state if found else None
 
     async def until_state(self, name: str, state: State, timeout_s: float = 20) -> float:
@@ -49,20 +54,20 @@ class Pair:
 
 
 @pytest.fixture
-def quick(monkeypatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines that are dialled again soon, for tests that cut them often."""
     monkeypatch.setattr(host, "Timing", partial(Timing, backoff_first_s=0.1, backoff_max_s=0.5))
 
 
 @pytest_asyncio.fixture
-async def pair(data_dir, libvirtd_named):
+async def pair(data_dir: Path, libvirtd_named: Callable[[str], PrivateLibvirtd]) -> AsyncIterator[Pair]:
     bad, good = libvirtd_named("bad"), libvirtd_named("good")
     for daemon in (bad, good):
         connection = libvirt.open(daemon.uri)
         connection.defineXML(GUEST.format(name=daemon.name)).create()
         connection.close()
-    async with open_house(data_dir, [bad.uri, good.uri]) as house:
-        pair = Pair(house, bad, good)
+    async with open_server(data_dir, [bad.uri, good.uri]) as server:
+        pair = Pair(server, bad, good)
         for name in ("bad", "good"):
             await pair.until_state(name, State.RUNNING)
         yield pair
@@ -71,13 +76,13 @@ async def pair(data_dir, libvirtd_named):
 
 async def _pace(pair: Pair, until_done: asyncio.Event) -> list[float]:
     """Seconds that each list and each pause/resume of the good host's guest took."""
-    vm_id = (await pair.house.vm("good")).id
-    took = []
+    vm_id = (await pair.server.vm("good")).id
+    took: list[float] = []
     verbs = [vms.PAUSE, vms.RESUME]
     while not until_done.is_set():
         began = fair_now()
-        assert (await pair.house.vm("good")).state in (State.RUNNING, State.PAUSED)
-        ended = await pair.house.ended(await pair.house.admin.call(verbs[len(took) % 2], vm_id=vm_id))
+        assert (await pair.server.vm("good")).state in (State.RUNNING, State.PAUSED)
+        ended = await pair.server.ended(await pair.server.admin.call(verbs[len(took) % 2], vm_id=vm_id))
         assert ended.state == "succeeded"
         took.append(fair_now() - began)
     return took
@@ -94,7 +99,7 @@ async def _hung_and_awake(pair: Pair) -> None:
     hung_at = datetime.now(UTC)
     pair.bad.signal(signal.SIGSTOP)
     assert await pair.until_state("bad", State.UNKNOWN, NOTICED_S) < NOTICED_S
-    vm = await pair.house.vm("bad")
+    vm = await pair.server.vm("bad")
     assert vm.seen_at is not None
     assert vm.seen_at <= hung_at  # the age is the last look's, not the clock's
     assert vm.state_since is not None
@@ -108,14 +113,14 @@ async def _hung_and_awake(pair: Pair) -> None:
 
 
 async def _an_operation_on_a_dying_host(pair: Pair) -> None:
-    vm_id = (await pair.house.vm("bad")).id
+    vm_id = (await pair.server.vm("bad")).id
     pair.bad.signal(signal.SIGSTOP)
-    operation = await pair.house.admin.call(vms.PAUSE, vm_id=vm_id)
-    ended = await pair.house.ended(operation)
+    operation = await pair.server.admin.call(vms.PAUSE, vm_id=vm_id)
+    ended = await pair.server.ended(operation)
     assert ended.state == "failed"
     assert ended.problem is not None
     assert "host" in ended.problem.detail
-    refused = pair.house.admin.call(vms.RESUME, vm_id=vm_id)
+    refused = pair.server.admin.call(vms.RESUME, vm_id=vm_id)
     await pair.until_state("bad", State.UNKNOWN, NOTICED_S)
     assert (await _problem(refused)).code in ("host_unavailable", "conflict")
     pair.bad.kill()
@@ -124,14 +129,14 @@ async def _an_operation_on_a_dying_host(pair: Pair) -> None:
     connection = libvirt.open(pair.bad.uri)
     assert connection.lookupByName("bad").isActive()
     connection.close()
-    assert (await pair.house.admin.call(operations.LIST)).items[0].state.ended
+    assert (await pair.server.admin.call(operations.LIST)).items[0].state.ended
 
 
 async def _known(pair: Pair, name: str) -> bool | None:
     return None if await pair.state(name) is State.UNKNOWN else True
 
 
-async def _problem(call):
+async def _problem(call: Awaitable[Any]) -> errors.NovaCronError:
     try:
         await call
     except errors.NovaCronError as e:
@@ -139,7 +144,7 @@ async def _problem(call):
     raise AssertionError("it was not refused")
 
 
-async def test_a_killed_host_returns_by_itself_and_twenty_rounds_leave_nothing_behind(quick, pair: Pair) -> None:
+async def test_a_killed_host_returns_by_itself_and_twenty_rounds_leave_nothing_behind(quick: None, pair: Pair) -> None:
     await _it_is_told(pair)
     await _rounds(pair)
 
@@ -148,7 +153,7 @@ async def _it_is_told(pair: Pair) -> None:
     told: list[str] = []
 
     async def listen() -> None:
-        async for update in stream(pair.house.admin):
+        async for update in stream(pair.server.admin):
             if isinstance(update, events.Event) and update.target.name == "bad":
                 value = update.decoded()
                 told.append(str(value.status if update.target.type == "host" else value.state))

@@ -7,84 +7,41 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
 import libvirt
-import psutil
 import pytest
 
 from novacron_core.local_server import read_running_server
-from tests.benchmarks.servers import administrator
-from tests.conftest import AS_SHIPPED
-from tests.faults.crowd import Crowd
-from tests.faults.house import until
+from tests.support.accounts import administrator
+from tests.support.creating_clients import CreatingClients
+from tests.support.libvirtd import PrivateLibvirtd
+from tests.support.processes import ServerProcess
+from tests.support.waiting import until
 
 KILLS = int(os.environ.get("NOVACRON_KILLS", "3"))
 DATABASE_KILLS = int(os.environ.get("NOVACRON_DATABASE_KILLS", "1"))
 
 
-class Process:
-    """`novacron serve` as a process, started again and again on the same data."""
-
-    def __init__(self, data_dir: Path, uri: str) -> None:
-        self.data_dir = data_dir
-        limits = ["--requests-per-minute", "10000000", *AS_SHIPPED]
-        self._command = [sys.executable, "-m", "novacron_server", "--port", "0", "--data-dir", str(data_dir), *limits]
-        self._command += ["--hypervisor", uri]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    async def start(self) -> None:
-        with (self.data_dir / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-
-        async def listening() -> bool | None:
-            assert self._process is not None
-            assert self._process.poll() is None, (self.data_dir / "server.log").read_text()[-2000:]
-            running = read_running_server(self.data_dir)
-            if running is None or running.pid != self._process.pid:
-                return None
-            with suppress(httpx.TransportError):
-                return True if httpx.get(f"{running.url}/livez").status_code == 200 else None
-            return None
-
-        await until(listening, 30)
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(10)
-
-    def kill_database(self) -> None:
-        assert self._process is not None
-        for child in psutil.Process(self._process.pid).children():
-            if child.name() == "postgres":
-                child.send_signal(signal.SIGKILL)
-
-    def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(30)
-
-
 @pytest.mark.timeout(60 + 15 * KILLS)
-async def test_every_acknowledged_vm_is_there_once_after_kills(data_dir, image, libvirtd_named) -> None:
+async def test_every_acknowledged_vm_is_there_once_after_kills(
+    data_dir: Path, image: str, libvirtd_named: Callable[[str], PrivateLibvirtd]
+) -> None:
     daemon = libvirtd_named("kills")
-    server = Process(data_dir, daemon.uri)
+    server = ServerProcess(data_dir, daemon.uri)
     await server.start()
     try:
         url = read_running_server(data_dir).url  # type: ignore[union-attr]
         token = await asyncio.to_thread(lambda: asyncio.run(administrator(url, data_dir)))
-        crowd = Crowd(data_dir, token)
+        crowd = CreatingClients(data_dir, token)
         making = asyncio.create_task(crowd.run(4))
         for number in range(KILLS + DATABASE_KILLS):
             enough = len(crowd.accepted) + 8
-            await until(lambda enough=enough: _at_least(crowd, enough, making), 30)
+            await until(partial(_at_least, crowd, enough, making), 30)
             if number < KILLS:
                 server.kill()
                 await server.start()
@@ -112,7 +69,7 @@ async def test_every_acknowledged_vm_is_there_once_after_kills(data_dir, image, 
         print((data_dir / "server.log").read_text()[-8000:])
 
 
-async def _at_least(crowd: Crowd, count: int, making: asyncio.Task[None]) -> bool | None:
+async def _at_least(crowd: CreatingClients, count: int, making: asyncio.Task[None]) -> bool | None:
     if making.done():
         making.result()
     return True if len(crowd.accepted) >= count else None

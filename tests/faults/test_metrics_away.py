@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from novacron_core.api import usage, vms
-from tests.fair_clock import fair_now
-from tests.faults.house import until
+from tests.support.fair_clock import fair_now
+from tests.support.server import ServerWithDatabase
+from tests.support.waiting import until
 
 
-async def test_samples_of_an_outage_are_written_when_it_is_over(house) -> None:
-    history = house.parts.metrics.history
+async def test_samples_of_an_outage_are_written_when_it_is_over(server: ServerWithDatabase) -> None:
+    history = server.parts.metrics.history
     await until(lambda: _true(history.written > 0))
-    await house.vm("test")  # a session that was seen before is believed
-    house.hang_database()
-    await house.database_away(True)
+    await server.vm("test")  # a session that was seen before is believed
+    server.hang_database()
+    await server.database_away(True)
     written = history.written
     await until(lambda: _true(history.waiting.rows >= 4))
     for _ in range(5):
         began = fair_now()
-        await house.admin.call(usage.NOW)
-        await house.admin.call(vms.LIST)
+        await server.admin.call(usage.NOW)
+        await server.admin.call(vms.LIST)
         assert fair_now() - began < 1.0
-    now = await house.admin.call(usage.NOW)
+    now = await server.admin.call(usage.NOW)
     assert now.fleet.cpu_cores is not None, "the newest numbers need no database"
-    house.wake_database()
-    await house.database_away(False)
+    server.wake_database()
+    await server.database_away(False)
     await until(lambda: _true(history.waiting.rows < 4 and history.written > written), 30)
     assert history.waiting.lost == 0
 

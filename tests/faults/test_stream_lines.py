@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -17,24 +18,26 @@ from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
 from novacron_server.access import tokens
 from novacron_server.outbox.records import EventDraft
-from tests.fair_clock import fair_now
-from tests.faults.house import open_stream, until
+from tests.support.event_stream import Stream, open_stream
+from tests.support.fair_clock import fair_now
+from tests.support.server import ServerWithDatabase
+from tests.support.waiting import until
 
 
-async def _publish(house, per_s: float, size: int = 1000) -> None:
+async def _publish(server: ServerWithDatabase, per_s: float, size: int = 1000) -> None:
     """Events for everybody, for ever."""
     number = 0
     while True:
         number += 1
         target = Target(type="system", id=str(number), name="x")
         draft = EventDraft(type="system.tick", source="test", target=target, tenant=SHARED, note="n" * size)
-        house.parts.inventory.publisher.publish(draft)
+        server.parts.inventory.publisher.publish(draft)
         await asyncio.sleep(1 / per_s)
 
 
 @contextlib.asynccontextmanager
-async def publishing(house, per_s: float, size: int = 1000):
-    task = asyncio.create_task(_publish(house, per_s, size))
+async def publishing(server: ServerWithDatabase, per_s: float, size: int = 1000) -> AsyncIterator[None]:
+    task = asyncio.create_task(_publish(server, per_s, size))
     try:
         yield
     finally:
@@ -42,25 +45,25 @@ async def publishing(house, per_s: float, size: int = 1000):
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _raw(house, receive_buffer: int) -> socket.socket:
+def _raw(server: ServerWithDatabase, receive_buffer: int) -> socket.socket:
     """A WebSocket opened by hand, by a client that never reads again."""
-    host, port = house.url.removeprefix("http://").split(":")
+    host, port = server.url.removeprefix("http://").split(":")
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     raw.connect((host, int(port)))
     raw.sendall(
         f"GET /ws/events/v1 HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-        f"Authorization: Bearer {house.admin.credentials.token}\r\n\r\n".encode()
+        f"Authorization: Bearer {server.admin.credentials.token}\r\n\r\n".encode()
     )
     return raw
 
 
-async def _listeners(house, count: int, timeout_s: float) -> float:
+async def _listeners(server: ServerWithDatabase, count: int, timeout_s: float) -> float:
     began = fair_now()
 
     async def seen() -> bool | None:
-        return True if house.parts.hub.listeners == count else None
+        return True if server.parts.hub.listeners == count else None
 
     await until(seen, timeout_s)
     return fair_now() - began
@@ -81,14 +84,16 @@ async def _rest(raw: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize(("receive_buffer", "per_s", "size"), [(1 << 20, 10, 500), (4096, 60, 20_000)])
-async def test_a_client_that_never_reads_is_closed_with_4008(house, receive_buffer, per_s, size) -> None:
+async def test_a_client_that_never_reads_is_closed_with_4008(
+    server: ServerWithDatabase, receive_buffer: int, per_s: int, size: int
+) -> None:
     """With room in its buffer, and with every buffer on the way full. How fast is the benchmark's to say: `stream`."""
-    raws = [_raw(house, receive_buffer) for _ in range(20)]
-    await _listeners(house, 20, 5)
-    async with publishing(house, per_s, size), open_stream(house) as well:
+    raws = [_raw(server, receive_buffer) for _ in range(20)]
+    await _listeners(server, 20, 5)
+    async with publishing(server, per_s, size), open_stream(server) as well:
         # One that reads on is beside them: it must not be cut off with them, nor look like one of them.
         reading = asyncio.create_task(_read_on(well))
-        await _listeners(house, 1, 40)
+        await _listeners(server, 1, 40)
         assert not reading.done()
         reading.cancel()
     ends = [await _rest(raw) for raw in raws]
@@ -99,26 +104,26 @@ async def test_a_client_that_never_reads_is_closed_with_4008(house, receive_buff
         raw.close()
 
 
-async def _read_on(well) -> None:
+async def _read_on(well: Stream) -> None:
     while True:
         await well.event("system.tick")
 
 
-async def test_a_slow_line_is_not_taken_for_a_dead_one(house) -> None:
+async def test_a_slow_line_is_not_taken_for_a_dead_one(server: ServerWithDatabase) -> None:
     """Twice as much is told as the line carries, for twice the patience with a dead one."""
-    async with _slow_line(house, bytes_per_s=20_000) as url, publishing(house, 20, 2000):
-        headers = {"Authorization": f"Bearer {house.admin.credentials.token}"}
+    async with _slow_line(server, bytes_per_s=20_000) as url, publishing(server, 20, 2000):
+        headers = {"Authorization": f"Bearer {server.admin.credentials.token}"}
         async with connect(url, additional_headers=headers, compression=None, ping_interval=None) as client:
             began = fair_now()
             while fair_now() - began < 10:
                 await client.recv()
-            assert house.parts.hub.listeners == 1
+            assert server.parts.hub.listeners == 1
 
 
 @contextlib.asynccontextmanager
-async def _slow_line(house, bytes_per_s: int):
+async def _slow_line(server: ServerWithDatabase, bytes_per_s: int) -> AsyncIterator[str]:
     """A relay with small buffers that lets so much through to the client."""
-    host, port = house.url.removeprefix("http://").split(":")
+    host, port = server.url.removeprefix("http://").split(":")
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         raw = socket.socket()
@@ -142,41 +147,47 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paus
             await asyncio.sleep(pause_s)
 
 
-async def test_a_quiet_line_whose_peer_is_gone_is_noticed_by_its_heartbeat(house, monkeypatch) -> None:
-    monkeypatch.setattr(house.parts.stream, "_heartbeat_s", 1.0)
-    raw = _raw(house, 1 << 20)
-    await _listeners(house, 1, 5)
-    assert await _listeners(house, 0, 15) < 15
+async def test_a_quiet_line_whose_peer_is_gone_is_noticed_by_its_heartbeat(
+    server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.parts.stream, "_heartbeat_s", 1.0)
+    raw = _raw(server, 1 << 20)
+    await _listeners(server, 1, 5)
+    assert await _listeners(server, 0, 15) < 15
     raw.close()
     assert events.HEARTBEAT_S + 2 * 2.0 + 4.0 < events.SILENCE_S
 
 
-async def test_a_token_that_runs_out_closes_in_time_and_a_new_one_goes_on_without_a_gap(house, monkeypatch) -> None:
+async def test_a_token_that_runs_out_closes_in_time_and_a_new_one_goes_on_without_a_gap(
+    server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as short:
         short.setattr(tokens, "LIFETIME", timedelta(seconds=3))
-        await house.admin.refresh()
-    old = house.admin.credentials.token
+        await server.admin.refresh()
+    old = server.admin.credentials.token
     signed_at = time.time()
-    await house.admin.refresh()
+    await server.admin.refresh()
     seen: list[int] = []
-    async with publishing(house, 20):
-        async with open_stream(house, token=old) as stream:
+    async with publishing(server, 20):
+        async with open_stream(server, token=old) as stream:
             with pytest.raises(ConnectionClosed) as closed:
                 while True:
                     seen += [f["seq"] for f in [await stream.until(lambda f: True)] if f["frame"] == "event"]
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == events.CLOSE_UNAUTHENTICATED
             assert time.time() - signed_at < 3 + 2
-        async with open_stream(house, f"?after={seen[-1]}") as again:
+        async with open_stream(server, f"?after={seen[-1]}") as again:
             for _ in range(5):
                 seen.append((await again.event("system.tick"))["seq"])
     assert seen == list(range(seen[0], seen[0] + len(seen)))
 
 
-async def test_every_stream_of_a_server_that_goes_is_closed_and_vms_are_asked_for_anew(house) -> None:
-    headers = {"Authorization": f"Bearer {house.admin.credentials.token}"}
-    address = house.url.replace("http", "ws") + "/ws/events/v1?after=999999"
+async def test_every_stream_of_a_server_that_goes_is_closed_and_vms_are_asked_for_anew(
+    server: ServerWithDatabase,
+) -> None:
+    headers = {"Authorization": f"Bearer {server.admin.credentials.token}"}
+    address = server.url.replace("http", "ws") + "/ws/events/v1?after=999999"
     async with connect(address, additional_headers=headers) as client:
         kinds = [(await client.recv())[:24] for _ in range(3)]
     assert ["hello" in str(kinds[0]), "gone" in str(kinds[1]), "inventory" in str(kinds[2])] == [True] * 3
-    assert (await house.admin.call(vms.LIST)).total == 1
+    assert (await server.admin.call(vms.LIST)).total == 1

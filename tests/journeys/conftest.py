@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +11,9 @@ import libvirt
 import pytest
 
 from novacron_server.hypervisor.connection.daemons import start_daemons
-from tests.journeys.steps import own_pools, stop_server
-from tests.terminal import Terminal
-
-QEMU = "qemu:///system"
-NOVACRON = str(Path(sys.executable).with_name("novacron"))
+from tests.support.libvirt_hosts import QEMU, own_pools
+from tests.support.processes import NOVACRON, stop_server
+from tests.support.terminal import Terminal
 
 
 @pytest.fixture

@@ -11,9 +11,12 @@ import libvirt
 import pytest
 
 from novacron_core.local_server import read_running_server
-from tests.fair_clock import fair_now
-from tests.journeys.steps import make_administrator, own_pools, rows, sign_in_again, soon, stop_server
-from tests.terminal import Terminal
+from tests.support.console_keys import make_administrator, sign_in_again
+from tests.support.fair_clock import fair_now
+from tests.support.libvirt_hosts import own_pools
+from tests.support.processes import rows, stop_server
+from tests.support.terminal import Terminal
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(240)]
 Console = Callable[..., Terminal]
@@ -80,10 +83,10 @@ def test_an_image_becomes_a_vm_runs_is_stopped_and_deleted(
     terminal.press("enter")
     if alone:
         terminal.see("no VMs yet", 30)
-    soon(lambda: libvirt_state(qemu, "journey-01") is None)
+    wait_until(lambda: libvirt_state(qemu, "journey-01") is None)
 
     # libvirt's end of it is on the screen at once, the disks and the rows go after it.
-    soon(lambda: (rows(data_dir, "vms"), rows(data_dir, "volumes")) == (0, 0))
+    wait_until(lambda: (rows(data_dir, "vms"), rows(data_dir, "volumes")) == (0, 0))
     disks = [file.name for file in (data_dir / "pools").rglob("*") if file.is_file()]
     assert disks == []
     pools = own_pools(qemu, data_dir)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,15 @@ import pytest
 from novacron_core.api import vms
 from novacron_core.client import Client
 from novacron_core.client.credentials import Credentials
-from tests.fair_clock import fair_now
-from tests.journeys.conftest import NOVACRON
-from tests.journeys.test_serve import administrator, serve
-from tests.node_files import write_node
-from tests.terminal import Terminal
+from tests.support.accounts import administrator
+from tests.support.fair_clock import fair_now
+from tests.support.fleet_list import cursor, names, pause, read_until
+from tests.support.node_files import write_node
+from tests.support.processes import NOVACRON, serve
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.timeout(90)
 EACH = 1000
-ROW = re.compile(r"^[▌ ] ([a-z]+-\d{5}) ")
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def fleet(data_dir: Path) -> Iterator[tuple[str, str]]:
         f"qemu+unix:///system?socket={data_dir}/nobody-listens",
     ]
     with serve(data_dir, hosts=hosts) as (url, _):
-        token = asyncio.run(administrator(url, (data_dir / "setup-token").read_text().strip()))
+        token = asyncio.run(administrator(url, data_dir))
         asyncio.run(_all_there(url, token))
         yield url, token
 
@@ -45,28 +46,6 @@ async def _all_there(url: str, token: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def pause(url: str, token: str, *names: str) -> None:
-    """What a colleague does meanwhile."""
-    async with Client(url, Credentials(token)) as client:
-        for name in names:
-            (found,) = (await client.call(vms.LIST, query=vms.VMQuery(q=f"name:{name}"))).items
-            await client.call(vms.PAUSE, vm_id=found.id)
-
-
-def names(terminal: Terminal) -> list[str]:
-    return [match[1] for line in terminal.screen.display if (match := ROW.match(line))]
-
-
-def cursor(terminal: Terminal) -> str:
-    """The name on the line whose ground is the cursor's: another than that of the lines around it."""
-    lines = [y for y, line in enumerate(terminal.screen.display) if ROW.match(line)]
-    grounds = [terminal.screen.buffer[y][3].bg for y in lines]
-    (at,) = [y for y, ground in zip(lines, grounds, strict=True) if grounds.count(ground) == 1]
-    found = ROW.match(terminal.screen.display[at])
-    assert found
-    return found[1]
-
-
 def open_console(fleet: tuple[str, str], columns: int, rows: int) -> Terminal:
     url, token = fleet
     return Terminal([NOVACRON, "--server", url], columns=columns, rows=rows, environment={"NOVACRON_TOKEN": token})
@@ -76,23 +55,15 @@ def test_two_thousand_vms_by_keys(fleet: tuple[str, str]) -> None:
     with open_console(fleet, 220, 60) as terminal:
         terminal.see("2 hosts up, 1 down", 20)
         terminal.see(r"api-0000\d")
-        until(terminal, lambda: len(names(terminal)) >= 54)
+        read_until(terminal, lambda: len(names(terminal)) >= 54)
         _sorts(terminal)
         _filters_and_keeps_its_place(terminal, fleet)
         _acts_on_many(terminal)
     with open_console(fleet, 80, 24) as terminal:
         terminal.see(r"api-\d{5}", 20)
-        until(terminal, lambda: len(names(terminal)) >= 16)
+        read_until(terminal, lambda: len(names(terminal)) >= 16)
         terminal.press("end")
         terminal.see("worker-01994")
-
-
-def until(terminal: Terminal, true: Callable[[], bool]) -> None:
-    """Read on until it is so."""
-    deadline = fair_now() + 20
-    while not true():
-        assert fair_now() < deadline, terminal.text()
-        terminal.read(0.1)
 
 
 def every(terminal: Terminal, pattern: str) -> bool:
@@ -106,16 +77,16 @@ def _sorts(terminal: Terminal) -> None:
     assert first == sorted(first)
     terminal.press("o")
     terminal.see("STATE▴")
-    until(terminal, lambda: every(terminal, "paused"))
+    read_until(terminal, lambda: every(terminal, "paused"))
     terminal.press("O")
     terminal.see("STATE▾")
-    until(terminal, lambda: cursor(terminal) == first[0])  # the view goes where the cursor's VM is
+    read_until(terminal, lambda: cursor(terminal) == first[0])  # the view goes where the cursor's VM is
     terminal.press("home")
-    until(terminal, lambda: every(terminal, "stopped"))
+    read_until(terminal, lambda: every(terminal, "stopped"))
     _sort_by(terminal, "▴VCPU")
-    until(terminal, lambda: every(terminal, r" 1 +\S*\d+(\.\d)?G "))
+    read_until(terminal, lambda: every(terminal, r" 1 +\S*\d+(\.\d)?G "))
     _sort_by(terminal, "NAME▴")
-    until(terminal, lambda: names(terminal) == first)
+    read_until(terminal, lambda: names(terminal) == first)
 
 
 def sorted_by(terminal: Terminal) -> str:
@@ -124,13 +95,17 @@ def sorted_by(terminal: Terminal) -> str:
     return arrows[0] if len(arrows) == 1 else ""
 
 
+def _sorted_by_another(terminal: Terminal, before: str) -> bool:
+    return sorted_by(terminal) not in ("", before)
+
+
 def _sort_by(terminal: Terminal, header: str) -> None:
     for _ in range(12):
         before = sorted_by(terminal)
         if before == header:
             break
         terminal.press("o")
-        until(terminal, lambda before=before: sorted_by(terminal) not in ("", before))
+        read_until(terminal, partial(_sorted_by_another, terminal, before))
     assert sorted_by(terminal) == header
     terminal.press("home")
 
@@ -140,14 +115,14 @@ def _filters_and_keeps_its_place(terminal: Terminal, fleet: tuple[str, str]) -> 
     terminal.type("db-000")
     terminal.see("10 of 2,000")
     terminal.press("enter", "home", "down", "down", "down")
-    until(terminal, lambda: cursor(terminal) == "db-00031")
+    read_until(terminal, lambda: cursor(terminal) == "db-00031")
     asyncio.run(pause(*fleet, "db-00031", "db-00061"))
     terminal.see("db-00031.*paused")
     terminal.see("db-00061.*paused")
     terminal.press("o")
     terminal.see("STATE▴")
     paused = {f"db-000{number}" for number in (21, 31, 51, 61, 81)}
-    until(terminal, lambda: set(names(terminal)[:5]) == paused)
+    read_until(terminal, lambda: set(names(terminal)[:5]) == paused)
     assert cursor(terminal) == "db-00031"
 
 
@@ -161,7 +136,7 @@ def _acts_on_many(terminal: Terminal) -> None:
     terminal.see(r"10 powered off", 20)
     terminal.press("b")
     terminal.see("RESULT")
-    until(terminal, lambda: terminal.text().count("✓ powered off") >= 10)
+    read_until(terminal, lambda: terminal.text().count("✓ powered off") >= 10)
     terminal.press("esc")
     terminal.press("s")
     terminal.see(r"10 started", 20)

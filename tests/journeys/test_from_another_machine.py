@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.steps import PASSWORD
-from tests.journeys.test_serve import administrator, serve
-from tests.terminal import Terminal
+from tests.support.accounts import PASSWORD, administrator
+from tests.support.processes import serve
+from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Laptop:
 def server(data_dir: Path) -> Iterator[tuple[str, str]]:
     """URL and an access token of ann's."""
     with serve(data_dir) as (url, _):
-        yield url, asyncio.run(administrator(url, (data_dir / "setup-token").read_text().strip()))
+        yield url, asyncio.run(administrator(url, data_dir))
 
 
 @pytest.fixture(autouse=True)

@@ -15,11 +15,12 @@ import pytest
 
 from novacron_core.local_server import read_running_server
 from novacron_core.values.sizes import KIB, parse_size
-from tests.guests import Serial, write_busy_image
-from tests.journeys.conftest import QEMU
-from tests.journeys.readings import Painted, Readings, compare
-from tests.journeys.steps import PASSWORD, make_administrator
-from tests.terminal import Terminal
+from tests.support.accounts import PASSWORD
+from tests.support.busy_guest import Serial, write_busy_image
+from tests.support.console_keys import make_administrator
+from tests.support.libvirt_hosts import QEMU
+from tests.support.readings import Painted, Readings, compare
+from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
 Console = Callable[..., Terminal]

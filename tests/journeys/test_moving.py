@@ -8,9 +8,9 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from tests.guests import Serial, checksum_of, write_busy_image
-from tests.journeys.steps import make_administrator
-from tests.terminal import Terminal
+from tests.support.busy_guest import Serial, checksum_of, write_busy_image
+from tests.support.console_keys import make_administrator
+from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
 Console = Callable[..., Terminal]

@@ -15,15 +15,14 @@ import libvirt
 import psutil
 import pytest
 
-from tests.conftest import AS_SHIPPED
-from tests.journeys.conftest import NOVACRON
-from tests.journeys.test_fleet import cursor, names, pause, until
-from tests.journeys.test_serve import administrator, serve
-from tests.node_files import write_node
-from tests.server.hypervisor.conftest import PrivateLibvirtd, libvirtd_named, work_folder
-from tests.terminal import Terminal
+from tests.support.accounts import administrator
+from tests.support.database_budget import AS_SHIPPED
+from tests.support.fleet_list import cursor, names, pause, read_until
+from tests.support.libvirtd import PrivateLibvirtd
+from tests.support.node_files import write_node
+from tests.support.processes import NOVACRON, serve
+from tests.support.terminal import Terminal
 
-__all__ = ["libvirtd_named", "work_folder"]
 pytestmark = pytest.mark.timeout(120)
 SHOWN_S = 10.0
 ASLEEP_S = 9.0
@@ -85,10 +84,10 @@ def house(data_dir: Path, libvirtd_named: Callable[[str], PrivateLibvirtd]) -> I
 def console(house: House) -> Iterator[Terminal]:
     """A console on the house, signed in by a token, its cursor on the fifth VM, which runs."""
     url = house.start(20)
-    token = house.token = asyncio.run(administrator(url, (house.data_dir / "setup-token").read_text().strip()))
+    token = house.token = asyncio.run(administrator(url, house.data_dir))
     with Terminal([NOVACRON, "--server", url], environment={"NOVACRON_TOKEN": token}) as terminal:
         terminal.see("LIVE", 20)
-        until(terminal, lambda: len(names(terminal)) == 20)
+        read_until(terminal, lambda: len(names(terminal)) == 20)
         terminal.press("home", "down", "down", "down", "down")
         yield terminal
         assert "Traceback" not in terminal.text()
@@ -133,7 +132,7 @@ def _database_hangs(terminal: Terminal, house: House) -> None:
     _change_is_refused(terminal, "the server's database is down: changes are disabled until it is back")
     assert len(names(terminal)) == 20  # what was known stays on the screen
     house.signal_database(signal.SIGCONT)
-    until(terminal, lambda: "database down" not in terminal.text())
+    read_until(terminal, lambda: "database down" not in terminal.text())
     terminal.see("LIVE", SHOWN_S)
 
 
@@ -153,7 +152,7 @@ def _server_is_killed_and_another_one_comes(terminal: Terminal, house: House) ->
     terminal.see("OFFLINE", SHOWN_S)
     house.start(21)
     terminal.see("LIVE", 30)
-    until(terminal, lambda: len(names(terminal)) == 21)
+    read_until(terminal, lambda: len(names(terminal)) == 21)
 
 
 def _change_is_refused(terminal: Terminal, why: str) -> None:

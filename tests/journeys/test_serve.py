@@ -4,62 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from novacron_core.api import access, health
+from novacron_core.api import health
 from novacron_core.client import Client
 from novacron_core.local_server import read_running_server
-from tests.journeys.conftest import NOVACRON
-from tests.journeys.steps import PASSWORD
-from tests.terminal import Terminal
-
-
-@contextmanager
-def serve(
-    data_dir: Path,
-    *arguments: str,
-    environment: dict[str, str] | None = None,
-    hosts: Sequence[str] = ("test:///default",),
-) -> Iterator[tuple[str, int]]:
-    """(URL, pid) of `novacron serve --port 0`, ended by SIGTERM, and orderly."""
-    command = [
-        NOVACRON,
-        "serve",
-        "--port",
-        "0",
-        "--data-dir",
-        str(data_dir),
-        *(word for uri in hosts for word in ("--hypervisor", uri)),
-        *arguments,
-    ]
-    with (data_dir / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(environment or {})}
-        )
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline().strip()
-            assert line.startswith("listening on http"), (data_dir / "log").read_text()
-            yield line.removeprefix("listening on "), process.pid
-        finally:
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) in (0, -signal.SIGTERM)
-
-
-async def administrator(url: str, setup_token: str) -> str:
-    async with Client(url) as client:
-        await client.call(
-            access.REGISTER, body=access.Register(username="ann", password=PASSWORD, setup_token=setup_token)
-        )
-        return (await client.sign_in("ann", PASSWORD)).token
+from tests.support.accounts import administrator
+from tests.support.processes import NOVACRON, serve
+from tests.support.terminal import Terminal
 
 
 def test_it_listens_on_a_free_port_and_leaves_its_token_only_for_its_owner(data_dir: Path) -> None:
@@ -71,14 +28,14 @@ def test_it_listens_on_a_free_port_and_leaves_its_token_only_for_its_owner(data_
         assert running is not None
         assert (running.url, running.pid) == (url, pid)
         assert url.startswith("http://127.0.0.1:")
-        asyncio.run(administrator(url, token.read_text().strip()))
+        asyncio.run(administrator(url, data_dir))
         assert not token.exists()
     assert read_running_server(data_dir) is None
 
 
 def test_a_token_opens_the_list_directly(data_dir: Path) -> None:
     with serve(data_dir) as (url, _):
-        token = asyncio.run(administrator(url, (data_dir / "setup-token").read_text().strip()))
+        token = asyncio.run(administrator(url, data_dir))
         with Terminal([NOVACRON, "--server", url], environment={"NOVACRON_TOKEN": token}) as terminal:
             terminal.see("LIVE.*ann", 20)
             terminal.see("test .*running")

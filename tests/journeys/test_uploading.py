@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.conftest import NOVACRON
-from tests.journeys.steps import soon
-from tests.journeys.test_serve import administrator, serve
-from tests.terminal import Terminal
+from tests.support.accounts import administrator
+from tests.support.processes import NOVACRON, serve
+from tests.support.terminal import Terminal
+from tests.support.waiting import wait_until
 
 LARGE_BYTES = 4 << 30
 
@@ -21,7 +21,7 @@ LARGE_BYTES = 4 << 30
 def terminal(data_dir: Path) -> Iterator[Terminal]:
     """A console on the storage screen of a server."""
     with serve(data_dir) as (url, _):
-        token = asyncio.run(administrator(url, (data_dir / "setup-token").read_text().strip()))
+        token = asyncio.run(administrator(url, data_dir))
         with Terminal([NOVACRON, "--server", url], environment={"NOVACRON_TOKEN": token}) as terminal:
             terminal.see("LIVE")
             terminal.press("4")
@@ -78,4 +78,4 @@ def test_leaving_stops_the_sending_and_the_server_keeps_nothing(
     terminal.see("Upload cancelled; nothing was kept")
     terminal.press("esc")
     terminal.see_no("Upload an image")
-    soon(lambda: images(data_dir) == before)
+    wait_until(lambda: images(data_dir) == before)

@@ -1,43 +1,33 @@
-"""What all tests of the server share: one embedded PostgreSQL for the run, and a fresh migrated database per test."""
+"""What all tests of the server share: one embedded PostgreSQL for the run, a fresh database per test, whole servers."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import libvirt
 import psycopg
 import pytest
 import pytest_asyncio
 
+from novacron_core.api import access
+from novacron_core.client import Client
 from novacron_server.database.embedded import cluster
 from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.database.migrate import migrate
 from novacron_server.database.transactions import Database
+from novacron_server.runtime.settings import Settings
+from tests.support.accounts import PASSWORD
+from tests.support.database_budget import PATIENT_S
+from tests.support.libvirtd import require_private_libvirtd
+from tests.support.server import LiveServer, all_hosts_read, running, simulated_host
+from tests.support.storage import StorageServer, open_storage_server
+from tests.support.waiting import until
 
 _count = itertools.count(1)
 TEMPLATE = "novacron_template"
-
-
-@pytest.fixture(scope="session")
-def server_room() -> Iterator[Path]:
-    """A directory that other accounts may pass through, unlike pytest's own; removed at the end."""
-    room = Path(tempfile.mkdtemp(prefix="novacron-test-", dir="/var/tmp"))
-    room.chmod(0o711)
-    yield room
-    shutil.rmtree(room, ignore_errors=True)
-
-
-@pytest.fixture
-def data_dir(server_room: Path) -> Iterator[Path]:
-    """A fresh data directory for one test."""
-    path = server_room / f"d{next(_count)}"
-    path.mkdir(mode=0o711)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -71,6 +61,31 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     made = Database(database_url, kind="embedded")
     yield made
     await made.close()
+
+
+@pytest_asyncio.fixture
+async def server(owner_url: str, database_url: str, data_dir: Path, uri: str) -> AsyncIterator[LiveServer]:
+    settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, database_budget_s=PATIENT_S)
+    async with running(settings, owner_url, database_url, [uri]) as (url, parts), Client(url) as admin:
+        token = (data_dir / "setup-token").read_text().strip()
+        await admin.call(access.REGISTER, body=access.Register(username="ann", password=PASSWORD, setup_token=token))
+        await admin.sign_in("ann", PASSWORD)
+        await until(lambda: all_hosts_read(parts))
+        yield LiveServer(url, parts, admin, data_dir)
+
+
+@pytest.fixture
+def behind(server: LiveServer) -> libvirt.virConnect:
+    """The simulated host, for changes that the server did not make."""
+    return simulated_host(server)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def storage() -> AsyncIterator[StorageServer]:
+    """One for all tests of a file: a libvirtd needs seconds to look at its QEMU. Names are each test's own."""
+    require_private_libvirtd()
+    async with open_storage_server() as made:
+        yield made
 
 
 async def _admin(server: EmbeddedPostgres, statement: str) -> None:

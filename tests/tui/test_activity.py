@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
@@ -10,9 +11,9 @@ from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
 from novacron_tui.app import Console
 from novacron_tui.screens.activity import ActivityScreen
-from tests.tui.looking import SIZE, home, line_text, loaded, text, to, until
-from tests.tui.wire import Stream, Wire, console, ok
-from tests.tui.world import NOW, event, fleet, inventory, live, operation
+from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
+from tests.support.console.wire import Stream, Wire, console, ok
+from tests.support.console.world import NOW, event, fleet, inventory, live, operation
 
 REASON = "the disk image is locked by another guest: " + "look at the other host first, " * 8 + "then start it"
 
@@ -34,7 +35,7 @@ def here(app: Console) -> ActivityScreen:
     return app.screen
 
 
-async def reach(pilot, app: Console) -> None:
+async def reach(pilot: Any, app: Console) -> None:
     await until(pilot, lambda: loaded(app) and app.session is not None and app.session.store.seq == 11)
     await pilot.press("7")
     await until(pilot, lambda: isinstance(app.screen, ActivityScreen) and bool(app.screen.table.rows))

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import msgspec
 
+from novacron_core.api.events import Event
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
-from novacron_core.api.vms import State
+from novacron_core.api.vms import VM, State
 from novacron_tui.vms.perform import MAX_CONCURRENT
-from tests.tui.looking import SIZE, home, line_text, loaded, text, to, until
-from tests.tui.wire import Stream, Wire, console, refuse
-from tests.tui.world import OTHER_HOST_ID, event, host, inventory, live, operation, vm
+from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
+from tests.support.console.wire import Stream, Wire, console, refuse
+from tests.support.console.world import OTHER_HOST_ID, event, host, inventory, live, operation, vm
 
 
-def stopped(count: int) -> list:
+def stopped(count: int) -> list[VM]:
     return [vm(f"web-{n:02}", 100 + n, State.STOPPED) for n in range(1, count + 1)]
 
 
 def ended(
-    vms: list, seq: int, state: OperationState = OperationState.SUCCEEDED, problem: Problem | None = None
-) -> list:
+    vms: list[VM], seq: int, state: OperationState = OperationState.SUCCEEDED, problem: Problem | None = None
+) -> list[Event]:
     """The operations that the wire has accepted for these VMs, at their end."""
     return [
         event(seq + n, operation("vm.start", v, state=state, problem=problem), "operation.ended")
@@ -31,10 +33,10 @@ def ended(
     ]
 
 
-def routes_with(names: dict[str, httpx.Response | Exception], vms: list) -> dict:
+def routes_with(names: dict[str, httpx.Response | Exception], vms: list[VM]) -> dict[str, Any]:
     """Starts that end otherwise than accepted."""
 
-    def answer(what: httpx.Response | Exception):
+    def answer(what: httpx.Response | Exception) -> Any:
         def route(request: httpx.Request) -> httpx.Response:
             if isinstance(what, Exception):
                 raise what
@@ -45,7 +47,7 @@ def routes_with(names: dict[str, httpx.Response | Exception], vms: list) -> dict
     return {f"POST /api/vm/vms/{v.id}/start": answer(names[v.name]) for v in vms if v.name in names}
 
 
-def accepting(vms: list):
+def accepting(vms: list[VM]) -> list[VM]:
     """The VMs as the wire names their operations: by id, since it knows no names beyond the fleet's."""
     return [vm(v.id, 1, id=v.id) for v in vms]
 

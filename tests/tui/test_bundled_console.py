@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from novacron_core.local_server import read_running_server
-from tests.fair_clock import fair_now
-from tests.terminal import Terminal
+from tests.support.fair_clock import fair_now
+from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 PASSWORD = "quiet harbour seventeen lanterns"

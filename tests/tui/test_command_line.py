@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from novacron_tui.app import Console
 from novacron_tui.screens.activity import ActivityScreen
-from tests.tui.looking import SIZE, home, line_text, loaded, to, until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import OTHER_HOST_ID, fleet, host, inventory, live, vm
+from tests.support.console.looking import SIZE, home, line_text, loaded, to, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import OTHER_HOST_ID, fleet, host, inventory, live, vm
 
 
-async def say(pilot, words: str) -> None:
+async def say(pilot: Any, words: str) -> None:
     await pilot.press("colon", *("space" if c == " " else "minus" if c == "-" else c for c in words), "enter")
 
 

@@ -17,10 +17,10 @@ from novacron_tui.connection.store import Store
 from novacron_tui.vms.create import CreateVMForm
 from novacron_tui.vms.draft import VMDraft
 from novacron_tui.widgets.confirm import Confirm
-from tests.tui.looking import line_text, text, until
-from tests.tui.storage_world import storage
-from tests.tui.wire import Stream, Wire, console, refuse
-from tests.tui.world import OTHER_HOST_ID, Clock, fleet, host, inventory, live
+from tests.support.console.looking import line_text, text, until
+from tests.support.console.storage_world import storage
+from tests.support.console.wire import Stream, Wire, console, refuse
+from tests.support.console.world import OTHER_HOST_ID, Clock, fleet, host, inventory, live
 
 SIZE = (100, 32)
 

@@ -8,9 +8,9 @@ from novacron_core.api.vms import State
 from novacron_tui.vms.actions import DELETE
 from novacron_tui.vms.perform import question
 from novacron_tui.widgets.confirm import Confirm
-from tests.tui.looking import SIZE, line_text, loaded, to, until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import event, fleet, inventory, live, vm
+from tests.support.console.looking import SIZE, line_text, loaded, to, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import event, fleet, inventory, live, vm
 
 
 async def test_power_off_names_vm_and_host_and_no_is_the_default() -> None:

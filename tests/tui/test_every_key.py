@@ -13,13 +13,13 @@ from novacron_tui.screens.metrics import MetricsScreen
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.screens.vm_page import VMPageScreen
-from tests.tui.looking import line_text, loaded, until
-from tests.tui.metrics_world import wire
-from tests.tui.storage_looking import reach
-from tests.tui.storage_world import storage, stored
-from tests.tui.storage_world import wire as storage_wire
-from tests.tui.wire import Stream, console
-from tests.tui.world import live
+from tests.support.console.looking import line_text, loaded, until
+from tests.support.console.metrics_world import wire
+from tests.support.console.storage_looking import reach
+from tests.support.console.storage_world import storage, stored
+from tests.support.console.storage_world import wire as storage_wire
+from tests.support.console.wire import Stream, console
+from tests.support.console.world import live
 
 BOARDS = (VMListScreen, VMPageScreen, StorageScreen, MetricsScreen, ActivityScreen)
 KEYS = sorted({action.key for board in BOARDS for action in board.ACTIONS} - {QUIT.key, "escape"})

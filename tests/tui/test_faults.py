@@ -13,7 +13,7 @@ from novacron_tui.cli.runtime.exit_codes import FAILED, exit_code_of_run
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.servers.server_choice import ServerChoice
 from novacron_tui.startup.launch import open_console
-from tests.tui.wire import Wire, console
+from tests.support.console.wire import Wire, console
 
 SECRET = "correct-horse-" + "battery"
 

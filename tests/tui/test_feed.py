@@ -13,8 +13,8 @@ from novacron_core.client import Disconnected
 from novacron_core.errors import Unauthenticated
 from novacron_tui.connection.feed import Feed
 from novacron_tui.connection.store import ConnectionState, Store
-from tests.tui.wire import Stream
-from tests.tui.world import NOW, Clock, event, fleet, inventory, live, vm
+from tests.support.console.wire import Stream
+from tests.support.console.world import NOW, Clock, event, fleet, inventory, live, vm
 
 GAP_S = 0.05
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from time import thread_time
+from typing import Any
 
 from textual.events import Key, Paste
 
+from novacron_core.api.vms import VM
 from novacron_core.rules.filters.language import compile_filter
 from novacron_core.rules.filters.vms import vm_fields
 from novacron_tui.app import Console
 from novacron_tui.connection.store import Store
 from novacron_tui.vms.columns import columns
 from novacron_tui.widgets.rows import Rows
-from tests.tui.looking import SIZE, home, line_text, loaded, text, to, until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import Clock, event, fleet, inventory, live, vm
+from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import Clock, event, fleet, inventory, live, vm
 
 
 def names(app: Console) -> list[str]:
@@ -125,7 +127,7 @@ async def test_up_brings_the_filters_before_back() -> None:
 
 def test_ten_thousand_rows_are_sifted_well_within_a_frame() -> None:
     many = [vm(f"vm-{n:05}", n % 200, id=f"id-{n}") for n in range(10_000)]
-    rows: Rows = Rows(lambda row: row.id)
+    rows: Rows[VM] = Rows(lambda row: row.id)
     rows.order(next(c.sort for c in columns_of() if c.key == "name"), descending=False)
     rows.set_rows(many)
     test = compile_filter("state:running vm-0*7", vm_fields({}))
@@ -138,7 +140,7 @@ def test_ten_thousand_rows_are_sifted_well_within_a_frame() -> None:
     assert len(rows.shown) == 1000
 
 
-def columns_of() -> list:
+def columns_of() -> list[Any]:
     from novacron_tui.terminal.glyphs import FINE
 
     return list(columns(FINE, Store(Clock()), host_width=0))

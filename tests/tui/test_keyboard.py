@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual._xterm_parser import BRACKETED_PASTE_END as END
+from textual._xterm_parser import BRACKETED_PASTE_START as START
 from textual._xterm_parser import XTermParser
 from textual.events import Key, MouseDown, Paste
 from textual.message import Message
 
-from novacron_tui.terminal.keyboard import END, LATE_PASTE_S, MAX_PASTE, PASTE_TIMEOUT_S, START, Keyboard, PasteLost
-from tests.terminal import Terminal
-from tests.tui.looking import SIZE, loaded, text, until
-from tests.tui.wire import Wire, console
-from tests.tui.world import PASSWORD
+from novacron_tui.terminal.keyboard import LATE_PASTE_S, MAX_PASTE, PASTE_TIMEOUT_S, Keyboard, PasteLost
+from tests.support.console.looking import SIZE, loaded, text, until
+from tests.support.console.wire import Wire, console
+from tests.support.console.world import PASSWORD
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.timeout(60)
 HOSTILE = (
@@ -69,7 +70,7 @@ def test_of_a_paste_without_end_only_so_much_is_kept() -> None:
 
 
 def test_enter_is_enter_though_it_was_typed_before_the_terminal_was_set_up(tmp_path: Path) -> None:
-    with Terminal([sys.executable, "-m", "tests.tui.in_a_terminal", str(tmp_path / "calls")]) as terminal:
+    with Terminal([sys.executable, "-m", "tests.support.console.in_a_terminal", str(tmp_path / "calls")]) as terminal:
         terminal.write(f"ada\r{PASSWORD}\r".encode())
         terminal.see("web-01", 20)
 
@@ -143,14 +144,14 @@ async def test_the_operator_is_told_of_a_paste_that_was_dropped() -> None:
 
 
 @pytest.fixture
-def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path / "calls"
 
 
 def test_in_a_terminal_a_hostile_paste_goes_into_its_field_and_does_nothing_else(calls: Path) -> None:
     million = START.encode() + HOSTILE.replace("\r\n", "").encode() + b"\x9b\xff" + b"p" * (1 << 20) + END.encode()
-    with Terminal([sys.executable, "-m", "tests.tui.in_a_terminal", str(calls), "token"]) as terminal:
+    with Terminal([sys.executable, "-m", "tests.support.console.in_a_terminal", str(calls), "token"]) as terminal:
         terminal.see("web-01", 20)
         terminal.press("/")
         terminal.write(million)

@@ -18,10 +18,10 @@ from novacron_tui.metrics.heat_map import HeatMap
 from novacron_tui.screens.metrics import MetricsScreen
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.widgets.chart import Series, chart
-from tests.tui.looking import line_text, text, until
-from tests.tui.metrics_world import measured, now, samples, wire
-from tests.tui.wire import Stream, console, ok, refuse
-from tests.tui.world import NOW, fleet, inventory, live, vm
+from tests.support.console.looking import line_text, text, until
+from tests.support.console.metrics_world import measured, now, samples, wire
+from tests.support.console.wire import Stream, console, ok, refuse
+from tests.support.console.world import NOW, fleet, inventory, live, vm
 
 SIZE = (140, 45)
 
@@ -258,6 +258,6 @@ def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("value", [1e7, 1e300, 1e308, -1e300, float("inf"), float("nan"), 0.0])
 @pytest.mark.parametrize("top", [100.0, None])
-def test_a_number_far_off_the_scale_neither_hangs_nor_fails(value, top) -> None:
+def test_a_number_far_off_the_scale_neither_hangs_nor_fails(value: float, top: float | None) -> None:
     drawn = chart("CPU", [Series("", [value, 1.0, value])], (40, 8), ("a", "b", "c"), top=top)
     assert len(drawn) == 8

@@ -17,9 +17,9 @@ from novacron_core.api.vms import State
 from novacron_tui.app import Console
 from novacron_tui.terminal.painting import FineCompositor, Pen
 from novacron_tui.widgets.text_bar import changed
-from tests.tui.looking import until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import event, fleet, inventory, live, vm
+from tests.support.console.looking import until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import event, fleet, inventory, live, vm
 
 SIZE = (120, 40)
 

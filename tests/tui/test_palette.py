@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from novacron_core.api.events import Heartbeat
-from tests.tui.looking import SIZE, home, line_text, loaded, to, until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import NOW, fleet, inventory, live
+from tests.support.console.looking import SIZE, home, line_text, loaded, to, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import NOW, fleet, inventory, live
 
 
 async def test_a_part_of_a_name_leads_to_the_vm_past_screen_and_filter() -> None:

@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from novacron_core.api.hosts import HostStatus
-from novacron_core.api.operations import OperationState
-from novacron_core.api.problem import Problem
 from novacron_core.client import Disconnected
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
-from tests.tui.looking import until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import NOW, OTHER_HOST_ID, Clock, event, fleet, host, inventory, live, operation, samples, vm
+from tests.support.console.looking import until
+from tests.support.console.pictures import SMALL, Picture, busy, cut, home, says
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import (
+    NOW,
+    OTHER_HOST_ID,
+    Clock,
+    fleet,
+    host,
+    inventory,
+    live,
+    vm,
+)
 
-SMALL, LARGE = (80, 24), (140, 45)
 TOKEN = "kZ3p-one-time-token"
-
-
-def busy() -> Stream:
-    """Two operations run, one has failed."""
-    vms = fleet()
-    locked = Problem(title="internal", status=500, code="internal", detail="the disk image is locked by another guest")
-    ops = [
-        operation("vm.stop", vms[1]),
-        operation("vm.create", vms[7], progress=0.45, step="copying the disk", eta_s=40.0),
-        operation(
-            "vm.start", vms[5], state=OperationState.FAILED, problem=locked, created_at=NOW - timedelta(minutes=4)
-        ),
-        operation("vm.pause", vms[5], state=OperationState.SUCCEEDED, created_at=NOW - timedelta(hours=2)),
-    ]
-    event_lines = event(11, vms[5], "vm.crashed", note="I/O error on vda")
-    sampled = [samples(5 * number) for number in range(8)]
-    return Stream(live(), inventory(vms, operations=ops), event_lines, *sampled)
 
 
 def simulated() -> Stream:
@@ -59,26 +47,8 @@ def hostile() -> Stream:
     return Stream(live(), inventory([vm(name, n, tags={"note": name}) for n, name in enumerate(names)]))
 
 
-def home(app: Console) -> bool:
-    return type(app.screen).__name__ == "VMListScreen" and app.session is not None and app.session.store.loaded
-
-
 def form(app: Console) -> bool:
     return bool(app.screen.query("EntryForm Input")) and app.screen.focused is not None
-
-
-def says(word: str) -> Callable[[Console], bool]:
-    return lambda app: any(word in str(widget.render()) for widget in app.screen.query("Static, TextBar"))
-
-
-@dataclass(frozen=True)
-class Picture:
-    name: str
-    app: Callable[[], Console]
-    ready: Callable[[Console], bool] = home
-    keys: Sequence[str] = ()
-    then: Callable[[Console], bool] | None = None
-    sizes: Sequence[tuple[int, int]] = field(default=(SMALL, LARGE))
 
 
 def at_production() -> Console:
@@ -112,12 +82,6 @@ def aged(app: Console) -> bool:
     if home(app):
         app.test_clock.time = NOW + timedelta(seconds=42)  # type: ignore[attr-defined]
     return says("STALE")(app)
-
-
-def cut() -> Stream:
-    stream = busy()
-    stream.say(Disconnected("the connection to the server was lost", 3.0))
-    return stream
 
 
 def on_activity(app: Console) -> bool:

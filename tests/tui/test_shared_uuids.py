@@ -6,9 +6,9 @@ import msgspec
 
 from novacron_core.api.vms import State
 from novacron_tui.screens.vm_list import VMListScreen
-from tests.tui.looking import SIZE, home, line_text, loaded, text, until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import HOST_ID, OTHER_HOST_ID, event, gone, host, inventory, live, vm
+from tests.support.console.looking import SIZE, home, line_text, loaded, text, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import HOST_ID, OTHER_HOST_ID, event, gone, host, inventory, live, vm
 
 HOSTS = [host(), host(id=OTHER_HOST_ID, name="kvm-b")]
 ONE = vm("web", 60, State.STOPPED, duplicate_on=[OTHER_HOST_ID])

@@ -17,11 +17,11 @@ from novacron_tui.pools import tier_bars
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.terminal.glyphs import FINE
 from novacron_tui.widgets.form import Form
-from tests.tui.looking import line_text, text, until
-from tests.tui.storage_looking import SIZE, here, names, reach
-from tests.tui.storage_world import storage, stored, tier, volume, volumes, wire
-from tests.tui.wire import Stream, console
-from tests.tui.world import NOW, VIEWER, Clock, fleet, live
+from tests.support.console.looking import line_text, text, until
+from tests.support.console.storage_looking import SIZE, here, names, reach
+from tests.support.console.storage_world import storage, stored, tier, volume, volumes, wire
+from tests.support.console.wire import Stream, console
+from tests.support.console.world import NOW, VIEWER, Clock, fleet, live
 
 
 async def test_tiers_stand_side_by_side_with_what_is_free_promised_and_done() -> None:
@@ -166,7 +166,7 @@ def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
 
     async def before(pilot: Any) -> None:
         await reach(pilot, app)
-        await until(pilot, lambda: bool(app.session.store.samples._tiers))
+        await until(pilot, lambda: app.session is not None and bool(app.session.store.samples._tiers))
         for key in keys:
             await pilot.press(key)
             await pilot.pause()

@@ -15,11 +15,11 @@ from novacron_core.values.sizes import MIB
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.widgets.confirm import Confirm
 from novacron_tui.widgets.form import Form
-from tests.tui.looking import line_text, text, until
-from tests.tui.storage_looking import SIZE, accepted, body, reach
-from tests.tui.storage_world import moving, storage, volume, wire
-from tests.tui.wire import console, ok, refuse
-from tests.tui.world import NOW, fleet
+from tests.support.console.looking import line_text, text, until
+from tests.support.console.storage_looking import SIZE, accepted, body, reach
+from tests.support.console.storage_world import moving, storage, volume, wire
+from tests.support.console.wire import console, ok, refuse
+from tests.support.console.world import NOW, fleet
 
 
 async def test_a_volume_moves_to_the_tier_that_is_chosen_as_fast_as_is_said() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -13,7 +14,7 @@ from textual.geometry import Region
 
 from novacron_tui.widgets.cells import MINOR, Column, fit, widths
 from novacron_tui.widgets.table import Table
-from tests.tui.looking import until
+from tests.support.console.looking import until
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def test_columns_give_way_by_rank_and_share_what_is_left() -> None:
 
 
 def test_minor_columns_give_way_to_what_others_wish_for() -> None:
-    wishing = [
+    wishing: list[Column[Any]] = [
         Column("name", "NAME", 10, lambda _: (), wish=20),
         Column("pool", "POOL", 10, lambda _: (), rank=MINOR),
         Column("now", "NOW", 10, lambda _: (), wish=20),

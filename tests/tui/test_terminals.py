@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pyte.graphics import BG, BG_AIXTERM, FG, FG_AIXTERM
 
-from tests.fair_clock import fair_now
-from tests.terminal import Terminal
+from tests.support.fair_clock import fair_now
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.timeout(60)
 COMMAND = [sys.executable, "-m", "novacron_tui", "--server", "http://127.0.0.1:9"]
@@ -34,7 +34,7 @@ def test_it_paints_and_leaves_on_any_terminal(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["linux", "xterm-16color"])
 def test_with_sixteen_colours_it_names_no_other(kind: str, tmp_path: Path) -> None:
     """Whole frames, and the cells that a key changes, which are painted in another way."""
-    command = [sys.executable, "-m", "tests.tui.in_a_terminal", str(tmp_path / "calls"), "token"]
+    command = [sys.executable, "-m", "tests.support.console.in_a_terminal", str(tmp_path / "calls"), "token"]
     with Terminal(command, environment={"TERM": kind, "COLORTERM": ""}) as terminal:
         terminal.see("web-01", 20)
         terminal.press("down", "space", "/", "w", "e", "b")

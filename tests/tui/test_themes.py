@@ -11,7 +11,7 @@ from novacron_tui.terminal.glyphs import FINE, PLAIN, STATE_TONES
 from novacron_tui.terminal.themes import THEMES, resolve_theme
 from novacron_tui.widgets.cells import TONES
 from novacron_tui.widgets.text_bar import TONE_STYLES
-from tests.tui.wire import Wire, console
+from tests.support.console.wire import Wire, console
 
 
 def contrast(one: str, other: str) -> float:

@@ -15,9 +15,9 @@ from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.terminal.type_ahead import TypeAhead
 from novacron_tui.vms.create import CreateVMForm
-from tests.tui.looking import line_text, text, until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import PASSWORD, VIEWER, fleet, inventory, live
+from tests.support.console.looking import line_text, text, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import PASSWORD, VIEWER, fleet, inventory, live
 
 SIZE = (100, 32)
 NAMED = {"\r": "enter", "\t": "tab", " ": "space"}

@@ -14,9 +14,9 @@ from novacron_core.client import Disconnected
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.vms.perform import outcome
 from novacron_tui.widgets.confirm import Confirm
-from tests.tui.looking import SIZE, home, line_text, loaded, to, until
-from tests.tui.wire import Stream, Wire, console, refuse
-from tests.tui.world import VIEWER, event, fleet, gone, inventory, live, operation, vm
+from tests.support.console.looking import SIZE, home, line_text, loaded, to, until
+from tests.support.console.wire import Stream, Wire, console, refuse
+from tests.support.console.world import VIEWER, event, fleet, gone, inventory, live, operation, vm
 
 
 async def test_start_is_sent_once_with_its_own_key_and_followed_to_its_end() -> None:

@@ -14,10 +14,10 @@ from novacron_tui.vms.create import CreateVMForm
 from novacron_tui.vms.page import event_lines
 from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.toggle import Toggle
-from tests.terminal import Terminal
-from tests.tui.looking import text, until
-from tests.tui.wire import Stream, Wire, console
-from tests.tui.world import NOW, event, inventory, live, vm
+from tests.support.console.looking import text, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import NOW, event, inventory, live, vm
+from tests.support.terminal import Terminal
 
 
 async def test_a_toggle_says_its_state_in_characters() -> None:

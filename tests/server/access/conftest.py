@@ -3,63 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 
-from novacron_core.api.access import Login, Register, Tokens, User
-from novacron_core.errors import Unauthenticated
-from novacron_core.rules.visibility import Principal
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.service import Access
 from novacron_server.database.transactions import Database
-from novacron_server.outbox.records import EventRecord
-from novacron_server.outbox.repository import read_after
-from tests.fair_clock import fair_now
-
-PASSWORD = "quiet otters paint maps"
-HERE, THERE = "192.0.2.1", "192.0.2.2"
-
-
-class Door:
-    """An Access, and what a test does at it all the time."""
-
-    def __init__(
-        self, access: Access, data_dir: Path, passwords: Passwords, rings: list[int], ended: list[str]
-    ) -> None:
-        self.access = access
-        self.data_dir = data_dir
-        self.passwords = passwords
-        self.ended = ended
-        self.rings = rings
-
-    @property
-    def setup_token(self) -> str:
-        return (self.data_dir / "setup-token").read_text().strip()
-
-    async def first(self, username: str = "ada") -> User:
-        request = Register(username=username, password=PASSWORD, email="a@b.c", setup_token=self.setup_token)
-        return await self.access.register(request, None)
-
-    async def login(self, username: str = "ada", password: str = PASSWORD, address: str = HERE) -> Tokens:
-        return await self.access.login(Login(username=username, password=password), address, "test")
-
-    async def who(self, username: str = "ada") -> Principal:
-        return await self.access.authenticate((await self.login(username)).token)
-
-
-Open = Callable[..., AbstractAsyncContextManager[Door]]
+from tests.support.access import AccessUnderTest, OpenAccess
 
 
 @pytest.fixture
-def open_door(database: Database, data_dir: Path) -> Open:
+def open_door(database: Database, data_dir: Path) -> OpenAccess:
     """Another server on the same database, started; more than one may stand open."""
 
     @asynccontextmanager
-    async def at(room: str = "a", *, start: bool = True, open_registration: bool = False) -> AsyncIterator[Door]:
+    async def at(
+        room: str = "a", *, start: bool = True, open_registration: bool = False
+    ) -> AsyncIterator[AccessUnderTest]:
         place = data_dir / room
         place.mkdir(exist_ok=True)
         passwords = Passwords(memory_kib=1024)
@@ -74,7 +37,7 @@ def open_door(database: Database, data_dir: Path) -> Open:
             passwords=passwords,
             on_session_end=ended.append,
         )
-        opened = Door(access, place, passwords, rings, ended)
+        opened = AccessUnderTest(access, place, passwords, rings, ended)
         watching = None
         if start:
             await access.start()
@@ -89,41 +52,13 @@ def open_door(database: Database, data_dir: Path) -> Open:
 
 
 @pytest.fixture
-async def door(open_door: Open) -> AsyncIterator[Door]:
+async def door(open_door: OpenAccess) -> AsyncIterator[AccessUnderTest]:
     async with open_door() as made:
         yield made
 
 
 @pytest.fixture
-async def house(door: Door) -> Door:
+async def house(door: AccessUnderTest) -> AccessUnderTest:
     """With its administrator `ada`."""
     await door.first()
     return door
-
-
-async def refused(door: Door, token: str) -> bool:
-    with pytest.raises(Unauthenticated):
-        await door.access.authenticate(token)
-    return True
-
-
-async def until(what: Callable[[], bool], timeout_s: float = 10.0) -> float:
-    began = fair_now()
-    async with asyncio.timeout(timeout_s):
-        while not what():
-            await asyncio.sleep(0.02)
-    return fair_now() - began
-
-
-async def events(database: Database) -> list[EventRecord]:
-    return await database.run(lambda conn: read_after(conn, 0))
-
-
-async def statement(url: str, sql: str) -> None:
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
-        await conn.execute(sql)
-
-
-async def warm(database: Database) -> None:
-    """Open connections ahead, so that what starts together runs together."""
-    await asyncio.gather(*(database.run(lambda conn: conn.exec_driver_sql("SELECT pg_sleep(0.1)")) for _ in range(8)))

@@ -9,11 +9,10 @@ import pytest
 
 from novacron_core.errors import RateLimited, Unauthenticated
 from novacron_server.access import backoff
+from tests.support.access import HERE, PASSWORD, THERE, AccessUnderTest
 
-from .conftest import HERE, PASSWORD, THERE, Door
 
-
-async def fail(door: Door, times: int, username: str = "ada", address: str = HERE) -> None:
+async def fail(door: AccessUnderTest, times: int, username: str = "ada", address: str = HERE) -> None:
     for _ in range(times):
         with pytest.raises(Unauthenticated):
             await door.login(username, "wrong", address)
@@ -24,7 +23,7 @@ async def age(owner_url: str, seconds: float) -> None:
         await conn.execute("UPDATE login_failures SET last_at = last_at - %s * interval '1 second'", (seconds,))
 
 
-async def test_after_some_wrong_ones_one_waits_even_with_the_right_one(house: Door, owner_url: str) -> None:
+async def test_after_some_wrong_ones_one_waits_even_with_the_right_one(house: AccessUnderTest, owner_url: str) -> None:
     await fail(house, backoff.FREE)
     for password in ("wrong", PASSWORD):
         before = house.passwords.comparisons
@@ -37,7 +36,7 @@ async def test_after_some_wrong_ones_one_waits_even_with_the_right_one(house: Do
     await fail(house, backoff.FREE)  # and the count began anew
 
 
-async def test_the_wait_grows_with_each_and_ends(house: Door, owner_url: str) -> None:
+async def test_the_wait_grows_with_each_and_ends(house: AccessUnderTest, owner_url: str) -> None:
     await fail(house, backoff.FREE)
     waits = []
     for _ in range(4):
@@ -50,7 +49,7 @@ async def test_the_wait_grows_with_each_and_ends(house: Door, owner_url: str) ->
     assert backoff.wait_s(50) == backoff.wait_s(10**6) == backoff.LONGEST_S
 
 
-async def test_an_attacker_elsewhere_does_not_lock_the_owner_out(house: Door) -> None:
+async def test_an_attacker_elsewhere_does_not_lock_the_owner_out(house: AccessUnderTest) -> None:
     await fail(house, backoff.FREE, address=THERE)
     with pytest.raises(RateLimited):
         await house.login(address=THERE)
@@ -59,7 +58,7 @@ async def test_an_attacker_elsewhere_does_not_lock_the_owner_out(house: Door) ->
         await house.login(address=THERE)  # the owner's success elsewhere helps the attacker nothing
 
 
-async def test_other_accounts_of_the_address_go_on_and_unknown_ones_are_slowed_alike(house: Door) -> None:
+async def test_other_accounts_of_the_address_go_on_and_unknown_ones_are_slowed_alike(house: AccessUnderTest) -> None:
     await fail(house, backoff.FREE, username="nobody")
     with pytest.raises(RateLimited):
         await house.login("nobody", "wrong")
@@ -68,7 +67,9 @@ async def test_other_accounts_of_the_address_go_on_and_unknown_ones_are_slowed_a
     assert (await house.login()).user.username == "ada"
 
 
-async def test_many_at_once_do_not_slip_through_together(house: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_at_once_do_not_slip_through_together(
+    house: AccessUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The first wait is long here, so that a slow machine does not let the next one in by right.
     monkeypatch.setattr(backoff, "wait_s", lambda failures: 0.0 if failures < backoff.FREE else backoff.LONGEST_S)
     before = house.passwords.comparisons
@@ -78,7 +79,7 @@ async def test_many_at_once_do_not_slip_through_together(house: Door, monkeypatc
     assert house.passwords.comparisons - before == backoff.FREE
 
 
-async def test_a_day_forgets(house: Door, owner_url: str) -> None:
+async def test_a_day_forgets(house: AccessUnderTest, owner_url: str) -> None:
     await fail(house, backoff.FREE)
     await age(owner_url, 25 * 3600)
     await fail(house, backoff.FREE)

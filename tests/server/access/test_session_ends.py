@@ -12,13 +12,14 @@ from novacron_core.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.database.transactions import Database
-
-from .conftest import PASSWORD, Door, Open, events, refused, statement, until, warm
+from tests.support.access import PASSWORD, AccessUnderTest, OpenAccess, events, refused, statement, until_true, warm
 
 SOON_S = 2.5
 
 
-async def test_logout_ends_everything_of_the_session_and_nothing_else(house: Door, database: Database) -> None:
+async def test_logout_ends_everything_of_the_session_and_nothing_else(
+    house: AccessUnderTest, database: Database
+) -> None:
     issued, other = await house.login(), await house.login()
     who = await house.access.authenticate(issued.token)
     ticket = await house.access.ticket(who)
@@ -35,7 +36,7 @@ async def test_logout_ends_everything_of_the_session_and_nothing_else(house: Doo
     assert sum(event.type == "access.signed_out" for event in await events(database)) == 1
 
 
-async def test_a_logout_at_one_server_ends_it_at_the_other(house: Door, open_door: Open) -> None:
+async def test_a_logout_at_one_server_ends_it_at_the_other(house: AccessUnderTest, open_door: OpenAccess) -> None:
     issued = await house.login()
     who = await house.access.authenticate(issued.token)
     (house.data_dir.parent / "b").mkdir()
@@ -43,17 +44,17 @@ async def test_a_logout_at_one_server_ends_it_at_the_other(house: Door, open_doo
     async with open_door("b") as other:
         assert (await other.access.authenticate(issued.token)).username == "ada"
         await other.access.logout(who)
-        assert await until(lambda: house.ended == [who.session_id]) < SOON_S
+        assert await until_true(lambda: house.ended == [who.session_id]) < SOON_S
         assert await refused(house, issued.token)
 
 
-async def bob_of(house: Door, role: Role) -> tuple[str, Principal]:
+async def bob_of(house: AccessUnderTest, role: Role) -> tuple[str, Principal]:
     await house.access.register(Register(username="bob", password=PASSWORD, role=role), await house.who())
     token = (await house.login("bob")).token
     return token, await house.access.authenticate(token)
 
 
-async def test_a_new_role_ends_tokens_and_a_refresh_gets_the_new_one(house: Door) -> None:
+async def test_a_new_role_ends_tokens_and_a_refresh_gets_the_new_one(house: AccessUnderTest) -> None:
     ada = await house.who()
     await bob_of(house, Role.OPERATOR)
     issued = await house.login("bob")
@@ -71,7 +72,7 @@ async def test_a_new_role_ends_tokens_and_a_refresh_gets_the_new_one(house: Door
         await house.access.change_role("no-id", Role.VIEWER, ada)
 
 
-async def test_two_administrators_cannot_demote_each_other(house: Door, database: Database) -> None:
+async def test_two_administrators_cannot_demote_each_other(house: AccessUnderTest, database: Database) -> None:
     ada = await house.who()
     _, bob = await bob_of(house, Role.ADMINISTRATOR)
     await warm(database)
@@ -80,7 +81,7 @@ async def test_two_administrators_cannot_demote_each_other(house: Door, database
     assert sum(isinstance(result, Conflict) for result in results) == 1
 
 
-async def test_a_new_password_ends_every_session(house: Door) -> None:
+async def test_a_new_password_ends_every_session(house: AccessUnderTest) -> None:
     token, bob = await bob_of(house, Role.VIEWER)
     with pytest.raises(Forbidden):
         await house.access.change_password("wrong", "seven calm rivers bend", bob)
@@ -91,7 +92,7 @@ async def test_a_new_password_ends_every_session(house: Door) -> None:
     assert (await house.login("bob", "seven calm rivers bend")).user.username == "bob"
 
 
-async def test_a_password_changed_during_a_login_does_not_let_it_in(house: Door, owner_url: str) -> None:
+async def test_a_password_changed_during_a_login_does_not_let_it_in(house: AccessUnderTest, owner_url: str) -> None:
     real = house.passwords.compare
 
     async def compare(password: str, stored: str | None) -> object:
@@ -104,14 +105,16 @@ async def test_a_password_changed_during_a_login_does_not_let_it_in(house: Door,
         await house.login()
 
 
-async def test_a_disabled_account_is_out_within_two_seconds(house: Door, owner_url: str) -> None:
+async def test_a_disabled_account_is_out_within_two_seconds(house: AccessUnderTest, owner_url: str) -> None:
     token, bob = await bob_of(house, Role.OPERATOR)
     await statement(owner_url, "UPDATE users SET disabled = true WHERE username = 'bob'")
-    assert await until(lambda: bob.session_id in house.ended) < SOON_S
+    assert await until_true(lambda: bob.session_id in house.ended) < SOON_S
     assert await refused(house, token)
 
 
-async def test_without_a_watcher_the_two_seconds_still_hold(house: Door, open_door: Open, owner_url: str) -> None:
+async def test_without_a_watcher_the_two_seconds_still_hold(
+    house: AccessUnderTest, open_door: OpenAccess, owner_url: str
+) -> None:
     async with open_door(start=False) as other:
         issued = await other.login()
         who = await other.access.authenticate(issued.token)

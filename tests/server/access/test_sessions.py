@@ -15,13 +15,14 @@ from novacron_core.errors import DatabaseUnavailable, RateLimited, Unauthenticat
 from novacron_core.values.roles import Role
 from novacron_server.access import repository, tickets
 from novacron_server.database.transactions import Database
-
-from .conftest import PASSWORD, Door, events, refused, statement, until, warm
+from tests.support.access import PASSWORD, AccessUnderTest, events, refused, statement, until_true, warm
 
 SOON_S = 2.5
 
 
-async def test_a_login_tells_who_and_leaves_no_secret(house: Door, database: Database, owner_url: str) -> None:
+async def test_a_login_tells_who_and_leaves_no_secret(
+    house: AccessUnderTest, database: Database, owner_url: str
+) -> None:
     issued = await house.login()
     who = await house.access.authenticate(issued.token)
     assert (who.username, who.role, who.tenant) == ("ada", Role.ADMINISTRATOR, "default")
@@ -43,7 +44,7 @@ async def test_a_login_tells_who_and_leaves_no_secret(house: Door, database: Dat
                 assert secret not in rows
 
 
-async def test_every_wrong_sign_in_has_one_answer_and_one_price(house: Door, owner_url: str) -> None:
+async def test_every_wrong_sign_in_has_one_answer_and_one_price(house: AccessUnderTest, owner_url: str) -> None:
     await house.access.register(Register(username="gone", password=PASSWORD), await house.who())
     await statement(owner_url, "UPDATE users SET disabled = true WHERE username = 'gone'")
     answers = []
@@ -55,7 +56,7 @@ async def test_every_wrong_sign_in_has_one_answer_and_one_price(house: Door, own
     assert len(set(answers)) == 1 and answers[0][2] == 1
 
 
-async def test_a_refresh_token_buys_one_pair(house: Door) -> None:
+async def test_a_refresh_token_buys_one_pair(house: AccessUnderTest) -> None:
     first = await house.login()
     second = await house.access.refresh(Refresh(refresh_token=first.refresh_token))
     assert second.refresh_token != first.refresh_token
@@ -67,7 +68,7 @@ async def test_a_refresh_token_buys_one_pair(house: Door) -> None:
     assert (await house.access.authenticate(second.token)).session_id == who.session_id
 
 
-async def test_a_reused_refresh_token_ends_the_family(house: Door, database: Database) -> None:
+async def test_a_reused_refresh_token_ends_the_family(house: AccessUnderTest, database: Database) -> None:
     first = await house.login()
     second = await house.access.refresh(Refresh(refresh_token=first.refresh_token))
     who = await house.access.authenticate(second.token)
@@ -82,7 +83,7 @@ async def test_a_reused_refresh_token_ends_the_family(house: Door, database: Dat
 
 
 async def test_of_many_who_refresh_at_once_one_gets_tokens_and_the_session_ends(
-    house: Door, database: Database
+    house: AccessUnderTest, database: Database
 ) -> None:
     issued = await house.login()
     await warm(database)
@@ -92,7 +93,7 @@ async def test_of_many_who_refresh_at_once_one_gets_tokens_and_the_session_ends(
     assert await refused(house, issued.token)
 
 
-async def test_a_session_lasts_a_day_at_most(house: Door, owner_url: str) -> None:
+async def test_a_session_lasts_a_day_at_most(house: AccessUnderTest, owner_url: str) -> None:
     issued = await house.login()
     await statement(owner_url, "UPDATE sessions SET expires_at = now() + interval '100 seconds'")
     renewed = await house.access.refresh(Refresh(refresh_token=issued.refresh_token))
@@ -102,12 +103,12 @@ async def test_a_session_lasts_a_day_at_most(house: Door, owner_url: str) -> Non
     await statement(owner_url, "UPDATE sessions SET expires_at = now() - interval '1 second'")
     with pytest.raises(Unauthenticated):
         await house.access.refresh(Refresh(refresh_token=renewed.refresh_token))
-    assert await until(lambda: house.ended == [who.session_id]) < SOON_S
+    assert await until_true(lambda: house.ended == [who.session_id]) < SOON_S
     assert await refused(house, renewed.token)
 
 
 async def test_while_the_database_is_away_the_known_go_on_and_the_unknown_wait(
-    house: Door, database: Database, monkeypatch: pytest.MonkeyPatch
+    house: AccessUnderTest, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known, unknown = await house.login(), await house.login()
     who = await house.access.authenticate(known.token)
@@ -117,7 +118,7 @@ async def test_while_the_database_is_away_the_known_go_on_and_the_unknown_wait(
         raise DatabaseUnavailable("away", retry_after_s=2.0)
 
     monkeypatch.setattr(database, "run", away)
-    await until(lambda: house.access._live._database_down)
+    await until_true(lambda: house.access._live._database_down)
     house.access._live._cached[who.session_id] = (house.access._live._cached[who.session_id][0], time.monotonic() - 60)
     assert await house.access.authenticate(known.token) == who
     with pytest.raises(DatabaseUnavailable):
@@ -126,11 +127,13 @@ async def test_while_the_database_is_away_the_known_go_on_and_the_unknown_wait(
         await house.login()
     assert await house.access.setup_required() in (True, False)
     monkeypatch.setattr(database, "run", real)
-    await until(lambda: not house.access._live._database_down)
+    await until_true(lambda: not house.access._live._database_down)
     assert await house.access.authenticate(unknown.token)
 
 
-async def test_a_known_session_costs_no_query(house: Door, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_known_session_costs_no_query(
+    house: AccessUnderTest, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     token = (await house.login()).token
     await house.access.authenticate(token)
     asked = 0
@@ -148,7 +151,9 @@ async def test_a_known_session_costs_no_query(house: Door, database: Database, m
     assert asked <= (time.monotonic() - began) / 0.9 + 1
 
 
-async def test_a_ticket_opens_one_socket_for_half_a_minute(house: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_ticket_opens_one_socket_for_half_a_minute(
+    house: AccessUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     who = await house.who()
     ticket = await house.access.ticket(who)
     assert ticket.expires_in <= 30
@@ -168,7 +173,9 @@ async def test_a_ticket_opens_one_socket_for_half_a_minute(house: Door, monkeypa
         await house.access.ticket(who)
 
 
-async def test_housekeeping_forgets_what_ended_long_ago(house: Door, database: Database, owner_url: str) -> None:
+async def test_housekeeping_forgets_what_ended_long_ago(
+    house: AccessUnderTest, database: Database, owner_url: str
+) -> None:
     await house.login()
     await house.login()
     await statement(

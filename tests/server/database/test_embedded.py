@@ -21,7 +21,7 @@ from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database.embedded import binaries, os_account, stale_processes
 from novacron_server.database.embedded.postgres import SOCKET_PATH_LIMIT, EmbeddedPostgres
 from novacron_server.database.embedded.server_log import ServerLog
-from tests.fair_clock import fair_now
+from tests.support.fair_clock import fair_now
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run PostgreSQL as another user")
 

@@ -49,7 +49,7 @@ def at_each_flush(monkeypatch: pytest.MonkeyPatch, do: Callable[[int, str], obje
 
 
 @pytest.mark.parametrize("in_kernel", [True, False])
-def test_every_byte_and_every_hole(tmp_path: Path, monkeypatch, in_kernel) -> None:
+def test_every_byte_and_every_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_kernel: bool) -> None:
     if not in_kernel:
         monkeypatch.setattr(os, "copy_file_range", _not_here)
     content = holey(tmp_path / "a")
@@ -75,28 +75,30 @@ def _forgetful(_source: int, _target: int, count: int, _offset: int, __: int) ->
 
 
 @pytest.mark.parametrize("wrong", [_careless, _forgetful])
-def test_a_copy_that_differs_is_not_used(tmp_path: Path, monkeypatch, wrong) -> None:
+def test_a_copy_that_differs_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Callable[..., int]
+) -> None:
     holey(tmp_path / "a")
     monkeypatch.setattr(os, "copy_file_range", wrong)
     with pytest.raises(Internal, match="differs"):
         copied(tmp_path / "a", tmp_path / "b")
 
 
-def test_data_where_the_source_has_a_hole_is_seen(tmp_path: Path, monkeypatch) -> None:
+def test_data_where_the_source_has_a_hole_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     holey(tmp_path / "a")
     at_each_flush(monkeypatch, lambda handle, path: path.endswith("/b") and os.pwrite(handle, b"x", 12 * MIB))
     with pytest.raises(Internal, match="differs"):
         copied(tmp_path / "a", tmp_path / "b")
 
 
-def test_a_source_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch) -> None:
+def test_a_source_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     holey(tmp_path / "a")
     at_each_flush(monkeypatch, lambda *_: os.utime(tmp_path / "a", ns=(1, 1)))
     with pytest.raises(Conflict, match="written to during the copy"):
         copied(tmp_path / "a", tmp_path / "b")
 
 
-def test_it_is_flushed_file_and_folder(tmp_path: Path, monkeypatch) -> None:
+def test_it_is_flushed_file_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     holey(tmp_path / "a")
     flushed: list[str] = []
     at_each_flush(monkeypatch, lambda _, path: flushed.append(path))

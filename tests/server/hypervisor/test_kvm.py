@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_here_all_three_must_agree(machine: tuple[Path, Path], tmp_path: Path) -
 
 
 def test_elsewhere_the_capabilities_tell(tmp_path: Path) -> None:
-    nothing = {"cpuinfo": tmp_path / "none", "device": tmp_path / "none"}
+    nothing: dict[str, Any] = {"cpuinfo": tmp_path / "none", "device": tmp_path / "none"}
     assert choose(lambda: offers(feature=VMX), local=False, **nothing) == "kvm"
     assert choose(lambda: offers(feature="<feature name='svm'/>"), local=False, **nothing) == "kvm"
     assert choose(offers, local=False, **nothing) == "qemu"

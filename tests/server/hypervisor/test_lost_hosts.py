@@ -14,7 +14,7 @@ import pytest
 from novacron_core.api.hosts import HostStatus
 from novacron_core.errors import HostUnavailable
 from novacron_server.hypervisor import Timing
-from tests.fair_clock import fair_now
+from tests.support.fair_clock import fair_now
 
 QUICK = Timing(open_s=1.5, backoff_first_s=0.1, backoff_max_s=0.5)
 

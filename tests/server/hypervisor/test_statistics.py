@@ -17,10 +17,9 @@ import pytest
 from novacron_core.errors import HostUnavailable
 from novacron_server.hypervisor import DiskSpec, DomainSpec, LibvirtHost, PoolSpec, Timing, VolumeSpec
 from novacron_server.metrics.meter import HostMeter
-from tests.guest import BUSY, copy_kernel, write_initrd
-from tests.server.hypervisor.test_real_guests import MIB, _remove, qemu
+from tests.support.initrd import BUSY, copy_kernel, write_initrd
+from tests.support.libvirt_hosts import MIB, remove_domain
 
-__all__ = ["qemu"]
 pytestmark = pytest.mark.qemu
 
 
@@ -75,7 +74,7 @@ async def test_a_load_in_a_real_guest_agrees_with_domstats(qemu: Any, work_folde
         await _agrees(host, spec.uuid)
         await _a_period_can_be_set(host, spec.uuid)
     finally:
-        await _remove(host, spec.uuid)
+        await remove_domain(host, spec.uuid)
         await host.storage.delete_volume(pool.name, "disk")
         await host.storage.delete_pool(pool.name)
 
@@ -100,6 +99,7 @@ async def _agrees(host: LibvirtHost, uuid: str) -> None:
     def rate(name: str) -> float:
         return (now[name] - before[name]) / took_s
 
+    assert sample.cpu_cores is not None
     assert sample.cpu_cores == pytest.approx(rate("cpu.time") / 1e9, rel=0.05)
     assert sample.cpu_cores > 0.2
     assert sample.disk_write_bytes_s == pytest.approx(rate("block.0.wr.bytes"), rel=0.05)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -16,8 +16,6 @@ from novacron_server.metrics.history_writer import HistoryWriter
 from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.write_queue import Chunk
 from novacron_server.outbox.group_commit import GroupCommit
-
-NOW = datetime.now(UTC).replace(second=30, microsecond=0)
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -12,19 +14,20 @@ from novacron_core import errors
 from novacron_server.database.transactions import Database
 from novacron_server.metrics import copy_rows, repository
 from novacron_server.metrics.copy_rows import FLEET
+from novacron_server.metrics.history_writer import HistoryWriter
 from novacron_server.metrics.write_queue import Chunk, WriteQueue
-from tests.fair_clock import fair_now
-from tests.server.metrics.conftest import NOW
+from tests.support.fair_clock import fair_now
+from tests.support.metrics import NOW
 
 S = timedelta(seconds=1)
 
 
-async def fetch(url: str, query: str, *values) -> list[tuple]:
+async def fetch(url: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
     async with await psycopg.AsyncConnection.connect(url) as connection:
         return await (await connection.execute(query, values)).fetchall()
 
 
-async def test_what_is_packed_is_what_is_read(history, database_url) -> None:
+async def test_what_is_packed_is_what_is_read(history: HistoryWriter, database_url: str) -> None:
     numbers = (0.5, None, 3.0 * 2**40, 0.0, None, 6.25, 7.0, None, 9.0, 1e12)
     subject = uuid4().bytes
     time = NOW + timedelta(microseconds=123456)
@@ -38,7 +41,9 @@ async def test_what_is_packed_is_what_is_read(history, database_url) -> None:
     assert (history.written, history.waiting.rows, history.waiting.bytes) == (2, 0, 0)
 
 
-async def test_minutes_have_average_and_extremes_and_are_made_once(history, add, database_url) -> None:
+async def test_minutes_have_average_and_extremes_and_are_made_once(
+    history: HistoryWriter, add: Callable[..., None], database_url: str
+) -> None:
     minute = NOW.replace(second=0) - timedelta(minutes=5)
     for second, percent in ((0, 10.0), (20, 40.0), (40, None), (60, 70.0)):
         add(FLEET, minute + second * S, percent, 100.0)
@@ -54,7 +59,9 @@ async def test_minutes_have_average_and_extremes_and_are_made_once(history, add,
     assert history.rolled_to == (NOW - 10 * S).replace(second=0)
 
 
-async def test_a_minute_is_not_rolled_up_while_samples_of_it_wait(history, add, database_url) -> None:
+async def test_a_minute_is_not_rolled_up_while_samples_of_it_wait(
+    history: HistoryWriter, add: Callable[..., None], database_url: str
+) -> None:
     begin = NOW.replace(second=0) - timedelta(minutes=10)
     add(FLEET, begin, 1.0)
     await history.write()
@@ -66,7 +73,9 @@ async def test_a_minute_is_not_rolled_up_while_samples_of_it_wait(history, add, 
     assert len(await fetch(database_url, "SELECT 1 FROM sample_minutes")) == 2
 
 
-async def test_after_a_restart_it_goes_on_where_it_stopped(history, add, database, database_url) -> None:
+async def test_after_a_restart_it_goes_on_where_it_stopped(
+    history: HistoryWriter, add: Callable[..., None], database: Database, database_url: str
+) -> None:
     begin = NOW.replace(second=0) - timedelta(minutes=30)
     for number in range(30):
         add(FLEET, begin + timedelta(minutes=number), float(number))
@@ -86,7 +95,9 @@ async def partitions(url: str) -> set[str]:
     return {row[0] for row in await fetch(url, query)}
 
 
-async def test_partitions_are_made_ahead_and_dropped_when_old(history, database, database_url) -> None:
+async def test_partitions_are_made_ahead_and_dropped_when_old(
+    history: HistoryWriter, database: Database, database_url: str
+) -> None:
     at = datetime(2026, 3, 1, 22, 15, tzinfo=UTC)
     await history.make_partitions(at)
     made = {"samples_2026030122", "samples_2026030123", "samples_2026030200", "samples_2026030201"}
@@ -99,7 +110,9 @@ async def test_partitions_are_made_ahead_and_dropped_when_old(history, database,
     assert await partitions(database_url) == {"sample_minutes_20260302"}
 
 
-async def test_the_application_may_add_samples_and_change_none(history, add, database_url) -> None:
+async def test_the_application_may_add_samples_and_change_none(
+    history: HistoryWriter, add: Callable[..., None], database_url: str
+) -> None:
     add(FLEET, NOW, 1.0)
     await history.write()
     for statement in (
@@ -112,7 +125,9 @@ async def test_the_application_may_add_samples_and_change_none(history, add, dat
             await fetch(database_url, statement)
 
 
-async def test_partition_trouble_is_an_alarm_and_no_end(history, add, owner_url) -> None:
+async def test_partition_trouble_is_an_alarm_and_no_end(
+    history: HistoryWriter, add: Callable[..., None], owner_url: str
+) -> None:
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:
         await owner.execute("ALTER FUNCTION make_sample_partitions RENAME TO gone")
         await history.make_partitions(NOW)
@@ -128,7 +143,9 @@ async def test_partition_trouble_is_an_alarm_and_no_end(history, add, owner_url)
     assert history.waiting.rows == 0
 
 
-async def test_a_sample_of_a_strange_time_goes_and_holds_up_no_other(history, add, database_url) -> None:
+async def test_a_sample_of_a_strange_time_goes_and_holds_up_no_other(
+    history: HistoryWriter, add: Callable[..., None], database_url: str
+) -> None:
     for time in (datetime(1999, 12, 31, tzinfo=UTC), NOW, NOW + timedelta(days=400)):
         add(FLEET, time, 1.0)
     await history.write()
@@ -136,8 +153,10 @@ async def test_a_sample_of_a_strange_time_goes_and_holds_up_no_other(history, ad
     assert len(await fetch(database_url, "SELECT 1 FROM samples")) == 1
 
 
-async def test_while_the_database_is_away_samples_wait_within_bounds(history, add, monkeypatch) -> None:
-    async def away(*_, **__):
+async def test_while_the_database_is_away_samples_wait_within_bounds(
+    history: HistoryWriter, add: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> Any:
         raise errors.DatabaseUnavailable("away")
 
     with monkeypatch.context() as patch:
@@ -167,7 +186,9 @@ def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
     assert (waiting.rows, waiting.bytes) == (0, 0)
 
 
-async def test_dropping_and_making_never_wait_long_for_a_reader(history, add, database, database_url) -> None:
+async def test_dropping_and_making_never_wait_long_for_a_reader(
+    history: HistoryWriter, add: Callable[..., None], database: Database, database_url: str
+) -> None:
     """A long read of an old partition: forgetting gives up within its lock timeout and is tried again later."""
     await history.make_partitions(NOW - timedelta(days=2))
     async with await psycopg.AsyncConnection.connect(database_url) as reader:
@@ -181,13 +202,13 @@ async def test_dropping_and_making_never_wait_long_for_a_reader(history, add, da
     assert await history.forget(NOW) > 0
 
 
-async def test_copying_is_one_transaction(database, history) -> None:
+async def test_copying_is_one_transaction(database: Database, history: HistoryWriter) -> None:
     """Half a chunk is none: a row that does not fit takes its whole chunk back, and nothing else."""
     await history.make_partitions(NOW)
     good = copy_rows.row(copy_rows.microseconds(NOW), FLEET, (None,) * 10)
     bad = copy_rows.row(copy_rows.microseconds(NOW - timedelta(days=300)), FLEET, (None,) * 10)
 
-    async def work(connection) -> None:
+    async def work(connection: Any) -> None:
         await repository.copy(connection, [good, bad])
 
     with pytest.raises(errors.Internal):
@@ -195,7 +216,9 @@ async def test_copying_is_one_transaction(database, history) -> None:
     assert await database.run(lambda connection: repository.first_sample(connection, FLEET)) is None
 
 
-async def test_partitions_that_went_behind_our_back_hold_nothing_up(history, add, database_url, owner_url) -> None:
+async def test_partitions_that_went_behind_our_back_hold_nothing_up(
+    history: HistoryWriter, add: Callable[..., None], database_url: str, owner_url: str
+) -> None:
     """A clock that was set forward and back, or an outage longer than samples are kept, drops what is written to."""
     add(FLEET, NOW, 1.0)
     await history.write()
@@ -209,7 +232,9 @@ async def test_partitions_that_went_behind_our_back_hold_nothing_up(history, add
     assert await fetch(database_url, "SELECT cpu_percent FROM samples") == [(2.0,)]
 
 
-async def test_a_clock_that_was_set_forward_and_back_stops_no_minutes(history, add, database_url) -> None:
+async def test_a_clock_that_was_set_forward_and_back_stops_no_minutes(
+    history: HistoryWriter, add: Callable[..., None], database_url: str
+) -> None:
     minute = NOW.replace(second=0) - timedelta(minutes=3)
     add(FLEET, minute, 1.0)
     await history.write()
@@ -227,7 +252,9 @@ async def test_a_clock_that_was_set_forward_and_back_stops_no_minutes(history, a
     assert rows == [(1.0,), (2.0,), (9.0,)]
 
 
-async def test_after_a_long_absence_only_what_is_kept_is_rolled_up(history, add, database, database_url) -> None:
+async def test_after_a_long_absence_only_what_is_kept_is_rolled_up(
+    history: HistoryWriter, add: Callable[..., None], database: Database, database_url: str
+) -> None:
     long_ago = NOW - timedelta(days=9)
     await history.make_partitions(long_ago)
     row = copy_rows.row(copy_rows.microseconds(long_ago), FLEET, (None,) * 10)

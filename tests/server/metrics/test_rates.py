@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ def domain(at: float, *, run: int = 1, cpu_s: float = 0.0) -> DomainCounters:
         (domain(10), domain(10 + rates.LONGEST_S + 1), None),  # its average says nothing of now
     ],
 )
-def test_an_interval_is_between_two_readings_of_one_run(before, now, seconds) -> None:
+def test_an_interval_is_between_two_readings_of_one_run(before: Any, now: Any, seconds: Any) -> None:
     assert rates.interval(before, now) == seconds
 
 
@@ -70,6 +72,6 @@ _counter = st.none() | st.integers(min_value=0, max_value=2**63 - 1)
 
 
 @given(before=_counter, now=_counter, seconds=st.floats(rates.SHORTEST_S, rates.LONGEST_S))
-def test_no_rate_is_ever_negative(before, now, seconds) -> None:
+def test_no_rate_is_ever_negative(before: Any, now: Any, seconds: Any) -> None:
     rate = rates.per_second(before, now, seconds)
     assert rate is None or rate >= 0

@@ -16,6 +16,7 @@ from novacron_core.api.operations import Target
 from novacron_core.api.vms import VM
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Permission, Role
+from novacron_server.database.transactions import Database
 from novacron_server.inventory.state import InventoryState
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.reader import OutboxReader
@@ -46,7 +47,7 @@ def somebody(tenant: str, role: Role = Role.OPERATOR) -> Principal:
     return Principal("u", "ann", role, tenant, "s", datetime(2030, 1, 1, tzinfo=UTC))
 
 
-async def test_a_toy_travels_from_an_outbox_row_to_the_store(database) -> None:
+async def test_a_toy_travels_from_an_outbox_row_to_the_store(database: Database) -> None:
     state = InventoryState(nouns=WITH_TOYS)
     hub = Hub(state)
     reader = OutboxReader(database, 0, hub.fold)
@@ -101,7 +102,7 @@ async def test_an_object_that_cannot_be_read_costs_no_other_one() -> None:
     assert set(store.table(TOYS)) == {"t-1", "t-3"}
 
 
-async def test_a_row_that_cannot_be_read_does_not_stop_the_stream(database) -> None:
+async def test_a_row_that_cannot_be_read_does_not_stop_the_stream(database: Database) -> None:
     state = InventoryState(nouns=WITH_TOYS)
     reader = OutboxReader(database, 0, Hub(state).fold)
     group_commit = GroupCommit(database, reader.wake)
@@ -117,7 +118,7 @@ async def test_a_row_that_cannot_be_read_does_not_stop_the_stream(database) -> N
 
 
 async def test_keys_tell_objects_of_two_hosts_apart() -> None:
-    vm = VM(id="v", name="web", host="h1", state="running", vcpus=1, memory_bytes=1)  # type: ignore[arg-type, call-arg]
+    vm = VM(id="v", name="web", host="h1", state="running", vcpus=1, memory_bytes=1)  # type: ignore[arg-type]
     assert VMS.key(vm) == VMS.key_of("h1", "v") == ("h1", "v")
     assert TOYS.key(Toy(id="t", name="", wheels=1)) == TOYS.key_of("anywhere", "t") == "t"
 

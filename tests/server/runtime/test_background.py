@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,7 +15,7 @@ from novacron_server.runtime.background import Background
 pytestmark = pytest.mark.asyncio
 
 
-async def until(true, seconds: float = 5.0) -> None:
+async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
         while not true():
             await asyncio.sleep(0.005)
@@ -91,7 +93,7 @@ async def test_a_failure_long_ago_is_recovered_from(monkeypatch: pytest.MonkeyPa
 async def test_everything_stops_in_the_reverse_order_and_an_error_keeps_nothing_running() -> None:
     background, stopped = Background(), []
 
-    def task(name: str):
+    def task(name: str) -> Any:
         async def run() -> None:
             try:
                 await asyncio.sleep(60)

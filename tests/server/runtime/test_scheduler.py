@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from novacron_core import errors
+from novacron_server.database.transactions import Database
 from novacron_server.runtime.scheduler import scheduler as module
 from novacron_server.runtime.scheduler.scheduler import FIRST_RETRY, Job, Missed, Scheduler
 
@@ -40,17 +42,17 @@ class Runs:
             raise self.error
 
 
-async def made(database, job: Job, clock: Clock) -> Scheduler:
+async def made(database: Database, job: Job, clock: Clock) -> Scheduler:
     scheduler = Scheduler(database, [job], clock)
     await scheduler._register()
     return scheduler
 
 
-async def row(scheduler: Scheduler, name: str = "test.job"):
+async def row(scheduler: Scheduler, name: str = "test.job") -> Any:
     return next(row for row in await scheduler.rows() if row.name == name)
 
 
-async def test_it_runs_when_it_is_due_and_keeps_its_beat(database) -> None:
+async def test_it_runs_when_it_is_due_and_keeps_its_beat(database: Database) -> None:
     clock, runs = Clock(), Runs()
     scheduler = await made(database, Job("test.job", HOUR, runs), clock)
     assert await scheduler.run_due() == pytest.approx(3600)
@@ -64,7 +66,7 @@ async def test_it_runs_when_it_is_due_and_keeps_its_beat(database) -> None:
     assert (await row(scheduler)).due_at == BEGAN + 2 * HOUR, "being late once does not shift what comes"
 
 
-async def test_a_server_that_comes_back_late_runs_it_once_and_knows_what_was_missed(database) -> None:
+async def test_a_server_that_comes_back_late_runs_it_once_and_knows_what_was_missed(database: Database) -> None:
     clock, runs = Clock(), Runs()
     job = Job("test.job", HOUR, runs)
     await (await made(database, job, clock)).run_due()
@@ -76,7 +78,7 @@ async def test_a_server_that_comes_back_late_runs_it_once_and_knows_what_was_mis
     assert (found.runs, found.missed, found.due_at) == (2, 4, BEGAN + 6 * HOUR)
 
 
-async def test_a_job_that_skips_waits_for_its_next_time(database) -> None:
+async def test_a_job_that_skips_waits_for_its_next_time(database: Database) -> None:
     clock, runs = Clock(), Runs()
     scheduler = await made(database, Job("test.job", HOUR, runs, Missed.SKIP), clock)
     await scheduler.run_due()
@@ -90,7 +92,9 @@ async def test_a_job_that_skips_waits_for_its_next_time(database) -> None:
 
 
 @pytest.mark.parametrize("error", [errors.Conflict("busy"), ZeroDivisionError("planted")])
-async def test_a_job_that_fails_is_tried_again_sooner_and_costs_no_other_one(database, error: Exception) -> None:
+async def test_a_job_that_fails_is_tried_again_sooner_and_costs_no_other_one(
+    database: Database, error: Exception
+) -> None:
     clock, bad, good = Clock(), Runs(error), Runs()
     scheduler = Scheduler(database, [Job("test.bad", HOUR, bad), Job("test.good", HOUR, good)], clock)
     await scheduler._register()
@@ -106,7 +110,7 @@ async def test_a_job_that_fails_is_tried_again_sooner_and_costs_no_other_one(dat
     assert (found.failures, found.last_error, found.runs) == (0, "", 2)
 
 
-async def test_two_servers_at_once_run_it_once(database) -> None:
+async def test_two_servers_at_once_run_it_once(database: Database) -> None:
     clock, runs = Clock(), Runs()
     job = Job("test.job", HOUR, runs)
     pair = [await made(database, job, clock) for _ in range(2)]
@@ -114,7 +118,7 @@ async def test_two_servers_at_once_run_it_once(database) -> None:
     assert len(runs.at) == 1
 
 
-async def test_what_a_killed_server_was_running_is_taken_over_when_its_lease_ends(database) -> None:
+async def test_what_a_killed_server_was_running_is_taken_over_when_its_lease_ends(database: Database) -> None:
     clock, going = Clock(), asyncio.Event()
 
     async def hang(_: datetime) -> None:
@@ -134,12 +138,14 @@ async def test_what_a_killed_server_was_running_is_taken_over_when_its_lease_end
     assert len(runs.at) == 1
 
 
-async def test_the_loop_waits_for_a_database_that_is_away_and_wakes_when_asked(database, monkeypatch) -> None:
+async def test_the_loop_waits_for_a_database_that_is_away_and_wakes_when_asked(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock, runs = Clock(), Runs()
     scheduler = Scheduler(database, [Job("test.job", HOUR, runs)], clock)
     real, away = database.run, [True, True]
 
-    async def run(*arguments, **named):
+    async def run(*arguments: Any, **named: Any) -> Any:
         if away:
             away.pop()
             raise errors.DatabaseUnavailable("away")
@@ -159,7 +165,7 @@ async def test_the_loop_waits_for_a_database_that_is_away_and_wakes_when_asked(d
     task.cancel()
 
 
-async def test_two_jobs_of_one_name_are_a_mistake(database) -> None:
+async def test_two_jobs_of_one_name_are_a_mistake(database: Database) -> None:
     job = Job("test.job", HOUR, Runs())
     with pytest.raises(ValueError, match="two jobs"):
         Scheduler(database, [job, job], Clock())

@@ -1,0 +1,130 @@
+"""The door: headers, problems, limits and what is denied by default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from novacron_core.api.endpoint import Endpoint
+from novacron_server.runtime.routes import served
+from tests.support.server import LiveServer
+
+HEADERS = {
+    "content-security-policy",
+    "x-content-type-options",
+    "x-frame-options",
+    "referrer-policy",
+    "cache-control",
+    "x-request-id",
+    "ratelimit-limit",
+}
+
+
+@pytest.fixture
+def http(server: LiveServer) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {server.admin.credentials.token}"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/health", 200),
+        ("GET", "/livez", 200),
+        ("GET", "/readyz", 200),
+        ("GET", "/api/info", 200),
+        ("GET", "/openapi.json", 200),
+        ("GET", "/api/vm/vms", 200),
+        ("GET", "/nothing/here", 404),
+        ("PUT", "/api/vm/vms", 405),
+        ("GET", "/api/vm/vms?page=0", 422),
+        ("GET", "/api/vm/vms?page=x", 422),
+        ("GET", "/api/vm/vms?nonsense=1", 422),
+        ("GET", "/api/vm/vms?page=1&page=2", 422),
+        ("GET", "/api/vm/vms/%00", 404),
+    ],
+)
+async def test_every_answer_has_its_headers_and_every_refusal_its_problem(
+    http: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    answer = await http.request(method, path)
+    assert answer.status_code == status
+    assert set(answer.headers) >= HEADERS
+    assert answer.headers["cache-control"] == "no-store"
+    assert "server" not in answer.headers
+    if status >= 400:
+        assert answer.headers["content-type"].startswith("application/problem+json")
+        problem = answer.json()
+        assert problem["status"] == status
+        assert problem["request_id"] == answer.headers["x-request-id"]
+        assert "Traceback" not in answer.text
+
+
+async def test_without_a_token_nothing_but_the_public_doors_opens(server: LiveServer) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as nobody:
+        for row in served(server.parts):
+            endpoint: Endpoint[Any, Any, Any] = row.endpoint
+            path = endpoint.path.replace("{", "").replace("}", "")
+            answer = await nobody.request(str(endpoint.method), path)
+            if endpoint.permission == "public":
+                assert answer.status_code not in (401, 403), endpoint.key
+            else:
+                assert answer.status_code == 401, endpoint.key
+                assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"{", 400, "invalid_argument"),
+        (b"\xff\xfe", 400, "invalid_argument"),
+        (b"[]", 422, "validation_failed"),
+        (b'{"username":"a"}', 422, "validation_failed"),
+        (b'{"username":"a","password":"b","admin":true}', 422, "validation_failed"),
+        (b'{"username":1,"password":"b"}', 422, "validation_failed"),
+        (b"[" * 100_000, 422, "validation_failed"),
+        (b'{"username":"' + b"a" * 300_000 + b'"}', 413, "too_large"),
+    ],
+)
+async def test_bodies_that_do_not_fit(http: httpx.AsyncClient, body: bytes, status: int, code: str) -> None:
+    answer = await http.post("/auth/login", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_an_unknown_field_is_named(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/auth/login", json={"username": "a", "password": "b", "colour": "red"})
+    assert answer.json()["errors"] == [{"field": "colour", "message": "unknown field"}]
+
+
+async def test_a_request_id_is_kept_when_it_is_harmless(http: httpx.AsyncClient) -> None:
+    kept = await http.get("/livez", headers={"X-Request-Id": "abc-123"})
+    assert kept.headers["x-request-id"] == "abc-123"
+    replaced = await http.get("/livez", headers={"X-Request-Id": "a b{}"})
+    assert replaced.headers["x-request-id"] != "a b{}"
+
+
+async def test_health_tells_each_part(http: httpx.AsyncClient) -> None:
+    health = (await http.get("/health")).json()
+    assert (health["status"], health["service"]) == ("healthy", "novacron-api")
+    assert health["checks"]["database"]["latency_ms"] > 0
+    hypervisor = health["checks"]["hypervisor"]
+    assert hypervisor["status"] == "healthy"
+    assert [host["simulated"] for host in hypervisor["hosts"]] == [True]
+
+
+async def test_info_says_when_the_first_account_is_wanted(server: LiveServer) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as nobody:
+        info = (await nobody.get("/api/info")).json()
+    assert info["setup_required"] is False
+    assert "GET /api/vm/vms" in info["endpoints"]
+
+
+async def test_openapi_has_every_row_that_is_served_and_no_other(http: httpx.AsyncClient, server: LiveServer) -> None:
+    document = (await http.get("/openapi.json")).json()
+    documented = {f"{method.upper()} {path}" for path, rows in document["paths"].items() for method in rows}
+    rows = [row.endpoint.key for row in served(server.parts)]
+    assert len(rows) == len(set(rows))
+    assert documented == set(rows)
+    page = next(p for p in document["paths"]["/api/vm/vms"]["get"]["parameters"] if p["name"] == "page")
+    assert page["schema"]["minimum"] == 1

@@ -1,0 +1,37 @@
+"""A long look at a host ends after a short one that began later: what is newer stays shown."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from novacron_core.api import vms
+from novacron_core.api.vms import State
+from tests.support.requests import create_vm, succeeded
+from tests.support.server import LiveServer
+
+
+async def test_a_long_look_does_not_bring_back_what_was_before(
+    server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm = await create_vm(server, start=False)
+    sync = next(iter(server.parts.inventory._syncs.values()))
+    read, seen, go, told = sync.host.read_domains, asyncio.Event(), asyncio.Event(), []
+
+    async def slowly() -> Any:
+        answer = await read()
+        seen.set()
+        await go.wait()
+        return answer
+
+    monkeypatch.setattr(sync.host, "read_domains", slowly)
+    long_look = asyncio.create_task(sync._read_all())
+    await seen.wait()
+    await succeeded(server, await server.admin.call(vms.START, vm_id=vm.id))
+    monkeypatch.setattr(sync._waiters, "notify", lambda vm_id, facts: told.append((vm_id, facts and facts.state)))
+    go.set()
+    await long_look
+    assert (vm.id, State.STOPPED) not in told
+    assert (await server.vm("web-01")).state is State.RUNNING

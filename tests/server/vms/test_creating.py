@@ -1,0 +1,160 @@
+"""Creating VMs over the whole server: what does not fit, what is given once, and what a failure leaves: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import images, operations, vms, volumes
+from novacron_core.api.operations import Operation, OperationState
+from novacron_server.images.service import Images
+from tests.support.requests import create_vm, succeeded, vm_request
+from tests.support.server import LiveServer
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"name": "Web_01"}, "name"),
+        ({"name": "<disk/>"}, "name"),
+        ({"name": "a" * 64}, "name"),
+        ({"vcpus": 0}, "vcpus"),
+        ({"memory_bytes": 1}, "memory_bytes"),
+        ({"memory_bytes": 1 << 45}, "memory_bytes"),
+        ({"disk_bytes": 4 << 20}, "disk_bytes"),
+        ({"network": "no-such-net"}, "network"),
+        ({"image": "../../etc/passwd"}, "image"),
+    ],
+)
+async def test_what_does_not_fit_names_its_field_and_changes_nothing(
+    server: LiveServer, image: str, more: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(errors.ValidationFailed) as refused:
+        await server.admin.call(vms.CREATE, body=vm_request(**more))
+    assert [error.field for error in refused.value.fields] == [field]
+    assert server.parts.inventory.state.rows == {}
+
+
+async def test_a_name_is_given_once(server: LiveServer, image: str) -> None:
+    await create_vm(server)
+    with pytest.raises(errors.Conflict, match="a VM named web-01 already exists"):
+        await server.admin.call(vms.CREATE, body=vm_request())
+
+
+async def test_two_who_ask_for_one_name_at_once_get_one_vm(server: LiveServer, image: str) -> None:
+    answers = await asyncio.gather(
+        *(server.admin.call(vms.CREATE, body=vm_request()) for _ in range(4)), return_exceptions=True
+    )
+    won = [answer for answer in answers if isinstance(answer, Operation)]
+    assert len(won) == 1
+    assert all(isinstance(a, errors.Conflict) for a in answers if a is not won[0])
+    await succeeded(server, won[0])
+
+
+async def test_an_image_that_is_none_is_listed_with_its_reason_and_refused(
+    server: LiveServer, image: str, data_dir: Path
+) -> None:
+    (data_dir / "images" / "broken.qcow2").write_bytes(b"this is no image")
+    page = await server.admin.call(images.LIST)
+    broken = next(item for item in page.items if item.name == "broken")
+    assert "not a qcow2 image" in broken.problem
+    assert str(data_dir) not in broken.problem
+    with pytest.raises(errors.InvalidArgument, match="broken"):
+        await server.admin.call(vms.CREATE, body=vm_request(image="broken"))
+    with pytest.raises(errors.NotFound, match="nothing-here"):
+        await server.admin.call(vms.CREATE, body=vm_request(image="nothing-here"))
+
+
+async def test_an_image_that_leans_on_a_host_file_is_refused(server: LiveServer, image: str, data_dir: Path) -> None:
+    import subprocess
+
+    leaning = data_dir / "images" / "leaning.qcow2"
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "/etc/passwd", "-F", "raw", str(leaning), "1M"],
+        check=True,
+    )
+    with pytest.raises(errors.InvalidArgument, match="backing file"):
+        await server.admin.call(vms.CREATE, body=vm_request(image="leaning"))
+
+
+async def test_the_demo_image_is_offered(server: LiveServer) -> None:
+    page = await server.admin.call(images.LIST)
+    alpine = next(item for item in page.items if item.name == "alpine")
+    assert (alpine.problem, alpine.direct_boot, alpine.format, alpine.size_bytes) == ("", True, "qcow2", 1 << 30)
+
+
+async def test_a_creation_that_fails_half_way_leaves_nothing(
+    server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
+    ended = await server.ended(await server.admin.call(vms.CREATE, body=vm_request()))
+    assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
+    assert "vm.create:uploaded" in ended.problem.detail
+    assert not [v for v in (await server.admin.call(volumes.LIST)).items if "web-01" in v.name]
+    await server.no_rows()
+    assert not [vm for vm in (await server.admin.call(vms.LIST)).items if vm.name == "web-01"]
+
+
+async def test_a_cancelled_creation_leaves_nothing(
+    server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
+    operation = await server.admin.call(vms.CREATE, body=vm_request())
+    cancelled = await server.admin.call(operations.CANCEL, operation_id=operation.id)
+    assert cancelled.state is OperationState.CANCELLED
+    await server.no_rows()
+    assert not [v for v in (await server.admin.call(volumes.LIST)).items if "web-01" in v.name]
+
+
+async def test_a_repeated_request_has_one_effect(server: LiveServer, image: str) -> None:
+    key = str(uuid4())
+    first = await server.admin.call(vms.CREATE, body=vm_request(), idempotency_key=key)
+    again = await asyncio.gather(
+        *(server.admin.call(vms.CREATE, body=vm_request(), idempotency_key=key) for _ in range(5))
+    )
+    assert {operation.id for operation in again} == {first.id}
+    with pytest.raises(errors.ValidationFailed, match="another request"):
+        await server.admin.call(vms.CREATE, body=vm_request("web-02"), idempotency_key=key)
+    await succeeded(server, first)
+    assert len([vm for vm in (await server.admin.call(vms.LIST)).items if vm.name.startswith("web-")]) == 1
+
+
+@pytest.mark.parametrize("place", ["planned", "volumes"])
+async def test_an_image_that_is_removed_meanwhile_is_named_as_the_reason(
+    server: LiveServer, image: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", f"vm.create:{place}=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(data_dir / "go"))
+    begun = await server.admin.call(vms.CREATE, body=vm_request(start=False))
+    await server.admin.call(images.DELETE, name=image)
+    (data_dir / "go").touch()
+    ended = await server.ended(begun)
+    assert ended.problem is not None
+    assert (ended.state, ended.problem.code) == (OperationState.FAILED, "conflict")
+    assert "the image empty was removed meanwhile" in ended.problem.detail
+    await server.no_rows()
+
+
+async def test_an_image_that_is_removed_while_it_is_looked_at_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "web.img").write_bytes(bytes(512))
+    store = Images(tmp_path)
+    honest = Images._find
+
+    def removed(self: Images, name: str = "") -> Any:
+        found = list(honest(self, name))
+        (tmp_path / "web.img").unlink(missing_ok=True)
+        return iter(found)
+
+    monkeypatch.setattr(Images, "_find", removed)
+    assert "web" not in [image.name for image in await store.list()]
+    (tmp_path / "web.img").write_bytes(bytes(512))
+    with pytest.raises(errors.NotFound, match="No image named web"):
+        await store.get("web")

@@ -1,0 +1,202 @@
+"""VMs of somebody else that use our volume, whichever way they name it: nothing is done to it, however new they are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import vms, volumes
+from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.volumes import Volume, VolumeAttach, VolumeMove, VolumeResize
+from novacron_server.inventory import host_sync
+from novacron_server.volumes import changes, users
+from tests.support.storage import MIB, StorageServer
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+DOMAIN = """<domain type="qemu"><name>{name}</name><memory unit="MiB">32</memory>
+<os><type arch="x86_64" machine="q35">hvm</type>{boot}</os><devices>{disk}</devices></domain>"""
+DISK = """<disk type="{kind}" device="disk"><driver name="qemu" type="qcow2"/><source {source}/><target dev="vda"
+bus="virtio"/></disk>"""
+
+
+def by_path(storage: StorageServer, volume: Volume) -> dict[str, str]:
+    return {"disk": DISK.format(kind="file", source=f'file="{storage.path(volume)}"')}
+
+
+def by_pool(storage: StorageServer, volume: Volume) -> dict[str, str]:
+    return {"disk": DISK.format(kind="volume", source=f'pool="{volume.pool}" volume="{volume.name}"')}
+
+
+def by_link(storage: StorageServer, volume: Volume) -> dict[str, str]:
+    link = storage.server.data_dir / f"way-to-{volume.pool}"
+    if not link.exists():
+        link.symlink_to(storage.path(volume).parent)
+    return {"disk": DISK.format(kind="file", source=f'file="{link}/{volume.name}"')}
+
+
+def as_kernel(storage: StorageServer, volume: Volume) -> dict[str, str]:
+    return {"disk": "", "boot": f"<kernel>{storage.path(volume)}</kernel>"}
+
+
+def by_overlay(storage: StorageServer, volume: Volume) -> dict[str, str]:
+    """An overlay of an overlay, in no pool."""
+    middle, top = (storage.server.data_dir / f"{volume.name}-{part}" for part in ("middle", "top"))
+    for image, below in ((middle, f"json:{{\"driver\":\"qcow2\",\"file\":{{\"driver\":\"file\",\"filename\":\"{storage.path(volume)}\"}}}}"),
+                         (top, middle.name)):  # fmt: skip
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", below, str(image)], check=True)
+    return {"disk": DISK.format(kind="file", source=f'file="{top}"')}
+
+
+WAYS: list[Callable[[StorageServer, Volume], dict[str, str]]] = [by_path, by_pool, by_link, as_kernel, by_overlay]
+
+
+@contextmanager
+def unmanaged(storage: StorageServer, name: str, boot: str = "", disk: str = "") -> Iterator[None]:
+    domain = storage.libvirt.defineXML(DOMAIN.format(name=name, boot=boot, disk=disk))
+    try:
+        yield
+    finally:
+        domain.undefine()
+
+
+def asks(storage: StorageServer, volume: Volume, vm: vms.VM) -> dict[str, Callable[[], Awaitable[Operation]]]:
+    """The changes that a volume in use must not get, as calls."""
+    call, volume_id = storage.admin.call, volume.id
+    return {
+        "delete": lambda: call(volumes.DELETE, volume_id=volume_id),
+        "resize": lambda: call(volumes.RESIZE, body=VolumeResize(size_bytes=96 * MIB), volume_id=volume_id),
+        "move": lambda: call(volumes.MOVE, body=VolumeMove(tier="cold"), volume_id=volume_id),
+        "attach": lambda: call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume_id),
+    }
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+async def test_a_stranger_that_nobody_has_seen_yet_is_found(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, way: Any
+) -> None:
+    name = f"theirs-{way.__name__}".replace("_", "-")
+    volume, vm = await storage.made(name), await storage.vm(f"vm-{name}")
+    monkeypatch.setattr(host_sync.HostSync, "hint", lambda *_: None)  # the picture is told nothing
+    monkeypatch.setattr(host_sync.HostSync, "_read_all", _nothing)
+    before = storage.path(volume).stat()
+    with unmanaged(storage, f"x-{name}", **way(storage, volume)):
+        for what, ask in asks(storage, volume, vm).items():
+            with pytest.raises(errors.Conflict, match=f"x-{name}"):
+                await ask()
+            assert (await storage.volume(name)).operation_id is None, what
+        with pytest.raises(errors.NotFound):
+            await storage.admin.call(vms.GET, vm_id=storage.libvirt.lookupByName(f"x-{name}").UUIDString())
+    after = storage.path(volume).stat()
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+    await storage.done(await asks(storage, volume, vm)["resize"]())
+    await storage.done(await asks(storage, volume, vm)["move"]())
+    await storage.done(await asks(storage, await storage.volume(name), vm)["delete"]())
+
+
+async def _nothing(_keeper: object) -> None:
+    return
+
+
+@pytest.mark.parametrize("what", ["delete", "move", "resize"])
+async def test_what_was_looked_at_before_a_move_is_not_done_after_it(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    volume, vm = await storage.made(f"race-{what}"), await storage.vm(f"vm-race-{what}")
+    honest = users.only_user
+
+    async def slow(*arguments: Any) -> Any:
+        found = await honest(*arguments)
+        monkeypatch.setattr(changes, "only_user", honest)
+        await storage.done(await storage.admin.call(volumes.MOVE, body=VolumeMove(tier="warm"), volume_id=volume.id))
+        return found
+
+    monkeypatch.setattr(changes, "only_user", slow)
+    with pytest.raises(errors.Conflict, match="was changed meanwhile"):
+        await asks(storage, volume, vm)[what]()
+    now = await storage.volume(f"race-{what}")
+    assert (now.id, now.tier, now.size_bytes, now.operation_id) == (volume.id, "warm", 64 * MIB, None)
+    assert {item for item in storage.files() if item[1] == now.name} == {("warm", now.name)}
+
+
+@pytest.mark.parametrize("what", ["delete", "resize", "attach"])
+async def test_a_stranger_that_comes_after_the_promise_is_found(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    volume, vm = await storage.made(f"late-{what}"), await storage.vm(f"vm-late-{what}")
+    monkeypatch.setattr(host_sync.HostSync, "hint", lambda *_: None)
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", f"volume.{what}:began=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
+    operation: Operation = await asks(storage, volume, vm)[what]()
+    with unmanaged(storage, f"x-late-{what}", **by_overlay(storage, volume)):
+        (tmp_path / "go").touch()
+        ended = await storage.ended(operation)
+        assert ended.state is OperationState.FAILED
+        assert ended.problem is not None
+        assert f"in use by x-late-{what}: it is the backing file of its disk vda" in ended.problem.detail
+    now = await storage.volume(f"late-{what}")
+    assert (now.size_bytes, now.vm, now.operation_id) == (64 * MIB, None, None)
+    assert storage.path(now).exists()
+    assert str(storage.path(now)) not in storage.disk_paths(vm.id)[1]
+
+
+async def test_a_vm_is_not_deleted_with_disks_that_somebody_leans_on(storage: StorageServer) -> None:
+    volume = await storage.made("base")
+    vm = await storage.vm("vm-base", volume)
+    query, call = vms.DeleteQuery(disks=True), storage.admin.call
+    with unmanaged(storage, "x-base", **by_overlay(storage, volume)):
+        ended = await storage.ended(await call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
+        assert ended.state is OperationState.FAILED
+        assert ended.problem is not None
+        assert "base is in use by x-base" in ended.problem.detail
+        assert str(storage.path(volume)) in storage.disk_paths(vm.id)[1]
+    vm = await storage.server.vm("vm-base")
+    await storage.done(await call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
+    assert ("hot", "base") not in storage.files()
+
+
+async def test_what_another_volume_leans_on_stays_though_no_vm_has_it(storage: StorageServer) -> None:
+    volume, vm = await storage.made("below"), await storage.vm("vm-below")
+    top: Path = storage.path(volume).parent / "above"
+    await _overlay(top, storage.path(volume))
+    storage.libvirt.storagePoolLookupByName(volume.pool).refresh(0)
+    await storage.server.parts.inventory.refresh_volumes(volume.host)
+    for ask in asks(storage, volume, vm).values():
+        with pytest.raises(errors.Conflict, match="below is the backing file of above"):
+            await ask()
+    top.unlink()
+
+
+async def _overlay(top: Path, below: Path) -> None:
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(below), str(top)], check=True)
+    os.sync()
+
+
+async def test_a_disk_that_a_vm_of_ours_names_by_its_pool_is_moved_and_detached(storage: StorageServer) -> None:
+    volume = await storage.made("named")
+    vm = await storage.vm("vm-named", volume)
+    domain = storage.libvirt.lookupByUUIDString(vm.id)
+    text, path = domain.XMLDesc(), str(storage.path(volume))
+    start = text.rindex("<disk", 0, text.index(path))
+    ours = text[start:].replace("type='file'", "type='volume'", 1)
+    ours = ours.replace(f"file='{path}'", f"pool='{volume.pool}' volume='{volume.name}'", 1)
+    storage.libvirt.defineXML(text[:start] + ours)
+    assert path not in storage.disk_paths(vm.id)[1]
+
+    async def seen() -> bool | None:
+        return True if (await storage.volume("named")).vm == vm.id else None
+
+    await until(seen)
+    await storage.done(await asks(storage, volume, vm)["move"]())
+    moved = await storage.volume("named")
+    assert (moved.tier, moved.vm) == ("cold", vm.id)
+    assert str(storage.path(moved)) in storage.disk_paths(vm.id)[1]
+    await storage.done(await storage.admin.call(volumes.DETACH, volume_id=volume.id))
+    assert (await storage.volume("named")).vm is None

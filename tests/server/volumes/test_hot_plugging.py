@@ -1,0 +1,181 @@
+"""Disks that come, grow and go while a real guest runs: what the guest sees and what libvirt defines agree."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import libvirt
+import pytest
+import pytest_asyncio
+
+from novacron_core import errors
+from novacron_core.api import vms, volumes
+from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.volumes import Volume, VolumeAttach, VolumeResize
+from novacron_server.hypervisor import host_disks
+from novacron_server.hypervisor.vms import disks
+from novacron_server.hypervisor.xml import domain
+from tests.support import writing_guest
+from tests.support.busy_guest import Serial
+from tests.support.storage import MIB, StorageServer
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.qemu]
+WATCH = """
+last= n=0
+while :; do
+  now=; for disk in /sys/block/vd*; do now="$now ${disk##*/}=$(cat $disk/size)"; done
+  [ "$now" = "$last" ] && [ $((n % 20)) -ne 0 ] || echo "DISKS$now;" > /dev/console
+  last=$now; n=$((n + 1)); usleep 50000
+done
+"""
+"""Reports its disks when they change, and every second: nobody may have been listening when they changed."""
+SECTORS = 64 * MIB // 512
+
+
+class Guest:
+    """A guest that reports which disks it has."""
+
+    def __init__(self, storage: StorageServer, vm: vms.VM) -> None:
+        self.storage, self.vm = storage, vm
+        self.domain = storage.libvirt.lookupByUUIDString(vm.id)
+        self._line = libvirt.open(storage.daemon.uri)  # of its own: who waits on it would hold up all the others
+        self.serial = Serial(self._line.lookupByUUIDString(vm.id))
+
+    async def has(self, **disks: int) -> None:
+        """Until the guest's last word is that it has these beside its first: names and sectors."""
+        text = "".join(f" {name}={sectors}" for name, sectors in disks.items())
+        await asyncio.to_thread(self.serial.see, rf"DISKS vda=\d+{text};\s*$")
+
+    def paths(self) -> tuple[set[str], set[str]]:
+        return self.storage.disk_paths(self.vm.id)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guest(storage: StorageServer) -> Any:
+    await asyncio.to_thread(writing_guest.add_image, storage.server.data_dir / "images", "watch", WATCH)
+    made = Guest(storage, await writing_guest.started(storage, "watcher", "watch"))
+    yield made
+    made.domain.destroy()  # which ends its console, too
+
+
+async def empty(storage: StorageServer, name: str) -> Volume:
+    body = volumes.VolumeCreate(name=name, size_bytes=64 * MIB)
+    await storage.done(await storage.admin.call(volumes.CREATE, body=body))
+    return await storage.volume(name)
+
+
+async def attach(storage: StorageServer, volume: Volume, vm: vms.VM) -> Operation:
+    return await storage.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id)
+
+
+async def detach(storage: StorageServer, volume: Volume) -> Operation:
+    return await storage.admin.call(volumes.DETACH, volume_id=volume.id)
+
+
+async def test_two_disks_come_one_grows_and_both_go_while_the_guest_runs(storage: StorageServer, guest: Guest) -> None:
+    await guest.has()
+    one, two = await empty(storage, "hot-1"), await empty(storage, "hot-2")
+    await storage.done(await attach(storage, one, guest.vm))
+    await guest.has(vdb=SECTORS)
+    await storage.done(await attach(storage, two, guest.vm))
+    await guest.has(vdb=SECTORS, vdc=SECTORS)
+    live, lasting = guest.paths()
+    assert live == lasting >= {str(storage.path(one)), str(storage.path(two))}
+    with pytest.raises(errors.Conflict, match="hot-1 is already attached to watcher"):
+        await attach(storage, one, guest.vm)
+
+    body = VolumeResize(size_bytes=96 * MIB)
+    await storage.done(await storage.admin.call(volumes.RESIZE, body=body, volume_id=two.id))
+    await guest.has(vdb=SECTORS, vdc=SECTORS * 3 // 2)
+    assert (await storage.volume("hot-2")).size_bytes == 96 * MIB
+
+    await storage.done(await detach(storage, one))
+    await guest.has(vdc=SECTORS * 3 // 2)
+    live, lasting = guest.paths()
+    assert live == lasting
+    assert str(storage.path(one)) not in live
+    assert (await storage.volume("hot-1")).vm is None
+    assert [disk.target for disk in (await storage.server.vm("watcher")).disks] == ["vda", "vdc"]
+    await storage.done(await detach(storage, two))
+    await guest.has()
+
+
+async def test_a_guest_that_lets_go_too_late_can_be_asked_again(
+    storage: StorageServer, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = await empty(storage, "late")
+    await storage.done(await attach(storage, volume, guest.vm))
+    await guest.has(vdb=SECTORS)
+    honest = disks.unplug
+
+    def asleep(connection: Any, uuid: str, path: str) -> None:
+        connection.lookupByUUIDString(uuid).suspend()
+        honest(connection, uuid, path)
+
+    monkeypatch.setattr(disks, "unplug", asleep)
+    monkeypatch.setattr(host_disks, "_UNPLUG_S", 0.0)
+    ended = await storage.ended(await detach(storage, volume))
+    assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
+    assert "has not released" in ended.problem.detail
+    assert (await storage.volume("late")).vm == guest.vm.id
+    with pytest.raises(errors.Conflict, match="watcher is paused: resume it first"):
+        await detach(storage, volume)
+
+    guest.domain.resume()
+    await guest.has()
+
+    async def seen() -> bool | None:
+        vm = await storage.server.vm("watcher")
+        return True if [disk.target for disk in vm.disks] == ["vda"] and vm.state == "running" else None
+
+    await until(seen)
+    await storage.server.parts.inventory.refresh_volumes(volume.host)
+    assert str(storage.path(volume)) in guest.paths()[1]  # and it would come back at the next start
+    assert (await storage.volume("late")).vm == guest.vm.id
+    monkeypatch.undo()
+    await storage.done(await detach(storage, volume))
+    assert str(storage.path(volume)) not in guest.paths()[1]
+    assert (await storage.volume("late")).vm is None
+
+
+async def test_a_guest_that_does_not_let_go_keeps_its_disk(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = await empty(storage, "stuck")
+    vm = await storage.vm("no-system", start=True)  # its firmware answers nobody
+    await storage.done(await attach(storage, volume, vm))
+    monkeypatch.setattr(host_disks, "_UNPLUG_S", 0.5)
+    ended = await storage.ended(await detach(storage, volume))
+    assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
+    assert "the guest has not released the disk: unmount it in the guest" in ended.problem.detail
+    now = await storage.volume("stuck")
+    assert (now.vm, now.operation_id) == (vm.id, None)
+    assert [disk.target for disk in (await storage.server.vm("no-system")).disks] == ["vda", "vdb"]
+    live, lasting = storage.disk_paths(vm.id)
+    assert live == lasting >= {str(storage.path(volume))}
+    await storage.done(await storage.admin.call(vms.POWER_OFF, vm_id=vm.id))
+    await storage.done(await detach(storage, volume))
+    assert (await storage.volume("stuck")).vm is None
+
+
+async def test_a_vm_without_a_spare_port_says_what_to_do(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = await empty(storage, "no-port")
+    monkeypatch.setattr(domain, "_SPARE_PORTS", 0)
+    vm = await storage.vm("old-vm", start=True)
+    ended = await storage.ended(await attach(storage, volume, vm))
+    assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
+    assert "no free PCI slot for another disk: shut it down first" in ended.problem.detail
+    live, lasting = storage.disk_paths(vm.id)
+    assert str(storage.path(volume)) not in live | lasting
+    assert (await storage.volume("no-port")).vm is None
+    await storage.done(await storage.admin.call(vms.POWER_OFF, vm_id=vm.id))
+    await storage.done(await attach(storage, volume, vm))
+    await storage.done(await storage.admin.call(vms.START, vm_id=vm.id))
+    assert str(storage.path(volume)) in storage.disk_paths(vm.id)[0]

@@ -1,0 +1,40 @@
+"""A real guest writes on while its disk is moved hot → cold → hot: no write that it was told of is lost, none fails."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from novacron_core.api import vms
+from tests.support import writing_guest
+from tests.support.storage import StorageServer, move
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.qemu]
+
+
+@pytest.mark.timeout(180)
+async def test_every_write_that_the_guest_was_told_of_is_on_the_disk_after_two_moves(storage: StorageServer) -> None:
+    await asyncio.to_thread(writing_guest.add_image, storage.server.data_dir / "images")
+    vm = await writing_guest.started(storage, "writer")
+    said = writing_guest.WriteLog(storage.daemon.uri, vm.id)
+    try:
+        await asyncio.to_thread(said.wait_for, 5)
+        volume = await storage.volume(vm.disks[0].source.rpartition("/")[2])
+        for tier in ("cold", "hot"):
+            await storage.done(await move(storage, volume, tier))
+            assert (tier, volume.name) in storage.files()
+            assert len([name for _, name in storage.files() if name == volume.name]) == 1
+            await asyncio.to_thread(said.wait_for, 5)
+        await storage.done(await storage.admin.call(vms.POWER_OFF, vm_id=vm.id))
+    finally:
+        said.close()
+    assert said.failed == []
+    assert len(said.numbers) > 15
+    now = await storage.volume(volume.name)
+    assert now.tier == "hot"
+    assert await asyncio.to_thread(
+        writing_guest.missing, storage.path(now), [len(said.numbers) + 1000]
+    )  # it would be seen
+    assert await asyncio.to_thread(writing_guest.missing, storage.path(now), said.numbers) == []
+    print(f"{len(said.numbers)} writes, longest pause {max(said.gaps)} ms")

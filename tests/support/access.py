@@ -1,0 +1,84 @@
+"""The access service over a fresh database, and what its tests ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from novacron_core.api.access import Login, Register, Tokens, User
+from novacron_core.errors import Unauthenticated
+from novacron_core.rules.visibility import Principal
+from novacron_server.access.passwords import Passwords
+from novacron_server.access.service import Access
+from novacron_server.database.transactions import Database
+from novacron_server.outbox.records import EventRecord
+from novacron_server.outbox.repository import read_after
+from tests.support.fair_clock import fair_now
+
+PASSWORD = "quiet otters paint maps"
+
+
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+
+
+class AccessUnderTest:
+    """An Access, and what a test does at it all the time."""
+
+    def __init__(
+        self, access: Access, data_dir: Path, passwords: Passwords, rings: list[int], ended: list[str]
+    ) -> None:
+        self.access = access
+        self.data_dir = data_dir
+        self.passwords = passwords
+        self.ended = ended
+        self.rings = rings
+
+    @property
+    def setup_token(self) -> str:
+        return (self.data_dir / "setup-token").read_text().strip()
+
+    async def first(self, username: str = "ada") -> User:
+        request = Register(username=username, password=PASSWORD, email="a@b.c", setup_token=self.setup_token)
+        return await self.access.register(request, None)
+
+    async def login(self, username: str = "ada", password: str = PASSWORD, address: str = HERE) -> Tokens:
+        return await self.access.login(Login(username=username, password=password), address, "test")
+
+    async def who(self, username: str = "ada") -> Principal:
+        return await self.access.authenticate((await self.login(username)).token)
+
+
+OpenAccess = Callable[..., AbstractAsyncContextManager[AccessUnderTest]]
+
+
+async def refused(door: AccessUnderTest, token: str) -> bool:
+    with pytest.raises(Unauthenticated):
+        await door.access.authenticate(token)
+    return True
+
+
+async def until_true(what: Callable[[], bool], timeout_s: float = 10.0) -> float:
+    began = fair_now()
+    async with asyncio.timeout(timeout_s):
+        while not what():
+            await asyncio.sleep(0.02)
+    return fair_now() - began
+
+
+async def events(database: Database) -> list[EventRecord]:
+    return await database.run(lambda conn: read_after(conn, 0))
+
+
+async def statement(url: str, sql: str) -> None:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+        await conn.execute(sql)
+
+
+async def warm(database: Database) -> None:
+    """Open connections ahead, so that what starts together runs together."""
+    await asyncio.gather(*(database.run(lambda conn: conn.exec_driver_sql("SELECT pg_sleep(0.1)")) for _ in range(8)))

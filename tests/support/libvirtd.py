@@ -1,0 +1,108 @@
+"""A private libvirtd that a test may stop and kill."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from tests.support.fair_clock import fair_now
+
+_SCRIPT = Path(__file__).parent / "private_libvirtd.sh"
+
+
+_KNOWN = Path(__file__).parents[2] / ".tools/qemu-capabilities"
+"""What a private libvirtd found out about this machine's QEMU, for the next one: asking takes 7 s, and libvirt itself
+looks whether it still holds. It holds for one core where cores differ (an APIC id is enough), so all start on the same."""
+
+
+class PrivateLibvirtd:
+    """A libvirtd in namespaces of its own. Ends with the test; so must its guests, before."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name = folder, name
+        self.uri = f"qemu+unix:///system?socket={folder}/run/libvirt-sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        known = self.folder / "cache/qemu/capabilities"
+        known.mkdir(parents=True, exist_ok=True)
+        for path in _KNOWN.glob("*.xml"):
+            shutil.copy2(path, known)
+        with (self.folder / "out").open("ab") as out:
+            self._process = subprocess.Popen(
+                ["bash", str(_SCRIPT), str(self.folder), self.name],
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=_in_the_child,
+            )
+        end = fair_now() + 20
+        while not _answers(self.folder / "run/libvirt-sock"):
+            if self._process.poll() is not None or fair_now() > end:
+                pytest.fail(f"libvirtd did not start: {(self.folder / 'out').read_text()[-1000:]}")
+            time.sleep(0.02)
+        libvirt.open(self.uri).close()  # it has looked at its CPU by then
+        for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), os.sched_getaffinity(0))
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def wait(self) -> None:
+        assert self._process is not None
+        self._process.wait(20)
+        self._process = None
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+            self.wait()
+            self._keep_known()
+        for pidfile in self.folder.glob("run/qemu/*.pid"):  # guests that a failed test left
+            with suppress(ProcessLookupError, ValueError):
+                os.kill(int(pidfile.read_text()), signal.SIGKILL)
+
+    def _keep_known(self) -> None:
+        _KNOWN.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.glob("cache/qemu/capabilities/*.xml"):
+            new = _KNOWN / f"{path.name}.{os.getpid()}"
+            shutil.copy2(path, new)
+            new.replace(_KNOWN / path.name)
+
+
+def _in_the_child() -> None:
+    """So that a crashed test run leaves no daemon behind, and that all of them see the same core."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def require_private_libvirtd() -> None:
+    """Skip the test where a libvirtd of its own cannot be started."""
+    if os.geteuid() != 0 or not Path("/usr/sbin/libvirtd").exists() or not shutil.which("unshare"):
+        pytest.skip("a private libvirtd needs root, libvirtd and unshare")

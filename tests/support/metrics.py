@@ -1,0 +1,7 @@
+"""The time that tests of the metrics history are at."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+NOW = datetime.now(UTC).replace(second=30, microsecond=0)

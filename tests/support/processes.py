@@ -1,0 +1,180 @@
+"""Servers as processes: started, killed and stopped by a test, each with its first administrator."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import psycopg
+from psycopg import sql
+
+from novacron_core.local_server import read_running_server
+from novacron_server.database.embedded import cluster
+from novacron_server.database.embedded.postgres import default_runtime_dir
+from tests.support.accounts import administrator
+from tests.support.database_budget import AS_SHIPPED
+from tests.support.fair_clock import fair_now
+from tests.support.waiting import until
+
+
+@dataclass(frozen=True)
+class Running:
+    url: str
+    token: str
+    data_dir: Path
+    pid: int
+
+
+@contextmanager
+def server(*arguments: str) -> Iterator[Running]:
+    """`python -m novacron_server` on a free port and an empty data directory, until the end of the block."""
+    with tempfile.TemporaryDirectory(prefix="novacron-bench-", dir="/var/tmp") as name:
+        data_dir = Path(name)
+        data_dir.chmod(0o711)
+        with serve_process(data_dir, *arguments) as url:
+            yield running(url, data_dir)
+
+
+def running(url: str, data_dir: Path) -> Running:
+    """A server that was just started on an empty data directory, with its first administrator."""
+    found = read_running_server(data_dir)
+    assert found is not None
+    return Running(url, asyncio.run(administrator(url, data_dir, "bench")), data_dir, found.pid)
+
+
+@contextmanager
+def serve_process(
+    data_dir: Path, *arguments: str, module: str = "novacron_server", environment: dict[str, str] | None = None
+) -> Iterator[str]:
+    """A server process without rate limits on a data directory; yields its URL. Its log is in there."""
+    limits = ["--requests-per-minute", "100000000", "--sign-ins-per-minute", "100000", "--sockets-per-minute", "100000"]
+    command = [sys.executable, "-m", module, "--port", "0", "--data-dir", str(data_dir), *limits]
+    with (data_dir / "server.log").open("wb") as log:
+        process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=log, env=environment)
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().decode().strip().removeprefix("listening on ")
+            if not url:
+                raise RuntimeError((data_dir / "server.log").read_text())
+            yield url
+        finally:
+            os.kill(process.pid, signal.SIGTERM)
+            process.wait(30)
+
+
+def stop_server(data_dir: Path, *, how: signal.Signals = signal.SIGTERM) -> None:
+    """End the server of a data directory, and see it gone."""
+    running = read_running_server(data_dir)
+    if running is None:
+        return
+    os.kill(running.pid, how)
+    deadline = fair_now() + 30
+    while fair_now() < deadline:
+        with suppress(ChildProcessError):
+            os.waitpid(running.pid, os.WNOHANG)
+        try:
+            os.kill(running.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the server does not end")
+
+
+def rows(data_dir: Path, table: str) -> int:
+    """How many rows a table of this data directory's running database has."""
+    url = cluster.passwords(data_dir / "postgres.json", fresh=False).url(
+        cluster.APPLICATION, default_runtime_dir(data_dir) / "pg"
+    )
+    with psycopg.connect(url) as connection:
+        found = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+NOVACRON = str(Path(sys.executable).with_name("novacron"))
+
+
+@contextmanager
+def serve(
+    data_dir: Path,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    hosts: Sequence[str] = ("test:///default",),
+) -> Iterator[tuple[str, int]]:
+    """(URL, pid) of `novacron serve --port 0`, ended by SIGTERM, and orderly."""
+    command = [
+        NOVACRON,
+        "serve",
+        "--port",
+        "0",
+        "--data-dir",
+        str(data_dir),
+        *(word for uri in hosts for word in ("--hypervisor", uri)),
+        *arguments,
+    ]
+    with (data_dir / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(environment or {})}
+        )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline().strip()
+            assert line.startswith("listening on http"), (data_dir / "log").read_text()
+            yield line.removeprefix("listening on "), process.pid
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) in (0, -signal.SIGTERM)
+
+
+class ServerProcess:
+    """`novacron serve` as a process, started again and again on the same data."""
+
+    def __init__(self, data_dir: Path, uri: str) -> None:
+        self.data_dir = data_dir
+        limits = ["--requests-per-minute", "10000000", *AS_SHIPPED]
+        self._command = [sys.executable, "-m", "novacron_server", "--port", "0", "--data-dir", str(data_dir), *limits]
+        self._command += ["--hypervisor", uri]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        with (self.data_dir / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+
+        async def listening() -> bool | None:
+            assert self._process is not None
+            assert self._process.poll() is None, (self.data_dir / "server.log").read_text()[-2000:]
+            running = read_running_server(self.data_dir)
+            if running is None or running.pid != self._process.pid:
+                return None
+            with suppress(httpx.TransportError):
+                return True if httpx.get(f"{running.url}/livez").status_code == 200 else None
+            return None
+
+        await until(listening, 30)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
+    def kill_database(self) -> None:
+        assert self._process is not None
+        for child in psutil.Process(self._process.pid).children():
+            if child.name() == "postgres":
+                child.send_signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(30)

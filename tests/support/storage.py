@@ -1,0 +1,175 @@
+"""A server on a private libvirtd with volumes that hold known bytes, and the checks that tests of moves repeat."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import libvirt
+
+from novacron_core.api import pools, vms, volumes
+from novacron_core.api.base import ListQuery
+from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.vms import VM
+from novacron_core.api.volumes import Volume, VolumeAttach, VolumeCreate, VolumeMove
+from novacron_core.client import Client
+from novacron_core.values.tiers import TierName
+from tests.support.database_budget import PATIENT_S
+from tests.support.libvirtd import PrivateLibvirtd
+from tests.support.server import ServerWithDatabase, open_server
+from tests.support.waiting import until
+
+MIB = 1 << 20
+
+
+@dataclass
+class StorageServer:
+    """A server with storage to look into."""
+
+    server: ServerWithDatabase
+    daemon: PrivateLibvirtd
+    libvirt: libvirt.virConnect
+
+    @property
+    def admin(self) -> Client:
+        return self.server.admin
+
+    async def done(self, operation: Operation) -> Operation:
+        ended = await self.ended(operation)
+        assert ended.state is OperationState.SUCCEEDED, ended.problem
+        return ended
+
+    async def ended(self, operation: Operation) -> Operation:
+        return await self.server.ended(operation)
+
+    async def volume(self, name: str) -> Volume:
+        page = await self.admin.call(volumes.LIST, query=ListQuery(page_size=1000))
+        return next(volume for volume in page.items if volume.name == name)
+
+    async def made(
+        self, name: str, *, tier: TierName = "hot", image_format: Literal["qcow2", "raw"] = "qcow2"
+    ) -> Volume:
+        """A volume of 64 MiB with 20 MiB of noise in it, and holes."""
+        body = VolumeCreate(name=name, size_bytes=64 * MIB, tier=tier, format=image_format)
+        await self.done(await self.admin.call(volumes.CREATE, body=body))
+        volume = await self.volume(name)
+        noise = ["-c", "write -P 7 1M 10M", "-c", "write -P 9 40M 10M"]
+        await run("qemu-io", "-f", image_format, *noise, str(self.path(volume)))
+        return volume
+
+    async def vm(self, name: str, *attached: Volume, start: bool = False) -> vms.VM:
+        """A VM with these volumes as more disks."""
+        body = vms.VMCreate(name=name, image="empty", memory_bytes=32 * MIB, start=False)
+        await self.done(await self.admin.call(vms.CREATE, body=body))
+        vm = await self.server.vm(name)
+        for volume in attached:
+            await self.done(await self.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id))
+        if start:
+            await self.done(await self.admin.call(vms.START, vm_id=vm.id))
+        return await self.server.vm(name)
+
+    def path(self, volume: Volume) -> Path:
+        return Path(self.libvirt.storagePoolLookupByName(volume.pool).storageVolLookupByName(volume.name).path())
+
+    def files(self) -> set[tuple[str, str]]:
+        """(tier, name) of every file in our pools."""
+        folder = self.server.data_dir / "pools"
+        return {(path.parent.name, path.name) for path in folder.glob("*/*")}
+
+    def disk_paths(self, vm_id: str) -> tuple[set[str], set[str]]:
+        """The VM's disks as it runs, and as it is defined."""
+        domain = self.libvirt.lookupByUUIDString(vm_id)
+        live, lasting = domain.XMLDesc(0), domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        return set(re.findall(r"source file='([^']+)'", live)), set(re.findall(r"source file='([^']+)'", lasting))
+
+    async def three_pools(self) -> dict[str, pools.Pool]:
+        async def there() -> dict[str, pools.Pool] | None:
+            found = {pool.tier: pool for pool in (await self.admin.call(pools.LIST)).items if pool.tier}
+            return found if len(found) == 3 else None
+
+        return await until(there)
+
+
+async def run(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
+    assert await process.wait() == 0
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="nvs-", dir="/var/tmp"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@asynccontextmanager
+async def open_storage_server() -> AsyncIterator[StorageServer]:
+    """A server on a libvirtd of its own, until the end of the block."""
+    with _folder() as folder:
+        (folder / "lv").mkdir()
+        (folder / "data" / "images").mkdir(mode=0o711, parents=True)
+        await run("qemu-img", "create", "-q", "-f", "qcow2", str(folder / "data/images/empty.qcow2"), "8M")
+        daemon = PrivateLibvirtd(folder / "lv", f"storage{uuid4().hex[:4]}")
+        daemon.start()
+        connection = libvirt.open(daemon.uri)
+        try:
+            async with open_server(folder / "data", [daemon.uri], database_budget_s=PATIENT_S) as server:
+                made = StorageServer(server, daemon, connection)
+                await made.three_pools()
+                yield made
+                for domain in made.libvirt.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+                    domain.destroy()
+        finally:
+            connection.close()
+            daemon.stop()
+
+
+STOPPED = ["planned", "made", "compared", "renamed", "named", "switched", "told", "dropped"]
+
+
+RUNNING = ["planned", "made", "mirroring", "mirrored", "pivoted", "switched", "told", "dropped"]
+
+
+async def move(storage: StorageServer, volume: Volume, tier: TierName = "cold", **more: Any) -> Operation:
+    return await storage.admin.call(volumes.MOVE, body=VolumeMove(tier=tier, **more), volume_id=volume.id)
+
+
+def only(storage: StorageServer, volume: Volume, tier: str) -> None:
+    """One file of that name is left, there."""
+    assert {item for item in storage.files() if item[1].startswith(volume.name)} == {(tier, volume.name)}
+
+
+def same_content(storage: StorageServer, path: Path, image_format: str = "qcow2") -> None:
+    check = ["-c", "read -P 7 1M 10M", "-c", "read -P 0 20M 5M", "-c", "read -P 9 40M 10M"]
+    out = subprocess.run(
+        ["qemu-io", "-r", "-U", "-f", image_format, *check, str(path)], capture_output=True, text=True, check=True
+    )
+    assert "verification failed" not in out.stdout
+
+
+async def expect_one_copy(storage: StorageServer, vm: VM, volume: Volume, tier: str) -> None:
+    async def shown() -> bool | None:
+        now = await storage.admin.call(volumes.GET, volume_id=volume.id)
+        return True if (now.tier, now.operation_id) == (tier, None) else None
+
+    await until(shown)
+    only(storage, volume, tier)
+    now = await storage.volume(volume.name)
+    assert str(storage.path(now)) in storage.disk_paths(vm.id)[1]
+    same_content(storage, storage.path(now))
+    assert now.vm == vm.id

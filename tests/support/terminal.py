@@ -1,0 +1,227 @@
+"""A program in a pseudo-terminal, looked at through a terminal emulator: what an operator types and sees."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import termios
+import time
+from types import TracebackType
+
+import pyte
+
+from tests.support.fair_clock import fair_now
+
+KEYS = {
+    "up": "\x1b[A",
+    "down": "\x1b[B",
+    "right": "\x1b[C",
+    "left": "\x1b[D",
+    "enter": "\r",
+    "esc": "\x1b",
+    "tab": "\t",
+    "shift+tab": "\x1b[Z",
+    "space": " ",
+    "backspace": "\x7f",
+    "pagedown": "\x1b[6~",
+    "pageup": "\x1b[5~",
+    "home": "\x1b[H",
+    "end": "\x1b[F",
+    **{f"ctrl+{letter}": chr(ord(letter) - 96) for letter in "abcdefghijklmnopqrstuvwxyz"},
+}
+
+
+class NotSeen(AssertionError):
+    """What should have come to the screen did not; carries the screen."""
+
+
+class Terminal:
+    """Runs a command at a size. Use as a context manager; the program is ended with it.
+
+    `began` and the times that `see` returns are on time.monotonic()'s clock. `received` counts bytes.
+    """
+
+    def __init__(
+        self, command: list[str], *, columns: int = 120, rows: int = 40, environment: dict[str, str] | None = None
+    ) -> None:
+        self.command = command
+        self.columns, self.rows = columns, rows
+        self.received = 0
+        self.ended = False
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self.screen)
+        self._environment = {
+            **os.environ,
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            "LINES": str(rows),
+            "COLUMNS": str(columns),
+            **(environment or {}),
+        }
+        self._environment.pop("TMUX", None)
+
+    def __enter__(self) -> Terminal:
+        self.began = time.monotonic()
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", self.rows, self.columns, 0, 0))
+            os.execvpe(self.command[0], self.command, self._environment)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self.ended:
+            os.kill(self.pid, signal.SIGTERM)
+            self.wait_end(5.0)
+        if not self.ended:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._fd)
+
+    # -- typing --------------------------------------------------------------------------------------------------
+
+    def press(self, *keys: str) -> float:
+        """Press keys, by name or as they are, each once the screen has settled; returns when the last one was sent."""
+        at = time.monotonic()
+        for key in keys:
+            at = time.monotonic()
+            os.write(self._fd, KEYS.get(key, key).encode())
+            self.settle(0.2 if key == "esc" else 0.08)  # soon after it a key would be the same with alt
+        return at
+
+    def send(self, key: str) -> float:
+        """Press one key and do not wait; returns when it was sent."""
+        at = time.monotonic()
+        os.write(self._fd, KEYS.get(key, key).encode())
+        return at
+
+    def settle(self, quiet_s: float = 0.08, at_most_s: float = 1.0) -> None:
+        """Read until nothing came for a moment."""
+        deadline = time.monotonic() + at_most_s
+        while time.monotonic() < deadline and self.read(quiet_s):
+            pass
+
+    def burst(self, text: str) -> None:
+        """Everything in one write, as a slow line delivers what was typed meanwhile."""
+        os.write(self._fd, text.encode())
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Another size; the program is told by SIGWINCH, and what was on the emulator is gone."""
+        self.columns, self.rows = columns, rows
+        self.screen.resize(rows, columns)
+        self.screen.reset()
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def click(self, text: str) -> None:
+        """Press and release the left button on the first place where this stands. Raises NotSeen."""
+        row, line = next(((y, line) for y, line in enumerate(self.screen.display, 1) if text in line), (0, ""))
+        if not row:
+            raise NotSeen(f"{text!r} is not on\n{self.text()}")
+        column = line.index(text) + 1
+        self.burst(f"\x1b[<0;{column};{row}M\x1b[<0;{column};{row}m")
+        self.settle()
+
+    def hang_up(self) -> None:
+        """Close the terminal under the program."""
+        os.close(self._fd)
+        self._fd = os.open(os.devnull, os.O_RDWR)
+
+    def write(self, data: bytes) -> None:
+        """Many bytes, as the program takes them: a pty holds few, and what it writes meanwhile is read."""
+        os.set_blocking(self._fd, False)
+        try:
+            while data:
+                try:
+                    data = data[os.write(self._fd, data) :]
+                except BlockingIOError:
+                    self.read(0.01)
+        finally:
+            os.set_blocking(self._fd, True)
+
+    def type(self, text: str) -> None:
+        """Type text, as fast as a paste of single keys."""
+        for character in text:
+            os.write(self._fd, character.encode())
+            self.read(0.005)
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def text(self) -> str:
+        """The screen, line by line."""
+        return "\n".join(self.screen.display)
+
+    def line(self, pattern: str) -> str:
+        """The first line on the screen that matches. Raises NotSeen."""
+        for line in self.screen.display:
+            if re.search(pattern, line):
+                return line
+        raise NotSeen(f"no line matches {pattern!r} on\n{self.text()}")
+
+    def see(self, pattern: str, timeout_s: float = 20.0) -> float:
+        """Wait until the screen matches; returns when it first did. Raises NotSeen with the screen."""
+        wanted = re.compile(pattern)
+        deadline = fair_now() + timeout_s
+        while True:
+            if wanted.search(self.text()):
+                return time.monotonic()
+            left = deadline - fair_now()
+            if left <= 0 or self.ended:
+                raise NotSeen(f"{pattern!r} was not seen within {timeout_s:.0f} s on\n{self.text()}")
+            self.read(min(left, 0.25))
+
+    def see_no(self, pattern: str, timeout_s: float = 20.0) -> None:
+        """Wait until nothing on the screen matches."""
+        deadline = fair_now() + timeout_s
+        while re.search(pattern, self.text()):
+            if fair_now() > deadline or self.ended:
+                raise NotSeen(f"{pattern!r} is still on\n{self.text()}")
+            self.read(0.1)
+
+    def read(self, timeout_s: float) -> int:
+        """Take what the program writes, waiting at most so long for it; returns bytes."""
+        ready, _, _ = select.select([self._fd], [], [], max(0.0, timeout_s))
+        if not ready:
+            return 0
+        try:
+            data = os.read(self._fd, 1 << 18)
+        except OSError:
+            data = b""
+        if not data:
+            self.wait_end(1.0)
+            return 0
+        self.feed(data)
+        return len(data)
+
+    def feed(self, data: bytes) -> None:
+        """Have the emulator show what the program wrote."""
+        self._stream.feed(data)
+        self.received += len(data)
+
+    def wait_end(self, timeout_s: float) -> int | None:
+        """The exit code once the program ended, None when it still runs."""
+        deadline = time.monotonic() + timeout_s
+        while not self.ended:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.ended = True
+                self.code = os.waitstatus_to_exitcode(status)
+                break
+            if time.monotonic() > deadline:
+                return None
+            self._drain()
+        return self.code
+
+    def _drain(self) -> None:
+        """Keep reading while waiting for the end: a full pty would hold the program up."""
+        ready, _, _ = select.select([self._fd], [], [], 0.02)
+        if ready:
+            try:
+                self._stream.feed(os.read(self._fd, 1 << 18))
+            except OSError:
+                time.sleep(0.02)

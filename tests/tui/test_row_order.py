@@ -1,0 +1,71 @@
+"""The order of rows that are equal, and hosts that have the same name: always told, never left to chance."""
+
+from __future__ import annotations
+
+from novacron_core.api.vms import State
+from novacron_tui.vms.pane import VMPane
+from tests.support.console.looking import text, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import (
+    HOST_ID,
+    OTHER_HOST_ID,
+    THIRD_HOST_ID,
+    TWINS,
+    Clock,
+    event,
+    host,
+    inventory,
+    live,
+    vm,
+)
+
+
+async def test_equal_rows_stand_by_name_and_then_host_whatever_came_first_and_whichever_way_it_is_sorted() -> None:
+    vms = [
+        vm("delta", 4, host=THIRD_HOST_ID),
+        vm("alpha", 3),
+        vm("charlie", 2, host=OTHER_HOST_ID),
+        vm("charlie", 1, host=HOST_ID),
+    ]
+    stream = Stream(live(), inventory(vms, TWINS))
+    app = console(Wire(), stream)
+    async with app.run_test(size=(160, 30)) as pilot:
+        await until(pilot, lambda: app.session is not None and app.session.store.loaded)
+        table = app.screen.query_one(VMPane).table
+        order = ["alpha", "charlie", "charlie", "delta"]
+        for descending in (False, True):
+            table.sort_by("vcpus", descending)
+            assert [row.name for row in table.rows] == order
+            assert [row.host for row in table.rows][1:3] == [OTHER_HOST_ID, HOST_ID], (
+                "by the names shown: 10.0.0.7 and 6f1d"
+            )
+        stream.say(event(11, vm("alpha", 3, State.STOPPED), "vm.stopped"), event(12, vm("bravo", 9), "vm.created"))
+        await until(pilot, lambda: len(table.rows) == 5)
+        assert [row.name for row in table.rows] == ["alpha", "bravo", *order[1:]]
+
+
+async def test_two_hosts_of_one_name_are_told_apart_by_their_address_or_their_id() -> None:
+    stream = Stream(
+        live(), inventory([vm("a", 1), vm("b", 2, host=OTHER_HOST_ID), vm("c", 3, host=THIRD_HOST_ID)], TWINS)
+    )
+    app = console(Wire(), stream, now=Clock())
+    async with app.run_test(size=(160, 30)) as pilot:
+        await until(pilot, lambda: app.session is not None and app.session.store.loaded)
+        assert app.session is not None
+        names = [app.session.store.host_name(known.id) for known in TWINS]
+        assert names == [f"kvm {HOST_ID[:4]}", "kvm 10.0.0.7", "kvm-c"]
+        for name in names:
+            assert name in text(app)
+        stream.say(event(11, host(name="kvm-a"), "host.updated"))
+        await until(pilot, lambda: "kvm-a" in text(app))
+        assert app.session.store.host_name(OTHER_HOST_ID) == "kvm"
+
+
+async def test_tiers_are_sorted_from_the_fastest_those_without_one_last() -> None:
+    vms = [vm("a", 1, tier="cold"), vm("b", 2, tier=None), vm("c", 3, tier="hot"), vm("d", 5, tier="warm")]
+    app = console(Wire(), Stream(live(), inventory(vms, TWINS[:1])))
+    async with app.run_test(size=(160, 30)) as pilot:
+        await until(pilot, lambda: app.session is not None and app.session.store.loaded)
+        table = app.screen.query_one(VMPane).table
+        table.sort_by("tier", False)
+        assert [row.name for row in table.rows] == ["c", "d", "a", "b"]
