@@ -1,11 +1,11 @@
 # NovaCron console. `make run` and `make test` do the whole setup the first time.
 .DEFAULT_GOAL := help
-.PHONY: help run test check screenshots bench format setup
+.PHONY: help run test test-fast torture check screenshots bench format setup
 PYTHON := .venv/bin/python
 ARGS ?=
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
 .venv/.ready: uv.lock pyproject.toml tools/setup.sh
 	@tools/setup.sh
@@ -17,6 +17,13 @@ run: .venv/.ready ## open the console with its bundled server
 
 test: .venv/.ready ## run all tests, on real PostgreSQL, libvirt and QEMU
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-fast: .venv/.ready ## run the tests that need no guest, no libvirtd and no PostgreSQL
+	@$(PYTHON) -m pytest -n 2 --dist load -q -m fast $(ARGS)
+
+torture: .venv/.ready ## run the long forms of the crash, fault and fuzz tests, a line a case
+	@NOVACRON_KILLS=20 NOVACRON_DATABASE_KILLS=5 NOVACRON_MOVE_KILLS=all \
+		$(PYTHON) -m pytest -n 2 --dist loadfile -v -m torture --hypothesis-profile torture $(ARGS)
 
 check: .venv/.ready ## check lint, types, import rules and file sizes
 	@.venv/bin/ruff check .

@@ -1,0 +1,62 @@
+"""The lanes of tests: `make test-fast`, `make test`, `make torture`. Marks are set here from what a test uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FAST_FOLDERS = ("architecture", "core", "tui", "server")
+"""The other folders start the program itself."""
+HEAVY_FIXTURES = frozenset({"postgres", "storage", "libvirtd_named", "qemu"})
+LIBVIRTD_FIXTURES = frozenset({"storage", "libvirtd_named", "qemu"})
+TORTURE_FILES = (
+    "test_every_key.py",
+    "test_kills_during_moves.py",
+    "test_pulled_plugs.py",
+    "test_moves_of_writing_guests.py",
+)
+MUST_RUN = "NOVACRON_TESTS_MUST_RUN"
+"""Set by CI: a test of libvirt, storage or faults that is skipped fails. A skipped suite looks green and proves nothing."""
+
+hypothesis.settings.register_profile("torture", max_examples=5000, deadline=None)
+
+
+def set_marks(items: Iterable[pytest.Item]) -> None:
+    """Mark each test: `fast` (no guest, no libvirtd or PostgreSQL of its own), `libvirtd`, `torture` (has a long form)."""
+    for item in items:
+        folder = item.path.relative_to(ROOT).parts[0]
+        uses = set(getattr(item, "fixturenames", ()))
+        if uses & LIBVIRTD_FIXTURES or folder == "faults":
+            item.add_marker("libvirtd")
+        heavy = bool(uses & HEAVY_FIXTURES) or any(item.get_closest_marker(name) for name in ("qemu", "slow"))
+        if folder in FAST_FOLDERS and not heavy:
+            item.add_marker("fast")
+        fuzz = getattr(getattr(item, "function", None), "is_hypothesis_test", False)
+        if folder == "faults" or item.path.name in TORTURE_FILES or fuzz:
+            item.add_marker("torture")
+
+
+def fail_if_it_must_run(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Make a skip a failure where CI relies on the test."""
+    relied_on = any(item.get_closest_marker(name) for name in ("libvirtd", "qemu"))
+    if report.skipped and relied_on and os.environ.get(MUST_RUN):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} must run here ({MUST_RUN} is set), and was skipped: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    fail_if_it_must_run(item, report)
+    return report
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    set_marks(items)
