@@ -11,7 +11,9 @@ import asyncio
 import os
 import random
 import time
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from typing import Any
 
 from novacron_core.api.vms import State
 from novacron_server.hypervisor.facts import DomainFacts
@@ -69,6 +71,10 @@ class Feeder:
         self._inventory, self._board = inventory, board
         self._guests: dict[str, _Guest] = {}
         self._rounds = 0
+
+    def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+        """What must run as long as the server does, as of the collector."""
+        return [("feeder", self.run)]
 
     async def run(self) -> None:
         """Feed for ever. Cancel to stop."""
