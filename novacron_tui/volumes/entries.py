@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
+from novacron_core.rules.operation_words import noun
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 from novacron_tui.connection.store import Store
 
@@ -46,5 +47,5 @@ def why_not_cancel(entry: VolumeEntry, _store: Store) -> str | None:
     if entry.operation is None:
         return f"{entry.volume.name} has no running operation"
     if not entry.operation.may_cancel:
-        return f"{entry.volume.name}: {entry.operation.kind} cannot be cancelled at this step"
+        return f"{entry.volume.name}: {noun(entry.operation.kind)} cannot be cancelled at this step"
     return None

@@ -32,7 +32,7 @@ def test_a_volume_is_made_copied_listed_and_deleted(signed_in: Run) -> None:
     assert {volume["name"] for volume in listed(signed_in, "tier:cold")} == {"data", "copy"}
     assert "cold" in signed_in("volume", "ls").stdout
     again = signed_in("volume", "create", "data", "--size", "8M", "--tier", "cold")
-    assert (again.returncode, "named data already" in again.stderr) == (1, True)
+    assert (again.returncode, "already has a volume named data" in again.stderr) == (1, True)
     assert signed_in("volume", "delete", "data").returncode == 2  # nobody there to ask
     for name in ("data", "copy"):
         assert signed_in("volume", "delete", name, "--yes").returncode == 0

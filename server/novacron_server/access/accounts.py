@@ -72,7 +72,7 @@ class Accounts:
             administrators = await repository.lock_and_count_administrators(conn)
             account = await repository.find_account(conn, user_id, locked=True)
             if account is None or not may_see(caller, account.user.tenant):
-                raise NotFound("No such user")
+                raise NotFound("user not found")
             if account.user.role is role:
                 return []
             if account.user.role is Role.ADMINISTRATOR and not account.disabled and administrators == 1:

@@ -20,6 +20,6 @@ def routes(inventory: Inventory) -> list[Served]:
         for host in inventory.hosts(call.principal):
             if host.id == call.path["host_id"]:
                 return host
-        raise errors.NotFound("No such host")
+        raise errors.NotFound("host not found")
 
     return [list_hosts, get_host]

@@ -45,7 +45,7 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], type[NovaCronError], str], ...] = tuple(
          "the guest has not released the disk: unmount it in the guest, or shut the VM down"),
         (r"domain is already running", Conflict, "the VM is already running"),
         (r"domain is not running", Conflict, "the VM is not running"),
-        (r"no domain with matching", NotFound, "there is no such VM on this host"),
+        (r"no domain with matching", NotFound, "VM not found on this host"),
         (r"could not open .*permission denied|cannot access storage file .*permission denied", Conflict,
          "QEMU has no permission to open a file of the VM: give QEMU's user access to its directory"),
         (r"cannot access storage file .*no such file|could not open .*no such file", Conflict,
@@ -60,11 +60,11 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], type[NovaCronError], str], ...] = tuple(
 )  # fmt: skip
 
 _BY_CODE: dict[int, tuple[type[NovaCronError], str]] = {
-    libvirt.VIR_ERR_NO_DOMAIN: (NotFound, "there is no such VM on this host"),
-    libvirt.VIR_ERR_NO_STORAGE_POOL: (NotFound, "there is no such storage pool on this host"),
-    libvirt.VIR_ERR_NO_STORAGE_VOL: (NotFound, "there is no such volume in the pool"),
-    libvirt.VIR_ERR_NO_NETWORK: (NotFound, "there is no such network on this host"),
-    libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT: (NotFound, "there is no such snapshot"),
+    libvirt.VIR_ERR_NO_DOMAIN: (NotFound, "VM not found on this host"),
+    libvirt.VIR_ERR_NO_STORAGE_POOL: (NotFound, "storage pool not found on this host"),
+    libvirt.VIR_ERR_NO_STORAGE_VOL: (NotFound, "volume not found in the pool"),
+    libvirt.VIR_ERR_NO_NETWORK: (NotFound, "network not found on this host"),
+    libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT: (NotFound, "snapshot not found"),
     libvirt.VIR_ERR_STORAGE_VOL_EXIST: (Conflict, "a volume with that name already exists in the pool"),
     libvirt.VIR_ERR_DOM_EXIST: (Conflict, "a VM with that name already exists on this host"),
     libvirt.VIR_ERR_OPERATION_INVALID: (Conflict, ""),

@@ -118,7 +118,7 @@ class Inventory:
         """Raises NotFound, with the same message for another tenant's VM as for a missing one."""
         vm = next((vm for vm in self.state.vms_with(vm_id) if may_see(principal, vm.tenant)), None)
         if vm is None:
-            raise errors.NotFound("there is no such VM")
+            raise errors.NotFound("VM not found")
         return vm
 
     def hosts(self, principal: Principal) -> Iterator[APIHost]:
@@ -131,7 +131,7 @@ class Inventory:
         """Raises NotFound, with the same message for another tenant's volume as for a missing one."""
         volume = self.state.storage.volume(volume_id)
         if volume is None or not may_see(principal, volume.tenant):
-            raise errors.NotFound("there is no such volume")
+            raise errors.NotFound("volume not found")
         return volume
 
     def pools(self, principal: Principal) -> Iterator[Pool]:
@@ -152,7 +152,7 @@ class Inventory:
     def _sync(self, host_id: str) -> HostSync:
         sync = self._syncs.get(host_id)
         if sync is None:
-            raise errors.NotFound("there is no such host")
+            raise errors.NotFound("host not found")
         return sync
 
     def connections(self) -> list[LibvirtHost]:

@@ -59,7 +59,7 @@ class HistoryQueries:
         if kind == "host" and name:
             if allows(principal.role, Permission.HOST_READ) and name in self._inventory.state.views:
                 return host_subject(name)
-            raise errors.NotFound("there is no such host")
+            raise errors.NotFound("host not found")
         raise _invalid("subject", "must be fleet, host:ID or vm:ID")
 
     async def _curves(

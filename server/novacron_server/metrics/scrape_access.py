@@ -27,7 +27,7 @@ class ScrapeAccess:
     def check(self, address: str, bearer: str) -> None:
         """Raise NotFound if scraping is off, Unauthenticated if the client may not scrape."""
         if self._access == "off":
-            raise errors.NotFound("there is nothing at this address")
+            raise errors.NotFound("not found")
         if bearer and secrets.compare_digest(bearer.encode(), self._token.encode()):
             return
         if self._access == "loopback" and not bearer and _is_loopback(address):

@@ -9,7 +9,7 @@ import msgspec
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
-from novacron_core.rules.operation_words import doing, why_busy
+from novacron_core.rules.operation_words import noun, why_busy
 from novacron_server.database.transactions import Connection
 from novacron_server.inventory.change_events import refreshed
 from novacron_server.operations import journal, repository
@@ -94,7 +94,7 @@ async def _supersede(
         return None
     if holder.operation.kind not in procedure.supersedes:
         raise errors.Conflict(f"{why_busy(operation.target.name, holder.operation)} (operation {holder.operation.id})")
-    problem = errors.Conflict(f"{doing(operation.kind)} by {operation.actor} came in its place").problem()
+    problem = errors.Conflict(f"replaced with {noun(operation.kind)} by {operation.actor}").problem()
     ended = msgspec.structs.replace(
         holder.operation,
         state=OperationState.CANCELLED,

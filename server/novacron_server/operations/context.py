@@ -56,7 +56,7 @@ class OperationContext(Generic[S]):
         return Journal(self.operation, self.host_id, self.request, self.steps, self.accepted_seq)
 
     async def report_step(self, text: str) -> None:
-        """Publish what is done now, in words."""
+        """Publish the current step, in words."""
         self._step_began_at = time.monotonic()
         self.operation = msgspec.structs.replace(self.operation, step=text, progress=None, rate=None, eta_s=None)
         await self._publish(self.operation)

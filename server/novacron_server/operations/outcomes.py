@@ -32,4 +32,4 @@ def as_known_error(operation: Operation, error: Exception) -> errors.NovaCronErr
     if isinstance(error, errors.NovaCronError):
         return error
     _log.error("operation broke", operation=operation.id, kind=operation.kind, exc_info=error)
-    return errors.Internal("the server made a mistake; its log says which")
+    return errors.Internal("internal error: see the server's log")

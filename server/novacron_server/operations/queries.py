@@ -44,7 +44,7 @@ async def get(database: Database, remembered: Remembered, principal: Principal, 
         if operation is None:
             raise
     if operation is None or not may_see(principal, operation.tenant):
-        raise errors.NotFound("there is no such operation")
+        raise errors.NotFound("operation not found")
     known = remembered.operation(operation_id)
     if operation.state.ended and not (known and known.state.ended):
         # A client that learns of the end sends the next change at once, and that is checked against memory.

@@ -35,5 +35,5 @@ async def retry_while_host_down(context: OperationContext[Any], work: Callable[[
             return await work()
         except errors.HostUnavailable as e:
             _log.warning("clearing away waits for the host", operation=context.id, reason=e.detail)
-            await context.report_step("it failed; what it had begun is cleared away when its host is back")
+            await context.report_step("failed: cleanup waits until the host is back")
         await asyncio.sleep(_ASK_HOST_EVERY_S)

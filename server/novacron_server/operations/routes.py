@@ -34,4 +34,4 @@ def _id(call: Call[Nothing, Nothing]) -> str:
     try:
         return str(UUID(call.path["operation_id"]))
     except ValueError as e:
-        raise errors.NotFound("there is no such operation") from e
+        raise errors.NotFound("operation not found") from e

@@ -14,6 +14,7 @@ import structlog
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState
+from novacron_core.rules.operation_words import noun
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.database.faults import OutcomeUnknown
@@ -230,7 +231,7 @@ class Operations:
         """Ask a running operation to stop. Raises Conflict when it has ended or cannot be cancelled."""
         operation = await self.get(principal, operation_id)
         if operation.state.ended:
-            raise errors.Conflict(f"it has {operation.state} already")
+            raise errors.Conflict(f"the operation has already ended ({operation.state})")
         # A second request waits for the same end.
         ending = self._cancelling.get(operation_id) or self._begin_cancelling(operation, principal.username)
         await asyncio.wait({ending}, timeout=_CANCEL_WAIT_S)  # it takes longer where its host does not answer
@@ -239,7 +240,7 @@ class Operations:
     def _begin_cancelling(self, operation: Operation, by: str) -> asyncio.Task[None]:
         context = self._contexts.get(operation.id)
         if context is None or not context.operation.may_cancel:
-            raise errors.Conflict(f"{operation.kind} cannot be cancelled")
+            raise errors.Conflict(f"{noun(operation.kind)} cannot be cancelled at this step")
         context.close()
         task = self._tasks[operation.id]
         task.cancel()
@@ -261,14 +262,14 @@ class Operations:
     async def recover(self, stored: repository.Stored) -> None:
         """End what a server that stopped left running: `interrupted`, with what was found and done about it."""
         if stored.operation.kind not in self.procedures:
-            await self.give_up(stored, "this version does not know what it was to do")
+            await self.give_up(stored, "this version does not know this kind of operation")
             return
         procedure = self.procedures[stored.operation.kind]
         try:
             entry = procedure.read(stored)
         except msgspec.ValidationError as e:
             _log.error("unreadable journal", operation=stored.operation.id, reason=str(e))
-            await self.give_up(stored, "its journal cannot be read, so what it had changed is shown as it is")
+            await self.give_up(stored, "its journal cannot be read, so its changes were kept as they are")
             return
         if procedure.can_resume:
             resuming = asyncio.create_task(self._resume(procedure, entry), name=stored.operation.kind)
@@ -296,7 +297,7 @@ class Operations:
 
     async def give_up(self, stored: repository.Stored, found: str) -> None:
         """End what a server that stopped left running, as it is."""
-        error = errors.Internal(f"the server stopped while this ran: {found}")
+        error = errors.Internal(f"the server stopped during the operation: {found}")
         await self._end(stored.host_id, stored.operation, OperationState.INTERRUPTED, error)
 
     async def unended(self) -> list[repository.Stored]:

@@ -41,7 +41,7 @@ class Pools:
                 raise errors.Conflict(refused)
             facts = self._inventory.state.storage.pool_facts(pool.host, pool.name)
             if facts is None:
-                raise errors.NotFound("there is no such pool")
+                raise errors.NotFound("pool not found")
             row = PoolRow(
                 host_id=pool.host,
                 uuid=facts.uuid,
@@ -63,7 +63,7 @@ class Pools:
         for pool in self._inventory.pools(principal):
             if pool.id == pool_id:
                 return pool
-        raise errors.NotFound("there is no such pool")
+        raise errors.NotFound("pool not found")
 
 
 async def _write_row(connection: Connection, pool: Pool, row: PoolRow, *, removed: bool) -> list[EventDraft]:

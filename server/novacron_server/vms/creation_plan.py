@@ -63,7 +63,7 @@ class CreationPlan:
         try:
             return path.stat().st_size
         except FileNotFoundError:
-            raise errors.Conflict(f"the image {self.image.image.name} was removed meanwhile") from None
+            raise errors.Conflict(f"the image {self.image.image.name} has been deleted") from None
 
     def source(self, role: str) -> Path:
         """The file on the server that a volume is copied from."""
@@ -111,7 +111,7 @@ def _check(body: VMCreate, host: LibvirtHost, image: ImageFile) -> tuple[int, st
     """(disk size, network) for this request. Raises ValidationFailed naming the field."""
     facts = host.facts
     if facts is None:
-        raise errors.HostUnavailable(f"{host.name} has not been read yet. Try again.", retry_after_s=2)
+        raise errors.HostUnavailable(f"{host.name} is still being read: try again in a moment", retry_after_s=2)
     size = body.disk_bytes or image.image.size_bytes
     if size < image.image.size_bytes:
         _refuse("disk_bytes", f"the image needs at least {size_text(image.image.size_bytes)}")

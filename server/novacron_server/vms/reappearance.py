@@ -63,7 +63,7 @@ class ReappearedVMs:
             await repository.add(connection, row)
             changed = [await volumes.change(connection, volume_id, vm_id=row.id) for volume_id in its]
             drafts = [volume_row_event(volume, "volume.updated") for volume in changed if volume]
-            return None, [vm_row_event(row, "vm.updated", note="it is back"), *drafts]
+            return None, [vm_row_event(row, "vm.updated", note="found again"), *drafts]
 
         _log.warning("a VM of ours is back", vm=row.name, id=row.id)
         await self._group_commit.write(work)

@@ -121,6 +121,6 @@ def _with_suffix(name: str) -> str:
 
 def _check_generation(vm: VM, if_match: int | None) -> None:
     if if_match is None:
-        raise errors.PreconditionRequired("say which generation you mean to delete: If-Match")
+        raise errors.PreconditionRequired("send If-Match with the generation to delete")
     if if_match != vm.generation:
-        raise errors.PreconditionFailed(f"{vm.name} was changed: generation {vm.generation}, not {if_match}")
+        raise errors.PreconditionFailed(f"{vm.name} has changed: its generation is {vm.generation}, not {if_match}")

@@ -77,7 +77,7 @@ class VolumeChanges:
             volume, vm = self._check(action, principal, volume_id, to_vm, to_tier)
             facts = self._inventory.state.storage.facts(volume)
             if facts is None:
-                raise errors.NotFound("there is no such volume")
+                raise errors.NotFound("volume not found")
             decision = await decide(volume, facts, vm)
             host = self._inventory.host(volume.host)
             user = await only_user(host, volume.name, facts.path, vm.id if vm else None)
@@ -135,7 +135,7 @@ def why_not_backing_file(volume: Volume, found: Sequence[str]) -> str:
 async def _write_rows(connection: Connection, volume: Volume, vm: VM | None, decision: Decision) -> list[EventDraft]:
     row = await repository.get(connection, volume.id)
     if row is None or row.pool != volume.pool:  # another change came and ended while this one was checked
-        raise errors.Conflict(f"{volume.name} was changed meanwhile: refresh and try again")
+        raise errors.Conflict(f"{volume.name} has changed: refresh and try again")
     if row.vm_id and row.vm_id != (vm.id if vm else None):
         await _check_maker(connection, row)
     drafts = [draft for row in decision.taken for draft in await clear_place(connection, row)]

@@ -81,7 +81,7 @@ class VolumeCopy:
     async def check_unchanged(self) -> None:
         """Raises Conflict when the volume was written to after it was compared, where this process can tell."""
         if self._copied_as and await self._host.storage.written_at(Path(self._source.path)) != self._copied_as:
-            raise errors.Conflict(f"{self._source.name} was written to after it was copied: it stays where it was")
+            raise errors.Conflict(f"{self._source.name} was written to after it was copied: it was not moved")
 
     async def _copy_file(self, bandwidth_bytes_s: int) -> bool:
         """False when the folder on the host is not the one that this process sees."""
@@ -108,7 +108,9 @@ class VolumeCopy:
     async def _copy_through_server(self, bandwidth_bytes_s: int) -> None:
         kind, storage = self._context.operation.kind, self._host.storage
         if bandwidth_bytes_s:
-            raise errors.Unsupported("a rate limit needs direct access to the host's files, which this server has not")
+            raise errors.Unsupported(
+                "a rate limit needs direct access to the host's files, which this server does not have"
+            )
         await self._context.write_ahead(copy=self._record(""))
         await failpoint(f"{kind}:planned")
         await create_recorded(self._context, self._host, self._spec(self._name))
@@ -167,7 +169,7 @@ async def discard(host: LibvirtHost, copy: CopyRecord | None) -> None:
         await host.storage.delete_volume(copy.pool, copy.temporary)
     if is_the_copy:
         if await host.disks.users(copy.path, fresh=True):
-            raise errors.Conflict(f"{copy.name} is a VM's disk: it stays")
+            raise errors.Conflict(f"{copy.name} is in use as a VM's disk: it was not deleted")
         await host.storage.delete_volume(copy.pool, copy.name)
 
 

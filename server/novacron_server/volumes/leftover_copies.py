@@ -69,7 +69,7 @@ class LeftoverCopies:
         _log.warning("a copy stays for now", operation=entry.operation.id, reason=why.detail)
         await self._mark(entry, True)
         self._left[entry.operation.id] = entry
-        return f"what is left of the copy is removed when its pool is back ({why.detail})"
+        return f"the rest of the copy is removed when its pool is back ({why.detail})"
 
     def _storage_read(self, host_id: str) -> None:
         if host_id not in self._tasks and self._waiting(host_id):

@@ -23,7 +23,7 @@ def pool_for(inventory: Inventory, host_id: str, tier: str, *, but_not: str = ""
             raise errors.Conflict(
                 f"{tier} on {host} is a pool of type {of_another_kind.type}: volumes are put into directories only"
             )
-        raise errors.Conflict(f"{tier} has no pool on {host} that is on")
+        raise errors.Conflict(f"{tier} has no active pool on {host}")
     return max(fit, key=lambda pool: (pool.available_bytes or 0, pool.managed))
 
 
@@ -41,7 +41,7 @@ def check_room(pool: Pool, needed_bytes: int, what: str) -> None:
     free = pool.available_bytes
     if free is not None and needed_bytes > free:
         tier = f"{pool.tier} ({pool.name})" if pool.tier else pool.name
-        raise errors.Conflict(f"{what} needs {size_text(needed_bytes)}, and {tier} has {size_text(free)} free")
+        raise errors.Conflict(f"{what} needs {size_text(needed_bytes)}, but {tier} has {size_text(free)} free")
 
 
 async def vacant(inventory: Inventory, principal: Principal, pool: Pool, name: str) -> VolumeRow | None:
@@ -61,6 +61,6 @@ def check_name(inventory: Inventory, principal: Principal, pool: Pool, name: str
     """Raises Conflict when the pool has a volume of that name. One that the principal may not see is not told of."""
     taken = inventory.state.storage.volumes_on(pool.host).get((pool.name, name))
     if taken and may_see(principal, taken.tenant):
-        raise errors.Conflict(f"{pool.tier or pool.name} has a volume named {name} already")
+        raise errors.Conflict(f"{pool.tier or pool.name} already has a volume named {name}")
     if taken or inventory.state.storage.is_there(pool.host, pool.name, name):
         raise errors.Conflict(f"the name {name} cannot be used in {pool.tier or pool.name}")

@@ -18,7 +18,7 @@ from novacron_server.volumes.row_events import volume_row_event
 async def clear_place(connection: Connection, row: VolumeRow | None) -> list[EventDraft]:
     """Remove the row of a volume that was removed outside NovaCron. Raises Conflict when that changed."""
     if not await repository.clear(connection, row):
-        raise errors.Conflict("the name was taken just now: refresh and try again")
+        raise errors.Conflict("the name was just taken: refresh and try again")
     return [volume_row_event(row, gone=True)] if row else []
 
 

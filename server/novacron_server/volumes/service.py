@@ -201,9 +201,11 @@ class Volumes:
             return pool_for(self._inventory, self._inventory.require_host_up(body.host).host_id, body.tier)
         pool = next((pool for pool in self._inventory.pools(principal) if pool.id == body.pool), None)
         if pool is None:
-            raise errors.NotFound("there is no such pool")
+            raise errors.NotFound("pool not found")
         if pool.type not in FILE_POOLS or not pool.active or pool.tier is None:
-            raise errors.Conflict(f"{pool.name} cannot hold volumes: it is off, in no tier, or not a directory")
+            raise errors.Conflict(
+                f"{pool.name} cannot hold volumes: it is inactive, in no tier, or not a directory pool"
+            )
         return pool
 
     @staticmethod

@@ -26,9 +26,9 @@ async def only_user(
 
 
 def overlays(inventory: Inventory, principal: Principal, volume: Volume) -> list[str]:
-    """The volumes that lean on this one, by name where the principal may see them."""
+    """The overlays of a volume, by name where the principal may see them."""
     found = inventory.state.storage.overlays(volume)
-    return [v.name if may_see(principal, v.tenant) else "a volume of somebody else" for v in found]
+    return [v.name if may_see(principal, v.tenant) else "another user's volume" for v in found]
 
 
 def in_use(name: str, user: DiskUser) -> str:

@@ -29,8 +29,8 @@ class Line:
 @pytest.mark.parametrize(
     ("code", "text", "kind", "says"),
     [
-        (libvirt.VIR_ERR_NO_DOMAIN, "Domain not found: no domain with matching uuid 'x'", errors.NotFound, "no such VM"),
-        (libvirt.VIR_ERR_NO_STORAGE_VOL, "Storage volume not found", errors.NotFound, "no such volume"),
+        (libvirt.VIR_ERR_NO_DOMAIN, "Domain not found: no domain with matching uuid 'x'", errors.NotFound, "VM not found"),
+        (libvirt.VIR_ERR_NO_STORAGE_VOL, "Storage volume not found", errors.NotFound, "volume not found"),
         (libvirt.VIR_ERR_OPERATION_INVALID, "Requested operation is not valid: domain is already running",
          errors.Conflict, "already running"),
         (libvirt.VIR_ERR_OPERATION_INVALID, "Requested operation is not valid: network 'default' is not active",

@@ -136,7 +136,7 @@ async def test_what_cannot_be_done_is_refused_with_a_sentence(host: LibvirtHost)
     await host.define(spec)
     with pytest.raises(Conflict, match="cannot power the VM off: the VM is not running"):
         await host.power_off(spec.uuid)
-    with pytest.raises(NotFound, match="no such VM"):
+    with pytest.raises(NotFound, match="VM not found"):
         await host.start(str(uuid4()))
     with pytest.raises(Conflict, match="already exists on this host"):
         await host.define(a_domain(name="web-1"))

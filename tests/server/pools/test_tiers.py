@@ -109,7 +109,7 @@ async def test_only_administrators_say_what_a_tier_is_made_of(server: LiveServer
     assert (await bob.call(tiers.LIST)).total == 3
     with pytest.raises(errors.Forbidden):
         await bob.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id=isos.id)
-    with pytest.raises(errors.NotFound, match="no such pool"):
+    with pytest.raises(errors.NotFound, match="pool not found"):
         await server.admin.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id="nothing")
     await bob.close()
 

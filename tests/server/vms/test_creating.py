@@ -137,7 +137,7 @@ async def test_an_image_that_is_removed_meanwhile_is_named_as_the_reason(
     ended = await server.ended(begun)
     assert ended.problem is not None
     assert (ended.state, ended.problem.code) == (OperationState.FAILED, "conflict")
-    assert "the image empty was removed meanwhile" in ended.problem.detail
+    assert "the image empty has been deleted" in ended.problem.detail
     await server.no_rows()
 
 

@@ -140,7 +140,7 @@ async def test_a_deletion_that_failed_says_what_became_of_the_vm(
 
     assert await failed(host, "undefine") == "it is busy"
     assert (await server.vm("web-01")).operation_id is None
-    assert await failed(host.storage, "delete_volume") == "it is busy; the deletion was finished"
+    assert await failed(host.storage, "delete_volume") == "it is busy; the deletion was completed"
     await server.no_rows()
 
 
@@ -196,7 +196,7 @@ async def test_power_off_pushes_a_hanging_shutdown_aside(
     cancelled = await server.ended(hanging)
     assert cancelled.state is OperationState.CANCELLED
     assert cancelled.problem is not None
-    assert "powering off by" in cancelled.problem.detail
+    assert "replaced with power-off by" in cancelled.problem.detail
     assert (await server.vm("web-01")).state is State.STOPPED
 
 
@@ -215,7 +215,7 @@ async def test_a_unmanaged_guest_is_shown_to_administrators_run_and_never_delete
     unmanaged = await server.vm("test")
     assert (unmanaged.unmanaged, unmanaged.tenant) == (True, None)
     assert (await bob.call(vms.LIST)).total == 0
-    with pytest.raises(errors.NotFound, match="there is no such VM"):
+    with pytest.raises(errors.NotFound, match="VM not found"):
         await bob.call(vms.PAUSE, vm_id=unmanaged.id)
     await succeeded(server, await server.admin.call(vms.POWER_OFF, vm_id=unmanaged.id))
     with pytest.raises(errors.Conflict, match="is unmanaged"):

@@ -217,7 +217,7 @@ async def test_a_creation_that_was_cut_off_in_its_upload_is_made_anew(
     await storage.server.parts.operations.recover(stored)
     ended = await storage.ended(operation)
     assert ended.problem is not None
-    assert "the VM was created afterwards" in ended.problem.detail
+    assert "the VM was created after the restart" in ended.problem.detail
     vm = await storage.server.vm("web-redo")
     volume_id = vm.disks[0].volume
     assert volume_id is not None

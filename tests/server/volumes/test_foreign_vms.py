@@ -119,7 +119,7 @@ async def test_what_was_looked_at_before_a_move_is_not_done_after_it(
         return found
 
     monkeypatch.setattr(changes, "only_user", slow)
-    with pytest.raises(errors.Conflict, match="was changed meanwhile"):
+    with pytest.raises(errors.Conflict, match="has changed: refresh"):
         await asks(storage, volume, vm)[what]()
     now = await storage.volume(f"race-{what}")
     assert (now.id, now.tier, now.size_bytes, now.operation_id) == (volume.id, "warm", 64 * MIB, None)

@@ -131,7 +131,7 @@ async def test_a_killed_move_is_settled_by_the_next_server(far: Far, how: str) -
         assert ended.problem is not None
         if _counts(how, place):
             tier, other = other, tier
-        assert tier in ended.problem.detail or "where it was" in ended.problem.detail
+        assert tier in ended.problem.detail or "was not moved" in ended.problem.detail
         now = await far.volume("data")
         assert now.tier == tier, (place, ended.problem.detail)
         only(far, volume, tier)
@@ -157,7 +157,7 @@ async def test_a_vm_that_was_stopped_while_no_server_looked_stays_on_its_disk(fa
     await far.start()
     ended = await far.server.ended(operation)
     assert ended.problem is not None
-    assert "where it was" in ended.problem.detail
+    assert "was not moved" in ended.problem.detail
     only(far, volume, "hot")
     same_content(far, far.path(await far.volume("data")))
     assert (await far.admin.call(vms.GET, vm_id=vm.id)).state == "stopped"
@@ -185,7 +185,7 @@ async def test_what_a_killed_server_was_making_is_gone_after_the_next_start(far:
         ended = await far.server.ended(operation)
         assert ended.state is OperationState.INTERRUPTED, place
         assert ended.problem is not None
-        assert "what it had made was removed" in ended.problem.detail
+        assert "everything that it had created was removed" in ended.problem.detail
         assert far.files() == {("hot", "data")}, place
         assert [v.name for v in (await call(volumes.LIST)).items] == ["data"]
         assert digest(far.path(volume)) == before

@@ -249,7 +249,7 @@ async def test_a_vm_that_is_started_behind_our_back_stays_on_the_disk_it_runs_on
     ended = await storage.ended(operation)
     assert ended.state is OperationState.FAILED
     assert ended.problem is not None
-    assert "started meanwhile" in ended.problem.detail
+    assert "started during the move" in ended.problem.detail
     await expect_one_copy(storage, vm, volume, "hot")
     live, lasting = storage.disk_paths(vm.id)
     assert live == lasting

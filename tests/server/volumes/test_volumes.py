@@ -72,14 +72,14 @@ async def test_a_volume_is_made_where_it_was_asked_for(server: LiveServer, pools
 async def test_more_than_there_is_room_for_is_refused_before_anything_is_promised(
     server: LiveServer, pools: dict[str, Pool]
 ) -> None:
-    with pytest.raises(errors.Conflict, match=r"needs 500 TiB, and hot .* has .* free"):
+    with pytest.raises(errors.Conflict, match=r"needs 500 TiB, but hot .* has .* free"):
         await server.admin.call(volumes.CREATE, body=VolumeCreate(name="big", size_bytes=500 << 40))
     assert server.parts.inventory.state.storage.volume_rows == {}
 
 
 async def test_a_name_is_given_once_in_a_pool(server: LiveServer, pools: dict[str, Pool]) -> None:
     await made(server)
-    with pytest.raises(errors.Conflict, match="has a volume named data-01 already"):
+    with pytest.raises(errors.Conflict, match="already has a volume named data-01"):
         await server.admin.call(volumes.CREATE, body=VolumeCreate(name="data-01", size_bytes=MIB))
     body = VolumeCreate(name="two", size_bytes=MIB)
     answers = await asyncio.gather(

@@ -102,7 +102,7 @@ def delete_pool(connection: Any, name: str) -> None:
 def create_volume(connection: Any, spec: VolumeSpec, *, new: bool = False) -> VolumeFacts:
     """Create a thin volume. Unless `new`, an existing volume with the same name, size and format is returned instead.
 
-    Raises Conflict if another volume has the name, libvirtError if there is no such pool.
+    Raises Conflict if another volume has the name, libvirtError if pool not found.
     """
     text = volume_xml(spec)
     pool = connection.storagePoolLookupByName(spec.pool)

@@ -145,8 +145,8 @@ class CreateVM(Procedure[CreateSteps]):
         except (errors.HostUnavailable, errors.DatabaseUnavailable):
             raise  # it is recovered later
         except errors.NovaCronError as e:
-            return f"it could not be finished ({e.detail}), and {await self.undo(context.entry)}"
-        return "the VM was created afterwards"
+            return f"it could not be completed ({e.detail}), and {await self.undo(context.entry)}"
+        return "the VM was created after the restart"
 
     def _promised_pool(self, context: OperationContext[CreateSteps]) -> str:
         """Where the disks of a VM that was promised go; its rows tell it where an old journal does not."""
@@ -173,7 +173,7 @@ class CreateVM(Procedure[CreateSteps]):
         made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
         await remove_vm(self._group_commit, host_id, vm_id, made)
         await self._refresh(host_id, vm_id)
-        return "what it had made was removed"
+        return "everything that it had created was removed"
 
     async def retry_undo(self, entry: Journal[CreateSteps]) -> None:
         """What `undo` could not do while a pool was off. Raises Conflict while it is."""

@@ -52,7 +52,7 @@ class DeleteVM(Procedure[DeleteSteps]):
         """After a failure: a VM that still exists stays; what belonged to one that is gone is deleted."""
         host = self._inventory.host(entry.host_id)
         if await host.read_domain(entry.operation.target.id) is not None:
-            return "it was left as it is"
+            return "the VM was not changed"
         return await self.finish(entry)
 
     async def resume(self, context: OperationContext[DeleteSteps]) -> str:
@@ -63,13 +63,13 @@ class DeleteVM(Procedure[DeleteSteps]):
         host_id, vm_id = entry.host_id, entry.operation.target.id
         facts = await self._inventory.host(host_id).read_domain(vm_id)
         if facts is not None and facts.state is not State.STOPPED:
-            return f"the VM is {facts.state}, so it was left alone"
+            return f"the VM is {facts.state}, so it was not deleted"
         try:
             goes = await self._disks_of(host_id, vm_id, entry.steps.goes) if entry.request.get("disks") else []
             await self._delete(host_id, vm_id, goes)
         except errors.Conflict as e:
-            return f"it was left alone: {e.detail}"
-        return CompletedAnyway("the deletion was finished")
+            return f"it was not deleted: {e.detail}"
+        return CompletedAnyway("the deletion was completed")
 
     async def _disks_of(self, host_id: str, vm_id: str, decided: Collection[str] | None = None) -> list[VolumeRow]:
         """The volumes that are deleted with a VM: not those that were detached from it outside NovaCron.

@@ -84,10 +84,10 @@ class ShutDown(Power):
             left_s -= wait_s
             if _is_down(await self._inventory.refresh_vm(host_id, vm_id)):
                 return
-            await context.report_step("still running; asked the guest again")
+            await context.report_step("still running: asked the guest again")
         if force_after_s is None:
-            raise errors.Conflict(f"no reaction from the guest for {GIVE_UP_S:.0f} s: power it off")
-        await context.report_step("no reaction from the guest in time: powering off")
+            raise errors.Conflict(f"the guest did not respond for {GIVE_UP_S:.0f} s: power it off")
+        await context.report_step("the guest did not respond in time: powering off")
         await host.power_off(vm_id)
 
 

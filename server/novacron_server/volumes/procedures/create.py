@@ -59,7 +59,7 @@ class _Creation(Procedure[C], Generic[C]):
         await remove_volume(self._group_commit, entry.steps.made or (made[-1] if is_copy else made[0]).id)
         with suppress(errors.HostUnavailable, errors.NotFound):
             await self._inventory.refresh_volumes(entry.host_id)
-        return later or "what it had made was removed"
+        return later or "everything that it had created was removed"
 
     async def _publish(self, context: OperationContext[C]) -> None:
         await self._inventory.barrier(context.accepted_seq)

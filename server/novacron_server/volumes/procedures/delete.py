@@ -38,7 +38,7 @@ class DeleteVolume(Procedure[DeleteVolumeSteps]):
         """Raises Conflict naming the VM that uses it, NotFound."""
         row = await self._row(str(context.request["volume"]))
         if row is None:
-            raise errors.NotFound("there is no such volume")
+            raise errors.NotFound("volume not found")
         host = self._inventory.host(row.host_id)
         await failpoint("volume.delete:began")
         await only_user(host, row.name, context.steps.path, None, fresh=True)
@@ -53,9 +53,9 @@ class DeleteVolume(Procedure[DeleteVolumeSteps]):
         host = self._inventory.host(row.host_id)
         facts = await host.storage.read_volume(row.pool, row.name)
         if facts is not None and await host.disks.users(facts.path, fresh=True):
-            return "a VM uses the volume, so it was left alone"
+            return "a VM uses the volume, so it was not deleted"
         await self._delete(host, row)
-        return "the deletion was finished"
+        return "the deletion was completed"
 
     async def _delete(self, host: LibvirtHost, row: VolumeRow) -> None:
         await host.storage.delete_volume(row.pool, row.name)

@@ -44,7 +44,7 @@ class DiskChange(Procedure[DiskSteps]):
         vm_id = users[0].uuid if users else None
         await self._set_vm(volume_id, vm_id)
         await self._refresh(host, vm_id)
-        return f"the volume is a disk of {users[0].name}" if users else "the volume is attached to no VM"
+        return f"the volume is a disk of {users[0].name}" if users else "the volume is not attached"
 
     @staticmethod
     async def _facts(host: LibvirtHost, steps: DiskSteps) -> VolumeFacts:

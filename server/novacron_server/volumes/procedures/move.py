@@ -187,7 +187,7 @@ class MoveVolume(Procedure[MoveSteps]):
             await failpoint("volume.move:switched")
         # The VM may have been started outside NovaCron on the old copy: then that one is current, and this one goes.
         if users := await host.disks.users(move.from_path):
-            raise errors.Conflict(f"{users[0].name} was started meanwhile: its disk stays where it was")
+            raise errors.Conflict(f"{users[0].name} was started during the move: its disk was not moved")
         await self._set_row(move, move.to_pool, move.tier)
         await failpoint("volume.move:told")
         if later := await self._remove_old(context.id, host, move):
@@ -202,9 +202,9 @@ class MoveVolume(Procedure[MoveSteps]):
     async def _remove_old(self, operation_id: str, host: LibvirtHost, move: Move) -> str:
         """Returns a sentence when it can only be done later. Raises Conflict when it must not be done."""
         if await host.storage.read_volume(move.to_pool, move.name) is None:
-            raise errors.Conflict("the new copy is not visible in its pool: the old one stays")
+            raise errors.Conflict("the new copy is not visible in its pool: the old copy was kept")
         if users := await host.disks.users(move.from_path, fresh=True):
-            raise errors.Conflict(f"{users[0].name} still uses the old copy: it stays")
+            raise errors.Conflict(f"{users[0].name} still uses the old copy: it was not deleted")
         try:
             await host.storage.delete_volume(move.from_pool, move.name)
         except errors.Conflict as e:  # its pool is off
@@ -230,10 +230,10 @@ class MoveVolume(Procedure[MoveSteps]):
     async def _end_on_current(self, entry: Journal[MoveSteps], context: OperationContext[MoveSteps] | None) -> str:
         move, disk = entry.steps.move, entry.steps.disk
         if move is None:
-            return "nothing had been moved"
+            return "nothing was moved"
         host = self._inventory.host(entry.host_id)
         if context is not None and disk and await self._continue(context, host, move, disk):
-            return f"QEMU went on copying, and the volume is in {move.tier} now"
+            return f"QEMU completed the copy: the volume is now in {move.tier}"
         if disk:
             await host.disks.abort_copy(disk.vm, disk.target)
         look = partial(host.disks.users, fresh=True)
@@ -246,13 +246,13 @@ class MoveVolume(Procedure[MoveSteps]):
             await self._set_row(move, move.to_pool, move.tier)
             later = await self._remove_old(entry.operation.id, host, move)
             await self._refresh(host, vm_id)
-            return CompletedAnyway(f"the volume is in {move.tier}, and {later or 'the old copy is gone'}")
+            return CompletedAnyway(f"the volume is in {move.tier}, and {later or 'the old copy was deleted'}")
         for user in users:
             await host.disks.switch(user.uuid, move.to_path, move.from_path)
         await self._set_row(move, move.from_pool, move.from_tier)
         later = await self._leftovers.discard(entry)
         await self._refresh(host, vm_id)
-        return f"the volume is where it was, and {later or 'nothing of the copy is left'}"
+        return f"the volume was not moved, and {later or 'its copy was removed'}"
 
     async def _continue(
         self, context: OperationContext[MoveSteps], host: LibvirtHost, move: Move, disk: MirroredDisk
@@ -293,11 +293,11 @@ async def _copied(host: LibvirtHost, move: Move, job: BlockJob) -> tuple[int, in
 def why_not_move(user: DiskUser) -> str | None:
     """The sentence that refuses to move a disk under its VM, None when nothing is against it."""
     if user.snapshots:
-        return f"{user.name} has snapshots, which refer to the disk's present location: delete them first"
+        return f"{user.name} has snapshots, which refer to the disk's current location: delete them first"
     if user.saved:
-        return f"{user.name} is saved, and its saved state refers to the disk's present location: start it first"
+        return f"{user.name} is saved, and its saved state refers to the disk's current location: start it first"
     if user.active and (user.live is None or user.lasting is None or user.live.path != user.lasting.path):
-        return f"{user.name} runs on another disk than its definition names: restart it first"
+        return f"{user.name} runs on a different disk than its definition names: restart it first"
     for disk in (user.live, user.lasting):
         if disk is None:
             continue
@@ -305,7 +305,7 @@ def why_not_move(user: DiskUser) -> str | None:
             kind = "shared" if disk.shareable else "transient" if disk.transient else "read-only"
             return f"the disk {disk.target} of {user.name} is {kind}: it cannot be moved"
         if disk.backing_file:
-            return f"the disk {disk.target} of {user.name} has a backing file: it cannot be moved alone"
+            return f"the disk {disk.target} of {user.name} has a backing file: it cannot be moved without it"
         if disk.mirror:
             return f"the disk {disk.target} of {user.name} is being copied outside NovaCron"
     return None
