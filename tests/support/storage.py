@@ -151,7 +151,11 @@ async def move(storage: StorageServer, volume: Volume, tier: TierName = "cold", 
 
 def only(storage: StorageServer, volume: Volume, tier: str) -> None:
     """One file of that name is left, there."""
-    assert {item for item in storage.files() if item[1].startswith(volume.name)} == {(tier, volume.name)}
+    assert _files_of(storage, volume) == {(tier, volume.name)}
+
+
+def _files_of(storage: StorageServer, volume: Volume) -> set[tuple[str, str]]:
+    return {item for item in storage.files() if item[1].startswith(volume.name)}
 
 
 def same_content(storage: StorageServer, path: Path, image_format: str = "qcow2") -> None:
@@ -165,7 +169,10 @@ def same_content(storage: StorageServer, path: Path, image_format: str = "qcow2"
 async def expect_one_copy(storage: StorageServer, vm: VM, volume: Volume, tier: str) -> None:
     async def shown() -> bool | None:
         now = await storage.admin.call(volumes.GET, volume_id=volume.id)
-        return True if (now.tier, now.operation_id) == (tier, None) else None
+        if (now.tier, now.operation_id) != (tier, None):
+            return None
+        # A copy that libvirt still creates when its move is cancelled is removed a little later.
+        return True if _files_of(storage, volume) == {(tier, volume.name)} else None
 
     await until(shown)
     only(storage, volume, tier)

@@ -15,6 +15,7 @@ from novacron_core.api.operations import Operation, OperationState
 from novacron_core.values.tiers import TierName
 from novacron_server.operations import repository
 from novacron_server.operations.repository import Stored
+from novacron_server.vms.procedures import create
 from tests.support.storage import MIB, StorageServer, expect_one_copy, move, only
 from tests.support.waiting import until
 
@@ -201,19 +202,23 @@ async def test_a_source_that_goes_away_at_the_last_moment_leaves_no_old_copy(
 async def test_a_creation_that_was_cut_off_in_its_upload_is_made_anew(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
+    created = asyncio.Event()
+
+    async def wait_there(name: str) -> None:
+        if name == "vm.create:volumes":
+            created.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(create, "failpoint", wait_there)
     body = vms.VMCreate(name="web-redo", image="empty", memory_bytes=32 * MIB, disk_bytes=20 * MIB, start=False)
     operation = await storage.admin.call(vms.CREATE, body=body)
-
-    async def made() -> Path | None:
-        folder = storage.server.data_dir / "pools" / "hot"
-        return next((path for path in folder.glob("web-redo-*")), None)
-
-    disk = await until(made)
+    async with asyncio.timeout(60):
+        await created.wait()
+    (disk,) = (storage.server.data_dir / "pools" / "hot").glob("web-redo-*")
     # As much of the image as came through, and the server is gone: no undoing, no end.
     disk.write_bytes((storage.server.data_dir / "images" / "empty.qcow2").read_bytes())
     stored = await _cut_off(storage, monkeypatch, operation)
-    monkeypatch.delenv("NOVACRON_FAILPOINTS")
+    monkeypatch.undo()
     await storage.server.parts.operations.recover(stored)
     ended = await storage.ended(operation)
     assert ended.problem is not None
