@@ -97,7 +97,8 @@ class StorageServer:
             found = {pool.tier: pool for pool in (await self.admin.call(pools.LIST)).items if pool.tier}
             return found if len(found) == 3 else None
 
-        return await until(there)
+        # On a machine's first run libvirtd asks QEMU what it can do, which alone takes 7 s.
+        return await until(there, 60)
 
 
 async def run(*command: str) -> None:
