@@ -28,7 +28,7 @@ def with_outcome(operation: Operation, state: OperationState, error: errors.Nova
 
 
 def as_known_error(operation: Operation, error: Exception) -> errors.NovaCronError:
-    """An error that may be told; what is none of ours is a mistake of the server's, for its log."""
+    """An error that may be shown. Any other exception is a bug: it is logged, and shown as an internal error."""
     if isinstance(error, errors.NovaCronError):
         return error
     _log.error("operation broke", operation=operation.id, kind=operation.kind, exc_info=error)

@@ -28,7 +28,7 @@ class ManagedPools:
         return PoolSpec(uuid=self._uuid(host.host_id, tier), name=name, path=self._path(host, name, tier))
 
     def own_tier(self, host_id: str, pool_uuid: str) -> str | None:
-        """The tier of a pool of ours, None for any other pool."""
+        """The tier of a managed pool, None for any other pool."""
         return next((tier for tier in TIERS if self._uuid(host_id, tier) == pool_uuid), None)
 
     def _uuid(self, host_id: str, tier: str) -> str:

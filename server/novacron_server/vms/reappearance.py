@@ -1,4 +1,4 @@
-"""VMs of ours that libvirt had lost for a while (a disk that was not mounted, a definition put back): theirs again."""
+"""Managed VMs that libvirt lost for a while (a disk that was not mounted, a definition put back) keep their owners."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class ReappearedVMs:
         state = self._inventory.state
         for (host_id, vm_id), known in list(state.known.items()):
             tag = known.facts.tag
-            ours = tag is not None and tag.instance == self._instance and _is_uuid(tag.operation)
-            if host_id == host.host_id and tag and ours and (host_id, vm_id) not in state.rows:
+            tagged = tag is not None and tag.instance == self._instance and _is_uuid(tag.operation)
+            if host_id == host.host_id and tag and tagged and (host_id, vm_id) not in state.rows:
                 stored = await self._database.run(lambda c, t=tag: operations.get(c, t.operation), read_only=True)  # type: ignore[misc]
                 # Not one that is being deleted at this moment.
                 if stored and _made(stored, host_id, vm_id) and await host.read_domain(vm_id) is not None:
@@ -65,7 +65,7 @@ class ReappearedVMs:
             drafts = [volume_row_event(volume, "volume.updated") for volume in changed if volume]
             return None, [vm_row_event(row, "vm.updated", note="found again"), *drafts]
 
-        _log.warning("a VM of ours is back", vm=row.name, id=row.id)
+        _log.warning("a managed VM is back", vm=row.name, id=row.id)
         await self._group_commit.write(work)
 
 

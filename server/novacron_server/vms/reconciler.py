@@ -89,11 +89,11 @@ class Reconciler:
         return {entry.operation.id: entry for entry in entries if not entry.steps.whole}
 
     async def _late_domains(self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]]) -> None:
-        """A definition that libvirt carried out after we had given up on it: marked as ours, and nobody's."""
+        """VMs that libvirt defined after their creation had failed: they have our tag and no row."""
         for (host_id, vm_id), known in list(self._inventory.state.known.items()):
             tag = known.facts.tag
-            ours = tag is not None and tag.instance == self._instance and tag.operation in failed
-            if host_id == host.host_id and ours and (host_id, vm_id) not in self._inventory.state.rows:
+            tagged = tag is not None and tag.instance == self._instance and tag.operation in failed
+            if host_id == host.host_id and tagged and (host_id, vm_id) not in self._inventory.state.rows:
                 if known.facts.state is not State.STOPPED:
                     _log.warning("a VM of a failed creation runs: left alone", vm=known.facts.name, id=vm_id)
                     continue

@@ -27,13 +27,13 @@ def pool_for(inventory: Inventory, host_id: str, tier: str, *, but_not: str = ""
     return max(fit, key=lambda pool: (pool.available_bytes or 0, pool.managed))
 
 
-def choose_pool_for_vm(inventory: Inventory, host_id: str, tier: str, ours: str) -> str:
-    """The name of the pool that a new VM's disks go to: as `pool_for`, but our own where the tier has none that is on,
-    for ours is made or switched on when it is needed."""
+def choose_pool_for_vm(inventory: Inventory, host_id: str, tier: str, managed_pool: str) -> str:
+    """The name of the pool for a new VM's disks: as `pool_for`, or the managed pool if the tier has no active pool; the
+    managed one is created or started when it is needed."""
     try:
         return pool_for(inventory, host_id, tier).name
     except errors.Conflict:
-        return ours
+        return managed_pool
 
 
 def check_room(pool: Pool, needed_bytes: int, what: str) -> None:
