@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from novacron_core.api.events import HEARTBEAT_S, Event, GoneFrame, Heartbeat, Hello, InventoryFrame
-from novacron_core.api.events import SamplesFrame as SamplesFrame
+from novacron_core.api.events import HEARTBEAT_S, Event, GoneFrame, Heartbeat, Hello, InventoryFrame, SamplesFrame
 from novacron_core.api.hosts import Host
 from novacron_core.api.nouns import HOSTS, NOUNS, OPERATIONS, POOLS, TIERS, VMS, VOLUMES, Noun, Nouns
 from novacron_core.api.operations import Operation

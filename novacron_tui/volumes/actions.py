@@ -23,13 +23,13 @@ class VolumeVerb(Action[VolumeEntry]):
 
 
 def _by_rule(action: V) -> Any:
-    return lambda entry, _store: entry.why_not(action, entry.vm)
+    return lambda entry, store: entry.why_not(action, entry.vm, store)
 
 
-def _why_not_attach(entry: VolumeEntry, _store: Store) -> str | None:
+def _why_not_attach(entry: VolumeEntry, store: Store) -> str | None:
     if entry.vm is not None:
         return f"{entry.volume.name} is attached to {entry.vm.name}: detach it first"
-    return entry.why_not(V.ATTACH, None)
+    return entry.why_not(V.ATTACH, None, store)
 
 
 MOVE = VolumeVerb(

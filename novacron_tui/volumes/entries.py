@@ -14,21 +14,19 @@ from novacron_tui.connection.store import Store
 
 @dataclass(frozen=True, slots=True)
 class VolumeEntry:
-    """One row of the list. `operation` runs on the volume, `vm_operation` on its VM."""
+    """One row of the list. `operation` runs on the volume."""
 
     volume: Volume
     vm: VM | None
     operation: Operation | None
-    vm_operation: Operation | None = None
 
     @property
     def id(self) -> str:
         return self.volume.id
 
-    def why_not(self, action: VolumeAction, vm: VM | None, vm_operation: Operation | None = None) -> str | None:
+    def why_not(self, action: VolumeAction, vm: VM | None, store: Store) -> str | None:
         """The sentence that refuses `action` now, or None. `vm` is its VM, or the one to attach it to."""
-        if vm is not None and vm is self.vm:
-            vm_operation = self.vm_operation
+        vm_operation = store.operation_on(vm) if vm else None
         return why_not_volume(action, self.volume, vm, operation=self.operation, vm_operation=vm_operation)
 
 
@@ -39,7 +37,7 @@ def entries(store: Store) -> list[VolumeEntry]:
 
 def _entry(store: Store, volume: Volume) -> VolumeEntry:
     vm = store.vms.get((volume.host, volume.vm)) if volume.vm else None
-    return VolumeEntry(volume, vm, store.operation_on(volume), store.operation_on(vm) if vm else None)
+    return VolumeEntry(volume, vm, store.operation_on(volume))
 
 
 def why_not_cancel(entry: VolumeEntry, _store: Store) -> str | None:

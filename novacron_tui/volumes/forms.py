@@ -144,7 +144,7 @@ def _why_not_vm(entry: VolumeEntry, candidates: dict[str, VM], store: Store, nam
     vm = candidates.get(name.strip())
     if vm is None:
         return "No VM with this name on the volume's host. Press right to complete a name"
-    return entry.why_not(VolumeAction.ATTACH, vm, store.operation_on(vm))
+    return entry.why_not(VolumeAction.ATTACH, vm, store)
 
 
 def _why_not_size(text: str) -> str | None:

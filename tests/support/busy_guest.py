@@ -23,6 +23,7 @@ from pathlib import Path
 import libvirt
 
 from tests.support.fair_clock import fair_now
+from tests.support.initrd import archive
 
 DISK_BYTES = 64 << 20
 _INIT = """#!/bin/sh
@@ -71,28 +72,11 @@ def write_busy_image(images: Path, name: str = "busy", *, cpu: bool = True, stea
     alpine = next(Path(package.submodule_search_locations[0], "images").glob("alpine-*-amd64.kernel"))
     images.mkdir(exist_ok=True)
     shutil.copy(alpine, images / f"{name}.kernel")
-    ours = gzip.compress(_archive({"init": _INIT.encode()}))
+    ours = gzip.compress(archive("init", _INIT.encode()))
     (images / f"{name}.initrd").write_bytes(alpine.with_suffix(".initrd").read_bytes() + ours)
     (images / f"{name}.cmdline").write_text("console=ttyS0 quiet" + " busy=1" * cpu + " steady=1" * steady)
     disk = images / f"{name}.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), str(DISK_BYTES)], check=True)
-
-
-def _archive(files: dict[str, bytes]) -> bytes:
-    """A cpio archive ("newc"); the kernel unpacks one after the other, and a later file replaces an earlier one."""
-    parts = [_entry(name, content, 0o100755) for name, content in files.items()]
-    return b"".join([*parts, _entry("TRAILER!!!", b"", 0)])
-
-
-def _entry(name: str, content: bytes, mode: int) -> bytes:
-    path = name.encode() + b"\0"
-    fields = (0, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(path), 0)
-    head = b"070701" + b"".join(f"{field:08X}".encode() for field in fields) + path
-    return _padded(head) + _padded(content)
-
-
-def _padded(data: bytes) -> bytes:
-    return data + b"\0" * (-len(data) % 4)
 
 
 class Serial:

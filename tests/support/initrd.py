@@ -38,7 +38,7 @@ def write_initrd(folder: Path, script: str) -> Path:
     base = images()["initrd"].read_bytes()
     padding = b"\0" * (-len(base) % 4)
     path = folder / "initrd"
-    path.write_bytes(base + padding + gzip.compress(_archive("init", (_HEAD + script).encode())))
+    path.write_bytes(base + padding + gzip.compress(archive("init", (_HEAD + script).encode())))
     path.chmod(0o644)
     return path
 
@@ -51,7 +51,7 @@ def copy_kernel(folder: Path) -> Path:
     return path
 
 
-def _archive(name: str, content: bytes) -> bytes:
+def archive(name: str, content: bytes) -> bytes:
     """A cpio archive with one executable file. Source: the kernel's Documentation/driver-api/early-userspace."""
     return _entry(name, content, 0o100755) + _entry("TRAILER!!!", b"", 0)
 

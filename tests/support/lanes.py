@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FAST_FOLDERS = ("architecture", "core", "tui", "server")
 """The other folders start the program itself."""
-HEAVY_FIXTURES = frozenset({"postgres", "storage", "libvirtd_named", "qemu"})
 LIBVIRTD_FIXTURES = frozenset({"storage", "libvirtd_named", "qemu"})
+HEAVY_FIXTURES = LIBVIRTD_FIXTURES | {"postgres"}
 TORTURE_FILES = (
     "test_every_key.py",
     "test_kills_during_moves.py",

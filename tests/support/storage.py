@@ -16,6 +16,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 import libvirt
+import pytest
 
 from novacron_core.api import pools, vms, volumes
 from novacron_core.api.base import ListQuery
@@ -148,6 +149,21 @@ RUNNING = ["planned", "made", "mirroring", "mirrored", "pivoted", "switched", "t
 
 async def move(storage: StorageServer, volume: Volume, tier: TierName = "cold", **more: Any) -> Operation:
     return await storage.admin.call(volumes.MOVE, body=VolumeMove(tier=tier, **more), volume_id=volume.id)
+
+
+async def paused_before_the_switch(
+    storage: StorageServer, volume: Volume, monkeypatch: pytest.MonkeyPatch, go: Path
+) -> Operation:
+    """A move to cold whose copy has its name already, and which goes on when the file `go` exists."""
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.move:named=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(go))
+    operation = await move(storage, volume)
+
+    async def named() -> bool | None:
+        return True if ("cold", volume.name) in storage.files() else None
+
+    await until(named)
+    return operation
 
 
 def only(storage: StorageServer, volume: Volume, tier: str) -> None:

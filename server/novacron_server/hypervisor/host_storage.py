@@ -24,6 +24,7 @@ from novacron_server.hypervisor.storage.file_copies import FileCopy, rename_new,
 from novacron_server.hypervisor.storage.local_capacity import with_local_capacity
 from novacron_server.hypervisor.storage.uploads import Upload
 from novacron_server.hypervisor.vms.domains import DomainReader
+from novacron_server.tasks import cancel_tasks
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -192,9 +193,7 @@ async def _run_both(*halves: Coroutine[Any, Any, object], closing: Sequence[IO[b
     try:
         await asyncio.wait(tasks)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_tasks(tasks)
     failures = [error for task in tasks if (error := task.exception())]
     for error in sorted(failures, key=lambda error: isinstance(error, OSError)):
         raise error

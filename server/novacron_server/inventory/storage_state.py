@@ -84,11 +84,6 @@ class StorageState:
             return self.volumes_on(key[0]).get(key[1:])
         return next((volume for volume in self.volumes() if volume.id == volume_id), None)
 
-    def pool_by_row(self, volume_id: str) -> str | None:
-        """The pool that a volume's row names, None without a row."""
-        key = self._row_keys.get(volume_id)
-        return key[1] if key else None
-
     def row_without_volume(self, host_id: str, pool: str, name: str) -> VolumeRow | None:
         """The row of a volume that is missing from its active pool, with no operation running on it: it was removed
         outside NovaCron."""
@@ -138,10 +133,6 @@ class StorageState:
         """The last facts of a pool."""
         storage = self._hosts.get(host_id)
         return next((facts for facts in storage.pool_facts.values() if facts.name == name), None) if storage else None
-
-    def was_read(self, host_id: str) -> bool:
-        storage = self._hosts.get(host_id)
-        return storage is not None and storage.seen_at is not None
 
     def tiers(self) -> list[Tier]:
         """The three tiers, fastest first, with their current rates."""

@@ -13,6 +13,7 @@ from novacron_server.operations import repository
 from novacron_server.operations.acceptance import operation_event
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
+from novacron_server.tasks import cancel_tasks
 
 _log = structlog.get_logger()
 
@@ -35,9 +36,7 @@ class ProgressWriter:
             self._task = asyncio.create_task(self._run(), name="telling steps")
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancel_tasks([self._task])
 
     async def _run(self) -> None:
         while self._waiting:

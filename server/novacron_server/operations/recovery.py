@@ -11,6 +11,7 @@ from novacron_core.api.hosts import HostStatus
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.operations.repository import Stored
 from novacron_server.operations.runner import Operations
+from novacron_server.tasks import cancel_tasks
 
 _log = structlog.get_logger()
 _RETRY_S = 0.5
@@ -30,9 +31,7 @@ class Recovery:
         self._task = asyncio.create_task(recover_all(self._operations, self._inventory), name="recovery")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancel_tasks([self._task])
 
 
 async def recover_all(operations: Operations, inventory: Inventory) -> None:

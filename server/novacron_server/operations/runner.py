@@ -31,6 +31,7 @@ from novacron_server.operations.submission import Decide, OperationRequest, Subm
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import wait_for_open_transactions
+from novacron_server.tasks import cancel_tasks
 
 _log = structlog.get_logger()
 _CANCEL_WAIT_S = 10.0
@@ -322,8 +323,6 @@ class Operations:
         await self._stop([*self._tasks.values(), *self._accepting])
 
     async def _stop(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
-        self._closing, stopped = True, list(tasks)
-        for task in stopped:
-            task.cancel()
-        await asyncio.gather(*stopped, return_exceptions=True)
+        self._closing = True
+        await cancel_tasks(tasks)
         await self._progress_writer.close()

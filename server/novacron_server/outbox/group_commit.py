@@ -16,6 +16,7 @@ from novacron_server.database import faults
 from novacron_server.database.transactions import Connection, Database, wait
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import append
+from novacron_server.tasks import cancel_tasks
 
 T = TypeVar("T")
 Unit = Callable[[Connection], Awaitable[tuple[T, Sequence[EventDraft]]]]
@@ -88,9 +89,7 @@ class GroupCommit:
 
     async def close(self) -> None:
         """Stop; pending callers get DatabaseUnavailable within the time budget."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancel_tasks([self._task])
 
     async def _run(self) -> None:
         while self._waiting:

@@ -17,6 +17,7 @@ from novacron_server.database.transactions import Database
 from novacron_server.outbox.notify import Notifier
 from novacron_server.outbox.records import EventRecord
 from novacron_server.outbox.repository import last_seq, read_after
+from novacron_server.tasks import cancel_tasks
 
 BATCH = 1000
 POLL_S = 1.0
@@ -82,9 +83,7 @@ class OutboxReader:
 
     async def close(self) -> None:
         """Stop reading. Raises nothing; a failure stays in `failure`."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await cancel_tasks(self._running)
 
     async def wait(self) -> None:
         """Until the reader ends, which it does by close() or by raising what ended it."""

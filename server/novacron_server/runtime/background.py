@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import structlog
 
 from novacron_core.api.health import BackgroundCheck, TaskCheck
+from novacron_server.tasks import cancel_tasks
 
 _log = structlog.get_logger()
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 60.0
@@ -93,9 +94,7 @@ class Background:
         while self._stops:
             stopping = self._stops.pop()
             if isinstance(stopping, _Task):
-                if stopping.task is not None:
-                    stopping.task.cancel()
-                    await asyncio.gather(stopping.task, return_exceptions=True)
+                await cancel_tasks([stopping.task])
                 continue
             try:
                 await stopping()

@@ -55,6 +55,7 @@ from novacron_server.stream.hub import Hub
 from novacron_server.stream.outage import DatabaseOutage
 from novacron_server.stream.samples import SampleStreamer
 from novacron_server.stream.socket import Stream
+from novacron_server.tasks import cancel_tasks
 from novacron_server.vms import repository as vms_repository
 from novacron_server.vms.creation_plan import Planner
 from novacron_server.vms.procedures.create import CreateVM
@@ -136,7 +137,7 @@ async def _start(parts: Parts) -> None:
     background.on_stop(parts.access.close)
     background.add("sessions", parts.access.watch)
     opening = asyncio.create_task(parts.inventory.open(), name="opening hosts")
-    background.on_stop(lambda: _cancel(opening))
+    background.on_stop(lambda: cancel_tasks([opening]))
     recovery = Recovery(parts.operations, parts.inventory)
     recovery.start()
     background.on_stop(recovery.stop)
@@ -179,11 +180,6 @@ async def _keep_lock(server_lock: ServerLock, parts: Parts, recovery: Recovery) 
     await server_lock.keep(stop, go_on)
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
 async def _build(background: Background, settings: Settings, database: Database, hypervisors: list[str]) -> Parts:
     async def first(connection: Connection) -> tuple[UUID, list[HostRow], int]:
         instance = await database_repository.instance(connection)
@@ -214,7 +210,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     leftovers = LeftoverCopies(database, inventory)
     planner = Planner(inventory, images, managed_pools)
     creation = CreateVM(database, group_commit, inventory, planner, str(instance))
-    procedures = _procedures(database, group_commit, inventory, leftovers, creation)
+    procedures = build_procedures(database, group_commit, inventory, leftovers, creation)
     operations = Operations(database, group_commit, procedures, state)
     access = Access(
         database,
@@ -263,13 +259,14 @@ async def _build(background: Background, settings: Settings, database: Database,
     )
 
 
-def _procedures(
+def build_procedures(
     database: Database,
     group_commit: GroupCommit,
     inventory: Inventory,
     leftovers: LeftoverCopies,
     creation: CreateVM,
 ) -> Procedures:
+    """One procedure for each kind of operation."""
     return Procedures(
         [
             creation,

@@ -17,6 +17,7 @@ from novacron_server.inventory.inventory import Inventory
 from novacron_server.operations import journal, repository
 from novacron_server.operations.journal import Journal
 from novacron_server.operations.retries import retry_while_database_down
+from novacron_server.tasks import cancel_tasks
 from novacron_server.volumes.copy import CopyRecord, CopySteps, discard
 
 _log = structlog.get_logger()
@@ -40,10 +41,7 @@ class LeftoverCopies:
         self._left = {entry.operation.id: entry for entry in journal.read_all(found, CopySteps)}
 
     async def close(self) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_tasks(self._tasks.values())
 
     async def discard(self, entry: Journal[Any]) -> str:
         """Remove what a copy that is not used had made, now or later. Returns a sentence when it is later."""

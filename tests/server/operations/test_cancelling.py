@@ -58,6 +58,17 @@ class Slow:
         return answer
 
 
+async def expect_refusal(server: LiveServer, monkeypatch: pytest.MonkeyPatch, operation: Operation, held: Slow) -> None:
+    """Cancelling while `held` is under way is refused."""
+    await held.began.wait()
+    came = reached(server, monkeypatch)
+    asking = asyncio.create_task(cancel(server, operation))
+    await came.wait()
+    held.go.set()
+    with pytest.raises(errors.Conflict):
+        await asking
+
+
 async def test_who_cancels_twice_does_not_cancel_the_clearing_away(
     server: LiveServer, pools: dict[str, Pool], image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,13 +101,7 @@ async def test_a_failure_that_is_being_cleared_away_cannot_be_cancelled(
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
     clearing = Slow(monkeypatch, server.parts.operations.procedures["vm.create"], "delete_volumes")
     operation = await server.admin.call(vms.CREATE, body=vm_request())
-    await clearing.began.wait()
-    came = reached(server, monkeypatch)
-    asking = asyncio.create_task(cancel(server, operation))
-    await came.wait()
-    clearing.go.set()
-    with pytest.raises(errors.Conflict):
-        await asking
+    await expect_refusal(server, monkeypatch, operation, clearing)
     assert clearing.through == 1
     ended = await server.ended(operation)
     assert ended.state is OperationState.FAILED
@@ -111,13 +116,7 @@ async def test_what_is_done_cannot_be_cancelled_while_its_end_is_written(
     volume = next(v for v in page.items if v.name == "data")
     ending = Slow(monkeypatch, server.parts.operations, "_save_end")
     operation = await server.admin.call(volumes.CLONE, body=VolumeClone(name="copy"), volume_id=volume.id)
-    await ending.began.wait()
-    came = reached(server, monkeypatch)
-    asking = asyncio.create_task(cancel(server, operation))
-    await came.wait()
-    ending.go.set()
-    with pytest.raises(errors.Conflict):
-        await asking
+    await expect_refusal(server, monkeypatch, operation, ending)
     assert (await server.ended(operation)).state is OperationState.SUCCEEDED
     names = {v.name for v in (await server.admin.call(volumes.LIST)).items}
     assert names == {"data", "copy"}

@@ -18,38 +18,18 @@ from novacron_server.operations.context import OperationContext
 from novacron_server.operations.journal import Journal, Steps
 from novacron_server.operations.procedures import Procedure, Procedures
 from novacron_server.operations.repository import Stored
-from novacron_server.pools.procedures.set_tier import SetTier
+from novacron_server.runtime.wiring import build_procedures
 from novacron_server.vms.procedures.create import CreateSteps, CreateVM
-from novacron_server.vms.procedures.delete import DeleteSteps, DeleteVM
-from novacron_server.vms.procedures.power import power_procedures
+from novacron_server.vms.procedures.delete import DeleteSteps
 from novacron_server.volumes import copy
-from novacron_server.volumes.procedures.attach import AttachVolume
-from novacron_server.volumes.procedures.create import CloneVolume, CreateVolume
-from novacron_server.volumes.procedures.delete import DeleteVolume
-from novacron_server.volumes.procedures.detach import DetachVolume
-from novacron_server.volumes.procedures.move import Move, MoveSteps, MoveVolume
-from novacron_server.volumes.procedures.resize import ResizeVolume
+from novacron_server.volumes.procedures.move import Move, MoveSteps
 
 NONE: Any = None
 
 
 def all_procedures() -> Procedures:
     """The registry as a server builds it, without what the procedures work on."""
-    return Procedures(
-        [
-            CreateVM(NONE, NONE, NONE, NONE, ""),
-            DeleteVM(NONE, NONE, NONE),
-            *power_procedures(NONE),
-            CreateVolume(NONE, NONE, NONE),
-            CloneVolume(NONE, NONE, NONE),
-            AttachVolume(NONE, NONE, NONE),
-            DetachVolume(NONE, NONE, NONE),
-            ResizeVolume(NONE, NONE, NONE),
-            DeleteVolume(NONE, NONE, NONE),
-            MoveVolume(NONE, NONE, NONE, NONE),
-            SetTier(NONE),
-        ]
-    )
+    return build_procedures(NONE, NONE, NONE, NONE, CreateVM(NONE, NONE, NONE, NONE, ""))
 
 
 @pytest.mark.parametrize("kind", OperationKind)

@@ -16,7 +16,7 @@ from novacron_core.values.tiers import TierName
 from novacron_server.operations import repository
 from novacron_server.operations.repository import Stored
 from novacron_server.vms.procedures import create
-from tests.support.storage import MIB, StorageServer, expect_one_copy, move, only
+from tests.support.storage import MIB, StorageServer, expect_one_copy, move, only, paused_before_the_switch
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -119,14 +119,7 @@ async def test_what_is_written_between_the_comparing_and_the_switch_is_not_lost(
 ) -> None:
     volume = await storage.made("late", image_format="raw")
     vm = await storage.vm("web-late", volume)
-    monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.move:named=pause")
-    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
-    operation = await move(storage, volume)
-
-    async def named() -> bool | None:
-        return True if ("cold", volume.name) in storage.files() else None
-
-    await until(named)
+    operation = await paused_before_the_switch(storage, volume, monkeypatch, tmp_path / "go")
     with storage.path(volume).open("r+b") as file:
         file.write(b"late")
     (tmp_path / "go").touch()

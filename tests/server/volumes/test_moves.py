@@ -26,6 +26,7 @@ from tests.support.storage import (
     expect_one_copy,
     move,
     only,
+    paused_before_the_switch,
     same_content,
 )
 from tests.support.waiting import until
@@ -236,14 +237,7 @@ async def test_a_vm_that_is_started_behind_our_back_stays_on_the_disk_it_runs_on
 ) -> None:
     volume = await storage.made("data9")
     vm = await storage.vm("web-9", volume)
-    monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.move:named=pause")
-    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
-    operation = await move(storage, volume)
-
-    async def named() -> bool | None:
-        return True if ("cold", volume.name) in storage.files() else None
-
-    await until(named)
+    operation = await paused_before_the_switch(storage, volume, monkeypatch, tmp_path / "go")
     storage.libvirt.lookupByUUIDString(vm.id).create()
     (tmp_path / "go").touch()
     ended = await storage.ended(operation)

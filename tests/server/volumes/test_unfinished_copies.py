@@ -59,8 +59,9 @@ async def test_only_the_volume_that_counts_is_shown(
     async def paused() -> bool | None:
         found = await in_libvirt(storage, volume.name)
         both = any(tier == beside[0] and name.endswith(beside[1]) for tier, name in found)
-        row = storage.server.parts.inventory.state.storage.pool_by_row(volume.id)
-        moved = row == (await storage.three_pools())[shown].name
+        rows = storage.server.parts.inventory.state.storage.volume_rows.values()
+        pool = next((row.pool for row in rows if row.id == volume.id), None)
+        moved = pool == (await storage.three_pools())[shown].name
         return True if len(found) == 2 and both and moved else None
 
     await until(paused)

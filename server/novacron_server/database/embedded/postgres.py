@@ -23,6 +23,7 @@ import structlog
 from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database.embedded import binaries, cluster, os_account, stale_processes
 from novacron_server.database.embedded.server_log import ServerLog
+from novacron_server.tasks import cancel_tasks
 
 SOCKET_PATH_LIMIT = 107
 """Maximum length of a Unix socket's path in bytes. Source: unix(7), sun_path."""
@@ -130,10 +131,8 @@ class EmbeddedPostgres:
 
     async def stop(self) -> None:
         """Fast shutdown: open transactions are rolled back, all acknowledged commits are on disk. Idempotent."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
-            self._watcher = None
+        await cancel_tasks([self._watcher])
+        self._watcher = None
         if self._process is not None:
             await self._end(self._process)
             self._process = None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,16 +28,9 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str
 
 
-async def add_missing(connection: AsyncConnection, names: Collection[str], due_at: datetime) -> None:
-    """Rows for jobs that have none, due then."""
-    rows = [{"name": name, "due_at": due_at} for name in sorted(names)]
-    if rows:
-        await connection.execute(insert(t).on_conflict_do_nothing(), rows)
-
-
-async def remove_others(connection: AsyncConnection, prefix: str, names: Collection[str]) -> None:
-    """Remove jobs of this server's own that no longer exist: those with the prefix and none of the names."""
-    await connection.execute(delete(t).where(t.c.name.startswith(prefix), t.c.name.not_in(names)))
+async def add_missing(connection: AsyncConnection, name: str, due_at: datetime) -> None:
+    """A row for a job that has none, due then."""
+    await connection.execute(insert(t).values(name=name, due_at=due_at).on_conflict_do_nothing())
 
 
 async def all_rows(connection: AsyncConnection) -> list[JobRow]:

@@ -20,6 +20,7 @@ from novacron_core import errors
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.runtime.scheduler import repository
 from novacron_server.runtime.scheduler.repository import JobRow
+from novacron_server.tasks import cancel_tasks
 
 _log = structlog.get_logger()
 LEASE = timedelta(seconds=60)
@@ -91,7 +92,7 @@ class Scheduler:
 
         async def add(connection: Connection) -> None:
             for job in self._jobs.values():
-                await repository.add_missing(connection, [job.name], now + job.delay)
+                await repository.add_missing(connection, job.name, now + job.delay)
 
         await self._database.run(add)
 
@@ -99,11 +100,12 @@ class Scheduler:
         """Run every job that is due, one after another. Returns the seconds until the next one."""
         if self._database.refusal:
             raise errors.DatabaseUnavailable(self._database.refusal)
-        for row in await self._database.run(repository.all_rows, read_only=True):
-            job = self._jobs.get(row.name)
-            if job is not None and row.due_at <= self._now():
-                await self._run_claimed(job)
-        rows = await self._database.run(repository.all_rows, read_only=True)
+        rows = await self.rows()
+        ready = [job for row in rows if row.due_at <= self._now() and (job := self._jobs.get(row.name))]
+        for job in ready:
+            await self._run_claimed(job)
+        if ready:  # they have new due times
+            rows = await self.rows()
         due = [row.due_at for row in rows if row.name in self._jobs]
         return (min(due) - self._now()).total_seconds() if due else LOOK_S
 
@@ -133,8 +135,7 @@ class Scheduler:
             _log.error("scheduled job broke", job=job.name, exc_info=e)
             return f"{type(e).__name__}: {e}"
         finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            await cancel_tasks([renewing])
         return ""
 
     async def _renew(self, job: Job) -> None:
