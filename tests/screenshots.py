@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import libvirt
@@ -19,11 +19,12 @@ from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
 from tests.support.accounts import PASSWORD
 from tests.support.busy_guest import write_busy_image
+from tests.support.libvirt_hosts import QEMU, own_pools, remove_domains
 from tests.support.processes import serve_process
 
 OUT = Path(__file__).parents[1] / "screenshots"
 SIZE = (124, 34)
-HOST = "qemu:///system"
+
 FLEET = {"web-01": {"role": "web"}, "web-02": {"role": "web"}, "db-01": {"role": "db"}, "cache-01": {"role": "cache"}}
 WORKS = "worker-01"
 """The guest that computes and writes all the time."""
@@ -37,7 +38,7 @@ async def main() -> None:
         data_dir = Path(name)
         data_dir.chmod(0o711)
         try:
-            with serve_process(data_dir, "--hypervisor", HOST) as url:
+            with serve_process(data_dir, "--hypervisor", QEMU) as url:
                 await journey(url, data_dir)
         finally:
             clear(data_dir)
@@ -177,18 +178,12 @@ def picture(pilot: Pilot[None], name: str) -> None:
 
 def clear(data_dir: Path) -> None:
     """Take the guests and the pool of this journey away."""
-    connection = libvirt.open(HOST)
-    _each(connection.listAllDomains, data_dir, lambda domain: domain.destroy(), lambda domain: domain.undefine())
-    _each(connection.listAllStoragePools, data_dir, lambda pool: pool.destroy(), lambda pool: pool.undefine())
+    connection = libvirt.open(QEMU)
+    remove_domains(connection, data_dir)
+    for pool in own_pools(connection, data_dir):
+        pool.destroy()
+        pool.undefine()
     connection.close()
-
-
-def _each(find: Callable[[], list[object]], data_dir: Path, *steps: Callable[..., object]) -> None:
-    for thing in find():
-        if str(data_dir) in thing.XMLDesc():  # type: ignore[attr-defined]
-            for step in steps:
-                with suppress(libvirt.libvirtError):
-                    step(thing)
 
 
 if __name__ == "__main__":

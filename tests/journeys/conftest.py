@@ -11,7 +11,7 @@ import libvirt
 import pytest
 
 from novacron_server.hypervisor.connection.daemons import start_daemons
-from tests.support.libvirt_hosts import QEMU, own_pools
+from tests.support.libvirt_hosts import QEMU, own_pools, remove_domains
 from tests.support.processes import NOVACRON, stop_server
 from tests.support.terminal import Terminal
 
@@ -36,11 +36,7 @@ def qemu(data_dir: Path) -> Iterator[libvirt.virConnect]:
         pytest.skip(f"no {QEMU} here: {e}")
     yield connection
     stop_server(data_dir)
-    for domain in connection.listAllDomains():
-        if str(data_dir) in domain.XMLDesc():
-            if domain.isActive():
-                domain.destroy()
-            domain.undefine()
+    remove_domains(connection, data_dir)
     for pool in own_pools(connection, data_dir):
         if pool.isActive():
             pool.destroy()

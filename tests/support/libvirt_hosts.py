@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,32 @@ def own_pools(connection: libvirt.virConnect, data_dir: Path) -> list[libvirt.vi
 
 
 QEMU = "qemu:///system"
+
+
+def remove_domains(connection: libvirt.virConnect, data_dir: Path, deadline_s: float = 180) -> None:
+    """Remove the domains whose files are below this data directory. Raises the last libvirtError at the deadline.
+
+    A QEMU that is slow to die on a busy machine makes libvirt refuse the first `destroy`; the domain would stay behind,
+    and its name would fail the next test.
+    """
+    deadline = fair_now() + deadline_s
+    for domain in connection.listAllDomains():
+        while not _removed(domain, data_dir, last=fair_now() > deadline):
+            time.sleep(1)
+
+
+def _removed(domain: libvirt.virDomain, data_dir: Path, *, last: bool) -> bool:
+    try:
+        if str(data_dir) in domain.XMLDesc():
+            if domain.isActive():
+                domain.destroy()
+            domain.undefine()
+    except libvirt.libvirtError as e:
+        if e.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            if last:
+                raise
+            return False
+    return True
 
 
 class WatchedHost:
