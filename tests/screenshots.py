@@ -19,7 +19,7 @@ from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
 from tests.support.accounts import PASSWORD
 from tests.support.busy_guest import write_busy_image
-from tests.support.libvirt_hosts import QEMU, own_pools, remove_domains
+from tests.support.libvirt_hosts import QEMU, remove_domains, remove_pools
 from tests.support.processes import serve_process
 
 OUT = Path(__file__).parents[1] / "screenshots"
@@ -180,9 +180,7 @@ def clear(data_dir: Path) -> None:
     """Take the guests and the pool of this journey away."""
     connection = libvirt.open(QEMU)
     remove_domains(connection, data_dir)
-    for pool in own_pools(connection, data_dir):
-        pool.destroy()
-        pool.undefine()
+    remove_pools(connection, data_dir)
     connection.close()
 
 

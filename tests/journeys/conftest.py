@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import libvirt
 import pytest
 
 from novacron_server.hypervisor.connection.daemons import start_daemons
-from tests.support.libvirt_hosts import QEMU, own_pools, remove_domains
+from tests.support.libvirt_hosts import QEMU, make_journey_dir, remove_domains, remove_leftovers, remove_pools
 from tests.support.processes import NOVACRON, stop_server
 from tests.support.terminal import Terminal
 
@@ -19,8 +18,7 @@ from tests.support.terminal import Terminal
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
     """A data directory that QEMU's user may enter. Its server and PostgreSQL are ended with the test."""
-    path = Path(tempfile.mkdtemp(prefix="novacron-journey-", dir="/var/tmp"))
-    path.chmod(0o711)
+    path = make_journey_dir()
     yield path
     stop_server(path)
     shutil.rmtree(path, ignore_errors=True)
@@ -34,13 +32,11 @@ def qemu(data_dir: Path) -> Iterator[libvirt.virConnect]:
         connection = libvirt.open(QEMU)
     except libvirt.libvirtError as e:
         pytest.skip(f"no {QEMU} here: {e}")
+    remove_leftovers(connection)
     yield connection
     stop_server(data_dir)
     remove_domains(connection, data_dir)
-    for pool in own_pools(connection, data_dir):
-        if pool.isActive():
-            pool.destroy()
-        pool.undefine()
+    remove_pools(connection, data_dir)
     connection.close()
 
 

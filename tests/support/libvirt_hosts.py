@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,10 +24,48 @@ from tests.support.fair_clock import fair_now
 
 def own_pools(connection: libvirt.virConnect, data_dir: Path) -> list[libvirt.virStoragePool]:
     """The pools below this data directory."""
-    return [pool for pool in connection.listAllStoragePools() if str(data_dir) in pool.XMLDesc()]
+    return [pool for pool in connection.listAllStoragePools() if str(data_dir) in _definition(pool)]
 
 
 QEMU = "qemu:///system"
+
+
+_JOURNEY = "/var/tmp/novacron-journey-"
+
+
+def make_journey_dir() -> Path:
+    """A data directory that QEMU's user may enter, named after this process, so that its leftovers can be told."""
+    path = Path(tempfile.mkdtemp(prefix=f"{_JOURNEY}{os.getpid()}-", dir="/var/tmp"))
+    path.chmod(0o711)
+    return path
+
+
+def remove_leftovers(connection: libvirt.virConnect) -> None:
+    """Remove the domains and pools of test runs that were killed: the next run would meet a VM of the name it creates."""
+    things = [*connection.listAllDomains(), *connection.listAllStoragePools()]
+    mentioned = {name for thing in things for name in re.findall(rf"{_JOURNEY}[\w-]+", _definition(thing))}
+    for data_dir in map(Path, sorted(mentioned)):
+        pid = data_dir.name.removeprefix(Path(_JOURNEY).name).partition("-")[0]
+        if not (pid.isdecimal() and Path("/proc", pid).exists()):
+            remove_domains(connection, data_dir)
+            remove_pools(connection, data_dir)
+
+
+def _definition(thing: libvirt.virDomain | libvirt.virStoragePool) -> str:
+    """Its XML; empty when another test's process has just removed it."""
+    try:
+        return str(thing.XMLDesc())
+    except libvirt.libvirtError:
+        return ""
+
+
+def remove_pools(connection: libvirt.virConnect, data_dir: Path) -> None:
+    """Remove the pools below this data directory."""
+    for pool in own_pools(connection, data_dir):
+        with suppress(libvirt.libvirtError):  # not active, or removed by another test's process
+            pool.destroy()
+        with suppress(libvirt.libvirtError):
+            pool.undefine()
 
 
 def remove_domains(connection: libvirt.virConnect, data_dir: Path, deadline_s: float = 180) -> None:
