@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.values.roles import why_not_role
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import Store
 
+if TYPE_CHECKING:  # the script commands use actions and need no screen
+    from textual.screen import ModalScreen
+
+    from novacron_core.api.operations import Operation
+    from novacron_tui.terminal.glyphs import Glyphs
+    from novacron_tui.widgets.confirm import Confirmation, Question
+
 T = TypeVar("T")
+D = TypeVar("D")
+
+
+class ActionContext(Protocol):
+    """What an action may use of the screen that offers it."""
+
+    session: Session
+    glyphs: Glyphs
+
+    def say(self, text: str, tone: str = "plain") -> None:
+        """Show a message in the status line."""
+
+    async def ask(self, question: Question) -> Confirmation | None:
+        """Show a question and wait for the answer."""
+
+    async def show_dialog(self, dialog: ModalScreen[D]) -> D | None:
+        """Show a dialog and wait for its result."""
+
+    def follow(self, op: Operation, doing: str) -> None:
+        """Say that an operation has started, and report its end."""
+
+    async def cancel_operation(self, op: Operation | None, name: str) -> None:
+        """Ask the server to cancel an operation on the object with this name."""
 
 
 class Danger(StrEnum):
@@ -32,9 +62,11 @@ def never(_subject: Any, _store: Store) -> str | None:
 @dataclass(frozen=True)
 class Action(Generic[T]):
     """An action with its key. `label` is shown in the footer, `help` in the `?` help; `endpoint` is the call, if any.
+    Without a key it is reached by its name: `:disks`.
 
-    `why_not` returns the sentence that refuses the action for a subject, given what else the store knows. `needs_one`: it acts on the row under the
-    cursor. `opens`: it opens a form or page, which the next keys are meant for.
+    `run` performs it, given the screen that offers it and the subject, when nothing refuses it. `why_not` returns the sentence that refuses
+    it for a subject, given what else the store knows. `needs_one`: it acts on the row under the cursor. `opens`: it
+    opens a form or page, which the next keys are meant for.
     """
 
     name: str
@@ -47,6 +79,7 @@ class Action(Generic[T]):
     needs_one: bool = True
     group: str = ""
     opens: bool = False
+    run: Callable[[Any, T], Awaitable[None] | None] = field(kw_only=True)
 
     @property
     def takes_input(self) -> bool:

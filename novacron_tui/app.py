@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
@@ -273,8 +274,8 @@ class Console(App[None]):
         if isinstance(screen, BaseScreen):
             for action in screen.ACTIONS:
                 if action is not PALETTE:
-                    run = lambda key=action.key: screen.action_press(key)  # noqa: E731
-                    yield SystemCommand(f"{action.label} ({action.key})", action.help, run)
+                    key = f" ({action.key})" if action.key else ""
+                    yield SystemCommand(f"{action.label}{key}", action.help, partial(screen.start, action))
         for theme in THEMES:
             yield SystemCommand(f"theme: {theme.name}", "Change the theme", lambda n=theme.name: self._set_theme(n))
 

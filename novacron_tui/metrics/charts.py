@@ -119,6 +119,16 @@ def newest(now: FleetUsage | None, host: HostUsage | None) -> Newest:
     return {metric: getattr(of, metric) for metric in Metric if hasattr(of, metric)}
 
 
+def newest_of(sample: VMSample | None) -> Newest:
+    """The same for one VM."""
+    return {metric: getattr(sample, metric) for metric in Metric} if sample is not None else {}
+
+
+def span_pieces(chosen: int) -> list[Piece]:
+    """The time ranges, with the chosen one marked."""
+    return [Piece(f" {span.name} ", "brand" if at == chosen else "quiet") for at, span in enumerate(SPANS)]
+
+
 def charts(
     history: History | None, now: Newest, span: Span, width: int, rows: int, height: int, glyphs: Glyphs
 ) -> Lines:

@@ -14,8 +14,9 @@ _WHAT = 22
 _BAR = 6
 
 
-def columns(glyphs: Glyphs, now: Callable[[], datetime]) -> list[Column[ActivityEntry]]:
-    """Age, action, target, actor and the reason, which takes the rest of the line."""
+def columns(glyphs: Glyphs, now: Callable[[], datetime], *, of_one: bool = False) -> list[Column[ActivityEntry]]:
+    """Age, action, target, actor and the reason, which takes the rest of the line. `of_one`: without the target, which is
+    the same in all rows."""
 
     def what(entry: ActivityEntry) -> Cell:
         sign = {"good": glyphs.ok, "bad": glyphs.bad, "busy": glyphs.work}.get(entry.tone, glyphs.dot)
@@ -30,7 +31,9 @@ def columns(glyphs: Glyphs, now: Callable[[], datetime]) -> list[Column[Activity
     return [
         Column("age", "AGE", 6, lambda entry: ((age_text(age_s(entry.at, now())), "quiet"),), right=True),
         Column("what", "WHAT", _WHAT, what, stretch=1, widest=34),
-        Column("target", "TARGET", 14, lambda entry: text(entry.target, "strong"), stretch=1, widest=32),
+        *([] if of_one else [
+            Column("target", "TARGET", 14, lambda entry: text(entry.target, "strong"), stretch=1, widest=32),
+        ]),
         Column("by", "BY", 8, lambda entry: text(entry.actor, "quiet"), rank=2, stretch=1, widest=14),
         Column("detail", "REASON", 16, lambda entry: ((entry.detail, "plain"),), rank=1, stretch=4, widest=120),
-    ]
+    ]  # fmt: skip

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation
+from novacron_core.api.vms import VM
 from novacron_core.rules.filters.language import FilterField
 from novacron_core.values.ages import age_s, age_text
 from novacron_tui.connection.store import Store
@@ -32,6 +33,13 @@ class ActivityEntry:
     actor: str = ""
     detail: str = ""
     op: Operation | None = None
+    target_id: str = ""
+    source: str = ""
+    """The host that reported an event."""
+
+    def is_about(self, vm: VM) -> bool:
+        """Whether this VM is the target, and not one with the same UUID on another host."""
+        return self.target_id == vm.id and self.source not in vm.duplicate_on
 
     @property
     def runs(self) -> bool:
@@ -80,13 +88,24 @@ def _of_operation(op: Operation) -> ActivityEntry:
         actor=one_line(op.actor),
         detail=one_line(reason or ("" if op.state.ended else op.step)),
         op=op,
+        target_id=op.target.id,
     )
 
 
 def _of_event(event: Event) -> ActivityEntry:
     words, tone = event_words(event.type)
     target = one_line(event.target.name or event.target.id)
-    return ActivityEntry(f"event {event.id}", event.time, words, tone, target, "event", detail=one_line(event.note))
+    return ActivityEntry(
+        id=f"event {event.id}",
+        at=event.time,
+        what=words,
+        tone=tone,
+        target=target,
+        state="event",
+        detail=one_line(event.note),
+        target_id=event.target.id,
+        source=event.source,
+    )
 
 
 def _when(at: datetime, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The filter of the pool list. Raises FilterError; returns None for an empty filter."""
+"""The filter of the pool list. Raises FilterError."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from novacron_core.rules.filters.language import FilterField, compile_filter
 from novacron_tui.connection.store import Store
 
 
-def pool_filter(text: str, store: Store) -> Callable[[Pool], bool] | None:
+def pool_filter(text: str, store: Store) -> Callable[[Pool], bool]:
     fields: dict[str, FilterField[Pool]] = {
         "name": FilterField(lambda pool: f"{pool.name} {pool.path}"),
         "tier": FilterField(lambda pool: pool.tier),
@@ -17,4 +17,4 @@ def pool_filter(text: str, store: Store) -> Callable[[Pool], bool] | None:
         "host": FilterField(lambda pool: store.host_name(pool.host)),
         "free": FilterField(lambda pool: pool.available_bytes, "size"),
     }
-    return compile_filter(text, fields) if text else None
+    return compile_filter(text, fields)

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
+from novacron_core.api import operations
 from novacron_core.api.events import SampleRequest
-from novacron_tui.actions import Action
+from novacron_core.api.operations import Operation
+from novacron_core.errors import NovaCronError
+from novacron_tui.actions import Action, refusal
 from novacron_tui.connection.session import Session
 from novacron_tui.screens import footer
 from novacron_tui.screens.commands import COMMAND_KEYS, HOST, ROWS, THEME, action_named, commands, unknown_command
-from novacron_tui.screens.global_actions import (
-    ACTIVITY,
-    EVERYWHERE,
-    HELP,
-    METRICS_SCREEN,
-    PALETTE,
-    QUIT,
-    REFRESH,
-    SCREENS,
-    STORAGE,
-    VMS,
-)
+from novacron_tui.screens.global_actions import EVERYWHERE, HELP, QUIT, SCREENS, VMS
 from novacron_tui.screens.help import HelpScreen, KeyRow
 from novacron_tui.screens.navigation import Go
 from novacron_tui.screens.top_line import top_line
@@ -43,14 +35,15 @@ from novacron_tui.widgets.command_line import CommandLine
 from novacron_tui.widgets.confirm import Confirm, Confirmation, Question
 from novacron_tui.widgets.text_bar import Piece, TextBar
 
+D = TypeVar("D")
 MESSAGE_S = 8.0
 """Seconds that a message stays in the status line, unless it reports a failure."""
 MIN_WIDTH, MIN_HEIGHT, WIDE = 60, 15, 110
 
 
 class BaseScreen(Screen[None]):
-    """The base of screens over a session. A subclass sets ACTIONS and overrides `body`, `subject`, `why_not`, `do` and
-    `refresh_body`."""
+    """The base of screens over a session. A subclass sets ACTIONS and overrides `body`, `subject`, `refresh_body` and,
+    where a screen has reasons of its own, `why_not`."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = EVERYWHERE
     HERE: ClassVar[Action[Any] | None] = None
@@ -92,17 +85,13 @@ class BaseScreen(Screen[None]):
     def body(self) -> Widget:
         raise NotImplementedError
 
-    def subject(self) -> Any:
-        """The object that actions apply to, or None."""
+    def subject(self, action: Action[Any]) -> Any:
+        """The object that this action applies to, or None."""
         return None
 
     def why_not(self, action: Action[Any]) -> str | None:
         """The sentence that refuses an action now, or None."""
-        return None
-
-    async def do(self, action: Action[Any]) -> None:
-        """Perform an action that is not refused."""
-        raise NotImplementedError
+        return refusal(action, self.session, self.subject(action))
 
     def refresh_body(self) -> None:
         """Redraw what has changed."""
@@ -183,7 +172,7 @@ class BaseScreen(Screen[None]):
         self._top.show(*top_line(self.session, self.glyphs, SCREENS, self.HERE))
         text, tone = self._message
         self._status.show([Piece(text, tone)] if text else self.hint())
-        offered = list(COMMAND_KEYS) if self.command.editing else self._offered()
+        offered = self._offered()
         right = [action for action in offered if action in (HELP, QUIT)]
         above = SCREENS if self._top.shows(VMS.key) else ()
         left = [action for action in offered if action not in right and action not in above]
@@ -193,6 +182,9 @@ class BaseScreen(Screen[None]):
         return footer.pieces(actions, self.ACTIONS, self.why_not, roomy=self.size.width >= WIDE)
 
     def _offered(self) -> list[Action[Any]]:
+        """One action per key. While a command is typed, letters are text: only the keys of its line work."""
+        if self.command.editing:
+            return list(COMMAND_KEYS)
         return footer.offered(self.ACTIONS, self.HERE, self.why_not)
 
     # -- messages and questions ------------------------------------------------------------------------------------
@@ -247,8 +239,13 @@ class BaseScreen(Screen[None]):
             self.app.post_message(Go(VMS.name, only=f'host:"{rest}"'))
         elif (action := action_named(event.text, self.ACTIONS)) is None:
             self.say(unknown_command(one_line(event.text), self.ACTIONS), "warn")
-        elif action is PALETTE:
-            self.app.action_command_palette()
+        else:
+            self.start(action)
+
+    def start(self, action: Action[Any]) -> None:
+        """Perform an action by its name, or show why not."""
+        if action is self.HERE:
+            self.say(f"already on {action.label}")
         elif (refused := self.why_not(action)) is not None:
             self.say(refused, "warn")
         else:
@@ -261,22 +258,60 @@ class BaseScreen(Screen[None]):
             self.say(str(e), "warn")
 
     async def _perform(self, action: Action[Any]) -> None:
-        if action is HELP:
-            rows = [KeyRow(a.key, a.label, a.help, a.group, self.why_not(a) or "") for a in self.ACTIONS]
-            await self.app.push_screen(HelpScreen([*rows, *ROWS]))
-        elif action is QUIT:
-            self.app.exit()
-        elif action in (VMS, STORAGE, METRICS_SCREEN, ACTIVITY):
-            self.app.post_message(Go(action.name))
-        elif action is REFRESH:
-            self.say("refreshing…", "busy")
-            self.session.reload()
-        else:
-            await self.do(action)
+        subject = self.subject(action)
+        if action.needs_one and subject is None:
+            return  # it has gone since the key was pressed
+        if (waiting := action.run(self, subject)) is not None:
+            await waiting
+        self.refresh_frame()
 
     @on(TextBar.Pressed)
-    async def _clicked(self, event: TextBar.Pressed) -> None:
-        if event.name == PALETTE.key:
-            await self.run_action("app.command_palette")
+    def _clicked(self, event: TextBar.Pressed) -> None:
+        """A click on the key of an action, or on the name of one without a key."""
+        keyless = next((action for action in self.ACTIONS if not action.key and action.name == event.name), None)
+        if keyless is not None:
+            self.start(keyless)
         else:
             self.action_press(event.name)
+
+    # -- what the actions of every screen run ----------------------------------------------------------------------
+
+    def show_help(self) -> None:
+        """Show every key of this screen, and why it is unavailable now."""
+        rows = [KeyRow(a.key, a.label, a.help, a.group, self.why_not(a) or "") for a in self.ACTIONS if a.key]
+        self.app.push_screen(HelpScreen([*rows, *ROWS]))
+
+    def reload(self) -> None:
+        """Read everything from the server again."""
+        self.say("refreshing…", "busy")
+        self.session.reload()
+
+    def leave(self) -> None:
+        """Go back to the screen below."""
+        self.dismiss()
+
+    def copy(self, text: str) -> None:
+        """Copy text to the terminal's clipboard."""
+        self.app.copy_to_clipboard(text)
+        self.say(f"copied {text}")
+
+    def follow(self, op: Operation, doing: str) -> None:
+        """Say that an operation has started, and report its end when it comes."""
+        self.session.followed[op.id] = op
+        self.say(f"{doing.capitalize()} {one_line(op.target.name or op.target.id)}…", "busy")
+        self.session.changed()
+
+    async def cancel_operation(self, op: Operation | None, name: str) -> None:
+        """Ask the server to cancel an operation on the object with this name."""
+        if op is None:
+            return
+        try:
+            await self.session.client.call(operations.CANCEL, operation_id=op.id)
+        except NovaCronError as e:
+            self.say(f"cancel {one_line(name)}: {one_line(e.detail)}", "bad")
+        else:
+            self.say(f"Cancelling the operation on {one_line(name)}…", "busy")
+
+    async def show_dialog(self, dialog: ModalScreen[D]) -> D | None:
+        """Show a dialog and wait for its result. Must be called from a worker."""
+        return await self.app.push_screen_wait(dialog)

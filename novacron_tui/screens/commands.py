@@ -19,10 +19,18 @@ ALIASES = {"q": "quit", "q!": "quit", "vm": "vms", "ops": "activity"}
 """Familiar names from vi and k9s."""
 THEME, HOST = "theme", "host"
 COMMAND_KEYS = (
-    Action[Any]("run", "enter", "run it", "Run it.", needs_one=False),
-    Action[Any]("complete", "tab", "complete", "Complete it.", needs_one=False),
-    Action[Any]("close", "escape", "close", "Close the line.", needs_one=False),
-)
+    Action[Any](
+        "run", "enter", "run it", "Run it.", needs_one=False, run=lambda screen, _: screen.command.run_typed(),
+    ),
+    Action[Any](
+        "complete", "tab", "complete", "Complete it.", needs_one=False,
+        run=lambda screen, _: screen.command.action_complete(),
+    ),
+    Action[Any](
+        "close", "escape", "close", "Close the line.", needs_one=False,
+        run=lambda screen, _: screen.command.action_close(),
+    ),
+)  # fmt: skip
 """The keys that work while a command is typed."""
 _GROUP = "After :"
 ROWS = (

@@ -8,54 +8,46 @@ from typing import Any
 from textual.binding import Binding, BindingType
 
 from novacron_tui.actions import Action
+from novacron_tui.screens.navigation import Go
 
-HELP = Action[Any]("help", "?", "help", "Show this help.", needs_one=False, group="Everywhere")
-QUIT = Action[Any]("quit", "q", "quit", "Leave the console.", needs_one=False, group="Everywhere")
+_GROUP = "Everywhere"
+HELP = Action[Any](
+    "help", "?", "help", "Show this help.", needs_one=False, group=_GROUP, run=lambda screen, _: screen.show_help()
+)
+QUIT = Action[Any](
+    "quit", "q", "quit", "Leave the console.", needs_one=False, group=_GROUP, run=lambda screen, _: screen.app.exit()
+)
 PALETTE = Action[Any](
-    "palette",
-    "ctrl+p",
-    "palette",
-    "Find an action, VM or theme by name. : runs a command, like :host kvm-a or :quit.",
-    needs_one=False,
-    group="Everywhere",
-)
+    "palette", "ctrl+p", "palette", "Find an action, VM or theme by name. : runs a command, like :host kvm-a or :quit.",
+    needs_one=False, group=_GROUP, run=lambda screen, _: screen.app.action_command_palette(),
+)  # fmt: skip
 REFRESH = Action[Any](
-    "re-read", "r", "refresh", "Refresh everything from the server.", needs_one=False, group="Everywhere"
+    "re-read", "r", "refresh", "Refresh everything from the server.", needs_one=False, group=_GROUP,
+    run=lambda screen, _: screen.reload(),
+)  # fmt: skip
+
+
+def _screen(name: str, key: str, label: str, help: str) -> Action[Any]:
+    """The action that shows a screen, see `router.stacked_screen`."""
+
+    def run(screen: Any, _subject: Any) -> None:
+        screen.app.post_message(Go(name))
+
+    return Action(name, key, label, help, needs_one=False, group=_GROUP, opens=True, run=run)
+
+
+VMS = _screen("vms", "1", "VMs", "Show the VM list.")
+STORAGE = _screen("storage", "4", "storage", "Tiers, pools and volumes: usage, moves and actions.")
+METRICS_SCREEN = _screen(
+    "metrics", "5", "metrics", "Usage of the fleet and its hosts over time, top VMs, and a heat map."
 )
-VMS = Action[Any]("vms", "1", "VMs", "Show the VM list.", needs_one=False, group="Everywhere", opens=True)
-STORAGE = Action[Any](
-    "storage",
-    "4",
-    "storage",
-    "Tiers, pools and volumes: usage, moves and actions.",
-    needs_one=False,
-    group="Everywhere",
-    opens=True,
-)
-METRICS_SCREEN = Action[Any](
-    "metrics",
-    "5",
-    "metrics",
-    "Usage of the fleet and its hosts over time, top VMs, and a heat map.",
-    needs_one=False,
-    group="Everywhere",
-    opens=True,
-)
-ACTIVITY = Action[Any](
-    "activity",
-    "7",
-    "activity",
-    "Running and past operations, failures, events.",
-    needs_one=False,
-    group="Everywhere",
-    opens=True,
-)
+ACTIVITY = _screen("activity", "7", "activity", "Running and past operations, failures, events.")
 SCREENS: tuple[Action[Any], ...] = (VMS, STORAGE, METRICS_SCREEN, ACTIVITY)
 EVERYWHERE: tuple[Action[Any], ...] = (*SCREENS, REFRESH, PALETTE, HELP, QUIT)
 
 
 def bindings(actions: Sequence[Action[Any]]) -> list[BindingType]:
     """One Textual binding per key. Never disabled: a refused key must show why, and Textual swallows disabled ones."""
-    keys = dict.fromkeys(action.key for action in actions if action is not PALETTE)
+    keys = dict.fromkeys(action.key for action in actions if action.key and action is not PALETTE)
     command = Binding(":", "command", show=False)
     return [command, *(Binding(key, f"press({key!r})", show=False) for key in keys)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from textual import events, on
@@ -20,12 +20,14 @@ from novacron_core.api.events import SampleRequest
 from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError
 from novacron_core.values.ages import age_s, age_text
-from novacron_tui.actions import Action, refusal
+from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import ConnectionState, VMKey, key_of
 from novacron_tui.metrics import charts
-from novacron_tui.metrics.charts import METRICS, RANKS, SPANS
+from novacron_tui.metrics.actions import RANGE
+from novacron_tui.metrics.charts import RANKS, SPANS
 from novacron_tui.metrics.heat_map import HeatMap, legend
+from novacron_tui.metrics.reading import read_history
 from novacron_tui.screens.base import BaseScreen
 from novacron_tui.screens.global_actions import EVERYWHERE, METRICS_SCREEN, VMS, bindings
 from novacron_tui.screens.navigation import Go
@@ -37,20 +39,32 @@ from novacron_tui.widgets.text_bar import Piece, content, fitted
 MIN_READ_GAP_S, MAX_READ_GAP_S = 1.0, 10.0
 """Minimum and maximum seconds between two reads of the totals. Each host is sampled at its own time and would trigger a
 read."""
-MAX_POINTS = 240
 FOUR_CHARTS_HEIGHT = 30
 """Minimum height in lines for four charts; below that there are two."""
 MAX_CHARTS_PERCENT = 75
 """Maximum share of the height for the charts."""
 
-RANGE = Action[Any]("range", "t", "time", "Show the last five minutes, hour or day.", needs_one=False, group="Metrics")
-SUBJECT = Action[Any]("subject", "tab", "host", "Show the fleet, then each host.", needs_one=False, group="Metrics")
-RANK = Action[Any]("rank", "v", "top by", "Rank by CPU, memory, disk or network.", needs_one=False, group="Metrics")
-PAUSE = Action[Any]("pause", "space", "pause", "Pause or resume updates.", needs_one=False, group="Metrics")
-OPEN = Action[Any](
-    "open", "enter", "go to VM", "Go to the VM under the cursor in the list.", group="Metrics", opens=True
+# fmt: off
+SUBJECT = Action[Any](
+    "subject", "tab", "host", "Show the fleet, then each host.", needs_one=False, group="Metrics",
+    run=lambda screen, _: screen.next_subject(),
 )
-BACK = Action[Any]("back", "escape", "back", "Go back.", needs_one=False, group="Metrics")
+RANK = Action[Any](
+    "rank", "v", "top by", "Rank by CPU, memory, disk or network.", needs_one=False, group="Metrics",
+    run=lambda screen, _: screen.next_rank(),
+)
+PAUSE = Action[Any](
+    "pause", "space", "pause", "Pause or resume updates.", needs_one=False, group="Metrics",
+    run=lambda screen, _: screen.pause(),
+)
+OPEN = Action[Any](
+    "open", "enter", "go to VM", "Go to the VM under the cursor in the list.", group="Metrics", opens=True,
+    run=lambda screen, _: screen.go_to_vm(),
+)
+BACK = Action[Any](
+    "back", "escape", "back", "Go back.", needs_one=False, group="Metrics", run=lambda screen, _: screen.leave(),
+)
+# fmt: on
 
 
 class MetricsScreen(BaseScreen):
@@ -93,11 +107,8 @@ class MetricsScreen(BaseScreen):
         self.heat.focus()
         self.run_worker(self._read(), group="history", exclusive=True)
 
-    def subject(self) -> VM | None:
+    def subject(self, action: Action[Any] | None = None) -> VM | None:
         return self.session.store.vms.get(self.heat.vm) if self.heat.vm else None
-
-    def why_not(self, action: Action[Any]) -> str | None:
-        return refusal(action, self.session, self.subject())
 
     def wants(self) -> SampleRequest | None:
         return None if self._paused else SampleRequest()
@@ -154,16 +165,12 @@ class MetricsScreen(BaseScreen):
     async def _read_once(self) -> None:
         client, to = self.session.client, self._paused_at or self.session.now
         subject = f"host:{self.host}" if self.host else "fleet"
-        points = max(30, min(MAX_POINTS, self.size.width))
-        query = history.HistoryQuery(
-            subject=subject, metric=METRICS, from_=to - timedelta(seconds=self.span.seconds), to=to, points=points
-        )
         requested = (self._span, self.host, self._paused_at)
         try:
             now = self._now if self._now and self._paused else await client.call(api.NOW)
             read = self._history
             if is_due := (began := asyncio.get_running_loop().time()) >= self._history_due:
-                read = await client.call(history.HISTORY, query=query)
+                read = await read_history(client, subject, self.span, to, self.size.width)
         except NovaCronError as e:
             self._read_error = one_line(e.detail)  # keep showing the old data; the top line shows its age
             return
@@ -213,7 +220,7 @@ class MetricsScreen(BaseScreen):
         line = charts.totals(self._now, self._host_now(), self.glyphs)
         if self._read_error:
             line = [Piece(f"{self.glyphs.bad} {self._read_error}", "bad")]
-        spans = [Piece(f" {span.name} ", "brand" if at == self._span else "quiet") for at, span in enumerate(SPANS)]
+        spans = charts.span_pieces(self._span)
         if self._paused:
             age = age_text(age_s(self._now.time, self.session.now)) if self._now else ""
             spans = [Piece(f" PAUSED {age} ago ", "alarm"), *spans]
@@ -249,31 +256,38 @@ class MetricsScreen(BaseScreen):
         held = self._vms.get(key_of(vm))
         return charts.vm_hint(vm, held[1] if held else None, store.host_name(vm.host))
 
-    # -- keys ------------------------------------------------------------------------------------------------------
+    # -- what the actions run --------------------------------------------------------------------------------------
 
-    async def do(self, action: Action[Any]) -> None:
-        if action is RANGE:
-            self._span = (self._span + 1) % len(SPANS)
-            self._history = None
-        elif action is SUBJECT:
-            self._host = self._next_host()
-            self._history = None
-        elif action is RANK:
-            self._rank = (self._rank + 1) % len(RANKS)
-        elif action is PAUSE:
-            self._paused_at = None if self._paused else self.session.now
-            self.request_samples()
-        elif action is OPEN:
-            self._open()
-        elif action is BACK:
-            self.dismiss()
-        if action in (RANGE, SUBJECT, PAUSE):
-            self.read_again()
+    def next_range(self) -> None:
+        """Show the next time range."""
+        self._span = (self._span + 1) % len(SPANS)
+        self._show_other_history()
+
+    def next_subject(self) -> None:
+        """Show the next host, after the last one the fleet."""
+        self._host = self._next_host()
+        self._show_other_history()
+
+    def _show_other_history(self) -> None:
+        self._history = None
+        self.read_again()
         self._draw()
-        self.refresh_frame()
+
+    def next_rank(self) -> None:
+        """Rank by the next metric."""
+        self._rank = (self._rank + 1) % len(RANKS)
+        self._draw()
+
+    def pause(self) -> None:
+        """Stop the updates, or resume them."""
+        self._paused_at = None if self._paused else self.session.now
+        self.request_samples()
+        self.read_again()
+        self._draw()
 
     @on(HeatMap.Opened)
-    def _open(self) -> None:
+    def go_to_vm(self) -> None:
+        """Show the VM under the cursor in the list."""
         if self.heat.vm is not None:
             self.app.post_message(Go(VMS.name, self.heat.vm))
 

@@ -1,84 +1,101 @@
-"""The page of one VM. It is updated while it is open, and shows when the VM has been deleted."""
+"""The page of one VM, in tabs. It is updated while it is open, and shows when the VM has been deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from textual.binding import BindingType
-from textual.containers import Container, Vertical, VerticalScroll
-from textual.content import Content
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.widget import Widget
-from textual.widgets import Static
 
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.vms import VM
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import key_of
+from novacron_tui.metrics.actions import RANGE
+from novacron_tui.operations.actions import CANCEL
+from novacron_tui.operations.entries import ActivityEntry, detail_lines
+from novacron_tui.operations.pane import ActivityPane
 from novacron_tui.screens.global_actions import EVERYWHERE, bindings
+from novacron_tui.screens.list_screen import BACK, REVERSE, SORT, filter_action, open_action
 from novacron_tui.screens.vm_screen import VMScreen
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms import page
 from novacron_tui.vms.actions import COPY_ID, VERBS
-from novacron_tui.vms.live import usage_lines
+from novacron_tui.vms.device_panes import DiskEntry, DiskPane, NetworkPane, disk_rows, nic_rows
+from novacron_tui.vms.metrics_pane import MetricsPane
+from novacron_tui.vms.overview import OverviewPane
+from novacron_tui.volumes import actions as volume_actions
+from novacron_tui.volumes.detail import of_volume
 from novacron_tui.widgets.cursor_keys import cursor_bindings
-from novacron_tui.widgets.text_bar import Piece, content
+from novacron_tui.widgets.detail import Detail, labelled
+from novacron_tui.widgets.list_pane import ListPane
+from novacron_tui.widgets.text_bar import Piece, TextBar
 
-BACK = Action[VM]("back", "escape", "back", "Go back to the list.", needs_one=False, group="Page")
-SHOWN_OPERATIONS, SHOWN_EVENTS = 8, 12
+
+def _tab(name: str, label: str, help: str) -> Action[VM]:
+    """The action that shows a tab by its name, like `:disks`; tab and shift+tab reach all of them."""
+    return Action(
+        name, "", label, help, needs_one=False, group="Page", run=lambda screen, _: screen.show_tab(name)
+    )  # fmt: skip
 
 
-class Section(Static):
-    """A titled box of lines."""
-
-    DEFAULT_CSS = """
-    Section { height: auto; width: 1fr; border: round $rule; border-title-color: $accent; padding: 0 1;
-        text-wrap: nowrap; text-overflow: ellipsis; }
-    """
-
-    def __init__(self, title: str, *, id: str) -> None:
-        super().__init__(id=id)
-        self.border_title = title
-        self._shown: page.Lines = []
-
-    def show(self, lines: page.Lines) -> None:
-        """Show these lines; unchanged lines are not repainted."""
-        if lines != self._shown:
-            self._shown = lines
-            self.update(Content("\n").join(content(line) for line in lines))
+OVERVIEW = _tab("overview", "overview", "Show the overview.")
+METRICS = _tab("charts", "metrics", "Show CPU, memory, disk and network over time.")
+DISKS = _tab("disks", "disks", "Show the disks and their actions.")
+NETWORKS = _tab("networks", "networks", "Show the network interfaces.")
+EVENTS = _tab("events", "events", "Show the operations on the VM and its events.")
+TABS = (OVERVIEW, METRICS, DISKS, NETWORKS, EVENTS)
+NEXT_TAB = Action[VM](
+    "next-tab", "tab", "next tab", "Show the next tab; shift+tab shows the previous one.", needs_one=False,
+    group="Page", run=lambda screen, _: screen.action_turn(1),
+)  # fmt: skip
+OPEN = open_action("Show details.")
+FILTER = filter_action("a word, or a field and a value like tier:hot or state:failed, -not.")
+DISK_VERBS = (
+    volume_actions.MOVE, volume_actions.GROW, volume_actions.CLONE, volume_actions.DETACH, volume_actions.CANCEL,
+)  # fmt: skip
+LISTS = (OPEN, FILTER, SORT, REVERSE)
+ONLY_ON = {
+    METRICS.name: (RANGE,),
+    DISKS.name: (*DISK_VERBS, *LISTS),
+    NETWORKS.name: LISTS,
+    EVENTS.name: (CANCEL, *LISTS),
+}
+"""The actions that a tab has beside those of the whole page."""
 
 
 class VMPageScreen(VMScreen):
-    """Overview, resources, disks, network, operations with their reasons, events."""
+    """The actions on the VM work on every tab; a tab adds those on the row under its cursor."""
 
-    ACTIONS: ClassVar[tuple[Action[Any], ...]] = (*VERBS, COPY_ID, BACK, *EVERYWHERE)
+    ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
+        *VERBS, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
+    )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings(ACTIONS),
-        *cursor_bindings(left="press('escape')", down="scroll(1)", up="scroll(-1)"),
+        *cursor_bindings(left="press('escape')"),
+        Binding("shift+tab", "turn(-1)", show=False),
     ]
     DEFAULT_CSS = """
-    VMPageScreen #scroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
-    VMPageScreen #columns { height: auto; layout: vertical; }
-    VMPageScreen .column { height: auto; width: 1fr; }
-    VMPageScreen.-wide #columns { layout: horizontal; }
+    VMPageScreen #tabs { height: 1; }
+    VMPageScreen.-wide OverviewPane #columns { layout: horizontal; }
     """
 
     def __init__(self, session: Session, glyphs: Glyphs, vm: VM) -> None:
         super().__init__(session, glyphs)
         self._last = vm
-        self._overview = Section("Overview", id="overview")
-        self._use = Section("Resources", id="use")
-        self._disks = Section("Disks", id="disks")
-        self._nics = Section("Network", id="nics")
-        self._operations = Section("Operations", id="operations")
-        self._events = Section("Events", id="events")
+        self.tab = OVERVIEW.name
+        self._bar = TextBar(margin=1, id="tabs")
+        self._panes: dict[str, Widget] = {}
+        self._body = Vertical(self._bar)
 
     def body(self) -> Widget:
-        left = Vertical(self._overview, self._use, self._disks, self._nics, classes="column")
-        right = Vertical(self._operations, self._events, classes="column")
-        return VerticalScroll(Container(left, right, id="columns"), id="scroll")
+        return self._body
+
+    def on_mount(self) -> None:
+        self.show_tab(self.tab)
 
     @property
     def vm(self) -> VM | None:
@@ -88,18 +105,116 @@ class VMPageScreen(VMScreen):
     def chosen(self) -> Sequence[VM]:
         return [self.vm] if self.vm else []
 
+    def restore_from(self, before: Self) -> None:
+        """Open on the tab that was last looked at, whichever VM it was of."""
+        self.tab = before.tab
+
+    # -- tabs ------------------------------------------------------------------------------------------------------
+
+    def show_tab(self, name: str) -> None:
+        """Show a tab and put the focus in it. It is made when it is first shown."""
+        self.tab = name
+        if name not in self._panes:
+            self._panes[name] = self._make_pane(name)
+            self._body.mount(self._panes[name])
+        for other, pane in self._panes.items():
+            pane.display = other == name
+        self.clear_message()
+        self.refresh_body()
+        self.request_samples()
+        pane = self._panes[name]
+        pane.call_after_refresh(self._focus, pane)
+
+    def _focus(self, pane: Widget) -> None:
+        if pane is not self._panes[self.tab] or self.app.screen is not self:
+            return
+        if isinstance(pane, ListPane):
+            pane.focus_list()
+        else:
+            pane.focus()
+
+    def action_turn(self, by: int) -> None:
+        """Show a neighbour of the current tab."""
+        names = [tab.name for tab in TABS]
+        self.show_tab(names[(names.index(self.tab) + by) % len(names)])
+
+    def _make_pane(self, name: str) -> Widget:
+        session, glyphs = self.session, self.glyphs
+        if name == METRICS.name:
+            return MetricsPane(session, glyphs, self._last)
+        if name == DISKS.name:
+            return DiskPane(session, glyphs, lambda: self._last)
+        if name == NETWORKS.name:
+            return NetworkPane(session, glyphs, lambda: self._last)
+        if name == EVENTS.name:
+            return ActivityPane(session, glyphs, lambda entry: entry.is_about(self._last))
+        return OverviewPane(session, glyphs)
+
+    @property
+    def pane(self) -> ListPane[Any] | None:
+        pane = self._panes.get(self.tab)
+        return pane if isinstance(pane, ListPane) else None
+
+    def next_range(self) -> None:
+        """Show the next time range of the charts."""
+        if isinstance(pane := self._panes.get(METRICS.name), MetricsPane):
+            pane.next_range()
+
+    # -- actions ---------------------------------------------------------------------------------------------------
+
+    def subject(self, action: Action[Any]) -> Any:
+        """The VM; for an action on a row the row, and for one on a disk its volume."""
+        if action in DISK_VERBS:
+            return self.row.volume if isinstance(self.row, DiskEntry) else None
+        if action is CANCEL:
+            return self.row if isinstance(self.row, ActivityEntry) else None
+        return self.row if action in LISTS else super().subject(action)
+
+    def why_not(self, action: Action[Any]) -> str | None:
+        if action in DISK_VERBS and isinstance(self.row, DiskEntry) and self.row.volume is None:
+            return f"{self.row.disk.target} is not a volume of a pool that NovaCron can see"
+        return super().why_not(action)
+
+    def _offered(self) -> list[Action[Any]]:
+        own = ONLY_ON.get(self.tab, ())
+        elsewhere = {action for actions in ONLY_ON.values() for action in actions if action not in own}
+        offered = [action for action in super()._offered() if action not in elsewhere]
+        return sorted(offered, key=lambda action: action not in own)  # those of the tab first: they may not all fit
+
+    def open_row(self) -> None:
+        row, name = self.row, self.session.store.host_name
+        if isinstance(row, ActivityEntry):
+            self.app.push_screen(Detail(f"{row.target}: {row.what}", detail_lines(row, self.session.now)))
+        elif isinstance(row, DiskEntry) and row.volume is not None:
+            self.app.push_screen(Detail(one_line(row.volume.volume.name), of_volume(row.volume, self.glyphs, name)))
+        elif row is not None:
+            title, rows = disk_rows(row) if isinstance(row, DiskEntry) else nic_rows(row)
+            self.app.push_screen(Detail(one_line(title), labelled((label, one_line(text)) for label, text in rows)))
+
+    # -- drawing ---------------------------------------------------------------------------------------------------
+
     def refresh_body(self) -> None:
-        store, now, glyphs = self.session.store, self.session.now, self.glyphs
         vm = self.vm
         self._last = vm or self._last
-        gone = "" if vm else "  (deleted)"
-        self._overview.border_title = Content(f"{one_line(self._last.name)}{gone}")
-        self._overview.show(page.overview(self._last, now, glyphs, store.host_name))
-        self._use.show(usage_lines(self._last, store.samples, glyphs))
-        self._disks.show(page.disks(self._last, glyphs))
-        self._nics.show(page.nics(self._last, glyphs))
-        self._operations.show(page.operations(store.operations_of(self._last.id)[:SHOWN_OPERATIONS], now, glyphs))
-        self._events.show(page.event_lines(store.events_of(self._last), now)[:SHOWN_EVENTS])
+        pane = self._panes.get(self.tab)
+        if isinstance(pane, OverviewPane):
+            pane.show(self._last, deleted=vm is None)
+        elif isinstance(pane, MetricsPane):
+            pane.refresh_data()
+        else:
+            super().refresh_body()
+        self._bar.show(
+            self._tab_pieces(), [Piece("tab", "key", 2, NEXT_TAB.key), Piece(" next tab ", "quiet", 2, NEXT_TAB.key)]
+        )
+
+    def _tab_pieces(self) -> list[Piece]:
+        counts = {DISKS.name: len(self._last.disks), NETWORKS.name: len(self._last.nics)}
+        pieces = [Piece(f"{one_line(self._last.name)}  ", "strong", 1)]
+        for tab in TABS:
+            count = f" {counts[tab.name]}" if counts.get(tab.name) else ""
+            pieces.append(Piece(f" {tab.label}{count} ", "brand" if tab.name == self.tab else "quiet", 0, tab.name))
+            pieces.append(Piece(" "))
+        return pieces
 
     def wants(self) -> SampleRequest | None:
         return SampleRequest(targets=[self._last.id])
@@ -107,16 +222,7 @@ class VMPageScreen(VMScreen):
     def hint(self) -> Sequence[Piece]:
         if self.vm is None:
             return [Piece(f"{one_line(self._last.name)} no longer exists: esc goes back to the list", "warn")]
-        return ()
+        return super().hint()
 
-    async def do(self, action: Action[Any]) -> None:
-        if action is BACK:
-            self.dismiss()
-        else:
-            await super().do(action)
-
-    def action_scroll(self, by: int) -> None:
-        self.query_one("#scroll", VerticalScroll).scroll_relative(y=by, animate=False)
-
-    def on_mount(self) -> None:
-        self.refresh_body()
+    def list_hint(self) -> Sequence[Piece]:
+        return self.pane.hint() if isinstance(self.pane, ActivityPane) else ()

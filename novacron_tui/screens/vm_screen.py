@@ -7,20 +7,20 @@ from typing import Any
 
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
-from novacron_tui.actions import Action, refusal
+from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
-from novacron_tui.screens.base import BaseScreen
+from novacron_tui.screens.list_screen import ListScreen
 from novacron_tui.terminal.glyphs import Glyphs
-from novacron_tui.vms.actions import COPY_ID, CREATE, Verb
+from novacron_tui.vms.actions import Verb
 from novacron_tui.vms.perform import VMActionRunner
 
 
-class VMScreen(BaseScreen):
+class VMScreen(ListScreen):
     """A subclass overrides `chosen`: the VMs that an action applies to."""
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
-        self.performer = VMActionRunner(session, self.ask, self.say)
+        self.vm_actions = VMActionRunner(session, self.ask, self.say)
         self._refusals_of: Sequence[VM] = ()
         self._refusals_when: tuple[object, ...] = ()
         self._refusals: dict[Verb, str | None] = {}
@@ -28,12 +28,12 @@ class VMScreen(BaseScreen):
     def chosen(self) -> Sequence[VM]:
         raise NotImplementedError
 
-    def subject(self) -> VM | None:
+    def subject(self, action: Action[Any]) -> Any:
         return next(iter(self.chosen()), None)
 
     def why_not(self, action: Action[Any]) -> str | None:
         if not isinstance(action, Verb):
-            return refusal(action, self.session, self.subject())
+            return super().why_not(action)
         chosen, session = self.chosen(), self.session
         when = (session.store.version, session.user, frozenset(session.in_flight))
         if chosen is not self._refusals_of or when != self._refusals_when:
@@ -47,29 +47,19 @@ class VMScreen(BaseScreen):
         footer asks at every key."""
         first: str | None = None
         for vm in chosen:  # one VM that allows it is enough
-            if (refused := self.performer.why_not(action, vm)) is None:
+            if (refused := self.vm_actions.why_not(action, vm)) is None:
                 return None
             first = first or refused
-        return first or self.performer.why_not(action, None)
+        return first or self.vm_actions.why_not(action, None)
 
-    async def do(self, action: Action[Any]) -> None:
-        if isinstance(action, Verb):
-            await self.performer.perform(action, list(self.chosen()))
-        elif action is CREATE:
-            await self._create()
-        elif action is COPY_ID and (vm := self.subject()):
-            self.app.copy_to_clipboard(vm.id)
-            self.say(f"copied {vm.id}")
-
-    async def _create(self) -> None:
+    async def create_vm(self) -> None:
+        """Show the form; when it was sent, follow the operation."""
         from novacron_tui.vms.create import CreateVMForm
 
-        op = await self.app.push_screen_wait(CreateVMForm(self.session))
+        op = await self.show_dialog(CreateVMForm(self.session))
         if op is not None:
-            self.session.followed[op.id] = op
-            self.say(f"Creating {op.target.name}…", "busy")
             self.follow_created(op)
-            self.session.changed()
+            self.follow(op, "creating")
 
     def follow_created(self, op: Operation) -> None:
         """Called when an operation that creates a VM was accepted."""

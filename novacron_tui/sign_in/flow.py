@@ -15,6 +15,8 @@ from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.sign_in.forms import EntryForm, FirstRunForm, SignInForm
 from novacron_tui.sign_in.server_watch import ServerWatch
 from novacron_tui.terminal.safe_text import clean, one_line
+from novacron_tui.widgets.form import Refused
+from novacron_tui.widgets.text_bar import Piece
 
 if TYPE_CHECKING:  # the client imports httpx and websockets: done while the server starts
     from novacron_core.client import Client
@@ -122,15 +124,15 @@ class SignInFlow:
     def check_server(self) -> None:
         """Keep the server running while the form is being filled in."""
         form, client = self._form, self._client
-        if self._signed_in or form is None or not form.is_mounted or form.held or client is None:
+        if self._signed_in or form is None or not form.is_mounted or form.submitting or client is None:
             return
         if self._watch is None:
             self._watch = ServerWatch(self._open_server, client, say=self._show_status, moved=self._server_moved)
         self._screen.run_in_background(self._watch.check())
 
     def _show_status(self, text: str, tone: str) -> None:
-        if self._form is not None and not self._form.held:
-            self._form.say(text, tone)
+        if self._form is not None and not self._form.submitting:
+            self._form.say([Piece(text, tone)])
 
     def _server_moved(self, server: ServerRef) -> None:
         self._server = server
@@ -145,8 +147,8 @@ class SignInFlow:
         form, client, server = self._form, self._client, self._server
         if form is None or client is None or server is None:
             return
-        form.hold(True)
-        form.say(form.progress, "quiet")
+        form.set_submitting(True)
+        form.say([Piece(form.progress, "quiet")])
         try:
             if isinstance(form, FirstRunForm):
                 await client.call(access.REGISTER, body=_registration(sent))
@@ -156,21 +158,20 @@ class SignInFlow:
             await self._wait_for_rate_limit(form, e)
             return
         except NovaCronError as e:
-            form.hold(False)
+            form.set_submitting(False)
             await self._refused(form, client, e)
             return
-        form.say("")
+        form.say([])
         server = self._server or server
         await _remember(server, client, tokens, stay=sent.stay)
         self._enter_console(server, client, tokens.user)
 
     async def _refused(self, form: EntryForm, client: Client, e: NovaCronError) -> None:
-        if form.show_field_errors(e.fields):
-            form.say("")
+        form.refuse(Refused(one_line(e.detail), {error.field: one_line(error.message) for error in e.fields}))
+        if e.fields:
             return
-        form.say(one_line(e.detail))
         if isinstance(form, SignInForm) and isinstance(e, Unauthenticated):
-            form.refused()
+            form.clear_password()
         elif isinstance(form, FirstRunForm) and not isinstance(e, ServerUnreachable):
             await self._check_set_up(client, one_line(e.detail))
 
@@ -187,11 +188,11 @@ class SignInFlow:
         """Count down the seconds, then enable the form again."""
         left = max(1, round(e.retry_after_s or 30))
         while left > 0:
-            form.say(f"Too many attempts. Try again in {left} s", "warn")
+            form.say([Piece(f"Too many attempts. Try again in {left} s", "warn")])
             await asyncio.sleep(1)
             left -= 1
-        form.hold(False)
-        form.say("You can try again", "quiet")
+        form.set_submitting(False)
+        form.say([Piece("You can try again", "quiet")])
 
 
 def _registration(sent: EntryForm.Sent) -> access.Register:

@@ -148,7 +148,7 @@ class SignInScreen(Screen[None]):
         await card.query("EntryForm").remove()
         await card.mount(form)
         form.start()
-        form.say(reason, "warn")
+        form.say([Piece(reason, "warn")] if reason else [])
         self._form_shown = True
         self._show_keys(form=True)
 

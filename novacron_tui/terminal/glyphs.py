@@ -56,6 +56,11 @@ class Glyphs:
     arrow: str = "›"
     work: str = "◔"
 
+    @property
+    def table_signs(self) -> tuple[str, str, str, str]:
+        """Mark, sorted upwards, sorted downwards, and a cut text."""
+        return self.mark, self.up, self.down, self.cut
+
     def state(self, state: State) -> str:
         """The symbol of a VM state; for a state of a newer server, that of `unknown`."""
         return self.states.get(state, self.states[State.UNKNOWN])

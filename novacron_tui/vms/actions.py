@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from novacron_core.api import vms
+from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_core.rules import vm_actions
@@ -38,94 +39,49 @@ def _by_rule(action: A) -> Callable[[VM, Store], str | None]:
     return lambda vm, store: vm_actions.why_not_vm(action, vm, store.operation_on(vm))
 
 
-START = Verb(
-    name=A.START,
-    key="s",
-    label="start",
-    help="Start the VM.",
-    endpoint=vms.START,
-    why_not=_by_rule(A.START),
-    danger=Danger.REVERSIBLE,
+# fmt: off
+def _verb(
+    action: A, key: str, label: str, help: str, endpoint: Endpoint[Any, Any, Any], danger: Danger = Danger.REVERSIBLE,
+    warning: str = "",
+) -> Verb:
+    """The row of an action: the rules refuse it, and it runs on the VMs that the screen has chosen."""
+
+    async def run(screen: Any, _vm: VM) -> None:
+        await screen.vm_actions.perform(verb, list(screen.chosen()))
+
+    verb = Verb(action, key, label, help, endpoint, _by_rule(action), danger, warning=warning, run=run)
+    return verb
+
+
+START = _verb(A.START, "s", "start", "Start the VM.", vms.START)
+STOP = _verb(
+    A.STOP, "x", "shut down", "Ask the guest to shut down; it may take time or ignore the request.", vms.STOP
 )
-STOP = Verb(
-    name=A.STOP,
-    key="x",
-    label="shut down",
-    help="Ask the guest to shut down; it may take time or ignore the request.",
-    endpoint=vms.STOP,
-    why_not=_by_rule(A.STOP),
-    danger=Danger.REVERSIBLE,
+PAUSE = _verb(A.PAUSE, "p", "pause", "Suspend its vCPUs and keep its memory.", vms.PAUSE)
+RESUME = _verb(A.RESUME, "p", "resume", "Resume a paused VM.", vms.RESUME)
+RESTART = _verb(A.RESTART, "t", "restart", "Ask the guest to restart.", vms.RESTART)
+POWER_OFF = _verb(
+    A.POWER_OFF, "X", "power off", "Power off immediately; unsaved guest data is lost.", vms.POWER_OFF,
+    Danger.LOSES_WORK, "This powers off immediately. Data that the guest has not written to disk is lost.",
 )
-PAUSE = Verb(
-    name=A.PAUSE,
-    key="p",
-    label="pause",
-    help="Suspend its vCPUs and keep its memory.",
-    endpoint=vms.PAUSE,
-    why_not=_by_rule(A.PAUSE),
-    danger=Danger.REVERSIBLE,
+RESET = _verb(
+    A.RESET, "T", "reset", "Hard-reset the VM; unsaved guest data is lost.", vms.RESET,
+    Danger.LOSES_WORK, "This is a hard reset. Data that the guest has not written to disk is lost.",
 )
-RESUME = Verb(
-    name=A.RESUME,
-    key="p",
-    label="resume",
-    help="Resume a paused VM.",
-    endpoint=vms.RESUME,
-    why_not=_by_rule(A.RESUME),
-    danger=Danger.REVERSIBLE,
-)
-RESTART = Verb(
-    name=A.RESTART,
-    key="t",
-    label="restart",
-    help="Ask the guest to restart.",
-    endpoint=vms.RESTART,
-    why_not=_by_rule(A.RESTART),
-    danger=Danger.REVERSIBLE,
-)
-POWER_OFF = Verb(
-    name=A.POWER_OFF,
-    key="X",
-    label="power off",
-    help="Power off immediately; unsaved guest data is lost.",
-    endpoint=vms.POWER_OFF,
-    why_not=_by_rule(A.POWER_OFF),
-    danger=Danger.LOSES_WORK,
-    warning="This powers off immediately. Data that the guest has not written to disk is lost.",
-)
-RESET = Verb(
-    name=A.RESET,
-    key="T",
-    label="reset",
-    help="Hard-reset the VM; unsaved guest data is lost.",
-    endpoint=vms.RESET,
-    why_not=_by_rule(A.RESET),
-    danger=Danger.LOSES_WORK,
-    warning="This is a hard reset. Data that the guest has not written to disk is lost.",
-)
-DELETE = Verb(
-    name=A.DELETE,
-    key="D",
-    label="delete",
-    help="Delete the VM; its disks are kept by default.",
-    endpoint=vms.DELETE,
-    why_not=_by_rule(A.DELETE),
-    danger=Danger.DESTROYS,
-    warning="Deletion is permanent.",
+DELETE = _verb(
+    A.DELETE, "D", "delete", "Delete the VM; its disks are kept by default.", vms.DELETE,
+    Danger.DESTROYS, "Deletion is permanent.",
 )
 VERBS: tuple[Verb, ...] = (START, STOP, PAUSE, RESUME, RESTART, POWER_OFF, RESET, DELETE)
 CREATE = Action[VM](
-    name="create",
-    key="c",
-    label="create",
-    help="Create a VM from an image.",
-    endpoint=vms.CREATE,
-    danger=Danger.REVERSIBLE,
-    needs_one=False,
-    group="VM",
-    opens=True,
+    "create", "c", "create", "Create a VM from an image.", vms.CREATE, danger=Danger.REVERSIBLE, needs_one=False,
+    group="VM", opens=True, run=lambda screen, _: screen.create_vm(),
 )
-COPY_ID = Action[VM]("copy-id", "y", "copy id", "Copy the VM's id to the terminal's clipboard.", group="VM")
+COPY_ID = Action[VM](
+    "copy-id", "y", "copy id", "Copy the VM's id to the terminal's clipboard.", group="VM",
+    run=lambda screen, vm: screen.copy(vm.id),
+)
+# fmt: on
 
 
 async def send(verb: Verb, client: Client, vm: VM, key: str, *, disks: bool = False) -> Operation:

@@ -45,8 +45,7 @@ class BulkPanel(ModalScreen[list[VMKey]]):
         self._session = session
         self._glyphs = glyphs
         self._unwatch: Callable[[], None] | None = None
-        signs = (glyphs.mark, glyphs.up, glyphs.down, glyphs.cut)
-        self._table: Table[Item] = Table(self._columns(), lambda item: item.vm, signs=signs, sort="given")
+        self._table: Table[Item] = Table(self._columns(), lambda item: item.vm, signs=glyphs.table_signs, sort="given")
         self._reason = TextBar()
         self._keys = TextBar()
 

@@ -17,12 +17,10 @@ from novacron_tui.terminal.safe_text import one_line
 USER_NETWORK = "user"
 MAX_VCPUS = 512
 MIN_MEMORY, MAX_MEMORY = 16 * MIB, 64 * TIB
-FIELDS = {"memory_bytes": "memory", "disk_bytes": "disk"}
-"""Request field → form field, where the names differ."""
 
 
 class VMDraft:
-    """Each `why_not_…` takes the typed text and returns the sentence that refuses it, or None."""
+    """The form fields have the names of the request's. Each `why_not_…` takes the typed text and returns the sentence that refuses it, or None."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -61,18 +59,16 @@ class VMDraft:
         least = max(MIB, known.size_bytes if known else 0)
         return f"{size_text(size)} is smaller than the image ({size_text(least)})" if size < least else None
 
-    def body(
-        self, values: Mapping[str, str], *, image: str, tier: str, host: str | None, network: str | None, start: bool
-    ) -> VMCreate:
+    def body(self, values: Mapping[str, str]) -> VMCreate:
         """The request from valid values. Memory is rounded down to whole KiB, libvirt's unit."""
         return VMCreate(
             name=values["name"],
-            image=image,
+            image=values["image"],
             vcpus=int(values["vcpus"]),
-            memory_bytes=parse_size(values["memory"]) // KIB * KIB,
-            disk_bytes=parse_size(values["disk"]) if values["disk"].strip() else None,
-            tier=msgspec.convert(tier, TierName),
-            host=host,
-            network=network,
-            start=start,
+            memory_bytes=parse_size(values["memory_bytes"]) // KIB * KIB,
+            disk_bytes=parse_size(values["disk_bytes"]) if values["disk_bytes"] else None,
+            tier=msgspec.convert(values["tier"], TierName),
+            host=values.get("host") or None,
+            network=values["network"] or None,
+            start=bool(values["start"]),
         )

@@ -1,19 +1,15 @@
-"""The details of a volume or pool."""
+"""The details of a volume."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from novacron_core.api.pools import Pool
 from novacron_core.values.sizes import size_text
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes.columns import doing
 from novacron_tui.volumes.entries import VolumeEntry
-from novacron_tui.widgets.text_bar import Piece
-
-Lines = list[list[Piece]]
-_LABEL = 14
+from novacron_tui.widgets.detail import Lines, labelled
 
 
 def of_volume(entry: VolumeEntry, glyphs: Glyphs, host_name: Callable[[str], str]) -> Lines:
@@ -32,25 +28,4 @@ def of_volume(entry: VolumeEntry, glyphs: Glyphs, host_name: Callable[[str], str
         ("step", entry.operation.step if entry.operation else ""),
         ("id", volume.id),
     ]
-    return _lines(rows)
-
-
-def of_pool(pool: Pool, glyphs: Glyphs, host_name: Callable[[str], str]) -> Lines:
-    """All known properties."""
-    shares = pool.shares_disk_with
-    rows = [
-        ("tier", pool.tier or "none (listed only)"),
-        ("disk", f"{size_text(pool.available_bytes)} free of {size_text(pool.capacity_bytes)}"),
-        ("shares disk", "unknown" if shares is None else ", ".join(shares) or "no"),
-        ("volumes", str(pool.volumes)),
-        ("type", f"{pool.type}{'' if pool.active else ', not active'}"),
-        ("host", host_name(pool.host)),
-        ("path", pool.path),
-        ("managed", "by NovaCron" if pool.managed else "no"),
-        ("id", pool.id),
-    ]
-    return _lines(rows)
-
-
-def _lines(rows: list[tuple[str, str]]) -> Lines:
-    return [[Piece(label.ljust(_LABEL), "quiet"), Piece(one_line(text))] for label, text in rows if text]
+    return labelled((label, one_line(text)) for label, text in rows)

@@ -32,10 +32,11 @@ class VolumeEntry:
 
 def entries(store: Store) -> list[VolumeEntry]:
     """Every visible volume."""
-    return [_entry(store, volume) for volume in store.volumes.values()]
+    return [entry_of(store, volume) for volume in store.volumes.values()]
 
 
-def _entry(store: Store, volume: Volume) -> VolumeEntry:
+def entry_of(store: Store, volume: Volume) -> VolumeEntry:
+    """A volume with its VM and operation."""
     vm = store.vms.get((volume.host, volume.vm)) if volume.vm else None
     return VolumeEntry(volume, vm, store.operation_on(volume))
 

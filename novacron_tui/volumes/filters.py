@@ -10,8 +10,8 @@ from novacron_tui.connection.store import Store
 from novacron_tui.volumes.entries import VolumeEntry
 
 
-def volume_filter(text: str, store: Store) -> Callable[[VolumeEntry], bool] | None:
+def volume_filter(text: str, store: Store) -> Callable[[VolumeEntry], bool]:
     hosts = {host.id: host.name for host in store.hosts.values()}
     vms = {vm.id: vm.name for vm in store.vms.values()}
     test = compile_filter(text, volume_fields(hosts, vms))
-    return (lambda entry: test(entry.volume)) if text else None
+    return lambda entry: test(entry.volume)

@@ -1,22 +1,17 @@
-"""The forms of the volume and pool actions; each builds and sends a request."""
+"""The forms of the volume actions; each builds and sends a request."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-import msgspec
 from textual.suggester import SuggestFromList
 from textual.widgets import Input
 
-from novacron_core.api import pools, volumes
+from novacron_core.api import volumes
 from novacron_core.api.hosts import HostStatus
-from novacron_core.api.pools import Pool
 from novacron_core.api.vms import VM
-from novacron_core.rules.validation import explain
 from novacron_core.rules.volume_actions import VolumeAction
 from novacron_core.values.names import why_not_volume_name
 from novacron_core.values.sizes import parse_size, size_text
+from novacron_tui.connection.form_request import Send, build_request
 from novacron_tui.connection.store import Store
 from novacron_tui.pools.tier_choice import tier_options
 from novacron_tui.terminal.safe_text import one_line
@@ -26,13 +21,10 @@ from novacron_tui.widgets.form import Form, Refused, Values, choice
 from novacron_tui.widgets.text_bar import Piece
 from novacron_tui.widgets.toggle import Toggle
 
-Send = Callable[[Any], Awaitable[None]]
-"""Sends a request struct. Raises Refused."""
 _NAME_ADVICE = "Lower-case letters, digits, dots and hyphens"
-_NO_TIER = "-"
 
 
-def move(entry: VolumeEntry, store: Store, send: Send) -> Form:
+def move(entry: VolumeEntry, store: Store, send: Send) -> Form[None]:
     volume = entry.volume
     fields = {
         "tier": FormField("To", choice(tier_options(store, exclude=volume.tier))),
@@ -52,14 +44,14 @@ def move(entry: VolumeEntry, store: Store, send: Send) -> Form:
     )
     intro = [[Piece(one_line(volume.name), "strong"), Piece(f", {size_text(volume.allocated_bytes)} on disk, in {volume.tier}."), Piece(words, "quiet")]]  # fmt: skip
 
-    async def submit(values: Values) -> None:
+    async def submit(values: Values, key: str) -> None:
         rate = parse_size(values["bandwidth_bytes_s"]) if values["bandwidth_bytes_s"] else None
-        await send(_request(volumes.VolumeMove, tier=values["tier"], bandwidth_bytes_s=rate))
+        await send(build_request(volumes.VolumeMove, tier=values["tier"], bandwidth_bytes_s=rate), key)
 
     return Form(f"Move {one_line(volume.name)}", fields, "Move", submit, intro)
 
 
-def grow(entry: VolumeEntry, send: Send) -> Form:
+def grow(entry: VolumeEntry, send: Send) -> Form[None]:
     volume = entry.volume
 
     def why_not(text: str) -> str | None:
@@ -73,25 +65,25 @@ def grow(entry: VolumeEntry, send: Send) -> Form:
 
     fields = {"size_bytes": FormField("New size", value=size_text(volume.size_bytes), why_not=why_not)}
 
-    async def submit(values: Values) -> None:
-        await send(_request(volumes.VolumeResize, size_bytes=parse_size(values["size_bytes"])))
+    async def submit(values: Values, key: str) -> None:
+        await send(build_request(volumes.VolumeResize, size_bytes=parse_size(values["size_bytes"])), key)
 
     return Form(f"Grow {one_line(volume.name)}", fields, "Grow", submit)
 
 
-def clone(entry: VolumeEntry, store: Store, send: Send) -> Form:
+def clone(entry: VolumeEntry, store: Store, send: Send) -> Form[None]:
     fields = {
         "name": FormField("Name", why_not=_why_not_name, advice=_NAME_ADVICE),
         "tier": FormField("Tier", choice(tier_options(store), entry.volume.tier or "hot")),
     }
 
-    async def submit(values: Values) -> None:
-        await send(_request(volumes.VolumeClone, name=values["name"], tier=values["tier"]))
+    async def submit(values: Values, key: str) -> None:
+        await send(build_request(volumes.VolumeClone, name=values["name"], tier=values["tier"]), key)
 
     return Form(f"Copy {one_line(entry.volume.name)}", fields, "Copy", submit)
 
 
-def create(store: Store, send: Send) -> Form:
+def create(store: Store, send: Send) -> Form[None]:
     hosts = [(one_line(host.name), host.id) for host in store.hosts.values() if host.status is HostStatus.UP]
     fields = {
         "name": FormField("Name", why_not=_why_not_name, advice=_NAME_ADVICE),
@@ -106,14 +98,14 @@ def create(store: Store, send: Send) -> Form:
     if len(hosts) > 1:
         fields["host"] = FormField("Host", choice(hosts))
 
-    async def submit(values: Values) -> None:
+    async def submit(values: Values, key: str) -> None:
         words = {**values, "size_bytes": parse_size(values["size_bytes"])}
-        await send(_request(volumes.VolumeCreate, **words))
+        await send(build_request(volumes.VolumeCreate, **words), key)
 
     return Form("Create an empty volume", fields, "Create", submit)
 
 
-def attach(entry: VolumeEntry, store: Store, send: Send) -> Form:
+def attach(entry: VolumeEntry, store: Store, send: Send) -> Form[None]:
     """The VM name is typed with completion: with thousands of VMs a selection list is no use."""
     candidates = {vm.name: vm for vm in store.vms.values() if vm.host == entry.volume.host and not vm.unmanaged}
     typed = Input(placeholder="VM name (right completes)", suggester=SuggestFromList(sorted(candidates)))
@@ -122,22 +114,11 @@ def attach(entry: VolumeEntry, store: Store, send: Send) -> Form:
         "read_only": FormField("Access", Toggle("read-only")),
     }
 
-    async def submit(values: Values) -> None:
+    async def submit(values: Values, key: str) -> None:
         vm = candidates[values["vm"]]
-        await send(_request(volumes.VolumeAttach, vm=vm.id, read_only=bool(values["read_only"])))
+        await send(build_request(volumes.VolumeAttach, vm=vm.id, read_only=bool(values["read_only"])), key)
 
     return Form(f"Attach {one_line(entry.volume.name)} to a VM", fields, "Attach", submit)
-
-
-def pool_tier(pool: Pool, store: Store, send: Send) -> Form:
-    options = [*tier_options(store), ("No tier (listed only)", _NO_TIER)]
-    fields = {"tier": FormField("Tier", choice(options, pool.tier or _NO_TIER))}
-
-    async def submit(values: Values) -> None:
-        tier = None if values["tier"] == _NO_TIER else values["tier"]
-        await send(_request(pools.PoolTier, tier=tier))
-
-    return Form(f"Set the tier of {one_line(pool.name)}", fields, "Set", submit)
 
 
 def _why_not_vm(entry: VolumeEntry, candidates: dict[str, VM], store: Store, name: str) -> str | None:
@@ -149,7 +130,7 @@ def _why_not_vm(entry: VolumeEntry, candidates: dict[str, VM], store: Store, nam
 
 def _why_not_size(text: str) -> str | None:
     try:
-        _request(volumes.VolumeResize, size_bytes=parse_size(text.strip()))
+        build_request(volumes.VolumeResize, size_bytes=parse_size(text.strip()))
     except (ValueError, Refused) as e:
         return e.sentence if isinstance(e, Refused) else str(e)
     return None
@@ -158,7 +139,7 @@ def _why_not_size(text: str) -> str | None:
 def _why_not_rate(text: str) -> str | None:
     try:
         if text.strip():
-            _request(volumes.VolumeMove, tier="hot", bandwidth_bytes_s=parse_size(text.strip()))
+            build_request(volumes.VolumeMove, tier="hot", bandwidth_bytes_s=parse_size(text.strip()))
     except (ValueError, Refused) as e:
         return e.sentence if isinstance(e, Refused) else str(e)
     return None
@@ -166,11 +147,3 @@ def _why_not_rate(text: str) -> str | None:
 
 def _why_not_name(text: str) -> str | None:
     return why_not_volume_name(text.strip())
-
-
-def _request(kind: type[Any], **words: Any) -> Any:
-    """The request struct, validated by its type. Raises Refused with the validation error as a sentence."""
-    try:
-        return msgspec.convert(words, kind)
-    except msgspec.ValidationError as e:
-        raise Refused(*explain(str(e))) from e

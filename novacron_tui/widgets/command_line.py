@@ -80,6 +80,10 @@ class CommandLine(Horizontal):
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
+        self.run_typed()
+
+    def run_typed(self) -> None:
+        """Close the line and post its text."""
         self.action_close()
         if text := self._input.value.strip():
             self.post_message(self.Given(text))

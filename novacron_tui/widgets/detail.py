@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -14,6 +15,12 @@ from textual.widgets import Static
 from novacron_tui.widgets.text_bar import Piece, content
 
 Lines = list[list[Piece]]
+_LABEL = 14
+
+
+def labelled(rows: Iterable[tuple[str, str]]) -> Lines:
+    """A line for each label with its text; without those that have none."""
+    return [[Piece(label.ljust(_LABEL), "quiet"), Piece(text)] for label, text in rows if text]
 
 
 class Detail(ModalScreen[None]):

@@ -8,8 +8,9 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widget import Widget
-from textual.widgets import Input, Label, Static
+from textual.widgets import Input, Label, Select, Static
+
+from novacron_tui.widgets.toggle import Toggle
 
 
 class FormField(Vertical):
@@ -33,7 +34,7 @@ class FormField(Vertical):
     def __init__(
         self,
         label: str,
-        widget: Widget | None = None,
+        widget: Input | Select[str] | Toggle | None = None,
         *,
         value: str = "",
         secret: bool = False,
@@ -44,7 +45,9 @@ class FormField(Vertical):
     ) -> None:
         super().__init__(id=id)
         self._label = label
-        self.widget = widget or Input(value=value, password=secret, placeholder=placeholder)
+        self.widget: Input | Select[str] | Toggle = widget or Input(
+            value=value, password=secret, placeholder=placeholder
+        )
         if isinstance(self.widget, Input):
             self.widget.cursor_blink = False  # no animation without a meaning
         self._advice = advice
@@ -61,11 +64,18 @@ class FormField(Vertical):
 
     @property
     def value(self) -> str:
-        return self.widget.value if isinstance(self.widget, Input) else ""
+        """The text, the chosen value (empty if none), or `yes` or empty for a toggle."""
+        if isinstance(self.widget, Input):
+            return self.widget.value
+        if isinstance(self.widget, Toggle):
+            return "yes" if self.widget.value else ""
+        return self.widget.value if isinstance(self.widget.value, str) else ""
 
     @value.setter
     def value(self, text: str) -> None:
-        if isinstance(self.widget, Input):
+        if isinstance(self.widget, Toggle):
+            self.widget.value = bool(text)
+        else:
             self.widget.value = text
 
     def check(self) -> str | None:

@@ -99,6 +99,11 @@ class Table(ScrollView, Generic[R], can_focus=True):
         return self._rows.current
 
     @property
+    def cursor_identity(self) -> Hashable:
+        """The identity of the row under the cursor; None without rows."""
+        return None if self.row is None else self._rows.identity(self.row)
+
+    @property
     def rows(self) -> Sequence[R]:
         """The rows in screen order."""
         return self._rows.shown

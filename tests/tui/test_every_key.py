@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from novacron_tui.screens.global_actions import QUIT
 from novacron_tui.screens.metrics import MetricsScreen
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.screens.vm_list import VMListScreen
-from novacron_tui.screens.vm_page import VMPageScreen
+from novacron_tui.screens.vm_page import TABS, VMPageScreen
 from tests.support.console.looking import line_text, loaded, until
 from tests.support.console.metrics_world import wire
 from tests.support.console.storage_looking import reach
@@ -22,15 +23,16 @@ from tests.support.console.wire import Stream, console
 from tests.support.console.world import live
 
 BOARDS = (VMListScreen, VMPageScreen, StorageScreen, MetricsScreen, ActivityScreen)
-KEYS = sorted({action.key for board in BOARDS for action in board.ACTIONS} - {QUIT.key, "escape"})
-BACK = {"tab": ["tab"], "/": ["escape"]}
-"""What leads back from what a key opened on the same screen."""
+KEYS = sorted({action.key for board in BOARDS for action in board.ACTIONS} - {QUIT.key, "escape", ""})
 SIZE = (120, 40)
 NOTHING: dict[str, Any] = {"vms": [], "volumes": [], "pools": [], "tiers": [], "hosts": [], "operations": []}
 
 
-@pytest.mark.parametrize("there", [NOTHING, {}], ids=["nothing", "all"])
-@pytest.mark.parametrize("way", ["1", "1 enter", "4", "4 tab", "5", "7"])
+WAYS = ("1", "1 enter", "4", "4 tab", "5", "7")
+TAB_WAYS = tuple(f"1 enter : {' '.join(tab.name)} enter" for tab in TABS[1:])
+
+
+@pytest.mark.parametrize(("way", "there"), [*product(WAYS, [NOTHING, {}]), *product(TAB_WAYS, [{}])])
 async def test_no_key_ends_the_console(way: str, there: dict[str, Any]) -> None:
     app = console(wire(**storage_wire().routes), Stream(live(), stored(**there)))
     async with app.run_test(size=SIZE) as pilot:
@@ -38,9 +40,16 @@ async def test_no_key_ends_the_console(way: str, there: dict[str, Any]) -> None:
         await pilot.press(*way.split())
         here = app.screen
         for key in KEYS:
-            await pilot.press(key, *BACK.get(key, ()))
+            await pilot.press(key, *back(here, key))
             if app.screen is not here:
                 here = await come_again(pilot, app, way)
+
+
+def back(screen: object, key: str) -> list[str]:
+    """What leads back from what a key opened on the same screen."""
+    if key == "tab":
+        return ["shift+tab"] if isinstance(screen, VMPageScreen) else ["tab"]
+    return ["escape"] if key == "/" else []
 
 
 async def come_again(pilot: Any, app: Console, way: str) -> Any:

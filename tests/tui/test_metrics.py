@@ -58,7 +58,7 @@ async def test_time_host_and_rank_are_chosen_by_keys() -> None:
     app = console(server, measured())
     async with app.run_test(size=SIZE) as pilot:
         await reach(pilot, app)
-        await pilot.press("t", "t")
+        await pilot.press("w", "w")
         await until(pilot, lambda: any(p["from"].startswith("2026-11-22T12:00") for p in asked(server)), "24 h")
         assert "-24h" in text(app)
         await pilot.press("tab")
@@ -84,7 +84,7 @@ async def test_paused_nothing_is_asked_for_and_nothing_moves() -> None:
         assert app.session.wanted is None
         next(
             behind for behind in app.screen_stack if isinstance(behind, VMListScreen)
-        )._moved()  # late, or its rows move
+        )._list_changed()  # late, or its rows move
         assert app.session.wanted is None
         before, cells = len(asked(server)), list(screen.heat._cells)
         stream.say(samples_of(99.0))
@@ -94,7 +94,7 @@ async def test_paused_nothing_is_asked_for_and_nothing_moves() -> None:
         await pilot.pause(0.2)
         assert len(asked(server)) == before
         sums = screen._now
-        await pilot.press("t")
+        await pilot.press("w")
         await until(pilot, lambda: "-1h" in text(app) and "CPU  " in text(app), "another range, as of the pause")
         assert len(asked(server)) == before + 1
         assert screen._now is sums
@@ -116,7 +116,7 @@ async def test_the_sums_are_read_again_with_each_round_and_the_history_only_when
     app = console(server, stream)
     async with app.run_test(size=SIZE) as pilot:
         screen = await reach(pilot, app)
-        await pilot.press("t")
+        await pilot.press("w")
         await until(pilot, lambda: len(asked(server)) >= 2 and screen._history is not None)
         sums, histories = len(sums_asked(server)), len(asked(server))
         stream.say(samples_of(99.0))
@@ -243,7 +243,7 @@ def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
         wire(**{"GET /api/monitoring/metrics": lambda _: ok(now(fleet=UsageTotals()))}) if what == "empty" else wire()
     )
     app = console(server, stream)
-    keys = {"fleet": ["t", "home", "right", "right"], "host": ["tab"], "paused": ["space"], "empty": []}[what]
+    keys = {"fleet": ["w", "home", "right", "right"], "host": ["tab"], "paused": ["space"], "empty": []}[what]
 
     async def before(pilot: Any) -> None:
         screen = await reach(pilot, app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -12,8 +13,9 @@ from novacron_core.client import Disconnected
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
-from tests.support.console.looking import until
+from tests.support.console.looking import text, until
 from tests.support.console.pictures import SMALL, Picture, busy, cut, home, says
+from tests.support.console.vm_page_world import page_wire, page_world
 from tests.support.console.wire import Stream, Wire, console
 from tests.support.console.world import (
     NOW,
@@ -88,6 +90,18 @@ def on_activity(app: Console) -> bool:
     return type(app.screen).__name__ == "ActivityScreen" and bool(app.screen.query_one("#activity").row)  # type: ignore[attr-defined]
 
 
+def vm_page() -> Console:
+    return console(page_wire(), page_world())
+
+
+def settled(app: Console) -> bool:
+    return home(app) and app.session is not None and app.session.store.seq == 12
+
+
+def painted(words: str) -> Callable[[Console], bool]:
+    return lambda app: words in text(app)
+
+
 PICTURES = [
     Picture("sign-in", lambda: console(Wire(), token=""), form),
     Picture("first-run", first_run, form, [*"three"]),
@@ -130,6 +144,15 @@ PICTURES = [
     Picture("power-off", lambda: console(Wire()), keys=["j", "j", "X"], then=says("powers off immediately")),
     Picture("delete", lambda: console(Wire()), keys=["D", "space"], then=says("to confirm")),
     Picture("create", lambda: console(Wire()), keys=["c"], then=says("Empty = image size")),
+    *(
+        Picture(f"page-{tab}", vm_page, settled, [*"jjjjjj", "enter", ":", *tab, "enter"], painted(word))
+        for tab, word in {
+            "charts": "CPU  35%",
+            "disks": "debian-13.iso",
+            "networks": "fe80::1",
+            "events": "restart failed",
+        }.items()
+    ),
     Picture(
         "page-live",
         lambda: console(Wire(), busy()),

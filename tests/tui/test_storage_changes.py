@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import msgspec
 import pytest
@@ -64,14 +65,15 @@ async def test_what_is_typed_wrong_is_said_at_its_field_and_nothing_is_sent() ->
 
 
 async def test_a_refusal_of_the_server_stays_in_the_form_with_what_was_typed() -> None:
-    taken = lambda _: refuse(409, "conflict", "there is a volume named data already", [FieldError("name", "taken")])  # noqa: E731
-    app = console(wire(**{"POST /api/storage/volumes": taken}), storage())
+    sentence = "there is a volume named data already"
+    taken = partial(refuse, 409, "conflict", sentence, [FieldError("name", sentence)])
+    app = console(wire(**{"POST /api/storage/volumes": lambda _: taken()}), storage())
     async with app.run_test(size=SIZE) as pilot:
         await reach(pilot, app)
         await pilot.press("c", *"data", "ctrl+s")
         await until(pilot, lambda: "there is a volume named data already" in text(app))
         assert isinstance(app.screen, Form)
-        assert app.screen.values() == {"name": "data", "size_bytes": "8 GiB", "tier": "hot", "format": "qcow2"}
+        assert app.screen.form.values() == {"name": "data", "size_bytes": "8 GiB", "tier": "hot", "format": "qcow2"}
 
 
 async def test_a_vm_is_named_to_attach_to_and_a_stranger_is_no_vm() -> None:

@@ -1,0 +1,155 @@
+"""A screen with a list: filter, sort, marks and the way back work the same for every noun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+from textual import on
+
+from novacron_tui.actions import Action
+from novacron_tui.screens.base import BaseScreen
+from novacron_tui.widgets.filter_line import FilterLine
+from novacron_tui.widgets.list_pane import ListPane
+from novacron_tui.widgets.table import Table
+from novacron_tui.widgets.text_bar import Piece
+
+SORT = Action[Any](
+    "sort", "o", "sort", "Sort by the next column; click a header to sort by it.",
+    needs_one=False, group="List", run=lambda screen, _: screen.sort_next(),
+)  # fmt: skip
+REVERSE = Action[Any](
+    "turn", "O", "reverse", "Reverse the sort order.", needs_one=False, group="List",
+    run=lambda screen, _: screen.reverse_sort(),
+)  # fmt: skip
+BACK = Action[Any](
+    "back", "escape", "back", "Clear the filter, or go back.", needs_one=False, group="List",
+    run=lambda screen, _: screen.go_back(),
+)  # fmt: skip
+FILTER_KEYS = (
+    Action[Any](
+        "keep", "enter", "keep the filter", "Apply the filter.", needs_one=False,
+        run=lambda screen, _: screen.filter.keep(),
+    ),
+    Action[Any](
+        "clear", "escape", "clear it", "Clear the filter.", needs_one=False,
+        run=lambda screen, _: screen.filter.action_clear(),
+    ),
+    Action[Any](
+        "earlier", "up", "earlier ones", "Previous filters.", needs_one=False,
+        run=lambda screen, _: screen.filter.action_earlier(1),
+    ),
+)  # fmt: skip
+"""The keys that work while a filter is typed."""
+
+
+def filter_action(help: str) -> Action[Any]:
+    """The `/` of a screen; `help` shows the fields of its rows."""
+    return Action(
+        "filter", "/", "filter", f"Filter as you type: {help}", needs_one=False, group="List", opens=True,
+        run=lambda screen, _: screen.open_filter(),
+    )  # fmt: skip
+
+
+def open_action(help: str) -> Action[Any]:
+    """The `enter` of a screen."""
+    return Action("open", "enter", "open", help, group="List", opens=True, run=lambda screen, _: screen.open_row())
+
+
+class ListScreen(BaseScreen):
+    """A subclass overrides `pane`, and what it needs of `open_row` and `list_hint`."""
+
+    @property
+    def pane(self) -> ListPane[Any] | None:
+        """The list that is shown now, if any."""
+        raise NotImplementedError
+
+    def open_row(self) -> None:
+        """Open the row under the cursor."""
+        raise NotImplementedError
+
+    def list_hint(self) -> Sequence[Piece]:
+        """The default text of the status line while the filter is valid."""
+        return ()
+
+    # -- the list --------------------------------------------------------------------------------------------------
+
+    @property
+    def row(self) -> Any:
+        """The row under the cursor, or None."""
+        pane = self.pane
+        return pane.table.row if pane is not None and pane.table.display else None
+
+    def subject(self, action: Action[Any]) -> Any:
+        return self.row
+
+    def refresh_body(self) -> None:
+        if self.pane is not None:
+            self.pane.refresh_data()
+
+    def why_not(self, action: Action[Any]) -> str | None:
+        if action in (SORT, REVERSE) and not (self.pane and self.pane.table.rows):
+            return "nothing to sort"
+        return super().why_not(action)
+
+    def hint(self) -> Sequence[Piece]:
+        if self.pane is not None and self.pane.filter_error:
+            return [Piece(f"{self.glyphs.bad} {self.pane.filter_error}", "bad")]
+        return self.list_hint()
+
+    def restore_from(self, before: Self) -> None:
+        if self.pane is not None and before.pane is not None:
+            self.pane.restore_from(before.pane)
+
+    def _offered(self) -> list[Action[Any]]:
+        """While a filter is typed, letters are text: only the keys of the filter line work."""
+        if self.pane is not None and self.pane.filter.editing:
+            return list(FILTER_KEYS)
+        return super()._offered()
+
+    # -- what the actions run --------------------------------------------------------------------------------------
+
+    def sort_next(self) -> None:
+        """Sort by the next column."""
+        if self.pane is not None:
+            self.pane.table.sort_next()
+
+    def reverse_sort(self) -> None:
+        """Reverse the order."""
+        if self.pane is not None:
+            self.pane.table.sort_by(self.pane.table.sort_key)
+
+    def open_filter(self) -> None:
+        """Type a filter."""
+        self.clear_message()
+        if self.pane is not None:
+            self.pane.open_filter()
+
+    def go_back(self) -> None:
+        """Clear the filter; without one leave the screen."""
+        if self.pane is not None and self.pane.filter.text:
+            self.pane.filter.action_clear()
+        else:
+            self.leave()
+
+    @property
+    def filter(self) -> FilterLine:
+        """The filter line of the list that is shown."""
+        assert self.pane is not None
+        return self.pane.filter
+
+    @property
+    def table(self) -> Table[Any]:
+        """The table that is shown."""
+        assert self.pane is not None
+        return self.pane.table
+
+    @on(Table.Opened)
+    def _row_opened(self) -> None:
+        self.open_row()
+
+    @on(Table.Moved)
+    @on(ListPane.Filtered)
+    def _list_changed(self) -> None:
+        self.refresh_frame()
+        self.request_samples()

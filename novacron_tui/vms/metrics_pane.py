@@ -1,0 +1,113 @@
+"""The metrics tab of a VM: its CPU, memory, disk and network over time."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from novacron_core.api.history import History
+from novacron_core.api.vms import VM
+from novacron_core.errors import NovaCronError
+from novacron_tui.connection.session import Session
+from novacron_tui.metrics import charts
+from novacron_tui.metrics.charts import SPANS
+from novacron_tui.metrics.reading import read_history
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
+from novacron_tui.widgets.chart import Lines
+from novacron_tui.widgets.text_bar import Piece, content, fitted
+
+MIN_CHART_HEIGHT = 6
+FOUR_CHARTS_HEIGHT = 2 * MIN_CHART_HEIGHT + 2
+"""From this height on there are four charts; below it the first two."""
+
+
+class MetricsPane(Vertical):
+    """Reads the history at the interval of its range while it is shown."""
+
+    DEFAULT_CSS = """
+    MetricsPane { height: 1fr; padding: 0 2; }
+    MetricsPane #head { height: 1; margin-bottom: 1; }
+    """
+
+    def __init__(self, session: Session, glyphs: Glyphs, vm: VM) -> None:
+        super().__init__()
+        self._session, self._glyphs, self._vm = session, glyphs, vm
+        self._head, self._charts = Static(id="head"), Static(id="charts")
+        self._drawn: dict[str, Lines] = {}
+        self._history: History | None = None
+        self._error = ""
+        self._wake = asyncio.Event()
+        self.span = 0
+
+    def compose(self) -> ComposeResult:
+        yield self._head
+        yield self._charts
+
+    def on_mount(self) -> None:
+        self.run_worker(self._read(), group="history", exclusive=True)
+
+    def on_show(self) -> None:
+        self._wake.set()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.refresh_data()
+
+    def next_range(self) -> None:
+        """Show the next time range."""
+        self.span = (self.span + 1) % len(SPANS)
+        self._history = None
+        self._wake.set()
+        self.refresh_data()
+
+    async def _read(self) -> None:
+        """Read until the pane is closed: when it is shown, when the range changes, and at the range's interval."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SPANS[self.span].every_s):
+                    await self._wake.wait()
+            self._wake.clear()
+            if self.display:
+                await self._read_once()
+                self.refresh_data()
+
+    async def _read_once(self) -> None:
+        span, session = SPANS[self.span], self._session
+        try:
+            read = await read_history(session.client, f"vm:{self._vm.id}", span, session.now, self.size.width)
+        except NovaCronError as e:
+            self._error = one_line(e.detail)  # keep showing the old data
+            return
+        if span is SPANS[self.span]:
+            self._history, self._error = read, ""
+
+    def refresh_data(self) -> None:
+        """Draw the newest values and the history."""
+        width, height = self.size.width - 4, self.size.height - 2
+        if not self.display or width < 30 or height < MIN_CHART_HEIGHT:
+            return
+        vm = self._session.store.vms.get((self._vm.host, self._vm.id), self._vm)
+        sample = self._session.store.samples.of(vm)
+        words = charts.vm_hint(vm, sample, self._session.store.host_name(vm.host))
+        if self._error:
+            words = [Piece(f"{self._glyphs.bad} {self._error}", "bad")]
+        left, right = fitted(words, charts.span_pieces(self.span), width)
+        room = width - sum(len(piece.text) for piece in right)
+        self._put(self._head, [[*left, Piece(" " * max(0, room - sum(len(piece.text) for piece in left))), *right]])
+        rows = 2 if height >= FOUR_CHARTS_HEIGHT else 1
+        newest = charts.newest_of(sample)
+        self._put(
+            self._charts,
+            charts.charts(self._history, newest, SPANS[self.span], width, rows, height // rows, self._glyphs),
+        )
+
+    def _put(self, static: Static, lines: Lines) -> None:
+        if self._drawn.get(static.id or "") != lines:
+            self._drawn[static.id or ""] = lines
+            static.update(Content("\n").join(content(line) for line in lines))

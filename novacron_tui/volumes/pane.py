@@ -1,0 +1,55 @@
+"""The list of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from novacron_tui.connection.session import Session
+from novacron_tui.connection.store import ConnectionState
+from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.terminal.safe_text import one_line
+from novacron_tui.volumes.columns import columns
+from novacron_tui.volumes.entries import VolumeEntry, entries
+from novacron_tui.volumes.filters import volume_filter
+from novacron_tui.widgets.list_pane import ListPane
+from novacron_tui.widgets.table import Table
+from novacron_tui.widgets.text_bar import Piece
+
+
+class VolumePane(ListPane[VolumeEntry]):
+    NOUN = "volume"
+    EXAMPLE = "name, or tier:hot size>10G is:free -test"
+
+    def __init__(self, session: Session, glyphs: Glyphs) -> None:
+        store = session.store
+        self._session, self._glyphs = session, glyphs
+        shown = columns(glyphs, store.host_name, many_hosts=len(store.hosts) > 1)
+        super().__init__(Table(shown, lambda entry: entry.id, signs=glyphs.table_signs, id="volumes"))
+
+    def version(self) -> int:
+        return self._session.store.version
+
+    def rows(self) -> Sequence[VolumeEntry]:
+        return entries(self._session.store)
+
+    def total(self) -> int:
+        return len(self._session.store.volumes)
+
+    def compile(self, text: str) -> Callable[[VolumeEntry], bool]:
+        return volume_filter(text, self._session.store)
+
+    def placeholder(self) -> Sequence[Piece]:
+        if self._session.store.connection is ConnectionState.LOADING:
+            return [Piece("loading…", "quiet")]
+        if self.total():
+            return []
+        how = " creates one; VM disks are created with their VM"
+        return [Piece("no volumes yet\n\n", "strong"), Piece("c", "key"), Piece(how, "quiet")]
+
+    def hint(self) -> Sequence[Piece]:
+        """The running operation on the volume under the cursor."""
+        entry = self.table.row
+        if entry is None or entry.operation is None:
+            return []
+        step = entry.operation.step or entry.operation.kind
+        return [Piece(f"{self._glyphs.work} {one_line(entry.volume.name)}: {one_line(step)}", "busy")]
