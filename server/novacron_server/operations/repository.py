@@ -129,7 +129,7 @@ async def unended(connection: AsyncConnection) -> list[Stored]:
     return [_stored(row) for row in await connection.execute(query)]
 
 
-async def ended_badly(connection: AsyncConnection, kind: str, states: Collection[OperationState]) -> list[Stored]:
+async def ended_in(connection: AsyncConnection, kind: str, states: Collection[OperationState]) -> list[Stored]:
     """Operations of a kind that ended in one of these states, the newest thousand."""
     where = (t.c.kind == kind, t.c.state.in_([str(state) for state in states]))
     rows = await connection.execute(select(t).where(*where).order_by(t.c.created_at.desc()).limit(1000))

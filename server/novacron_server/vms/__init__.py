@@ -1,1 +1,1 @@
-"""VMs: make, run, stop and delete them."""
+"""VMs: create, run, stop and delete them."""

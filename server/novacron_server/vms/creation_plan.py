@@ -1,4 +1,4 @@
-"""Everything decided before the first thing of a new VM is made."""
+"""The plan of a new VM: everything that is decided before anything is created."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from novacron_server.volumes.placement import check_room, choose_pool_for_vm
 
 @dataclass(frozen=True, slots=True)
 class CreationPlan:
-    """`pool` is that of the disks; `managed_pool` is made first when it is that one. Sizes are in bytes."""
+    """`pool` is the name of the disks' pool; if it is `managed_pool`, that is created first. Sizes are in bytes."""
 
     vm_id: str
     name: str
@@ -33,12 +33,12 @@ class CreationPlan:
     network: str
 
     def volume_name(self, role: str) -> str:
-        """`web-01-1a2b3c4d.qcow2`: readable, and never the name of an earlier VM's disk."""
+        """A name like `web-01-1a2b3c4d.qcow2`: readable, and never that of an earlier VM's disk."""
         return f"{self.name}-{self.vm_id[:8]}.{role}"
 
     @property
     def volumes(self) -> dict[str, VolumeSpec]:
-        """The volumes to make, by role: the disk, and the files of a direct boot. They belong to the VM alone."""
+        """The volumes to create, by role: the disk, and the files of a direct boot. No other VM uses them."""
         image_format = "qcow2" if self.image.image.format == "qcow2" else "raw"
         disk = VolumeSpec(
             pool=self.pool,
@@ -49,17 +49,17 @@ class CreationPlan:
         volumes = {"disk": disk}
         for role, path in (("kernel", self.image.kernel), ("initrd", self.image.initrd)):
             if path is not None:
-                size = self._length(path)
+                size = self._file_size_bytes(path)
                 volumes[role] = VolumeSpec(pool=self.pool, name=self.volume_name(role), size_bytes=size, format="raw")
         return volumes
 
     @property
     def copied_bytes(self) -> dict[str, int]:
-        """What is copied into the pool for each role, at most. Looks at the files."""
-        return {role: self._length(self.source(role)) for role in self.volumes}
+        """The most bytes that are copied into the pool, by role. Reads the files' sizes. Raises Conflict."""
+        return {role: self._file_size_bytes(self.source(role)) for role in self.volumes}
 
-    def _length(self, path: Path) -> int:
-        """Raises Conflict when the file was removed since the image was looked for."""
+    def _file_size_bytes(self, path: Path) -> int:
+        """Raises Conflict when the file was deleted after the image was found."""
         try:
             return path.stat().st_size
         except FileNotFoundError:
@@ -82,7 +82,7 @@ class Planner:
         self._managed_pools = managed_pools
 
     async def plan(self, vm_id: str, name: str, host: LibvirtHost, body: VMCreate, *, pool: str = "") -> CreationPlan:
-        """`pool` is the one that was chosen before, empty to choose one now and check that the disks fit.
+        """Plan a VM. `pool` is the pool chosen earlier; empty: choose one now and check that the disks fit.
 
         Raises ValidationFailed naming the field, NotFound (image), Conflict (no room), HostUnavailable.
         """
@@ -101,14 +101,14 @@ class Planner:
             disk_bytes=disk_bytes,
             network=network,
         )
-        there = self._inventory.state.storage.pools_on(host.host_id).get(plan.pool)
-        if there is not None and not pool and not host.simulated:
-            check_room(there, sum(plan.copied_bytes.values()), plan.name)
+        target = self._inventory.state.storage.pools_on(host.host_id).get(plan.pool)
+        if target is not None and not pool and not host.simulated:
+            check_room(target, sum(plan.copied_bytes.values()), plan.name)
         return plan
 
 
 def _check(body: VMCreate, host: LibvirtHost, image: ImageFile) -> tuple[int, str]:
-    """(disk size, network) for this request. Raises ValidationFailed naming the field."""
+    """Return (disk size in bytes, network). Raises ValidationFailed naming the field, HostUnavailable."""
     facts = host.facts
     if facts is None:
         raise errors.HostUnavailable(f"{host.name} is still being read: try again in a moment", retry_after_s=2)

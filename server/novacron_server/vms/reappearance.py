@@ -1,4 +1,4 @@
-"""Managed VMs that libvirt lost for a while (a disk that was not mounted, a definition put back) keep their owners."""
+"""Restores the rows of managed VMs that libvirt lists again: a disk is mounted again, a definition was restored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _log = structlog.get_logger()
 
 
 class ReappearedVMs:
-    """Their rows are made anew from their mark and from the operation that made them."""
+    """Creates their rows again, from the domain's ownership tag and the operation that created the VM."""
 
     def __init__(self, database: Database, group_commit: GroupCommit, inventory: Inventory, instance: str) -> None:
         self._database = database
@@ -39,29 +39,29 @@ class ReappearedVMs:
         self._inventory = inventory
         self._instance = instance
 
-    async def look(self, host: LibvirtHost) -> None:
-        """Raises HostUnavailable, DatabaseUnavailable."""
+    async def restore(self, host: LibvirtHost) -> None:
+        """Restore the rows of a host's VMs. Raises HostUnavailable, DatabaseUnavailable."""
         state = self._inventory.state
         for (host_id, vm_id), known in list(state.known.items()):
             tag = known.facts.tag
             tagged = tag is not None and tag.instance == self._instance and _is_uuid(tag.operation)
             if host_id == host.host_id and tag and tagged and (host_id, vm_id) not in state.rows:
                 stored = await self._database.run(lambda c, t=tag: operations.get(c, t.operation), read_only=True)  # type: ignore[misc]
-                # Not one that is being deleted at this moment.
-                if stored and _made(stored, host_id, vm_id) and await host.read_domain(vm_id) is not None:
-                    await self._take_back(stored, known.facts)
+                # A VM that is being deleted may still be known, so ask the host.
+                if stored and _created(stored, host_id, vm_id) and await host.read_domain(vm_id) is not None:
+                    await self._restore_vm(stored, known.facts)
 
-    async def _take_back(self, stored: Stored, facts: DomainFacts) -> None:
+    async def _restore_vm(self, stored: Stored, facts: DomainFacts) -> None:
         row, host_id = _row(stored, facts), stored.host_id or ""
-        await self._inventory.refresh_volumes(host_id)  # which of them it has
+        await self._inventory.refresh_volumes(host_id)  # so that it is known which of them the VM has
         volumes_on = self._inventory.state.storage.volumes_on(host_id).values()
-        its = [volume.id for volume in volumes_on if volume.vm == row.id and not volume.unmanaged]
+        volume_ids = [volume.id for volume in volumes_on if volume.vm == row.id and not volume.unmanaged]
 
         async def work(connection: Connection) -> tuple[None, list[EventDraft]]:
             if await repository.get(connection, host_id, row.id):
                 return None, []
             await repository.add(connection, row)
-            changed = [await volumes.change(connection, volume_id, vm_id=row.id) for volume_id in its]
+            changed = [await volumes.change(connection, volume_id, vm_id=row.id) for volume_id in volume_ids]
             drafts = [volume_row_event(volume, "volume.updated") for volume in changed if volume]
             return None, [vm_row_event(row, "vm.updated", note="found again"), *drafts]
 
@@ -69,11 +69,11 @@ class ReappearedVMs:
         await self._group_commit.write(work)
 
 
-def _made(stored: Stored, host_id: str, vm_id: str) -> bool:
-    """Whether the operation is the one that made this VM, and made it whole."""
+def _created(stored: Stored, host_id: str, vm_id: str) -> bool:
+    """Whether the operation created this VM, completely."""
     operation = stored.operation
-    there = (operation.kind, operation.target.id, stored.host_id) == (OperationKind.VM_CREATE, vm_id, host_id)
-    return there and (operation.state is OperationState.SUCCEEDED or journal.read(stored, CreateSteps).steps.whole)
+    same_vm = (operation.kind, operation.target.id, stored.host_id) == (OperationKind.VM_CREATE, vm_id, host_id)
+    return same_vm and (operation.state is OperationState.SUCCEEDED or journal.read(stored, CreateSteps).steps.whole)
 
 
 def _row(stored: Stored, facts: DomainFacts) -> VMRow:
@@ -94,7 +94,7 @@ def _row(stored: Stored, facts: DomainFacts) -> VMRow:
 
 
 def _is_uuid(text: str) -> bool:
-    """What is written into a domain may be anything by now."""
+    """Anybody can edit a domain's metadata, so check before the database converts it."""
     try:
         UUID(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Compares rows, domains and volumes, at start and every 30 s, and mends what a crash or a late answer left behind.
+"""Compares rows, domains and volumes, at start and every 30 s, and repairs what a crash or a late answer left behind.
 
-It removes only what bears our mark and belongs to a creation that is known to have failed. What somebody else made is
-shown and left alone.
+It removes only what carries this installation's tag and belongs to a creation that is known to have failed. Unmanaged
+objects are shown and left alone (G3).
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from novacron_server.vms.rows import remove_vm
 _log = structlog.get_logger()
 EVERY_S = 30.0
 _FAILED = (OperationState.FAILED, OperationState.CANCELLED, OperationState.INTERRUPTED)
-_PASSES_BEFORE_GONE = 2
+_PASSES_BEFORE_REMOVAL = 2
 
 
 class Reconciler:
-    """Run `run` as a task. `once` is one pass over every host that is up."""
+    """`run` is a background task; `once` is one pass over all hosts that are up."""
 
     def __init__(
         self, database: Database, group_commit: GroupCommit, inventory: Inventory, creation: CreateVM, instance: str
     ) -> None:
-        """`instance` is the installation's uuid, which every domain that it made bears."""
+        """`instance` is the installation's UUID, which is in the tag of every domain that it created."""
         self._database = database
         self._group_commit = group_commit
         self._inventory = inventory
@@ -49,47 +49,47 @@ class Reconciler:
         self._missing: dict[Key, int] = {}
 
     async def run(self) -> None:
-        """Compare for ever. Cancel to stop."""
+        """Reconcile until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
             try:
                 await self.once()
             except errors.NovaCronError as e:
-                _log.warning("comparing waits", reason=e.detail)
+                _log.warning("reconciliation is postponed", reason=e.detail)
 
     async def once(self) -> None:
-        """One pass. Raises DatabaseUnavailable: the next pass goes on."""
+        """Make one pass. Raises DatabaseUnavailable; the next pass does the rest."""
         if self._database.refusal:
             raise errors.DatabaseUnavailable(self._database.refusal)
         failed = await self._database.run(self._failed_creations, read_only=True)
         marked = await self._database.run(lambda c: operations.marked(c, "undone_later"), read_only=True)
-        left = list(journal.read_all(marked, CreateSteps))
+        pending_undos = list(journal.read_all(marked, CreateSteps))
         for view in list(self._inventory.state.views.values()):
             if view.status is HostStatus.UP:
                 try:
-                    await self._compare(self._inventory.host(view.id), failed, left)
+                    await self._compare(self._inventory.host(view.id), failed, pending_undos)
                 except errors.DatabaseUnavailable:
                     raise
-                except errors.NovaCronError as e:  # the next pass goes on there; other hosts have nothing to do with it
-                    _log.warning("comparing a host waits", host=view.name, reason=e.detail)
+                except errors.NovaCronError as e:  # the next pass tries again; other hosts are not affected
+                    _log.warning("reconciliation of a host is postponed", host=view.name, reason=e.detail)
 
     async def _compare(
-        self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]], left: list[Journal[CreateSteps]]
+        self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]], pending_undos: list[Journal[CreateSteps]]
     ) -> None:
-        await self._late_domains(host, failed)
-        await self._reappeared.look(host)
-        await self._late_volumes(host, failed)
-        await self._undone_later(host, left)
-        await self._rows_without_domain(host, {entry.operation.target.id for entry in left})
+        await self._remove_late_domains(host, failed)
+        await self._reappeared.restore(host)
+        await self._remove_late_volumes(host, failed)
+        await self._retry_undos(host, pending_undos)
+        await self._remove_rows_without_domain(host, {entry.operation.target.id for entry in pending_undos})
 
     @staticmethod
     async def _failed_creations(connection: Connection) -> dict[str, Journal[CreateSteps]]:
-        stored = await operations.ended_badly(connection, OperationKind.VM_CREATE, _FAILED)
+        stored = await operations.ended_in(connection, OperationKind.VM_CREATE, _FAILED)
         entries = journal.read_all(stored, CreateSteps)
         return {entry.operation.id: entry for entry in entries if not entry.steps.whole}
 
-    async def _late_domains(self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]]) -> None:
-        """VMs that libvirt defined after their creation had failed: they have our tag and no row."""
+    async def _remove_late_domains(self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]]) -> None:
+        """Remove VMs that libvirt defined after their creation had failed: they have our tag, but no row."""
         for (host_id, vm_id), known in list(self._inventory.state.known.items()):
             tag = known.facts.tag
             tagged = tag is not None and tag.instance == self._instance and tag.operation in failed
@@ -101,40 +101,41 @@ class Reconciler:
                 await host.undefine(vm_id)
                 await self._inventory.refresh_vm(host_id, vm_id)
 
-    async def _late_volumes(self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]]) -> None:
-        listed = {
+    async def _remove_late_volumes(self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]]) -> None:
+        """Remove volumes that the host created after their VM's creation had failed."""
+        failed_volumes = {
             (entry.steps.pool, name)
             for entry in failed.values()
             if entry.host_id == host.host_id
             for name in entry.steps.volumes
         }
         for volume in list(self._inventory.state.storage.volumes()):
-            of_nobody = volume.host == host.host_id and volume.tenant is None and volume.vm is None
-            if of_nobody and (volume.pool, volume.name) in listed:
+            unowned = volume.host == host.host_id and volume.tenant is None and volume.vm is None
+            if unowned and (volume.pool, volume.name) in failed_volumes:
                 _log.info("removing a volume of a failed creation", pool=volume.pool, volume=volume.name)
                 await host.storage.delete_volume(volume.pool, volume.name)
                 await self._inventory.refresh_volumes(host.host_id)
 
-    async def _undone_later(self, host: LibvirtHost, left: list[Journal[CreateSteps]]) -> None:
-        """A creation that failed with its pool off: what it had made goes when that is back."""
-        for entry in left:
+    async def _retry_undos(self, host: LibvirtHost, pending_undos: list[Journal[CreateSteps]]) -> None:
+        """Undo creations that failed while their pool was inactive, now that it may be back."""
+        for entry in pending_undos:
             if entry.host_id == host.host_id:
                 try:
                     await self._creation.retry_undo(entry)
                 except errors.Conflict as e:
-                    _log.info("a failed creation is removed later", id=entry.operation.id, reason=e.detail)
+                    _log.info("a failed creation will be undone later", id=entry.operation.id, reason=e.detail)
 
-    async def _rows_without_domain(self, host: LibvirtHost, left: set[str]) -> None:
-        """Deleted behind our back: the row goes too, after a second look; its volumes stay with their owner."""
+    async def _remove_rows_without_domain(self, host: LibvirtHost, being_undone: set[str]) -> None:
+        """Remove rows of VMs that two passes did not find: deleted outside NovaCron. Their volumes keep their owner."""
         state = self._inventory.state
-        busy = left | {operation.target.id for operation in state.operations() if not operation.state.ended}
+        busy = being_undone | {operation.target.id for operation in state.operations() if not operation.state.ended}
         missing = {
             key for key in state.rows if key[0] == host.host_id and key not in state.known and key[1] not in busy
         }
         self._missing = {key: count for key, count in self._missing.items() if key in missing or key[0] != host.host_id}
         for key in missing:
             self._missing[key] = self._missing.get(key, 0) + 1
-            if self._missing[key] >= _PASSES_BEFORE_GONE and await host.read_domain(key[1]) is None:
+            if self._missing[key] >= _PASSES_BEFORE_REMOVAL and await host.read_domain(key[1]) is None:
                 _log.warning("a VM was removed outside NovaCron", vm=state.rows[key].name, id=key[1])
                 await remove_vm(self._group_commit, *key, note="removed outside NovaCron")
                 await self._inventory.refresh_volumes(host.host_id)

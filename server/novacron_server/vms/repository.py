@@ -12,7 +12,7 @@ from novacron_server.inventory.rows import VMRow
 
 
 class NameTaken(errors.Conflict):
-    """A VM of `tenant` has the name."""
+    """A VM of `tenant` already has the name."""
 
     tenant: str | None = None
 

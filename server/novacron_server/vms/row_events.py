@@ -10,7 +10,7 @@ from novacron_server.outbox.records import EventDraft
 
 
 def vm_row_event(row: VMRow, kind: str, *, gone: bool = False, note: str = "") -> EventDraft:
-    """The event that carries a VM's row, or its end."""
+    """The event that carries a VM's row, or reports its removal."""
     return EventDraft(
         type=kind,
         source=row.host_id,

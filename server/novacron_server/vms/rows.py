@@ -1,4 +1,4 @@
-"""Changes of a VM's rows that several operations make: its own and those of its volumes, with their events."""
+"""Changes of a VM's row and its volumes' rows that several operations share, with their events."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from novacron_server.volumes.row_events import volume_row_event
 async def remove_vm(
     group_commit: GroupCommit, host_id: str, vm_id: str, deleted: Sequence[VolumeRow] = (), note: str = ""
 ) -> None:
-    """Remove the VM's row and those of the volumes that were deleted with it; the others stay with their owner."""
+    """Remove a VM's row and the rows of the volumes deleted with it. Its other volumes keep their owner."""
 
     async def work(connection: Connection) -> tuple[None, list[EventDraft]]:
         row = await repository.get(connection, host_id, vm_id)
         gone = {volume.id for volume in deleted}
-        left = [volume for volume in await volumes.of_vm(connection, host_id, vm_id) if volume.id not in gone]
+        remaining = [volume for volume in await volumes.of_vm(connection, host_id, vm_id) if volume.id not in gone]
         await repository.remove(connection, host_id, vm_id)
         for volume in deleted:
             await volumes.remove(connection, volume.id)
         await volumes.release(connection, host_id, vm_id)
         drafts = [volume_row_event(volume, gone=True) for volume in deleted]
-        drafts += [volume_row_event(msgspec.structs.replace(volume, vm_id=None)) for volume in left]
+        drafts += [volume_row_event(msgspec.structs.replace(volume, vm_id=None)) for volume in remaining]
         if row:
             drafts.append(vm_row_event(row, "vm.deleted", gone=True, note=note))
         return None, drafts

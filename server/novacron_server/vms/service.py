@@ -27,7 +27,7 @@ from novacron_server.vms.procedures.power import PowerSteps
 
 
 class VMs:
-    """The service of the noun."""
+    """The service for VMs. Every method checks what the principal may see."""
 
     def __init__(self, inventory: Inventory, operations: Operations, planner: Planner) -> None:
         self._inventory = inventory
@@ -35,7 +35,7 @@ class VMs:
         self._planner = planner
 
     def list(self, principal: Principal, q: str = "") -> Iterator[VM]:
-        """Those that a filter matches. Raises ValidationFailed when the filter is invalid."""
+        """The VMs that match the filter `q`. Raises ValidationFailed when it is invalid."""
         return self._inventory.matching(principal, q)
 
     def get(self, principal: Principal, vm_id: str) -> VM:
@@ -45,11 +45,11 @@ class VMs:
     async def create(self, principal: Principal, body: VMCreate, key: str) -> Operation:
         """Raises ValidationFailed, Conflict (name taken, no room), NotFound (image, host), HostUnavailable."""
         request: dict[str, Any] = msgspec.to_builtins(body)
-        suffix = ""
+        needs_suffix = False
 
         async def decide() -> Submission[CreateSteps]:
             host = self._inventory.require_host_up(body.host)
-            name = _with_suffix(body.name) if suffix else self._free_name(principal, host.host_id, body.name)
+            name = _with_suffix(body.name) if needs_suffix else self._free_name(principal, host.host_id, body.name)
             plan = await self._planner.plan(str(uuid4()), name, host, body)
             return Submission(
                 target=Target(type="vm", id=plan.vm_id, name=plan.name),
@@ -61,14 +61,14 @@ class VMs:
 
         try:
             return await self._operations.submit(OperationKind.VM_CREATE, principal, key, request, decide)
-        except repository.NameTaken as taken:  # between our look and the row
+        except repository.NameTaken as taken:  # another request took the name after the check
             if may_see(principal, taken.tenant):
                 raise
-            suffix = "needed"
+            needs_suffix = True
             return await self._operations.submit(OperationKind.VM_CREATE, principal, key, request, decide)
 
     def _free_name(self, principal: Principal, host_id: str, name: str) -> str:
-        """The name, or one with a suffix when a VM that this principal may not see has it."""
+        """The name, with a suffix if a VM that the principal may not see has it. Raises Conflict if one it may see has it."""
         for vm in self._inventory.state.vms():
             if vm.host == host_id and vm.name == name:
                 if may_see(principal, vm.tenant):
@@ -115,7 +115,7 @@ class VMs:
 
 
 def _with_suffix(name: str) -> str:
-    """For a name that is taken by a VM which the principal must not learn of."""
+    """Avoid a name that another tenant's VM has, without revealing that VM."""
     return f"{name[:58]}-{token_hex(2)}"
 
 

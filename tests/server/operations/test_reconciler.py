@@ -126,7 +126,7 @@ async def test_a_host_in_trouble_keeps_no_other_from_being_compared(
         if host.host_id == "bad":
             raise errors.Conflict("its volume is in use")
 
-    monkeypatch.setattr(reconciler, "_late_domains", look)
+    monkeypatch.setattr(reconciler, "_remove_late_domains", look)
     await reconciler.once()
     assert compared == ["bad", view.id]
 

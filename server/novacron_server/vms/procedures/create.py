@@ -34,19 +34,19 @@ from novacron_server.vms.rows import remove_vm
 from novacron_server.volumes import repository as volumes
 from novacron_server.volumes.row_events import volume_row_event
 
-AT_ONCE = 4
-"""VMs that are created on a host at the same time; more wait here, where no deadline of the host counts."""
+MAX_CONCURRENT = 4
+"""How many VMs are created on a host at a time. The others wait here, before any libvirt call with a timeout."""
 
 
 class CreateSteps(Steps, frozen=True):
-    """`volumes` are names in `pool`."""
+    """`volumes` are the names of the volumes, in `pool`."""
 
     pool: str = ""
     volumes: list[str] = []
     whole: bool = False
-    """It did not end well, and the VM exists and is complete all the same."""
+    """The operation did not succeed, but the VM exists and is complete."""
     undone_later: bool = False
-    """It failed, and something of it is left because its pool is off."""
+    """The operation failed, and its volumes could not be removed yet because their pool is inactive."""
 
 
 class CreateVM(Procedure[CreateSteps]):
@@ -58,7 +58,7 @@ class CreateVM(Procedure[CreateSteps]):
     def __init__(
         self, database: Database, group_commit: GroupCommit, inventory: Inventory, planner: Planner, instance: str
     ) -> None:
-        """`instance` is the installation's uuid, written into every domain."""
+        """`instance` is the installation's UUID, which is written into every domain."""
         self._database = database
         self._group_commit = group_commit
         self._inventory = inventory
@@ -66,47 +66,49 @@ class CreateVM(Procedure[CreateSteps]):
         self._instance = instance
 
     async def run(self, context: OperationContext[CreateSteps]) -> None:
-        """Raises what the host refuses."""
+        """Raises the errors of the planner and of the host."""
         body = msgspec.convert(context.request, VMCreate)
         host, name = self._inventory.host(context.host_id), context.operation.target.name
         plan = await self._planner.plan(context.target_id, name, host, body, pool=context.steps.pool)
         await self._run(context, plan)
 
     async def _run(self, context: OperationContext[CreateSteps], plan: CreationPlan) -> None:
-        slots = self._inventory.slots(plan.host.host_id, AT_ONCE)
+        slots = self._inventory.slots(plan.host.host_id, MAX_CONCURRENT)
         if slots.locked():
             await context.report_step("waiting for other creations on this host")
         async with slots:
-            await self._make(context, plan)
+            await self._create(context, plan)
 
-    async def _make(self, context: OperationContext[CreateSteps], plan: CreationPlan) -> None:
+    async def _create(self, context: OperationContext[CreateSteps], plan: CreationPlan) -> None:
         host = plan.host
         await failpoint("vm.create:planned")
         await context.report_step("preparing storage")
         if plan.pool == plan.managed_pool.name:
             await host.storage.ensure_pool(plan.managed_pool)
-        made: dict[str, VolumeFacts] = {}
+        created: dict[str, VolumeFacts] = {}
         for role, spec in plan.volumes.items():
-            made[role] = await host.storage.create_volume(spec)
+            created[role] = await host.storage.create_volume(spec)
         await failpoint("vm.create:volumes")
         await _upload(context, plan)
         if plan.disk_bytes > plan.image.image.size_bytes and not host.simulated:
-            # The upload made the volume as large as the image.
+            # The upload resized the volume to the size of the image.
             disk = plan.volumes["disk"]
             await host.storage.resize_volume(disk.pool, disk.name, plan.disk_bytes, disk.format)
         await failpoint("vm.create:uploaded")
-        await context.forbid_cancel()  # a VM that exists is complete, and is not taken back
+        await context.forbid_cancel()  # a VM that exists is complete, and is not undone
         await context.report_step("defining the VM")
-        await host.define(self._definition(context.operation, plan, made))
+        await host.define(self._definition(context.operation, plan, created))
         await failpoint("vm.create:defined")
-        await self._inventory.refresh_vm(host.host_id, plan.vm_id)  # before its volumes, which show whose they are
+        await self._inventory.refresh_vm(
+            host.host_id, plan.vm_id
+        )  # before its volumes, which show the VM that uses them
         await self._inventory.refresh_volumes(host.host_id)
         if plan.body.start:
             await context.report_step("starting the VM")
             await host.start(plan.vm_id)
             await self._inventory.refresh_vm(host.host_id, plan.vm_id)
 
-    def _definition(self, operation: Operation, plan: CreationPlan, made: dict[str, VolumeFacts]) -> DomainSpec:
+    def _definition(self, operation: Operation, plan: CreationPlan, created: dict[str, VolumeFacts]) -> DomainSpec:
         disk = plan.volumes["disk"]
         facts = plan.host.facts
         kind = facts.virtualization if facts else "qemu"
@@ -119,9 +121,9 @@ class CreateVM(Procedure[CreateSteps]):
             virtualization="kvm" if kind == "kvm" else "test" if kind == "test" else "qemu",
             disks=(DiskSpec(pool=disk.pool, volume=disk.name, format=disk.format, target="vda"),),
             nics=(NICSpec(network=plan.network),),
-            kernel=made["kernel"].path if "kernel" in made else "",
-            initrd=made["initrd"].path if "initrd" in made else "",
-            cmdline=plan.image.cmdline if "kernel" in made else "",
+            kernel=created["kernel"].path if "kernel" in created else "",
+            initrd=created["initrd"].path if "initrd" in created else "",
+            cmdline=plan.image.cmdline if "kernel" in created else "",
             description=plan.body.description,
             tag=tag,
         )
@@ -129,7 +131,7 @@ class CreateVM(Procedure[CreateSteps]):
     # -- after a failure or a crash --------------------------------------------------------------------------------
 
     async def resume(self, context: OperationContext[CreateSteps]) -> str:
-        """The VM was promised, with its id and its rows, so create it; every step can be repeated."""
+        """Create the VM, because its id and rows are committed (G1). Every step can be repeated."""
         host_id, vm_id = context.host_id, context.target_id
         row = self._inventory.state.rows.get((host_id, vm_id))
         host = self._inventory.host(host_id)
@@ -137,26 +139,26 @@ class CreateVM(Procedure[CreateSteps]):
             return await self.undo(context.entry)
         body = msgspec.structs.replace(msgspec.convert(context.request, VMCreate), host=host_id)
         try:
-            plan = await self._planner.plan(vm_id, row.name, host, body, pool=self._promised_pool(context))
-            await self.delete_volumes(host, context.steps)  # half an image is no disk, and has another size
+            plan = await self._planner.plan(vm_id, row.name, host, body, pool=self._pool_of(context))
+            await self.delete_volumes(host, context.steps)  # a partial copy is unusable and has another size
             await context.write_ahead(pool=plan.pool, volumes=[spec.name for spec in plan.volumes.values()])
             await self._run(context, plan)
             await context.write_ahead(whole=True)
         except (errors.HostUnavailable, errors.DatabaseUnavailable):
-            raise  # it is recovered later
+            raise  # recovery tries again
         except errors.NovaCronError as e:
             return f"it could not be completed ({e.detail}), and {await self.undo(context.entry)}"
         return "the VM was created after the restart"
 
-    def _promised_pool(self, context: OperationContext[CreateSteps]) -> str:
-        """Where the disks of a VM that was promised go; its rows tell it where an old journal does not."""
+    def _pool_of(self, context: OperationContext[CreateSteps]) -> str:
+        """The pool of the disks: the journal's, or that of the VM's volume rows if an old journal has none."""
         rows = self._inventory.state.storage.volume_rows.values()
         return context.steps.pool or next((row.pool for row in rows if row.vm_id == context.target_id), "")
 
     async def undo(self, entry: Journal[CreateSteps]) -> str:
-        """Remove what a creation that did not finish had made, and only that.
+        """Remove what an unfinished creation has created, and nothing else. Raises Conflict while the pool is inactive.
 
-        A VM is defined last, when its disks are complete: one that bears this operation's mark is kept.
+        The VM is defined last, when its disks are complete: a domain with this operation's tag is kept.
         """
         host_id, vm_id = entry.host_id, entry.operation.target.id
         host = self._inventory.host(host_id)
@@ -167,16 +169,16 @@ class CreateVM(Procedure[CreateSteps]):
             return f"the VM is complete and {facts.state}"
         try:
             await self.delete_volumes(host, entry.steps)
-        except errors.Conflict:  # its pool is off: the rows stay until that is back, and with them the name
+        except errors.Conflict:  # the pool is inactive: until it is back the rows stay, and reserve the name
             await self._mark(entry, undone_later=True)
             raise
-        made = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
-        await remove_vm(self._group_commit, host_id, vm_id, made)
+        rows = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
+        await remove_vm(self._group_commit, host_id, vm_id, rows)
         await self._refresh(host_id, vm_id)
         return "everything that it had created was removed"
 
     async def retry_undo(self, entry: Journal[CreateSteps]) -> None:
-        """What `undo` could not do while a pool was off. Raises Conflict while it is."""
+        """Repeat an `undo` that failed because a pool was inactive. Raises Conflict while it still is."""
         await self.undo(entry)
         await self._mark(entry, undone_later=False)
 
@@ -186,7 +188,7 @@ class CreateVM(Procedure[CreateSteps]):
 
     @staticmethod
     async def delete_volumes(host: LibvirtHost, steps: CreateSteps) -> None:
-        """Delete the volumes that a creation had begun to make; nothing else has their names."""
+        """Delete the volumes that a creation has begun to create; no other volume has their names."""
         for name in steps.volumes:
             await host.storage.delete_volume(steps.pool, name)
 
@@ -196,12 +198,12 @@ class CreateVM(Procedure[CreateSteps]):
 
 
 def first_steps(plan: CreationPlan) -> CreateSteps:
-    """The journal that a creation begins with. Looks at the image's files."""
+    """Return the journal that a creation begins with. Reads the image's files."""
     return CreateSteps(pool=plan.pool, volumes=[spec.name for spec in plan.volumes.values()])
 
 
 async def write_rows(connection: Connection, plan: CreationPlan, principal: Principal) -> list[EventDraft]:
-    """The rows of a VM to come, in its operation's transaction. Raises Conflict when the name is taken."""
+    """Insert the rows of a new VM in its operation's transaction, and return their events. Raises NameTaken."""
     now = datetime.now(UTC)
     row = VMRow(
         id=plan.vm_id,

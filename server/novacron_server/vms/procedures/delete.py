@@ -22,13 +22,13 @@ from novacron_server.volumes.users import in_use
 
 
 class DeleteSteps(Steps, frozen=True):
-    """`goes`: the ids of the volumes that are deleted with the VM, None while that is not decided."""
+    """`goes` are the ids of the volumes to delete with the VM; None: not decided yet."""
 
     goes: list[str] | None = None
 
 
 class DeleteVM(Procedure[DeleteSteps]):
-    """Each step can be repeated, so a crash in the middle is repaired by doing it again."""
+    """Deletes a VM. Every step can be repeated, so recovery repeats the whole deletion."""
 
     kind = OperationKind.VM_DELETE
     steps = DeleteSteps
@@ -40,16 +40,16 @@ class DeleteVM(Procedure[DeleteSteps]):
         self._inventory = inventory
 
     async def run(self, context: OperationContext[DeleteSteps]) -> None:
-        """Raises Conflict, before anything is done, naming another VM that uses one of the disks."""
-        disks = bool(context.request.get("disks"))
-        await context.report_step("removing the VM and its disks" if disks else "removing the VM")
-        goes = await self._disks_of(context.host_id, context.target_id) if disks else []
-        await context.write_ahead(goes=[volume.id for volume in goes])
+        """Raises Conflict, before anything is changed, naming another VM that uses one of the disks."""
+        with_disks = bool(context.request.get("disks"))
+        await context.report_step("removing the VM and its disks" if with_disks else "removing the VM")
+        volumes_to_delete = await self._find_volumes_to_delete(context.host_id, context.target_id) if with_disks else []
+        await context.write_ahead(goes=[volume.id for volume in volumes_to_delete])
         await failpoint("vm.delete:began")
-        await self._delete(context.host_id, context.target_id, goes)
+        await self._delete(context.host_id, context.target_id, volumes_to_delete)
 
     async def undo(self, entry: Journal[DeleteSteps]) -> str:
-        """After a failure: a VM that still exists stays; what belonged to one that is gone is deleted."""
+        """Keep a VM that still exists; finish the deletion of one that is gone."""
         host = self._inventory.host(entry.host_id)
         if await host.read_domain(entry.operation.target.id) is not None:
             return "the VM was not changed"
@@ -59,29 +59,35 @@ class DeleteVM(Procedure[DeleteSteps]):
         return await self.finish(context.entry)
 
     async def finish(self, entry: Journal[DeleteSteps]) -> str:
-        """The operator wanted it deleted, so do that, unless it runs by now or another VM uses its disks."""
+        """Complete the deletion, unless the VM runs by now or another VM uses its disks."""
         host_id, vm_id = entry.host_id, entry.operation.target.id
         facts = await self._inventory.host(host_id).read_domain(vm_id)
         if facts is not None and facts.state is not State.STOPPED:
             return f"the VM is {facts.state}, so it was not deleted"
         try:
-            goes = await self._disks_of(host_id, vm_id, entry.steps.goes) if entry.request.get("disks") else []
-            await self._delete(host_id, vm_id, goes)
+            volumes_to_delete = (
+                await self._find_volumes_to_delete(host_id, vm_id, entry.steps.goes)
+                if entry.request.get("disks")
+                else []
+            )
+            await self._delete(host_id, vm_id, volumes_to_delete)
         except errors.Conflict as e:
             return f"it was not deleted: {e.detail}"
         return CompletedAnyway("the deletion was completed")
 
-    async def _disks_of(self, host_id: str, vm_id: str, decided: Collection[str] | None = None) -> list[VolumeRow]:
-        """The volumes that are deleted with a VM: not those that were detached from it outside NovaCron.
+    async def _find_volumes_to_delete(
+        self, host_id: str, vm_id: str, decided: Collection[str] | None = None
+    ) -> list[VolumeRow]:
+        """The volumes to delete with a VM, without those that were detached from it outside NovaCron.
 
-        `decided` are the ids that its journal names: the VM, whose definition names them too, may be gone by now.
-        Raises Conflict naming another VM that uses one of these.
+        `decided` are the ids in the journal; they are needed because the VM and its definition may be gone by now.
+        Raises Conflict naming another VM that uses one of the volumes.
         """
         host, found = self._inventory.host(host_id), []
         read = lambda: self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)  # noqa: E731
         exists = await host.read_domain(vm_id) is not None
-        made = await retry_while_database_down("reading a VM's volumes", read)
-        for volume in made if decided is None else [volume for volume in made if volume.id in decided]:
+        rows = await retry_while_database_down("reading a VM's volumes", read)
+        for volume in rows if decided is None else [volume for volume in rows if volume.id in decided]:
             facts = await host.storage.read_volume(volume.pool, volume.name)
             users = await host.disks.users(facts.path) if facts else []
             if facts and exists and all(user.uuid != vm_id for user in users):
@@ -92,13 +98,13 @@ class DeleteVM(Procedure[DeleteSteps]):
             found.append(volume)
         return found
 
-    async def _delete(self, host_id: str, vm_id: str, goes: Sequence[VolumeRow]) -> None:
+    async def _delete(self, host_id: str, vm_id: str, volumes_to_delete: Sequence[VolumeRow]) -> None:
         host = self._inventory.host(host_id)
         await host.undefine(vm_id)
         await failpoint("vm.delete:undefined")
-        for volume in goes:
+        for volume in volumes_to_delete:
             await host.storage.delete_volume(volume.pool, volume.name)
-        await remove_vm(self._group_commit, host_id, vm_id, goes)
+        await remove_vm(self._group_commit, host_id, vm_id, volumes_to_delete)
         await failpoint("vm.delete:deleted")
         await self._inventory.refresh_vm(host_id, vm_id)
         await self._inventory.refresh_volumes(host_id)

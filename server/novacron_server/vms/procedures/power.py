@@ -1,4 +1,4 @@
-"""Start, pause, resume, restart, reset, power off; and shut down, which asks the guest and waits."""
+"""The power actions: start, pause, resume, restart, reset, power off, and shut down, which waits for the guest."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.journal import Steps
 from novacron_server.operations.procedures import Procedure
 
-ASK_AGAIN_S = 30.0
-GIVE_UP_S = 180.0
-"""A guest that has not shut down by then will not: the operation says so, and power off is one key away."""
+PRESS_EVERY_S = 30.0
+SHUTDOWN_TIMEOUT_S = 180.0
+"""When a shutdown is reported as failed: a guest that has not shut down by then will not, and can be powered off."""
 
 
 class PowerSteps(Steps, frozen=True):
-    """A power action is one call of libvirt's, which happened or did not: nothing is to be remembered."""
+    """Empty: a power action is one libvirt call, which happened or did not."""
 
 
 class Power(Procedure[PowerSteps]):
-    """One power action on the operation's VM."""
+    """Runs one power action on the operation's VM."""
 
     steps = PowerSteps
 
@@ -39,11 +39,11 @@ class Power(Procedure[PowerSteps]):
 
     async def run(self, context: OperationContext[PowerSteps]) -> None:
         await failpoint(f"vm.{self._action}:began")
-        await self._do(context)
+        await self._act(context)
         await failpoint(f"vm.{self._action}:done")
         await self._inventory.refresh_vm(context.host_id, context.target_id)
 
-    async def _do(self, context: OperationContext[PowerSteps]) -> None:
+    async def _act(self, context: OperationContext[PowerSteps]) -> None:
         host = self._inventory.host(context.host_id)
         calls = {
             VMAction.START: host.start,
@@ -56,29 +56,29 @@ class Power(Procedure[PowerSteps]):
         await calls[self._action](context.target_id)
 
     async def resume(self, context: OperationContext[PowerSteps]) -> str:
-        """The call happened or did not: read the VM again, so that its state is shown."""
+        """Read the VM again, so that its state is shown: the call happened or did not."""
         facts = await self._inventory.refresh_vm(context.host_id, context.target_id)
         return f"the VM is {facts.state}" if facts else "the VM no longer exists"
 
 
 class ShutDown(Power):
-    """Press the power button until the guest is down; guests that are booting miss the first press."""
+    """Presses the guest's power button until it is down; a guest that is booting misses the first press."""
 
     may_cancel = True
 
     def __init__(self, inventory: Inventory) -> None:
         super().__init__(VMAction.STOP, inventory)
 
-    async def _do(self, context: OperationContext[PowerSteps]) -> None:
-        """Raises Conflict when the guest does not shut down. `force_after_s` of the request powers it off then."""
+    async def _act(self, context: OperationContext[PowerSteps]) -> None:
+        """Raises Conflict when the guest does not shut down. The request's `force_after_s` powers it off instead."""
         force_after_s: Any = context.request.get("force_after_s")
         host_id, vm_id = context.host_id, context.target_id
         host = self._inventory.host(host_id)
         await context.report_step("asked the guest to shut down")
-        left_s = float(force_after_s or GIVE_UP_S)
+        left_s = float(force_after_s or SHUTDOWN_TIMEOUT_S)
         while left_s > 0:
             await host.shutdown(vm_id)
-            wait_s = min(ASK_AGAIN_S, left_s)
+            wait_s = min(PRESS_EVERY_S, left_s)
             if await self._inventory.until(vm_id, _is_down, wait_s):
                 return
             left_s -= wait_s
@@ -86,7 +86,7 @@ class ShutDown(Power):
                 return
             await context.report_step("still running: asked the guest again")
         if force_after_s is None:
-            raise errors.Conflict(f"the guest did not respond for {GIVE_UP_S:.0f} s: power it off")
+            raise errors.Conflict(f"the guest did not respond for {SHUTDOWN_TIMEOUT_S:.0f} s: power it off")
         await context.report_step("the guest did not respond in time: powering off")
         await host.power_off(vm_id)
 
@@ -96,7 +96,7 @@ def _is_down(facts: DomainFacts | None) -> bool:
 
 
 def power_procedures(inventory: Inventory) -> Iterable[Power]:
-    """One procedure for each power action."""
+    """Create one procedure for each power action."""
     actions = (
         VMAction.START,
         VMAction.RESTART,
