@@ -90,8 +90,8 @@ class StorageServer:
     def disk_paths(self, vm_id: str) -> tuple[set[str], set[str]]:
         """The VM's disks as it runs, and as it is defined."""
         domain = self.libvirt.lookupByUUIDString(vm_id)
-        live, lasting = domain.XMLDesc(0), domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
-        return set(re.findall(r"source file='([^']+)'", live)), set(re.findall(r"source file='([^']+)'", lasting))
+        live, persistent = domain.XMLDesc(0), domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        return set(re.findall(r"source file='([^']+)'", live)), set(re.findall(r"source file='([^']+)'", persistent))
 
     async def three_pools(self) -> dict[str, pools.Pool]:
         async def there() -> dict[str, pools.Pool] | None:

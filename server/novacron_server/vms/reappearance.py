@@ -18,7 +18,7 @@ from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow
 from novacron_server.operations import journal
 from novacron_server.operations import repository as operations
-from novacron_server.operations.repository import Stored
+from novacron_server.operations.repository import StoredOperation
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
 from novacron_server.vms import repository
@@ -51,7 +51,7 @@ class ReappearedVMs:
                 if stored and _created(stored, host_id, vm_id) and await host.read_domain(vm_id) is not None:
                     await self._restore_vm(stored, known.facts)
 
-    async def _restore_vm(self, stored: Stored, facts: DomainFacts) -> None:
+    async def _restore_vm(self, stored: StoredOperation, facts: DomainFacts) -> None:
         row, host_id = _row(stored, facts), stored.host_id or ""
         await self._inventory.refresh_volumes(host_id)  # so that it is known which of them the VM has
         volumes_on = self._inventory.state.storage.volumes_on(host_id).values()
@@ -69,14 +69,14 @@ class ReappearedVMs:
         await self._group_commit.write(work)
 
 
-def _created(stored: Stored, host_id: str, vm_id: str) -> bool:
+def _created(stored: StoredOperation, host_id: str, vm_id: str) -> bool:
     """Whether the operation created this VM, completely."""
     operation = stored.operation
     same_vm = (operation.kind, operation.target.id, stored.host_id) == (OperationKind.VM_CREATE, vm_id, host_id)
     return same_vm and (operation.state is OperationState.SUCCEEDED or journal.read(stored, CreateSteps).steps.whole)
 
 
-def _row(stored: Stored, facts: DomainFacts) -> VMRow:
+def _row(stored: StoredOperation, facts: DomainFacts) -> VMRow:
     body, operation = msgspec.convert(stored.request, VMCreate), stored.operation
     return VMRow(
         id=operation.target.id,

@@ -89,7 +89,7 @@ class Reconciler:
         return {entry.operation.id: entry for entry in entries if not entry.steps.whole}
 
     async def _remove_late_domains(self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]]) -> None:
-        """Remove VMs that libvirt defined after their creation had failed: they have our tag, but no row."""
+        """Remove VMs that libvirt defined after their creation had failed: they are tagged, but have no row."""
         for (host_id, vm_id), known in list(self._inventory.state.known.items()):
             tag = known.facts.tag
             tagged = tag is not None and tag.instance == self._instance and tag.operation in failed

@@ -29,7 +29,7 @@ async def remove_vm(
         await repository.remove(connection, host_id, vm_id)
         for volume in deleted:
             await volumes.remove(connection, volume.id)
-        await volumes.release(connection, host_id, vm_id)
+        await volumes.clear_vm(connection, host_id, vm_id)
         drafts = [volume_row_event(volume, gone=True) for volume in deleted]
         drafts += [volume_row_event(msgspec.structs.replace(volume, vm_id=None)) for volume in remaining]
         if row:

@@ -68,7 +68,7 @@ class VMs:
             return await self._operations.submit(OperationKind.VM_CREATE, principal, key, request, decide)
 
     def _free_name(self, principal: Principal, host_id: str, name: str) -> str:
-        """The name, with a suffix if a VM that the principal may not see has it. Raises Conflict if one it may see has it."""
+        """The name, or one with a suffix if a VM that the principal may not see has it. Raises Conflict."""
         for vm in self._inventory.state.vms():
             if vm.host == host_id and vm.name == name:
                 if may_see(principal, vm.tenant):

@@ -1,1 +1,1 @@
-"""Volumes: disks of VMs, and disks that wait for one."""
+"""Volumes: the disks of VMs, and disks that no VM uses yet."""

@@ -1,4 +1,4 @@
-"""Checks and submits a change of a volume that exists: what may refuse it, and what is locked while it runs."""
+"""Checks and submits changes of existing volumes, and determines what is locked while they run."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from novacron_server.operations.submission import Submission
 from novacron_server.outbox.records import EventDraft
 from novacron_server.volumes import repository
 from novacron_server.volumes.row_events import volume_row_event
-from novacron_server.volumes.rows import clear_place
+from novacron_server.volumes.rows import remove_stale_row
 from novacron_server.volumes.users import only_user, overlays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What an action decides about a volume: the journal to begin with, the row of a volume that it will create, and
-    rows whose names it takes (of volumes that were removed outside NovaCron)."""
+    """What an action decides about a volume: its first journal, the row of a volume that it creates, and the stale rows
+    that it replaces (of volumes that were removed outside NovaCron)."""
 
     steps: Steps
-    made: VolumeRow | None = None
-    taken: Sequence[VolumeRow | None] = ()
+    created: VolumeRow | None = None
+    stale: Sequence[VolumeRow | None] = ()
 
 
 Decider = Callable[[Volume, VolumeFacts, VM | None], Awaitable[Decision]]
-"""An action's own checks; raises what refuses it."""
+"""An action's own checks. Raises the error that refuses it."""
 
 
 class VolumeChanges:
-    """A change of a VM's disk is an operation on the VM, which locks the volume; else one on the volume."""
+    """A change of a VM's disk is an operation on the VM and locks the volume; any other is one on the volume."""
 
     def __init__(self, inventory: Inventory, operations: Operations) -> None:
         self._inventory = inventory
@@ -66,14 +66,14 @@ class VolumeChanges:
         to_vm: str | None = None,
         to_tier: str | None = None,
     ) -> Operation:
-        """Submit it, or raise Conflict with the rule's sentence.
+        """Submit the action. Raises Conflict with the reason why it is refused.
 
-        `why_not` refuses by how the VM has the disk. `to_vm` is the VM that is to get the volume, `to_tier` where the
-        volume is to go.
+        `why_not` returns why the way in which the VM uses the disk forbids the action. `to_vm` is the VM to attach to,
+        `to_tier` the tier to move to.
         """
         request: dict[str, Any] = {"volume": volume_id, **(msgspec.to_builtins(body) if body else {})}
 
-        async def checked() -> Submission[Steps]:
+        async def check() -> Submission[Steps]:
             volume, vm = self._check(action, principal, volume_id, to_vm, to_tier)
             facts = self._inventory.state.storage.facts(volume)
             if facts is None:
@@ -83,22 +83,22 @@ class VolumeChanges:
             user = await only_user(host, volume.name, facts.path, vm.id if vm else None)
             if user and (refused := why_not(user)):
                 raise errors.Conflict(refused)
-            made = (_target(decision.made),) if decision.made else ()
+            created = (_target(decision.created),) if decision.created else ()
             return Submission(
                 target=_target(vm) if vm else _target(volume),
                 host_id=volume.host,
                 tenant=volume.tenant,
                 steps=decision.steps,
                 rows=lambda connection, _operation: _write_rows(connection, volume, vm, decision),
-                locks=(*((_target(volume),) if vm else ()), *made),
+                locks=(*((_target(volume),) if vm else ()), *created),
             )
 
-        return await self._operations.submit(OperationKind(f"volume.{action}"), principal, key, request, checked)
+        return await self._operations.submit(OperationKind(f"volume.{action}"), principal, key, request, check)
 
     def _check(
         self, action: VolumeAction, principal: Principal, volume_id: str, to_vm: str | None, to_tier: str | None
     ) -> tuple[Volume, VM | None]:
-        """The volume, and its VM or the one that is to get it. Raises NotFound, HostUnavailable, Conflict."""
+        """The volume, and the VM that has it or will get it. Raises NotFound, HostUnavailable, Conflict."""
         vm = self._inventory.vm(principal, to_vm) if to_vm else None
         volume = self._inventory.volume(principal, volume_id)
         self._inventory.require_host_up(volume.host)
@@ -110,7 +110,7 @@ class VolumeChanges:
         return volume, vm
 
     def why_not(self, action: VolumeAction, volume: Volume, vm: VM | None, *, tier: str | None = None) -> str | None:
-        """The sentence that refuses `action` now, or None."""
+        """Why `action` is refused now, as a sentence; None if it is allowed."""
         state = self._inventory.state
         return why_not_volume(
             action,
@@ -122,35 +122,35 @@ class VolumeChanges:
         )
 
     def vm_of(self, principal: Principal, volume: Volume) -> VM | None:
-        """The VM that uses a volume, None where there is none that this principal may see."""
+        """The VM that uses a volume; None if there is none that this principal may see."""
         vms = self._inventory.vms(principal) if volume.vm else ()
         return next((vm for vm in vms if vm.id == volume.vm and vm.host == volume.host), None)
 
 
 def why_not_backing_file(volume: Volume, found: Sequence[str]) -> str:
-    """The sentence that refuses to change a volume which others have as their backing file."""
+    """Why a backing file must not be changed, as a sentence. `found` are the names of its overlays."""
     return f"{volume.name} is the backing file of {found[0]}: delete {found[0]} first"
 
 
 async def _write_rows(connection: Connection, volume: Volume, vm: VM | None, decision: Decision) -> list[EventDraft]:
     row = await repository.get(connection, volume.id)
-    if row is None or row.pool != volume.pool:  # another change came and ended while this one was checked
+    if row is None or row.pool != volume.pool:  # another change started and ended during the checks
         raise errors.Conflict(f"{volume.name} has changed: refresh and try again")
     if row.vm_id and row.vm_id != (vm.id if vm else None):
-        await _check_maker(connection, row)
-    drafts = [draft for row in decision.taken for draft in await clear_place(connection, row)]
-    if decision.made is not None:
-        await repository.add(connection, decision.made)
-        drafts.append(volume_row_event(decision.made))
+        await _check_vm_idle(connection, row)
+    drafts = [draft for row in decision.stale for draft in await remove_stale_row(connection, row)]
+    if decision.created is not None:
+        await repository.add(connection, decision.created)
+        drafts.append(volume_row_event(decision.created))
     return drafts
 
 
-async def _check_maker(connection: Connection, row: VolumeRow) -> None:
-    """The VM that a volume was created for may be in creation or deletion. Raises Conflict."""
+async def _check_vm_idle(connection: Connection, row: VolumeRow) -> None:
+    """Raises Conflict while the VM that the volume was created for is being created or deleted."""
     holder = await operations.holder(connection, Target(type="vm", id=row.vm_id or "", name=""))
     if holder is not None:
         raise errors.Conflict(why_busy(row.name, holder.operation))
 
 
-def _target(thing: VM | Volume | VolumeRow) -> Target:
-    return Target(type="vm" if isinstance(thing, VM) else "volume", id=thing.id, name=thing.name)
+def _target(object_: VM | Volume | VolumeRow) -> Target:
+    return Target(type="vm" if isinstance(object_, VM) else "volume", id=object_.id, name=object_.name)

@@ -1,7 +1,7 @@
 """A complete, compared copy of a volume in another pool, and removing an unfinished one.
 
-Where this process reaches the files: under a temporary name, flushed, compared, and only then renamed. Elsewhere:
-through this server, read back and compared; then the host's own promise about its disks is all there is.
+If this process sees the host's files, the copy is written under a temporary name, flushed, compared and only then
+renamed. Otherwise it is uploaded through this server, read back and compared; flushing is then up to the host.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _REFRESH_TRIES = 20
 
 
 class CopyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A copy as it is written ahead. `path` is the host's; `temporary` its name until it is complete, empty where there
-    is none; `inode` tells the file from any other of its name, 0 where this process does not see it."""
+    """A copy in the journal. `path` is on the host; `temporary` is its name until it is complete, empty if it has none;
+    `inode` identifies the file among others of the same name, 0 if this process does not see it."""
 
     pool: str
     name: str
@@ -40,7 +40,7 @@ class CopyRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CopySteps(Steps, frozen=True):
-    """The journal of an operation that creates a volume. `left`: the copy is of no use and could not be removed yet."""
+    """The journal of an operation that creates a volume. `left`: the copy is unused and could not be removed yet."""
 
     copy: CopyRecord | None = None
     left: bool = False
@@ -51,7 +51,7 @@ class CopySteps(Steps, frozen=True):
 
 
 class VolumeCopy:
-    """One copy: `source` into a pool at `folder`, as `name`. What it makes is written ahead as `copy`."""
+    """Copies the volume `source` to `name`, in a pool at `folder`. The journal's `copy` names what it creates."""
 
     def __init__(
         self, context: OperationContext[Any], host: LibvirtHost, source: VolumeFacts, pool: str, folder: str, name: str
@@ -60,49 +60,54 @@ class VolumeCopy:
         self._pool, self._name = pool, name
         self.path = f"{folder}/{name}"
         self._temporary = temporary_name(name, context.id)
-        self._copied_as: tuple[int, int] | None = None
+        self._compared_version: tuple[int, int] | None = None
 
     async def make(self, bandwidth_bytes_s: int = 0) -> None:
-        """Make it. Raises Conflict (name taken, no space, cancelled), Internal when it differs, HostUnavailable."""
+        """Copy it. Raises Conflict (name taken, no space, cancelled), Internal (copy differs), HostUnavailable."""
         kind = self._context.operation.kind
         source = await self._host.storage.read_volume(self._source.pool, self._source.name)
         if source is None:
             raise errors.NotFound(f"the volume {self._source.name} no longer exists")
-        # As it is now: its time stamp tells whether this process sees the same file.
+        # Read it again: its current timestamp shows whether this process sees the same file.
         self._source = with_creation_format(source, self._source.format)
-        await check_free(self._host, self._pool, self._name)
-        direct = self._host.simulated or not await self._host.storage.sees(self._source)
-        if not direct and not await self._copy_file(bandwidth_bytes_s):
-            direct = True
-        if direct:
+        await check_file_name_free(self._host, self._pool, self._name)
+        through_server = self._host.simulated or not await self._host.storage.sees(self._source)
+        if not through_server and not await self._copy_file(bandwidth_bytes_s):
+            through_server = True
+        if through_server:
             await self._copy_through_server(bandwidth_bytes_s)
         await failpoint(f"{kind}:named")
 
     async def check_unchanged(self) -> None:
-        """Raises Conflict when the volume was written to after it was compared, where this process can tell."""
-        if self._copied_as and await self._host.storage.written_at(Path(self._source.path)) != self._copied_as:
+        """Raises Conflict when the source was written to after the copy. Not checked if this process cannot see it."""
+        if (
+            self._compared_version
+            and await self._host.storage.written_at(Path(self._source.path)) != self._compared_version
+        ):
             raise errors.Conflict(f"{self._source.name} was written to after it was copied: it was not moved")
 
     async def _copy_file(self, bandwidth_bytes_s: int) -> bool:
-        """False when the folder on the host is not the one that this process sees."""
+        """Copy between local files. Returns False if the host's folder is not the one that this process sees."""
         kind, storage = self._context.operation.kind, self._host.storage
         await self._context.write_ahead(copy=self._record(self._temporary))
         await failpoint(f"{kind}:planned")
-        made = await storage.create_volume(self._spec(self._temporary))
-        if not await storage.sees(made):
+        created = await storage.create_volume(self._spec(self._temporary))
+        if not await storage.sees(created):
             await storage.delete_volume(self._pool, self._temporary)
             return False
-        target = Path(made.path)
-        await self._context.write_ahead(copy=self._record(self._temporary, await inode_of(self._host, made)))
+        target = Path(created.path)
+        await self._context.write_ahead(copy=self._record(self._temporary, await inode_of(self._host, created)))
         await failpoint(f"{kind}:made")
         await self._context.report_step("copying, then comparing")
         async with TransferProgress(self._context) as progress:
             source = Path(self._source.path)
-            self._copied_as = await storage.copy_file(source, target, progress, bandwidth_bytes_s=bandwidth_bytes_s)
+            self._compared_version = await storage.copy_file(
+                source, target, progress, bandwidth_bytes_s=bandwidth_bytes_s
+            )
         await failpoint(f"{kind}:compared")
         await storage.rename_file(target, Path(self.path))
         await failpoint(f"{kind}:renamed")
-        await _until_listed(self._host, self._pool, self._name)
+        await _wait_until_listed(self._host, self._pool, self._name)
         return True
 
     async def _copy_through_server(self, bandwidth_bytes_s: int) -> None:
@@ -130,25 +135,25 @@ class VolumeCopy:
         return CopyRecord(pool=self._pool, name=self._name, path=self.path, temporary=temporary, inode=inode)
 
 
-async def inode_of(host: LibvirtHost, made: VolumeFacts) -> int:
-    """What tells the file from any other of its name, 0 where this process does not see it."""
-    if not await host.storage.sees(made):
+async def inode_of(host: LibvirtHost, created: VolumeFacts) -> int:
+    """The inode of a volume's file, 0 if this process does not see it."""
+    if not await host.storage.sees(created):
         return 0
-    return (await asyncio.to_thread(Path(made.path).stat)).st_ino
+    return (await asyncio.to_thread(Path(created.path).stat)).st_ino
 
 
-async def check_free(host: LibvirtHost, pool: str, name: str) -> None:
-    """Raises Conflict when there is a volume, or a file that libvirt has not listed, of that name."""
+async def check_file_name_free(host: LibvirtHost, pool: str, name: str) -> None:
+    """Raises Conflict when the pool has a volume of that name, or a file that libvirt had not listed yet."""
     try:
         await host.storage.refresh_pool(pool)
     except errors.Conflict as e:
-        _log.info("the pool is busy: its files are used as last listed", pool=pool, reason=e.detail)
+        _log.info("the pool is busy: using its last file list", pool=pool, reason=e.detail)
     if await host.storage.read_volume(pool, name):
         raise errors.Conflict(f"a volume named {name} already exists")
 
 
 async def create_recorded(context: OperationContext[Any], host: LibvirtHost, spec: VolumeSpec) -> VolumeFacts:
-    """Create a volume that is written ahead as `copy`. What the host refuses to create is not to be removed later."""
+    """Create the volume that the journal's `copy` names. Clear `copy` if the host refuses: nothing is to be removed."""
     try:
         return await host.storage.create_volume(spec, new=True)
     except errors.HostUnavailable:
@@ -159,8 +164,8 @@ async def create_recorded(context: OperationContext[Any], host: LibvirtHost, spe
 
 
 async def discard(host: LibvirtHost, copy: CopyRecord | None) -> None:
-    """Remove what a copy that is not used had made, and nothing else; fine when there is nothing. Raises Conflict when a
-    VM uses it, or its pool is off."""
+    """Remove the files of an unused copy, and no others. They may be gone already. Raises Conflict when a VM uses the
+    copy, or its pool is inactive."""
     if copy is None:
         return
     known = bool(copy.inode) or bool(copy.temporary)
@@ -174,22 +179,22 @@ async def discard(host: LibvirtHost, copy: CopyRecord | None) -> None:
 
 
 def _is_file(path: Path, inode: int) -> bool:
-    """Whether the file of that name is the one that was created: another one may have taken the name first."""
+    """Whether the file at `path` is the one that was created, and not another that took the name first."""
     try:
         return path.stat().st_ino == inode
     except FileNotFoundError:
         return False
 
 
-async def _until_listed(host: LibvirtHost, pool: str, name: str) -> None:
-    """Wait until libvirt lists the new file. It does not look while something else is copied into the pool."""
+async def _wait_until_listed(host: LibvirtHost, pool: str, name: str) -> None:
+    """Wait until libvirt lists the new file. It refuses to scan while something else is copied into the pool."""
     for _ in range(_REFRESH_TRIES):
         try:
             await host.storage.refresh_pool(pool)
         except errors.HostUnavailable:
             raise
         except errors.NovaCronError as e:
-            _log.info("the pool is refreshed again later", pool=pool, reason=e.detail)
+            _log.info("a pool refresh failed and is repeated", pool=pool, reason=e.detail)
         if await host.storage.read_volume(pool, name):
             return
         await asyncio.sleep(0.5)

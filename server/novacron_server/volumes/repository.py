@@ -18,16 +18,16 @@ async def add(connection: AsyncConnection, row: VolumeRow) -> None:
     await connection.execute(insert(t), values(row))
 
 
-async def clear(connection: AsyncConnection, row: VolumeRow | None) -> bool:
-    """Remove a row whose volume is gone, for another to take its place. False when it is not as it was."""
+async def remove_stale(connection: AsyncConnection, row: VolumeRow | None) -> bool:
+    """Delete the row of a removed volume, so that a new one can have its name. False if the row has changed."""
     if row is None:
         return True
-    as_it_was = (t.c.id == row.id, t.c.pool == row.pool, t.c.name == row.name)
-    return (await connection.execute(delete(t).where(*as_it_was).returning(t.c.id))).first() is not None
+    unchanged = (t.c.id == row.id, t.c.pool == row.pool, t.c.name == row.name)
+    return (await connection.execute(delete(t).where(*unchanged).returning(t.c.id))).first() is not None
 
 
 async def of_vm(connection: AsyncConnection, host_id: str, vm_id: str) -> list[VolumeRow]:
-    """The volumes that were made for a VM."""
+    """The volumes that were created for a VM or attached to it."""
     query = select(t).where(t.c.host_id == host_id, t.c.vm_id == vm_id)
     return [as_struct(row, VolumeRow) for row in await connection.execute(query)]
 
@@ -36,8 +36,8 @@ async def remove(connection: AsyncConnection, volume_id: str) -> None:
     await connection.execute(delete(t).where(t.c.id == volume_id))
 
 
-async def release(connection: AsyncConnection, host_id: str, vm_id: str) -> None:
-    """Its VM is gone, the volumes stay."""
+async def clear_vm(connection: AsyncConnection, host_id: str, vm_id: str) -> None:
+    """Clear the VM of its volumes, because the VM is deleted and the volumes stay."""
     await connection.execute(update(t).where(t.c.host_id == host_id, t.c.vm_id == vm_id).values(vm_id=None))
 
 
@@ -47,6 +47,6 @@ async def get(connection: AsyncConnection, volume_id: str) -> VolumeRow | None:
 
 
 async def change(connection: AsyncConnection, volume_id: str, **columns: str | None) -> VolumeRow | None:
-    """Change columns of a row; the row as it is then, None when there is none. Conflict when its place is taken."""
+    """Change columns. Returns the new row, None if there is none. Raises Conflict when its pool and name are taken."""
     row = (await connection.execute(update(t).where(t.c.id == volume_id).values(columns).returning(t))).first()
     return as_struct(row, VolumeRow) if row else None

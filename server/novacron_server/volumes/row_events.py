@@ -10,7 +10,7 @@ from novacron_server.outbox.records import EventDraft
 
 
 def volume_row_event(row: VolumeRow, kind: str = "volume.created", *, gone: bool = False) -> EventDraft:
-    """The event that carries a volume's row, or its end."""
+    """The event that carries a volume's row, or reports its removal."""
     return EventDraft(
         type="volume.deleted" if gone else kind,
         source=row.host_id,

@@ -1,4 +1,4 @@
-"""Changes of a volume's row that several operations make, with their events."""
+"""Changes of a volume's row that several operations share, with their events."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from novacron_server.volumes import repository
 from novacron_server.volumes.row_events import volume_row_event
 
 
-async def clear_place(connection: Connection, row: VolumeRow | None) -> list[EventDraft]:
-    """Remove the row of a volume that was removed outside NovaCron. Raises Conflict when that changed."""
-    if not await repository.clear(connection, row):
+async def remove_stale_row(connection: Connection, row: VolumeRow | None) -> list[EventDraft]:
+    """Remove the row of a volume that was removed outside NovaCron. Raises Conflict when the row has changed."""
+    if not await repository.remove_stale(connection, row):
         raise errors.Conflict("the name was just taken: refresh and try again")
     return [volume_row_event(row, gone=True)] if row else []
 
 
-async def add_volume(connection: Connection, row: VolumeRow, instead_of: VolumeRow | None) -> list[EventDraft]:
-    """The row of a volume to come, in its operation's transaction. Raises Conflict when its name is taken."""
-    cleared = await clear_place(connection, instead_of)
+async def add_volume(connection: Connection, row: VolumeRow, stale: VolumeRow | None) -> list[EventDraft]:
+    """Insert the row of a new volume in its operation's transaction. Raises Conflict when its name is taken."""
+    removed = await remove_stale_row(connection, stale)
     await repository.add(connection, row)
-    return [*cleared, volume_row_event(row)]
+    return [*removed, volume_row_event(row)]
 
 
 async def change_volume(group_commit: GroupCommit, volume_id: str, event: str, **changes: Any) -> int:
-    """Change columns of a row, if it is there, and publish it. Returns the number of the write, for a barrier."""
+    """Change columns of a row, if it exists, and publish it. Returns the event number to pass to a barrier."""
 
     async def change(connection: Connection) -> tuple[None, Sequence[EventDraft]]:
         row = await repository.change(connection, volume_id, **changes)
@@ -41,7 +41,7 @@ async def change_volume(group_commit: GroupCommit, volume_id: str, event: str, *
 
 
 async def remove_volume(group_commit: GroupCommit, volume_id: str) -> None:
-    """Remove a row, if it is there, and publish that."""
+    """Remove a row, if it exists, and publish the removal."""
 
     async def remove(connection: Connection) -> tuple[None, Sequence[EventDraft]]:
         row = await repository.get(connection, volume_id)

@@ -37,7 +37,7 @@ from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations.runner import Operations
 from novacron_server.operations.submission import Submission
 from novacron_server.volumes.changes import Decision, VolumeChanges, why_not_backing_file
-from novacron_server.volumes.placement import check_room, pool_for, vacant
+from novacron_server.volumes.placement import check_room, choose_pool, find_stale_row
 from novacron_server.volumes.procedures.create import CloneVolumeSteps, CreateVolumeSteps
 from novacron_server.volumes.procedures.delete import DeleteVolumeSteps
 from novacron_server.volumes.procedures.disk_change import DiskSteps
@@ -47,7 +47,7 @@ from novacron_server.volumes.users import overlays
 
 
 class Volumes:
-    """The service of the noun."""
+    """The service for volumes. Every method checks what the principal may see."""
 
     def __init__(self, inventory: Inventory, operations: Operations) -> None:
         self._inventory = inventory
@@ -57,7 +57,7 @@ class Volumes:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def list(self, principal: Principal, q: str = "") -> Iterator[Volume]:
-        """Those that a filter matches. Raises ValidationFailed when the filter is invalid."""
+        """The volumes that match the filter `q`. Raises ValidationFailed when it is invalid."""
         volumes = self._inventory.volumes(principal)
         if not q:
             return volumes
@@ -74,7 +74,7 @@ class Volumes:
         return self._inventory.volume(principal, volume_id)
 
     def deletion(self, principal: Principal, volume_id: str) -> DeletionPreview:
-        """What deleting it would do, and whether it can be done now."""
+        """What deleting the volume would do, and whether it is allowed now. Raises NotFound."""
         volume = self.get(principal, volume_id)
         vm = self._changes.vm_of(principal, volume)
         found = overlays(self._inventory, principal, volume)
@@ -95,7 +95,7 @@ class Volumes:
         async def decide() -> Submission[CreateVolumeSteps]:
             pool = self._pool(principal, body)
             self._inventory.require_host_up(pool.host)
-            taken = await vacant(self._inventory, principal, pool, body.name)
+            stale = await find_stale_row(self._inventory, principal, pool, body.name)
             check_room(pool, body.size_bytes, body.name)
             row = self._row(principal, pool, body.name, body.format)
             return Submission(
@@ -103,7 +103,7 @@ class Volumes:
                 host_id=pool.host,
                 tenant=row.tenant,
                 steps=CreateVolumeSteps(made=row.id, pool=pool.name, path=f"{pool.path}/{body.name}"),
-                rows=lambda connection, _operation: add_volume(connection, row, taken),
+                rows=lambda connection, _operation: add_volume(connection, row, stale),
             )
 
         return await self._operations.submit(OperationKind.VOLUME_CREATE, principal, key, request, decide)
@@ -123,7 +123,7 @@ class Volumes:
         return await self._changes.submit(VolumeAction.RESIZE, principal, volume_id, body, key, decide)
 
     async def detach(self, principal: Principal, volume_id: str, key: str) -> Operation:
-        """Raises Conflict with the reason."""
+        """Raises Conflict with the reason why it is refused."""
 
         async def decide(volume: Volume, facts: VolumeFacts, _vm: VM | None) -> Decision:
             return Decision(steps=_disk_steps(facts, volume.vm))
@@ -131,7 +131,7 @@ class Volumes:
         return await self._changes.submit(VolumeAction.DETACH, principal, volume_id, None, key, decide)
 
     async def attach(self, principal: Principal, volume_id: str, body: VolumeAttach, key: str) -> Operation:
-        """Raises NotFound (VM), Conflict with the reason."""
+        """Raises NotFound (VM), Conflict with the reason why it is refused."""
 
         async def decide(volume: Volume, facts: VolumeFacts, vm: VM | None) -> Decision:
             if vm is None or volume.tenant != vm.tenant:
@@ -154,8 +154,8 @@ class Volumes:
         async def decide(volume: Volume, facts: VolumeFacts, _vm: VM | None) -> Decision:
             pool = self._inventory.state.storage.pools_on(volume.host).get(volume.pool)
             if (body.tier and body.tier != volume.tier) or pool is None:
-                pool = pool_for(self._inventory, volume.host, body.tier or "hot")
-            taken = await vacant(self._inventory, principal, pool, body.name)
+                pool = choose_pool(self._inventory, volume.host, body.tier or "hot")
+            stale = await find_stale_row(self._inventory, principal, pool, body.name)
             check_room(pool, volume.allocated_bytes, body.name)
             row = self._row(principal, pool, body.name, image_format(facts))
             steps = CloneVolumeSteps(
@@ -166,7 +166,7 @@ class Volumes:
                 source_name=facts.name,
                 source_format=facts.format,
             )
-            return Decision(steps=steps, made=row, taken=[taken])
+            return Decision(steps=steps, created=row, stale=[stale])
 
         return await self._changes.submit(VolumeAction.CLONE, principal, volume_id, body, key, decide)
 
@@ -174,8 +174,8 @@ class Volumes:
         """Raises Conflict with the reason it cannot be moved now, Unsupported, HostUnavailable."""
 
         async def decide(volume: Volume, facts: VolumeFacts, _vm: VM | None) -> Decision:
-            pool = pool_for(self._inventory, volume.host, body.tier, but_not=volume.pool)
-            taken = await vacant(self._inventory, principal, pool, volume.name)
+            pool = choose_pool(self._inventory, volume.host, body.tier, exclude=volume.pool)
+            stale = await find_stale_row(self._inventory, principal, pool, volume.name)
             check_room(pool, volume.allocated_bytes, volume.name)
             move = Move(
                 volume_id=volume.id,
@@ -190,7 +190,7 @@ class Volumes:
                 bandwidth_bytes_s=body.bandwidth_bytes_s or 0,
                 format=facts.format,
             )
-            return Decision(steps=MoveSteps(move=move), taken=[taken])
+            return Decision(steps=MoveSteps(move=move), stale=[stale])
 
         return await self._changes.submit(
             VolumeAction.MOVE, principal, volume_id, body, key, decide, why_not=why_not_move, to_tier=body.tier
@@ -198,7 +198,7 @@ class Volumes:
 
     def _pool(self, principal: Principal, body: VolumeCreate) -> Pool:
         if body.pool is None:
-            return pool_for(self._inventory, self._inventory.require_host_up(body.host).host_id, body.tier)
+            return choose_pool(self._inventory, self._inventory.require_host_up(body.host).host_id, body.tier)
         pool = next((pool for pool in self._inventory.pools(principal) if pool.id == body.pool), None)
         if pool is None:
             raise errors.NotFound("pool not found")

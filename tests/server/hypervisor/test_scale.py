@@ -95,7 +95,7 @@ async def test_who_uses_a_file_is_known_without_reading_every_definition_again(
         return host.disks.users("/default-pool/77-data.qcow2")
 
     quick, users = await _seconds(look)
-    assert [(user.name, user.live.target, user.lasting.target) for user in users] == [("web-00077", "vdb", "vdb")]
+    assert [(user.name, user.live.target, user.persistent.target) for user in users] == [("web-00077", "vdb", "vdb")]
     assert read == []
     full, same = await _seconds(lambda: host.disks.users("/default-pool/77-data.qcow2", fresh=True))
     assert same == users

@@ -81,8 +81,8 @@ async def test_two_disks_come_one_grows_and_both_go_while_the_guest_runs(storage
     await guest.has(vdb=SECTORS)
     await storage.done(await attach(storage, two, guest.vm))
     await guest.has(vdb=SECTORS, vdc=SECTORS)
-    live, lasting = guest.paths()
-    assert live == lasting >= {str(storage.path(one)), str(storage.path(two))}
+    live, persistent = guest.paths()
+    assert live == persistent >= {str(storage.path(one)), str(storage.path(two))}
     with pytest.raises(errors.Conflict, match="hot-1 is already attached to watcher"):
         await attach(storage, one, guest.vm)
 
@@ -93,8 +93,8 @@ async def test_two_disks_come_one_grows_and_both_go_while_the_guest_runs(storage
 
     await storage.done(await detach(storage, one))
     await guest.has(vdc=SECTORS * 3 // 2)
-    live, lasting = guest.paths()
-    assert live == lasting
+    live, persistent = guest.paths()
+    assert live == persistent
     assert str(storage.path(one)) not in live
     assert (await storage.volume("hot-1")).vm is None
     assert [disk.target for disk in (await storage.server.vm("watcher")).disks] == ["vda", "vdc"]
@@ -155,8 +155,8 @@ async def test_a_guest_that_does_not_let_go_keeps_its_disk(
     now = await storage.volume("stuck")
     assert (now.vm, now.operation_id) == (vm.id, None)
     assert [disk.target for disk in (await storage.server.vm("no-system")).disks] == ["vda", "vdb"]
-    live, lasting = storage.disk_paths(vm.id)
-    assert live == lasting >= {str(storage.path(volume))}
+    live, persistent = storage.disk_paths(vm.id)
+    assert live == persistent >= {str(storage.path(volume))}
     await storage.done(await storage.admin.call(vms.POWER_OFF, vm_id=vm.id))
     await storage.done(await detach(storage, volume))
     assert (await storage.volume("stuck")).vm is None
@@ -172,8 +172,8 @@ async def test_a_vm_without_a_spare_port_says_what_to_do(
     assert ended.state is OperationState.FAILED
     assert ended.problem is not None
     assert "no free PCI slot for another disk: shut it down first" in ended.problem.detail
-    live, lasting = storage.disk_paths(vm.id)
-    assert str(storage.path(volume)) not in live | lasting
+    live, persistent = storage.disk_paths(vm.id)
+    assert str(storage.path(volume)) not in live | persistent
     assert (await storage.volume("no-port")).vm is None
     await storage.done(await storage.admin.call(vms.POWER_OFF, vm_id=vm.id))
     await storage.done(await attach(storage, volume, vm))

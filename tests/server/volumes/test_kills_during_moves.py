@@ -135,9 +135,9 @@ async def test_a_killed_move_is_settled_by_the_next_server(far: Far, how: str) -
         now = await far.volume("data")
         assert now.tier == tier, (place, ended.problem.detail)
         only(far, volume, tier)
-        live, lasting = far.disk_paths(vm.id)
-        assert live == lasting
-        assert str(far.path(now)) in lasting
+        live, persistent = far.disk_paths(vm.id)
+        assert live == persistent
+        assert str(far.path(now)) in persistent
         same_content(far, far.path(now))
         assert (await far.server.vm("web-01")).state == ("running" if how == "running" else "stopped")
 

@@ -67,8 +67,8 @@ async def test_the_disk_of_a_stopped_vm_moves_and_the_vm_starts_on_it(storage: S
     await storage.done(await storage.admin.call(vms.START, vm_id=vm.id))
     await storage.done(await move(storage, volume, "warm"))  # and on while it runs
     only(storage, volume, "warm")
-    live, lasting = storage.disk_paths(vm.id)
-    assert live == lasting
+    live, persistent = storage.disk_paths(vm.id)
+    assert live == persistent
     assert str(storage.path(await storage.volume("data2"))) in live
     same_content(storage, storage.path(await storage.volume("data2")))
 
@@ -105,8 +105,8 @@ async def test_a_move_that_fails_anywhere_leaves_one_copy_that_counts(
         if moved:
             tier, other = other, tier
         await expect_one_copy(storage, vm, volume, tier)
-        live, lasting = storage.disk_paths(vm.id)
-        assert live == lasting
+        live, persistent = storage.disk_paths(vm.id)
+        assert live == persistent
 
 
 async def test_a_running_move_is_slowed_down_told_and_cancelled(storage: StorageServer) -> None:
@@ -245,8 +245,8 @@ async def test_a_vm_that_is_started_behind_our_back_stays_on_the_disk_it_runs_on
     assert ended.problem is not None
     assert "started during the move" in ended.problem.detail
     await expect_one_copy(storage, vm, volume, "hot")
-    live, lasting = storage.disk_paths(vm.id)
-    assert live == lasting
+    live, persistent = storage.disk_paths(vm.id)
+    assert live == persistent
 
 
 async def test_a_copy_through_the_server_that_differs_is_not_used(

@@ -31,9 +31,9 @@ _PERSISTENT_XML = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECUR
 
 
 class DiskUser(msgspec.Struct, frozen=True, kw_only=True):
-    """A domain and how it uses a file: as a disk of the running guest (`live`) and of the definition (`lasting`).
+    """A domain and how it uses a file: as a disk of the running guest (`live`) and of the definition (`persistent`).
 
-    `otherwise` describes any other use: `its kernel`, `the backing file of its disk vda`; empty for none.
+    `other_use` describes any other use: `its kernel`, `the backing file of its disk vda`; empty for none.
     """
 
     uuid: str
@@ -42,8 +42,8 @@ class DiskUser(msgspec.Struct, frozen=True, kw_only=True):
     saved: bool
     snapshots: int
     live: DiskLocation | None
-    lasting: DiskLocation | None
-    otherwise: str = ""
+    persistent: DiskLocation | None
+    other_use: str = ""
 
 
 class BlockJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,9 +69,9 @@ def _user(
     connection: Any, domain: Any, active: bool, documents: Documents, wanted: str, files: Files
 ) -> DiskUser | None:
     live = _find_disk(connection, documents.live, wanted, files) if active else None
-    lasting = _find_disk(connection, documents.lasting, wanted, files)
-    otherwise = "" if live or lasting else _other_use(connection, documents, wanted, files)
-    if not (live or lasting or otherwise):
+    persistent = _find_disk(connection, documents.persistent, wanted, files)
+    other_use = "" if live or persistent else _other_use(connection, documents, wanted, files)
+    if not (live or persistent or other_use):
         return None
     try:
         return DiskUser(
@@ -81,8 +81,8 @@ def _user(
             saved=bool(domain.hasManagedSaveImage(0)),
             snapshots=int(domain.snapshotNum(0)),
             live=live,
-            lasting=lasting,
-            otherwise=otherwise,
+            persistent=persistent,
+            other_use=other_use,
         )
     except libvirt.libvirtError as error:
         if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
@@ -113,7 +113,7 @@ def _other_use(connection: Any, documents: Documents, wanted: str, files: Files)
     for part, name in (("kernel", definition.kernel), ("initrd", definition.initrd)):
         if name and files.real(name) == wanted:
             return f"its {part}"
-    for disk in (*documents.live, *documents.lasting):
+    for disk in (*documents.live, *documents.persistent):
         # The XML of a running domain contains its backing files; otherwise only the image headers do.
         backing_files = {files.real(name) for name in disk.backing_file}
         if disk.format == "qcow2" and not backing_files:
@@ -143,15 +143,15 @@ def attach(connection: Any, uuid: str, pool: str, name: str, disk_format: Format
     domain = connection.lookupByUUIDString(uuid)
     volume = find_volume(connection, pool, name)
     source = DiskSource(str(volume.path()), volume.info()[0] == libvirt.VIR_STORAGE_VOL_BLOCK)
-    lasting, live = str(domain.XMLDesc(_PERSISTENT_XML)), str(domain.XMLDesc(0))
-    attached, defined = _disk_at(connection, live, source.path), _disk_at(connection, lasting, source.path)
+    persistent, live = str(domain.XMLDesc(_PERSISTENT_XML)), str(domain.XMLDesc(0))
+    attached, defined = _disk_at(connection, live, source.path), _disk_at(connection, persistent, source.path)
     existing = attached or defined
-    target = existing.target if existing else free_target(live, lasting)
+    target = existing.target if existing else free_target(live, persistent)
     spec = DiskSpec(pool=pool, volume=name, format=disk_format, target=target, read_only=read_only)
     if domain.isActive() and attached is None:
         domain.attachDeviceFlags(disk_text(spec, source), libvirt.VIR_DOMAIN_AFFECT_LIVE)
     if defined is None:
-        connection.defineXML(with_disk(lasting, spec, source))
+        connection.defineXML(with_disk(persistent, spec, source))
     return target
 
 
@@ -176,9 +176,9 @@ def is_plugged(connection: Any, uuid: str, path: str) -> bool:
 
 def undefine_disk(connection: Any, uuid: str, path: str) -> None:
     """Remove a disk from a domain's definition; succeeds if it is not there."""
-    lasting = str(connection.lookupByUUIDString(uuid).XMLDesc(_PERSISTENT_XML))
-    if disk := _disk_at(connection, lasting, path):
-        connection.defineXML(without_disk(lasting, disk.target))
+    persistent = str(connection.lookupByUUIDString(uuid).XMLDesc(_PERSISTENT_XML))
+    if disk := _disk_at(connection, persistent, path):
+        connection.defineXML(without_disk(persistent, disk.target))
 
 
 def grow(connection: Any, uuid: str, path: str, size_bytes: int) -> None:

@@ -154,7 +154,7 @@ class DomainReader:
             return read_documents(live, persistent, self._pools or {})
         except MalformedXML as error:
             _log.warning("cannot parse a domain's definition", uuid=uuid, error=str(error))
-            return Documents(definition=Definition(), digest=_hash(persistent), live=(), lasting=())
+            return Documents(definition=Definition(), digest=_hash(persistent), live=(), persistent=())
 
 
 def _uuids(connection: Any, flag: int) -> set[str]:

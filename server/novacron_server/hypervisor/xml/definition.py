@@ -39,23 +39,23 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Documents(msgspec.Struct, frozen=True, kw_only=True):
-    """A domain's two parsed documents: live (the same as `lasting` while it is off) and persistent (`lasting`)."""
+    """A domain's two parsed documents: `live` and `persistent`, which are the same while it is off."""
 
     definition: Definition
     digest: str
     live: tuple[DiskLocation, ...]
-    lasting: tuple[DiskLocation, ...]
+    persistent: tuple[DiskLocation, ...]
 
 
-def read_documents(live: str, lasting: str, pools: Mapping[str, str]) -> Documents:
+def read_documents(live: str, persistent: str, pools: Mapping[str, str]) -> Documents:
     """`pools` maps directories to pool names, so that paths can be mapped to volumes. Raises MalformedXML."""
-    lasting_root = parse(lasting)
-    live_root = lasting_root if live is lasting else parse(live)
-    locations, defined = (tuple(locations_in(root, pools)) for root in (live_root, lasting_root))
+    persistent_root = parse(persistent)
+    live_root = persistent_root if live is persistent else parse(live)
+    locations, defined = (tuple(locations_in(root, pools)) for root in (live_root, persistent_root))
     live_paths = {location.path for location in locations}
     later = tuple(_disk(location) for location in defined if location.path and location.path not in live_paths)
     definition = msgspec.structs.replace(_read(live_root, locations), later_disks=later)
-    return Documents(definition=definition, digest=_digest(lasting_root), live=locations, lasting=defined)
+    return Documents(definition=definition, digest=_digest(persistent_root), live=locations, persistent=defined)
 
 
 def read_domain(text: str, pools: Mapping[str, str]) -> Definition:

@@ -1,4 +1,4 @@
-"""Attach a volume to a VM: at once if that runs, and permanently."""
+"""Attach a volume to a VM: permanently, and immediately if the VM runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class AttachVolume(DiskChange):
     failpoints = ("volume.attach:began", "volume.attach:attached")
 
     async def run(self, context: OperationContext[DiskSteps]) -> None:
-        """Raises Conflict when another VM has it."""
+        """Raises Conflict when another VM uses the volume."""
         host, vm_id = self._inventory.host(context.host_id), context.steps.vm or ""
         await failpoint("volume.attach:began")
         facts = await self._facts(host, context.steps)

@@ -1,4 +1,4 @@
-"""Create an empty volume, or a compared copy of another one."""
+"""Create an empty volume, or a verified copy of another one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.journal import Journal
 from novacron_server.operations.procedures import Procedure
 from novacron_server.outbox.group_commit import GroupCommit
-from novacron_server.volumes.copy import CopyRecord, CopySteps, VolumeCopy, check_free, create_recorded
+from novacron_server.volumes.copy import CopyRecord, CopySteps, VolumeCopy, check_file_name_free, create_recorded
 from novacron_server.volumes.leftover_copies import LeftoverCopies
 from novacron_server.volumes.rows import remove_volume
 
 
 class CreateVolumeSteps(CopySteps, frozen=True):
-    """`made`: the id of the row of the volume to come. `pool` and `path` are where it goes."""
+    """`made` is the id of the new volume's row, `pool` and `path` its location."""
 
     made: str = ""
     pool: str = ""
@@ -32,7 +32,7 @@ class CreateVolumeSteps(CopySteps, frozen=True):
 
 
 class CloneVolumeSteps(CreateVolumeSteps, frozen=True):
-    """The source, by pool and name, and the format that it was created with."""
+    """The source's pool and name, and the format that it was created with."""
 
     source_pool: str = ""
     source_name: str = ""
@@ -43,7 +43,7 @@ C = TypeVar("C", bound=CreateVolumeSteps)
 
 
 class _Creation(Procedure[C], Generic[C]):
-    """What creating and copying have in common: each step can be repeated."""
+    """The common part of creating and cloning. Every step can be repeated."""
 
     def __init__(self, group_commit: GroupCommit, inventory: Inventory, leftovers: LeftoverCopies) -> None:
         self._leftovers = leftovers
@@ -51,15 +51,15 @@ class _Creation(Procedure[C], Generic[C]):
         self._inventory = inventory
 
     async def undo(self, entry: Journal[C]) -> str:
-        """Remove what a creation or a copy that did not finish had made, with its row."""
-        later = await self._leftovers.discard(entry)
-        # A journal of before version 1 does not name the row: it is the target's, or of a copy the last lock's.
-        made = [entry.operation.target, *entry.operation.locks]
-        is_copy = entry.operation.kind == OperationKind.VOLUME_CLONE
-        await remove_volume(self._group_commit, entry.steps.made or (made[-1] if is_copy else made[0]).id)
+        """Remove the unfinished volume and its row."""
+        postponed = await self._leftovers.discard(entry)
+        # A journal older than version 1 does not name the row: it is the target's or, for a clone, the last lock's.
+        locked = [entry.operation.target, *entry.operation.locks]
+        is_clone = entry.operation.kind == OperationKind.VOLUME_CLONE
+        await remove_volume(self._group_commit, entry.steps.made or (locked[-1] if is_clone else locked[0]).id)
         with suppress(errors.HostUnavailable, errors.NotFound):
             await self._inventory.refresh_volumes(entry.host_id)
-        return later or "everything that it had created was removed"
+        return postponed or "everything that it had created was removed"
 
     async def _publish(self, context: OperationContext[C]) -> None:
         await self._inventory.barrier(context.accepted_seq)
@@ -75,7 +75,7 @@ class CreateVolume(_Creation[CreateVolumeSteps]):
         """Raises Conflict when a file of that name exists."""
         body, steps = msgspec.convert(context.request, VolumeCreate), context.steps
         host = self._inventory.host(context.host_id)
-        await check_free(host, steps.pool, body.name)
+        await check_file_name_free(host, steps.pool, body.name)
         await context.write_ahead(copy=CopyRecord(pool=steps.pool, name=body.name, path=steps.path))
         await failpoint("volume.create:planned")
         spec = VolumeSpec(pool=steps.pool, name=body.name, size_bytes=body.size_bytes, format=body.format)
@@ -85,7 +85,7 @@ class CreateVolume(_Creation[CreateVolumeSteps]):
 
 
 class CloneVolume(_Creation[CloneVolumeSteps]):
-    """Copies a volume that nothing writes to."""
+    """Clones a volume that no running VM uses."""
 
     kind = OperationKind.VOLUME_CLONE
     steps = CloneVolumeSteps

@@ -19,7 +19,7 @@ from novacron_server.volumes.users import only_user
 
 
 class DeleteVolumeSteps(Steps, frozen=True):
-    """`path` is the host's."""
+    """`path` is on the host."""
 
     path: str = ""
 
@@ -35,7 +35,7 @@ class DeleteVolume(Procedure[DeleteVolumeSteps]):
         self._inventory = inventory
 
     async def run(self, context: OperationContext[DeleteVolumeSteps]) -> None:
-        """Raises Conflict naming the VM that uses it, NotFound."""
+        """Raises NotFound, Conflict naming the VM that uses the volume."""
         row = await self._row(str(context.request["volume"]))
         if row is None:
             raise errors.NotFound("volume not found")
@@ -46,7 +46,7 @@ class DeleteVolume(Procedure[DeleteVolumeSteps]):
         await self._delete(host, row)
 
     async def resume(self, context: OperationContext[DeleteVolumeSteps]) -> str:
-        """The operator wanted it deleted, so do that, if still nothing uses it."""
+        """Complete the deletion, unless a VM uses the volume by now."""
         row = await self._row(str(context.request.get("volume") or context.target_id))
         if row is None:
             return "the volume was deleted"

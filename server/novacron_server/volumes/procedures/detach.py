@@ -13,7 +13,7 @@ class DetachVolume(DiskChange):
     failpoints = ("volume.detach:began", "volume.detach:detached")
 
     async def run(self, context: OperationContext[DiskSteps]) -> None:
-        """Raises Conflict when the guest does not release it."""
+        """Raises Conflict when the guest does not release the disk."""
         host, vm_id = self._inventory.host(context.host_id), context.steps.vm or ""
         await context.report_step("waiting for the guest to release the disk")
         await failpoint("volume.detach:began")

@@ -1,4 +1,4 @@
-"""What attaching, detaching and growing have in common: each is one change of libvirt's, which happened or did not."""
+"""The common part of attaching, detaching and growing: each is one libvirt change, which happened or did not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from novacron_server.volumes.rows import change_volume
 
 
 class DiskSteps(Steps, frozen=True):
-    """The volume by its pool and name, the format that it was created with, and the VM that has it or is to get it."""
+    """The volume's pool and name, the format that it was created with, and the VM that has it or will get it."""
 
     pool: str = ""
     name: str = ""
@@ -33,14 +33,14 @@ class DiskChange(Procedure[DiskSteps]):
         self._inventory = inventory
 
     async def undo(self, entry: Journal[DiskSteps]) -> str:
-        """After a failure or a crash, make the row follow what libvirt shows."""
+        """After a failure or a crash, set the row's VM to the one that libvirt shows."""
         host = self._inventory.host(entry.host_id)
         volume_id = str(entry.request.get("volume", ""))
         row = await self._database.run(lambda c: repository.get(c, volume_id), read_only=True)
         facts = await host.storage.read_volume(row.pool, row.name) if row else None
         if facts is None:
             return "the volume does not exist"
-        users = [user for user in await host.disks.users(facts.path) if not user.otherwise]
+        users = [user for user in await host.disks.users(facts.path) if not user.other_use]
         vm_id = users[0].uuid if users else None
         await self._set_vm(volume_id, vm_id)
         await self._refresh(host, vm_id)
@@ -48,7 +48,7 @@ class DiskChange(Procedure[DiskSteps]):
 
     @staticmethod
     async def _facts(host: LibvirtHost, steps: DiskSteps) -> VolumeFacts:
-        """Raises NotFound."""
+        """Read the volume's facts. Raises NotFound."""
         facts = await host.storage.read_volume(steps.pool, steps.name)
         if facts is None:
             raise errors.NotFound(f"the volume {steps.name} no longer exists")

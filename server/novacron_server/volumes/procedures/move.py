@@ -1,7 +1,7 @@
-"""Move a volume to another tier, so that at every moment exactly one complete copy of it is the current one.
+"""Move a volume to another tier. At every moment exactly one complete copy is current (G9).
 
-The VM's definition tells which copy is current; for a volume that no VM has, the volume's row does. Everything else
-follows that: after a failure or a crash the other copy is removed, and the row is corrected.
+The VM's definition determines which copy is current; for a volume without a VM, its row does. After a failure or a
+crash the other copy is removed, and the row is corrected.
 """
 
 from __future__ import annotations
@@ -30,7 +30,14 @@ from novacron_server.operations.journal import Journal
 from novacron_server.operations.procedures import Procedure
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.volumes import repository
-from novacron_server.volumes.copy import CopyRecord, CopySteps, VolumeCopy, check_free, create_recorded, inode_of
+from novacron_server.volumes.copy import (
+    CopyRecord,
+    CopySteps,
+    VolumeCopy,
+    check_file_name_free,
+    create_recorded,
+    inode_of,
+)
 from novacron_server.volumes.leftover_copies import LeftoverCopies
 from novacron_server.volumes.rows import change_volume
 from novacron_server.volumes.users import only_user
@@ -40,7 +47,7 @@ _POLL_S = 0.25
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
-    """What moves where. Paths are the host's. `format` is the one that the volume was created with."""
+    """What moves where. Paths are on the host. `format` is the one that the volume was created with."""
 
     volume_id: str
     name: str
@@ -53,28 +60,28 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     vm_id: str | None = None
     bandwidth_bytes_s: int = 0
     from_inode: int = 0
-    """Tells the old copy from any later file of its name, 0 where this process does not see it."""
+    """Identifies the old copy among postponed files of its name; 0 if this process does not see it."""
     format: str = ""
 
 
 class MirroredDisk(msgspec.Struct, frozen=True, kw_only=True):
-    """The disk that QEMU copies while it is in use: the VM's uuid and the disk's target (`vda`)."""
+    """A disk in use that QEMU copies: the VM's UUID and the disk's target (`vda`)."""
 
     vm: str
     target: str
 
 
 class MoveSteps(CopySteps, frozen=True):
-    """`move` is None in a journal of before version 1 that was cut off at once."""
+    """`move` is None only in a journal older than version 1 whose server crashed at once."""
 
     move: Move | None = None
     disk: MirroredDisk | None = None
 
     def files(self) -> Iterable[tuple[str, str]]:
-        own = super().files()
+        copies = super().files()
         if self.move is None:
-            return own
-        return [*own, (self.move.from_pool, self.move.name), (self.move.to_pool, self.move.name)]
+            return copies
+        return [*copies, (self.move.from_pool, self.move.name), (self.move.to_pool, self.move.name)]
 
 
 class MoveVolume(Procedure[MoveSteps]):
@@ -104,7 +111,7 @@ class MoveVolume(Procedure[MoveSteps]):
         self._inventory = inventory
 
     async def run(self, context: OperationContext[MoveSteps]) -> None:
-        """Raises Conflict with the reason it cannot be done, and what the host refuses."""
+        """Raises Conflict with the reason why it is refused, and the errors of the host."""
         move, host = context.steps.move, self._inventory.host(context.host_id)
         if move is None:
             raise errors.Internal("the move has no plan")
@@ -136,23 +143,24 @@ class MoveVolume(Procedure[MoveSteps]):
     ) -> None:
         assert user.live is not None
         disk = MirroredDisk(vm=user.uuid, target=user.live.target)
-        await check_free(host, move.to_pool, move.name)
+        await check_file_name_free(host, move.to_pool, move.name)
         copy = CopyRecord(pool=move.to_pool, name=move.name, path=move.to_path)
         await context.write_ahead(copy=copy, disk=disk)
         await failpoint("volume.move:planned")
-        image: Format = "qcow2" if user.live.format == "qcow2" else "raw"  # as the guest's disk is opened
+        # The format in which QEMU opened the guest's disk.
+        image: Format = "qcow2" if user.live.format == "qcow2" else "raw"
         spec = VolumeSpec(pool=move.to_pool, name=move.name, size_bytes=facts.size_bytes, format=image)
-        made = await create_recorded(context, host, spec)
-        await context.write_ahead(copy=msgspec.structs.replace(copy, inode=await inode_of(host, made)))
+        created = await create_recorded(context, host, spec)
+        await context.write_ahead(copy=msgspec.structs.replace(copy, inode=await inode_of(host, created)))
         await failpoint("volume.move:made")
         await host.disks.start_copy(disk.vm, disk.target, move.to_path, spec.format, move.bandwidth_bytes_s)
         await failpoint("volume.move:mirroring")
-        await self._follow(context, host, disk, move)
+        await self._wait_and_pivot(context, host, disk, move)
 
-    async def _follow(
+    async def _wait_and_pivot(
         self, context: OperationContext[MoveSteps], host: LibvirtHost, disk: MirroredDisk, move: Move
     ) -> None:
-        """Wait until both sides are equal, then switch the guest to the copy. Raises Conflict when copying ended."""
+        """Wait until both copies are equal, then switch the guest to the new one. Raises Conflict when QEMU gave up."""
         await context.report_step("copying while the VM runs")
         while True:
             job = await host.disks.job(disk.vm, disk.target)
@@ -160,7 +168,7 @@ class MoveVolume(Procedure[MoveSteps]):
                 raise errors.Conflict(
                     "QEMU ended the copying: the tier is full, or the VM stopped; it stays where it was"
                 )
-            await context.report_bytes(*await _copied(host, move, job))
+            await context.report_bytes(*await _copied_bytes(host, move, job))
             if job.ready:
                 break
             await asyncio.sleep(_POLL_S)
@@ -180,34 +188,34 @@ class MoveVolume(Procedure[MoveSteps]):
         copy: VolumeCopy | None,
     ) -> None:
         if copy is not None:
-            await copy.check_unchanged()  # its VM may have been started and stopped since
+            await copy.check_unchanged()  # its VM may have been started and stopped meanwhile
         await context.report_step(f"now in {move.tier}; removing the old copy")
         if user is not None:
             await host.disks.switch(user.uuid, move.from_path, move.to_path)
             await failpoint("volume.move:switched")
-        # The VM may have been started outside NovaCron on the old copy: then that one is current, and this one goes.
+        # If the VM was started on the old copy outside NovaCron, that copy is current, and the new one is removed.
         if users := await host.disks.users(move.from_path):
             raise errors.Conflict(f"{users[0].name} was started during the move: its disk was not moved")
         await self._set_row(move, move.to_pool, move.tier)
         await failpoint("volume.move:told")
-        if later := await self._remove_old(context.id, host, move):
-            await context.report_step(later)
+        if postponed := await self._remove_old(context.id, host, move):
+            await context.report_step(postponed)
         await failpoint("volume.move:dropped")
         await self._refresh(host, user.uuid if user else None)
 
     async def _set_row(self, move: Move, pool: str, tier: str | None) -> None:
         seq = await change_volume(self._group_commit, move.volume_id, "volume.moved", pool=pool, tier=tier)
-        await self._inventory.barrier(seq)  # else the volume would be shown as unmanaged
+        await self._inventory.barrier(seq)  # otherwise the volume would be shown as unmanaged
 
     async def _remove_old(self, operation_id: str, host: LibvirtHost, move: Move) -> str:
-        """Returns a sentence when it can only be done later. Raises Conflict when it must not be done."""
+        """Remove the old copy. Returns a sentence if that must wait. Raises Conflict when the old copy must be kept."""
         if await host.storage.read_volume(move.to_pool, move.name) is None:
             raise errors.Conflict("the new copy is not visible in its pool: the old copy was kept")
         if users := await host.disks.users(move.from_path, fresh=True):
             raise errors.Conflict(f"{users[0].name} still uses the old copy: it was not deleted")
         try:
             await host.storage.delete_volume(move.from_pool, move.name)
-        except errors.Conflict as e:  # its pool is off
+        except errors.Conflict as e:  # its pool is inactive
             old = CopyRecord(pool=move.from_pool, name=move.name, path=move.from_path, inode=move.from_inode)
             return await self._leftovers.remove_later(operation_id, old, e)
         return ""
@@ -220,14 +228,16 @@ class MoveVolume(Procedure[MoveSteps]):
     # -- after a failure or a crash --------------------------------------------------------------------------------
 
     async def undo(self, entry: Journal[MoveSteps]) -> str:
-        """End a move that failed or was cancelled, on the copy that is current."""
-        return await self._end_on_current(entry, None)
+        """End a failed or cancelled move with whichever copy is current, and remove the other."""
+        return await self._end_with_current_copy(entry, None)
 
     async def resume(self, context: OperationContext[MoveSteps]) -> str:
-        """After a crash: copying that QEMU still does is continued; else as `undo`."""
-        return await self._end_on_current(context.entry, context)
+        """Continue a copy that QEMU is still making; otherwise do the same as `undo`."""
+        return await self._end_with_current_copy(context.entry, context)
 
-    async def _end_on_current(self, entry: Journal[MoveSteps], context: OperationContext[MoveSteps] | None) -> str:
+    async def _end_with_current_copy(
+        self, entry: Journal[MoveSteps], context: OperationContext[MoveSteps] | None
+    ) -> str:
         move, disk = entry.steps.move, entry.steps.disk
         if move is None:
             return "nothing was moved"
@@ -236,23 +246,23 @@ class MoveVolume(Procedure[MoveSteps]):
             return f"QEMU completed the copy: the volume is now in {move.tier}"
         if disk:
             await host.disks.abort_copy(disk.vm, disk.target)
-        look = partial(host.disks.users, fresh=True)
-        users = [*await look(move.from_path), *await look(move.to_path)]
-        users = [user for user in users if not user.otherwise]
+        users_of = partial(host.disks.users, fresh=True)
+        users = [*await users_of(move.from_path), *await users_of(move.to_path)]
+        users = [user for user in users if not user.other_use]
         vm_id = users[0].uuid if users else None
         if await self._copy_is_current(move, users):
             for user in users:
                 await host.disks.switch(user.uuid, move.from_path, move.to_path)
             await self._set_row(move, move.to_pool, move.tier)
-            later = await self._remove_old(entry.operation.id, host, move)
+            postponed = await self._remove_old(entry.operation.id, host, move)
             await self._refresh(host, vm_id)
-            return CompletedAnyway(f"the volume is in {move.tier}, and {later or 'the old copy was deleted'}")
+            return CompletedAnyway(f"the volume is in {move.tier}, and {postponed or 'the old copy was deleted'}")
         for user in users:
             await host.disks.switch(user.uuid, move.to_path, move.from_path)
         await self._set_row(move, move.from_pool, move.from_tier)
-        later = await self._leftovers.discard(entry)
+        postponed = await self._leftovers.discard(entry)
         await self._refresh(host, vm_id)
-        return f"the volume was not moved, and {later or 'its copy was removed'}"
+        return f"the volume was not moved, and {postponed or 'its copy was removed'}"
 
     async def _continue(
         self, context: OperationContext[MoveSteps], host: LibvirtHost, move: Move, disk: MirroredDisk
@@ -261,7 +271,7 @@ class MoveVolume(Procedure[MoveSteps]):
             job = await host.disks.job(disk.vm, disk.target)
             if job is None or job.path != move.to_path:
                 return False
-            await self._follow(context, host, disk, move)
+            await self._wait_and_pivot(context, host, disk, move)
             users = await host.disks.users(move.to_path)
             await self._commit(context, host, move, users[0] if users else None, None)
         except (errors.Conflict, errors.NotFound) as e:
@@ -270,19 +280,19 @@ class MoveVolume(Procedure[MoveSteps]):
         return True
 
     async def _copy_is_current(self, move: Move, users: Sequence[DiskUser]) -> bool:
-        """A VM that runs decides, then its definition; without a VM, the row."""
+        """Whether the new copy is current: decided by the disk of the running VM, else its definition, else the row."""
         for user in users:
-            location = user.live if user.active else user.lasting
+            location = user.live if user.active else user.persistent
             if location is not None:
                 return location.path == move.to_path
         row: VolumeRow | None = await self._database.run(lambda c: repository.get(c, move.volume_id), read_only=True)
         return row is not None and row.pool == move.to_pool
 
 
-async def _copied(host: LibvirtHost, move: Move, job: BlockJob) -> tuple[int, int]:
-    """How many bytes of how many are copied. QEMU counts the holes of a raw disk, which take no time: then the
-    allocation of the two files tells more."""
-    with suppress(errors.NovaCronError):  # it is progress alone
+async def _copied_bytes(host: LibvirtHost, move: Move, job: BlockJob) -> tuple[int, int]:
+    """Return (bytes copied, bytes in total). QEMU also counts the holes of a raw disk, which take no time, so the
+    allocated bytes of the two files are better where they are known."""
+    with suppress(errors.NovaCronError):  # only the progress would be wrong
         source = await host.storage.read_volume(move.from_pool, move.name)
         copy = await host.storage.read_volume(move.to_pool, move.name)
         if source is not None and copy is not None and 0 < source.allocated_bytes < job.total_bytes:
@@ -291,14 +301,14 @@ async def _copied(host: LibvirtHost, move: Move, job: BlockJob) -> tuple[int, in
 
 
 def why_not_move(user: DiskUser) -> str | None:
-    """The sentence that refuses to move a disk under its VM, None when nothing is against it."""
+    """Why the disk of this VM cannot be moved, as a sentence; None if it can."""
     if user.snapshots:
         return f"{user.name} has snapshots, which refer to the disk's current location: delete them first"
     if user.saved:
         return f"{user.name} is saved, and its saved state refers to the disk's current location: start it first"
-    if user.active and (user.live is None or user.lasting is None or user.live.path != user.lasting.path):
+    if user.active and (user.live is None or user.persistent is None or user.live.path != user.persistent.path):
         return f"{user.name} runs on a different disk than its definition names: restart it first"
-    for disk in (user.live, user.lasting):
+    for disk in (user.live, user.persistent):
         if disk is None:
             continue
         if disk.shareable or disk.transient or disk.read_only:

@@ -1,4 +1,4 @@
-"""Grow a volume: through its VM where that runs, else as a volume."""
+"""Grow a volume, through QEMU if its VM runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from novacron_server.operations.failpoints import failpoint
 from novacron_server.volumes.procedures.disk_change import DiskChange, DiskSteps
 from novacron_server.volumes.users import only_user
 
-_ON = frozenset({State.RUNNING, State.PAUSED})
+_RUNNING_STATES = frozenset({State.RUNNING, State.PAUSED})
 
 
 class ResizeVolume(DiskChange):
@@ -20,14 +20,14 @@ class ResizeVolume(DiskChange):
     failpoints = ("volume.resize:began", "volume.resize:grown")
 
     async def run(self, context: OperationContext[DiskSteps]) -> None:
-        """Raises Conflict when another VM uses it, or it has that size already."""
+        """Raises Conflict when another VM uses the volume, or it already has that size."""
         host, vm_id = self._inventory.host(context.host_id), context.steps.vm
         size_bytes = msgspec.convert(context.request["size_bytes"], int)
         await failpoint("volume.resize:began")
         facts = await self._facts(host, context.steps)
         await only_user(host, facts.name, facts.path, vm_id)
         vm = await host.read_domain(vm_id) if vm_id else None
-        if vm is not None and vm.state in _ON:
+        if vm is not None and vm.state in _RUNNING_STATES:
             await context.report_step("growing the disk of the running VM")
             await host.disks.grow(vm.uuid, facts.path, size_bytes)
         else:
