@@ -1,1 +1,1 @@
-"""Operations: accepted work, written down before it is promised, run, told, and settled after a crash."""
+"""Operations: accepted work. Committed before it is acknowledged, reported while it runs, recovered after a crash."""

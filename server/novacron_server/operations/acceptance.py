@@ -1,4 +1,4 @@
-"""Accepting work: its row, everything that belongs to it, and the events of that, in one transaction."""
+"""Accepts operations: commits the row, everything that belongs to it, and the events, in one transaction."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ async def accept(
     submission: Submission[Any],
     operation: Operation,
 ) -> tuple[tuple[Operation, str | None], list[EventDraft]]:
-    """In one transaction: (the operation that holds now, the id of one that was superseded), and the events.
+    """Insert the operation. Returns ((the operation in effect, the id of one that it superseded), the events).
 
     Raises Conflict naming what locks the target, ValidationFailed for a key that was used for another request.
     """
     drafts: list[EventDraft] = []
     superseded = None
-    # An index tells whether the key or the target is taken, but NULL equals nothing: without a tenant, look first.
+    # Unique indexes reject a used key or a locked target, but not with a NULL: without a tenant, check first.
     volumes = [target for target in (operation.target, *operation.locks) if target.type == "volume"]
-    looked = bool(request.key) and (submission.tenant is None or bool(volumes))
-    if looked and (before := await started_before(connection, request)):
-        return (before, None), []
+    check_key_first = bool(request.key) and (submission.tenant is None or bool(volumes))
+    if check_key_first and (earlier := await find_by_key(connection, request)):
+        return (earlier, None), []
     await _check_volumes(connection, volumes)
     if not await _add(connection, request, submission, operation):
-        if before := await started_before(connection, request):
-            return (before, None), []
+        if earlier := await find_by_key(connection, request):
+            return (earlier, None), []
         superseded = await _supersede(connection, procedure, operation, drafts)
         if not await _add(connection, request, submission, operation):
-            # Another request came first, between our look and our insert.
+            # Another request was accepted between the check and the insert.
             raise errors.Conflict(
                 f"{operation.target.name} is busy: another change was accepted just now", retry_after_s=1
             )
@@ -66,8 +66,8 @@ async def _add(
     )
 
 
-async def started_before(connection: Connection, request: OperationRequest) -> Operation | None:
-    """What this key has started. Raises ValidationFailed when the key came with another request."""
+async def find_by_key(connection: Connection, request: OperationRequest) -> Operation | None:
+    """The operation that this key has started. Raises ValidationFailed when it was used for another request."""
     if not request.key:
         return None
     stored = await repository.by_key(connection, request.principal, request.key)
@@ -79,8 +79,8 @@ async def started_before(connection: Connection, request: OperationRequest) -> O
 
 
 async def _check_volumes(connection: Connection, volumes: list[Target]) -> None:
-    """A disk's volume is locked by an operation on its VM, which no index knows: look. Raises Conflict."""
-    holder = await repository.holding(connection, [volume.id for volume in volumes]) if volumes else None
+    """Raises Conflict when a volume is locked. No index covers a disk that an operation on its VM locks."""
+    holder = await repository.holder_of_volumes(connection, [volume.id for volume in volumes]) if volumes else None
     if holder:
         raise errors.Conflict(f"{why_busy(volumes[0].name, holder)} (operation {holder.id})")
 
@@ -88,7 +88,7 @@ async def _check_volumes(connection: Connection, volumes: list[Target]) -> None:
 async def _supersede(
     connection: Connection, procedure: Procedure[Any], operation: Operation, drafts: list[EventDraft]
 ) -> str | None:
-    """End the operation that locks the target, where this kind may. Raises Conflict where it may not."""
+    """End the operation that locks the target, if this kind supersedes it. Raises Conflict if it does not."""
     holder = await repository.holder(connection, operation.target)
     if holder is None:
         return None
@@ -120,7 +120,7 @@ def operation_event(operation: Operation, kind: str) -> EventDraft:
 
 
 def refresh_targets(host_id: str | None, operation: Operation) -> list[EventDraft]:
-    """VMs and volumes are shown with their operation: when that begins or ends, they are published again."""
+    """The events that publish the VMs and volumes again that an operation locks, when it begins or ends."""
     if host_id is None:
         return []
     targets = [target for target in (operation.target, *operation.locks) if target.type in ("vm", "volume")]

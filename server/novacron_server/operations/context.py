@@ -1,4 +1,4 @@
-"""What a procedure is given while it runs: its operation, its journal, and ways to report how far it is."""
+"""The context of a running procedure: its operation, its journal, and methods to report progress."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _REPORT_EVERY_S = 0.5
 
 
 class CompletedAnyway(str):
-    """Returned by an undo when the work is done although it failed at its end; shown beside the reason, which alone
-    would suggest that nothing was done."""
+    """Returned by an undo that found the work done although its last step failed. It is shown next to the reason, which
+    alone would suggest that nothing was done."""
 
     __slots__ = ()
 
 
 class OperationContext(Generic[S]):
-    """One operation while it runs. `publish` publishes its new value; `commit_steps` commits its journal."""
+    """A running operation. `publish` takes its new value; `commit_steps` takes (operation id, steps), the journal."""
 
     def __init__(
         self,
@@ -56,22 +56,22 @@ class OperationContext(Generic[S]):
         return Journal(self.operation, self.host_id, self.request, self.steps, self.accepted_seq)
 
     async def report_step(self, text: str) -> None:
-        """Publish the current step, in words."""
+        """Publish the current step, as words for the operator."""
         self._step_began_at = time.monotonic()
         self.operation = msgspec.structs.replace(self.operation, step=text, progress=None, rate=None, eta_s=None)
         await self._publish(self.operation)
 
     async def forbid_cancel(self) -> None:
-        """From here on it cannot be cancelled."""
+        """Refuse to cancel the operation from now on, and publish that."""
         self.close()
         await self._publish(self.operation)
 
     def close(self) -> None:
-        """As `forbid_cancel`, without publishing it: the end is near."""
+        """Like `forbid_cancel`, but without publishing it, because the operation is about to end."""
         self.operation = msgspec.structs.replace(self.operation, may_cancel=False)
 
     async def write_ahead(self, **changes: Any) -> None:
-        """Change the journal, durably, before what it announces is done."""
+        """Commit these changes of the journal, before the step that they announce is done."""
         self.steps = msgspec.structs.replace(self.steps, **changes)
         await self._commit_steps(self.id, journal.write(self.steps))
 

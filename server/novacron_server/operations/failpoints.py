@@ -1,6 +1,6 @@
-"""Named places where a test can make the server crash, pause or fail. Switched on by NOVACRON_FAILPOINTS alone.
+"""Named places where a test can make the server crash, pause or fail. Only NOVACRON_FAILPOINTS turns them on.
 
-`vm.create:defined=crash,vm.stop:asked=pause,vm.create:uploaded=error`. `pause` holds until the file named by
+`vm.create:defined=crash,vm.stop:asked=pause,vm.create:uploaded=error`. `pause` waits until the file named by
 NOVACRON_FAILPOINT_RELEASE exists. A server in production mode refuses to start with any of them set.
 """
 
@@ -17,13 +17,13 @@ VARIABLE = "NOVACRON_FAILPOINTS"
 
 
 def active() -> dict[str, str]:
-    """Place → what happens there."""
+    """Failpoint name → its action."""
     pairs = (item.partition("=") for item in os.environ.get(VARIABLE, "").split(",") if item)
     return {name.strip(): action.strip() for name, _, action in pairs}
 
 
 async def failpoint(name: str) -> None:
-    """Do here what the environment says for `name`: nothing, mostly. Raises Internal for `error`."""
+    """Do what the environment sets for `name`, usually nothing. Raises Internal for `error`."""
     action = active().get(name) if VARIABLE in os.environ else None
     if action == "crash":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -31,5 +31,5 @@ async def failpoint(name: str) -> None:
         raise errors.Internal(f"failpoint {name}")
     elif action == "pause":
         release = Path(os.environ.get("NOVACRON_FAILPOINT_RELEASE", "/nonexistent"))
-        while not release.exists():  # noqa: ASYNC110 - a file, made by another process
+        while not release.exists():  # noqa: ASYNC110 - another process creates the file
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""How an operation ends: its last value, and the reason of one that failed."""
+"""The end of an operation: its last value, and the reason if it failed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _log = structlog.get_logger()
 
 
 def with_outcome(operation: Operation, state: OperationState, error: errors.NovaCronError | None) -> Operation:
-    """The operation as it is from now on."""
+    """The operation's last value, ended now in `state`. `error` is the reason."""
     return msgspec.structs.replace(
         operation,
         state=state,
@@ -28,8 +28,8 @@ def with_outcome(operation: Operation, state: OperationState, error: errors.Nova
 
 
 def as_known_error(operation: Operation, error: Exception) -> errors.NovaCronError:
-    """An error that may be shown. Any other exception is a bug: it is logged, and shown as an internal error."""
+    """Return an error that may be shown. Any other exception is a bug: it is logged, and shown as an internal error."""
     if isinstance(error, errors.NovaCronError):
         return error
-    _log.error("operation broke", operation=operation.id, kind=operation.kind, exc_info=error)
+    _log.error("operation failed unexpectedly", operation=operation.id, kind=operation.kind, exc_info=error)
     return errors.Internal("internal error: see the server's log")

@@ -1,4 +1,4 @@
-"""Procedures: what each kind of operation does, how it is taken back, and how it is finished after a crash."""
+"""Procedures: how each kind of operation is run, undone, and resumed after a crash."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.operations import journal
 from novacron_server.operations.context import OperationContext
 from novacron_server.operations.journal import Journal, S
-from novacron_server.operations.repository import Stored
+from novacron_server.operations.repository import StoredOperation
 
 
 class Procedure(ABC, Generic[S]):
     """One kind of operation.
 
-    Everything `run` needs stands in the request and the steps, which are committed when the operation is accepted:
-    so a later server can do the same. Every kind has `undo`, `resume` or both.
+    Everything that `run` needs is in the request and the steps, which are committed when the operation is accepted, so
+    that a later server can resume it. Every kind has `undo`, `resume` or both.
     """
 
     kind: OperationKind
@@ -25,25 +25,25 @@ class Procedure(ABC, Generic[S]):
     """The type of its journal."""
     may_cancel: bool = False
     supersedes: frozenset[str] = frozenset()
-    """Kinds of running operations on the same target that end, cancelled, when this one is accepted."""
+    """Kinds of operations on the same target that are cancelled when this one is accepted."""
     failpoints: tuple[str, ...] = ()
-    """The places before and after each side effect where a test can stop the server."""
+    """The failpoints before and after each side effect."""
 
     @abstractmethod
     async def run(self, context: OperationContext[S]) -> None:
-        """Do it. Raises what the host refuses; then `undo` follows."""
+        """Do the work. Any exception is followed by `undo`."""
 
     async def undo(self, entry: Journal[S]) -> str:
-        """Take back what failed, was cancelled or, where there is no `resume`, was cut off by a crash.
+        """Undo what failed, was cancelled or, without a `resume`, was interrupted by a crash.
 
-        Returns a sentence about what was found. Must be repeatable. Not called unless a subclass has its own.
+        Returns a sentence about what was found and done. Must be repeatable. Called only if a subclass overrides it.
         """
         raise NotImplementedError
 
     async def resume(self, context: OperationContext[S]) -> str:
-        """After a crash, bring to its end what was promised (G1). Returns a sentence about what was found.
+        """After a crash, complete what was acknowledged (G1). Returns a sentence about what was found and done.
 
-        Must be harmless when all or nothing had been done. Not called unless a subclass has its own.
+        Must be harmless when all or nothing had been done. Called only if a subclass overrides it.
         """
         raise NotImplementedError
 
@@ -55,8 +55,8 @@ class Procedure(ABC, Generic[S]):
     def can_resume(self) -> bool:
         return type(self).resume is not Procedure.resume
 
-    def read(self, stored: Stored) -> Journal[S]:
-        """The journal of a stored operation of this kind."""
+    def read(self, stored: StoredOperation) -> Journal[S]:
+        """Read the journal of a stored operation of this kind. Raises msgspec.ValidationError."""
         return journal.read(stored, self.steps)
 
 
@@ -74,7 +74,7 @@ class Procedures:
             self._by_kind[procedure.kind] = procedure
 
     def __getitem__(self, kind: str) -> Procedure[Any]:
-        """Raises KeyError for a kind that no procedure serves."""
+        """Raises KeyError for a kind without a procedure."""
         return self._by_kind[kind]
 
     def __contains__(self, kind: str) -> bool:

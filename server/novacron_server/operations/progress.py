@@ -1,4 +1,4 @@
-"""The plain callback of a transfer as told progress, one message at a time."""
+"""Publishes the progress that a transfer reports through its callback."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from novacron_server.operations.context import OperationContext
 
 
 class TransferProgress:
-    """Use it as the callback, within `async with`, so that the last message is out at its end. `before` and `total`
-    are bytes: for a part of something larger."""
+    """The callback of a transfer. `async with` waits at its end for the last message; at most one is on its way.
+
+    `before` and `total` are bytes, for a transfer that is part of a larger one.
+    """
 
     def __init__(self, context: OperationContext[Any], before: int = 0, total: int = 0) -> None:
         self._context, self._before, self._total = context, before, total

@@ -1,4 +1,4 @@
-"""How far operations are, told in batches: each commit with events waits for the disk and for every other one."""
+"""Writes the progress of operations in batches, because commits with events wait for the disk and for each other."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _log = structlog.get_logger()
 
 
 class ProgressWriter:
-    """Takes the newest value of each running operation; those that came during one commit go with the next.
+    """Commits the newest value of each running operation; values published during a commit wait for the next one.
 
-    A step that cannot be written is not tried again: the next step, or the end, says more.
+    A step that cannot be written is not retried, because the next step or the end supersedes it.
     """
 
     def __init__(self, group_commit: GroupCommit) -> None:
@@ -30,10 +30,10 @@ class ProgressWriter:
         self._task: asyncio.Task[None] | None = None
 
     async def publish(self, operation: Operation) -> None:
-        """Publish it soon; returns at once."""
+        """Queue the operation's value. Returns at once."""
         self._waiting[operation.id] = operation
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="telling steps")
+            self._task = asyncio.create_task(self._run(), name="progress writer")
 
     async def close(self) -> None:
         await cancel_tasks([self._task])
@@ -44,11 +44,11 @@ class ProgressWriter:
             try:
                 await self._group_commit.write(lambda c, b=batch: _save(c, b))  # type: ignore[misc]
             except errors.DatabaseUnavailable as e:
-                _log.warning("steps were not told", operations=len(batch), reason=e.detail)
+                _log.warning("progress was not written", operations=len(batch), reason=e.detail)
 
 
 async def _save(connection: Connection, operations: list[Operation]) -> tuple[None, list[EventDraft]]:
-    """In the order of their ids, so that two batches never wait for each other."""
+    """Save in the order of the ids, so that two batches cannot deadlock."""
     ordered = sorted(operations, key=lambda operation: operation.id)
     saved = [operation for operation in ordered if await repository.save(connection, operation)]
     return None, [operation_event(operation, "operation.updated") for operation in saved]

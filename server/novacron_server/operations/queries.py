@@ -1,4 +1,4 @@
-"""Reads of operations: from the database, which has them all, or from memory while the database is down."""
+"""Reads operations from the database, which has them all, or from memory while the database is down."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from novacron_core.api.operations import Operation
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations import repository
-from novacron_server.operations.repository import Stored
+from novacron_server.operations.repository import StoredOperation
 from novacron_server.outbox.repository import last_seq
 
 _BARRIER_TIMEOUT_S = 1.0
 
 
-class Remembered(Protocol):
-    """The operations in memory: those that run and the last few hundred that ended."""
+class OperationMemory(Protocol):
+    """The operations in memory: the running ones and the last few hundred that ended."""
 
     def operations(self) -> Iterable[Operation]: ...
 
@@ -28,41 +28,41 @@ class Remembered(Protocol):
     async def barrier(self, seq: int) -> None: ...
 
 
-async def get(database: Database, remembered: Remembered, principal: Principal, operation_id: str) -> Operation:
-    """Raises NotFound, for another tenant's operation exactly as for none; DatabaseUnavailable when memory does not know
-    it either."""
+async def get(database: Database, memory: OperationMemory, principal: Principal, operation_id: str) -> Operation:
+    """Raises NotFound, for another tenant's operation as for a missing one; DatabaseUnavailable if it is not in memory
+    either."""
 
-    async def look(connection: Connection) -> tuple[Stored | None, int]:
+    async def read(connection: Connection) -> tuple[StoredOperation | None, int]:
         return await repository.get(connection, operation_id), await last_seq(connection)
 
     seq = 0
     try:
-        stored, seq = await database.run(look, read_only=True)
+        stored, seq = await database.run(read, read_only=True)
         operation = stored.operation if stored else None
     except errors.DatabaseUnavailable:
-        operation = remembered.operation(operation_id)
+        operation = memory.operation(operation_id)
         if operation is None:
             raise
     if operation is None or not may_see(principal, operation.tenant):
         raise errors.NotFound("operation not found")
-    known = remembered.operation(operation_id)
+    known = memory.operation(operation_id)
     if operation.state.ended and not (known and known.state.ended):
-        # A client that learns of the end sends the next change at once, and that is checked against memory.
+        # A client that sees the end may send its next change at once, which is checked against memory.
         with suppress(TimeoutError):
             async with asyncio.timeout(_BARRIER_TIMEOUT_S):
-                await remembered.barrier(seq)
+                await memory.barrier(seq)
     return operation
 
 
 async def page(
-    database: Database, remembered: Remembered, principal: Principal, q: str, page: int, page_size: int
+    database: Database, memory: OperationMemory, principal: Principal, q: str, page: int, page_size: int
 ) -> tuple[list[Operation], int]:
-    """Newest first, and how many there are in all. Each word of `q` must be in kind, name, state or actor."""
+    """Return (one page, the total number), newest first. Each word of `q` must be in kind, name, state or actor."""
     words, offset = q.split(), (page - 1) * page_size
     try:
         return await database.run(lambda c: repository.page(c, principal, words, offset, page_size), read_only=True)
     except errors.DatabaseUnavailable:
-        held = [o for o in remembered.operations() if may_see(principal, o.tenant) and _matches(o, words)]
+        held = [o for o in memory.operations() if may_see(principal, o.tenant) and _matches(o, words)]
         held.sort(key=lambda operation: operation.created_at, reverse=True)
         return held[offset : offset + page_size], len(held)
 

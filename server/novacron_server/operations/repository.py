@@ -20,8 +20,8 @@ from novacron_server.database.tables import operations as t
 UNENDED = (OperationState.PENDING, OperationState.RUNNING)
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """An operation with what only the server knows of it: the request, and the steps written ahead."""
+class StoredOperation(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation with what only the server knows: its request, and the steps in its journal."""
 
     operation: Operation
     host_id: str | None
@@ -41,7 +41,7 @@ async def add(
     idempotency_key: str,
     request_hash: str,
 ) -> bool:
-    """Insert it. False when another unended operation holds the same target, or the key is taken: nothing written."""
+    """Insert an operation. False, with nothing written, if an unended one locks the target or the key is used."""
     values = {
         "id": operation.id,
         "kind": operation.kind,
@@ -66,34 +66,34 @@ async def add(
     return result.first() is not None
 
 
-async def by_key(connection: AsyncConnection, principal: Principal, key: str) -> Stored | None:
-    """What an idempotency key of this principal already started."""
-    # Not by the operation's tenant: that of a unmanaged guest's is null. An actor's id is no other tenant's.
+async def by_key(connection: AsyncConnection, principal: Principal, key: str) -> StoredOperation | None:
+    """The operation that this principal has started with an idempotency key."""
+    # Not by tenant, which is null for an unmanaged VM's operation. A user id belongs to one tenant anyway.
     where = (t.c.actor_id == principal.user_id, t.c.idempotency_key == key)
     row = (await connection.execute(select(t).where(*where))).first()
     return _stored(row) if row else None
 
 
-async def holder(connection: AsyncConnection, target: Target) -> Stored | None:
-    """The unended operation on a target, if there is one; its row is locked."""
+async def holder(connection: AsyncConnection, target: Target) -> StoredOperation | None:
+    """The unended operation on a target, None if there is none. Locks its row."""
     where = (t.c.target_type == target.type, t.c.target_id == target.id, t.c.state.in_([str(s) for s in UNENDED]))
     row = (await connection.execute(select(t).where(*where).with_for_update())).first()
     return _stored(row) if row else None
 
 
-async def holding(connection: AsyncConnection, volumes: Collection[str]) -> Operation | None:
-    """An unended operation that is about one of these volumes, or holds it. Whoever asks is alone until its commit."""
+async def holder_of_volumes(connection: AsyncConnection, volumes: Collection[str]) -> Operation | None:
+    """An unended operation on one of these volumes, or one that locks it. Others that ask wait until the commit."""
     for volume_id in sorted(volumes):
         await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"volume/{volume_id}", 0))))
-    held = [t.c.locks.contains([{"type": "volume", "id": volume_id}]) for volume_id in volumes]
-    about = and_(t.c.target_type == "volume", t.c.target_id.in_(volumes))
-    open_ = t.c.state.in_([str(s) for s in UNENDED])
-    row = (await connection.execute(select(t).where(open_, or_(about, *held)).limit(1))).first()
+    locked = [t.c.locks.contains([{"type": "volume", "id": volume_id}]) for volume_id in volumes]
+    on_volume = and_(t.c.target_type == "volume", t.c.target_id.in_(volumes))
+    is_unended = t.c.state.in_([str(s) for s in UNENDED])
+    row = (await connection.execute(select(t).where(is_unended, or_(on_volume, *locked)).limit(1))).first()
     return _stored(row).operation if row else None
 
 
 async def save(connection: AsyncConnection, operation: Operation) -> bool:
-    """Write its changing parts. False when it had ended already: an end is final."""
+    """Write the columns that change. False if the operation had already ended, because an end is final."""
     values = {
         "state": str(operation.state),
         "step": operation.step,
@@ -109,40 +109,40 @@ async def save(connection: AsyncConnection, operation: Operation) -> bool:
 
 
 async def write_ahead(connection: AsyncConnection, operation_id: str, steps: dict[str, Any]) -> None:
-    """Remember what is about to be made, so that a crash leaves nothing that nobody knows of."""
+    """Write the journal, so that after a crash it is known what may have been created."""
     await connection.execute(update(t).where(t.c.id == operation_id).values(steps=steps))
 
 
 async def mark(connection: AsyncConnection, operation_id: str, **marks: bool) -> None:
-    """Set marks in the steps of an operation that has ended; its other steps stay."""
+    """Set boolean fields in the steps of an ended operation, and keep the others."""
     await connection.execute(update(t).where(t.c.id == operation_id).values(steps=t.c.steps.op("||")(marks)))
 
 
-async def get(connection: AsyncConnection, operation_id: str) -> Stored | None:
+async def get(connection: AsyncConnection, operation_id: str) -> StoredOperation | None:
     row = (await connection.execute(select(t).where(t.c.id == operation_id))).first()
     return _stored(row) if row else None
 
 
-async def unended(connection: AsyncConnection) -> list[Stored]:
-    """What ran when the last server went away, oldest first."""
+async def unended(connection: AsyncConnection) -> list[StoredOperation]:
+    """The operations that the last server left running, oldest first."""
     query = select(t).where(t.c.state.in_([str(s) for s in UNENDED])).order_by(t.c.created_at)
     return [_stored(row) for row in await connection.execute(query)]
 
 
-async def ended_in(connection: AsyncConnection, kind: str, states: Collection[OperationState]) -> list[Stored]:
-    """Operations of a kind that ended in one of these states, the newest thousand."""
+async def ended_in(connection: AsyncConnection, kind: str, states: Collection[OperationState]) -> list[StoredOperation]:
+    """The newest thousand operations of a kind that ended in one of these states."""
     where = (t.c.kind == kind, t.c.state.in_([str(state) for state in states]))
     rows = await connection.execute(select(t).where(*where).order_by(t.c.created_at.desc()).limit(1000))
     return [_stored(row) for row in rows]
 
 
-async def marked(connection: AsyncConnection, step: str) -> list[Stored]:
-    """Operations in whose steps this one is written as true."""
+async def marked(connection: AsyncConnection, step: str) -> list[StoredOperation]:
+    """The operations whose steps have this field set to true."""
     return [_stored(row) for row in await connection.execute(select(t).where(t.c.steps[step].astext == "true"))]
 
 
 async def recent(connection: AsyncConnection, limit: int) -> list[Operation]:
-    """The newest, oldest of them first."""
+    """The newest `limit` operations, in ascending order of creation."""
     rows = await connection.execute(select(t).order_by(t.c.created_at.desc()).limit(limit))
     return [_stored(row).operation for row in rows][::-1]
 
@@ -150,7 +150,7 @@ async def recent(connection: AsyncConnection, limit: int) -> list[Operation]:
 async def page(
     connection: AsyncConnection, principal: Principal, words: list[str], offset: int, limit: int
 ) -> tuple[list[Operation], int]:
-    """What the principal may see, newest first, and how many there are. Each word must be in kind, name or state."""
+    """Return (one page, the total number) of what the principal may see, newest first. `words` as in `queries.page`."""
     where: list[Any] = [] if principal.role is Role.ADMINISTRATOR else [t.c.tenant == principal.tenant]
     for word in words:
         text = func.concat_ws(" ", t.c.kind, t.c.target_name, t.c.state, t.c.actor)
@@ -162,8 +162,8 @@ async def page(
     return [_stored(row).operation for row in rows], total
 
 
-def _stored(row: Row[Any]) -> Stored:
-    return Stored(
+def _stored(row: Row[Any]) -> StoredOperation:
+    return StoredOperation(
         operation=Operation(
             id=str(row.id),
             kind=row.kind,
@@ -188,6 +188,6 @@ def _stored(row: Row[Any]) -> Stored:
 
 
 async def delete_ended_before(connection: AsyncConnection, moment: datetime) -> int:
-    """Forget operations that ended before `moment`; the promise is 30 days at least."""
+    """Delete operations that ended before `moment`. G8 promises at least 30 days. Returns their number."""
     result = await connection.execute(t.delete().where(t.c.finished_at < moment))
     return int(result.rowcount)

@@ -30,7 +30,7 @@ def routes(operations: Operations) -> list[Served]:
 
 
 def _id(call: Call[Nothing, Nothing]) -> str:
-    """The id in the path. A malformed one is as good as none: NotFound."""
+    """The id in the path. Raises NotFound for a malformed one."""
     try:
         return str(UUID(call.path["operation_id"]))
     except ValueError as e:

@@ -1,4 +1,4 @@
-"""Accepts operations, runs their procedures and ends them. Nothing is promised before its row is committed."""
+"""Accepts operations, runs their procedures and ends them. Nothing is acknowledged before its row is committed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.database.faults import OutcomeUnknown
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations import queries, repository
-from novacron_server.operations.acceptance import accept, operation_event, refresh_targets, started_before
+from novacron_server.operations.acceptance import accept, find_by_key, operation_event, refresh_targets
 from novacron_server.operations.context import CompletedAnyway, OperationContext
 from novacron_server.operations.journal import Journal
 from novacron_server.operations.outcomes import as_known_error, with_outcome
@@ -39,14 +39,14 @@ T = TypeVar("T")
 
 
 class Operations:
-    """The runner. One asyncio task for each operation that runs. `inventory` serves reads while the database is down."""
+    """Runs each operation in its own asyncio task. `inventory` serves reads while the database is down."""
 
     def __init__(
         self,
         database: Database,
         group_commit: GroupCommit,
         procedures: Procedures,
-        inventory: queries.Remembered,
+        inventory: queries.OperationMemory,
     ) -> None:
         self.procedures = procedures
         self._database = database
@@ -66,28 +66,28 @@ class Operations:
     ) -> Operation:
         """Accept a change: commit its row and everything that belongs to it, then run it.
 
-        `decide` makes the service's checks. `key` is the idempotency key, empty for none: a repeated request gets the
-        operation that the first one started, also when it would be refused by now. Raises what `decide` raises,
+        `decide` makes the service's checks. `key` is the idempotency key, empty for none: a repeated request returns
+        the operation that the first one started, even if it would be refused by now. Raises what `decide` raises,
         Conflict naming the operation that locks the target, ValidationFailed for a key that was used for another
-        request, DatabaseUnavailable when nothing was promised.
+        request, DatabaseUnavailable when nothing was acknowledged.
         """
         request = OperationRequest(kind, principal, body, key)
         try:
             submission = await decide()
         except errors.NovaCronError:
-            # Asking the database first would cost every request a query.
-            if before := await self._started_before(request):
-                return before
+            # Not checked before `decide`, because that would cost every request a query.
+            if earlier := await self._find_by_key(request):
+                return earlier
             raise
-        # What was accepted is begun even when the client has disconnected meanwhile.
-        return await asyncio.shield(self._keep(self._accept_and_begin(request, submission)))
+        # An accepted operation is started even if the client has disconnected meanwhile.
+        return await asyncio.shield(self._track(self._accept_and_start(request, submission)))
 
-    async def _started_before(self, request: OperationRequest) -> Operation | None:
+    async def _find_by_key(self, request: OperationRequest) -> Operation | None:
         if not request.key:
             return None
-        return await self._database.run(lambda c: started_before(c, request), read_only=True)
+        return await self._database.run(lambda c: find_by_key(c, request), read_only=True)
 
-    async def _accept_and_begin(self, request: OperationRequest, submission: Submission[Any]) -> Operation:
+    async def _accept_and_start(self, request: OperationRequest, submission: Submission[Any]) -> Operation:
         procedure, now = self.procedures[request.kind], datetime.now(UTC)
         operation = Operation(
             id=str(uuid4()),
@@ -107,37 +107,37 @@ class Operations:
                 lambda c: accept(c, procedure, request, submission, operation)
             )
         except OutcomeUnknown:
-            self._keep(self._begin_if_accepted(procedure, entry))
+            self._track(self._start_if_accepted(procedure, entry))
             raise
         if accepted.id == operation.id:
             if superseded:
                 self._cancel_task(superseded)
-            self._begin(procedure, replace(entry, accepted_seq=seq))
+            self._start(procedure, replace(entry, accepted_seq=seq))
         return accepted
 
-    def _keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """A task that lives until it is done or the runner is closed."""
+    def _track(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task that lives until it is done or the runner is closed."""
         task = asyncio.create_task(work)
         self._accepting.add(task)
         task.add_done_callback(self._accepting.discard)
         return task
 
-    def _begin(self, procedure: Procedure[Any], entry: Journal[Any]) -> None:
+    def _start(self, procedure: Procedure[Any], entry: Journal[Any]) -> None:
         if self._closing:
-            return  # the server that has the database next recovers it
+            return  # the next server recovers it
         self._tasks[entry.operation.id] = asyncio.create_task(self._run(procedure, entry), name=entry.operation.kind)
 
-    async def _begin_if_accepted(self, procedure: Procedure[Any], entry: Journal[Any]) -> None:
-        """The database went away during the COMMIT. If the row is there, it is a promise like any other: a repeated
-        request with the same key is answered with it, and nobody else would run it."""
+    async def _start_if_accepted(self, procedure: Procedure[Any], entry: Journal[Any]) -> None:
+        """After a connection loss during the COMMIT, run the operation if its row exists: a repeated request with the
+        same key would return it, and nothing else would run it."""
 
-        async def look(connection: Connection) -> repository.Stored | None:
+        async def read(connection: Connection) -> repository.StoredOperation | None:
             await wait_for_open_transactions(connection)
             return await repository.get(connection, entry.operation.id)
 
-        stored = await retry_while_database_down("was it accepted", lambda: self._database.run(look))
+        stored = await retry_while_database_down("was it accepted", lambda: self._database.run(read))
         if stored is not None and not stored.operation.state.ended:
-            self._begin(procedure, entry)
+            self._start(procedure, entry)
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -151,13 +151,13 @@ class Operations:
     async def _run(self, procedure: Procedure[Any], entry: Journal[Any]) -> None:
         context = self._context(entry)
         try:
-            await self._run_to_its_end(procedure, context)
+            await self._run_procedure(procedure, context)
             await self._end(context.host_id, context.operation, OperationState.SUCCEEDED)
         except asyncio.CancelledError:
             if self._closing:
                 raise  # the next server recovers it
             await self._undo(procedure, context)  # the task that cancelled it writes its end
-        except Exception as e:  # noqa: BLE001 - the runner: an operation always ends, whatever its procedure did
+        except Exception as e:  # noqa: BLE001 - an operation always ends, whatever its procedure raises
             error = as_known_error(context.operation, e)
             if isinstance(found := await self._undo(procedure, context), CompletedAnyway):
                 error.detail = f"{error.detail}; {found}"
@@ -167,15 +167,15 @@ class Operations:
             self._contexts.pop(context.id, None)
 
     @staticmethod
-    async def _run_to_its_end(procedure: Procedure[Any], context: OperationContext[Any]) -> None:
-        """What follows must not be cut off: its end, which may be in the database already, or its undo."""
+    async def _run_procedure(procedure: Procedure[Any], context: OperationContext[Any]) -> None:
+        """Run it, then forbid cancelling: its end may be committed already, and its undo must not be interrupted."""
         try:
             await procedure.run(context)
         finally:
             context.close()
 
     async def _undo(self, procedure: Procedure[Any], context: OperationContext[Any]) -> str:
-        """Returns what was found and done about it, as a sentence."""
+        """Undo the operation. Returns what was found and done, as a sentence."""
         if not procedure.can_undo:
             return ""
 
@@ -185,8 +185,8 @@ class Operations:
 
         try:
             return await retry_while_host_down(context, lambda: retry_while_database_down("undo", undo))
-        except Exception as e:  # noqa: BLE001 - the operation must end all the same
-            # What is left carries the operation's mark; the reconciler finds it.
+        except Exception as e:  # noqa: BLE001 - the operation must end anyway
+            # What remains carries the operation's tag, so the reconciler finds it.
             known = isinstance(e, errors.NovaCronError)
             _log.error("undo failed", operation=context.id, reason=str(e), exc_info=None if known else e)
             return ""
@@ -202,7 +202,7 @@ class Operations:
         await self._save_end(ended, [operation_event(ended, f"operation.{state}"), *refresh_targets(host_id, ended)])
 
     async def _save_end(self, ended: Operation, drafts: list[EventDraft]) -> None:
-        """The end of an operation is worth waiting for the database, however long that takes."""
+        """Save the end of an operation, waiting for the database however long it is down."""
 
         async def save(connection: Connection) -> tuple[None, list[EventDraft]]:
             return None, drafts if await repository.save(connection, ended) else []
@@ -210,7 +210,7 @@ class Operations:
         await retry_while_database_down(f"end of {ended.kind}", lambda: self._group_commit.write(save))
 
     async def _commit_steps(self, operation_id: str, steps: dict[str, Any]) -> None:
-        """Waits for the database: what is not written ahead must not be done."""
+        """Commit the journal, waiting for the database: a step that is not in the journal must not be done."""
 
         async def write_steps(connection: Connection) -> tuple[None, list[EventDraft]]:
             await repository.write_ahead(connection, operation_id, steps)
@@ -221,21 +221,21 @@ class Operations:
     # -- reading and cancelling --------------------------------------------------------------------------------------
 
     async def get(self, principal: Principal, operation_id: str) -> Operation:
-        """Raises NotFound, for another tenant's operation exactly as for none."""
+        """Raises NotFound, for another tenant's operation as for a missing one."""
         return await queries.get(self._database, self._inventory, principal, operation_id)
 
     async def page(self, principal: Principal, q: str, page: int, page_size: int) -> tuple[list[Operation], int]:
-        """One page, newest first, and how many there are in all."""
+        """Return (one page, the total number), newest first. Each word of `q` must match."""
         return await queries.page(self._database, self._inventory, principal, q, page, page_size)
 
     async def cancel(self, principal: Principal, operation_id: str) -> Operation:
-        """Ask a running operation to stop. Raises Conflict when it has ended or cannot be cancelled."""
+        """Cancel a running operation. Raises NotFound, Conflict when it has ended or cannot be cancelled."""
         operation = await self.get(principal, operation_id)
         if operation.state.ended:
             raise errors.Conflict(f"the operation has already ended ({operation.state})")
         # A second request waits for the same end.
         ending = self._cancelling.get(operation_id) or self._begin_cancelling(operation, principal.username)
-        await asyncio.wait({ending}, timeout=_CANCEL_WAIT_S)  # it takes longer where its host does not answer
+        await asyncio.wait({ending}, timeout=_CANCEL_WAIT_S)  # it takes longer if the host does not respond
         return await self.get(principal, operation_id)
 
     def _begin_cancelling(self, operation: Operation, by: str) -> asyncio.Task[None]:
@@ -246,7 +246,7 @@ class Operations:
         task = self._tasks[operation.id]
         task.cancel()
         end = self._end_cancelled(context.host_id, operation, task, by)
-        ending = self._cancelling[operation.id] = self._keep(end)
+        ending = self._cancelling[operation.id] = self._track(end)
         ending.add_done_callback(lambda _: self._cancelling.pop(operation.id, None))
         return ending
 
@@ -260,17 +260,17 @@ class Operations:
 
     # -- after a crash, and at the end -----------------------------------------------------------------------------
 
-    async def recover(self, stored: repository.Stored) -> None:
-        """End what a server that stopped left running: `interrupted`, with what was found and done about it."""
+    async def recover(self, stored: repository.StoredOperation) -> None:
+        """Resume or undo an operation that the last server left running, and end it as `interrupted`."""
         if stored.operation.kind not in self.procedures:
-            await self.give_up(stored, "this version does not know this kind of operation")
+            await self.end_interrupted(stored, "this version does not know this kind of operation")
             return
         procedure = self.procedures[stored.operation.kind]
         try:
             entry = procedure.read(stored)
         except msgspec.ValidationError as e:
             _log.error("unreadable journal", operation=stored.operation.id, reason=str(e))
-            await self.give_up(stored, "its journal cannot be read, so its changes were kept as they are")
+            await self.end_interrupted(stored, "its journal cannot be read, so its changes were kept as they are")
             return
         if procedure.can_resume:
             resuming = asyncio.create_task(self._resume(procedure, entry), name=stored.operation.kind)
@@ -279,16 +279,16 @@ class Operations:
         else:
             found = await procedure.undo(entry)
         if found:
-            await self.give_up(stored, found)
+            await self.end_interrupted(stored, found)
 
     async def _resume(self, procedure: Procedure[Any], entry: Journal[Any]) -> str:
-        """Empty when it was cancelled: the task that cancelled it writes its end."""
+        """Returns what was found and done; empty if it was cancelled, because the cancelling task writes its end."""
         context = self._context(entry)
         try:
             return await procedure.resume(context)
         except asyncio.CancelledError:
             if context.id not in self._cancelling:
-                raise  # the server ends, and the next one recovers it
+                raise  # the server is stopping, and the next one recovers it
             await self._undo(procedure, context)
             return ""
         finally:
@@ -296,30 +296,30 @@ class Operations:
             self._tasks.pop(context.id, None)
             self._contexts.pop(context.id, None)
 
-    async def give_up(self, stored: repository.Stored, found: str) -> None:
-        """End what a server that stopped left running, as it is."""
+    async def end_interrupted(self, stored: repository.StoredOperation, found: str) -> None:
+        """End an operation that the last server left running. `found` is what was found, as a sentence."""
         error = errors.Internal(f"the server stopped during the operation: {found}")
         await self._end(stored.host_id, stored.operation, OperationState.INTERRUPTED, error)
 
-    async def unended(self) -> list[repository.Stored]:
-        """What a server that stopped left running."""
+    async def unended(self) -> list[repository.StoredOperation]:
+        """The operations that the last server left running."""
         return await self._database.run(repository.unended, read_only=True)
 
     @property
     def busy(self) -> bool:
-        """Whether an operation runs."""
+        """Whether an operation is running."""
         return bool(self._tasks)
 
     async def halt(self) -> None:
-        """Stop running work until `proceed`; its rows stay unended, for the server that has the database next."""
+        """Stop running operations until `proceed`. Their rows stay unended, for the next server."""
         await self._stop(self._tasks.values())
 
     def proceed(self) -> None:
-        """Accept and run again after `halt`."""
+        """Run operations again after `halt`."""
         self._closing = False
 
     async def close(self) -> None:
-        """As `halt`, for good."""
+        """Like `halt`, but permanently."""
         await self._stop([*self._tasks.values(), *self._accepting])
 
     async def _stop(self, tasks: Iterable[asyncio.Task[Any]]) -> None:

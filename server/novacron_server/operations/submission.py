@@ -1,4 +1,4 @@
-"""What a service submits once its checks have passed."""
+"""The values with which a service submits an operation after its checks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from novacron_server.operations.journal import S
 from novacron_server.outbox.records import EventDraft
 
 Rows = Callable[[Connection, Operation], Awaitable[list[EventDraft]]]
-"""Writes what belongs to the operation in its own transaction and returns the events of that."""
+"""Writes the rows that belong to an operation, in its transaction, and returns their events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission(Generic[S]):
-    """One accepted change. `target` is locked while it runs, and so are `locks`: nothing else happens to them.
+    """A change that passed its checks. `target` and `locks` are locked while it runs.
 
-    `tenant` is that of the target, None where it belongs to no tenant. `steps` is the journal it begins with.
+    `tenant` is that of the target, None if it belongs to no tenant. `steps` is its first journal.
     """
 
     target: Target
@@ -36,7 +36,7 @@ class Submission(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class OperationRequest:
-    """Who asks, for what kind of operation, in which words. `key` makes a repeated request have one effect."""
+    """A request for an operation. `body` is the request's body; `key` is the idempotency key, empty for none (G2)."""
 
     kind: str
     principal: Principal
@@ -45,9 +45,9 @@ class OperationRequest:
 
     @property
     def hash(self) -> str:
-        """What makes two requests the same one, for an idempotency key."""
+        """Equal for two requests that may share an idempotency key."""
         return hashlib.sha256(msgspec.json.encode([self.kind, self.body], order="sorted")).hexdigest()
 
 
 Decide = Callable[[], Awaitable[Submission[Any]]]
-"""A service's checks: raises what refuses the change, or returns what to submit."""
+"""A service's checks. Returns what to submit, or raises the error that refuses the change."""

@@ -35,7 +35,7 @@ from novacron_server.metrics.tier_rates import rates_on
 from novacron_server.operations import repository as operations_repository
 from novacron_server.operations.procedures import Procedures
 from novacron_server.operations.recovery import Recovery
-from novacron_server.operations.repository import Stored
+from novacron_server.operations.repository import StoredOperation
 from novacron_server.operations.retries import retry_while_database_down
 from novacron_server.operations.runner import Operations
 from novacron_server.outbox.group_commit import GroupCommit
@@ -289,7 +289,7 @@ def _started() -> EventDraft:
     return EventDraft(type="system.started", source="server", target=target, tenant=SHARED, priority=Priority.NORMAL)
 
 
-def _note_files(parts: Parts, stored: Stored) -> None:
+def _note_files(parts: Parts, stored: StoredOperation) -> None:
     """Files of an operation that an earlier server left running are not listed as volumes."""
     try:
         entry = parts.operations.procedures[stored.operation.kind].read(stored)

@@ -17,7 +17,7 @@ from novacron_server.operations import journal
 from novacron_server.operations.context import OperationContext
 from novacron_server.operations.journal import Journal, Steps
 from novacron_server.operations.procedures import Procedure, Procedures
-from novacron_server.operations.repository import Stored
+from novacron_server.operations.repository import StoredOperation
 from novacron_server.runtime.wiring import build_procedures
 from novacron_server.vms.procedures.create import CreateSteps, CreateVM
 from novacron_server.vms.procedures.delete import DeleteSteps
@@ -80,7 +80,7 @@ def test_a_procedure_without_a_way_out_is_refused_and_so_is_a_second_one() -> No
         Procedures([ToyWithUndo(), ToyWithUndo()])
 
 
-def stored(kind: str, steps: dict[str, Any]) -> Stored:
+def stored(kind: str, steps: dict[str, Any]) -> StoredOperation:
     operation = Operation(
         id="op-1",
         kind=kind,
@@ -88,7 +88,7 @@ def stored(kind: str, steps: dict[str, Any]) -> Stored:
         state=OperationState.RUNNING,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    return Stored(operation=operation, host_id="host-1", request={}, steps=steps, request_hash=None)
+    return StoredOperation(operation=operation, host_id="host-1", request={}, steps=steps, request_hash=None)
 
 
 COPY = {"pool": "hot", "name": "data", "path": "/hot/data", "temporary": "data.op-1.part", "inode": 7}

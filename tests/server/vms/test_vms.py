@@ -87,7 +87,7 @@ async def test_a_database_that_is_away_for_a_moment_makes_no_failure_of_a_deleti
                 raise errors.DatabaseUnavailable(away.pop())
             return await group_commit.write(unit)
 
-    monkeypatch.setattr(retries, "_ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(retries, "_DATABASE_RETRY_S", 0.01)
     monkeypatch.setattr(deletion, "_group_commit", Shaky())
     query = vms.DeleteQuery(disks=True)
     await succeeded(server, await server.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))

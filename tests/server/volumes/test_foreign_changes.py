@@ -14,7 +14,7 @@ from novacron_core.api import operations, vms, volumes
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.values.tiers import TierName
 from novacron_server.operations import repository
-from novacron_server.operations.repository import Stored
+from novacron_server.operations.repository import StoredOperation
 from novacron_server.vms.procedures import create
 from tests.support.storage import MIB, StorageServer, expect_one_copy, move, only, paused_before_the_switch
 from tests.support.waiting import until
@@ -46,8 +46,8 @@ async def test_a_host_that_restarts_in_mid_move_leaves_one_copy(storage: Storage
     assert ended.problem is not None
     assert "host" in ended.problem.detail
     await expect_one_copy(storage, vm, volume, "hot")
-    live, lasting = storage.disk_paths(vm.id)
-    assert live == lasting
+    live, persistent = storage.disk_paths(vm.id)
+    assert live == persistent
     await storage.done(await move(storage, volume))  # nothing stands in its way
     only(storage, volume, "cold")
 
@@ -222,7 +222,7 @@ async def test_a_creation_that_was_cut_off_in_its_upload_is_made_anew(
     assert (await storage.admin.call(volumes.GET, volume_id=volume_id)).size_bytes == 20 * MIB
 
 
-async def _cut_off(storage: StorageServer, monkeypatch: pytest.MonkeyPatch, operation: Operation) -> Stored:
+async def _cut_off(storage: StorageServer, monkeypatch: pytest.MonkeyPatch, operation: Operation) -> StoredOperation:
     """What the next server finds of an operation whose server was killed."""
     runner = storage.server.parts.operations
     with monkeypatch.context() as patch:
