@@ -1,1 +1,1 @@
-"""NovaCron's server: HTTP and WebSocket outside, PostgreSQL and libvirt inside."""
+"""NovaCron's server: serves HTTP and WebSocket, and uses PostgreSQL and libvirt."""

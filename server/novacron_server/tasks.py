@@ -1,4 +1,4 @@
-"""Ending asyncio tasks."""
+"""Cancels asyncio tasks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 async def cancel_tasks(tasks: Iterable[asyncio.Future[Any] | None]) -> None:
-    """Cancel them all and wait until they have ended, however they end. None stands for a task that was not started."""
+    """Cancel all tasks and wait until they have ended, ignoring their results. None: a task that was not started."""
     started = [task for task in tasks if task is not None]
     for task in started:
         task.cancel()

@@ -77,7 +77,7 @@ class Inventory:
         self._syncs[host.host_id].status_changed()
 
     def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
-        """What must run as long as the server does, by name."""
+        """The background tasks of the inventory, as (name, coroutine function) pairs."""
         publish: tuple[str, Callable[[], Coroutine[Any, Any, None]]] = ("event publisher", self.publisher.run)
         return [publish, *((f"sync of {sync.host.uri}", sync.run) for sync in self._syncs.values())]
 

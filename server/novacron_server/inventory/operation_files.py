@@ -9,18 +9,18 @@ Location = tuple[str, str, str]
 
 
 def temporary_name(name: str, operation_id: str) -> str:
-    """What a copy is called until it is complete."""
+    """The name of a copy until it is complete."""
     return f"{name}.{operation_id[:8]}.part"
 
 
 class OperationFiles:
-    """By operation, until that has ended."""
+    """The files of each operation that has not ended."""
 
     def __init__(self) -> None:
         self._locations: dict[str, frozenset[Location]] = {}
 
-    def note(self, operation_id: str, host_id: str, files: Iterable[tuple[str, str]]) -> None:
-        """Replace an operation's (pool, name) pairs. To be called before the first of these files exists."""
+    def set(self, operation_id: str, host_id: str, files: Iterable[tuple[str, str]]) -> None:
+        """Set an operation's (pool, name) pairs. Call it before the first of these files exists."""
         self._locations[operation_id] = frozenset((host_id, pool, name) for pool, name in files)
 
     def forget(self, operation_id: str) -> None:

@@ -29,7 +29,7 @@ class Publisher:
         self, group_commit: GroupCommit, on_unlogged: Callable[[Sequence[EventDraft]], None] = lambda _: None
     ) -> None:
         self._group_commit = group_commit
-        self._away = False
+        self._database_down = False
         self._on_unlogged = on_unlogged
         self._waiting: dict[tuple[str, str, str, str], EventDraft] = {}
         self._wake = asyncio.Event()
@@ -43,13 +43,13 @@ class Publisher:
             self._waiting[key] = draft
         if drafts:
             self._wake.set()
-        if drafts and self._away:
+        if drafts and self._database_down:
             self._on_unlogged(drafts)
 
-    def set_database_away(self, away: bool) -> None:
-        """Set whether the database is unavailable."""
-        before, self._away = self._away, away
-        if away and not before:
+    def set_database_down(self, down: bool) -> None:
+        """Set whether the database is down. When it goes down, pass the queued drafts to `on_unlogged`."""
+        before, self._database_down = self._database_down, down
+        if down and not before:
             self._on_unlogged(list(self._waiting.values()))
 
     @property
@@ -80,10 +80,10 @@ class Publisher:
             await self._group_commit.write(unit)
         except errors.DatabaseUnavailable as e:
             _log.warning("events are queued: the database is unavailable", waiting=len(self._waiting), reason=e.detail)
-            self.set_database_away(True)
+            self.set_database_down(True)
             await asyncio.sleep(_RETRY_S)
             return
-        self._away = False
+        self._database_down = False
         for key, draft in batch.items():
             if self._waiting.get(key) is draft:
                 del self._waiting[key]

@@ -1,4 +1,4 @@
-"""A signal: one part emits, others listen, and neither holds the other. Both get it in their constructors."""
+"""A signal, passed to the emitter and the listeners when they are created, so that neither refers to the other."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _log = structlog.get_logger()
 
 
 class Signal(Generic[T]):
-    """Calls its listeners, in the order in which they came, in the emitter's thread. One that raises is logged and
-    keeps no other from being called."""
+    """Calls its listeners in the order of registration, in the emitter's thread. An exception of one is logged and does
+    not keep the others from being called."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[T], object]] = []
@@ -25,5 +25,5 @@ class Signal(Generic[T]):
         for listener in self._listeners:
             try:
                 listener(value)
-            except Exception as e:  # noqa: BLE001 - an emitter must not end because of what a listener does
+            except Exception as e:  # noqa: BLE001 - a bad listener must not stop the emitter
                 _log.error("a listener failed", exc_info=e)

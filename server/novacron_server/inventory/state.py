@@ -25,7 +25,7 @@ from novacron_server.inventory.compose import HostView, KnownDomain, compose_hos
 from novacron_server.inventory.compose_storage import RatesOf
 from novacron_server.inventory.rows import PoolRow, VMRow, VolumeRow
 from novacron_server.inventory.storage_changes import StorageChanges
-from novacron_server.inventory.storage_state import OwnTier, StorageState
+from novacron_server.inventory.storage_state import ManagedTier, StorageState
 from novacron_server.inventory.tables import NounTable, RowTable, Visible
 from novacron_server.outbox.records import EventRecord
 
@@ -40,12 +40,12 @@ class InventoryState:
 
     def __init__(
         self,
-        own_tier: OwnTier = lambda _host, _uuid: None,
+        managed_tier: ManagedTier = lambda _host, _uuid: None,
         rates_of: RatesOf = lambda _disks: None,
         nouns: Nouns = NOUNS,
     ) -> None:
-        """`own_tier` returns the tier of pools that this installation creates, `rates_of` what disks do now. Nouns that are not composed from facts
-        are kept as their rows are."""
+        """`managed_tier` returns the tier of a managed pool, `rates_of` the current rates of disks. A noun that is not
+        composed from facts is kept as its rows."""
         self.nouns = nouns
         self.seq = 0
         self.views: dict[str, HostView] = {}
@@ -57,8 +57,8 @@ class InventoryState:
         self._composed: dict[Key, VM | None] = {}
         self._hosts_of: dict[str, list[str]] = {}
         self._addresses: dict[str, Addresses] = {}
-        self.storage = StorageState(self.views, self.known, self._running, own_tier, rates_of)
-        own: dict[str, NounTable] = {
+        self.storage = StorageState(self.views, self.known, self._running, managed_tier, rates_of)
+        composed: dict[str, NounTable] = {
             VMS.type: _VMs(self),
             HOSTS.type: _Hosts(self),
             VOLUMES.type: _Volumes(self),
@@ -66,7 +66,7 @@ class InventoryState:
             TIERS.type: _Tiers(self),
             OPERATIONS.type: _Operations(self),
         }
-        self.tables: dict[str, NounTable] = {noun.type: own.get(noun.type) or RowTable(noun) for noun in nouns}
+        self.tables: dict[str, NounTable] = {noun.type: composed.get(noun.type) or RowTable(noun) for noun in nouns}
 
     # -- reading ----------------------------------------------------------------------------------------------------
 

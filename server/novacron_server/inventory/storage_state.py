@@ -32,12 +32,12 @@ from novacron_server.inventory.storage_changes import (
     vms_with_changed_disks,
 )
 
-OwnTier = Callable[[str, str], str | None]
-"""(host id, pool UUID) → the tier of a pool that this installation made, None for any other."""
+ManagedTier = Callable[[str, str], str | None]
+"""(host id, pool UUID) → the tier of a managed pool, None for any other pool."""
 
 
 @dataclass
-class _OnHost:
+class _HostStorage:
     """The state of one host's storage."""
 
     pool_facts: dict[str, PoolFacts] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class StorageState:
         views: Mapping[str, HostView],
         known: Mapping[tuple[str, str], KnownDomain],
         running: Mapping[str, Operation],
-        own_tier: OwnTier = lambda _host, _uuid: None,
+        managed_tier: ManagedTier = lambda _host, _uuid: None,
         rates_of: RatesOf = lambda _disks: None,
     ) -> None:
         self.volume_rows: dict[tuple[str, str, str], VolumeRow] = {}
@@ -65,8 +65,8 @@ class StorageState:
         self.notes: dict[tuple[str, str], str] = {}
         """(host id, tier) → why the host has no pool for that tier."""
         self._rates_of = rates_of
-        self._views, self._known, self._running, self._own_tier = views, known, running, own_tier
-        self._hosts: dict[str, _OnHost] = {}
+        self._views, self._known, self._running, self._managed_tier = views, known, running, managed_tier
+        self._hosts: dict[str, _HostStorage] = {}
         self._row_keys: dict[str, tuple[str, str, str]] = {}
         self._published = PublishedStorage()
 
@@ -113,7 +113,7 @@ class StorageState:
         overlays = (key for key, facts in storage.volume_facts.items() if facts.backing_file == base.path)
         return [found for key in overlays if (found := storage.volumes.get(key)) and found.backing_file]
 
-    def is_there(self, host_id: str, pool: str, name: str) -> bool:
+    def has_file(self, host_id: str, pool: str, name: str) -> bool:
         """Whether a pool has a file of that name, even if it is not shown as a volume."""
         storage = self._hosts.get(host_id)
         return storage is not None and (pool, name) in storage.volume_facts
@@ -164,7 +164,7 @@ class StorageState:
         self, host_id: str, pools: Iterable[PoolFacts], volumes: Iterable[VolumeFacts], seen_at: datetime
     ) -> StorageChanges:
         """Store all pools and volumes of a host. Returns the changes to publish."""
-        storage = self._hosts.setdefault(host_id, _OnHost())
+        storage = self._hosts.setdefault(host_id, _HostStorage())
         first, before = storage.seen_at is None, dict(storage.volumes)
         storage.pool_facts = {facts.uuid: facts for facts in pools}
         storage.volume_facts = {(facts.pool, facts.name): facts for facts in volumes}
@@ -179,10 +179,10 @@ class StorageState:
 
     def _is_shown(self, host_id: str, key: VolumeKey) -> bool:
         """A file without a row that a running operation creates or removes is not shown as a volume."""
-        place = (host_id, *key)
-        return place in self.volume_rows or place not in self.operation_files
+        location = (host_id, *key)
+        return location in self.volume_rows or location not in self.operation_files
 
-    def _compose(self, host_id: str, storage: _OnHost, key: VolumeKey, tiers: Mapping[str, str | None]) -> Volume:
+    def _compose(self, host_id: str, storage: _HostStorage, key: VolumeKey, tiers: Mapping[str, str | None]) -> Volume:
         row, use = self.volume_rows.get((host_id, *key)), storage.uses.get(key)
         facts = _with_creation_format(storage.volume_facts[key], row)
         operation = self._running.get(row.id) if row else None
@@ -198,16 +198,16 @@ class StorageState:
             simulated=view is not None and view.simulated,
         )
 
-    def _tiers_of(self, host_id: str, storage: _OnHost) -> dict[str, str | None]:
+    def _tiers_of(self, host_id: str, storage: _HostStorage) -> dict[str, str | None]:
         """Pool name → its tier."""
         return {facts.name: self._tier_of(host_id, facts.uuid)[0] for facts in storage.pool_facts.values()}
 
     def _tier_of(self, host_id: str, uuid: str) -> tuple[str | None, bool]:
-        own = self._own_tier(host_id, uuid)
+        managed = self._managed_tier(host_id, uuid)
         row = self.pool_rows.get((host_id, uuid))
-        return own or (row.tier if row else None), own is not None
+        return managed or (row.tier if row else None), managed is not None
 
-    def _compose_pools(self, host_id: str, storage: _OnHost, tiers: Mapping[str, str | None]) -> dict[str, Pool]:
+    def _compose_pools(self, host_id: str, storage: _HostStorage, tiers: Mapping[str, str | None]) -> dict[str, Pool]:
         counts: dict[str, int] = {}
         for pool, _ in storage.volumes:
             counts[pool] = counts.get(pool, 0) + 1

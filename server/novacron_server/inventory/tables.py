@@ -1,4 +1,4 @@
-"""One table per noun: what readers see of it now. The registry's nouns get theirs here; any other noun is kept by row."""
+"""One table per noun, with the current values that readers see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Visible = tuple[str | None, Any]
 
 
 class NounTable(Protocol):
-    """What the event stream needs of a noun."""
+    """The methods of a noun's table that the event stream needs."""
 
     def all(self) -> Iterable[Visible]:
         """Every object, in no particular order."""
@@ -28,27 +28,27 @@ class NounTable(Protocol):
 
 
 class RowTable:
-    """A noun whose row is its wire value: the event that carries the row is all that is needed."""
+    """The table of a noun whose row is its wire value, so that the events with its rows are enough."""
 
     def __init__(self, noun: Noun[Any]) -> None:
         self._noun = noun
-        self._things: dict[Hashable, Visible] = {}
+        self._values: dict[Hashable, Visible] = {}
 
-    def load(self, things: Iterable[Visible]) -> None:
+    def load(self, values: Iterable[Visible]) -> None:
         """Start from the rows of the database."""
-        self._things = {self._noun.key(thing): (tenant, thing) for tenant, thing in things}
+        self._values = {self._noun.key(value): (tenant, value) for tenant, value in values}
 
     def all(self) -> Iterable[Visible]:
-        return self._things.values()
+        return self._values.values()
 
     def value(self, record: EventRecord) -> Visible:
         key = self._noun.key_of(record.source, record.target.id)
-        return self._things.get(key, (record.tenant, None))
+        return self._values.get(key, (record.tenant, None))
 
     def fold(self, record: EventRecord) -> None:
         """Raises msgspec.ValidationError for a row that is not a value of the noun."""
         key = self._noun.key_of(record.source, record.target.id)
         if record.gone:
-            self._things.pop(key, None)
+            self._values.pop(key, None)
         elif record.row is not None:
-            self._things[key] = (record.tenant, msgspec.convert(record.row, self._noun.struct))
+            self._values[key] = (record.tenant, msgspec.convert(record.row, self._noun.struct))

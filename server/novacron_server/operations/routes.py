@@ -1,4 +1,4 @@
-"""Operations over HTTP."""
+"""The HTTP routes of operations."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class OutboxReader:
             self._notifier.send()
 
     def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
-        """What must run as long as the server does, by name."""
+        """The background tasks of the reader, as (name, coroutine function) pairs."""
         tasks: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = [("outbox reader", self.run)]
         return [*tasks, ("outbox notifier", self._notifier.run)] if self._notifier else tasks
 
@@ -86,12 +86,12 @@ class OutboxReader:
         await cancel_tasks(self._running)
 
     async def wait(self) -> None:
-        """Until the reader ends, which it does by close() or by raising what ended it."""
+        """Wait until the reader ends. Raises the error that ended it; none after close()."""
         if self._running:
             await asyncio.shield(self._running[0])
 
     async def run(self) -> None:
-        """Read until cancelled. Raises OutboxHole, and what else it did not foresee."""
+        """Read until cancelled. Raises OutboxHole, and any unexpected error."""
         try:
             await self._read_loop()
         except asyncio.CancelledError:

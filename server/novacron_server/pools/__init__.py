@@ -1,1 +1,1 @@
-"""Storage pools: which tier each belongs to, and the pools that NovaCron manages on every host."""
+"""Storage pools: the tier of each, and the managed pools on every host."""

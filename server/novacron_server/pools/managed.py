@@ -1,4 +1,4 @@
-"""Where a server keeps its disks on a host: pools of its own, named and identified so that two servers never collide."""
+"""The managed pools of an installation. Their names and UUIDs never collide with those of another installation."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _LIBVIRT_IMAGES = "/var/lib/libvirt/images"
 
 
 class ManagedPools:
-    """`instance` is the installation's uuid; `data_dir` is where disks of hosts on this machine go, as root."""
+    """`instance` is the installation's UUID. On this machine, `data_dir` holds the pools of root or a session."""
 
     def __init__(self, instance: UUID, data_dir: Path) -> None:
         self.instance = instance
         self._data_dir = data_dir
 
     def pool(self, host: LibvirtHost, tier: str = TIERS[0]) -> PoolSpec:
-        """Our pool of this tier on this host."""
+        """The managed pool of this tier on this host."""
         name = f"novacron-{self.instance.hex[:8]}-{tier}"
         return PoolSpec(uuid=self._uuid(host.host_id, tier), name=name, path=self._path(host, name, tier))
 
-    def own_tier(self, host_id: str, pool_uuid: str) -> str | None:
+    def managed_tier(self, host_id: str, pool_uuid: str) -> str | None:
         """The tier of a managed pool, None for any other pool."""
         return next((tier for tier in TIERS if self._uuid(host_id, tier) == pool_uuid), None)
 

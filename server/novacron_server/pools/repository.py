@@ -1,4 +1,4 @@
-"""The SQL of pools that were given to a tier."""
+"""The SQL of pools that are assigned to a tier."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def all_rows(connection: AsyncConnection) -> list[PoolRow]:
 
 
 async def put(connection: AsyncConnection, row: PoolRow) -> None:
-    """Write it, over an earlier one."""
+    """Insert the row, or update the existing one."""
     new = insert(t).values(values(row))
     changed = {"name": new.excluded.name, "tier": new.excluded.tier}
     await connection.execute(new.on_conflict_do_update(index_elements=[t.c.host_id, t.c.uuid], set_=changed))

@@ -1,4 +1,4 @@
-"""Pools over HTTP."""
+"""The HTTP routes of pools."""
 
 from __future__ import annotations
 

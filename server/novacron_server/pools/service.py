@@ -24,14 +24,14 @@ from novacron_server.pools.procedures.set_tier import SetTierSteps
 
 
 class Pools:
-    """The service of pools."""
+    """The service for pools."""
 
     def __init__(self, inventory: Inventory, operations: Operations) -> None:
         self._inventory = inventory
         self._operations = operations
 
     async def set_tier(self, principal: Principal, pool_id: str, body: PoolTier, key: str) -> Operation:
-        """Assign a pool to a tier, or remove it. Raises NotFound, Conflict with the reason, HostUnavailable."""
+        """Assign a pool to a tier, or remove it from its tier. Raises NotFound, Conflict, HostUnavailable."""
         request = {"pool": pool_id, **msgspec.to_builtins(body)}
 
         async def decide() -> Submission[SetTierSteps]:

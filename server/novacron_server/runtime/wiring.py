@@ -1,4 +1,4 @@
-"""The only place that knows all the parts of a server: builds them, wires them, starts and ends them in order."""
+"""Builds all parts of a server, connects them, and starts and stops them in order. Nothing else knows them all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from novacron_server.database.migrate import migrate
 from novacron_server.database.server_lock import ServerLock
 from novacron_server.database.transactions import Connection, Database, Kind
 from novacron_server.hosts import repository as hosts_repository
-from novacron_server.http.websocket.door import Door
+from novacron_server.http.websocket.gateway import WebSocketGateway
 from novacron_server.images.service import Images
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.publisher import Publisher
@@ -78,7 +78,7 @@ _RECENT_OPERATIONS = 200
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a running server is made of."""
+    """The parts of a running server."""
 
     background: Background
     scheduler: Scheduler
@@ -105,10 +105,10 @@ class Parts:
 async def open_parts(
     settings: Settings, owner_url: str, app_url: str, *, embedded: bool, hypervisors: list[str]
 ) -> AsyncIterator[Parts]:
-    """Everything but the network: database, inventory, operations and stream, in the order they need each other.
+    """Build and start everything but the network, in the order of dependencies; stop it at the end.
 
-    Raises DatabaseUnavailable, Conflict when another server works with the database, InvalidArgument for a libvirt
-    URI that is not allowed.
+    Raises DatabaseUnavailable, Conflict when another server uses the database, InvalidArgument for a libvirt URI that
+    is not allowed.
     """
     background = Background()
     try:
@@ -121,7 +121,7 @@ async def open_parts(
 
 
 async def _start(parts: Parts) -> None:
-    """Start what runs as long as the server does; it stops in the reverse order."""
+    """Start the background tasks. They are stopped in reverse order."""
     background = parts.background
     background.on_stop(parts.group_commit.close)
     await _load(parts)
@@ -152,7 +152,7 @@ async def _start(parts: Parts) -> None:
 async def _open_database(
     background: Background, settings: Settings, owner_url: str, app_url: str, *, embedded: bool
 ) -> Database:
-    """Ours alone (an embedded one is that by its directory) before its tables are touched."""
+    """Open the database, locked before its tables are touched. An embedded one is locked by its data directory."""
     kind: Kind = "embedded" if embedded else "external"
     database = Database(app_url, kind=kind, budget_s=settings.database_budget_s)
     background.on_stop(database.close)
@@ -166,35 +166,35 @@ async def _open_database(
 
 
 async def _keep_lock(server_lock: ServerLock, parts: Parts, recovery: Recovery) -> None:
-    """While another server has the database, nothing is changed here; afterwards, what that one left is settled."""
+    """Keep the server lock. While another server has it, operations stop; afterwards recovery runs again."""
 
     async def stop() -> None:
         await recovery.stop()
         await parts.operations.halt()
 
-    async def go_on() -> None:
-        await retry_while_database_down("going on", parts.leftovers.load)
+    async def resume() -> None:
+        await retry_while_database_down("loading leftover copies", parts.leftovers.load)
         parts.operations.proceed()
         recovery.start()
 
-    await server_lock.keep(stop, go_on)
+    await server_lock.keep(stop, resume)
 
 
 async def _build(background: Background, settings: Settings, database: Database, hypervisors: list[str]) -> Parts:
-    async def first(connection: Connection) -> tuple[UUID, list[HostRow], int]:
+    async def read_identity(connection: Connection) -> tuple[UUID, list[HostRow], int]:
         instance = await database_repository.instance(connection)
         hosts = [await hosts_repository.get_or_create(connection, uri) for uri in hypervisors]
-        # A number of its own: whoever comes back with an older one gets everything anew, for things may have
-        # changed while no server looked.
-        await append(connection, [_started()])
+        # An event for each start: a client that resumes from an older number gets the whole inventory, because the
+        # hosts may have changed while no server was running.
+        await append(connection, [_started_event()])
         return instance, hosts, await last_seq(connection)
 
-    instance, hosts, seq = await database.run(first)
+    instance, hosts, seq = await database.run(read_identity)
     committed: Signal[None] = Signal()
     group_commit = GroupCommit(database, lambda: committed.emit(None))
     managed_pools = ManagedPools(instance, settings.data_dir)
     latest = LatestSamples()
-    state = InventoryState(managed_pools.own_tier, rates_on(latest))
+    state = InventoryState(managed_pools.managed_tier, rates_on(latest))
     hub = Hub(state)
     publisher = Publisher(group_commit, hub.publish_unlogged)
     inventory = Inventory(
@@ -233,8 +233,8 @@ async def _build(background: Background, settings: Settings, database: Database,
         minutes_kept=timedelta(days=settings.minutes_kept_days),
     )
     samples = SampleStreamer(latest, state)
-    door = Door(access.authenticate, access.take_ticket, origins=origins)
-    stream = Stream(door, hub, inventory, samples)
+    gateway = WebSocketGateway(access.authenticate, access.take_ticket, origins=origins)
+    stream = Stream(gateway, hub, inventory, samples)
     scheduler = Scheduler(database, [retention_job(database)], GuardedClock().now)
     return Parts(
         background=background,
@@ -266,7 +266,7 @@ def build_procedures(
     leftovers: LeftoverCopies,
     creation: CreateVM,
 ) -> Procedures:
-    """One procedure for each kind of operation."""
+    """Create one procedure for each kind of operation."""
     return Procedures(
         [
             creation,
@@ -284,27 +284,27 @@ def build_procedures(
     )
 
 
-def _started() -> EventDraft:
+def _started_event() -> EventDraft:
     target = Target(type="system", id="server", name=__version__)
     return EventDraft(type="system.started", source="server", target=target, tenant=SHARED, priority=Priority.NORMAL)
 
 
-def _note_files(parts: Parts, stored: StoredOperation) -> None:
-    """Files of an operation that an earlier server left running are not listed as volumes."""
+def _register_files(parts: Parts, stored: StoredOperation) -> None:
+    """Register the files of an operation that an earlier server left running: they are not listed as volumes."""
     try:
         entry = parts.operations.procedures[stored.operation.kind].read(stored)
     except (KeyError, msgspec.ValidationError):
-        return  # the recovery says so
-    parts.inventory.state.storage.operation_files.note(stored.operation.id, entry.host_id, entry.steps.files())
+        return  # the recovery reports it
+    parts.inventory.state.storage.operation_files.set(stored.operation.id, entry.host_id, entry.steps.files())
 
 
 async def _load(parts: Parts) -> None:
-    """The rows as they stand at the number from which events will be read."""
+    """Load the rows as of the event number at which the outbox reader starts."""
 
     async def rows(connection: Connection) -> None:
         left = await operations_repository.unended(connection)
         for stored in left:
-            _note_files(parts, stored)
+            _register_files(parts, stored)
         unended = [stored.operation for stored in left]
         recent = await operations_repository.recent(connection, _RECENT_OPERATIONS)
         parts.inventory.state.load(

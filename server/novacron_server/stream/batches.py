@@ -15,7 +15,7 @@ PART_BYTES = 64 * 1024
 """How much is written to a connection at a time: before each part it is checked for backpressure."""
 
 _OTHER_FAMILIES = {"access": Permission.ACCESS_ADMIN, "system": Permission.EVENT_READ}
-"""Families of events that are about no noun. What is not known here is for administrators."""
+"""The permission for families of events that are not about a noun. Unknown families are for administrators only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def visible(principal: Principal, outgoing: OutgoingEvent) -> bool:
 
 
 def permission_of(nouns: Nouns, event_type: str) -> Permission:
-    """What is needed to receive an event of this type: the permission of its noun, or of its family."""
+    """The permission to receive an event of this type: that of its noun, or of its family."""
     family = event_type.split(".", 1)[0]
     noun = nouns.of_type(family)
     return noun.permission if noun else _OTHER_FAMILIES.get(family, Permission.ACCESS_ADMIN)

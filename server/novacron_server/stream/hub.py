@@ -150,7 +150,7 @@ class Hub:
         outgoing = [self._compose(_unnumbered(d, self.state.seq), unlogged=True) for d in self._unlogged.values()]
         return [event.data for event in outgoing if visible(principal, event)]
 
-    def set_database_away(self, since: datetime | None) -> None:
+    def set_database_down(self, since: datetime | None) -> None:
         """Set since when the database is unavailable (None: it is back), and notify every listener immediately."""
         self.database_away_since = since
         for listener in self._listeners:

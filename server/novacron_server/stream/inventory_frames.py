@@ -25,9 +25,9 @@ def inventory_frames(inventory: Inventory, principal: Principal) -> list[bytes]:
 def _items(inventory: Inventory, principal: Principal) -> Iterable[tuple[str, Any]]:
     for noun in inventory.state.nouns:
         if allows(principal.role, noun.permission):
-            for tenant, thing in inventory.state.tables[noun.type].all():
+            for tenant, value in inventory.state.tables[noun.type].all():
                 if may_see(principal, tenant):
-                    yield noun.list_field, thing
+                    yield noun.list_field, value
 
 
 def _parts(items: Iterable[tuple[str, Any]]) -> Iterator[dict[str, list[msgspec.Raw]]]:

@@ -29,15 +29,15 @@ class DatabaseOutage:
         since = self._hub.database_away_since
         if not healthy and since is None:
             _log.error("database unavailable: changes are refused, reads are served from memory")
-            self._hub.set_database_away(now)
-            self._publisher.set_database_away(True)
+            self._hub.set_database_down(now)
+            self._publisher.set_database_down(True)
             self._publisher.publish(_event("lost", Priority.CRITICAL, f"changes refused since {now:%H:%M:%S} UTC"))
         elif healthy and since is not None:
             away_s = (now - since).total_seconds()
             _log.warning("database available again", away_s=round(away_s, 1))
-            self._publisher.set_database_away(False)
+            self._publisher.set_database_down(False)
             self._publisher.publish(_event("back", Priority.HIGH, f"unavailable for {away_s:.0f} s"))
-            self._hub.set_database_away(None)
+            self._hub.set_database_down(None)
 
 
 def _event(change: str, priority: Priority, note: str) -> EventDraft:

@@ -40,7 +40,7 @@ class _Audience:
 
 
 @dataclass(slots=True)
-class _Wish:
+class _Subscription:
     audience: _Audience
     principal: Principal
     interval_s: float
@@ -53,10 +53,10 @@ class SampleStreamer:
     def __init__(self, latest: LatestSamples, state: InventoryState) -> None:
         self._latest = latest
         self._state = state
-        self._subscriptions: dict[Listener, _Wish] = {}
+        self._subscriptions: dict[Listener, _Subscription] = {}
         self._encoded: dict[str, dict[str, msgspec.Raw]] = {}
         self._tiers: dict[str, TierSample] | None = None
-        self.frames_made = 0
+        self.frames_encoded = 0
         latest.read.listen(self._send_reading)
 
     def subscribe(self, listener: Listener, request: api.SampleRequest | None) -> None:
@@ -69,7 +69,7 @@ class SampleStreamer:
             compile_filter(targets, vm_fields({}))
         principal = listener.principal
         audience = _Audience(principal.role, principal.tenant, targets, request.tiers)
-        subscription = _Wish(audience, principal, request.interval_s)
+        subscription = _Subscription(audience, principal, request.interval_s)
         self._subscriptions[listener] = subscription
         for host_id, host in self._latest.hosts.items():
             if host.time is not None and self._latest.fresh(host):
@@ -92,12 +92,12 @@ class SampleStreamer:
                 frames[subscription.audience] = self._frames(subscription, host_id)
             self._offer(listener, subscription, host_id, frames[subscription.audience])
 
-    def _offer(self, listener: Listener, subscription: _Wish, host_id: str, frames: list[bytes]) -> None:
+    def _offer(self, listener: Listener, subscription: _Subscription, host_id: str, frames: list[bytes]) -> None:
         if frames:
             subscription.sent_at[host_id] = clock()
             listener.offer_samples(host_id, frames)
 
-    def _frames(self, subscription: _Wish, host_id: str) -> list[bytes]:
+    def _frames(self, subscription: _Subscription, host_id: str) -> list[bytes]:
         """The frames with a host's last reading for this audience; none if it requested only VMs of other hosts."""
         host = self._latest.hosts[host_id]
         targets, role = subscription.audience.targets, subscription.principal.role
@@ -113,7 +113,7 @@ class SampleStreamer:
             if subscription.audience.tiers and begin == 0 and allows(role, Permission.VOLUME_READ):
                 frame["tiers"] = self._tier_samples()
             frames.append(msgspec.json.encode(frame))
-        self.frames_made += len(frames)
+        self.frames_encoded += len(frames)
         return frames
 
     def _tier_samples(self) -> dict[str, TierSample]:
@@ -131,7 +131,7 @@ class SampleStreamer:
             }
         return self._tiers
 
-    def _select(self, subscription: _Wish, host_id: str, host: HostMeter) -> Iterator[str]:
+    def _select(self, subscription: _Subscription, host_id: str, host: HostMeter) -> Iterator[str]:
         targets = subscription.audience.targets
         ids = [vm_id for vm_id in targets if vm_id in host.vms] if not isinstance(targets, str) else list(host.vms)
         passes = self._filter(targets)

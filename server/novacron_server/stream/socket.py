@@ -1,4 +1,4 @@
-"""The WebSocket of the event stream: what goes out, and what may come in.
+"""The WebSocket of the event stream: the frames that it sends and the messages that it accepts.
 
 One task reads, which also detects a client that disconnects; another writes.
 """
@@ -16,7 +16,7 @@ from litestar.handlers import WebsocketRouteHandler
 from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import events as api
 from novacron_core.rules.filters.language import FilterError
-from novacron_server.http.websocket.door import Admitted, Door
+from novacron_server.http.websocket.gateway import Admitted, WebSocketGateway
 from novacron_server.http.websocket.inbox import Inbox, InboxLimits, Socket
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.stream.hub import Hub, Listener
@@ -31,21 +31,21 @@ class Stream:
 
     def __init__(
         self,
-        door: Door,
+        gateway: WebSocketGateway,
         hub: Hub,
         inventory: Inventory,
         samples: SampleStreamer,
         *,
         heartbeat_s: float = api.HEARTBEAT_S,
     ) -> None:
-        self._door = door
+        self._gateway = gateway
         self._hub = hub
         self._inventory = inventory
         self._samples = samples
         self._heartbeat_s = heartbeat_s
 
     def handler(self) -> WebsocketRouteHandler:
-        return self._door.handler(api.STREAM, self._serve)
+        return self._gateway.handler(api.STREAM, self._serve)
 
     async def _serve(self, client: Admitted[api.StreamQuery]) -> None:
         listener = Listener(client.principal, client.protocol)
@@ -54,7 +54,7 @@ class Stream:
             "stream writer": self._write(client.socket, listener, client.query.after),
         }
         try:
-            await self._door.run(client, listener.close_code, lambda: listener.sent, work)
+            await self._gateway.run(client, listener.close_code, lambda: listener.sent, work)
         finally:
             self._hub.remove(listener)
             self._samples.unsubscribe(listener)

@@ -1,1 +1,1 @@
-"""Tiers: the pools that keep them, made on fresh hosts, given and taken away."""
+"""Tiers: what the pools of each tier offer in total."""

@@ -1,4 +1,4 @@
-"""Tiers over HTTP."""
+"""The HTTP routes of tiers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from novacron_server.inventory.inventory import Inventory
 def routes(inventory: Inventory) -> list[Served]:
     @serve(tiers.LIST)
     async def list_tiers(call: Call[ListQuery, Nothing]) -> Page[tiers.Tier]:
-        # Fastest first unless another order is asked for.
+        # Fastest first, unless the query asks for another order.
         found = inventory.tiers(call.principal)
         if call.query.sort:
             return page_of(found, call.query, text=lambda tier: tier.name)

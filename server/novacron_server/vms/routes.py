@@ -1,4 +1,4 @@
-"""VMs over HTTP."""
+"""The HTTP routes of VMs."""
 
 from __future__ import annotations
 

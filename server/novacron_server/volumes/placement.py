@@ -62,5 +62,5 @@ def check_name(inventory: Inventory, principal: Principal, pool: Pool, name: str
     taken = inventory.state.storage.volumes_on(pool.host).get((pool.name, name))
     if taken and may_see(principal, taken.tenant):
         raise errors.Conflict(f"{pool.tier or pool.name} already has a volume named {name}")
-    if taken or inventory.state.storage.is_there(pool.host, pool.name, name):
+    if taken or inventory.state.storage.has_file(pool.host, pool.name, name):
         raise errors.Conflict(f"the name {name} cannot be used in {pool.tier or pool.name}")

@@ -1,4 +1,4 @@
-"""Volumes over HTTP."""
+"""The HTTP routes of volumes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the operations on pools do."""
+"""The procedures of operations on pools, one module per kind."""

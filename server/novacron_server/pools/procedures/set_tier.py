@@ -1,4 +1,4 @@
-"""Assign a pool to a tier, or remove it from one. Its row is written when that is accepted."""
+"""Assign a pool to a tier, or remove it from one. The row is written when the operation is accepted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from novacron_server.operations.procedures import Procedure
 
 
 class SetTierSteps(Steps, frozen=True):
-    """The row was written at acceptance: nothing is left to be remembered."""
+    """Empty: the row was written when the operation was accepted."""
 
 
 class SetTier(Procedure[SetTierSteps]):
@@ -25,7 +25,7 @@ class SetTier(Procedure[SetTierSteps]):
     async def run(self, context: OperationContext[SetTierSteps]) -> None:
         """Read the host's storage again, so that its volumes are shown in the tier."""
         await failpoint("pool.set-tier:began")
-        await self._inventory.barrier(context.accepted_seq)  # what is read before that would be compared by the old row
+        await self._inventory.barrier(context.accepted_seq)  # an earlier read would use the old row
         await self._inventory.refresh_volumes(context.host_id)
         await failpoint("pool.set-tier:read")
 

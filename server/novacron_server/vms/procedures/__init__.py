@@ -1,1 +1,1 @@
-"""What the operations on VMs do, one module per kind; the power actions share one."""
+"""The procedures of operations on VMs, one module per kind; the power actions share one."""

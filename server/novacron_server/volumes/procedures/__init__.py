@@ -1,1 +1,1 @@
-"""What the operations on volumes do, one module per kind."""
+"""The procedures of operations on volumes, one module per kind."""

@@ -106,7 +106,7 @@ class CloneVolume(_Creation[CloneVolumeSteps]):
         if source is None:
             raise errors.NotFound(f"the volume {steps.source_name} no longer exists")
         files = [(steps.pool, temporary_name(name, context.id))]
-        self._inventory.state.storage.operation_files.note(context.id, host.host_id, files)
+        self._inventory.state.storage.operation_files.set(context.id, host.host_id, files)
         folder = steps.path.rpartition("/")[0]
         source = with_creation_format(source, steps.source_format or None)
         await VolumeCopy(context, host, source, steps.pool, folder, name).make()

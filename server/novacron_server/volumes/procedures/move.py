@@ -122,7 +122,7 @@ class MoveVolume(Procedure[MoveSteps]):
         move = msgspec.structs.replace(move, from_inode=await inode_of(host, facts))
         await context.write_ahead(move=move)
         files = [*context.steps.files(), (move.to_pool, temporary_name(move.name, context.id))]
-        self._inventory.state.storage.operation_files.note(context.id, host.host_id, files)
+        self._inventory.state.storage.operation_files.set(context.id, host.host_id, files)
         user = await only_user(host, move.name, move.from_path, move.vm_id)
         if user and (refused := why_not_move(user)):
             raise errors.Conflict(refused)
