@@ -35,7 +35,9 @@ _log = structlog.get_logger(__name__)
 
 
 class Access:
-    """Built once per server; call start() before use and close() at the end; `watch` must run as long as the server does. `wake` is called after commits with events.
+    """One per server: call start() before use, run `watch` as a background task, and call close() at the end.
+
+    `wake` is called after commits with events.
 
     `on_session_end` gets the id of a session whose tokens are no longer valid: after logout, a new role or
     password, expiry, or a change by another server (within 2 seconds).

@@ -49,7 +49,7 @@ def translate(error: Exception) -> errors.NovaCronError:
     if isinstance(error, HTTPException):
         cls = _BY_STATUS.get(error.status_code, errors.InvalidArgument)
         return cls(_DETAIL.get(error.status_code, ""))
-    _log.error("unforeseen", exc_info=error)
+    _log.error("unexpected exception", exc_info=error)
     return errors.Internal("Internal server error. See the server's log under this request id.")
 
 

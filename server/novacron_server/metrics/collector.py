@@ -47,7 +47,7 @@ class Collector:
         self._period_tasks: set[asyncio.Task[None]] = set()
 
     def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
-        """What must run as long as the server does, by name: each host and group for itself."""
+        """The background tasks, one per host and group, as (name, coroutine function) pairs."""
         groups: tuple[Group, ...] = ("quick", "disks")
         return [
             (f"{group} metrics of {host.uri}", partial(self._poll, host, group))

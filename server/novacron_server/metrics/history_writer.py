@@ -62,7 +62,7 @@ class HistoryWriter:
         self._latest = latest
         self._hours: set[datetime] = set()
         self._rounds: list[tuple[str, datetime, HostSample, list[tuple[str, VMSample]]]] = []
-        self._away = False
+        self._database_down = False
         latest.read.listen(self._record_host)
 
     # -- recording ---------------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ class HistoryWriter:
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
-        """What must run as long as the server does, by name."""
+        """The background tasks, as (name, coroutine function) pairs."""
         return [("metrics history", self._write_loop), ("metrics retention", self._maintenance_loop)]
 
     async def _write_loop(self) -> None:
@@ -103,11 +103,11 @@ class HistoryWriter:
             try:
                 await self.write()
             except errors.NovaCronError as e:
-                log = _log.debug if self._away else _log.warning
+                log = _log.debug if self._database_down else _log.warning
                 log("samples are queued: the database is unavailable", rows=self.waiting.rows, reason=e.detail)
-                self._away = True
+                self._database_down = True
             else:
-                self._away = False
+                self._database_down = False
 
     async def write(self) -> None:
         """Write all queued samples. Raises DatabaseUnavailable; samples not written stay queued."""

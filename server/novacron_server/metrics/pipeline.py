@@ -40,5 +40,5 @@ class MetricsPipeline:
         self._collector = Collector(inventory, self.latest)
 
     def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
-        """What must run as long as the server does, by name."""
+        """The background tasks, as (name, coroutine function) pairs."""
         return [*self._collector.tasks(), *self.history.tasks()]

@@ -1,4 +1,4 @@
-"""Metrics over HTTP."""
+"""The HTTP routes of metrics."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Long-lived tasks under supervision: one that fails is logged, started again, and reported in `/health`.
+"""Supervises background tasks: one that fails is logged, restarted, and reported in `/health` (G13).
 
-Everything that runs as long as the server does is added here, in the order in which it starts; it stops in the reverse
-order. No task ends without a trace.
+Every part that runs as long as the server does is added here in the order of starting, and stopped in reverse order.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from novacron_server.tasks import cancel_tasks
 _log = structlog.get_logger()
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 60.0
 HEALTHY_AFTER_S = 60.0
-"""A task that ran this long since its last failure counts as recovered."""
+"""A task that has run this long since its last failure counts as healthy again."""
 Run = Callable[[], Awaitable[object]]
-"""Runs until it is cancelled. An end by itself, or an exception, is a failure."""
+"""A coroutine function that runs until cancelled. Returning or raising an exception is a failure."""
 
 
 @dataclass(slots=True)
@@ -45,7 +44,7 @@ class _Task:
             try:
                 await self.run()
                 self._failed(RuntimeError("it ended by itself"))
-            except Exception as e:  # noqa: BLE001 - the supervisor: whatever a task dies of, it is started again
+            except Exception as e:  # noqa: BLE001 - a task is restarted after any exception
                 self._failed(e)
             finally:
                 self.running = False
@@ -56,7 +55,7 @@ class _Task:
             self.restarts += 1
 
     def _failed(self, error: Exception) -> None:
-        """Log it: with its traceback the first time an error of this kind comes, else in one line."""
+        """Log the failure: with a traceback the first time this error occurs, afterwards in one line."""
         self.failed_at = datetime.now(UTC)
         kind = f"{type(error).__name__}: {error}"
         known = kind in self.logged
@@ -71,7 +70,7 @@ class _Task:
 
 
 class Background:
-    """`add` tasks and `on_stop` callbacks in the order in which they start, then `start`; `stop` goes backwards."""
+    """Takes tasks (`add`) and cleanup callbacks (`on_stop`) in starting order; `stop` handles them in reverse."""
 
     def __init__(self, *, first_pause_s: float = FIRST_PAUSE_S, max_pause_s: float = MAX_PAUSE_S) -> None:
         self._pauses_s = first_pause_s, max_pause_s
@@ -79,18 +78,18 @@ class Background:
         self._stops: list[_Task | Run] = []
 
     def add(self, name: str, run: Run) -> None:
-        """A task that runs until the server stops; started at once."""
+        """Start a task that runs until the server stops."""
         task = _Task(name, run, self._pauses_s)
         self._tasks.append(task)
         self._stops.append(task)
         task.task = asyncio.create_task(task.supervise(), name=name)
 
     def on_stop(self, close: Run) -> None:
-        """Called in its turn when the server stops."""
+        """Register a callback for when the server stops."""
         self._stops.append(close)
 
     async def stop(self) -> None:
-        """Stop everything, the newest first. An error of one is logged and keeps no other from stopping."""
+        """Stop everything, the newest first. An error is logged and does not keep the others from stopping."""
         while self._stops:
             stopping = self._stops.pop()
             if isinstance(stopping, _Task):
@@ -98,11 +97,11 @@ class Background:
                 continue
             try:
                 await stopping()
-            except Exception as e:  # noqa: BLE001 - what comes after it must be stopped too
+            except Exception as e:  # noqa: BLE001 - the others must be stopped too
                 _log.error("stopping failed", exc_info=e)
 
     def check(self) -> BackgroundCheck:
-        """How the tasks are, for `/health`."""
+        """The status of the tasks, for `/health`."""
         now = datetime.now(UTC)
         tasks = [task.check(now) for task in self._tasks]
         status = "healthy" if all(task.status == "healthy" for task in tasks) else "degraded"

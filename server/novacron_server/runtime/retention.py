@@ -1,4 +1,4 @@
-"""Retention: events are kept for 30 days, ended operations for 90 (at least 30 are promised)."""
+"""Retention: events are kept for 30 days, ended operations for 90 (G8 promises at least 30)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVERY = timedelta(hours=6)
 
 
 async def delete_expired(database: Database, now: datetime) -> tuple[int, int]:
-    """One run; returns how many events and operations were deleted."""
+    """Delete expired rows once. Returns the numbers of deleted events and operations."""
 
     async def work(connection: Connection) -> tuple[int, int]:
         events = await prune(connection, now - EVENTS_KEPT)
@@ -25,7 +25,7 @@ async def delete_expired(database: Database, now: datetime) -> tuple[int, int]:
 
 
 def retention_job(database: Database) -> Job:
-    """Deletes what has expired, a few times a day."""
+    """A job that deletes expired rows every six hours."""
 
     async def run(now: datetime) -> None:
         await delete_expired(database, now)

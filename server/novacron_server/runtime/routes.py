@@ -1,4 +1,4 @@
-"""The routing table: the routes of all packages, connected to the parts of a server."""
+"""The routing table: connects the routes of all packages to the parts of a server."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ async def run(settings: Settings) -> int:
     try:
         for uri in settings.hypervisors:
             check_uri(uri)
-        with _hold(settings.data_dir):
+        with _DataDirLock(settings.data_dir):
             await _serve(settings)
     except (errors.NovaCronError, OSError) as e:
         print(f"novacron serve: {e}", file=sys.stderr, flush=True)
@@ -135,7 +135,7 @@ async def _stop_when_idle(settings: Settings, parts: Parts, app: Middleware, ser
     server.should_exit = True
 
 
-class _hold:
+class _DataDirLock:
     """Creates the data directory if needed, and locks it for this process."""
 
     def __init__(self, data_dir: Path) -> None:

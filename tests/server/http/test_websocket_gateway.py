@@ -19,7 +19,7 @@ from novacron_core.api.endpoint import endpoint
 from novacron_core.api.events import CLOSE_UNAUTHENTICATED, StreamQuery
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Permission, Role
-from novacron_server.http.websocket.door import Admitted, Door
+from novacron_server.http.websocket.gateway import Admitted, WebSocketGateway
 from novacron_server.http.websocket.inbox import POLICY_VIOLATION, TOO_BIG, UNSUPPORTED_DATA, Inbox, InboxLimits
 from novacron_server.http.websocket.protocol import WebSocketProtocol
 
@@ -40,7 +40,7 @@ class House:
     def __init__(self, lives_s: float = 60) -> None:
         self.revoked = False
         self.seen: list[Admitted[StreamQuery]] = []
-        self.door = Door(
+        self.gateway = WebSocketGateway(
             self.authenticate, self.take_ticket, origins=frozenset({"https://console.example"}), check_s=0.05
         )
         self.lives_s = lives_s
@@ -64,12 +64,12 @@ class House:
                 await client.socket.send_data(await inbox.receive(), mode="binary")
 
         close_code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        await self.door.run(client, close_code, lambda: 0, {"echo": echo()})
+        await self.gateway.run(client, close_code, lambda: 0, {"echo": echo()})
 
 
 @asynccontextmanager
 async def serving(house: House) -> AsyncIterator[str]:
-    app = Litestar(route_handlers=[house.door.handler(ECHO, house.serve)], openapi_config=None)
+    app = Litestar(route_handlers=[house.gateway.handler(ECHO, house.serve)], openapi_config=None)
     config = uvicorn.Config(app, port=0, ws=WebSocketProtocol, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())

@@ -152,7 +152,7 @@ async def test_the_loop_waits_for_a_database_that_is_away_and_wakes_when_asked(
         return await real(*arguments, **named)
 
     monkeypatch.setattr(database, "run", run)
-    monkeypatch.setattr(module, "LOOK_S", 0.02)
+    monkeypatch.setattr(module, "MAX_PAUSE_S", 0.02)
     task = asyncio.create_task(scheduler.run())
     async with asyncio.timeout(10):
         while not runs.at:

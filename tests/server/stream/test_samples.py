@@ -131,12 +131,12 @@ async def test_a_thousand_listeners_of_the_same_cost_one_frame_and_each_keeps_on
         samples.subscribe(listener, events.SampleRequest(interval_s=1))
     for wish in samples._subscriptions.values():
         wish.sent_at.clear()
-    before = samples.frames_made
+    before = samples.frames_encoded
     for cpu_s in (2, 3, 4):
         await fill(board, vm.host, [vm.id], cpu_s)
         for wish in samples._subscriptions.values():
             wish.sent_at.clear()
-    assert samples.frames_made - before == 3, "one for each round, not one for each listener"
+    assert samples.frames_encoded - before == 3, "one for each round, not one for each listener"
     sent = [listener.expand(listener.queue.get_nowait()) for listener in listeners]
     assert all(listener.queue.empty() for listener in listeners), "three rounds unsent take one place"
     assert all(len(frames) == 1 and frames[0] is sent[0][0] for frames in sent), "the very same bytes for all"

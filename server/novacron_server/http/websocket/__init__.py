@@ -1,1 +1,1 @@
-"""The one WebSocket door: authentication, origin, limits, frames, close codes and backpressure of every socket."""
+"""The WebSocket gateway: authentication, origin, limits, frames, close codes and backpressure of every socket."""

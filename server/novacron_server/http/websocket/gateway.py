@@ -1,7 +1,7 @@
 """Admits clients to WebSockets, and closes a socket whose session ends or whose client stops reading.
 
 Every socket of the server goes through here. A client authenticates by an `Authorization` header or a one-time ticket,
-never by a token in the URL. An `Origin` that is present must be on the allow-list, whatever else came along: a browser
+never by a token in the URL. An `Origin` that is present must be on the allow-list, whatever else is sent: a browser
 sends it, a console does not.
 """
 
@@ -41,7 +41,7 @@ TicketTaker = Callable[[str], Awaitable[Principal]]
 
 @dataclass(frozen=True, slots=True)
 class Admitted(Generic[Q]):
-    """A client that passed the door. `token` is empty for one that came with a ticket."""
+    """A client that was admitted. `token` is empty if it authenticated with a ticket."""
 
     socket: Socket
     principal: Principal
@@ -58,8 +58,8 @@ class Admitted(Generic[Q]):
 Serve = Callable[[Admitted[Q]], Awaitable[None]]
 
 
-class Door:
-    """One per server. `origins` are those of allowed web pages; `check_s` is how often sockets are checked."""
+class WebSocketGateway:
+    """One per server. `origins` are the allowed origins of web pages; sockets are checked every `check_s` seconds."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Door:
         self._check_s = check_s
 
     def handler(self, endpoint: Endpoint[Any, Q, Any], serve: Serve[Q]) -> WebsocketRouteHandler:
-        """The Litestar handler of a socket. `serve` gets each admitted client, accepted already."""
+        """The Litestar handler of a socket. `serve` gets each admitted client, whose socket is already accepted."""
 
         async def handle(socket: Socket) -> None:
             try:

@@ -20,7 +20,7 @@ from websockets.frames import Frame, Opcode
 SCOPE_KEY = "novacron.line"
 SEND_BUFFER_BYTES = 128 * 1024
 """The kernel's send buffer per client (Linux doubles it): enough for a fast client, and bounded for a dead one."""
-GOODBYE_BUFFER_BYTES = 1024 * 1024
+CLOSE_BUFFER_BYTES = 1024 * 1024
 _BYTES_ACKED = 120
 """Where `tcpi_bytes_acked` is in struct tcp_info. Source: linux/tcp.h, the same since Linux 4.1."""
 LINGER_S = 2.0
@@ -92,7 +92,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.close_sent or self.disconnected or self.transport.is_closing():
             return
         self.stop_keepalive()
-        _set_send_buffer(self.transport, GOODBYE_BUFFER_BYTES)
+        _set_send_buffer(self.transport, CLOSE_BUFFER_BYTES)
         self.conn.send_close(code)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True

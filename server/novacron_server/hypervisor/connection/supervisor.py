@@ -178,7 +178,7 @@ class ConnectionSupervisor(Generic[R]):
             attempt += 1
 
     async def _drop(self, error: Exception) -> None:
-        """Give up the connection after an error that nobody foresaw, and say so in the host's status."""
+        """Close the connection after an unexpected error, and show it in the host's status."""
         _log.error("keeping the host connected failed", uri=self.uri, exc_info=error)
         session, self.session = self.session, None
         why = f"internal error: {type(error).__name__}: {error}"

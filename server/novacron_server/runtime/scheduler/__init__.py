@@ -1,1 +1,1 @@
-"""Jobs that are due at times: rows in the database, so that a run that was missed is known after a restart."""
+"""Scheduled jobs. They are rows in the database, so that a missed run is known after a restart."""

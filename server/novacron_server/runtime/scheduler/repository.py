@@ -29,19 +29,19 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def add_missing(connection: AsyncConnection, name: str, due_at: datetime) -> None:
-    """A row for a job that has none, due then."""
+    """Insert a row for a job that has none, due at `due_at`."""
     await connection.execute(insert(t).values(name=name, due_at=due_at).on_conflict_do_nothing())
 
 
 async def all_rows(connection: AsyncConnection) -> list[JobRow]:
-    """Every job, the next one first."""
+    """Every job, in order of due time."""
     return [as_struct(row, JobRow) for row in await connection.execute(select(t).order_by(t.c.due_at, t.c.name))]
 
 
 async def claim(
     connection: AsyncConnection, name: str, owner: str, now: datetime, lease_until: datetime
 ) -> JobRow | None:
-    """Take a job that is due, for this owner alone; None when it is not due, or another owner runs it."""
+    """Lease a due job to this owner. None if the job is not due, or another owner's lease is valid."""
     free = or_(t.c.owner.is_(None), t.c.lease_until < now)
     values = {"owner": owner, "lease_until": lease_until, "started_at": now}
     where = (t.c.name == name, t.c.due_at <= now, free)
@@ -50,7 +50,7 @@ async def claim(
 
 
 async def extend(connection: AsyncConnection, name: str, owner: str, lease_until: datetime) -> bool:
-    """Keep a job that still runs. False when another owner has it by now."""
+    """Renew the lease of a running job. False if another owner has it by now."""
     where = (t.c.name == name, t.c.owner == owner)
     result = await connection.execute(update(t).where(*where).values(lease_until=lease_until).returning(t.c.name))
     return result.first() is not None
@@ -59,7 +59,7 @@ async def extend(connection: AsyncConnection, name: str, owner: str, lease_until
 async def finish(
     connection: AsyncConnection, name: str, owner: str, *, due_at: datetime, now: datetime, missed: int, error: str
 ) -> None:
-    """Write the end of a run and when the job is due again. An owner that lost its lease writes nothing."""
+    """Write the end of a run and the next due time. Writes nothing if the owner has lost its lease."""
     values = {
         "owner": None,
         "lease_until": None,

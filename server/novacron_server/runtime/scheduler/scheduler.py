@@ -1,8 +1,8 @@
-"""Runs jobs when they are due, each by one owner at a time.
+"""Runs jobs when they are due, each on one server at a time.
 
-A job is a row: its next due time outlives the server. After an outage a job that missed several due times runs once
-(`Missed.RUN_ONCE`) or waits for its next one (`Missed.SKIP`); how many were missed is counted. A job that fails is
-logged, keeps its error in its row, and is tried again after a pause that doubles up to its period.
+A job is a row, so its next due time outlives the server. After an outage, a job that missed several due times runs once
+(`Missed.RUN_ONCE`) or waits for the next one (`Missed.SKIP`); its row counts the missed ones. A failure is logged and
+stored in the row, and the job is retried after a pause that doubles up to its period.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from novacron_server.tasks import cancel_tasks
 _log = structlog.get_logger()
 LEASE = timedelta(seconds=60)
 RENEW_S = 20.0
-LOOK_S = 30.0
-"""How often the table is read at least: another server may have moved a due time."""
+MAX_PAUSE_S = 30.0
+"""The longest pause between two reads of the table: another server may have changed a due time."""
 FIRST_RETRY = timedelta(seconds=30)
 
 
 class Missed(StrEnum):
-    """What becomes of due times that passed while no server ran."""
+    """What to do about due times that passed while no server ran."""
 
     RUN_ONCE = "run once"
     SKIP = "skip"
@@ -39,8 +39,8 @@ class Missed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`run` gets the time at which the run began. `every` is the time between two due times, `delay` that before the
-    first one."""
+    """`run` is called with the start time of the run. `every` is the time between two due times, `delay` the time before
+    the first one."""
 
     name: str
     every: timedelta
@@ -50,10 +50,10 @@ class Job:
 
 
 class Scheduler:
-    """`run` until cancelled. `now` is a clock that is trusted with what runs because of it."""
+    """`run` is a background task. `now` returns the current time; jobs delete data by it, so it must be trustworthy."""
 
     def __init__(self, database: Database, jobs: Iterable[Job], now: Callable[[], datetime]) -> None:
-        """Raises ValueError when two jobs have one name."""
+        """Raises ValueError when two jobs have the same name."""
         self._database = database
         self._jobs: dict[str, Job] = {}
         for job in jobs:
@@ -65,14 +65,14 @@ class Scheduler:
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
-        """Look for due jobs now."""
+        """Check for due jobs now."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Run what is due, until cancelled. While the database is down, nothing is due."""
+        """Run due jobs until cancelled. While the database is down, no job runs."""
         registered = False
         while True:
-            pause_s = LOOK_S
+            pause_s = MAX_PAUSE_S
             self._wake.clear()
             try:
                 if not registered:
@@ -82,7 +82,7 @@ class Scheduler:
             except errors.DatabaseUnavailable as e:
                 _log.warning("scheduler waits for the database", reason=e.detail)
             try:
-                async with asyncio.timeout(min(max(pause_s, 0.05), LOOK_S)):
+                async with asyncio.timeout(min(max(pause_s, 0.05), MAX_PAUSE_S)):
                     await self._wake.wait()
             except TimeoutError:
                 continue
@@ -97,7 +97,7 @@ class Scheduler:
         await self._database.run(add)
 
     async def run_due(self) -> float:
-        """Run every job that is due, one after another. Returns the seconds until the next one."""
+        """Run every due job, one after another. Returns the seconds until the next. Raises DatabaseUnavailable."""
         if self._database.refusal:
             raise errors.DatabaseUnavailable(self._database.refusal)
         rows = await self.rows()
@@ -107,7 +107,7 @@ class Scheduler:
         if ready:  # they have new due times
             rows = await self.rows()
         due = [row.due_at for row in rows if row.name in self._jobs]
-        return (min(due) - self._now()).total_seconds() if due else LOOK_S
+        return (min(due) - self._now()).total_seconds() if due else MAX_PAUSE_S
 
     async def _run_claimed(self, job: Job) -> None:
         now = self._now()
@@ -124,15 +124,15 @@ class Scheduler:
         )
 
     async def _run_leased(self, job: Job, now: datetime) -> str:
-        """Run it while its lease is kept. Returns why it failed, empty when it did not."""
+        """Run a job while renewing its lease. Returns why it failed, empty on success."""
         renewing = asyncio.create_task(self._renew(job), name=f"lease of {job.name}")
         try:
             await job.run(now)
         except errors.NovaCronError as e:
             _log.warning("scheduled job failed", job=job.name, reason=e.detail)
             return e.detail
-        except Exception as e:  # noqa: BLE001 - one job that fails must not keep the others from running
-            _log.error("scheduled job broke", job=job.name, exc_info=e)
+        except Exception as e:  # noqa: BLE001 - a failing job must not stop the others (G14)
+            _log.error("scheduled job failed unexpectedly", job=job.name, exc_info=e)
             return f"{type(e).__name__}: {e}"
         finally:
             await cancel_tasks([renewing])
@@ -147,15 +147,15 @@ class Scheduler:
                     _log.warning("a scheduled job lost its lease", job=job.name)
                     return
             except errors.DatabaseUnavailable as e:
-                _log.warning("the lease of a scheduled job waits", job=job.name, reason=e.detail)
+                _log.warning("could not renew the lease of a scheduled job", job=job.name, reason=e.detail)
 
     async def rows(self) -> list[JobRow]:
-        """Every job as the database has it, the next one first."""
+        """Every job's row, in order of due time."""
         return await self._database.run(repository.all_rows, read_only=True)
 
 
 def _next(job: Job, row: JobRow, now: datetime, error: str) -> datetime:
-    """When it is due again: at a multiple of its period after its last due time, so that it does not drift."""
+    """The next due time: a multiple of the period after the last one, so that the job does not drift."""
     if error:
         pause: timedelta = FIRST_RETRY * 2 ** min(row.failures, 20)
         return now + min(pause, job.every)
