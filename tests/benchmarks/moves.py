@@ -48,7 +48,7 @@ async def _run() -> tuple[float, float, list[int], list[int], int]:
 
 async def _stopped(storage: StorageServer) -> tuple[float, float]:
     body = VolumeCreate(name="bench", size_bytes=SIZE, format="raw")
-    await storage.done(await storage.admin.call(volumes.CREATE, body=body))
+    await storage.succeeded(await storage.admin.call(volumes.CREATE, body=body))
     volume = await storage.volume("bench")
     with storage.path(volume).open("r+b") as file:
         for number in range(NOISE >> 20):  # in pieces, with holes between them
@@ -57,7 +57,7 @@ async def _stopped(storage: StorageServer) -> tuple[float, float]:
     took, floors = [], []
     for tier in THERE_AND_BACK * ROUNDS:
         floors.append(await asyncio.to_thread(_floor, storage.path(await storage.volume("bench"))))
-        ended = await storage.done(await move(storage, volume, tier))
+        ended = await storage.succeeded(await move(storage, volume, tier))
         assert ended.finished_at is not None
         assert ended.started_at is not None
         took.append((ended.finished_at - ended.started_at).total_seconds())
@@ -82,7 +82,7 @@ async def _running(storage: StorageServer) -> tuple[list[int], list[int], int]:
     begun = len(said.gaps)
     volume = await storage.volume(vm.disks[0].source.rpartition("/")[2])
     for tier in THERE_AND_BACK * ROUNDS:
-        await storage.done(await move(storage, volume, tier))
+        await storage.succeeded(await move(storage, volume, tier))
         await asyncio.to_thread(said.wait_for, 10)
     said.close()
     return said.gaps[10:begun], said.gaps[begun:], len(said.failed)

@@ -20,6 +20,6 @@ async def server(data_dir: Path, uri: str) -> AsyncIterator[ServerWithDatabase]:
 
 
 @pytest.fixture
-def behind(server: ServerWithDatabase) -> libvirt.virConnect:
+def libvirt_connection(server: ServerWithDatabase) -> libvirt.virConnect:
     """The simulated host, for changes that the server did not make."""
     return simulated_host(server)

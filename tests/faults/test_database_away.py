@@ -58,7 +58,7 @@ async def _read(server: ServerWithDatabase, vm_id: str) -> float:
 
 
 async def test_the_stream_goes_on_without_numbers_and_everything_is_numbered_afterwards(
-    server: ServerWithDatabase, behind: libvirt.virConnect
+    server: ServerWithDatabase, libvirt_connection: libvirt.virConnect
 ) -> None:
     async with open_stream(server) as stream:
         began = fair_now()
@@ -68,7 +68,7 @@ async def test_the_stream_goes_on_without_numbers_and_everything_is_numbered_aft
         assert lost["unlogged"] is True
         beat = await stream.until(lambda f: f["frame"] == "heartbeat") if not _beats(stream) else _beats(stream)[-1]
         assert beat["database_away_since"]
-        behind.lookupByName("test").suspend()
+        libvirt_connection.lookupByName("test").suspend()
         told = await stream.event("vm.paused", 3)
         assert (told["unlogged"], told["value"]["state"], told["seq"]) == (True, "paused", lost["seq"])
         async with open_stream(server, f"?after={lost['seq']}") as late:  # who comes back now misses nothing either

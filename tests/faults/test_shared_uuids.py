@@ -31,10 +31,10 @@ async def test_both_are_shown_and_told_and_neither_can_be_changed_until_one_is_g
         two = next(vm for vm in both if vm.name == "two")
         first = server.parts.inventory.host(two.host)._supervisor.require().first
         assert first is not None
-        behind = first.connection
+        libvirt_connection = first.connection
         async with open_stream(server) as stream:
             assert len(stream.frames[-1]["vms"]) == 2
-            domain = behind.lookupByName("two")
+            domain = libvirt_connection.lookupByName("two")
             domain.suspend()
             told = await stream.event("vm.paused")
             assert (told["source"], told["value"]["name"], told["value"]["host"]) == (two.host, "two", two.host)

@@ -75,7 +75,7 @@ async def server(owner_url: str, database_url: str, data_dir: Path, uri: str) ->
 
 
 @pytest.fixture
-def behind(server: LiveServer) -> libvirt.virConnect:
+def libvirt_connection(server: LiveServer) -> libvirt.virConnect:
     """The simulated host, for changes that the server did not make."""
     return simulated_host(server)
 

@@ -1,4 +1,4 @@
-"""Requests that tests of the whole server repeat: a small VM, an operation that must succeed, pools, a sample."""
+"""Requests that tests of a whole server share: create a small VM, wait for an operation, pools or a sample."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ async def pools_named(server: LiveServer) -> dict[str, Pool]:
 
 
 async def three_pools(server: LiveServer) -> dict[str, Pool]:
-    async def there() -> dict[str, Pool] | None:
+    async def find_pools() -> dict[str, Pool] | None:
         found = await pools_named(server)
         return found if {pool.tier for pool in found.values()} >= {"hot", "warm", "cold"} else None
 
-    return await until(there)
+    return await until(find_pools)
 
 
 async def sampled(server: LiveServer) -> usage.VMUsage:
-    """The VM `test` once it has a rate."""
+    """Wait for the first sample, and return it."""
 
-    async def look() -> usage.VMUsage | None:
+    async def read_sample() -> usage.VMUsage | None:
         page = await server.admin.call(usage.TOP)
         return page.items[0] if page.items else None
 
-    return await until(look)
+    return await until(read_sample)

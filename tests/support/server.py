@@ -42,11 +42,11 @@ class LiveServer:
 
     @property
     def stream(self) -> object:
-        """The event stream's server side, for tests that shorten its times."""
+        """The server side of the event stream, for tests that shorten its intervals."""
         return self.parts.stream
 
     async def member(self, username: str, role: Role) -> Client:
-        """A second account, signed in."""
+        """Create another account and sign it in."""
         body = access.Register(username=username, password=PASSWORD, role=role)
         await self.admin.call(access.REGISTER, body=body)
         client = Client(self.url)
@@ -57,8 +57,8 @@ class LiveServer:
         page = await self.admin.call(vms.LIST, query=vms.VMQuery(page_size=1000))
         return next(vm for vm in page.items if vm.name == name)
 
-    async def no_rows(self) -> None:
-        """Wait until the server's picture knows of no VM or volume of ours."""
+    async def wait_until_no_rows(self) -> None:
+        """Wait until the inventory state has no rows of VMs and volumes."""
         state = self.parts.inventory.state
 
         async def empty() -> bool | None:
@@ -105,12 +105,12 @@ async def all_hosts_read(parts: Parts) -> bool | None:
 
 
 class ServerWithDatabase(LiveServer):
-    """A server with its database's supervisor."""
+    """A server together with the supervisor of its database."""
 
     postgres: EmbeddedPostgres
 
     def hang_database(self) -> None:
-        """Every process of PostgreSQL stops answering; its sockets stay open."""
+        """Suspend every process of PostgreSQL; its sockets stay open."""
         for process in self._database_processes():
             process.send_signal(signal.SIGSTOP)
 
@@ -139,7 +139,7 @@ class ServerWithDatabase(LiveServer):
 
 @asynccontextmanager
 async def open_server(data_dir: Path, hypervisors: list[str], **more: Any) -> AsyncIterator[ServerWithDatabase]:
-    """Serve, with `more` settings, until the end of the block, with the first administrator signed in and every host read once."""
+    """Serve until the end of the block, with an administrator signed in and every host up. `more` are settings."""
     async with EmbeddedPostgres(data_dir, data_dir / "r", durable=False) as postgres:
         settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, requests_per_minute=10**6, **more)
         async with (
@@ -167,9 +167,9 @@ async def _up(server: ServerWithDatabase) -> bool | None:
 
 
 def simulated_host(server: LiveServer) -> libvirt.virConnect:
-    """The connection to the server's simulated host, for changes behind the server's back.
+    """The connection to the server's simulated host, for changes outside NovaCron.
 
-    Such a host lives in one connection: the server's.
+    Such a host exists only in one connection: the server's.
     """
     first = next(iter(server.parts.inventory._syncs.values())).host._supervisor.require().first
     assert first is not None

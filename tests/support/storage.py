@@ -1,4 +1,4 @@
-"""A server on a private libvirtd with volumes that hold known bytes, and the checks that tests of moves repeat."""
+"""A server on a private libvirtd, volumes with known content, and the checks that tests of moves share."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MIB = 1 << 20
 
 @dataclass
 class StorageServer:
-    """A server with storage to look into."""
+    """A server on a libvirtd, with access to its files."""
 
     server: ServerWithDatabase
     daemon: PrivateLibvirtd
@@ -45,7 +45,7 @@ class StorageServer:
     def admin(self) -> Client:
         return self.server.admin
 
-    async def done(self, operation: Operation) -> Operation:
+    async def succeeded(self, operation: Operation) -> Operation:
         ended = await self.ended(operation)
         assert ended.state is OperationState.SUCCEEDED, ended.problem
         return ended
@@ -57,49 +57,51 @@ class StorageServer:
         page = await self.admin.call(volumes.LIST, query=ListQuery(page_size=1000))
         return next(volume for volume in page.items if volume.name == name)
 
-    async def made(
+    async def create_volume(
         self, name: str, *, tier: TierName = "hot", image_format: Literal["qcow2", "raw"] = "qcow2"
     ) -> Volume:
-        """A volume of 64 MiB with 20 MiB of noise in it, and holes."""
+        """Create a volume of 64 MiB with 20 MiB of data, and holes."""
         body = VolumeCreate(name=name, size_bytes=64 * MIB, tier=tier, format=image_format)
-        await self.done(await self.admin.call(volumes.CREATE, body=body))
+        await self.succeeded(await self.admin.call(volumes.CREATE, body=body))
         volume = await self.volume(name)
         noise = ["-c", "write -P 7 1M 10M", "-c", "write -P 9 40M 10M"]
         await run("qemu-io", "-f", image_format, *noise, str(self.path(volume)))
         return volume
 
     async def vm(self, name: str, *attached: Volume, start: bool = False) -> vms.VM:
-        """A VM with these volumes as more disks."""
+        """Create a VM with these volumes as additional disks."""
         body = vms.VMCreate(name=name, image="empty", memory_bytes=32 * MIB, start=False)
-        await self.done(await self.admin.call(vms.CREATE, body=body))
+        await self.succeeded(await self.admin.call(vms.CREATE, body=body))
         vm = await self.server.vm(name)
         for volume in attached:
-            await self.done(await self.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id))
+            await self.succeeded(
+                await self.admin.call(volumes.ATTACH, body=VolumeAttach(vm=vm.id), volume_id=volume.id)
+            )
         if start:
-            await self.done(await self.admin.call(vms.START, vm_id=vm.id))
+            await self.succeeded(await self.admin.call(vms.START, vm_id=vm.id))
         return await self.server.vm(name)
 
     def path(self, volume: Volume) -> Path:
         return Path(self.libvirt.storagePoolLookupByName(volume.pool).storageVolLookupByName(volume.name).path())
 
     def files(self) -> set[tuple[str, str]]:
-        """(tier, name) of every file in our pools."""
+        """The (tier, name) pairs of all files in the managed pools."""
         folder = self.server.data_dir / "pools"
         return {(path.parent.name, path.name) for path in folder.glob("*/*")}
 
     def disk_paths(self, vm_id: str) -> tuple[set[str], set[str]]:
-        """The VM's disks as it runs, and as it is defined."""
+        """Return (paths of the live disks, paths of the disks in the definition)."""
         domain = self.libvirt.lookupByUUIDString(vm_id)
         live, persistent = domain.XMLDesc(0), domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
         return set(re.findall(r"source file='([^']+)'", live)), set(re.findall(r"source file='([^']+)'", persistent))
 
     async def three_pools(self) -> dict[str, pools.Pool]:
-        async def there() -> dict[str, pools.Pool] | None:
+        async def find_pools() -> dict[str, pools.Pool] | None:
             found = {pool.tier: pool for pool in (await self.admin.call(pools.LIST)).items if pool.tier}
             return found if len(found) == 3 else None
 
-        # On a machine's first run libvirtd asks QEMU what it can do, which alone takes 7 s.
-        return await until(there, 60)
+        # On a machine's first run libvirtd probes QEMU's capabilities, which alone takes 7 s.
+        return await until(find_pools, 60)
 
 
 async def run(*command: str) -> None:
@@ -121,7 +123,7 @@ def _folder() -> Iterator[Path]:
 
 @asynccontextmanager
 async def open_storage_server() -> AsyncIterator[StorageServer]:
-    """A server on a libvirtd of its own, until the end of the block."""
+    """Run a server on its own libvirtd until the end of the block."""
     with _folder() as folder:
         (folder / "lv").mkdir()
         (folder / "data" / "images").mkdir(mode=0o711, parents=True)
@@ -151,10 +153,10 @@ async def move(storage: StorageServer, volume: Volume, tier: TierName = "cold", 
     return await storage.admin.call(volumes.MOVE, body=VolumeMove(tier=tier, **more), volume_id=volume.id)
 
 
-async def paused_before_the_switch(
+async def pause_before_switch(
     storage: StorageServer, volume: Volume, monkeypatch: pytest.MonkeyPatch, go: Path
 ) -> Operation:
-    """A move to cold whose copy has its name already, and which goes on when the file `go` exists."""
+    """Start a move to cold that pauses when its copy has its final name, until the file `go` exists."""
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.move:named=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(go))
     operation = await move(storage, volume)
@@ -166,8 +168,8 @@ async def paused_before_the_switch(
     return operation
 
 
-def only(storage: StorageServer, volume: Volume, tier: str) -> None:
-    """One file of that name is left, there."""
+def expect_only_file(storage: StorageServer, volume: Volume, tier: str) -> None:
+    """Expect that the volume has exactly one file, in this tier."""
     assert _files_of(storage, volume) == {(tier, volume.name)}
 
 
@@ -175,7 +177,7 @@ def _files_of(storage: StorageServer, volume: Volume) -> set[tuple[str, str]]:
     return {item for item in storage.files() if item[1].startswith(volume.name)}
 
 
-def same_content(storage: StorageServer, path: Path, image_format: str = "qcow2") -> None:
+def expect_content(storage: StorageServer, path: Path, image_format: str = "qcow2") -> None:
     check = ["-c", "read -P 7 1M 10M", "-c", "read -P 0 20M 5M", "-c", "read -P 9 40M 10M"]
     out = subprocess.run(
         ["qemu-io", "-r", "-U", "-f", image_format, *check, str(path)], capture_output=True, text=True, check=True
@@ -192,8 +194,8 @@ async def expect_one_copy(storage: StorageServer, vm: VM, volume: Volume, tier: 
         return True if _files_of(storage, volume) == {(tier, volume.name)} else None
 
     await until(shown)
-    only(storage, volume, tier)
+    expect_only_file(storage, volume, tier)
     now = await storage.volume(volume.name)
     assert str(storage.path(now)) in storage.disk_paths(vm.id)[1]
-    same_content(storage, storage.path(now))
+    expect_content(storage, storage.path(now))
     assert now.vm == vm.id

@@ -1,4 +1,4 @@
-"""Waiting for a condition, by the fair clock."""
+"""Waits for a condition, by the fair clock."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tests.support.fair_clock import fair_now
 T = TypeVar("T")
 
 
-async def until(look: Callable[[], Awaitable[T | None]], timeout_s: float = 15.0) -> T:
-    """What `look` answers once it answers something."""
+async def until(probe: Callable[[], Awaitable[T | None]], timeout_s: float = 15.0) -> T:
+    """Call `probe` until it returns a value other than None, and return that value."""
     deadline = fair_now() + timeout_s
     while fair_now() < deadline:
-        if (found := await look()) is not None:
+        if (found := await probe()) is not None:
             return found
         await asyncio.sleep(0.02)
     raise AssertionError(f"not seen within {timeout_s} s")
 
 
 def wait_until(holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    """Wait until it holds."""
+    """Wait until `holds` returns True."""
     deadline = fair_now() + timeout_s
     while not holds():
         assert fair_now() < deadline, f"not so within {timeout_s:.0f} s"

@@ -80,7 +80,7 @@ class WriteLog:
 async def started(storage: StorageServer, name: str, image: str = "writer") -> vms.VM:
     """A running writer, or another of these images."""
     body = vms.VMCreate(name=name, image=image, memory_bytes=160 << 20)
-    await storage.done(await storage.admin.call(vms.CREATE, body=body))
+    await storage.succeeded(await storage.admin.call(vms.CREATE, body=body))
     return await storage.server.vm(name)
 
 

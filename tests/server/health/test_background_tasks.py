@@ -1,4 +1,4 @@
-"""What `/health` says of a server's background tasks."""
+"""The background tasks of a server in `/health`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def health_of(server: LiveServer) -> dict[str, Any]:
         return health
 
 
-async def test_a_server_reports_its_tasks(server: LiveServer) -> None:
+async def test_server_reports_its_background_tasks(server: LiveServer) -> None:
     health = await health_of(server)
     background = health["checks"]["background"]
     names = {task["name"] for task in background["tasks"]}
@@ -27,7 +27,7 @@ async def test_a_server_reports_its_tasks(server: LiveServer) -> None:
     assert background["status"] == "healthy"
 
 
-async def test_a_task_of_a_server_that_breaks_comes_back_and_is_told(
+async def test_failed_background_task_is_restarted_and_reported(
     server: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broke = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The door: headers, problems, limits and what is denied by default."""
+"""HTTP through a whole server: headers, problem documents, limits, and denial by default."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def http(server: LiveServer) -> httpx.AsyncClient:
         ("GET", "/api/vm/vms/%00", 404),
     ],
 )
-async def test_every_answer_has_its_headers_and_every_refusal_its_problem(
+async def test_every_response_has_security_headers_and_every_error_a_problem(
     http: httpx.AsyncClient, method: str, path: str, status: int
 ) -> None:
     answer = await http.request(method, path)
@@ -61,7 +61,7 @@ async def test_every_answer_has_its_headers_and_every_refusal_its_problem(
         assert "Traceback" not in answer.text
 
 
-async def test_without_a_token_nothing_but_the_public_doors_opens(server: LiveServer) -> None:
+async def test_without_a_token_only_public_endpoints_respond(server: LiveServer) -> None:
     async with httpx.AsyncClient(base_url=server.url) as nobody:
         for row in served(server.parts):
             endpoint: Endpoint[Any, Any, Any] = row.endpoint
@@ -87,24 +87,24 @@ async def test_without_a_token_nothing_but_the_public_doors_opens(server: LiveSe
         (b'{"username":"' + b"a" * 300_000 + b'"}', 413, "too_large"),
     ],
 )
-async def test_bodies_that_do_not_fit(http: httpx.AsyncClient, body: bytes, status: int, code: str) -> None:
+async def test_invalid_body_is_refused(http: httpx.AsyncClient, body: bytes, status: int, code: str) -> None:
     answer = await http.post("/auth/login", content=body)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-async def test_an_unknown_field_is_named(http: httpx.AsyncClient) -> None:
+async def test_unknown_field_is_named(http: httpx.AsyncClient) -> None:
     answer = await http.post("/auth/login", json={"username": "a", "password": "b", "colour": "red"})
     assert answer.json()["errors"] == [{"field": "colour", "message": "unknown field"}]
 
 
-async def test_a_request_id_is_kept_when_it_is_harmless(http: httpx.AsyncClient) -> None:
+async def test_safe_request_id_is_kept_and_an_unsafe_one_replaced(http: httpx.AsyncClient) -> None:
     kept = await http.get("/livez", headers={"X-Request-Id": "abc-123"})
     assert kept.headers["x-request-id"] == "abc-123"
     replaced = await http.get("/livez", headers={"X-Request-Id": "a b{}"})
     assert replaced.headers["x-request-id"] != "a b{}"
 
 
-async def test_health_tells_each_part(http: httpx.AsyncClient) -> None:
+async def test_health_reports_each_part(http: httpx.AsyncClient) -> None:
     health = (await http.get("/health")).json()
     assert (health["status"], health["service"]) == ("healthy", "novacron-api")
     assert health["checks"]["database"]["latency_ms"] > 0
@@ -113,14 +113,14 @@ async def test_health_tells_each_part(http: httpx.AsyncClient) -> None:
     assert [host["simulated"] for host in hypervisor["hosts"]] == [True]
 
 
-async def test_info_says_when_the_first_account_is_wanted(server: LiveServer) -> None:
+async def test_info_reports_whether_setup_is_required(server: LiveServer) -> None:
     async with httpx.AsyncClient(base_url=server.url) as nobody:
         info = (await nobody.get("/api/info")).json()
     assert info["setup_required"] is False
     assert "GET /api/vm/vms" in info["endpoints"]
 
 
-async def test_openapi_has_every_row_that_is_served_and_no_other(http: httpx.AsyncClient, server: LiveServer) -> None:
+async def test_openapi_lists_exactly_the_served_endpoints(http: httpx.AsyncClient, server: LiveServer) -> None:
     document = (await http.get("/openapi.json")).json()
     documented = {f"{method.upper()} {path}" for path, rows in document["paths"].items() for method in rows}
     rows = [row.endpoint.key for row in served(server.parts)]

@@ -1,4 +1,4 @@
-"""The rate limit: counted per address and group, told in headers, over at the end of the minute."""
+"""The rate limit: counted per address and group, reported in headers, reset after a minute."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Clock:
         return self.now
 
 
-def test_an_address_has_its_budget_and_others_have_theirs() -> None:
+def test_each_address_and_group_has_its_own_budget() -> None:
     clock = Clock()
     limits = RateLimits(requests=2, sign_in=1, clock=clock)
     assert [limits.take("a", "/api/x", "http").refused for _ in range(3)] == [False, False, True]
@@ -20,7 +20,7 @@ def test_an_address_has_its_budget_and_others_have_theirs() -> None:
     assert [limits.take("a", "/auth/login", "http").refused for _ in range(2)] == [False, True]
 
 
-def test_the_budget_comes_back_after_a_minute_and_the_headers_say_when() -> None:
+def test_budget_is_reset_after_a_minute_and_headers_say_when() -> None:
     clock = Clock()
     limits = RateLimits(requests=1, clock=clock)
     limits.take("a", "/x", "http")
@@ -32,7 +32,7 @@ def test_the_budget_comes_back_after_a_minute_and_the_headers_say_when() -> None
     assert not limits.take("a", "/x", "http").refused
 
 
-def test_memory_stays_bounded_under_many_addresses() -> None:
+def test_memory_is_bounded_with_many_addresses() -> None:
     limits = RateLimits()
     for number in range(50_000):
         limits.take(str(number), "/x", "http")

@@ -1,4 +1,4 @@
-"""The one WebSocket door: who is admitted, in which frames, within which limits."""
+"""The WebSocket gateway: admission, frames, limits and the ends of sessions."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ ECHO = endpoint(
 GOOD = {"Authorization": "Bearer good"}
 
 
-def somebody(role: Role, lives_s: float = 60) -> Principal:
+def principal(role: Role, lives_s: float = 60) -> Principal:
     return Principal("u", "ann", role, "red", "s", datetime.now(UTC) + timedelta(seconds=lives_s))
 
 
-class House:
-    """A server with one socket that sends back what it gets, in binary frames."""
+class EchoServer:
+    """A server with one socket that echoes binary frames."""
 
     def __init__(self, lives_s: float = 60) -> None:
         self.revoked = False
@@ -48,12 +48,12 @@ class House:
     async def authenticate(self, token: str) -> Principal:
         if self.revoked or token not in ("good", "viewer"):
             raise errors.Unauthenticated("this token is not valid")
-        return somebody(Role.OPERATOR if token == "good" else Role.VIEWER, self.lives_s)
+        return principal(Role.OPERATOR if token == "good" else Role.VIEWER, self.lives_s)
 
     async def take_ticket(self, ticket: str) -> Principal:
         if ticket != "once":
             raise errors.Unauthenticated("this ticket is not valid")
-        return somebody(Role.OPERATOR)
+        return principal(Role.OPERATOR)
 
     async def serve(self, client: Admitted[StreamQuery]) -> None:
         self.seen.append(client)
@@ -68,8 +68,8 @@ class House:
 
 
 @asynccontextmanager
-async def serving(house: House) -> AsyncIterator[str]:
-    app = Litestar(route_handlers=[house.gateway.handler(ECHO, house.serve)], openapi_config=None)
+async def serving(echo_server: EchoServer) -> AsyncIterator[str]:
+    app = Litestar(route_handlers=[echo_server.gateway.handler(ECHO, echo_server.serve)], openapi_config=None)
     config = uvicorn.Config(app, port=0, ws=WebSocketProtocol, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -90,12 +90,12 @@ async def closed(socket: ClientConnection) -> int | None:
     return ended.value.rcvd.code if ended.value.rcvd else None
 
 
-async def test_binary_frames_go_both_ways_and_the_path_is_known() -> None:
-    house = House()
-    async with serving(house) as url, connect(url, additional_headers=GOOD) as socket:
+async def test_binary_frames_are_echoed_and_the_path_is_decoded() -> None:
+    echo_server = EchoServer()
+    async with serving(echo_server) as url, connect(url, additional_headers=GOOD) as socket:
         await socket.send(b"\x00\xff\x1b[2J")
         assert await socket.recv() == b"\x00\xff\x1b[2J"
-        assert house.seen[0].path == {"name": "web-01"}
+        assert echo_server.seen[0].path == {"name": "web-01"}
 
 
 @pytest.mark.parametrize(
@@ -112,22 +112,22 @@ async def test_binary_frames_go_both_ways_and_the_path_is_known() -> None:
         (GOOD | {"Origin": "null"}, ""),
     ],
 )
-async def test_whoever_may_not_is_refused_before_the_handshake_ends(headers: dict[str, str], query: str) -> None:
-    house = House()
-    async with serving(house) as url:
+async def test_unauthorized_client_is_refused_in_the_handshake(headers: dict[str, str], query: str) -> None:
+    echo_server = EchoServer()
+    async with serving(echo_server) as url:
         with pytest.raises(InvalidStatus) as refused:
             await connect(url + query, additional_headers=headers)
         assert refused.value.response.status_code == 403
-    assert house.seen == []
+    assert echo_server.seen == []
 
 
 @pytest.mark.parametrize(
     ("headers", "query"),
     [(GOOD | {"Origin": "https://console.example"}, ""), ({"Origin": "https://CONSOLE.example"}, "?ticket=once")],
 )
-async def test_a_page_of_an_allowed_origin_is_admitted(headers: dict[str, str], query: str) -> None:
-    house = House()
-    async with serving(house) as url, connect(url + query, additional_headers=headers) as socket:
+async def test_page_of_an_allowed_origin_is_admitted(headers: dict[str, str], query: str) -> None:
+    echo_server = EchoServer()
+    async with serving(echo_server) as url, connect(url + query, additional_headers=headers) as socket:
         await socket.send(b"x")
         assert await socket.recv() == b"x"
 
@@ -136,17 +136,17 @@ async def test_a_page_of_an_allowed_origin_is_admitted(headers: dict[str, str], 
     ("messages", "code"),
     [([b"x" * 65], TOO_BIG), (["text"], UNSUPPORTED_DATA), ([b"x"] * 6, POLICY_VIOLATION)],
 )
-async def test_a_client_that_breaks_a_limit_is_closed_with_its_code(messages: list[bytes | str], code: int) -> None:
-    async with serving(House()) as url, connect(url, additional_headers=GOOD) as socket:
+async def test_client_that_exceeds_a_limit_is_closed_with_its_code(messages: list[bytes | str], code: int) -> None:
+    async with serving(EchoServer()) as url, connect(url, additional_headers=GOOD) as socket:
         for message in messages:
             await socket.send(message)
         assert await closed(socket) == code
 
 
-async def test_a_revoked_token_and_one_that_expires_end_the_socket() -> None:
-    house = House()
-    async with serving(house) as url, connect(url, additional_headers=GOOD) as socket:
-        house.revoked = True
+async def test_revoked_or_expired_token_closes_the_socket() -> None:
+    echo_server = EchoServer()
+    async with serving(echo_server) as url, connect(url, additional_headers=GOOD) as socket:
+        echo_server.revoked = True
         assert await closed(socket) == CLOSE_UNAUTHENTICATED
-    async with serving(House(lives_s=0.3)) as url, connect(url, additional_headers=GOOD) as socket:
+    async with serving(EchoServer(lives_s=0.3)) as url, connect(url, additional_headers=GOOD) as socket:
         assert await closed(socket) == CLOSE_UNAUTHENTICATED

@@ -1,4 +1,4 @@
-"""Images sent to the server: streamed, checked, and nothing left of one that was refused."""
+"""Uploads of images: streamed and verified, and a refused one leaves nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.waiting import until
 
 @pytest.fixture
 def disk(tmp_path: Path) -> bytes:
-    """A real qcow2 image of 8 MiB with something in it."""
+    """A real qcow2 image of 8 MiB with some data."""
     path = tmp_path / "disk.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "8M"], check=True)
     subprocess.run(
@@ -46,12 +46,12 @@ async def put(client: Client, name: str, data: bytes, **query: Any) -> images.Im
     return await client.upload(images.PUT, pieces(data), len(data), query=ImageQuery(**query), name=name)
 
 
-def left(server: LiveServer) -> set[str]:
+def remaining_files(server: LiveServer) -> set[str]:
     folder = server.data_dir / "images"
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
-async def test_an_image_is_sent_checked_and_used(server: LiveServer, disk: bytes) -> None:
+async def test_uploaded_image_is_verified_and_used(server: LiveServer, disk: bytes) -> None:
     sha256 = hashlib.sha256(disk).hexdigest()
     image = await put(server.admin, "web", disk, sha256=sha256)
     assert (image.name, image.format, image.size_bytes, image.sha256, image.problem) == (
@@ -61,23 +61,23 @@ async def test_an_image_is_sent_checked_and_used(server: LiveServer, disk: bytes
     assert (server.data_dir / "images" / "web.qcow2").stat().st_mode & 0o777 == 0o600
     operation = await server.admin.call(vms.CREATE, body=vms.VMCreate(name="a", image="web", memory_bytes=32 << 20))
     assert (await server.ended(operation)).state is OperationState.SUCCEEDED
-    assert left(server) == {"web.qcow2"}
+    assert remaining_files(server) == {"web.qcow2"}
 
 
-async def test_a_name_is_given_once_unless_it_is_to_be_replaced(server: LiveServer, disk: bytes) -> None:
+async def test_name_in_use_is_refused_unless_replaced(server: LiveServer, disk: bytes) -> None:
     await put(server.admin, "web", disk)
     with pytest.raises(errors.Conflict, match="An image named web already exists"):
         await put(server.admin, "web", disk)
     image = await put(server.admin, "web", bytes(1 << 20), format="raw", replace=True)
     assert (image.format, image.size_bytes) == ("raw", 1 << 20)
-    assert left(server) == {"web.img"}
+    assert remaining_files(server) == {"web.img"}
     both = await asyncio.gather(*(put(server.admin, "twice", disk) for _ in range(2)), return_exceptions=True)
     assert sorted(type(answer).__name__ for answer in both) == ["Conflict", "Image"]
 
 
 @pytest.mark.parametrize("replace", [False, True])
-async def test_two_that_come_at_once_in_two_formats_leave_one_image(tmp_path: Path, disk: bytes, replace: bool) -> None:
-    """Both have been looked for before either has its name."""
+async def test_concurrent_uploads_in_two_formats_leave_one_image(tmp_path: Path, disk: bytes, replace: bool) -> None:
+    """Both uploads pass the check of the name before either has it."""
     both = asyncio.Barrier(2)
 
     async def slowly(data: bytes) -> AsyncIterator[bytes]:
@@ -99,14 +99,14 @@ async def test_two_that_come_at_once_in_two_formats_leave_one_image(tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["..", "../../x", "a/b", "A", ".hidden", "x" * 64, "a\x00b", "é"])
-async def test_a_name_that_is_a_path_is_nowhere(server: LiveServer, disk: bytes, name: str) -> None:
+async def test_name_that_is_a_path_is_not_found(server: LiveServer, disk: bytes, name: str) -> None:
     with pytest.raises((errors.NotFound, errors.MethodNotAllowed, errors.InvalidArgument, errors.ServerUnreachable)):
         await put(server.admin, name, disk)
-    assert left(server) == set()
+    assert remaining_files(server) == set()
     assert not list(server.data_dir.rglob("*.qcow2"))
 
 
-def hostile(folder: Path) -> dict[str, bytes]:
+def write_hostile_images(folder: Path) -> dict[str, bytes]:
     made = {"garbage": b"this is no image" * 1000, "nothing but a head": b"QFI\xfb" + bytes(600)}
     for name, options in {
         "leaning": ["-u", "-b", "/etc/passwd", "-F", "raw"],
@@ -120,15 +120,15 @@ def hostile(folder: Path) -> dict[str, bytes]:
     return made
 
 
-async def test_what_is_no_image_or_leans_on_a_file_of_the_server_is_refused_and_leaves_nothing(
+async def test_invalid_image_or_one_with_a_backing_file_is_refused_and_leaves_nothing(
     server: LiveServer, tmp_path: Path
 ) -> None:
-    for kind, data in hostile(tmp_path).items():
+    for kind, data in write_hostile_images(tmp_path).items():
         with pytest.raises(errors.InvalidArgument, match="evil") as refused:
             await put(server.admin, "evil", data)
         assert str(server.data_dir) not in refused.value.detail, kind
         assert ".arriving" not in refused.value.detail
-        assert left(server) == set(), kind
+        assert remaining_files(server) == set(), kind
 
 
 @pytest.mark.parametrize(
@@ -140,35 +140,33 @@ async def test_what_is_no_image_or_leans_on_a_file_of_the_server_is_refused_and_
         (b"LUKS\xba\xbe\0\1", "LUKS"),
     ],
 )
-async def test_another_image_that_is_sent_as_raw_is_refused(server: LiveServer, head: bytes, kind: str) -> None:
+async def test_image_of_another_format_sent_as_raw_is_refused(server: LiveServer, head: bytes, kind: str) -> None:
     for image_format in ("raw", "qcow2"):
         with pytest.raises(errors.InvalidArgument, match="evil") as refused:
             await put(server.admin, "evil", head.ljust(1 << 20, b"\0"), format=image_format)
         assert image_format == "qcow2" or f"is a {kind} image" in refused.value.detail
-    assert left(server) == set()
+    assert remaining_files(server) == set()
 
 
-async def test_who_sends_nothing_any_more_is_not_waited_for(
-    server: LiveServer, disk: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_stalled_upload_is_aborted(server: LiveServer, disk: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrival, "_TIMEOUT_S", 0.2)
     address = urlsplit(server.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(_head(server, len(disk)) + disk[: len(disk) // 2])
     assert b"400" in await reader.readline()
     assert b"no data for a minute" in await reader.readuntil(b"}")
-    assert left(server) == set()
+    assert remaining_files(server) == set()
     writer.close()
 
 
-async def test_another_checksum_or_another_length_is_refused(server: LiveServer, disk: bytes) -> None:
+async def test_wrong_checksum_or_length_is_refused(server: LiveServer, disk: bytes) -> None:
     with pytest.raises(errors.ValidationFailed, match="checksum"):
         await put(server.admin, "web", disk, sha256="0" * 64)
     with pytest.raises(errors.ValidationFailed, match="sha256"):
         await put(server.admin, "web", disk, sha256="short")
     with pytest.raises(errors.InvalidArgument, match="image is empty"):
         await put(server.admin, "web", b"")
-    assert left(server) == set()
+    assert remaining_files(server) == set()
 
 
 def _head(server: LiveServer, length: int) -> bytes:
@@ -178,23 +176,23 @@ def _head(server: LiveServer, length: int) -> bytes:
     ).encode()
 
 
-async def test_who_goes_away_in_the_middle_leaves_nothing(server: LiveServer, disk: bytes) -> None:
+async def test_aborted_upload_leaves_nothing(server: LiveServer, disk: bytes) -> None:
     address = urlsplit(server.url)
     line = socket.create_connection((address.hostname, address.port))
     line.sendall(_head(server, len(disk)) + disk[: len(disk) // 2])
 
     async def arriving() -> bool | None:
-        return True if any(name.startswith(".arriving") for name in left(server)) else None
+        return True if any(name.startswith(".arriving") for name in remaining_files(server)) else None
 
-    async def gone() -> bool | None:
-        return None if left(server) else True
+    async def draft_removed() -> bool | None:
+        return None if remaining_files(server) else True
 
     await until(arriving)
     line.close()
-    await until(gone)
+    await until(draft_removed)
 
 
-async def test_too_much_is_refused_by_its_length_and_by_its_bytes(
+async def test_too_large_image_is_refused_by_its_length_and_by_its_bytes(
     server: LiveServer, disk: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server.parts.images, "_max_bytes", 100_000)
@@ -204,17 +202,19 @@ async def test_too_much_is_refused_by_its_length_and_by_its_bytes(
     async with httpx.AsyncClient(headers=headers) as http:  # without a length, in chunks
         answer = await http.put(f"{server.url}/api/storage/images/web", content=pieces(disk))
     assert answer.status_code == 413
-    assert left(server) == set()
+    assert remaining_files(server) == set()
 
 
-async def test_a_full_disk_leaves_nothing(server: LiveServer, disk: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_upload_to_a_full_disk_leaves_nothing(
+    server: LiveServer, disk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(arrival, "_MIN_FREE_BYTES", 1 << 60)
     with pytest.raises(errors.Conflict, match="Not enough disk space"):
         await put(server.admin, "web", disk)
-    assert left(server) == set()
+    assert remaining_files(server) == set()
 
 
-async def test_only_administrators_send_and_delete_images(server: LiveServer, disk: bytes) -> None:
+async def test_only_administrators_upload_and_delete_images(server: LiveServer, disk: bytes) -> None:
     await put(server.admin, "web", disk)
     bob = await server.member("bob", Role.OPERATOR)
     with pytest.raises(errors.Forbidden):
@@ -223,14 +223,14 @@ async def test_only_administrators_send_and_delete_images(server: LiveServer, di
         await bob.call(images.DELETE, name="web")
     await bob.close()
     await server.admin.call(images.DELETE, name="web")
-    assert left(server) == set()
+    assert remaining_files(server) == set()
     with pytest.raises(errors.NotFound):
         await server.admin.call(images.DELETE, name="web")
     with pytest.raises(errors.Conflict, match="demo extra"):
         await server.admin.call(images.DELETE, name="alpine")
 
 
-def test_what_a_killed_server_had_half_received_is_removed(tmp_path: Path) -> None:
+def test_partial_upload_of_a_killed_server_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".arriving-0123456789abcdef.part").write_bytes(b"half")
     (tmp_path / "web.img").write_bytes(bytes(512))
     Images(tmp_path)

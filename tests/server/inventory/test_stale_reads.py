@@ -1,4 +1,4 @@
-"""A long look at a host ends after a short one that began later: what is newer stays shown."""
+"""A long read of a host that ends after a shorter, later one does not overwrite its newer facts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.requests import create_vm, succeeded
 from tests.support.server import LiveServer
 
 
-async def test_a_long_look_does_not_bring_back_what_was_before(
+async def test_long_read_does_not_overwrite_newer_facts(
     server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vm = await create_vm(server, start=False)

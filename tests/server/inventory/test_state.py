@@ -1,4 +1,4 @@
-"""The picture: facts at once, rows by their events, composed when asked."""
+"""The inventory state: facts change at once, rows by events, and values are composed on demand."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ def fold_operation(state: InventoryState, value: Operation) -> None:
     state.fold(record(state.seq + 1, Target(type="operation", id=value.id), value))
 
 
-def test_without_a_row_a_guest_is_unmanaged_and_nobodys(state: InventoryState) -> None:
+def test_domain_without_a_row_is_unmanaged_and_has_no_owner(state: InventoryState) -> None:
     vm = state.vm(VM_ID)
     assert vm is not None
     assert (vm.unmanaged, vm.tenant, vm.generation) == (True, None, 0)
 
 
-def test_a_row_makes_it_ours_and_its_end_makes_it_unmanaged_again(state: InventoryState) -> None:
+def test_row_makes_a_vm_managed_and_its_removal_unmanaged(state: InventoryState) -> None:
     fold_row(state)
     vm = state.vm(VM_ID)
     assert vm is not None
@@ -102,7 +102,7 @@ def test_a_row_makes_it_ours_and_its_end_makes_it_unmanaged_again(state: Invento
     assert vm.unmanaged
 
 
-def test_a_row_alone_is_no_vm_unless_it_is_being_made() -> None:
+def test_row_without_a_domain_is_a_vm_only_during_creation() -> None:
     state = InventoryState()
     state.set_view(view())
     fold_row(state)
@@ -115,7 +115,7 @@ def test_a_row_alone_is_no_vm_unless_it_is_being_made() -> None:
     assert state.vm(VM_ID) is None
 
 
-def test_a_silent_host_makes_its_vms_unknown_never_stopped(state: InventoryState) -> None:
+def test_vm_on_a_host_that_is_down_is_unknown_and_never_stopped(state: InventoryState) -> None:
     state.vm(VM_ID)
     state.set_view(view(HostStatus.DOWN, down_since=NOW))
     vm = state.vm(VM_ID)
@@ -123,7 +123,7 @@ def test_a_silent_host_makes_its_vms_unknown_never_stopped(state: InventoryState
     assert (vm.state, vm.state_since, vm.reason) == (State.UNKNOWN, NOW, "gone")
 
 
-def test_an_operation_is_on_its_vm_while_it_runs_and_names_the_change(state: InventoryState) -> None:
+def test_running_operation_is_shown_on_its_vm_with_its_transition(state: InventoryState) -> None:
     fold_operation(state, operation("vm.stop"))
     vm = state.vm(VM_ID)
     assert vm is not None
@@ -135,7 +135,7 @@ def test_an_operation_is_on_its_vm_while_it_runs_and_names_the_change(state: Inv
     assert (vm.operation_id, vm.state) == (None, State.RUNNING)
 
 
-def test_an_address_comes_with_its_lease_and_goes_with_the_guest(state: InventoryState) -> None:
+def test_address_is_shown_with_its_lease_while_the_vm_runs(state: InventoryState) -> None:
     assert state.set_addresses("h", {"52:54:00:aa:bb:cc": ("192.168.122.7",)}) == [VM_ID]
     assert state.set_addresses("h", {"52:54:00:aa:bb:cc": ("192.168.122.7",)}) == []
     vm = state.vm(VM_ID)
@@ -147,7 +147,7 @@ def test_an_address_comes_with_its_lease_and_goes_with_the_guest(state: Inventor
     assert vm.nics[0].addresses == []
 
 
-def test_a_volume_knows_its_vm_and_a_few_new_blocks_are_no_news(state: InventoryState) -> None:
+def test_volume_shows_its_vm_and_small_growth_is_not_published(state: InventoryState) -> None:
     facts = VolumeFacts(
         pool="p",
         pool_uuid=str(uuid4()),
@@ -186,5 +186,5 @@ class _Connection:
         ]
 
 
-def test_leases_of_all_networks_are_joined_by_mac() -> None:
+def test_leases_of_all_networks_are_merged_by_mac() -> None:
     assert read_addresses(_Connection()) == {"52:54:00:aa:bb:cc": ("10.0.0.2", "192.168.122.9")}

@@ -46,9 +46,11 @@ async def test_a_vm_of_nobody_or_of_others_is_in_no_sum_and_no_list(server: Live
     assert (await member.call(usage.TOP)).items == []
 
 
-async def test_a_vm_that_stops_has_no_number_any_more(server: LiveServer, behind: libvirt.virConnect) -> None:
+async def test_a_vm_that_stops_has_no_number_any_more(
+    server: LiveServer, libvirt_connection: libvirt.virConnect
+) -> None:
     await sampled(server)
-    behind.lookupByName("test").destroy()
+    libvirt_connection.lookupByName("test").destroy()
 
     async def empty() -> bool | None:
         return True if not (await server.admin.call(usage.TOP)).items else None
@@ -72,21 +74,21 @@ async def test_top_sorts_filters_and_refuses_what_it_does_not_know(server: LiveS
 
 
 async def test_a_vm_of_ours_whose_memory_is_not_watched_is_watched_from_then_on(
-    server: LiveServer, behind: libvirt.virConnect, image: str
+    server: LiveServer, libvirt_connection: libvirt.virConnect, image: str
 ) -> None:
     body = vms.VMCreate(name="web", image=image, memory_bytes=32 << 20)
     await server.ended(await server.admin.call(vms.CREATE, body=body))
     vm = await server.vm("web")
     theirs = "<domain type='test'><name>theirs</name><memory>1024</memory><os><type>hvm</type></os><devices>"
-    behind.createXML(theirs + "<memballoon model='virtio'/></devices></domain>")
+    libvirt_connection.createXML(theirs + "<memballoon model='virtio'/></devices></domain>")
     for name in ("web", "theirs"):
         for flag in (libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG)[: 2 if name == "web" else 1]:
-            behind.lookupByName(name).setMemoryStatsPeriod(0, flag)
+            libvirt_connection.lookupByName(name).setMemoryStatsPeriod(0, flag)
         await until(partial(_there, server, name))
         await server.parts.inventory.refresh_vm(vm.host, (await server.vm(name)).id)
 
     def period(name: str) -> bool:
-        return "period='5'" in behind.lookupByName(name).XMLDesc()
+        return "period='5'" in libvirt_connection.lookupByName(name).XMLDesc()
 
     async def set_again() -> bool | None:
         return True if period("web") else None

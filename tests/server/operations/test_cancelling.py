@@ -1,4 +1,4 @@
-"""Cancelling at the worst moment: what was done stays done, what is cleared away is cleared away to its end."""
+"""Cancels operations at the worst moments: finished work stays, and an undo is never interrupted."""
 
 from __future__ import annotations
 
@@ -29,92 +29,94 @@ async def cancel(server: LiveServer, operation: Operation) -> Operation:
     return await server.admin.call(operations.CANCEL, operation_id=operation.id)
 
 
-def reached(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Set when a request to cancel has come to the runner."""
-    came, real = asyncio.Event(), server.parts.operations.get
+def watch_cancel_requests(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """An event that is set when a request to cancel has reached the runner."""
+    arrived, real = asyncio.Event(), server.parts.operations.get
 
     async def get(*arguments: Any) -> Any:
         answer = await real(*arguments)
-        asyncio.get_running_loop().call_soon(came.set)
+        asyncio.get_running_loop().call_soon(arrived.set)
         return answer
 
     monkeypatch.setattr(server.parts.operations, "get", get)
-    return came
+    return arrived
 
 
-class Slow:
-    """Stands before a coroutine function: holds each call until it is let go, and counts those that came through."""
+class BlockedCall:
+    """Replaces a coroutine function: blocks each call until `go` is set, and counts the completed calls."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, thing: object, name: str) -> None:
-        self.began, self.go, self.through = asyncio.Event(), asyncio.Event(), 0
-        self._real = getattr(thing, name)
-        monkeypatch.setattr(thing, name, self)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, target: object, name: str) -> None:
+        self.began, self.go, self.completed = asyncio.Event(), asyncio.Event(), 0
+        self._real = getattr(target, name)
+        monkeypatch.setattr(target, name, self)
 
     async def __call__(self, *arguments: Any, **named: Any) -> Any:
         self.began.set()
         await self.go.wait()
         answer = await self._real(*arguments, **named)
-        self.through += 1
+        self.completed += 1
         return answer
 
 
-async def expect_refusal(server: LiveServer, monkeypatch: pytest.MonkeyPatch, operation: Operation, held: Slow) -> None:
-    """Cancelling while `held` is under way is refused."""
-    await held.began.wait()
-    came = reached(server, monkeypatch)
+async def expect_refusal(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch, operation: Operation, blocked: BlockedCall
+) -> None:
+    """Expect that cancelling is refused while the call to `blocked` is in progress."""
+    await blocked.began.wait()
+    arrived = watch_cancel_requests(server, monkeypatch)
     asking = asyncio.create_task(cancel(server, operation))
-    await came.wait()
-    held.go.set()
+    await arrived.wait()
+    blocked.go.set()
     with pytest.raises(errors.Conflict):
         await asking
 
 
-async def test_who_cancels_twice_does_not_cancel_the_clearing_away(
+async def test_second_cancel_does_not_interrupt_the_undo(
     server: LiveServer, pools: dict[str, Pool], image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
-    clearing = Slow(monkeypatch, server.parts.operations.procedures["vm.create"], "delete_volumes")
+    undo = BlockedCall(monkeypatch, server.parts.operations.procedures["vm.create"], "delete_volumes")
     operation = await server.admin.call(vms.CREATE, body=vm_request())
 
-    async def has_made() -> bool | None:
+    async def has_volumes() -> bool | None:
         host = next(iter(server.parts.inventory._syncs.values())).host
         return True if [v for v in await host.storage.read_volumes() if v.name.startswith("web-01")] else None
 
-    await until(has_made)
+    await until(has_volumes)
     first = asyncio.create_task(cancel(server, operation))
-    await clearing.began.wait()
-    came = reached(server, monkeypatch)
+    await undo.began.wait()
+    arrived = watch_cancel_requests(server, monkeypatch)
     second = asyncio.create_task(cancel(server, operation))
-    await came.wait()
-    clearing.go.set()
+    await arrived.wait()
+    undo.go.set()
     answers = await asyncio.gather(first, second)
     assert {answer.state for answer in answers} == {OperationState.CANCELLED}
-    assert clearing.through == 1
+    assert undo.completed == 1
     assert (await server.ended(operation)).state is OperationState.CANCELLED
-    await server.no_rows()
-    assert await has_made() is None
+    await server.wait_until_no_rows()
+    assert await has_volumes() is None
 
 
-async def test_a_failure_that_is_being_cleared_away_cannot_be_cancelled(
+async def test_failed_operation_cannot_be_cancelled_during_its_undo(
     server: LiveServer, pools: dict[str, Pool], image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
-    clearing = Slow(monkeypatch, server.parts.operations.procedures["vm.create"], "delete_volumes")
+    undo = BlockedCall(monkeypatch, server.parts.operations.procedures["vm.create"], "delete_volumes")
     operation = await server.admin.call(vms.CREATE, body=vm_request())
-    await expect_refusal(server, monkeypatch, operation, clearing)
-    assert clearing.through == 1
+    await expect_refusal(server, monkeypatch, operation, undo)
+    assert undo.completed == 1
     ended = await server.ended(operation)
     assert ended.state is OperationState.FAILED
-    await server.no_rows()
+    await server.wait_until_no_rows()
 
 
-async def test_what_is_done_cannot_be_cancelled_while_its_end_is_written(
+async def test_finished_operation_cannot_be_cancelled_while_its_end_is_saved(
     server: LiveServer, pools: dict[str, Pool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await succeeded(server, await server.admin.call(volumes.CREATE, body=VolumeCreate(name="data", size_bytes=MIB)))
     page = await server.admin.call(volumes.LIST)
     volume = next(v for v in page.items if v.name == "data")
-    ending = Slow(monkeypatch, server.parts.operations, "_save_end")
+    ending = BlockedCall(monkeypatch, server.parts.operations, "_save_end")
     operation = await server.admin.call(volumes.CLONE, body=VolumeClone(name="copy"), volume_id=volume.id)
     await expect_refusal(server, monkeypatch, operation, ending)
     assert (await server.ended(operation)).state is OperationState.SUCCEEDED
@@ -122,7 +124,7 @@ async def test_what_is_done_cannot_be_cancelled_while_its_end_is_written(
     assert names == {"data", "copy"}
 
 
-async def test_a_vm_that_is_whole_cannot_be_cancelled_any_more(
+async def test_creation_cannot_be_cancelled_once_the_vm_is_defined(
     server: LiveServer, pools: dict[str, Pool], image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:defined=pause")

@@ -1,4 +1,4 @@
-"""A noun is one row of the registry: a toy travels from an outbox row to the console's store."""
+"""A noun needs only its row in the registry: a toy noun gets from an outbox row to the console's store."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Toy(Value, frozen=True):
 
 
 TOYS = Noun("toy", Toy, "toys", lambda toy: toy.id, Permission.VM_READ)
-"""All that is needed."""
+"""The only registration that a noun needs."""
 WITH_TOYS = NOUNS.with_noun(TOYS)
 
 
@@ -43,16 +43,16 @@ def draft(toy: Toy, kind: str = "toy.created", tenant: str = "red", *, gone: boo
     return EventDraft(type=kind, source="toys", target=target, tenant=tenant, row=msgspec.to_builtins(toy), gone=gone)
 
 
-def somebody(tenant: str, role: Role = Role.OPERATOR) -> Principal:
+def principal(tenant: str, role: Role = Role.OPERATOR) -> Principal:
     return Principal("u", "ann", role, tenant, "s", datetime(2030, 1, 1, tzinfo=UTC))
 
 
-async def test_a_toy_travels_from_an_outbox_row_to_the_store(database: Database) -> None:
+async def test_toy_gets_from_an_outbox_row_to_the_store(database: Database) -> None:
     state = InventoryState(nouns=WITH_TOYS)
     hub = Hub(state)
     reader = OutboxReader(database, 0, hub.fold)
     group_commit = GroupCommit(database, reader.wake)
-    red, blue = Listener(somebody("red")), Listener(somebody("blue"))
+    red, blue = Listener(principal("red")), Listener(principal("blue"))
     hub.add(red)
     hub.add(blue)
     car = Toy(id="t-1", name="car", wheels=4)
@@ -81,7 +81,7 @@ async def written(drafts: list[EventDraft]) -> tuple[None, list[EventDraft]]:
     return None, drafts
 
 
-async def test_an_inventory_carries_it_to_consoles_that_know_it_and_costs_the_others_nothing() -> None:
+async def test_inventory_with_a_new_noun_is_read_by_new_and_old_consoles() -> None:
     car = Toy(id="t-1", name="car", wheels=4)
     raw = events.inventory_text(7, 0, True, {"toys": [car], "vms": []})
     known, unknown = events.decode_frame(raw, WITH_TOYS), events.decode_frame(raw)
@@ -91,7 +91,7 @@ async def test_an_inventory_carries_it_to_consoles_that_know_it_and_costs_the_ot
     assert (unknown.of(TOYS), unknown.unreadable, unknown.seq) == ([], 0, 7)
 
 
-async def test_an_object_that_cannot_be_read_costs_no_other_one() -> None:
+async def test_unreadable_object_is_counted_and_the_others_are_read() -> None:
     good = {"id": "t-1", "name": "car", "wheels": 4}
     raw = events.inventory_text(7, 0, True, {"toys": [good, {"id": "t-2", "wheels": "many"}, good | {"id": "t-3"}]})
     frame = events.decode_frame(raw, WITH_TOYS)
@@ -102,7 +102,7 @@ async def test_an_object_that_cannot_be_read_costs_no_other_one() -> None:
     assert set(store.table(TOYS)) == {"t-1", "t-3"}
 
 
-async def test_a_row_that_cannot_be_read_does_not_stop_the_stream(database: Database) -> None:
+async def test_unreadable_row_does_not_stop_the_stream(database: Database) -> None:
     state = InventoryState(nouns=WITH_TOYS)
     reader = OutboxReader(database, 0, Hub(state).fold)
     group_commit = GroupCommit(database, reader.wake)
@@ -117,13 +117,13 @@ async def test_a_row_that_cannot_be_read_does_not_stop_the_stream(database: Data
     await group_commit.close()
 
 
-async def test_keys_tell_objects_of_two_hosts_apart() -> None:
+async def test_keys_distinguish_objects_of_two_hosts() -> None:
     vm = VM(id="v", name="web", host="h1", state="running", vcpus=1, memory_bytes=1)  # type: ignore[arg-type]
     assert VMS.key(vm) == VMS.key_of("h1", "v") == ("h1", "v")
     assert TOYS.key(Toy(id="t", name="", wheels=1)) == TOYS.key_of("anywhere", "t") == "t"
 
 
-async def test_two_nouns_never_share_a_name() -> None:
+async def test_nouns_with_the_same_name_are_refused() -> None:
     with pytest.raises(ValueError, match="share"):
         Nouns([TOYS, TOYS])
     with pytest.raises(ValueError, match="share"):

@@ -1,4 +1,4 @@
-"""Every kind of operation has words, a procedure, a way out after a crash, and failpoints around what it does."""
+"""Every kind of operation has words, a procedure with undo or resume, and failpoints around its side effects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NONE: Any = None
 
 
 def all_procedures() -> Procedures:
-    """The registry as a server builds it, without what the procedures work on."""
+    """The registry as a server builds it, but without the parts that the procedures use."""
     return build_procedures(NONE, NONE, NONE, NONE, CreateVM(NONE, NONE, NONE, NONE, ""))
 
 
@@ -39,12 +39,12 @@ def test_every_kind_has_words_and_a_procedure(kind: OperationKind) -> None:
     assert kind in all_procedures()
 
 
-def test_a_kind_of_a_newer_server_is_shown_by_its_verb() -> None:
+def test_kind_of_a_newer_server_is_shown_by_its_verb() -> None:
     assert words("snapshot.revert").doing == "revert"
 
 
 @pytest.mark.parametrize("procedure", list(all_procedures()), ids=lambda procedure: procedure.kind)
-def test_every_procedure_has_a_way_out_and_failpoints_before_and_after(procedure: Procedure[Any]) -> None:
+def test_every_procedure_has_undo_or_resume_and_reaches_its_failpoints(procedure: Procedure[Any]) -> None:
     assert procedure.can_undo or procedure.can_resume
     assert len(procedure.failpoints) >= 2
     code = inspect.getsource(inspect.getmodule(type(procedure)) or copy) + inspect.getsource(copy)
@@ -57,7 +57,7 @@ def test_every_procedure_has_a_way_out_and_failpoints_before_and_after(procedure
 
 
 class ToySteps(Steps, frozen=True):
-    stirred: bool = False
+    began: bool = False
 
 
 class Toy(Procedure[ToySteps]):
@@ -65,15 +65,15 @@ class Toy(Procedure[ToySteps]):
     steps = ToySteps
 
     async def run(self, context: OperationContext[ToySteps]) -> None:
-        await context.write_ahead(stirred=True)
+        await context.write_ahead(began=True)
 
 
 class ToyWithUndo(Toy):
     async def undo(self, entry: Journal[ToySteps]) -> str:
-        return "unstirred" if entry.steps.stirred else "it had not begun"
+        return "unstirred" if entry.steps.began else "it had not begun"
 
 
-def test_a_procedure_without_a_way_out_is_refused_and_so_is_a_second_one() -> None:
+def test_procedure_without_undo_and_resume_is_refused_and_so_is_a_duplicate() -> None:
     with pytest.raises(ValueError, match="neither undo nor resume"):
         Procedures([Toy()])
     with pytest.raises(ValueError, match="two procedures"):
@@ -98,8 +98,8 @@ MOVE = {
 }  # fmt: skip
 
 
-def test_journals_of_before_there_were_versions_are_read() -> None:
-    """As the servers before version 1 wrote them; what they do not have is at its default."""
+def test_journals_without_a_version_are_read() -> None:
+    """Journals as written before version 1; missing fields get their defaults."""
     created = journal.read(
         stored("vm.create", {"pool": "hot", "volumes": ["web-01.qcow2"], "whole": True}), CreateSteps
     )
@@ -116,13 +116,13 @@ def test_journals_of_before_there_were_versions_are_read() -> None:
     assert journal.read(stored("volume.move", {}), MoveSteps).steps.move is None
 
 
-def test_a_journal_says_its_version_and_comes_back_as_it_was_written() -> None:
+def test_journal_is_written_with_its_version_and_read_back() -> None:
     raw = journal.write(MoveSteps(move=msgspec.convert(MOVE, Move)))
     assert raw["version"] == MoveSteps.VERSION
     assert journal.read(stored("volume.move", raw), MoveSteps).steps.move == msgspec.convert(MOVE, Move)
 
 
-def test_a_journal_that_cannot_be_read_is_an_error_and_costs_no_other_one() -> None:
+def test_unreadable_journal_is_an_error_and_the_others_are_read() -> None:
     broken, good = stored("vm.create", {"volumes": 7}), stored("vm.create", {"volumes": ["a"]})
     with pytest.raises(msgspec.ValidationError):
         journal.read(broken, CreateSteps)

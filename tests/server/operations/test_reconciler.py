@@ -1,4 +1,4 @@
-"""No orphans, no kidnaps: what is ours and left over goes, what is somebody else's stays."""
+"""The reconciler removes leftovers of this installation and nothing else (G3)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ async def refresh_vm(server: LiveServer) -> None:
     await server.parts.inventory.publisher.flush()
 
 
-async def test_a_vm_deleted_behind_our_back_goes_after_a_second_look_and_its_disk_stays(
-    server: LiveServer, image: str, behind: libvirt.virConnect
+async def test_vm_deleted_outside_novacron_is_removed_at_the_second_pass(
+    server: LiveServer, image: str, libvirt_connection: libvirt.virConnect
 ) -> None:
     await server.ended(await server.admin.call(vms.CREATE, body=BODY))
-    behind.lookupByName("web-01").undefine()
+    libvirt_connection.lookupByName("web-01").undefine()
     await refresh_vm(server)
     await server.parts.reconciler.once()
     assert len(server.parts.inventory.state.rows) == 1
@@ -42,15 +42,15 @@ async def test_a_vm_deleted_behind_our_back_goes_after_a_second_look_and_its_dis
     assert again.state is OperationState.SUCCEEDED
 
 
-async def late_definition(
-    server: LiveServer, behind: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch, instance: str
+async def define_late(
+    server: LiveServer, libvirt_connection: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch, instance: str
 ) -> str:
-    """A creation that failed, and the definition that libvirt carried out all the same, afterwards."""
+    """Fail a creation, then define its VM, as a libvirt call that timed out would. Returns the VM's id."""
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
     operation = await server.ended(await server.admin.call(vms.CREATE, body=BODY))
     assert operation.state is OperationState.FAILED
     host = server.parts.inventory.host(next(iter(server.parts.inventory.state.views)))
-    behind.defineXML(
+    libvirt_connection.defineXML(
         f"<domain type='test'><name>late</name><uuid>{operation.target.id}</uuid><memory>8192</memory>"
         "<os><type>hvm</type></os></domain>"
     )
@@ -59,30 +59,34 @@ async def late_definition(
     return operation.target.id
 
 
-async def test_a_late_definition_of_a_failed_creation_is_taken_back(
-    server: LiveServer, image: str, behind: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+async def test_late_definition_of_a_failed_creation_is_removed(
+    server: LiveServer, image: str, libvirt_connection: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance = await server.parts.database.run(
         lambda c: _scalar(c, "SELECT value #>> '{}' FROM settings WHERE key = 'instance'")
     )
-    vm_id = await late_definition(server, behind, monkeypatch, instance)
+    vm_id = await define_late(server, libvirt_connection, monkeypatch, instance)
     assert server.parts.inventory.state.vm(vm_id) is not None
     await server.parts.reconciler.once()
     assert server.parts.inventory.state.vm(vm_id) is None
 
 
 @pytest.mark.parametrize("instance", ["00000000-0000-0000-0000-000000000001"])
-async def test_what_bears_another_installations_mark_is_left_alone(
-    server: LiveServer, image: str, behind: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch, instance: str
+async def test_vm_of_another_installation_is_left_alone(
+    server: LiveServer,
+    image: str,
+    libvirt_connection: libvirt.virConnect,
+    monkeypatch: pytest.MonkeyPatch,
+    instance: str,
 ) -> None:
-    vm_id = await late_definition(server, behind, monkeypatch, instance)
+    vm_id = await define_late(server, libvirt_connection, monkeypatch, instance)
     await server.parts.reconciler.once()
     vm = server.parts.inventory.state.vm(vm_id)
     assert vm is not None
     assert vm.unmanaged
 
 
-async def test_volumes_of_a_failed_creation_go_and_others_stay(
+async def test_volumes_of_a_failed_creation_are_removed_and_others_kept(
     server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
@@ -93,16 +97,16 @@ async def test_volumes_of_a_failed_creation_go_and_others_stay(
     from novacron_server.hypervisor.specs import VolumeSpec
 
     late = f"web-01-{operation.target.id[:8]}.qcow2"
-    for name in (late, "somebody-elses.qcow2"):
+    for name in (late, "unmanaged.qcow2"):
         await host.storage.create_volume(VolumeSpec(pool=pool.name, name=name, size_bytes=1 << 20))
     await server.parts.inventory.refresh_volumes(host_id)
     await server.parts.reconciler.once()
-    left = {v.name for v in (await server.admin.call(volumes.LIST)).items}
-    assert late not in left
-    assert "somebody-elses.qcow2" in left
+    names = {v.name for v in (await server.admin.call(volumes.LIST)).items}
+    assert late not in names
+    assert "unmanaged.qcow2" in names
 
 
-async def _forgotten(server: LiveServer) -> bool | None:
+async def _has_no_rows(server: LiveServer) -> bool | None:
     return None if server.parts.inventory.state.rows else True
 
 
@@ -111,9 +115,7 @@ async def _scalar(connection: Any, statement: str) -> str:
     return value if isinstance(value, str) else msgspec.json.decode(value)
 
 
-async def test_a_host_in_trouble_keeps_no_other_from_being_compared(
-    server: LiveServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_error_on_one_host_does_not_stop_the_others(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     reconciler, state = server.parts.reconciler, server.parts.inventory.state
     view = next(iter(state.views.values()))
     bad = dataclasses.replace(view, id="bad")
@@ -121,41 +123,45 @@ async def test_a_host_in_trouble_keeps_no_other_from_being_compared(
     monkeypatch.setattr(server.parts.inventory, "host", lambda host_id: SimpleNamespace(host_id=host_id, name=host_id))
     compared = []
 
-    async def look(host: Any, _failed: Any) -> None:
+    async def compare(host: Any, _failed: Any) -> None:
         compared.append(host.host_id)
         if host.host_id == "bad":
             raise errors.Conflict("its volume is in use")
 
-    monkeypatch.setattr(reconciler, "_remove_late_domains", look)
+    monkeypatch.setattr(reconciler, "_remove_late_domains", compare)
     await reconciler.once()
     assert compared == ["bad", view.id]
 
 
-@pytest.mark.parametrize("failing", ["", "vm.create:defined=error"], ids=["made", "whole, though its creation failed"])
-async def test_vms_that_libvirt_had_lost_for_a_while_are_whose_they_were(
-    server: LiveServer, image: str, behind: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch, failing: str
+@pytest.mark.parametrize("failing", ["", "vm.create:defined=error"], ids=["succeeded", "failed after it was defined"])
+async def test_reappeared_vm_keeps_its_owner(
+    server: LiveServer,
+    image: str,
+    libvirt_connection: libvirt.virConnect,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: str,
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", failing)
     await server.ended(await server.admin.call(vms.CREATE, body=msgspec.structs.replace(BODY, tags={"role": "web"})))
     monkeypatch.delenv("NOVACRON_FAILPOINTS")
     await refresh_vm(server)
     vm = await server.vm("web-01")
-    domain = behind.lookupByName("web-01")
+    domain = libvirt_connection.lookupByName("web-01")
     text = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     domain.undefine()
     await refresh_vm(server)
     for _ in range(2):
         await server.parts.reconciler.once()
-    await until(lambda: _forgotten(server))
-    behind.defineXML(text)
+    await until(lambda: _has_no_rows(server))
+    libvirt_connection.defineXML(text)
     await refresh_vm(server)
     await server.parts.reconciler.once()
 
-    async def back() -> vms.VM | None:
+    async def managed_again() -> vms.VM | None:
         found = await server.vm("web-01")
         return None if found.unmanaged else found
 
-    now = await until(back)
+    now = await until(managed_again)
     assert (now.tenant, now.owner, now.tags, now.tier) == (vm.tenant, vm.owner, {"role": "web"}, vm.tier)
     query = vms.DeleteQuery(disks=True)
     operation = await server.admin.call(vms.DELETE, query=query, if_match=now.generation, vm_id=now.id)

@@ -1,4 +1,4 @@
-"""What a crash left, and a host or VM that does not let it be settled for a while."""
+"""Recovery of operations after a crash, when it is refused for a while or the host is gone."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from novacron_server.operations import recovery, repository
 from tests.support.server import LiveServer
 
 
-class Refusing:
-    """Operations of which one is refused a few times, with the reasons given, before it is settled."""
+class RefusingOperations:
+    """A runner whose recovery of one operation is refused with these reasons before it succeeds."""
 
     def __init__(self, *reasons: str) -> None:
         self.reasons = list(reasons)
-        self.settled: list[Any] = []
+        self.recovered: list[Any] = []
 
     async def unended(self) -> list[Any]:
         return [SimpleNamespace(host_id=None, operation=SimpleNamespace(id="op-1"))]
@@ -34,34 +34,34 @@ class Refusing:
     async def recover(self, stored: Any) -> None:
         if self.reasons:
             raise errors.Conflict(self.reasons.pop(0))
-        self.settled.append(stored)
+        self.recovered.append(stored)
 
 
-async def test_it_is_tried_until_it_goes_and_each_reason_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_recovery_is_retried_and_each_reason_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     sleep = asyncio.sleep
 
-    async def quick(seconds: float) -> None:
+    async def record_pause(seconds: float) -> None:
         pauses.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr(asyncio, "sleep", quick)
-    operations = Refusing(*["busy"] * 6, "locked", "locked")
+    monkeypatch.setattr(asyncio, "sleep", record_pause)
+    operations = RefusingOperations(*["busy"] * 6, "locked", "locked")
     with capture_logs() as logs:
         await recovery.recover_all(operations, SimpleNamespace())  # type: ignore[arg-type]
-    assert len(operations.settled) == 1
+    assert len(operations.recovered) == 1
     assert [line["reason"] for line in logs] == ["busy", "locked"]
     assert pauses == sorted(pauses)
     assert pauses[-1] == pauses[-2] <= 5.0
 
 
 @pytest.mark.parametrize("kind", ["vm.create", "vm.delete", "volume.create", "volume.attach", "volume.move"])
-async def test_what_ran_on_a_host_that_is_no_longer_configured_is_ended(server: LiveServer, kind: str) -> None:
+async def test_operation_on_a_host_that_is_no_longer_configured_is_ended(server: LiveServer, kind: str) -> None:
     now, database = datetime.now(UTC), server.parts.database
     user = (await server.admin.call(access.VALIDATE)).user
-    who = Principal(user.id, user.username, Role.ADMINISTRATOR, "default", "", now)
+    principal = Principal(user.id, user.username, Role.ADMINISTRATOR, "default", "", now)
     host = await database.run(lambda c: hosts.get_or_create(c, "qemu+ssh://gone/system"))
-    left = Operation(
+    unended = Operation(
         id=str(uuid4()),
         kind=kind,
         target=Target(type=kind.partition(".")[0], id=str(uuid4()), name="half"),
@@ -69,16 +69,16 @@ async def test_what_ran_on_a_host_that_is_no_longer_configured_is_ended(server: 
         created_at=now,
         tenant="default",
     )
-    more: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "host_id": host.id,
-        "principal": who,
+        "principal": principal,
         "request": {},
         "steps": {},
         "idempotency_key": "",
         "request_hash": "",
     }
-    assert await database.run(lambda c: repository.add(c, left, **more))
+    assert await database.run(lambda c: repository.add(c, unended, **fields))
     async with asyncio.timeout(10):
         await recovery.recover_all(server.parts.operations, server.parts.inventory)
-    ended = await server.ended(left)
+    ended = await server.ended(unended)
     assert ended.state is OperationState.INTERRUPTED

@@ -1,4 +1,4 @@
-"""Group commit: many writers share a transaction, and nobody pays for another's refusal or a database that hangs."""
+"""Group commit: writers share a transaction, and a refused or hung one does not fail the others."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ async def broken(_: Connection) -> tuple[None, list[EventDraft]]:
     raise ZeroDivisionError
 
 
-async def _told(database: Database) -> list[str]:
+async def _events(database: Database) -> list[str]:
     return [record.target.name for record in await database.run(lambda c: read_after(c, 0))]
 
 
-async def test_who_comes_together_is_committed_together_in_order(database: Database) -> None:
+async def test_concurrent_units_are_committed_together_in_order(database: Database) -> None:
     rings: list[int] = []
     group_commit = GroupCommit(database, lambda: rings.append(1))
     names = [f"n{n:03}" for n in range(120)]
     assert await asyncio.gather(*(group_commit.write(unit(name)) for name in names)) == names
-    assert await _told(database) == names
+    assert await _events(database) == names
     assert len(rings) <= 4
 
 
-async def test_one_that_is_refused_takes_nobody_with_it(database: Database) -> None:
+async def test_refused_unit_does_not_fail_the_others(database: Database) -> None:
     group_commit = GroupCommit(database, lambda: None)
     units: list[Unit[Any]] = [unit("a"), refused, unit("b"), broken, unit("c")]
     answers = await asyncio.gather(*(group_commit.write(work) for work in units), return_exceptions=True)
     assert answers[::2] == ["a", "b", "c"]
     assert isinstance(answers[1], errors.Conflict)
     assert isinstance(answers[3], ZeroDivisionError)
-    assert await _told(database) == ["a", "b", "c"]
+    assert await _events(database) == ["a", "b", "c"]
 
 
-async def test_what_a_refused_unit_had_written_is_not_there(database: Database) -> None:
+async def test_writes_of_a_refused_unit_are_rolled_back(database: Database) -> None:
     group_commit = GroupCommit(database, lambda: None)
 
     async def writes_first(connection: Connection) -> tuple[None, list[EventDraft]]:
@@ -70,33 +70,33 @@ async def test_what_a_refused_unit_had_written_is_not_there(database: Database) 
     await asyncio.gather(*(group_commit.write(w) for w in (unit("a"), writes_first)), return_exceptions=True)
     rows = await database.run(lambda c: c.execute(text("SELECT key FROM settings WHERE key = 'half'")))
     assert rows.all() == []
-    assert await _told(database) == ["a"]
+    assert await _events(database) == ["a"]
 
 
-async def test_who_stands_behind_a_hung_transaction_hears_in_time(database: Database) -> None:
-    """The one that hangs, those in its transaction and those behind it: all within the budget, nothing written."""
+async def test_units_behind_a_hung_transaction_fail_in_time(database: Database) -> None:
+    """The hung unit, those in its transaction and those behind it fail within the budget, with nothing written."""
     group_commit = GroupCommit(database, lambda: None)
 
     async def hangs(connection: Connection) -> tuple[None, list[EventDraft]]:
         await connection.execute(text("SELECT pg_sleep(60)"))
         return None, []
 
-    async def timed(work: Unit[Any]) -> tuple[float, BaseException]:
+    async def seconds_to_fail(work: Unit[Any]) -> tuple[float, BaseException]:
         began = fair_now()
         with pytest.raises(errors.DatabaseUnavailable) as caught:
             await group_commit.write(work)
         return fair_now() - began, caught.value
 
-    first = asyncio.create_task(timed(hangs))
+    first = asyncio.create_task(seconds_to_fail(hangs))
     await asyncio.sleep(0)
-    answers = await asyncio.gather(first, *(timed(unit(f"n{n}")) for n in range(60)))
+    answers = await asyncio.gather(first, *(seconds_to_fail(unit(f"n{n}")) for n in range(60)))
     assert max(seconds for seconds, _ in answers) < 2.5
     assert not any(isinstance(error, faults.OutcomeUnknown) for _, error in answers[2:])
     assert await database.run(last_seq) == 0
     assert await group_commit.write(unit("after")) == "after"
 
 
-async def test_one_who_goes_away_while_he_waits_is_not_written(database: Database) -> None:
+async def test_cancelled_queued_unit_is_not_written(database: Database) -> None:
     group_commit = GroupCommit(database, lambda: None)
     go = asyncio.Event()
 
@@ -113,4 +113,4 @@ async def test_one_who_goes_away_while_he_waits_is_not_written(database: Databas
     go.set()
     await held
     assert await group_commit.write(unit("next")) == "next"
-    assert await _told(database) == ["next"]
+    assert await _events(database) == ["next"]

@@ -1,4 +1,4 @@
-"""Promise G7: the event stream has no gap. 16 writers, random delays between insert and commit, rollbacks, a reader."""
+"""The event stream has no gap (G7): 16 writers, random delays between insert and commit, rollbacks, and a reader."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def draft(name: str = "a", **more: object) -> EventDraft:
     return EventDraft("vm.updated", "test", Target(type="vm", id="1", name=name), **more)  # type: ignore[arg-type]
 
 
-class Seen:
-    """What a reader was handed."""
+class Delivered:
+    """The records that a reader delivered."""
 
     def __init__(self) -> None:
         self.records: list[EventRecord] = []
@@ -50,8 +50,8 @@ class Rollback(Exception):
     pass
 
 
-async def test_sixteen_writers_lose_nothing(database: Database) -> None:
-    seen = Seen()
+async def test_sixteen_writers_lose_no_event(database: Database) -> None:
+    seen = Delivered()
     committed: list[str] = []
     lots = random.Random(7)
 
@@ -88,7 +88,7 @@ async def test_sixteen_writers_lose_nothing(database: Database) -> None:
 
 
 async def test_a_serial_number_taken_at_insert_loses_rows_under_the_same_load(owner_url: str) -> None:
-    """The proof that the test above can go red: the naive outbox, the same reader's rule, lost rows."""
+    """Proves that the test above can fail: a naive outbox with the same reader loses rows."""
     database = Database(owner_url)
     await database.run(lambda conn: conn.execute(text("CREATE TABLE naive (seq bigserial PRIMARY KEY, name text)")))
     lots = random.Random(7)
@@ -120,7 +120,7 @@ async def test_a_serial_number_taken_at_insert_loses_rows_under_the_same_load(ow
     await database.close()
 
 
-async def test_a_record_is_what_was_drafted(database: Database) -> None:
+async def test_record_has_the_values_of_its_draft(database: Database) -> None:
     now = datetime.now(UTC)
     row = {"n": 1, "at": now, "tags": {"a": "b"}, "none": None}
     first = draft("one", tenant="default", priority=Priority.HIGH, row=row, note="why")
@@ -138,7 +138,7 @@ async def test_a_record_is_what_was_drafted(database: Database) -> None:
     assert two.row == {"x": "\ufffd"}
 
 
-async def test_a_rollback_gives_its_numbers_back(database: Database) -> None:
+async def test_rollback_returns_its_numbers(database: Database) -> None:
     async def work(conn: AsyncConnection) -> None:
         assert await append(conn, [draft()] * 3) == [1, 2, 3]
         raise Rollback
@@ -148,16 +148,16 @@ async def test_a_rollback_gives_its_numbers_back(database: Database) -> None:
     assert await database.run(lambda conn: append(conn, [draft()])) == [1]
 
 
-async def test_more_than_a_batch_comes_in_order(database: Database) -> None:
-    seen = Seen()
+async def test_several_batches_are_delivered_in_order(database: Database) -> None:
+    seen = Delivered()
     await database.run(lambda conn: append(conn, [draft(str(n)) for n in range(2500)]))
     async with OutboxReader(database, 100, seen):
         records = await seen.until(2400)
     assert [record.seq for record in records] == list(range(101, 2501))
 
 
-async def test_a_hole_stops_the_reader_loudly(database: Database, owner_url: str) -> None:
-    seen = Seen()
+async def test_missing_number_stops_the_reader_with_an_error(database: Database, owner_url: str) -> None:
+    seen = Delivered()
     await database.run(lambda conn: append(conn, [draft()] * 5))
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as conn:
         await conn.execute("DELETE FROM events WHERE seq = 3")
@@ -170,7 +170,7 @@ async def test_a_hole_stops_the_reader_loudly(database: Database, owner_url: str
     await reader.close()
 
 
-async def test_an_error_of_the_listener_stops_the_reader_and_skips_nothing(database: Database) -> None:
+async def test_error_of_the_callback_stops_the_reader_without_skipping(database: Database) -> None:
     async def fold(batch: list[EventRecord]) -> None:
         raise ZeroDivisionError
 
@@ -183,10 +183,10 @@ async def test_an_error_of_the_listener_stops_the_reader_and_skips_nothing(datab
     await reader.close()
 
 
-async def test_a_reader_waits_for_a_lost_database_and_goes_on(
+async def test_reader_waits_for_a_lost_database_and_continues(
     database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = Seen()
+    seen = Delivered()
     elsewhere = Database(database_url)
     async with OutboxReader(database, 0, seen, poll_s=0.05) as reader:
         await database.run(lambda conn: append(conn, [draft("before")]))
@@ -209,23 +209,23 @@ async def test_a_reader_waits_for_a_lost_database_and_goes_on(
     await elsewhere.close()
 
 
-async def test_a_database_that_went_back_in_time_is_noticed(database: Database, owner_url: str) -> None:
+async def test_restored_older_database_stops_the_reader(database: Database, owner_url: str) -> None:
     reader = OutboxReader(database, 10, lambda records: None)
-    reader.healthy = False  # as after a loss
+    reader.healthy = False  # as after a connection loss
     reader.start()
     with pytest.raises(OutboxHole, match="was restored"):
         await reader.wait()
     await reader.close()
 
 
-async def test_other_servers_hear_of_it_at_once(database_url: str) -> None:
-    """Two servers on one external database; the poll is too slow to help, so only NOTIFY can have told."""
+async def test_other_servers_are_notified_at_once(database_url: str) -> None:
+    """Two servers on one external database. The poll is too slow to matter, so only NOTIFY can deliver the event."""
     here, there = Database(database_url, kind="external"), Database(database_url, kind="external")
-    seen = Seen()
+    seen = Delivered()
     async with OutboxReader(here, 0, lambda _: None, poll_s=600) as writer, OutboxReader(there, 0, seen, poll_s=600):
         async with asyncio.timeout(20):
             found = 0
-            while found < 4:  # listen and notify of both
+            while found < 4:  # the LISTEN and NOTIFY sessions of both
                 count = text(
                     "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^novacron-(listen|notify)'"
                 )
@@ -239,14 +239,14 @@ async def test_other_servers_hear_of_it_at_once(database_url: str) -> None:
     await there.close()
 
 
-async def test_without_any_bell_the_poll_finds_it(database: Database) -> None:
-    seen = Seen()
+async def test_poll_finds_events_without_a_notification(database: Database) -> None:
+    seen = Delivered()
     async with OutboxReader(database, 0, seen, poll_s=0.05):
         await database.run(lambda conn: append(conn, [draft()]))
         await seen.until(1)
 
 
-async def test_pruning_forgets_the_old_and_keeps_the_last_hour(database: Database, owner_url: str) -> None:
+async def test_pruning_deletes_old_events_and_keeps_the_last_hour(database: Database, owner_url: str) -> None:
     assert await database.run(first_seq) is None
     await database.run(lambda conn: append(conn, [draft()] * 6))
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as conn:
@@ -256,7 +256,7 @@ async def test_pruning_forgets_the_old_and_keeps_the_last_hour(database: Databas
     assert await database.run(lambda conn: append(conn, [draft()])) == [7]
 
 
-async def test_from_commit_to_listener_is_quick(database: Database) -> None:
+async def test_event_reaches_the_callback_quickly_after_the_commit(database: Database) -> None:
     committed: dict[int, float] = {}
     heard: dict[int, float] = {}
 

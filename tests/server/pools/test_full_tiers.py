@@ -1,4 +1,4 @@
-"""Tiers that are full, pools that go away in mid-move, and a guest that does not let go: nothing is lost or left."""
+"""Full tiers and pools that become inactive during a move: nothing is lost or left over."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.api.vms import VMCreate
 from novacron_core.api.volumes import VolumeCreate, VolumeResize
 from novacron_server.inventory import host_sync
-from tests.support.storage import MIB, StorageServer, move, same_content
+from tests.support.storage import MIB, StorageServer, expect_content, move
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -28,10 +28,10 @@ POOL = "<pool type='dir'><name>{name}</name><target><path>{path}</path></target>
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def small(storage: StorageServer) -> AsyncIterator[Pool]:
-    """A tier `cold` of one pool on a disk of 32 MiB. (Ours is off meanwhile.)"""
+    """A tier `cold` whose only active pool is on a disk of 32 MiB. The managed pool is inactive meanwhile."""
     path = storage.server.data_dir / "small"
     path.mkdir(mode=0o711)
-    # libvirtd has a mount namespace of its own: it must see this one too.
+    # libvirtd has its own mount namespace, so mount it there too.
     assert storage.daemon._process is not None
     enter = ["nsenter", "-m", "-t", str(storage.daemon._process.pid)]
     mount = ["mount", "-t", "tmpfs", "-o", "size=32m,mode=711", "small", str(path)]
@@ -44,7 +44,7 @@ async def small(storage: StorageServer) -> AsyncIterator[Pool]:
         return next((pool for pool in (await storage.admin.call(pools.LIST)).items if pool.name == "small"), None)
 
     pool = await until(seen)
-    await storage.done(await storage.admin.call(pools.SET_TIER, body=PoolTier(tier="cold"), pool_id=pool.id))
+    await storage.succeeded(await storage.admin.call(pools.SET_TIER, body=PoolTier(tier="cold"), pool_id=pool.id))
     yield pool
 
 
@@ -52,14 +52,14 @@ def in_small(storage: StorageServer) -> list[str]:
     return sorted(storage.libvirt.storagePoolLookupByName("small").listVolumes())
 
 
-async def test_what_does_not_fit_is_refused_before_anything_is_promised(storage: StorageServer, small: Pool) -> None:
-    assert (small.capacity_bytes, small.shares_disk_with) == (32 * MIB, None)  # a disk that this process does not see
-    volume = await storage.made("fits-not")
+async def test_volume_that_does_not_fit_is_refused(storage: StorageServer, small: Pool) -> None:
+    assert (small.capacity_bytes, small.shares_disk_with) == (32 * MIB, None)  # a disk that this process cannot see
+    volume = await storage.create_volume("fits-not")
     big = await storage.admin.call(volumes.GET, volume_id=volume.id)
     with pytest.raises(errors.Conflict, match=r"cold .* has 32 MiB free"):
         await storage.admin.call(volumes.CREATE, body=VolumeCreate(name="x", size_bytes=33 * MIB, tier="cold"))
     room = await storage.admin.call(volumes.CREATE, body=VolumeCreate(name="room", size_bytes=30 * MIB, tier="cold"))
-    await storage.done(room)
+    await storage.succeeded(room)
     with pytest.raises(errors.Conflict, match="growing room needs"):
         await storage.admin.call(
             volumes.RESIZE, body=VolumeResize(size_bytes=1 << 40), volume_id=(await storage.volume("room")).id
@@ -67,11 +67,11 @@ async def test_what_does_not_fit_is_refused_before_anything_is_promised(storage:
     filler = await storage.admin.call(
         volumes.CREATE, body=VolumeCreate(name="filler", size_bytes=20 * MIB, tier="cold")
     )
-    await storage.done(filler)
+    await storage.succeeded(filler)
     assert big.tier == "hot"
 
 
-async def test_a_vm_goes_to_the_pool_its_tier_was_given_if_its_image_fits_there(
+async def test_vm_is_created_in_the_pool_assigned_to_its_tier_if_the_image_fits(
     storage: StorageServer, small: Pool
 ) -> None:
     images = storage.server.data_dir / "images"
@@ -80,7 +80,7 @@ async def test_a_vm_goes_to_the_pool_its_tier_was_given_if_its_image_fits_there(
     with pytest.raises(errors.Conflict, match=r"too-big needs 33 MiB, but cold \(small\) has .* free"):
         await storage.admin.call(vms.CREATE, body=big)
     operation = await storage.admin.call(vms.CREATE, body=msgspec.structs.replace(big, name="thin", image="empty"))
-    await storage.done(operation)
+    await storage.succeeded(operation)
     assert [name for name in in_small(storage) if name.startswith("thin-")]
     assert {disk.tier for disk in (await storage.server.vm("thin")).disks} == {"cold"}
     ours = next(pool for pool in storage.libvirt.listAllStoragePools() if pool.name().endswith("-cold"))
@@ -88,13 +88,13 @@ async def test_a_vm_goes_to_the_pool_its_tier_was_given_if_its_image_fits_there(
 
 
 @pytest.mark.parametrize("start", [False, True], ids=["stopped", "running"])
-async def test_a_tier_that_fills_up_in_mid_move_leaves_the_volume_where_it_was(
+async def test_tier_that_fills_up_during_a_move_leaves_the_volume_in_place(
     storage: StorageServer, small: Pool, start: bool
 ) -> None:
     name = f"full-{start}".lower()
-    volume = await storage.made(name)
+    volume = await storage.create_volume(name)
     vm = await storage.vm(name, volume, start=start)
-    pool = storage.libvirt.storagePoolLookupByName("small")  # the check is by what was free at the last look
+    pool = storage.libvirt.storagePoolLookupByName("small")  # the check uses the free space of the last read
     filler = (
         "<volume><name>thief</name><capacity unit='MiB'>20</capacity><allocation unit='MiB'>20</allocation></volume>"
     )
@@ -108,52 +108,52 @@ async def test_a_tier_that_fills_up_in_mid_move_leaves_the_volume_where_it_was(
     assert not [left for left in in_small(storage) if left.startswith(name)]
     now = await storage.volume(name)
     assert (now.tier, now.vm) == ("hot", vm.id)
-    same_content(storage, storage.path(now))
+    expect_content(storage, storage.path(now))
     assert (await storage.server.vm(name)).state == ("running" if start else "stopped")
 
 
-async def test_a_pool_that_goes_away_in_mid_move_costs_nothing(
+async def test_pool_lost_during_a_live_move_loses_nothing(
     storage: StorageServer, small: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_sync, "VOLUMES_EVERY", 10**9)
-    volume = await storage.made("gone")
+    volume = await storage.create_volume("gone")
     await storage.vm("gone", volume, start=True)
     operation = await move(storage, volume, bandwidth_bytes_s=MIB)
 
-    async def going() -> bool | None:
+    async def in_progress() -> bool | None:
         now = await storage.admin.call(operations.GET, operation_id=operation.id)
         return True if now.progress else None
 
-    await until(going)
+    await until(in_progress)
     away = storage.libvirt.storagePoolLookupByName("small")
     away.destroy()
     await storage.admin.call(operations.CANCEL, operation_id=operation.id)
     now = await storage.volume("gone")
     assert (now.tier, now.operation_id) == ("hot", None)
-    same_content(storage, storage.path(now))
+    expect_content(storage, storage.path(now))
     with pytest.raises(errors.Conflict, match=r"cold has no active pool on .*"):
         await move(storage, now)
     away.create(0)
-    assert "gone" in in_small(storage)  # nobody could take it away
+    assert "gone" in in_small(storage)  # it could not be removed
 
-    async def clean() -> bool | None:
+    async def copy_removed() -> bool | None:
         return None if "gone" in in_small(storage) else True
 
-    await until(clean)  # and it goes when the pool is back
+    await until(copy_removed)  # it is removed when the pool is back
 
-    async def alone() -> bool | None:
+    async def listed_once() -> bool | None:
         named = [v.id for v in (await storage.admin.call(volumes.LIST)).items if v.name == "gone"]
         return True if named == [volume.id] else None
 
-    await until(alone)  # and out of the list, without another look at all volumes
+    await until(listed_once)  # it leaves the list, without another read of all volumes
     assert (await storage.admin.call(volumes.GET, volume_id=volume.id)).tier == "hot"
-    same_content(storage, storage.path(now))
+    expect_content(storage, storage.path(now))
 
 
-async def test_a_pool_that_goes_away_under_the_copy_of_a_stopped_disk_costs_nothing(
+async def test_pool_lost_during_the_copy_of_a_stopped_disk_loses_nothing(
     storage: StorageServer, small: Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    volume = await storage.made("off")
+    volume = await storage.create_volume("off")
     vm = await storage.vm("off", volume)
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.move:made=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
@@ -161,12 +161,12 @@ async def test_a_pool_that_goes_away_under_the_copy_of_a_stopped_disk_costs_noth
 
     away = storage.libvirt.storagePoolLookupByName("small")
 
-    async def gone() -> bool | None:
-        with suppress(libvirt.libvirtError):  # not while the file is being made
+    async def pool_destroyed() -> bool | None:
+        with suppress(libvirt.libvirtError):  # not while the file is being created
             return True if "off" in in_small(storage) and away.destroy() == 0 else None
         return None
 
-    await until(gone)
+    await until(pool_destroyed)
     (tmp_path / "go").touch()
     ended = await storage.ended(operation)
     assert ended.state is OperationState.FAILED
@@ -174,11 +174,11 @@ async def test_a_pool_that_goes_away_under_the_copy_of_a_stopped_disk_costs_noth
     assert "not active" in ended.problem.detail
     now = await storage.volume("off")
     assert (now.tier, now.vm) == ("hot", vm.id)
-    same_content(storage, storage.path(now))
+    expect_content(storage, storage.path(now))
     away.create(0)
 
-    async def clean() -> bool | None:
+    async def copy_removed() -> bool | None:
         names = [v.id for v in (await storage.admin.call(volumes.LIST)).items if v.name == "off"]
         return True if "off" not in in_small(storage) and names == [volume.id] else None
 
-    await until(clean)
+    await until(copy_removed)

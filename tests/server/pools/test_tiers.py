@@ -1,4 +1,4 @@
-"""Tiers and pools over the whole server, on libvirt's test driver."""
+"""Tiers and pools through a whole server on libvirt's test driver."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.requests import pools_named, three_pools
 from tests.support.server import LiveServer
 from tests.support.waiting import until
 
-FOREIGN = """<pool type='dir'><name>isos</name><uuid>11111111-2222-3333-4444-555555555555</uuid>
+UNMANAGED_POOL = """<pool type='dir'><name>isos</name><uuid>11111111-2222-3333-4444-555555555555</uuid>
 <target><path>/srv/isos</path></target></pool>"""
 
 
@@ -31,17 +31,17 @@ async def tiers_named(server: LiveServer) -> dict[str, Tier]:
     return {tier.name: tier for tier in (await server.admin.call(tiers.LIST)).items}
 
 
-async def done(server: LiveServer, operation: Operation) -> Operation:
+async def succeeded(server: LiveServer, operation: Operation) -> Operation:
     ended = await server.ended(operation)
     assert ended.state is OperationState.SUCCEEDED, ended.problem
     return ended
 
 
 @pytest.fixture
-async def isos(server: LiveServer, behind: libvirt.virConnect) -> Pool:
-    """A pool that somebody else made."""
+async def isos(server: LiveServer, libvirt_connection: libvirt.virConnect) -> Pool:
+    """A pool that was created outside NovaCron."""
     await three_pools(server)
-    behind.storagePoolDefineXML(FOREIGN, 0).create(0)
+    libvirt_connection.storagePoolDefineXML(UNMANAGED_POOL, 0).create(0)
 
     async def seen() -> Pool | None:
         return (await pools_named(server)).get("isos")
@@ -49,7 +49,7 @@ async def isos(server: LiveServer, behind: libvirt.virConnect) -> Pool:
     return await until(seen)
 
 
-async def test_a_fresh_host_has_our_three_pools_and_the_tiers_count_them(server: LiveServer) -> None:
+async def test_new_host_gets_three_managed_pools_and_the_tiers_count_them(server: LiveServer) -> None:
     found = await three_pools(server)
     instance = server.parts.reconciler._instance.replace("-", "")[:8]
     assert {name: (pool.tier, pool.managed, pool.active) for name, pool in found.items()} == {
@@ -59,14 +59,14 @@ async def test_a_fresh_host_has_our_three_pools_and_the_tiers_count_them(server:
     assert [tier.name for tier in listed] == ["hot", "warm", "cold"]
     hot = listed[0]
     assert hot.capacity_bytes == found[f"novacron-{instance}-hot"].capacity_bytes
-    assert (hot.read_bytes_s, hot.reads_s, hot.rates_at) == (None, None, None)  # not measured is not nought
-    assert not hot.disks_known  # a simulated disk is nobody's disk
+    assert (hot.read_bytes_s, hot.reads_s, hot.rates_at) == (None, None, None)  # not measured is not zero
+    assert not hot.disks_known  # a simulated disk shares nothing
 
 
-async def test_a_vm_is_made_in_the_tier_that_was_asked_for(server: LiveServer, image: str) -> None:
+async def test_vm_is_created_in_the_requested_tier(server: LiveServer, image: str) -> None:
     await three_pools(server)
     body = vms.VMCreate(name="web-01", image="empty", memory_bytes=32 << 20, tier="cold")
-    await done(server, await server.admin.call(vms.CREATE, body=body))
+    await succeeded(server, await server.admin.call(vms.CREATE, body=body))
     vm = await server.vm("web-01")
     assert (vm.tier, vm.disks[0].tier) == ("cold", "cold")
     volume = next(v for v in (await server.admin.call(volumes.LIST)).items if v.id == vm.disks[0].volume)
@@ -75,36 +75,36 @@ async def test_a_vm_is_made_in_the_tier_that_was_asked_for(server: LiveServer, i
     assert (cold.volumes, cold.provisioned_bytes) == (1, 8 << 20)
 
 
-async def test_a_pool_is_given_to_a_tier_and_taken_away(server: LiveServer, isos: Pool) -> None:
+async def test_pool_is_assigned_to_a_tier_and_removed(server: LiveServer, isos: Pool) -> None:
     before = (await tiers_named(server))["warm"]
     assert (isos.tier, isos.managed) == (None, False)
-    await done(server, await server.admin.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id=isos.id))
+    await succeeded(server, await server.admin.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id=isos.id))
     assert (await pools_named(server))["isos"].tier == "warm"
     warm = (await tiers_named(server))["warm"]
     assert isos.id in warm.pools
     assert before.capacity_bytes is not None
     assert isos.capacity_bytes is not None
     assert warm.capacity_bytes == before.capacity_bytes + isos.capacity_bytes
-    await done(server, await server.admin.call(pools.SET_TIER, body=PoolTier(tier=None), pool_id=isos.id))
+    await succeeded(server, await server.admin.call(pools.SET_TIER, body=PoolTier(tier=None), pool_id=isos.id))
     assert (await pools_named(server))["isos"].tier is None
     assert (await tiers_named(server))["warm"].capacity_bytes == before.capacity_bytes
 
 
-async def test_what_a_pools_tier_is_outlives_the_server(server: LiveServer, isos: Pool, database: Database) -> None:
+async def test_tier_of_a_pool_is_stored(server: LiveServer, isos: Pool, database: Database) -> None:
     from novacron_server.pools import repository
 
-    await done(server, await server.admin.call(pools.SET_TIER, body=PoolTier(tier="cold"), pool_id=isos.id))
+    await succeeded(server, await server.admin.call(pools.SET_TIER, body=PoolTier(tier="cold"), pool_id=isos.id))
     rows = await database.run(repository.all_rows, read_only=True)
     assert [(row.name, row.tier) for row in rows] == [("isos", "cold")]
 
 
-async def test_our_own_pools_keep_their_tier(server: LiveServer) -> None:
+async def test_managed_pools_keep_their_tier(server: LiveServer) -> None:
     hot = next(pool for pool in (await three_pools(server)).values() if pool.tier == "hot")
     with pytest.raises(errors.Conflict, match="managed by NovaCron"):
         await server.admin.call(pools.SET_TIER, body=PoolTier(tier="cold"), pool_id=hot.id)
 
 
-async def test_only_administrators_say_what_a_tier_is_made_of(server: LiveServer, isos: Pool) -> None:
+async def test_only_administrators_assign_pools_to_tiers(server: LiveServer, isos: Pool) -> None:
     bob = await server.member("bob", Role.OPERATOR)
     assert (await bob.call(tiers.LIST)).total == 3
     with pytest.raises(errors.Forbidden):
@@ -114,23 +114,23 @@ async def test_only_administrators_say_what_a_tier_is_made_of(server: LiveServer
     await bob.close()
 
 
-async def test_a_pool_that_is_off_has_no_sizes_and_its_tier_says_so(
-    server: LiveServer, behind: libvirt.virConnect
+async def test_inactive_pool_has_no_sizes_and_its_tier_says_so(
+    server: LiveServer, libvirt_connection: libvirt.virConnect
 ) -> None:
     warm = next(pool for pool in (await three_pools(server)).values() if pool.tier == "warm")
-    behind.storagePoolLookupByName(warm.name).destroy()
+    libvirt_connection.storagePoolLookupByName(warm.name).destroy()
 
-    async def off() -> Pool | None:
+    async def shown_inactive() -> Pool | None:
         found = (await pools_named(server))[warm.name]
         return None if found.active else found
 
-    found = await until(off)
+    found = await until(shown_inactive)
     assert (found.capacity_bytes, found.available_bytes) == (None, None)
     tier = (await tiers_named(server))["warm"]
     assert (tier.capacity_bytes, tier.notes) == (None, [f"the pool {warm.name} is inactive"])
 
 
-async def test_pools_and_tiers_come_with_the_stream(server: LiveServer, isos: Pool) -> None:
+async def test_pools_and_tiers_are_sent_on_the_stream(server: LiveServer, isos: Pool) -> None:
     frames = cast(AsyncGenerator[Update, None], stream(server.admin))
     shown: dict[str, set[str]] = {"pools": set(), "tiers": set()}
     async for frame in frames:
@@ -156,7 +156,7 @@ async def test_pools_and_tiers_come_with_the_stream(server: LiveServer, isos: Po
     assert named_pools["isos"].tier == "warm"
 
 
-async def test_who_repeats_himself_is_heard_once(server: LiveServer, isos: Pool) -> None:
+async def test_repeated_request_has_one_effect(server: LiveServer, isos: Pool) -> None:
     asked = [
         await server.admin.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id=isos.id, idempotency_key="k1")
         for _ in range(2)

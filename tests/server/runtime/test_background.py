@@ -1,4 +1,4 @@
-"""No background task ends in silence: it is logged, started again and reported, and everything stops in order."""
+"""A failed background task is logged, restarted and reported, and everything stops in order (G13)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_task_that_fails_is_logged_with_its_traceback_once_and_started_again() -> None:
+async def test_failed_task_is_logged_with_a_traceback_once_and_restarted() -> None:
     background, begun = Background(first_pause_s=0.001, max_pause_s=0.002), 0
 
     async def run() -> None:
@@ -44,7 +44,7 @@ async def test_a_task_that_fails_is_logged_with_its_traceback_once_and_started_a
     await background.stop()
 
 
-async def test_a_task_that_ends_by_itself_has_failed_too() -> None:
+async def test_task_that_returns_counts_as_failed() -> None:
     background, begun = Background(first_pause_s=0.001, max_pause_s=0.002), 0
 
     async def run() -> None:
@@ -57,7 +57,7 @@ async def test_a_task_that_ends_by_itself_has_failed_too() -> None:
     await background.stop()
 
 
-async def test_while_it_waits_for_its_next_start_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_task_waiting_for_its_restart_is_reported_as_restarting(monkeypatch: pytest.MonkeyPatch) -> None:
     background, failed = Background(first_pause_s=30, max_pause_s=30), asyncio.Event()
 
     async def run() -> None:
@@ -71,7 +71,7 @@ async def test_while_it_waits_for_its_next_start_it_says_so(monkeypatch: pytest.
     await background.stop()
 
 
-async def test_a_failure_long_ago_is_recovered_from(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_task_is_healthy_again_some_time_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HEALTHY_AFTER_S", 0.05)
     background, begun = Background(first_pause_s=0.001, max_pause_s=0.001), 0
 
@@ -90,7 +90,7 @@ async def test_a_failure_long_ago_is_recovered_from(monkeypatch: pytest.MonkeyPa
     await background.stop()
 
 
-async def test_everything_stops_in_the_reverse_order_and_an_error_keeps_nothing_running() -> None:
+async def test_everything_stops_in_reverse_order_despite_errors() -> None:
     background, stopped = Background(), []
 
     def task(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Old rows go, young ones stay."""
+"""Retention deletes old rows and keeps newer ones (G8)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 
-async def test_what_is_old_goes_and_an_ended_operation_is_kept_thirty_days_at_least(server: LiveServer) -> None:
+async def test_expired_rows_are_deleted_and_operations_kept_for_thirty_days(server: LiveServer) -> None:
     vm = await server.vm("test")
     operation = await server.ended(await server.admin.call(vms.PAUSE, vm_id=vm.id))
     now = datetime.now(UTC)
@@ -33,25 +33,25 @@ async def test_what_is_old_goes_and_an_ended_operation_is_kept_thirty_days_at_le
     assert timedelta(days=1) < EVENTS_KEPT
 
 
-async def test_a_clock_that_is_set_ahead_deletes_nothing(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clock_set_ahead_deletes_nothing(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     vm = await server.vm("test")
     await server.ended(await server.admin.call(vms.PAUSE, vm_id=vm.id))
     ahead, rounds = [timedelta(0)], []
 
-    class Set(datetime):
+    class ShiftedClock(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Any:
             return datetime.now(tz) + ahead[0]
 
-    monkeypatch.setattr(guarded_clock, "datetime", Set)
+    monkeypatch.setattr(guarded_clock, "datetime", ShiftedClock)
     real = retention.delete_expired
 
-    async def counted(database: Database, now: datetime) -> tuple[int, int]:
+    async def delete_counting(database: Database, now: datetime) -> tuple[int, int]:
         rounds.append(await real(database, now))
         ahead[0] = timedelta(days=400)
         return rounds[-1]
 
-    monkeypatch.setattr(retention, "delete_expired", counted)
+    monkeypatch.setattr(retention, "delete_expired", delete_counting)
     job = dataclasses.replace(
         retention.retention_job(server.parts.database), name="test", every=timedelta(seconds=0.01)
     )
@@ -66,7 +66,7 @@ async def test_a_clock_that_is_set_ahead_deletes_nothing(server: LiveServer, mon
     assert rounds[:3] == [(0, 0)] * 3
 
 
-async def test_a_server_has_it_on_its_schedule(server: LiveServer) -> None:
+async def test_server_schedules_retention(server: LiveServer) -> None:
     async def ran() -> bool | None:
         rows = {row.name: row for row in await server.parts.scheduler.rows()}
         return True if rows.get("server.retention") and rows["server.retention"].runs else None

@@ -1,4 +1,4 @@
-"""Scheduled jobs outlive the server: due times, missed runs and failures are rows, and one owner runs each."""
+"""Scheduled jobs outlive the server: due times, missed runs and failures are stored, and one server runs each job."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Clock:
 
 
 class Runs:
-    """A job that remembers when it ran."""
+    """A job that records when it ran."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.at: list[datetime] = []
@@ -42,7 +42,7 @@ class Runs:
             raise self.error
 
 
-async def made(database: Database, job: Job, clock: Clock) -> Scheduler:
+async def create_scheduler(database: Database, job: Job, clock: Clock) -> Scheduler:
     scheduler = Scheduler(database, [job], clock)
     await scheduler._register()
     return scheduler
@@ -52,9 +52,9 @@ async def row(scheduler: Scheduler, name: str = "test.job") -> Any:
     return next(row for row in await scheduler.rows() if row.name == name)
 
 
-async def test_it_runs_when_it_is_due_and_keeps_its_beat(database: Database) -> None:
+async def test_job_runs_when_due_and_does_not_drift(database: Database) -> None:
     clock, runs = Clock(), Runs()
-    scheduler = await made(database, Job("test.job", HOUR, runs), clock)
+    scheduler = await create_scheduler(database, Job("test.job", HOUR, runs), clock)
     assert await scheduler.run_due() == pytest.approx(3600)
     assert runs.at == [BEGAN]
     clock.move(timedelta(minutes=59))
@@ -66,21 +66,21 @@ async def test_it_runs_when_it_is_due_and_keeps_its_beat(database: Database) -> 
     assert (await row(scheduler)).due_at == BEGAN + 2 * HOUR, "being late once does not shift what comes"
 
 
-async def test_a_server_that_comes_back_late_runs_it_once_and_knows_what_was_missed(database: Database) -> None:
+async def test_missed_job_runs_once_and_its_missed_runs_are_counted(database: Database) -> None:
     clock, runs = Clock(), Runs()
     job = Job("test.job", HOUR, runs)
-    await (await made(database, job, clock)).run_due()
+    await (await create_scheduler(database, job, clock)).run_due()
     clock.move(timedelta(hours=5, minutes=30))
-    later = await made(database, job, clock)
+    later = await create_scheduler(database, job, clock)
     await later.run_due()
     assert len(runs.at) == 2
     found = await row(later)
     assert (found.runs, found.missed, found.due_at) == (2, 4, BEGAN + 6 * HOUR)
 
 
-async def test_a_job_that_skips_waits_for_its_next_time(database: Database) -> None:
+async def test_skipping_job_waits_for_its_next_due_time(database: Database) -> None:
     clock, runs = Clock(), Runs()
-    scheduler = await made(database, Job("test.job", HOUR, runs, Missed.SKIP), clock)
+    scheduler = await create_scheduler(database, Job("test.job", HOUR, runs, Missed.SKIP), clock)
     await scheduler.run_due()
     clock.move(timedelta(hours=3, minutes=1))
     await scheduler.run_due()
@@ -92,9 +92,7 @@ async def test_a_job_that_skips_waits_for_its_next_time(database: Database) -> N
 
 
 @pytest.mark.parametrize("error", [errors.Conflict("busy"), ZeroDivisionError("planted")])
-async def test_a_job_that_fails_is_tried_again_sooner_and_costs_no_other_one(
-    database: Database, error: Exception
-) -> None:
+async def test_failed_job_is_retried_early_and_does_not_stop_others(database: Database, error: Exception) -> None:
     clock, bad, good = Clock(), Runs(error), Runs()
     scheduler = Scheduler(database, [Job("test.bad", HOUR, bad), Job("test.good", HOUR, good)], clock)
     await scheduler._register()
@@ -110,27 +108,27 @@ async def test_a_job_that_fails_is_tried_again_sooner_and_costs_no_other_one(
     assert (found.failures, found.last_error, found.runs) == (0, "", 2)
 
 
-async def test_two_servers_at_once_run_it_once(database: Database) -> None:
+async def test_two_servers_run_a_job_once(database: Database) -> None:
     clock, runs = Clock(), Runs()
     job = Job("test.job", HOUR, runs)
-    pair = [await made(database, job, clock) for _ in range(2)]
+    pair = [await create_scheduler(database, job, clock) for _ in range(2)]
     await asyncio.gather(*(scheduler.run_due() for scheduler in pair))
     assert len(runs.at) == 1
 
 
-async def test_what_a_killed_server_was_running_is_taken_over_when_its_lease_ends(database: Database) -> None:
+async def test_job_of_a_killed_server_is_taken_over_after_its_lease(database: Database) -> None:
     clock, going = Clock(), asyncio.Event()
 
     async def hang(_: datetime) -> None:
         going.set()
         await asyncio.sleep(3600)
 
-    killed = asyncio.create_task((await made(database, Job("test.job", HOUR, hang), clock)).run_due())
+    killed = asyncio.create_task((await create_scheduler(database, Job("test.job", HOUR, hang), clock)).run_due())
     await going.wait()
     killed.cancel()
     await asyncio.gather(killed, return_exceptions=True)
     runs = Runs()
-    other = await made(database, Job("test.job", HOUR, runs), clock)
+    other = await create_scheduler(database, Job("test.job", HOUR, runs), clock)
     await other.run_due()
     assert runs.at == [], "somebody may still run it"
     clock.move(module.LEASE + timedelta(seconds=1))
@@ -138,7 +136,7 @@ async def test_what_a_killed_server_was_running_is_taken_over_when_its_lease_end
     assert len(runs.at) == 1
 
 
-async def test_the_loop_waits_for_a_database_that_is_away_and_wakes_when_asked(
+async def test_scheduler_waits_for_the_database_and_wakes_on_request(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, runs = Clock(), Runs()
@@ -165,7 +163,7 @@ async def test_the_loop_waits_for_a_database_that_is_away_and_wakes_when_asked(
     task.cancel()
 
 
-async def test_two_jobs_of_one_name_are_a_mistake(database: Database) -> None:
+async def test_jobs_with_the_same_name_are_refused(database: Database) -> None:
     job = Job("test.job", HOUR, Runs())
     with pytest.raises(ValueError, match="two jobs"):
         Scheduler(database, [job, job], Clock())

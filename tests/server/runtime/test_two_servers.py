@@ -1,4 +1,4 @@
-"""Two servers on one external database: one works with it, the other says who does and changes nothing (promise G5)."""
+"""Two servers on one external database: one uses it, the other names that server and changes nothing (G5)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WHERE a.datname = current_database() AND l.locktype = 'advisory' AND l.classid =
 
 @pytest.fixture
 async def shared(owner_url: str, database_url: str, data_dir: Path, uri: str) -> AsyncIterator[LiveServer]:
-    """A server on a database that others can reach."""
+    """A server on a database that other servers can use."""
     settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, database_budget_s=PATIENT_S)
     async with (
         running(settings, owner_url, database_url, [uri], embedded=False) as (url, parts),
@@ -48,20 +48,22 @@ async def shared(owner_url: str, database_url: str, data_dir: Path, uri: str) ->
 
 
 @asynccontextmanager
-async def another(server: LiveServer, url: str) -> AsyncIterator[psycopg.AsyncConnection]:
-    """Another server gets the database while this one has lost its lock; until the end of the block."""
+async def another_server(server: LiveServer, url: str) -> AsyncIterator[psycopg.AsyncConnection]:
+    """Make another server hold the lock until the end of the block, after this server has lost it."""
     async with (
         await psycopg.AsyncConnection.connect(url, autocommit=True, application_name="novacron on beta") as its,
-        await psycopg.AsyncConnection.connect(url, autocommit=True) as hand,
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as session,
     ):
         taking = asyncio.create_task(its.execute(LOCK, (server_lock.KEY,)))
 
-        async def in_line() -> bool | None:
-            found = await hand.execute("SELECT 1 FROM pg_locks WHERE classid = %s AND NOT granted", (server_lock.KEY,))
+        async def take_lock() -> bool | None:
+            found = await session.execute(
+                "SELECT 1 FROM pg_locks WHERE classid = %s AND NOT granted", (server_lock.KEY,)
+            )
             return True if await found.fetchone() else None
 
-        await until(in_line)
-        await hand.execute(END_FIRST, (server_lock.KEY,))
+        await until(take_lock)
+        await session.execute(END_FIRST, (server_lock.KEY,))
         await taking
         await its.execute(MARK)
         yield its
@@ -71,20 +73,20 @@ async def refused(server: LiveServer) -> bool | None:
     return True if server.parts.database.refusal else None
 
 
-async def test_while_another_server_has_it_changes_are_refused_and_begun_work_is_that_ones(
+async def test_changes_are_refused_and_operations_stopped_while_another_server_has_the_lock(
     shared: LiveServer, database_url: str, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     begun = await shared.admin.call(vms.CREATE, body=vm_request(start=False))
-    await until(lambda: _at_work(shared))
+    await until(lambda: _runs_operations(shared))
     vm = await shared.vm("test")
-    async with another(shared, database_url):
+    async with another_server(shared, database_url):
         await until(lambda: refused(shared))
         with pytest.raises(errors.DatabaseUnavailable, match=r"another server has .*novacron on beta") as said:
             await shared.admin.call(vms.PAUSE, vm_id=vm.id)
         assert said.value.retry_after_s
         assert (await shared.vm("test")).id == vm.id
-        await until(lambda: _at_rest(shared))
+        await until(lambda: _runs_no_operation(shared))
         assert (await shared.admin.call(operations.GET, operation_id=begun.id)).state == "running"
         monkeypatch.setenv("NOVACRON_FAILPOINTS", "")
     await until(lambda: _admitted(shared))
@@ -93,11 +95,11 @@ async def test_while_another_server_has_it_changes_are_refused_and_begun_work_is
     assert (await shared.ended(paused)).state == "succeeded"
 
 
-async def _at_work(server: LiveServer) -> bool | None:
+async def _runs_operations(server: LiveServer) -> bool | None:
     return True if server.parts.operations.busy else None
 
 
-async def _at_rest(server: LiveServer) -> bool | None:
+async def _runs_no_operation(server: LiveServer) -> bool | None:
     return None if server.parts.operations.busy else True
 
 
@@ -105,34 +107,34 @@ async def _admitted(server: LiveServer) -> bool | None:
     return None if server.parts.database.refusal else True
 
 
-async def test_a_lock_that_was_lost_to_nobody_is_held_again_and_work_goes_on(
+async def test_lost_lock_is_regained_and_operations_continue(
     shared: LiveServer, database_url: str, data_dir: Path, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = data_dir / "go"
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(release))
     begun = await shared.admin.call(vms.CREATE, body=vm_request(start=False))
-    await until(lambda: _at_work(shared))
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as hand:
-        before = await _holder(hand)
-        await hand.execute(END_FIRST, (server_lock.KEY,))
+    await until(lambda: _runs_operations(shared))
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as session:
+        before = await _holder(session)
+        await session.execute(END_FIRST, (server_lock.KEY,))
 
-        async def had_again() -> bool | None:
-            return True if await _holder(hand) not in (None, before) else None
+        async def regained() -> bool | None:
+            return True if await _holder(session) not in (None, before) else None
 
-        await until(had_again)
+        await until(regained)
     release.touch()
     assert (await shared.ended(begun)).state == "succeeded"
 
 
-async def _holder(hand: psycopg.AsyncConnection) -> int | None:
-    found = await hand.execute("SELECT pid FROM pg_locks WHERE classid = %s AND granted", (server_lock.KEY,))
+async def _holder(session: psycopg.AsyncConnection) -> int | None:
+    found = await session.execute("SELECT pid FROM pg_locks WHERE classid = %s AND granted", (server_lock.KEY,))
     row = await found.fetchone()
     return row[0] if row else None
 
 
-async def test_the_health_says_who_has_the_database(shared: LiveServer, database_url: str) -> None:
-    async with another(shared, database_url), httpx.AsyncClient() as http:
+async def test_health_names_the_server_that_has_the_database(shared: LiveServer, database_url: str) -> None:
+    async with another_server(shared, database_url), httpx.AsyncClient() as http:
         await until(lambda: refused(shared))
         answer = await http.get(f"{shared.url}/health")
         ready = await http.get(f"{shared.url}/readyz")
@@ -140,7 +142,7 @@ async def test_the_health_says_who_has_the_database(shared: LiveServer, database
     assert "novacron on beta" in answer.json()["checks"]["database"]["detail"]
 
 
-def test_a_second_server_refuses_to_start_until_the_first_is_gone(
+def test_second_server_refuses_to_start_until_the_first_is_gone(
     database_url: str, owner_url: str, data_dir: Path
 ) -> None:
     first = _serve(data_dir / "a", database_url, owner_url)

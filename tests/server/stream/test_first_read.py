@@ -1,4 +1,4 @@
-"""The first seconds of a server: who connects then hears of no host before it was asked, and waits for none that hangs."""
+"""The first seconds of a server: a listener gets hosts only after their first read, and waits for none that hangs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.server import running
 
 
 async def first_inventory(url: str, data_dir: Any) -> dict[str, Any]:
-    """What a listener is told that connects as soon as that can be."""
+    """Connect as soon as the server accepts it, and return the first inventory."""
     async with Client(url) as admin:
         token = (data_dir / "setup-token").read_text().strip()
         await admin.call(access.REGISTER, body=access.Register(username="ann", password=PASSWORD, setup_token=token))
@@ -33,7 +33,7 @@ async def first_inventory(url: str, data_dir: Any) -> dict[str, Any]:
             return told
 
 
-async def test_a_listener_waits_for_the_first_look_at_a_slow_host(
+async def test_listener_waits_for_the_first_read_of_a_slow_host(
     owner_url: str, database_url: str, data_dir: Path, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_all = host_sync.HostSync._read_all
@@ -50,7 +50,7 @@ async def test_a_listener_waits_for_the_first_look_at_a_slow_host(
     assert [vm["name"] for vm in told["vms"]] == ["test"]
 
 
-async def test_a_host_that_does_not_answer_holds_up_nobody_for_long(
+async def test_hanging_host_delays_the_first_inventory_only_briefly(
     owner_url: str, database_url: str, data_dir: Path, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(self: host_sync.HostSync) -> None:

@@ -1,4 +1,4 @@
-"""The event stream of a whole server: what opens it, what it says first, what follows, and what ends it."""
+"""The event stream of a whole server: admission, opening frames, events, subscriptions and closing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.event_stream import address, frame, open_with, until_frame
 from tests.support.server import LiveServer
 
 
-async def test_hello_then_everything_then_what_happens(server: LiveServer) -> None:
+async def test_stream_sends_hello_then_the_inventory_then_events(server: LiveServer) -> None:
     async with open_with(server.admin, server) as socket:
         hello = await frame(socket)
         assert (hello["frame"], hello["protocol"]) == ("hello", PROTOCOL)
@@ -39,20 +39,20 @@ async def test_hello_then_everything_then_what_happens(server: LiveServer) -> No
         assert [e["seq"] for e in seen] == list(range(seen[0]["seq"], seen[0]["seq"] + len(seen)))
         assert seen[0]["seq"] > inventory["seq"]
         assert "vm.paused" in [e["type"] for e in seen]
-        # The new state is told before its operation is called done.
+        # The new state is published before the end of its operation.
         states = [(e["type"], (e["value"] or {}).get("state")) for e in seen if e["target"]["type"] == "vm"]
         assert states[-1][1] == "paused" or ("vm.paused", "paused") in states
 
 
-async def test_a_change_behind_our_back_arrives_by_itself(server: LiveServer, behind: libvirt.virConnect) -> None:
+async def test_change_outside_novacron_is_sent(server: LiveServer, libvirt_connection: libvirt.virConnect) -> None:
     async with open_with(server.admin, server) as socket:
         await until_frame(socket, lambda f: f["frame"] == "inventory" and f["last"])
-        behind.lookupByName("test").suspend()
+        libvirt_connection.lookupByName("test").suspend()
         got = await until_frame(socket, lambda f: f["frame"] == "event" and f["type"] == "vm.paused")
         assert got["value"]["state"] == "paused"
 
 
-async def test_after_a_number_only_what_followed_comes(server: LiveServer) -> None:
+async def test_resume_sends_only_later_events(server: LiveServer) -> None:
     test = await server.vm("test")
     async with open_with(server.admin, server) as socket:
         seq = (await until_frame(socket, lambda f: f["frame"] == "inventory"))["seq"]
@@ -64,13 +64,13 @@ async def test_after_a_number_only_what_followed_comes(server: LiveServer) -> No
 
 
 @pytest.mark.parametrize("after", [0, 10**15])
-async def test_a_number_that_is_not_held_is_gone_and_everything_comes(server: LiveServer, after: int) -> None:
+async def test_unavailable_number_gets_gone_and_the_whole_inventory(server: LiveServer, after: int) -> None:
     async with open_with(server.admin, server, f"?after={after}") as socket:
         assert [(await frame(socket))["frame"] for _ in range(3)] == ["hello", "gone", "inventory"]
 
 
 @pytest.mark.parametrize("query", ["?after=-1", "?after=x", "?nonsense=1", "?ticket=guess"])
-async def test_a_handshake_that_does_not_fit_is_refused(server: LiveServer, query: str) -> None:
+async def test_invalid_handshake_is_refused(server: LiveServer, query: str) -> None:
     headers = {} if "ticket" in query else {"Authorization": f"Bearer {server.admin.credentials.token}"}
     with pytest.raises(InvalidStatus) as refused:
         async with connect(address(server, query), additional_headers=headers):
@@ -78,7 +78,7 @@ async def test_a_handshake_that_does_not_fit_is_refused(server: LiveServer, quer
     assert refused.value.response.status_code == 403
 
 
-async def test_nobody_in_particular_and_strange_origins_are_refused(server: LiveServer) -> None:
+async def test_unauthenticated_client_and_unknown_origin_are_refused(server: LiveServer) -> None:
     with pytest.raises(InvalidStatus):
         async with connect(address(server)):
             pass
@@ -88,7 +88,7 @@ async def test_nobody_in_particular_and_strange_origins_are_refused(server: Live
             pass
 
 
-async def test_a_ticket_opens_the_stream_once(server: LiveServer) -> None:
+async def test_ticket_opens_the_stream_once(server: LiveServer) -> None:
     ticket = (await server.admin.call(access.WS_TICKET)).ticket
     async with connect(address(server, f"?ticket={ticket}")) as socket:
         assert (await frame(socket))["frame"] == "hello"
@@ -97,7 +97,7 @@ async def test_a_ticket_opens_the_stream_once(server: LiveServer) -> None:
             pass
 
 
-async def test_filters_and_unsubscribe_mean_what_they_say(server: LiveServer) -> None:
+async def test_filters_and_unsubscribe_select_events(server: LiveServer) -> None:
     test = await server.vm("test")
     async with open_with(server.admin, server) as socket:
         await until_frame(socket, lambda f: f["frame"] == "inventory" and f["last"])
@@ -114,9 +114,7 @@ async def test_filters_and_unsubscribe_mean_what_they_say(server: LiveServer) ->
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"frame":"drop"}', '{"frame":"subscribe","more":1}', "\x00"])
-async def test_messages_that_are_not_understood_get_a_problem_and_the_stream_goes_on(
-    server: LiveServer, text: str
-) -> None:
+async def test_invalid_message_gets_a_problem_and_the_stream_continues(server: LiveServer, text: str) -> None:
     async with open_with(server.admin, server) as socket:
         await until_frame(socket, lambda f: f["frame"] == "inventory" and f["last"])
         await socket.send(text)
@@ -125,7 +123,7 @@ async def test_messages_that_are_not_understood_get_a_problem_and_the_stream_goe
         assert (await frame(socket))["frame"] == "pong"
 
 
-async def test_a_message_too_large_or_too_many_end_the_stream(server: LiveServer) -> None:
+async def test_too_large_or_too_many_messages_close_the_stream(server: LiveServer) -> None:
     async with open_with(server.admin, server) as socket:
         await socket.send("x" * 9000)
         with pytest.raises(ConnectionClosed) as closed:
@@ -143,7 +141,7 @@ async def test_a_message_too_large_or_too_many_end_the_stream(server: LiveServer
         assert closed.value.rcvd.code == 1008
 
 
-async def test_a_session_that_ends_takes_its_stream_along(server: LiveServer) -> None:
+async def test_end_of_the_session_closes_its_stream(server: LiveServer) -> None:
     bob = await server.member("bob", Role.OPERATOR)
     async with open_with(bob, server) as socket:
         await until_frame(socket, lambda f: f["frame"] == "inventory")
@@ -155,7 +153,7 @@ async def test_a_session_that_ends_takes_its_stream_along(server: LiveServer) ->
     await bob.close()
 
 
-async def test_others_do_not_see_unmanaged_guests_or_each_others_sessions(server: LiveServer) -> None:
+async def test_operator_sees_no_unmanaged_vms_and_no_sessions_of_others(server: LiveServer) -> None:
     bob = await server.member("bob", Role.OPERATOR)
     async with open_with(bob, server) as socket:
         inventory = await until_frame(socket, lambda f: f["frame"] == "inventory")
@@ -169,7 +167,7 @@ async def test_others_do_not_see_unmanaged_guests_or_each_others_sessions(server
     await bob.close()
 
 
-async def test_heartbeats_fill_the_silence(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_heartbeats_are_sent_when_idle(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server.stream, "_heartbeat_s", 0.1)
     async with open_with(server.admin, server) as socket:
         await until_frame(socket, lambda f: f["frame"] == "inventory")
@@ -178,7 +176,7 @@ async def test_heartbeats_fill_the_silence(server: LiveServer, monkeypatch: pyte
     assert events.HEARTBEAT_S == 20.0
 
 
-async def test_a_listener_that_lags_is_cut_off_not_skipped(server: LiveServer) -> None:
+async def test_lagging_listener_is_disconnected_without_skipping_events(server: LiveServer) -> None:
     principal = await server.parts.access.authenticate(server.admin.credentials.token)
     listener = Listener(principal)
     for number in range(QUEUE):
@@ -188,10 +186,12 @@ async def test_a_listener_that_lags_is_cut_off_not_skipped(server: LiveServer) -
     assert listener.close_code.result() == events.CLOSE_LAGGED
 
 
-async def test_an_inventory_comes_in_parts_of_bounded_size(server: LiveServer, behind: libvirt.virConnect) -> None:
+async def test_inventory_is_sent_in_parts_of_limited_size(
+    server: LiveServer, libvirt_connection: libvirt.virConnect
+) -> None:
     for number in range(400):
         description = "d" * 1500
-        behind.defineXML(
+        libvirt_connection.defineXML(
             f"<domain type='test'><name>g{number}</name><memory>8192</memory><description>{description}</description>"
             "<os><type>hvm</type></os></domain>"
         )
@@ -209,7 +209,7 @@ async def test_an_inventory_comes_in_parts_of_bounded_size(server: LiveServer, b
     assert sum(len(part.of(VMS)) for part in decoded) == 401
 
 
-async def test_the_client_follows_a_life(server: LiveServer) -> None:
+async def test_client_follows_a_vm_from_creation_to_deletion(server: LiveServer) -> None:
     test = await server.vm("test")
     states = []
     async with asyncio.timeout(15):

@@ -1,4 +1,4 @@
-"""Creating VMs over the whole server: what does not fit, what is given once, and what a failure leaves: nothing."""
+"""Creates VMs through a whole server: invalid requests, names in use, and failures, which leave nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.server import LiveServer
         ({"image": "../../etc/passwd"}, "image"),
     ],
 )
-async def test_what_does_not_fit_names_its_field_and_changes_nothing(
+async def test_invalid_value_is_refused_with_its_field_and_changes_nothing(
     server: LiveServer, image: str, more: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(errors.ValidationFailed) as refused:
@@ -40,13 +40,13 @@ async def test_what_does_not_fit_names_its_field_and_changes_nothing(
     assert server.parts.inventory.state.rows == {}
 
 
-async def test_a_name_is_given_once(server: LiveServer, image: str) -> None:
+async def test_name_in_use_is_refused(server: LiveServer, image: str) -> None:
     await create_vm(server)
     with pytest.raises(errors.Conflict, match="a VM named web-01 already exists"):
         await server.admin.call(vms.CREATE, body=vm_request())
 
 
-async def test_two_who_ask_for_one_name_at_once_get_one_vm(server: LiveServer, image: str) -> None:
+async def test_concurrent_requests_for_one_name_create_one_vm(server: LiveServer, image: str) -> None:
     answers = await asyncio.gather(
         *(server.admin.call(vms.CREATE, body=vm_request()) for _ in range(4)), return_exceptions=True
     )
@@ -56,7 +56,7 @@ async def test_two_who_ask_for_one_name_at_once_get_one_vm(server: LiveServer, i
     await succeeded(server, won[0])
 
 
-async def test_an_image_that_is_none_is_listed_with_its_reason_and_refused(
+async def test_broken_image_is_listed_with_the_problem_and_refused(
     server: LiveServer, image: str, data_dir: Path
 ) -> None:
     (data_dir / "images" / "broken.qcow2").write_bytes(b"this is no image")
@@ -70,49 +70,47 @@ async def test_an_image_that_is_none_is_listed_with_its_reason_and_refused(
         await server.admin.call(vms.CREATE, body=vm_request(image="nothing-here"))
 
 
-async def test_an_image_that_leans_on_a_host_file_is_refused(server: LiveServer, image: str, data_dir: Path) -> None:
+async def test_image_with_a_backing_file_is_refused(server: LiveServer, image: str, data_dir: Path) -> None:
     import subprocess
 
-    leaning = data_dir / "images" / "leaning.qcow2"
+    overlay = data_dir / "images" / "overlay.qcow2"
     subprocess.run(
-        ["qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "/etc/passwd", "-F", "raw", str(leaning), "1M"],
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "/etc/passwd", "-F", "raw", str(overlay), "1M"],
         check=True,
     )
     with pytest.raises(errors.InvalidArgument, match="backing file"):
-        await server.admin.call(vms.CREATE, body=vm_request(image="leaning"))
+        await server.admin.call(vms.CREATE, body=vm_request(image="overlay"))
 
 
-async def test_the_demo_image_is_offered(server: LiveServer) -> None:
+async def test_demo_image_is_listed(server: LiveServer) -> None:
     page = await server.admin.call(images.LIST)
     alpine = next(item for item in page.items if item.name == "alpine")
     assert (alpine.problem, alpine.direct_boot, alpine.format, alpine.size_bytes) == ("", True, "qcow2", 1 << 30)
 
 
-async def test_a_creation_that_fails_half_way_leaves_nothing(
-    server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_failed_creation_leaves_nothing(server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=error")
     ended = await server.ended(await server.admin.call(vms.CREATE, body=vm_request()))
     assert ended.state is OperationState.FAILED
     assert ended.problem is not None
     assert "vm.create:uploaded" in ended.problem.detail
     assert not [v for v in (await server.admin.call(volumes.LIST)).items if "web-01" in v.name]
-    await server.no_rows()
+    await server.wait_until_no_rows()
     assert not [vm for vm in (await server.admin.call(vms.LIST)).items if vm.name == "web-01"]
 
 
-async def test_a_cancelled_creation_leaves_nothing(
+async def test_cancelled_creation_leaves_nothing(
     server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     operation = await server.admin.call(vms.CREATE, body=vm_request())
     cancelled = await server.admin.call(operations.CANCEL, operation_id=operation.id)
     assert cancelled.state is OperationState.CANCELLED
-    await server.no_rows()
+    await server.wait_until_no_rows()
     assert not [v for v in (await server.admin.call(volumes.LIST)).items if "web-01" in v.name]
 
 
-async def test_a_repeated_request_has_one_effect(server: LiveServer, image: str) -> None:
+async def test_repeated_request_has_one_effect(server: LiveServer, image: str) -> None:
     key = str(uuid4())
     first = await server.admin.call(vms.CREATE, body=vm_request(), idempotency_key=key)
     again = await asyncio.gather(
@@ -126,7 +124,7 @@ async def test_a_repeated_request_has_one_effect(server: LiveServer, image: str)
 
 
 @pytest.mark.parametrize("place", ["planned", "volumes"])
-async def test_an_image_that_is_removed_meanwhile_is_named_as_the_reason(
+async def test_creation_fails_with_the_reason_when_its_image_is_deleted(
     server: LiveServer, image: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", f"vm.create:{place}=pause")
@@ -138,18 +136,18 @@ async def test_an_image_that_is_removed_meanwhile_is_named_as_the_reason(
     assert ended.problem is not None
     assert (ended.state, ended.problem.code) == (OperationState.FAILED, "conflict")
     assert "the image empty has been deleted" in ended.problem.detail
-    await server.no_rows()
+    await server.wait_until_no_rows()
 
 
-async def test_an_image_that_is_removed_while_it_is_looked_at_is_none(
+async def test_image_deleted_while_it_is_inspected_is_not_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "web.img").write_bytes(bytes(512))
     store = Images(tmp_path)
-    honest = Images._find
+    real = Images._find
 
     def removed(self: Images, name: str = "") -> Any:
-        found = list(honest(self, name))
+        found = list(real(self, name))
         (tmp_path / "web.img").unlink(missing_ok=True)
         return iter(found)
 

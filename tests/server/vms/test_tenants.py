@@ -1,4 +1,4 @@
-"""Two tenants who want one name at the same moment: neither learns of the other."""
+"""Two tenants request one VM name at the same time: neither learns of the other's VM."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.requests import succeeded, vm_request
 from tests.support.server import LiveServer
 
 
-async def test_a_name_that_another_tenant_took_just_now_gets_a_tail(
+async def test_name_that_another_tenant_just_took_gets_a_suffix(
     server: LiveServer, image: str, owner_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = access.Register(username="bob", password=PASSWORD, role=Role.OPERATOR)
@@ -24,7 +24,7 @@ async def test_a_name_that_another_tenant_took_just_now_gets_a_tail(
         await owner.execute("UPDATE users SET tenant = 'red' WHERE username = 'bob'")
     async with Client(server.url) as bob:
         await bob.sign_in("bob", PASSWORD)
-        # Neither has been folded into the picture when the other asks.
+        # The second request comes before the first VM has been folded into the inventory.
         monkeypatch.setattr(server.parts.inventory.state, "vms", lambda: iter(()))
         ours = await server.admin.call(vms.CREATE, body=vm_request(start=False))
         theirs = await bob.call(vms.CREATE, body=vm_request(start=False))

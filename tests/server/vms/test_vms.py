@@ -1,4 +1,4 @@
-"""VMs over the whole server, on libvirt's test driver: the verbs, the refusals, who may see what."""
+"""VMs through a whole server on libvirt's test driver: actions, refusals and permissions."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.support.requests import create_vm, succeeded, three_pools, vm_request
 from tests.support.server import LiveServer
 
 
-async def test_the_simulated_host_is_called_so(server: LiveServer) -> None:
+async def test_simulated_host_is_marked_as_simulated(server: LiveServer) -> None:
     page = await server.admin.call(hosts.LIST)
     assert [(host.simulated, host.virtualization, host.status) for host in page.items] == [(True, "test", "up")]
     assert (await server.vm("test")).simulated
 
 
-async def test_a_vm_from_an_image_runs_and_its_disk_is_a_volume_of_it(server: LiveServer, image: str) -> None:
+async def test_created_vm_runs_and_its_disk_is_its_volume(server: LiveServer, image: str) -> None:
     vm = await create_vm(server, tags={"role": "web"}, description="the first")
     assert (vm.state, vm.tenant, vm.owner, vm.tier, vm.unmanaged) == (State.RUNNING, "default", "ann", "hot", False)
     assert (vm.tags, vm.description, vm.memory_bytes, vm.generation) == ({"role": "web"}, "the first", 32 << 20, 1)
@@ -41,9 +41,11 @@ async def test_a_vm_from_an_image_runs_and_its_disk_is_a_volume_of_it(server: Li
     assert (volume.vm, volume.tenant, volume.tier, volume.size_bytes) == (vm.id, "default", "hot", 8 << 20)
 
 
-async def test_the_verbs_do_what_they_say(server: LiveServer, image: str, behind: libvirt.virConnect) -> None:
+async def test_actions_change_the_state_in_libvirt(
+    server: LiveServer, image: str, libvirt_connection: libvirt.virConnect
+) -> None:
     vm = await create_vm(server)
-    domain = behind.lookupByUUIDString(vm.id)
+    domain = libvirt_connection.lookupByUUIDString(vm.id)
     verbs: list[tuple[Endpoint[Operation, Any, Any], State, int]] = [
         (vms.PAUSE, State.PAUSED, libvirt.VIR_DOMAIN_PAUSED),
         (vms.RESUME, State.RUNNING, libvirt.VIR_DOMAIN_RUNNING),
@@ -58,7 +60,9 @@ async def test_the_verbs_do_what_they_say(server: LiveServer, image: str, behind
         assert domain.state()[0] == libvirt_state
 
 
-async def test_delete_with_disks_leaves_nothing(server: LiveServer, image: str, behind: libvirt.virConnect) -> None:
+async def test_delete_with_disks_leaves_nothing_behind(
+    server: LiveServer, image: str, libvirt_connection: libvirt.virConnect
+) -> None:
     vm = await create_vm(server, start=False)
     assert vm.state is State.STOPPED
     operation = await server.admin.call(
@@ -68,33 +72,33 @@ async def test_delete_with_disks_leaves_nothing(server: LiveServer, image: str, 
     with pytest.raises(errors.NotFound):
         await server.admin.call(vms.GET, vm_id=vm.id)
     with pytest.raises(libvirt.libvirtError):
-        behind.lookupByUUIDString(vm.id)
-    await server.no_rows()
+        libvirt_connection.lookupByUUIDString(vm.id)
+    await server.wait_until_no_rows()
     left = [v.name for v in (await server.admin.call(volumes.LIST)).items if "web-01" in v.name]
     assert left == []
 
 
-async def test_a_database_that_is_away_for_a_moment_makes_no_failure_of_a_deletion(
+async def test_deletion_survives_a_short_database_outage(
     server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vm = await create_vm(server, start=False)
     deletion: Any = server.parts.operations.procedures["vm.delete"]
-    group_commit, away = deletion._group_commit, ["away", "away"]
+    group_commit, outages = deletion._group_commit, ["away", "away"]
 
     class Shaky:
         async def write(self, unit: Any) -> Any:
-            if away:
-                raise errors.DatabaseUnavailable(away.pop())
+            if outages:
+                raise errors.DatabaseUnavailable(outages.pop())
             return await group_commit.write(unit)
 
     monkeypatch.setattr(retries, "_DATABASE_RETRY_S", 0.01)
     monkeypatch.setattr(deletion, "_group_commit", Shaky())
     query = vms.DeleteQuery(disks=True)
     await succeeded(server, await server.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
-    assert not away
+    assert not outages
 
 
-async def test_a_deletion_that_was_cut_off_takes_what_the_vm_had_and_no_more(
+async def test_interrupted_deletion_deletes_only_the_disks_of_the_vm(
     server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vm = await create_vm(server, start=False)
@@ -103,7 +107,7 @@ async def test_a_deletion_that_was_cut_off_takes_what_the_vm_had_and_no_more(
         server, await server.admin.call(volumes.CREATE, body=volumes.VolumeCreate(name="kept", size_bytes=1 << 20))
     )
     kept = next(v for v in (await server.admin.call(volumes.LIST)).items if v.name == "kept")
-    # Detached outside: the row says it is the VM's, libvirt says it is not.
+    # Detached outside NovaCron: the VM has the volume according to the row, but not according to libvirt.
     assert await server.parts.database.run(lambda c: rows_of_volumes.change(c, kept.id, vm_id=vm.id))
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.delete:undefined=error")
     query = vms.DeleteQuery(disks=True)
@@ -117,14 +121,14 @@ async def test_a_deletion_that_was_cut_off_takes_what_the_vm_had_and_no_more(
     assert [v.name for v in (await server.admin.call(volumes.LIST)).items] == ["kept"]
 
 
-async def test_a_deletion_that_failed_says_what_became_of_the_vm(
+async def test_failed_deletion_reports_what_was_done(
     server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vm = await create_vm(server, start=False)
     host, query = server.parts.inventory.host(vm.host), vms.DeleteQuery(disks=True)
 
-    async def failed(thing: object, name: str) -> str:
-        real, reasons = getattr(thing, name), [errors.Conflict("it is busy")]
+    async def fail_once(target: object, name: str) -> str:
+        real, reasons = getattr(target, name), [errors.Conflict("it is busy")]
 
         async def once(*arguments: str) -> None:
             if reasons:
@@ -132,26 +136,26 @@ async def test_a_deletion_that_failed_says_what_became_of_the_vm(
             await real(*arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr(thing, name, once)
-            asked = server.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id)
-            ended = await server.ended(await asked)
+            patch.setattr(target, name, once)
+            request = server.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id)
+            ended = await server.ended(await request)
             assert ended.problem is not None
             return ended.problem.detail
 
-    assert await failed(host, "undefine") == "it is busy"
+    assert await fail_once(host, "undefine") == "it is busy"
     assert (await server.vm("web-01")).operation_id is None
-    assert await failed(host.storage, "delete_volume") == "it is busy; the deletion was completed"
-    await server.no_rows()
+    assert await fail_once(host.storage, "delete_volume") == "it is busy; the deletion was completed"
+    await server.wait_until_no_rows()
 
 
-async def test_delete_without_disks_keeps_them_for_their_owner(server: LiveServer, image: str) -> None:
+async def test_delete_without_disks_keeps_the_owner_of_the_disks(server: LiveServer, image: str) -> None:
     vm = await create_vm(server, start=False)
     await succeeded(server, await server.admin.call(vms.DELETE, if_match=vm.generation, vm_id=vm.id))
     kept = [v for v in (await server.admin.call(volumes.LIST)).items if "web-01" in v.name]
     assert [(v.vm, v.tenant) for v in kept] == [(None, "default")]
 
 
-async def test_delete_needs_the_generation_it_means(server: LiveServer, image: str) -> None:
+async def test_delete_requires_the_current_generation(server: LiveServer, image: str) -> None:
     vm = await create_vm(server, start=False)
     with pytest.raises(errors.PreconditionRequired):
         await server.admin.call(vms.DELETE, vm_id=vm.id)
@@ -160,7 +164,7 @@ async def test_delete_needs_the_generation_it_means(server: LiveServer, image: s
     assert (await server.vm("web-01")).state is State.STOPPED
 
 
-async def test_a_refusal_is_the_sentence_of_the_rule(server: LiveServer, image: str) -> None:
+async def test_refusal_is_the_message_of_the_rule(server: LiveServer, image: str) -> None:
     vm = await create_vm(server)
     with pytest.raises(errors.Conflict, match="web-01 is already running"):
         await server.admin.call(vms.START, vm_id=vm.id)
@@ -168,7 +172,7 @@ async def test_a_refusal_is_the_sentence_of_the_rule(server: LiveServer, image: 
         await server.admin.call(vms.DELETE, if_match=vm.generation, vm_id=vm.id)
 
 
-async def test_one_operation_at_a_time_and_the_second_is_told_which(
+async def test_second_operation_on_a_busy_vm_is_refused_naming_the_first(
     server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     vm = await create_vm(server)
@@ -185,7 +189,7 @@ async def test_one_operation_at_a_time_and_the_second_is_told_which(
     await bob.close()
 
 
-async def test_power_off_pushes_a_hanging_shutdown_aside(
+async def test_power_off_supersedes_a_hanging_shutdown(
     server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     vm = await create_vm(server)
@@ -200,7 +204,7 @@ async def test_power_off_pushes_a_hanging_shutdown_aside(
     assert (await server.vm("web-01")).state is State.STOPPED
 
 
-async def test_a_deletion_asked_for_again_is_the_same_deletion(server: LiveServer, image: str) -> None:
+async def test_repeated_deletion_returns_the_same_operation(server: LiveServer, image: str) -> None:
     vm = await create_vm(server, start=False)
     key = str(uuid4())
     first = await succeeded(server, await server.admin.call(vms.DELETE, if_match=1, idempotency_key=key, vm_id=vm.id))
@@ -210,7 +214,7 @@ async def test_a_deletion_asked_for_again_is_the_same_deletion(server: LiveServe
         await server.admin.call(vms.DELETE, if_match=1, idempotency_key=str(uuid4()), vm_id=vm.id)
 
 
-async def test_a_unmanaged_guest_is_shown_to_administrators_run_and_never_deleted(server: LiveServer) -> None:
+async def test_unmanaged_vm_is_shown_to_administrators_run_and_never_deleted(server: LiveServer) -> None:
     bob = await server.member("bob", Role.OPERATOR)
     unmanaged = await server.vm("test")
     assert (unmanaged.unmanaged, unmanaged.tenant) == (True, None)
@@ -223,7 +227,7 @@ async def test_a_unmanaged_guest_is_shown_to_administrators_run_and_never_delete
     await bob.close()
 
 
-async def test_a_viewer_looks_and_changes_nothing(server: LiveServer, image: str) -> None:
+async def test_viewer_can_read_and_change_nothing(server: LiveServer, image: str) -> None:
     vm = await create_vm(server)
     eve = await server.member("eve", Role.VIEWER)
     assert (await eve.call(vms.GET, vm_id=vm.id)).name == "web-01"
@@ -238,7 +242,7 @@ async def test_a_viewer_looks_and_changes_nothing(server: LiveServer, image: str
 @pytest.mark.parametrize(
     "vm_id", ["nothing", "6cc44d93-137a-4b47-8b42-e481d7c1466e", "..%2f..", "'; drop table vms; --", "a" * 300]
 )
-async def test_an_id_that_is_none_is_not_found(server: LiveServer, vm_id: str) -> None:
+async def test_invalid_id_is_not_found(server: LiveServer, vm_id: str) -> None:
     with pytest.raises(errors.NotFound):
         await server.admin.call(vms.GET, vm_id=vm_id)
     with pytest.raises(errors.NotFound):
@@ -250,10 +254,10 @@ HOSTILE = """<domain type='test'><name>[red]{name}\u202e\u200b\u0085</name><memo
 <os><type>hvm</type></os></domain>"""
 
 
-async def test_hostile_text_defined_behind_our_back_is_shown_and_harms_nothing(
-    server: LiveServer, behind: libvirt.virConnect
+async def test_hostile_text_in_an_unmanaged_vm_is_shown_and_does_no_harm(
+    server: LiveServer, libvirt_connection: libvirt.virConnect
 ) -> None:
-    behind.defineXML(HOSTILE.format(name="evil", long="x" * 4096))
+    libvirt_connection.defineXML(HOSTILE.format(name="evil", long="x" * 4096))
 
     async def seen() -> VM | None:
         page = await server.admin.call(vms.LIST, query=vms.VMQuery(page_size=1000))
@@ -267,7 +271,7 @@ async def test_hostile_text_defined_behind_our_back_is_shown_and_harms_nothing(
     assert "]]>" in vm.description
 
 
-async def test_a_list_is_filtered_sorted_and_cut(server: LiveServer, image: str) -> None:
+async def test_list_is_filtered_sorted_and_paged(server: LiveServer, image: str) -> None:
     for name in ("x-2", "x-1", "x-3"):
         await create_vm(server, name, start=False)
     page = await server.admin.call(vms.LIST, query=vms.VMQuery(q="X-", sort="-name", page_size=2))

@@ -1,4 +1,4 @@
-"""The disks of a VM that is being made are not there for anybody else yet."""
+"""The disks of a VM that is being created cannot be used by anything else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 
-async def test_nobody_takes_a_disk_from_a_vm_that_is_being_made(
+async def test_disk_of_a_vm_that_is_being_created_is_locked(
     server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     other = await create_vm(server, "other", start=False)
@@ -23,19 +23,19 @@ async def test_nobody_takes_a_disk_from_a_vm_that_is_being_made(
     operation = await server.admin.call(vms.CREATE, body=vm_request(start=False))
     host_id = next(iter(server.parts.inventory.state.views))
 
-    async def half() -> volumes.Volume | None:
+    async def created_disk() -> volumes.Volume | None:
         await server.parts.inventory.refresh_volumes(host_id)
         page = await server.admin.call(volumes.LIST)
         return next((v for v in page.items if v.name.startswith("web-01")), None)
 
-    disk = await until(half)
-    for ask in (
+    disk = await until(created_disk)
+    for request in (
         server.admin.call(volumes.ATTACH, body=VolumeAttach(vm=other.id), volume_id=disk.id),
         server.admin.call(volumes.CLONE, body=VolumeClone(name="copy"), volume_id=disk.id),
         server.admin.call(volumes.DELETE, volume_id=disk.id),
     ):
         with pytest.raises(errors.Conflict, match=r"is busy: creating \(by ann\)"):
-            await ask
+            await request
     (tmp_path / "go").touch()
     await succeeded(server, operation)
     assert len((await server.vm("other")).disks) == 1

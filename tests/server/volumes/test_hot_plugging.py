@@ -1,4 +1,4 @@
-"""Disks that come, grow and go while a real guest runs: what the guest sees and what libvirt defines agree."""
+"""Disks are attached, grown and detached while a real guest runs: guest, libvirt and NovaCron agree."""
 
 from __future__ import annotations
 
@@ -30,21 +30,23 @@ while :; do
   last=$now; n=$((n + 1)); usleep 50000
 done
 """
-"""Reports its disks when they change, and every second: nobody may have been listening when they changed."""
+"""Prints the guest's disks when they change and every second, because nothing may have read the first output."""
 SECTORS = 64 * MIB // 512
 
 
 class Guest:
-    """A guest that reports which disks it has."""
+    """A guest that prints its disks on the serial console."""
 
     def __init__(self, storage: StorageServer, vm: vms.VM) -> None:
         self.storage, self.vm = storage, vm
         self.domain = storage.libvirt.lookupByUUIDString(vm.id)
-        self._line = libvirt.open(storage.daemon.uri)  # of its own: who waits on it would hold up all the others
-        self.serial = Serial(self._line.lookupByUUIDString(vm.id))
+        self._connection = libvirt.open(
+            storage.daemon.uri
+        )  # its own connection, because a blocking read would block all other calls
+        self.serial = Serial(self._connection.lookupByUUIDString(vm.id))
 
     async def has(self, **disks: int) -> None:
-        """Until the guest's last word is that it has these beside its first: names and sectors."""
+        """Wait until the guest reports exactly these disks besides its first, as name=sectors."""
         text = "".join(f" {name}={sectors}" for name, sectors in disks.items())
         await asyncio.to_thread(self.serial.see, rf"DISKS vda=\d+{text};\s*$")
 
@@ -57,12 +59,12 @@ async def guest(storage: StorageServer) -> Any:
     await asyncio.to_thread(writing_guest.add_image, storage.server.data_dir / "images", "watch", WATCH)
     made = Guest(storage, await writing_guest.started(storage, "watcher", "watch"))
     yield made
-    made.domain.destroy()  # which ends its console, too
+    made.domain.destroy()  # this closes its console, too
 
 
-async def empty(storage: StorageServer, name: str) -> Volume:
+async def create_empty(storage: StorageServer, name: str) -> Volume:
     body = volumes.VolumeCreate(name=name, size_bytes=64 * MIB)
-    await storage.done(await storage.admin.call(volumes.CREATE, body=body))
+    await storage.succeeded(await storage.admin.call(volumes.CREATE, body=body))
     return await storage.volume(name)
 
 
@@ -74,12 +76,14 @@ async def detach(storage: StorageServer, volume: Volume) -> Operation:
     return await storage.admin.call(volumes.DETACH, volume_id=volume.id)
 
 
-async def test_two_disks_come_one_grows_and_both_go_while_the_guest_runs(storage: StorageServer, guest: Guest) -> None:
+async def test_two_disks_are_attached_grown_and_detached_while_the_guest_runs(
+    storage: StorageServer, guest: Guest
+) -> None:
     await guest.has()
-    one, two = await empty(storage, "hot-1"), await empty(storage, "hot-2")
-    await storage.done(await attach(storage, one, guest.vm))
+    one, two = await create_empty(storage, "hot-1"), await create_empty(storage, "hot-2")
+    await storage.succeeded(await attach(storage, one, guest.vm))
     await guest.has(vdb=SECTORS)
-    await storage.done(await attach(storage, two, guest.vm))
+    await storage.succeeded(await attach(storage, two, guest.vm))
     await guest.has(vdb=SECTORS, vdc=SECTORS)
     live, persistent = guest.paths()
     assert live == persistent >= {str(storage.path(one)), str(storage.path(two))}
@@ -87,34 +91,34 @@ async def test_two_disks_come_one_grows_and_both_go_while_the_guest_runs(storage
         await attach(storage, one, guest.vm)
 
     body = VolumeResize(size_bytes=96 * MIB)
-    await storage.done(await storage.admin.call(volumes.RESIZE, body=body, volume_id=two.id))
+    await storage.succeeded(await storage.admin.call(volumes.RESIZE, body=body, volume_id=two.id))
     await guest.has(vdb=SECTORS, vdc=SECTORS * 3 // 2)
     assert (await storage.volume("hot-2")).size_bytes == 96 * MIB
 
-    await storage.done(await detach(storage, one))
+    await storage.succeeded(await detach(storage, one))
     await guest.has(vdc=SECTORS * 3 // 2)
     live, persistent = guest.paths()
     assert live == persistent
     assert str(storage.path(one)) not in live
     assert (await storage.volume("hot-1")).vm is None
     assert [disk.target for disk in (await storage.server.vm("watcher")).disks] == ["vda", "vdc"]
-    await storage.done(await detach(storage, two))
+    await storage.succeeded(await detach(storage, two))
     await guest.has()
 
 
-async def test_a_guest_that_lets_go_too_late_can_be_asked_again(
+async def test_detach_can_be_repeated_after_a_late_release(
     storage: StorageServer, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    volume = await empty(storage, "late")
-    await storage.done(await attach(storage, volume, guest.vm))
+    volume = await create_empty(storage, "late")
+    await storage.succeeded(await attach(storage, volume, guest.vm))
     await guest.has(vdb=SECTORS)
-    honest = disks.unplug
+    real = disks.unplug
 
-    def asleep(connection: Any, uuid: str, path: str) -> None:
+    def unplug_suspended(connection: Any, uuid: str, path: str) -> None:
         connection.lookupByUUIDString(uuid).suspend()
-        honest(connection, uuid, path)
+        real(connection, uuid, path)
 
-    monkeypatch.setattr(disks, "unplug", asleep)
+    monkeypatch.setattr(disks, "unplug", unplug_suspended)
     monkeypatch.setattr(host_disks, "_UNPLUG_S", 0.0)
     ended = await storage.ended(await detach(storage, volume))
     assert ended.state is OperationState.FAILED
@@ -133,20 +137,20 @@ async def test_a_guest_that_lets_go_too_late_can_be_asked_again(
 
     await until(seen)
     await storage.server.parts.inventory.refresh_volumes(volume.host)
-    assert str(storage.path(volume)) in guest.paths()[1]  # and it would come back at the next start
+    assert str(storage.path(volume)) in guest.paths()[1]  # the disk would be attached at the next start
     assert (await storage.volume("late")).vm == guest.vm.id
     monkeypatch.undo()
-    await storage.done(await detach(storage, volume))
+    await storage.succeeded(await detach(storage, volume))
     assert str(storage.path(volume)) not in guest.paths()[1]
     assert (await storage.volume("late")).vm is None
 
 
-async def test_a_guest_that_does_not_let_go_keeps_its_disk(
+async def test_guest_that_does_not_release_a_disk_keeps_it(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    volume = await empty(storage, "stuck")
-    vm = await storage.vm("no-system", start=True)  # its firmware answers nobody
-    await storage.done(await attach(storage, volume, vm))
+    volume = await create_empty(storage, "stuck")
+    vm = await storage.vm("no-system", start=True)  # firmware does not respond to unplug requests
+    await storage.succeeded(await attach(storage, volume, vm))
     monkeypatch.setattr(host_disks, "_UNPLUG_S", 0.5)
     ended = await storage.ended(await detach(storage, volume))
     assert ended.state is OperationState.FAILED
@@ -157,15 +161,15 @@ async def test_a_guest_that_does_not_let_go_keeps_its_disk(
     assert [disk.target for disk in (await storage.server.vm("no-system")).disks] == ["vda", "vdb"]
     live, persistent = storage.disk_paths(vm.id)
     assert live == persistent >= {str(storage.path(volume))}
-    await storage.done(await storage.admin.call(vms.POWER_OFF, vm_id=vm.id))
-    await storage.done(await detach(storage, volume))
+    await storage.succeeded(await storage.admin.call(vms.POWER_OFF, vm_id=vm.id))
+    await storage.succeeded(await detach(storage, volume))
     assert (await storage.volume("stuck")).vm is None
 
 
-async def test_a_vm_without_a_spare_port_says_what_to_do(
+async def test_attach_without_a_free_port_says_what_to_do(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    volume = await empty(storage, "no-port")
+    volume = await create_empty(storage, "no-port")
     monkeypatch.setattr(domain, "_SPARE_PORTS", 0)
     vm = await storage.vm("old-vm", start=True)
     ended = await storage.ended(await attach(storage, volume, vm))
@@ -175,7 +179,7 @@ async def test_a_vm_without_a_spare_port_says_what_to_do(
     live, persistent = storage.disk_paths(vm.id)
     assert str(storage.path(volume)) not in live | persistent
     assert (await storage.volume("no-port")).vm is None
-    await storage.done(await storage.admin.call(vms.POWER_OFF, vm_id=vm.id))
-    await storage.done(await attach(storage, volume, vm))
-    await storage.done(await storage.admin.call(vms.START, vm_id=vm.id))
+    await storage.succeeded(await storage.admin.call(vms.POWER_OFF, vm_id=vm.id))
+    await storage.succeeded(await attach(storage, volume, vm))
+    await storage.succeeded(await storage.admin.call(vms.START, vm_id=vm.id))
     assert str(storage.path(volume)) in storage.disk_paths(vm.id)[0]

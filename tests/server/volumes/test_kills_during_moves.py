@@ -1,5 +1,5 @@
-"""The server is killed in mid-move, at each step, under stopped and running VMs: after the next start one copy counts
-and no other is left (promise G9). NOVACRON_MOVE_KILLS=all kills at every step, else at the telling ones."""
+"""Kills the server at each step of a move, with stopped and running VMs: after the next start one copy is current and
+no other is left (G9). NOVACRON_MOVE_KILLS=all kills at every step, else only at the most important ones."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from tests.support.accounts import administrator
 from tests.support.libvirtd import PrivateLibvirtd, require_private_libvirtd
 from tests.support.processes import ServerProcess
 from tests.support.server import LiveServer
-from tests.support.storage import MIB, RUNNING, STOPPED, StorageServer, digest, only, run, same_content
+from tests.support.storage import MIB, RUNNING, STOPPED, StorageServer, digest, expect_content, expect_only_file, run
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
-TELLING = {"stopped": ["compared", "renamed", "switched"], "running": ["mirroring", "pivoted", "told"]}
-PLACES = {"stopped": STOPPED, "running": RUNNING} if os.environ.get("NOVACRON_MOVE_KILLS") == "all" else TELLING
+IMPORTANT = {"stopped": ["compared", "renamed", "switched"], "running": ["mirroring", "pivoted", "told"]}
+PLACES = {"stopped": STOPPED, "running": RUNNING} if os.environ.get("NOVACRON_MOVE_KILLS") == "all" else IMPORTANT
 
 
-class Far(StorageServer):
-    """A storage whose server is a process that can be killed."""
+class KillableStorageServer(StorageServer):
+    """A storage server that runs as a process and can be killed."""
 
     process: ServerProcess
 
@@ -47,37 +47,37 @@ class Far(StorageServer):
         assert running is not None
         self.admin.move(running.url)
 
-    async def crash_in(self, place: str, volume: volumes.Volume, tier: TierName, **more: Any) -> Operation:
-        """Restart it so that it dies there, and have it move the volume."""
+    async def crash_during_move(self, place: str, volume: volumes.Volume, tier: TierName, **more: Any) -> Operation:
+        """Restart the server with a crash at a failpoint of moves, and request a move of the volume."""
         body = VolumeMove(tier=tier, **more)
-        return await self.die(
+        return await self.crash_at(
             f"volume.move:{place}",
             lambda: self.admin.call(volumes.MOVE, body=body, volume_id=volume.id),
             seen=volume.id,
             attached=True,
         )
 
-    async def die(
-        self, place: str, ask: Callable[[], Awaitable[Operation]], *, seen: str, attached: bool = False
+    async def crash_at(
+        self, place: str, request: Callable[[], Awaitable[Operation]], *, seen: str, attached: bool = False
     ) -> Operation:
-        """Restart it so that it dies there, and ask, once it has seen that volume."""
+        """Restart the server with a crash at this failpoint and, once it lists the volume `seen`, send a request."""
         self.process.stop()
         os.environ["NOVACRON_FAILPOINTS"] = f"{place}=crash"
         try:
             await self.start()
         finally:
             del os.environ["NOVACRON_FAILPOINTS"]
-        await self.seen(seen, attached)
-        operation = await ask()
-        await until(self._dead)
+        await self.wait_until_listed(seen, attached)
+        operation = await request()
+        await until(self._has_exited)
         return operation
 
-    async def _dead(self) -> bool | None:
+    async def _has_exited(self) -> bool | None:
         assert self.process._process is not None
         return None if self.process._process.poll() is None else True
 
-    async def seen(self, volume_id: str, attached: bool) -> None:
-        """Until the restarted server has read its host."""
+    async def wait_until_listed(self, volume_id: str, attached: bool) -> None:
+        """Wait until the restarted server lists the volume."""
 
         async def there() -> bool | None:
             page = await self.admin.call(volumes.LIST)
@@ -87,7 +87,7 @@ class Far(StorageServer):
 
 
 @pytest_asyncio.fixture
-async def far() -> AsyncIterator[Far]:
+async def killable() -> AsyncIterator[KillableStorageServer]:
     require_private_libvirtd()
     folder = Path(tempfile.mkdtemp(prefix="nvk-", dir="/var/tmp"))
     folder.chmod(0o711)
@@ -105,7 +105,7 @@ async def far() -> AsyncIterator[Far]:
         url = read_running_server(data).url  # type: ignore[union-attr]
         token = await asyncio.to_thread(lambda: asyncio.run(administrator(url, data)))
         async with Client(url, Credentials(token)) as client:
-            made = Far(LiveServer(url, None, client, data), daemon, connection)  # type: ignore[arg-type]
+            made = KillableStorageServer(LiveServer(url, None, client, data), daemon, connection)  # type: ignore[arg-type]
             made.process = process
             await made.three_pools()
             yield made
@@ -118,55 +118,55 @@ async def far() -> AsyncIterator[Far]:
 
 @pytest.mark.timeout(60 + 20 * sum(map(len, PLACES.values())))
 @pytest.mark.parametrize("how", PLACES)
-async def test_a_killed_move_is_settled_by_the_next_server(far: Far, how: str) -> None:
-    volume = await far.made("data")
-    vm = await far.vm("web-01", volume, start=how == "running")
+async def test_next_server_ends_a_killed_move_with_one_copy(killable: KillableStorageServer, how: str) -> None:
+    volume = await killable.create_volume("data")
+    vm = await killable.vm("web-01", volume, start=how == "running")
     tier: TierName = "hot"
     other: TierName = "cold"
     for place in PLACES[how]:
-        operation = await far.crash_in(place, volume, other)
-        await far.start()
-        ended = await far.server.ended(operation)
+        operation = await killable.crash_during_move(place, volume, other)
+        await killable.start()
+        ended = await killable.server.ended(operation)
         assert ended.state is OperationState.INTERRUPTED, place
         assert ended.problem is not None
-        if _counts(how, place):
+        if _is_moved(how, place):
             tier, other = other, tier
         assert tier in ended.problem.detail or "was not moved" in ended.problem.detail
-        now = await far.volume("data")
+        now = await killable.volume("data")
         assert now.tier == tier, (place, ended.problem.detail)
-        only(far, volume, tier)
-        live, persistent = far.disk_paths(vm.id)
+        expect_only_file(killable, volume, tier)
+        live, persistent = killable.disk_paths(vm.id)
         assert live == persistent
-        assert str(far.path(now)) in persistent
-        same_content(far, far.path(now))
-        assert (await far.server.vm("web-01")).state == ("running" if how == "running" else "stopped")
+        assert str(killable.path(now)) in persistent
+        expect_content(killable, killable.path(now))
+        assert (await killable.server.vm("web-01")).state == ("running" if how == "running" else "stopped")
 
 
-def _counts(how: str, place: str) -> bool:
-    """Whether the copy is the one that counts after a death there. A copying that QEMU still does is gone on with."""
+def _is_moved(how: str, place: str) -> bool:
+    """Whether the new copy is current after a crash there. A copy that QEMU is still making is continued."""
     if how == "running":
         return RUNNING.index(place) >= RUNNING.index("mirroring")
     return STOPPED.index(place) >= STOPPED.index("switched")
 
 
-async def test_a_vm_that_was_stopped_while_no_server_looked_stays_on_its_disk(far: Far) -> None:
-    volume = await far.made("data")
-    vm = await far.vm("web-01", volume, start=True)
-    operation = await far.crash_in("mirroring", volume, "cold", bandwidth_bytes_s=MIB)
-    far.libvirt.lookupByUUIDString(vm.id).destroy()
-    await far.start()
-    ended = await far.server.ended(operation)
+async def test_vm_stopped_while_no_server_ran_keeps_its_disk(killable: KillableStorageServer) -> None:
+    volume = await killable.create_volume("data")
+    vm = await killable.vm("web-01", volume, start=True)
+    operation = await killable.crash_during_move("mirroring", volume, "cold", bandwidth_bytes_s=MIB)
+    killable.libvirt.lookupByUUIDString(vm.id).destroy()
+    await killable.start()
+    ended = await killable.server.ended(operation)
     assert ended.problem is not None
     assert "was not moved" in ended.problem.detail
-    only(far, volume, "hot")
-    same_content(far, far.path(await far.volume("data")))
-    assert (await far.admin.call(vms.GET, vm_id=vm.id)).state == "stopped"
+    expect_only_file(killable, volume, "hot")
+    expect_content(killable, killable.path(await killable.volume("data")))
+    assert (await killable.admin.call(vms.GET, vm_id=vm.id)).state == "stopped"
 
 
 @pytest.mark.timeout(120)
-async def test_what_a_killed_server_was_making_is_gone_after_the_next_start(far: Far) -> None:
-    volume = await far.made("data")
-    before, call = digest(far.path(volume)), far.admin.call
+async def test_unfinished_volume_is_removed_after_the_next_start(killable: KillableStorageServer) -> None:
+    volume = await killable.create_volume("data")
+    before, call = digest(killable.path(volume)), killable.admin.call
 
     def clone() -> Awaitable[Operation]:
         return call(volumes.CLONE, body=VolumeClone(name="half"), volume_id=volume.id)
@@ -174,39 +174,39 @@ async def test_what_a_killed_server_was_making_is_gone_after_the_next_start(far:
     def create() -> Awaitable[Operation]:
         return call(volumes.CREATE, body=VolumeCreate(name="half", size_bytes=MIB))
 
-    for place, ask in (
+    for place, request in (
         ("volume.clone:made", clone),
         ("volume.clone:renamed", clone),
         ("volume.create:made", create),
     ):
-        operation = await far.die(place, ask, seen=volume.id)
-        assert [name for _, name in far.files() if name.startswith("half")], place
-        await far.start()
-        ended = await far.server.ended(operation)
+        operation = await killable.crash_at(place, request, seen=volume.id)
+        assert [name for _, name in killable.files() if name.startswith("half")], place
+        await killable.start()
+        ended = await killable.server.ended(operation)
         assert ended.state is OperationState.INTERRUPTED, place
         assert ended.problem is not None
         assert "everything that it had created was removed" in ended.problem.detail
-        assert far.files() == {("hot", "data")}, place
+        assert killable.files() == {("hot", "data")}, place
         assert [v.name for v in (await call(volumes.LIST)).items] == ["data"]
-        assert digest(far.path(volume)) == before
-    await far.done(await clone())  # the name is free
+        assert digest(killable.path(volume)) == before
+    await killable.succeeded(await clone())  # the name is free
 
 
-async def test_a_half_received_image_is_gone_after_the_next_start(far: Far) -> None:
-    images = far.server.data_dir / "images"
-    running = read_running_server(far.server.data_dir)
+async def test_partial_image_upload_is_removed_after_the_next_start(killable: KillableStorageServer) -> None:
+    images = killable.server.data_dir / "images"
+    running = read_running_server(killable.server.data_dir)
     assert running is not None
     address = urlsplit(running.url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
     head = f"PUT /api/storage/images/half HTTP/1.1\r\nHost: x\r\nContent-Length: {9 * MIB}\r\n"
-    writer.write(f"{head}Authorization: Bearer {far.admin.credentials.token}\r\n\r\n".encode() + bytes(4 * MIB))
+    writer.write(f"{head}Authorization: Bearer {killable.admin.credentials.token}\r\n\r\n".encode() + bytes(4 * MIB))
 
     async def arriving() -> bool | None:
         return True if [path for path in images.glob(".arriving-*") if path.stat().st_size] else None
 
     await until(arriving)
-    far.process.kill()
+    killable.process.kill()
     assert list(images.glob(".arriving-*"))
-    await far.start()
+    await killable.start()
     assert {path.name for path in images.iterdir()} == {"empty.qcow2"}
     writer.close()

@@ -1,4 +1,4 @@
-"""What is left of a copy removed when its pool is back, whenever in the clearing of before that is."""
+"""A leftover copy is removed when its pool is back, even if that happens during an attempt to remove it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ MOVE = Journal(
 
 
 class StubHost:
-    """A host with one pool, and the picture of it, which lags behind. `coming` happens when all is read again."""
+    """A host with one pool, and its inventory, which lags behind. `before_read` is called before each storage read."""
 
     def __init__(self) -> None:
-        self.on = self.seen_on = False
+        self.active = self.shown_active = False
         self.files = {"off"}
         self.refusal = ""
-        self.coming: Callable[[], None] = lambda: None
+        self.before_read: Callable[[], None] = lambda: None
         self.storage_read: Signal[str] = Signal()
         self.storage = self.disks = self
         self.volume_rows: dict[Any, Any] = {}
@@ -48,72 +48,74 @@ class StubHost:
         return self
 
     def pools_on(self, _: str) -> dict[str, Any]:
-        return {"small": SimpleNamespace(active=self.seen_on)}
+        return {"small": SimpleNamespace(active=self.shown_active)}
 
     async def users(self, *_: Any, **__: Any) -> list[str]:
         return []
 
     async def delete_volume(self, _: str, name: str) -> None:
-        if not self.on:
+        if not self.active:
             raise errors.Conflict("pool small is not active")
         self.files.discard(name)
 
     async def refresh_volumes(self, host_id: str) -> None:
-        self.coming()
-        self.look(host_id)
+        self.before_read()
+        self.read_storage(host_id)
 
-    def look(self, host_id: str = "h") -> None:
-        self.seen_on = self.on
+    def read_storage(self, host_id: str = "h") -> None:
+        self.shown_active = self.active
         self.storage_read.emit(host_id)
 
     async def run(self, *_: Any, **__: Any) -> None:
-        """A database that takes every mark."""
+        """A database that accepts every write."""
 
 
-async def left(host: StubHost) -> LeftoverCopies:
-    """A copy that could not be taken away, with the pool still on in the picture."""
+async def fail_to_remove(host: StubHost) -> LeftoverCopies:
+    """Fail to remove a copy while the inventory still shows its pool as active."""
     found = LeftoverCopies(host, host)  # type: ignore[arg-type]
     assert "removed when its pool is back" in await found.discard(MOVE)
-    host.seen_on = True
+    host.shown_active = True
     return found
 
 
-async def test_what_is_left_is_left_to_the_server_that_has_the_database() -> None:
+async def test_leftover_is_not_removed_while_another_server_has_the_database() -> None:
     host = StubHost()
-    waiting = await left(host)
-    host.on, host.refusal = True, "another server has this database"
-    host.look()
-    assert not waiting._tasks
+    leftovers = await fail_to_remove(host)
+    host.active, host.refusal = True, "another server has this database"
+    host.read_storage()
+    assert not leftovers._tasks
     host.refusal = ""
-    host.look()
-    await gone(host)
-    await waiting.close()
+    host.read_storage()
+    await wait_until_removed(host)
+    await leftovers.close()
 
 
-async def gone(host: StubHost) -> None:
+async def wait_until_removed(host: StubHost) -> None:
     async with asyncio.timeout(5):
         while host.files:
             await asyncio.sleep(0.01)
 
 
-async def test_a_pool_that_comes_back_during_a_vain_try_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_leftover_is_removed_when_the_pool_comes_back_during_an_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftover_copies, "PAUSES_S", (0.01,))
     host = StubHost()
-    waiting = await left(host)
-    host.coming = lambda: setattr(host, "on", True)
+    leftovers = await fail_to_remove(host)
+    host.before_read = lambda: setattr(host, "active", True)
     host.storage_read.emit("h")
-    await gone(host)
-    await waiting.close()
+    await wait_until_removed(host)
+    await leftovers.close()
 
 
-async def test_a_pool_that_is_off_is_left_alone_until_a_look_shows_it_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_leftover_in_an_inactive_pool_waits_for_a_read_that_shows_it_active(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(leftover_copies, "PAUSES_S", (0.01,))
     host = StubHost()
-    waiting = await left(host)
-    host.look()
+    leftovers = await fail_to_remove(host)
+    host.read_storage()
     await asyncio.sleep(0.05)
-    assert not waiting._tasks
-    host.on = True
-    host.look()
-    await gone(host)
-    await waiting.close()
+    assert not leftovers._tasks
+    host.active = True
+    host.read_storage()
+    await wait_until_removed(host)
+    await leftovers.close()

@@ -1,4 +1,4 @@
-"""The move between tiers on real files and real QEMU: exactly one copy counts, and no other is left (promise G9)."""
+"""Moves between tiers with real files and real QEMU: exactly one copy is current, and no other is left (G9)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.support.storage import (
     STOPPED,
     StorageServer,
     digest,
+    expect_content,
     expect_one_copy,
+    expect_only_file,
     move,
-    only,
-    paused_before_the_switch,
-    same_content,
+    pause_before_switch,
 )
 from tests.support.waiting import until
 
@@ -35,63 +35,63 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.mark.parametrize("image_format", ["qcow2", "raw"])
-async def test_a_free_volume_moves_with_its_holes_and_every_byte(
+async def test_unattached_volume_moves_with_every_byte_and_its_holes(
     storage: StorageServer, image_format: Literal["qcow2", "raw"]
 ) -> None:
-    volume = await storage.made(f"data-{image_format}", image_format=image_format)
+    volume = await storage.create_volume(f"data-{image_format}", image_format=image_format)
     before, used = digest(storage.path(volume)), storage.path(volume).stat().st_blocks
-    ended = await storage.done(await move(storage, volume))
+    ended = await storage.succeeded(await move(storage, volume))
     moved = await storage.volume(volume.name)
     assert (moved.id, moved.tier, moved.unmanaged) == (volume.id, "cold", False)
     assert digest(storage.path(moved)) == before
     assert storage.path(moved).stat().st_blocks <= used + 16
-    only(storage, volume, "cold")
-    told = [v.id for v in (await storage.admin.call(volumes.LIST)).items if v.name == volume.name]
-    assert told == [volume.id]  # and no stranger beside it
+    expect_only_file(storage, volume, "cold")
+    listed = [v.id for v in (await storage.admin.call(volumes.LIST)).items if v.name == volume.name]
+    assert listed == [volume.id]  # and no unmanaged volume besides it
     assert (ended.progress, ended.may_cancel) == (1.0, False)
 
 
-async def test_the_disk_of_a_stopped_vm_moves_and_the_vm_starts_on_it(storage: StorageServer) -> None:
-    volume = await storage.made("data2")
+async def test_disk_of_a_stopped_vm_moves_and_the_vm_starts_with_it(storage: StorageServer) -> None:
+    volume = await storage.create_volume("data2")
     vm = await storage.vm("web-2", volume)
     old = str(storage.path(volume))
     operation = await move(storage, volume)
     assert (operation.target.id, operation.locks[0].id) == (vm.id, volume.id)
-    await storage.done(operation)
-    only(storage, volume, "cold")
+    await storage.succeeded(operation)
+    expect_only_file(storage, volume, "cold")
     new = str(storage.path(await storage.volume("data2")))
     assert new in storage.disk_paths(vm.id)[1]
     assert old not in storage.disk_paths(vm.id)[1]
-    same_content(storage, Path(new))
+    expect_content(storage, Path(new))
     assert [disk.tier for disk in (await storage.server.vm("web-2")).disks] == ["hot", "cold"]
-    await storage.done(await storage.admin.call(vms.START, vm_id=vm.id))
-    await storage.done(await move(storage, volume, "warm"))  # and on while it runs
-    only(storage, volume, "warm")
+    await storage.succeeded(await storage.admin.call(vms.START, vm_id=vm.id))
+    await storage.succeeded(await move(storage, volume, "warm"))  # and again while it runs
+    expect_only_file(storage, volume, "warm")
     live, persistent = storage.disk_paths(vm.id)
     assert live == persistent
     assert str(storage.path(await storage.volume("data2"))) in live
-    same_content(storage, storage.path(await storage.volume("data2")))
+    expect_content(storage, storage.path(await storage.volume("data2")))
 
 
-async def test_what_a_move_has_changed_is_known_before_libvirt_tells_of_it(
+async def test_move_is_shown_without_an_event_from_libvirt(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    volume = await storage.made("data11")
+    volume = await storage.create_volume("data11")
     vm = await storage.vm("web-11", volume, start=True)
-    monkeypatch.setattr(ConnectionSupervisor, "_event_received", lambda *_: None)  # its events do not come
-    await storage.done(await move(storage, volume))
+    monkeypatch.setattr(ConnectionSupervisor, "_event_received", lambda *_: None)  # libvirt's events are lost
+    await storage.succeeded(await move(storage, volume))
     assert str(storage.path(await storage.volume("data11"))) in storage.disk_paths(vm.id)[0]
-    only(storage, volume, "cold")
+    expect_only_file(storage, volume, "cold")
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("places", [STOPPED, RUNNING], ids=["stopped", "running"])
-async def test_a_move_that_fails_anywhere_leaves_one_copy_that_counts(
+async def test_move_that_fails_at_any_step_leaves_one_current_copy(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch, places: list[str]
 ) -> None:
-    volume = await storage.made(f"data-{places[2]}")
+    volume = await storage.create_volume(f"data-{places[2]}")
     vm = await storage.vm(f"web-{places[2]}", volume, start=places is RUNNING)
-    counts = "pivoted" if places is RUNNING else "switched"
+    switch = "pivoted" if places is RUNNING else "switched"
     tier: TierName = "hot"
     other: TierName = "cold"
     for place in places:
@@ -100,7 +100,7 @@ async def test_a_move_that_fails_anywhere_leaves_one_copy_that_counts(
         assert ended.state is OperationState.FAILED, place
         assert ended.problem is not None
         assert f"failpoint volume.move:{place}" in ended.problem.detail
-        moved = places.index(place) >= places.index(counts)
+        moved = places.index(place) >= places.index(switch)
         assert (f"the volume is in {other}" in ended.problem.detail) is moved
         if moved:
             tier, other = other, tier
@@ -109,8 +109,8 @@ async def test_a_move_that_fails_anywhere_leaves_one_copy_that_counts(
         assert live == persistent
 
 
-async def test_a_running_move_is_slowed_down_told_and_cancelled(storage: StorageServer) -> None:
-    volume = await storage.made("data4")
+async def test_live_move_is_rate_limited_reported_and_cancelled(storage: StorageServer) -> None:
+    volume = await storage.create_volume("data4")
     vm = await storage.vm("web-4", volume, start=True)
     operation = await move(storage, volume, bandwidth_bytes_s=MIB)
 
@@ -128,8 +128,8 @@ async def test_a_running_move_is_slowed_down_told_and_cancelled(storage: Storage
     assert (await storage.server.vm("web-4")).state == "running"
 
 
-async def test_a_stopped_move_is_cancelled(storage: StorageServer) -> None:
-    volume = await storage.made("data5")
+async def test_move_of_a_stopped_vms_disk_is_cancelled(storage: StorageServer) -> None:
+    volume = await storage.create_volume("data5")
     vm = await storage.vm("web-5", volume)
     operation = await move(storage, volume, bandwidth_bytes_s=MIB)
 
@@ -141,26 +141,26 @@ async def test_a_stopped_move_is_cancelled(storage: StorageServer) -> None:
     await expect_one_copy(storage, vm, volume, "hot")
 
 
-async def test_of_all_who_want_one_volume_at_once_one_gets_it(storage: StorageServer) -> None:
-    volume, vm, tried = await storage.made("wanted"), await storage.vm("web-wanted"), set()
+async def test_one_of_several_concurrent_changes_of_a_volume_is_accepted(storage: StorageServer) -> None:
+    volume, vm, tried = await storage.create_volume("wanted"), await storage.vm("web-wanted"), set()
     call, volume_id = storage.admin.call, volume.id
-    asks: dict[str, Callable[[TierName], Awaitable[operations.Operation]]] = {
+    requests: dict[str, Callable[[TierName], Awaitable[operations.Operation]]] = {
         "move": lambda tier: call(volumes.MOVE, body=VolumeMove(tier=tier), volume_id=volume_id),
         "attach": lambda _: call(volumes.ATTACH, body=volumes.VolumeAttach(vm=vm.id), volume_id=volume_id),
         "resize": lambda _: call(volumes.RESIZE, body=volumes.VolumeResize(size_bytes=80 * MIB), volume_id=volume_id),
         "delete": lambda _: call(volumes.DELETE, volume_id=volume_id),
     }
-    for first in asks:  # whoever asks first, mostly
+    for first in requests:  # each kind is sent first once
         now = await storage.volume("wanted")
         tier: TierName = "warm" if now.tier == "hot" else "hot"
-        names = [first, *(name for name in asks if name != first)]
-        answers = await asyncio.gather(*(asks[name](tier) for name in names), return_exceptions=True)
+        names = [first, *(name for name in requests if name != first)]
+        answers = await asyncio.gather(*(requests[name](tier) for name in names), return_exceptions=True)
         accepted = [answer for answer in answers if isinstance(answer, operations.Operation)]
         assert len(accepted) <= 1, answers
         refused = [answer for answer in answers if not isinstance(answer, operations.Operation)]
         assert all(isinstance(a, errors.Conflict | errors.ValidationFailed) for a in refused), answers
         for operation in accepted:
-            await storage.done(operation)
+            await storage.succeeded(operation)
             tried.add(operation.kind)
         there = [item for item in storage.files() if item[1].startswith("wanted")]
         rows = [v for v in (await call(volumes.LIST, query=ListQuery(page_size=1000))).items if v.name == "wanted"]
@@ -168,12 +168,12 @@ async def test_of_all_who_want_one_volume_at_once_one_gets_it(storage: StorageSe
         if not there:
             break
         if rows[0].vm:
-            await storage.done(await call(volumes.DETACH, volume_id=volume_id))
+            await storage.succeeded(await call(volumes.DETACH, volume_id=volume_id))
     assert tried
 
 
-async def test_what_cannot_be_moved_says_why(storage: StorageServer) -> None:
-    volume, free = await storage.made("data6"), await storage.made("free6")
+async def test_refused_move_says_why(storage: StorageServer) -> None:
+    volume, free = await storage.create_volume("data6"), await storage.create_volume("free6")
     vm = await storage.vm("web-6", volume)
     with pytest.raises(errors.Conflict, match="data6 is already in tier hot"):
         await move(storage, volume, "hot")
@@ -193,10 +193,10 @@ async def test_what_cannot_be_moved_says_why(storage: StorageServer) -> None:
     assert not [name for _, name in storage.files() if name.endswith(".part")]
 
 
-async def test_where_the_files_are_out_of_reach_the_copy_goes_through_the_server(
+async def test_volume_with_inaccessible_files_is_copied_through_the_server(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    volume = await storage.made("data7")
+    volume = await storage.create_volume("data7")
     vm = await storage.vm("web-7", volume)
     before = digest(storage.path(volume))
 
@@ -206,7 +206,7 @@ async def test_where_the_files_are_out_of_reach_the_copy_goes_through_the_server
     for sync in storage.server.parts.inventory._syncs.values():
         monkeypatch.setattr(sync.host.storage, "sees", never)
     with pytest.raises(AssertionError, match="imit needs direct access"):
-        await storage.done(await move(storage, volume, bandwidth_bytes_s=MIB))
+        await storage.succeeded(await move(storage, volume, bandwidth_bytes_s=MIB))
     await expect_one_copy(storage, vm, volume, "hot")
     for place, tier in (("compared", "hot"), ("switched", "cold")):
         monkeypatch.setenv("NOVACRON_FAILPOINTS", f"volume.move:{place}=error")
@@ -215,8 +215,8 @@ async def test_where_the_files_are_out_of_reach_the_copy_goes_through_the_server
     assert digest(storage.path(await storage.volume("data7"))) == before
 
 
-async def test_a_volume_that_somebody_writes_to_meanwhile_stays(storage: StorageServer) -> None:
-    volume = await storage.made("data8", image_format="raw")
+async def test_volume_written_to_during_the_copy_is_not_moved(storage: StorageServer) -> None:
+    volume = await storage.create_volume("data8", image_format="raw")
     operation = await move(storage, volume, bandwidth_bytes_s=10 * MIB)
 
     async def copying() -> bool | None:
@@ -229,15 +229,15 @@ async def test_a_volume_that_somebody_writes_to_meanwhile_stays(storage: Storage
     ended = await storage.ended(operation)
     assert ended.problem is not None
     assert "written to during the copy" in ended.problem.detail
-    only(storage, volume, "hot")
+    expect_only_file(storage, volume, "hot")
 
 
-async def test_a_vm_that_is_started_behind_our_back_stays_on_the_disk_it_runs_on(
+async def test_vm_started_outside_during_a_move_keeps_its_disk(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    volume = await storage.made("data9")
+    volume = await storage.create_volume("data9")
     vm = await storage.vm("web-9", volume)
-    operation = await paused_before_the_switch(storage, volume, monkeypatch, tmp_path / "go")
+    operation = await pause_before_switch(storage, volume, monkeypatch, tmp_path / "go")
     storage.libvirt.lookupByUUIDString(vm.id).create()
     (tmp_path / "go").touch()
     ended = await storage.ended(operation)
@@ -249,24 +249,24 @@ async def test_a_vm_that_is_started_behind_our_back_stays_on_the_disk_it_runs_on
     assert live == persistent
 
 
-async def test_a_copy_through_the_server_that_differs_is_not_used(
+async def test_copy_through_the_server_that_differs_is_not_used(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    volume = await storage.made("data10")
+    volume = await storage.create_volume("data10")
 
     async def never(*_: object) -> bool:
         return False
 
     for sync in storage.server.parts.inventory._syncs.values():
         monkeypatch.setattr(sync.host.storage, "sees", never)
-    honest = Upload._send
+    real = Upload._send
 
-    def careless(self: Upload, stream: object, file: object, total: int | None) -> None:
-        honest(self, stream, file, total)  # type: ignore[arg-type]
+    def send_too_much(self: Upload, stream: object, file: object, total: int | None) -> None:
+        real(self, stream, file, total)  # type: ignore[arg-type]
         stream.send(b"x")  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(Upload, "_send", careless)
+    monkeypatch.setattr(Upload, "_send", send_too_much)
     ended = await storage.ended(await move(storage, volume))
     assert ended.problem is not None
     assert "differs" in ended.problem.detail
-    only(storage, volume, "hot")
+    expect_only_file(storage, volume, "hot")

@@ -1,4 +1,4 @@
-"""A copy that a move is making, or a volume that it takes away, belongs to the move: nobody's volume beside the real one."""
+"""While a move runs, its unfinished copy and its old copy are not listed as unmanaged volumes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def in_libvirt(storage: StorageServer, name: str) -> list[tuple[str, str]]:
-    """(tier, name) of what libvirt has under this name, as the server reads it; the server's picture is as new."""
+async def read_in_libvirt(storage: StorageServer, name: str) -> list[tuple[str, str]]:
+    """Read the (tier, name) pairs that libvirt has under this name, and refresh the inventory."""
     (host,) = storage.server.parts.inventory.connections()
     tiers = {pool.name: pool.tier or "" for pool in (await storage.three_pools()).values()}
-    there = [(tiers[facts.pool], facts.name) for facts in await host.storage.read_volumes(refresh=True)]
+    found_files = [(tiers[facts.pool], facts.name) for facts in await host.storage.read_volumes(refresh=True)]
     await storage.server.parts.inventory.refresh_volumes(host.host_id)
-    return sorted((tier, found) for tier, found in there if found.startswith(name))
+    return sorted((tier, found) for tier, found in found_files if found.startswith(name))
 
 
 async def listed(storage: StorageServer, name: str) -> list[tuple[str | None, str, bool]]:
@@ -32,7 +32,7 @@ async def listed(storage: StorageServer, name: str) -> list[tuple[str | None, st
 
 
 @pytest.mark.parametrize(
-    ("place", "running", "beside", "shown"),
+    ("place", "running", "other_copy", "shown"),
     [
         ("made", False, ("cold", ".part"), "hot"),
         ("named", False, ("cold", "x-named"), "hot"),
@@ -40,16 +40,16 @@ async def listed(storage: StorageServer, name: str) -> list[tuple[str | None, st
         ("mirroring", True, ("cold", "x-mirroring"), "hot"),
     ],
 )
-async def test_only_the_volume_that_counts_is_shown(
+async def test_only_the_current_copy_is_listed(
     storage: StorageServer,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     place: str,
     running: bool,
-    beside: tuple[str, str],
+    other_copy: tuple[str, str],
     shown: str,
 ) -> None:
-    volume = await storage.made(f"x-{place}")
+    volume = await storage.create_volume(f"x-{place}")
     if running:
         await storage.vm(f"web-x-{place}", volume, start=True)
     monkeypatch.setenv("NOVACRON_FAILPOINTS", f"volume.move:{place}=pause")
@@ -57,8 +57,8 @@ async def test_only_the_volume_that_counts_is_shown(
     operation = await storage.admin.call(volumes.MOVE, body=VolumeMove(tier="cold"), volume_id=volume.id)
 
     async def paused() -> bool | None:
-        found = await in_libvirt(storage, volume.name)
-        both = any(tier == beside[0] and name.endswith(beside[1]) for tier, name in found)
+        found = await read_in_libvirt(storage, volume.name)
+        both = any(tier == other_copy[0] and name.endswith(other_copy[1]) for tier, name in found)
         rows = storage.server.parts.inventory.state.storage.volume_rows.values()
         pool = next((row.pool for row in rows if row.id == volume.id), None)
         moved = pool == (await storage.three_pools())[shown].name
@@ -72,15 +72,15 @@ async def test_only_the_volume_that_counts_is_shown(
             body = VolumeCreate(name=volume.name, size_bytes=MIB, tier=other)
             await storage.admin.call(volumes.CREATE, body=body)
     (tmp_path / "go").touch()
-    await storage.done(operation)
+    await storage.succeeded(operation)
     assert await listed(storage, volume.name) == [("cold", volume.name, False)]
 
 
-async def test_a_stranger_is_shown_when_the_move_has_ended(
+async def test_unmanaged_file_is_listed_when_the_move_has_ended(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What lay under the copy's name before is somebody's, and the move is refused for it."""
-    volume = await storage.made("x-taken")
+    """A file that already has the copy's name is unmanaged, and the move is refused because of it."""
+    volume = await storage.create_volume("x-taken")
     cold = (await storage.three_pools())["cold"]
     theirs = storage.server.data_dir / "pools" / "cold" / "x-taken"
     theirs.write_bytes(b"somebody's" * 512)
@@ -91,7 +91,7 @@ async def test_a_stranger_is_shown_when_the_move_has_ended(
     assert "named x-taken already" in ended.problem.detail
 
     async def both() -> bool | None:
-        await in_libvirt(storage, "x-taken")
+        await read_in_libvirt(storage, "x-taken")
         return True if sorted(await listed(storage, "x-taken"), key=str) == expected else None
 
     expected = sorted([("hot", "x-taken", False), (cold.tier, "x-taken", True)], key=str)

@@ -1,4 +1,4 @@
-"""Sizes that are none and names that would be paths: each is refused with its field, and nothing is written."""
+"""Invalid sizes and unsafe names are refused with their field, and nothing is written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.server import LiveServer
 MIB = 1 << 20
 
 
-NO_SIZES = [
+INVALID_SIZES = [
     "0",
     "-1",
     str(10 << 60),
@@ -32,8 +32,8 @@ NO_SIZES = [
 ]
 
 
-@pytest.mark.parametrize("size", NO_SIZES)
-async def test_sizes_that_are_none_are_refused_with_the_field(server: LiveServer, size: Any) -> None:
+@pytest.mark.parametrize("size", INVALID_SIZES)
+async def test_invalid_size_is_refused_with_its_field(server: LiveServer, size: Any) -> None:
     headers = {"Authorization": f"Bearer {server.admin.credentials.token}"}
     async with httpx.AsyncClient(headers=headers) as http:
         for path, body in (
@@ -46,7 +46,7 @@ async def test_sizes_that_are_none_are_refused_with_the_field(server: LiveServer
     assert server.parts.inventory.state.storage.volume_rows == {}
 
 
-NO_NAMES = [
+INVALID_NAMES = [
     "../x",
     "a/b",
     "",
@@ -63,16 +63,16 @@ NO_NAMES = [
     "\uff41",
     "a\u202eb",
 ]
-"""The last ones: a letter of full width that folds to `a`, and one that turns the text around."""
+"""The last two: a full-width letter that folds to `a`, and a character that reverses the text direction."""
 
 
-@pytest.mark.parametrize("name", NO_NAMES, ids=lambda name: ascii(name[:12]))
-async def test_names_that_would_be_paths_are_refused(server: LiveServer, name: str) -> None:
+@pytest.mark.parametrize("name", INVALID_NAMES, ids=lambda name: ascii(name[:12]))
+async def test_unsafe_name_is_refused(server: LiveServer, name: str) -> None:
     with pytest.raises(errors.ValidationFailed, match="name"):
         await server.admin.call(volumes.CREATE, body=VolumeCreate(name=name, size_bytes=MIB))
     with pytest.raises(errors.ValidationFailed, match="name"):
         await server.admin.call(volumes.CLONE, body=VolumeClone(name=name), volume_id="none")
-    if name not in ("", ".", "..") and len(name) < 100:  # such an address is another
+    if name not in ("", ".", "..") and len(name) < 100:  # otherwise the URL is a different one
         with pytest.raises(
             (errors.NotFound, errors.InvalidArgument, errors.MethodNotAllowed, errors.ServerUnreachable)
         ):

@@ -39,8 +39,8 @@ class Missed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`run` is called with the start time of the run. `every` is the time between two due times, `delay` the time before
-    the first one."""
+    """`run` is called with the start time of the run. `every` is the time between two due times, `delay` the time
+    before the first one."""
 
     name: str
     every: timedelta

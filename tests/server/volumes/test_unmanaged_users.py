@@ -1,4 +1,4 @@
-"""VMs of somebody else that use our volume, whichever way they name it: nothing is done to it, however new they are."""
+"""An unmanaged VM uses a managed volume, however its XML refers to it: the volume is not changed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def as_kernel(storage: StorageServer, volume: Volume) -> dict[str, str]:
 
 
 def by_overlay(storage: StorageServer, volume: Volume) -> dict[str, str]:
-    """An overlay of an overlay, in no pool."""
+    """The volume is below an overlay of an overlay, outside all pools."""
     middle, top = (storage.server.data_dir / f"{volume.name}-{part}" for part in ("middle", "top"))
     for image, below in ((middle, f"json:{{\"driver\":\"qcow2\",\"file\":{{\"driver\":\"file\",\"filename\":\"{storage.path(volume)}\"}}}}"),
                          (top, middle.name)):  # fmt: skip
@@ -55,7 +55,7 @@ def by_overlay(storage: StorageServer, volume: Volume) -> dict[str, str]:
     return {"disk": DISK.format(kind="file", source=f'file="{top}"')}
 
 
-WAYS: list[Callable[[StorageServer, Volume], dict[str, str]]] = [by_path, by_pool, by_link, as_kernel, by_overlay]
+REFERENCES: list[Callable[[StorageServer, Volume], dict[str, str]]] = [by_path, by_pool, by_link, as_kernel, by_overlay]
 
 
 @contextmanager
@@ -67,8 +67,8 @@ def unmanaged(storage: StorageServer, name: str, boot: str = "", disk: str = "")
         domain.undefine()
 
 
-def asks(storage: StorageServer, volume: Volume, vm: vms.VM) -> dict[str, Callable[[], Awaitable[Operation]]]:
-    """The changes that a volume in use must not get, as calls."""
+def changes_of(storage: StorageServer, volume: Volume, vm: vms.VM) -> dict[str, Callable[[], Awaitable[Operation]]]:
+    """The changes that must be refused for a volume in use, as calls by name."""
     call, volume_id = storage.admin.call, volume.id
     return {
         "delete": lambda: call(volumes.DELETE, volume_id=volume_id),
@@ -78,63 +78,65 @@ def asks(storage: StorageServer, volume: Volume, vm: vms.VM) -> dict[str, Callab
     }
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-async def test_a_stranger_that_nobody_has_seen_yet_is_found(
-    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, way: Any
+@pytest.mark.parametrize("reference", REFERENCES, ids=lambda reference: reference.__name__)
+async def test_unmanaged_vm_that_the_inventory_has_not_seen_blocks_changes(
+    storage: StorageServer, monkeypatch: pytest.MonkeyPatch, reference: Any
 ) -> None:
-    name = f"theirs-{way.__name__}".replace("_", "-")
-    volume, vm = await storage.made(name), await storage.vm(f"vm-{name}")
-    monkeypatch.setattr(host_sync.HostSync, "hint", lambda *_: None)  # the picture is told nothing
-    monkeypatch.setattr(host_sync.HostSync, "_read_all", _nothing)
+    name = f"theirs-{reference.__name__}".replace("_", "-")
+    volume, vm = await storage.create_volume(name), await storage.vm(f"vm-{name}")
+    monkeypatch.setattr(host_sync.HostSync, "hint", lambda *_: None)  # the inventory does not notice the VM
+    monkeypatch.setattr(host_sync.HostSync, "_read_all", _read_nothing)
     before = storage.path(volume).stat()
-    with unmanaged(storage, f"x-{name}", **way(storage, volume)):
-        for what, ask in asks(storage, volume, vm).items():
+    with unmanaged(storage, f"x-{name}", **reference(storage, volume)):
+        for what, request in changes_of(storage, volume, vm).items():
             with pytest.raises(errors.Conflict, match=f"x-{name}"):
-                await ask()
+                await request()
             assert (await storage.volume(name)).operation_id is None, what
         with pytest.raises(errors.NotFound):
             await storage.admin.call(vms.GET, vm_id=storage.libvirt.lookupByName(f"x-{name}").UUIDString())
     after = storage.path(volume).stat()
     assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
-    await storage.done(await asks(storage, volume, vm)["resize"]())
-    await storage.done(await asks(storage, volume, vm)["move"]())
-    await storage.done(await asks(storage, await storage.volume(name), vm)["delete"]())
+    await storage.succeeded(await changes_of(storage, volume, vm)["resize"]())
+    await storage.succeeded(await changes_of(storage, volume, vm)["move"]())
+    await storage.succeeded(await changes_of(storage, await storage.volume(name), vm)["delete"]())
 
 
-async def _nothing(_keeper: object) -> None:
+async def _read_nothing(_sync: object) -> None:
     return
 
 
 @pytest.mark.parametrize("what", ["delete", "move", "resize"])
-async def test_what_was_looked_at_before_a_move_is_not_done_after_it(
+async def test_change_checked_before_a_move_is_refused_after_it(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    volume, vm = await storage.made(f"race-{what}"), await storage.vm(f"vm-race-{what}")
-    honest = users.only_user
+    volume, vm = await storage.create_volume(f"race-{what}"), await storage.vm(f"vm-race-{what}")
+    real = users.only_user
 
     async def slow(*arguments: Any) -> Any:
-        found = await honest(*arguments)
-        monkeypatch.setattr(changes, "only_user", honest)
-        await storage.done(await storage.admin.call(volumes.MOVE, body=VolumeMove(tier="warm"), volume_id=volume.id))
+        found = await real(*arguments)
+        monkeypatch.setattr(changes, "only_user", real)
+        await storage.succeeded(
+            await storage.admin.call(volumes.MOVE, body=VolumeMove(tier="warm"), volume_id=volume.id)
+        )
         return found
 
     monkeypatch.setattr(changes, "only_user", slow)
     with pytest.raises(errors.Conflict, match="has changed: refresh"):
-        await asks(storage, volume, vm)[what]()
+        await changes_of(storage, volume, vm)[what]()
     now = await storage.volume(f"race-{what}")
     assert (now.id, now.tier, now.size_bytes, now.operation_id) == (volume.id, "warm", 64 * MIB, None)
     assert {item for item in storage.files() if item[1] == now.name} == {("warm", now.name)}
 
 
 @pytest.mark.parametrize("what", ["delete", "resize", "attach"])
-async def test_a_stranger_that_comes_after_the_promise_is_found(
+async def test_unmanaged_vm_defined_after_acceptance_fails_the_operation(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
 ) -> None:
-    volume, vm = await storage.made(f"late-{what}"), await storage.vm(f"vm-late-{what}")
+    volume, vm = await storage.create_volume(f"late-{what}"), await storage.vm(f"vm-late-{what}")
     monkeypatch.setattr(host_sync.HostSync, "hint", lambda *_: None)
     monkeypatch.setenv("NOVACRON_FAILPOINTS", f"volume.{what}:began=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
-    operation: Operation = await asks(storage, volume, vm)[what]()
+    operation: Operation = await changes_of(storage, volume, vm)[what]()
     with unmanaged(storage, f"x-late-{what}", **by_overlay(storage, volume)):
         (tmp_path / "go").touch()
         ended = await storage.ended(operation)
@@ -147,8 +149,8 @@ async def test_a_stranger_that_comes_after_the_promise_is_found(
     assert str(storage.path(now)) not in storage.disk_paths(vm.id)[1]
 
 
-async def test_a_vm_is_not_deleted_with_disks_that_somebody_leans_on(storage: StorageServer) -> None:
-    volume = await storage.made("base")
+async def test_vm_whose_disk_is_a_backing_file_is_not_deleted_with_disks(storage: StorageServer) -> None:
+    volume = await storage.create_volume("base")
     vm = await storage.vm("vm-base", volume)
     query, call = vms.DeleteQuery(disks=True), storage.admin.call
     with unmanaged(storage, "x-base", **by_overlay(storage, volume)):
@@ -158,19 +160,19 @@ async def test_a_vm_is_not_deleted_with_disks_that_somebody_leans_on(storage: St
         assert "base is in use by x-base" in ended.problem.detail
         assert str(storage.path(volume)) in storage.disk_paths(vm.id)[1]
     vm = await storage.server.vm("vm-base")
-    await storage.done(await call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
+    await storage.succeeded(await call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
     assert ("hot", "base") not in storage.files()
 
 
-async def test_what_another_volume_leans_on_stays_though_no_vm_has_it(storage: StorageServer) -> None:
-    volume, vm = await storage.made("below"), await storage.vm("vm-below")
+async def test_backing_file_of_a_volume_is_not_changed(storage: StorageServer) -> None:
+    volume, vm = await storage.create_volume("below"), await storage.vm("vm-below")
     top: Path = storage.path(volume).parent / "above"
     await _overlay(top, storage.path(volume))
     storage.libvirt.storagePoolLookupByName(volume.pool).refresh(0)
     await storage.server.parts.inventory.refresh_volumes(volume.host)
-    for ask in asks(storage, volume, vm).values():
+    for request in changes_of(storage, volume, vm).values():
         with pytest.raises(errors.Conflict, match="below is the backing file of above"):
-            await ask()
+            await request()
     top.unlink()
 
 
@@ -179,24 +181,24 @@ async def _overlay(top: Path, below: Path) -> None:
     os.sync()
 
 
-async def test_a_disk_that_a_vm_of_ours_names_by_its_pool_is_moved_and_detached(storage: StorageServer) -> None:
-    volume = await storage.made("named")
+async def test_disk_referenced_by_pool_is_moved_and_detached(storage: StorageServer) -> None:
+    volume = await storage.create_volume("named")
     vm = await storage.vm("vm-named", volume)
     domain = storage.libvirt.lookupByUUIDString(vm.id)
     text, path = domain.XMLDesc(), str(storage.path(volume))
     start = text.rindex("<disk", 0, text.index(path))
-    ours = text[start:].replace("type='file'", "type='volume'", 1)
-    ours = ours.replace(f"file='{path}'", f"pool='{volume.pool}' volume='{volume.name}'", 1)
-    storage.libvirt.defineXML(text[:start] + ours)
+    disk_xml = text[start:].replace("type='file'", "type='volume'", 1)
+    disk_xml = disk_xml.replace(f"file='{path}'", f"pool='{volume.pool}' volume='{volume.name}'", 1)
+    storage.libvirt.defineXML(text[:start] + disk_xml)
     assert path not in storage.disk_paths(vm.id)[1]
 
     async def seen() -> bool | None:
         return True if (await storage.volume("named")).vm == vm.id else None
 
     await until(seen)
-    await storage.done(await asks(storage, volume, vm)["move"]())
+    await storage.succeeded(await changes_of(storage, volume, vm)["move"]())
     moved = await storage.volume("named")
     assert (moved.tier, moved.vm) == ("cold", vm.id)
     assert str(storage.path(moved)) in storage.disk_paths(vm.id)[1]
-    await storage.done(await storage.admin.call(volumes.DETACH, volume_id=volume.id))
+    await storage.succeeded(await storage.admin.call(volumes.DETACH, volume_id=volume.id))
     assert (await storage.volume("named")).vm is None

@@ -1,4 +1,4 @@
-"""What others do to hosts, pools and volumes in mid-operation: nothing is lost, and nothing is left (G3, G9, G10)."""
+"""Hosts, pools and volumes change outside NovaCron during operations: nothing is lost or left over (G3, G9, G10)."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from novacron_core.values.tiers import TierName
 from novacron_server.operations import repository
 from novacron_server.operations.repository import StoredOperation
 from novacron_server.vms.procedures import create
-from tests.support.storage import MIB, StorageServer, expect_one_copy, move, only, paused_before_the_switch
+from tests.support.storage import MIB, StorageServer, expect_one_copy, expect_only_file, move, pause_before_switch
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_host_that_restarts_in_mid_move_leaves_one_copy(storage: StorageServer) -> None:
-    volume = await storage.made("lost")
+async def test_host_restart_during_a_move_leaves_one_copy(storage: StorageServer) -> None:
+    volume = await storage.create_volume("lost")
     vm = await storage.vm("web-lost", volume, start=True)
     operation = await move(storage, volume, bandwidth_bytes_s=MIB)
 
-    async def going() -> bool | None:
+    async def in_progress() -> bool | None:
         now = await storage.admin.call(operations.GET, operation_id=operation.id)
         return True if now.progress else None
 
-    await until(going)
+    await until(in_progress)
     storage.daemon.kill()
 
     async def down() -> bool | None:
@@ -41,48 +41,48 @@ async def test_a_host_that_restarts_in_mid_move_leaves_one_copy(storage: Storage
     await until(down)
     storage.daemon.start()
     storage.libvirt = libvirt.open(storage.daemon.uri)
-    ended = await until(lambda: _end(storage, operation), 60)
+    ended = await until(lambda: _ended(storage, operation), 60)
     assert ended.state is OperationState.FAILED
     assert ended.problem is not None
     assert "host" in ended.problem.detail
     await expect_one_copy(storage, vm, volume, "hot")
     live, persistent = storage.disk_paths(vm.id)
     assert live == persistent
-    await storage.done(await move(storage, volume))  # nothing stands in its way
-    only(storage, volume, "cold")
+    await storage.succeeded(await move(storage, volume))  # nothing blocks it
+    expect_only_file(storage, volume, "cold")
 
 
-async def _end(storage: StorageServer, operation: Operation) -> Operation | None:
+async def _ended(storage: StorageServer, operation: Operation) -> Operation | None:
     now = await storage.admin.call(operations.GET, operation_id=operation.id)
     return now if now.state.ended else None
 
 
-async def _removed_outside(storage: StorageServer, name: str, tier: TierName) -> volumes.Volume:
-    volume = await storage.made(name, tier=tier)
+async def _create_and_remove_outside(storage: StorageServer, name: str, tier: TierName) -> volumes.Volume:
+    volume = await storage.create_volume(name, tier=tier)
     storage.libvirt.storagePoolLookupByName(volume.pool).storageVolLookupByName(name).delete(0)
     await storage.server.parts.inventory.refresh_volumes(volume.host)
     return volume
 
 
-async def test_the_name_of_a_volume_that_was_removed_outside_is_free(storage: StorageServer) -> None:
-    removed = await _removed_outside(storage, "removed", "hot")
-    again = await storage.made("removed")
+async def test_name_of_a_volume_removed_outside_is_free(storage: StorageServer) -> None:
+    removed = await _create_and_remove_outside(storage, "removed", "hot")
+    again = await storage.create_volume("removed")
     assert again.id != removed.id
-    clone, other = volumes.VolumeClone(name="copied"), await _removed_outside(storage, "copied", "hot")
-    await storage.done(await storage.admin.call(volumes.CLONE, body=clone, volume_id=again.id))
+    clone, other = volumes.VolumeClone(name="copied"), await _create_and_remove_outside(storage, "copied", "hot")
+    await storage.succeeded(await storage.admin.call(volumes.CLONE, body=clone, volume_id=again.id))
     assert (await storage.volume("copied")).id != other.id
 
 
-async def test_a_volume_moves_to_where_one_of_its_name_was_removed_outside(storage: StorageServer) -> None:
-    await _removed_outside(storage, "same", "cold")
-    volume = await storage.made("same")
+async def test_volume_moves_to_a_tier_where_its_namesake_was_removed_outside(storage: StorageServer) -> None:
+    await _create_and_remove_outside(storage, "same", "cold")
+    volume = await storage.create_volume("same")
     vm = await storage.vm("web-same", volume)
-    await storage.done(await move(storage, volume))
+    await storage.succeeded(await move(storage, volume))
     await expect_one_copy(storage, vm, volume, "cold")
 
 
-async def test_a_volume_whose_pool_is_off_keeps_its_name(storage: StorageServer) -> None:
-    volume = await storage.made("asleep", tier="warm")
+async def test_volume_in_an_inactive_pool_keeps_its_name(storage: StorageServer) -> None:
+    volume = await storage.create_volume("asleep", tier="warm")
     pool = storage.libvirt.storagePoolLookupByName(volume.pool)
     pool.destroy()
     await storage.server.parts.inventory.refresh_volumes(volume.host)
@@ -92,8 +92,8 @@ async def test_a_volume_whose_pool_is_off_keeps_its_name(storage: StorageServer)
     assert (await storage.volume("asleep")).id == volume.id
 
 
-async def test_a_disk_that_was_detached_outside_does_not_go_with_its_vm(storage: StorageServer) -> None:
-    volume = await storage.made("kept")
+async def test_disk_detached_outside_is_not_deleted_with_the_vm(storage: StorageServer) -> None:
+    volume = await storage.create_volume("kept")
     vm = await storage.vm("web-kept", volume)
     domain = storage.libvirt.lookupByUUIDString(vm.id)
     domain.detachDeviceFlags(
@@ -101,12 +101,12 @@ async def test_a_disk_that_was_detached_outside_does_not_go_with_its_vm(storage:
         libvirt.VIR_DOMAIN_AFFECT_CONFIG,
     )
 
-    async def shown() -> bool | None:
+    async def detached_shown() -> bool | None:
         return True if len((await storage.server.vm("web-kept")).disks) == 1 else None
 
-    await until(shown)
+    await until(detached_shown)
     vm = await storage.server.vm("web-kept")
-    await storage.done(
+    await storage.succeeded(
         await storage.admin.call(vms.DELETE, query=vms.DeleteQuery(disks=True), if_match=vm.generation, vm_id=vm.id)
     )
     assert ("hot", "kept") in storage.files()
@@ -114,12 +114,12 @@ async def test_a_disk_that_was_detached_outside_does_not_go_with_its_vm(storage:
     assert not [name for _, name in storage.files() if name.startswith("web-kept")]
 
 
-async def test_what_is_written_between_the_comparing_and_the_switch_is_not_lost(
+async def test_write_between_compare_and_switch_is_not_lost(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    volume = await storage.made("late", image_format="raw")
+    volume = await storage.create_volume("late", image_format="raw")
     vm = await storage.vm("web-late", volume)
-    operation = await paused_before_the_switch(storage, volume, monkeypatch, tmp_path / "go")
+    operation = await pause_before_switch(storage, volume, monkeypatch, tmp_path / "go")
     with storage.path(volume).open("r+b") as file:
         file.write(b"late")
     (tmp_path / "go").touch()
@@ -127,12 +127,12 @@ async def test_what_is_written_between_the_comparing_and_the_switch_is_not_lost(
     assert ended.state is OperationState.FAILED
     assert ended.problem is not None
     assert "written to after it was copied" in ended.problem.detail
-    only(storage, volume, "hot")
+    expect_only_file(storage, volume, "hot")
     assert str(storage.path(volume)) in storage.disk_paths(vm.id)[1]
     assert storage.path(await storage.volume("late")).read_bytes()[:4] == b"late"
 
 
-async def test_a_pool_that_goes_away_in_mid_creation_keeps_nothing_of_it(
+async def test_pool_lost_during_a_creation_is_cleaned_when_it_is_back(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
@@ -140,10 +140,10 @@ async def test_a_pool_that_goes_away_in_mid_creation_keeps_nothing_of_it(
     body = vms.VMCreate(name="web-off", image="empty", memory_bytes=32 * MIB, tier="warm", start=False)
     operation = await storage.admin.call(vms.CREATE, body=body)
 
-    async def made() -> bool | None:
+    async def has_files() -> bool | None:
         return True if [name for _, name in storage.files() if name.startswith("web-off")] else None
 
-    await until(made)
+    await until(has_files)
     pool = storage.libvirt.storagePoolLookupByName((await storage.three_pools())["warm"].name)
     pool.destroy()
     (tmp_path / "go").touch()
@@ -152,47 +152,47 @@ async def test_a_pool_that_goes_away_in_mid_creation_keeps_nothing_of_it(
     assert ended.problem is not None
     assert "not active" in ended.problem.detail
     for _ in range(3):
-        await storage.server.parts.reconciler.once()  # it is not forgotten meanwhile
+        await storage.server.parts.reconciler.once()  # the pending undo is kept meanwhile
     pool.create(0)
     await storage.server.parts.inventory.refresh_volumes((await storage.three_pools())["warm"].host)
     await storage.server.parts.reconciler.once()
     assert not [name for _, name in storage.files() if name.startswith("web-off")]
 
-    async def forgotten() -> bool | None:
+    async def rows_removed() -> bool | None:
         rows = storage.server.parts.inventory.state.storage.volume_rows.values()
         named = [vm for vm in (await storage.admin.call(vms.LIST)).items if vm.name == "web-off"]
         return None if named or any(row.name.startswith("web-off") for row in rows) else True
 
-    await until(forgotten)
+    await until(rows_removed)
 
 
-async def test_a_source_that_goes_away_at_the_last_moment_leaves_no_old_copy(
+async def test_source_pool_lost_after_the_switch_is_cleaned_when_it_is_back(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    volume = await storage.made("source", tier="warm")
+    volume = await storage.create_volume("source", tier="warm")
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.move:told=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(tmp_path / "go"))
     operation = await move(storage, volume)
 
-    async def told() -> bool | None:
+    async def row_moved() -> bool | None:
         return True if (await storage.admin.call(volumes.GET, volume_id=volume.id)).tier == "cold" else None
 
-    await until(told)
+    await until(row_moved)
     pool = storage.libvirt.storagePoolLookupByName(volume.pool)
     pool.destroy()
     (tmp_path / "go").touch()
-    ended = await storage.done(operation)
+    ended = await storage.succeeded(operation)
     assert "is removed when its pool is back" in ended.step
     pool.create(0)
 
-    async def clean() -> bool | None:
+    async def old_copy_removed() -> bool | None:
         return True if ("warm", "source") not in storage.files() else None
 
-    await until(clean)
-    only(storage, volume, "cold")
+    await until(old_copy_removed)
+    expect_only_file(storage, volume, "cold")
 
 
-async def test_a_creation_that_was_cut_off_in_its_upload_is_made_anew(
+async def test_creation_interrupted_during_its_upload_is_repeated(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     created = asyncio.Event()
@@ -208,9 +208,9 @@ async def test_a_creation_that_was_cut_off_in_its_upload_is_made_anew(
     async with asyncio.timeout(60):
         await created.wait()
     (disk,) = (storage.server.data_dir / "pools" / "hot").glob("web-redo-*")
-    # As much of the image as came through, and the server is gone: no undoing, no end.
+    # A partial upload, then the server dies: no undo, no end.
     disk.write_bytes((storage.server.data_dir / "images" / "empty.qcow2").read_bytes())
-    stored = await _cut_off(storage, monkeypatch, operation)
+    stored = await _interrupt(storage, monkeypatch, operation)
     monkeypatch.undo()
     await storage.server.parts.operations.recover(stored)
     ended = await storage.ended(operation)
@@ -222,8 +222,8 @@ async def test_a_creation_that_was_cut_off_in_its_upload_is_made_anew(
     assert (await storage.admin.call(volumes.GET, volume_id=volume_id)).size_bytes == 20 * MIB
 
 
-async def _cut_off(storage: StorageServer, monkeypatch: pytest.MonkeyPatch, operation: Operation) -> StoredOperation:
-    """What the next server finds of an operation whose server was killed."""
+async def _interrupt(storage: StorageServer, monkeypatch: pytest.MonkeyPatch, operation: Operation) -> StoredOperation:
+    """Stop an operation as a kill of the server would. Returns what the next server finds."""
     runner = storage.server.parts.operations
     with monkeypatch.context() as patch:
         patch.setattr(runner, "_closing", True)
@@ -233,36 +233,36 @@ async def _cut_off(storage: StorageServer, monkeypatch: pytest.MonkeyPatch, oper
     return next(stored for stored in await runner.unended() if stored.operation.id == operation.id)
 
 
-async def _going(storage: StorageServer, operation: Operation) -> None:
-    async def going() -> bool | None:
+async def _wait_for_progress(storage: StorageServer, operation: Operation) -> None:
+    async def in_progress() -> bool | None:
         now = await storage.admin.call(operations.GET, operation_id=operation.id)
         return True if now.progress else None
 
-    await until(going)
+    await until(in_progress)
 
 
-async def test_a_move_that_is_gone_on_with_after_a_crash_is_cancelled(
+async def test_move_resumed_after_a_crash_can_be_cancelled(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    volume = await storage.made("slow")
+    volume = await storage.create_volume("slow")
     vm = await storage.vm("web-slow", volume, start=True)
     operation = await move(storage, volume, bandwidth_bytes_s=MIB)
-    await _going(storage, operation)
-    stored = await _cut_off(storage, monkeypatch, operation)
-    settling = asyncio.create_task(storage.server.parts.operations.recover(stored))
+    await _wait_for_progress(storage, operation)
+    stored = await _interrupt(storage, monkeypatch, operation)
+    recovering = asyncio.create_task(storage.server.parts.operations.recover(stored))
 
     async def cancelled() -> Operation | None:
-        with suppress(errors.Conflict):  # it has not begun yet
+        with suppress(errors.Conflict):  # recovery has not started it yet
             return await storage.admin.call(operations.CANCEL, operation_id=operation.id)
         return None
 
     assert (await until(cancelled)).state is OperationState.CANCELLED
-    await settling
+    await recovering
     await expect_one_copy(storage, vm, volume, "hot")
-    await storage.done(await move(storage, volume))
+    await storage.succeeded(await move(storage, volume))
 
 
-async def test_what_somebody_makes_at_the_last_moment_is_not_taken_for_ours(
+async def test_file_created_outside_during_a_creation_is_not_deleted(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "volume.create:planned=pause")
