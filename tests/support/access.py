@@ -1,4 +1,4 @@
-"""The access service over a fresh database, and what its tests ask of it."""
+"""The access service on a fresh database, for its tests."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ HERE, THERE = "192.0.2.1", "192.0.2.2"
 
 
 class AccessUnderTest:
-    """An Access, and what a test does at it all the time."""
+    """An Access with the actions that its tests share."""
 
     def __init__(
-        self, access: Access, data_dir: Path, passwords: Passwords, rings: list[int], ended: list[str]
+        self, access: Access, data_dir: Path, passwords: Passwords, wakes: list[int], ended: list[str]
     ) -> None:
         self.access = access
         self.data_dir = data_dir
         self.passwords = passwords
         self.ended = ended
-        self.rings = rings
+        self.wakes = wakes
 
     @property
     def setup_token(self) -> str:
         return (self.data_dir / "setup-token").read_text().strip()
 
-    async def first(self, username: str = "ada") -> User:
+    async def register_first(self, username: str = "ada") -> User:
         request = Register(username=username, password=PASSWORD, email="a@b.c", setup_token=self.setup_token)
         return await self.access.register(request, None)
 
     async def login(self, username: str = "ada", password: str = PASSWORD, address: str = HERE) -> Tokens:
         return await self.access.login(Login(username=username, password=password), address, "test")
 
-    async def who(self, username: str = "ada") -> Principal:
+    async def principal(self, username: str = "ada") -> Principal:
         return await self.access.authenticate((await self.login(username)).token)
 
 
 OpenAccess = Callable[..., AbstractAsyncContextManager[AccessUnderTest]]
 
 
-async def refused(door: AccessUnderTest, token: str) -> bool:
+async def expect_refused(fresh_access: AccessUnderTest, token: str) -> bool:
     with pytest.raises(Unauthenticated):
-        await door.access.authenticate(token)
+        await fresh_access.access.authenticate(token)
     return True
 
 
@@ -74,11 +74,11 @@ async def events(database: Database) -> list[EventRecord]:
     return await database.run(lambda conn: read_after(conn, 0))
 
 
-async def statement(url: str, sql: str) -> None:
+async def execute(url: str, sql: str) -> None:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
         await conn.execute(sql)
 
 
-async def warm(database: Database) -> None:
-    """Open connections ahead, so that what starts together runs together."""
+async def open_connections(database: Database) -> None:
+    """Open connections in advance, so that concurrent work really runs concurrently."""
     await asyncio.gather(*(database.run(lambda conn: conn.exec_driver_sql("SELECT pg_sleep(0.1)")) for _ in range(8)))

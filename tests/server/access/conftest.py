@@ -1,4 +1,4 @@
-"""An Access over a fresh database, with cheap hashing, and an administrator in it."""
+"""The access service on a fresh database, with cheap hashing, without or with an administrator."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from tests.support.access import AccessUnderTest, OpenAccess
 
 
 @pytest.fixture
-def open_door(database: Database, data_dir: Path) -> OpenAccess:
-    """Another server on the same database, started; more than one may stand open."""
+def open_access(database: Database, data_dir: Path) -> OpenAccess:
+    """Opens the access service of a server; several may share the database."""
 
     @asynccontextmanager
-    async def at(
-        room: str = "a", *, start: bool = True, open_registration: bool = False
+    async def open_one(
+        name: str = "a", *, start: bool = True, open_registration: bool = False
     ) -> AsyncIterator[AccessUnderTest]:
-        place = data_dir / room
-        place.mkdir(exist_ok=True)
+        folder = data_dir / name
+        folder.mkdir(exist_ok=True)
         passwords = Passwords(memory_kib=1024)
 
-        rings: list[int] = []
+        wakes: list[int] = []
         ended: list[str] = []
         access = Access(
             database,
-            place,
-            lambda: rings.append(1),
+            folder,
+            lambda: wakes.append(1),
             open_registration=open_registration,
             passwords=passwords,
             on_session_end=ended.append,
         )
-        opened = AccessUnderTest(access, place, passwords, rings, ended)
+        opened = AccessUnderTest(access, folder, passwords, wakes, ended)
         watching = None
         if start:
             await access.start()
@@ -48,17 +48,17 @@ def open_door(database: Database, data_dir: Path) -> OpenAccess:
             await asyncio.gather(watching, return_exceptions=True)
         await access.close()
 
-    return at
+    return open_one
 
 
 @pytest.fixture
-async def door(open_door: OpenAccess) -> AsyncIterator[AccessUnderTest]:
-    async with open_door() as made:
+async def fresh_access(open_access: OpenAccess) -> AsyncIterator[AccessUnderTest]:
+    async with open_access() as made:
         yield made
 
 
 @pytest.fixture
-async def house(door: AccessUnderTest) -> AccessUnderTest:
-    """With its administrator `ada`."""
-    await door.first()
-    return door
+async def ready_access(fresh_access: AccessUnderTest) -> AccessUnderTest:
+    """The access service with the administrator `ada`."""
+    await fresh_access.register_first()
+    return fresh_access

@@ -1,4 +1,4 @@
-"""Passwords: nothing cut, nothing guessed first, nothing on the event loop."""
+"""Passwords: not truncated, not easy to guess, and not hashed on the event loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def passwords() -> Passwords:
     return Passwords(memory_kib=1024)
 
 
-async def test_every_byte_counts_beyond_the_72nd(passwords: Passwords) -> None:
+async def test_bytes_after_the_72nd_count(passwords: Passwords) -> None:
     long = "x" * 80
     stored = await passwords.hash(long + "a")
     assert stored.startswith("$argon2id$")
@@ -28,7 +28,7 @@ async def test_every_byte_counts_beyond_the_72nd(passwords: Passwords) -> None:
     assert not (await passwords.compare(long, stored)).right
 
 
-async def test_text_of_any_script_and_keyboard(passwords: Passwords) -> None:
+async def test_unicode_passwords_are_normalized(passwords: Passwords) -> None:
     word = "пароль-überraschung-密码-é"
     stored = await passwords.hash(unicodedata.normalize("NFD", word))
     assert (await passwords.compare(unicodedata.normalize("NFC", word), stored)).right
@@ -38,7 +38,7 @@ async def test_text_of_any_script_and_keyboard(passwords: Passwords) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["bcrypt", "bcrypt_sha256"])
-async def test_older_hashes_work_once_and_are_replaced(passwords: Passwords, scheme: str) -> None:
+async def test_old_hashes_are_accepted_and_replaced(passwords: Passwords, scheme: str) -> None:
     old = CryptContext([scheme], **{f"{scheme}__rounds": 4 if scheme == "bcrypt" else 5}).hash("quiet otters paint")
     verdict = await passwords.compare("quiet otters paint", old)
     assert verdict.right and verdict.new_hash and verdict.new_hash.startswith("$argon2id$")
@@ -46,27 +46,27 @@ async def test_older_hashes_work_once_and_are_replaced(passwords: Passwords, sch
     assert not (await passwords.compare("x" * 100, old)).right
 
 
-async def test_weaker_settings_are_replaced_too(passwords: Passwords) -> None:
+async def test_hashes_with_weaker_parameters_are_replaced(passwords: Passwords) -> None:
     stored = await passwords.hash("quiet otters paint")
     verdict = await Passwords(memory_kib=2048).compare("quiet otters paint", stored)
     assert verdict.right and verdict.new_hash and "m=2048" in verdict.new_hash
 
 
-async def test_a_damaged_hash_fits_nothing(passwords: Passwords) -> None:
+async def test_damaged_hash_matches_nothing(passwords: Passwords) -> None:
     for damaged in ("", "plain", "$argon2id$v=19$m=1024,t=1,p=1$x"):
         assert not (await passwords.compare("anything", damaged)).right
 
 
-async def test_unknown_users_cost_the_same_work(passwords: Passwords) -> None:
+async def test_unknown_user_costs_the_same_work(passwords: Passwords) -> None:
     stored = await passwords.hash("quiet otters paint")
     before = passwords.comparisons
     assert not (await passwords.compare("wrong", stored)).right
     assert not (await passwords.compare("wrong", None)).right
     assert passwords.comparisons == before + 2
-    assert passwords._decoy.split("$")[1:4] == stored.split("$")[1:4]  # the same scheme and settings
+    assert passwords._decoy.split("$")[1:4] == stored.split("$")[1:4]  # the same scheme and parameters
 
 
-async def test_hashing_stays_off_the_loop_and_is_bounded() -> None:
+async def test_hashing_runs_off_the_loop_and_is_limited() -> None:
     passwords = Passwords()  # the real cost
     beats = 0
 
@@ -111,7 +111,7 @@ async def test_hashing_stays_off_the_loop_and_is_bounded() -> None:
         "aaaaaaaaaaaaaaaa",
     ],
 )
-def test_what_is_guessed_first_is_refused(word: str) -> None:
+def test_easily_guessed_password_is_refused(word: str) -> None:
     assert why_not(word, "ada.lovelace" if "love" in word else "ada")
 
 
@@ -127,5 +127,5 @@ def test_what_is_guessed_first_is_refused(word: str) -> None:
         "x" * 40 + "yzäöü",
     ],
 )
-def test_what_is_not_guessed_is_fine(word: str) -> None:
+def test_strong_password_is_accepted(word: str) -> None:
     assert why_not(word, "ada") is None

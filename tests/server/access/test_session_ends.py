@@ -1,4 +1,4 @@
-"""What ends sessions besides their time, and that each end is known everywhere within two seconds."""
+"""Logout, role, password and account changes end sessions, on every server within two seconds."""
 
 from __future__ import annotations
 
@@ -12,114 +12,127 @@ from novacron_core.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.database.transactions import Database
-from tests.support.access import PASSWORD, AccessUnderTest, OpenAccess, events, refused, statement, until_true, warm
+from tests.support.access import (
+    PASSWORD,
+    AccessUnderTest,
+    OpenAccess,
+    events,
+    execute,
+    expect_refused,
+    open_connections,
+    until_true,
+)
 
 SOON_S = 2.5
 
 
-async def test_logout_ends_everything_of_the_session_and_nothing_else(
-    house: AccessUnderTest, database: Database
-) -> None:
-    issued, other = await house.login(), await house.login()
-    who = await house.access.authenticate(issued.token)
-    ticket = await house.access.ticket(who)
-    await house.access.logout(who)
-    assert await refused(house, issued.token)
+async def test_logout_ends_the_tokens_of_its_session_only(ready_access: AccessUnderTest, database: Database) -> None:
+    issued, other = await ready_access.login(), await ready_access.login()
+    who = await ready_access.access.authenticate(issued.token)
+    ticket = await ready_access.access.ticket(who)
+    await ready_access.access.logout(who)
+    assert await expect_refused(ready_access, issued.token)
     with pytest.raises(Unauthenticated):
-        await house.access.refresh(Refresh(refresh_token=issued.refresh_token))
+        await ready_access.access.refresh(Refresh(refresh_token=issued.refresh_token))
     with pytest.raises(Unauthenticated):
-        await house.access.take_ticket(ticket.ticket)
-    assert house.ended == [who.session_id]
-    assert await house.access.authenticate(other.token)
+        await ready_access.access.take_ticket(ticket.ticket)
+    assert ready_access.ended == [who.session_id]
+    assert await ready_access.access.authenticate(other.token)
     assert (await events(database))[-1].type == "access.signed_out"
-    await house.access.logout(who)
+    await ready_access.access.logout(who)
     assert sum(event.type == "access.signed_out" for event in await events(database)) == 1
 
 
-async def test_a_logout_at_one_server_ends_it_at_the_other(house: AccessUnderTest, open_door: OpenAccess) -> None:
-    issued = await house.login()
-    who = await house.access.authenticate(issued.token)
-    (house.data_dir.parent / "b").mkdir()
-    (house.data_dir.parent / "b" / "secrets.json").write_bytes((house.data_dir / "secrets.json").read_bytes())
-    async with open_door("b") as other:
+async def test_logout_on_one_server_ends_the_session_on_the_other(
+    ready_access: AccessUnderTest, open_access: OpenAccess
+) -> None:
+    issued = await ready_access.login()
+    who = await ready_access.access.authenticate(issued.token)
+    (ready_access.data_dir.parent / "b").mkdir()
+    (ready_access.data_dir.parent / "b" / "secrets.json").write_bytes(
+        (ready_access.data_dir / "secrets.json").read_bytes()
+    )
+    async with open_access("b") as other:
         assert (await other.access.authenticate(issued.token)).username == "ada"
         await other.access.logout(who)
-        assert await until_true(lambda: house.ended == [who.session_id]) < SOON_S
-        assert await refused(house, issued.token)
+        assert await until_true(lambda: ready_access.ended == [who.session_id]) < SOON_S
+        assert await expect_refused(ready_access, issued.token)
 
 
-async def bob_of(house: AccessUnderTest, role: Role) -> tuple[str, Principal]:
-    await house.access.register(Register(username="bob", password=PASSWORD, role=role), await house.who())
-    token = (await house.login("bob")).token
-    return token, await house.access.authenticate(token)
+async def bob_of(ready_access: AccessUnderTest, role: Role) -> tuple[str, Principal]:
+    await ready_access.access.register(
+        Register(username="bob", password=PASSWORD, role=role), await ready_access.principal()
+    )
+    token = (await ready_access.login("bob")).token
+    return token, await ready_access.access.authenticate(token)
 
 
-async def test_a_new_role_ends_tokens_and_a_refresh_gets_the_new_one(house: AccessUnderTest) -> None:
-    ada = await house.who()
-    await bob_of(house, Role.OPERATOR)
-    issued = await house.login("bob")
-    bob = await house.access.authenticate(issued.token)
-    await house.access.change_role(bob.user_id, Role.VIEWER, ada)
-    assert bob.session_id in house.ended
-    assert await refused(house, issued.token)
-    renewed = await house.access.refresh(Refresh(refresh_token=issued.refresh_token))
-    assert (await house.access.authenticate(renewed.token)).role is Role.VIEWER
+async def test_role_change_ends_tokens_and_a_refresh_gets_the_new_role(ready_access: AccessUnderTest) -> None:
+    ada = await ready_access.principal()
+    await bob_of(ready_access, Role.OPERATOR)
+    issued = await ready_access.login("bob")
+    bob = await ready_access.access.authenticate(issued.token)
+    await ready_access.access.change_role(bob.user_id, Role.VIEWER, ada)
+    assert bob.session_id in ready_access.ended
+    assert await expect_refused(ready_access, issued.token)
+    renewed = await ready_access.access.refresh(Refresh(refresh_token=issued.refresh_token))
+    assert (await ready_access.access.authenticate(renewed.token)).role is Role.VIEWER
     with pytest.raises(Forbidden):
-        await house.access.change_role(ada.user_id, Role.VIEWER, bob)
+        await ready_access.access.change_role(ada.user_id, Role.VIEWER, bob)
     with pytest.raises(Conflict, match="last administrator"):
-        await house.access.change_role(ada.user_id, Role.VIEWER, ada)
+        await ready_access.access.change_role(ada.user_id, Role.VIEWER, ada)
     with pytest.raises(NotFound):
-        await house.access.change_role("no-id", Role.VIEWER, ada)
+        await ready_access.access.change_role("no-id", Role.VIEWER, ada)
 
 
-async def test_two_administrators_cannot_demote_each_other(house: AccessUnderTest, database: Database) -> None:
-    ada = await house.who()
-    _, bob = await bob_of(house, Role.ADMINISTRATOR)
-    await warm(database)
-    both = [house.access.change_role(x.user_id, Role.VIEWER, y) for x, y in ((ada, bob), (bob, ada))]
+async def test_two_administrators_cannot_demote_each_other(ready_access: AccessUnderTest, database: Database) -> None:
+    ada = await ready_access.principal()
+    _, bob = await bob_of(ready_access, Role.ADMINISTRATOR)
+    await open_connections(database)
+    both = [ready_access.access.change_role(x.user_id, Role.VIEWER, y) for x, y in ((ada, bob), (bob, ada))]
     results = await asyncio.gather(*both, return_exceptions=True)
     assert sum(isinstance(result, Conflict) for result in results) == 1
 
 
-async def test_a_new_password_ends_every_session(house: AccessUnderTest) -> None:
-    token, bob = await bob_of(house, Role.VIEWER)
+async def test_password_change_ends_every_session(ready_access: AccessUnderTest) -> None:
+    token, bob = await bob_of(ready_access, Role.VIEWER)
     with pytest.raises(Forbidden):
-        await house.access.change_password("wrong", "seven calm rivers bend", bob)
-    await house.access.change_password(PASSWORD, "seven calm rivers bend", bob)
-    assert await refused(house, token)
+        await ready_access.access.change_password("wrong", "seven calm rivers bend", bob)
+    await ready_access.access.change_password(PASSWORD, "seven calm rivers bend", bob)
+    assert await expect_refused(ready_access, token)
     with pytest.raises(Unauthenticated):
-        await house.login("bob")
-    assert (await house.login("bob", "seven calm rivers bend")).user.username == "bob"
+        await ready_access.login("bob")
+    assert (await ready_access.login("bob", "seven calm rivers bend")).user.username == "bob"
 
 
-async def test_a_password_changed_during_a_login_does_not_let_it_in(house: AccessUnderTest, owner_url: str) -> None:
-    real = house.passwords.compare
+async def test_password_change_during_a_login_refuses_the_login(ready_access: AccessUnderTest, owner_url: str) -> None:
+    real = ready_access.passwords.compare
 
     async def compare(password: str, stored: str | None) -> object:
         verdict = await real(password, stored)
-        await statement(owner_url, "UPDATE users SET password_hash = 'x'")
+        await execute(owner_url, "UPDATE users SET password_hash = 'x'")
         return verdict
 
-    house.passwords.compare = compare  # type: ignore[method-assign, assignment]
+    ready_access.passwords.compare = compare  # type: ignore[method-assign, assignment]
     with pytest.raises(Unauthenticated):
-        await house.login()
+        await ready_access.login()
 
 
-async def test_a_disabled_account_is_out_within_two_seconds(house: AccessUnderTest, owner_url: str) -> None:
-    token, bob = await bob_of(house, Role.OPERATOR)
-    await statement(owner_url, "UPDATE users SET disabled = true WHERE username = 'bob'")
-    assert await until_true(lambda: bob.session_id in house.ended) < SOON_S
-    assert await refused(house, token)
+async def test_disabled_account_is_refused_within_two_seconds(ready_access: AccessUnderTest, owner_url: str) -> None:
+    token, bob = await bob_of(ready_access, Role.OPERATOR)
+    await execute(owner_url, "UPDATE users SET disabled = true WHERE username = 'bob'")
+    assert await until_true(lambda: bob.session_id in ready_access.ended) < SOON_S
+    assert await expect_refused(ready_access, token)
 
 
-async def test_without_a_watcher_the_two_seconds_still_hold(
-    house: AccessUnderTest, open_door: OpenAccess, owner_url: str
+async def test_session_ends_within_two_seconds_without_the_watch_task(
+    ready_access: AccessUnderTest, open_access: OpenAccess, owner_url: str
 ) -> None:
-    async with open_door(start=False) as other:
+    async with open_access(start=False) as other:
         issued = await other.login()
         who = await other.access.authenticate(issued.token)
-        await statement(owner_url, "UPDATE sessions SET revoked_at = now()")
+        await execute(owner_url, "UPDATE sessions SET revoked_at = now()")
         held, _ = other.access._live._cached[who.session_id]
         other.access._live._cached[who.session_id] = (held, time.monotonic() - 2.1)
-        assert await refused(other, issued.token)
+        assert await expect_refused(other, issued.token)
         assert other.ended == [who.session_id]

@@ -1,4 +1,4 @@
-"""The first account, and all later ones: who may make them, and what they may be called."""
+"""Creating the first account and later ones: permissions and valid names."""
 
 from __future__ import annotations
 
@@ -21,46 +21,48 @@ def request(username: str = "bob", **more: object) -> Register:
     return Register(**({"username": username, "password": PASSWORD} | more))  # type: ignore[arg-type]
 
 
-async def test_the_first_account_is_the_administrator_and_uses_the_token_up(
-    door: AccessUnderTest, database: Database
+async def test_first_account_is_an_administrator_and_consumes_the_token(
+    fresh_access: AccessUnderTest, database: Database
 ) -> None:
-    file = door.data_dir / "setup-token"
+    file = fresh_access.data_dir / "setup-token"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert await door.access.setup_required()
-    user = await door.first()
+    assert await fresh_access.access.setup_required()
+    user = await fresh_access.register_first()
     assert (user.username, user.role, user.tenant) == ("ada", Role.ADMINISTRATOR, "default")
     assert not file.exists()
-    assert not await door.access.setup_required()
+    assert not await fresh_access.access.setup_required()
     (told,) = await database.run(lambda conn: read_after(conn, 0))
     assert (told.type, told.target.name, told.tenant) == ("access.user_created", "ada", "default")
-    assert len(door.rings) == 1
+    assert len(fresh_access.wakes) == 1
 
 
 @pytest.mark.parametrize("token", [None, "", "x", "0" * 43, "é"])
-async def test_without_the_token_there_is_no_first_account(door: AccessUnderTest, token: str | None) -> None:
+async def test_first_account_requires_the_setup_token(fresh_access: AccessUnderTest, token: str | None) -> None:
     with pytest.raises(Forbidden, match="setup token"):
-        await door.access.register(request(setup_token=token), None)
-    assert await door.access.setup_required()
+        await fresh_access.access.register(request(setup_token=token), None)
+    assert await fresh_access.access.setup_required()
 
 
-async def test_a_refused_first_account_leaves_the_token_good(door: AccessUnderTest) -> None:
-    token = door.setup_token
+async def test_refused_first_account_keeps_the_token_valid(fresh_access: AccessUnderTest) -> None:
+    token = fresh_access.setup_token
     with pytest.raises(ValidationFailed):
-        await door.access.register(request(setup_token=token, password="short"), None)
-    await door.access.register(request(setup_token=token), None)
+        await fresh_access.access.register(request(setup_token=token, password="short"), None)
+    await fresh_access.access.register(request(setup_token=token), None)
 
 
-async def test_two_racers_with_one_token_make_one_administrator(door: AccessUnderTest) -> None:
-    token = door.setup_token
-    racers = [door.access.register(request(f"racer{n}", setup_token=token), None) for n in range(6)]
+async def test_concurrent_requests_with_one_token_create_one_administrator(fresh_access: AccessUnderTest) -> None:
+    token = fresh_access.setup_token
+    racers = [fresh_access.access.register(request(f"racer{n}", setup_token=token), None) for n in range(6)]
     results = await asyncio.gather(*racers, return_exceptions=True)
-    refused = [result for result in results if isinstance(result, BaseException)]
-    assert len(refused) == 5
-    assert all(isinstance(result, Forbidden) and "already has an administrator" in result.detail for result in refused)
+    expect_refused = [result for result in results if isinstance(result, BaseException)]
+    assert len(expect_refused) == 5
+    assert all(
+        isinstance(result, Forbidden) and "already has an administrator" in result.detail for result in expect_refused
+    )
 
 
-async def test_two_servers_that_race_make_one_administrator(open_door: OpenAccess) -> None:
-    async with open_door("a") as a, open_door("b") as b:
+async def test_concurrent_requests_to_two_servers_create_one_administrator(open_access: OpenAccess) -> None:
+    async with open_access("a") as a, open_access("b") as b:
         racers = [d.access.register(request(n, setup_token=d.setup_token), None) for d, n in ((a, "a"), (b, "b"))]
         results = await asyncio.gather(*racers, return_exceptions=True)
         assert sum(isinstance(result, Forbidden) for result in results) == 1
@@ -69,26 +71,26 @@ async def test_two_servers_that_race_make_one_administrator(open_door: OpenAcces
                 await asyncio.sleep(0.05)
 
 
-async def test_a_used_token_is_refused_clearly(door: AccessUnderTest) -> None:
-    token = door.setup_token
-    await door.first()
+async def test_used_token_is_refused_with_the_reason(fresh_access: AccessUnderTest) -> None:
+    token = fresh_access.setup_token
+    await fresh_access.register_first()
     with pytest.raises(Forbidden, match="already has an administrator"):
-        await door.access.register(request(setup_token=token), None)
+        await fresh_access.access.register(request(setup_token=token), None)
 
 
-async def test_each_start_makes_a_new_token_and_none_once_there_is_an_account(open_door: OpenAccess) -> None:
-    async with open_door() as door:
-        old = door.setup_token
-    async with open_door() as door:
-        assert door.setup_token != old
+async def test_each_start_creates_a_new_token_until_there_is_an_account(open_access: OpenAccess) -> None:
+    async with open_access() as fresh_access:
+        old = fresh_access.setup_token
+    async with open_access() as fresh_access:
+        assert fresh_access.setup_token != old
         with pytest.raises(Forbidden):
-            await door.access.register(request(setup_token=old), None)
-        await door.first()
-    async with open_door() as door:
-        assert not (door.data_dir / "setup-token").exists()
+            await fresh_access.access.register(request(setup_token=old), None)
+        await fresh_access.register_first()
+    async with open_access() as fresh_access:
+        assert not (fresh_access.data_dir / "setup-token").exists()
 
 
-async def test_an_old_token_is_no_good_and_is_replaced(tmp_path: Path) -> None:
+async def test_expired_token_is_refused_and_replaced(tmp_path: Path) -> None:
     token = SetupToken(tmp_path, lifetime_s=-1)
     await token.renew()
     first = (tmp_path / "setup-token").read_text().strip()
@@ -103,33 +105,33 @@ async def test_an_old_token_is_no_good_and_is_replaced(tmp_path: Path) -> None:
     assert not token.matches(second) and not token.matches("")
 
 
-async def test_administrators_make_accounts_of_any_role_in_their_tenant(house: AccessUnderTest) -> None:
-    ada = await house.who()
-    user = await house.access.register(request(role=Role.OPERATOR), ada)
+async def test_administrators_create_accounts_of_any_role_in_their_tenant(ready_access: AccessUnderTest) -> None:
+    ada = await ready_access.principal()
+    user = await ready_access.access.register(request(role=Role.OPERATOR), ada)
     assert (user.role, user.tenant) == (Role.OPERATOR, ada.tenant)
-    bob = await house.who("bob")
+    bob = await ready_access.principal("bob")
     assert bob.role is Role.OPERATOR
     with pytest.raises(Forbidden):
-        await house.access.register(request("eve"), bob)
+        await ready_access.access.register(request("eve"), bob)
     with pytest.raises(Forbidden):
-        await house.access.register(request("eve"), None)
+        await ready_access.access.register(request("eve"), None)
 
 
-async def test_open_registration_gives_viewers_only(open_door: OpenAccess) -> None:
-    async with open_door(open_registration=True) as door:
+async def test_open_registration_creates_viewers_only(open_access: OpenAccess) -> None:
+    async with open_access(open_registration=True) as fresh_access:
         with pytest.raises(Forbidden, match="setup token"):
-            await door.access.register(request(), None)
-        await door.first()
-        assert (await door.access.register(request("bob"), None)).role is Role.VIEWER
+            await fresh_access.access.register(request(), None)
+        await fresh_access.register_first()
+        assert (await fresh_access.access.register(request("bob"), None)).role is Role.VIEWER
         for role in (Role.OPERATOR, Role.ADMINISTRATOR):
             with pytest.raises(Forbidden):
-                await door.access.register(request("eve", role=role), None)
+                await fresh_access.access.register(request("eve", role=role), None)
 
 
-async def test_a_taken_name_is_a_conflict_on_its_field(house: AccessUnderTest) -> None:
-    with pytest.raises(Conflict) as refused:
-        await house.access.register(request("ada"), await house.who())
-    assert refused.value.fields[0].field == "username"
+async def test_taken_name_is_a_conflict_on_its_field(ready_access: AccessUnderTest) -> None:
+    with pytest.raises(Conflict) as expect_refused:
+        await ready_access.access.register(request("ada"), await ready_access.principal())
+    assert expect_refused.value.fields[0].field == "username"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ async def test_a_taken_name_is_a_conflict_on_its_field(house: AccessUnderTest) -
         ({"email": "a@b\n"}, "email"),
     ],
 )
-async def test_what_is_not_valid_names_its_field(house: AccessUnderTest, wrong: dict[str, str], field: str) -> None:
-    with pytest.raises(ValidationFailed) as refused:
-        await house.access.register(request(**wrong), await house.who())
-    assert [error.field for error in refused.value.fields] == [field]
+async def test_invalid_value_names_its_field(ready_access: AccessUnderTest, wrong: dict[str, str], field: str) -> None:
+    with pytest.raises(ValidationFailed) as expect_refused:
+        await ready_access.access.register(request(**wrong), await ready_access.principal())
+    assert [error.field for error in expect_refused.value.fields] == [field]

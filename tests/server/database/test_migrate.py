@@ -1,4 +1,4 @@
-"""The schema: racing starters, the rights of the two roles, and tables.py against the migrations."""
+"""The schema: concurrent starts, the rights of the two roles, and tables.py compared with the migrations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from novacron_server.database.transactions import Database
 
 @pytest.fixture
 async def empty(postgres: EmbeddedPostgres, owner_url: str) -> str:
-    """A database without any table, as its owner."""
+    """A database without tables, as its owner."""
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as conn:
         await conn.execute("DROP SCHEMA public CASCADE")
         await conn.execute("CREATE SCHEMA public")
@@ -38,7 +38,7 @@ def app_of(postgres: EmbeddedPostgres, owner_url: str) -> str:
     return postgres.app_url.replace("/novacron?", "/" + owner_url.split("?")[0].rsplit("/", 1)[1] + "?")
 
 
-async def test_four_racing_starters_all_succeed(postgres: EmbeddedPostgres, empty: str) -> None:
+async def test_four_concurrent_migrations_succeed(postgres: EmbeddedPostgres, empty: str) -> None:
     app_url = app_of(postgres, empty)
     await asyncio.gather(*(migrating.migrate(empty, app_url) for _ in range(4)))
     database = Database(app_url)
@@ -48,7 +48,7 @@ async def test_four_racing_starters_all_succeed(postgres: EmbeddedPostgres, empt
     await database.close()
 
 
-async def test_four_racing_processes_all_succeed(postgres: EmbeddedPostgres, empty: str) -> None:
+async def test_four_concurrent_processes_succeed(postgres: EmbeddedPostgres, empty: str) -> None:
     code = (
         "import asyncio, sys; from novacron_server.database.migrate import migrate; asyncio.run(migrate(*sys.argv[1:]))"
     )
@@ -58,14 +58,14 @@ async def test_four_racing_processes_all_succeed(postgres: EmbeddedPostgres, emp
     assert [racer.returncode for racer in racers] == [0] * 4, said
 
 
-async def test_one_role_for_everything_will_do(empty: str) -> None:
+async def test_one_role_for_everything_is_enough(empty: str) -> None:
     await migrating.migrate(empty, empty)
     database = Database(empty)
     assert await database.run(instance)
     await database.close()
 
 
-async def test_pruning_is_not_led_astray_by_a_temporary_table(owner_url: str, database_url: str) -> None:
+async def test_pruning_ignores_a_temporary_table_of_the_same_name(owner_url: str, database_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as conn:
         await conn.execute(
             "INSERT INTO events VALUES (1, gen_random_uuid(), 'a', 'b', 'c', 'd', '', NULL, 'low', '2000-1-1')"
@@ -75,7 +75,7 @@ async def test_pruning_is_not_led_astray_by_a_temporary_table(owner_url: str, da
         assert found == (1,)
 
 
-def test_head_is_what_alembic_finds() -> None:
+def test_head_is_alembics_head() -> None:
     config = Config()
     config.set_main_option("script_location", str(migrating.MIGRATIONS))
     assert ScriptDirectory.from_config(config).get_heads() == [migrating.head()]
@@ -92,7 +92,7 @@ def test_tables_and_migrations_agree(owner_url: str) -> None:
             assert checks == {c.name for c in table.constraints if type(c).__name__ == "CheckConstraint"}
 
 
-async def test_a_newer_database_is_refused(owner_url: str) -> None:
+async def test_newer_schema_is_refused(owner_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as conn:
         await conn.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(DatabaseUnavailable, match="a newer NovaCron"):
@@ -113,20 +113,20 @@ async def test_a_newer_database_is_refused(owner_url: str) -> None:
         "ALTER TABLE users ADD COLUMN x int",
     ],
 )
-async def test_what_the_application_may_not_do(database_url: str, statement: str) -> None:
+async def test_application_role_is_refused(database_url: str, statement: str) -> None:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             await conn.execute(statement)
 
 
-async def test_settings_are_stored_over_one_another(database: Database) -> None:
+async def test_stored_setting_replaces_the_earlier_one(database: Database) -> None:
     await database.run(lambda conn: store_setting(conn, "colour", {"a": 1}))
     await database.run(lambda conn: store_setting(conn, "colour", {"a": 2}))
     assert await database.run(lambda conn: setting(conn, "colour")) == {"a": 2}
     assert await database.run(lambda conn: setting(conn, "none")) is None
 
 
-def test_the_wheel_carries_the_migrations() -> None:
+def test_wheel_contains_the_migrations() -> None:
     """hatchling ships every file of the named packages that git does not ignore."""
     root = Path(__file__).parents[3]
     packages = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]

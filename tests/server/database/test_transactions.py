@@ -1,4 +1,4 @@
-"""Transactions that always end in time: retried where that is safe, refused in words where it is not."""
+"""Transactions end within their budget: retried where that is safe, otherwise refused with the reason."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ async def numbers(database: Database) -> list[int]:
     return await database.run(read, read_only=True)
 
 
-async def test_a_transaction_commits_whole_or_not_at_all(owner: Database) -> None:
-    async def half(conn: AsyncConnection) -> None:
+async def test_transaction_commits_completely_or_not_at_all(owner: Database) -> None:
+    async def fail_halfway(conn: AsyncConnection) -> None:
         await conn.execute(text("INSERT INTO t VALUES (2)"))
         raise LookupError
 
     await execute(owner, "INSERT INTO t VALUES (1)")
     with pytest.raises(LookupError):
-        await owner.run(half)
+        await owner.run(fail_halfway)
     assert await numbers(owner) == [1]
 
 
-async def test_a_read_only_transaction_writes_nothing_and_spoils_no_later_one(owner: Database) -> None:
+async def test_read_only_transaction_writes_nothing_and_does_not_affect_later_ones(owner: Database) -> None:
     with pytest.raises(Internal):
         await owner.run(lambda conn: conn.execute(text("INSERT INTO t VALUES (1)")), read_only=True)
     await execute(owner, "INSERT INTO t VALUES (3)")
     assert await numbers(owner) == [3]
 
 
-async def test_errors_are_ours_and_carry_no_row(owner: Database) -> None:
+async def test_errors_are_translated_and_contain_no_row(owner: Database) -> None:
     await execute(owner, "INSERT INTO t VALUES (4711)")
     with pytest.raises(Conflict) as refused:
         await execute(owner, "INSERT INTO t VALUES (4711)")
@@ -70,7 +70,7 @@ async def test_errors_are_ours_and_carry_no_row(owner: Database) -> None:
         await execute(owner, "SELECT * FROM nowhere")
 
 
-async def test_an_error_of_the_work_itself_stays_what_it_is(owner: Database) -> None:
+async def test_error_of_the_work_is_passed_on(owner: Database) -> None:
     runs: list[int] = []
 
     async def work(conn: AsyncConnection) -> None:
@@ -82,12 +82,12 @@ async def test_an_error_of_the_work_itself_stays_what_it_is(owner: Database) -> 
     assert len(runs) == 1
 
 
-async def test_a_deadlock_is_run_again(owner: Database) -> None:
+async def test_deadlock_is_retried(owner: Database) -> None:
     await execute(owner, "INSERT INTO t VALUES (1), (2)")
     both = asyncio.Barrier(2)
     runs: list[int] = []
 
-    def crossing(first: int, second: int) -> object:
+    def lock_both(first: int, second: int) -> object:
         async def work(conn: AsyncConnection) -> None:
             runs.append(first)
             await conn.execute(text("UPDATE t SET v = v + 1 WHERE n = :n"), {"n": first})
@@ -97,7 +97,7 @@ async def test_a_deadlock_is_run_again(owner: Database) -> None:
 
         return owner.run(work, timeout_s=10)
 
-    await asyncio.gather(crossing(1, 2), crossing(2, 1))  # type: ignore[call-overload]
+    await asyncio.gather(lock_both(1, 2), lock_both(2, 1))  # type: ignore[call-overload]
     assert len(runs) == 3
     total = await owner.run(lambda conn: conn.execute(text("SELECT sum(v) FROM t")))
     assert total.scalar_one() == 4
@@ -114,7 +114,7 @@ async def test_lost_connections_are_replaced(owner: Database, owner_url: str) ->
     assert await numbers(owner) == [1]
 
 
-async def test_a_commit_of_unknown_outcome_is_never_run_again(owner: Database, owner_url: str) -> None:
+async def test_commit_with_unknown_outcome_is_never_retried(owner: Database, owner_url: str) -> None:
     await execute(
         owner,
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;"
@@ -141,7 +141,7 @@ async def test_a_commit_of_unknown_outcome_is_never_run_again(owner: Database, o
     assert len(runs) == 1
 
 
-async def test_a_cancelled_caller_leaves_nothing_behind(owner: Database) -> None:
+async def test_cancelled_caller_leaves_nothing_behind(owner: Database) -> None:
     reached = asyncio.Event()
 
     async def work(conn: AsyncConnection) -> None:
@@ -159,7 +159,7 @@ async def test_a_cancelled_caller_leaves_nothing_behind(owner: Database) -> None
     assert await numbers(owner) == []
 
 
-async def test_a_long_statement_ends_in_time(owner: Database) -> None:
+async def test_long_statement_ends_in_time(owner: Database) -> None:
     began = fair_now()
     with pytest.raises(DatabaseUnavailable) as refused:
         await execute(owner, "SELECT pg_sleep(30)")
@@ -167,8 +167,8 @@ async def test_a_long_statement_ends_in_time(owner: Database) -> None:
     assert refused.value.retry_after_s
 
 
-async def test_a_process_that_stood_still_still_hears_the_answer(owner: Database) -> None:
-    """Stopped (SIGSTOP, a starved machine) for longer than the budget: PostgreSQL answered in time."""
+async def test_suspended_process_still_gets_the_answer(owner: Database) -> None:
+    """A process suspended (SIGSTOP, a starved machine) for longer than the budget still gets PostgreSQL's answer."""
 
     async def work(conn: AsyncConnection) -> int:
         asyncio.get_running_loop().call_later(0.05, time.sleep, owner.budget_s + 1.0)
@@ -178,7 +178,7 @@ async def test_a_process_that_stood_still_still_hears_the_answer(owner: Database
     assert await owner.run(work) == 1
 
 
-async def test_maintenance_may_take_longer(owner_url: str) -> None:
+async def test_maintenance_has_a_longer_timeout(owner_url: str) -> None:
     hasty = Database(owner_url, budget_s=0.3)
     await hasty.run(lambda conn: conn.exec_driver_sql("SELECT pg_sleep(0.5)"), timeout_s=10)
     with pytest.raises(DatabaseUnavailable):
@@ -186,7 +186,7 @@ async def test_maintenance_may_take_longer(owner_url: str) -> None:
     await hasty.close()
 
 
-async def test_never_more_connections_than_the_pool_may_have(owner: Database, owner_url: str) -> None:
+async def test_pool_never_exceeds_its_size(owner: Database, owner_url: str) -> None:
     peak = 0
 
     async def work(conn: AsyncConnection) -> None:
@@ -198,12 +198,12 @@ async def test_never_more_connections_than_the_pool_may_have(owner: Database, ow
     assert 1 < peak <= 50
 
 
-async def test_a_url_that_is_none_is_refused() -> None:
+async def test_invalid_url_is_refused() -> None:
     with pytest.raises(DatabaseUnavailable, match="URL"):
         Database("mysql://x")
 
 
-async def test_nobody_there() -> None:
+async def test_unreachable_database_is_unavailable() -> None:
     database = Database("postgresql://nobody@/none?host=/var/tmp/novacron-no-such-directory")
     began = fair_now()
     with pytest.raises(DatabaseUnavailable) as refused:
@@ -213,8 +213,8 @@ async def test_nobody_there() -> None:
 
 
 @contextmanager
-def stopped(cluster: Path) -> Iterator[None]:
-    """Every process of one PostgreSQL, held by SIGSTOP: it takes connections and never answers."""
+def suspended(cluster: Path) -> Iterator[None]:
+    """Suspend every process of a PostgreSQL with SIGSTOP: it accepts connections and never responds."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     held = [pid for pid in pids if stale_processes.works_in(pid, cluster)]
     for pid in held:
@@ -226,7 +226,7 @@ def stopped(cluster: Path) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-async def test_a_hung_postgresql_fails_everything_in_time_and_comes_back(data_dir: Path) -> None:
+async def test_hung_postgresql_fails_everything_in_time_and_recovers(data_dir: Path) -> None:
     async with EmbeddedPostgres(data_dir, data_dir / "r", durable=False) as pg:
         database = Database(pg.owner_url)
         await execute(database, "CREATE TABLE t (n int PRIMARY KEY)")
@@ -248,7 +248,7 @@ async def test_a_hung_postgresql_fails_everything_in_time_and_comes_back(data_di
             return fair_now() - began
 
         heart = asyncio.create_task(beat())
-        with stopped(data_dir / "postgres"):
+        with suspended(data_dir / "postgres"):
             took = await asyncio.gather(*(change(n) for n in range(70)))
             assert not database._abandoned, "connections were left hanging"
         heart.cancel()
@@ -265,7 +265,7 @@ async def test_a_hung_postgresql_fails_everything_in_time_and_comes_back(data_di
         await database.close()
 
 
-async def test_a_restarted_postgresql_is_found_again(data_dir: Path) -> None:
+async def test_restarted_postgresql_is_used_again(data_dir: Path) -> None:
     async with EmbeddedPostgres(data_dir, data_dir / "r", durable=False) as pg:
         database = Database(pg.app_url)
         await asyncio.gather(*(database.ping() for _ in range(5)))

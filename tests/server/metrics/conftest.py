@@ -1,4 +1,4 @@
-"""A history on a real database, fed by hand."""
+"""A history on a real database, with samples from the test."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def history(database: Database) -> HistoryWriter:
 
 @pytest.fixture
 def add(history: HistoryWriter) -> Callable[..., None]:
-    """Lets a sample wait: its CPU percentage and memory, at a time, for a subject."""
+    """Queues a sample for a subject: its time, CPU percentage and memory in bytes."""
 
     def put(subject: bytes, time: datetime, percent: float | None, memory: float | None = None) -> None:
         numbers = (None, percent, memory, *[None] * 7)

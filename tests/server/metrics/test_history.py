@@ -1,4 +1,4 @@
-"""Samples in the database: what is packed is what is read; minutes, partitions, and an outage."""
+"""Samples in the database: packing, minutes, partitions and outages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def fetch(url: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return await (await connection.execute(query, values)).fetchall()
 
 
-async def test_what_is_packed_is_what_is_read(history: HistoryWriter, database_url: str) -> None:
+async def test_packed_samples_are_read_back(history: HistoryWriter, database_url: str) -> None:
     numbers = (0.5, None, 3.0 * 2**40, 0.0, None, 6.25, 7.0, None, 9.0, 1e12)
     subject = uuid4().bytes
     time = NOW + timedelta(microseconds=123456)
@@ -41,7 +41,7 @@ async def test_what_is_packed_is_what_is_read(history: HistoryWriter, database_u
     assert (history.written, history.waiting.rows, history.waiting.bytes) == (2, 0, 0)
 
 
-async def test_minutes_have_average_and_extremes_and_are_made_once(
+async def test_minutes_have_average_and_extremes_and_are_rolled_up_once(
     history: HistoryWriter, add: Callable[..., None], database_url: str
 ) -> None:
     minute = NOW.replace(second=0) - timedelta(minutes=5)
@@ -59,7 +59,7 @@ async def test_minutes_have_average_and_extremes_and_are_made_once(
     assert history.rolled_to == (NOW - 10 * S).replace(second=0)
 
 
-async def test_a_minute_is_not_rolled_up_while_samples_of_it_wait(
+async def test_minute_with_queued_samples_is_not_rolled_up(
     history: HistoryWriter, add: Callable[..., None], database_url: str
 ) -> None:
     begin = NOW.replace(second=0) - timedelta(minutes=10)
@@ -73,7 +73,7 @@ async def test_a_minute_is_not_rolled_up_while_samples_of_it_wait(
     assert len(await fetch(database_url, "SELECT 1 FROM sample_minutes")) == 2
 
 
-async def test_after_a_restart_it_goes_on_where_it_stopped(
+async def test_roll_up_continues_after_a_restart(
     history: HistoryWriter, add: Callable[..., None], database: Database, database_url: str
 ) -> None:
     begin = NOW.replace(second=0) - timedelta(minutes=30)
@@ -95,7 +95,7 @@ async def partitions(url: str) -> set[str]:
     return {row[0] for row in await fetch(url, query)}
 
 
-async def test_partitions_are_made_ahead_and_dropped_when_old(
+async def test_partitions_are_created_ahead_and_dropped_when_old(
     history: HistoryWriter, database: Database, database_url: str
 ) -> None:
     at = datetime(2026, 3, 1, 22, 15, tzinfo=UTC)
@@ -110,7 +110,7 @@ async def test_partitions_are_made_ahead_and_dropped_when_old(
     assert await partitions(database_url) == {"sample_minutes_20260302"}
 
 
-async def test_the_application_may_add_samples_and_change_none(
+async def test_application_role_can_only_insert_samples(
     history: HistoryWriter, add: Callable[..., None], database_url: str
 ) -> None:
     add(FLEET, NOW, 1.0)
@@ -125,7 +125,7 @@ async def test_the_application_may_add_samples_and_change_none(
             await fetch(database_url, statement)
 
 
-async def test_partition_trouble_is_an_alarm_and_no_end(
+async def test_failure_to_create_partitions_is_reported_and_retried(
     history: HistoryWriter, add: Callable[..., None], owner_url: str
 ) -> None:
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:
@@ -143,7 +143,7 @@ async def test_partition_trouble_is_an_alarm_and_no_end(
     assert history.waiting.rows == 0
 
 
-async def test_a_sample_of_a_strange_time_goes_and_holds_up_no_other(
+async def test_sample_with_an_implausible_time_is_dropped(
     history: HistoryWriter, add: Callable[..., None], database_url: str
 ) -> None:
     for time in (datetime(1999, 12, 31, tzinfo=UTC), NOW, NOW + timedelta(days=400)):
@@ -153,14 +153,14 @@ async def test_a_sample_of_a_strange_time_goes_and_holds_up_no_other(
     assert len(await fetch(database_url, "SELECT 1 FROM samples")) == 1
 
 
-async def test_while_the_database_is_away_samples_wait_within_bounds(
+async def test_samples_are_queued_within_limits_during_an_outage(
     history: HistoryWriter, add: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: Any, **__: Any) -> Any:
+    async def unavailable(*_: Any, **__: Any) -> Any:
         raise errors.DatabaseUnavailable("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Database, "run", away)
+        patch.setattr(Database, "run", unavailable)
         for number in range(20):
             add(FLEET, NOW - (20 - number) * S, float(number))
         with pytest.raises(errors.DatabaseUnavailable):
@@ -170,7 +170,7 @@ async def test_while_the_database_is_away_samples_wait_within_bounds(
     assert (history.written, history.waiting.rows, history.waiting.lost) == (20, 0, 0)
 
 
-def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
+def test_full_queue_drops_the_oldest_samples() -> None:
     waiting = WriteQueue(max_bytes=100)
     chunks = [Chunk(NOW + number * S, 2, bytes(30)) for number in range(5)]
     for chunk in chunks:
@@ -179,17 +179,17 @@ def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
     under_way = waiting.first(50)
     assert under_way == chunks[2:3]
     assert waiting.first(60) == chunks[2:4]
-    waiting.add(Chunk(NOW, 2, bytes(30)))  # the one under way has to go meanwhile
+    waiting.add(Chunk(NOW, 2, bytes(30)))  # the chunk being written is dropped meanwhile
     waiting.written(under_way)
     assert waiting.rows == 6
     waiting.add(Chunk(NOW, 1, bytes(1000)))
     assert (waiting.rows, waiting.bytes) == (0, 0)
 
 
-async def test_dropping_and_making_never_wait_long_for_a_reader(
+async def test_partition_maintenance_never_waits_long_for_a_reader(
     history: HistoryWriter, add: Callable[..., None], database: Database, database_url: str
 ) -> None:
-    """A long read of an old partition: forgetting gives up within its lock timeout and is tried again later."""
+    """During a long read of an old partition, dropping it gives up at its lock timeout and is retried later."""
     await history.make_partitions(NOW - timedelta(days=2))
     async with await psycopg.AsyncConnection.connect(database_url) as reader:
         await reader.execute("SELECT * FROM samples")
@@ -202,8 +202,8 @@ async def test_dropping_and_making_never_wait_long_for_a_reader(
     assert await history.forget(NOW) > 0
 
 
-async def test_copying_is_one_transaction(database: Database, history: HistoryWriter) -> None:
-    """Half a chunk is none: a row that does not fit takes its whole chunk back, and nothing else."""
+async def test_copy_is_one_transaction(database: Database, history: HistoryWriter) -> None:
+    """An invalid row rolls back its whole chunk, and nothing else."""
     await history.make_partitions(NOW)
     good = copy_rows.row(copy_rows.microseconds(NOW), FLEET, (None,) * 10)
     bad = copy_rows.row(copy_rows.microseconds(NOW - timedelta(days=300)), FLEET, (None,) * 10)
@@ -216,10 +216,10 @@ async def test_copying_is_one_transaction(database: Database, history: HistoryWr
     assert await database.run(lambda connection: repository.first_sample(connection, FLEET)) is None
 
 
-async def test_partitions_that_went_behind_our_back_hold_nothing_up(
+async def test_dropped_partitions_are_created_again(
     history: HistoryWriter, add: Callable[..., None], database_url: str, owner_url: str
 ) -> None:
-    """A clock that was set forward and back, or an outage longer than samples are kept, drops what is written to."""
+    """A clock set forward and back, or an outage longer than the retention, drops partitions that are still needed."""
     add(FLEET, NOW, 1.0)
     await history.write()
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:
@@ -232,7 +232,7 @@ async def test_partitions_that_went_behind_our_back_hold_nothing_up(
     assert await fetch(database_url, "SELECT cpu_percent FROM samples") == [(2.0,)]
 
 
-async def test_a_clock_that_was_set_forward_and_back_stops_no_minutes(
+async def test_roll_up_survives_a_clock_set_forward_and_back(
     history: HistoryWriter, add: Callable[..., None], database_url: str
 ) -> None:
     minute = NOW.replace(second=0) - timedelta(minutes=3)
@@ -252,7 +252,7 @@ async def test_a_clock_that_was_set_forward_and_back_stops_no_minutes(
     assert rows == [(1.0,), (2.0,), (9.0,)]
 
 
-async def test_after_a_long_absence_only_what_is_kept_is_rolled_up(
+async def test_after_a_long_outage_only_retained_samples_are_rolled_up(
     history: HistoryWriter, add: Callable[..., None], database: Database, database_url: str
 ) -> None:
     long_ago = NOW - timedelta(days=9)

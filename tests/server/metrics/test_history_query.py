@@ -1,4 +1,4 @@
-"""Curves: which step, which rows, and that a gap stays a gap."""
+"""History queries: steps, sources, gaps and permissions."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ CPU = history.Metric.CPU_PERCENT
 
 
 @pytest.fixture
-def past(database: Database, history: HistoryWriter) -> HistoryQueries:
+def queries(database: Database, history: HistoryWriter) -> HistoryQueries:
     return HistoryQueries(database, history._inventory, history._latest, history)
 
 
-def asked(start: datetime, end: datetime, points: int, **more: Any) -> history.HistoryQuery:
+def range_query(start: datetime, end: datetime, points: int, **more: Any) -> history.HistoryQuery:
     return history.HistoryQuery(from_=start, to=end, points=points, **more)
 
 
-async def test_the_last_hour_is_made_of_samples(
-    past: HistoryQueries, history: HistoryWriter, add: Callable[..., None]
+async def test_last_hour_comes_from_samples(
+    queries: HistoryQueries, history: HistoryWriter, add: Callable[..., None]
 ) -> None:
     end = NOW.replace(second=0)
     for number in range(720):
         add(FLEET, end - timedelta(hours=1) + number * 5 * S, float(number % 12))
     await history.write()
-    found = await past.query(ANN, asked(end - timedelta(hours=1), end, 120))
+    found = await queries.query(ANN, range_query(end - timedelta(hours=1), end, 120))
     assert (found.source, found.points, found.step_s, found.start) == ("samples", 120, 30.0, end - timedelta(hours=1))
     line = found.curves[CPU]
     assert line.average == [2.5, 8.5] * 60
@@ -54,16 +54,16 @@ async def test_the_last_hour_is_made_of_samples(
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
-    """Sets the clock by which samples are written, rolled up and asked for."""
+    """Sets the clock for writing, rolling up and querying samples."""
 
     def at(moment: datetime) -> None:
-        class Set(datetime):
+        class ShiftedClock(datetime):
             @classmethod
             def now(cls, tz: Any = None) -> Any:
                 return moment
 
         for module in (history_module, past_module):
-            monkeypatch.setattr(module, "datetime", Set)
+            monkeypatch.setattr(module, "datetime", ShiftedClock)
 
     return at
 
@@ -74,14 +74,14 @@ DAY = NOW.replace(hour=0, minute=0, second=0)
 @pytest.mark.parametrize(
     "moment",
     [
-        *(DAY + timedelta(hours=13, minutes=minute, seconds=30) for minute in range(8)),  # each place within a step
-        *(DAY + timedelta(seconds=second) for second in (-30, 0, 1)),  # the turn of a day
-        *(DAY + timedelta(hours=5, seconds=second) for second in (-1, 0, 59)),  # the turn of an hour
+        *(DAY + timedelta(hours=13, minutes=minute, seconds=30) for minute in range(8)),  # every offset within a step
+        *(DAY + timedelta(seconds=second) for second in (-30, 0, 1)),  # midnight
+        *(DAY + timedelta(hours=5, seconds=second) for second in (-1, 0, 59)),  # a full hour
     ],
     ids=lambda moment: f"{moment:%H:%M:%S}",
 )
-async def test_a_long_range_is_made_of_minutes_and_of_the_samples_that_are_not_rolled_up_yet(
-    past: HistoryQueries,
+async def test_long_range_combines_minutes_and_newer_samples(
+    queries: HistoryQueries,
     history: HistoryWriter,
     add: Callable[..., None],
     clock: Callable[[datetime], None],
@@ -94,7 +94,7 @@ async def test_a_long_range_is_made_of_minutes_and_of_the_samples_that_are_not_r
     await history.write()
     assert history.waiting.lost == 0
     await history.roll_up(end - timedelta(minutes=3))
-    found = await past.query(ANN, asked(end - length, end + S, 31))
+    found = await queries.query(ANN, range_query(end - length, end + S, 31))
     line = found.curves[CPU].average
     assert (found.source, found.step_s % 60, len(line)) == ("minutes", 0.0, found.points)
     assert None not in line
@@ -104,47 +104,47 @@ async def test_a_long_range_is_made_of_minutes_and_of_the_samples_that_are_not_r
     assert (len(highest), max(highest)) == (2, 5.0)
 
 
-async def test_where_nothing_was_kept_there_is_null_and_no_zero(
-    past: HistoryQueries, history: HistoryWriter, add: Callable[..., None]
+async def test_missing_samples_are_null_and_not_zero(
+    queries: HistoryQueries, history: HistoryWriter, add: Callable[..., None]
 ) -> None:
     end = NOW.replace(second=0)
     for number in range(120):
-        if not 40 <= number < 60:  # the database, or the host, was away for twenty minutes
+        if not 40 <= number < 60:  # the database or the host was unavailable for twenty minutes
             add(FLEET, end - timedelta(minutes=120 - number), 7.0)
     await history.write()
     await history.roll_up(NOW)
-    line = (await past.query(ANN, asked(end - timedelta(hours=2), end, 120))).curves[CPU].average
+    line = (await queries.query(ANN, range_query(end - timedelta(hours=2), end, 120))).curves[CPU].average
     assert [number for number, value in enumerate(line) if value is None] == list(range(40, 60))
 
 
-async def test_the_age_is_that_of_the_newest_number_and_not_of_the_newest_silence(
-    past: HistoryQueries, history: HistoryWriter, add: Callable[..., None], clock: Callable[[datetime], None]
+async def test_age_is_that_of_the_newest_value(
+    queries: HistoryQueries, history: HistoryWriter, add: Callable[..., None], clock: Callable[[datetime], None]
 ) -> None:
     clock(NOW)
     add(FLEET, NOW - timedelta(minutes=10), 7.0)
-    for number in range(9):  # the host does not answer
+    for number in range(9):  # the host does not respond
         add(FLEET, NOW - timedelta(minutes=number), None)
     await history.write()
-    found = await past.query(ANN, asked(NOW - timedelta(hours=1), NOW, 120))
+    found = await queries.query(ANN, range_query(NOW - timedelta(hours=1), NOW, 120))
     assert found.age_s == 600.0
-    assert (await past.query(ANN, asked(NOW - timedelta(minutes=5), NOW, 10))).age_s is None
+    assert (await queries.query(ANN, range_query(NOW - timedelta(minutes=5), NOW, 10))).age_s is None
 
 
-async def test_after_a_minute_without_the_database_what_fits_is_there_and_the_rest_is_a_gap(
-    past: HistoryQueries, history: HistoryWriter, add: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+async def test_samples_dropped_during_an_outage_leave_a_gap(
+    queries: HistoryQueries, history: HistoryWriter, add: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory holds what its bound says and no more; the oldest goes, and is null in the curve."""
+    """The queue keeps what its limit allows; the oldest samples are dropped and null in the curve."""
     row = len(copy_rows.row(0, FLEET, (None, 1.0, None, *[None] * 7)))
     history.waiting = WriteQueue(max_bytes=6 * row)
     begin = NOW.replace(second=0) - timedelta(minutes=2)
     add(FLEET, begin, 7.0)
     await history.write()
 
-    async def away(*_: Any, **__: Any) -> Any:
+    async def unavailable(*_: Any, **__: Any) -> Any:
         raise errors.DatabaseUnavailable("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Database, "run", away)
+        patch.setattr(Database, "run", unavailable)
         for number in range(1, 13):
             add(FLEET, begin + number * 5 * S, 7.0)
             with pytest.raises(errors.DatabaseUnavailable):
@@ -152,7 +152,7 @@ async def test_after_a_minute_without_the_database_what_fits_is_there_and_the_re
             assert history.waiting.bytes <= 6 * row
     await history.write()
     assert (history.waiting.lost, history.waiting.bytes) == (6, 0)
-    line = (await past.query(ANN, asked(begin, begin + 65 * S, 13))).curves[CPU].average
+    line = (await queries.query(ANN, range_query(begin, begin + 65 * S, 13))).curves[CPU].average
     assert line == [7.0, *[None] * 6, *[7.0] * 6]
 
 
@@ -161,24 +161,28 @@ def rows(*seconds: float, step_s: float = 5.0) -> list[tuple[Any, ...]]:
     return [(s // step_s, begin + s * S, begin + s * S, s, s, s) for s in seconds]
 
 
-def test_a_reading_that_came_late_is_no_gap_and_a_missing_one_is() -> None:
+def test_late_reading_makes_no_gap_but_a_missing_one_does() -> None:
     line = curves(rows(0.1, 5.0, 10.2, 20.3, 25.0, 60.0), [CPU], 14, max_gap_s=20)[CPU].average
     assert line == [0.1, 5.0, 10.2, 10.2, 20.3, 25.0, None, None, None, None, None, None, 60.0, None]
 
 
-def test_rows_out_of_range_are_left_out() -> None:
+def test_rows_out_of_range_are_ignored() -> None:
     assert curves(rows(-5.0, 0.0, 500.0), [CPU], 2, max_gap_s=20)[CPU].average == [0.0, None]
 
 
-async def test_members_see_the_sum_over_their_own_vms_alone(
-    past: HistoryQueries, history: HistoryWriter, add: Callable[..., None]
+async def test_fleet_history_of_a_member_covers_only_its_tenant(
+    queries: HistoryQueries, history: HistoryWriter, add: Callable[..., None]
 ) -> None:
     add(FLEET, NOW, 90.0)
     add(tenant_subject("red"), NOW, 5.0)
     add(tenant_subject("blue"), NOW, 50.0)
     await history.write()
     seen = [
-        [value for value in (await past.query(who, asked(NOW - 60 * S, NOW + S, 1))).curves[CPU].average if value]
+        [
+            value
+            for value in (await queries.query(who, range_query(NOW - 60 * S, NOW + S, 1))).curves[CPU].average
+            if value
+        ]
         for who in (ANN, BOB)
     ]
     assert seen == [[90.0], [5.0]]
@@ -187,29 +191,29 @@ async def test_members_see_the_sum_over_their_own_vms_alone(
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        (asked(NOW, NOW - S, 10), "from"),
-        (asked(NOW, NOW, 10), "from"),
-        (asked(NOW - timedelta(days=3660), NOW, 10), "from"),
-        (asked(datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC) + S, 10), "from"),
-        (asked(datetime.max.replace(tzinfo=UTC) - S, datetime.max.replace(tzinfo=UTC), 10), "from"),
+        (range_query(NOW, NOW - S, 10), "from"),
+        (range_query(NOW, NOW, 10), "from"),
+        (range_query(NOW - timedelta(days=3660), NOW, 10), "from"),
+        (range_query(datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC) + S, 10), "from"),
+        (range_query(datetime.max.replace(tzinfo=UTC) - S, datetime.max.replace(tzinfo=UTC), 10), "from"),
         (history.HistoryQuery(subject="vm"), "subject"),
         (history.HistoryQuery(subject="moon:1"), "subject"),
         (history.HistoryQuery(metric="beauty"), "metric"),
         (history.HistoryQuery(metric="cpu_cores,"), "metric"),
     ],
 )
-async def test_what_makes_no_sense_is_refused_by_field(
-    past: HistoryQueries, query: history.HistoryQuery, field: str
+async def test_invalid_query_is_refused_with_its_field(
+    queries: HistoryQueries, query: history.HistoryQuery, field: str
 ) -> None:
     with pytest.raises(errors.ValidationFailed) as refused:
-        await past.query(ANN, query)
+        await queries.query(ANN, query)
     assert refused.value.fields[0].field == field
 
 
 @pytest.mark.parametrize("points", [1, 2, 7, 120, history.MAX_POINTS])
 @pytest.mark.parametrize("span", [S, timedelta(minutes=5), timedelta(hours=1), timedelta(days=1), timedelta(days=366)])
-async def test_the_answer_is_bounded_whatever_the_range(past: HistoryQueries, points: int, span: timedelta) -> None:
-    found = await past.query(ANN, asked(NOW - span, NOW, points, metric="cpu_percent,disk_reads_s"))
+async def test_number_of_points_is_limited_for_any_range(queries: HistoryQueries, points: int, span: timedelta) -> None:
+    found = await queries.query(ANN, range_query(NOW - span, NOW, points, metric="cpu_percent,disk_reads_s"))
     assert 1 <= found.points <= points
     assert {len(curve.average) for curve in found.curves.values()} == {found.points}
     assert found.start + timedelta(seconds=found.step_s * found.points) >= NOW, "the newest is part of it"

@@ -1,4 +1,4 @@
-"""From readings to samples: a VM from its first reading over pause, restart and silence to its end."""
+"""Readings to samples: a VM from its first reading through pause, restart and missing values to its end."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def disks(at: float, total: int, *, run: int = 1) -> DomainCounters:
     return DomainCounters("u", run, at, disks=(DiskCounters("vda", total, total // 100, 2 * total, total // 100),))
 
 
-class Fed:
-    """A host that is fed readings by hand."""
+class FakeHost:
+    """A host meter that gets its readings from the test."""
 
     def __init__(self, period: int | None = 5) -> None:
         self.host = HostMeter()
@@ -60,8 +60,8 @@ class Fed:
         self.host.record(reading, self._facts, 4, 5.0)
 
 
-def test_the_first_reading_has_memory_and_no_rate_the_second_has_all() -> None:
-    fed = Fed()
+def test_first_reading_has_memory_and_the_second_also_rates() -> None:
+    fed = FakeHost()
     first = fed.quick(quick(100, 50))
     assert (first.cpu_cores, first.cpu_percent, first.net_sent_bytes_s) == (None, None, None)
     assert (first.memory_used_bytes, first.memory_given_bytes) == (100 * MIB, 256 * MIB)
@@ -71,39 +71,39 @@ def test_the_first_reading_has_memory_and_no_rate_the_second_has_all() -> None:
     assert (second.disk_read_bytes_s, second.disk_age_s) == (None, None)
 
 
-def test_a_paused_guest_uses_nothing_and_that_is_a_number() -> None:
-    fed = Fed()
+def test_paused_guest_has_zero_usage() -> None:
+    fed = FakeHost()
     fed.quick(quick(100, 50))
     assert fed.quick(quick(105, 50)).cpu_cores == 0.0
 
 
-def test_a_guest_started_anew_between_two_readings_has_no_rate_for_that_interval() -> None:
-    fed = Fed()
+def test_restarted_guest_has_no_rate_for_that_interval() -> None:
+    fed = FakeHost()
     fed.quick(quick(100, 50))
     fed.disks(disks(100, 10**6))
     fed.disks(disks(115, 10**7))
     fed.quick(quick(116, 60))
-    again = fed.quick(quick(121, 900, run=2))  # its counter is even larger: only the run tells
+    again = fed.quick(quick(121, 900, run=2))  # the counter is even larger: only the run number differs
     assert (again.cpu_cores, again.net_sent_bytes_s, again.disk_read_bytes_s) == (None, None, None)
     assert fed.quick(quick(126, 905, run=2)).cpu_cores == 1.0
 
 
-def test_a_counter_that_goes_back_gives_no_number_once() -> None:
-    fed = Fed()
+def test_decreased_counter_gives_no_rate_once() -> None:
+    fed = FakeHost()
     fed.quick(quick(100, 50))
     assert fed.quick(quick(105, 1)).cpu_cores is None
     assert fed.quick(quick(110, 6)).cpu_cores == 1.0
 
 
-def test_a_guest_that_is_gone_has_no_sample_and_starts_from_nothing_when_it_is_back() -> None:
-    fed = Fed()
+def test_stopped_guest_has_no_sample_and_starts_without_rates() -> None:
+    fed = FakeHost()
     fed.quick(quick(100, 50))
     assert fed.quick() is None
     assert fed.quick(quick(110, 60)).cpu_cores is None
 
 
-def test_disks_keep_their_age_and_are_dropped_when_too_old() -> None:
-    fed = Fed()
+def test_disk_rates_have_an_age_and_expire() -> None:
+    fed = FakeHost()
     fed.disks(disks(100, 1_000))
     fed.disks(disks(110, 11_000))
     sample = fed.quick(quick(114, 1))
@@ -112,8 +112,8 @@ def test_disks_keep_their_age_and_are_dropped_when_too_old() -> None:
     assert fed.quick(quick(400, 2)).disk_read_bytes_s is None
 
 
-def test_a_guest_busy_with_a_job_tells_nothing_of_its_disks_and_the_next_rate_spans_the_gap() -> None:
-    fed = Fed()
+def test_disk_rate_after_a_job_spans_the_missing_readings() -> None:
+    fed = FakeHost()
     fed.disks(disks(100, 1_000))
     fed.disks(disks(110, 11_000))
     fed.disks(DomainCounters("u", 1, 120))
@@ -122,8 +122,8 @@ def test_a_guest_busy_with_a_job_tells_nothing_of_its_disks_and_the_next_rate_sp
     assert fed.quick(quick(131, 2)).disk_read_bytes_s == 2000
 
 
-def test_a_guest_busy_with_a_job_tells_nothing_of_its_memory_and_the_last_number_stays_a_while() -> None:
-    fed = Fed()
+def test_memory_value_is_kept_for_a_while_during_a_job() -> None:
+    fed = FakeHost()
     fed.quick(quick(100, 50))
     busy = fed.quick(quick(105, 51, told=None))
     assert (busy.memory_used_bytes, busy.memory_age_s, busy.memory_note) == (100 * MIB, 5.0, "")
@@ -137,15 +137,15 @@ def test_a_guest_busy_with_a_job_tells_nothing_of_its_memory_and_the_last_number
     assert fed.quick(quick(305, 54, told=None, run=2)).memory_note == meter.NO_REPORT
 
 
-def test_why_there_is_no_used_memory_is_said() -> None:
+def test_missing_memory_value_has_a_note() -> None:
     for period, why in ((None, meter.NO_BALLOON), (0, meter.NOT_POLLED), (5, meter.NO_REPORT)):
-        sample = Fed(period).quick(quick(100, 1, told=None))
+        sample = FakeHost(period).quick(quick(100, 1, told=None))
         assert (sample.memory_used_bytes, sample.memory_age_s, sample.memory_note) == (None, None, why)
         assert sample.memory_given_bytes == 256 * MIB
 
 
-def test_memory_has_an_age_and_a_balloon_that_falls_silent_has_no_number() -> None:
-    fed = Fed()
+def test_memory_has_an_age_and_a_silent_balloon_no_value() -> None:
+    fed = FakeHost()
     fed.quick(quick(100, 1, told=7))
     assert fed.quick(quick(105, 1, told=7)).memory_age_s == 5.0
     assert fed.quick(quick(110, 1, told=8)).memory_age_s == 0.0
@@ -153,15 +153,15 @@ def test_memory_has_an_age_and_a_balloon_that_falls_silent_has_no_number() -> No
     assert (late.memory_used_bytes, late.memory_note) == (None, meter.SILENT)
 
 
-def test_the_host_has_its_own_numbers() -> None:
-    fed = Fed()
+def test_host_has_its_own_sample() -> None:
+    fed = FakeHost()
     fed.quick(quick(100, 1), host=HostCounters(100, 1_000, 9_000, 1000 * MIB, 400 * MIB))
     assert (fed.host.sample.cpu_percent, fed.host.sample.memory_used_bytes) == (None, 400 * MIB)
     fed.quick(quick(105, 1), host=HostCounters(105, 2_000, 12_000, 1000 * MIB, 400 * MIB))
     assert (fed.host.sample.cpu_percent, fed.host.sample.cpu_cores) == (25.0, 1.0)
 
 
-async def test_what_was_not_read_lately_is_no_number_of_now() -> None:
+async def test_stale_sample_is_not_current() -> None:
     from novacron_server.hypervisor.statistics.reader import clock
 
     board = LatestSamples()
@@ -172,9 +172,9 @@ async def test_what_was_not_read_lately_is_no_number_of_now() -> None:
         assert (board.sample("h", "u") is not None) is there
 
 
-async def test_a_guest_that_migrates_between_two_readings_has_no_rate_across_hosts_and_one_place_at_a_time() -> None:
-    """Its counters begin elsewhere on the other host: no number may be made of both, even where the run's number and
-    the counters would fit."""
+async def test_migrated_guest_has_no_rate_across_hosts() -> None:
+    """Its counters start anew on the other host: no rate may combine both, even if the run number and the counters
+    would allow it."""
     board = LatestSamples()
 
     async def read(host: str, at: float, *domains: DomainCounters) -> None:

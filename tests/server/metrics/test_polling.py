@@ -1,17 +1,17 @@
-"""How often to read follows what reading costs."""
+"""The polling interval depends on the cost of a read."""
 
 from __future__ import annotations
 
 from novacron_server.metrics.polling import PollingInterval
 
 
-def test_cheap_rounds_keep_the_wanted_period() -> None:
+def test_cheap_reads_keep_the_configured_interval() -> None:
     pace = PollingInterval(5, share=0.25)
     pace.record(1.0)
     assert pace.period_s == 5
 
 
-def test_dear_rounds_stretch_it_at_once_up_to_a_limit() -> None:
+def test_expensive_reads_lengthen_the_interval_at_once_up_to_a_limit() -> None:
     pace = PollingInterval(5, share=0.25, longest_s=60)
     pace.record(3.0)
     assert pace.period_s == 12
@@ -19,7 +19,7 @@ def test_dear_rounds_stretch_it_at_once_up_to_a_limit() -> None:
     assert pace.period_s == 60
 
 
-def test_it_comes_back_slowly_to_what_is_measured() -> None:
+def test_interval_shrinks_slowly_to_the_measured_cost() -> None:
     pace = PollingInterval(5, share=0.25)
     pace.record(8.0)
     periods = []
@@ -31,7 +31,7 @@ def test_it_comes_back_slowly_to_what_is_measured() -> None:
     assert periods[-1] == 5
 
 
-def test_a_host_in_trouble_is_asked_less_often_until_it_answers() -> None:
+def test_failing_host_is_polled_less_often_until_it_responds() -> None:
     pace = PollingInterval(5, share=0.25)
     for _ in range(10):
         pace.record_failure()

@@ -1,4 +1,4 @@
-"""`/metrics`: who may read it, what promtool says of its names, and that a real Prometheus scrapes it."""
+"""`/metrics`: access, promtool's checks, and a scrape by a real Prometheus."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def samples(text: str) -> dict[str, list[Any]]:
     return {family.name: family.samples for family in text_string_to_metric_families(text)}
 
 
-async def test_counters_and_names_of_what_runs(server: LiveServer) -> None:
+async def test_running_vms_have_counters_and_names(server: LiveServer) -> None:
     await sampled(server)
     vm = await server.vm("test")
     answer = await scrape(server)
@@ -55,7 +55,7 @@ async def test_counters_and_names_of_what_runs(server: LiveServer) -> None:
     assert found["process_cpu_seconds"][0].value > 0
 
 
-async def test_promtool_finds_nothing_to_complain_about(server: LiveServer) -> None:
+async def test_promtool_accepts_the_exposition(server: LiveServer) -> None:
     promtool = shutil.which("promtool") or pytest.skip("no promtool here: install the package prometheus")
     await sampled(server)
     text = (await scrape(server)).content
@@ -63,7 +63,7 @@ async def test_promtool_finds_nothing_to_complain_about(server: LiveServer) -> N
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
-async def test_who_may_scrape(data_dir: Path) -> None:
+async def test_scrape_access(data_dir: Path) -> None:
     scraping = ScrapeAccess(data_dir, "loopback", behind_proxy=False)
     file = data_dir / FILE
     token = file.read_text()
@@ -85,14 +85,14 @@ async def test_who_may_scrape(data_dir: Path) -> None:
         ScrapeAccess(data_dir, "off", behind_proxy=False).check("127.0.0.1", token)
 
 
-async def test_a_refused_scrape_is_a_problem(server: LiveServer) -> None:
+async def test_refused_scrape_is_a_problem_document(server: LiveServer) -> None:
     answer = await scrape(server, authorization="Bearer guess")
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
     token = (server.data_dir / FILE).read_text()
     assert (await scrape(server, authorization=f"Bearer {token}")).status_code == 200
 
 
-async def test_names_from_outside_and_many_vms_do_no_harm(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hostile_names_and_many_vms_do_no_harm(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     state = server.parts.inventory.state
     vm = await server.vm("test")
     known = state.known[vm.host, vm.id]
@@ -117,7 +117,7 @@ def replace_struct(struct: Any, **changes: Any) -> Any:
 
 @contextmanager
 def prometheus(folder: Path, target: str) -> Iterator[str]:
-    """A Prometheus of the test's own on a free port; yields its URL."""
+    """Run a Prometheus on a free port; yields its URL."""
     program = shutil.which("prometheus") or pytest.skip("no Prometheus here: install the package prometheus")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -135,7 +135,7 @@ def prometheus(folder: Path, target: str) -> Iterator[str]:
         process.wait(20)
 
 
-async def test_a_real_prometheus_scrapes_it_and_joins_names_to_rates(server: LiveServer, tmp_path: Path) -> None:
+async def test_real_prometheus_scrapes_and_joins_names_to_rates(server: LiveServer, tmp_path: Path) -> None:
     await sampled(server)
     with prometheus(tmp_path, server.url.removeprefix("http://")) as url:
         async with httpx.AsyncClient(base_url=url) as http:

@@ -1,4 +1,4 @@
-"""Counters into rates: what comes out, and when nothing may."""
+"""Counters to rates, and when there must be no rate."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def domain(at: float, *, run: int = 1, cpu_s: float = 0.0) -> DomainCounters:
     [
         (None, domain(10), None),
         (domain(5), domain(10), 5.0),
-        (domain(5, run=1), domain(10, run=2), None),  # it was started anew meanwhile
+        (domain(5, run=1), domain(10, run=2), None),  # restarted meanwhile
         (domain(10), domain(10), None),
         (domain(10), domain(5), None),
-        (domain(10), domain(10.2), None),  # too short to divide by
-        (domain(10), domain(10 + rates.LONGEST_S + 1), None),  # its average says nothing of now
+        (domain(10), domain(10.2), None),  # too short
+        (domain(10), domain(10 + rates.LONGEST_S + 1), None),  # too long to represent the present
     ],
 )
-def test_an_interval_is_between_two_readings_of_one_run(before: Any, now: Any, seconds: Any) -> None:
+def test_interval_requires_two_readings_of_one_run(before: Any, now: Any, seconds: Any) -> None:
     assert rates.interval(before, now) == seconds
 
 
-def test_cpu_is_in_cores_and_never_more_than_there_are() -> None:
+def test_cpu_rate_is_in_cores_and_limited_to_the_hosts_cores() -> None:
     assert rates.cpu_cores(domain(0, cpu_s=10), domain(5, cpu_s=20), 5, host_cpus=4) == 2.0
-    assert rates.cpu_cores(domain(0, cpu_s=10), domain(5, cpu_s=10), 5, host_cpus=4) == 0.0  # paused: a true zero
+    assert rates.cpu_cores(domain(0, cpu_s=10), domain(5, cpu_s=10), 5, host_cpus=4) == 0.0  # paused: zero is correct
     assert rates.cpu_cores(domain(0, cpu_s=10), domain(5, cpu_s=9), 5, host_cpus=4) is None
     assert rates.cpu_cores(domain(0, cpu_s=0), domain(5, cpu_s=9_000_000), 5, host_cpus=4) is None
     assert rates.cpu_cores(DomainCounters("u", 1, 0), domain(5, cpu_s=1), 5, host_cpus=4) is None
@@ -44,7 +44,7 @@ def disk(target: str, total: int) -> DiskCounters:
     return DiskCounters(target, total, total // 10, total, total // 10)
 
 
-def test_a_disk_that_came_or_was_reset_has_no_rate_and_the_others_have() -> None:
+def test_new_or_reset_disk_has_no_rate_but_the_others_have() -> None:
     before = (disk("vda", 100), disk("vdb", 1000), disk("vdc", 7))
     now = (disk("vda", 200), disk("vdb", 10), disk("vdd", 50))
     assert rates.disk_rates(before, now, 10) == {"vda": rates.DiskRate(10, 10, 1, 1)}
@@ -52,7 +52,7 @@ def test_a_disk_that_came_or_was_reset_has_no_rate_and_the_others_have() -> None
     assert rates.disk_rates(before, None, 10) == {}
 
 
-def test_network_is_the_sum_of_cards_that_can_tell() -> None:
+def test_network_rate_is_the_sum_of_the_interfaces_with_a_rate() -> None:
     before = (NICCounters("a", 100, 10), NICCounters("b", 900, 9))
     now = (NICCounters("a", 200, 30), NICCounters("b", 1, 99), NICCounters("c", 5, 5))
     assert rates.net_rate(before, now, 10) == rates.NICRate(10, 2)
@@ -60,7 +60,7 @@ def test_network_is_the_sum_of_cards_that_can_tell() -> None:
     assert rates.net_rate(before, None, 10) is None
 
 
-def test_a_host_whose_counters_stand_still_or_go_back_has_no_number() -> None:
+def test_host_with_unchanged_or_decreased_counters_has_no_rate() -> None:
     assert rates.host_busy(HostCounters(0, 10, 90), HostCounters(1, 20, 120)) == 0.25
     assert rates.host_busy(HostCounters(0, 10, 90), HostCounters(1, 10, 90)) is None
     assert rates.host_busy(HostCounters(0, 10, 90), HostCounters(1, 5, 95)) is None
@@ -72,6 +72,6 @@ _counter = st.none() | st.integers(min_value=0, max_value=2**63 - 1)
 
 
 @given(before=_counter, now=_counter, seconds=st.floats(rates.SHORTEST_S, rates.LONGEST_S))
-def test_no_rate_is_ever_negative(before: Any, now: Any, seconds: Any) -> None:
+def test_rates_are_never_negative(before: Any, now: Any, seconds: Any) -> None:
     rate = rates.per_second(before, now, seconds)
     assert rate is None or rate >= 0

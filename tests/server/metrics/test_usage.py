@@ -1,4 +1,4 @@
-"""What VMs use, over HTTP, on the simulator: its CPU counter is the wall clock, so a running VM uses one core."""
+"""Current usage over HTTP. The simulator's CPU counter is the wall clock, so a running VM uses one core."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from tests.support.server import LiveServer
 from tests.support.waiting import until
 
 
-async def test_the_fleet_its_host_and_its_vm_have_numbers_with_source_and_age(server: LiveServer) -> None:
+async def test_fleet_host_and_vm_usage_have_a_source_and_an_age(server: LiveServer) -> None:
     vm = await sampled(server)
     assert (vm.name, vm.source, vm.note) == ("test", "simulator", "")
     assert vm.cpu_cores == pytest.approx(1.0, rel=0.05)
     assert vm.cpu_percent == pytest.approx(50.0, rel=0.05)
     assert (vm.memory_given_bytes, vm.memory_used_bytes, vm.memory_note) == (1 << 30, None, NO_BALLOON)
-    assert (vm.disk_read_bytes_s, vm.net_sent_bytes_s) == (None, None)  # it has neither disk nor card
+    assert (vm.disk_read_bytes_s, vm.net_sent_bytes_s) == (None, None)  # it has neither disks nor interfaces
     now = await server.admin.call(usage.NOW)
     assert (now.fleet.vms, now.source) == (1, "simulator")
     assert now.fleet.cpu_cores == pytest.approx(1.0, rel=0.05)
     assert now.fleet.disk_read_bytes_s is None
     (host,) = now.hosts
     assert host.vms == now.fleet
-    assert (host.cpu_percent, host.memory_used_bytes) == (None, None)  # the simulator does not count
+    assert (host.cpu_percent, host.memory_used_bytes) == (None, None)  # the simulator has no such counters
     assert None not in (vm.time, vm.age_s, now.age_s, host.time, host.age_s)
 
 
-async def test_a_vm_of_nobody_or_of_others_is_in_no_sum_and_no_list(server: LiveServer) -> None:
+async def test_vms_of_others_and_unmanaged_vms_are_excluded(server: LiveServer) -> None:
     await sampled(server)
     member = await server.member("bob", Role.OPERATOR)
     now = await member.call(usage.NOW)
@@ -46,9 +46,7 @@ async def test_a_vm_of_nobody_or_of_others_is_in_no_sum_and_no_list(server: Live
     assert (await member.call(usage.TOP)).items == []
 
 
-async def test_a_vm_that_stops_has_no_number_any_more(
-    server: LiveServer, libvirt_connection: libvirt.virConnect
-) -> None:
+async def test_stopped_vm_has_no_usage(server: LiveServer, libvirt_connection: libvirt.virConnect) -> None:
     await sampled(server)
     libvirt_connection.lookupByName("test").destroy()
 
@@ -59,7 +57,7 @@ async def test_a_vm_that_stops_has_no_number_any_more(
     assert (await server.admin.call(usage.NOW)).fleet == usage.UsageTotals()
 
 
-async def test_top_sorts_filters_and_refuses_what_it_does_not_know(server: LiveServer) -> None:
+async def test_top_sorts_filters_and_refuses_unknown_fields(server: LiveServer) -> None:
     await sampled(server)
     totals: dict[Literal["cpu", "memory", "disk", "net"], int] = {"cpu": 1, "memory": 0, "disk": 0, "net": 0}
     for top, found in totals.items():
@@ -73,7 +71,7 @@ async def test_top_sorts_filters_and_refuses_what_it_does_not_know(server: LiveS
             assert (await http.get(f"/api/monitoring/vms?{bad}")).status_code == 422, bad
 
 
-async def test_a_vm_of_ours_whose_memory_is_not_watched_is_watched_from_then_on(
+async def test_memory_polling_is_enabled_for_managed_vms(
     server: LiveServer, libvirt_connection: libvirt.virConnect, image: str
 ) -> None:
     body = vms.VMCreate(name="web", image=image, memory_bytes=32 << 20)
@@ -84,7 +82,7 @@ async def test_a_vm_of_ours_whose_memory_is_not_watched_is_watched_from_then_on(
     for name in ("web", "theirs"):
         for flag in (libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG)[: 2 if name == "web" else 1]:
             libvirt_connection.lookupByName(name).setMemoryStatsPeriod(0, flag)
-        await until(partial(_there, server, name))
+        await until(partial(_find_vm, server, name))
         await server.parts.inventory.refresh_vm(vm.host, (await server.vm(name)).id)
 
     def period(name: str) -> bool:
@@ -97,11 +95,11 @@ async def test_a_vm_of_ours_whose_memory_is_not_watched_is_watched_from_then_on(
     assert not period("theirs"), "a unmanaged VM is not touched"
 
 
-async def _there(server: LiveServer, name: str) -> bool | None:
+async def _find_vm(server: LiveServer, name: str) -> bool | None:
     return True if any(vm.name == name for vm in server.parts.inventory.state.vms()) else None
 
 
-async def test_the_past_of_a_vm_its_host_and_the_fleet(server: LiveServer) -> None:
+async def test_history_of_a_vm_its_host_and_the_fleet(server: LiveServer) -> None:
     vm = await server.vm("test")
     await sampled(server)
     history = server.parts.metrics.history
@@ -118,7 +116,7 @@ async def test_the_past_of_a_vm_its_host_and_the_fleet(server: LiveServer) -> No
         assert (await server.admin.call(history_api.HISTORY, query=query)).subject == subject
 
 
-async def test_the_past_of_a_vm_of_others_is_that_of_a_missing_one(server: LiveServer) -> None:
+async def test_history_of_another_tenants_vm_is_not_found(server: LiveServer) -> None:
     vm = await server.vm("test")
     member = await server.member("bob", Role.VIEWER)
     answers = []
@@ -143,7 +141,7 @@ async def test_the_past_of_a_vm_of_others_is_that_of_a_missing_one(server: LiveS
         "to=9999-12-31T23:59:59Z", "to=0001-01-01T00:00:00Z", "from=9999-12-31T23:59:59Z", "from=0001-01-01T00:00:00Z&to=0001-01-01T00:00:01Z",
     ],
 )  # fmt: skip
-async def test_a_range_that_makes_no_sense_is_a_clear_422(server: LiveServer, bad: str) -> None:
+async def test_invalid_range_is_a_422_with_its_field(server: LiveServer, bad: str) -> None:
     vm = await server.vm("test")
     headers = {"Authorization": f"Bearer {server.admin.credentials.token}"}
     async with httpx.AsyncClient(base_url=server.url, headers=headers) as http:
@@ -152,7 +150,7 @@ async def test_a_range_that_makes_no_sense_is_a_clear_422(server: LiveServer, ba
             assert (answer.status_code, answer.json()["errors"][0]["field"] != "") == (422, True), path
 
 
-async def test_health_says_when_samples_cannot_be_kept(server: LiveServer) -> None:
+async def test_health_reports_missing_partitions(server: LiveServer) -> None:
     async with httpx.AsyncClient(base_url=server.url) as http:
         assert (await http.get("/health")).json()["checks"]["metrics"] == {"status": "healthy", "detail": ""}
         server.parts.metrics.history.problem = "cannot create partitions for samples: no room"
