@@ -1,6 +1,6 @@
-"""What holds for every test, and fixtures of more than one folder: data directories, images and libvirtds.
+"""Settings of every test run, and fixtures for more than one folder: data directories, images and libvirtds.
 
-Servers that tests start as processes have time on a busy machine.
+Server processes of tests get a long database budget, because the machine may be busy.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.database_budget import PATIENT_S
+from tests.support.database_budget import LONG_BUDGET_S
 from tests.support.libvirtd import PrivateLibvirtd, require_private_libvirtd
 from tests.support.node_files import NODE
 
 pytest_plugins = ["tests.support.lanes", "tests.support.reruns"]
-os.environ["NOVACRON_DATABASE_BUDGET_S"] = str(PATIENT_S)
+os.environ["NOVACRON_DATABASE_BUDGET_S"] = str(LONG_BUDGET_S)
 _count = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def server_room() -> Iterator[Path]:
-    """A directory that other accounts may pass through, unlike pytest's own; removed at the end."""
-    room = Path(tempfile.mkdtemp(prefix="novacron-test-", dir="/var/tmp"))
-    room.chmod(0o711)
-    yield room
-    shutil.rmtree(room, ignore_errors=True)
+def shared_dir() -> Iterator[Path]:
+    """A directory that other accounts may enter, unlike pytest's own; removed at the end."""
+    path = Path(tempfile.mkdtemp(prefix="novacron-test-", dir="/var/tmp"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
-def data_dir(server_room: Path) -> Iterator[Path]:
+def data_dir(shared_dir: Path) -> Iterator[Path]:
     """A fresh data directory for one test."""
-    path = server_room / f"d{next(_count)}"
+    path = shared_dir / f"d{next(_count)}"
     path.mkdir(mode=0o711)
     yield path
     shutil.rmtree(path, ignore_errors=True)
@@ -44,7 +44,7 @@ def data_dir(server_room: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def uri(data_dir: Path) -> str:
-    """A simulated host of this test's own."""
+    """The URI of a simulated host for this test alone."""
     node = data_dir / "node.xml"
     node.write_text(NODE)
     return f"test://{node}"
@@ -61,7 +61,7 @@ def image(data_dir: Path) -> str:
 
 @pytest.fixture
 def work_folder() -> Iterator[Path]:
-    """A short path that QEMU may enter; pytest's own is 0700 and too long for a socket."""
+    """A directory with a short path that QEMU may enter; pytest's own is 0700 and too long for a socket."""
     folder = Path(tempfile.mkdtemp(prefix="nvt-", dir="/var/tmp"))
     folder.chmod(0o711)
     yield folder
@@ -70,7 +70,7 @@ def work_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def libvirtd_named(work_folder: Path) -> Iterator[Callable[[str], PrivateLibvirtd]]:
-    """Makes running private libvirtds, by name."""
+    """Starts private libvirtds, by name."""
     require_private_libvirtd()
     made: list[PrivateLibvirtd] = []
 

@@ -1,4 +1,4 @@
-"""Errors go over the wire and come back as what they were."""
+"""Errors are sent over the wire and read back as the same class."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ CODES = {
 }
 
 
-def test_every_code_of_the_contract_has_its_class_and_status() -> None:
+def test_every_code_has_its_class_and_status() -> None:
     ours = {code: cls.status for code, cls in errors.BY_CODE.items() if cls.status}
     assert ours == CODES
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_an_error_survives_the_wire(code: str) -> None:
+def test_error_survives_the_wire(code: str) -> None:
     sent = errors.BY_CODE[code](
         "no", fields=[FieldError(field="name", message="taken")], retry_after_s=3, request_id="r"
     )
@@ -45,7 +45,7 @@ def test_an_error_survives_the_wire(code: str) -> None:
     assert (got.detail, got.fields, got.retry_after_s, got.request_id) == ("no", sent.fields, 3, "r")
 
 
-def test_a_code_from_a_newer_server_is_still_an_error() -> None:
+def test_unknown_code_of_a_newer_server_is_still_an_error() -> None:
     got = errors.from_problem(Problem(title="Teapot", status=418, code="teapot", detail="short and stout"))
     assert type(got) is errors.NovaCronError
     assert str(got) == "short and stout"

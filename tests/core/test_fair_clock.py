@@ -1,4 +1,4 @@
-"""The clock by which tests wait: it counts what the product takes, and not what a machine that stands still takes."""
+"""The clock by which tests wait: it does not count the time in which the whole machine is stalled."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ print(fair_now() - began, time.monotonic() - real)
 """
 
 
-def test_it_goes_on_while_a_thread_is_blocked() -> None:
+def test_clock_continues_while_a_thread_is_blocked() -> None:
     began = fair_now()
     time.sleep(0.5)
     assert fair_now() - began > 0.4
 
 
-def test_it_stands_still_while_the_process_does() -> None:
+def test_clock_stops_while_the_process_is_suspended() -> None:
     with subprocess.Popen([sys.executable, "-c", _SLEEPS], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()

@@ -1,4 +1,4 @@
-"""The filter language, asked of VMs."""
+"""The filter language, applied to VMs."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ ALL = [BASE, WEB, NET]
         ("state:running -db host:kvm-a", "3"),
     ],
 )
-def test_what_a_filter_finds(text: str, found: str) -> None:
+def test_filter_selects_vms(text: str, found: str) -> None:
     test = compile_filter(text, FIELDS)
     assert "".join(vm.id for vm in ALL if test(vm)) == found
 
@@ -97,19 +97,19 @@ def test_what_a_filter_finds(text: str, found: str) -> None:
         ("x" * 501, "at most 500"),
     ],
 )
-def test_what_is_not_understood_says_so(text: str, said: str) -> None:
+def test_invalid_filter_says_why(text: str, said: str) -> None:
     with pytest.raises(FilterError, match=said):
         compile_filter(text, FIELDS)
 
 
-def test_the_position_of_the_trouble_is_told() -> None:
+def test_error_has_a_position() -> None:
     with pytest.raises(FilterError) as error:
         compile_filter("db colour:red", FIELDS)
     assert error.value.position == 3
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_a_filter_or_an_error_and_never_a_crash(text: str) -> None:
+def test_any_text_is_a_filter_or_an_error(text: str) -> None:
     try:
         test = compile_filter(text, FIELDS)
     except FilterError:
@@ -119,7 +119,7 @@ def test_any_text_is_a_filter_or_an_error_and_never_a_crash(text: str) -> None:
 
 
 @given(st.text(alphabet="ab*?-.+()[]\\^$|", min_size=1, max_size=20))
-def test_no_pattern_of_the_operator_reaches_the_regex_engine(text: str) -> None:
+def test_pattern_is_never_used_as_a_regex(text: str) -> None:
     try:
         test = compile_filter(f'name:"{text}"', FIELDS)
     except FilterError:

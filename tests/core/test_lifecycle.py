@@ -1,4 +1,4 @@
-"""The state machine in words."""
+"""The rules for VM actions."""
 
 from __future__ import annotations
 
@@ -39,35 +39,35 @@ def in_state(state: State, **more: object) -> VM:
         (VMAction.DELETE, {State.STOPPED, State.SAVED, State.FAILED}),
     ],
 )
-def test_which_states_allow_an_action(action: VMAction, allowed: set[State]) -> None:
+def test_states_that_allow_an_action(action: VMAction, allowed: set[State]) -> None:
     assert {state for state in State if why_not_vm(action, in_state(state), None) is None} == allowed
 
 
-def test_a_refusal_is_a_sentence_that_names_the_vm_and_the_way_out() -> None:
+def test_refusal_names_the_vm_and_the_remedy() -> None:
     assert why_not_vm(VMAction.DELETE, VM_, None) == "web-01 is running: shut it down first"
     assert why_not_vm(VMAction.START, VM_, None) == "web-01 is already running"
 
 
-def test_a_busy_vm_says_who_is_at_it() -> None:
+def test_busy_vm_names_the_actor() -> None:
     refused = why_not_vm(VMAction.PAUSE, VM_, operation("vm.restart"))
     assert refused == "web-01 is busy: restarting (by ann)"
 
 
-def test_power_off_pushes_a_shutdown_aside_and_nothing_else() -> None:
+def test_power_off_supersedes_only_a_shutdown() -> None:
     assert why_not_vm(VMAction.POWER_OFF, in_state(State.STOPPING), operation("vm.stop")) is None
     assert why_not_vm(VMAction.POWER_OFF, in_state(State.RUNNING), operation("vm.migrate")) is not None
 
 
-def test_what_is_not_ours_or_protected_is_not_deleted() -> None:
+def test_unmanaged_and_protected_vms_are_not_deleted() -> None:
     assert "protected" in (why_not_vm(VMAction.DELETE, in_state(State.STOPPED, protected=True), None) or "")
     assert "is unmanaged" in (why_not_vm(VMAction.DELETE, in_state(State.STOPPED, unmanaged=True), None) or "")
 
 
-def test_nothing_is_done_to_a_vm_whose_host_is_silent() -> None:
+def test_vm_on_a_host_that_is_down_refuses_every_action() -> None:
     assert all("not responding" in (why_not_vm(action, in_state(State.UNKNOWN), None) or "") for action in VMAction)
 
 
-def test_every_act_on_a_vm_has_a_word_for_while_it_runs() -> None:
+def test_every_action_has_words_for_its_progress() -> None:
     for action in VMAction:
         assert doing(f"vm.{action}") != action
     assert doing("vm.power-off") == "powering off"

@@ -1,4 +1,4 @@
-"""Names, units, permissions, visibility: the small rules."""
+"""Rules for names, sizes, permissions and visibility."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from novacron_core.values.roles import GRANTS, Permission, Role, allows
 
 
 @pytest.mark.parametrize("name", ["a", "web-01", "0", "a" * 63])
-def test_good_vm_names(name: str) -> None:
+def test_valid_vm_names(name: str) -> None:
     assert names.why_not_vm_name(name) is None
 
 
 @pytest.mark.parametrize(
     "name", ["", "-a", "A", "a_b", "a.b", "a/b", "a" * 64, "a\n", "ä", "[/red]", "a b", "\x1b[31m", "١"]
 )
-def test_bad_vm_names(name: str) -> None:
+def test_invalid_vm_names(name: str) -> None:
     assert names.why_not_vm_name(name)
 
 
@@ -40,12 +40,12 @@ def test_bad_vm_names(name: str) -> None:
         ("../a", "lower-case"),
     ],
 )
-def test_a_bad_volume_name_is_told_what_is_wrong_with_it(name: str, says: str) -> None:
+def test_invalid_volume_name_has_a_reason(name: str, says: str) -> None:
     assert says in str(names.why_not_volume_name(name))
 
 
 @given(st.text(max_size=80))
-def test_a_volume_name_is_refused_where_the_contract_refuses_it(name: str) -> None:
+def test_volume_name_rule_agrees_with_the_api_pattern(name: str) -> None:
     allowed = names.why_not_volume_name(name) is None
     try:
         msgspec.convert({"name": name}, VolumeClone)
@@ -65,16 +65,14 @@ def test_a_volume_name_is_refused_where_the_contract_refuses_it(name: str) -> No
         (VMCreate, {"name": "a", "image": "b", "vcpus": 0}, ("must be at least 1", "vcpus")),
     ],
 )
-def test_what_the_contract_refuses_is_told_in_words(
-    kind: type, values: dict[str, object], says: tuple[str, str]
-) -> None:
+def test_value_refused_by_the_api_has_a_reason(kind: type, values: dict[str, object], says: tuple[str, str]) -> None:
     with pytest.raises(msgspec.ValidationError) as refused:
         msgspec.convert(values, kind)
     assert validation.explain(str(refused.value)) == says
 
 
 @given(st.text(max_size=80))
-def test_a_name_that_passes_is_plain_text(name: str) -> None:
+def test_valid_name_is_plain_text(name: str) -> None:
     if names.why_not_vm_name(name) is None:
         assert name.isascii()
         assert name.isprintable()
@@ -89,7 +87,7 @@ def test_refusals_never_raise(text: str) -> None:
     names.why_not_password(text, text)
 
 
-def test_passwords_are_long_and_free_in_their_form() -> None:
+def test_passwords_must_be_long_but_have_no_required_form() -> None:
     assert names.why_not_password("correct horse battery") is None
     assert names.why_not_password("пароль из слов длинный") is None
     assert names.why_not_password("short") is not None
@@ -108,23 +106,23 @@ def test_passwords_are_long_and_free_in_their_form() -> None:
         (" 7 b ", 7),
     ],
 )
-def test_sizes_as_people_type_them(text: str, size: int) -> None:
+def test_typed_sizes(text: str, size: int) -> None:
     assert sizes.parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "G", "-1", "1x", "1e9", "16E", "999999999999999P", "1..5G", "nan", "१G"])
-def test_what_is_no_size_says_so(text: str) -> None:
+def test_invalid_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="size"):
         sizes.parse_size(text)
 
 
 @given(st.integers(min_value=0, max_value=sizes.MAX_BYTES))
-def test_a_size_in_words_is_close_to_the_size(size: int) -> None:
+def test_size_text_is_close_to_the_size(size: int) -> None:
     text = sizes.size_text(size)
     assert abs(sizes.parse_size(text) - size) <= 0.06 * size if "EiB" not in text else True
 
 
-def test_no_number_is_a_dash_not_a_zero() -> None:
+def test_missing_number_is_a_dash_and_not_a_zero() -> None:
     assert sizes.size_text(None) == "–"
     assert ages.age_text(None) == "–"
     assert sizes.size_text(0) == "0 B"
@@ -137,7 +135,7 @@ def test_ages(seconds: float, text: str) -> None:
     assert ages.age_text(seconds) == text
 
 
-def test_a_role_has_its_permissions_and_nobody_has_more_than_the_public_ones() -> None:
+def test_permissions_of_each_role() -> None:
     assert not allows(Role.VIEWER, Permission.VM_CHANGE)
     assert allows(Role.OPERATOR, Permission.VM_CHANGE)
     assert not allows(Role.OPERATOR, Permission.ACCESS_ADMIN)
@@ -149,7 +147,7 @@ def principal(role: Role, tenant: str) -> Principal:
     return Principal("1", "ann", role, tenant, "s", datetime.now(UTC))
 
 
-def test_a_tenant_sees_its_own_and_the_shared_and_nothing_unmanaged() -> None:
+def test_tenant_sees_its_own_and_shared_objects_but_nothing_unmanaged() -> None:
     ann = principal(Role.OPERATOR, "a")
     assert may_see(ann, "a")
     assert may_see(ann, SHARED)
@@ -159,7 +157,7 @@ def test_a_tenant_sees_its_own_and_the_shared_and_nothing_unmanaged() -> None:
 
 
 @pytest.mark.parametrize("pattern", [value for name, value in sorted(vars(names).items()) if name.endswith("_PATTERN")])
-def test_a_name_ends_where_it_ends(pattern: str) -> None:
+def test_name_patterns_match_the_whole_name(pattern: str) -> None:
     kind = Annotated[str, msgspec.Meta(pattern=pattern)]
     assert msgspec.convert("web-01", kind) == "web-01"
     for name in ("web-01\n", "web-01\n\n", "\nweb-01", "web\n01", "web-01\r", "web-01\0", "\uff57eb", "web-01/../x\n"):

@@ -1,4 +1,4 @@
-"""The event stream's client against a real WebSocket server that misbehaves on purpose."""
+"""The client of the event stream, with a real WebSocket server that misbehaves on purpose."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def take(client: Client, until: Callable[[list[Update]], bool]) -> list[Up
     raise AssertionError("the stream ended")
 
 
-async def test_after_a_cut_it_comes_back_and_asks_for_what_followed() -> None:
+async def test_client_reconnects_and_resumes_after_its_last_event() -> None:
     paths: list[str] = []
 
     async def script(socket: ServerConnection, path: str) -> None:
@@ -85,7 +85,7 @@ async def test_after_a_cut_it_comes_back_and_asks_for_what_followed() -> None:
     ]
 
 
-async def test_gone_forgets_the_number() -> None:
+async def test_gone_resets_the_number() -> None:
     paths: list[str] = []
 
     async def script(socket: ServerConnection, path: str) -> None:
@@ -103,7 +103,7 @@ async def test_gone_forgets_the_number() -> None:
     assert paths[:3] == ["/ws/events/v1", "/ws/events/v1?after=3", "/ws/events/v1"]
 
 
-async def test_half_an_inventory_does_not_count() -> None:
+async def test_partial_inventory_is_discarded() -> None:
     paths: list[str] = []
 
     async def script(socket: ServerConnection, path: str) -> None:
@@ -117,7 +117,7 @@ async def test_half_an_inventory_does_not_count() -> None:
     assert paths == ["/ws/events/v1", "/ws/events/v1"]
 
 
-async def test_another_protocol_is_refused_with_both_versions() -> None:
+async def test_other_protocol_version_is_refused_naming_both() -> None:
     async def script(socket: ServerConnection, path: str) -> None:
         await send(socket, hello(protocol=PROTOCOL + 1))
         await socket.wait_closed()
@@ -127,7 +127,7 @@ async def test_another_protocol_is_refused_with_both_versions() -> None:
             await take(client, lambda seen: False)
 
 
-async def test_frames_of_a_newer_server_are_passed_over() -> None:
+async def test_unknown_frames_of_a_newer_server_are_ignored() -> None:
     async def script(socket: ServerConnection, path: str) -> None:
         await send(socket, hello(), {"frame": "weather", "sunny": True}, event(1))
         await socket.wait_closed()
@@ -138,7 +138,7 @@ async def test_frames_of_a_newer_server_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"frame":"event"}', "\x00"])
-async def test_nonsense_is_refused_and_not_a_crash(text: str) -> None:
+async def test_invalid_frame_is_an_error_and_not_a_crash(text: str) -> None:
     async def script(socket: ServerConnection, path: str) -> None:
         await send(socket, hello())
         await socket.send(text)
@@ -149,7 +149,7 @@ async def test_nonsense_is_refused_and_not_a_crash(text: str) -> None:
             await take(client, lambda seen: False)
 
 
-async def test_a_dead_address_is_lost_with_a_reason_and_tried_again_more_and_more_slowly() -> None:
+async def test_unreachable_server_is_retried_with_backoff() -> None:
     async with Client("http://127.0.0.1:9", Credentials("token")) as client:
         seen = await take(client, lambda seen: len(seen) == 3)
     assert all(isinstance(update, Disconnected) and "cannot connect" in update.reason for update in seen)
@@ -157,7 +157,7 @@ async def test_a_dead_address_is_lost_with_a_reason_and_tried_again_more_and_mor
     assert waits[0] < waits[1] < waits[2]
 
 
-async def test_live_comes_before_anything_else() -> None:
+async def test_live_is_reported_before_any_frame() -> None:
     async def script(socket: ServerConnection, path: str) -> None:
         await send(socket, hello(), event(1))
         await socket.wait_closed()
@@ -167,13 +167,13 @@ async def test_live_comes_before_anything_else() -> None:
     assert isinstance(seen[0], Connected)
 
 
-def test_the_address_of_the_stream() -> None:
+def test_stream_url() -> None:
     assert socket_url("https://a:1/x/", 5) == "wss://a:1/x/ws/events/v1?after=5"
     assert socket_url("http://[::1]:8", None) == "ws://[::1]:8/ws/events/v1"
 
 
-async def test_a_server_that_says_nothing_any_more_is_noticed_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cable is cut: nothing comes, not even the answer to a ping."""
+async def test_silent_server_is_detected_by_a_ping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cut cable: nothing arrives, not even the answer to a ping."""
     monkeypatch.setattr(connection, "PING_AFTER_S", 0.2)
     monkeypatch.setattr(connection, "GIVE_UP_AFTER_S", 0.6)
 
@@ -193,7 +193,7 @@ async def test_a_server_that_says_nothing_any_more_is_noticed_by_asking(monkeypa
     assert last.reason.startswith("no data from the server")
 
 
-async def test_a_quiet_line_and_one_that_brings_a_frame_in_pieces_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_connection_and_one_with_a_slow_frame_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "PING_AFTER_S", 0.2)
     monkeypatch.setattr(connection, "GIVE_UP_AFTER_S", 2.0)
 
@@ -201,10 +201,10 @@ async def test_a_quiet_line_and_one_that_brings_a_frame_in_pieces_are_kept(monke
 
     async def script(socket: ServerConnection, path: str) -> None:
         await send(socket, hello())
-        await asyncio.sleep(2.5)  # quiet: pings are answered
+        await asyncio.sleep(2.5)  # idle: pings are answered
         text = msgspec.json.encode(events.InventoryFrame(seq=5, part=0, last=True))
         frame = Frame(Opcode.TEXT, text).serialize(mask=False)
-        socket.transport.pause_reading()  # busy: the answer stands behind the frame
+        socket.transport.pause_reading()  # busy: the pong comes after the frame
         for at in range(0, len(frame), 16):
             socket.transport.write(frame[at : at + 16])
             await asyncio.sleep(0.4)

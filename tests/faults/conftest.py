@@ -1,4 +1,4 @@
-"""A whole server on a PostgreSQL of its own, and hosts that may be stopped, hung and killed."""
+"""A whole server with its own PostgreSQL, and hosts that tests may stop, hang and kill."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support.server import ServerWithDatabase, open_server, simulated_host
 
 @pytest_asyncio.fixture
 async def server(data_dir: Path, uri: str) -> AsyncIterator[ServerWithDatabase]:
-    """A server on a simulated host, whose PostgreSQL is nobody else's."""
+    """A server on a simulated host, with its own PostgreSQL."""
     async with open_server(data_dir, [uri]) as server:
         yield server
 
 
 @pytest.fixture
 def libvirt_connection(server: ServerWithDatabase) -> libvirt.virConnect:
-    """The simulated host, for changes that the server did not make."""
+    """The simulated host, for changes outside NovaCron."""
     return simulated_host(server)

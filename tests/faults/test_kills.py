@@ -1,6 +1,6 @@
-"""The server and its database are killed while clients make VMs: what was acknowledged is there, once (G1, G2, G3).
+"""The server and its database are killed while clients create VMs: each acknowledged VM exists once (G1, G2, G3).
 
-NOVACRON_KILLS and NOVACRON_DATABASE_KILLS set how many times: 3 and 1 here, 20 and 5 for a long look.
+NOVACRON_KILLS and NOVACRON_DATABASE_KILLS set how often: 3 and 1 by default, 20 and 5 for a long run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DATABASE_KILLS = int(os.environ.get("NOVACRON_DATABASE_KILLS", "1"))
 
 
 @pytest.mark.timeout(60 + 15 * KILLS)
-async def test_every_acknowledged_vm_is_there_once_after_kills(
+async def test_every_acknowledged_vm_exists_once_after_kills(
     data_dir: Path, image: str, libvirtd_named: Callable[[str], PrivateLibvirtd]
 ) -> None:
     daemon = libvirtd_named("kills")
@@ -37,46 +37,47 @@ async def test_every_acknowledged_vm_is_there_once_after_kills(
     try:
         url = read_running_server(data_dir).url  # type: ignore[union-attr]
         token = await asyncio.to_thread(lambda: asyncio.run(administrator(url, data_dir)))
-        crowd = CreatingClients(data_dir, token)
-        making = asyncio.create_task(crowd.run(4))
+        clients = CreatingClients(data_dir, token)
+        creating = asyncio.create_task(clients.run(4))
         for number in range(KILLS + DATABASE_KILLS):
-            enough = len(crowd.accepted) + 8
-            await until(partial(_at_least, crowd, enough, making), 30)
+            enough = len(clients.accepted) + 8
+            await until(partial(_at_least, clients, enough, creating), 30)
             if number < KILLS:
                 server.kill()
                 await server.start()
             else:
                 server.kill_database()
-        enough = len(crowd.accepted) + 8
-        await until(lambda: _at_least(crowd, enough, making), 30)
-        making.cancel()
-        await asyncio.gather(making, return_exceptions=True)
+        enough = len(clients.accepted) + 8
+        await until(lambda: _at_least(clients, enough, creating), 30)
+        creating.cancel()
+        await asyncio.gather(creating, return_exceptions=True)
         url = read_running_server(data_dir).url  # type: ignore[union-attr]
         async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=10) as http:
-            await until(lambda: _settled(http), 30)
+            await until(lambda: _all_ended(http), 30)
             ended = (await http.get("/api/operations?page_size=1000")).json()["items"]
         states = Counter(op["state"] for op in ended)
         reasons = Counter(op["problem"]["detail"] for op in ended if op["state"] == "failed")
         there = Counter(_domains(daemon.uri))
-        assert not [name for name in crowd.accepted if there[name] != 1], reasons
+        assert not [name for name in clients.accepted if there[name] != 1], reasons
         assert max(there.values()) == 1
         assert set(states) <= {"succeeded", "interrupted"}, reasons
         print(
-            f"{KILLS} kills, {DATABASE_KILLS} of PostgreSQL: {len(crowd.accepted)} acknowledged, operations {states} {reasons}"
+            f"{KILLS} kills, {DATABASE_KILLS} of PostgreSQL: {len(clients.accepted)} acknowledged,"
+            f" operations {states} {reasons}"
         )
     finally:
         server.stop()
         print((data_dir / "server.log").read_text()[-8000:])
 
 
-async def _at_least(crowd: CreatingClients, count: int, making: asyncio.Task[None]) -> bool | None:
-    if making.done():
-        making.result()
-    return True if len(crowd.accepted) >= count else None
+async def _at_least(clients: CreatingClients, count: int, creating: asyncio.Task[None]) -> bool | None:
+    if creating.done():
+        creating.result()
+    return True if len(clients.accepted) >= count else None
 
 
-async def _settled(http: httpx.AsyncClient) -> bool | None:
-    """Nothing runs any more."""
+async def _all_ended(http: httpx.AsyncClient) -> bool | None:
+    """Wait until no operation is running."""
     answer = await http.get("/api/operations?q=running")
     return True if answer.status_code == 200 and answer.json()["total"] == 0 else None
 

@@ -1,4 +1,4 @@
-"""The same libvirt UUID on two hosts (CONTRACT, Identity): both are shown, changes are refused with the reason."""
+"""The same libvirt UUID on two hosts: both VMs are shown, and changes are refused with the reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.waiting import until
 UUID = "7b5c1a5e-9c8e-4f6e-8f7e-3b1f0a4b2c1d"
 
 
-async def test_both_are_shown_and_told_and_neither_can_be_changed_until_one_is_gone(data_dir: Path) -> None:
+async def test_both_vms_are_shown_and_cannot_be_changed_until_one_is_gone(data_dir: Path) -> None:
     uris = []
     for name in ("one", "two"):
         node = data_dir / f"{name}.xml"

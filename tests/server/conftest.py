@@ -1,4 +1,4 @@
-"""What all tests of the server share: one embedded PostgreSQL for the run, a fresh database per test, whole servers."""
+"""Fixtures of all server tests: one embedded PostgreSQL for the run, a fresh database per test, whole servers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from novacron_server.database.migrate import migrate
 from novacron_server.database.transactions import Database
 from novacron_server.runtime.settings import Settings
 from tests.support.accounts import PASSWORD
-from tests.support.database_budget import PATIENT_S
+from tests.support.database_budget import LONG_BUDGET_S
 from tests.support.libvirtd import require_private_libvirtd
 from tests.support.server import LiveServer, all_hosts_read, running, simulated_host
 from tests.support.storage import StorageServer, open_storage_server
@@ -31,9 +31,9 @@ TEMPLATE = "novacron_template"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def postgres(server_room: Path) -> AsyncIterator[EmbeddedPostgres]:
+async def postgres(shared_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
     """PostgreSQL for the whole run, without fsync, with a migrated template database."""
-    server = EmbeddedPostgres(server_room / "pg", server_room / "r", durable=False)
+    server = EmbeddedPostgres(shared_dir / "pg", shared_dir / "r", durable=False)
     async with server:
         await migrate(server.owner_url, server.app_url)
         await _admin(server, f"CREATE DATABASE {TEMPLATE} TEMPLATE {cluster.DATABASE} OWNER {cluster.OWNER}")
@@ -42,7 +42,7 @@ async def postgres(server_room: Path) -> AsyncIterator[EmbeddedPostgres]:
 
 @pytest_asyncio.fixture
 async def owner_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
-    """A fresh migrated database, as its owner: for what the application role may not do."""
+    """A fresh migrated database, as its owner, for changes that the application role may not make."""
     name = f"t{os.getpid()}_{next(_count)}"
     await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {cluster.OWNER} STRATEGY FILE_COPY")
     yield _renamed(postgres.owner_url, name)
@@ -51,7 +51,7 @@ async def owner_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
 
 @pytest.fixture
 def database_url(postgres: EmbeddedPostgres, owner_url: str) -> str:
-    """The same database as the application role."""
+    """The same database, as the application role."""
     return _renamed(postgres.app_url, owner_url.split("?")[0].rsplit("/", 1)[1])
 
 
@@ -65,7 +65,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest_asyncio.fixture
 async def server(owner_url: str, database_url: str, data_dir: Path, uri: str) -> AsyncIterator[LiveServer]:
-    settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, database_budget_s=PATIENT_S)
+    settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, database_budget_s=LONG_BUDGET_S)
     async with running(settings, owner_url, database_url, [uri]) as (url, parts), Client(url) as admin:
         token = (data_dir / "setup-token").read_text().strip()
         await admin.call(access.REGISTER, body=access.Register(username="ann", password=PASSWORD, setup_token=token))
@@ -76,13 +76,13 @@ async def server(owner_url: str, database_url: str, data_dir: Path, uri: str) ->
 
 @pytest.fixture
 def libvirt_connection(server: LiveServer) -> libvirt.virConnect:
-    """The simulated host, for changes that the server did not make."""
+    """The simulated host, for changes outside NovaCron."""
     return simulated_host(server)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def storage() -> AsyncIterator[StorageServer]:
-    """One for all tests of a file: a libvirtd needs seconds to look at its QEMU. Names are each test's own."""
+    """One for all tests of a file, because a libvirtd needs seconds to probe QEMU. Each test uses its own names."""
     require_private_libvirtd()
     async with open_storage_server() as made:
         yield made

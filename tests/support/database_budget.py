@@ -1,12 +1,12 @@
-"""The time a database transaction has in tests."""
+"""The time budget of a database transaction in tests."""
 
 from __future__ import annotations
 
 from novacron_server.database.transactions import DATABASE_BUDGET_S
 
-PATIENT_S = 12.0
-"""A transaction's time where a test is not about it: a busy machine is no fault of what is tested."""
+LONG_BUDGET_S = 12.0
+"""For tests that are not about the budget, so that a busy machine does not fail them."""
 
 
-AS_SHIPPED = ["--database-budget-s", str(DATABASE_BUDGET_S)]
-"""For a test that is about it."""
+DEFAULT_BUDGET = ["--database-budget-s", str(DATABASE_BUDGET_S)]
+"""Flags for tests that are about the budget."""

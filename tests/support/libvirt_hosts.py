@@ -1,4 +1,4 @@
-"""Hosts to test on, with what they reported, and what tests do to their domains and pools."""
+"""Hosts for tests that record their reports, and removal of test domains and pools."""
 
 from __future__ import annotations
 
@@ -95,31 +95,31 @@ def _removed(domain: libvirt.virDomain, data_dir: Path, *, last: bool) -> bool:
 
 
 class WatchedHost:
-    """A host with what it told."""
+    """A host that records its hints and statuses."""
 
     def __init__(self, uri: str, timing: Timing | None = None) -> None:
         self.hints: list[Hint] = []
         self.statuses: list[HostStatus] = []
-        self._told = asyncio.Event()
+        self._reported = asyncio.Event()
         self.host = LibvirtHost("h1", uri, on_hint=self._hint, on_status=self._status, timing=timing)
 
     def _hint(self, hint: Hint) -> None:
         self.hints.append(hint)
-        self._told.set()
+        self._reported.set()
 
     def _status(self, host: LibvirtHost) -> None:
         self.statuses.append(host.status)
-        self._told.set()
+        self._reported.set()
 
     async def until(self, condition: Callable[[], bool], deadline_s: float = 15) -> float:
-        """Waits until what was told makes `condition` true; returns the seconds that took."""
+        """Wait until `condition` is true after a report. Returns the seconds that took."""
         began = fair_now()
         while not condition():
-            self._told.clear()
+            self._reported.clear()
             left = deadline_s - (fair_now() - began)
             assert left > 0, f"not within {deadline_s} s; now {self.host.status}: {self.host.detail}"
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._told.wait(), left)
+                await asyncio.wait_for(self._reported.wait(), left)
         return fair_now() - began
 
     async def until_status(self, status: HostStatus, deadline_s: float = 15) -> float:

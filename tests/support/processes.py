@@ -23,7 +23,7 @@ from novacron_core.local_server import read_running_server
 from novacron_server.database.embedded import cluster
 from novacron_server.database.embedded.postgres import default_runtime_dir
 from tests.support.accounts import administrator
-from tests.support.database_budget import AS_SHIPPED
+from tests.support.database_budget import DEFAULT_BUDGET
 from tests.support.fair_clock import fair_now
 from tests.support.waiting import until
 
@@ -142,7 +142,7 @@ class ServerProcess:
 
     def __init__(self, data_dir: Path, uri: str) -> None:
         self.data_dir = data_dir
-        limits = ["--requests-per-minute", "10000000", *AS_SHIPPED]
+        limits = ["--requests-per-minute", "10000000", *DEFAULT_BUDGET]
         self._command = [sys.executable, "-m", "novacron_server", "--port", "0", "--data-dir", str(data_dir), *limits]
         self._command += ["--hypervisor", uri]
         self._process: subprocess.Popen[bytes] | None = None

@@ -126,12 +126,12 @@ class ServerWithDatabase(LiveServer):
         postmaster = psutil.Process(self.postgres.pid)
         return [postmaster, *postmaster.children(recursive=True)]
 
-    async def database_away(self, away: bool, timeout_s: float = 15) -> float:
-        """Wait until the server knows it; how many seconds that took."""
+    async def wait_for_database(self, *, down: bool, timeout_s: float = 15) -> float:
+        """Wait until the server has noticed that the database is down (or up again). Returns the seconds that took."""
         began = fair_now()
 
         async def known() -> bool | None:
-            return True if (self.parts.hub.database_away_since is not None) is away else None
+            return True if (self.parts.hub.database_away_since is not None) is down else None
 
         await until(known, timeout_s)
         return fair_now() - began

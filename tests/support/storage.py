@@ -25,7 +25,7 @@ from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeCreate, VolumeMove
 from novacron_core.client import Client
 from novacron_core.values.tiers import TierName
-from tests.support.database_budget import PATIENT_S
+from tests.support.database_budget import LONG_BUDGET_S
 from tests.support.libvirtd import PrivateLibvirtd
 from tests.support.server import ServerWithDatabase, open_server
 from tests.support.waiting import until
@@ -132,7 +132,7 @@ async def open_storage_server() -> AsyncIterator[StorageServer]:
         daemon.start()
         connection = libvirt.open(daemon.uri)
         try:
-            async with open_server(folder / "data", [daemon.uri], database_budget_s=PATIENT_S) as server:
+            async with open_server(folder / "data", [daemon.uri], database_budget_s=LONG_BUDGET_S) as server:
                 made = StorageServer(server, daemon, connection)
                 await made.three_pools()
                 yield made

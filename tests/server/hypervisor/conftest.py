@@ -1,4 +1,4 @@
-"""Hosts to test on: a libvirtd of one's own that may be stopped and killed, and hosts that remember what they told."""
+"""Hosts for tests: a private libvirtd that may be stopped and killed, and hosts that record what they report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def libvirtd(libvirtd_named: Callable[[str], PrivateLibvirtd]) -> PrivateLibvirt
 
 @pytest.fixture
 async def watch() -> AsyncIterator[Callable[..., WatchedHost]]:
-    """Makes hosts that are closed at the end."""
+    """Creates hosts that are closed at the end."""
     made: list[WatchedHost] = []
 
     def make(uri: str, timing: Timing | None = None) -> WatchedHost:

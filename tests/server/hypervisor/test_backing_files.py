@@ -1,4 +1,4 @@
-"""What files say of themselves: overlays by their headers, several names of one file, and nonsense that is survived."""
+"""Backing files from image headers, files with several names, and invalid headers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def image(path: Path, below: str = "") -> str:
         "{folder}/link",
     ],
 )
-def test_a_chain_is_read_however_it_is_written(tmp_path: Path, says: str) -> None:
+def test_chain_is_read_in_every_notation(tmp_path: Path, says: str) -> None:
     base, name = image(tmp_path / "base"), says.format(folder=tmp_path)
     (tmp_path / "link").symlink_to(base)
     (tmp_path / "sub").mkdir()
@@ -40,7 +40,7 @@ def test_a_chain_is_read_however_it_is_written(tmp_path: Path, says: str) -> Non
     assert Files(local=False).chain([top]) == set()
 
 
-def test_nonsense_is_no_chain(tmp_path: Path) -> None:
+def test_invalid_header_has_no_chain(tmp_path: Path) -> None:
     pipe, loop, head = tmp_path / "pipe", tmp_path / "loop", struct.pack(">4sIQI", b"QFI\xfb", 3, 20, 3)
     os.mkfifo(pipe)
     loop.symlink_to(loop)
@@ -59,7 +59,7 @@ def test_nonsense_is_no_chain(tmp_path: Path) -> None:
         assert files.chain([str(path)]) <= {str(tmp_path / "round")}, path
 
 
-def test_one_file_has_one_name(tmp_path: Path) -> None:
+def test_file_with_several_names_is_one_file(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "v").touch()
     (tmp_path / "way").symlink_to(tmp_path / "real")
@@ -71,7 +71,7 @@ def test_one_file_has_one_name(tmp_path: Path) -> None:
     assert local.real("rbd:pool/image") == "rbd:pool/image"
 
 
-def test_a_folder_under_two_names_is_one(tmp_path: Path) -> None:
+def test_directory_with_two_names_is_one(tmp_path: Path) -> None:
     real, shown = tmp_path / "real", tmp_path / "shown"
     real.mkdir()
     shown.mkdir()

@@ -1,4 +1,4 @@
-"""Starting libvirt's daemons where nobody else does, on stand-in programs in a root of our own."""
+"""Starts libvirt's daemons where no service manager does, with fake programs in a temporary root."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def start(root: Path, *, is_root: bool = True, deadline_s: float = 10) -> list[s
     return start_daemons(root=root, is_root=is_root, which=which, deadline_s=deadline_s)
 
 
-def test_both_are_started_once_and_it_is_said(root: Path) -> None:
+def test_both_daemons_are_started_once_and_reported(root: Path) -> None:
     install(root, "libvirtd")
     install(root, "virtlogd")
     said = start(root)
@@ -64,7 +64,7 @@ def test_both_are_started_once_and_it_is_said(root: Path) -> None:
     assert start(root) == []
 
 
-def test_a_running_libvirtd_is_left_alone(root: Path) -> None:
+def test_running_libvirtd_is_left_alone(root: Path) -> None:
     install(root, "libvirtd", "#!/bin/sh\nexit 1\n")
     (root / "run/libvirt").mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -73,24 +73,24 @@ def test_a_running_libvirtd_is_left_alone(root: Path) -> None:
         assert start(root) == []
 
 
-def test_it_is_not_ours_to_start(root: Path) -> None:
+def test_nothing_is_started_with_a_service_manager_or_without_root(root: Path) -> None:
     install(root, "libvirtd")
     assert start(root, is_root=False) == []
     (root / "run/systemd/system").mkdir(parents=True)
     assert start(root) == []
 
 
-def test_nothing_is_installed(root: Path) -> None:
+def test_nothing_is_started_if_nothing_is_installed(root: Path) -> None:
     assert start(root) == []
 
 
-def test_a_daemon_that_fails_is_named_with_its_reason(root: Path) -> None:
+def test_failing_daemon_is_named_with_the_reason(root: Path) -> None:
     install(root, "libvirtd", "#!/bin/sh\necho 'no room at the inn' >&2\nexit 3\n")
     said = start(root, deadline_s=0.2)
     assert said[0] == "libvirtd could not be started: no room at the inn"
     assert said[1].startswith("libvirtd does not respond")
 
 
-def test_a_daemon_that_dies_silently_is_noticed(root: Path) -> None:
+def test_daemon_that_exits_silently_is_reported(root: Path) -> None:
     install(root, "libvirtd", "#!/bin/sh\nexit 0\n")
     assert start(root, deadline_s=0.2)[-1].startswith("libvirtd does not respond")

@@ -1,4 +1,4 @@
-"""A file copied on this machine: whole, sparse, compared, and never over somebody else's."""
+"""Local file copies: complete, sparse, compared, and never over another file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from novacron_server.hypervisor.storage.file_copies import FileCopy, rename_new
 MIB = 1 << 20
 
 
-def holey(path: Path) -> bytes:
+def write_sparse(path: Path) -> bytes:
     """16 MiB with data at the beginning, in the middle, and a hole at the end."""
     with path.open("wb") as file:
         file.write(os.urandom(MIB + 3))
@@ -38,7 +38,7 @@ def copied(
 
 
 def at_each_flush(monkeypatch: pytest.MonkeyPatch, do: Callable[[int, str], object]) -> None:
-    """Between copying and comparing; it gets the handle and its path."""
+    """Call `do(handle, path)` at each flush, which is between copying and comparing."""
     honest = os.fsync
 
     def flush(handle: int) -> None:
@@ -49,10 +49,10 @@ def at_each_flush(monkeypatch: pytest.MonkeyPatch, do: Callable[[int, str], obje
 
 
 @pytest.mark.parametrize("in_kernel", [True, False])
-def test_every_byte_and_every_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_kernel: bool) -> None:
+def test_copy_has_every_byte_and_every_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_kernel: bool) -> None:
     if not in_kernel:
         monkeypatch.setattr(os, "copy_file_range", _not_here)
-    content = holey(tmp_path / "a")
+    content = write_sparse(tmp_path / "a")
     (tmp_path / "b").write_bytes(b"older and longer" * 2 * MIB)
     told = copied(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == content
@@ -64,50 +64,50 @@ def _not_here(*_: object) -> int:
     raise OSError(18, "Invalid cross-device link")
 
 
-def _careless(source: int, target: int, count: int, offset: int, _: int) -> int:
+def _write_wrong_data(source: int, target: int, count: int, offset: int, _: int) -> int:
     data = bytearray(os.pread(source, count, offset))
     data[0] ^= 1
     return os.pwrite(target, data, offset)
 
 
-def _forgetful(_source: int, _target: int, count: int, _offset: int, __: int) -> int:
+def _write_nothing(_source: int, _target: int, count: int, _offset: int, __: int) -> int:
     return count
 
 
-@pytest.mark.parametrize("wrong", [_careless, _forgetful])
-def test_a_copy_that_differs_is_not_used(
+@pytest.mark.parametrize("wrong", [_write_wrong_data, _write_nothing])
+def test_copy_that_differs_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Callable[..., int]
 ) -> None:
-    holey(tmp_path / "a")
+    write_sparse(tmp_path / "a")
     monkeypatch.setattr(os, "copy_file_range", wrong)
     with pytest.raises(Internal, match="differs"):
         copied(tmp_path / "a", tmp_path / "b")
 
 
-def test_data_where_the_source_has_a_hole_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    holey(tmp_path / "a")
+def test_data_in_a_hole_of_the_source_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sparse(tmp_path / "a")
     at_each_flush(monkeypatch, lambda handle, path: path.endswith("/b") and os.pwrite(handle, b"x", 12 * MIB))
     with pytest.raises(Internal, match="differs"):
         copied(tmp_path / "a", tmp_path / "b")
 
 
-def test_a_source_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    holey(tmp_path / "a")
+def test_source_that_changes_during_the_copy_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sparse(tmp_path / "a")
     at_each_flush(monkeypatch, lambda *_: os.utime(tmp_path / "a", ns=(1, 1)))
     with pytest.raises(Conflict, match="written to during the copy"):
         copied(tmp_path / "a", tmp_path / "b")
 
 
-def test_it_is_flushed_file_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    holey(tmp_path / "a")
+def test_file_and_directory_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sparse(tmp_path / "a")
     flushed: list[str] = []
     at_each_flush(monkeypatch, lambda _, path: flushed.append(path))
     copied(tmp_path / "a", tmp_path / "b")
     assert flushed == [str(tmp_path / "b"), str(tmp_path)]
 
 
-def test_cancelling_ends_it_between_two_pieces(tmp_path: Path) -> None:
-    holey(tmp_path / "a")
+def test_copy_is_cancelled_between_chunks(tmp_path: Path) -> None:
+    write_sparse(tmp_path / "a")
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Conflict, match="cancelled"):
@@ -117,9 +117,9 @@ def test_cancelling_ends_it_between_two_pieces(tmp_path: Path) -> None:
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("end", ["a", "b"])
 @pytest.mark.parametrize("kind", ["link", "pipe", "device"])
-def test_what_is_no_plain_file_is_neither_read_nor_written(tmp_path: Path, end: str, kind: str) -> None:
+def test_only_regular_files_are_read_and_written(tmp_path: Path, end: str, kind: str) -> None:
     for name in ("a", "b", "elsewhere"):
-        holey(tmp_path / name)
+        write_sparse(tmp_path / name)
     odd, before = tmp_path / end, (tmp_path / "elsewhere").read_bytes()
     odd.unlink()
     if kind == "link":
@@ -134,7 +134,7 @@ def test_what_is_no_plain_file_is_neither_read_nor_written(tmp_path: Path, end: 
 
 
 @pytest.fixture
-def full(tmp_path: Path) -> Iterator[Path]:
+def full_disk(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "full"
     path.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "t", str(path)], check=False).returncode:
@@ -143,13 +143,13 @@ def full(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-def test_a_full_disk_is_said_in_words(tmp_path: Path, full: Path) -> None:
-    holey(tmp_path / "a")
+def test_full_disk_is_reported_clearly(tmp_path: Path, full_disk: Path) -> None:
+    write_sparse(tmp_path / "a")
     with pytest.raises(Conflict, match="no space left"):
-        copied(tmp_path / "a", full / "b")
+        copied(tmp_path / "a", full_disk / "b")
 
 
-def test_a_name_is_never_taken_from_another_file(tmp_path: Path) -> None:
+def test_rename_never_replaces_another_file(tmp_path: Path) -> None:
     (tmp_path / "part").write_text("ours")
     (tmp_path / "name").write_text("theirs")
     with pytest.raises(Conflict, match="a file named name already"):
@@ -158,21 +158,21 @@ def test_a_name_is_never_taken_from_another_file(tmp_path: Path) -> None:
     (tmp_path / "name").unlink()
     rename_new(tmp_path / "part", tmp_path / "name")
     assert [path.name for path in tmp_path.iterdir()] == ["name"]
-    rename_new(tmp_path / "part", tmp_path / "name")  # done before, and cut off
+    rename_new(tmp_path / "part", tmp_path / "name")  # renamed before, then interrupted
     (tmp_path / "name").rename(tmp_path / "part")
     os.link(tmp_path / "part", tmp_path / "name")
     rename_new(tmp_path / "part", tmp_path / "name")
     assert [path.name for path in tmp_path.iterdir()] == ["name"]
 
 
-def test_slowed_down_it_takes_its_time(tmp_path: Path) -> None:
-    holey(tmp_path / "a")
+def test_rate_limit_slows_the_copy(tmp_path: Path) -> None:
+    write_sparse(tmp_path / "a")
     waited: list[float] = []
 
-    class Patient(threading.Event):
+    class RecordingEvent(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
             waited.append(timeout or 0)
             return False
 
-    copied(tmp_path / "a", tmp_path / "b", Patient(), 2 * MIB)
-    assert sum(waited) > 2.0  # 3 MiB there and back at 2 MiB/s, less what it took by itself
+    copied(tmp_path / "a", tmp_path / "b", RecordingEvent(), 2 * MIB)
+    assert sum(waited) > 2.0  # 3 MiB written and read at 2 MiB/s, minus the time without a limit

@@ -30,7 +30,7 @@ def machine(tmp_path: Path) -> tuple[Path, Path]:
     return cpuinfo, device
 
 
-def test_here_all_three_must_agree(machine: tuple[Path, Path], tmp_path: Path) -> None:
+def test_local_kvm_needs_cpu_libvirt_and_device(machine: tuple[Path, Path], tmp_path: Path) -> None:
     cpuinfo, device = machine
     plain = tmp_path / "plain"
     plain.write_text("flags : fpu sse vmxish\n")
@@ -41,7 +41,7 @@ def test_here_all_three_must_agree(machine: tuple[Path, Path], tmp_path: Path) -
     assert choose(lambda: "no document", local=True, cpuinfo=cpuinfo, device=device) == "qemu"
 
 
-def test_elsewhere_the_capabilities_tell(tmp_path: Path) -> None:
+def test_remote_kvm_follows_the_capabilities(tmp_path: Path) -> None:
     nothing: dict[str, Any] = {"cpuinfo": tmp_path / "none", "device": tmp_path / "none"}
     assert choose(lambda: offers(feature=VMX), local=False, **nothing) == "kvm"
     assert choose(lambda: offers(feature="<feature name='svm'/>"), local=False, **nothing) == "kvm"
@@ -49,22 +49,22 @@ def test_elsewhere_the_capabilities_tell(tmp_path: Path) -> None:
     assert choose(lambda: offers(arch="aarch64"), local=False, **nothing) == "kvm"
 
 
-def test_the_operators_word_comes_first_and_nobody_is_asked() -> None:
-    def asked() -> str:
+def test_override_takes_precedence_without_reading_capabilities() -> None:
+    def read_capabilities() -> str:
         raise AssertionError
 
-    assert choose(asked, local=False, override="kvm") == "kvm"
-    assert choose(asked, local=False, override="qemu") == "qemu"
+    assert choose(read_capabilities, local=False, override="kvm") == "kvm"
+    assert choose(read_capabilities, local=False, override="qemu") == "qemu"
 
 
-def test_a_machine_that_cannot_is_not_asked_about(tmp_path: Path) -> None:
-    def asked() -> str:
+def test_capabilities_are_not_read_without_hardware_support(tmp_path: Path) -> None:
+    def read_capabilities() -> str:
         raise AssertionError
 
-    assert choose(asked, local=True, cpuinfo=tmp_path / "none", device=tmp_path / "none") == "qemu"
+    assert choose(read_capabilities, local=True, cpuinfo=tmp_path / "none", device=tmp_path / "none") == "qemu"
 
 
-def test_only_a_device_of_roots_alone_is_slow(tmp_path: Path) -> None:
+def test_only_a_root_only_device_is_slow(tmp_path: Path) -> None:
     assert why_slow(tmp_path / "none") == ""
     assert why_slow(Path("/dev/null")) == ""
     plain = tmp_path / "plain"

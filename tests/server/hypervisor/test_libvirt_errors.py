@@ -1,4 +1,4 @@
-"""libvirt's refusals in our words. Texts are libvirt 9.0's and QEMU 7.2's own."""
+"""libvirt's errors as NovaCron errors. The texts are those of libvirt 9.0 and QEMU 7.2."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from novacron_core import errors
 from novacron_server.hypervisor import faults
 
 
-def an_error(code: int, text: str, domain: int = libvirt.VIR_FROM_QEMU) -> Any:
+def libvirt_error(code: int, text: str, domain: int = libvirt.VIR_FROM_QEMU) -> Any:
     error = libvirt.libvirtError("x")
     error.err = (code, domain, text, 2, None, None, None, -1, -1)
     error.args = (text,)
     return error
 
 
-class Line:
+class FakeConnection:
     def __init__(self, alive: int) -> None:
         self.alive = alive
 
@@ -60,10 +60,10 @@ class Line:
         (0, "", errors.Internal, "no reason"),
     ],
 )  # fmt: skip
-def test_each_refusal_has_its_class_and_sentence(
+def test_each_error_has_its_class_and_message(
     code: int, text: str, kind: type[errors.NovaCronError], says: str
 ) -> None:
-    error = faults.translate(an_error(code, text), "start the VM")
+    error = faults.translate(libvirt_error(code, text), "start the VM")
     assert type(error) is kind
     assert error.detail.startswith("cannot start the VM: ")
     assert says in error.detail
@@ -71,9 +71,11 @@ def test_each_refusal_has_its_class_and_sentence(
     assert len(error.detail) < 400
 
 
-def test_a_lost_line_is_told_from_a_refusal() -> None:
-    refusal = an_error(libvirt.VIR_ERR_SYSTEM_ERROR, "Failed to connect socket to virtlogd", libvirt.VIR_FROM_RPC)
-    assert not faults.is_lost(refusal, Line(1))
-    assert faults.is_lost(refusal, Line(0))
-    closing = an_error(libvirt.VIR_ERR_INTERNAL_ERROR, "internal error: client socket is closed", libvirt.VIR_FROM_RPC)
-    assert faults.is_lost(closing, Line(1))
+def test_lost_connection_is_distinguished_from_a_refusal() -> None:
+    refusal = libvirt_error(libvirt.VIR_ERR_SYSTEM_ERROR, "Failed to connect socket to virtlogd", libvirt.VIR_FROM_RPC)
+    assert not faults.is_lost(refusal, FakeConnection(1))
+    assert faults.is_lost(refusal, FakeConnection(0))
+    closing = libvirt_error(
+        libvirt.VIR_ERR_INTERNAL_ERROR, "internal error: client socket is closed", libvirt.VIR_FROM_RPC
+    )
+    assert faults.is_lost(closing, FakeConnection(1))

@@ -1,4 +1,4 @@
-"""Which disk a pool lies on, on a libvirtd of one's own: two on one disk, one on a small tmpfs."""
+"""The disk of each pool, on a private libvirtd: two pools on one disk, one on a small tmpfs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def small(work_folder: Path) -> Iterator[Path]:
-    """A file system of 16 MiB that is full soon."""
+    """A file system of 16 MiB."""
     path = work_folder / "small"
     path.mkdir(mode=0o711)
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=711", "tmpfs", str(path)], check=False)
@@ -37,7 +37,7 @@ def small(work_folder: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-async def test_pools_on_one_disk_are_known_and_count_once(
+async def test_pools_on_one_disk_are_detected_and_counted_once(
     small: Path, libvirtd: PrivateLibvirtd, watch: Callable[..., WatchedHost], work_folder: Path
 ) -> None:
     watched = watch(libvirtd.uri)
@@ -48,7 +48,7 @@ async def test_pools_on_one_disk_are_known_and_count_once(
     facts = {pool.name: pool for pool in await watched.host.storage.read_pools()}
     assert facts["a"].device == facts["b"].device != facts["c"].device is not None
     assert facts["c"].capacity_bytes == 16 * MIB
-    (small / "c" / "filler").write_bytes(bytes(4 * MIB))  # behind libvirt's back
+    (small / "c" / "filler").write_bytes(bytes(4 * MIB))  # without libvirt noticing
     filled = {pool.name: pool for pool in await watched.host.storage.read_pools()}["c"]
     assert facts["c"].available_bytes - filled.available_bytes >= 4 * MIB
 
@@ -69,7 +69,7 @@ async def test_pools_on_one_disk_are_known_and_count_once(
     assert (hot.shares_disk_with, cold.shares_disk_with) == (["cold"], ["hot"])
 
 
-def test_a_path_that_is_another_file_system_here_than_there_is_not_measured(tmp_path: Path) -> None:
+def test_path_on_a_different_file_system_is_not_measured(tmp_path: Path) -> None:
     pool = PoolFacts(
         uuid=str(uuid4()),
         name="a",
@@ -85,7 +85,7 @@ def test_a_path_that_is_another_file_system_here_than_there_is_not_measured(tmp_
     assert with_local_capacity(gone) is gone
 
 
-async def test_a_file_of_that_name_that_is_not_libvirts_is_not_touched(
+async def test_existing_file_of_the_same_name_is_not_touched(
     libvirtd: PrivateLibvirtd, watch: Callable[..., WatchedHost], work_folder: Path
 ) -> None:
     watched = watch(libvirtd.uri)

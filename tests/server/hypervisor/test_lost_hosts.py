@@ -1,4 +1,4 @@
-"""What happens when a host hangs, dies or comes back. On a libvirtd of our own, never on the system's."""
+"""Hosts that hang, die and come back, on a private libvirtd, never on the system's."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from tests.support.fair_clock import fair_now
 QUICK = Timing(open_s=1.5, backoff_first_s=0.1, backoff_max_s=0.5)
 
 
-async def refused(call: Any) -> float:
-    """Seconds until the call is refused because the host is down."""
+async def expect_refused(call: Any) -> float:
+    """Expect that the call is refused because the host is down. Returns the seconds until then."""
     began = fair_now()
     with pytest.raises(HostUnavailable):
         await call
     return fair_now() - began
 
 
-async def test_a_hung_host_is_noticed_and_comes_back_by_itself(libvirtd: Any, watch: Callable[..., Any]) -> None:
+async def test_hung_host_is_detected_and_recovers(libvirtd: Any, watch: Callable[..., Any]) -> None:
     watched = watch(libvirtd.uri, QUICK)
     host = watched.host
     await host.open()
     assert host.status is HostStatus.UP
     assert host.facts.hostname == "one"
     libvirtd.signal(signal.SIGSTOP)
-    assert await refused(host.read_domains()) < 6
+    assert await expect_refused(host.read_domains()) < 6
     await watched.until_status(HostStatus.DOWN, 1)
-    assert await refused(host.start("6695eb01-f6a4-8304-79aa-97f2502e193f")) < 0.05
+    assert await expect_refused(host.start("6695eb01-f6a4-8304-79aa-97f2502e193f")) < 0.05
     libvirtd.signal(signal.SIGCONT)
     assert await watched.until_status(HostStatus.UP, 10) < 10
     assert await host.read_domains() == []
 
 
-async def test_keepalive_alone_notices_a_hung_host(libvirtd: Any, watch: Callable[..., Any]) -> None:
-    """Nobody asks anything, and the heartbeat is far away."""
+async def test_keepalive_alone_detects_a_hung_host(libvirtd: Any, watch: Callable[..., Any]) -> None:
+    """No calls are made, and the next heartbeat is far away."""
     watched = watch(libvirtd.uri, Timing(heartbeat_s=600, open_s=1))
     await watched.host.open()
     libvirtd.signal(signal.SIGSTOP)
@@ -51,18 +51,18 @@ async def test_keepalive_alone_notices_a_hung_host(libvirtd: Any, watch: Callabl
     libvirtd.signal(signal.SIGCONT)
 
 
-async def test_a_killed_host_is_noticed_at_once_and_found_again(libvirtd: Any, watch: Callable[..., Any]) -> None:
+async def test_killed_host_is_detected_at_once_and_reconnected(libvirtd: Any, watch: Callable[..., Any]) -> None:
     watched = watch(libvirtd.uri, QUICK)
     await watched.host.open()
     libvirtd.kill()
     assert await watched.until_status(HostStatus.DOWN, 2) < 2
-    await refused(watched.host.storage.read_pools())
+    await expect_refused(watched.host.storage.read_pools())
     libvirtd.start()
     await watched.until_status(HostStatus.UP, 5)
     assert await watched.host.storage.read_pools() == []
 
 
-async def test_a_host_that_hangs_while_opening_is_opened_once(libvirtd: Any, watch: Callable[..., Any]) -> None:
+async def test_host_that_hangs_during_open_is_opened_once(libvirtd: Any, watch: Callable[..., Any]) -> None:
     libvirtd.signal(signal.SIGSTOP)
     watched = watch(libvirtd.uri, QUICK)
     began = fair_now()
@@ -76,18 +76,18 @@ async def test_a_host_that_hangs_while_opening_is_opened_once(libvirtd: Any, wat
     await watched.until_status(HostStatus.UP, 5)
 
 
-async def test_one_hung_host_slows_no_other(libvirtd_named: Callable[[str], Any], watch: Callable[..., Any]) -> None:
+async def test_hung_host_does_not_slow_others(libvirtd_named: Callable[[str], Any], watch: Callable[..., Any]) -> None:
     hung, well = libvirtd_named("hung"), libvirtd_named("well")
     first, second = watch(hung.uri, QUICK), watch(well.uri, QUICK)
     await asyncio.gather(first.host.open(), second.host.open())
     hung.signal(signal.SIGSTOP)
-    calls = [asyncio.create_task(refused(first.host.read_domains())) for _ in range(100)]
+    calls = [asyncio.create_task(expect_refused(first.host.read_domains())) for _ in range(100)]
     slowest = 0.0
     while not all(call.done() for call in calls):
         began = fair_now()
         assert await second.host.read_domains() == []
         slowest = max(slowest, fair_now() - began)
-        await asyncio.sleep(0.02)  # the pace of the asking, not a wait for anything
+        await asyncio.sleep(0.02)  # the interval between calls, not a wait for a condition
     assert slowest < 1.0
     assert max(await asyncio.gather(*calls)) < 6
     assert second.statuses == [HostStatus.CONNECTING, HostStatus.UP]
@@ -95,7 +95,7 @@ async def test_one_hung_host_slows_no_other(libvirtd_named: Callable[[str], Any]
     hung.signal(signal.SIGCONT)
 
 
-async def test_what_others_do_is_hinted_at(libvirtd: Any, watch: Callable[..., Any], work_folder: Any) -> None:
+async def test_outside_changes_cause_hints(libvirtd: Any, watch: Callable[..., Any], work_folder: Any) -> None:
     watched = watch(libvirtd.uri, QUICK)
     await watched.host.open()
     await watched.host.read_domains()

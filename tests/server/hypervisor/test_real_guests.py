@@ -1,6 +1,6 @@
-"""Real QEMU: an Alpine guest from nothing to nothing, and guests that outlive their libvirtd.
+"""Real QEMU: the whole life of an Alpine guest, and guests that outlive their libvirtd.
 
-On qemu:///system where it is fit for it, else on a libvirtd of our own; never both, the path is the same.
+On qemu:///system if it is usable, else on a private libvirtd; never both, because the code path is the same.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from tests.support.libvirt_hosts import MIB, QUICK, remove_domain
 pytestmark = pytest.mark.qemu
 
 
-def _tiny(name: str) -> DomainSpec:
-    """No disk, no kernel: its firmware waits for ever."""
+def _minimal_spec(name: str) -> DomainSpec:
+    """A domain without a disk or kernel, whose firmware waits forever."""
     return DomainSpec(uuid=str(uuid4()), name=name, vcpus=1, memory_bytes=32 * MIB, virtualization="qemu")
 
 
@@ -47,7 +47,7 @@ async def _state(host: LibvirtHost, uuid: str) -> State:
     return facts.state
 
 
-async def test_an_alpine_guest_from_nothing_to_nothing(qemu: Any, work_folder: Path) -> None:
+async def test_alpine_guest_from_creation_to_deletion(qemu: Any, work_folder: Path) -> None:
     host: LibvirtHost = qemu.host
     demo = images()
     pool = PoolSpec(uuid=str(uuid4()), name=f"novacron-test-{uuid4().hex[:8]}", path=str(work_folder / "pool"))
@@ -83,10 +83,10 @@ async def test_an_alpine_guest_from_nothing_to_nothing(qemu: Any, work_folder: P
         tag=OwnershipTag(instance="i", tenant="t", operation="o", generation=1),
     )
     try:
-        await _live(qemu, spec)
+        await _check_lifecycle(qemu, spec)
         with pytest.raises(Conflict, match="in use by another running VM"):
             await host.storage.resize_volume(pool.name, "disk", 2048 * MIB, "qcow2")
-        await _says_on_its_console(host, spec, "Linux version")
+        await _wait_for_console_text(host, spec, "Linux version")
         await host.power_off(spec.uuid)
         assert await _state(host, spec.uuid) is State.STOPPED
     finally:
@@ -100,8 +100,8 @@ async def test_an_alpine_guest_from_nothing_to_nothing(qemu: Any, work_folder: P
     assert pool.name not in {volume.pool for volume in await host.storage.read_volumes()}
 
 
-async def _live(watched: Any, spec: DomainSpec) -> None:
-    """Define, start, pause and resume, with what is read of it on the way."""
+async def _check_lifecycle(watched: Any, spec: DomainSpec) -> None:
+    """Define, start, pause and resume the guest, and check what is read meanwhile."""
     host: LibvirtHost = watched.host
     await host.define(spec)
     await host.define(spec)
@@ -124,8 +124,8 @@ async def _live(watched: Any, spec: DomainSpec) -> None:
     await watched.until(lambda: any(hint.uuid == spec.uuid for hint in watched.hints))
 
 
-async def _says_on_its_console(host: LibvirtHost, spec: DomainSpec, text: str) -> None:
-    """Restarts the guest's machine with someone listening on its serial line, and waits for `text`."""
+async def _wait_for_console_text(host: LibvirtHost, spec: DomainSpec, text: str) -> None:
+    """Restart the guest while reading its serial console, and wait for `text`."""
     console = subprocess.Popen(
         ["script", "-qfc", f"virsh -c '{host.uri}' console --force {spec.uuid}", "/dev/null"],
         stdin=subprocess.PIPE,
@@ -145,7 +145,7 @@ async def _says_on_its_console(host: LibvirtHost, spec: DomainSpec, text: str) -
         end, again = fair_now() + 90, 0.0
         while text.encode() not in seen:
             assert fair_now() < end, bytes(seen[-2000:])
-            if fair_now() >= again:  # what it printed before virsh was connected is lost: it boots again
+            if fair_now() >= again:  # output from before virsh was connected is lost, so it boots again
                 await host.reset(spec.uuid)
                 again = fair_now() + 25
             assert await _state(host, spec.uuid) is State.RUNNING
@@ -155,7 +155,7 @@ async def _says_on_its_console(host: LibvirtHost, spec: DomainSpec, text: str) -
         console.wait()
 
 
-async def test_a_cancelled_upload_stops_and_its_volume_can_go(qemu: Any, work_folder: Path) -> None:
+async def test_cancelled_upload_stops_and_its_volume_can_be_deleted(qemu: Any, work_folder: Path) -> None:
     host: LibvirtHost = qemu.host
     pool = PoolSpec(uuid=str(uuid4()), name=f"novacron-test-{uuid4().hex[:8]}", path=str(work_folder / "pool"))
     await host.storage.ensure_pool(pool)
@@ -184,7 +184,7 @@ async def test_guests_outlive_their_libvirtd(libvirtd: Any, watch: Callable[...,
     watched = watch(libvirtd.uri, QUICK)
     host: LibvirtHost = watched.host
     await host.open()
-    spec = _tiny("survivor")
+    spec = _minimal_spec("survivor")
     await host.define(spec)
     await host.start(spec.uuid)
     try:
@@ -199,9 +199,7 @@ async def test_guests_outlive_their_libvirtd(libvirtd: Any, watch: Callable[...,
         await remove_domain(host, spec.uuid)
 
 
-async def test_an_upload_to_a_host_that_hangs_fails(
-    libvirtd: Any, watch: Callable[..., Any], work_folder: Path
-) -> None:
+async def test_upload_to_a_hung_host_fails(libvirtd: Any, watch: Callable[..., Any], work_folder: Path) -> None:
     watched = watch(libvirtd.uri, QUICK)
     host: LibvirtHost = watched.host
     await host.open()

@@ -1,4 +1,4 @@
-"""Two thousand domains: the picture must stay quick to read. Prints its figures (pytest -s)."""
+"""Two thousand domains are read quickly. Prints the measured times (pytest -s)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from novacron_server.hypervisor import Timing
 
 COUNT = 2000
-PATIENT = Timing(first_attempt_s=100.0, read_s=100.0)
-"""What a busy machine needs is no fault of the host."""
+LONG_TIMEOUTS = Timing(first_attempt_s=100.0, read_s=100.0)
+"""Long timeouts, so that a busy machine does not fail the test."""
 HEAD = """<node><cpu><mhz>3000</mhz><model>x86_64</model><active>64</active><nodes>2</nodes><sockets>2</sockets>
 <cores>16</cores><threads>2</threads></cpu><memory>1073741824</memory>
 <network><name>default</name><bridge name="virbr0"/><ip address="192.168.122.1" netmask="255.255.255.0"/></network>
@@ -56,15 +56,15 @@ def count_reads(monkeypatch: pytest.MonkeyPatch, read: list[int]) -> None:
     monkeypatch.setattr(libvirt.virDomain, "XMLDesc", counted)
 
 
-async def test_two_thousand_domains_are_read_once(
+async def test_definitions_of_two_thousand_domains_are_read_once(
     tmp_path: Path, watch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _node(tmp_path / "node.xml")
     read: list[int] = []
     count_reads(monkeypatch, read)
-    host = watch(f"test://{tmp_path}/node.xml", PATIENT).host
+    host = watch(f"test://{tmp_path}/node.xml", LONG_TIMEOUTS).host
     opened, _ = await _seconds(host.open)
-    began = time.process_time()  # by the processor's own clock: others may be busy on it
+    began = time.process_time()  # CPU time, because the machine may be busy with other work
     first, domains = await _seconds(host.read_domains)
     cpu_s = time.process_time() - began
     again, same = await _seconds(host.read_domains)
@@ -81,20 +81,20 @@ async def test_two_thousand_domains_are_read_once(
     assert cpu_s < 5
 
 
-async def test_who_uses_a_file_is_known_without_reading_every_definition_again(
+async def test_users_of_a_file_are_found_without_reading_every_definition_again(
     tmp_path: Path, watch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _node(tmp_path / "node.xml")
-    host = watch(f"test://{tmp_path}/node.xml", PATIENT).host
+    host = watch(f"test://{tmp_path}/node.xml", LONG_TIMEOUTS).host
     read: list[int] = []
     await host.open()
     await host.read_domains()
     count_reads(monkeypatch, read)
 
-    def look() -> Any:
+    def find_users() -> Any:
         return host.disks.users("/default-pool/77-data.qcow2")
 
-    quick, users = await _seconds(look)
+    quick, users = await _seconds(find_users)
     assert [(user.name, user.live.target, user.persistent.target) for user in users] == [("web-00077", "vdb", "vdb")]
     assert read == []
     full, same = await _seconds(lambda: host.disks.users("/default-pool/77-data.qcow2", fresh=True))
@@ -105,4 +105,4 @@ async def test_who_uses_a_file_is_known_without_reading_every_definition_again(
     host._supervisor.require().first.connection.defineXML(
         f"<domain type='test'><name>new</name><memory>1024</memory><os><type>hvm</type></os><devices>{disk}</devices></domain>"
     )
-    assert {user.name for user in await look()} == {"web-00077", "new"}
+    assert {user.name for user in await find_users()} == {"web-00077", "new"}

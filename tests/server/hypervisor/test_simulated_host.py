@@ -1,4 +1,4 @@
-"""The whole interface against libvirt's test driver: what a host does when nothing goes wrong."""
+"""The whole host interface on libvirt's test driver, without failures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NODE = """<node>
 
 
 class Watched:
-    """A host with what it told."""
+    """A host that records what it reports."""
 
     def __init__(self, uri: str) -> None:
         self.hints: list[Hint] = []
@@ -50,7 +50,7 @@ class Watched:
 async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
     node = tmp_path / "node.xml"
     node.write_text(NODE)
-    it = Watched(f"test://{node}")  # a file, because its domains are this connection's alone
+    it = Watched(f"test://{node}")  # a file, because then its domains belong to this connection only
     await it.host.open()
     yield it
     await it.host.close()
@@ -61,7 +61,7 @@ async def host(watched: Watched) -> LibvirtHost:
     return watched.host
 
 
-def a_domain(**changes: object) -> DomainSpec:
+def domain_spec(**changes: object) -> DomainSpec:
     values: dict[str, object] = {
         "uuid": str(uuid4()),
         "name": "web-1",
@@ -74,7 +74,7 @@ def a_domain(**changes: object) -> DomainSpec:
     return DomainSpec(**values)  # type: ignore[arg-type]
 
 
-async def test_it_is_up_and_says_that_it_is_simulated(watched: Watched) -> None:
+async def test_host_is_up_and_simulated(watched: Watched) -> None:
     host = watched.host
     assert host.status is HostStatus.UP
     assert host.simulated
@@ -87,8 +87,8 @@ async def test_it_is_up_and_says_that_it_is_simulated(watched: Watched) -> None:
     assert facts.memory_bytes > GIB
 
 
-async def test_a_domain_lives_its_whole_life(watched: Watched) -> None:
-    host, spec = watched.host, a_domain(description="two\nlines <disk/> ]]> [/red]")
+async def test_whole_life_of_a_domain(watched: Watched) -> None:
+    host, spec = watched.host, domain_spec(description="two\nlines <disk/> ]]> [/red]")
     await host.define(spec)
     await host.define(spec)
     facts = await host.read_domain(spec.uuid)
@@ -123,29 +123,29 @@ async def test_a_domain_lives_its_whole_life(watched: Watched) -> None:
     assert Hint(host_id="h1", kind="domain", uuid=spec.uuid) in watched.hints
 
 
-async def test_a_running_domain_is_not_undefined(host: LibvirtHost) -> None:
-    spec = a_domain()
+async def test_running_domain_is_not_undefined(host: LibvirtHost) -> None:
+    spec = domain_spec()
     await host.define(spec)
     await host.start(spec.uuid)
     with pytest.raises(Conflict, match="power it off first"):
         await host.undefine(spec.uuid)
 
 
-async def test_what_cannot_be_done_is_refused_with_a_sentence(host: LibvirtHost) -> None:
-    spec = a_domain()
+async def test_impossible_action_is_refused_with_the_reason(host: LibvirtHost) -> None:
+    spec = domain_spec()
     await host.define(spec)
     with pytest.raises(Conflict, match="cannot power the VM off: the VM is not running"):
         await host.power_off(spec.uuid)
     with pytest.raises(NotFound, match="VM not found"):
         await host.start(str(uuid4()))
     with pytest.raises(Conflict, match="already exists on this host"):
-        await host.define(a_domain(name="web-1"))
+        await host.define(domain_spec(name="web-1"))
     with pytest.raises(NotFound):
         await host.storage.create_volume(VolumeSpec(pool="none", name="a", size_bytes=GIB))
 
 
-async def test_a_tag_is_rewritten_and_changes_the_digest(host: LibvirtHost) -> None:
-    spec = a_domain()
+async def test_tag_is_rewritten_and_changes_the_digest(host: LibvirtHost) -> None:
+    spec = domain_spec()
     await host.define(spec)
     before = await host.read_domain(spec.uuid)
     await host.set_tag(spec.uuid, OwnershipTag(instance="i2", tenant="<t>", operation="o", generation=4))
@@ -156,7 +156,7 @@ async def test_a_tag_is_rewritten_and_changes_the_digest(host: LibvirtHost) -> N
     assert after.xml_digest != before.xml_digest
 
 
-async def test_storage_comes_and_goes_again(host: LibvirtHost, tmp_path: Path) -> None:
+async def test_pools_and_volumes_are_created_and_deleted(host: LibvirtHost, tmp_path: Path) -> None:
     pool = PoolSpec(uuid=str(uuid4()), name="novacron-1-hot", path="/nowhere/hot")
     facts = await host.storage.ensure_pool(pool)
     assert (facts.uuid, facts.path, facts.active) == (pool.uuid, pool.path, True)
@@ -178,7 +178,7 @@ async def test_storage_comes_and_goes_again(host: LibvirtHost, tmp_path: Path) -
     told: list[tuple[int, int]] = []
     await host.storage.upload_volume(pool.name, spec.name, image, lambda sent, total: told.append((sent, total)))
     assert told == [(100, 100)]
-    domain = a_domain(disks=(DiskSpec(pool=pool.name, volume=spec.name),))
+    domain = domain_spec(disks=(DiskSpec(pool=pool.name, volume=spec.name),))
     await host.define(domain)
     seen = await host.read_domain(domain.uuid)
     assert seen is not None
@@ -191,7 +191,7 @@ async def test_storage_comes_and_goes_again(host: LibvirtHost, tmp_path: Path) -
     assert pool.name not in {p.name for p in await host.storage.read_pools()}
 
 
-async def test_a_closed_host_refuses_at_once() -> None:
+async def test_closed_host_refuses_calls() -> None:
     host = LibvirtHost("h", "test:///default", on_hint=lambda _: None, on_status=lambda _: None)
     with pytest.raises(HostUnavailable, match="not connected yet"):
         await host.read_host()
@@ -203,14 +203,14 @@ async def test_a_closed_host_refuses_at_once() -> None:
         await host.open()
 
 
-async def test_opening_at_once_from_two_places_opens_once(watched: Watched) -> None:
+async def test_concurrent_opens_open_once(watched: Watched) -> None:
     both = Watched(watched.host.uri)
     await asyncio.gather(both.host.open(), both.host.open())
     assert both.statuses == [HostStatus.CONNECTING, HostStatus.UP]
     await both.host.close()
 
 
-async def test_a_cancelled_caller_leaves_the_host_usable(host: LibvirtHost) -> None:
+async def test_cancelled_call_leaves_the_host_usable(host: LibvirtHost) -> None:
     call = asyncio.create_task(host.read_domains())
     await asyncio.sleep(0)
     call.cancel()
@@ -219,7 +219,7 @@ async def test_a_cancelled_caller_leaves_the_host_usable(host: LibvirtHost) -> N
     assert await host.read_domains() == []
 
 
-def test_the_default_network_is_started_where_it_is_off(tmp_path: Path) -> None:
+def test_inactive_default_network_is_started(tmp_path: Path) -> None:
     node = tmp_path / "node.xml"
     node.write_text(NODE)
     connection = libvirt.open(f"test://{node}")
@@ -231,7 +231,7 @@ def test_the_default_network_is_started_where_it_is_off(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_a_network_that_cannot_start_becomes_a_sentence() -> None:
+def test_network_that_cannot_start_becomes_a_note() -> None:
     class Broken:
         def name(self) -> str:
             return "default"
@@ -247,6 +247,6 @@ def test_a_network_that_cannot_start_becomes_a_sentence() -> None:
     assert start_default_network(Broken()).startswith("cannot start the network default: Failed to find")
 
 
-def test_an_address_that_is_not_allowed_makes_no_host() -> None:
+def test_disallowed_uri_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="invalid hypervisor address"):
         LibvirtHost("h", "qemu+ssh://a/system?command=x", on_hint=lambda _: None, on_status=lambda _: None)

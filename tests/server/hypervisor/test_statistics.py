@@ -1,4 +1,4 @@
-"""Counters of real guests: what libvirt says of a load is what becomes a number here."""
+"""Counters of real guests agree with libvirt's own statistics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.qemu
 
 
 def domstats(uri: str, uuid: str) -> dict[str, int]:
-    """libvirt's own counters, by a connection of the test's own."""
+    """libvirt's own counters, from a separate connection."""
     connection = libvirt.open(uri)
     try:
         ((_, stats),) = connection.domainListGetStats([connection.lookupByUUIDString(uuid)], 0, 0)
@@ -33,8 +33,8 @@ def domstats(uri: str, uuid: str) -> dict[str, int]:
         connection.close()
 
 
-async def test_a_host_that_hangs_holds_two_threads_and_no_more(libvirtd: Any, watch: Callable[..., Any]) -> None:
-    """With nothing to notice that the line is dead, rounds pile up nowhere, and what is asked for is refused in time."""
+async def test_hung_host_blocks_only_two_threads(libvirtd: Any, watch: Callable[..., Any]) -> None:
+    """Even without keepalive, reads do not pile up, and calls are refused in time."""
     watched = watch(libvirtd.uri, Timing(statistics_s=0.3, keepalive_s=60, heartbeat_s=60))
     await watched.host.open()
     await watched.host.read_counters("quick")
@@ -51,7 +51,7 @@ async def test_a_host_that_hangs_holds_two_threads_and_no_more(libvirtd: Any, wa
         libvirtd.signal(signal.SIGCONT)
 
 
-async def test_a_load_in_a_real_guest_agrees_with_domstats(qemu: Any, work_folder: Path) -> None:
+async def test_counters_of_a_real_guest_agree_with_domstats(qemu: Any, work_folder: Path) -> None:
     host: LibvirtHost = qemu.host
     pool = PoolSpec(uuid=str(uuid4()), name=f"novacron-test-{uuid4().hex[:8]}", path=str(work_folder / "pool"))
     kernel, initrd = copy_kernel(work_folder), write_initrd(work_folder, BUSY)
@@ -71,17 +71,17 @@ async def test_a_load_in_a_real_guest_agrees_with_domstats(qemu: Any, work_folde
     try:
         await host.define(spec)
         await host.start(spec.uuid)
-        await _agrees(host, spec.uuid)
-        await _a_period_can_be_set(host, spec.uuid)
+        await _compare_with_domstats(host, spec.uuid)
+        await _check_memory_period(host, spec.uuid)
     finally:
         await remove_domain(host, spec.uuid)
         await host.storage.delete_volume(pool.name, "disk")
         await host.storage.delete_pool(pool.name)
 
 
-async def _agrees(host: LibvirtHost, uuid: str) -> None:
-    """CPU, disk and memory over the same seconds, within five percent."""
-    await _until_writing(host, uuid)
+async def _compare_with_domstats(host: LibvirtHost, uuid: str) -> None:
+    """Compare CPU, disk and memory over the same seconds, within five percent."""
+    await _wait_until_writing(host, uuid)
     meter = HostMeter()
     facts = {facts.uuid: facts for facts in await host.read_domains()}
     assert facts[uuid].memory_period_s == 5
@@ -112,8 +112,8 @@ async def _agrees(host: LibvirtHost, uuid: str) -> None:
     assert meter.sample.cpu_percent is not None and meter.sample.memory_used_bytes
 
 
-async def _until_writing(host: LibvirtHost, uuid: str) -> None:
-    """The guest is up, writes, and its balloon driver has told of its memory."""
+async def _wait_until_writing(host: LibvirtHost, uuid: str) -> None:
+    """Wait until the guest writes and its balloon driver has reported memory."""
     deadline = time.monotonic() + 60
     while True:
         stats = await asyncio.to_thread(domstats, host.uri, uuid)
@@ -123,8 +123,8 @@ async def _until_writing(host: LibvirtHost, uuid: str) -> None:
         await asyncio.sleep(0.2)
 
 
-async def _a_period_can_be_set(host: LibvirtHost, uuid: str) -> None:
-    """Off and on again, now and at the next start."""
+async def _check_memory_period(host: LibvirtHost, uuid: str) -> None:
+    """Set the memory period to off and on again, live and in the definition."""
     for period in (0, 5):
         await host.set_memory_period(uuid, period)
         (facts,) = [facts for facts in await host.read_domains() if facts.uuid == uuid]

@@ -1,4 +1,4 @@
-"""Calls that hang must cost a known number of threads, and no more."""
+"""Hung calls block a limited number of threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from novacron_server.hypervisor.connection.thread_lanes import ThreadLane
 
 
-def test_threads_are_bounded_and_reused() -> None:
+def test_threads_are_limited_and_reused() -> None:
     lane, gate = ThreadLane("bounded", 2), threading.Event()
     stuck = [lane.submit(lambda: gate.wait(10)) for _ in range(20)]
     wait(stuck[:1], timeout=0.05)
@@ -23,7 +23,7 @@ def test_threads_are_bounded_and_reused() -> None:
     lane.stop()
 
 
-def test_errors_are_carried_and_the_thread_lives_on() -> None:
+def test_errors_are_passed_on_and_the_thread_continues() -> None:
     lane = ThreadLane("errors", 1)
 
     def fail() -> None:
@@ -35,14 +35,14 @@ def test_errors_are_carried_and_the_thread_lives_on() -> None:
     lane.stop()
 
 
-def test_a_stopped_lane_takes_nothing_and_ends_its_threads() -> None:
+def test_stopped_lane_refuses_calls_and_ends_its_threads() -> None:
     lane, gate, begun = ThreadLane("stopped", 1), threading.Event(), threading.Event()
 
-    def wait_at_the_gate() -> None:
+    def wait_for_event() -> None:
         begun.set()
         gate.wait(10)
 
-    running = lane.submit(wait_at_the_gate)
+    running = lane.submit(wait_for_event)
     waiting = lane.submit(lambda: 1)
     assert begun.wait(5)
     lane.stop()

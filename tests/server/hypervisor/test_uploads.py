@@ -1,4 +1,4 @@
-"""An image that is replaced while it is copied into a volume: half of one is none."""
+"""An image that is replaced while it is copied into a volume fails the upload."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from novacron_server.hypervisor.storage import uploads
 from novacron_server.hypervisor.storage.uploads import Upload
 
 
-class Line:
-    """A connection, its stream and its volume: takes what is sent."""
+class FakeConnection:
+    """A fake connection, stream and volume that accepts all data."""
 
     def __init__(self) -> None:
         self.sent, self.ended = b"", ""
 
-    def newStream(self, _: int) -> Line:
+    def newStream(self, _: int) -> FakeConnection:
         return self
 
     def send(self, data: bytes) -> int:
@@ -35,10 +35,10 @@ class Line:
 
 
 @pytest.mark.parametrize(("size", "said"), [(4000, None), (5000, "grew"), (3000, "shrank")])
-def test_what_is_not_as_long_as_it_was_is_given_up(
+def test_upload_of_a_file_that_changed_its_length_is_aborted(
     monkeypatch: pytest.MonkeyPatch, size: int, said: str | None
 ) -> None:
-    line: Any = Line()
+    line: Any = FakeConnection()
     volume = SimpleNamespace(upload=lambda *_: None, info=lambda: None)
     monkeypatch.setattr(uploads, "find_volume", lambda *_: volume)
     upload = Upload(lambda: io.BytesIO(bytes(size)), 4000, lambda *_: None, threading.Event())

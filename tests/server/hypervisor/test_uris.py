@@ -1,4 +1,4 @@
-"""Which addresses may be connected to: an allow-list, because libvirt's URIs can run programs."""
+"""The allow-list of libvirt URIs, which could otherwise run programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from novacron_server.hypervisor.connection.uris import dial_address, is_local
         "test:///var/tmp/nodes.xml",
     ],
 )
-def test_addresses_that_are_allowed(uri: str) -> None:
+def test_allowed_uris(uri: str) -> None:
     check_uri(uri)
 
 
@@ -75,13 +75,13 @@ def test_addresses_that_are_allowed(uri: str) -> None:
         "Qemu:///system/../x",
     ],
 )
-def test_addresses_that_are_not(uri: str) -> None:
+def test_refused_uris(uri: str) -> None:
     with pytest.raises(InvalidArgument):
         check_uri(uri)
 
 
 @given(st.text())
-def test_no_text_makes_it_fail_otherwise(text: str) -> None:
+def test_any_text_is_accepted_or_refused_and_never_a_crash(text: str) -> None:
     for uri in (text, f"qemu+ssh://{text}/system", f"qemu:///system?{text}"):
         try:
             check_uri(uri)
@@ -89,23 +89,23 @@ def test_no_text_makes_it_fail_otherwise(text: str) -> None:
             continue
 
 
-def test_ssh_never_asks_on_somebodys_terminal() -> None:
+def test_ssh_never_prompts_on_the_terminal() -> None:
     assert dial_address("qemu+ssh://h/system") == "qemu+ssh://h/system?no_tty=1"
     assert dial_address("qemu+ssh://h/system?socket=/s") == "qemu+ssh://h/system?socket=/s&no_tty=1"
     assert dial_address("qemu:///system") == "qemu:///system"
 
 
-def test_what_an_address_tells() -> None:
+def test_properties_of_a_uri() -> None:
     assert is_simulated("test:///default")
     assert not is_simulated("qemu:///system")
     assert is_local("qemu+unix:///system")
     assert not is_local("qemu+ssh://h/system")
 
 
-def test_without_an_emulator_the_simulator_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_simulator_is_chosen_without_an_emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.setattr("shutil.which", lambda _name: None)
     assert choose_uri() == "test:///default"
 
 
-def test_what_is_chosen_is_allowed() -> None:
+def test_chosen_uri_is_allowed() -> None:
     check_uri(choose_uri(deadline_s=5))

@@ -1,4 +1,4 @@
-"""Values to XML and back: golden files for what libvirt is sent, and hostile text that must stay text."""
+"""Values to XML and back: golden files for the XML sent to libvirt, and hostile text that must stay text."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ DIRECT = DomainSpec(
     initrd="/pools/hot/initrd",
     cmdline="root=/dev/vda console=ttyS0",
 )
-# Everything XML can carry, as libvirt gives it back: line ends are normal, and nothing is trimmed by the parser.
+# Every text that XML can contain and libvirt returns unchanged: normalized line ends, nothing trimmed.
 _LEGAL_CHARACTER = st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff")
 _NASTY = st.sampled_from(["<", "&", "]]>", '"', "'", "\n", "\t", "\u0085", "\u202e", "\x9b", "[/red]", "<!ENTITY"])
 LEGAL = st.lists(_LEGAL_CHARACTER | _NASTY, max_size=30).map("".join)
@@ -57,18 +57,18 @@ def golden(name: str, text: str) -> None:
     assert text == (GOLDEN / name).read_text(encoding="utf-8")
 
 
-def test_a_domain_is_written_as_agreed() -> None:
+def test_domain_xml_matches_the_golden_file() -> None:
     golden("domain-kvm.xml", domain_xml(SPEC, SOURCES))
     golden("domain-direct-boot.xml", domain_xml(DIRECT, (DiskSource("/pools/hot/a"),)))
 
 
-def test_pools_and_volumes_are_written_as_agreed() -> None:
+def test_pool_and_volume_xml_match_the_golden_files() -> None:
     golden("pool.xml", pool_xml(PoolSpec(uuid=UUID_1, name="novacron-ab12cd34-hot", path="/var/lib/novacron/hot")))
     golden("volume-qcow2.xml", volume_xml(VolumeSpec(pool="hot", name="web-1.qcow2", size_bytes=3 * 1024**3)))
     golden("volume-raw.xml", volume_xml(VolumeSpec(pool="hot", name="kernel", size_bytes=12637184, format="raw")))
 
 
-def test_what_is_written_is_read_back() -> None:
+def test_written_xml_is_read_back() -> None:
     found = read_domain(domain_xml(SPEC, SOURCES), {"/pools/hot": "hot"})
     assert (found.vcpus, found.memory_bytes, found.virtualization) == (2, 512 * MIB, "kvm")
     assert (found.description, found.tag) == (SPEC.description, SPEC.tag)
@@ -105,7 +105,7 @@ def test_hostile_text_stays_text(description: str, tenant: str, cmdline: str) ->
 
 
 @given(st.characters(categories=["Cs", "Cc"]) | st.sampled_from("\ufffe\uffff"))
-def test_text_that_xml_cannot_carry_is_refused(character: str) -> None:
+def test_character_that_xml_does_not_allow_is_refused(character: str) -> None:
     spec = DomainSpec(
         uuid=UUID_1, name="a", vcpus=1, memory_bytes=MIB, virtualization="qemu", description=f"a{character}b"
     )
@@ -133,7 +133,7 @@ def test_text_that_xml_cannot_carry_is_refused(character: str) -> None:
         {"kernel": "relative"},
     ],
 )
-def test_what_may_not_be_defined_is_refused(change: dict[str, object]) -> None:
+def test_invalid_spec_is_refused(change: dict[str, object]) -> None:
     values = {"uuid": UUID_1, "name": "a", "vcpus": 1, "memory_bytes": MIB, "virtualization": "qemu"} | change
     spec = DomainSpec(**values)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument):
@@ -141,7 +141,7 @@ def test_what_may_not_be_defined_is_refused(change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "-rf", ".hidden", "a b", "a\n", "x" * 129, "a<b"])
-def test_storage_names_that_are_no_file_names_are_refused(name: str) -> None:
+def test_unsafe_storage_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgument):
         volume_xml(VolumeSpec(pool="p", name=name, size_bytes=1))
     with pytest.raises(InvalidArgument):
@@ -149,12 +149,12 @@ def test_storage_names_that_are_no_file_names_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["relative", "/a/../etc", ""])
-def test_pool_places_that_wander_are_refused(path: str) -> None:
+def test_unsafe_pool_path_is_refused(path: str) -> None:
     with pytest.raises(InvalidArgument):
         pool_xml(PoolSpec(uuid=UUID_1, name="p", path=path))
 
 
-def test_a_document_type_is_refused_before_it_is_read() -> None:
+def test_document_type_is_refused() -> None:
     bomb = '<!DOCTYPE d [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><domain><description>&b;</description></domain>'
     for reader in (lambda t: read_domain(t, {}), without_secrets, digest):
         with pytest.raises(MalformedXML):
@@ -163,7 +163,7 @@ def test_a_document_type_is_refused_before_it_is_read() -> None:
             reader("<domain>")
 
 
-def test_passwords_are_taken_out_and_nothing_else() -> None:
+def test_passwords_are_removed_and_nothing_else() -> None:
     text = "<domain><devices><graphics type='vnc' port='1' passwd='secret' passwdValidTo='2030'/></devices></domain>"
     assert "secret" not in without_secrets(text)
     assert "port=" in without_secrets(text)
@@ -171,7 +171,7 @@ def test_passwords_are_taken_out_and_nothing_else() -> None:
     assert without_secrets(plain) is plain
 
 
-def test_nonsense_in_unmanaged_documents_is_survived() -> None:
+def test_invalid_values_in_unmanaged_documents_are_tolerated() -> None:
     text = """<domain type='xen'><memory unit='parsec'>x</memory><vcpu current='many'>9999999999999</vcpu><devices>
       <disk type='network'><source protocol='rbd' name='p/v'/></disk><disk type='file' device='cdrom'/><disk/>
       <disk type='volume'><source pool='hot' volume='v'/></disk>
@@ -186,14 +186,14 @@ def test_nonsense_in_unmanaged_documents_is_survived() -> None:
 
 
 @pytest.mark.parametrize("generation", ["", "-1", "1.5", "9" * 5000, "\u0661"])
-def test_a_generation_that_is_none_counts_as_zero(generation: str) -> None:
+def test_invalid_generation_counts_as_zero(generation: str) -> None:
     text = f"<domain><metadata><n:vm xmlns:n='urn:novacron:vm:1' instance='i' generation='{generation}'/></metadata></domain>"
     found = read_domain(text, {}).tag
     assert found is not None
     assert found.generation == 0
 
 
-def test_the_digest_sees_changes_and_not_the_order_of_devices() -> None:
+def test_digest_changes_with_content_but_not_with_device_order() -> None:
     one = "<domain><name>a</name><devices>\n<disk dev='a'/>\n<nic/>\n</devices></domain>"
     same = "<domain><name>a</name><devices>\n<nic/>\n<disk dev='a'/></devices></domain>"
     other = "<domain><name>a</name><devices>\n<nic/>\n<disk dev='b'/></devices></domain>"
@@ -208,12 +208,12 @@ def test_sizes_are_read_in_their_units() -> None:
     assert (volume.size_bytes, volume.format) == (10, "")
 
 
-def test_our_tag_is_in_our_own_namespace() -> None:
+def test_tag_is_in_novacrons_namespace() -> None:
     assert tag_element(OwnershipTag(instance="i", tenant="t", operation="o")).tag == "{urn:novacron:vm:1}vm"
 
 
 @given(st.uuids(), st.integers(0, 20))
-def test_derived_addresses_are_legal_and_stable(uuid: UUID, index: int) -> None:
+def test_derived_mac_addresses_are_valid_and_stable(uuid: UUID, index: int) -> None:
     mac = mac_for(str(uuid), index)
     assert mac == mac_for(str(uuid), index)
     spec = DomainSpec(

@@ -21,7 +21,7 @@ from novacron_core.client import Client
 from novacron_server.database import server_lock
 from novacron_server.runtime.settings import Settings
 from tests.support.accounts import PASSWORD
-from tests.support.database_budget import PATIENT_S
+from tests.support.database_budget import LONG_BUDGET_S
 from tests.support.requests import vm_request
 from tests.support.server import LiveServer, all_hosts_read, running
 from tests.support.waiting import until
@@ -35,7 +35,7 @@ WHERE a.datname = current_database() AND l.locktype = 'advisory' AND l.classid =
 @pytest.fixture
 async def shared(owner_url: str, database_url: str, data_dir: Path, uri: str) -> AsyncIterator[LiveServer]:
     """A server on a database that other servers can use."""
-    settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, database_budget_s=PATIENT_S)
+    settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, database_budget_s=LONG_BUDGET_S)
     async with (
         running(settings, owner_url, database_url, [uri], embedded=False) as (url, parts),
         Client(url) as admin,

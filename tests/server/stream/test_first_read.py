@@ -15,7 +15,7 @@ from novacron_core.client import Client
 from novacron_server.inventory import host_sync, inventory
 from novacron_server.runtime.settings import Settings
 from tests.support.accounts import PASSWORD
-from tests.support.database_budget import PATIENT_S
+from tests.support.database_budget import LONG_BUDGET_S
 from tests.support.server import running
 
 
@@ -44,7 +44,7 @@ async def test_listener_waits_for_the_first_read_of_a_slow_host(
 
     monkeypatch.setattr(host_sync.HostSync, "_read_all", slowly)
     monkeypatch.setattr(inventory, "FIRST_READ_TIMEOUT_S", 30.0)
-    settings = Settings(data_dir=data_dir, database_budget_s=PATIENT_S)
+    settings = Settings(data_dir=data_dir, database_budget_s=LONG_BUDGET_S)
     async with running(settings, owner_url, database_url, [uri]) as (url, _):
         told = await first_inventory(url, data_dir)
     assert [vm["name"] for vm in told["vms"]] == ["test"]
@@ -58,6 +58,6 @@ async def test_hanging_host_delays_the_first_inventory_only_briefly(
 
     monkeypatch.setattr(host_sync.HostSync, "_read_all", never)
     monkeypatch.setattr(inventory, "FIRST_READ_TIMEOUT_S", 0.3)
-    settings = Settings(data_dir=data_dir, database_budget_s=PATIENT_S)
+    settings = Settings(data_dir=data_dir, database_budget_s=LONG_BUDGET_S)
     async with running(settings, owner_url, database_url, [uri]) as (url, _):
         assert "vms" not in await first_inventory(url, data_dir)

@@ -1,4 +1,4 @@
-"""Nothing that breaks while a host is connected ends the task that keeps it connected."""
+"""No error ends the task that keeps a host connected."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Reader:
     def forget(self, uuid: str) -> None: ...
 
 
-class Keeper:
-    """A supervisor of a simulated host, and every status that it reported."""
+class RecordingSupervisor:
+    """A supervisor of a simulated host that records every reported status."""
 
     def __init__(self, on_connect: Callable[[HostSession[Any], Any], None] = lambda session, connection: None) -> None:
         self.reported: list[tuple[HostStatus, str]] = []
@@ -29,17 +29,17 @@ class Keeper:
             "test:///default",
             TIMING,
             Reader,
-            on_status=self._note,
+            on_status=self._record,
             on_event=lambda kind, uuid: None,
             on_connect=on_connect,
         )
 
-    def _note(self) -> None:
+    def _record(self) -> None:
         self.reported.append((self.supervisor.status, self.supervisor.detail))
 
-    async def reports(self, wanted: tuple[HostStatus, str], times: int = 1) -> None:
+    async def wait_for_status(self, status: tuple[HostStatus, str], times: int = 1) -> None:
         deadline = time.monotonic() + 20
-        while self.reported.count(wanted) < times:
+        while self.reported.count(status) < times:
             assert time.monotonic() < deadline, self.reported
             await asyncio.sleep(0.02)
 
@@ -47,24 +47,24 @@ class Keeper:
 UP = (HostStatus.UP, "")
 
 
-async def test_a_host_whose_answer_cannot_be_read_is_tried_again() -> None:
+async def test_host_whose_answer_cannot_be_read_is_retried() -> None:
     answers = ["bad", "good"]
 
     def read(session: HostSession[Any], connection: Any) -> None:
         if answers.pop(0) == "bad":
             raise ValueError("no number in <cpu>")
 
-    keeper = Keeper(read)
-    await keeper.supervisor.open()
-    await keeper.reports((HostStatus.DOWN, "internal error: ValueError: no number in <cpu>"))
-    await keeper.reports(UP)
-    await keeper.supervisor.close()
+    recorder = RecordingSupervisor(read)
+    await recorder.supervisor.open()
+    await recorder.wait_for_status((HostStatus.DOWN, "internal error: ValueError: no number in <cpu>"))
+    await recorder.wait_for_status(UP)
+    await recorder.supervisor.close()
 
 
-async def test_a_heartbeat_that_breaks_reconnects_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper = Keeper()
+async def test_heartbeat_that_raises_reconnects_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = RecordingSupervisor()
     broken = asyncio.Event()
-    send = keeper.supervisor._send_heartbeat
+    send = recorder.supervisor._send_heartbeat
 
     async def heartbeat(session: HostSession[Any]) -> None:
         if not broken.is_set():
@@ -72,9 +72,9 @@ async def test_a_heartbeat_that_breaks_reconnects_the_host(monkeypatch: pytest.M
             raise KeyError("version")
         await send(session)
 
-    monkeypatch.setattr(keeper.supervisor, "_send_heartbeat", heartbeat)
-    await keeper.supervisor.open()
-    await keeper.reports((HostStatus.DOWN, "internal error: KeyError: 'version'"))
-    await keeper.reports(UP, times=2)
-    assert keeper.supervisor.session is not None
-    await keeper.supervisor.close()
+    monkeypatch.setattr(recorder.supervisor, "_send_heartbeat", heartbeat)
+    await recorder.supervisor.open()
+    await recorder.wait_for_status((HostStatus.DOWN, "internal error: KeyError: 'version'"))
+    await recorder.wait_for_status(UP, times=2)
+    assert recorder.supervisor.session is not None
+    await recorder.supervisor.close()

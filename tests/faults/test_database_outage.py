@@ -1,4 +1,4 @@
-"""PostgreSQL hangs, dies and comes back under a whole server: promise G11, from outside."""
+"""PostgreSQL hangs, dies and comes back under a whole server (G11)."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ async def _change(server: ServerWithDatabase, verb: str = "pause", key: str = ""
         return answer, fair_now() - began
 
 
-async def test_on_a_hung_database_changes_are_refused_in_time_and_reads_go_on(server: ServerWithDatabase) -> None:
+async def test_hung_database_refuses_changes_in_time_and_reads_continue(server: ServerWithDatabase) -> None:
     vm_id = (await server.vm("test")).id
     server.hang_database()
     slowest = 0.0
     began = fair_now()
     refusals = 0
-    while fair_now() - began < 5:  # before, while and after the server has noticed
+    while fair_now() - began < 5:  # before, while and after the server notices it
         (answer, took), *reads = await asyncio.gather(_change(server, key=str(refusals)), *(_read(server, vm_id),) * 1)
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
         assert int(answer.headers["retry-after"]) >= 1
@@ -45,7 +45,7 @@ async def test_on_a_hung_database_changes_are_refused_in_time_and_reads_go_on(se
     assert slowest < CHANGE_S
     assert refusals >= 2
     server.wake_database()
-    assert await server.database_away(False) < 5
+    assert await server.wait_for_database(down=False) < 5
     answer, _ = await _change(server, key="afterwards")
     assert answer.status_code == 202
 
@@ -57,7 +57,7 @@ async def _read(server: ServerWithDatabase, vm_id: str) -> float:
     return fair_now() - began
 
 
-async def test_the_stream_goes_on_without_numbers_and_everything_is_numbered_afterwards(
+async def test_stream_continues_unlogged_and_events_are_numbered_afterwards(
     server: ServerWithDatabase, libvirt_connection: libvirt.virConnect
 ) -> None:
     async with open_stream(server) as stream:
@@ -66,12 +66,18 @@ async def test_the_stream_goes_on_without_numbers_and_everything_is_numbered_aft
         lost = await stream.event("system.database_lost")
         assert fair_now() - began < 10
         assert lost["unlogged"] is True
-        beat = await stream.until(lambda f: f["frame"] == "heartbeat") if not _beats(stream) else _beats(stream)[-1]
+        beat = (
+            await stream.until(lambda f: f["frame"] == "heartbeat")
+            if not _heartbeats(stream)
+            else _heartbeats(stream)[-1]
+        )
         assert beat["database_away_since"]
         libvirt_connection.lookupByName("test").suspend()
         told = await stream.event("vm.paused", 3)
         assert (told["unlogged"], told["value"]["state"], told["seq"]) == (True, "paused", lost["seq"])
-        async with open_stream(server, f"?after={lost['seq']}") as late:  # who comes back now misses nothing either
+        async with open_stream(
+            server, f"?after={lost['seq']}"
+        ) as late:  # a client that resumes now misses nothing either
             assert (await late.event("vm.paused", 3))["value"]["state"] == "paused"
             assert late.frames[0]["database_away_since"]
         server.wake_database()
@@ -83,20 +89,20 @@ async def test_the_stream_goes_on_without_numbers_and_everything_is_numbered_aft
         assert back["unlogged"] is False
         kinds = [f["type"] for f in stream.frames if f["frame"] == "event" and not f["unlogged"]]
         assert kinds.index("system.database_lost") < kinds.index("system.database_back")
-        assert _beats(stream)[-1]["database_away_since"] is None
+        assert _heartbeats(stream)[-1]["database_away_since"] is None
         seqs = [f["seq"] for f in stream.frames if f["frame"] == "event" and not f["unlogged"]]
         assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
 
 
-def _beats(stream: Stream) -> list[dict[str, object]]:
+def _heartbeats(stream: Stream) -> list[dict[str, object]]:
     return [frame for frame in stream.frames if frame["frame"] == "heartbeat"]
 
 
-async def test_health_and_answers_say_that_the_database_is_away(server: ServerWithDatabase) -> None:
+async def test_health_and_responses_report_the_outage(server: ServerWithDatabase) -> None:
     token = {"Authorization": f"Bearer {server.admin.credentials.token}"}
-    await server.vm("test")  # a session that was seen before is believed
+    await server.vm("test")  # a cached session stays valid
     server.hang_database()
-    await server.database_away(True)
+    await server.wait_for_database(down=True)
     async with httpx.AsyncClient(base_url=server.url, timeout=10) as http:
         health = await http.get("/health")
         assert (health.status_code, health.json()["checks"]["database"]["status"]) == (503, "unhealthy")
@@ -104,53 +110,53 @@ async def test_health_and_answers_say_that_the_database_is_away(server: ServerWi
         assert (listed.status_code, "x-novacron-stale-since" in listed.headers) == (200, True)
         assert (await http.get("/api/operations", headers=token)).status_code == 200
         server.wake_database()
-        await server.database_away(False)
+        await server.wait_for_database(down=False)
         assert "x-novacron-stale-since" not in (await http.get("/api/vm/vms", headers=token)).headers
 
 
-async def test_a_killed_database_is_restarted_and_running_work_ends_well(
+async def test_killed_database_is_restarted_and_running_operations_succeed(
     server: ServerWithDatabase, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Work that runs while the database dies waits for it where it must, and is told at the end."""
+    """An operation that runs while the database dies waits for it where necessary, and its end is reported."""
     release = server.data_dir / "go"
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
     monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(release))
     body = vms.VMCreate(name="web-01", image=image, memory_bytes=32 << 20, start=False)
     operation = await server.admin.call(vms.CREATE, body=body)
-    await until(lambda: _shown(server, operation.id))
+    await until(lambda: _is_listed(server, operation.id))
     server.hang_database()
-    await server.database_away(True)
+    await server.wait_for_database(down=True)
     release.touch()
     held = await server.admin.call(operations.GET, operation_id=operation.id)
     assert held.id == operation.id
-    server.kill_database()  # hung, then killed: the supervisor makes a new one
-    await server.database_away(False)
+    server.kill_database()  # hung, then killed: the supervisor starts a new one
+    await server.wait_for_database(down=False)
     assert (await server.ended(operation)).state == "succeeded"
     assert (await server.vm("web-01")).state is State.STOPPED
     assert server.postgres.restarts >= 1
 
 
-async def _shown(server: ServerWithDatabase, operation_id: str) -> bool | None:
-    """Whether the picture has it: what was not read before the database went is not in memory."""
+async def _is_listed(server: ServerWithDatabase, operation_id: str) -> bool | None:
+    """Whether the inventory state has the operation: later ones are not in memory."""
     return True if any(held.id == operation_id for held in server.parts.inventory.state.operations()) else None
 
 
-async def test_a_change_whose_commit_nobody_heard_the_end_of_is_carried_out_all_the_same(
+async def test_change_with_an_unknown_commit_outcome_is_carried_out(
     server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The row was stored and the answer was lost: asking again with the same key must not be told of work that
-    nobody does."""
+    """The row was committed and the answer was lost: a repeated request with the same key must not return an operation
+    that nothing runs."""
     whole = transactions.Database.run
     lose = [True]
 
-    async def losing(self: transactions.Database, work: Any, **more: Any) -> Any:
+    async def lose_answer(self: transactions.Database, work: Any, **more: Any) -> Any:
         result = await whole(self, work, **more)
         if lose and not more.get("read_only") and _accepted(result):
             lose.clear()
             raise faults.unknown_outcome()
         return result
 
-    monkeypatch.setattr(transactions.Database, "run", losing)
+    monkeypatch.setattr(transactions.Database, "run", lose_answer)
     vm = await server.vm("test")
     with pytest.raises(errors.DatabaseUnavailable):
         await server.admin.call(vms.PAUSE, vm_id=vm.id, idempotency_key="once")
@@ -165,5 +171,5 @@ async def test_a_change_whose_commit_nobody_heard_the_end_of_is_carried_out_all_
 
 
 def _accepted(answers: object) -> bool:
-    """Whether a transaction of the ledger accepted an operation."""
+    """Whether a transaction of the group commit accepted an operation."""
     return isinstance(answers, list) and any(isinstance(answer, tuple) for answer in answers)

@@ -1,4 +1,4 @@
-"""Lines in trouble: a client that never reads, one whose network is gone, a slow one, a token that runs out."""
+"""Event stream connections that fail: clients that never read, lost networks, slow networks, expired tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.waiting import until
 
 
 async def _publish(server: ServerWithDatabase, per_s: float, size: int = 1000) -> None:
-    """Events for everybody, for ever."""
+    """Publish shared events until cancelled."""
     number = 0
     while True:
         number += 1
@@ -45,8 +45,8 @@ async def publishing(server: ServerWithDatabase, per_s: float, size: int = 1000)
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _raw(server: ServerWithDatabase, receive_buffer: int) -> socket.socket:
-    """A WebSocket opened by hand, by a client that never reads again."""
+def _open_raw(server: ServerWithDatabase, receive_buffer: int) -> socket.socket:
+    """Open a WebSocket by hand and never read from it."""
     host, port = server.url.removeprefix("http://").split(":")
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -59,7 +59,7 @@ def _raw(server: ServerWithDatabase, receive_buffer: int) -> socket.socket:
     return raw
 
 
-async def _listeners(server: ServerWithDatabase, count: int, timeout_s: float) -> float:
+async def _wait_for_listeners(server: ServerWithDatabase, count: int, timeout_s: float) -> float:
     began = fair_now()
 
     async def seen() -> bool | None:
@@ -69,8 +69,8 @@ async def _listeners(server: ServerWithDatabase, count: int, timeout_s: float) -
     return fair_now() - began
 
 
-async def _rest(raw: socket.socket) -> bytes:
-    """Everything that still lies in the line, to its end."""
+async def _read_rest(raw: socket.socket) -> bytes:
+    """Read everything that is left until the end of the connection."""
     raw.settimeout(5)
 
     def read() -> bytes:
@@ -84,19 +84,19 @@ async def _rest(raw: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize(("receive_buffer", "per_s", "size"), [(1 << 20, 10, 500), (4096, 60, 20_000)])
-async def test_a_client_that_never_reads_is_closed_with_4008(
+async def test_client_that_never_reads_is_closed_with_4008(
     server: ServerWithDatabase, receive_buffer: int, per_s: int, size: int
 ) -> None:
-    """With room in its buffer, and with every buffer on the way full. How fast is the benchmark's to say: `stream`."""
-    raws = [_raw(server, receive_buffer) for _ in range(20)]
-    await _listeners(server, 20, 5)
-    async with publishing(server, per_s, size), open_stream(server) as well:
-        # One that reads on is beside them: it must not be cut off with them, nor look like one of them.
-        reading = asyncio.create_task(_read_on(well))
-        await _listeners(server, 1, 40)
+    """With space in its receive buffer, and with all buffers full. The benchmark `stream` measures how fast."""
+    raws = [_open_raw(server, receive_buffer) for _ in range(20)]
+    await _wait_for_listeners(server, 20, 5)
+    async with publishing(server, per_s, size), open_stream(server) as reader:
+        # A client that does read must not be disconnected with them.
+        reading = asyncio.create_task(_keep_reading(reader))
+        await _wait_for_listeners(server, 1, 40)
         assert not reading.done()
         reading.cancel()
-    ends = [await _rest(raw) for raw in raws]
+    ends = [await _read_rest(raw) for raw in raws]
     assert all(end.endswith(b"\x88\x02" + (4008).to_bytes(2, "big")) for end in ends)
     connections = len([s for s in ends if s])
     assert connections == 20
@@ -104,14 +104,14 @@ async def test_a_client_that_never_reads_is_closed_with_4008(
         raw.close()
 
 
-async def _read_on(well: Stream) -> None:
+async def _keep_reading(reader: Stream) -> None:
     while True:
-        await well.event("system.tick")
+        await reader.event("system.tick")
 
 
-async def test_a_slow_line_is_not_taken_for_a_dead_one(server: ServerWithDatabase) -> None:
-    """Twice as much is told as the line carries, for twice the patience with a dead one."""
-    async with _slow_line(server, bytes_per_s=20_000) as url, publishing(server, 20, 2000):
+async def test_slow_connection_is_not_closed_as_dead(server: ServerWithDatabase) -> None:
+    """More events than the connection can carry, for longer than a dead one is tolerated."""
+    async with _slow_relay(server, bytes_per_s=20_000) as url, publishing(server, 20, 2000):
         headers = {"Authorization": f"Bearer {server.admin.credentials.token}"}
         async with connect(url, additional_headers=headers, compression=None, ping_interval=None) as client:
             began = fair_now()
@@ -121,8 +121,8 @@ async def test_a_slow_line_is_not_taken_for_a_dead_one(server: ServerWithDatabas
 
 
 @contextlib.asynccontextmanager
-async def _slow_line(server: ServerWithDatabase, bytes_per_s: int) -> AsyncIterator[str]:
-    """A relay with small buffers that lets so much through to the client."""
+async def _slow_relay(server: ServerWithDatabase, bytes_per_s: int) -> AsyncIterator[str]:
+    """A relay with small buffers that limits the rate to the client."""
     host, port = server.url.removeprefix("http://").split(":")
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -147,29 +147,29 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paus
             await asyncio.sleep(pause_s)
 
 
-async def test_a_quiet_line_whose_peer_is_gone_is_noticed_by_its_heartbeat(
+async def test_lost_idle_peer_is_detected_by_the_heartbeat(
     server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server.parts.stream, "_heartbeat_s", 1.0)
-    raw = _raw(server, 1 << 20)
-    await _listeners(server, 1, 5)
-    assert await _listeners(server, 0, 15) < 15
+    raw = _open_raw(server, 1 << 20)
+    await _wait_for_listeners(server, 1, 5)
+    assert await _wait_for_listeners(server, 0, 15) < 15
     raw.close()
     assert events.HEARTBEAT_S + 2 * 2.0 + 4.0 < events.SILENCE_S
 
 
-async def test_a_token_that_runs_out_closes_in_time_and_a_new_one_goes_on_without_a_gap(
+async def test_expired_token_closes_in_time_and_a_new_one_resumes_without_a_gap(
     server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as short:
         short.setattr(tokens, "LIFETIME", timedelta(seconds=3))
         await server.admin.refresh()
-    old = server.admin.credentials.token
+    expiring = server.admin.credentials.token
     signed_at = time.time()
     await server.admin.refresh()
     seen: list[int] = []
     async with publishing(server, 20):
-        async with open_stream(server, token=old) as stream:
+        async with open_stream(server, token=expiring) as stream:
             with pytest.raises(ConnectionClosed) as closed:
                 while True:
                     seen += [f["seq"] for f in [await stream.until(lambda f: True)] if f["frame"] == "event"]
@@ -182,7 +182,7 @@ async def test_a_token_that_runs_out_closes_in_time_and_a_new_one_goes_on_withou
     assert seen == list(range(seen[0], seen[0] + len(seen)))
 
 
-async def test_every_stream_of_a_server_that_goes_is_closed_and_vms_are_asked_for_anew(
+async def test_unknown_number_gets_the_whole_inventory_again(
     server: ServerWithDatabase,
 ) -> None:
     headers = {"Authorization": f"Bearer {server.admin.credentials.token}"}

@@ -1,4 +1,4 @@
-"""Metrics while the database hangs: shown on, written afterwards, and nobody waits for them."""
+"""Metrics while the database hangs: still shown, written afterwards, and nothing waits for them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tests.support.server import ServerWithDatabase
 from tests.support.waiting import until
 
 
-async def test_samples_of_an_outage_are_written_when_it_is_over(server: ServerWithDatabase) -> None:
+async def test_samples_of_an_outage_are_written_afterwards(server: ServerWithDatabase) -> None:
     history = server.parts.metrics.history
     await until(lambda: _true(history.written > 0))
-    await server.vm("test")  # a session that was seen before is believed
+    await server.vm("test")  # a cached session stays valid
     server.hang_database()
-    await server.database_away(True)
+    await server.wait_for_database(down=True)
     written = history.written
     await until(lambda: _true(history.waiting.rows >= 4))
     for _ in range(5):
@@ -24,7 +24,7 @@ async def test_samples_of_an_outage_are_written_when_it_is_over(server: ServerWi
     now = await server.admin.call(usage.NOW)
     assert now.fleet.cpu_cores is not None, "the newest numbers need no database"
     server.wake_database()
-    await server.database_away(False)
+    await server.wait_for_database(down=False)
     await until(lambda: _true(history.waiting.rows < 4 and history.written > written), 30)
     assert history.waiting.lost == 0
 
