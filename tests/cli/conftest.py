@@ -1,4 +1,4 @@
-"""What the command line's tests need: one real server on the simulator, and a user with an empty home."""
+"""Fixtures for the command line: one real server on the simulator, and a user with an empty home."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.processes import NOVACRON, serve
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """`novacron serve` on libvirt's simulator, with the administrator ann. One for all files: each leaves it as it was."""
+    """`novacron serve` on libvirt's simulator, with the administrator ann. All tests share it and restore its state."""
     import asyncio
 
     folder = Path(tempfile.mkdtemp(prefix="novacron-cli-", dir="/var/tmp"))
@@ -40,7 +40,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(home: Path) -> dict[str, str]:
-    """Nothing of the real user: no home, no variables of ours, no desktop."""
+    """An environment without the real user's home, NOVACRON_* variables and desktop."""
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("NOVACRON_", "XDG_", "DBUS_", "PYTHON_KEYRING"))}
     return {**ours, "HOME": str(home), "NOVACRON_DATA_DIR": str(home / "no-data")}
 
@@ -53,8 +53,8 @@ def warm() -> Iterator[ForkingNovacron]:
 
 @pytest.fixture
 def run(environment: dict[str, str], warm: ForkingNovacron) -> Run:
-    """Runs `novacron …` to its end; a traceback is never an answer. `cold`, or with variables that Python itself reads
-    at its start, it is started anew."""
+    """Runs `novacron …` to its end, and fails on a traceback. `cold`, or with variables that Python itself reads at
+    its start, a new Python process runs it."""
 
     def novacron(*words: str, typed: str = "", cold: bool = False, **more: str) -> subprocess.CompletedProcess[str]:
         whole = {**environment, **more}

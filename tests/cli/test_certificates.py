@@ -1,4 +1,4 @@
-"""Servers with a certificate that no authority signed: shown once, pinned, and a changed one refused."""
+"""Servers with a self-signed certificate: it is shown once and pinned, and a changed one is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no open
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path, str]:
-    """A self-signed certificate for nobody in particular: its file, its key and its fingerprint by openssl's own word."""
+    """Create a self-signed certificate. Returns (file, key, fingerprint according to openssl)."""
     cert, key = folder / f"{name}.pem", folder / f"{name}.key"
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
     names = ["-subj", f"/CN={name}", "-keyout", str(key), "-out", str(cert)]
@@ -46,14 +46,14 @@ def data_dir() -> Iterator[Path]:
 
 @contextmanager
 def secured(data_dir: Path, name: str, port: str = "0") -> Iterator[tuple[str, str]]:
-    """(URL, fingerprint) of a server with a certificate of this name."""
+    """The (URL, fingerprint) of a server with a certificate of this name."""
     cert, key, fingerprint = certificate(data_dir, name)
     with serve(data_dir, "--port", port, "--tls-cert", str(cert), "--tls-key", str(key)) as (url, _):
         assert url.startswith("https://")
         yield url, fingerprint
 
 
-async def make_ann(url: str, fingerprint: str, data_dir: Path) -> None:
+async def register_ann(url: str, fingerprint: str, data_dir: Path) -> None:
     from novacron_core.api import access
 
     token = (data_dir / "setup-token").read_text().strip()
@@ -62,7 +62,7 @@ async def make_ann(url: str, fingerprint: str, data_dir: Path) -> None:
         await client.call(access.REGISTER, body=body)
 
 
-async def test_only_the_pinned_certificate_is_accepted_by_calls_and_by_the_stream(data_dir: Path) -> None:
+async def test_only_the_pinned_certificate_is_accepted_by_requests_and_the_stream(data_dir: Path) -> None:
     with secured(data_dir, "one") as (url, fingerprint):
         assert (await certificates.fetch_certificate(url)).fingerprint == fingerprint
         async with Client(url, certificate=fingerprint.lower().replace(":", "")) as client:
@@ -80,11 +80,11 @@ async def test_only_the_pinned_certificate_is_accepted_by_calls_and_by_the_strea
                 await anext(stream(client))
 
 
-async def test_it_is_shown_trusted_once_and_a_changed_one_is_refused(
+async def test_certificate_is_shown_trusted_and_a_changed_one_refused(
     run: Run, environment: dict[str, str], data_dir: Path, home: Path
 ) -> None:
     with secured(data_dir, "one") as (url, first):
-        await make_ann(url, first, data_dir)
+        await register_ann(url, first, data_dir)
         blind = run("login", "--server", url, "--user", "ann", typed=PASSWORD + "\n")
         assert (blind.returncode, first in blind.stderr) == (1, True)
         wrong = run("login", "--server", url, "--user", "ann", "--certificate", "AB" * 32, typed=PASSWORD + "\n")

@@ -1,4 +1,4 @@
-"""The commands for scripts, on a real server: what they print, what they do, and their exit codes."""
+"""The commands for scripts, on a real server: output, effects and exit codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEAD = "http://127.0.0.1:9"
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    """What it complained about, in exactly one line."""
+    """The error message, which must be exactly one line."""
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("novacron: ")
     return done.stderr
@@ -32,7 +32,7 @@ def state(run: Run) -> str:
     return str(json.loads(run("vm", "show", "test", "-o", "json").stdout)["state"])
 
 
-def test_a_password_becomes_a_session_that_commands_use(run: Run, server: Server, home: Path) -> None:
+def test_signing_in_creates_a_session_that_commands_use(run: Run, server: Server, home: Path) -> None:
     done = run("login", "--server", server.url, "--user", "ann", typed=PASSWORD + "\n")
     assert (done.returncode, "as ann, administrator" in done.stdout) == (0, True)
     table = run("vm", "ls", cold=True)
@@ -56,18 +56,18 @@ def test_a_password_becomes_a_session_that_commands_use(run: Run, server: Server
     assert run("vm", "ls").returncode == 4
 
 
-def test_a_wrong_password_is_not_signed_in(run: Run, server: Server) -> None:
+def test_wrong_password_is_refused(run: Run, server: Server) -> None:
     done = run("login", "--server", server.url, "--user", "ann", typed="wrong\n")
     assert (done.returncode, "Wrong user name or password" in one_line(done)) == (4, True)
     assert run("login", "--server", server.url, "--user", "ann", typed="\n").returncode == 2
     assert run("login", "--server", server.url, typed=PASSWORD).returncode == 2
 
 
-def test_the_password_is_never_a_flag(run: Run) -> None:
+def test_password_is_never_a_flag(run: Run) -> None:
     assert "--password" not in run("login", "--help").stdout
 
 
-def test_a_token_and_a_url_need_no_profile(run: Run, server: Server, home: Path) -> None:
+def test_token_and_url_need_no_profile(run: Run, server: Server, home: Path) -> None:
     who = {"NOVACRON_SERVER": server.url, "NOVACRON_TOKEN": server.token}
     assert run("vm", "ls", **who).returncode == 0
     assert run("vm", "ls", "--server", server.url, NOVACRON_TOKEN=server.token).returncode == 0
@@ -81,7 +81,7 @@ def test_a_token_and_a_url_need_no_profile(run: Run, server: Server, home: Path)
     ("words", "said"),
     [("colour:red", "unknown field colour"), ("x" * 600, "at most 500 characters"), ("name:", "a value is missing")],
 )
-def test_a_filter_that_is_wrong_is_called_a_filter(
+def test_invalid_filter_is_reported_as_a_filter_error(
     signed_in: Run, command: tuple[str, str], words: str, said: str
 ) -> None:
     done = signed_in(*command, words)
@@ -116,13 +116,13 @@ def test_exit_codes_without_a_server(run: Run, words: list[str], code: int) -> N
     one_line(done)
 
 
-def test_an_unreachable_server_is_three(run: Run) -> None:
+def test_unreachable_server_exits_with_3(run: Run) -> None:
     for words in (["vm", "ls"], ["vm", "start", "x"], ["events", "--watch"]):
         done = run(*words, NOVACRON_SERVER=DEAD, NOVACRON_TOKEN="x")
         assert (done.returncode, DEAD in one_line(done), done.stdout) == (3, True, "")
 
 
-def test_power_waits_for_the_end_and_a_refusal_is_one(signed_in: Run) -> None:
+def test_power_action_waits_for_its_end_and_a_refusal_exits_with_1(signed_in: Run) -> None:
     assert state(signed_in) == "running"
     done = signed_in("vm", "pause", "test")
     assert done.returncode == 0
@@ -139,20 +139,20 @@ def test_power_waits_for_the_end_and_a_refusal_is_one(signed_in: Run) -> None:
     assert operation in [op["id"] for op in json.loads(signed_in("op", "ls", "-o", "json").stdout)]
 
 
-def test_when_one_name_means_nothing_none_is_touched(signed_in: Run) -> None:
+def test_unknown_name_among_several_changes_nothing(signed_in: Run) -> None:
     before = state(signed_in)
     done = signed_in("vm", "power-off", "test", "nobody")
     assert (done.returncode, "nobody" in one_line(done)) == (1, True)
     assert state(signed_in) == before
 
 
-def test_a_vm_by_its_id(signed_in: Run) -> None:
+def test_vm_is_found_by_its_id(signed_in: Run) -> None:
     vm = json.loads(signed_in("vm", "show", "test", "-o", "json").stdout)
     assert json.loads(signed_in("vm", "show", vm["id"].upper(), "-o", "json").stdout)["name"] == "test"
     assert signed_in("vm", "show", "00000000-0000-4000-8000-000000000000").returncode == 1
 
 
-def test_a_vm_is_made_and_deleted(signed_in: Run, server: Server) -> None:
+def test_vm_is_created_and_deleted(signed_in: Run, server: Server) -> None:
     words = ["--name", "cli-01", "--image", "alpine", "--tag", "role=web", "--tier", "cold", "--no-start"]
     made = signed_in("vm", "create", *words)
     assert made.returncode == 0, made.stderr
@@ -165,7 +165,7 @@ def test_a_vm_is_made_and_deleted(signed_in: Run, server: Server) -> None:
     assert signed_in("vm", "show", "cli-01").returncode == 1
 
 
-def test_a_deletion_asks_on_a_terminal(signed_in: Run, environment: dict[str, str]) -> None:
+def test_deletion_asks_for_confirmation_on_a_terminal(signed_in: Run, environment: dict[str, str]) -> None:
     assert signed_in("vm", "create", "--name", "cli-02", "--image", "alpine", "--no-start").returncode == 0
     with Terminal([NOVACRON, "vm", "delete", "cli-02"], environment=environment) as terminal:
         terminal.see("Type cli-02")
@@ -179,7 +179,7 @@ def test_a_deletion_asks_on_a_terminal(signed_in: Run, environment: dict[str, st
         assert terminal.wait_end(20) == 0
 
 
-def test_the_lists(signed_in: Run) -> None:
+def test_list_commands(signed_in: Run) -> None:
     hosts = json.loads(signed_in("host", "ls", "-o", "json").stdout)
     assert [(host["status"], host["simulated"]) for host in hosts] == [("up", True)]
     assert "simulated" in signed_in("host", "ls").stdout
@@ -188,7 +188,7 @@ def test_the_lists(signed_in: Run) -> None:
     assert json.loads(signed_in("vm", "ls", "no-such-vm", "-o", "json").stdout) == []
 
 
-def test_events_come_as_json_lines_and_ctrl_c_ends_them(signed_in: Run, environment: dict[str, str]) -> None:
+def test_events_are_json_lines_until_ctrl_c(signed_in: Run, environment: dict[str, str]) -> None:
     command = [NOVACRON, "events", "--watch", "-o", "json", "--after", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -205,7 +205,7 @@ def test_events_come_as_json_lines_and_ctrl_c_ends_them(signed_in: Run, environm
         assert process.stderr.read() == ""
 
 
-def test_a_reader_that_goes_away_gets_no_traceback(signed_in: Run, environment: dict[str, str]) -> None:
+def test_closed_pipe_causes_no_traceback(signed_in: Run, environment: dict[str, str]) -> None:
     for words in ("vm ls -o json", "events --after 1", "op ls"):
         read, write = os.pipe()
         os.close(read)
@@ -220,8 +220,8 @@ def test_a_reader_that_goes_away_gets_no_traceback(signed_in: Run, environment: 
             assert "Traceback" not in process.stderr.read()
 
 
-def test_no_command_imports_the_screen(environment: dict[str, str]) -> None:
-    """And so they are quick: `--help` waits for no network library either."""
+def test_no_command_imports_textual(environment: dict[str, str]) -> None:
+    """Keeps the commands quick: `--help` does not load the network libraries either."""
     import sys
 
     code = (
@@ -235,7 +235,7 @@ def test_no_command_imports_the_screen(environment: dict[str, str]) -> None:
     assert done.stdout.strip() == "False []"
 
 
-def test_a_list_is_there_at_once(signed_in: Run) -> None:
+def test_list_is_quick(signed_in: Run) -> None:
     took = []
     for _ in range(3):
         began = fair_now()

@@ -1,4 +1,4 @@
-"""The console on a server that a flag names: profile, kept session and certificate, by key presses."""
+"""The console with a server given by a flag, by key presses: profile, saved session and certificate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Open = Callable[..., Terminal]
 
 @pytest.fixture
 def console(environment: dict[str, str]) -> Iterator[Open]:
-    """Opens `novacron …` for the user with the empty home; all are closed at the end."""
+    """Opens `novacron …` for the user with the empty home. All consoles are closed at the end."""
     opened: list[Terminal] = []
 
     def open_console(*words: str, **more: str) -> Terminal:
@@ -51,9 +51,7 @@ def sessions(home: Path) -> list[Path]:
     return list(home.rglob("sessions/*.json"))
 
 
-def test_the_profile_is_remembered_and_the_session_is_not_unless_asked(
-    console: Open, server: Server, run: Run, home: Path
-) -> None:
+def test_profile_is_saved_but_the_session_only_on_request(console: Open, server: Server, run: Run, home: Path) -> None:
     first = console("--server", server.url)
     sign_in(first)
     leave(first)
@@ -66,9 +64,7 @@ def test_the_profile_is_remembered_and_the_session_is_not_unless_asked(
     assert run("vm", "ls").returncode == 4
 
 
-def test_a_kept_session_opens_the_list_for_consoles_and_scripts(
-    console: Open, server: Server, run: Run, home: Path
-) -> None:
+def test_saved_session_is_used_by_consoles_and_scripts(console: Open, server: Server, run: Run, home: Path) -> None:
     first = console("--server", server.url)
     sign_in_and_stay(first)
     assert run("vm", "ls").returncode == 0
@@ -93,7 +89,7 @@ def leave_by_force(terminal: Terminal) -> None:
     assert terminal.wait_end(10) == 0
 
 
-def test_a_token_does_not_spend_the_kept_session(console: Open, server: Server, signed_in: Run, home: Path) -> None:
+def test_token_does_not_use_the_saved_session(console: Open, server: Server, signed_in: Run, home: Path) -> None:
     (kept,) = sessions(home)
     before = json.loads(kept.read_text())
     terminal = console("--server", server.url, NOVACRON_TOKEN="not-a-token")
@@ -110,9 +106,7 @@ def test_a_token_does_not_spend_the_kept_session(console: Open, server: Server, 
         (["--server", "http://h", "--profile", "Bad Name"], "lower-case"),
     ],
 )
-def test_a_place_that_means_nothing_is_refused_on_the_plain_terminal(
-    console: Open, words: list[str], said: str
-) -> None:
+def test_unknown_server_is_refused_before_the_screen_opens(console: Open, words: list[str], said: str) -> None:
     terminal = console(*words)
     terminal.see(said)
     assert terminal.wait_end(10) in (1, 2)

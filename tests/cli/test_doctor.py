@@ -1,4 +1,4 @@
-"""`novacron doctor`: what it finds on this machine, and on machines that lack something."""
+"""`novacron doctor` on this machine, and on machines that lack something."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FLAGS = "processor : 0\nflags\t\t: fpu vme vmx sse\n"
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Machine:
-    """A laptop without anything but the console."""
+    """A laptop with only the console."""
     tmp_path.chmod(0o755)
     return Machine(
         root=tmp_path, data_dir=tmp_path / "data", is_root=False, which=lambda _: None, has_module=lambda _: False
     )
 
 
-def test_this_machine_can_do_the_main_job(run: Run, home: Path) -> None:
+def test_this_machine_passes(run: Run, home: Path) -> None:
     done = run("--data-dir", "/var/tmp/novacron-doctor", "doctor", "-o", "json")
     found = json.loads(done.stdout)
     by_name = {finding["name"]: finding for finding in found["findings"]}
@@ -36,7 +36,7 @@ def test_this_machine_can_do_the_main_job(run: Run, home: Path) -> None:
     assert not Path("/var/tmp/novacron-doctor").exists(), "it looks, it makes nothing"
 
 
-def test_every_line_that_is_not_well_says_how_to_mend_it(bare: Machine) -> None:
+def test_every_failed_check_says_how_to_fix_it(bare: Machine) -> None:
     found = doctor_checks.examine(bare)
     bad = {finding.name for finding in found if not finding.ok}
     assert {"server", "libvirt for Python", "libvirt daemon", "QEMU", "qemu-img", "KVM", "PostgreSQL"} <= bad
@@ -44,7 +44,7 @@ def test_every_line_that_is_not_well_says_how_to_mend_it(bare: Machine) -> None:
     assert not can_serve(found)
 
 
-def test_kvm_is_told_by_the_processor_not_by_the_device_file(tmp_path: Path, bare: Machine) -> None:
+def test_kvm_needs_the_cpu_flag_and_not_only_the_device_file(tmp_path: Path, bare: Machine) -> None:
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/kvm").touch()
     (tmp_path / "proc").mkdir()
@@ -57,7 +57,7 @@ def test_kvm_is_told_by_the_processor_not_by_the_device_file(tmp_path: Path, bar
     assert not doctor_checks.kvm(bare).needed, "emulation does the job too"
 
 
-def test_a_data_directory_that_qemu_cannot_enter_is_found(tmp_path: Path) -> None:
+def test_inaccessible_data_directory_is_reported(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     found = doctor_checks.data_dir(Machine(data_dir=closed / "data", is_root=True))
@@ -65,7 +65,7 @@ def test_a_data_directory_that_qemu_cannot_enter_is_found(tmp_path: Path) -> Non
     assert "chmod o+x" in found.mend
 
 
-def test_a_daemon_that_only_waits_to_be_started_is_no_fault_for_root(bare: Machine) -> None:
+def test_daemon_that_root_can_start_is_no_problem(bare: Machine) -> None:
     able = Machine(
         root=bare.root,
         data_dir=bare.data_dir,
@@ -79,14 +79,14 @@ def test_a_daemon_that_only_waits_to_be_started_is_no_fault_for_root(bare: Machi
     assert found.mend.startswith("sudo ")
 
 
-def test_a_libvirt_that_hangs_is_left_alone(monkeypatch: pytest.MonkeyPatch, bare: Machine) -> None:
+def test_hung_libvirt_is_reported_in_time(monkeypatch: pytest.MonkeyPatch, bare: Machine) -> None:
     monkeypatch.setattr(doctor_checks, "_TIMEOUT_S", 0.3)
     monkeypatch.setattr(doctor_checks, "_LIBVIRT_QUERY", "import time; time.sleep(60)")
     answers = doctor_checks._query_libvirt(Machine(is_root=True, has_module=lambda _: True))
     assert answers == {"qemu:///system": {"error": "no answer in time"}}
 
 
-def test_it_looks_at_the_terminal_and_colours_only_there(run: Run, environment: dict[str, str]) -> None:
+def test_output_is_coloured_only_on_a_terminal(run: Run, environment: dict[str, str]) -> None:
     assert "\x1b" not in run("doctor").stdout
     with Terminal([NOVACRON, "doctor"], columns=200, rows=50, environment=environment) as terminal:
         terminal.see("terminal .*200x50, truecolor")
@@ -96,6 +96,6 @@ def test_it_looks_at_the_terminal_and_colours_only_there(run: Run, environment: 
         assert {cell.fg for line in terminal.screen.buffer.values() for cell in line.values()} == {"default"}
 
 
-def test_it_imports_nothing_of_the_server() -> None:
+def test_doctor_imports_nothing_of_the_server() -> None:
     source = Path(doctor_checks.__file__).read_text()
     assert "import libvirt" not in source.replace(doctor_checks._LIBVIRT_QUERY, "")

@@ -1,4 +1,4 @@
-"""What reaches the terminal or a pipe: nothing harmful, aligned, and JSON that says exactly what was sent."""
+"""Output to a terminal or a pipe: nothing harmful, aligned tables, and exact JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from novacron_tui.cli.runtime import exit_codes, output
 HOSTILE = "web\x1b]52;c;aGk=\x07\x9b31m\u202e\u200b\n[/red]\x7f"
 
 
-def test_a_table_passes_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_contains_no_terminal_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     output.show_table(("NAME", "STATE"), [(HOSTILE, "running"), ("名前", None), ("a", 0)])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
@@ -27,7 +27,7 @@ def test_a_table_passes_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixt
 
 @example("\x7f\x9b\u202e")
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_json_is_plain_ascii_and_the_same_text(text: str) -> None:
+def test_json_is_ascii_and_decodes_to_the_same_text(text: str) -> None:
     shown = output.json_text({"name": text}, indent=None)
     assert shown.isascii()
     assert shown.isprintable()
@@ -48,7 +48,7 @@ def test_json_is_plain_ascii_and_the_same_text(text: str) -> None:
         (ZeroDivisionError("a fault"), 1),
     ],
 )
-def test_every_end_has_its_code_and_at_most_one_line(
+def test_every_error_has_its_exit_code_and_at_most_one_line(
     error: BaseException, code: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exit_codes, "_silence_stdout", lambda: exit_codes.READER_GONE)
@@ -60,7 +60,7 @@ def test_every_end_has_its_code_and_at_most_one_line(
     assert capfd.readouterr().err.count("\n") == (0 if code in (130, 141) else 1)
 
 
-def test_a_refusal_says_its_fields_and_how_long_to_wait() -> None:
+def test_refusal_shows_its_fields_and_how_long_to_wait() -> None:
     wrong = errors.ValidationFailed("not valid", fields=[FieldError(field="name", message="too long")])
     assert exit_codes.error_text(wrong) == "not valid (name: too long)"
     told = errors.ValidationFailed("not valid: too long", fields=[FieldError(field="name", message="too long")])
@@ -68,7 +68,7 @@ def test_a_refusal_says_its_fields_and_how_long_to_wait() -> None:
     assert exit_codes.error_text(errors.RateLimited("too many", retry_after_s=30)) == "too many; try again in 30 s"
 
 
-def test_what_a_server_says_cannot_play_with_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_of_a_server_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     exit_codes.print_error(f"refused: {HOSTILE}")
     said = capsys.readouterr().err
     assert said.endswith("\n")

@@ -1,4 +1,4 @@
-"""The profiles file: round trips of any text, refusals, the current one, and which server a command means."""
+"""The profiles file: round trips, invalid files, the current profile, and the choice of the server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def profiles(tmp_path: Path) -> Profiles:
     return Profiles(tmp_path / "config")
 
 
-def test_what_is_remembered_is_read_again_and_is_its_owners_alone(profiles: Profiles) -> None:
+def test_saved_profile_is_read_back_and_private(profiles: Profiles) -> None:
     prod = Profile("prod.east", URL, user="ann", production=True, certificate="AB:CD")
     profiles.remember(prod, current=True)
     profiles.remember(Profile("lab", "http://127.0.0.1:8090"))
@@ -37,12 +37,12 @@ def test_what_is_remembered_is_read_again_and_is_its_owners_alone(profiles: Prof
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_text_survives_the_file(text: str) -> None:
+def test_any_text_is_saved_and_read_back(text: str) -> None:
     document = {"current": text, "a": {"url": text, "production": True}}
     assert tomllib.loads(module._toml(document)) == document
 
 
-def test_many_consoles_may_write_at_once(profiles: Profiles) -> None:
+def test_concurrent_writes_are_all_saved(profiles: Profiles) -> None:
     writers = [threading.Thread(target=profiles.remember, args=(Profile(f"p{n}", URL),)) for n in range(16)]
     for writer in writers:
         writer.start()
@@ -61,14 +61,14 @@ def test_many_consoles_may_write_at_once(profiles: Profiles) -> None:
         "[prod]\nurl = 5\n",
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_with_its_path(profiles: Profiles, text: str) -> None:
+def test_invalid_file_is_refused_with_its_path(profiles: Profiles, text: str) -> None:
     profiles.folder.mkdir()
     profiles.path.write_text(text)
     with pytest.raises(errors.InvalidArgument, match=r"profiles\.toml"):
         profiles.all()
 
 
-def test_a_fresh_profile_is_called_after_its_host_and_never_like_another(profiles: Profiles) -> None:
+def test_new_profile_is_named_after_its_host_and_unique(profiles: Profiles) -> None:
     assert profiles.fresh("https://KVM.example").name == "kvm.example"
     profiles.remember(Profile("kvm.example", "https://kvm.example"))
     assert profiles.fresh("https://kvm.example:1").name == "kvm.example-2"
@@ -76,7 +76,7 @@ def test_a_fresh_profile_is_called_after_its_host_and_never_like_another(profile
         assert module.why_not_name(profiles.fresh(odd).name) is None
 
 
-def test_a_flag_beats_a_variable_and_contradictions_are_refused(profiles: Profiles) -> None:
+def test_flag_overrides_a_variable_and_contradictions_are_refused(profiles: Profiles) -> None:
     profiles.remember(Profile("prod", URL))
     by_variable = ServerChoice(server="http://other", profile="prod", server_meant=False)
     found = resolve_named_server(by_variable, profiles)
@@ -91,9 +91,7 @@ def test_a_flag_beats_a_variable_and_contradictions_are_refused(profiles: Profil
     assert (new.profile.name, new.known) == ("lab", False)
 
 
-def test_without_a_word_the_current_profile_is_meant_then_the_server_that_runs_here(
-    profiles: Profiles, tmp_path: Path
-) -> None:
+def test_default_is_the_current_profile_then_the_local_server(profiles: Profiles, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no server chosen"):
         resolve_server(ServerChoice(data_dir=tmp_path), profiles)
     import os

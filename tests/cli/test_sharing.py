@@ -1,4 +1,4 @@
-"""One session shared by many: rotation under the lock, signing out meanwhile, another user, and where tokens are kept."""
+"""A session shared by several processes: rotation under a lock, sign-out, other users, and token storage."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tokens(number: int, user: str = "u1") -> access.Tokens:
 
 
 class Rotation:
-    """A server's rule: each refresh token is good once, a second use ends the session."""
+    """A server's rule: each refresh token is valid once, and a second use ends the session."""
 
     def __init__(self) -> None:
         self.good = "refresh-0"
@@ -58,16 +58,16 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SavedSessionFile:
     return SavedSessionFile("prod", "https://prod", tmp_path / "sessions")
 
 
-async def begun(kept: SavedSessionFile) -> SharedCredentials:
+async def begin_session(kept: SavedSessionFile) -> SharedCredentials:
     credentials = SharedCredentials(kept)
     credentials.take(tokens(0))
     await credentials.keep(tokens(0))
     return credentials
 
 
-async def test_consoles_that_renew_at_once_never_spend_a_token_twice(kept: SavedSessionFile) -> None:
+async def test_concurrent_refreshes_never_use_a_token_twice(kept: SavedSessionFile) -> None:
     rotation = Rotation()
-    await begun(kept)
+    await begin_session(kept)
     consoles = [SharedCredentials(kept) for _ in range(20)]
     await asyncio.gather(*(console.renew(rotation.buy) for console in consoles))
     assert not rotation.ended
@@ -77,16 +77,16 @@ async def test_consoles_that_renew_at_once_never_spend_a_token_twice(kept: Saved
     assert session.refresh_token == "refresh-20"
 
 
-async def test_a_session_that_was_ended_elsewhere_is_not_renewed(kept: SavedSessionFile) -> None:
-    first, second = await begun(kept), SharedCredentials(kept)
+async def test_session_ended_elsewhere_is_not_refreshed(kept: SavedSessionFile) -> None:
+    first, second = await begin_session(kept), SharedCredentials(kept)
     await second.end()
     with pytest.raises(errors.Unauthenticated, match="Signed out meanwhile"):
         await first.renew(Rotation().buy)
     assert first.refresh_token == ""
 
 
-async def test_a_token_that_is_good_no_more_is_forgotten(kept: SavedSessionFile) -> None:
-    first = await begun(kept)
+async def test_invalid_token_is_deleted(kept: SavedSessionFile) -> None:
+    first = await begin_session(kept)
     rotation = Rotation()
     rotation.ended = True
     with pytest.raises(errors.Unauthenticated):
@@ -94,8 +94,8 @@ async def test_a_token_that_is_good_no_more_is_forgotten(kept: SavedSessionFile)
     assert kept.read() is None
 
 
-async def test_another_users_session_is_never_taken_over(kept: SavedSessionFile) -> None:
-    first = await begun(kept)
+async def test_another_users_session_is_never_used(kept: SavedSessionFile) -> None:
+    first = await begin_session(kept)
     other = SharedCredentials(kept)
     await other.keep(tokens(7, user="u2"))
     await first.renew(Rotation().buy)
@@ -106,8 +106,8 @@ async def test_another_users_session_is_never_taken_over(kept: SavedSessionFile)
     assert session.user_id == "u2"
 
 
-async def test_an_interrupted_renewal_still_keeps_the_new_token(kept: SavedSessionFile) -> None:
-    console = await begun(kept)
+async def test_interrupted_refresh_still_saves_the_new_token(kept: SavedSessionFile) -> None:
+    console = await begin_session(kept)
     rotation, answered = Rotation(), asyncio.Event()
 
     async def slow(refresh_token: str) -> access.Tokens:
@@ -126,13 +126,13 @@ async def test_an_interrupted_renewal_still_keeps_the_new_token(kept: SavedSessi
     assert session.refresh_token == rotation.good
 
 
-async def test_a_token_goes_only_to_the_server_that_gave_it(kept: SavedSessionFile, tmp_path: Path) -> None:
-    await begun(kept)
+async def test_token_is_sent_only_to_its_server(kept: SavedSessionFile, tmp_path: Path) -> None:
+    await begin_session(kept)
     assert SavedSessionFile("prod", "https://elsewhere", tmp_path / "sessions").read() is None
     assert kept.read() is not None
 
 
-async def test_the_console_and_scripts_share_the_session_with_the_bundled_server_too(
+async def test_console_and_scripts_share_the_session_of_the_bundled_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -144,8 +144,8 @@ async def test_the_console_and_scripts_share_the_session_with_the_bundled_server
     assert (place.kept.profile, place.kept.server) == (script.kept.profile, script.kept.server)
 
 
-async def test_the_file_is_its_owners_alone(kept: SavedSessionFile, tmp_path: Path) -> None:
-    await begun(kept)
+async def test_session_file_is_private(kept: SavedSessionFile, tmp_path: Path) -> None:
+    await begin_session(kept)
     assert stat.S_IMODE((tmp_path / "sessions").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "sessions" / "prod.json").stat().st_mode) == 0o600
     assert [path.name for path in (tmp_path / "sessions").iterdir() if "access" in path.read_text()] == []
@@ -183,7 +183,7 @@ class Failing(Ring):
 
 
 @pytest.mark.parametrize(("backend", "in_ring"), [("Ring", True), ("Hanging", False), ("Failing", False)])
-def test_a_keyring_is_used_where_it_works_and_never_waited_for(
+def test_working_keyring_is_used_and_a_hung_one_is_not_waited_for(
     run: Run, server: Server, home: Path, tmp_path: Path, backend: str, in_ring: bool
 ) -> None:
     (tmp_path / "test_ring.py").write_text(RING)
@@ -200,14 +200,14 @@ def test_a_keyring_is_used_where_it_works_and_never_waited_for(
     assert not wake.exists() or json.loads(wake.read_text()) == {}
 
 
-def test_without_a_desktop_no_keyring_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_keyring_is_used_without_a_desktop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
     monkeypatch.delenv("PYTHON_KEYRING_BACKEND", raising=False)
     assert keyring.write("x", "y") is False
     assert keyring.read("x") is None
 
 
-def test_scripts_at_once_share_one_session_on_a_real_server(signed_in: Run, environment: dict[str, str]) -> None:
+def test_concurrent_scripts_share_one_session_on_a_real_server(signed_in: Run, environment: dict[str, str]) -> None:
     many = [
         subprocess.Popen(
             [NOVACRON, "vm", "ls"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -218,7 +218,7 @@ def test_scripts_at_once_share_one_session_on_a_real_server(signed_in: Run, envi
     assert signed_in("vm", "ls").returncode == 0
 
 
-async def test_the_real_server_takes_what_was_rotated(server: Server, kept: SavedSessionFile) -> None:
+async def test_real_server_accepts_rotated_tokens(server: Server, kept: SavedSessionFile) -> None:
     async with Client(server.url) as client:
         bought = await client.sign_in("ann", PASSWORD)
     kept.write(SavedSession(kept.server, bought.user.id, "ann", bought.refresh_token))
@@ -227,7 +227,7 @@ async def test_the_real_server_takes_what_was_rotated(server: Server, kept: Save
     assert first.total == second.total
 
 
-async def test_the_bundled_server_knows_who_signed_in_last(tmp_path: Path) -> None:
+async def test_last_user_of_the_bundled_server_is_saved(tmp_path: Path) -> None:
     (tmp_path / "server.json").write_text(json.dumps({"url": "http://127.0.0.1:1", "pid": os.getpid()}))
     place = await Bundled(tmp_path).open()
     assert place.user == ""

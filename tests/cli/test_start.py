@@ -1,4 +1,4 @@
-"""What opens the console at once, and what is left to the whole command line."""
+"""Which arguments open the console directly, and which need the whole command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         ["--profile", "home"],
     ],
 )
-def test_the_consoles_own_flags_are_read_at_once(words: list[str]) -> None:
+def test_console_flags_open_it_directly(words: list[str]) -> None:
     assert start._console_flags(words) is not None
 
 
@@ -47,11 +47,11 @@ def test_the_consoles_own_flags_are_read_at_once(words: list[str]) -> None:
         ["--", "x"],
     ],
 )
-def test_everything_else_is_left_to_the_whole_command_line(words: list[str]) -> None:
+def test_other_arguments_use_the_whole_command_line(words: list[str]) -> None:
     assert start._console_flags(words) is None
 
 
-def test_both_ways_know_the_same_flags() -> None:
+def test_both_parsers_have_the_same_flags() -> None:
     import typer
 
     from novacron_tui.startup.command_line import app
@@ -61,7 +61,7 @@ def test_both_ways_know_the_same_flags() -> None:
     assert known - {"--version", "--install-completion", "--show-completion"} == ours
 
 
-def test_the_plain_console_imports_neither_typer_nor_pydantic() -> None:
+def test_console_imports_neither_typer_nor_pydantic() -> None:
     code = "import novacron_tui.startup.start, novacron_tui.startup.launch, novacron_tui.app, novacron_tui.servers.server_choice, sys; print(*sys.modules)"
     modules = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -1,4 +1,4 @@
-"""The storage commands on a real server: what they do and their exit codes."""
+"""The storage commands on a real server: effects and exit codes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def listed(run: Run, *words: str) -> list[dict[str, object]]:
     return found
 
 
-def test_a_volume_is_made_copied_listed_and_deleted(signed_in: Run) -> None:
+def test_volume_is_created_cloned_listed_and_deleted(signed_in: Run) -> None:
     done = signed_in("volume", "create", "data", "--size", "8M", "--tier", "cold")
     assert (done.returncode, done.stdout.startswith("data: created")) == (0, True), done.stderr
     assert signed_in("volume", "clone", "data", "copy").returncode == 0
@@ -33,13 +33,13 @@ def test_a_volume_is_made_copied_listed_and_deleted(signed_in: Run) -> None:
     assert "cold" in signed_in("volume", "ls").stdout
     again = signed_in("volume", "create", "data", "--size", "8M", "--tier", "cold")
     assert (again.returncode, "already has a volume named data" in again.stderr) == (1, True)
-    assert signed_in("volume", "delete", "data").returncode == 2  # nobody there to ask
+    assert signed_in("volume", "delete", "data").returncode == 2  # no terminal to ask on
     for name in ("data", "copy"):
         assert signed_in("volume", "delete", name, "--yes").returncode == 0
     assert listed(signed_in, "data") == []
 
 
-def test_what_cannot_be_is_usage_and_what_is_refused_is_a_failure(signed_in: Run) -> None:
+def test_usage_errors_and_refusals_have_different_exit_codes(signed_in: Run) -> None:
     for words in (("--size", "much"), ("--size", "0"), ("--size", "10E"), ("--size", "8M", "--tier", "lukewarm")):
         done = signed_in("volume", "create", "x", *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), words
@@ -67,7 +67,7 @@ def test_pools_and_tiers_are_listed(signed_in: Run) -> None:
     assert (done.returncode, "managed by NovaCron" in done.stderr) == (1, True)
 
 
-def test_an_image_is_sent_with_its_checksum_and_deleted(signed_in: Run, tmp_path: Path) -> None:
+def test_image_is_uploaded_with_its_checksum_and_deleted(signed_in: Run, tmp_path: Path) -> None:
     file = tmp_path / "Web.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(file), "8M"], check=True)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()

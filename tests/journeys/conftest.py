@@ -1,4 +1,4 @@
-"""What a journey needs: an own data directory, `novacron` in a terminal, and a host that is left as it was found."""
+"""Fixtures for journeys: a data directory, `novacron` in a terminal, and a real host that is cleaned up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.terminal import Terminal
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """A data directory that QEMU's user may enter. Its server and PostgreSQL are ended with the test."""
+    """A data directory that QEMU's user may enter. Its server and PostgreSQL are stopped after the test."""
     path = make_journey_dir()
     yield path
     stop_server(path)
@@ -26,7 +26,7 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def qemu(data_dir: Path) -> Iterator[libvirt.virConnect]:
-    """The real host. At the end, domains and pools that this test's server made are gone, whatever happened."""
+    """The real host. Domains and pools of this test's server are removed at the end, even if it fails."""
     start_daemons()
     try:
         connection = libvirt.open(QEMU)

@@ -1,4 +1,4 @@
-"""The main job, by key presses, on real QEMU: an image becomes a VM, runs, is stopped and deleted; nothing is left."""
+"""The main workflow by key presses, on real QEMU: create a VM from an image, run it, stop it and delete it."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def libvirt_state(connection: libvirt.virConnect, name: str) -> int | None:
         return None
 
 
-def test_an_image_becomes_a_vm_runs_is_stopped_and_deleted(
+def test_vm_is_created_from_an_image_run_stopped_and_deleted(
     console: Console, qemu: libvirt.virConnect, data_dir: Path
 ) -> None:
     terminal = console("--hypervisor", "qemu:///system")
     make_administrator(terminal)
-    alone = not qemu.listAllDomains()  # somebody else's guests on this host are in the list too
+    alone = not qemu.listAllDomains()  # unmanaged guests of this host are in the list, too
     terminal.see("press c to create one" if alone else "MEM USED")
 
     create(terminal, "journey-01")
@@ -85,7 +85,7 @@ def test_an_image_becomes_a_vm_runs_is_stopped_and_deleted(
         terminal.see("no VMs yet", 30)
     wait_until(lambda: libvirt_state(qemu, "journey-01") is None)
 
-    # libvirt's end of it is on the screen at once, the disks and the rows go after it.
+    # The VM leaves the screen at once; the disks and the rows are removed afterwards.
     wait_until(lambda: (rows(data_dir, "vms"), rows(data_dir, "volumes")) == (0, 0))
     disks = [file.name for file in (data_dir / "pools").rglob("*") if file.is_file()]
     assert disks == []
@@ -96,7 +96,7 @@ def test_an_image_becomes_a_vm_runs_is_stopped_and_deleted(
     assert terminal.wait_end(10) == 0
 
 
-def test_what_happens_behind_our_back_is_on_the_screen_at_once(console: Console, qemu: libvirt.virConnect) -> None:
+def test_change_outside_novacron_is_shown_at_once(console: Console, qemu: libvirt.virConnect) -> None:
     terminal = console("--hypervisor", "qemu:///system")
     make_administrator(terminal)
     domain = qemu.createXML(
@@ -113,7 +113,7 @@ def test_what_happens_behind_our_back_is_on_the_screen_at_once(console: Console,
     terminal.see_no("behind-our-back.*(running|paused)", 10)
 
 
-def test_two_consoles_share_the_bundled_server_and_it_goes_after_the_last(console: Console, data_dir: Path) -> None:
+def test_two_consoles_share_the_bundled_server_and_it_stops_after_the_last(console: Console, data_dir: Path) -> None:
     short = {"NOVACRON_IDLE_STOP_S": "2"}
     first = console("--hypervisor", "test:///default", environment=short)
     make_administrator(first)
@@ -135,7 +135,7 @@ def test_two_consoles_share_the_bundled_server_and_it_goes_after_the_last(consol
         time.sleep(0.1)
 
 
-def test_a_server_that_dies_while_making_a_vm_finishes_it_when_it_is_back(
+def test_server_killed_during_a_creation_completes_it_after_its_restart(
     console: Console, qemu: libvirt.virConnect, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:uploaded=crash")

@@ -1,4 +1,4 @@
-"""A fleet by key presses: two simulated hosts with 2,000 VMs and a third that is dead, on one real server."""
+"""A fleet by key presses: two simulated hosts with 2,000 VMs and a third that is down, on one real server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EACH = 1000
 
 @pytest.fixture
 def fleet(data_dir: Path) -> Iterator[tuple[str, str]]:
-    """(URL, token) of a server over both hosts and the dead one, once it has told of all VMs."""
+    """The (URL, token) of a server with both hosts and the dead one, once it lists all VMs."""
     hosts = [
         write_node(data_dir / "north.xml", EACH),
         write_node(data_dir / "south.xml", EACH, first=EACH + 1),
@@ -34,11 +34,11 @@ def fleet(data_dir: Path) -> Iterator[tuple[str, str]]:
     ]
     with serve(data_dir, hosts=hosts) as (url, _):
         token = asyncio.run(administrator(url, data_dir))
-        asyncio.run(_all_there(url, token))
+        asyncio.run(_lists_all(url, token))
         yield url, token
 
 
-async def _all_there(url: str, token: str) -> None:
+async def _lists_all(url: str, token: str) -> None:
     async with Client(url, Credentials(token)) as client:
         deadline = fair_now() + 30
         while (await client.call(vms.LIST, query=vms.VMQuery(page_size=1))).total < 2 * EACH:
@@ -56,9 +56,9 @@ def test_two_thousand_vms_by_keys(fleet: tuple[str, str]) -> None:
         terminal.see("2 hosts up, 1 down", 20)
         terminal.see(r"api-0000\d")
         read_until(terminal, lambda: len(names(terminal)) >= 54)
-        _sorts(terminal)
-        _filters_and_keeps_its_place(terminal, fleet)
-        _acts_on_many(terminal)
+        _check_sorting(terminal)
+        _check_filter_and_cursor(terminal, fleet)
+        _check_bulk_actions(terminal)
     with open_console(fleet, 80, 24) as terminal:
         terminal.see(r"api-\d{5}", 20)
         read_until(terminal, lambda: len(names(terminal)) >= 16)
@@ -67,12 +67,12 @@ def test_two_thousand_vms_by_keys(fleet: tuple[str, str]) -> None:
 
 
 def every(terminal: Terminal, pattern: str) -> bool:
-    """Whether each VM's line matches."""
+    """Whether every VM's line matches."""
     return all(re.search(pattern, terminal.line(name)) for name in names(terminal))
 
 
-def _sorts(terminal: Terminal) -> None:
-    """By state, what is wrong first, and the other way; by size; and by name again."""
+def _check_sorting(terminal: Terminal) -> None:
+    """Sort by state (problems first) and reversed, by size, and by name again."""
     first = names(terminal)
     assert first == sorted(first)
     terminal.press("o")
@@ -80,7 +80,7 @@ def _sorts(terminal: Terminal) -> None:
     read_until(terminal, lambda: every(terminal, "paused"))
     terminal.press("O")
     terminal.see("STATE▾")
-    read_until(terminal, lambda: cursor(terminal) == first[0])  # the view goes where the cursor's VM is
+    read_until(terminal, lambda: cursor(terminal) == first[0])  # the view scrolls to the cursor's VM
     terminal.press("home")
     read_until(terminal, lambda: every(terminal, "stopped"))
     _sort_by(terminal, "▴VCPU")
@@ -90,12 +90,12 @@ def _sorts(terminal: Terminal) -> None:
 
 
 def sorted_by(terminal: Terminal) -> str:
-    """The column with the arrow; empty while the line is half painted."""
+    """The column with the arrow; empty while the line is painted only partly."""
     arrows = re.findall(r"\S*[▴▾]\S*", terminal.screen.display[1])
     return arrows[0] if len(arrows) == 1 else ""
 
 
-def _sorted_by_another(terminal: Terminal, before: str) -> bool:
+def _is_sorted_differently(terminal: Terminal, before: str) -> bool:
     return sorted_by(terminal) not in ("", before)
 
 
@@ -105,12 +105,12 @@ def _sort_by(terminal: Terminal, header: str) -> None:
         if before == header:
             break
         terminal.press("o")
-        read_until(terminal, partial(_sorted_by_another, terminal, before))
+        read_until(terminal, partial(_is_sorted_differently, terminal, before))
     assert sorted_by(terminal) == header
     terminal.press("home")
 
 
-def _filters_and_keeps_its_place(terminal: Terminal, fleet: tuple[str, str]) -> None:
+def _check_filter_and_cursor(terminal: Terminal, fleet: tuple[str, str]) -> None:
     terminal.press("/")
     terminal.type("db-000")
     terminal.see("10 of 2,000")
@@ -126,8 +126,8 @@ def _filters_and_keeps_its_place(terminal: Terminal, fleet: tuple[str, str]) -> 
     assert cursor(terminal) == "db-00031"
 
 
-def _acts_on_many(terminal: Terminal) -> None:
-    """Bulk power off asks, each has its result, and start brings them back."""
+def _check_bulk_actions(terminal: Terminal) -> None:
+    """Power off many VMs: confirm, see each result, and start them again."""
     terminal.press("*")
     terminal.see("10 marked")
     terminal.press("X")

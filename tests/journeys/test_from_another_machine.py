@@ -1,4 +1,4 @@
-"""A colleague's laptop: the wheel alone, without the server, libvirt or a home, against `novacron serve`."""
+"""A laptop with only the wheel, without the server, libvirt or an existing home, connected to `novacron serve`."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ SERVER_ONLY = (
 
 @dataclass(frozen=True)
 class Laptop:
-    """A fresh environment with the wheel and its own dependencies, and a user with an empty home."""
+    """A fresh virtual environment with the wheel and its dependencies, and a user with an empty home."""
 
     bin: Path
     home: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        """No variable of this machine but what a terminal needs: nothing of this checkout can leak in."""
+        """Only the variables that a terminal needs, so that nothing of this checkout leaks in."""
         return {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.home), "LANG": "C.UTF-8", "TMPDIR": "/tmp"}
 
     def run(self, *words: str, typed: str = "", **more: str) -> subprocess.CompletedProcess[str]:
@@ -77,7 +77,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Laptop:
 
 @pytest.fixture
 def server(data_dir: Path) -> Iterator[tuple[str, str]]:
-    """URL and an access token of ann's."""
+    """The URL, and an access token of ann."""
     with serve(data_dir) as (url, _):
         yield url, asyncio.run(administrator(url, data_dir))
 
@@ -89,7 +89,7 @@ def empty_home(laptop: Laptop) -> Iterator[None]:
     laptop.home.mkdir()
 
 
-def test_nothing_of_the_server_is_there_and_it_says_so(laptop: Laptop) -> None:
+def test_server_is_missing_and_the_command_says_so(laptop: Laptop) -> None:
     ask = "import importlib.util as u, sys; print(*[n for n in sys.argv[1:] if u.find_spec(n)])"
     assert laptop.run("python", "-c", ask, "textual", *SERVER_ONLY).stdout.split() == ["textual"]
     where = laptop.run("python", "-c", "import novacron_tui; print(novacron_tui.__file__)").stdout
@@ -102,7 +102,7 @@ def test_nothing_of_the_server_is_there_and_it_says_so(laptop: Laptop) -> None:
     assert "The console works with another server: novacron --server URL" in doctor.stdout
 
 
-def test_scripts_sign_in_list_start_and_watch(laptop: Laptop, server: tuple[str, str]) -> None:
+def test_scripts_sign_in_list_start_and_watch_vms(laptop: Laptop, server: tuple[str, str]) -> None:
     url, token = server
     assert laptop.run("novacron", "vm", "ls", "--server", url).returncode == 4
     done = laptop.run("novacron", "login", "--server", url, "--user", "ann", typed=PASSWORD + "\n")

@@ -1,5 +1,5 @@
-"""By key presses on a real guest under load: list, page and metrics screen show it with the first reading that can, and
-what they paint is what libvirt counted.
+"""By key presses on a real guest under load: list, page and metrics screen show the load with the first reading that
+includes it, and the painted values agree with libvirt's.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
 Console = Callable[..., Terminal]
 NAME = "load-01"
 IMAGE = "a-steady-guest"
-"""The first of the images by name, so that the form has it chosen."""
+"""The first image by name, so that the form selects it."""
 LIMITS = {"read_bytes_sec": 200 * KIB, "write_bytes_sec": 300 * KIB}
-"""A load that a busy machine can bear, and that is painted in three figures."""
+"""A load that a busy machine can handle, and that is painted with three digits."""
 LIST = rf" {NAME} .*?(\d+)% +1 +(\S+)/(\S+) +(\S+)/(\S+) +"
 
 
 def numbers(pattern: str, **names: float) -> Callable[[str], Painted]:
-    """Reads a screen: the pattern's groups by name, each times its factor; a size in bytes. Nothing where it is not."""
+    """Reads a screen: the pattern's named groups, each times its factor; sizes in bytes; empty without a match."""
 
     def read(screen: str) -> Painted:
         found = re.search(pattern, screen)
@@ -50,7 +50,7 @@ def numbers(pattern: str, **names: float) -> Callable[[str], Painted]:
 
 
 def own(readings: Readings, vm: str | None, *names: str) -> dict[str, float | None]:
-    """The same from our own readings, over the same interval; of a VM or (None) of all guests."""
+    """The same values from the test's own readings of the same interval, of a VM or (None) of all guests."""
     last = readings.rounds[-1]
     known: dict[str, Callable[[], float | None]] = {
         "cores": lambda: readings.rate("cpu.seconds", readings.rounds, vm),
@@ -68,8 +68,8 @@ def agree(terminal: Terminal, readings: Readings, pattern: str, vm: str | None =
     compare(terminal, readings, numbers(pattern, **names), partial(own, readings, vm, *names))
 
 
-def started(terminal: Terminal, qemu: libvirt.virConnect) -> libvirt.virDomain:
-    """The guest, at work on a disk with a limit."""
+def start_guest(terminal: Terminal, qemu: libvirt.virConnect) -> libvirt.virDomain:
+    """Create a guest that works on a disk with an I/O limit."""
     terminal.press("c")
     terminal.see(IMAGE)
     terminal.type(NAME)
@@ -83,23 +83,23 @@ def started(terminal: Terminal, qemu: libvirt.virConnect) -> libvirt.virDomain:
     return domain
 
 
-def seen(terminal: Terminal, pattern: str) -> float:
-    """When the screen matched, by time.time()."""
+def time_seen(terminal: Terminal, pattern: str) -> float:
+    """Wait until the screen matches. Returns the time.time() of the match."""
     terminal.see(pattern, 120)
     return time.time()
 
 
-def test_a_load_is_seen_at_once_and_its_numbers_are_libvirts_own(
+def test_load_is_shown_at_once_and_agrees_with_libvirt(
     console: Console, qemu: libvirt.virConnect, data_dir: Path
 ) -> None:
     write_busy_image(data_dir / "images", IMAGE, steady=True)
     terminal = console("--hypervisor", QEMU, columns=140, rows=45)
     make_administrator(terminal)
-    started(terminal, qemu)
+    start_guest(terminal, qemu)
     running = read_running_server(data_dir)
     assert running
     with Readings(QEMU, running.url, ("ann", PASSWORD), NAME) as readings:
-        _comes_at_once(terminal, readings)
+        _check_first_reading(terminal, readings)
         agree(terminal, readings, LIST, cores=0.01, used=1, given=1, read=1, written=1)
         terminal.press("enter")
         terminal.see("of 1 vCPU")
@@ -111,23 +111,23 @@ def test_a_load_is_seen_at_once_and_its_numbers_are_libvirts_own(
         terminal.see("MEM USED")
         terminal.press("5")
         terminal.see(f"Top by CPU(.|\n)* {NAME} ")
-        _metrics_agree(terminal, readings)
+        _check_metrics(terminal, readings)
 
 
-def _comes_at_once(terminal: Terminal, readings: Readings) -> None:
-    """Paused it uses next to nothing (QEMU answers us). Resumed, the first reading that can tell is what is painted."""
+def _check_first_reading(terminal: Terminal, readings: Readings) -> None:
+    """Paused, the guest uses almost nothing. Resumed, the first reading that includes the load is painted."""
     terminal.press("p")
     terminal.see(rf" {NAME} .* \d% .*\b0/0 +\S+ +\d+ MiB", 120)
     terminal.press("p")
     terminal.see(f"{NAME} .*● running")
     resumed = time.time()
-    painted = seen(terminal, rf" {NAME} .* [1-9]\d+% ")
+    painted = time_seen(terminal, rf" {NAME} .* [1-9]\d+% ")
     readings.at_once(readings.rounds, resumed, painted)
-    painted = seen(terminal, rf" {NAME} .*% .* \d\S*/[1-9]\S* +\S+ +\d+ MiB")
+    painted = time_seen(terminal, rf" {NAME} .*% .* \d\S*/[1-9]\S* +\S+ +\d+ MiB")
     readings.at_once(readings.disk_rounds, resumed, painted)
 
 
-def _metrics_agree(terminal: Terminal, readings: Readings) -> None:
+def _check_metrics(terminal: Terminal, readings: Readings) -> None:
     top = rf"Top by (?:.|\n)*? {NAME} +\S+ "
     agree(terminal, readings, top + r"(\S+) cores +(\d+)%", cores=1, percent=0.01)
     status = rf" {NAME} on .*: CPU (\d+)%, (\S+ MiB) of (\S+ MiB), disk r (\S+) w (\S+)"

@@ -1,4 +1,4 @@
-"""By key presses on a real guest that computes and writes all the time: its disk goes hot → cold → hot, and is whole."""
+"""By key presses on a real guest that computes and writes: its disk moves hot → cold → hot without a loss."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tests.support.terminal import Terminal
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
 Console = Callable[..., Terminal]
 IMAGE = "a-guest-that-works"
-"""The first of the images by name, so that the form has it chosen."""
+"""The first image by name, so that the form selects it."""
 
 
 def files(data_dir: Path) -> set[tuple[str, str]]:
-    """(tier, name) of every disk file."""
+    """The (tier, name) pairs of all disk files."""
     return {(path.parent.name, path.name) for path in (data_dir / "pools").rglob("move-01*.qcow2*")}
 
 
 def move(terminal: Terminal, tier: str) -> None:
-    """With the cursor on the volume: its row says where it is when it has moved."""
+    """Move the volume under the cursor, and wait until its row shows the new tier."""
     terminal.press("m")
     terminal.see("It is copied")
     for _ in range(3):
@@ -32,14 +32,12 @@ def move(terminal: Terminal, tier: str) -> None:
             break
         terminal.press("enter", "down", "enter")
     terminal.press("ctrl+s")
-    # Of "accepted" nothing may be seen: so small a disk can have moved before the answer is here.
+    # Do not wait for "accepted": so small a disk may have moved before the response arrives.
     terminal.see(rf"move-01-\S+\.qcow2 +{tier} ", 120)
     terminal.see_no(r"\d+% moving", 30)
 
 
-def test_a_disk_is_moved_twice_while_its_guest_writes(
-    console: Console, qemu: libvirt.virConnect, data_dir: Path
-) -> None:
+def test_disk_is_moved_twice_while_its_guest_writes(console: Console, qemu: libvirt.virConnect, data_dir: Path) -> None:
     write_busy_image(data_dir / "images", IMAGE)
     terminal = console("--hypervisor", "qemu:///system", columns=140, rows=40)
     make_administrator(terminal)
@@ -54,7 +52,7 @@ def test_a_disk_is_moved_twice_while_its_guest_writes(
     terminal.press("4")
     terminal.see("HOT +3 volumes")
     terminal.press("/")
-    terminal.type("move-01 qcow2")  # there may be others on this host
+    terminal.type("move-01 qcow2")  # the host may have other guests
     terminal.press("enter")
     terminal.see(r"move-01-\S+\.qcow2 +hot ")
     name = next(iter(files(data_dir)))[1]
@@ -68,7 +66,7 @@ def test_a_disk_is_moved_twice_while_its_guest_writes(
     assert files(data_dir) == {("hot", name)}
 
     serial.goes_on()
-    terminal.see(r"HOT +\d+ volumes +r \S+  w [1-9]", 60)  # and the tier shows what it writes
+    terminal.see(r"HOT +\d+ volumes +r \S+  w [1-9]", 60)  # the tier shows what the guest writes
     told = serial.checksum()
     assert checksum_of(data_dir / "pools" / "hot" / name) == told
     assert "WRITE-ERROR" not in serial.text

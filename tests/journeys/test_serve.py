@@ -1,4 +1,4 @@
-"""`novacron serve` and the command line, as a script or a colleague's console meets them."""
+"""`novacron serve` and the command line, as seen by scripts and by consoles on other machines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.processes import NOVACRON, serve
 from tests.support.terminal import Terminal
 
 
-def test_it_listens_on_a_free_port_and_leaves_its_token_only_for_its_owner(data_dir: Path) -> None:
+def test_server_listens_on_a_free_port_and_its_setup_token_is_private(data_dir: Path) -> None:
     with serve(data_dir) as (url, pid):
         token = data_dir / "setup-token"
         assert stat.S_IMODE(token.stat().st_mode) == 0o600
@@ -33,7 +33,7 @@ def test_it_listens_on_a_free_port_and_leaves_its_token_only_for_its_owner(data_
     assert read_running_server(data_dir) is None
 
 
-def test_a_token_opens_the_list_directly(data_dir: Path) -> None:
+def test_token_opens_the_list_directly(data_dir: Path) -> None:
     with serve(data_dir) as (url, _):
         token = asyncio.run(administrator(url, data_dir))
         with Terminal([NOVACRON, "--server", url], environment={"NOVACRON_TOKEN": token}) as terminal:
@@ -44,7 +44,7 @@ def test_a_token_opens_the_list_directly(data_dir: Path) -> None:
             terminal.see("(?i)sign in", 20)
 
 
-def test_a_second_server_on_the_same_data_says_where_the_first_is(data_dir: Path) -> None:
+def test_second_server_on_the_same_data_names_the_first(data_dir: Path) -> None:
     with serve(data_dir) as (url, _):
         second = subprocess.run(
             [NOVACRON, "serve", "--port", "0", "--data-dir", str(data_dir)], capture_output=True, text=True, timeout=30
@@ -66,7 +66,7 @@ def test_a_second_server_on_the_same_data_says_where_the_first_is(data_dir: Path
         (["--nonsense"], "nonsense"),
     ],
 )
-def test_a_set_up_that_cannot_work_is_refused_with_its_reason(data_dir: Path, arguments: list[str], said: str) -> None:
+def test_invalid_settings_are_refused_with_the_reason(data_dir: Path, arguments: list[str], said: str) -> None:
     done = subprocess.run(
         [NOVACRON, "serve", "--data-dir", str(data_dir), *arguments], capture_output=True, text=True, timeout=30
     )
@@ -76,7 +76,7 @@ def test_a_set_up_that_cannot_work_is_refused_with_its_reason(data_dir: Path, ar
     assert done.stderr.count("\n") == 1, "one line, as every command of novacron answers"
 
 
-def test_a_host_that_may_not_be_named_is_refused(data_dir: Path) -> None:
+def test_disallowed_uri_is_refused(data_dir: Path) -> None:
     uri = "qemu+ssh://host/system?command=/bin/sh"
     done = subprocess.run(
         [NOVACRON, "serve", "--data-dir", str(data_dir), "--hypervisor", uri],
@@ -95,7 +95,7 @@ def test_failpoints_are_refused_in_production(data_dir: Path) -> None:
     assert (done.returncode, "cannot be used with --production" in done.stderr) == (2, True)
 
 
-def test_flags_come_from_the_environment_and_the_settings_file(data_dir: Path) -> None:
+def test_settings_come_from_the_environment_and_the_settings_file(data_dir: Path) -> None:
     settings = data_dir / "settings.toml"
     settings.write_text("open-registration = true\n")
     with serve(data_dir, "--settings", str(settings)) as (url, _):
@@ -109,14 +109,14 @@ async def registration(url: str) -> str:
         return (await client.call(health.INFO)).registration
 
 
-def test_without_a_terminal_the_console_says_so() -> None:
+def test_console_without_a_terminal_says_so() -> None:
     done = subprocess.run([NOVACRON], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "terminal" in done.stderr
 
 
-def test_the_help_is_quick_and_plain() -> None:
+def test_help_is_quick_and_plain() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "novacron_server", "--help"], capture_output=True, text=True, timeout=30
     )

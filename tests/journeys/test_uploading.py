@@ -1,4 +1,4 @@
-"""By key presses: an image file of this machine becomes an image of the server; what is stopped or refused leaves nothing."""
+"""By key presses: upload an image file to the server; a stopped or refused upload leaves nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LARGE_BYTES = 4 << 30
 
 @pytest.fixture
 def terminal(data_dir: Path) -> Iterator[Terminal]:
-    """A console on the storage screen of a server."""
+    """A console that shows the storage screen of a server."""
     with serve(data_dir) as (url, _):
         token = asyncio.run(administrator(url, data_dir))
         with Terminal([NOVACRON, "--server", url], environment={"NOVACRON_TOKEN": token}) as terminal:
@@ -31,7 +31,7 @@ def terminal(data_dir: Path) -> Iterator[Terminal]:
 
 
 def images(data_dir: Path) -> set[str]:
-    """Every file in the server's images directory, unfinished ones too."""
+    """The names of all files in the server's images directory, including unfinished ones."""
     return {path.name for path in (data_dir / "images").rglob("*") if path.is_file()}
 
 
@@ -41,7 +41,7 @@ def fill(terminal: Terminal, file: Path) -> None:
     terminal.type(str(file))
 
 
-def test_a_file_becomes_an_image(terminal: Terminal, data_dir: Path, tmp_path: Path) -> None:
+def test_file_is_uploaded_as_an_image(terminal: Terminal, data_dir: Path, tmp_path: Path) -> None:
     file = tmp_path / "Web-1.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(file), "8M"], check=True)
     before = images(data_dir)
@@ -64,7 +64,7 @@ def test_a_file_becomes_an_image(terminal: Terminal, data_dir: Path, tmp_path: P
     terminal.see("web-1  8 MiB|alpine")
 
 
-def test_leaving_stops_the_sending_and_the_server_keeps_nothing(
+def test_leaving_the_screen_stops_the_upload_and_the_server_keeps_nothing(
     terminal: Terminal, data_dir: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "large.raw"
