@@ -159,8 +159,8 @@ def test_vm_is_created_and_deleted(signed_in: Run, server: Server) -> None:
     shown = json.loads(signed_in("vm", "show", "cli-01", "-o", "json").stdout)
     assert (shown["state"], shown["tags"]) == ("stopped", {"role": "web"})
     assert {disk["tier"] for disk in shown["disks"]} == {"cold"}
-    asked = signed_in("vm", "delete", "cli-01")
-    assert (asked.returncode, "--yes" in one_line(asked)) == (2, True)
+    deletion = signed_in("vm", "delete", "cli-01")
+    assert (deletion.returncode, "--yes" in one_line(deletion)) == (2, True)
     assert signed_in("vm", "delete", "cli-01", "--yes", "--disks").returncode == 0
     assert signed_in("vm", "show", "cli-01").returncode == 1
 

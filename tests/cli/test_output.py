@@ -63,8 +63,8 @@ def test_every_error_has_its_exit_code_and_at_most_one_line(
 def test_refusal_shows_its_fields_and_how_long_to_wait() -> None:
     wrong = errors.ValidationFailed("not valid", fields=[FieldError(field="name", message="too long")])
     assert exit_codes.error_text(wrong) == "not valid (name: too long)"
-    told = errors.ValidationFailed("not valid: too long", fields=[FieldError(field="name", message="too long")])
-    assert exit_codes.error_text(told) == "not valid: too long", "said once"
+    error = errors.ValidationFailed("not valid: too long", fields=[FieldError(field="name", message="too long")])
+    assert exit_codes.error_text(error) == "not valid: too long", "said once"
     assert exit_codes.error_text(errors.RateLimited("too many", retry_after_s=30)) == "too many; try again in 30 s"
 
 

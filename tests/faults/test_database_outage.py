@@ -73,8 +73,8 @@ async def test_stream_continues_unlogged_and_events_are_numbered_afterwards(
         )
         assert beat["database_away_since"]
         libvirt_connection.lookupByName("test").suspend()
-        told = await stream.event("vm.paused", 3)
-        assert (told["unlogged"], told["value"]["state"], told["seq"]) == (True, "paused", lost["seq"])
+        unlogged = await stream.event("vm.paused", 3)
+        assert (unlogged["unlogged"], unlogged["value"]["state"], unlogged["seq"]) == (True, "paused", lost["seq"])
         async with open_stream(
             server, f"?after={lost['seq']}"
         ) as late:  # a client that resumes now misses nothing either
@@ -83,7 +83,7 @@ async def test_stream_continues_unlogged_and_events_are_numbered_afterwards(
         server.wake_database()
         numbered = await stream.event("vm.paused")
         assert numbered["unlogged"] is False
-        assert numbered["seq"] > told["seq"]
+        assert numbered["seq"] > unlogged["seq"]
         assert numbered["value"]["state"] == "paused"
         back = await stream.event("system.database_back")
         assert back["unlogged"] is False

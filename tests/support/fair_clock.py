@@ -1,4 +1,4 @@
-"""A clock that stands still while this machine does: the limits in tests are the product's, not a busy machine's."""
+"""A clock that stops while this machine is stalled, so that time limits in tests do not fail on a busy machine."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import threading
 import time
 
 _TICK_S = 0.02
-_STOOD_S = 0.1
-"""A tick that is later than this was not late by chance. Blocking one thread or an event loop does not make it late."""
+_STALL_S = 0.1
+"""A tick later than this means a stall. Blocking one thread or an event loop does not delay ticks."""
 
 
 class _Ticks:
-    """Counts the seconds in which a thread that only sleeps was not woken."""
+    """Counts the seconds in which a thread that only sleeps was not woken up."""
 
     def __init__(self) -> None:
         self.lost_s = 0.0
@@ -26,7 +26,7 @@ class _Ticks:
 
     def _late(self, at: float) -> float:
         late_s = at - self.ticked_at - _TICK_S
-        return late_s if late_s > _STOOD_S else 0.0
+        return late_s if late_s > _STALL_S else 0.0
 
     def _run(self) -> None:
         while True:
@@ -41,7 +41,7 @@ _ticks: _Ticks | None = None
 
 
 def fair_now() -> float:
-    """Seconds, as time.monotonic() has them, without those in which nothing on this machine could run."""
+    """The seconds of time.monotonic(), without those in which this machine was stalled."""
     global _ticks
     _ticks = _ticks or _Ticks()
     return _ticks.now()

@@ -1,4 +1,4 @@
-"""The VM list of a fleet in a terminal: its rows, its cursor, and changes made meanwhile."""
+"""The VM list of a fleet in a terminal: its rows, its cursor, and changes by other clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROW = re.compile(r"^[▌ ] ([a-z]+-\d{5}) ")
 
 
 async def pause(url: str, token: str, *names: str) -> None:
-    """What a colleague does meanwhile."""
+    """Pause a VM as another client."""
     async with Client(url, Credentials(token)) as client:
         for name in names:
             (found,) = (await client.call(vms.LIST, query=vms.VMQuery(q=f"name:{name}"))).items
@@ -27,7 +27,7 @@ def names(terminal: Terminal) -> list[str]:
 
 
 def cursor(terminal: Terminal) -> str:
-    """The name on the line whose ground is the cursor's: another than that of the lines around it."""
+    """The name on the cursor's line, whose background differs from the lines around it."""
     lines = [y for y, line in enumerate(terminal.screen.display) if ROW.match(line)]
     grounds = [terminal.screen.buffer[y][3].bg for y in lines]
     (at,) = [y for y, ground in zip(lines, grounds, strict=True) if grounds.count(ground) == 1]
@@ -37,7 +37,7 @@ def cursor(terminal: Terminal) -> str:
 
 
 def read_until(terminal: Terminal, true: Callable[[], bool]) -> None:
-    """Read on until it is so."""
+    """Read the terminal until the condition is true."""
     deadline = fair_now() + 20
     while not true():
         assert fair_now() < deadline, terminal.text()

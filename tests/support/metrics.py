@@ -1,4 +1,4 @@
-"""The time that tests of the metrics history are at."""
+"""The current time in tests of the metrics history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Node files for libvirt's test driver: fleets of any size, opened as `test:///FILE`, without a guest that runs."""
+"""Node files for libvirt's test driver: fleets of any size, opened as `test:///FILE`, without real guests."""
 
 from __future__ import annotations
 

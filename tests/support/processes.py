@@ -47,7 +47,7 @@ def server(*arguments: str) -> Iterator[Running]:
 
 
 def running(url: str, data_dir: Path) -> Running:
-    """A server that was just started on an empty data directory, with its first administrator."""
+    """A server just started on an empty data directory, with its first administrator."""
     found = read_running_server(data_dir)
     assert found is not None
     return Running(url, asyncio.run(administrator(url, data_dir, "bench")), data_dir, found.pid)
@@ -57,7 +57,7 @@ def running(url: str, data_dir: Path) -> Running:
 def serve_process(
     data_dir: Path, *arguments: str, module: str = "novacron_server", environment: dict[str, str] | None = None
 ) -> Iterator[str]:
-    """A server process without rate limits on a data directory; yields its URL. Its log is in there."""
+    """Run a server process without rate limits on a data directory, which also gets its log. Yields its URL."""
     limits = ["--requests-per-minute", "100000000", "--sign-ins-per-minute", "100000", "--sockets-per-minute", "100000"]
     command = [sys.executable, "-m", module, "--port", "0", "--data-dir", str(data_dir), *limits]
     with (data_dir / "server.log").open("wb") as log:
@@ -74,7 +74,7 @@ def serve_process(
 
 
 def stop_server(data_dir: Path, *, how: signal.Signals = signal.SIGTERM) -> None:
-    """End the server of a data directory, and see it gone."""
+    """Stop the server of a data directory, and wait until it has ended."""
     running = read_running_server(data_dir)
     if running is None:
         return
@@ -92,7 +92,7 @@ def stop_server(data_dir: Path, *, how: signal.Signals = signal.SIGTERM) -> None
 
 
 def rows(data_dir: Path, table: str) -> int:
-    """How many rows a table of this data directory's running database has."""
+    """The number of rows in a table of this data directory's running database."""
     url = cluster.passwords(data_dir / "postgres.json", fresh=False).url(
         cluster.APPLICATION, default_runtime_dir(data_dir) / "pg"
     )
@@ -112,7 +112,7 @@ def serve(
     environment: dict[str, str] | None = None,
     hosts: Sequence[str] = ("test:///default",),
 ) -> Iterator[tuple[str, int]]:
-    """(URL, pid) of `novacron serve --port 0`, ended by SIGTERM, and orderly."""
+    """Run `novacron serve --port 0`; yields (URL, pid). SIGTERM must end it orderly."""
     command = [
         NOVACRON,
         "serve",
@@ -138,7 +138,7 @@ def serve(
 
 
 class ServerProcess:
-    """`novacron serve` as a process, started again and again on the same data."""
+    """`novacron serve` as a process that can be restarted on the same data."""
 
     def __init__(self, data_dir: Path, uri: str) -> None:
         self.data_dir = data_dir

@@ -1,5 +1,5 @@
-"""Readings of our own, of what libvirt counts for its guests (the call behind `virsh domstats`), taken several times a
-second. The server is asked for one thing alone: when it took its readings, so that both speak of the same interval.
+"""Independent readings of libvirt's counters of its guests (the call behind `virsh domstats`), several times a second.
+The server is asked only for the times of its readings, so that both cover the same interval.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from novacron_core.api import usage
 from novacron_core.client import Client
 from tests.support.terminal import Terminal
 
-_ENOUGH_S = 1.5
-"""So much work in an interval of five seconds is seen as work, and after so long what was read has been painted."""
-_OFTEN, _SELDOM = 0.2, 1.0
-"""QEMU is asked for disks and memory, and while it answers us the server gets none: seldom."""
+_LOAD_S = 1.5
+"""This much work in an interval of five seconds counts as load, and after this time a reading has been painted."""
+_FREQUENT_S, _RARE_S = 0.2, 1.0
+"""QEMU must be asked for disks and memory, and blocks the server's reads meanwhile, so rarely."""
 _WANTED = {
-    _OFTEN: libvirt.VIR_DOMAIN_STATS_CPU_TOTAL,
-    _SELDOM: libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_BLOCK,
+    _FREQUENT_S: libvirt.VIR_DOMAIN_STATS_CPU_TOTAL,
+    _RARE_S: libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_BLOCK,
 }
 Counters = dict[str, float]
-"""By `virsh domstats`' own names, devices of a kind summed up (`block.wr.bytes`)."""
+"""By the names of `virsh domstats`, summed over devices of a kind (`block.wr.bytes`)."""
 _BLOCK = ("rd.bytes", "wr.bytes", "rd.reqs", "wr.reqs")
 
 
 class Readings:
-    """Reads in threads of its own until the end of the block. Times are those of time.time()."""
+    """Reads in its own threads until the end of the block. Times are those of time.time()."""
 
-    def __init__(self, uri: str, url: str, who: tuple[str, str], vm: str) -> None:
-        """`who` is a name and its password, `vm` the VM's name."""
-        self._uri, self._url, self._who, self._vm = uri, url, who, vm
-        self._taken: dict[float, list[tuple[float, dict[str, Counters]]]] = {_OFTEN: [], _SELDOM: []}
+    def __init__(self, uri: str, url: str, account: tuple[str, str], vm: str) -> None:
+        """`account` is a user name and password, `vm` the VM's name."""
+        self._uri, self._url, self._account, self._vm = uri, url, account, vm
+        self._taken: dict[float, list[tuple[float, dict[str, Counters]]]] = {_FREQUENT_S: [], _RARE_S: []}
         self.rounds: list[float] = []
         """When the server read CPU, memory and network."""
         self.disk_rounds: list[float] = []
-        """When it read disks, to a tenth of a second."""
+        """When the server read disks, to a tenth of a second."""
         self._ended = threading.Event()
-        jobs = (lambda: self._read(_OFTEN), lambda: self._read(_SELDOM), self._watch)
+        jobs = (lambda: self._read(_FREQUENT_S), lambda: self._read(_RARE_S), self._watch)
         self._threads = [threading.Thread(target=job, daemon=True) for job in jobs]
 
     def __enter__(self) -> Readings:
@@ -62,22 +62,22 @@ class Readings:
         connection = libvirt.open(self._uri)
         while not self._ended.wait(every_s):
             began = time.time()
-            told = connection.getAllDomainStats(_WANTED[every_s], libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE)
-            found = {domain.name(): _sums(stats) for domain, stats in told}
+            stats_of = connection.getAllDomainStats(_WANTED[every_s], libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE)
+            found = {domain.name(): _sums(stats) for domain, stats in stats_of}
             self._taken[every_s].append(((began + time.time()) / 2, found))
         connection.close()
 
     def _watch(self) -> None:
-        asyncio.run(self._ask())
+        asyncio.run(self._poll())
 
-    async def _ask(self) -> None:
+    async def _poll(self) -> None:
         async with Client(self._url) as client:
-            await client.sign_in(*self._who)
+            await client.sign_in(*self._account)
             while not self._ended.is_set():
-                await self._ask_once(client)
-                await asyncio.sleep(_OFTEN)
+                await self._poll_once(client)
+                await asyncio.sleep(_FREQUENT_S)
 
-    async def _ask_once(self, client: Client) -> None:
+    async def _poll_once(self, client: Client) -> None:
         found = (await client.call(usage.TOP, query=usage.TopQuery(q=f"name:{self._vm}"))).items
         if not found or found[0].time is None:
             return
@@ -90,7 +90,7 @@ class Readings:
                 self.disk_rounds.append(disks)
 
     def wait_for_round(self, terminal: Terminal, *, another: bool) -> float:
-        """A round that had a second to come to the terminal and is not about to be followed by the next."""
+        """Wait for a round that had a second to be painted and is not followed soon by another. Returns its time."""
         last, deadline = self.rounds[-1] if another and self.rounds else 0.0, time.monotonic() + 120
         while not self.rounds or self.rounds[-1] <= last or not 1.0 <= time.time() - self.rounds[-1] <= 3.0:
             assert time.monotonic() < deadline, "the server reads nothing"
@@ -98,8 +98,8 @@ class Readings:
         return self.rounds[-1]
 
     def each(self, name: str, at: float) -> dict[str, float]:
-        """A counter of every guest at a moment, between two readings; without the guests that only one of them has."""
-        taken = self._taken[_OFTEN if name.startswith("cpu") else _SELDOM]
+        """A counter of every guest at a time, interpolated; without guests that only one of the two readings has."""
+        taken = self._taken[_FREQUENT_S if name.startswith("cpu") else _RARE_S]
         after = next((n for n, (moment, _) in enumerate(taken) if moment >= at), 0)
         if not after:
             return {}
@@ -109,12 +109,12 @@ class Readings:
         return {guest: first[guest][name] + (last[guest][name] - first[guest][name]) * part for guest in both}
 
     def of(self, name: str, at: float, vm: str | None) -> float | None:
-        """A guest's, or the sum over all."""
+        """A counter of one guest, or (None) the sum over all."""
         found = self.each(name, at)
         return sum(found.values()) if found and vm is None else found.get(vm or "")
 
     def rate(self, name: str, rounds: list[float], vm: str | None) -> float | None:
-        """Per second between the last two of the server's rounds. None for a sum over guests that were not the same."""
+        """The rate per second between the server's last two rounds. None for a sum over different guests."""
         if len(rounds) < 2:
             return None
         begin, end = (self.each(name, at) for at in rounds[-2:])
@@ -131,10 +131,10 @@ class Readings:
         return None if None in pair else sum(value for value in pair if value is not None)
 
     def at_once(self, rounds: list[float], began: float, painted: float) -> None:
-        """What began at one moment and was painted at another was in the first of the server's rounds that could tell."""
-        told = next((at for at in rounds if began + _ENOUGH_S <= at), painted)
-        # A disk's number goes out with the next round of the others.
-        late = [at for at in self.rounds if told < at < painted - _ENOUGH_S][rounds is self.disk_rounds :]
+        """Check that a load that began and was painted at these times was in the first round that could include it."""
+        sent_at = next((at for at in rounds if began + _LOAD_S <= at), painted)
+        # Disk values are sent with the next round of the others.
+        late = [at for at in self.rounds if sent_at < at < painted - _LOAD_S][rounds is self.disk_rounds :]
         assert not late, f"painted {len(late)} rounds after it was read"
 
 
@@ -160,8 +160,8 @@ def compare(
     painted: Callable[[str], Painted],
     own: Callable[[], dict[str, float | None]],
 ) -> None:
-    """Every painted number is within 5 % of our own, in most of the windows that were looked at: on a machine with other
-    work a window may be missed, but a number that is wrong by a tenth is not right in most of them.
+    """Check that every painted value is within 5 % of the reading in most windows. On a busy machine one window may
+    fail, but a value that is wrong by a tenth does not pass in most of them.
     """
     seen: list[str] = []
     score: Counter[str] = Counter()
@@ -183,5 +183,5 @@ PART = 0.05
 
 
 def agree(painted: float, own: float | None) -> bool:
-    """Within 5 %."""
+    """Whether the values differ by at most 5 %."""
     return own is not None and abs(painted - own) <= PART * own

@@ -1,7 +1,7 @@
-"""A test that is tried again gets fresh fixtures of its module, and its first failure is printed at the end.
+"""A repeated test gets new module fixtures, and its first failure is printed at the end.
 
-pytest-rerunfailures renews only those of the function. A second try on the first try's server met its own volumes and
-VMs there and could not pass: the one rerun of CI caught nothing.
+pytest-rerunfailures renews only function fixtures. The second run on the first run's server found its own volumes and
+VMs there and could not pass, so the one rerun of CI was useless.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def pytest_runtest_setup(item: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print why the first try failed: the plugin names the test alone, and what failed once will fail again."""
+    """Print why the first run failed: the plugin prints only the test's name, and what failed once will fail again."""
     for report in terminalreporter.stats.get("rerun", []):
         terminalreporter.section(f"first try of {report.nodeid}")
         terminalreporter.line(report.longreprtext)

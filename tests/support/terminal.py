@@ -1,4 +1,4 @@
-"""A program in a pseudo-terminal, looked at through a terminal emulator: what an operator types and sees."""
+"""A program in a pseudo-terminal, read through a terminal emulator: what an operator types and sees."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KEYS = {
 
 
 class NotSeen(AssertionError):
-    """What should have come to the screen did not; carries the screen."""
+    """The expected text did not appear on the screen; contains the screen."""
 
 
 class Terminal:
@@ -87,39 +87,39 @@ class Terminal:
     # -- typing --------------------------------------------------------------------------------------------------
 
     def press(self, *keys: str) -> float:
-        """Press keys, by name or as they are, each once the screen has settled; returns when the last one was sent."""
+        """Press keys, by name or as text, each once the screen has settled. Returns when the last one was sent."""
         at = time.monotonic()
         for key in keys:
             at = time.monotonic()
             os.write(self._fd, KEYS.get(key, key).encode())
-            self.settle(0.2 if key == "esc" else 0.08)  # soon after it a key would be the same with alt
+            self.settle(0.2 if key == "esc" else 0.08)  # a key soon after Escape would be read as Alt plus that key
         return at
 
     def send(self, key: str) -> float:
-        """Press one key and do not wait; returns when it was sent."""
+        """Press one key without waiting. Returns when it was sent."""
         at = time.monotonic()
         os.write(self._fd, KEYS.get(key, key).encode())
         return at
 
     def settle(self, quiet_s: float = 0.08, at_most_s: float = 1.0) -> None:
-        """Read until nothing came for a moment."""
+        """Read until nothing has arrived for a moment."""
         deadline = time.monotonic() + at_most_s
         while time.monotonic() < deadline and self.read(quiet_s):
             pass
 
     def burst(self, text: str) -> None:
-        """Everything in one write, as a slow line delivers what was typed meanwhile."""
+        """Send everything in one write, as a slow connection delivers keys that were typed meanwhile."""
         os.write(self._fd, text.encode())
 
     def resize(self, columns: int, rows: int) -> None:
-        """Another size; the program is told by SIGWINCH, and what was on the emulator is gone."""
+        """Resize the terminal. The program gets SIGWINCH, and the emulator's screen is cleared."""
         self.columns, self.rows = columns, rows
         self.screen.resize(rows, columns)
         self.screen.reset()
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def click(self, text: str) -> None:
-        """Press and release the left button on the first place where this stands. Raises NotSeen."""
+        """Press and release the left button on the first occurrence of the text. Raises NotSeen."""
         row, line = next(((y, line) for y, line in enumerate(self.screen.display, 1) if text in line), (0, ""))
         if not row:
             raise NotSeen(f"{text!r} is not on\n{self.text()}")
@@ -133,7 +133,7 @@ class Terminal:
         self._fd = os.open(os.devnull, os.O_RDWR)
 
     def write(self, data: bytes) -> None:
-        """Many bytes, as the program takes them: a pty holds few, and what it writes meanwhile is read."""
+        """Write many bytes as fast as the program reads them: a pty buffers few, so its output is read meanwhile."""
         os.set_blocking(self._fd, False)
         try:
             while data:
@@ -145,7 +145,7 @@ class Terminal:
             os.set_blocking(self._fd, True)
 
     def type(self, text: str) -> None:
-        """Type text, as fast as a paste of single keys."""
+        """Type text as single keys without pauses."""
         for character in text:
             os.write(self._fd, character.encode())
             self.read(0.005)
@@ -184,7 +184,7 @@ class Terminal:
             self.read(0.1)
 
     def read(self, timeout_s: float) -> int:
-        """Take what the program writes, waiting at most so long for it; returns bytes."""
+        """Read the program's output, waiting at most `timeout_s` for it. Returns the number of bytes."""
         ready, _, _ = select.select([self._fd], [], [], max(0.0, timeout_s))
         if not ready:
             return 0
@@ -199,12 +199,12 @@ class Terminal:
         return len(data)
 
     def feed(self, data: bytes) -> None:
-        """Have the emulator show what the program wrote."""
+        """Feed the program's output to the emulator."""
         self._stream.feed(data)
         self.received += len(data)
 
     def wait_end(self, timeout_s: float) -> int | None:
-        """The exit code once the program ended, None when it still runs."""
+        """Wait for the program to end. Returns its exit code, None if it is still running."""
         deadline = time.monotonic() + timeout_s
         while not self.ended:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -218,7 +218,7 @@ class Terminal:
         return self.code
 
     def _drain(self) -> None:
-        """Keep reading while waiting for the end: a full pty would hold the program up."""
+        """Keep reading while waiting for the end, because a full pty would block the program."""
         ready, _, _ = select.select([self._fd], [], [], 0.02)
         if ready:
             try:

@@ -1,4 +1,4 @@
-"""A guest that writes numbered blocks to its disk, each flushed before it says so, and what it says."""
+"""A guest that writes numbered blocks to its disk and reports each after flushing it, and the log of its reports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LINE = re.compile(rb"(wrote|FAILED) (\d+)(?: (\d+))?")
 
 
 def add_image(images: Path, name: str = "writer", script: str = SCRIPT) -> None:
-    """128 MiB of nothing that boots into the writing, or into another script."""
+    """Add an image of 128 MiB whose guest runs `script`."""
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(images / f"{name}.qcow2"), "128M"], check=True)
     copy_kernel(images).rename(images / f"{name}.kernel")
     write_initrd(images, script).rename(images / f"{name}.initrd")
@@ -37,7 +37,7 @@ def add_image(images: Path, name: str = "writer", script: str = SCRIPT) -> None:
 
 
 class WriteLog:
-    """What the guest says on its console, from now until `close`. Gaps are milliseconds between two flushed writes."""
+    """The guest's reports on its console, from now until `close`. Gaps are milliseconds between two flushed writes."""
 
     def __init__(self, uri: str, vm_id: str) -> None:
         self.numbers: list[int] = []
@@ -70,7 +70,7 @@ class WriteLog:
         self._over = True
 
     def wait_for(self, more: int, timeout_s: float = 60) -> None:
-        """Until so many writes more were told. Blocks."""
+        """Wait until this many more writes have been reported. Blocks."""
         wanted, until = len(self.numbers) + more, time.monotonic() + timeout_s
         while len(self.numbers) < wanted:
             assert time.monotonic() < until, f"the guest said {len(self.numbers)} writes, {wanted} were awaited"
@@ -78,15 +78,15 @@ class WriteLog:
 
 
 async def started(storage: StorageServer, name: str, image: str = "writer") -> vms.VM:
-    """A running writer, or another of these images."""
+    """Create and start a guest of one of these images."""
     body = vms.VMCreate(name=name, image=image, memory_bytes=160 << 20)
     await storage.succeeded(await storage.admin.call(vms.CREATE, body=body))
     return await storage.server.vm(name)
 
 
 def missing(path: Path, numbers: list[int]) -> list[int]:
-    """Which of these blocks are not on the disk as they were written."""
-    raw = path.with_suffix(".raw-for-a-look")
+    """The blocks that are not on the disk as they were written."""
+    raw = path.with_suffix(".raw-copy")
     subprocess.run(["qemu-img", "convert", "-O", "raw", str(path), str(raw)], check=True)
     try:
         with raw.open("rb") as file:

@@ -38,8 +38,8 @@ async def test_login_is_recorded_without_secrets(
     assert timedelta(minutes=14) < who.expires_at - datetime.now(UTC) <= timedelta(minutes=15)
     validation = await ready_access.access.validate(who)
     assert validation.valid and validation.user == issued.user and validation.expires_at == who.expires_at
-    told = (await events(database))[-1]
-    assert (told.type, told.target.id, told.tenant, told.source) == (
+    event = (await events(database))[-1]
+    assert (event.type, event.target.id, event.tenant, event.source) == (
         "access.signed_in",
         who.user_id,
         "default",
@@ -149,19 +149,19 @@ async def test_cached_session_costs_no_query(
 ) -> None:
     token = (await ready_access.login()).token
     await ready_access.access.authenticate(token)
-    asked = 0
+    queries = 0
     real = database.run
 
     async def count(*args: Any, **kwargs: Any) -> Any:
-        nonlocal asked
-        asked += 1
+        nonlocal queries
+        queries += 1
         return await real(*args, **kwargs)
 
     monkeypatch.setattr(database, "run", count)
     began = time.monotonic()
     for _ in range(500):
         await ready_access.access.authenticate(token)
-    assert asked <= (time.monotonic() - began) / 0.9 + 1
+    assert queries <= (time.monotonic() - began) / 0.9 + 1
 
 
 async def test_ticket_is_valid_once_for_half_a_minute(

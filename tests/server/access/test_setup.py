@@ -31,8 +31,8 @@ async def test_first_account_is_an_administrator_and_consumes_the_token(
     assert (user.username, user.role, user.tenant) == ("ada", Role.ADMINISTRATOR, "default")
     assert not file.exists()
     assert not await fresh_access.access.setup_required()
-    (told,) = await database.run(lambda conn: read_after(conn, 0))
-    assert (told.type, told.target.name, told.tenant) == ("access.user_created", "ada", "default")
+    (event,) = await database.run(lambda conn: read_after(conn, 0))
+    assert (event.type, event.target.name, event.tenant) == ("access.user_created", "ada", "default")
     assert len(fresh_access.wakes) == 1
 
 

@@ -51,6 +51,6 @@ async def test_failed_background_task_is_restarted_and_reported(
     await broke.wait()
     await until(restarted)
     health = await health_of(server)
-    told = next(t for t in health["checks"]["background"]["tasks"] if t["name"] == "reconciler")
-    assert (told["status"], told["restarts"]) == ("degraded", 1)
+    task = next(t for t in health["checks"]["background"]["tasks"] if t["name"] == "reconciler")
+    assert (task["status"], task["restarts"]) == ("degraded", 1)
     assert health["status"] == "healthy", "it was started again, so the server does its job"

@@ -30,20 +30,20 @@ def write_sparse(path: Path) -> bytes:
 def copied(
     source: Path, target: Path, cancel: threading.Event | None = None, bandwidth_bytes_s: int = 0
 ) -> list[tuple[int, int]]:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     target.touch()
-    progress = lambda done, total: told.append((done, total))  # noqa: E731
+    progress = lambda done, total: reported.append((done, total))  # noqa: E731
     FileCopy(source, target, progress, cancel or threading.Event(), bandwidth_bytes_s).run()
-    return told
+    return reported
 
 
 def at_each_flush(monkeypatch: pytest.MonkeyPatch, do: Callable[[int, str], object]) -> None:
     """Call `do(handle, path)` at each flush, which is between copying and comparing."""
-    honest = os.fsync
+    real = os.fsync
 
     def flush(handle: int) -> None:
         do(handle, os.readlink(f"/proc/self/fd/{handle}"))
-        honest(handle)
+        real(handle)
 
     monkeypatch.setattr(os, "fsync", flush)
 
@@ -54,10 +54,10 @@ def test_copy_has_every_byte_and_every_hole(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setattr(os, "copy_file_range", _not_here)
     content = write_sparse(tmp_path / "a")
     (tmp_path / "b").write_bytes(b"older and longer" * 2 * MIB)
-    told = copied(tmp_path / "a", tmp_path / "b")
+    reported = copied(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == content
     assert (tmp_path / "b").stat().st_blocks <= (tmp_path / "a").stat().st_blocks
-    assert all(0 <= done <= total for done, total in told)
+    assert all(0 <= done <= total for done, total in reported)
 
 
 def _not_here(*_: object) -> int:

@@ -57,9 +57,11 @@ async def test_alpine_guest_from_creation_to_deletion(qemu: Any, work_folder: Pa
     for kind in ("kernel", "initrd"):
         size = demo[kind].stat().st_size
         await host.storage.create_volume(VolumeSpec(pool=pool.name, name=kind, size_bytes=size, format="raw"))
-    told: list[tuple[int, int]] = []
-    await host.storage.upload_volume(pool.name, "disk", demo["qcow2"], lambda sent, total: told.append((sent, total)))
-    assert told[-1] == (demo["qcow2"].stat().st_size,) * 2
+    reported: list[tuple[int, int]] = []
+    await host.storage.upload_volume(
+        pool.name, "disk", demo["qcow2"], lambda sent, total: reported.append((sent, total))
+    )
+    assert reported[-1] == (demo["qcow2"].stat().st_size,) * 2
     for kind in ("kernel", "initrd"):
         await host.storage.upload_volume(pool.name, kind, demo[kind])
         assert (work_folder / "pool" / kind).read_bytes() == demo[kind].read_bytes()
@@ -164,16 +166,16 @@ async def test_cancelled_upload_stops_and_its_volume_can_be_deleted(qemu: Any, w
         file.truncate(2048 * MIB)
     await host.storage.create_volume(VolumeSpec(pool=pool.name, name="v", size_bytes=2048 * MIB, format="raw"))
     cancel = threading.Event()
-    told: list[int] = []
+    reported: list[int] = []
 
     def progress(sent: int, _total: int) -> None:
-        told.append(sent)
+        reported.append(sent)
         cancel.set()
 
     try:
         with pytest.raises(Conflict, match="cancelled"):
             await host.storage.upload_volume(pool.name, "v", image, progress, cancel=cancel)
-        assert told[-1] < 2048 * MIB
+        assert reported[-1] < 2048 * MIB
         await host.storage.delete_volume(pool.name, "v")
     finally:
         await host.storage.delete_volume(pool.name, "v")

@@ -47,11 +47,11 @@ async def _seconds(call: Callable[[], Any]) -> tuple[float, Any]:
 
 def count_reads(monkeypatch: pytest.MonkeyPatch, read: list[int]) -> None:
     """Add the flags of every read of a definition to `read`."""
-    honest = libvirt.virDomain.XMLDesc
+    real = libvirt.virDomain.XMLDesc
 
     def counted(self: Any, flags: int = 0) -> str:
         read.append(flags)
-        return str(honest(self, flags))
+        return str(real(self, flags))
 
     monkeypatch.setattr(libvirt.virDomain, "XMLDesc", counted)
 

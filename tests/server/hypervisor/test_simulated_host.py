@@ -175,9 +175,9 @@ async def test_pools_and_volumes_are_created_and_deleted(host: LibvirtHost, tmp_
         await host.storage.delete_pool(pool.name)
     image = tmp_path / "image"
     image.write_bytes(b"x" * 100)
-    told: list[tuple[int, int]] = []
-    await host.storage.upload_volume(pool.name, spec.name, image, lambda sent, total: told.append((sent, total)))
-    assert told == [(100, 100)]
+    reported: list[tuple[int, int]] = []
+    await host.storage.upload_volume(pool.name, spec.name, image, lambda sent, total: reported.append((sent, total)))
+    assert reported == [(100, 100)]
     domain = domain_spec(disks=(DiskSpec(pool=pool.name, volume=spec.name),))
     await host.define(domain)
     seen = await host.read_domain(domain.uuid)

@@ -85,11 +85,11 @@ async def test_concurrent_uploads_in_two_formats_leave_one_image(tmp_path: Path,
         yield data
 
     store = Images(tmp_path / "images")
-    asked: dict[Literal["qcow2", "raw"], bytes] = {"qcow2": disk, "raw": bytes(1 << 20)}
+    contents: dict[Literal["qcow2", "raw"], bytes] = {"qcow2": disk, "raw": bytes(1 << 20)}
     answers = await asyncio.gather(
         *(
             store.put("web", ImageQuery(format=kind, replace=replace), slowly(data), len(data))
-            for kind, data in asked.items()
+            for kind, data in contents.items()
         ),
         return_exceptions=True,
     )

@@ -18,7 +18,7 @@ async def test_long_read_does_not_overwrite_newer_facts(
 ) -> None:
     vm = await create_vm(server, start=False)
     sync = next(iter(server.parts.inventory._syncs.values()))
-    read, seen, go, told = sync.host.read_domains, asyncio.Event(), asyncio.Event(), []
+    read, seen, go, notified = sync.host.read_domains, asyncio.Event(), asyncio.Event(), []
 
     async def slowly() -> Any:
         answer = await read()
@@ -30,8 +30,8 @@ async def test_long_read_does_not_overwrite_newer_facts(
     long_look = asyncio.create_task(sync._read_all())
     await seen.wait()
     await succeeded(server, await server.admin.call(vms.START, vm_id=vm.id))
-    monkeypatch.setattr(sync._waiters, "notify", lambda vm_id, facts: told.append((vm_id, facts and facts.state)))
+    monkeypatch.setattr(sync._waiters, "notify", lambda vm_id, facts: notified.append((vm_id, facts and facts.state)))
     go.set()
     await long_look
-    assert (vm.id, State.STOPPED) not in told
+    assert (vm.id, State.STOPPED) not in notified
     assert (await server.vm("web-01")).state is State.RUNNING

@@ -157,10 +157,10 @@ async def test_pools_and_tiers_are_sent_on_the_stream(server: LiveServer, isos: 
 
 
 async def test_repeated_request_has_one_effect(server: LiveServer, isos: Pool) -> None:
-    asked = [
+    repeated = [
         await server.admin.call(pools.SET_TIER, body=PoolTier(tier="warm"), pool_id=isos.id, idempotency_key="k1")
         for _ in range(2)
     ]
-    assert asked[0].id == asked[1].id
+    assert repeated[0].id == repeated[1].id
     found = await server.admin.call(operations.LIST)
     assert found.total == 1

@@ -29,8 +29,8 @@ async def first_inventory(url: str, data_dir: Any) -> dict[str, Any]:
         address = url.replace("http", "ws") + "/ws/events/v1"
         async with connect(address, additional_headers=headers) as socket, asyncio.timeout(20):
             assert json.loads(await socket.recv())["frame"] == "hello"
-            told: dict[str, Any] = json.loads(await socket.recv())
-            return told
+            frame: dict[str, Any] = json.loads(await socket.recv())
+            return frame
 
 
 async def test_listener_waits_for_the_first_read_of_a_slow_host(
@@ -46,8 +46,8 @@ async def test_listener_waits_for_the_first_read_of_a_slow_host(
     monkeypatch.setattr(inventory, "FIRST_READ_TIMEOUT_S", 30.0)
     settings = Settings(data_dir=data_dir, database_budget_s=LONG_BUDGET_S)
     async with running(settings, owner_url, database_url, [uri]) as (url, _):
-        told = await first_inventory(url, data_dir)
-    assert [vm["name"] for vm in told["vms"]] == ["test"]
+        first = await first_inventory(url, data_dir)
+    assert [vm["name"] for vm in first["vms"]] == ["test"]
 
 
 async def test_hanging_host_delays_the_first_inventory_only_briefly(

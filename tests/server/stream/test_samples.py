@@ -183,11 +183,11 @@ async def test_tier_samples_are_sent_if_requested_and_permitted(server: LiveServ
     vm = await server.vm("test")
     streamer = SampleStreamer(latest, state)
     operator = await server.parts.access.authenticate(server.admin.credentials.token)
-    asked, silent = Listener(operator), Listener(operator)
-    streamer.subscribe(asked, events.SampleRequest(targets=[], tiers=True))
-    streamer.subscribe(silent, events.SampleRequest(targets=[]))
+    subscriber, other = Listener(operator), Listener(operator)
+    streamer.subscribe(subscriber, events.SampleRequest(targets=[], tiers=True))
+    streamer.subscribe(other, events.SampleRequest(targets=[]))
     await record_reading(latest, vm.host, [vm.id], 1.0)
-    for listener, names in ((asked, ["hot", "warm", "cold"]), (silent, [])):
+    for listener, names in ((subscriber, ["hot", "warm", "cold"]), (other, [])):
         (frames,) = listener.samples.values()
         sent = events.decode_frame(frames[0])
         assert isinstance(sent, events.SamplesFrame)

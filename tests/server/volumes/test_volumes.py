@@ -298,6 +298,6 @@ async def test_list_is_filtered_with_the_consoles_filter_language(
 
 async def test_repeated_request_creates_one_volume(server: LiveServer, pools: dict[str, Pool]) -> None:
     body = VolumeCreate(name="once", size_bytes=MIB)
-    asked = [await server.admin.call(volumes.CREATE, body=body, idempotency_key="k") for _ in range(3)]
-    assert len({operation.id for operation in asked}) == 1
-    await succeeded(server, asked[0])
+    repeated = [await server.admin.call(volumes.CREATE, body=body, idempotency_key="k") for _ in range(3)]
+    assert len({operation.id for operation in repeated}) == 1
+    await succeeded(server, repeated[0])
