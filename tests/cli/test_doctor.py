@@ -33,7 +33,7 @@ def test_this_machine_passes(run: Run, home: Path) -> None:
     for name in ("Python", "server", "libvirt for Python", "QEMU", "qemu-img", "PostgreSQL", "data directory"):
         assert by_name[name]["ok"], by_name[name]
     assert done.returncode == (0 if found["can_serve"] else 1)
-    assert not Path("/var/tmp/novacron-doctor").exists(), "it looks, it makes nothing"
+    assert not Path("/var/tmp/novacron-doctor").exists(), "doctor must not create anything"
 
 
 def test_every_failed_check_says_how_to_fix_it(bare: Machine) -> None:
@@ -51,10 +51,10 @@ def test_kvm_needs_the_cpu_flag_and_not_only_the_device_file(tmp_path: Path, bar
     (tmp_path / "proc/cpuinfo").write_text(FLAGS.replace("vmx", ""))
     assert "neither vmx nor svm" in doctor_checks.kvm(bare).detail
     (tmp_path / "proc/cpuinfo").write_text(FLAGS)
-    assert "does not work" in doctor_checks.kvm(bare).detail, "a file is no device"
+    assert "does not work" in doctor_checks.kvm(bare).detail, "a regular file is not a device"
     (tmp_path / "dev/kvm").unlink()
     assert "does not exist" in doctor_checks.kvm(bare).detail
-    assert not doctor_checks.kvm(bare).needed, "emulation does the job too"
+    assert not doctor_checks.kvm(bare).needed, "emulation is enough"
 
 
 def test_inaccessible_data_directory_is_reported(tmp_path: Path) -> None:

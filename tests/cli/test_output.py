@@ -22,7 +22,7 @@ def test_table_contains_no_terminal_control_characters(capsys: pytest.CaptureFix
     assert not [char for line in lines for char in line if not char.isprintable()]
     assert {output.width(line[: line.rindex("  ") + 2]) for line in lines} == {output.width(lines[0]) - len("STATE")}
     assert lines[2].endswith("  -")
-    assert lines[3].endswith("  0"), "zero is not nothing"
+    assert lines[3].endswith("  0"), "zero is a value"
 
 
 @example("\x7f\x9b\u202e")
@@ -64,7 +64,7 @@ def test_refusal_shows_its_fields_and_how_long_to_wait() -> None:
     wrong = errors.ValidationFailed("not valid", fields=[FieldError(field="name", message="too long")])
     assert exit_codes.error_text(wrong) == "not valid (name: too long)"
     error = errors.ValidationFailed("not valid: too long", fields=[FieldError(field="name", message="too long")])
-    assert exit_codes.error_text(error) == "not valid: too long", "said once"
+    assert exit_codes.error_text(error) == "not valid: too long", "the message must not be repeated"
     assert exit_codes.error_text(errors.RateLimited("too many", retry_after_s=30)) == "too many; try again in 30 s"
 
 

@@ -99,6 +99,6 @@ def test_default_is_the_current_profile_then_the_local_server(profiles: Profiles
     (tmp_path / "server.json").write_text(f'{{"url": "http://127.0.0.1:5", "pid": {os.getpid()}}}')
     local = resolve_server(ServerChoice(data_dir=tmp_path), profiles)
     assert (local.profile.name, local.profile.url) == ("local", "http://127.0.0.1:5")
-    assert local.kept.server == f"local:{tmp_path}", "its port changes, its session stays"
+    assert local.kept.server == f"local:{tmp_path}", "the port changes, but the session is kept"
     profiles.remember(Profile("prod", URL))
     assert resolve_server(ServerChoice(data_dir=tmp_path), profiles).profile.name == "prod"

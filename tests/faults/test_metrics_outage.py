@@ -22,7 +22,7 @@ async def test_samples_of_an_outage_are_written_afterwards(server: ServerWithDat
         await server.admin.call(vms.LIST)
         assert fair_now() - began < 1.0
     now = await server.admin.call(usage.NOW)
-    assert now.fleet.cpu_cores is not None, "the newest numbers need no database"
+    assert now.fleet.cpu_cores is not None, "current values need no database"
     server.wake_database()
     await server.wait_for_database(down=False)
     await until(lambda: _true(history.waiting.rows < 4 and history.written > written), 30)

@@ -131,7 +131,7 @@ def test_two_consoles_share_the_bundled_server_and_it_stops_after_the_last(conso
     assert second.wait_end(10) == 0
     deadline = fair_now() + 15
     while read_running_server(data_dir) is not None:
-        assert fair_now() < deadline, "the bundled server does not go"
+        assert fair_now() < deadline, "the bundled server does not stop"
         time.sleep(0.1)
 
 

@@ -93,7 +93,7 @@ def test_server_is_missing_and_the_command_says_so(laptop: Laptop) -> None:
     ask = "import importlib.util as u, sys; print(*[n for n in sys.argv[1:] if u.find_spec(n)])"
     assert laptop.run("python", "-c", ask, "textual", *SERVER_ONLY).stdout.split() == ["textual"]
     where = laptop.run("python", "-c", "import novacron_tui; print(novacron_tui.__file__)").stdout
-    assert str(laptop.bin.parent) in where, "it is the installed one that runs, not this checkout"
+    assert str(laptop.bin.parent) in where, "the installed package must run, not this checkout"
     assert laptop.run("novacron", "--version").stdout.startswith("novacron ")
     refused = laptop.run("novacron", "serve")
     assert (refused.returncode, "novacron[server]" in refused.stderr) == (1, True)

@@ -110,7 +110,7 @@ def _hang_host(terminal: Terminal, failing_server: FailingServer) -> None:
     failing_server.host.signal(signal.SIGSTOP)
     terminal.see(r"lone .* unknown", SHOWN_S)
     terminal.see("1 host up, 1 down: bad", 1)
-    assert "running" in terminal.text(), "the other host goes on"
+    assert "running" in terminal.text(), "the other host continues"
     failing_server.host.signal(signal.SIGCONT)
     terminal.see(r"lone .* running", 30)
 

@@ -73,7 +73,7 @@ def test_invalid_settings_are_refused_with_the_reason(data_dir: Path, arguments:
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.startswith("novacron serve: ")
-    assert done.stderr.count("\n") == 1, "one line, as every command of novacron answers"
+    assert done.stderr.count("\n") == 1, "one line, as for every novacron command"
 
 
 def test_disallowed_uri_is_refused(data_dir: Path) -> None:

@@ -88,7 +88,7 @@ def stop_server(data_dir: Path, *, how: signal.Signals = signal.SIGTERM) -> None
         except ProcessLookupError:
             return
         time.sleep(0.05)
-    raise AssertionError("the server does not end")
+    raise AssertionError("the server does not stop")
 
 
 def rows(data_dir: Path, table: str) -> int:

@@ -26,5 +26,5 @@ def wait_until(holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
     """Wait until `holds` returns True."""
     deadline = fair_now() + timeout_s
     while not holds():
-        assert fair_now() < deadline, f"not so within {timeout_s:.0f} s"
+        assert fair_now() < deadline, f"condition not true within {timeout_s:.0f} s"
         time.sleep(0.05)

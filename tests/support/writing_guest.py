@@ -73,7 +73,7 @@ class WriteLog:
         """Wait until this many more writes have been reported. Blocks."""
         wanted, until = len(self.numbers) + more, time.monotonic() + timeout_s
         while len(self.numbers) < wanted:
-            assert time.monotonic() < until, f"the guest said {len(self.numbers)} writes, {wanted} were awaited"
+            assert time.monotonic() < until, f"the guest reported {len(self.numbers)} writes instead of {wanted}"
             time.sleep(0.05)
 
 

@@ -53,4 +53,4 @@ async def test_failed_background_task_is_restarted_and_reported(
     health = await health_of(server)
     task = next(t for t in health["checks"]["background"]["tasks"] if t["name"] == "reconciler")
     assert (task["status"], task["restarts"]) == ("degraded", 1)
-    assert health["status"] == "healthy", "it was started again, so the server does its job"
+    assert health["status"] == "healthy", "the task was restarted, so the server works"

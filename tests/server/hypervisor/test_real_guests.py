@@ -115,7 +115,7 @@ async def _check_lifecycle(watched: Any, spec: DomainSpec) -> None:
     running = await host.read_domain(spec.uuid)
     assert running is not None
     assert running.state is State.RUNNING
-    assert running.xml_digest == stopped.xml_digest, "a start is no change of definition"
+    assert running.xml_digest == stopped.xml_digest, "a start does not change the definition"
     assert running.guest_agent is False
     with pytest.raises(Conflict, match="already running"):
         await host.start(spec.uuid)

@@ -227,7 +227,7 @@ def test_inactive_default_network_is_started(tmp_path: Path) -> None:
     network.destroy()
     assert start_default_network(connection) == ""
     assert network.isActive()
-    assert start_default_network(connection) == "", "a network that is on is left alone"
+    assert start_default_network(connection) == "", "an active network is left alone"
     connection.close()
 
 

@@ -45,7 +45,7 @@ async def test_hung_host_blocks_only_two_threads(libvirtd: Any, watch: Callable[
                 await asyncio.gather(*(watched.host.read_counters(group) for group in ("quick", "disks", "quick")))
         lane = watched.host._supervisor.statistics
         assert lane.running == 2
-        assert lane.waiting <= 3, "those that nobody waits for any more are forgotten"
+        assert lane.waiting <= 3, "abandoned calls are dropped"
         assert sum("statistics" in thread.name for thread in threading.enumerate()) == 2
     finally:
         libvirtd.signal(signal.SIGCONT)

@@ -198,7 +198,7 @@ async def test_partition_maintenance_never_waits_long_for_a_reader(
             await history.forget(NOW)
         assert fair_now() - began < 10
         await history.make_partitions(NOW)
-        assert history.problem == "", "partitions are attached beside readers"
+        assert history.problem == "", "partitions are attached while readers run"
     assert await history.forget(NOW) > 0
 
 
@@ -264,4 +264,4 @@ async def test_after_a_long_outage_only_retained_samples_are_rolled_up(
     await history.roll_up(NOW)
     assert history.rolled_to == (NOW - 10 * S).replace(second=0)
     hours = [name for name in await partitions(database_url) if name.startswith("samples_")]
-    assert len(hours) < 35, "else a year's absence makes more tables than can be dropped at once"
+    assert len(hours) < 35, "otherwise a year without samples creates more tables than can be dropped at once"

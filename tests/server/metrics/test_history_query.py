@@ -216,5 +216,5 @@ async def test_number_of_points_is_limited_for_any_range(queries: HistoryQueries
     found = await queries.query(ANN, range_query(NOW - span, NOW, points, metric="cpu_percent,disk_reads_s"))
     assert 1 <= found.points <= points
     assert {len(curve.average) for curve in found.curves.values()} == {found.points}
-    assert found.start + timedelta(seconds=found.step_s * found.points) >= NOW, "the newest is part of it"
+    assert found.start + timedelta(seconds=found.step_s * found.points) >= NOW, "the newest sample is included"
     assert found.curves["disk_reads_s"].min == []

@@ -51,7 +51,7 @@ async def test_running_vms_have_counters_and_names(server: LiveServer) -> None:
     assert found["novacron_host_up"][0].value == 1
     assert found["novacron_database_up"][0].value == 1
     assert {s.labels["state"]: s.value for s in found["novacron_vms"]} == {"running": 1}
-    assert found["novacron_vm_memory_used_bytes"] == [], "what nobody can tell has no line"
+    assert found["novacron_vm_memory_used_bytes"] == [], "an unknown value has no line"
     assert found["process_cpu_seconds"][0].value > 0
 
 

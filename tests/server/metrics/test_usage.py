@@ -92,7 +92,7 @@ async def test_memory_polling_is_enabled_for_managed_vms(
         return True if period("web") else None
 
     await until(set_again)
-    assert not period("theirs"), "a unmanaged VM is not touched"
+    assert not period("theirs"), "an unmanaged VM is not changed"
 
 
 async def _find_vm(server: LiveServer, name: str) -> bool | None:

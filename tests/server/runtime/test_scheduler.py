@@ -63,7 +63,7 @@ async def test_job_runs_when_due_and_does_not_drift(database: Database) -> None:
     clock.move(timedelta(minutes=1, seconds=7))
     await scheduler.run_due()
     assert runs.at == [BEGAN, BEGAN + HOUR + timedelta(seconds=7)]
-    assert (await row(scheduler)).due_at == BEGAN + 2 * HOUR, "being late once does not shift what comes"
+    assert (await row(scheduler)).due_at == BEGAN + 2 * HOUR, "one late run does not shift later due times"
 
 
 async def test_missed_job_runs_once_and_its_missed_runs_are_counted(database: Database) -> None:
@@ -130,7 +130,7 @@ async def test_job_of_a_killed_server_is_taken_over_after_its_lease(database: Da
     runs = Runs()
     other = await create_scheduler(database, Job("test.job", HOUR, runs), clock)
     await other.run_due()
-    assert runs.at == [], "somebody may still run it"
+    assert runs.at == [], "another server may still be running it"
     clock.move(module.LEASE + timedelta(seconds=1))
     await other.run_due()
     assert len(runs.at) == 1

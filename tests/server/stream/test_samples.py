@@ -140,10 +140,10 @@ async def test_thousand_equal_subscriptions_cost_one_frame_and_keep_only_the_new
         await record_reading(latest, vm.host, [vm.id], cpu_s)
         for subscription in samples._subscriptions.values():
             subscription.sent_at.clear()
-    assert samples.frames_encoded - before == 3, "one for each round, not one for each listener"
+    assert samples.frames_encoded - before == 3, "one frame per round, not per listener"
     sent = [listener.expand(listener.queue.get_nowait()) for listener in listeners]
-    assert all(listener.queue.empty() for listener in listeners), "three rounds unsent take one place"
-    assert all(len(frames) == 1 and frames[0] is sent[0][0] for frames in sent), "the very same bytes for all"
+    assert all(listener.queue.empty() for listener in listeners), "three unsent rounds take one queue entry"
+    assert all(len(frames) == 1 and frames[0] is sent[0][0] for frames in sent), "the same bytes for all listeners"
     assert listeners[0].expand(b"") == []
 
 
@@ -156,7 +156,7 @@ async def test_full_queue_drops_samples_but_no_event(server: LiveServer) -> None
         listener.send(b"event")
     samples.subscribe(listener, events.SampleRequest())
     await record_reading(latest, vm.host, [vm.id], 1)
-    assert not listener.close_code.done(), "a listener is never cut off for samples"
+    assert not listener.close_code.done(), "samples never disconnect a listener"
     assert (listener.samples, listener.queue.qsize()) == ({}, listener.queue.maxsize)
 
 
@@ -192,4 +192,4 @@ async def test_tier_samples_are_sent_if_requested_and_permitted(server: LiveServ
         sent = events.decode_frame(frames[0])
         assert isinstance(sent, events.SamplesFrame)
         assert list(sent.tiers) == names
-        assert all(sample.read_bytes_s is None for sample in sent.tiers.values()), "nobody measured it: no zero"
+        assert all(sample.read_bytes_s is None for sample in sent.tiers.values()), "not measured: not zero"
