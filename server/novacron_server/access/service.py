@@ -205,9 +205,9 @@ class Access:
         """A ticket for one WebSocket handshake. Raises RateLimited when the session has too many unused ones."""
         return self._tickets.issue(principal)
 
-    async def take_ticket(self, ticket: str) -> Principal:
+    async def redeem_ticket(self, ticket: str) -> Principal:
         """Redeem a ticket and return its user. Raises Unauthenticated, also when the session has ended."""
-        return self._tickets.take(ticket)
+        return self._tickets.redeem(ticket)
 
     # -- internal ----------------------------------------------------------------------------------------------------
 
@@ -249,7 +249,7 @@ class Access:
         return Tokens(token=access, expires_in=lifetime_s, refresh_token=refresh, user=account.user)
 
     def _session_ended(self, session_id: str) -> None:
-        self._tickets.forget(session_id)
+        self._tickets.delete_of_session(session_id)
         self._on_session_end(session_id)
 
     async def watch(self) -> None:

@@ -31,14 +31,14 @@ class Tickets:
         self._tickets[fingerprint(ticket)] = (time.monotonic() + LIFETIME_S, principal)
         return Ticket(ticket=ticket, expires_in=LIFETIME_S)
 
-    def take(self, ticket: str) -> Principal:
+    def redeem(self, ticket: str) -> Principal:
         """Redeem a ticket and return its user. Raises Unauthenticated when it is unknown, used or expired."""
         until, principal = self._tickets.pop(fingerprint(ticket), (0.0, None))
         if principal is None or time.monotonic() > until:
             raise Unauthenticated("The ticket is not valid. Request a new one.")
         return principal
 
-    def forget(self, session_id: str) -> None:
+    def delete_of_session(self, session_id: str) -> None:
         for key in [key for key, (_, principal) in self._tickets.items() if principal.session_id == session_id]:
             del self._tickets[key]
 

@@ -111,7 +111,7 @@ class LibvirtHost(Calls[DomainReader]):
 
     async def read_domains(self, *, fresh: bool = True) -> list[DomainFacts]:
         """Every domain. `fresh=False` reads all states, but only the definitions that are new or named by an event."""
-        if not self._supervisor.require().reader.knows_pools:
+        if not self._supervisor.require().reader.has_pools:
             with suppress(HostUnavailable):  # storage may hang while domains respond; disks then have only paths
                 await self.storage.read_pools()
         reader = self._supervisor.require().reader

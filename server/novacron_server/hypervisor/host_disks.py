@@ -86,4 +86,4 @@ class HostDisks(Calls[DomainReader]):
         try:
             return await self._change(what, call, uuid, *arguments, **named)
         finally:
-            reader.forget(uuid)
+            reader.invalidate(uuid)

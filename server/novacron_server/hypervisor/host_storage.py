@@ -201,7 +201,7 @@ async def _run_both(*halves: Coroutine[Any, Any, object], closing: Sequence[IO[b
 
 def _pools(reader: DomainReader, connection: Any, *, local: bool) -> list[PoolFacts]:
     pools = volumes.read_pools(connection)
-    reader.know_pools({pool.path: pool.name for pool in pools if pool.path.startswith("/")})
+    reader.set_pools({pool.path: pool.name for pool in pools if pool.path.startswith("/")})
     return [with_local_capacity(pool) for pool in pools] if local else pools
 
 

@@ -158,7 +158,7 @@ class HostSync:
         refresh, self._refresh_volumes = self._refresh_volumes, False
         volumes = await self.host.storage.read_volumes(refresh=refresh and not self.host.simulated)
         pools = await self.host.storage.read_pools()
-        changes = self._state.take_storage(host_id, pools, volumes, datetime.now(UTC))
+        changes = self._state.set_storage(host_id, pools, volumes, datetime.now(UTC))
         self._publisher.publish(*storage_changes(host_id, changes))
         if not changes.first:
             self._republish([vm_id for vm_id in changes.vms if (host_id, vm_id) in self._state.known])

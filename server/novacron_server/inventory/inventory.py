@@ -195,6 +195,6 @@ class Inventory:
         await self._sync(host_id).refresh_volumes()
         await self.publisher.flush()
 
-    async def until(self, vm_id: str, condition: Condition, timeout_s: float) -> bool:
+    async def wait_for_vm(self, vm_id: str, condition: Condition, timeout_s: float) -> bool:
         """Wait until a read of a VM satisfies `condition`; False on timeout."""
         return await self._waiters.wait(vm_id, condition, timeout_s)

@@ -23,7 +23,7 @@ class OperationFiles:
         """Set an operation's (pool, name) pairs. Call it before the first of these files exists."""
         self._locations[operation_id] = frozenset((host_id, pool, name) for pool, name in files)
 
-    def forget(self, operation_id: str) -> None:
+    def remove(self, operation_id: str) -> None:
         self._locations.pop(operation_id, None)
 
     def __contains__(self, location: Location) -> bool:

@@ -134,7 +134,7 @@ class InventoryState:
         before = self.views.get(view.id)
         self.views[view.id] = view
         if before is None or before.status is not view.status or before.simulated != view.simulated:
-            self._forget_host(view.id)
+            self._invalidate_host(view.id)
 
     def set_known(self, key: Key, known: KnownDomain | None) -> list[str]:
         """Store the result of one read of a domain; None: it does not exist.
@@ -150,7 +150,7 @@ class InventoryState:
         self._composed.pop(key, None)
         if not appeared_or_disappeared:
             return []
-        self.forget(key[1])
+        self.invalidate(key[1])
         return self._other_hosts(key)
 
     def _add_host(self, key: Key) -> None:
@@ -165,17 +165,17 @@ class InventoryState:
         for (host, vm_id), known in self.known.items():
             macs = [nic.mac.lower() for nic in known.facts.nics] if host == host_id else []
             if any(before.get(mac) != addresses.get(mac) for mac in macs):
-                self.forget(vm_id)
+                self.invalidate(vm_id)
                 changed.append(vm_id)
         return changed
 
-    def take_storage(
+    def set_storage(
         self, host_id: str, pools: Iterable[PoolFacts], volumes: Iterable[VolumeFacts], seen_at: datetime
     ) -> StorageChanges:
         """Store all pools and volumes of a host. Returns the changes to publish."""
-        changes = self.storage.take(host_id, pools, volumes, seen_at)
+        changes = self.storage.replace(host_id, pools, volumes, seen_at)
         for vm_id in changes.vms:
-            self.forget(vm_id)
+            self.invalidate(vm_id)
         return changes
 
     # -- rows from the database, updated as events arrive -----------------------------------------------------------
@@ -229,13 +229,13 @@ class InventoryState:
             self.rows.pop((record.row["host_id"], record.target.id), None)
         elif record.row is not None:
             self._put_row(msgspec.convert(record.row, VMRow))
-        self.forget(record.target.id)
+        self.invalidate(record.target.id)
 
     def fold_volume(self, record: EventRecord) -> None:
         self.storage.fold_volume(msgspec.convert(record.row, VolumeRow), gone=record.gone)
         volume = self.storage.volume(record.target.id)
         if volume and volume.vm:
-            self.forget(volume.vm)
+            self.invalidate(volume.vm)
 
     def _put_row(self, row: VMRow) -> None:
         key = (row.host_id, row.id)
@@ -253,9 +253,9 @@ class InventoryState:
                 self._running[target_id] = operation
             elif running and running.id == operation.id:
                 del self._running[target_id]
-            self.forget(target_id)
+            self.invalidate(target_id)
         if operation.state.ended:
-            self.storage.operation_files.forget(operation.id)
+            self.storage.operation_files.remove(operation.id)
         self.storage.operation_changed(target_ids)
         self._drop_old_operations()
 
@@ -264,12 +264,12 @@ class InventoryState:
             oldest = next(key for key, operation in self._operations.items() if operation.state.ended)
             del self._operations[oldest]
 
-    def forget(self, vm_id: str) -> None:
+    def invalidate(self, vm_id: str) -> None:
         """Invalidate the cached value of this VM."""
         for host_id in self._hosts_of.get(vm_id, []):
             self._composed.pop((host_id, vm_id), None)
 
-    def _forget_host(self, host_id: str) -> None:
+    def _invalidate_host(self, host_id: str) -> None:
         for key in [key for key in self._composed if key[0] == host_id]:
             del self._composed[key]
 

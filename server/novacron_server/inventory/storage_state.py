@@ -160,7 +160,7 @@ class StorageState:
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
-    def take(
+    def replace(
         self, host_id: str, pools: Iterable[PoolFacts], volumes: Iterable[VolumeFacts], seen_at: datetime
     ) -> StorageChanges:
         """Store all pools and volumes of a host. Returns the changes to publish."""

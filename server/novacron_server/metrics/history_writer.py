@@ -111,7 +111,7 @@ class HistoryWriter:
 
     async def write(self) -> None:
         """Write all queued samples. Raises DatabaseUnavailable; samples not written stay queued."""
-        while chunks := self.waiting.first(_COPY_BYTES):
+        while chunks := self.waiting.peek(_COPY_BYTES):
             now = datetime.now(UTC)
             valid = [chunk for chunk in chunks if abs(now - chunk.time) < _MAX_AGE]
             await self._ensure_partitions(valid)
@@ -123,7 +123,7 @@ class HistoryWriter:
                 await self._copy(work)
             self.written += sum(chunk.rows for chunk in valid)
             self.waiting.lost += sum(chunk.rows for chunk in chunks) - sum(chunk.rows for chunk in valid)
-            self.waiting.written(chunks)
+            self.waiting.remove_written(chunks)
 
     async def _copy(self, work: Callable[[Connection], Awaitable[None]]) -> None:
         try:
@@ -152,7 +152,7 @@ class HistoryWriter:
             await self.make_partitions(now)
             try:
                 await self.roll_up(now)
-                await self.forget(clock.now())
+                await self.drop_expired(clock.now())
             except errors.NovaCronError as e:
                 _log.warning("rolling up samples is delayed", reason=e.detail)
             await asyncio.sleep(60.0 - datetime.now(UTC).second % 60 + _ROLL_UP_DELAY.total_seconds())
@@ -174,7 +174,7 @@ class HistoryWriter:
     async def roll_up(self, now: datetime) -> None:
         """Roll up every past minute whose samples are all written. Raises DatabaseUnavailable."""
         until = (now - _ROLL_UP_DELAY).replace(second=0, microsecond=0)
-        oldest = self.waiting.first(1)
+        oldest = self.waiting.peek(1)
         if oldest:
             until = min(until, oldest[0].time.replace(second=0, microsecond=0))
         if self.rolled_to is None or self.rolled_to > now + MINUTE:  # the clock was temporarily ahead
@@ -197,7 +197,7 @@ class HistoryWriter:
         # Older samples no longer exist, and partitions for long empty periods could never be dropped again.
         return max(first, until - self.samples_kept).replace(second=0, microsecond=0) if first else None
 
-    async def forget(self, now: datetime) -> int:
+    async def drop_expired(self, now: datetime) -> int:
         """Drop partitions that exceed their retention. Returns how many were dropped. Raises DatabaseUnavailable."""
         return await self._database.run(
             lambda connection: repository.drop_partitions(connection, now - self.samples_kept, now - self.minutes_kept),

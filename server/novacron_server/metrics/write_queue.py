@@ -37,8 +37,8 @@ class WriteQueue:
         while self.bytes > self._max_bytes:
             self.lost += self._pop().rows
 
-    def first(self, max_bytes: int) -> list[Chunk]:
-        """The oldest chunks, up to `max_bytes` but at least one; they stay queued until `written` is called."""
+    def peek(self, max_bytes: int) -> list[Chunk]:
+        """The oldest chunks, up to `max_bytes` but at least one; they stay queued until `remove_written` is called."""
         found: list[Chunk] = []
         size = 0
         for chunk in self._chunks:
@@ -48,8 +48,8 @@ class WriteQueue:
             size += len(chunk.data)
         return found
 
-    def written(self, chunks: list[Chunk]) -> None:
-        """Remove chunks that are now in the database. Some may have been dropped since `first`."""
+    def remove_written(self, chunks: list[Chunk]) -> None:
+        """Remove chunks that are now in the database. Some may have been dropped since `peek`."""
         held = {id(chunk) for chunk in chunks}
         while self._chunks and id(self._chunks[0]) in held:
             self._pop()

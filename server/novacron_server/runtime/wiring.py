@@ -204,7 +204,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         virtualization=settings.virtualization,
         sample_of=lambda vm: latest.sample(vm.host, vm.id),
     )
-    reader = OutboxReader(database, seq, hub.fold, on_health=DatabaseOutage(hub, publisher).health)
+    reader = OutboxReader(database, seq, hub.fold, on_health=DatabaseOutage(hub, publisher).report)
     committed.listen(lambda _: reader.wake())
     images = Images(settings.data_dir / "images")
     leftovers = LeftoverCopies(database, inventory)
@@ -233,7 +233,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         minutes_kept=timedelta(days=settings.minutes_kept_days),
     )
     samples = SampleStreamer(latest, state)
-    gateway = WebSocketGateway(access.authenticate, access.take_ticket, origins=origins)
+    gateway = WebSocketGateway(access.authenticate, access.redeem_ticket, origins=origins)
     stream = Stream(gateway, hub, inventory, samples)
     scheduler = Scheduler(database, [retention_job(database)], GuardedClock().now)
     return Parts(
@@ -317,4 +317,4 @@ async def _load(parts: Parts) -> None:
 
     await parts.database.run(rows, read_only=True)
     await parts.leftovers.load()
-    parts.hub.begin()
+    parts.hub.start_history()

@@ -109,7 +109,7 @@ class Hub:
         self._unlogged: dict[tuple[str, str, str, str], EventDraft] = {}
         self.database_away_since: datetime | None = None
 
-    def begin(self) -> None:
+    def start_history(self) -> None:
         """Keep events from the current number on; a resume from an earlier number gets the whole inventory instead."""
         self._floor = self.state.seq
 
@@ -131,7 +131,7 @@ class Hub:
         for listener in self._listeners:
             listener.offer(batch)
 
-    def since(self, principal: Principal, after: int) -> list[bytes] | None:
+    def frames_after(self, principal: Principal, after: int) -> list[bytes] | None:
         """The frames after a number that this principal may see; None if they are no longer (or not yet) available."""
         if after < self._floor or after > self.state.seq:
             return None

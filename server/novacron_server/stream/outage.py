@@ -23,7 +23,7 @@ class DatabaseOutage:
         self._hub = hub
         self._publisher = publisher
 
-    def health(self, healthy: bool) -> None:
+    def report(self, healthy: bool) -> None:
         """The database was lost (False) or is back (True)."""
         now = datetime.now(UTC)
         since = self._hub.database_away_since

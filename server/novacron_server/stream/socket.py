@@ -93,7 +93,7 @@ class Stream:
             samples=True,
         )
         frames = [msgspec.json.encode(hello)]
-        missed = None if after is None else self._hub.since(listener.principal, after)
+        missed = None if after is None else self._hub.frames_after(listener.principal, after)
         if missed is not None:
             frames += [*missed, *self._hub.unlogged(listener.principal)]
         else:

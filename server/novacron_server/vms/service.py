@@ -21,7 +21,7 @@ from novacron_server.operations.runner import Operations
 from novacron_server.operations.submission import Submission
 from novacron_server.vms import repository
 from novacron_server.vms.creation_plan import Planner
-from novacron_server.vms.procedures.create import CreateSteps, first_steps, write_rows
+from novacron_server.vms.procedures.create import CreateSteps, initial_steps, write_rows
 from novacron_server.vms.procedures.delete import DeleteSteps
 from novacron_server.vms.procedures.power import PowerSteps
 
@@ -55,7 +55,7 @@ class VMs:
                 target=Target(type="vm", id=plan.vm_id, name=plan.name),
                 host_id=host.host_id,
                 tenant=principal.tenant,
-                steps=first_steps(plan),
+                steps=initial_steps(plan),
                 rows=lambda connection, _operation: write_rows(connection, plan, principal),
             )
 

@@ -35,7 +35,7 @@ async def test_logout_ends_the_tokens_of_its_session_only(ready_access: AccessUn
     with pytest.raises(Unauthenticated):
         await ready_access.access.refresh(Refresh(refresh_token=issued.refresh_token))
     with pytest.raises(Unauthenticated):
-        await ready_access.access.take_ticket(ticket.ticket)
+        await ready_access.access.redeem_ticket(ticket.ticket)
     assert ready_access.ended == [who.session_id]
     assert await ready_access.access.authenticate(other.token)
     assert (await events(database))[-1].type == "access.signed_out"

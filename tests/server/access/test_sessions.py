@@ -170,16 +170,16 @@ async def test_ticket_is_valid_once_for_half_a_minute(
     who = await ready_access.principal()
     ticket = await ready_access.access.ticket(who)
     assert ticket.expires_in <= 30
-    assert await ready_access.access.take_ticket(ticket.ticket) == who
+    assert await ready_access.access.redeem_ticket(ticket.ticket) == who
     for text in (ticket.ticket, "", "x"):
         with pytest.raises(Unauthenticated):
-            await ready_access.access.take_ticket(text)
+            await ready_access.access.redeem_ticket(text)
     late = await ready_access.access.ticket(who)
     now = time.monotonic()
     with monkeypatch.context() as patch:
         patch.setattr(time, "monotonic", lambda: now + 31)
         with pytest.raises(Unauthenticated):
-            await ready_access.access.take_ticket(late.ticket)
+            await ready_access.access.redeem_ticket(late.ticket)
     for _ in range(tickets.MAX_PER_SESSION):
         await ready_access.access.ticket(who)
     with pytest.raises(RateLimited):

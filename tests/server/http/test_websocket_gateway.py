@@ -41,7 +41,7 @@ class EchoServer:
         self.revoked = False
         self.seen: list[Admitted[StreamQuery]] = []
         self.gateway = WebSocketGateway(
-            self.authenticate, self.take_ticket, origins=frozenset({"https://console.example"}), check_s=0.05
+            self.authenticate, self.redeem_ticket, origins=frozenset({"https://console.example"}), check_s=0.05
         )
         self.lives_s = lives_s
 
@@ -50,7 +50,7 @@ class EchoServer:
             raise errors.Unauthenticated("this token is not valid")
         return principal(Role.OPERATOR if token == "good" else Role.VIEWER, self.lives_s)
 
-    async def take_ticket(self, ticket: str) -> Principal:
+    async def redeem_ticket(self, ticket: str) -> Principal:
         if ticket != "once":
             raise errors.Unauthenticated("this ticket is not valid")
         return principal(Role.OPERATOR)

@@ -17,7 +17,7 @@ TIMING = Timing(backoff_first_s=0.05, backoff_max_s=0.1, heartbeat_s=0.05)
 
 
 class Reader:
-    def forget(self, uuid: str) -> None: ...
+    def invalidate(self, uuid: str) -> None: ...
 
 
 class RecordingSupervisor:

@@ -56,7 +56,7 @@ async def test_pools_on_one_disk_are_detected_and_counted_once(
     state = InventoryState(lambda _host, uuid: tiers.get(uuid))
     host_id = str(uuid4())
     state.set_view(HostView(host_id, "one", watched.host.uri, HostStatus.UP, "", NOW, 1.0, None))
-    state.take_storage(host_id, facts.values(), [], NOW)
+    state.set_storage(host_id, facts.values(), [], NOW)
     hot, warm, cold = state.storage.tiers()
     assert hot.capacity_bytes == facts["a"].capacity_bytes
     assert (len(hot.pools), hot.disks_known, hot.shares_disk_with) == (2, True, [])
@@ -64,7 +64,7 @@ async def test_pools_on_one_disk_are_detected_and_counted_once(
     assert cold.capacity_bytes == 16 * MIB
     assert state.storage.pools_on(host_id)["a"].shares_disk_with == ["b"]
     tiers[facts["b"].uuid] = "cold"
-    state.take_storage(host_id, facts.values(), [], NOW)
+    state.set_storage(host_id, facts.values(), [], NOW)
     hot, _, cold = state.storage.tiers()
     assert (hot.shares_disk_with, cold.shares_disk_with) == (["cold"], ["hot"])
 

@@ -157,16 +157,16 @@ def test_volume_shows_its_vm_and_small_growth_is_not_published(state: InventoryS
         allocated_bytes=50 << 20,
         format="qcow2",
     )
-    changes = state.take_storage("h", [], [facts], NOW)
+    changes = state.set_storage("h", [], [facts], NOW)
     assert ([volume.vm for volume in changes.volumes], changes.gone_volumes) == ([VM_ID], [])
     vm = state.vm(VM_ID)
     assert vm is not None
     assert vm.disks[0].size_bytes == 1 << 30
     little = msgspec.structs.replace(facts, allocated_bytes=facts.allocated_bytes + 4096)
-    assert state.take_storage("h", [], [little], NOW).volumes == []
+    assert state.set_storage("h", [], [little], NOW).volumes == []
     much = msgspec.structs.replace(facts, allocated_bytes=100 << 20)
-    assert len(state.take_storage("h", [], [much], NOW).volumes) == 1
-    gone = state.take_storage("h", [], [], NOW).gone_volumes
+    assert len(state.set_storage("h", [], [much], NOW).volumes) == 1
+    gone = state.set_storage("h", [], [], NOW).gone_volumes
     assert [volume.name for volume in gone] == ["web.qcow2"]
 
 

@@ -103,10 +103,10 @@ async def test_partitions_are_created_ahead_and_dropped_when_old(
     made = {"samples_2026030122", "samples_2026030123", "samples_2026030200", "samples_2026030201"}
     made |= {"sample_minutes_20260301", "sample_minutes_20260302"}
     assert (await partitions(database_url), history.problem) == (made, "")
-    assert await history.forget(at + timedelta(hours=24, minutes=44)) == 0
-    assert await history.forget(at + timedelta(hours=24, minutes=45)) == 1
+    assert await history.drop_expired(at + timedelta(hours=24, minutes=44)) == 0
+    assert await history.drop_expired(at + timedelta(hours=24, minutes=45)) == 1
     assert await partitions(database_url) == made - {"samples_2026030122"}
-    assert await history.forget(at + timedelta(days=15)) == 4
+    assert await history.drop_expired(at + timedelta(days=15)) == 4
     assert await partitions(database_url) == {"sample_minutes_20260302"}
 
 
@@ -176,11 +176,11 @@ def test_full_queue_drops_the_oldest_samples() -> None:
     for chunk in chunks:
         waiting.add(chunk)
     assert (waiting.rows, waiting.bytes, waiting.lost) == (6, 90, 4)
-    under_way = waiting.first(50)
+    under_way = waiting.peek(50)
     assert under_way == chunks[2:3]
-    assert waiting.first(60) == chunks[2:4]
+    assert waiting.peek(60) == chunks[2:4]
     waiting.add(Chunk(NOW, 2, bytes(30)))  # the chunk being written is dropped meanwhile
-    waiting.written(under_way)
+    waiting.remove_written(under_way)
     assert waiting.rows == 6
     waiting.add(Chunk(NOW, 1, bytes(1000)))
     assert (waiting.rows, waiting.bytes) == (0, 0)
@@ -195,11 +195,11 @@ async def test_partition_maintenance_never_waits_long_for_a_reader(
         await reader.execute("SELECT * FROM samples")
         began = fair_now()
         with pytest.raises(errors.DatabaseUnavailable):
-            await history.forget(NOW)
+            await history.drop_expired(NOW)
         assert fair_now() - began < 10
         await history.make_partitions(NOW)
         assert history.problem == "", "partitions are attached while readers run"
-    assert await history.forget(NOW) > 0
+    assert await history.drop_expired(NOW) > 0
 
 
 async def test_copy_is_one_transaction(database: Database, history: HistoryWriter) -> None:

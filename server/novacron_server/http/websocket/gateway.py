@@ -36,7 +36,7 @@ STALL_S = 4.0
 """A peer that sends no pong for this long, while no data is transferred, has stopped reading. With `check_s` before and
 after it, a stalled peer is disconnected within 10 seconds."""
 Q = TypeVar("Q", bound=Request)
-TicketTaker = Callable[[str], Awaitable[Principal]]
+TicketRedeemer = Callable[[str], Awaitable[Principal]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,13 @@ class WebSocketGateway:
     def __init__(
         self,
         authenticate: Authenticator,
-        take_ticket: TicketTaker,
+        redeem_ticket: TicketRedeemer,
         *,
         origins: frozenset[str] = frozenset(),
         check_s: float = 2.0,
     ) -> None:
         self._authenticate = authenticate
-        self._take_ticket = take_ticket
+        self._redeem_ticket = redeem_ticket
         self._origins = origins
         self._check_s = check_s
 
@@ -97,7 +97,7 @@ class WebSocketGateway:
         query = decoding.query(socket.query_params.multi_items(), endpoint.query)
         token = bearer(socket)
         ticket = getattr(query, "ticket", None) or ""
-        principal = await (self._authenticate(token) if token else self._take_ticket(ticket))
+        principal = await (self._authenticate(token) if token else self._redeem_ticket(ticket))
         if not allows(principal.role, endpoint.permission):
             raise errors.Forbidden(why_not_role(principal.role, endpoint.permission) or "")
         path = {name: str(value) for name, value in socket.path_params.items()}

@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Cache(Protocol):
     """The data cached for one connection, as far as the connection needs to know it."""
 
-    def forget(self, uuid: str) -> None:
+    def invalidate(self, uuid: str) -> None:
         """Called from the event thread when an event names this domain."""
 
 

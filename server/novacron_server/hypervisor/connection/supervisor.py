@@ -247,7 +247,7 @@ class ConnectionSupervisor(Generic[R]):
     ) -> None:
         """Runs in the event thread."""
         if kind == "domain" and uuid:
-            session.reader.forget(uuid)
+            session.reader.invalidate(uuid)
         schedule(loop, self._on_event, kind, uuid)
 
     async def _monitor(self, session: HostSession[R]) -> None:

@@ -29,7 +29,7 @@ _UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFI
 _UNDEFINE_ALL = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class _CachedDomain(msgspec.Struct, frozen=True):
     active: bool
     live: str
     persistent: str
@@ -39,10 +39,10 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 class DomainReader:
-    """Reads the domains of one connection. Thread-safe; `forget` is called from the event thread."""
+    """Reads the domains of one connection. Thread-safe; `invalidate` is called from the event thread."""
 
     def __init__(self) -> None:
-        self._cache: dict[str, _Kept] = {}
+        self._cache: dict[str, _CachedDomain] = {}
         self._changes: dict[str, int] = {}
         self._pools: Mapping[str, str] | None = None
 
@@ -52,14 +52,14 @@ class DomainReader:
         return self._pools or {}
 
     @property
-    def knows_pools(self) -> bool:
+    def has_pools(self) -> bool:
         return self._pools is not None
 
-    def forget(self, uuid: str) -> None:
+    def invalidate(self, uuid: str) -> None:
         """Invalidate the cached definition of this domain, including a read that is in progress."""
         self._changes[uuid] = self._changes.get(uuid, 0) + 1
 
-    def know_pools(self, name_by_path: Mapping[str, str]) -> None:
+    def set_pools(self, name_by_path: Mapping[str, str]) -> None:
         """Set which directories are pools, so that disk paths can be mapped to volumes."""
         if self._pools is None or dict(name_by_path) != dict(self._pools):
             self._pools = dict(name_by_path)
@@ -69,10 +69,10 @@ class DomainReader:
         """The disks' targets and the interfaces' MAC addresses of every domain, as last read."""
         return {
             uuid: (
-                tuple(disk.target for disk in kept.documents.definition.disks),
-                tuple(nic.mac for nic in kept.documents.definition.nics),
+                tuple(disk.target for disk in cached.documents.definition.disks),
+                tuple(nic.mac for nic in cached.documents.definition.nics),
             )
-            for uuid, kept in list(self._cache.items())
+            for uuid, cached in list(self._cache.items())
         }
 
     def read_all(self, connection: Any, *, fresh: bool) -> list[DomainFacts]:
@@ -118,7 +118,7 @@ class DomainReader:
     ) -> DomainFacts | None:
         uuid = str(domain.UUIDString())
         try:
-            kept = self._definition(domain, uuid, fresh=fresh)
+            cached = self._definition(domain, uuid, fresh=fresh)
         except libvirt.libvirtError as error:
             if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
                 return None  # it was removed between the listing and the read
@@ -130,24 +130,24 @@ class DomainReader:
             state=api_state,
             reason=why,
             persistent=persistent,
-            xml_digest=kept.documents.digest,
-            **msgspec.structs.asdict(kept.documents.definition),
+            xml_digest=cached.documents.digest,
+            **msgspec.structs.asdict(cached.documents.definition),
         )
 
-    def _definition(self, domain: Any, uuid: str, *, fresh: bool) -> _Kept:
+    def _definition(self, domain: Any, uuid: str, *, fresh: bool) -> _CachedDomain:
         active = domain.ID() != -1
-        kept, changes = self._cache.get(uuid), self._changes.get(uuid, 0)  # before the read
-        if kept is not None and not fresh and kept.active == active and kept.changes == changes:
-            return kept
+        cached, changes = self._cache.get(uuid), self._changes.get(uuid, 0)  # before the read
+        if cached is not None and not fresh and cached.active == active and cached.changes == changes:
+            return cached
         persistent = domain.XMLDesc(_PERSISTENT_XML)
         live = domain.XMLDesc(0) if active else persistent
         hashes = _hash(live), _hash(persistent)
-        if kept is None or (kept.live, kept.persistent) != hashes or kept.active != active:
-            kept = _Kept(active, *hashes, self._parse(live, persistent, uuid), changes)
-        elif kept.changes != changes:
-            kept = msgspec.structs.replace(kept, changes=changes)
-        self._cache[uuid] = kept
-        return kept
+        if cached is None or (cached.live, cached.persistent) != hashes or cached.active != active:
+            cached = _CachedDomain(active, *hashes, self._parse(live, persistent, uuid), changes)
+        elif cached.changes != changes:
+            cached = msgspec.structs.replace(cached, changes=changes)
+        self._cache[uuid] = cached
+        return cached
 
     def _parse(self, live: str, persistent: str, uuid: str) -> Documents:
         try:

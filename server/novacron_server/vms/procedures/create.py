@@ -197,7 +197,7 @@ class CreateVM(Procedure[CreateSteps]):
         await self._inventory.refresh_volumes(host_id)
 
 
-def first_steps(plan: CreationPlan) -> CreateSteps:
+def initial_steps(plan: CreationPlan) -> CreateSteps:
     """Return the journal that a creation begins with. Reads the image's files."""
     return CreateSteps(pool=plan.pool, volumes=[spec.name for spec in plan.volumes.values()])
 

@@ -79,7 +79,7 @@ class ShutDown(Power):
         while left_s > 0:
             await host.shutdown(vm_id)
             wait_s = min(PRESS_EVERY_S, left_s)
-            if await self._inventory.until(vm_id, _is_down, wait_s):
+            if await self._inventory.wait_for_vm(vm_id, _is_down, wait_s):
                 return
             left_s -= wait_s
             if _is_down(await self._inventory.refresh_vm(host_id, vm_id)):
