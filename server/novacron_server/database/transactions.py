@@ -171,7 +171,7 @@ class Database:
         read_only: bool,
         timeout_s: float | None,
     ) -> T:
-        """Run the transaction in a task of its own, which can be abandoned when the database hangs."""
+        """Run the transaction in its own task, which can be abandoned when the database hangs."""
         task = asyncio.create_task(self._transaction(work, held, read_only, timeout_s))
         try:
             await wait(task, until)

@@ -61,8 +61,8 @@ class GroupCommit:
     async def write_numbered(self, unit: Unit[T]) -> tuple[T, int]:
         """Run `unit` and append its events in a transaction that others may share, and commit.
 
-        Returns its result, and the number of the transaction's last event (0: it had none): whoever waits until that
-        one has been folded (`Inventory.barrier`) sees what was written.
+        Returns its result, and the number of the transaction's last event (0: it had none): a caller that waits until
+        that one has been folded (`Inventory.barrier`) sees what was written.
 
         Raises what the unit raises (then nothing of it is written); within the time budget DatabaseUnavailable if
         nothing was written, OutcomeUnknown if that cannot be determined.

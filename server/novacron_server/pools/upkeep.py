@@ -17,7 +17,7 @@ _log = structlog.get_logger()
 
 
 class ManagedPoolUpkeep:
-    """An inactive pool is left alone: somebody has stopped it, and may have unmounted its disk."""
+    """An inactive pool is left alone: an operator has stopped it, and may have unmounted its disk."""
 
     def __init__(self, inventory: Inventory, managed_pools: ManagedPools) -> None:
         self._inventory = inventory

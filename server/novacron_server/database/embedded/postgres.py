@@ -294,7 +294,7 @@ class EmbeddedPostgres:
             try:
                 await self._launch()
                 self.restarts += 1
-            except Exception as exc:  # noqa: BLE001 - whatever broke, the next try must come
+            except Exception as exc:  # noqa: BLE001 - any error must be followed by another attempt
                 _log_failed_restart(exc, pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 10.0)

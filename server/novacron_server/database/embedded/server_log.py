@@ -27,7 +27,7 @@ class ServerLog:
     def rotate_if_full(self) -> None:
         """Move the lines of a full file to the older one. PostgreSQL appends, so truncating the open file is safe.
 
-        Raises nothing: on a full disk the older lines are lost, and the database goes on.
+        Raises nothing: on a full disk the older lines are lost, and the database keeps running.
         """
         with contextlib.suppress(OSError):
             if self._path.stat().st_size <= self._limit_bytes:

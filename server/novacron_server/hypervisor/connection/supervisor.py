@@ -172,7 +172,7 @@ class ConnectionSupervisor(Generic[R]):
                     await self._monitor(session)
                     # A connection that breaks soon after opening counts as a failed attempt: the backoff applies.
                     attempt = 0 if time.monotonic() - began > self.timing.backoff_max_s else attempt
-            except Exception as error:  # noqa: BLE001 - nobody else reconnects this host: it must go on, whatever broke
+            except Exception as error:  # noqa: BLE001 - only this task reconnects the host, so no error may end it
                 await self._drop(error)
             await asyncio.sleep(self._backoff_s(attempt))
             attempt += 1
