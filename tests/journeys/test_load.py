@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import libvirt
 import pytest
@@ -23,6 +23,7 @@ from tests.support.readings import Painted, Readings, compare
 from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
+T = TypeVar("T")
 Console = Callable[..., Terminal]
 NAME = "load-01"
 IMAGE = "a-steady-guest"
@@ -64,8 +65,32 @@ def own(readings: Readings, vm: str | None, *names: str) -> dict[str, float | No
     return {name: known[name]() for name in names}
 
 
-def agree(terminal: Terminal, readings: Readings, pattern: str, vm: str | None = NAME, **names: float) -> None:
-    compare(terminal, readings, numbers(pattern, **names), partial(own, readings, vm, *names))
+class Shown:
+    """Values that one screen shows of a VM or (None) of all guests: a pattern with a group for each, and its factor."""
+
+    def __init__(self, pattern: str, vm: str | None = NAME, **names: float) -> None:
+        self._read, self._vm, self._names = numbers(pattern, **names), vm, names
+
+    def painted(self, screen: str) -> Painted:
+        """Empty when the screen does not match."""
+        return self._read(screen)
+
+    def own(self, readings: Readings) -> dict[str, float | None]:
+        return own(readings, self._vm, *self._names)
+
+
+def agree(terminal: Terminal, readings: Readings, *shown: Shown) -> None:
+    """Compare all of them in the same windows: each window takes five seconds."""
+
+    def painted(screen: str) -> Painted:
+        parts = [part.painted(screen) for part in shown]
+        return _numbered(parts) if all(parts) else {}
+
+    compare(terminal, readings, painted, lambda: _numbered([part.own(readings) for part in shown]))
+
+
+def _numbered(parts: list[dict[str, T]]) -> dict[str, T]:
+    return {f"{at} {name}": value for at, part in enumerate(parts) for name, value in part.items()}
 
 
 def start_guest(terminal: Terminal, qemu: libvirt.virConnect) -> libvirt.virDomain:
@@ -100,13 +125,16 @@ def test_load_is_shown_at_once_and_agrees_with_libvirt(
     assert running
     with Readings(QEMU, running.url, ("ann", PASSWORD), NAME) as readings:
         _check_first_reading(terminal, readings)
-        agree(terminal, readings, LIST, cores=0.01, used=1, given=1, read=1, written=1)
+        agree(terminal, readings, Shown(LIST, cores=0.01, used=1, given=1, read=1, written=1))
         terminal.press("enter")
         terminal.see("of 1 vCPU")
-        agree(terminal, readings, r"CPU +(\d+) %.* (\S+) of 1 vCPU", percent=0.01, cores=1)
-        agree(terminal, readings, r"memory .* ([\d.]+ MiB) of ([\d.]+ MiB)", used=1, given=1)
-        rates = r"disk +(\S+)/s read +(\S+)/s written +(\d+) IOPS"
-        agree(terminal, readings, rates, read=1, written=1, requests=1)
+        agree(
+            terminal,
+            readings,
+            Shown(r"CPU +(\d+) %.* (\S+) of 1 vCPU", percent=0.01, cores=1),
+            Shown(r"memory .* ([\d.]+ MiB) of ([\d.]+ MiB)", used=1, given=1),
+            Shown(r"disk +(\S+)/s read +(\S+)/s written +(\d+) IOPS", read=1, written=1, requests=1),
+        )
         terminal.press("esc")
         terminal.see("MEM USED")
         terminal.press("5")
@@ -129,15 +157,19 @@ def _check_first_reading(terminal: Terminal, readings: Readings) -> None:
 
 def _check_metrics(terminal: Terminal, readings: Readings) -> None:
     top = rf"Top by (?:.|\n)*? {NAME} +\S+ "
-    agree(terminal, readings, top + r"(\S+) cores +(\d+)%", cores=1, percent=0.01)
     status = rf" {NAME} on .*: CPU (\d+)%, (\S+ MiB) of (\S+ MiB), disk r (\S+) w (\S+)"
-    agree(terminal, readings, status, cores=0.01, used=1, given=1, read=1, written=1)
     fleet = r" fleet .* uses? (\S+) cores, (\S+ \w+) of (\S+ \w+) .*disk r (\S+) w (\S+)"
-    agree(terminal, readings, fleet, None, cores=1, used=1, given=1, read=1, written=1)
-    agree(terminal, readings, r"Disk +read (\w+)/s +written (\w+)/s", None, read=1, written=1)
+    agree(
+        terminal,
+        readings,
+        Shown(top + r"(\S+) cores +(\d+)%", cores=1, percent=0.01),
+        Shown(status, cores=0.01, used=1, given=1, read=1, written=1),
+        Shown(fleet, None, cores=1, used=1, given=1, read=1, written=1),
+        Shown(r"Disk +read (\w+)/s +written (\w+)/s", None, read=1, written=1),
+    )
     terminal.press("v")
     terminal.see("Top by memory")
-    agree(terminal, readings, top + r"([\d.]+ MiB)", used=1)
+    agree(terminal, readings, Shown(top + r"([\d.]+ MiB)", used=1))
     terminal.press("v")
     terminal.see("Top by disk")
-    agree(terminal, readings, top + r"r (\S+) w (\S+)", read=1, written=1)
+    agree(terminal, readings, Shown(top + r"r (\S+) w (\S+)", read=1, written=1))

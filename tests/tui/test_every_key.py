@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 
 from novacron_tui.app import Console
-from novacron_tui.screens.activity import ActivityScreen
-from novacron_tui.screens.global_actions import QUIT
-from novacron_tui.screens.metrics import MetricsScreen
-from novacron_tui.screens.storage import StorageScreen
+from novacron_tui.screens.global_actions import EVERYWHERE, QUIT
 from novacron_tui.screens.vm_list import VMListScreen
-from novacron_tui.screens.vm_page import TABS, VMPageScreen
+from novacron_tui.screens.vm_page import ONLY_ON, TABS, VMPageScreen
+from novacron_tui.vms.actions import VERBS
 from tests.support.console.looking import line_text, loaded, until
 from tests.support.console.metrics_world import wire
 from tests.support.console.storage_looking import reach
@@ -22,8 +20,6 @@ from tests.support.console.storage_world import wire as storage_wire
 from tests.support.console.wire import Stream, console
 from tests.support.console.world import live
 
-BOARDS = (VMListScreen, VMPageScreen, StorageScreen, MetricsScreen, ActivityScreen)
-KEYS = sorted({action.key for board in BOARDS for action in board.ACTIONS} - {QUIT.key, "escape", ""})
 SIZE = (120, 40)
 NOTHING: dict[str, Any] = {"vms": [], "volumes": [], "pools": [], "tiers": [], "hosts": [], "operations": []}
 
@@ -32,17 +28,31 @@ WAYS = ("1", "1 enter", "4", "4 tab", "5", "7")
 TAB_WAYS = tuple(f"1 enter : {' '.join(tab.name)} enter" for tab in TABS[1:])
 
 
-@pytest.mark.parametrize(("way", "there"), [*product(WAYS, [NOTHING, {}]), *product(TAB_WAYS, [{}])])
-async def test_no_key_ends_the_console(way: str, there: dict[str, Any]) -> None:
-    app = console(wire(**storage_wire().routes), Stream(live(), stored(**there)))
+CASES = [*product(WAYS, ["nothing", "all"]), *product(TAB_WAYS, ["all"])]
+
+
+@pytest.mark.parametrize(("way", "there"), CASES, ids=[f"{way.replace(' ', '')}-{there}" for way, there in CASES])
+async def test_no_key_ends_the_console(way: str, there: str) -> None:
+    changes = NOTHING if there == "nothing" else {}
+    app = console(wire(**storage_wire().routes), Stream(live(), stored(**changes)))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press(*way.split())
         here = app.screen
-        for key in KEYS:
+        for key in keys_of(here):
             await pilot.press(key, *back(here, key))
             if app.screen is not here:
                 here = await come_again(pilot, app, way)
+
+
+def keys_of(screen: Any) -> list[str]:
+    """The keys of a screen, on a tab those that it adds; the keys of every screen are tried on the list alone."""
+    actions = screen.ACTIONS
+    if isinstance(screen, VMPageScreen) and screen.tab != TABS[0].name:
+        actions = (*ONLY_ON[screen.tab], *VERBS)
+    everywhere = EVERYWHERE if not isinstance(screen, VMListScreen) else ()
+    keys = {action.key for action in actions if action not in everywhere}
+    return sorted(keys - {QUIT.key, "escape", ""})
 
 
 def back(screen: object, key: str) -> list[str]:

@@ -7,7 +7,7 @@ is never older than the last event it has received.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 import msgspec
@@ -187,13 +187,19 @@ class InventoryState:
         operations: Iterable[Operation],
         seq: int,
         pools: Iterable[PoolRow] = (),
+        values: Mapping[str, Iterable[Visible]] | None = None,
     ) -> None:
-        """Initialize the state from the tables as of `seq`."""
+        """Initialize the state from the tables as of `seq`. `values` holds, by noun type, those of the nouns that are
+        kept as their rows."""
         for row in vms:
             self._put_row(row)
         self.storage.load(volumes, pools)
         for operation in operations:
             self.put_operation(operation)
+        for noun_type, rows in (values or {}).items():
+            table = self.tables[noun_type]
+            assert isinstance(table, RowTable), f"{noun_type} is composed, not kept as its rows"
+            table.load(rows)
         self.seq = seq
 
     def fold(self, record: EventRecord) -> None:

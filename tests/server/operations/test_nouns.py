@@ -1,4 +1,4 @@
-"""A noun needs only its row in the registry: a toy noun gets from an outbox row to the console's store."""
+"""A noun needs its row in the registry, and the rows that exist when the server starts: a toy noun on both ways."""
 
 from __future__ import annotations
 
@@ -75,6 +75,13 @@ async def test_toy_gets_from_an_outbox_row_to_the_store(database: Database) -> N
         store.apply(frame)
         assert store.table(TOYS) == {}
     await group_commit.close()
+
+
+async def test_toy_of_the_database_is_there_when_the_server_starts() -> None:
+    state = InventoryState(nouns=WITH_TOYS)
+    car = Toy(id="t-1", name="car", wheels=4)
+    state.load([], [], [], 7, values={"toy": [("red", car)]})
+    assert (list(state.tables["toy"].all()), state.seq) == ([("red", car)], 7)
 
 
 async def written(drafts: list[EventDraft]) -> tuple[None, list[EventDraft]]:
