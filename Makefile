@@ -19,7 +19,7 @@ test: .venv/.ready ## run all tests, on real PostgreSQL, libvirt and QEMU
 	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: .venv/.ready ## run the tests that need no guest, no libvirtd and no PostgreSQL
-	@$(PYTHON) -m pytest -n 2 --dist load -q -m fast $(ARGS)
+	@$(PYTHON) -m pytest -n 4 --dist worksteal -q -m fast $(ARGS)
 
 torture: .venv/.ready ## run the long forms of the crash, fault and fuzz tests, a line a case
 	@NOVACRON_KILLS=20 NOVACRON_DATABASE_KILLS=5 NOVACRON_MOVE_KILLS=all \

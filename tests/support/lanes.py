@@ -15,6 +15,15 @@ FAST_FOLDERS = ("architecture", "core", "tui", "server")
 """The tests in other folders start the program itself."""
 LIBVIRTD_FIXTURES = frozenset({"storage", "libvirtd_named", "qemu"})
 HEAVY_FIXTURES = LIBVIRTD_FIXTURES | {"postgres"}
+SLOW_FILES = (
+    "test_embedded.py",
+    "test_transactions.py",
+    "test_scale.py",
+    "test_every_key.py",
+    "test_terminal_use.py",
+    "test_server_watch.py",
+)
+"""Without a heavy fixture, but with a PostgreSQL of their own or too long for the fast lane."""
 TORTURE_FILES = (
     "test_every_key.py",
     "test_kills_during_moves.py",
@@ -35,7 +44,7 @@ def set_marks(items: Iterable[pytest.Item]) -> None:
         if uses & LIBVIRTD_FIXTURES or folder == "faults":
             item.add_marker("libvirtd")
         heavy = bool(uses & HEAVY_FIXTURES) or any(item.get_closest_marker(name) for name in ("qemu", "slow"))
-        if folder in FAST_FOLDERS and not heavy:
+        if folder in FAST_FOLDERS and not heavy and item.path.name not in SLOW_FILES:
             item.add_marker("fast")
         fuzz = getattr(getattr(item, "function", None), "is_hypothesis_test", False)
         if folder == "faults" or item.path.name in TORTURE_FILES or fuzz:
