@@ -9,6 +9,15 @@ from novacron_core.errors import Conflict, DatabaseUnavailable, Internal, NotFou
 
 RETRY_AFTER_S = 2.0
 _BUSY = {"57014": "a statement took too long", "55P03": "a lock was held too long", "53300": "too many connections"}
+_WAIT = {
+    "25006": "the database is read-only: it may be a standby",
+    "26000": "a connection pooler has lost a prepared statement",
+    "42P05": "a connection pooler has mixed up prepared statements",
+    "0A000": "the tables have just changed",
+    "57P04": "the database was dropped",
+    "58030": "the database cannot read or write its files",
+}
+"""States of the database that pass: a change waits for them, and is not refused for good."""
 _RETRYABLE = {"40001", "40P01"}
 """serialization_failure, deadlock_detected. Source: PostgreSQL, appendix A."""
 
@@ -44,12 +53,6 @@ def is_retryable(exc: BaseException) -> bool:
     return sqlstate(exc) in _RETRYABLE or lost_connection(exc)
 
 
-def violated(exc: BaseException) -> str | None:
-    """The name of the violated constraint, for repositories that know its meaning; None when there is none."""
-    diagnosis = getattr(_driver_error(exc), "diag", None)
-    return diagnosis.constraint_name if diagnosis else None
-
-
 def translate(exc: BaseException) -> NovaCronError:
     """The NovaCron error for a driver error. The driver's text may contain row values, so it is not passed on."""
     if isinstance(exc, Expired):
@@ -63,6 +66,8 @@ def translate(exc: BaseException) -> NovaCronError:
         return DatabaseUnavailable(
             "the database is busy: concurrent changes to the same rows", retry_after_s=RETRY_AFTER_S
         )
+    if code in _WAIT:
+        return DatabaseUnavailable(_WAIT[code], retry_after_s=RETRY_AFTER_S)
     if code.startswith("53"):
         return DatabaseUnavailable("the database is out of disk space or memory", retry_after_s=RETRY_AFTER_S)
     if lost_connection(exc):

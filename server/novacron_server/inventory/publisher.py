@@ -15,6 +15,8 @@ from novacron_server.outbox.records import EventDraft
 _log = structlog.get_logger()
 _BATCH = 500
 _RETRY_S = 0.5
+_Key = tuple[str, str, str, str]
+"""Target type, target id, source, event type."""
 
 
 class Publisher:
@@ -31,7 +33,9 @@ class Publisher:
         self._group_commit = group_commit
         self._database_down = False
         self._on_unlogged = on_unlogged
-        self._waiting: dict[tuple[str, str, str, str], EventDraft] = {}
+        self._waiting: dict[_Key, EventDraft] = {}
+        self._batch_size = _BATCH
+        self._refusal = ""
         self._wake = asyncio.Event()
         self._commit_lock = asyncio.Lock()
 
@@ -71,7 +75,7 @@ class Publisher:
                 await self._commit_batch()
 
     async def _commit_batch(self) -> None:
-        batch = dict(list(self._waiting.items())[:_BATCH])
+        batch = dict(list(self._waiting.items())[: self._batch_size])
 
         async def unit(_: Connection) -> tuple[None, list[EventDraft]]:
             return None, list(batch.values())
@@ -83,7 +87,26 @@ class Publisher:
             self.set_database_down(True)
             await asyncio.sleep(_RETRY_S)
             return
-        self._database_down = False
+        except Exception as e:  # noqa: BLE001 - the events of everybody must not end with those that are refused
+            await self._refused(list(batch), e)
+            return
+        self._database_down, self._refusal, self._batch_size = False, "", _BATCH
         for key, draft in batch.items():
             if self._waiting.get(key) is draft:
                 del self._waiting[key]
+
+    async def _refused(self, keys: list[_Key], error: Exception) -> None:
+        """Commit the batch one by one, so that one bad event does not hold up the others; that one goes to the end of
+        the queue and is tried again."""
+        if self._batch_size > 1 and len(keys) > 1:
+            self._batch_size = 1
+            return
+        if str(error) != self._refusal:
+            self._refusal = str(error)
+            known = isinstance(error, errors.NovaCronError)
+            _log.error("an event was refused and is tried again", key=keys[0], reason=self._refusal,
+                       exc_info=None if known else error)  # fmt: skip
+        if (draft := self._waiting.pop(keys[0], None)) is not None:
+            self._waiting[keys[0]] = draft
+        self.set_database_down(True)
+        await asyncio.sleep(_RETRY_S)

@@ -14,6 +14,7 @@ from novacron_server.operations.context import OperationContext
 _log = structlog.get_logger()
 _DATABASE_RETRY_S = 1.0
 _HOST_RETRY_S = 2.0
+_MAX_RETRY_S = 30.0
 T = TypeVar("T")
 
 
@@ -25,6 +26,21 @@ async def retry_while_database_down(what: str, work: Callable[[], Awaitable[T]])
         except errors.DatabaseUnavailable as e:
             _log.warning("waiting for the database", what=what, reason=e.detail)
         await asyncio.sleep(_DATABASE_RETRY_S)
+
+
+async def retry_until_done(what: str, work: Callable[[], Awaitable[T]]) -> T:
+    """Retry `work`, which must be done, whatever it raises: the end of work that is over. Every new error is logged."""
+    pause_s, logged = _DATABASE_RETRY_S, ""
+    while True:
+        try:
+            return await work()
+        except Exception as e:  # noqa: BLE001 - an operation without an end would hold its locks for good
+            if (reason := str(e)) != logged:
+                logged = reason
+                known = isinstance(e, errors.NovaCronError)
+                _log.error("cannot be stored yet", what=what, reason=reason, exc_info=None if known else e)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _MAX_RETRY_S)
 
 
 async def retry_while_host_down(context: OperationContext[Any], work: Callable[[], Awaitable[T]]) -> T:

@@ -26,7 +26,7 @@ from novacron_server.operations.journal import Journal
 from novacron_server.operations.outcomes import as_known_error, with_outcome
 from novacron_server.operations.procedures import Procedure, Procedures
 from novacron_server.operations.progress_writer import ProgressWriter
-from novacron_server.operations.retries import retry_while_database_down, retry_while_host_down
+from novacron_server.operations.retries import retry_until_done, retry_while_database_down, retry_while_host_down
 from novacron_server.operations.submission import Decide, OperationRequest, Submission
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
@@ -152,7 +152,6 @@ class Operations:
         context = self._context(entry)
         try:
             await self._run_procedure(procedure, context)
-            await self._end(context.host_id, context.operation, OperationState.SUCCEEDED)
         except asyncio.CancelledError:
             if self._closing:
                 raise  # the next server recovers it
@@ -162,6 +161,8 @@ class Operations:
             if isinstance(found := await self._undo(procedure, context), CompletedAnyway):
                 error.detail = f"{error.detail}; {found}"
             await self._end(context.host_id, context.operation, OperationState.FAILED, error)
+        else:  # outside of the try: an end that cannot be written yet is not a failure of the work
+            await self._end(context.host_id, context.operation, OperationState.SUCCEEDED)
         finally:
             self._tasks.pop(context.id, None)
             self._contexts.pop(context.id, None)
@@ -202,12 +203,12 @@ class Operations:
         await self._save_end(ended, [operation_event(ended, f"operation.{state}"), *refresh_targets(host_id, ended)])
 
     async def _save_end(self, ended: Operation, drafts: list[EventDraft]) -> None:
-        """Save the end of an operation, waiting for the database however long it is down."""
+        """Save the end of an operation, however long the database is down or refuses it."""
 
         async def save(connection: Connection) -> tuple[None, list[EventDraft]]:
             return None, drafts if await repository.save(connection, ended) else []
 
-        await retry_while_database_down(f"end of {ended.kind}", lambda: self._group_commit.write(save))
+        await retry_until_done(f"end of {ended.kind}", lambda: self._group_commit.write(save))
 
     async def _commit_steps(self, operation_id: str, steps: dict[str, Any]) -> None:
         """Commit the journal, waiting for the database: a step that is not in the journal must not be done."""

@@ -12,12 +12,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from novacron_core import errors
-from novacron_core.api import access
+from novacron_core.api import access, vms
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.hosts import repository as hosts
-from novacron_server.operations import recovery, repository
+from novacron_server.operations import recovery, repository, retries
+from tests.support.requests import create_vm, succeeded
 from tests.support.server import LiveServer
 
 
@@ -82,3 +83,22 @@ async def test_operation_on_a_host_that_is_no_longer_configured_is_ended(server:
         await recovery.recover_all(server.parts.operations, server.parts.inventory)
     ended = await server.ended(unended)
     assert ended.state is OperationState.INTERRUPTED
+
+
+async def test_end_that_is_refused_is_written_later_and_is_not_a_failure_of_the_work(
+    server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the database answers: the guest was paused, and an operation without an end would lock its VM for good."""
+    vm = await create_vm(server)
+    monkeypatch.setattr(retries, "_DATABASE_RETRY_S", 0.05)
+    real, refusals = repository.save, [errors.Internal("rejected (XX000)"), ValueError("odd"), errors.Internal("again")]
+
+    async def save(connection: Any, operation: Operation) -> bool:
+        if operation.state.ended and refusals:
+            raise refusals.pop(0)
+        return await real(connection, operation)
+
+    monkeypatch.setattr(repository, "save", save)
+    ended = await server.ended(await server.admin.call(vms.PAUSE, vm_id=vm.id))
+    assert (ended.state, refusals) == (OperationState.SUCCEEDED, [])
+    await succeeded(server, await server.admin.call(vms.RESUME, vm_id=vm.id))
