@@ -52,6 +52,9 @@ class HostSync:
         self._refresh_volumes = False
         self._wake = asyncio.Event()
         self._is_first_read = True
+        self._updates = 0
+        self._updated: dict[str, int] = {}
+        """VM → the number of its last update: which of two reads is newer is never asked of a wall clock."""
         self._volume_read_lock = asyncio.Lock()
         self._volume_reads_started = self._last_volume_read = 0
         self._down_since: datetime | None = None
@@ -121,12 +124,11 @@ class HostSync:
         await self.host.read_host()
         self._update_host()
         self._dirty.clear()
-        began = datetime.now(UTC)
+        began = self._updates
         domains = {facts.uuid: facts for facts in await self.host.read_domains()}
         known = {vm_id for host_id, vm_id in self._state.known if host_id == self.host.host_id}
         for vm_id in known | domains.keys():
-            held = self._state.known.get((self.host.host_id, vm_id))
-            if held and held.seen_at > began:
+            if self._updated.get(vm_id, 0) > began:
                 continue  # read individually during the long read, so it is newer than this result
             self._update(vm_id, domains.get(vm_id))
         self._is_first_read = False
@@ -169,6 +171,8 @@ class HostSync:
         held = self._state.known.get(key)
         before = held.facts if held else None
         now = datetime.now(UTC)
+        self._updates += 1
+        self._updated[vm_id] = self._updates
         if facts is None:
             twins = self._state.set_known(key, None)
         else:
