@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import libvirt
 import pytest
 
 from novacron_core import errors
 from novacron_server.hypervisor import faults
-
-
-def libvirt_error(code: int, text: str, domain: int = libvirt.VIR_FROM_QEMU) -> Any:
-    error = libvirt.libvirtError("x")
-    error.err = (code, domain, text, 2, None, None, None, -1, -1)
-    error.args = (text,)
-    return error
+from tests.support.libvirt_objects import libvirt_error
 
 
 class FakeConnection:

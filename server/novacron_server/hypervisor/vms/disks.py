@@ -203,7 +203,12 @@ def block_job(connection: Any, uuid: str, target: str) -> BlockJob | None:
     domain = connection.lookupByUUIDString(uuid)
     if not domain.isActive():
         return None
-    found = domain.blockJobInfo(target, libvirt.VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES)
+    try:
+        found = domain.blockJobInfo(target, libvirt.VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES)
+    except libvirt.libvirtError as error:
+        if not _disk_is_gone(error):
+            raise
+        return None
     disk = next((p for p in disk_locations(str(domain.XMLDesc(0))) if p.target == target), None)
     if not found or disk is None or not disk.mirror:
         return None
@@ -219,11 +224,17 @@ def pivot(connection: Any, uuid: str, target: str) -> None:
 
 
 def abort_copy(connection: Any, uuid: str, target: str) -> None:
-    """Abort a block copy; the guest keeps its current disk. Succeeds if there is none."""
+    """Abort a block copy; the guest keeps its current disk. Succeeds if there is none, or the disk was unplugged."""
     try:
         domain = connection.lookupByUUIDString(uuid)
         if domain.isActive() and domain.blockJobInfo(target, 0):
             domain.blockJobAbort(target, 0)
     except libvirt.libvirtError as error:
-        if code_of(error) not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+        gone = code_of(error) in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
+        if not gone and not _disk_is_gone(error):
             raise
+
+
+def _disk_is_gone(error: libvirt.libvirtError) -> bool:
+    """Whether the domain has no disk at this target any more; libvirt has no code of its own for it."""
+    return code_of(error) == libvirt.VIR_ERR_INVALID_ARG and "not found in domain" in str(error)
