@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from novacron_core import errors
 from novacron_core.api import operations, vms, volumes
+from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.values.tiers import TierName
 from novacron_server.operations import repository
@@ -283,3 +285,34 @@ async def test_file_created_outside_during_a_creation_is_not_deleted(
     (tmp_path / "go").touch()
     assert (await storage.ended(operation)).state is OperationState.FAILED
     assert path.read_bytes().startswith(b"theirs")
+
+
+async def test_file_with_an_undecodable_name_hides_nothing_else(storage: StorageServer) -> None:
+    """Python's libvirt binding cannot decode such a name: it once froze the whole host while /health stayed green."""
+    good = await storage.create_volume("beside")
+    folder = storage.path(good).parent
+    odd = os.path.join(os.fsencode(folder), b"Gr\xf6\xdfe.iso")
+    with open(odd, "wb") as file:
+        file.write(b"\0" * 1024)
+    try:
+        storage.libvirt.storagePoolLookupByName(good.pool).refresh(0)
+        after = await storage.create_volume("after")
+        assert {good.name, after.name} <= {volume.name for volume in await _volumes(storage)}
+        await storage.succeeded(await storage.admin.call(volumes.DELETE, volume_id=good.id))
+        vm = await storage.vm("sees-changes", start=True)
+        storage.libvirt.lookupByUUIDString(vm.id).destroy()
+
+        async def stopped() -> bool | None:
+            return (await storage.server.vm(vm.name)).state == "stopped" or None
+
+        await until(stopped)
+        match = (await storage.server.vm(vm.name)).generation
+        delete = storage.admin.call(vms.DELETE, vm_id=vm.id, query=vms.DeleteQuery(disks=True), if_match=match)
+        await storage.succeeded(await delete)
+    finally:
+        os.unlink(odd)
+    await storage.succeeded(await storage.admin.call(volumes.DELETE, volume_id=after.id))
+
+
+async def _volumes(storage: StorageServer) -> list[volumes.Volume]:
+    return (await storage.admin.call(volumes.LIST, query=ListQuery(page_size=1000))).items

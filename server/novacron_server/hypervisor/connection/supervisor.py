@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from novacron_core.api.hosts import HostStatus
-from novacron_core.errors import HostUnavailable
+from novacron_core.errors import HostUnavailable, Internal, NovaCronError
 from novacron_server.hypervisor import faults
 from novacron_server.hypervisor.connection import events
 from novacron_server.hypervisor.connection.connection import ConnectionLost
@@ -148,6 +148,12 @@ class ConnectionSupervisor(Generic[R]):
         except libvirt.libvirtError as error:
             self.seen_at = datetime.now(UTC)
             raise faults.translate(error, what) from error
+        except NovaCronError:
+            raise
+        except Exception as error:  # a value of libvirt's that the binding or we cannot read: never a silent death
+            _log.error("unexpected answer of libvirt", host=self.uri, what=what, exc_info=error)
+            why = "libvirt answered with something that cannot be read; see the server's log"
+            raise Internal(f"cannot {what}: {why}" if what else why) from error
         self.seen_at = datetime.now(UTC)
         return result
 

@@ -12,6 +12,7 @@ from novacron_core.errors import Conflict
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.faults import code_of, plain
 from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
+from novacron_server.hypervisor.unreadable import skip_unreadable
 from novacron_server.hypervisor.xml.storage import check_name, pool_xml, read_pool, read_volume, volume_xml
 
 _log = structlog.get_logger(__name__)
@@ -23,8 +24,8 @@ def read_pools(connection: Any) -> list[PoolFacts]:
     for pool in connection.listAllStoragePools(0):
         try:
             found.append(_pool_facts(pool))
-        except libvirt.libvirtError as error:
-            _log_unreadable("pool", str(pool.name()), error)
+        except Exception as error:  # noqa: BLE001 - one bad pool must not hide the others
+            skip_unreadable(connection, "pool", pool, error)
     return found
 
 
@@ -35,25 +36,19 @@ def read_volumes(connection: Any, *, refresh: bool = False) -> list[VolumeFacts]
         try:
             if refresh:
                 pool.refresh(0)
-            found.extend(_volumes(pool))
-        except libvirt.libvirtError as error:
-            _log_unreadable("pool", str(pool.name()), error)
+            found.extend(_volumes(connection, pool))
+        except Exception as error:  # noqa: BLE001 - one bad pool must not hide the others
+            skip_unreadable(connection, "volumes of a pool", pool, error)
     return found
 
 
-def _volumes(pool: Any) -> Iterator[VolumeFacts]:
+def _volumes(connection: Any, pool: Any) -> Iterator[VolumeFacts]:
     name, uuid = str(pool.name()), str(pool.UUIDString())
     for volume in pool.listAllVolumes(0):
         try:
             yield read_volume(volume.XMLDesc(0), pool=name, pool_uuid=uuid)
-        except libvirt.libvirtError as error:
-            _log_unreadable("volume", f"{name}/{volume.name()}", error)
-
-
-def _log_unreadable(what: str, name: str, error: Any) -> None:
-    if error.get_error_domain() in (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE):
-        raise error  # a connection error, not an error of this object
-    _log.warning(f"cannot read a {what}", name=name, error=plain(str(error)))
+        except Exception as error:  # noqa: BLE001 - one bad file must not hide the others
+            skip_unreadable(connection, "volume", volume, error, of=name)
 
 
 def _pool_facts(pool: Any) -> PoolFacts:

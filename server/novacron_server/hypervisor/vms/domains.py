@@ -17,6 +17,7 @@ from novacron_core.errors import Conflict
 from novacron_server.hypervisor.facts import DomainFacts, OwnershipTag
 from novacron_server.hypervisor.faults import code_of
 from novacron_server.hypervisor.specs import DomainSpec
+from novacron_server.hypervisor.unreadable import name_of, skip_unreadable
 from novacron_server.hypervisor.vms.states import MANAGED_SAVE_AWARE, read_state
 from novacron_server.hypervisor.xml.definition import Definition, Documents, read_documents, without_secrets
 from novacron_server.hypervisor.xml.document import MalformedXML
@@ -82,7 +83,11 @@ class DomainReader:
         found = []
         for domain, state, reason in _states(connection):
             uuid = str(domain.UUIDString())
-            facts = self._facts(domain, state, reason, uuid not in transient, uuid in saved, fresh=fresh)
+            try:
+                facts = self._facts(domain, state, reason, uuid not in transient, uuid in saved, fresh=fresh)
+            except Exception as error:  # noqa: BLE001 - one bad domain must not hide the others
+                skip_unreadable(connection, "domain", domain, error)
+                facts = _unreadable_facts(domain, uuid, state, reason, saved=uuid in saved)
             if facts is not None:
                 found.append(facts)
         for gone in set(self._cache) - {facts.uuid for facts in found}:
@@ -96,7 +101,11 @@ class DomainReader:
             domain = connection.lookupByUUIDString(uuid)
             state, reason = domain.state()
             saved = state in MANAGED_SAVE_AWARE and bool(domain.hasManagedSaveImage())
-            return self._facts(domain, state, reason, bool(domain.isPersistent()), saved, fresh=True)
+            try:
+                return self._facts(domain, state, reason, bool(domain.isPersistent()), saved, fresh=True)
+            except ValueError as error:
+                skip_unreadable(connection, "domain", domain, error)
+                return _unreadable_facts(domain, uuid, state, reason, saved=saved)
         except libvirt.libvirtError as error:
             if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
                 self._cache.pop(uuid, None)
@@ -112,6 +121,8 @@ class DomainReader:
             except libvirt.libvirtError as error:
                 if code_of(error) != libvirt.VIR_ERR_NO_DOMAIN:
                     raise
+            except ValueError as error:  # what it uses is unknown: no change that depends on it may go on
+                raise Conflict(f"the definition of the VM {name_of(domain)} cannot be read: {error}") from error
 
     def _facts(
         self, domain: Any, state: int, reason: int, persistent: bool, saved: bool, *, fresh: bool
@@ -155,6 +166,15 @@ class DomainReader:
         except MalformedXML as error:
             _log.warning("cannot parse a domain's definition", uuid=uuid, error=str(error))
             return Documents(definition=Definition(), digest=_hash(persistent), live=(), persistent=())
+
+
+def _unreadable_facts(domain: Any, uuid: str, state: int, reason: int, *, saved: bool) -> DomainFacts:
+    """A domain whose definition cannot be read: it exists and has a state, which is more than its absence would say."""
+    api_state, why = read_state(state, reason, saved=saved)
+    unreadable = "its definition cannot be read"
+    return DomainFacts(
+        uuid=uuid, name=name_of(domain), state=api_state, reason=f"{why}; {unreadable}" if why else unreadable
+    )
 
 
 def _uuids(connection: Any, flag: int) -> set[str]:

@@ -1,0 +1,99 @@
+"""One object of a host that cannot be read does not hide the others, and never looks like a lost connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libvirt
+import pytest
+
+from novacron_core.api.vms import State
+from novacron_core.errors import Conflict
+from novacron_server.hypervisor import unreadable
+from novacron_server.hypervisor.networks.leases import read_addresses
+from novacron_server.hypervisor.storage import volumes
+from novacron_server.hypervisor.vms.domains import DomainReader
+from tests.support.libvirt_objects import Thing, libvirt_error
+
+UUID = "6f1d3b5e-0000-4000-8000-00000000000{}"
+GOOD_VOLUME = "<volume><name>good</name><capacity>1024</capacity><target><path>/p/good</path></target></volume>"
+GOOD_POOL = "<pool type='dir'><name>pool</name><uuid>u</uuid><target><path>/p</path></target></pool>"
+DOMAIN = "<domain type='qemu'><name>web</name><uuid>{}</uuid><memory>1024</memory><vcpu>1</vcpu></domain>"
+
+
+def undecodable() -> str:
+    return b"Gr\xf6\xdfe.iso".decode()
+
+
+def too_many() -> Any:
+    text = "internal error: Too many storage_vols '40000' for limit '16384'"
+    raise libvirt_error(libvirt.VIR_ERR_RPC, text, libvirt.VIR_FROM_RPC)
+
+
+@pytest.fixture(autouse=True)
+def nothing_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unreadable, "_logged", set())
+
+
+def pool(name: str = "pool", **answers: Any) -> Thing:
+    return Thing(
+        name, UUIDString="u", isActive=1, XMLDesc=GOOD_POOL.replace("pool</name>", f"{name}</name>"), **answers
+    )
+
+
+def host(*pools: Thing, **answers: Any) -> Thing:
+    return Thing("host", listAllStoragePools=list(pools), isAlive=1, **answers)
+
+
+def test_undecodable_file_name_hides_no_other_volume(capsys: pytest.CaptureFixture[str]) -> None:
+    good = Thing("good", XMLDesc=GOOD_VOLUME)
+    broken, malformed = Thing(undecodable, XMLDesc=undecodable), Thing("odd", XMLDesc="<volume>")
+    connection = host(pool(listAllVolumes=[broken, malformed, good]))
+    for _ in range(3):
+        assert [facts.name for facts in volumes.read_volumes(connection)] == ["good"]
+    told = capsys.readouterr().out
+    assert told.count("cannot read a volume") == 2, "each is logged once"
+    assert "xf6" in told and "pool" in told
+
+
+def test_pool_with_too_many_files_hides_no_other_pool() -> None:
+    full, other = pool("full", listAllVolumes=too_many), pool(listAllVolumes=[Thing("good", XMLDesc=GOOD_VOLUME)])
+    assert [facts.name for facts in volumes.read_volumes(host(full, other))] == ["good"]
+    assert [facts.name for facts in volumes.read_pools(host(Thing(undecodable, XMLDesc=undecodable), other))] == [
+        "pool"
+    ]
+
+
+def test_lost_connection_is_not_taken_for_a_bad_pool() -> None:
+    lost = Thing("host", listAllStoragePools=[pool(listAllVolumes=too_many)], isAlive=0)
+    with pytest.raises(libvirt.libvirtError):
+        volumes.read_volumes(lost)
+
+
+def domains(*found: Thing) -> Thing:
+    stats = [(domain, {"state.state": libvirt.VIR_DOMAIN_RUNNING, "state.reason": 0}) for domain in found]
+    return Thing("host", listAllDomains=list(found), getAllDomainStats=stats, isAlive=1)
+
+
+def domain(number: int, xml: Any, name: Any = "web") -> Thing:
+    uuid = UUID.format(number)
+    return Thing(name, UUIDString=uuid, ID=1, XMLDesc=DOMAIN.format(uuid) if xml is None else xml)
+
+
+def test_domain_that_cannot_be_read_keeps_its_state_and_hides_no_other() -> None:
+    connection = domains(domain(1, undecodable, undecodable), domain(2, None))
+    odd, good = DomainReader().read_all(connection, fresh=True)
+    assert (odd.uuid, odd.name, odd.state) == (UUID.format(1), "Gr\ufffd\ufffde.iso", State.RUNNING)
+    assert "cannot be read" in odd.reason
+    assert (good.name, good.vcpus) == ("web", 1)
+
+
+def test_use_of_a_file_is_unknown_while_a_definition_cannot_be_read() -> None:
+    with pytest.raises(Conflict, match="cannot be read"):
+        list(DomainReader().documents(domains(domain(1, undecodable, undecodable)), fresh=True))
+
+
+def test_odd_lease_hides_no_other() -> None:
+    leases = [{"mac": None, "ipaddr": "192.0.2.1"}, {"mac": "52:54:00:00:00:01", "ipaddr": "192.0.2.2"}]
+    networks = [Thing("broken", DHCPLeases=undecodable), Thing("default", DHCPLeases=leases)]
+    assert read_addresses(Thing("host", listAllNetworks=networks, isAlive=1)) == {"52:54:00:00:00:01": ("192.0.2.2",)}
