@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import tomllib
 from pathlib import Path
@@ -119,8 +120,21 @@ def _run(values: dict[str, Any], hypervisors: tuple[str, ...], origins: tuple[st
 
     from novacron_server.runtime.server import run
 
+    terminated: list[int] = []
+
+    def terminate(number: int, _frame: object) -> None:
+        """End like Ctrl+C, which unwinds: uvicorn alone would end its part and let SIGTERM kill the rest."""
+        terminated.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, terminate)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(run(settings)))
+        try:
+            sys.exit(runner.run(run(settings)))
+        except KeyboardInterrupt:
+            if not terminated:
+                raise
+            sys.exit(0)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from novacron_core.api import health
 from novacron_core.client import Client
 from novacron_core.local_server import read_running_server
+from novacron_server.database.embedded.stale_processes import postmaster_pid
 from tests.support.accounts import administrator
 from tests.support.processes import NOVACRON, serve
 from tests.support.terminal import Terminal
@@ -31,6 +33,27 @@ def test_server_listens_on_a_free_port_and_its_setup_token_is_private(data_dir: 
         asyncio.run(administrator(url, data_dir))
         assert not token.exists()
     assert read_running_server(data_dir) is None
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_the_server_and_its_database_in_order(data_dir: Path, how: signal.Signals) -> None:
+    """A copy of the data directory that is made after it must be usable, so PostgreSQL has ended before the server."""
+    command = [NOVACRON, "serve", "--port", "0", "--data-dir", str(data_dir), "--hypervisor", "test:///default"]
+    with (data_dir / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, preexec_fn=_default_sigint)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b"listening")
+    postmaster = postmaster_pid(data_dir / "postgres")
+    assert postmaster is not None and Path(f"/proc/{postmaster}").exists()
+    process.send_signal(how)
+    assert process.wait(20) == (0 if how is signal.SIGTERM else 130)
+    assert not Path(f"/proc/{postmaster}").exists()
+    assert not (data_dir / "server.json").exists()
+    assert not (data_dir / "postgres" / "postmaster.pid").exists()
+
+
+def _default_sigint() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_token_opens_the_list_directly(data_dir: Path) -> None:
