@@ -170,6 +170,32 @@ async def test_pid_file_of_a_reused_pid_does_not_block_the_start(data_dir: Path)
         innocent.wait()
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 64, b"\xff\xfe\x80\n", "²\n".encode(), b"9" * 40])
+async def test_nonsense_in_the_pid_file_does_not_block_the_start(data_dir: Path, content: bytes) -> None:
+    """What a power failure leaves of it. PostgreSQL itself refuses to start with it."""
+    async with server(data_dir):
+        pass
+    (data_dir / "postgres" / "postmaster.pid").write_bytes(content)
+    async with server(data_dir) as pg:
+        assert await query(pg.app_url, "SELECT 1") == [(1,)]
+
+
+async def test_program_of_an_administrator_in_the_cluster_is_not_ended(data_dir: Path) -> None:
+    async with server(data_dir):
+        pass
+    cluster = data_dir / "postgres"
+    owner = cluster.stat().st_uid
+    shell = subprocess.Popen(["sleep", "60"], cwd=cluster, user=owner if os.geteuid() == 0 else None)
+    try:
+        (cluster / "postmaster.pid").write_text(f"{shell.pid}\n{cluster}\n1\n5432\n{data_dir}\n\n  1  1\nready\n")
+        os.chown(cluster / "postmaster.pid", owner, -1)
+        async with server(data_dir):
+            assert shell.poll() is None
+    finally:
+        shell.kill()
+        shell.wait()
+
+
 async def test_partial_initdb_is_removed(data_dir: Path) -> None:
     (data_dir / ".postgres-dead" / "pg").mkdir(parents=True)
     async with server(data_dir) as pg:

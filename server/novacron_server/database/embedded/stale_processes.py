@@ -25,20 +25,28 @@ async def end_stale_processes(cluster: Path) -> None:
     """
     pid = postmaster_pid(cluster)
     if pid is None:
+        _remove_if_idle(cluster)  # empty or nonsense after a power failure: PostgreSQL would refuse to start
         return
     if not _exists(pid):
         _resume_stopped(cluster)
         return
     if works_in(pid, cluster):
         await _end(pid, cluster)
-    elif not any(works_in(other, cluster) for other in _all_pids()):
+    else:
+        _remove_if_idle(cluster)
+
+
+def _remove_if_idle(cluster: Path) -> None:
+    """Remove the pid file unless a process works in the cluster. Our lock keeps other servers out."""
+    if not any(works_in(other, cluster) for other in _all_pids()):
         (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
 def postmaster_pid(cluster: Path) -> int | None:
-    """The pid in `postmaster.pid`; None when there is no such file."""
+    """The pid in `postmaster.pid`; None when there is no such file, or no number in it."""
     lines = _pid_file(cluster)
-    return abs(int(lines[0])) if lines and lines[0].lstrip("-").isdigit() else None
+    first = lines[0].lstrip("-") if lines else ""
+    return int(first) if first.isascii() and first.isdigit() and len(first) < 11 else None
 
 
 def is_ready(cluster: Path, pid: int) -> bool:
@@ -48,16 +56,18 @@ def is_ready(cluster: Path, pid: int) -> bool:
 
 
 def works_in(pid: int, cluster: Path) -> bool:
-    """Whether the process belongs to the cluster: PostgreSQL's processes have it as their working directory."""
+    """Whether the process belongs to the cluster: PostgreSQL's processes have it as their working directory. Another
+    program there, like a shell, is none of them."""
     try:
-        return Path(f"/proc/{pid}/cwd").samefile(cluster)
+        program = Path(f"/proc/{pid}/exe").readlink().name.removesuffix(" (deleted)")
+        return program.startswith("postgres") and Path(f"/proc/{pid}/cwd").samefile(cluster)
     except OSError:
         return False
 
 
 def _pid_file(cluster: Path) -> list[str]:
     try:
-        return (cluster / "postmaster.pid").read_text().splitlines()
+        return (cluster / "postmaster.pid").read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return []
 
