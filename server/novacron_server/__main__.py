@@ -100,6 +100,14 @@ def serve(
     sockets_per_minute: Annotated[
         int, typer.Option(envvar=_V + "SOCKETS_PER_MINUTE", help="WebSocket connections per minute per client address.")
     ] = 60,
+    unfinished_connections: Annotated[
+        int,
+        typer.Option(
+            envvar=_V + "UNFINISHED_CONNECTIONS",
+            min=1,
+            help="Open connections per client address that have not sent a request yet.",
+        ),
+    ] = 100,
 ) -> None:
     """Run the NovaCron server, which manages libvirt and PostgreSQL and serves consoles and scripts."""
     values: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("settings_file", "hypervisor", "origin")}

@@ -13,15 +13,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
+import msgspec
 import psutil
 import psycopg
 from psycopg import sql
 
-from novacron_core.local_server import read_running_server
+from novacron_core.local_server import LOCK, RunningServer, read_running_server
 from novacron_server.database.embedded import cluster
 from novacron_server.database.embedded.postgres import default_runtime_dir
+from novacron_server.lock_file import open_lock
 from tests.support.accounts import administrator
 from tests.support.database_budget import DEFAULT_BUDGET
 from tests.support.fair_clock import fair_now
@@ -71,6 +74,13 @@ def serve_process(
         finally:
             os.kill(process.pid, signal.SIGTERM)
             process.wait(30)
+
+
+def pretend_to_run(data_dir: Path, url: str) -> IO[bytes]:
+    """Register this process as the server of a data directory, until the returned lock is closed."""
+    lock = open_lock(data_dir / LOCK)
+    (data_dir / "server.json").write_bytes(msgspec.json.encode(RunningServer(url=url, pid=os.getpid())))
+    return lock
 
 
 def stop_server(data_dir: Path, *, how: signal.Signals = signal.SIGTERM) -> None:

@@ -21,7 +21,7 @@ from novacron_server.http.problems import MEDIA_TYPE
 
 _log = structlog.get_logger("access")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_HEADERS = (
+SECURITY_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -49,7 +49,7 @@ class Middleware:
         self._stale_since = stale_since
         self._app = app
         self._limits = limits
-        self._headers = _HEADERS + (_HSTS if tls else ())
+        self._headers = SECURITY_HEADERS + (_HSTS if tls else ())
         self.last_request_at = time.monotonic()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

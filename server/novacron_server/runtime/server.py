@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -18,12 +19,14 @@ import structlog
 import uvicorn
 
 from novacron_core import errors
-from novacron_core.local_server import RunningServer, read_running_server
+from novacron_core.local_server import LOCK, RunningServer, read_running_server
 from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.http.middleware import Middleware
+from novacron_server.http.protocol import BoundedHttpProtocol, Connections
 from novacron_server.http.websocket.protocol import WebSocketProtocol
 from novacron_server.hypervisor.connection.daemons import start_daemons
 from novacron_server.hypervisor.connection.uris import check_uri, choose_uri
+from novacron_server.lock_file import open_lock
 from novacron_server.runtime import logs
 from novacron_server.runtime.routes import create_app
 from novacron_server.runtime.settings import Settings
@@ -98,7 +101,7 @@ def uvicorn_config(settings: Settings, app: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI callable
         loop="none",
-        http="httptools",
+        http=partial(BoundedHttpProtocol, Connections(settings.unfinished_connections)),  # type: ignore[arg-type]
         ws=WebSocketProtocol,
         ws_ping_interval=None,  # WebSocketProtocol sends its own pings
         ws_per_message_deflate=False,
@@ -144,7 +147,7 @@ class _DataDirLock:
 
     def __enter__(self) -> None:
         self._data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
-        lock = (self._data_dir / "server.lock").open("ab")
+        lock = open_lock(self._data_dir / LOCK)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
@@ -153,6 +156,7 @@ class _DataDirLock:
             where = f"at {running.url}" if running else "and is starting"
             raise errors.Conflict(f"another server is already using {self._data_dir} {where}") from e
         self._lock = lock
+        (self._data_dir / "server.json").unlink(missing_ok=True)  # of a server that crashed
 
     def __exit__(self, *_: object) -> None:
         if self._lock:

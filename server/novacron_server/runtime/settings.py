@@ -20,6 +20,7 @@ class Settings:
     `virtualization` overrides the detection of KVM: `kvm` or `qemu`.
     `prometheus`: who may scrape `/metrics`: this machine (`loopback`), clients with the token (`token`), nobody (`off`).
     `database_budget_s`: how many seconds a transaction may take before it is refused; raise it for a slow database.
+    `unfinished_connections`: how many connections of one address may be open without having sent a request.
     Metrics: samples are kept for `samples_kept_hours`, values per minute for `minutes_kept_days`.
     """
 
@@ -41,6 +42,7 @@ class Settings:
     requests_per_minute: int = 6000
     sign_ins_per_minute: int = 60
     sockets_per_minute: int = 60
+    unfinished_connections: int = 100
     idle_stop_s: float = 30.0
     prometheus: str = "loopback"
     samples_kept_hours: int = 24

@@ -23,6 +23,7 @@ import structlog
 from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database.embedded import binaries, cluster, os_account, stale_processes
 from novacron_server.database.embedded.server_log import ServerLog
+from novacron_server.lock_file import open_lock
 from novacron_server.tasks import cancel_tasks
 
 SOCKET_PATH_LIMIT = 107
@@ -164,7 +165,7 @@ class EmbeddedPostgres:
 
     async def _claim(self) -> None:
         """Lock the data directory, waiting a little for a server that is shutting down. Raises DatabaseUnavailable."""
-        self._lock = (self._data_dir / "postgres.lock").open("a+b")
+        self._lock = open_lock(self._data_dir / "postgres.lock")
         until = time.monotonic() + min(CLAIM_S, self._start_timeout_s)
         while True:
             try:

@@ -1,0 +1,191 @@
+"""The HTTP protocol of every connection, with bounds on what a stranger can make the server hold before sign-in.
+
+uvicorn's own protocol takes headers of any number and length, waits for them without end, and counts nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Any
+
+import msgspec
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from novacron_core import errors
+from novacron_server.http.middleware import SECURITY_HEADERS
+from novacron_server.http.problems import MEDIA_TYPE
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Request line and headers together. Nginx takes 32 KiB, Apache 8 KiB a line."""
+MAX_HEADERS = 100
+MAX_URL_BYTES = 8 * 1024
+_SLICE = 16 * 1024
+_LINGER_S = 1.0
+"""How long what a refused client still sends is read and thrown away."""
+SMALL_BODY_BYTES = 1024 * 1024
+_REASONS = {400: "Bad Request", 408: "Request Timeout", 414: "URI Too Long", 431: "Request Header Fields Too Large"}
+_log = structlog.get_logger("access")
+
+
+@dataclass
+class Connections:
+    """The connections that have not sent a complete request head yet, oldest first.
+
+    `per_address` of them are allowed; then the oldest of that address is closed. A client that has sent a request does
+    not count, so an owner who is served is never closed for a stranger's idle sockets.
+    """
+
+    per_address: int = 100
+    head_s: float = 10.0
+    """Seconds for a complete head, and between requests."""
+    body_s: float = 30.0
+    """Seconds for a body of at most SMALL_BODY_BYTES."""
+    _unfinished: dict[str, OrderedDict[BoundedHttpProtocol, None]] = field(default_factory=dict)
+
+    def begin(self, protocol: BoundedHttpProtocol, address: str) -> None:
+        """A connection waits for a head."""
+        waiting = self._unfinished.setdefault(address, OrderedDict())
+        waiting[protocol] = None
+        if len(waiting) > self.per_address:
+            oldest, _ = waiting.popitem(last=False)
+            oldest.transport.abort()
+
+    def end(self, protocol: BoundedHttpProtocol, address: str) -> None:
+        """Its head is complete, or it is closed."""
+        if (waiting := self._unfinished.get(address)) is not None:
+            waiting.pop(protocol, None)
+            if not waiting:
+                del self._unfinished[address]
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """Refuses a head that is too large (431, or 414 for the URL) and one or a small body that takes too long."""
+
+    def __init__(self, limits: Connections, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._limits = limits
+        self._address = ""
+        self._in_head = True
+        self._head_bytes = 0
+        self._refused = 0
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._address = self.client[0] if self.client else ""
+        self._limits.begin(self, self._address)
+        self._set_deadline(self._limits.head_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._limits.end(self, self._address)
+        self._set_deadline(None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser in slices, so that a head is refused at its bound, not at the end of a large read."""
+        at = 0
+        while at < len(data) and not self._refused:
+            size = min(_SLICE, MAX_HEAD_BYTES - self._head_bytes + 1) if self._in_head else SMALL_BODY_BYTES
+            piece = data[at : at + size]
+            at += len(piece)
+            if self._in_head:
+                self._head_bytes += len(piece)
+                if self._head_bytes > MAX_HEAD_BYTES:
+                    self._refuse(431)
+                    return
+            super().data_received(piece)
+            if self.transport.is_closing():
+                return
+            if self.transport.get_protocol() is not self:  # a WebSocket from now on
+                self._set_deadline(None)
+                return
+
+    # -- callbacks of the parser -----------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._set_deadline(self._limits.head_s)
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > MAX_URL_BYTES:
+            self._refused = 414
+            raise ValueError("URL too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        if len(self.headers) > MAX_HEADERS:
+            self._refused = 431
+            raise ValueError("too many headers")
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._head_bytes = False, 0
+        self._limits.end(self, self._address)
+        length = next((value for name, value in self.headers if name == b"content-length"), b"0")
+        small = length.isdigit() and int(length[:12]) <= SMALL_BODY_BYTES
+        self._set_deadline(self._limits.body_s if small else None)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._set_deadline(None)
+        super().on_message_complete()
+
+    # -- refusals --------------------------------------------------------------------------------------------------
+
+    def send_400_response(self, msg: str) -> None:
+        """Called by uvicorn for what its parser refuses, and for what the callbacks above refuse."""
+        self._refuse(self._refused or 400)
+
+    def _set_deadline(self, seconds: float | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        """The head or the small body did not come in time."""
+        if self._in_head and not self._head_bytes:
+            self.transport.close()  # nothing was asked, so nothing is answered
+        elif self.cycle is None or self._in_head:
+            self._refuse(408)
+        else:
+            self.transport.abort()
+
+    def _refuse(self, status: int) -> None:
+        """Answer with a problem document, like every other refusal, and close."""
+        if self.transport.is_closing():
+            return
+        self._refused = status
+        self._set_deadline(None)
+        request_id = token_hex(8)
+        problem = errors.InvalidArgument(_DETAIL[status]).problem(request_id)
+        problem = msgspec.structs.replace(problem, status=status, title=_REASONS[status])
+        body = msgspec.json.encode(problem)
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+            (b"x-request-id", request_id.encode()),
+            *SECURITY_HEADERS,
+        ]
+        head = f"HTTP/1.1 {status} {_REASONS[status]}\r\n".encode()
+        self.transport.write(
+            head + b"".join(name + b": " + value + b"\r\n" for name, value in headers) + b"\r\n" + body
+        )
+        # Closing while the client still sends would reset the connection, and the client would not see the answer.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._deadline = self.loop.call_later(_LINGER_S, self.transport.abort)
+        _log.info("request", status=status, ms=0.0, method="", path="", address=self._address, request_id=request_id)
+
+
+_DETAIL = {
+    400: "This is not a valid HTTP request",
+    408: "The request did not arrive in time",
+    414: f"The URL is longer than {MAX_URL_BYTES} bytes",
+    431: f"The request has more than {MAX_HEADERS} headers, or more than {MAX_HEAD_BYTES // 1024} KiB of them",
+}

@@ -1,0 +1,143 @@
+"""What a stranger can make the server hold before sign-in: heads and bodies have a size, a time and a number."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from novacron_server.http import protocol
+from novacron_server.http.protocol import BoundedHttpProtocol, Connections
+from tests.support.server import LiveServer
+
+HOST = b"Host: x\r\n"
+
+
+@asynccontextmanager
+async def connection(server: LiveServer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    url = httpx.URL(server.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], Any]:
+    """Status, headers and the problem document of a response that closes the connection."""
+    async with asyncio.timeout(20):
+        raw = await reader.read()
+    head, _, body = raw.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return int(first.split()[1]), headers, json.loads(body)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GET /livez HTTP/1.1\r\n" + HOST + b"X-A: aaaaa\r\n" * 200_000, 431),
+        (b"GET /livez HTTP/1.1\r\n" + HOST + b"X-A: " + b"a" * 2_000_000, 431),
+        (b"GET /livez HTTP/1.1\r\n" + HOST + b"X-A: a\r\n" * 200 + b"\r\n", 431),
+        (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"Bad Header\r\n\r\n", 400),
+    ],
+)
+async def test_head_over_its_bounds_is_refused_with_a_problem(
+    server: LiveServer, request_bytes: bytes, status: int
+) -> None:
+    before = psutil.Process().memory_info().rss
+    async with connection(server) as (reader, writer):
+        writer.write(request_bytes)
+        found, headers, problem = await answer(reader)
+    assert (found, problem["status"]) == (status, status)
+    assert headers["content-type"] == "application/problem+json"
+    assert problem["request_id"] == headers["x-request-id"]
+    assert {"x-content-type-options", "cache-control", "content-security-policy"} <= headers.keys()
+    assert psutil.Process().memory_info().rss - before < 20 * 1024**2
+
+
+async def test_large_body_and_many_requests_on_one_connection_still_work(server: LiveServer) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        for _ in range(30):
+            assert (await http.get("/livez")).status_code == 200
+        body = json.dumps({"username": "x" * 500_000, "password": "y"}).encode()
+        refused = await http.post("/auth/login", content=body, headers={"Content-Type": "application/json"})
+        assert refused.status_code in (413, 422)
+        assert (await http.get("/livez")).status_code == 200
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Connections.__init__
+
+    def init(self: Connections, per_address: int = 5) -> None:
+        real(self, 5, head_s=0.4, body_s=0.4)
+
+    monkeypatch.setattr(Connections, "__init__", init)
+
+
+async def closed(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(20):
+        return await reader.read()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"", b""),
+        (b"GET / HTTP/1.1\r\nHost", b"HTTP/1.1 408"),
+        (b"POST /auth/login HTTP/1.1\r\n" + HOST + b"Content-Length: 900\r\n\r\n{", b""),
+    ],
+)
+async def test_silent_head_or_body_ends(short: None, server: LiveServer, sent: bytes, status: bytes) -> None:
+    async with connection(server) as (reader, writer):
+        writer.write(sent)
+        assert (await closed(reader)).startswith(status)
+
+
+async def test_idle_sockets_of_one_address_do_not_keep_the_owner_out(short: None, server: LiveServer) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as owner:
+        assert (await owner.get("/livez")).status_code == 200
+        idle = [
+            await asyncio.open_connection(httpx.URL(server.url).host, httpx.URL(server.url).port) for _ in range(12)
+        ]
+        await asyncio.gather(*(closed(reader) for reader, _ in idle[:7]), return_exceptions=True)
+        assert (await owner.get("/livez")).status_code == 200
+        for _, writer in idle:
+            writer.close()
+
+
+def test_the_oldest_unfinished_connection_of_an_address_goes_first() -> None:
+    class Transport:
+        aborted = False
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    class Unfinished:
+        def __init__(self) -> None:
+            self.transport = Transport()
+
+    limits: Any = Connections(2)
+    first, second, third, elsewhere = (Unfinished() for _ in range(4))
+    limits.begin(first, "a")
+    limits.begin(elsewhere, "b")
+    limits.begin(second, "a")
+    limits.end(first, "a")
+    limits.begin(third, "a")
+    assert [thing.transport.aborted for thing in (first, second, third, elsewhere)] == [False] * 4
+    limits.begin(first, "a")
+    assert [thing.transport.aborted for thing in (first, second, third, elsewhere)] == [False, True, False, False]
+
+
+def test_bounds_are_those_that_the_refusals_name() -> None:
+    assert str(protocol.MAX_HEADERS) in protocol._DETAIL[431]
+    assert issubclass(BoundedHttpProtocol, asyncio.Protocol)
