@@ -53,8 +53,9 @@ def is_retryable(exc: BaseException) -> bool:
     return sqlstate(exc) in _RETRYABLE or lost_connection(exc)
 
 
-def translate(exc: BaseException) -> NovaCronError:
-    """The NovaCron error for a driver error. The driver's text may contain row values, so it is not passed on."""
+def translate(exc: BaseException, *, read_only: bool = False) -> NovaCronError:
+    """The NovaCron error for a driver error. The driver's text may contain row values, so it is not passed on. A write
+    in a transaction that was opened as `read_only` is an error of ours."""
     if isinstance(exc, Expired):
         return DatabaseUnavailable("the database did not answer in time", retry_after_s=RETRY_AFTER_S)
     if isinstance(exc, sa.TimeoutError):
@@ -66,7 +67,7 @@ def translate(exc: BaseException) -> NovaCronError:
         return DatabaseUnavailable(
             "the database is busy: concurrent changes to the same rows", retry_after_s=RETRY_AFTER_S
         )
-    if code in _WAIT:
+    if code in _WAIT and not (read_only and code == "25006"):
         return DatabaseUnavailable(_WAIT[code], retry_after_s=RETRY_AFTER_S)
     if code.startswith("53"):
         return DatabaseUnavailable("the database is out of disk space or memory", retry_after_s=RETRY_AFTER_S)

@@ -109,7 +109,7 @@ class Database:
                 pause_s = random.uniform(0.01, 0.03) * 2**attempt  # noqa: S311 - jitter, not a secret
                 last = attempt == ATTEMPTS or time.monotonic() + pause_s > until
                 if last or not faults.is_retryable(exc):
-                    raise faults.translate(exc) from exc
+                    raise faults.translate(exc, read_only=read_only) from exc
             await asyncio.sleep(pause_s)
         raise AssertionError("unreachable")
 
