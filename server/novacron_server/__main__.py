@@ -67,7 +67,7 @@ def serve(
     tls_cert: Annotated[Path | None, typer.Option(envvar=_V + "TLS_CERT", help="TLS certificate (PEM file).")] = None,
     tls_key: Annotated[Path | None, typer.Option(envvar=_V + "TLS_KEY", help="TLS private key (PEM file).")] = None,
     behind_proxy: Annotated[
-        str, typer.Option(envvar=_V + "BEHIND_PROXY", help="Address of a proxy that terminates TLS.")
+        str, typer.Option(envvar=_V + "BEHIND_PROXY", help="Addresses or networks of a proxy that terminates TLS.")
     ] = "",
     origin: Annotated[
         list[str] | None, typer.Option(envvar=_V + "ORIGIN", help="Browser origin to allow; may be repeated.")
@@ -102,11 +102,7 @@ def serve(
     ] = 60,
     unfinished_connections: Annotated[
         int,
-        typer.Option(
-            envvar=_V + "UNFINISHED_CONNECTIONS",
-            min=1,
-            help="Open connections per client address that have not sent a request yet.",
-        ),
+        typer.Option(envvar=_V + "UNFINISHED_CONNECTIONS", min=1, help="Connections per address without a request."),
     ] = 100,
 ) -> None:
     """Run the NovaCron server, which manages libvirt and PostgreSQL and serves consoles and scripts."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from ipaddress import IPv6Address, ip_address
 
 FREE = 5
 """Wrong attempts without a delay."""
@@ -20,18 +19,3 @@ def wait_s(failures: int) -> float:
 def account_of(username: str) -> str:
     """The account key of a typed user name, whether the account exists or not."""
     return "".join(letter for letter in username.strip().casefold() if letter.isprintable())[:64]
-
-
-def network_of(address: str) -> str:
-    """The network that failures are counted for: the /64 of an IPv6 address, any other address itself.
-
-    An IPv6 caller usually owns a whole /64, so all its addresses count as one.
-    """
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, IPv6Address):
-        mapped = parsed.ipv4_mapped
-        return str(mapped) if mapped else f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
-    return str(parsed)

@@ -25,6 +25,7 @@ from novacron_server.access.repository import Account, StoredSession
 from novacron_server.access.setup_token import SetupToken
 from novacron_server.access.tickets import Tickets
 from novacron_server.database.transactions import Connection, Database
+from novacron_server.http.limits import network_of
 from novacron_server.outbox.repository import append
 
 SESSION_LIFETIME = timedelta(hours=24)
@@ -116,7 +117,7 @@ class Access:
 
         Raises RateLimited with the delay, and Unauthenticated with the same message for every reason.
         """
-        name, network = backoff.account_of(request.username), backoff.network_of(address)
+        name, network = backoff.account_of(request.username), network_of(address)
 
         async def claim(conn: Connection) -> tuple[float, Account | None]:
             wait_s = await repository.claim_attempt(conn, name, network)

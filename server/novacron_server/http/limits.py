@@ -7,8 +7,10 @@ access/backoff.py; this limit only keeps one address from overloading the server
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 
 _WINDOW_S = 60.0
 _MAX_ADDRESSES = 20_000
@@ -36,26 +38,48 @@ class Budget:
         )
 
 
+def network_of(address: str) -> str:
+    """The network that a client is counted by: the /64 of an IPv6 address, 127.0.0.0/8 for this machine, any other
+    address itself.
+
+    An IPv6 caller usually owns a whole /64, and a local one all of 127.0.0.0/8, so all its addresses count as one.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(parsed, IPv6Address) and (mapped := parsed.ipv4_mapped) is not None:
+        parsed = mapped
+    if isinstance(parsed, IPv6Address):
+        return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
+    return "127.0.0.1" if parsed.is_loopback else str(parsed)
+
+
 class RateLimits:
-    """Requests per minute and address, counted in three groups: sign-in, sockets, everything else."""
+    """Requests per minute and network, counted in four groups: sign-in, refresh, sockets, everything else. At
+    _MAX_ADDRESSES the one that was counted longest ago is forgotten."""
 
     def __init__(
         self, *, requests: int = 6000, sign_in: int = 60, sockets: int = 60, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._limits = {"auth": sign_in, "socket": sockets, "api": requests}
+        self._limits = {"auth": sign_in, "refresh": sign_in, "socket": sockets, "api": requests}
         self._clock = clock
         self._window_began = clock()
-        self._counts: dict[tuple[str, str], int] = {}
+        self._counts: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     def take(self, address: str, path: str, scope_type: str) -> Budget:
         """Count one request; the returned budget says whether it may pass."""
         now = self._clock()
-        if now - self._window_began >= _WINDOW_S or len(self._counts) >= _MAX_ADDRESSES:
+        if now - self._window_began >= _WINDOW_S:
             self._window_began = now
             self._counts.clear()
         group = _group(path, scope_type)
-        used = self._counts.get((group, address), 0) + 1
-        self._counts[group, address] = used
+        key = (group, network_of(address))
+        used = self._counts.get(key, 0) + 1
+        self._counts[key] = used
+        self._counts.move_to_end(key)
+        if len(self._counts) > _MAX_ADDRESSES:
+            self._counts.popitem(last=False)
         limit = self._limits[group]
         return Budget(limit, max(0, limit - used), _WINDOW_S - (now - self._window_began), used > limit)
 
@@ -63,4 +87,6 @@ class RateLimits:
 def _group(path: str, scope_type: str) -> str:
     if scope_type == "websocket":
         return "socket"
-    return "auth" if path in ("/auth/login", "/auth/register", "/auth/refresh") else "api"
+    if path == "/auth/refresh":  # counted by itself: a flood of refreshes must not keep the owner from signing in
+        return "refresh"
+    return "auth" if path in ("/auth/login", "/auth/register") else "api"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from secrets import token_hex
 from typing import Any
 
@@ -44,7 +45,19 @@ class Connections:
     """Seconds for a complete head, and between requests."""
     body_s: float = 30.0
     """Seconds for a body of at most SMALL_BODY_BYTES."""
+    peers: tuple[IPv4Network | IPv6Network, ...] = ()
+    """The networks that connections may come from; empty for any. Behind a proxy, only it may speak plain HTTP to us."""
     _unfinished: dict[str, OrderedDict[BoundedHttpProtocol, None]] = field(default_factory=dict)
+
+    def admits(self, address: str) -> bool:
+        """Whether a connection may come from this address."""
+        if not self.peers:
+            return True
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self.peers)
 
     def begin(self, protocol: BoundedHttpProtocol, address: str) -> None:
         """A connection waits for a head."""
@@ -77,6 +90,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
+        if not self._limits.admits(self._address):
+            _log.warning("connection refused: it does not come from the proxy", address=self._address)
+            transport.abort()
+            return
         self._limits.begin(self, self._address)
         self._set_deadline(self._limits.head_s)
 

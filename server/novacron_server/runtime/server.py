@@ -101,7 +101,7 @@ def uvicorn_config(settings: Settings, app: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI callable
         loop="none",
-        http=partial(BoundedHttpProtocol, Connections(settings.unfinished_connections)),  # type: ignore[arg-type]
+        http=partial(BoundedHttpProtocol, Connections(settings.unfinished_connections, peers=settings.proxies)),  # type: ignore[arg-type]
         ws=WebSocketProtocol,
         ws_ping_interval=None,  # WebSocketProtocol sends its own pings
         ws_per_message_deflate=False,
@@ -112,7 +112,7 @@ def uvicorn_config(settings: Settings, app: object) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         proxy_headers=bool(settings.behind_proxy),
-        forwarded_allow_ips=settings.behind_proxy or None,
+        forwarded_allow_ips=[str(network) for network in settings.proxies] or None,
         timeout_graceful_shutdown=5,
         ssl_certfile=str(settings.tls_cert) if settings.tls_cert else None,
         ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,

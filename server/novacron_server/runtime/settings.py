@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 from novacron_core import errors
@@ -16,7 +18,7 @@ class Settings:
 
     `hypervisors` are libvirt URIs; when empty, the server chooses. `database_url`: empty for the embedded PostgreSQL.
     `database_owner_url` is used for migrations when the application's role may not change tables.
-    `behind_proxy` is the address of a proxy that terminates TLS. `bundled`: stop `idle_stop_s` after the last use.
+    `behind_proxy` lists the addresses or networks of a proxy that terminates TLS; nobody else may connect then. `bundled`: stop `idle_stop_s` after the last use.
     `virtualization` overrides the detection of KVM: `kvm` or `qemu`.
     `prometheus`: who may scrape `/metrics`: this machine (`loopback`), clients with the token (`token`), nobody (`off`).
     `database_budget_s`: how many seconds a transaction may take before it is refused; raise it for a slow database.
@@ -60,6 +62,20 @@ class Settings:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{host}"
 
+    @property
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks that requests may come from when a proxy terminates TLS. Raises InvalidArgument."""
+        found = []
+        for word in self.behind_proxy.replace(",", " ").split():
+            try:
+                network = ip_network(word)
+            except ValueError as e:
+                raise errors.InvalidArgument(f"--behind-proxy: {word} is not an address or a network") from e
+            if network.prefixlen == 0:
+                raise errors.InvalidArgument(f"--behind-proxy: {word} is everybody; give the address of the proxy")
+            found.append(network)
+        return tuple(found)
+
     def check(self) -> None:
         """Raises InvalidArgument for settings that are unsafe or cannot work."""
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -69,6 +85,10 @@ class Settings:
                 f"{self.host} can be reached from other machines, so TLS is required: give --tls-cert and --tls-key, "
                 "or --behind-proxy ADDRESS if a proxy terminates TLS"
             )
+        if self.behind_proxy and not self.proxies:
+            raise errors.InvalidArgument("--behind-proxy: give the address of the proxy")
+        if self.tls_key is not None:
+            _check_private(self.tls_key)
         if self.production and self.failpoints:
             raise errors.InvalidArgument("NOVACRON_FAILPOINTS is for tests only and cannot be used with --production")
         if self.prometheus not in ("loopback", "token", "off"):
@@ -79,6 +99,13 @@ class Settings:
             raise errors.InvalidArgument("--database-budget-s must be at least 0.5")
         if self.virtualization not in ("", "kvm", "qemu"):
             raise errors.InvalidArgument("--virtualization must be kvm or qemu")
+
+
+def _check_private(key: Path) -> None:
+    """Raises InvalidArgument for a key that everybody on this machine can read. A missing file is reported on use."""
+    with suppress(OSError):
+        if key.stat().st_mode & stat.S_IROTH:
+            raise errors.InvalidArgument(f"{key} can be read by every user of this machine: chmod 600 it")
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from novacron_core.errors import RateLimited, Unauthenticated
 from novacron_server.access import backoff
+from novacron_server.http.limits import network_of
 from tests.support.access import HERE, PASSWORD, THERE, AccessUnderTest
 
 
@@ -98,4 +99,4 @@ async def test_failures_are_forgotten_after_a_day(ready_access: AccessUnderTest,
     ],
 )
 def test_addresses_are_grouped_by_network(address: str, counts_as: str) -> None:
-    assert backoff.network_of(address) == counts_as
+    assert network_of(address) == counts_as

@@ -78,7 +78,7 @@ async def test_large_body_and_many_requests_on_one_connection_still_work(server:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Connections.__init__
 
-    def init(self: Connections, per_address: int = 5) -> None:
+    def init(self: Connections, per_address: int = 5, **_: object) -> None:
         real(self, 5, head_s=0.4, body_s=0.4)
 
     monkeypatch.setattr(Connections, "__init__", init)

@@ -32,6 +32,18 @@ def test_budget_is_reset_after_a_minute_and_headers_say_when() -> None:
     assert not limits.take("a", "/x", "http").refused
 
 
+def test_flood_of_refreshes_does_not_keep_the_owner_from_signing_in() -> None:
+    limits = RateLimits(sign_in=3)
+    assert [limits.take("192.0.2.1", "/auth/refresh", "http").refused for _ in range(5)][-1]
+    assert not limits.take("192.0.2.1", "/auth/login", "http").refused
+
+
+def test_addresses_of_one_network_share_a_budget() -> None:
+    limits = RateLimits(sign_in=2)
+    for addresses in (["127.0.0.1", "127.9.9.9", "127.0.0.2"], ["2001:db8::1", "2001:db8::2", "2001:db8::ffff"]):
+        assert [limits.take(address, "/auth/login", "http").refused for address in addresses] == [False, False, True]
+
+
 def test_memory_is_bounded_with_many_addresses() -> None:
     limits = RateLimits()
     for number in range(50_000):
