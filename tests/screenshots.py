@@ -83,7 +83,7 @@ async def journey(url: str, data_dir: Path) -> None:
     async with opened(place) as pilot:
         await until(pilot, "Sign in")
         await type_into(pilot, "admin", "enter", "not the right password", "enter")
-        await until(pilot, "wrong")
+        await until(pilot, "Wrong user name")
         picture(pilot, "sign-in")
 
 
