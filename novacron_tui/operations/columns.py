@@ -25,8 +25,7 @@ def columns(glyphs: Glyphs, now: Callable[[], datetime], *, of_one: bool = False
             return ((word, entry.tone),)
         return ((f"{word} {glyphs.bar(entry.op.progress, _BAR)}{entry.op.progress:>5.0%}", entry.tone),)
 
-    def text(words: str, tone: str) -> Cell:
-        return ((words or glyphs.no, tone if words else "quiet"),)
+    text = glyphs.cell
 
     return [
         Column("age", "AGE", 6, lambda entry: ((age_text(age_s(entry.at, now())), "quiet"),), right=True),

@@ -16,8 +16,7 @@ _BAR = 10
 def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool) -> list[Column[Pool]]:
     """The columns: name, tier, disk usage and location."""
 
-    def text(words: str, tone: str = "plain") -> Cell:
-        return ((one_line(words), tone),) if words else ((glyphs.no, "quiet"),)
+    text = glyphs.cell
 
     def size(value: int | None) -> Cell:
         return text(size_text(value) if value is not None else "")

@@ -13,7 +13,7 @@ from novacron_core.values.tiers import TIERS
 from novacron_tui.pools.columns import part_used, tone_of
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.widgets.text_bar import Piece, fitted
+from novacron_tui.widgets.text_bar import Piece, spread
 
 Lines = list[list[Piece]]
 _GAP = 3
@@ -66,12 +66,12 @@ def _tier(name: str, tier: Tier | None, width: int, glyphs: Glyphs) -> Lines:
         return [[title], [Piece("no pool in this tier", "quiet")], notes, [], []]
     part = part_used(tier.used_bytes, tier.capacity_bytes)
     rates = _rates(tier)
-    head = _spread([title, *_count(tier)], rates, width)
+    head = spread([title, *_count(tier)], rates, width)
     free = [Piece(size_text(tier.free_bytes), "strong"), Piece(f" free of {size_text(tier.capacity_bytes)}", "plain")]
     return [
         head,
         _bar(part, width, glyphs),
-        _spread(free, _requests(tier), width),
+        spread(free, _requests(tier), width),
         [Piece(_provisioned(tier, wide=width >= _WIDE), "quiet")],
         _footer_pieces(tier, glyphs, [] if head[-1:] == rates else rates),
     ]
@@ -115,12 +115,6 @@ def _requests(tier: Tier) -> list[Piece]:
     if tier.reads_s is None or tier.writes_s is None:
         return []
     return [Piece(f"{tier.reads_s + tier.writes_s:.0f} IOPS", "quiet", 1)]
-
-
-def _spread(left: list[Piece], right: list[Piece], width: int) -> list[Piece]:
-    """A line of `width` cells with a left and a right side; pieces that do not fit are dropped by rank."""
-    left, right = fitted(left, right, width)
-    return [*left, Piece(" " * (width - sum(len(piece.text) for piece in (*left, *right)))), *right]
 
 
 def _rate(bytes_s: float) -> str:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self
 from textual import events, on
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -33,7 +32,7 @@ from novacron_tui.screens.global_actions import EVERYWHERE, METRICS_SCREEN, VMS,
 from novacron_tui.screens.navigation import Go
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.widgets.chart import Lines
+from novacron_tui.widgets.lines import LinesView
 from novacron_tui.widgets.text_bar import Piece, content, fitted
 
 MIN_READ_GAP_S, MAX_READ_GAP_S = 1.0, 10.0
@@ -85,8 +84,8 @@ class MetricsScreen(BaseScreen):
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
         self.heat = HeatMap(plain=glyphs.ascii, id="heat")
-        self._head, self._charts, self._users = Static(id="head"), Static(id="charts"), Static(id="users")
-        self._drawn: dict[str, Lines] = {}
+        self._head = Static(id="head")
+        self._charts, self._users = LinesView(id="charts"), LinesView(id="users")
         self._span = self._rank = 0
         self._host = ""
         self._vms: dict[VMKey, tuple[VM, samples.VMSample | None]] = {}
@@ -203,7 +202,7 @@ class MetricsScreen(BaseScreen):
         each = max(6, self._charts_height(rows, width, height) // rows)
         if width > 30 and height > 8:
             newest = charts.newest(self._now, self._host_now())
-            self._put(self._charts, charts.charts(self._history, newest, self.span, width, rows, each, self.glyphs))
+            self._charts.show(charts.charts(self._history, newest, self.span, width, rows, each, self.glyphs))
         self._draw_vms()
 
     def _charts_height(self, rows: int, width: int, height: int) -> int:
@@ -237,15 +236,10 @@ class MetricsScreen(BaseScreen):
             self._vms = {key_of(vm): (vm, store.samples.of(vm)) for vm in vms}
         samples = [(vm, sample) for vm, sample in self._vms.values() if not self.host or vm.host == self.host]
         self.heat.show([(key_of(vm), sample.cpu_percent if sample else None) for vm, sample in samples])
-        below = max(3, self.size.height - 5 - len(self._drawn.get("charts", ())))
+        below = max(3, self.size.height - 5 - len(self._charts.lines))
         known = [(vm, sample) for vm, sample in samples if sample is not None]
         width = max(20, (self.size.width - 4) // 2 - 1)
-        self._put(self._users, charts.top(known, RANKS[self._rank], width, below, self.glyphs))
-
-    def _put(self, static: Static, lines: Lines) -> None:
-        if self._drawn.get(static.id or "") != lines:
-            self._drawn[static.id or ""] = lines
-            static.update(Content("\n").join(content(line) for line in lines))
+        self._users.show(charts.top(known, RANKS[self._rank], width, below, self.glyphs))
 
     def hint(self) -> Sequence[Piece]:
         store, vm = self.session.store, self.subject()

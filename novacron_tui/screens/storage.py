@@ -8,9 +8,7 @@ from typing import Any, ClassVar, Self
 from textual import events
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Static
 
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.pools import Pool
@@ -29,8 +27,9 @@ from novacron_tui.volumes.detail import of_volume
 from novacron_tui.volumes.entries import VolumeEntry
 from novacron_tui.volumes.pane import VolumePane
 from novacron_tui.widgets.detail import Detail
+from novacron_tui.widgets.lines import LinesView
 from novacron_tui.widgets.table import Table
-from novacron_tui.widgets.text_bar import Piece, content
+from novacron_tui.widgets.text_bar import Piece
 
 SAMPLE_INTERVAL_S = 5.0
 OPEN = open_action("Show details.")
@@ -56,8 +55,7 @@ class StorageScreen(ListScreen):
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
         self.volume_pane, self.pool_pane = VolumePane(session, glyphs), PoolPane(session, glyphs)
-        self._tiers = Static(id="tiers")
-        self._drawn: list[list[Piece]] = []
+        self._tiers = LinesView(id="tiers")
         self._on_pools = False
 
     def body(self) -> Widget:
@@ -118,10 +116,7 @@ class StorageScreen(ListScreen):
         """Draw the tiers from the event stream, with the rates of their newest samples."""
         store = self.session.store
         shown = {name: tier_bars.with_rates(tier, store.samples.tier(name)) for name, tier in store.tiers.items()}
-        drawn = tier_bars.lines(shown, max(30, self.size.width - 4), self.glyphs)
-        if drawn != self._drawn:
-            self._drawn = drawn
-            self._tiers.update(Content("\n").join(content(line) for line in drawn))
+        self._tiers.show(tier_bars.lines(shown, max(30, self.size.width - 4), self.glyphs))
 
     def list_hint(self) -> Sequence[Piece]:
         if hint := self.pane.hint():

@@ -20,7 +20,7 @@ class VMScreen(ListScreen):
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
-        self.vm_actions = VMActionRunner(session, self.ask, self.say)
+        self.vm_actions = VMActionRunner(self)
         self._refusals_of: Sequence[VM] = ()
         self._refusals_when: tuple[object, ...] = ()
         self._refusals: dict[Verb, str | None] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from novacron_core.api.vms import State
+from novacron_tui.terminal.safe_text import one_line
 
 _PLAIN: dict[State, str] = {
     State.PROVISIONING: "+",
@@ -55,6 +56,10 @@ class Glyphs:
     bad: str = "▲"
     arrow: str = "›"
     work: str = "◔"
+
+    def cell(self, words: str, tone: str = "plain") -> tuple[tuple[str, str], ...]:
+        """The words as a table cell; a quiet dash for none."""
+        return ((one_line(words), tone),) if words else ((self.no, "quiet"),)
 
     @property
     def table_signs(self) -> tuple[str, str, str, str]:

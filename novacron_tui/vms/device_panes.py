@@ -71,8 +71,7 @@ _DISK_FIELDS: dict[str, FilterField[DiskEntry]] = {
 
 
 def _disk_columns(glyphs: Glyphs) -> list[Column[DiskEntry]]:
-    def text(words: str, tone: str = "plain") -> Cell:
-        return ((one_line(words), tone),) if words else ((glyphs.no, "quiet"),)
+    text = glyphs.cell
 
     def used(entry: DiskEntry) -> int | None:
         return entry.volume.volume.allocated_bytes if entry.volume else None
@@ -135,8 +134,7 @@ _NIC_FIELDS: dict[str, FilterField[NIC]] = {
 
 
 def _nic_columns(glyphs: Glyphs) -> list[Column[NIC]]:
-    def text(words: str, tone: str = "plain") -> Cell:
-        return ((one_line(words), tone),) if words else ((glyphs.no, "quiet"),)
+    text = glyphs.cell
 
     return [
         Column("network", "NETWORK", 12, lambda n: text(n.network, "strong"), lambda n: n.network, stretch=1,

@@ -8,8 +8,6 @@ from contextlib import suppress
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.content import Content
-from textual.widgets import Static
 
 from novacron_core.api.history import History
 from novacron_core.api.vms import VM
@@ -20,8 +18,8 @@ from novacron_tui.metrics.charts import SPANS
 from novacron_tui.metrics.reading import read_history
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.widgets.chart import Lines
-from novacron_tui.widgets.text_bar import Piece, content, fitted
+from novacron_tui.widgets.lines import LinesView
+from novacron_tui.widgets.text_bar import Piece, spread
 
 MIN_CHART_HEIGHT = 6
 FOUR_CHARTS_HEIGHT = 2 * MIN_CHART_HEIGHT + 2
@@ -39,8 +37,7 @@ class MetricsPane(Vertical):
     def __init__(self, session: Session, glyphs: Glyphs, vm: VM) -> None:
         super().__init__()
         self._session, self._glyphs, self._vm = session, glyphs, vm
-        self._head, self._charts = Static(id="head"), Static(id="charts")
-        self._drawn: dict[str, Lines] = {}
+        self._head, self._charts = LinesView(id="head"), LinesView(id="charts")
         self._history: History | None = None
         self._error = ""
         self._wake = asyncio.Event()
@@ -97,17 +94,9 @@ class MetricsPane(Vertical):
         words = charts.vm_hint(vm, sample, self._session.store.host_name(vm.host))
         if self._error:
             words = [Piece(f"{self._glyphs.bad} {self._error}", "bad")]
-        left, right = fitted(words, charts.span_pieces(self.span), width)
-        room = width - sum(len(piece.text) for piece in right)
-        self._put(self._head, [[*left, Piece(" " * max(0, room - sum(len(piece.text) for piece in left))), *right]])
+        self._head.show([spread(words, charts.span_pieces(self.span), width)])
         rows = 2 if height >= FOUR_CHARTS_HEIGHT else 1
         newest = charts.newest_of(sample)
-        self._put(
-            self._charts,
-            charts.charts(self._history, newest, SPANS[self.span], width, rows, height // rows, self._glyphs),
+        self._charts.show(
+            charts.charts(self._history, newest, SPANS[self.span], width, rows, height // rows, self._glyphs)
         )
-
-    def _put(self, static: Static, lines: Lines) -> None:
-        if self._drawn.get(static.id or "") != lines:
-            self._drawn[static.id or ""] = lines
-            static.update(Content("\n").join(content(line) for line in lines))

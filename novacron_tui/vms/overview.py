@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from novacron_core.api.vms import VM
 from novacron_tui.connection.session import Session
@@ -12,12 +11,12 @@ from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms import page
 from novacron_tui.vms.live import usage_lines
-from novacron_tui.widgets.text_bar import content
+from novacron_tui.widgets.lines import LinesView
 
 SHOWN_OPERATIONS, SHOWN_EVENTS = 8, 12
 
 
-class Section(Static):
+class Section(LinesView):
     """A titled box of lines."""
 
     DEFAULT_CSS = """
@@ -28,13 +27,6 @@ class Section(Static):
     def __init__(self, title: str, *, id: str) -> None:
         super().__init__(id=id)
         self.border_title = title
-        self._shown: page.Lines = []
-
-    def show(self, lines: page.Lines) -> None:
-        """Show these lines; unchanged lines are not repainted."""
-        if lines != self._shown:
-            self._shown = lines
-            self.update(Content("\n").join(content(line) for line in lines))
 
 
 class OverviewPane(VerticalScroll):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from uuid import uuid4
 
@@ -12,8 +12,7 @@ from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError, ServerUnreachable
 from novacron_core.rules.operation_words import done, noun
 from novacron_core.values.sizes import size_text
-from novacron_tui.actions import Danger, refusal
-from novacron_tui.connection.session import Session
+from novacron_tui.actions import ActionContext, Danger, refusal
 from novacron_tui.connection.store import VMKey, key_of
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.actions import DELETE, Verb, send
@@ -27,17 +26,14 @@ MAX_CONCURRENT = 4
 """Concurrent requests of one bulk action: fast for the operator without flooding a host."""
 RETRY_KEY_S = 60.0
 """A key press repeated within this time after a lost answer has the same idempotency key, so both have one effect."""
-Ask = Callable[[Question], Awaitable[Confirmation | None]]
-Say = Callable[[str, str], None]
 
 
 class VMActionRunner:
-    """Performs actions. `ask` shows a question and waits for the answer; `say` shows a message with a tone."""
+    """Performs actions on one or many VMs for a screen."""
 
-    def __init__(self, session: Session, ask: Ask, say: Say) -> None:
-        self._session = session
-        self._ask = ask
-        self._say = say
+    def __init__(self, context: ActionContext) -> None:
+        self._context = context
+        self._session = context.session
         self._keys: dict[tuple[str, VMKey], tuple[str, float]] = {}
         self.bulk: Bulk | None = None
 
@@ -51,7 +47,7 @@ class VMActionRunner:
         """Perform `verb` on the VMs that allow it; report the reason for the others."""
         ready = [vm for vm in chosen if self.why_not(verb, vm) is None]
         if not ready:
-            self._say(self.why_not(verb, chosen[0] if chosen else None) or "nothing is selected", "warn")
+            self._context.say(self.why_not(verb, chosen[0] if chosen else None) or "nothing is selected", "warn")
             return
         answer = await self._confirm(verb, ready)
         if answer is None:
@@ -64,7 +60,7 @@ class VMActionRunner:
         ]
         if not allowed:
             current = self._session.store.vms.get(key_of(ready[0]))
-            self._say(self.why_not(verb, current) or f"{ready[0].name} no longer exists", "warn")
+            self._context.say(self.why_not(verb, current) or f"{ready[0].name} no longer exists", "warn")
             return
         if len(chosen) > 1:
             await self._perform_many(verb, chosen, allowed, answer)
@@ -74,17 +70,15 @@ class VMActionRunner:
     async def _confirm(self, verb: Verb, vms: Sequence[VM]) -> Confirmation | None:
         if verb.danger not in (Danger.LOSES_WORK, Danger.DESTROYS):
             return Confirmation()
-        return await self._ask(question(verb, vms, self._session.store.host_name))
+        return await self._context.ask(question(verb, vms, self._session.store.host_name))
 
     async def _perform_one(self, verb: Verb, vm: VM, answer: Confirmation) -> None:
         try:
             op = await self._send(verb, vm, answer)
         except NovaCronError as e:
-            self._say(f"{verb.label} {one_line(vm.name)}: {one_line(e.detail)}", "bad")
+            self._context.say(f"{verb.label} {one_line(vm.name)}: {one_line(e.detail)}", "bad")
             return
-        self._session.followed[op.id] = op
-        self._say(f"{verb.words.doing.capitalize()} {one_line(vm.name)}…", "busy")
-        self._session.changed()
+        self._context.follow(op, verb.words.doing)
 
     async def _perform_many(self, verb: Verb, chosen: Sequence[VM], ready: Sequence[VM], answer: Confirmation) -> None:
         """Send a request for each of `ready`, a few at a time; the others of `chosen` are refused with their reason."""

@@ -26,8 +26,7 @@ _DOING = {
 def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool) -> list[Column[VolumeEntry]]:
     """The columns: name, tier, sizes, user, location and running operation."""
 
-    def text(words: str, tone: str = "plain") -> Cell:
-        return ((one_line(words), tone),) if words else ((glyphs.no, "quiet"),)
+    text = glyphs.cell
 
     def tier(entry: VolumeEntry) -> Cell:
         name = entry.volume.tier or ""

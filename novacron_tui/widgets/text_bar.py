@@ -100,6 +100,12 @@ def changed(before: Sequence[object], after: Sequence[object]) -> list[tuple[int
     return runs
 
 
+def spread(left: Sequence[Piece], right: Sequence[Piece], width: int) -> list[Piece]:
+    """A line of `width` cells with a left and a right side; pieces that do not fit are dropped by rank."""
+    left, right = fitted(left, right, width)
+    return [*left, Piece(" " * (width - sum(len(piece.text) for piece in (*left, *right)))), *right]
+
+
 class TextBar(Widget):
     """A line with a left and a right side."""
 

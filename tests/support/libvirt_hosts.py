@@ -129,16 +129,13 @@ class WatchedHost:
 MIB = 1024**2
 
 
-SYSTEM = "qemu:///system"
-
-
 QUICK = Timing(open_s=1.5, backoff_first_s=0.1, backoff_max_s=0.5)
 
 
 def system_is_usable() -> bool:
     if why_slow() or os.geteuid() != 0:
         return False
-    return subprocess.run(["virsh", "-c", SYSTEM, "version"], capture_output=True, timeout=30).returncode == 0
+    return subprocess.run(["virsh", "-c", QEMU, "version"], capture_output=True, timeout=30).returncode == 0
 
 
 async def remove_domain(host: LibvirtHost, uuid: str) -> None:

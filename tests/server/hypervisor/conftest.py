@@ -9,7 +9,7 @@ import pytest
 
 from novacron_core.api.hosts import HostStatus
 from novacron_server.hypervisor import Timing
-from tests.support.libvirt_hosts import QUICK, SYSTEM, WatchedHost, system_is_usable
+from tests.support.libvirt_hosts import QEMU, QUICK, WatchedHost, system_is_usable
 from tests.support.libvirtd import PrivateLibvirtd
 
 
@@ -35,7 +35,7 @@ async def watch() -> AsyncIterator[Callable[..., WatchedHost]]:
 @pytest.fixture
 async def qemu(request: pytest.FixtureRequest, watch: Callable[..., Any]) -> AsyncIterator[Any]:
     """A host that runs real guests."""
-    uri = SYSTEM if system_is_usable() else request.getfixturevalue("libvirtd").uri
+    uri = QEMU if system_is_usable() else request.getfixturevalue("libvirtd").uri
     watched = watch(uri, QUICK)
     await watched.host.open()
     assert watched.host.status is HostStatus.UP, watched.host.detail
