@@ -44,7 +44,7 @@ class Connections:
     head_s: float = 10.0
     """Seconds for a complete head, and between requests."""
     body_s: float = 30.0
-    """Seconds for a body of at most SMALL_BODY_BYTES."""
+    """Seconds for a body of at most SMALL_BODY_BYTES, and between two parts of a larger one."""
     peers: tuple[IPv4Network | IPv6Network, ...] = ()
     """The networks that connections may come from; empty for any. Behind a proxy, only it may speak plain HTTP to us."""
     _unfinished: dict[str, OrderedDict[BoundedHttpProtocol, None]] = field(default_factory=dict)
@@ -82,8 +82,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(**arguments)
         self._limits = limits
         self._address = ""
-        self._in_head = True
-        self._head_bytes = 0
+        self._in_head, self._in_body = True, False
+        self._head_bytes = self._body_bytes = 0
+        self._large = False
+        self._due = 0
+        """How many requests are to be answered before a refusal may be written."""
         self._refused = 0
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -125,7 +128,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
+        self._in_head, self._head_bytes = True, max(1, self._head_bytes)
         self._set_deadline(self._limits.head_s)
 
     def on_url(self, url: bytes) -> None:
@@ -142,15 +145,35 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes = False, 0
+        self._in_body, self._body_bytes = True, 0
         self._limits.end(self, self._address)
         length = next((value for name, value in self.headers if name == b"content-length"), b"0")
-        small = length.isdigit() and int(length[:12]) <= SMALL_BODY_BYTES
-        self._set_deadline(self._limits.body_s if small else None)
+        self._large = not length.isdigit() or int(length[:12]) > SMALL_BODY_BYTES
+        self._set_deadline(self._limits.body_s)
+        before = self.cycle
         super().on_headers_complete()
+        self._due += self.cycle is not before
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._body_bytes += len(body)
+        if self._large or self._body_bytes > SMALL_BODY_BYTES:
+            self._set_deadline(self._limits.body_s)
 
     def on_message_complete(self) -> None:
+        self._in_body = False
         self._set_deadline(None)
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._due -= 1
+        if self.transport.is_closing() or self._due:
+            return
+        if self._refused:
+            self._write_refusal()
+        elif self._deadline is None:  # uvicorn's own timer ends with any byte, also with one that starts no request
+            self._set_deadline(self._limits.head_s)
 
     # -- refusals --------------------------------------------------------------------------------------------------
 
@@ -164,21 +187,41 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._deadline = None if seconds is None else self.loop.call_later(seconds, self._expire)
 
     def _expire(self) -> None:
-        """The head or the small body did not come in time."""
-        if self._in_head and not self._head_bytes:
-            self.transport.close()  # nothing was asked, so nothing is answered
-        elif self.cycle is None or self._in_head:
+        """The head or the body did not come in time, or the next request."""
+        if self._in_body and self.flow.read_paused:
+            self._set_deadline(self._limits.body_s)  # not the client is slow, but we are
+        elif self._in_body:
+            self.transport.abort()
+        elif self._in_head and self._head_bytes:
             self._refuse(408)
         else:
-            self.transport.abort()
+            self.transport.close()  # nothing was asked, so nothing is answered
 
     def _refuse(self, status: int) -> None:
-        """Answer with a problem document, like every other refusal, and close."""
+        """Refuse what the client sends now, after the answers to the requests before it."""
         if self.transport.is_closing():
             return
         self._refused = status
         self._set_deadline(None)
+        if self._in_body and not self.cycle.response_complete:
+            self._drop_request()
+        if not self._due and not self.transport.is_closing():
+            self._write_refusal()
+
+    def _drop_request(self) -> None:
+        """End the request whose body is refused: its application reads that the client has gone."""
+        if self.cycle.response_started:
+            self.transport.close()
+        elif self.pipeline:
+            self.pipeline.popleft()
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        self._due -= 1
+
+    def _write_refusal(self) -> None:
+        """Answer with a problem document, like every other refusal, and close."""
         request_id = token_hex(8)
+        status = self._refused
         problem = errors.InvalidArgument(_DETAIL[status]).problem(request_id)
         problem = msgspec.structs.replace(problem, status=status, title=_REASONS[status])
         body = msgspec.json.encode(problem)

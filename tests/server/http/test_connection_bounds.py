@@ -64,6 +64,41 @@ async def test_head_over_its_bounds_is_refused_with_a_problem(
     assert psutil.Process().memory_info().rss - before < 20 * 1024**2
 
 
+@pytest.mark.parametrize(
+    "second",
+    [b"GET / HTTP/1.1\r\nX-A: " + b"a" * 90_000, b"GET / HTTP/1.1\r\n" + b"X-A: a\r\n" * 200, b"garbage\r\n\r\n"],
+)
+@pytest.mark.parametrize("requests", [1, 3])
+async def test_requests_before_a_refused_one_are_answered_first(
+    server: LiveServer, second: bytes, requests: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connection(server) as (reader, writer):
+        writer.write((b"GET /api/info HTTP/1.1\r\n" + HOST + b"\r\n") * requests + second)
+        async with asyncio.timeout(20):
+            raw = await reader.read()
+    assert raw.count(b"HTTP/1.1 200 OK") == requests
+    assert raw.count(b"HTTP/1.1 4") == 1
+    assert raw.index(b"HTTP/1.1 4") > raw.rindex(b"HTTP/1.1 200")
+    assert not [record for record in caplog.records if record.exc_info], "no traceback that a stranger can repeat"
+
+
+async def test_bad_body_ends_its_request_without_a_traceback(
+    server: LiveServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = (
+        b"POST /auth/login HTTP/1.1\r\n"
+        + HOST
+        + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    async with connection(server) as (reader, writer):
+        writer.write(head + b'5\r\n{"use\r\nnonsense\r\n')
+        status, _, _ = await answer(reader)
+    assert status == 400
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        assert (await http.get("/livez")).status_code == 200
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 async def test_large_body_and_many_requests_on_one_connection_still_work(server: LiveServer) -> None:
     async with httpx.AsyncClient(base_url=server.url) as http:
         for _ in range(30):
@@ -95,6 +130,9 @@ async def closed(reader: asyncio.StreamReader) -> bytes:
         (b"", b""),
         (b"GET / HTTP/1.1\r\nHost", b"HTTP/1.1 408"),
         (b"POST /auth/login HTTP/1.1\r\n" + HOST + b"Content-Length: 900\r\n\r\n{", b""),
+        (b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n\r\n", b"HTTP/1.1 200"),
+        (b"GET /livez HTTP/1.1\r\n" + HOST + b"Content-Length: 90000000\r\n\r\n{", b"HTTP/1.1 200"),
+        (b"POST /auth/login HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", b""),
     ],
 )
 async def test_silent_head_or_body_ends(short: None, server: LiveServer, sent: bytes, status: bytes) -> None:
