@@ -20,7 +20,7 @@ class VMAction(StrEnum):
     DELETE = "delete"
 
 
-_ON = frozenset({State.RUNNING, State.PAUSED, State.STARTING, State.STOPPING, State.CRASHED})
+_ON = frozenset({State.RUNNING, State.PAUSED, State.STARTING, State.STOPPING, State.MIGRATING, State.CRASHED})
 _FROM: dict[VMAction, frozenset[State]] = {
     VMAction.START: frozenset({State.STOPPED, State.SAVED, State.FAILED}),
     VMAction.STOP: frozenset({State.RUNNING}),
@@ -55,7 +55,10 @@ _PARTICIPLES: dict[VMAction, str] = {
     VMAction.RESUME: "resumed",
     VMAction.DELETE: "deleted",
 }
-SUPERSEDES: dict[VMAction, frozenset[str]] = {VMAction.POWER_OFF: frozenset({"vm.stop", "vm.restart"})}
+SUPERSEDES: dict[VMAction, frozenset[str]] = {
+    VMAction.POWER_OFF: frozenset({"vm.stop", "vm.restart"}),
+    VMAction.RESET: frozenset({"vm.restart"}),
+}
 """Action → kinds of running operations that it may replace: powering off a guest that does not shut down."""
 
 

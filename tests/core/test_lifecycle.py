@@ -33,7 +33,10 @@ def in_state(state: State, **more: object) -> VM:
         (VMAction.STOP, {State.RUNNING}),
         (VMAction.RESTART, {State.RUNNING}),
         (VMAction.RESET, {State.RUNNING, State.PAUSED, State.CRASHED}),
-        (VMAction.POWER_OFF, {State.RUNNING, State.PAUSED, State.STARTING, State.STOPPING, State.CRASHED}),
+        (
+            VMAction.POWER_OFF,
+            {State.RUNNING, State.PAUSED, State.STARTING, State.STOPPING, State.MIGRATING, State.CRASHED},
+        ),
         (VMAction.PAUSE, {State.RUNNING}),
         (VMAction.RESUME, {State.PAUSED}),
         (VMAction.DELETE, {State.STOPPED, State.SAVED, State.FAILED}),
@@ -56,6 +59,11 @@ def test_busy_vm_names_the_actor() -> None:
 def test_power_off_supersedes_only_a_shutdown() -> None:
     assert why_not_vm(VMAction.POWER_OFF, in_state(State.STOPPING), operation("vm.stop")) is None
     assert why_not_vm(VMAction.POWER_OFF, in_state(State.RUNNING), operation("vm.migrate")) is not None
+
+
+def test_reset_supersedes_only_a_restart() -> None:
+    assert why_not_vm(VMAction.RESET, in_state(State.RUNNING), operation("vm.restart")) is None
+    assert why_not_vm(VMAction.RESET, in_state(State.RUNNING), operation("vm.stop")) is not None
 
 
 def test_unmanaged_and_protected_vms_are_not_deleted() -> None:

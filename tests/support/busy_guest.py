@@ -109,9 +109,13 @@ class Serial:
             assert fair_now() < deadline, self.text[-2000:]
             time.sleep(0.1)
 
+    def type(self, line: str) -> None:
+        """Type a line on the console."""
+        self._stream.send(line.encode() + b"\n")
+
     def checksum(self) -> str:
         """Make the guest stop writing. Returns the checksum of its disk."""
-        self._stream.send(b"stop\n")
+        self.type("stop")
         return self.see(r"SUM ([0-9a-f]{32})")
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -151,6 +151,17 @@ RUNNING = ["planned", "made", "mirroring", "mirrored", "pivoted", "switched", "t
 
 async def move(storage: StorageServer, volume: Volume, tier: TierName = "cold", **more: Any) -> Operation:
     return await storage.admin.call(volumes.MOVE, body=VolumeMove(tier=tier, **more), volume_id=volume.id)
+
+
+async def deactivate(pool: libvirt.virStoragePool) -> None:
+    """Stop a pool from outside. libvirt refuses it while it creates or deletes a volume there."""
+
+    async def stopped() -> bool | None:
+        with suppress(libvirt.libvirtError):
+            pool.destroy()
+        return None if pool.isActive() else True
+
+    await until(stopped)
 
 
 async def pause_before_switch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from novacron_core.api.hosts import HostStatus
-from novacron_core.errors import HostUnavailable
+from novacron_core.errors import HostUnavailable, NovaCronError
 from novacron_server.hypervisor.connection.calls import Calls
 from novacron_server.hypervisor.connection.events import Kind
 from novacron_server.hypervisor.connection.kvm import why_slow
@@ -25,6 +26,9 @@ from novacron_server.hypervisor.statistics import reader as statistics
 from novacron_server.hypervisor.statistics.counters import Group, Reading
 from novacron_server.hypervisor.vms import domains
 from novacron_server.hypervisor.vms.domains import DomainReader
+
+AGENT_S = 2.0
+"""How long a guest agent may take to accept a request, before the guest's power button is pressed instead."""
 
 
 class LibvirtHost(Calls[DomainReader]):
@@ -50,6 +54,8 @@ class LibvirtHost(Calls[DomainReader]):
         self.host_id = host_id
         self.uri = uri
         self.facts: HostFacts | None = None
+        self.reboots: Counter[str] = Counter()
+        """VM → how many reboots of its guest were reported since the server was started."""
         self._override = virtualization
         self._on_hint = on_hint
         self._network_start_tried = False
@@ -144,7 +150,8 @@ class LibvirtHost(Calls[DomainReader]):
 
     async def shutdown(self, uuid: str) -> None:
         """Send the request to the guest; does not wait for its reaction."""
-        await self._change("shut the VM down", domains.shutdown, uuid)
+        if not await self._agent_took(domains.ask_agent_to_shut_down, uuid):
+            await self._change("shut the VM down", domains.press_power_button, uuid)
 
     async def power_off(self, uuid: str) -> None:
         await self._change("power the VM off", domains.power_off, uuid)
@@ -157,7 +164,24 @@ class LibvirtHost(Calls[DomainReader]):
 
     async def restart(self, uuid: str) -> None:
         """Send the request to the guest; does not wait for its reaction."""
-        await self._change("restart the VM", domains.restart, uuid)
+        if not await self._agent_took(domains.ask_agent_to_reboot, uuid):
+            await self._change("restart the VM", domains.press_for_reboot, uuid)
+
+    async def _agent_took(self, ask: Callable[[Any, str], None], uuid: str) -> bool:
+        """Send a request to the guest agent. False if there is none, or it does not take the request in time.
+
+        libvirt waits a minute for an agent that has stopped responding: the agents have threads of their own, so that
+        they delay no other call.
+        """
+        if self.simulated:
+            return False
+        try:
+            await self._supervisor.call(
+                self._supervisor.agents, lambda connection: ask(connection, uuid), deadline_s=AGENT_S
+            )
+        except NovaCronError:  # also of a host that is down: the caller's next call says so
+            return False
+        return True
 
     async def reset(self, uuid: str) -> None:
         await self._change("reset the VM", domains.reset, uuid)
@@ -192,4 +216,6 @@ class LibvirtHost(Calls[DomainReader]):
         return read_host(session, connection, self._notes)
 
     def _hint(self, kind: Kind, uuid: str | None) -> None:
-        self._on_hint(Hint(host_id=self.host_id, kind=kind, uuid=uuid))
+        if kind == "reboot" and uuid:
+            self.reboots[uuid] += 1
+        self._on_hint(Hint(host_id=self.host_id, kind="domain" if kind == "reboot" else kind, uuid=uuid))

@@ -104,8 +104,8 @@ async def test_failed_operation_cannot_be_cancelled_during_its_undo(
     undo = BlockedCall(monkeypatch, server.parts.operations.procedures["vm.create"], "delete_volumes")
     operation = await server.admin.call(vms.CREATE, body=vm_request())
     await expect_refusal(server, monkeypatch, operation, undo)
-    assert undo.completed == 1
     ended = await server.ended(operation)
+    assert undo.completed == 1
     assert ended.state is OperationState.FAILED
     await server.wait_until_no_rows()
 

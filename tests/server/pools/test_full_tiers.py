@@ -19,7 +19,7 @@ from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.api.vms import VMCreate
 from novacron_core.api.volumes import VolumeCreate, VolumeResize
 from novacron_server.inventory import host_sync
-from tests.support.storage import MIB, StorageServer, expect_content, move
+from tests.support.storage import MIB, StorageServer, deactivate, expect_content, move
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -37,7 +37,7 @@ async def small(storage: StorageServer) -> AsyncIterator[Pool]:
     mount = ["mount", "-t", "tmpfs", "-o", "size=32m,mode=711", "small", str(path)]
     if subprocess.run([*enter, *mount], check=False).returncode:
         pytest.skip("no right to mount here")
-    storage.libvirt.storagePoolLookupByName((await storage.three_pools())["cold"].name).destroy()
+    await deactivate(storage.libvirt.storagePoolLookupByName((await storage.three_pools())["cold"].name))
     storage.libvirt.storagePoolDefineXML(POOL.format(name="small", path=path), 0).create(0)
 
     async def seen() -> Pool | None:
@@ -126,7 +126,7 @@ async def test_pool_lost_during_a_live_move_loses_nothing(
 
     await until(in_progress)
     away = storage.libvirt.storagePoolLookupByName("small")
-    away.destroy()
+    await deactivate(away)
     await storage.admin.call(operations.CANCEL, operation_id=operation.id)
     now = await storage.volume("gone")
     assert (now.tier, now.operation_id) == ("hot", None)

@@ -18,7 +18,15 @@ from novacron_core.values.tiers import TierName
 from novacron_server.operations import repository
 from novacron_server.operations.repository import StoredOperation
 from novacron_server.vms.procedures import create
-from tests.support.storage import MIB, StorageServer, expect_one_copy, expect_only_file, move, pause_before_switch
+from tests.support.storage import (
+    MIB,
+    StorageServer,
+    deactivate,
+    expect_one_copy,
+    expect_only_file,
+    move,
+    pause_before_switch,
+)
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -86,7 +94,7 @@ async def test_volume_moves_to_a_tier_where_its_namesake_was_removed_outside(sto
 async def test_volume_in_an_inactive_pool_keeps_its_name(storage: StorageServer) -> None:
     volume = await storage.create_volume("asleep", tier="warm")
     pool = storage.libvirt.storagePoolLookupByName(volume.pool)
-    pool.destroy()
+    await deactivate(pool)
     await storage.server.parts.inventory.refresh_volumes(volume.host)
     assert storage.server.parts.inventory.state.storage.row_without_volume(volume.host, volume.pool, "asleep") is None
     pool.create(0)
@@ -147,7 +155,7 @@ async def test_pool_lost_during_a_creation_is_cleaned_when_it_is_back(
 
     await until(has_files)
     pool = storage.libvirt.storagePoolLookupByName((await storage.three_pools())["warm"].name)
-    pool.destroy()
+    await deactivate(pool)
     (tmp_path / "go").touch()
     ended = await storage.ended(operation)
     assert ended.state is OperationState.FAILED
@@ -181,7 +189,7 @@ async def test_source_pool_lost_after_the_switch_is_cleaned_when_it_is_back(
 
     await until(row_moved)
     pool = storage.libvirt.storagePoolLookupByName(volume.pool)
-    pool.destroy()
+    await deactivate(pool)
     (tmp_path / "go").touch()
     ended = await storage.succeeded(operation)
     assert "is removed when its pool is back" in ended.step

@@ -20,13 +20,13 @@ _log = structlog.get_logger(__name__)
 _lock = threading.Lock()
 _started = False
 
-Kind = Literal["domain", "pool", "host"]
+Kind = Literal["domain", "reboot", "pool", "host"]
 EventCallback = Callable[[Kind, str | None], None]
 """Called in the event thread with the kind of object that the event concerns and its UUID (None for a host)."""
 
 _DOMAIN_EVENTS = (
     libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,  # includes define and undefine
-    libvirt.VIR_DOMAIN_EVENT_ID_REBOOT,
+    libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON,
     libvirt.VIR_DOMAIN_EVENT_ID_CONTROL_ERROR,
     libvirt.VIR_DOMAIN_EVENT_ID_TRAY_CHANGE,
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
@@ -85,6 +85,8 @@ def listen(connection: Any, on_event: EventCallback, on_close: Callable[[str], N
     for event in _DOMAIN_EVENTS:
         add = partial(connection.domainEventRegisterAny, None, event, _domain_callback(on_event), None)
         register(add, connection.domainEventDeregisterAny)
+    reboot = (None, libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, _domain_callback(on_event, "reboot"), None)
+    register(partial(connection.domainEventRegisterAny, *reboot), connection.domainEventDeregisterAny)
     for event in (libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE, libvirt.VIR_STORAGE_POOL_EVENT_ID_REFRESH):
         add = partial(connection.storagePoolEventRegisterAny, None, event, _pool_callback(on_event), None)
         register(add, connection.storagePoolEventDeregisterAny)
@@ -93,8 +95,8 @@ def listen(connection: Any, on_event: EventCallback, on_close: Callable[[str], N
     return undo
 
 
-def _domain_callback(on_event: EventCallback) -> Callable[..., None]:
-    return lambda _connection, domain, *_details: on_event("domain", str(domain.UUIDString()))
+def _domain_callback(on_event: EventCallback, kind: Kind = "domain") -> Callable[..., None]:
+    return lambda _connection, domain, *_details: on_event(kind, str(domain.UUIDString()))
 
 
 def _pool_callback(on_event: EventCallback) -> Callable[..., None]:

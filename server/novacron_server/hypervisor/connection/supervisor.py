@@ -73,6 +73,7 @@ class ConnectionSupervisor(Generic[R]):
         self.reads = ThreadLane(f"{uri} read", 2)
         self.storage = ThreadLane(f"{uri} storage", 2)
         self.changes = ThreadLane(f"{uri} change", 4)
+        self.agents = ThreadLane(f"{uri} agent", 4)
         self.transfers = ThreadLane(f"{uri} transfer", 2)
         self.statistics = ThreadLane(f"{uri} statistics", 2)
         self._task: asyncio.Task[None] | None = None
@@ -106,7 +107,8 @@ class ConnectionSupervisor(Generic[R]):
         if session is not None:
             session.lose("closed")
             await self._wait_for(self._opener.submit(session.close), 3.0)
-        for lane in (self._opener, self.reads, self.storage, self.changes, self.transfers, self.statistics):
+        lanes = (self.reads, self.storage, self.changes, self.agents, self.transfers, self.statistics)
+        for lane in (self._opener, *lanes):
             lane.stop()
         self._set_status(HostStatus.DOWN, "closed")
 
@@ -252,7 +254,7 @@ class ConnectionSupervisor(Generic[R]):
         self, loop: asyncio.AbstractEventLoop, session: HostSession[R], kind: events.Kind, uuid: str | None
     ) -> None:
         """Runs in the event thread."""
-        if kind == "domain" and uuid:
+        if kind in ("domain", "reboot") and uuid:
             session.reader.invalidate(uuid)
         schedule(loop, self._on_event, kind, uuid)
 

@@ -18,7 +18,13 @@ from novacron_server.hypervisor.facts import DomainFacts, OwnershipTag
 from novacron_server.hypervisor.faults import code_of
 from novacron_server.hypervisor.specs import DomainSpec
 from novacron_server.hypervisor.unreadable import name_of, skip_unreadable
-from novacron_server.hypervisor.vms.states import MANAGED_SAVE_AWARE, read_state
+from novacron_server.hypervisor.vms.states import (
+    CRASHED,
+    MANAGED_SAVE_AWARE,
+    PAUSED_BY_IO_ERROR,
+    PAUSED_BY_MIGRATION,
+    read_state,
+)
 from novacron_server.hypervisor.xml.definition import Definition, Documents, read_documents, without_secrets
 from novacron_server.hypervisor.xml.document import MalformedXML
 from novacron_server.hypervisor.xml.domain import DiskSource, domain_xml
@@ -28,6 +34,8 @@ _log = structlog.get_logger(__name__)
 _PERSISTENT_XML = libvirt.VIR_DOMAIN_XML_INACTIVE
 _UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
 _UNDEFINE_ALL = _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+
+_NO_SUCH_FLAG = (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED)
 
 
 class _CachedDomain(msgspec.Struct, frozen=True):
@@ -134,7 +142,10 @@ class DomainReader:
             if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
                 return None  # it was removed between the listing and the read
             raise
-        api_state, why = read_state(state, reason, saved=saved)
+        migrating = (state, reason) == PAUSED_BY_MIGRATION and _is_migrating(domain)
+        api_state, why = read_state(state, reason, saved=saved, migrating=migrating)
+        if (state, reason) == PAUSED_BY_IO_ERROR:
+            why = _io_error(domain) or why
         return DomainFacts(
             uuid=uuid,
             name=str(domain.name()),
@@ -187,6 +198,27 @@ def _states(connection: Any) -> Iterator[tuple[Any, int, int]]:
         yield domain, stats.get("state.state", 0), stats.get("state.reason", 0)
 
 
+def _is_migrating(domain: Any) -> bool:
+    """Whether a domain that a migration has paused is still being migrated."""
+    try:
+        return bool(domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
+    except libvirt.libvirtError as error:
+        # An incoming migration has a job, but no statistics: libvirt refuses the question.
+        return code_of(error) == int(libvirt.VIR_ERR_OPERATION_INVALID)
+
+
+def _io_error(domain: Any) -> str:
+    """What stopped a domain that an I/O error has paused, empty if libvirt does not know more."""
+    try:
+        errors_by_disk = domain.diskErrors(0)
+    except libvirt.libvirtError:
+        return ""
+    full = sorted(disk for disk, error in errors_by_disk.items() if error == libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE)
+    failed = sorted(set(errors_by_disk) - set(full))
+    said = [f"no space left for {', '.join(full)}"] * bool(full) + [f"I/O error on {', '.join(failed)}"] * bool(failed)
+    return "; ".join(said)
+
+
 def _hash(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
@@ -207,13 +239,40 @@ def _resume(domain: Any) -> None:
         domain.resume()
 
 
+def _reset(domain: Any) -> None:
+    crashed = tuple(domain.state()) in CRASHED
+    domain.reset(0)
+    if crashed and domain.state()[0] != libvirt.VIR_DOMAIN_RUNNING:
+        domain.resume()  # a crashed guest is preserved, stopped: the reset alone does not let it run
+
+
+def _press_power_button(domain: Any) -> None:
+    try:
+        domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+    except libvirt.libvirtError as error:
+        if code_of(error) not in _NO_SUCH_FLAG:
+            raise
+        domain.shutdown()  # a hypervisor that has only one way
+
+
+def _press_for_reboot(domain: Any) -> None:
+    try:
+        domain.reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
+    except libvirt.libvirtError as error:
+        if code_of(error) not in _NO_SUCH_FLAG:
+            raise
+        domain.reboot(0)
+
+
 start = by_uuid(lambda domain: domain.create())
-shutdown = by_uuid(lambda domain: domain.shutdown())
+ask_agent_to_shut_down = by_uuid(lambda domain: domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT))
+press_power_button = by_uuid(_press_power_button)
 power_off = by_uuid(lambda domain: domain.destroy())
 pause = by_uuid(lambda domain: domain.suspend())
 resume = by_uuid(_resume)
-restart = by_uuid(lambda domain: domain.reboot(0))
-reset = by_uuid(lambda domain: domain.reset(0))
+ask_agent_to_reboot = by_uuid(lambda domain: domain.reboot(libvirt.VIR_DOMAIN_REBOOT_GUEST_AGENT))
+press_for_reboot = by_uuid(_press_for_reboot)
+reset = by_uuid(_reset)
 
 
 def define(connection: Any, spec: DomainSpec) -> None:

@@ -21,17 +21,26 @@ _STATES = {
 }
 # States that depend on the reason.
 _BY_REASON = {
-    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION): State.MIGRATING,
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP): State.STARTING,
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_SHUTTING_DOWN): State.STOPPING,
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED): State.CRASHED,
     (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_FAILED): State.FAILED,
 }
+PAUSED_BY_MIGRATION = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
+"""Also the state of a VM that was paused when its memory was saved, after it was restored: only a job tells."""
+PAUSED_BY_IO_ERROR = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR)
+CRASHED = frozenset(
+    {
+        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED),
+        (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_UNKNOWN),
+        (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED),
+    }
+)
+"""The states of a guest that crashed and was preserved, with its memory."""
 _REASONS = {
     (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_MIGRATION_CANCELED): "migration cancelled",
     (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_POSTCOPY): "post-copy migration",
     (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_POSTCOPY_FAILED): "post-copy migration failed",
-    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION): "migration",
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_SAVE): "saving memory",
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_DUMP): "dumping memory",
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR): "I/O error",
@@ -55,9 +64,14 @@ _REASONS = {
 }
 
 
-def read_state(state: int, reason: int, *, saved: bool) -> tuple[State, str]:
-    """The state and the reason, empty if there is nothing special. A state of a newer libvirt is `unknown`."""
+def read_state(state: int, reason: int, *, saved: bool, migrating: bool = False) -> tuple[State, str]:
+    """The state and the reason, empty if there is nothing special. A state of a newer libvirt is `unknown`.
+
+    `migrating`: a migration of the domain is in progress.
+    """
     if saved and state == libvirt.VIR_DOMAIN_SHUTOFF:
         return State.SAVED, ""
+    if migrating:
+        return State.MIGRATING, "migration"
     mapped = _BY_REASON.get((state, reason)) or _STATES.get(state, State.UNKNOWN)
     return mapped, _REASONS.get((state, reason), "")

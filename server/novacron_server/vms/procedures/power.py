@@ -1,8 +1,13 @@
-"""The power actions: start, pause, resume, restart, reset, power off, and shut down, which waits for the guest."""
+"""The power actions: start, pause, resume, reset and power off, and shut down and restart, which wait for the guest.
+
+An action succeeds when its effect was seen, not when libvirt has accepted it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from novacron_core import errors
@@ -17,8 +22,10 @@ from novacron_server.operations.journal import Steps
 from novacron_server.operations.procedures import Procedure
 
 PRESS_EVERY_S = 30.0
-SHUTDOWN_TIMEOUT_S = 180.0
-"""When a shutdown is reported as failed: a guest that has not shut down by then will not, and can be powered off."""
+GUEST_TIMEOUT_S = 180.0
+"""When a shutdown or restart is reported as failed: a guest that has not reacted by then will not."""
+PAUSED_AGAIN_S = 1.0
+"""How soon a VM that an I/O error has paused meets the same error after it was resumed."""
 
 
 class PowerSteps(Steps, frozen=True):
@@ -38,20 +45,21 @@ class Power(Procedure[PowerSteps]):
         self._inventory = inventory
 
     async def run(self, context: OperationContext[PowerSteps]) -> None:
+        """Raises Conflict when libvirt accepted the action, but the VM is not in the state that it should lead to."""
         await failpoint(f"vm.{self._action}:began")
         await self._act(context)
         await failpoint(f"vm.{self._action}:done")
-        await self._inventory.refresh_vm(context.host_id, context.target_id)
+        facts = await self._inventory.refresh_vm(context.host_id, context.target_id)
+        if facts is not None and (missed := _missed(self._action, facts)):
+            raise errors.Conflict(missed)
 
     async def _act(self, context: OperationContext[PowerSteps]) -> None:
         host = self._inventory.host(context.host_id)
         calls = {
             VMAction.START: host.start,
-            VMAction.RESTART: host.restart,
             VMAction.RESET: host.reset,
             VMAction.POWER_OFF: host.power_off,
             VMAction.PAUSE: host.pause,
-            VMAction.RESUME: host.resume,
         }
         await calls[self._action](context.target_id)
 
@@ -61,10 +69,66 @@ class Power(Procedure[PowerSteps]):
         return f"the VM is {facts.state}" if facts else "the VM no longer exists"
 
 
-class ShutDown(Power):
-    """Presses the guest's power button until it is down; a guest that is booting misses the first press."""
+class Resume(Power):
+    """Resumes a VM, and looks whether it stays so: an I/O error that has paused it may do so again at once."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        super().__init__(VMAction.RESUME, inventory)
+
+    async def _act(self, context: OperationContext[PowerSteps]) -> None:
+        host, vm_id = self._inventory.host(context.host_id), context.target_id
+        before = await host.read_domain(vm_id)
+        await host.resume(vm_id)
+        if before is not None and before.reason:
+            await self._inventory.wait_for_vm(vm_id, _is_paused, PAUSED_AGAIN_S)
+
+
+class GuestRequest(Power):
+    """A request to the guest, repeated until it takes effect: a guest that is booting misses the first one."""
 
     may_cancel = True
+    timeout = "the guest did not react"
+
+    async def _ask(
+        self,
+        context: OperationContext[PowerSteps],
+        ask: Callable[[str], Awaitable[None]],
+        is_done: Callable[[DomainFacts | None], bool],
+        limit_s: float,
+        *,
+        through_outages: bool = False,
+    ) -> bool:
+        """Returns whether the guest did it within `limit_s`, however long a call takes.
+
+        Raises HostUnavailable, unless `through_outages`: then the guest is asked again when the host is back.
+        """
+        deadline = asyncio.get_running_loop().time() + limit_s
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                while True:
+                    try:
+                        await ask(context.target_id)
+                    except errors.Conflict:  # the guest may have done it just before
+                        if not is_done(await self._inventory.refresh_vm(context.host_id, context.target_id)):
+                            raise
+                        return True
+                    except errors.HostUnavailable:
+                        if not through_outages:
+                            raise
+                        await asyncio.sleep(1)
+                        continue
+                    if await self._inventory.wait_for_vm(context.target_id, is_done, PRESS_EVERY_S):
+                        return True
+                    if is_done(await self._inventory.refresh_vm(context.host_id, context.target_id)):
+                        return True
+                    await context.report_step(f"{self.timeout} yet: asked it again")
+        return is_done(await self._inventory.refresh_vm(context.host_id, context.target_id))
+
+
+class ShutDown(GuestRequest):
+    """Asks the guest to shut down until it is down."""
+
+    timeout = "the guest is not down"
 
     def __init__(self, inventory: Inventory) -> None:
         super().__init__(VMAction.STOP, inventory)
@@ -72,37 +136,71 @@ class ShutDown(Power):
     async def _act(self, context: OperationContext[PowerSteps]) -> None:
         """Raises Conflict when the guest does not shut down. The request's `force_after_s` powers it off instead."""
         force_after_s: Any = context.request.get("force_after_s")
-        host_id, vm_id = context.host_id, context.target_id
-        host = self._inventory.host(host_id)
+        host = self._inventory.host(context.host_id)
         await context.report_step("asked the guest to shut down")
-        left_s = float(force_after_s or SHUTDOWN_TIMEOUT_S)
-        while left_s > 0:
-            await host.shutdown(vm_id)
-            wait_s = min(PRESS_EVERY_S, left_s)
-            if await self._inventory.wait_for_vm(vm_id, _is_down, wait_s):
-                return
-            left_s -= wait_s
-            if _is_down(await self._inventory.refresh_vm(host_id, vm_id)):
-                return
-            await context.report_step("still running: asked the guest again")
+        limit_s, forced = float(force_after_s or GUEST_TIMEOUT_S), force_after_s is not None
+        if await self._ask(context, host.shutdown, _is_down, limit_s, through_outages=forced):
+            return
         if force_after_s is None:
-            raise errors.Conflict(f"the guest did not respond for {SHUTDOWN_TIMEOUT_S:.0f} s: power it off")
-        await context.report_step("the guest did not respond in time: powering off")
-        await host.power_off(vm_id)
+            raise errors.Conflict(f"the guest did not shut down within {GUEST_TIMEOUT_S:.0f} s: power it off")
+        await context.report_step("the guest did not shut down in time: powering off")
+        await host.power_off(context.target_id)
+
+
+class Restart(GuestRequest):
+    """Asks the guest to restart until libvirt reports that it has."""
+
+    timeout = "the guest has not restarted"
+
+    def __init__(self, inventory: Inventory) -> None:
+        super().__init__(VMAction.RESTART, inventory)
+
+    async def _act(self, context: OperationContext[PowerSteps]) -> None:
+        """Raises Conflict when the guest does not restart, or shuts down instead."""
+        host, vm_id = self._inventory.host(context.host_id), context.target_id
+        await context.report_step("asked the guest to restart")
+        if host.simulated:
+            await host.restart(vm_id)
+            return
+        before = host.reboots[vm_id]
+        ended = lambda facts: host.reboots[vm_id] > before or _is_down(facts)  # noqa: E731
+        if not await self._ask(context, host.restart, ended, GUEST_TIMEOUT_S):
+            raise errors.Conflict(f"the guest did not restart within {GUEST_TIMEOUT_S:.0f} s: reset it")
+        facts = await self._inventory.refresh_vm(context.host_id, vm_id)
+        if facts is not None and facts.state is State.CRASHED:
+            raise errors.Conflict("the guest crashed instead of restarting: reset it")
+        if host.reboots[vm_id] == before:
+            raise errors.Conflict("the guest shut down instead of restarting: start it")
 
 
 def _is_down(facts: DomainFacts | None) -> bool:
     return facts is None or facts.state in (State.STOPPED, State.CRASHED, State.SAVED)
 
 
+def _is_paused(facts: DomainFacts | None) -> bool:
+    return facts is not None and facts.state is State.PAUSED
+
+
+def _missed(action: VMAction, facts: DomainFacts) -> str:
+    """Why the action has not had its effect, although libvirt has accepted it; empty if it has."""
+    why = f": {facts.reason}" if facts.reason else ""
+    if action is VMAction.RESUME and facts.state is State.PAUSED:
+        return f"the VM is paused again{why}"
+    if action is VMAction.RESET and facts.state is State.CRASHED:
+        return f"the VM is still crashed{why}"
+    if action is VMAction.PAUSE and facts.state is State.RUNNING:
+        return "the VM still runs"
+    if action is VMAction.POWER_OFF and not _is_down(facts):
+        return f"the VM is still {facts.state}{why}"
+    return ""
+
+
 def power_procedures(inventory: Inventory) -> Iterable[Power]:
     """Create one procedure for each power action."""
-    actions = (
-        VMAction.START,
-        VMAction.RESTART,
-        VMAction.RESET,
-        VMAction.POWER_OFF,
-        VMAction.PAUSE,
-        VMAction.RESUME,
-    )
-    return [*(Power(action, inventory) for action in actions), ShutDown(inventory)]
+    at_once = (VMAction.START, VMAction.RESET, VMAction.POWER_OFF, VMAction.PAUSE)
+    return [
+        *(Power(action, inventory) for action in at_once),
+        Resume(inventory),
+        ShutDown(inventory),
+        Restart(inventory),
+    ]

@@ -1,0 +1,195 @@
+"""Power actions on real guests: each ends when its effect was seen, or with the reason why it was not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import libvirt
+import libvirt_qemu  # type: ignore[import-untyped]
+import pytest
+import pytest_asyncio
+
+from novacron_core.api import operations, vms
+from novacron_core.api.operations import OperationState
+from novacron_core.api.vms import VM, State
+from novacron_server.vms.procedures import power
+from tests.support.busy_guest import Serial
+from tests.support.storage import StorageServer
+from tests.support.waiting import until
+from tests.support.writing_guest import add_image, started
+
+pytestmark = [pytest.mark.qemu, pytest.mark.asyncio(loop_scope="module")]
+SCRIPT = """
+exec </dev/ttyS0 >/dev/ttyS0 2>&1
+stty -echo
+cat > /agent <<'END'
+exec 3<>$1
+while read -r line <&3; do
+    id=${line##*:}
+    case $line in *guest-sync*) echo "{\\"return\\": ${id%%\\}*}}" >&3 ;; esac
+done
+END
+echo READY
+while :; do
+    read line
+    case $line in
+        reboot) reboot -f ;;
+        off) poweroff -f ;;
+        agent) for port in /dev/vport*; do sh /agent $port & done; echo LISTENS ;;
+    esac
+done
+"""
+"""A guest that ignores its power button, and does what is typed on its console. Its agent answers libvirt's greeting only."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guest(storage: StorageServer) -> AsyncIterator[tuple[VM, Serial]]:
+    await asyncio.to_thread(add_image, storage.server.data_dir / "images", "typed", SCRIPT)
+    vm = await started(storage, "typed", "typed")
+    serial = await asyncio.to_thread(_console, storage, vm)
+    await asyncio.to_thread(_ready, storage, vm, serial)
+    yield vm, serial
+    serial.close()
+
+
+def _console(storage: StorageServer, vm: VM) -> Serial:
+    return Serial(storage.libvirt.lookupByUUIDString(vm.id))
+
+
+def _ready(storage: StorageServer, vm: VM, serial: Serial) -> None:
+    """Wait until the guest listens. What it said before the console was opened is lost: then it boots again."""
+    if "READY" not in serial.text:
+        storage.libvirt.lookupByUUIDString(vm.id).reset(0)
+    serial.see("READY")
+
+
+@contextmanager
+def power_buttons(storage: StorageServer, vm: VM) -> Iterator[list[str]]:
+    """Collects QEMU's reports that the VM's power button was pressed."""
+    presses: list[str] = []
+    domain = storage.libvirt.lookupByUUIDString(vm.id)
+    note = lambda *arguments: presses.append(str(arguments[2]))  # noqa: E731
+    handle = libvirt_qemu.qemuMonitorEventRegister(storage.libvirt, domain, "POWERDOWN", note, None, 0)
+    try:
+        yield presses
+    finally:
+        libvirt_qemu.qemuMonitorEventDeregister(storage.libvirt, handle)
+
+
+async def step(storage: StorageServer, operation_id: str, text: str) -> None:
+    """Wait until the operation reports this step."""
+
+    async def reported() -> bool | None:
+        now = await storage.admin.call(operations.GET, operation_id=operation_id)
+        return True if text in now.step else None
+
+    await until(reported)
+
+
+async def test_restart_ends_when_the_guest_has_restarted(storage: StorageServer, guest: tuple[VM, Serial]) -> None:
+    vm, serial = guest
+    with power_buttons(storage, vm) as presses:
+        operation = await storage.admin.call(vms.RESTART, vm_id=vm.id)
+        await _pressed(presses)
+    now = await storage.admin.call(operations.GET, operation_id=operation.id)
+    assert (now.state, now.step) == (OperationState.RUNNING, "asked the guest to restart")
+    serial.text = ""
+    serial.type("reboot")
+    await storage.succeeded(operation)
+    await asyncio.to_thread(serial.see, "READY")
+
+
+async def test_restart_that_the_guest_ignores_fails_and_says_what_to_do(
+    storage: StorageServer, guest: tuple[VM, Serial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm, _ = guest
+    monkeypatch.setattr(power, "GUEST_TIMEOUT_S", 1.0)
+    ended = await storage.ended(await storage.admin.call(vms.RESTART, vm_id=vm.id))
+    assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
+    assert ended.problem.detail == "the guest did not restart within 1 s: reset it"
+
+
+async def test_reset_replaces_a_restart_that_the_guest_ignores(
+    storage: StorageServer, guest: tuple[VM, Serial]
+) -> None:
+    vm, serial = guest
+    restart = await storage.admin.call(vms.RESTART, vm_id=vm.id)
+    await step(storage, restart.id, "asked the guest to restart")
+    serial.text = ""
+    await storage.succeeded(await storage.admin.call(vms.RESET, vm_id=vm.id))
+    assert (await storage.ended(restart)).state is OperationState.CANCELLED
+    await asyncio.to_thread(serial.see, "READY")
+
+
+async def test_agent_that_does_not_respond_does_not_keep_the_button_from_being_pressed(
+    storage: StorageServer, guest: tuple[VM, Serial]
+) -> None:
+    vm, serial = guest
+    serial.text = ""
+    serial.type("agent")
+    await asyncio.to_thread(serial.see, "LISTENS")
+
+    async def agent_connected() -> bool | None:
+        return True if (await storage.server.vm(vm.name)).guest_agent else None
+
+    await until(agent_connected)
+    with power_buttons(storage, vm) as presses:
+        operation = await storage.admin.call(vms.STOP, vm_id=vm.id, query=vms.StopQuery(force_after_s=10))
+        await _pressed(presses)
+        assert storage.libvirt.lookupByUUIDString(vm.id).isActive()
+        await storage.succeeded(operation)
+    assert (await storage.server.vm(vm.name)).state is State.STOPPED
+    await storage.succeeded(await storage.admin.call(vms.START, vm_id=vm.id))
+
+
+async def test_reset_lets_a_crashed_guest_run(storage: StorageServer, guest: tuple[VM, Serial]) -> None:
+    vm, _ = guest
+    domain = storage.libvirt.lookupByUUIDString(vm.id)
+    # Writes to the panic device's port, as a guest's kernel does when it panics.
+    libvirt_qemu.qemuMonitorCommand(domain, "o/b 0x505 1", libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
+    await _in_state(storage, vm, State.CRASHED)
+    await storage.succeeded(await storage.admin.call(vms.RESET, vm_id=vm.id))
+    assert (await storage.server.vm(vm.name)).state is State.RUNNING
+
+
+async def test_vm_that_was_paused_when_its_memory_was_saved_can_be_resumed(
+    storage: StorageServer, guest: tuple[VM, Serial]
+) -> None:
+    vm, _ = guest
+    domain = storage.libvirt.lookupByUUIDString(vm.id)
+    await storage.succeeded(await storage.admin.call(vms.PAUSE, vm_id=vm.id))
+    await asyncio.to_thread(domain.managedSave, 0)
+    await _in_state(storage, vm, State.SAVED)
+    await storage.succeeded(await storage.admin.call(vms.START, vm_id=vm.id))
+    await _in_state(storage, vm, State.PAUSED)
+    assert domain.state()[1] == libvirt.VIR_DOMAIN_PAUSED_MIGRATION, "libvirt's reason stays, without a migration"
+    await storage.succeeded(await storage.admin.call(vms.RESUME, vm_id=vm.id))
+    assert (await storage.server.vm(vm.name)).state is State.RUNNING
+
+
+async def test_guest_that_shuts_down_instead_of_restarting(storage: StorageServer, guest: tuple[VM, Serial]) -> None:
+    vm, _ = guest
+    restart = await storage.admin.call(vms.RESTART, vm_id=vm.id)
+    await step(storage, restart.id, "asked the guest to restart")
+    storage.libvirt.lookupByUUIDString(vm.id).destroy()
+    ended = await storage.ended(restart)
+    assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
+    assert ended.problem.detail == "the guest shut down instead of restarting: start it"
+
+
+async def _pressed(presses: list[str]) -> None:
+    async def pressed() -> bool | None:
+        return bool(presses) or None
+
+    await until(pressed)
+
+
+async def _in_state(storage: StorageServer, vm: VM, state: State) -> None:
+    async def reached() -> bool | None:
+        return True if (await storage.server.vm(vm.name)).state is state else None
+
+    await until(reached)
