@@ -39,6 +39,8 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], type[NovaCronError], str], ...] = tuple(
          "its storage pool is not active"),
         (r"already exists with uuid|already defined with uuid|domain .* already exists", Conflict,
          "a VM with that name already exists on this host"),
+        (r"cannot (unlink|remove|delete) .*(operation not permitted|read-only file system|permission denied)", Conflict,
+         "the host does not permit it: the file or its directory is read-only or immutable"),
         (r"no more available pci slots", Conflict,
          "the running VM has no free PCI slot for another disk: shut it down first"),
         (r"unplug of device was rejected by the guest", Conflict,

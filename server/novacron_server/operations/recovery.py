@@ -10,11 +10,14 @@ from novacron_core import errors
 from novacron_core.api.hosts import HostStatus
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.operations.repository import StoredOperation
+from novacron_server.operations.retries import retry_until_done
 from novacron_server.operations.runner import Operations
 from novacron_server.tasks import cancel_tasks
 
 _log = structlog.get_logger()
 _RETRY_S = 0.5
+GIVE_UP_AFTER_S = 120.0
+"""How long a recovery may be refused by a host that responds: its operation keeps its locks meanwhile."""
 _MAX_RETRY_S = 5.0
 """The longest pause between two attempts: a refusal may last, and must not fill the log."""
 
@@ -36,12 +39,12 @@ class Recovery:
 
 async def recover_all(operations: Operations, inventory: Inventory) -> None:
     """End the operations that the last server left running, each as soon as its host responds."""
-    unended = await operations.unended()
+    unended = await retry_until_done("reading the operations to recover", operations.unended)
     await asyncio.gather(*(_recover(operations, inventory, stored) for stored in unended))
 
 
 async def _recover(operations: Operations, inventory: Inventory, stored: StoredOperation) -> None:
-    pause_s, logged = _RETRY_S, ""
+    pause_s, logged, refused_s = _RETRY_S, "", 0.0
     while True:
         try:
             if _is_recoverable(inventory, stored):
@@ -57,11 +60,16 @@ async def _recover(operations: Operations, inventory: Inventory, stored: StoredO
                 logged = e.detail
                 _log.warning("recovery of an operation is postponed", operation=stored.operation.id, reason=logged)
             pause_s = min(2 * pause_s, _MAX_RETRY_S)
+            refused_s += 0.0 if isinstance(e, (errors.HostUnavailable, errors.DatabaseUnavailable)) else pause_s
         except Exception as e:  # noqa: BLE001 - one bad operation must not stop the recovery of others (G14)
             if str(e) != logged:
                 logged = str(e)
                 _log.error("recovery of an operation failed unexpectedly", operation=stored.operation.id, exc_info=e)
             pause_s = min(2 * pause_s, _MAX_RETRY_S)
+            refused_s += pause_s
+        if refused_s > GIVE_UP_AFTER_S:
+            await operations.give_up_recovery(stored, logged)
+            return
         await asyncio.sleep(pause_s)
 
 

@@ -24,6 +24,7 @@ from novacron_server.operations.acceptance import accept, find_by_key, operation
 from novacron_server.operations.context import CompletedAnyway, OperationContext
 from novacron_server.operations.journal import Journal
 from novacron_server.operations.outcomes import as_known_error, with_outcome
+from novacron_server.operations.pending_undos import PendingUndos
 from novacron_server.operations.procedures import Procedure, Procedures
 from novacron_server.operations.progress_writer import ProgressWriter
 from novacron_server.operations.retries import retry_until_done, retry_while_database_down, retry_while_host_down
@@ -57,6 +58,7 @@ class Operations:
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._contexts: dict[str, OperationContext[Any]] = {}
         self._cancelling: dict[str, asyncio.Task[None]] = {}
+        self.pending_undos = PendingUndos(database, procedures, self._accepted)
         self._closing = False
 
     # -- accepting -------------------------------------------------------------------------------------------------
@@ -89,6 +91,7 @@ class Operations:
 
     async def _accept_and_start(self, request: OperationRequest, submission: Submission[Any]) -> Operation:
         procedure, now = self.procedures[request.kind], datetime.now(UTC)
+        self.pending_undos.check_free((submission.target, *submission.locks))
         operation = Operation(
             id=str(uuid4()),
             kind=request.kind,
@@ -121,6 +124,10 @@ class Operations:
         self._accepting.add(task)
         task.add_done_callback(self._accepting.discard)
         return task
+
+    async def _accepted(self) -> None:
+        """Wait until the operations that are being accepted now are."""
+        await asyncio.gather(*self._accepting, return_exceptions=True)
 
     def _start(self, procedure: Procedure[Any], entry: Journal[Any]) -> None:
         if self._closing:
@@ -187,9 +194,9 @@ class Operations:
         try:
             return await retry_while_host_down(context, lambda: retry_while_database_down("undo", undo))
         except Exception as e:  # noqa: BLE001 - the operation must end anyway
-            # What remains carries the operation's tag, so the reconciler finds it.
             known = isinstance(e, errors.NovaCronError)
             _log.error("undo failed", operation=context.id, reason=str(e), exc_info=None if known else e)
+            await self.pending_undos.mark(context.id)
             return ""
 
     async def _end(
@@ -301,6 +308,13 @@ class Operations:
         """End an operation that the last server left running. `found` is what was found, as a sentence."""
         error = errors.Internal(f"the server stopped during the operation: {found}")
         await self._end(stored.host_id, stored.operation, OperationState.INTERRUPTED, error)
+
+    async def give_up_recovery(self, stored: repository.StoredOperation, why: str) -> None:
+        """End an operation whose recovery is refused, so that its targets can be changed. Its undo stays pending."""
+        if stored.operation.kind in self.procedures and self.procedures[stored.operation.kind].can_undo:
+            await self.pending_undos.mark(stored.operation.id)
+            why = f"{why}; NovaCron keeps trying to remove what is left of it"
+        await self.end_interrupted(stored, f"it could not be recovered: {why}")
 
     async def unended(self) -> list[repository.StoredOperation]:
         """The operations that the last server left running."""

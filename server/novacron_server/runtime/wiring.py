@@ -142,6 +142,7 @@ async def _start(parts: Parts) -> None:
     recovery.start()
     background.on_stop(recovery.stop)
     background.add("reconciler", parts.reconciler.run)
+    background.add("pending undos", parts.operations.pending_undos.run)
     background.add("scheduler", parts.scheduler.run)
     for name, run in parts.metrics.tasks():
         background.add(name, run)
@@ -223,7 +224,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     pools = Pools(inventory, operations)
     upkeep = ManagedPoolUpkeep(inventory, managed_pools)
     vms = VMs(inventory, operations, planner)
-    reconciler = Reconciler(database, group_commit, inventory, creation, str(instance))
+    reconciler = Reconciler(database, group_commit, inventory, operations.pending_undos, str(instance))
     origins = frozenset(settings.origins)
     metrics = MetricsPipeline(
         database,

@@ -22,8 +22,9 @@ from novacron_server.inventory.state import Key
 from novacron_server.operations import journal
 from novacron_server.operations import repository as operations
 from novacron_server.operations.journal import Journal
+from novacron_server.operations.pending_undos import PendingUndos
 from novacron_server.outbox.group_commit import GroupCommit
-from novacron_server.vms.procedures.create import CreateSteps, CreateVM
+from novacron_server.vms.procedures.create import CreateSteps
 from novacron_server.vms.reappearance import ReappearedVMs
 from novacron_server.vms.rows import remove_vm
 
@@ -37,14 +38,19 @@ class Reconciler:
     """`run` is a background task; `once` is one pass over all hosts that are up."""
 
     def __init__(
-        self, database: Database, group_commit: GroupCommit, inventory: Inventory, creation: CreateVM, instance: str
+        self,
+        database: Database,
+        group_commit: GroupCommit,
+        inventory: Inventory,
+        pending_undos: PendingUndos,
+        instance: str,
     ) -> None:
         """`instance` is the installation's UUID, which is in the tag of every domain that it created."""
         self._database = database
         self._group_commit = group_commit
         self._inventory = inventory
         self._instance = instance
-        self._creation = creation
+        self._pending_undos = pending_undos
         self._reappeared = ReappearedVMs(database, group_commit, inventory, instance)
         self._missing: dict[Key, int] = {}
 
@@ -62,25 +68,23 @@ class Reconciler:
         if self._database.refusal:
             raise errors.DatabaseUnavailable(self._database.refusal)
         failed = await self._database.run(self._failed_creations, read_only=True)
-        marked = await self._database.run(lambda c: operations.marked(c, "undone_later"), read_only=True)
-        pending_undos = list(journal.read_all(marked, CreateSteps))
+        being_undone = {stored.operation.target.id for stored in await self._pending_undos.all()}
         for view in list(self._inventory.state.views.values()):
             if view.status is HostStatus.UP:
                 try:
-                    await self._compare(self._inventory.host(view.id), failed, pending_undos)
+                    await self._compare(self._inventory.host(view.id), failed, being_undone)
                 except errors.DatabaseUnavailable:
                     raise
                 except errors.NovaCronError as e:  # the next pass tries again; other hosts are not affected
                     _log.warning("reconciliation of a host is postponed", host=view.name, reason=e.detail)
 
     async def _compare(
-        self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]], pending_undos: list[Journal[CreateSteps]]
+        self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]], being_undone: set[str]
     ) -> None:
         await self._remove_late_domains(host, failed)
         await self._reappeared.restore(host)
         await self._remove_late_volumes(host, failed)
-        await self._retry_undos(host, pending_undos)
-        await self._remove_rows_without_domain(host, {entry.operation.target.id for entry in pending_undos})
+        await self._remove_rows_without_domain(host, being_undone)
 
     @staticmethod
     async def _failed_creations(connection: Connection) -> dict[str, Journal[CreateSteps]]:
@@ -115,15 +119,6 @@ class Reconciler:
                 _log.info("removing a volume of a failed creation", pool=volume.pool, volume=volume.name)
                 await host.storage.delete_volume(volume.pool, volume.name)
                 await self._inventory.refresh_volumes(host.host_id)
-
-    async def _retry_undos(self, host: LibvirtHost, pending_undos: list[Journal[CreateSteps]]) -> None:
-        """Undo creations that failed while their pool was inactive, now that it may be back."""
-        for entry in pending_undos:
-            if entry.host_id == host.host_id:
-                try:
-                    await self._creation.retry_undo(entry)
-                except errors.Conflict as e:
-                    _log.info("a failed creation will be undone later", id=entry.operation.id, reason=e.detail)
 
     async def _remove_rows_without_domain(self, host: LibvirtHost, being_undone: set[str]) -> None:
         """Remove rows of VMs that two passes did not find: deleted outside NovaCron. Their volumes keep their owner."""

@@ -38,7 +38,16 @@ class LeftoverCopies:
     async def load(self) -> None:
         """Load the leftover copies of earlier servers."""
         found = await self._database.run(lambda c: repository.marked(c, "left"), read_only=True)
-        self._leftovers = {entry.operation.id: entry for entry in journal.read_all(found, CopySteps)}
+        for entry in journal.read_all(found, CopySteps):
+            self._add(entry)
+
+    def _add(self, entry: Journal[CopySteps]) -> None:
+        """Remember a leftover copy. Until it is removed it is not listed: nobody could do anything with it."""
+        self._leftovers[entry.operation.id] = entry
+        if copy := entry.steps.copy:
+            names = (copy.name, copy.temporary) if copy.temporary else (copy.name,)
+            files = [(copy.pool, name) for name in names]
+            self._inventory.state.storage.operation_files.set(_files_of(entry), entry.host_id, files)
 
     async def close(self) -> None:
         await cancel_tasks(self._tasks.values())
@@ -66,8 +75,8 @@ class LeftoverCopies:
     async def _postpone(self, entry: Journal[CopySteps], why: errors.NovaCronError) -> str:
         _log.warning("a leftover copy could not be removed yet", operation=entry.operation.id, reason=why.detail)
         await self._mark(entry, left=True)
-        self._leftovers[entry.operation.id] = entry
-        return f"the rest of the copy is removed when its pool is back ({why.detail})"
+        self._add(entry)
+        return f"the unused copy cannot be removed yet ({why.detail}); NovaCron retries"
 
     def _on_storage_read(self, host_id: str) -> None:
         if host_id not in self._tasks and self._removable(host_id):
@@ -107,8 +116,14 @@ class LeftoverCopies:
                 _log.warning("a leftover copy could not be removed yet", operation=entry.operation.id, reason=e.detail)
                 continue
             self._leftovers.pop(entry.operation.id, None)
+            self._inventory.state.storage.operation_files.remove(_files_of(entry))
             _log.info("removed a leftover copy", pool=copy.pool, volume=copy.name)
 
     async def _mark(self, entry: Journal[CopySteps], *, left: bool) -> None:
         write = lambda: self._database.run(lambda c: repository.mark(c, entry.operation.id, left=left))  # noqa: E731
         await retry_while_database_down("marking what is left", write)
+
+
+def _files_of(entry: Journal[CopySteps]) -> str:
+    """The name under which its files are hidden: the operation's own name is free when the operation ends."""
+    return f"leftover/{entry.operation.id}"

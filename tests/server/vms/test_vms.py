@@ -144,7 +144,11 @@ async def test_failed_deletion_reports_what_was_done(
 
     assert await fail_once(host, "undefine") == "it is busy"
     assert (await server.vm("web-01")).operation_id is None
-    assert await fail_once(host.storage, "delete_volume") == "it is busy; the deletion was completed"
+    kept = await fail_once(host.storage, "delete_volume")
+    disk = (await server.vm("web-01")).disks[0].source.partition("/")[2]
+    assert kept == f"{disk}: it is busy. The VM is kept: delete it again, or without its disks"
+    vm = await server.vm("web-01")
+    await succeeded(server, await server.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
     await server.wait_until_no_rows()
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_server.inventory.operation_files import OperationFiles
 from novacron_server.inventory.signal import Signal
 from novacron_server.operations.journal import Journal
 from novacron_server.volumes import leftover_copies
@@ -42,6 +43,7 @@ class StubHost:
         self.storage_read: Signal[str] = Signal()
         self.storage = self.disks = self
         self.volume_rows: dict[Any, Any] = {}
+        self.operation_files = OperationFiles()
         self.state = SimpleNamespace(storage=self)
 
     def host(self, _: str) -> StubHost:
@@ -73,7 +75,7 @@ class StubHost:
 async def fail_to_remove(host: StubHost) -> LeftoverCopies:
     """Fail to remove a copy while the inventory still shows its pool as active."""
     found = LeftoverCopies(host, host)  # type: ignore[arg-type]
-    assert "removed when its pool is back" in await found.discard(MOVE)
+    assert "NovaCron retries" in await found.discard(MOVE)
     host.shown_active = True
     return found
 

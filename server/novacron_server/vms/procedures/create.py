@@ -45,8 +45,6 @@ class CreateSteps(Steps, frozen=True):
     volumes: list[str] = []
     whole: bool = False
     """The operation did not succeed, but the VM exists and is complete."""
-    undone_later: bool = False
-    """The operation failed, and its volumes could not be removed yet because their pool is inactive."""
 
 
 class CreateVM(Procedure[CreateSteps]):
@@ -167,20 +165,11 @@ class CreateVM(Procedure[CreateSteps]):
             await self._mark(entry, whole=True)
             await self._refresh(host_id, vm_id)
             return f"the VM is complete and {facts.state}"
-        try:
-            await self.delete_volumes(host, entry.steps)
-        except errors.Conflict:  # the pool is inactive: until it is back the rows stay, and reserve the name
-            await self._mark(entry, undone_later=True)
-            raise
+        await self.delete_volumes(host, entry.steps)  # until that succeeds the rows stay, and reserve the name
         rows = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
         await remove_vm(self._group_commit, host_id, vm_id, rows)
         await self._refresh(host_id, vm_id)
         return "everything that it had created was removed"
-
-    async def retry_undo(self, entry: Journal[CreateSteps]) -> None:
-        """Repeat an `undo` that failed because a pool was inactive. Raises Conflict while it still is."""
-        await self.undo(entry)
-        await self._mark(entry, undone_later=False)
 
     async def _mark(self, entry: Journal[CreateSteps], **marks: bool) -> None:
         write = lambda: self._database.run(lambda c: operations.mark(c, entry.operation.id, **marks))  # noqa: E731

@@ -32,7 +32,7 @@ class DeleteVM(Procedure[DeleteSteps]):
 
     kind = OperationKind.VM_DELETE
     steps = DeleteSteps
-    failpoints = ("vm.delete:began", "vm.delete:undefined", "vm.delete:deleted")
+    failpoints = ("vm.delete:began", "vm.delete:emptied", "vm.delete:undefined", "vm.delete:deleted")
 
     def __init__(self, database: Database, group_commit: GroupCommit, inventory: Inventory) -> None:
         self._database = database
@@ -49,10 +49,11 @@ class DeleteVM(Procedure[DeleteSteps]):
         await self._delete(context.host_id, context.target_id, volumes_to_delete)
 
     async def undo(self, entry: Journal[DeleteSteps]) -> str:
-        """Keep a VM that still exists; finish the deletion of one that is gone."""
+        """Keep a VM that still exists, so that its deletion can be repeated; finish the deletion of one that is gone."""
         host = self._inventory.host(entry.host_id)
         if await host.read_domain(entry.operation.target.id) is not None:
-            return "the VM was not changed"
+            await self._inventory.refresh_volumes(entry.host_id)
+            return ""
         return await self.finish(entry)
 
     async def resume(self, context: OperationContext[DeleteSteps]) -> str:
@@ -99,12 +100,30 @@ class DeleteVM(Procedure[DeleteSteps]):
         return found
 
     async def _delete(self, host_id: str, vm_id: str, volumes_to_delete: Sequence[VolumeRow]) -> None:
+        """Delete the disks before the definition: while a disk cannot be deleted, the VM stays, and can be deleted again.
+
+        Raises Conflict naming the disk that cannot be deleted, and what was deleted.
+        """
         host = self._inventory.host(host_id)
+        deleted: list[str] = []
+        for volume in volumes_to_delete:
+            try:
+                await host.storage.delete_volume(volume.pool, volume.name)
+            except errors.HostUnavailable:
+                raise
+            except errors.NovaCronError as e:
+                raise errors.Conflict(_kept(volume.name, e.detail, deleted)) from e
+            deleted.append(volume.name)
+        await failpoint("vm.delete:emptied")
         await host.undefine(vm_id)
         await failpoint("vm.delete:undefined")
-        for volume in volumes_to_delete:
-            await host.storage.delete_volume(volume.pool, volume.name)
         await remove_vm(self._group_commit, host_id, vm_id, volumes_to_delete)
         await failpoint("vm.delete:deleted")
         await self._inventory.refresh_vm(host_id, vm_id)
         await self._inventory.refresh_volumes(host_id)
+
+
+def _kept(name: str, why: str, deleted: Sequence[str]) -> str:
+    """Why a VM was kept whose disk cannot be deleted."""
+    gone = f", and {', '.join(deleted)} {'was' if len(deleted) == 1 else 'were'} deleted" if deleted else ""
+    return f"{name}: {why}. The VM is kept{gone}: delete it again, or without its disks"

@@ -215,7 +215,9 @@ class MoveVolume(Procedure[MoveSteps]):
             raise errors.Conflict(f"{users[0].name} still uses the old copy: it was not deleted")
         try:
             await host.storage.delete_volume(move.from_pool, move.name)
-        except errors.Conflict as e:  # its pool is inactive
+        except errors.HostUnavailable:
+            raise
+        except errors.NovaCronError as e:  # the move is done: what cannot be tidied now is tidied later
             old = CopyRecord(pool=move.from_pool, name=move.name, path=move.from_path, inode=move.from_inode)
             return await self._leftovers.remove_later(operation_id, old, e)
         return ""
