@@ -102,6 +102,7 @@ hosts = Table(
     Column("uri", Text, nullable=False, unique=True),
     _word("name"),
     _time("created_at", default=True),
+    _time("read_at", null=True),
 )
 
 vms = Table(
@@ -120,6 +121,7 @@ vms = Table(
     Column("spec", JSONB, nullable=False, server_default=text("'{}'")),
     _time("created_at", default=True),
     _time("updated_at", default=True),
+    Column("last_facts", JSONB),
     PrimaryKeyConstraint("host_id", "id"),
     Index("vms_id_idx", "id"),
     Index("vms_tenant_idx", "tenant"),

@@ -20,11 +20,15 @@ from novacron_server.inventory.rows import VMRow
 
 @dataclass(frozen=True, slots=True)
 class KnownDomain:
-    """A domain's facts, when they were read, and since when it has its state (None: since before the first read)."""
+    """A domain's facts, when they were read, and since when it has its state (None: since before the first read).
+
+    `remembered`: an earlier server read them, and this one has not reached the host yet.
+    """
 
     facts: DomainFacts
-    seen_at: datetime
+    seen_at: datetime | None
     state_since: datetime | None
+    remembered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,8 @@ def compose_vm(
 def _state(host: HostView, known: KnownDomain, operation: Operation | None) -> tuple[State, datetime | None, str]:
     if host.status is not HostStatus.UP:
         return State.UNKNOWN, host.down_since, host.detail
+    if known.remembered:
+        return State.UNKNOWN, None, "not read since the server was started"
     state = known.facts.state
     transitional = _TRANSITIONAL.get((operation.kind, state)) if operation else None
     if operation and transitional:

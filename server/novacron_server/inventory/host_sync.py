@@ -131,7 +131,9 @@ class HostSync:
             if self._updated.get(vm_id, 0) > began:
                 continue  # read individually during the long read, so it is newer than this result
             self._update(vm_id, domains.get(vm_id))
-        self._is_first_read = False
+        if self._is_first_read:
+            self._is_first_read = False
+            self._republish(self._state.forget(self.host.host_id))
         self._republish(self._state.set_addresses(self.host.host_id, await self.host.read_addresses()))
 
     async def refresh_vm(self, vm_id: str) -> DomainFacts | None:
@@ -221,6 +223,6 @@ class HostSync:
         """Publish these VMs again: they did not change, but the information about them did."""
         for vm_id in vm_ids:
             key = (self.host.host_id, vm_id)
-            row = self._state.rows.get(key)
-            name = self._state.known[key].facts.name
+            row, known = self._state.rows.get(key), self._state.known.get(key)
+            name = known.facts.name if known else row.name if row else ""
             self._publisher.publish(vm_refreshed(self.host.host_id, vm_id, name, row.tenant if row else None, note))

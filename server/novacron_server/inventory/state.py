@@ -51,6 +51,7 @@ class InventoryState:
         self.views: dict[str, HostView] = {}
         self.known: dict[Key, KnownDomain] = {}
         self.rows: dict[Key, VMRow] = {}
+        self._remembered: dict[Key, KnownDomain] = {}
         self._barriers: list[tuple[int, asyncio.Future[None]]] = []
         self._operations: dict[str, Operation] = {}
         self._running: dict[str, Operation] = {}
@@ -97,7 +98,7 @@ class InventoryState:
             return None
         return compose_vm(
             view,
-            self.known.get(key),
+            self.known.get(key) or self._remembered.get(key),
             self.rows.get(key),
             self._running.get(key[1]),
             self.storage.volumes_on(key[0]),
@@ -152,6 +153,18 @@ class InventoryState:
             return []
         self.invalidate(key[1])
         return self._other_hosts(key)
+
+    def remember(self, key: Key, known: KnownDomain) -> None:
+        """Show what an earlier server read of a managed VM, until `forget` is called for its host."""
+        self._remembered[key] = known
+
+    def forget(self, host_id: str) -> list[str]:
+        """The host was read: forget what earlier servers read. Returns the ids of its VMs, to be published again."""
+        forgotten = [key for key in self._remembered if key[0] == host_id]
+        for key in forgotten:
+            del self._remembered[key]
+            self._composed.pop(key, None)
+        return [vm_id for _, vm_id in forgotten]
 
     def _add_host(self, key: Key) -> None:
         hosts = self._hosts_of.setdefault(key[1], [])

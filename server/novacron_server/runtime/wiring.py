@@ -58,6 +58,7 @@ from novacron_server.stream.socket import Stream
 from novacron_server.tasks import cancel_tasks
 from novacron_server.vms import repository as vms_repository
 from novacron_server.vms.creation_plan import Planner
+from novacron_server.vms.last_facts import LastFacts
 from novacron_server.vms.procedures.create import CreateVM
 from novacron_server.vms.procedures.delete import DeleteVM
 from novacron_server.vms.procedures.power import power_procedures
@@ -98,6 +99,7 @@ class Parts:
     leftovers: LeftoverCopies
     stream: Stream
     reconciler: Reconciler
+    last_facts: LastFacts
     metrics: MetricsPipeline
 
 
@@ -141,6 +143,7 @@ async def _start(parts: Parts) -> None:
     recovery = Recovery(parts.operations, parts.inventory)
     recovery.start()
     background.on_stop(recovery.stop)
+    background.add("last facts", parts.last_facts.run)
     background.add("reconciler", parts.reconciler.run)
     background.add("pending undos", parts.operations.pending_undos.run)
     background.add("scheduler", parts.scheduler.run)
@@ -256,6 +259,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         leftovers=leftovers,
         stream=stream,
         reconciler=reconciler,
+        last_facts=LastFacts(database, inventory),
         metrics=metrics,
     )
 
@@ -315,6 +319,7 @@ async def _load(parts: Parts) -> None:
             parts.reader.last_seq,
             await tiers_repository.all_rows(connection),
         )
+        await parts.last_facts.load(connection)
 
     await parts.database.run(rows, read_only=True)
     await parts.leftovers.load()

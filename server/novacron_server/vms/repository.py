@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, func, insert, select
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core import errors
 from novacron_server.database.rows import as_struct, values
+from novacron_server.database.tables import hosts
 from novacron_server.database.tables import vms as t
 from novacron_server.inventory.rows import VMRow
 
@@ -36,6 +41,23 @@ async def add(connection: AsyncConnection, row: VMRow) -> None:
 async def get(connection: AsyncConnection, host_id: str, vm_id: str) -> VMRow | None:
     row = (await connection.execute(select(t).where(t.c.host_id == host_id, t.c.id == vm_id))).first()
     return as_struct(row, VMRow) if row else None
+
+
+async def write_last_facts(
+    connection: AsyncConnection, facts_by_key: Mapping[tuple[str, str], dict[str, Any]], read_at: Mapping[str, datetime]
+) -> None:
+    """Store the last facts of VMs, by (host id, VM id), and when each host was read last, by its id."""
+    for (host_id, vm_id), facts in facts_by_key.items():
+        await connection.execute(update(t).where(t.c.host_id == host_id, t.c.id == vm_id).values(last_facts=facts))
+    for host_id, moment in read_at.items():
+        await connection.execute(update(hosts).where(hosts.c.id == host_id).values(read_at=moment))
+
+
+async def last_facts(connection: AsyncConnection) -> list[tuple[str, str, dict[str, Any], datetime | None]]:
+    """(host id, VM id, facts, when the host was read last) of the VMs whose facts were stored."""
+    columns = (t.c.host_id, t.c.id, t.c.last_facts, hosts.c.read_at)
+    query = select(*columns).join(hosts, hosts.c.id == t.c.host_id).where(t.c.last_facts.is_not(None))
+    return [(str(row[0]), str(row[1]), row[2], row[3]) for row in await connection.execute(query)]
 
 
 async def remove(connection: AsyncConnection, host_id: str, vm_id: str) -> None:
