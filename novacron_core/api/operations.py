@@ -52,6 +52,9 @@ class Operation(Value, frozen=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     problem: Problem | None = None
+    completed: bool = False
+    """The requested change is in effect although the operation did not succeed: its last step failed, or the server was
+    stopped. Do not request it again."""
     locks: list[Target] = []
     """Other targets that are locked while it runs, e.g. the volume of a VM's disk."""
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from novacron_core import errors
-from novacron_core.api.problem import FieldError
+from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_core.api.problem import FieldError, Problem
 from novacron_tui.cli.runtime import exit_codes, output
+from novacron_tui.cli.runtime.wait import run_change
 
 HOSTILE = "web\x1b]52;c;aGk=\x07\x9b31m\u202e\u200b\n[/red]\x7f"
 
@@ -73,3 +76,26 @@ def test_text_of_a_server_cannot_control_the_terminal(capsys: pytest.CaptureFixt
     said = capsys.readouterr().err
     assert said.endswith("\n")
     assert said[:-1].isprintable()
+
+
+@pytest.mark.parametrize(("completed", "code"), [(True, 0), (False, 1)])
+async def test_change_that_is_in_effect_although_its_operation_was_interrupted_is_no_failure(
+    completed: bool, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problem = Problem(title="Internal error", status=500, code="internal", detail="the VM is complete and running")
+    operation = Operation(
+        id="1",
+        kind="vm.create",
+        target=Target(type="vm", id="2", name="web-01"),
+        state=OperationState.INTERRUPTED,
+        created_at=datetime.now(UTC),
+        problem=problem,
+        completed=completed,
+    )
+
+    async def send(_key: str) -> Operation:
+        return operation
+
+    result, exit_code = await run_change(None, "2", "web-01", send, wait=False)  # type: ignore[arg-type]
+    assert (exit_code, result.operation) == (code, operation)
+    assert "the VM is complete and running" in capsys.readouterr().err

@@ -47,8 +47,9 @@ async def run_change(client: Client, object_id: str, name: str, send: Send, *, w
     except errors.NovaCronError as e:
         print_error(_prefix_name(name, error_text(e)))
         return Result(object_id, name, operation, e.problem()), exit_code_of(e)
-    failed = operation.state.ended and operation.state is not OperationState.SUCCEEDED
-    if failed:
+    unsuccessful = operation.state.ended and operation.state is not OperationState.SUCCEEDED
+    failed = unsuccessful and not operation.completed
+    if unsuccessful:
         print_error(f"{name}: {doing(operation.kind)} {operation.state}: {_reason(operation)}")
     return Result(object_id or operation.target.id, name, operation, operation.problem), FAILED if failed else DONE
 

@@ -184,6 +184,7 @@ operations = Table(
     _time("started_at", null=True),
     _time("finished_at", null=True),
     Column("locks", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("completed", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint(
         "state IN ('pending', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted')",
         name="operations_state_check",

@@ -13,8 +13,10 @@ from novacron_core.api.operations import Operation, OperationState
 _log = structlog.get_logger()
 
 
-def with_outcome(operation: Operation, state: OperationState, error: errors.NovaCronError | None) -> Operation:
-    """The operation's last value, ended now in `state`. `error` is the reason."""
+def with_outcome(
+    operation: Operation, state: OperationState, error: errors.NovaCronError | None, *, completed: bool = False
+) -> Operation:
+    """The operation's last value, ended now in `state`. `error` is the reason; `completed` as in Operation."""
     return msgspec.structs.replace(
         operation,
         state=state,
@@ -22,6 +24,7 @@ def with_outcome(operation: Operation, state: OperationState, error: errors.Nova
         progress=1.0 if state is OperationState.SUCCEEDED else operation.progress,
         finished_at=datetime.now(UTC),
         may_cancel=False,
+        completed=completed,
         rate=None,
         eta_s=None,
     )

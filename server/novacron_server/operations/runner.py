@@ -21,7 +21,7 @@ from novacron_server.database.faults import OutcomeUnknown
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations import queries, repository
 from novacron_server.operations.acceptance import accept, find_by_key, operation_event, refresh_targets
-from novacron_server.operations.context import CompletedAnyway, OperationContext
+from novacron_server.operations.context import CompletedAnyway, Finding, OperationContext
 from novacron_server.operations.journal import Journal
 from novacron_server.operations.outcomes import as_known_error, with_outcome
 from novacron_server.operations.pending_undos import PendingUndos
@@ -165,9 +165,11 @@ class Operations:
             await self._undo(procedure, context)  # the task that cancelled it writes its end
         except Exception as e:  # noqa: BLE001 - an operation always ends, whatever its procedure raises
             error = as_known_error(context.operation, e)
-            if isinstance(found := await self._undo(procedure, context), CompletedAnyway):
+            found = await self._undo(procedure, context)
+            completed = isinstance(found, CompletedAnyway)
+            if isinstance(found, Finding):
                 error.detail = f"{error.detail}; {found}"
-            await self._end(context.host_id, context.operation, OperationState.FAILED, error)
+            await self._end(context.host_id, context.operation, OperationState.FAILED, error, completed=completed)
         else:  # outside of the try: an end that cannot be written yet is not a failure of the work
             await self._end(context.host_id, context.operation, OperationState.SUCCEEDED)
         finally:
@@ -205,8 +207,10 @@ class Operations:
         operation: Operation,
         state: OperationState,
         error: errors.NovaCronError | None = None,
+        *,
+        completed: bool = False,
     ) -> None:
-        ended = with_outcome(operation, state, error)
+        ended = with_outcome(operation, state, error, completed=completed)
         await self._save_end(ended, [operation_event(ended, f"operation.{state}"), *refresh_targets(host_id, ended)])
 
     async def _save_end(self, ended: Operation, drafts: list[EventDraft]) -> None:
@@ -307,7 +311,8 @@ class Operations:
     async def end_interrupted(self, stored: repository.StoredOperation, found: str) -> None:
         """End an operation that the last server left running. `found` is what was found, as a sentence."""
         error = errors.Internal(f"the server stopped during the operation: {found}")
-        await self._end(stored.host_id, stored.operation, OperationState.INTERRUPTED, error)
+        completed = isinstance(found, CompletedAnyway)
+        await self._end(stored.host_id, stored.operation, OperationState.INTERRUPTED, error, completed=completed)
 
     async def give_up_recovery(self, stored: repository.StoredOperation, why: str) -> None:
         """End an operation whose recovery is refused, so that its targets can be changed. Its undo stays pending."""

@@ -103,7 +103,7 @@ class Planner:
         )
         target = self._inventory.state.storage.pools_on(host.host_id).get(plan.pool)
         if target is not None and not pool and not host.simulated:
-            check_room(target, sum(plan.copied_bytes.values()), plan.name)
+            await check_room(self._inventory, target, sum(plan.copied_bytes.values()), plan.name)
         return plan
 
 

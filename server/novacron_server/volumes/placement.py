@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from novacron_core import errors
 from novacron_core.api.pools import Pool
 from novacron_core.rules.visibility import Principal, may_see
@@ -36,9 +38,17 @@ def choose_pool_for_vm(inventory: Inventory, host_id: str, tier: str, managed_po
         return managed_pool
 
 
-def check_room(pool: Pool, needed_bytes: int, what: str) -> None:
-    """Raises Conflict when the pool has less than `needed_bytes` free. `what` is what needs them."""
+async def check_room(inventory: Inventory, pool: Pool, needed_bytes: int, what: str) -> None:
+    """Raises Conflict when the pool has less than `needed_bytes` free. `what` is what needs them.
+
+    What is known may be half a minute old, so the pool is read again before anything is refused.
+    """
     free = pool.available_bytes
+    if free is not None and needed_bytes > free:
+        with suppress(errors.NovaCronError):
+            await inventory.refresh_volumes(pool.host)
+        pool = inventory.state.storage.pools_on(pool.host).get(pool.name, pool)
+        free = pool.available_bytes
     if free is not None and needed_bytes > free:
         tier = f"{pool.tier} ({pool.name})" if pool.tier else pool.name
         raise errors.Conflict(f"{what} needs {size_text(needed_bytes)}, but {tier} has {size_text(free)} free")

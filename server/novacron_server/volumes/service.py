@@ -96,7 +96,7 @@ class Volumes:
             pool = self._pool(principal, body)
             self._inventory.require_host_up(pool.host)
             stale = await find_stale_row(self._inventory, principal, pool, body.name)
-            check_room(pool, body.size_bytes, body.name)
+            await check_room(self._inventory, pool, body.size_bytes, body.name)
             row = self._row(principal, pool, body.name, body.format)
             return Submission(
                 target=Target(type="volume", id=row.id, name=row.name),
@@ -117,7 +117,7 @@ class Volumes:
                 raise errors.ValidationFailed(message, fields=[FieldError(field="size_bytes", message=message)])
             pool = self._inventory.state.storage.pools_on(volume.host).get(volume.pool)
             if pool:
-                check_room(pool, body.size_bytes - volume.size_bytes, f"growing {volume.name}")
+                await check_room(self._inventory, pool, body.size_bytes - volume.size_bytes, f"growing {volume.name}")
             return Decision(steps=_disk_steps(facts, volume.vm))
 
         return await self._changes.submit(VolumeAction.RESIZE, principal, volume_id, body, key, decide)
@@ -156,7 +156,7 @@ class Volumes:
             if (body.tier and body.tier != volume.tier) or pool is None:
                 pool = choose_pool(self._inventory, volume.host, body.tier or "hot")
             stale = await find_stale_row(self._inventory, principal, pool, body.name)
-            check_room(pool, volume.allocated_bytes, body.name)
+            await check_room(self._inventory, pool, volume.allocated_bytes, body.name)
             row = self._row(principal, pool, body.name, image_format(facts))
             steps = CloneVolumeSteps(
                 made=row.id,
@@ -176,7 +176,7 @@ class Volumes:
         async def decide(volume: Volume, facts: VolumeFacts, _vm: VM | None) -> Decision:
             pool = choose_pool(self._inventory, volume.host, body.tier, exclude=volume.pool)
             stale = await find_stale_row(self._inventory, principal, pool, volume.name)
-            check_room(pool, volume.allocated_bytes, volume.name)
+            await check_room(self._inventory, pool, volume.allocated_bytes, volume.name)
             move = Move(
                 volume_id=volume.id,
                 name=volume.name,

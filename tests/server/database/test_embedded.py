@@ -317,3 +317,9 @@ def test_last_fatal_line_is_the_reason(tmp_path: Path) -> None:
     assert log.last_error() == "no log file"
     (tmp_path / "log").write_text("t [1] FATAL:  no room\nt [1] LOG:  shut down\n")
     assert log.last_error() == "FATAL:  no room"
+    with log.open() as file:
+        file.write(b"LOG:  starting PostgreSQL 18.0\nPANIC:  could not locate a valid checkpoint record\n")
+    assert log.last_error() == "PANIC:  could not locate a valid checkpoint record"
+    with log.open() as file:
+        file.write(b"LOG:  starting PostgreSQL 18.0\nLOG:  waiting\n")
+    assert log.last_error() == "LOG:  waiting", "an error of an earlier start is not why this one failed"

@@ -18,7 +18,7 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.hosts import repository as hosts
 from novacron_server.operations import recovery, repository, retries
-from tests.support.requests import create_vm, succeeded
+from tests.support.requests import create_vm, succeeded, vm_request
 from tests.support.server import LiveServer
 
 
@@ -102,3 +102,20 @@ async def test_end_that_is_refused_is_written_later_and_is_not_a_failure_of_the_
     ended = await server.ended(await server.admin.call(vms.PAUSE, vm_id=vm.id))
     assert (ended.state, refusals) == (OperationState.SUCCEEDED, [])
     await succeeded(server, await server.admin.call(vms.RESUME, vm_id=vm.id))
+
+
+@pytest.mark.parametrize(
+    ("start", "completed", "found"),
+    [(False, True, "the VM is complete and stopped"), (True, False, "the VM is complete, but stopped: start it")],
+)
+async def test_failed_creation_says_whether_the_vm_is_what_was_requested(
+    server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch, start: bool, completed: bool, found: str
+) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:defined=error")
+    ended = await server.ended(await server.admin.call(vms.CREATE, body=vm_request(start=start)))
+    assert (ended.state, ended.completed) == (OperationState.FAILED, completed)
+    assert ended.problem is not None
+    assert found in ended.problem.detail
+    stored = await server.parts.database.run(lambda c: repository.get(c, ended.id))
+    assert stored is not None
+    assert stored.operation.completed is completed

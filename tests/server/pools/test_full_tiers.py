@@ -71,6 +71,23 @@ async def test_volume_that_does_not_fit_is_refused(storage: StorageServer, small
     assert big.tier == "hot"
 
 
+async def test_space_that_was_freed_just_now_is_found_before_a_change_is_refused(
+    storage: StorageServer, small: Pool
+) -> None:
+    filler = storage.server.data_dir / "small/filler.bin"
+    enter = ["nsenter", "-m", "-t", str(storage.daemon._process.pid)]  # type: ignore[union-attr]
+    subprocess.run([*enter, "fallocate", "-l", "31M", str(filler)], check=True)
+    storage.libvirt.storagePoolLookupByName("small").refresh(0)
+    await storage.server.parts.inventory.refresh_volumes(small.host)
+    body = VolumeCreate(name="freed", size_bytes=8 * MIB, tier="cold")
+    with pytest.raises(errors.Conflict, match="freed needs 8 MiB"):
+        await storage.admin.call(volumes.CREATE, body=body)
+    subprocess.run([*enter, "rm", str(filler)], check=True)
+    storage.libvirt.storagePoolLookupByName("small").refresh(0)
+    await storage.succeeded(await storage.admin.call(volumes.CREATE, body=body))
+    await storage.succeeded(await storage.admin.call(volumes.DELETE, volume_id=(await storage.volume("freed")).id))
+
+
 async def test_vm_is_created_in_the_pool_assigned_to_its_tier_if_the_image_fits(
     storage: StorageServer, small: Pool
 ) -> None:

@@ -325,3 +325,25 @@ async def test_file_with_an_undecodable_name_hides_nothing_else(storage: Storage
 
 async def _volumes(storage: StorageServer) -> list[volumes.Volume]:
     return (await storage.admin.call(volumes.LIST, query=ListQuery(page_size=1000))).items
+
+
+async def test_missing_directory_of_a_pool_is_not_built_anew(storage: StorageServer) -> None:
+    pool = storage.libvirt.storagePoolLookupByName((await storage.three_pools())["warm"].name)
+    folder = storage.server.data_dir / "pools" / "warm"
+    away = folder.rename(folder.with_name("unmounted"))
+    try:
+        await deactivate(pool)
+        await storage.server.parts.inventory.refresh_volumes((await storage.three_pools())["warm"].host)
+        body = vms.VMCreate(name="no-room", image="empty", memory_bytes=32 * MIB, tier="warm", start=False)
+        ended = await storage.ended(await storage.admin.call(vms.CREATE, body=body))
+        assert ended.state is OperationState.FAILED
+        assert ended.problem is not None
+        assert (
+            f"the directory {folder} of the pool {pool.name()} is missing: is its disk mounted?" in ended.problem.detail
+        )
+        assert not folder.exists()
+        rows = storage.server.parts.inventory.state.rows.values()
+        assert "no-room" not in [row.name for row in rows]
+    finally:
+        away.rename(folder)
+    ended = await storage.succeeded(await storage.admin.call(vms.CREATE, body=body))

@@ -39,10 +39,13 @@ class ServerLog:
             os.truncate(self._path, 0)
 
     def last_error(self) -> str:
-        """The last fatal line, else the last line: why PostgreSQL did not start. At most 300 characters."""
+        """The last fatal line since PostgreSQL's last start, else the last line: why it did not start. At most 300
+        characters."""
         try:
             lines = self._path.read_bytes()[-4000:].decode(errors="replace").splitlines()
         except FileNotFoundError:
             return "no log file"
-        fatal = [line.split("] ", 1)[-1] for line in lines if "FATAL" in line]
+        starts = [number for number, line in enumerate(lines) if "starting PostgreSQL" in line]
+        lines = lines[starts[-1] :] if starts else lines
+        fatal = [line.split("] ", 1)[-1] for line in lines if "FATAL" in line or "PANIC" in line]
         return (fatal or lines or [""])[-1].strip()[:300]

@@ -58,23 +58,41 @@ def _pool_facts(pool: Any) -> PoolFacts:
 def ensure_pool(connection: Any, spec: PoolSpec) -> PoolFacts:
     """Define, build and start the pool, as far as that is not done yet.
 
-    Raises Conflict if another pool has its name, or if it has another directory.
+    The directory is built once, for a new pool: one that is missing later may be on a disk that is not mounted, and an
+    empty directory in its place would hide it. Raises Conflict if another pool has the name, or if the pool has another
+    directory, or none.
     """
     pool = _find_pool(connection, spec.name)
     if pool is None:
         pool = connection.storagePoolDefineXML(pool_xml(spec), 0)
     _check_same(pool, spec)
     if not pool.isActive():
-        pool.build(0)
-        pool.create(0)
+        if not pool.autostart():  # set when it was started first
+            pool.build(0)
+        _start_pool(pool, spec)
     pool.setAutostart(1)
     return _pool_facts(pool)
 
 
+def _start_pool(pool: Any, spec: PoolSpec) -> None:
+    try:
+        pool.create(0)
+    except libvirt.libvirtError as error:
+        if "no such file or directory" not in str(error).lower():
+            raise
+        raise Conflict(f"the directory {spec.path} of the pool {spec.name} is missing: is its disk mounted?") from error
+
+
 def _check_same(pool: Any, spec: PoolSpec) -> None:
     facts = _pool_facts(pool)
-    if facts.uuid != spec.uuid.lower() or facts.path != spec.path.rstrip("/"):
+    if facts.uuid != spec.uuid.lower():
         raise Conflict(f"another storage pool named {spec.name} already exists on the host")
+    if facts.path != spec.path.rstrip("/"):
+        raise Conflict(
+            f"the storage pool {spec.name} is in {facts.path}, and not in {spec.path}: the server's data directory was"
+            f" moved or copied. Move it back. If {facts.path} is not used any more, remove the pool with"
+            f" virsh pool-destroy {spec.name} and virsh pool-undefine {spec.name}; its volumes are kept"
+        )
 
 
 def delete_pool(connection: Any, name: str) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation
-from novacron_core.api.vms import VMCreate
+from novacron_core.api.vms import State, VMCreate
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.database.transactions import Connection, Database
@@ -19,7 +19,7 @@ from novacron_server.hypervisor.specs import DiskSpec, DomainSpec, NICSpec
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow, VolumeRow
 from novacron_server.operations import repository as operations
-from novacron_server.operations.context import OperationContext
+from novacron_server.operations.context import CompletedAnyway, Finding, OperationContext
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.journal import Journal, Steps
 from novacron_server.operations.procedures import Procedure
@@ -82,7 +82,11 @@ class CreateVM(Procedure[CreateSteps]):
         await failpoint("vm.create:planned")
         await context.report_step("preparing storage")
         if plan.pool == plan.managed_pool.name:
-            await host.storage.ensure_pool(plan.managed_pool)
+            try:
+                await host.storage.ensure_pool(plan.managed_pool)
+            except errors.Conflict:  # no volume was created: none must be looked for in a pool that is not active
+                await context.write_ahead(volumes=[])
+                raise
         created: dict[str, VolumeFacts] = {}
         for role, spec in plan.volumes.items():
             created[role] = await host.storage.create_volume(spec)
@@ -164,7 +168,9 @@ class CreateVM(Procedure[CreateSteps]):
         if facts is not None and facts.tag is not None and facts.tag.operation == entry.operation.id:
             await self._mark(entry, whole=True)
             await self._refresh(host_id, vm_id)
-            return f"the VM is complete and {facts.state}"
+            if bool(entry.request.get("start", True)) and facts.state is State.STOPPED:
+                return Finding("the VM is complete, but stopped: start it")
+            return CompletedAnyway(f"the VM is complete and {facts.state}")
         await self.delete_volumes(host, entry.steps)  # until that succeeds the rows stay, and reserve the name
         rows = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
         await remove_vm(self._group_commit, host_id, vm_id, rows)

@@ -8,7 +8,7 @@ from novacron_server.database.transactions import Database
 from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
-from novacron_server.operations.context import OperationContext
+from novacron_server.operations.context import CompletedAnyway, OperationContext
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.journal import Steps
 from novacron_server.operations.procedures import Procedure
@@ -49,13 +49,13 @@ class DeleteVolume(Procedure[DeleteVolumeSteps]):
         """Complete the deletion, unless a VM uses the volume by now."""
         row = await self._row(str(context.request.get("volume") or context.target_id))
         if row is None:
-            return "the volume was deleted"
+            return CompletedAnyway("the volume was deleted")
         host = self._inventory.host(row.host_id)
         facts = await host.storage.read_volume(row.pool, row.name)
         if facts is not None and await host.disks.users(facts.path, fresh=True):
             return "a VM uses the volume, so it was not deleted"
         await self._delete(host, row)
-        return "the deletion was completed"
+        return CompletedAnyway("the deletion was completed")
 
     async def _delete(self, host: LibvirtHost, row: VolumeRow) -> None:
         await host.storage.delete_volume(row.pool, row.name)

@@ -15,7 +15,9 @@ import msgspec
 import structlog
 
 from novacron_core import errors
+from novacron_core.api.vms import State
 from novacron_core.values.operation_kinds import OperationKind
+from novacron_core.values.sizes import size_text
 from novacron_server.database.transactions import Database
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.host import LibvirtHost
@@ -44,6 +46,8 @@ from novacron_server.volumes.users import only_user
 
 _log = structlog.get_logger()
 _POLL_S = 0.25
+_FULL_BYTES = 4 << 20
+"""A pool with less free space than this is called full."""
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,9 +169,7 @@ class MoveVolume(Procedure[MoveSteps]):
         while True:
             job = await host.disks.job(disk.vm, disk.target)
             if job is None or job.path != move.to_path:
-                raise errors.Conflict(
-                    "QEMU ended the copying: the tier is full, or the VM stopped; it stays where it was"
-                )
+                raise errors.Conflict(f"{await self._why_ended(host, disk, move)}; it stays where it was")
             await context.report_bytes(*await _copied_bytes(host, move, job))
             if job.ready:
                 break
@@ -176,6 +178,23 @@ class MoveVolume(Procedure[MoveSteps]):
         await context.forbid_cancel()
         await host.disks.pivot(disk.vm, disk.target)
         await failpoint("volume.move:pivoted")
+
+    async def _why_ended(self, host: LibvirtHost, disk: MirroredDisk, move: Move) -> str:
+        """Why QEMU has given up copying, as far as can be seen."""
+        facts = await host.read_domain(disk.vm)
+        if facts is None:
+            return "the VM was removed during the copy"
+        if facts.state in (State.STOPPED, State.CRASHED, State.SAVED, State.FAILED):
+            return f"the VM stopped during the copy{f' ({facts.reason})' if facts.reason else ''}"
+        with suppress(errors.NovaCronError):
+            await host.storage.refresh_pool(move.to_pool)
+            await self._inventory.refresh_volumes(host.host_id)
+        pool = self._inventory.state.storage.pools_on(host.host_id).get(move.to_pool)
+        if pool is None or not pool.active:
+            return f"the pool {move.to_pool} became inactive during the copy"
+        if pool.available_bytes is not None and pool.available_bytes < _FULL_BYTES:
+            return f"{move.tier} is full: {size_text(pool.available_bytes)} free"
+        return "the copy was aborted outside NovaCron, or QEMU could not write it"
 
     # -- which copy is current -------------------------------------------------------------------------------------
 
@@ -245,7 +264,7 @@ class MoveVolume(Procedure[MoveSteps]):
             return "nothing was moved"
         host = self._inventory.host(entry.host_id)
         if context is not None and disk and await self._continue(context, host, move, disk):
-            return f"QEMU completed the copy: the volume is now in {move.tier}"
+            return CompletedAnyway(f"QEMU completed the copy: the volume is now in {move.tier}")
         if disk:
             await host.disks.abort_copy(disk.vm, disk.target)
         users_of = partial(host.disks.users, fresh=True)

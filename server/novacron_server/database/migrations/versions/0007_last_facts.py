@@ -1,4 +1,5 @@
-"""The last facts of managed VMs, shown by a server whose host has not responded since its start."""
+"""The last facts of managed VMs, shown while a host has not responded since the server's start; and the operations that
+did not succeed, but whose change is in effect."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ down_revision = "0006"
 CHANGES = """
 ALTER TABLE vms ADD COLUMN last_facts jsonb;
 ALTER TABLE hosts ADD COLUMN read_at timestamptz;
+ALTER TABLE operations ADD COLUMN completed boolean NOT NULL DEFAULT false;
 """
 
 
