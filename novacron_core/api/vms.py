@@ -84,6 +84,8 @@ class VM(Value, frozen=True):
     tier: str | None = None
     protected: bool = False
     unmanaged: bool = False
+    transient: bool = False
+    """libvirt has no definition of it: it disappears when it stops. NovaCron changes nothing of it but its state."""
     guest_agent: bool | None = None
     simulated: bool = False
     virtualization: str = ""

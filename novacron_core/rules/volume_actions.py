@@ -84,6 +84,8 @@ def _why_not_vm(action: VolumeAction, vm: VM, operation: Operation | None) -> st
         return f"{vm.name} is in an unknown state: its host is not responding"
     if vm.unmanaged:
         return f"{vm.name} is unmanaged: NovaCron does not change its disks"
+    if vm.transient:
+        return f"{vm.name} is transient: libvirt forgets it when it stops, so its disks cannot be changed"
     if action is VolumeAction.CLONE and vm.state not in _OFF:
         return f"{vm.name} is {vm.state}: shut it down first; a disk in use cannot be copied consistently"
     if vm.state not in _OFF | _UP:

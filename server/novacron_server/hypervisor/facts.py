@@ -89,6 +89,8 @@ class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
     available_bytes: int
     type: str
     device: int | None = None
+    directory: str = ""
+    """The directory without links and dots, as far as this machine can tell: two pools may have the same one."""
 
 
 class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
 from novacron_server.hypervisor.storage import volumes
 from novacron_server.hypervisor.storage.downloads import Download
 from novacron_server.hypervisor.storage.file_copies import FileCopy, rename_new, written_at
-from novacron_server.hypervisor.storage.local_capacity import with_local_capacity
+from novacron_server.hypervisor.storage.local_capacity import with_directory, with_local_capacity
 from novacron_server.hypervisor.storage.uploads import Upload
 from novacron_server.hypervisor.vms.domains import DomainReader
 from novacron_server.tasks import cancel_tasks
@@ -202,6 +202,7 @@ async def _run_both(*halves: Coroutine[Any, Any, object], closing: Sequence[IO[b
 def _pools(reader: DomainReader, connection: Any, *, local: bool) -> list[PoolFacts]:
     pools = volumes.read_pools(connection)
     reader.set_pools({pool.path: pool.name for pool in pools if pool.path.startswith("/")})
+    pools = [with_directory(pool, local=local) for pool in pools]
     return [with_local_capacity(pool) for pool in pools] if local else pools
 
 

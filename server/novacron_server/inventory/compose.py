@@ -50,6 +50,7 @@ class HostView:
         return self.facts is not None and self.facts.simulated
 
 
+_OFF = frozenset({State.STOPPED, State.SAVED, State.FAILED})
 _TRANSITIONAL: dict[tuple[str, State], State] = {
     ("vm.start", State.STOPPED): State.STARTING,
     ("vm.start", State.SAVED): State.STARTING,
@@ -70,7 +71,7 @@ def compose_vm(
 ) -> VM | None:
     """The API value of a VM, None if there is no VM (a row without a domain is one only while it is being created).
 
-    `volumes` maps (pool, name) to the volumes of the same host, `addresses` maps MAC to IP addresses there.
+    `volumes` maps (pool, name) to the volumes of the same host, `addresses` are the leases there.
     """
     if known is None:
         being_created = row is not None and operation is not None and operation.kind == "vm.create"
@@ -97,6 +98,7 @@ def compose_vm(
         tier=next((disk.tier for disk in disks if disk.tier), row.tier if row else None),
         protected=row.protected if row else False,
         unmanaged=row is None,
+        transient=not facts.persistent,
         guest_agent=facts.guest_agent,
         simulated=host.simulated,
         virtualization=facts.virtualization,
@@ -145,14 +147,15 @@ def _planned_vm(host: HostView, row: VMRow, operation: Operation | None) -> VM:
 
 
 def _nic(nic: NICFacts, state: State, addresses: Addresses) -> NIC:
-    # A lease outlives its guest: a stopped VM has no address.
-    known = () if state is State.STOPPED else addresses.get(nic.mac.lower(), ())
+    # A lease outlives its guest: a VM that does not run has no address.
+    known = () if state in _OFF else addresses.get((nic.network, nic.mac.lower()), ())
     return NIC(mac=nic.mac, network=nic.network, model=nic.model, addresses=list(known))
 
 
 def _disk(disk: DiskFacts, volumes: Mapping[tuple[str, str], Volume]) -> Disk:
     volume = volumes.get((disk.pool, disk.volume))
-    source = f"{disk.pool}/{disk.volume}" if disk.volume else disk.path.rsplit("/", 1)[-1]
+    is_file = disk.path.startswith("/")
+    source = f"{disk.pool}/{disk.volume}" if disk.volume else disk.path.rsplit("/", 1)[-1] if is_file else disk.path
     return Disk(
         target=disk.target,
         device=disk.device,

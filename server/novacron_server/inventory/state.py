@@ -176,8 +176,8 @@ class InventoryState:
         before, self._addresses[host_id] = self._addresses.get(host_id, {}), addresses
         changed = []
         for (host, vm_id), known in self.known.items():
-            macs = [nic.mac.lower() for nic in known.facts.nics] if host == host_id else []
-            if any(before.get(mac) != addresses.get(mac) for mac in macs):
+            keys = [(nic.network, nic.mac.lower()) for nic in known.facts.nics] if host == host_id else []
+            if any(before.get(key) != addresses.get(key) for key in keys):
                 self.invalidate(vm_id)
                 changed.append(vm_id)
         return changed

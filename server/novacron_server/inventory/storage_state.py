@@ -209,7 +209,9 @@ class StorageState:
 
     def _compose_pools(self, host_id: str, storage: _HostStorage, tiers: Mapping[str, str | None]) -> dict[str, Pool]:
         counts: dict[str, int] = {}
-        for pool, _ in storage.volumes:
+        for (pool, _), volume in storage.volumes.items():
+            if volume.format == "dir":
+                continue
             counts[pool] = counts.get(pool, 0) + 1
         assert storage.seen_at is not None
         return {
@@ -237,7 +239,29 @@ class StorageState:
             uses |= _disk_uses(vm_id, known.facts.disks)
             for key, use in _disk_uses(vm_id, known.facts.later_disks).items():
                 uses.setdefault(key, use)  # attached at the VM's next start; a VM that has it now takes precedence
+        return self._with_aliases(self._hosts[host_id], uses)
+
+    @staticmethod
+    def _with_aliases(storage: _HostStorage, uses: dict[VolumeKey, VolumeUse]) -> dict[VolumeKey, VolumeUse]:
+        """The uses of the same files under other names: pools that have the same directory."""
+        pools_of: dict[str, list[str]] = {}
+        for facts in storage.pool_facts.values():
+            if facts.directory:
+                pools_of.setdefault(facts.directory, []).append(facts.name)
+        aliases = {name: names for names in pools_of.values() if len(names) > 1 for name in names}
+        for (pool, name), use in list(uses.items()):
+            for other in aliases.get(pool, ()):
+                uses.setdefault((other, name), use)
         return uses
+
+    def same_directory(self, host_id: str, pool: str) -> list[Pool]:
+        """The host's other pools that have the directory of this one."""
+        own = self.pool_facts(host_id, pool)
+        storage = self._hosts.get(host_id)
+        if own is None or storage is None or not own.directory:
+            return []
+        same = (facts for facts in storage.pool_facts.values() if facts.directory == own.directory)
+        return [storage.pools[facts.uuid] for facts in same if facts.uuid != own.uuid and facts.uuid in storage.pools]
 
     # -- rows ------------------------------------------------------------------------------------------------------
 

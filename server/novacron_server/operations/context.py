@@ -15,14 +15,14 @@ from novacron_server.operations.journal import Journal, S
 _REPORT_EVERY_S = 0.5
 
 
-class Finding(str):
+class UndoFinding(str):
     """Returned by an undo that found something an operator must know. It is shown next to the reason of the failure,
     which alone would suggest that nothing was done."""
 
     __slots__ = ()
 
 
-class CompletedAnyway(Finding):
+class CompletedAnyway(UndoFinding):
     """Returned by an undo that found the whole change done although its last step failed."""
 
     __slots__ = ()

@@ -21,7 +21,7 @@ from novacron_server.database.faults import OutcomeUnknown
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations import queries, repository
 from novacron_server.operations.acceptance import accept, find_by_key, operation_event, refresh_targets
-from novacron_server.operations.context import CompletedAnyway, Finding, OperationContext
+from novacron_server.operations.context import CompletedAnyway, OperationContext, UndoFinding
 from novacron_server.operations.journal import Journal
 from novacron_server.operations.outcomes import as_known_error, with_outcome
 from novacron_server.operations.pending_undos import PendingUndos
@@ -167,7 +167,7 @@ class Operations:
             error = as_known_error(context.operation, e)
             found = await self._undo(procedure, context)
             completed = isinstance(found, CompletedAnyway)
-            if isinstance(found, Finding):
+            if isinstance(found, UndoFinding):
                 error.detail = f"{error.detail}; {found}"
             await self._end(context.host_id, context.operation, OperationState.FAILED, error, completed=completed)
         else:  # outside of the try: an end that cannot be written yet is not a failure of the work

@@ -39,6 +39,12 @@ class Pools:
             self._inventory.require_host_up(pool.host)
             if refused := why_not_in_a_tier(pool.name, pool.type, managed=pool.managed):
                 raise errors.Conflict(refused)
+            same = self._inventory.state.storage.same_directory(pool.host, pool.name)
+            if body.tier and (tiered := next((other for other in same if other.tier), None)):
+                raise errors.Conflict(
+                    f"{pool.name} is the directory of {tiered.name}, which is in tier {tiered.tier}:"
+                    " its files would be counted twice"
+                )
             facts = self._inventory.state.storage.pool_facts(pool.host, pool.name)
             if facts is None:
                 raise errors.NotFound("pool not found")

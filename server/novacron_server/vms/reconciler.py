@@ -26,7 +26,7 @@ from novacron_server.operations.pending_undos import PendingUndos
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.vms.procedures.create import CreateSteps
 from novacron_server.vms.reappearance import ReappearedVMs
-from novacron_server.vms.rows import remove_vm
+from novacron_server.vms.rows import remove_vm, rename_vm
 
 _log = structlog.get_logger()
 EVERY_S = 30.0
@@ -85,6 +85,7 @@ class Reconciler:
         await self._reappeared.restore(host)
         await self._remove_late_volumes(host, failed)
         await self._remove_rows_without_domain(host, being_undone)
+        await self._follow_names(host)
 
     @staticmethod
     async def _failed_creations(connection: Connection) -> dict[str, Journal[CreateSteps]]:
@@ -135,3 +136,12 @@ class Reconciler:
                 await remove_vm(self._group_commit, *key, note="removed outside NovaCron")
                 await self._inventory.refresh_volumes(host.host_id)
                 del self._missing[key]
+
+    async def _follow_names(self, host: LibvirtHost) -> None:
+        """Give rows the names that their VMs have now: libvirt can rename them."""
+        state = self._inventory.state
+        for key, row in list(state.rows.items()):
+            known = state.known.get(key)
+            if key[0] == host.host_id and known is not None and known.facts.name not in ("", row.name):
+                _log.info("a VM was renamed outside NovaCron", old=row.name, new=known.facts.name, id=key[1])
+                await rename_vm(self._group_commit, *key, known.facts.name)

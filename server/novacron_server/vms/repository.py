@@ -60,5 +60,13 @@ async def last_facts(connection: AsyncConnection) -> list[tuple[str, str, dict[s
     return [(str(row[0]), str(row[1]), row[2], row[3]) for row in await connection.execute(query)]
 
 
+async def rename(connection: AsyncConnection, host_id: str, vm_id: str, name: str) -> VMRow | None:
+    """Change a VM's name. Returns its new row, None if it has none."""
+    where = (t.c.host_id == host_id, t.c.id == vm_id)
+    changed = {"name": name, "updated_at": func.now(), "generation": t.c.generation + 1}
+    await connection.execute(update(t).where(*where).values(changed))
+    return await get(connection, host_id, vm_id)
+
+
 async def remove(connection: AsyncConnection, host_id: str, vm_id: str) -> None:
     await connection.execute(delete(t).where(t.c.host_id == host_id, t.c.id == vm_id))

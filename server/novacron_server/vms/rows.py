@@ -17,6 +17,16 @@ from novacron_server.volumes import repository as volumes
 from novacron_server.volumes.row_events import volume_row_event
 
 
+async def rename_vm(group_commit: GroupCommit, host_id: str, vm_id: str, name: str) -> None:
+    """Give a VM's row the name that the VM has on its host: the old one is free from now on."""
+
+    async def work(connection: Connection) -> tuple[None, list[EventDraft]]:
+        row = await repository.rename(connection, host_id, vm_id, name)
+        return None, [vm_row_event(row, "vm.updated", note="renamed outside NovaCron")] if row else []
+
+    await retry_while_database_down("renaming a VM", lambda: group_commit.write(work))
+
+
 async def remove_vm(
     group_commit: GroupCommit, host_id: str, vm_id: str, deleted: Sequence[VolumeRow] = (), note: str = ""
 ) -> None:

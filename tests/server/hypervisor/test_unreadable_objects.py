@@ -95,5 +95,8 @@ def test_use_of_a_file_is_unknown_while_a_definition_cannot_be_read() -> None:
 
 def test_odd_lease_hides_no_other() -> None:
     leases = [{"mac": None, "ipaddr": "192.0.2.1"}, {"mac": "52:54:00:00:00:01", "ipaddr": "192.0.2.2"}]
-    networks = [Thing("broken", DHCPLeases=undecodable), Thing("default", DHCPLeases=leases)]
-    assert read_addresses(Thing("host", listAllNetworks=networks, isAlive=1)) == {"52:54:00:00:00:01": ("192.0.2.2",)}
+    networks = [Thing("broken", DHCPLeases=undecodable), Thing("default", bridgeName="virbr0", DHCPLeases=leases)]
+    assert read_addresses(Thing("host", listAllNetworks=networks, isAlive=1)) == {
+        ("default", "52:54:00:00:00:01"): ("192.0.2.2",),
+        ("virbr0", "52:54:00:00:00:01"): ("192.0.2.2",),
+    }

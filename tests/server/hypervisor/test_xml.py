@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from novacron_core.errors import InvalidArgument
 from novacron_server.hypervisor import DiskSpec, DomainSpec, NICSpec, OwnershipTag, PoolSpec, VolumeSpec, mac_for
 from novacron_server.hypervisor.xml.definition import digest, read_domain, without_secrets
+from novacron_server.hypervisor.xml.disk_locations import disk_locations
+from novacron_server.hypervisor.xml.disks import one_disk, with_disk, with_source, without_disk
 from novacron_server.hypervisor.xml.document import MalformedXML, parse
 from novacron_server.hypervisor.xml.domain import DiskSource, domain_xml
 from novacron_server.hypervisor.xml.metadata import tag_element
@@ -220,3 +222,63 @@ def test_derived_mac_addresses_are_valid_and_stable(uuid: UUID, index: int) -> N
         uuid=str(uuid), name="a", vcpus=1, memory_bytes=MIB, virtualization="qemu", nics=(NICSpec(mac=mac),)
     )
     assert read_domain(domain_xml(spec, ()), {}).nics[0].mac == mac
+
+
+FOREIGN = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>web</name>
+  <metadata>
+    <owner xmlns="urn:example:cmdb:1"><team note="a  b">finance <b>and</b> law &amp; order</team></owner>
+    <libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0"><libosinfo:os id="x"/></libosinfo:libosinfo>
+  </metadata>
+  <devices>
+    <disk type="file"><source file="/p/a"/><target dev="vda"/></disk>
+  </devices>
+  <!-- kept -->
+  <qemu:commandline><qemu:arg value="-name"/></qemu:commandline>
+</domain>"""
+KEPT = (
+    'xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0"',
+    '<owner xmlns="urn:example:cmdb:1"><team note="a  b">finance <b>and</b> law &amp; order</team></owner>',
+    '<libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0"><libosinfo:os id="x" />',
+    "<!-- kept -->",
+    '<qemu:commandline><qemu:arg value="-name" /></qemu:commandline>',
+)
+
+
+def test_edits_keep_prefixes_comments_and_mixed_content() -> None:
+    added = with_disk(FOREIGN, DiskSpec(pool="p", volume="b", format="raw", target="vdb"), DiskSource("/p/b"))
+    changed = with_source(added, "vda", "/q/a")
+    removed = without_disk(changed, "vdb")
+    for text in (added, changed, removed):
+        assert not [piece for piece in KEPT if piece not in text]
+        assert "ns0" not in text
+    assert [(disk.target, disk.path) for disk in disk_locations(changed)] == [("vda", "/q/a"), ("vdb", "/p/b")]
+    assert [disk.target for disk in disk_locations(removed)] == ["vda"]
+    assert one_disk(added, "vdb").startswith('<disk type="file" device="disk">')
+
+
+@pytest.mark.parametrize("text", ["<a><b></a>", "<!DOCTYPE a []><a/>", "", "<a xmlns:b='c'/><d/>"])
+def test_malformed_document_is_not_edited(text: str) -> None:
+    with pytest.raises(MalformedXML):
+        without_disk(text, "vda")
+
+
+def test_network_disk_names_its_protocol_and_place() -> None:
+    disks = (
+        "<disk type='network'><source protocol='rbd' name='vms/root'/><target dev='vda'/></disk>"
+        "<disk type='network'><source protocol='iscsi' name='iqn.2026-01.x:t/2'/><target dev='vdb'/></disk>"
+        "<disk type='network'><source protocol='https' name='/netinst.iso'><host name='deb.x' port='443'/></source>"
+        "<target dev='vdc'/></disk>"
+        "<disk type='network'><source protocol='nbd'><host name='10.0.0.9'/></source><target dev='vdd'/></disk>"
+    )
+    found = disk_locations(f"<domain><devices>{disks}</devices></domain>")
+    expected = ["rbd:vms/root", "iscsi:iqn.2026-01.x:t/2", "https://deb.x/netinst.iso", "nbd:10.0.0.9"]
+    assert [disk.path for disk in found] == expected
+
+
+def test_encrypted_volume_is_not_called_raw() -> None:
+    text = "<volume><name>v</name><target>{}</target></volume>"
+    luks = "<format type='raw'/><encryption format='luks'/>"
+    both = "<format type='qcow2'/><encryption format='luks'/>"
+    formats = [read_volume(text.format(inner), pool="p", pool_uuid="").format for inner in (luks, both)]
+    assert formats == ["luks", "qcow2 (luks)"]

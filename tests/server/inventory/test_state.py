@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import libvirt
 import msgspec
 import pytest
 
@@ -12,12 +13,14 @@ from novacron_core.api.events import Priority
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.vms import State, VMCreate
-from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, NICFacts, VolumeFacts
+from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, NICFacts, PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import read_addresses
 from novacron_server.inventory.compose import HostView, KnownDomain
 from novacron_server.inventory.rows import VMRow
 from novacron_server.inventory.state import InventoryState
+from novacron_server.inventory.storage_state import StorageState
 from novacron_server.outbox.records import EventRecord
+from tests.support.libvirt_objects import libvirt_error
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 VM_ID = str(uuid4())
@@ -136,8 +139,8 @@ def test_running_operation_is_shown_on_its_vm_with_its_transition(state: Invento
 
 
 def test_address_is_shown_with_its_lease_while_the_vm_runs(state: InventoryState) -> None:
-    assert state.set_addresses("h", {"52:54:00:aa:bb:cc": ("192.168.122.7",)}) == [VM_ID]
-    assert state.set_addresses("h", {"52:54:00:aa:bb:cc": ("192.168.122.7",)}) == []
+    assert state.set_addresses("h", {("default", "52:54:00:aa:bb:cc"): ("192.168.122.7",)}) == [VM_ID]
+    assert state.set_addresses("h", {("default", "52:54:00:aa:bb:cc"): ("192.168.122.7",)}) == []
     vm = state.vm(VM_ID)
     assert vm is not None
     assert vm.nics[0].addresses == ["192.168.122.7"]
@@ -171,8 +174,16 @@ def test_volume_shows_its_vm_and_small_growth_is_not_published(state: InventoryS
 
 
 class _Network:
-    def __init__(self, leases: list[dict[str, str]]) -> None:
-        self._leases = leases
+    def __init__(self, name: str, bridge: str, leases: list[dict[str, str]]) -> None:
+        self._name, self._bridge, self._leases = name, bridge, leases
+
+    def name(self) -> str:
+        return self._name
+
+    def bridgeName(self) -> str:
+        if not self._bridge:
+            raise libvirt_error(libvirt.VIR_ERR_INTERNAL_ERROR, "network has no bridge")
+        return self._bridge
 
     def DHCPLeases(self) -> list[dict[str, str]]:
         return self._leases
@@ -180,11 +191,49 @@ class _Network:
 
 class _Connection:
     def listAllNetworks(self, _flags: int) -> list[_Network]:
+        addresses = ("192.168.122.10", "192.168.122.9", "fe80::1")
         return [
-            _Network([{"mac": "52:54:00:AA:BB:CC", "ipaddr": "192.168.122.9"}]),
-            _Network([{"mac": "52:54:00:aa:bb:cc", "ipaddr": "10.0.0.2"}]),
+            _Network("default", "virbr0", [{"mac": "52:54:00:AA:BB:CC", "ipaddr": address} for address in addresses]),
+            _Network("lab", "", [{"mac": "52:54:00:aa:bb:cc", "ipaddr": "10.0.0.2"}]),
         ]
 
 
-def test_leases_of_all_networks_are_merged_by_mac() -> None:
-    assert read_addresses(_Connection()) == {"52:54:00:aa:bb:cc": ("10.0.0.2", "192.168.122.9")}
+def test_leases_are_of_a_network_and_in_the_order_of_addresses() -> None:
+    mac = "52:54:00:aa:bb:cc"
+    first = ("192.168.122.9", "192.168.122.10", "fe80::1")
+    expected = {("default", mac): first, ("virbr0", mac): first, ("lab", mac): ("10.0.0.2",)}
+    assert read_addresses(_Connection()) == expected
+
+
+def test_file_under_two_names_shows_its_vm_under_both() -> None:
+    uuid, host = str(uuid4()), str(uuid4())
+    storage = StorageState({}, {(host, VM_ID): KnownDomain(FACTS, NOW, None)}, {})
+    pools = [
+        PoolFacts(
+            uuid=str(uuid4()),
+            name=name,
+            path=path,
+            directory="/pool",
+            active=True,
+            capacity_bytes=1,
+            allocated_bytes=1,
+            available_bytes=1,
+            type="dir",
+        )
+        for name, path in (("p", "/pool"), ("alias", "/pool.link"))
+    ]
+    volumes = [
+        VolumeFacts(
+            pool=pool.name,
+            pool_uuid=uuid,
+            name="web.qcow2",
+            path=f"{pool.path}/web.qcow2",
+            size_bytes=1,
+            allocated_bytes=1,
+            format="qcow2",
+        )
+        for pool in pools
+    ]
+    storage.replace(host, pools, volumes, NOW)
+    assert {volume.pool: volume.vm for volume in storage.volumes()} == {"p": VM_ID, "alias": VM_ID}
+    assert [pool.name for pool in storage.same_directory(host, "alias")] == ["p"]

@@ -167,3 +167,25 @@ async def test_reappeared_vm_keeps_its_owner(
     operation = await server.admin.call(vms.DELETE, query=query, if_match=now.generation, vm_id=now.id)
     assert (await server.ended(operation)).state is OperationState.SUCCEEDED
     assert not [v for v in (await server.admin.call(volumes.LIST)).items if v.name.startswith("web-01")]
+
+
+async def test_vm_renamed_outside_novacron_frees_its_old_name(
+    server: LiveServer, image: str, libvirt_connection: libvirt.virConnect
+) -> None:
+    created = await server.ended(await server.admin.call(vms.CREATE, body=BODY))
+    domain = libvirt_connection.lookupByUUIDString(created.target.id)
+    text = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    domain.undefine()
+    libvirt_connection.defineXML(text.replace("<name>web-01</name>", "<name>db-01</name>"))
+    await refresh_vm(server)
+    await server.parts.reconciler.once()
+
+    async def renamed() -> bool | None:
+        rows = list(server.parts.inventory.state.rows.values())
+        return True if [row.name for row in rows] == ["db-01"] else None
+
+    await until(renamed)
+    vm = await server.vm("db-01")
+    assert (vm.id, vm.unmanaged) == (created.target.id, False)
+    again = await server.ended(await server.admin.call(vms.CREATE, body=BODY))
+    assert again.state is OperationState.SUCCEEDED

@@ -11,7 +11,7 @@ import libvirt
 import pytest
 
 from novacron_core import errors
-from novacron_core.api import operations, vms, volumes
+from novacron_core.api import operations, pools, vms, volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.values.tiers import TierName
@@ -347,3 +347,47 @@ async def test_missing_directory_of_a_pool_is_not_built_anew(storage: StorageSer
     finally:
         away.rename(folder)
     ended = await storage.succeeded(await storage.admin.call(vms.CREATE, body=body))
+
+
+async def test_disks_of_a_transient_vm_are_not_changed_because_that_would_define_it(storage: StorageServer) -> None:
+    volume = await storage.create_volume("passing")
+    vm = await storage.vm("passing", start=True)
+    domain = storage.libvirt.lookupByUUIDString(vm.id)
+    domain.undefine()
+
+    async def transient() -> bool | None:
+        return (await storage.server.vm("passing")).transient or None
+
+    await until(transient)
+    with pytest.raises(errors.Conflict, match="passing is transient"):
+        await storage.admin.call(volumes.ATTACH, body=volumes.VolumeAttach(vm=vm.id), volume_id=volume.id)
+    host = storage.server.parts.inventory.host(vm.host)
+    with pytest.raises(errors.Conflict, match="the VM is transient"):
+        await host.disks.attach(vm.id, volume.pool, volume.name, "qcow2", read_only=False)
+    assert not domain.isPersistent()
+
+
+async def test_pool_in_the_directory_of_another_does_not_count_its_files_twice(storage: StorageServer) -> None:
+    volume = await storage.create_volume("named-twice")
+    vm = await storage.vm("named-twice", volume)
+    folder = storage.path(volume).parent
+    link = folder.with_name("link")
+    link.symlink_to(folder)
+    text = f"<pool type='dir'><name>alias</name><target><path>{link}</path></target></pool>"
+    alias = storage.libvirt.storagePoolDefineXML(text, 0)
+    alias.create(0)
+    try:
+
+        async def seen() -> pools.Pool | None:
+            return next((pool for pool in (await storage.admin.call(pools.LIST)).items if pool.name == "alias"), None)
+
+        pool = await until(seen)
+        page = await storage.admin.call(volumes.LIST, query=ListQuery(page_size=1000))
+        found = [shown for shown in page.items if shown.name == "named-twice"]
+        assert {(shown.pool == "alias", shown.vm) for shown in found} == {(True, vm.id), (False, vm.id)}
+        with pytest.raises(errors.Conflict, match="its files would be counted twice"):
+            await storage.admin.call(pools.SET_TIER, body=pools.PoolTier(tier="cold"), pool_id=pool.id)
+    finally:
+        alias.destroy()
+        alias.undefine()
+        link.unlink()

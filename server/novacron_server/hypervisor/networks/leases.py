@@ -1,27 +1,49 @@
-"""The DHCP leases of libvirt's own networks, by MAC address.
+"""The DHCP leases of libvirt's own networks, by network and MAC address.
 
 A guest with a static address, or on a bridge, has no lease here; only a guest agent could report its address.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
 
 import libvirt
 
 from novacron_server.hypervisor.unreadable import skip_unreadable
 
-Addresses = dict[str, tuple[str, ...]]
-"""MAC address in lower case → IP addresses, in order."""
+Addresses = dict[tuple[str, str], tuple[str, ...]]
+"""(the network's name or the name of its bridge, MAC address in lower case) → IP addresses, IPv4 first.
+
+Two networks may each have a guest of the same MAC address."""
 
 
 def read_addresses(connection: Any) -> Addresses:
     """The leases of all active networks; none if a network does not support leases. Raises libvirtError."""
-    found: dict[str, set[str]] = {}
+    found: dict[tuple[str, str], set[str]] = {}
     for network in connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE):
-        for lease in _leases(connection, network):
-            found.setdefault(str(lease["mac"]).lower(), set()).add(str(lease["ipaddr"]))
-    return {mac: tuple(sorted(addresses)) for mac, addresses in found.items()}
+        leases = _leases(connection, network)
+        for name in _names(network) if leases else ():
+            for lease in leases:
+                found.setdefault((name, str(lease["mac"]).lower()), set()).add(str(lease["ipaddr"]))
+    return {key: tuple(sorted(addresses, key=_in_order)) for key, addresses in found.items()}
+
+
+def _names(network: Any) -> list[str]:
+    """The names by which a guest's interface may refer to the network."""
+    names = [str(network.name())]
+    with suppress(libvirt.libvirtError, ValueError):  # a network without a bridge of its own
+        names.append(str(network.bridgeName()))
+    return names
+
+
+def _in_order(address: str) -> tuple[int, int, str]:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return 99, 0, address
+    return parsed.version, int(parsed), address
 
 
 def _leases(connection: Any, network: Any) -> list[dict[str, Any]]:

@@ -26,3 +26,11 @@ def with_local_capacity(pool: PoolFacts) -> PoolFacts:
     if capacity != pool.capacity_bytes:
         return pool
     return msgspec.structs.replace(pool, device=device, available_bytes=available, allocated_bytes=capacity - available)
+
+
+def with_directory(pool: PoolFacts, *, local: bool) -> PoolFacts:
+    """The pool with its directory, without links if this machine is the host."""
+    if pool.type not in FILE_POOLS or not pool.path:
+        return pool
+    directory = os.path.realpath(pool.path) if local else os.path.normpath(pool.path)
+    return msgspec.structs.replace(pool, directory=directory)

@@ -123,6 +123,15 @@ def _other_use(connection: Any, documents: Documents, wanted: str, files: Files)
     return ""
 
 
+def _persistent(connection: Any, uuid: str) -> Any:
+    """Look up a domain whose definition is to be changed. Raises Conflict if it has none: defining it would make it
+    persistent."""
+    domain = connection.lookupByUUIDString(uuid)
+    if not domain.isPersistent():
+        raise Conflict("the VM is transient: libvirt has no definition of it that could be changed")
+    return domain
+
+
 def _disk_at(connection: Any, text: str, path: str) -> DiskLocation | None:
     return _find_disk(connection, disk_locations(text), path, Files(local=False))
 
@@ -130,6 +139,8 @@ def _disk_at(connection: Any, text: str, path: str) -> DiskLocation | None:
 def switch(connection: Any, uuid: str, old: str, new: str) -> None:
     """Change a disk's path in the definition from `old` to `new`; succeeds if done before. Raises Conflict."""
     domain = connection.lookupByUUIDString(uuid)
+    if not domain.isPersistent():
+        return  # only the running guest has the disk, and it was switched
     text = str(domain.XMLDesc(_PERSISTENT_XML))
     disk = _disk_at(connection, text, old)
     if disk is not None:
@@ -140,7 +151,7 @@ def switch(connection: Any, uuid: str, old: str, new: str) -> None:
 
 def attach(connection: Any, uuid: str, pool: str, name: str, disk_format: Format, *, read_only: bool) -> str:
     """Attach a volume, live if the domain runs, and persistently. Returns its target. Succeeds if it is attached."""
-    domain = connection.lookupByUUIDString(uuid)
+    domain = _persistent(connection, uuid)
     volume = find_volume(connection, pool, name)
     source = DiskSource(str(volume.path()), volume.info()[0] == libvirt.VIR_STORAGE_VOL_BLOCK)
     persistent, live = str(domain.XMLDesc(_PERSISTENT_XML)), str(domain.XMLDesc(0))
@@ -176,7 +187,7 @@ def is_plugged(connection: Any, uuid: str, path: str) -> bool:
 
 def undefine_disk(connection: Any, uuid: str, path: str) -> None:
     """Remove a disk from a domain's definition; succeeds if it is not there."""
-    persistent = str(connection.lookupByUUIDString(uuid).XMLDesc(_PERSISTENT_XML))
+    persistent = str(_persistent(connection, uuid).XMLDesc(_PERSISTENT_XML))
     if disk := _disk_at(connection, persistent, path):
         connection.defineXML(without_disk(persistent, disk.target))
 

@@ -81,10 +81,19 @@ def _source(element: ET.Element, pools: Mapping[str, str]) -> tuple[str, str, st
         folder = next((path for path, name in pools.items() if name == pool), "")
         return (f"{folder}/{volume}" if folder else ""), pool, volume
     if element.get("type") == "network":
-        return f"{source.get('protocol', '')}:{source.get('name', '')}", "", ""
+        return _network_source(source), "", ""
     path = source.get("file") or source.get("dev") or source.get("dir") or ""
     folder, _, name = path.rpartition("/")
     return (path, pools[folder], name) if folder in pools and name else (path, "", "")
+
+
+def _network_source(source: ET.Element) -> str:
+    """`rbd:vms/root`, `https://host/netinst.iso`: protocol and name, and the host where the name says nothing without."""
+    protocol, name = source.get("protocol", ""), source.get("name", "")
+    host = attribute(source, "host", "name")
+    if protocol in ("http", "https", "ftp", "ftps", "tftp") and host:
+        return f"{protocol}://{host}/{name.lstrip('/')}"
+    return f"{protocol}:{name or host}"
 
 
 def _chain(disk: ET.Element, pools: Mapping[str, str]) -> Iterator[str]:

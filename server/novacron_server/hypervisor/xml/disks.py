@@ -8,13 +8,13 @@ from xml.etree import ElementTree as ET
 from novacron_core.errors import Conflict
 from novacron_server.hypervisor.specs import DiskSpec
 from novacron_server.hypervisor.xml.disk_locations import attribute, disk_locations
-from novacron_server.hypervisor.xml.document import child, parse, write
+from novacron_server.hypervisor.xml.document import child, parse_source, write, write_source
 from novacron_server.hypervisor.xml.domain import DiskSource, add_disk
 
 
 def with_source(text: str, target: str, path: str) -> str:
     """The document with another path for one disk. Raises Conflict if there is no such disk."""
-    root = parse(text)
+    root = parse_source(text)
     disk = _disk(root, target)
     source = disk.find("source")
     if source is None or disk.get("type") not in ("file", "block", "volume"):
@@ -23,25 +23,25 @@ def with_source(text: str, target: str, path: str) -> str:
         disk.set("type", "file")
         source.attrib.clear()
     source.set("dev" if disk.get("type") == "block" else "file", path)
-    return write(root)
+    return write_source(root)
 
 
 def with_disk(text: str, spec: DiskSpec, source: DiskSource) -> str:
     """The document with an additional disk."""
-    root = parse(text)
+    root = parse_source(text)
     devices = root.find("devices")
     add_disk(root if devices is None else devices, spec, source)
-    return write(root)
+    return write_source(root)
 
 
 def without_disk(text: str, target: str) -> str:
     """The document without a disk. Raises Conflict if there is no such disk."""
-    root = parse(text)
+    root = parse_source(text)
     disk = _disk(root, target)
     for devices in root.iterfind("devices"):
         if disk in devices:
             devices.remove(disk)
-    return write(root)
+    return write_source(root)
 
 
 def disk_text(spec: DiskSpec, source: DiskSource) -> str:
@@ -51,7 +51,7 @@ def disk_text(spec: DiskSpec, source: DiskSource) -> str:
 
 def one_disk(text: str, target: str) -> str:
     """The XML of one disk from the document, for `virDomainDetachDeviceFlags`. Raises Conflict."""
-    return write(_disk(parse(text), target))
+    return write_source(_disk(parse_source(text), target))
 
 
 def copy_text(path: str, disk_format: str) -> str:

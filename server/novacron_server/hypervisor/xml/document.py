@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from xml.etree import ElementTree as ET
+from xml.parsers import expat
 
 from novacron_core.errors import InvalidArgument
 
@@ -45,6 +46,32 @@ def parse(text: str) -> ET.Element:
         return ET.fromstring(text)  # noqa: S314 - document types, and so entities, are refused above
     except ET.ParseError as error:
         raise MalformedXML(str(error)) from error
+
+
+def parse_source(text: str) -> ET.Element:
+    """The root element for an edit that keeps everything else as it is written: prefixes, comments, white space.
+
+    Prefixes and namespace declarations stay what they are in the text, plain parts of names and plain attributes, where
+    `parse` would expand them and `write` would invent others. Write it with `write_source`. Raises MalformedXML.
+    """
+    if "<!DOCTYPE" in text:
+        raise MalformedXML("a document type is not allowed")
+    builder = ET.TreeBuilder(insert_comments=True, insert_pis=True)
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
+    parser.CharacterDataHandler, parser.CommentHandler = builder.data, builder.comment
+    parser.ProcessingInstructionHandler = builder.pi
+    try:
+        parser.Parse(text, True)
+        return builder.close()
+    except expat.ExpatError as error:
+        raise MalformedXML(str(error)) from error
+
+
+def write_source(root: ET.Element) -> str:
+    """The text of a document read by `parse_source`, or of a part of it."""
+    return ET.tostring(root, encoding="unicode")
 
 
 def write(root: ET.Element) -> str:

@@ -74,7 +74,6 @@ def read_pool(text: str, *, active: bool) -> PoolFacts:
 def read_volume(text: str, *, pool: str, pool_uuid: str) -> VolumeFacts:
     """Parse a volume document. Raises MalformedXML."""
     root = parse(text)
-    kind = root.find("target/format")
     return VolumeFacts(
         pool=pool,
         pool_uuid=pool_uuid,
@@ -82,11 +81,21 @@ def read_volume(text: str, *, pool: str, pool_uuid: str) -> VolumeFacts:
         path=root.findtext("target/path") or "",
         size_bytes=size_bytes(root.find("capacity"), "bytes"),
         allocated_bytes=size_bytes(root.find("allocation"), "bytes"),
-        format="" if kind is None else kind.get("type", ""),
+        format=_format(root),
         file_bytes=size_bytes(root.find("physical"), "bytes"),
         backing_file=root.findtext("backingStore/path") or "",
         modified_ns=_nanoseconds(root.findtext("target/timestamps/mtime") or ""),
     )
+
+
+def _format(root: ET.Element) -> str:
+    """The format of a volume. libvirt calls a LUKS volume raw, and says in another element that it is encrypted."""
+    kind, encryption = root.find("target/format"), root.find("target/encryption")
+    name = "" if kind is None else kind.get("type", "")
+    if encryption is None:
+        return name
+    cipher = encryption.get("format") or "encrypted"
+    return cipher if name in ("", "raw") else f"{name} ({cipher})"
 
 
 def _nanoseconds(text: str) -> int | None:

@@ -19,7 +19,7 @@ from novacron_server.hypervisor.specs import DiskSpec, DomainSpec, NICSpec
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow, VolumeRow
 from novacron_server.operations import repository as operations
-from novacron_server.operations.context import CompletedAnyway, Finding, OperationContext
+from novacron_server.operations.context import CompletedAnyway, OperationContext, UndoFinding
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.journal import Journal, Steps
 from novacron_server.operations.procedures import Procedure
@@ -169,7 +169,7 @@ class CreateVM(Procedure[CreateSteps]):
             await self._mark(entry, whole=True)
             await self._refresh(host_id, vm_id)
             if bool(entry.request.get("start", True)) and facts.state is State.STOPPED:
-                return Finding("the VM is complete, but stopped: start it")
+                return UndoFinding("the VM is complete, but stopped: start it")
             return CompletedAnyway(f"the VM is complete and {facts.state}")
         await self.delete_volumes(host, entry.steps)  # until that succeeds the rows stay, and reserve the name
         rows = await self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)
