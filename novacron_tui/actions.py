@@ -66,7 +66,7 @@ class Action(Generic[T]):
 
     `run` performs it, given the screen that offers it and the subject, when nothing refuses it. `why_not` returns the sentence that refuses
     it for a subject, given what else the store knows. `needs_one`: it acts on the row under the cursor. `opens`: it
-    opens a form or page, which the next keys are meant for.
+    opens a form or page, which the next keys are meant for. `rare`: the footer leaves it out while it is refused.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Action(Generic[T]):
     needs_one: bool = True
     group: str = ""
     opens: bool = False
+    rare: bool = False
     run: Callable[[Any, T], Awaitable[None] | None] = field(kw_only=True)
 
     @property

@@ -162,4 +162,11 @@ RESTART = endpoint(
 )
 RESET = endpoint(f"POST {_BASE}/{{vm_id}}/reset", Operation, P.VM_CHANGE, status=202, summary="Hard-reset a VM")
 PAUSE = endpoint(f"POST {_BASE}/{{vm_id}}/pause", Operation, P.VM_CHANGE, status=202, summary="Pause a VM")
+DISCARD_SAVED = endpoint(
+    f"POST {_BASE}/{{vm_id}}/discard-saved",
+    Operation,
+    P.VM_CHANGE,
+    status=202,
+    summary="Discard a VM's saved memory; it starts afresh then",
+)
 RESUME = endpoint(f"POST {_BASE}/{{vm_id}}/resume", Operation, P.VM_CHANGE, status=202, summary="Resume a paused VM")

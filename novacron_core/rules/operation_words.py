@@ -28,6 +28,12 @@ WORDS: dict[str, Words] = {
     Kind.VM_RESTART: Words("restart", "restarting", "restarted", "restart"),
     Kind.VM_POWER_OFF: Words("power off", "powering off", "powered off", "power-off"),
     Kind.VM_RESET: Words("reset", "resetting", "reset", "reset"),
+    Kind.VM_DISCARD_SAVED: Words(
+        "discard the saved memory",
+        "discarding its saved memory",
+        "saved memory discarded",
+        "discard of the saved memory",
+    ),
     Kind.VM_DELETE: Words("delete", "deleting", "deleted", "deletion"),
     Kind.VOLUME_CREATE: Words("create", "creating", "created", "creation"),
     Kind.VOLUME_RESIZE: Words("grow", "growing", "grown", "resize"),

@@ -17,6 +17,7 @@ class VMAction(StrEnum):
     POWER_OFF = "power-off"
     PAUSE = "pause"
     RESUME = "resume"
+    DISCARD_SAVED = "discard-saved"
     DELETE = "delete"
 
 
@@ -29,6 +30,7 @@ _FROM: dict[VMAction, frozenset[State]] = {
     VMAction.POWER_OFF: _ON,
     VMAction.PAUSE: frozenset({State.RUNNING}),
     VMAction.RESUME: frozenset({State.PAUSED}),
+    VMAction.DISCARD_SAVED: frozenset({State.SAVED}),
     VMAction.DELETE: frozenset({State.STOPPED, State.SAVED, State.FAILED}),
 }
 _REFUSALS: dict[tuple[VMAction, State], str] = {
@@ -41,6 +43,9 @@ _REFUSALS: dict[tuple[VMAction, State], str] = {
     (VMAction.RESUME, State.RUNNING): "is not paused",
     (VMAction.RESUME, State.STOPPED): "is stopped: start it instead",
     (VMAction.PAUSE, State.PAUSED): "is already paused",
+    (VMAction.POWER_OFF, State.SAVED): "is saved, not running: discard its saved memory instead",
+    (VMAction.DISCARD_SAVED, State.STOPPED): "has no saved memory",
+    (VMAction.DISCARD_SAVED, State.RUNNING): "is running: it has no saved memory",
     (VMAction.DELETE, State.RUNNING): "is running: shut it down first",
     (VMAction.DELETE, State.PAUSED): "is paused: power it off first",
     (VMAction.DELETE, State.CRASHED): "is crashed: power it off first",
@@ -53,6 +58,7 @@ _PARTICIPLES: dict[VMAction, str] = {
     VMAction.POWER_OFF: "powered off",
     VMAction.PAUSE: "paused",
     VMAction.RESUME: "resumed",
+    VMAction.DISCARD_SAVED: "cleared of saved memory",
     VMAction.DELETE: "deleted",
 }
 SUPERSEDES: dict[VMAction, frozenset[str]] = {

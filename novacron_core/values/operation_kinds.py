@@ -16,6 +16,7 @@ class OperationKind(StrEnum):
     VM_RESTART = "vm.restart"
     VM_POWER_OFF = "vm.power-off"
     VM_RESET = "vm.reset"
+    VM_DISCARD_SAVED = "vm.discard-saved"
     VM_DELETE = "vm.delete"
     VOLUME_CREATE = "volume.create"
     VOLUME_RESIZE = "volume.resize"

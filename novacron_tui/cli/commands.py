@@ -128,6 +128,7 @@ _POWER = (
     ("pause", "Pause VMs."),
     ("resume", "Resume paused VMs."),
     ("restart", "Restart VMs: ask the guest to reboot."),
+    ("discard-saved", "Discard the saved memory of VMs: they start afresh (unsaved guest data is lost)."),
     ("reset", "Hard-reset VMs (unsaved guest data is lost)."),
 )
 

@@ -16,7 +16,7 @@ def offered(actions: Sequence[Action[Any]], here: Action[Any] | None, why_not: W
     """One action per key: of two with the same key the allowed one, else the first."""
     by_key: dict[str, Action[Any]] = {}
     for action in actions:
-        if action is here or not action.key:
+        if action is here or not action.key or (action.rare and why_not(action)):
             continue
         chosen = by_key.get(action.key)
         if chosen is None or (why_not(chosen) and not why_not(action)):

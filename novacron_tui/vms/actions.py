@@ -42,14 +42,14 @@ def _by_rule(action: A) -> Callable[[VM, Store], str | None]:
 # fmt: off
 def _verb(
     action: A, key: str, label: str, help: str, endpoint: Endpoint[Any, Any, Any], danger: Danger = Danger.REVERSIBLE,
-    warning: str = "",
+    warning: str = "", *, rare: bool = False,
 ) -> Verb:
     """The row of an action: the rules refuse it, and it runs on the VMs that the screen has chosen."""
 
     async def run(screen: Any, _vm: VM) -> None:
         await screen.vm_actions.perform(verb, list(screen.chosen()))
 
-    verb = Verb(action, key, label, help, endpoint, _by_rule(action), danger, warning=warning, run=run)
+    verb = Verb(action, key, label, help, endpoint, _by_rule(action), danger, warning=warning, rare=rare, run=run)
     return verb
 
 
@@ -68,11 +68,15 @@ RESET = _verb(
     A.RESET, "T", "reset", "Hard-reset the VM; unsaved guest data is lost.", vms.RESET,
     Danger.LOSES_WORK, "This is a hard reset. Data that the guest has not written to disk is lost.",
 )
+DISCARD_SAVED = _verb(
+    A.DISCARD_SAVED, "Z", "discard saved memory", "Discard the saved memory; the VM starts afresh.", vms.DISCARD_SAVED,
+    Danger.LOSES_WORK, "The guest's memory is lost, as if it had been powered off.", rare=True,
+)
 DELETE = _verb(
     A.DELETE, "D", "delete", "Delete the VM; its disks are kept by default.", vms.DELETE,
     Danger.DESTROYS, "Deletion is permanent.",
 )
-VERBS: tuple[Verb, ...] = (START, STOP, PAUSE, RESUME, RESTART, POWER_OFF, RESET, DELETE)
+VERBS: tuple[Verb, ...] = (START, STOP, PAUSE, RESUME, RESTART, POWER_OFF, RESET, DISCARD_SAVED, DELETE)
 CREATE = Action[VM](
     "create", "c", "create", "Create a VM from an image.", vms.CREATE, danger=Danger.REVERSIBLE, needs_one=False,
     group="VM", opens=True, run=lambda screen, _: screen.create_vm(),

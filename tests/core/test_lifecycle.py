@@ -39,6 +39,7 @@ def in_state(state: State, **more: object) -> VM:
         ),
         (VMAction.PAUSE, {State.RUNNING}),
         (VMAction.RESUME, {State.PAUSED}),
+        (VMAction.DISCARD_SAVED, {State.SAVED}),
         (VMAction.DELETE, {State.STOPPED, State.SAVED, State.FAILED}),
     ],
 )

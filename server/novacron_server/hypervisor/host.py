@@ -186,6 +186,10 @@ class LibvirtHost(Calls[DomainReader]):
     async def reset(self, uuid: str) -> None:
         await self._change("reset the VM", domains.reset, uuid)
 
+    async def discard_saved(self, uuid: str) -> None:
+        """Delete the memory with which a saved VM would start."""
+        await self._change("discard the saved memory", domains.discard_saved, uuid)
+
     async def set_memory_period(self, uuid: str, period_s: int) -> None:
         """Set how often the guest's balloon driver reports memory statistics, in seconds."""
         await self._change("enable the VM's memory statistics", statistics.set_memory_period, uuid, period_s)

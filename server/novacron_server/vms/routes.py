@@ -64,6 +64,7 @@ _VERBS: list[tuple[Endpoint[Operation, Nothing, Nothing], VMAction]] = [
     (api.POWER_OFF, VMAction.POWER_OFF),
     (api.PAUSE, VMAction.PAUSE),
     (api.RESUME, VMAction.RESUME),
+    (api.DISCARD_SAVED, VMAction.DISCARD_SAVED),
 ]
 
 

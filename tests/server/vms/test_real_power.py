@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -167,6 +168,25 @@ async def test_vm_that_was_paused_when_its_memory_was_saved_can_be_resumed(
     await _in_state(storage, vm, State.PAUSED)
     assert domain.state()[1] == libvirt.VIR_DOMAIN_PAUSED_MIGRATION, "libvirt's reason stays, without a migration"
     await storage.succeeded(await storage.admin.call(vms.RESUME, vm_id=vm.id))
+    assert (await storage.server.vm(vm.name)).state is State.RUNNING
+
+
+async def test_saved_memory_that_cannot_be_read_is_discarded(storage: StorageServer, guest: tuple[VM, Serial]) -> None:
+    vm, _ = guest
+    domain = storage.libvirt.lookupByUUIDString(vm.id)
+    await asyncio.to_thread(domain.managedSave, 0)
+    await _in_state(storage, vm, State.SAVED)
+    saved = next(storage.daemon.folder.rglob(f"save/{vm.name}.save"))
+    with saved.open("r+b") as file:  # its header stays whole
+        file.seek(256 << 10)
+        file.write(os.urandom(512 << 10))
+    ended = await storage.ended(await storage.admin.call(vms.START, vm_id=vm.id))
+    assert ended.state is OperationState.FAILED
+    assert ended.problem is not None
+    assert "If its saved memory cannot be read, discard it" in ended.problem.detail
+    await storage.succeeded(await storage.admin.call(vms.DISCARD_SAVED, vm_id=vm.id))
+    assert (await storage.server.vm(vm.name)).state is State.FAILED  # it failed to start, and is off
+    await storage.succeeded(await storage.admin.call(vms.START, vm_id=vm.id))
     assert (await storage.server.vm(vm.name)).state is State.RUNNING
 
 

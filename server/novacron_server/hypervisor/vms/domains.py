@@ -273,6 +273,7 @@ resume = by_uuid(_resume)
 ask_agent_to_reboot = by_uuid(lambda domain: domain.reboot(libvirt.VIR_DOMAIN_REBOOT_GUEST_AGENT))
 press_for_reboot = by_uuid(_press_for_reboot)
 reset = by_uuid(_reset)
+discard_saved = by_uuid(lambda domain: domain.managedSaveRemove(0))
 
 
 def define(connection: Any, spec: DomainSpec) -> None:

@@ -56,10 +56,10 @@ class Power(Procedure[PowerSteps]):
     async def _act(self, context: OperationContext[PowerSteps]) -> None:
         host = self._inventory.host(context.host_id)
         calls = {
-            VMAction.START: host.start,
             VMAction.RESET: host.reset,
             VMAction.POWER_OFF: host.power_off,
             VMAction.PAUSE: host.pause,
+            VMAction.DISCARD_SAVED: host.discard_saved,
         }
         await calls[self._action](context.target_id)
 
@@ -67,6 +67,28 @@ class Power(Procedure[PowerSteps]):
         """Read the VM again, so that its state is shown: the call happened or did not."""
         facts = await self._inventory.refresh_vm(context.host_id, context.target_id)
         return f"the VM is {facts.state}" if facts else "the VM no longer exists"
+
+
+class Start(Power):
+    """Starts a VM, also from its saved memory."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        super().__init__(VMAction.START, inventory)
+
+    async def _act(self, context: OperationContext[PowerSteps]) -> None:
+        """Raises what the host raises; for a saved VM, with the way out if its memory cannot be read."""
+        host, vm_id = self._inventory.host(context.host_id), context.target_id
+        before = await host.read_domain(vm_id)
+        try:
+            await host.start(vm_id)
+        except errors.HostUnavailable:
+            raise
+        except errors.NovaCronError as e:
+            if before is not None and before.state is State.SAVED:
+                raise errors.Conflict(
+                    f"{e.detail}. If its saved memory cannot be read, discard it: the VM then starts afresh"
+                ) from e
+            raise
 
 
 class Resume(Power):
@@ -197,9 +219,10 @@ def _missed(action: VMAction, facts: DomainFacts) -> str:
 
 def power_procedures(inventory: Inventory) -> Iterable[Power]:
     """Create one procedure for each power action."""
-    at_once = (VMAction.START, VMAction.RESET, VMAction.POWER_OFF, VMAction.PAUSE)
+    at_once = (VMAction.RESET, VMAction.POWER_OFF, VMAction.PAUSE, VMAction.DISCARD_SAVED)
     return [
         *(Power(action, inventory) for action in at_once),
+        Start(inventory),
         Resume(inventory),
         ShutDown(inventory),
         Restart(inventory),
