@@ -54,6 +54,8 @@ class Hello(Frame, frozen=True):
     server_time: datetime
     database_away_since: datetime | None = None
     """Since when the database is unavailable: changes are refused, rows are of that time. None: it is available."""
+    degraded: list[str] = []
+    """The background tasks of the server that have failed lately: what they keep current may be old."""
     samples: bool = False
     """Whether this server sends samples on request."""
 
@@ -122,11 +124,12 @@ class GoneFrame(Frame, frozen=True):
 
 
 class Heartbeat(Frame, frozen=True):
-    """Sent when no other frame was sent for a while, and at once when database availability changes (see Hello)."""
+    """Sent when no other frame was sent for a while, and at once when the state of the server changes (see Hello)."""
 
     seq: int
     server_time: datetime
     database_away_since: datetime | None = None
+    degraded: list[str] = []
 
 
 class Pong(Frame, frozen=True):

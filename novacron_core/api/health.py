@@ -68,6 +68,8 @@ class Checks(Value, frozen=True):
 
 
 class Health(Value, frozen=True):
+    """`status`: `healthy`, `degraded` (a background task fails; answered with 200) or `unhealthy`."""
+
     status: str
     version: str
     service: str
@@ -76,7 +78,10 @@ class Health(Value, frozen=True):
 
 
 class Liveness(Value, frozen=True):
+    """`degraded`: the background tasks that have failed lately; the server handles requests meanwhile."""
+
     status: str
+    degraded: list[str] = []
 
 
 class ServerInfo(Value, frozen=True):

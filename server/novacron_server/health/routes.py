@@ -45,7 +45,7 @@ def routes(
         )
         bad = "unhealthy" in (checks.database.status, checks.hypervisor.status, checks.storage.status)
         value = api.Health(
-            status="unhealthy" if bad else "healthy",
+            status="unhealthy" if bad else checks.background.status,
             version=__version__,
             service=SERVICE,
             timestamp=datetime.now(UTC),
@@ -60,7 +60,10 @@ def routes(
     @serve(api.READYZ)
     async def readyz(call: EmptyCall) -> api.Liveness | Reply[api.Liveness]:
         ready = (await _database(database)).status == "healthy"
-        return api.Liveness(status="ready") if ready else Reply(api.Liveness(status="not ready"), status=503)
+        if not ready:
+            return Reply(api.Liveness(status="not ready"), status=503)
+        failing = [task.name for task in background().tasks if task.status != "healthy"]
+        return api.Liveness(status="ready", degraded=failing)
 
     @serve(api.INFO)
     async def info(call: EmptyCall) -> api.ServerInfo:

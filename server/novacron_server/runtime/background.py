@@ -34,6 +34,7 @@ class _Task:
     running: bool = False
     failed_at: datetime | None = None
     logged: set[str] = field(default_factory=set)
+    on_failure: Callable[[], None] = lambda: None
 
     async def supervise(self) -> None:
         pause_s, max_pause_s = self.pauses_s
@@ -62,6 +63,7 @@ class _Task:
         if len(self.logged) < 100:
             self.logged.add(kind)
         _log.error("background task failed", task=self.name, reason=kind, exc_info=None if known else error)
+        self.on_failure()
 
     def check(self, now: datetime) -> TaskCheck:
         recent = self.failed_at is not None and (now - self.failed_at).total_seconds() < HEALTHY_AFTER_S
@@ -74,12 +76,14 @@ class Background:
 
     def __init__(self, *, first_pause_s: float = FIRST_PAUSE_S, max_pause_s: float = MAX_PAUSE_S) -> None:
         self._pauses_s = first_pause_s, max_pause_s
+        self.on_failure: Callable[[], None] = lambda: None
+        """Called when a task has failed."""
         self._tasks: list[_Task] = []
         self._stops: list[_Task | Run] = []
 
     def add(self, name: str, run: Run) -> None:
         """Start a task that runs until the server stops."""
-        task = _Task(name, run, self._pauses_s)
+        task = _Task(name, run, self._pauses_s, on_failure=lambda: self.on_failure())
         self._tasks.append(task)
         self._stops.append(task)
         task.task = asyncio.create_task(task.supervise(), name=name)
@@ -99,6 +103,11 @@ class Background:
                 await stopping()
             except Exception as e:  # noqa: BLE001 - the others must be stopped too
                 _log.error("stopping failed", exc_info=e)
+
+    def failing(self) -> list[str]:
+        """The names of the tasks that have failed lately."""
+        now = datetime.now(UTC)
+        return [task.name for task in self._tasks if task.check(now).status != "healthy"]
 
     def check(self) -> BackgroundCheck:
         """The status of the tasks, for `/health`."""

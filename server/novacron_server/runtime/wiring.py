@@ -199,7 +199,8 @@ async def _build(background: Background, settings: Settings, database: Database,
     managed_pools = ManagedPools(instance, settings.data_dir)
     latest = LatestSamples()
     state = InventoryState(managed_pools.managed_tier, rates_on(latest))
-    hub = Hub(state)
+    hub = Hub(state, degraded=background.failing)
+    background.on_failure = hub.beat
     publisher = Publisher(group_commit, hub.publish_unlogged)
     inventory = Inventory(
         state,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -101,8 +101,16 @@ class Listener:
 class Hub:
     """One per server. `fold` is the outbox reader's callback."""
 
-    def __init__(self, state: InventoryState, *, max_events: int = MAX_EVENTS) -> None:
+    def __init__(
+        self,
+        state: InventoryState,
+        *,
+        max_events: int = MAX_EVENTS,
+        degraded: Callable[[], list[str]] = lambda: [],
+    ) -> None:
+        """`degraded` returns the names of the background tasks that have failed lately."""
         self.state = state
+        self.degraded = degraded
         self._recent: deque[OutgoingEvent] = deque(maxlen=max_events)
         self._floor = 0
         self._listeners: set[Listener] = set()
@@ -153,13 +161,20 @@ class Hub:
     def set_database_down(self, since: datetime | None) -> None:
         """Set since when the database is unavailable (None: it is back), and notify every listener immediately."""
         self.database_away_since = since
+        self.beat()
+
+    def beat(self) -> None:
+        """Send a heartbeat to every listener now: the state of the server has changed."""
         for listener in self._listeners:
             listener.send(self.heartbeat())
 
     def heartbeat(self) -> bytes:
         """A heartbeat frame with the current time and state."""
         beat = api.Heartbeat(
-            seq=self.state.seq, server_time=datetime.now(UTC), database_away_since=self.database_away_since
+            seq=self.state.seq,
+            server_time=datetime.now(UTC),
+            database_away_since=self.database_away_since,
+            degraded=self.degraded(),
         )
         return msgspec.json.encode(beat)
 

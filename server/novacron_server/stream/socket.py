@@ -90,6 +90,7 @@ class Stream:
             session=str(uuid4()),
             server_time=datetime.now(UTC),
             database_away_since=self._hub.database_away_since,
+            degraded=self._hub.degraded(),
             samples=True,
         )
         frames = [msgspec.json.encode(hello)]
