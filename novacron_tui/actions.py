@@ -64,9 +64,10 @@ class Action(Generic[T]):
     """An action with its key. `label` is shown in the footer, `help` in the `?` help; `endpoint` is the call, if any.
     Without a key it is reached by its name: `:disks`.
 
-    `run` performs it, given the screen that offers it and the subject, when nothing refuses it. `why_not` returns the sentence that refuses
-    it for a subject, given what else the store knows. `needs_one`: it acts on the row under the cursor. `opens`: it
-    opens a form or page, which the next keys are meant for. `rare`: the footer leaves it out while it is refused.
+    `run` performs it, given the screen that offers it and the subject, when nothing refuses it. `why_not` returns the
+    sentence that refuses it for a subject, given what else the store knows. `needs_one`: it acts on the row under the cursor. `opens`: it
+    opens a form or page, which the next keys are meant for. `only_view`: it changes nothing but what the screen shows.
+    `rare`: the footer leaves it out while it is refused.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Action(Generic[T]):
     group: str = ""
     opens: bool = False
     rare: bool = False
+    only_view: bool = False
     run: Callable[[Any, T], Awaitable[None] | None] = field(kw_only=True)
 
     @property

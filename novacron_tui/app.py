@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
 from textual.app import App, SystemCommand
@@ -20,7 +20,7 @@ from novacron_tui.screens.router import stacked_screen
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.sign_in.screen import SignInScreen
 from novacron_tui.terminal.themes import MONO, THEMES, resolve_theme
-from novacron_tui.terminal.type_ahead import Forget, TypeAhead
+from novacron_tui.terminal.type_ahead import Forget, PasteIgnored, TypeAhead
 
 if TYPE_CHECKING:  # the API, the client and the screens are imported after the first paint
     from textual.command import Provider
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # the API, the client and the screens are imported after the 
     from novacron_core.client import Client
     from novacron_tui.connection.session import Session, Updates
     from novacron_tui.screens.base import BaseScreen
+    from novacron_tui.terminal.bursts import UnmarkedPaste
 
 _CHECK_EVERY_S, _REOPEN_AFTER_S = 1.0, 4.0
 """How often the connection is checked, and after how long offline the server is opened again."""
@@ -127,9 +128,34 @@ class Console(App[None]):
     def _drop_typed_ahead(self) -> None:
         self.type_ahead.clear()
 
+    def on_unmarked_paste(self, event: UnmarkedPaste) -> None:
+        """Found by name: it is posted by the keyboard."""
+        if self.screen_stack:
+            self.type_ahead.paste(event.keys)
+
+    @on(PasteIgnored)
+    def _show_paste_ignored(self) -> None:
+        self._show_warning("Pasted text was ignored: paste it into a text field, such as / or :")
+
     def on_paste_lost(self) -> None:
         """Found by name: the keyboard module is platform-specific and not imported here."""
         self.notify("The paste was incomplete and was dropped. Paste it again.", severity="warning")
+
+    def _show_warning(self, sentence: str) -> None:
+        """Show a sentence in the status line, also of a screen below a dialog."""
+        from novacron_tui.screens.base import BaseScreen
+
+        below = next((screen for screen in reversed(self.screen_stack) if isinstance(screen, BaseScreen)), None)
+        if below is not None:
+            below.say(sentence, "warn")
+        else:
+            self.notify(sentence, severity="warning")
+
+    def push_screen(self, screen: Any, *args: Any, **more: Any) -> Any:
+        """Tell the type-ahead first. Before sign-in nothing is typed for a screen below."""
+        if self.session is not None:
+            self.type_ahead.screen_opened(screen)
+        return super().push_screen(screen, *args, **more)
 
     @on(Go)
     def _go_to_screen(self, event: Go) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.events import Key
 from textual.screen import ModalScreen, Screen
 from textual.timer import Timer
 from textual.widget import Widget
@@ -222,6 +223,11 @@ class BaseScreen(Screen[None]):
                 self.app.post_message(Forget())  # keys typed ahead were meant for what would have opened
         elif action in offered:
             self.run_worker(self._perform(action), group="actions")
+
+    def acts(self, key: Key) -> bool:
+        """Whether a key does more than change what this screen shows (see TypeAhead)."""
+        names = (key.key, key.character)
+        return key.character == ":" or any(not action.only_view for action in self.ACTIONS if action.key in names)
 
     def action_command(self) -> None:
         """Open the `:` line."""

@@ -16,11 +16,11 @@ from novacron_tui.widgets.text_bar import Piece
 
 SORT = Action[Any](
     "sort", "o", "sort", "Sort by the next column; click a header to sort by it.",
-    needs_one=False, group="List", run=lambda screen, _: screen.sort_next(),
+    needs_one=False, group="List", only_view=True, run=lambda screen, _: screen.sort_next(),
 )  # fmt: skip
 REVERSE = Action[Any](
     "turn", "O", "reverse", "Reverse the sort order.", needs_one=False, group="List",
-    run=lambda screen, _: screen.reverse_sort(),
+    only_view=True, run=lambda screen, _: screen.reverse_sort(),
 )  # fmt: skip
 BACK = Action[Any](
     "back", "escape", "back", "Clear the filter, or go back.", needs_one=False, group="List",

@@ -50,11 +50,11 @@ SUBJECT = Action[Any](
 )
 RANK = Action[Any](
     "rank", "v", "top by", "Rank by CPU, memory, disk or network.", needs_one=False, group="Metrics",
-    run=lambda screen, _: screen.next_rank(),
+    only_view=True, run=lambda screen, _: screen.next_rank(),
 )
 PAUSE = Action[Any](
     "pause", "space", "pause", "Pause or resume updates.", needs_one=False, group="Metrics",
-    run=lambda screen, _: screen.pause(),
+    only_view=True, run=lambda screen, _: screen.pause(),
 )
 OPEN = Action[Any](
     "open", "enter", "go to VM", "Go to the VM under the cursor in the list.", group="Metrics", opens=True,

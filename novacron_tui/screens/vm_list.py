@@ -28,11 +28,11 @@ OPEN = open_action("Open the page of the VM.")
 FILTER = filter_action("a word, state:running, host:a, tag:db, cpu>80, -not.")
 MARK = Action[VM](
     "mark", "space", "mark", "Mark the VM; actions apply to all marked VMs.", group="List",
-    run=lambda screen, _: screen.table.toggle_mark(),
+    only_view=True, run=lambda screen, _: screen.table.toggle_mark(),
 )
 MARK_ALL = Action[VM](
     "mark-all", "*", "mark all", "Mark or unmark all listed.", group="List",
-    run=lambda screen, _: screen.table.mark_all(),
+    only_view=True, run=lambda screen, _: screen.table.mark_all(),
 )
 RESULTS = Action[VM](
     "results", "b", "results", "Results of the last bulk action; R retries failures.", needs_one=False, group="List",

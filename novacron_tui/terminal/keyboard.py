@@ -15,6 +15,7 @@ import selectors
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from io import TextIOWrapper
 from time import monotonic
 from typing import Any, TextIO, cast
@@ -26,7 +27,9 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Paste
 from textual.message import Message
 
+from novacron_tui.terminal.bursts import Bursts
 from novacron_tui.terminal.safe_text import clean
+from novacron_tui.terminal.type_ahead import key_acts
 
 MAX_PASTE = 1 << 16
 """Maximum characters of a paste; the rest is dropped. No field holds more."""
@@ -190,17 +193,19 @@ class TerminalDriver(LinuxDriver):
     def run_input_thread(self) -> None:
         """Read the terminal until the driver stops or the terminal is closed."""
         keyboard = Keyboard(XTermParser(self._debug))
+        bursts = Bursts(partial(key_acts, self._app))
         decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
             while not self.exit_event.is_set():
-                if selector.select(_POLL_S):
+                if selector.select(_POLL_S if bursts.wait_s is None else min(_POLL_S, bursts.wait_s)):
                     read = self._read()
                     if not read:
                         self._app.call_later(self._app.exit)
                         break
-                    self._dispatch(keyboard.feed(decode(read)))
-                self._dispatch(keyboard.tick())
+                    self._dispatch(bursts.take(keyboard.feed(decode(read))))
+                self._dispatch(bursts.take(keyboard.tick()))
+                self._dispatch(bursts.tick())
         keyboard.close()
 
     def _read(self) -> bytes:

@@ -4,21 +4,33 @@ Textual dispatches keys to the focused widget as they arrive, while the effects 
 screen) happen later, by messages. On a slow connection several keys arrive at once; without this the second one would
 go to the field or screen that the first one is leaving. The effects of a key are also painted in one frame; without
 this the list, the status line and the footer would be updated in separate frames.
+
+Keys that were not meant for what has the focus are dropped here: pasted text outside a text field, keys right after a
+refused one, keys that were typed before a dialog opened by itself, and answers to a question that nobody can have read.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Protocol, runtime_checkable
 
 from textual.app import App
 from textual.dom import DOMNode
 from textual.events import Key, Paste
 from textual.message import Message
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
+from textual.widget import Widget
+
+from novacron_tui.terminal.bursts import MOTIONS
+from novacron_tui.terminal.safe_text import clean
 
 Typed = Key | Paste
+REACTION_S = 0.3
+"""Nobody reads and answers what has just appeared in less time: such keys were meant for something else."""
 _MAX_DELAY_S = 3.0
 """Maximum delay of a key by the previous one: a handler that hangs must not block the keyboard."""
 _POLL_S = 0.05
@@ -32,6 +44,10 @@ class Forget(Message):
     """Tells the app to drop keys typed ahead: they were meant for something that did not open."""
 
 
+class PasteIgnored(Message):
+    """Pasted text was dropped, because no text field had the focus."""
+
+
 @runtime_checkable
 class AwaitsForm(Protocol):
     """A screen whose form may not be shown yet. While `awaits_form`, typed text is kept for the form."""
@@ -40,23 +56,67 @@ class AwaitsForm(Protocol):
     def awaits_form(self) -> bool: ...
 
 
+@runtime_checkable
+class KnowsKeys(Protocol):
+    """A screen that knows which of its keys do more than change what it shows."""
+
+    def acts(self, key: Key) -> bool: ...
+
+
+@runtime_checkable
+class RunsEnter(Protocol):
+    """What holds a text field whose enter runs or confirms what was typed: a pasted enter must not do that."""
+
+    RUNS_ENTER: bool
+
+
+@runtime_checkable
+class AsksQuestion(Protocol):
+    """A screen that asks a question. `asked_at` is the time.monotonic() at which it was shown, None before."""
+
+    asked_at: float | None
+
+
+def key_acts(app: App[Any], key: Key) -> bool:
+    """Whether a key does something when it is pressed now, beyond typing text, moving, and changing what a list shows.
+    Called in the thread that reads the terminal, with the state that the last handled key left."""
+    screen = app.screen_stack[-1] if app.screen_stack else None
+    if screen is None or _is_field(screen.focused) or not _answers(key) or key.character in MOTIONS:
+        return False
+    return screen.acts(key) if isinstance(screen, KnowsKeys) else True
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A deferred event. `meant_for` is the screen whose form it was typed for. `pasted`: not typed."""
+
+    event: Typed
+    meant_for: Screen[object] | None = None
+    pasted: bool = False
+
+
 class TypeAhead:
     """Called by the app for every key and paste before it is dispatched."""
 
     def __init__(self, app: App[None]) -> None:
         self._app = app
-        self._waiting: deque[tuple[Typed, Screen[object] | None]] = deque()
-        """Deferred events, each with the screen whose form it was typed for, or None."""
+        self._waiting: deque[_Waiting] = deque()
         self._current: Typed | None = None
         self._dispatcher: asyncio.Task[None] | None = None
         self._paint_timer: asyncio.TimerHandle | None = None
         self._painted_at = 0.0
+        self._dropped: tuple[float, Widget | None] = (float("-inf"), None)
+        """When the last key was dropped, and the focus then: what follows at once belongs to it."""
+        self._appeared: tuple[Screen[Any] | None, float] = (None, 0.0)
+        """The last dialog that no key opened, and when."""
 
     def defers(self, event: Typed) -> bool:
-        """True when the event must wait: it is posted to the app again later."""
+        """True when the event must not be dispatched now: it is posted to the app again later, or dropped."""
         if event is self._current:
             self._current = None
             return False
+        if self._is_stray(event):
+            return True
         if _is_text(event) and self._awaits_form():
             self._enqueue(event, self._app.screen_stack[-1])
             return True
@@ -68,9 +128,27 @@ class TypeAhead:
             return True
         return False  # a key that is not text while text waits for a form: ctrl+q must not wait
 
+    def paste(self, keys: Sequence[Key]) -> None:
+        """Take keys that were pasted: into a text field they go as text, elsewhere they are dropped."""
+        for is_text, group in groupby(keys, key=lambda key: key.is_printable):
+            events: Sequence[Typed] = list(group)
+            if is_text:
+                events = [Paste(clean("".join(key.character or "" for key in events if isinstance(key, Key))))]
+            for event in events:
+                meant_for = self._app.screen_stack[-1] if self._awaits_form() else None
+                if meant_for is None or _is_text(event):
+                    self._enqueue(event, meant_for, pasted=True)
+
+    def screen_opened(self, screen: Screen[Any]) -> None:
+        """Note a dialog that opens although no key is being handled: what is typed at that moment is meant for the
+        screen below."""
+        if self._dispatcher is None and isinstance(screen, ModalScreen | AwaitsForm):
+            self._appeared = (screen, asyncio.get_running_loop().time())
+
     def clear(self) -> None:
-        """Drop all deferred events."""
+        """Drop all deferred events, and what is typed in the same breath."""
         self._waiting.clear()
+        self._note_dropped()
 
     def close(self) -> None:
         """Stop: the app is exiting."""
@@ -78,8 +156,8 @@ class TypeAhead:
         if self._dispatcher is not None:
             self._dispatcher.cancel()
 
-    def _enqueue(self, event: Typed, meant_for: Screen[object] | None = None) -> None:
-        self._waiting.append((event, meant_for))
+    def _enqueue(self, event: Typed, meant_for: Screen[object] | None = None, *, pasted: bool = False) -> None:
+        self._waiting.append(_Waiting(event, meant_for, pasted))
         if self._dispatcher is None:
             self._start()
 
@@ -92,16 +170,60 @@ class TypeAhead:
             await self._wait_until_handled()
             self._release_painting()
             while self._waiting:
-                if not await self._wait_for_form(self._waiting[0][1] or self._app.screen):
+                if not await self._wait_for_form(self._waiting[0].meant_for or self._app.screen):
                     self._waiting.clear()
                     return
-                if self._waiting:
-                    self._current, _ = self._waiting.popleft()
+                if self._waiting and self._waiting[0].pasted and not self._takes_pasted(self._waiting[0].event):
+                    self._drop_pasted()
+                elif self._waiting:
+                    self._current = self._waiting.popleft().event
                     self._app.post_message(self._current)
                     await self._wait_until_handled()
         finally:
             self._release_painting()
             self._dispatcher = None
+
+    # -- dropping ----------------------------------------------------------------------------------------------------
+
+    def _takes_pasted(self, event: Typed) -> bool:
+        """Whether the focus takes a part of pasted text: a text field does, but enter must not confirm or run it."""
+        focused = self._app.focused
+        if focused is None or not _is_field(focused):
+            return False
+        return not _is_enter(event) or not any(isinstance(node, RunsEnter) for node in focused.ancestors)
+
+    def _drop_pasted(self) -> None:
+        """Drop the rest of pasted text, and say so."""
+        while self._waiting and self._waiting[0].pasted:
+            self._waiting.popleft()
+        self._note_dropped()
+        self._app.post_message(PasteIgnored())
+
+    def _note_dropped(self) -> None:
+        self._dropped = (asyncio.get_running_loop().time(), self._app.focused if self._app.screen_stack else None)
+
+    def _is_stray(self, event: Typed) -> bool:
+        """Whether a key was typed for something else than what has the focus now."""
+        screen = self._app.screen_stack[-1] if self._app.screen_stack else None
+        if screen is None or not _answers(event):
+            return False
+        now, (appeared, at) = event.time, self._appeared
+        if screen is appeared and now < at + REACTION_S:
+            return True
+        in_field = _is_field(screen.focused)
+        if isinstance(screen, AsksQuestion) and (_is_enter(event) or not (in_field or _is_space(event))):
+            # A key from before the question was typed ahead, with the key that asked it.
+            if screen.asked_at is not None and screen.asked_at <= now < screen.asked_at + REACTION_S:
+                return True
+        elif self._awaits_form() or (isinstance(event, Key) and event.character in MOTIONS):
+            return False
+        dropped_at, focused = self._dropped
+        if in_field or now >= dropped_at + REACTION_S or screen.focused is not focused:
+            return False
+        self._dropped = (max(dropped_at, now), focused)
+        return True
+
+    # -- painting ----------------------------------------------------------------------------------------------------
 
     def _hold_painting(self) -> None:
         """Delay painting until the effects of the key are complete."""
@@ -166,6 +288,26 @@ class TypeAhead:
                     await handled.wait()
             except TimeoutError:
                 continue
+
+
+def _is_field(widget: Widget | None) -> bool:
+    """Whether a widget is a text field."""
+    from textual.widgets import Input  # not before the first paint
+
+    return isinstance(widget, Input)
+
+
+def _is_enter(event: Typed) -> bool:
+    return isinstance(event, Key) and event.key == "enter"
+
+
+def _is_space(event: Typed) -> bool:
+    return isinstance(event, Key) and event.character == " "
+
+
+def _answers(event: Typed) -> bool:
+    """Whether an event is text, enter or a paste, and not one that only moves the focus or leaves."""
+    return isinstance(event, Paste) or event.is_printable or event.key == "enter"
 
 
 def _is_text(event: Typed) -> bool:

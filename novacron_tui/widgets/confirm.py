@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import ClassVar
 
 from textual import on
@@ -38,7 +39,10 @@ class Confirmation:
 
 
 class Confirm(ModalScreen[Confirmation | None]):
-    """Dismissed with a Confirmation, or None for no. The focus starts on *No*, so that enter alone changes nothing."""
+    """Dismissed with a Confirmation, or None for no. The focus starts on *No*, so that enter alone changes nothing. It
+    takes no answer from pasted text, nor before anybody can have read it (see TypeAhead)."""
+
+    RUNS_ENTER = True
 
     DEFAULT_CSS = """
     Confirm { align: center middle; background: $background 60%; }
@@ -70,6 +74,8 @@ class Confirm(ModalScreen[Confirmation | None]):
     def __init__(self, question: Question) -> None:
         super().__init__()
         self._question = question
+        self.asked_at: float | None = None
+        """When it was shown, by time.monotonic()."""
 
     def compose(self) -> ComposeResult:
         question = self._question
@@ -90,6 +96,7 @@ class Confirm(ModalScreen[Confirmation | None]):
                 yield Button(Content(question.yes), id="yes", compact=True)
 
     def on_mount(self) -> None:
+        self.asked_at = monotonic()
         self._update_form()
         if self._question.typed_always:
             self.query_one("#typed").focus()

@@ -11,7 +11,7 @@ import libvirt
 import pytest
 
 from novacron_core.local_server import read_running_server
-from tests.support.console_keys import make_administrator, sign_in_again
+from tests.support.console_keys import confirm, make_administrator, sign_in_again
 from tests.support.fair_clock import fair_now
 from tests.support.libvirt_hosts import own_pools
 from tests.support.processes import rows, stop_server
@@ -62,6 +62,7 @@ def test_vm_is_created_from_an_image_run_stopped_and_deleted(
     terminal.see("journey-01 is already running")
     terminal.press("D")
     terminal.see("shut it down first")
+    terminal.react()
 
     terminal.press("enter")
     terminal.see("vda +1 GiB")
@@ -71,6 +72,7 @@ def test_vm_is_created_from_an_image_run_stopped_and_deleted(
 
     terminal.press("X")
     terminal.see("Power off journey-01")
+    terminal.react()
     terminal.press("tab", "enter")
     terminal.see("journey-01 .*stopped", 30)
     assert libvirt_state(qemu, "journey-01") == SHUTOFF
@@ -80,7 +82,7 @@ def test_vm_is_created_from_an_image_run_stopped_and_deleted(
     terminal.press("space")
     terminal.see("Type journey-01")
     terminal.type("journey-01")
-    terminal.press("enter")
+    confirm(terminal, "Type journey-01", "enter")
     if alone:
         terminal.see("no VMs yet", 30)
     wait_until(lambda: libvirt_state(qemu, "journey-01") is None)

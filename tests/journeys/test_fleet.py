@@ -14,6 +14,7 @@ from novacron_core.api import vms
 from novacron_core.client import Client
 from novacron_core.client.credentials import Credentials
 from tests.support.accounts import administrator
+from tests.support.console_keys import confirm
 from tests.support.fair_clock import fair_now
 from tests.support.fleet_list import cursor, names, pause, read_until
 from tests.support.node_files import write_node
@@ -131,8 +132,7 @@ def _check_bulk_actions(terminal: Terminal) -> None:
     terminal.press("*")
     terminal.see("10 marked")
     terminal.press("X")
-    terminal.see("Power off 10 VMs")
-    terminal.press("y")
+    confirm(terminal, "Power off 10 VMs")
     terminal.see(r"10 powered off", 20)
     terminal.press("b")
     terminal.see("RESULT")

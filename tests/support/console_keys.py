@@ -1,11 +1,12 @@
-"""The sign-in forms of the console, by key presses."""
+"""The sign-in forms of the console and its questions, by key presses."""
 
 from __future__ import annotations
 
 import re
 
 from tests.support.accounts import PASSWORD
-from tests.support.terminal import Terminal
+from tests.support.fair_clock import fair_now
+from tests.support.terminal import NotSeen, Terminal
 
 
 def make_administrator(terminal: Terminal, name: str = "ann") -> None:
@@ -46,3 +47,13 @@ def sign_in(terminal: Terminal, name: str = "ann") -> None:
     terminal.type(PASSWORD)
     terminal.press("enter")
     _see_list(terminal, name)
+
+
+def confirm(terminal: Terminal, question: str, key: str = "y") -> None:
+    """Answer a question. It takes no answer before it can have been read: press the key until the question has gone."""
+    terminal.see(question)
+    deadline = fair_now() + 20
+    while re.search(question, terminal.text()):
+        if fair_now() > deadline:
+            raise NotSeen(f"{question!r} is not answered by {key}:\n{terminal.text()}")
+        terminal.press(key)

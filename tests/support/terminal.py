@@ -15,6 +15,7 @@ from types import TracebackType
 
 import pyte
 
+from novacron_tui.terminal.type_ahead import REACTION_S
 from tests.support.fair_clock import fair_now
 
 KEYS = {
@@ -107,6 +108,12 @@ class Terminal:
         while time.monotonic() < deadline and self.read(quiet_s):
             pass
 
+    def react(self) -> None:
+        """Read as long as an operator needs at least to read what has just appeared."""
+        seen_at = time.monotonic()
+        while (left := seen_at + 1.5 * REACTION_S - time.monotonic()) > 0:
+            self.read(left)
+
     def burst(self, text: str) -> None:
         """Send everything in one write, as a slow connection delivers keys that were typed meanwhile."""
         os.write(self._fd, text.encode())
@@ -145,10 +152,11 @@ class Terminal:
             os.set_blocking(self._fd, True)
 
     def type(self, text: str) -> None:
-        """Type text as single keys without pauses."""
+        """Type text as single keys without pauses, and then pause: a key that follows at once would be pasted with it."""
         for character in text:
             os.write(self._fd, character.encode())
             self.read(0.005)
+        self.settle()
 
     # -- looking -------------------------------------------------------------------------------------------------
 

@@ -16,8 +16,7 @@ from novacron_tui.app import Console
 from novacron_tui.connection.store import Store
 from novacron_tui.vms.create import CreateVMForm
 from novacron_tui.vms.draft import VMDraft
-from novacron_tui.widgets.confirm import Confirm
-from tests.support.console.looking import line_text, text, until
+from tests.support.console.looking import answer, line_text, text, until
 from tests.support.console.storage_world import storage
 from tests.support.console.wire import Stream, Wire, console, refuse
 from tests.support.console.world import OTHER_HOST_ID, Clock, fleet, host, inventory, live
@@ -166,12 +165,10 @@ async def test_escape_asks_only_when_something_was_typed() -> None:
         await until(pilot, lambda: type(app.screen).__name__ == "VMListScreen")
         await opened(pilot, app)
         await pilot.press("x", "escape")
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
-        await pilot.press("n")
+        await answer(pilot, "n")
         await until(pilot, lambda: ready(app))
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
-        await pilot.press("y")
+        await answer(pilot, "y")
         await until(pilot, lambda: type(app.screen).__name__ == "VMListScreen")
 
 

@@ -8,7 +8,7 @@ from novacron_core.api.vms import State
 from novacron_tui.vms.actions import DELETE
 from novacron_tui.vms.perform import question
 from novacron_tui.widgets.confirm import Confirm
-from tests.support.console.looking import SIZE, line_text, loaded, to, until
+from tests.support.console.looking import SIZE, answer, line_text, loaded, to, until
 from tests.support.console.wire import Stream, Wire, console
 from tests.support.console.world import event, fleet, inventory, live, vm
 
@@ -24,12 +24,11 @@ async def test_power_off_names_vm_and_host_and_no_is_the_default() -> None:
         shown = "".join(str(widget.render()) for widget in app.screen.query("Static"))
         assert "web-01" in shown
         assert "kvm-a" in shown
-        await pilot.press("enter")
+        await answer(pilot, "enter")
         await until(pilot, lambda: loaded(app))
         assert not wire.asked("POST", "/power-off")
         await pilot.press("X")
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
-        await pilot.press("y")
+        await answer(pilot, "y")
         await until(pilot, lambda: len(wire.asked("POST", "/power-off")) == 1)
 
 
@@ -43,7 +42,7 @@ async def test_while_the_question_stands_the_world_goes_on() -> None:
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         stream.say(event(11, msgspec.structs.replace(fleet()[0], state=State.STOPPED), "vm.stopped"))
         await until(pilot, lambda: app.session is not None and app.session.store.seq == 11)
-        await pilot.press("y")
+        await answer(pilot, "y")
         await until(pilot, lambda: loaded(app) and "is already powered off" in line_text(app, "status"))
         assert not wire.asked("POST", "/power-off")
 
@@ -67,7 +66,7 @@ async def test_delete_keeps_disks_unless_ticked_and_the_name_typed() -> None:
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("space")
         await until(pilot, lambda: app.screen.query_one("#yes").disabled)
-        await pilot.press(*"stagin", "enter")
+        await answer(pilot, *"stagin", "enter")
         assert isinstance(app.screen, Confirm)
         await pilot.press("g", "enter")
         await until(pilot, lambda: bool(wire.asked("DELETE", fleet()[7].id)))
@@ -77,8 +76,7 @@ async def test_delete_keeps_disks_unless_ticked_and_the_name_typed() -> None:
         to(app, "win-test")
         await until(pilot, lambda: loaded(app))
         await pilot.press("D")
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
-        await pilot.press("tab", "tab", "enter")
+        await answer(pilot, "tab", "tab", "enter")
         await until(pilot, lambda: bool(wire.asked("DELETE", fleet()[8].id)))
         assert b"true" not in wire.asked("DELETE", fleet()[8].id)[0].url.query
 
@@ -90,8 +88,7 @@ async def test_many_at_once_ask_for_their_number() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press("asterisk", "X")
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
-        await pilot.press("1", "enter")
+        await answer(pilot, "1", "enter")
         assert isinstance(app.screen, Confirm)
         await pilot.press("2", "enter")
         await until(pilot, lambda: len(wire.asked("POST", "/power-off")) == 12)

@@ -12,7 +12,7 @@ from novacron_tui.screens.activity import ActivityScreen
 from novacron_tui.screens.metrics import MetricsScreen
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.screens.vm_list import VMListScreen
-from tests.support.console.looking import fill, line_text, loaded, text, until
+from tests.support.console.looking import fill, line_text, loaded, react, text, until
 from tests.support.console.metrics_world import measured
 from tests.support.console.metrics_world import wire as metrics_wire
 from tests.support.console.storage_world import storage, stored
@@ -212,6 +212,7 @@ async def test_another_user_starts_anew() -> None:
         await until(pilot, lambda: bool(app.screen.query("SignInForm Input")) and app.screen.focused is not None)
         server.user = VIEWER
         stream.say(live(), stored())
+        await react(pilot)
         await fill(pilot, PASSWORD)
         await until(pilot, lambda: loaded(app) and app.session is not None and app.session.user == VIEWER)
         again = await on(pilot, app, "4", StorageScreen)

@@ -10,7 +10,7 @@ from novacron_core.api.problem import FieldError
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
-from tests.support.console.looking import fill, text, until
+from tests.support.console.looking import fill, react, text, until
 from tests.support.console.wire import Stream, Wire, console, refuse
 from tests.support.console.world import PASSWORD, VIEWER, fleet, inventory, live
 
@@ -174,6 +174,7 @@ async def test_the_session_ends_and_everything_is_still_there_after_signing_in_a
         stream.say(Unauthenticated("your session has ended: sign in again"))
         await until(pilot, lambda: has_form(app, "SignInForm") and "session has ended" in text(app))
         stream.say(live())
+        await react(pilot)
         await fill(pilot, PASSWORD)
         await until(pilot, lambda: type(app.screen).__name__ == "VMPageScreen", "back where it was")
         await until(pilot, lambda: stream.opened == [None, 10], "asked only for what was missed")

@@ -17,7 +17,7 @@ from novacron_tui.pools import tier_bars
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.terminal.glyphs import FINE
 from novacron_tui.widgets.form import Form
-from tests.support.console.looking import line_text, text, until
+from tests.support.console.looking import line_text, react, text, until
 from tests.support.console.storage_looking import SIZE, here, names, reach
 from tests.support.console.storage_world import storage, stored, tier, volume, volumes, wire
 from tests.support.console.wire import Stream, console
@@ -100,6 +100,7 @@ async def test_a_viewer_and_a_lost_line_change_nothing() -> None:
         await until(pilot, lambda: "viewer" in line_text(app, "status"))
         stream.say(Disconnected("the line was cut", 60.0))
         await until(pilot, lambda: "OFFLINE" in line_text(app, "top"))
+        await react(pilot)
         await pilot.press("D")
         await until(pilot, lambda: "offline: changes are disabled" in line_text(app, "status"))
         assert len(names(here(app))) == 7

@@ -16,7 +16,7 @@ from novacron_core.values.sizes import MIB
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.widgets.confirm import Confirm
 from novacron_tui.widgets.form import Form
-from tests.support.console.looking import line_text, text, until
+from tests.support.console.looking import answer, line_text, text, until
 from tests.support.console.storage_looking import SIZE, accepted, body, reach
 from tests.support.console.storage_world import moving, storage, volume, wire
 from tests.support.console.wire import console, ok, refuse
@@ -108,7 +108,7 @@ async def test_deleting_shows_what_goes_and_asks_for_the_name() -> None:
         await pilot.press("D")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         assert "frees 196 KiB on disk" in text(app)
-        await pilot.press("y")
+        await answer(pilot, "y")
         await pilot.pause()
         assert not server.asked("DELETE", "vol-6")
         await pilot.press("ctrl+u", *"scratch", "enter")
@@ -132,10 +132,11 @@ async def test_detaching_from_a_running_vm_is_asked_about() -> None:
         await pilot.press("u")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         assert "Unmount it in the guest first" in text(app)
-        await pilot.press("n")
+        await answer(pilot, "n")
         await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         assert not server.asked("POST", "/detach")
-        await pilot.press("u", "y")
+        await pilot.press("u")
+        await answer(pilot, "y")
         await until(pilot, lambda: bool(server.asked("POST", "/detach")))
 
 

@@ -11,7 +11,7 @@ from novacron_tui.app import Console
 from novacron_tui.screens.vm_page import TABS, VMPageScreen
 from novacron_tui.widgets.detail import Detail
 from novacron_tui.widgets.form import Form
-from tests.support.console.looking import home, line_text, loaded, text, to, until
+from tests.support.console.looking import home, line_text, loaded, react, text, to, until
 from tests.support.console.storage_looking import accepted, body
 from tests.support.console.storage_world import moving
 from tests.support.console.vm_page_world import page_wire, page_world
@@ -92,6 +92,7 @@ async def test_a_disk_that_is_no_volume_says_so_and_the_keys_of_the_vm_still_wor
         screen.table.move_to([entry.disk.target for entry in screen.table.rows].index("sda"))
         await pilot.press("m")
         await until(pilot, lambda: "sda is not a volume of a pool" in line_text(app, "status"))
+        await react(pilot)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Detail) and "cdrom" in text(app))
         await pilot.press("escape", "x")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from textual.widgets import Input
 
 from novacron_tui.app import Console
 from novacron_tui.screens.vm_list import VMListScreen
+from novacron_tui.terminal.type_ahead import REACTION_S
+from novacron_tui.widgets.confirm import Confirm
 from tests.support.fair_clock import fair_now
 
 SIZE = (100, 30)
@@ -50,6 +53,19 @@ def line_text(app: Console, id: str) -> str:
 def text(app: Console) -> str:
     """Everything that stands on the screen in front."""
     return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
+
+
+async def react(pilot: Any) -> None:
+    """Wait as long as an operator needs at least to read what has just appeared."""
+    seen_at = monotonic()
+    await until(pilot, lambda: monotonic() > seen_at + REACTION_S, "time to read")
+
+
+async def answer(pilot: Any, *keys: str) -> None:
+    """Press keys on the question in front, once it takes answers."""
+    await until(pilot, lambda: isinstance(pilot.app.screen, Confirm) and pilot.app.screen.asked_at is not None)
+    await react(pilot)
+    await pilot.press(*keys)
 
 
 async def fill(pilot: Any, *values: str) -> None:
