@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -18,6 +20,7 @@ from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.problem import Problem
 from novacron_core.client import certificates
 from novacron_core.client.credentials import Credentials
+from novacron_core.values.ages import CLOCK_TOLERANCE_S
 from novacron_core.values.roles import Permission
 
 R = TypeVar("R")
@@ -61,6 +64,7 @@ class Client:
         self.clean = clean
         self.tls = certificates.context(self.base_url, certificate)
         self._refreshing = asyncio.Lock()
+        self._server_ahead = timedelta(0)
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
             timeout=httpx.Timeout(timeout_s, connect=5.0),
@@ -188,12 +192,27 @@ class Client:
         if self.credentials.token:
             headers["Authorization"] = f"Bearer {self.credentials.token}"
         try:
-            return await self._http.request(**{**request, "headers": headers})
+            response = await self._http.request(**{**request, "headers": headers})
+            self._note_date(response)
+            return response
         except httpx.TimeoutException as e:
             raise errors.ServerUnreachable(f"{self.base_url} did not respond in time") from e
         except (httpx.TransportError, httpx.InvalidURL) as e:
             unreachable = errors.ServerUnreachable(f"cannot connect to {self.base_url}: {str(e) or type(e).__name__}")
             raise certificates.certificate_error(e, self.base_url) or unreachable from e
+
+    def now(self) -> datetime:
+        """The server's time, by the date of its last response; this machine's while the two hardly differ."""
+        return datetime.now(UTC) + self._server_ahead
+
+    def _note_date(self, response: httpx.Response) -> None:
+        """Compare the clocks. The date is in whole seconds, and some gateways leave it out."""
+        try:
+            date = parsedate_to_datetime(response.headers.get("Date", ""))
+        except ValueError:
+            return
+        ahead = date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)
+        self._server_ahead = ahead if abs(ahead.total_seconds()) > CLOCK_TOLERANCE_S else timedelta(0)
 
     def _error(self, response: httpx.Response) -> errors.NovaCronError:
         try:

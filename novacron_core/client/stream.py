@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -30,9 +31,11 @@ _SUBSCRIBE_GAP_S = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """Connected: the following frames are current."""
+    """Connected: the following frames are current. `took_s` is the time from the request to the hello: the age of its
+    `server_time` is between zero and that."""
 
     hello: events.Hello
+    took_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +127,12 @@ async def _connection(
 ) -> AsyncIterator[Update]:
     if client.credentials.stale:
         await client.refresh()
+    began = time.monotonic()
     try:
         socket = await _open(client, position.after)
     except errors.Unauthenticated:
         await client.refresh()
+        began = time.monotonic()
         socket = await _open(client, position.after)
     tasks = [asyncio.create_task(socket.watch(), name="watch")]
     try:
@@ -136,7 +141,7 @@ async def _connection(
                 tasks.append(asyncio.create_task(subscription.keep_sent(socket), name="subscription"))
                 tasks[-1].add_done_callback(_retrieve_exception)
             position.move(frame)
-            yield frame
+            yield replace(frame, took_s=time.monotonic() - began) if isinstance(frame, Connected) else frame
     finally:
         for task in tasks:
             task.cancel()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+CLOCK_TOLERANCE_S = 2.0
+"""Clocks that differ by at most this much are considered equal."""
+
 
 def age_text(seconds: float | None) -> str:
     """An age in at most two units: `5s`, `3m`, `2h10m`, `4d3h`. None gives a dash; a negative age counts as 0."""
@@ -25,3 +28,12 @@ def age_text(seconds: float | None) -> str:
 def age_s(since: datetime | None, now: datetime) -> float | None:
     """Seconds from `since` to `now`, both timezone-aware; None gives None."""
     return None if since is None else (now - since).total_seconds()
+
+
+def duration_words(seconds: float) -> str:
+    """A duration for a sentence, in its largest unit: `3 s`, `10 min`, `2 h`, `5 days`."""
+    for unit, name in ((86400, "day"), (3600, "h"), (60, "min")):
+        if seconds >= unit:
+            count = round(seconds / unit)
+            return f"{count} {name}{'s' if name == 'day' and count != 1 else ''}"
+    return f"{round(seconds)} s"

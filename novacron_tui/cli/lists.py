@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from novacron_core.api import hosts, images, operations, vms
 from novacron_core.api.base import ListQuery
@@ -26,7 +26,7 @@ async def vm_ls(client: Client, output: Output, q: str) -> None:
         show_json(found)
         return
     names = await _host_names(client)
-    now = datetime.now(UTC)
+    now = client.now()
     rows = (_vm_row(vm, names, now) for vm in found)
     show_table(("NAME", "STATE", "SINCE", "CPUS", "MEMORY", "HOST", "ADDRESSES", "ID"), rows)
 
@@ -37,7 +37,7 @@ async def vm_show(client: Client, output: Output, name_or_id: str) -> None:
     if output is Output.JSON:
         show_json(vm)
         return
-    show_pairs(_details(vm, await _host_names(client), await _running(client, vm)))
+    show_pairs(_details(vm, await _host_names(client), await _running(client, vm), client.now()))
 
 
 async def host_ls(client: Client, output: Output) -> None:
@@ -47,7 +47,8 @@ async def host_ls(client: Client, output: Output) -> None:
         show_json(found)
         return
     head = ("NAME", "STATUS", "SEEN", "KIND", "CPUS", "FREE", "MEMORY", "URI", "DETAIL")
-    show_table(head, (_host_row(host) for host in found))
+    now = client.now()
+    show_table(head, (_host_row(host, now) for host in found))
 
 
 async def image_ls(client: Client, output: Output) -> None:
@@ -65,7 +66,7 @@ async def op_ls(client: Client, output: Output, q: str, at_most: int) -> None:
     if output is Output.JSON:
         show_json(found)
         return
-    now = datetime.now(UTC)
+    now = client.now()
     rows = (_operation_row(op, now) for op in found)
     show_table(("AGE", "KIND", "TARGET", "STATE", "DONE", "BY", "REASON", "ID"), rows)
 
@@ -74,8 +75,7 @@ async def _host_names(client: Client) -> dict[str, str]:
     return {host.id: host.name for host in await list_all(client, hosts.LIST, ListQuery())}
 
 
-def _details(vm: VM, names: dict[str, str], operation: Operation | None) -> Iterable[tuple[str, object]]:
-    now = datetime.now(UTC)
+def _details(vm: VM, names: dict[str, str], operation: Operation | None, now: datetime) -> Iterable[tuple[str, object]]:
     yield from (("name", vm.name), ("id", vm.id))
     since = f"for {_age(vm.state_since, now)}" if vm.state_since else ""
     yield "state", _words(vm.state, f"({vm.reason})" if vm.reason else "", since)
@@ -110,8 +110,8 @@ def _vm_row(vm: VM, names: dict[str, str], now: datetime) -> Sequence[object]:
     return vm.name, vm.state, _age(vm.state_since, now), vm.vcpus, size, host, _addresses(vm), vm.id
 
 
-def _host_row(host: Host) -> Sequence[object]:
-    seen = _age(host.seen_at, datetime.now(UTC))
+def _host_row(host: Host, now: datetime) -> Sequence[object]:
+    seen = _age(host.seen_at, now)
     kind = f"{host.virtualization}, simulated" if host.simulated else host.virtualization
     sizes = (size_text(host.memory_free_bytes), size_text(host.memory_bytes))
     return (host.name, host.status, seen, kind, host.cpus, *sizes, host.uri, host.detail)

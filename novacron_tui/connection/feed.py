@@ -43,7 +43,7 @@ class Feed:
         from novacron_core.client import Connected, Disconnected
 
         if isinstance(update, Connected):
-            self._store.set_connected(update.hello)
+            self._store.set_connected(update.hello, update.took_s)
             return True
         if isinstance(update, Disconnected):
             self._store.set_disconnected(update.reason, update.retry_s)

@@ -21,6 +21,7 @@ from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM, State
 from novacron_core.api.volumes import Volume
+from novacron_tui.connection.clock import ServerClock
 from novacron_tui.connection.host_names import HostNames
 from novacron_tui.connection.samples import SampleStore
 
@@ -52,13 +53,15 @@ class ConnectionState(StrEnum):
 class Store:
     """Everything visible to this session, by id; VMs by host and UUID.
 
-    `since` is when the connection was established
-    or lost, `received_at` when the last frame was received, `retry_at` the next attempt while offline.
+    `now` is the server's time, for ages and ranges; `clock` tells whether it differs from this machine's. `since` is when
+    the connection was established or lost, `received_at` when the last frame was received, `retry_at` the next attempt
+    while offline: these are times of this machine's clock.
     """
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC), nouns: Nouns = NOUNS) -> None:
-        """`nouns` are the kinds of objects that are kept, each in a table of its own."""
-        self.now = now
+        """`now` is this machine's clock. `nouns` are the kinds of objects that are kept, each in a table of its own."""
+        self._local = now
+        self.clock = self.now = ServerClock(now)
         self.nouns = nouns
         self._tables: dict[str, dict[Any, Any]] = {noun.type: {} for noun in nouns}
         self.version = 0
@@ -77,7 +80,7 @@ class Store:
         self.operations: dict[str, Operation] = self.table(OPERATIONS)
         self._names = HostNames()
         self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
-        self.samples = SampleStore(self.now)
+        self.samples = SampleStore(now)
         self._connected = False
         self._complete = False
         self._loaded = False
@@ -103,7 +106,9 @@ class Store:
             return ConnectionState.LOADING
         received = self.received_at or self.since
         return (
-            ConnectionState.LIVE if self._complete and self.now() - received <= STALE_AFTER else ConnectionState.STALE
+            ConnectionState.LIVE
+            if self._complete and self._local() - received <= STALE_AFTER
+            else ConnectionState.STALE
         )
 
     @property
@@ -114,7 +119,12 @@ class Store:
     @property
     def age_s(self) -> float:
         """Seconds since data was last received from the server."""
-        return max(0.0, (self.now() - (self.received_at or self.since)).total_seconds())
+        return max(0.0, (self._local() - (self.received_at or self.since)).total_seconds())
+
+    @property
+    def retry_in_s(self) -> float | None:
+        """Seconds until the next attempt to connect; None unless one is planned."""
+        return None if self.retry_at is None else max(0.0, (self.retry_at - self._local()).total_seconds())
 
     def why_no_change(self) -> str | None:
         """The sentence that refuses every change while the server cannot be reached, or None."""
@@ -164,8 +174,10 @@ class Store:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def set_connected(self, hello: Hello) -> None:
-        """The connection is open. The state is complete once the inventory or the missed events have arrived."""
+    def set_connected(self, hello: Hello, took_s: float = 0.0) -> None:
+        """The connection is open, `took_s` seconds after it was requested. The state is complete once the inventory or
+        the missed events have arrived."""
+        self.clock.start(hello.server_time, took_s)
         self.server_version = hello.version
         self.database_away_since = hello.database_away_since
         self._parts.clear()
@@ -178,7 +190,7 @@ class Store:
 
     def apply(self, frame: InventoryFrame | Event | SamplesFrame | GoneFrame | Heartbeat) -> bool:
         """Apply a frame; True when the state changed."""
-        self.received_at = self.now()
+        self.received_at = self._local()
         if isinstance(frame, InventoryFrame):
             return self._add_part(frame)
         if isinstance(frame, Event):
@@ -190,6 +202,7 @@ class Store:
             self._complete = False
             self.version += 1
             return True
+        self.clock.note(frame.server_time)
         return self._set_database_state(frame.database_away_since)
 
     def _set_database_state(self, away_since: datetime | None) -> bool:
@@ -199,7 +212,7 @@ class Store:
         return changed
 
     def _set_connection(self, *, connected: bool, reason: str, retry_s: float | None) -> None:
-        now = self.now()
+        now = self._local()
         if connected != self._connected:
             self.since = now
         if connected:

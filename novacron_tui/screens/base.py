@@ -141,6 +141,8 @@ class BaseScreen(Screen[None]):
         if not self._is_frontmost or not self.is_mounted:
             return
         self.refresh_body()
+        if warning := self.session.store.clock.take_warning():
+            self.say(warning, "warn")
         self._report_outcomes()
         self.refresh_frame()
         self.request_samples()

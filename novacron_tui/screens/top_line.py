@@ -63,8 +63,8 @@ def _freshness(store: Store, glyphs: Glyphs) -> list[Piece]:
     if connection is ConnectionState.STALE:
         return [Piece(f"{glyphs.stale} STALE {age_text(store.age_s)}", "warn")]
     pieces = [Piece(f"{glyphs.offline} OFFLINE {age_text(store.age_s)}", "bad")]
-    if store.retry_at is not None:
-        wait_s = max(0, round((store.retry_at - store.now()).total_seconds()))
+    if store.retry_in_s is not None:
+        wait_s = round(store.retry_in_s)
         pieces.append(Piece(f" retrying in {wait_s} s" if wait_s else " retrying now", "warn", 1))
     return pieces
 

@@ -110,7 +110,7 @@ def uvicorn_config(settings: Settings, app: object) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        date_header=False,
+        date_header=True,  # clients measure ages by it: their clocks may be wrong
         proxy_headers=bool(settings.behind_proxy),
         forwarded_allow_ips=[str(network) for network in settings.proxies] or None,
         timeout_graceful_shutdown=5,

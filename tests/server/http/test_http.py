@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -59,6 +61,11 @@ async def test_every_response_has_security_headers_and_every_error_a_problem(
         assert problem["status"] == status
         assert problem["request_id"] == answer.headers["x-request-id"]
         assert "Traceback" not in answer.text
+
+
+async def test_every_response_has_the_date_so_that_clients_can_compare_clocks(http: httpx.AsyncClient) -> None:
+    date = parsedate_to_datetime((await http.get("/api/info")).headers["Date"])
+    assert abs((date - datetime.now(UTC)).total_seconds()) < 60
 
 
 async def test_without_a_token_only_public_endpoints_respond(server: LiveServer) -> None:
