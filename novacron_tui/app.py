@@ -19,6 +19,7 @@ from novacron_tui.screens.navigation import Go
 from novacron_tui.screens.router import stacked_screen
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.sign_in.screen import SignInScreen
+from novacron_tui.terminal.capabilities import lacks_color
 from novacron_tui.terminal.themes import MONO, THEMES, resolve_theme
 from novacron_tui.terminal.type_ahead import Forget, PasteIgnored, TypeAhead
 
@@ -58,7 +59,7 @@ class Console(App[None]):
     """`open_server` finds or starts the server; it may raise NovaCronError or OSError.
 
     `token` signs in without the form. `theme` is a name known to `themes.resolve_theme` (else ValueError); with
-    NO_COLOR in the environment the default is mono. `ascii` uses ASCII symbols only. `connect`, `updates` and `now`
+    NO_COLOR in the environment, and on a terminal without colours, the default is mono. `ascii` uses ASCII symbols only. `connect`, `updates` and `now`
     replace the client, the event stream and the clock.
     """
 
@@ -86,12 +87,12 @@ class Console(App[None]):
         updates: Updates | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        mono = bool(os.environ.get("NO_COLOR"))
+        mono = bool(os.environ.get("NO_COLOR")) or lacks_color()
         super().__init__()
         for known in THEMES:
             self.register_theme(known)
         self.theme = MONO if mono and not theme else resolve_theme(theme)
-        self._ascii = ascii
+        self.ascii_only = ascii
         self.session: Session | None = None
         self.type_ahead = TypeAhead(self)
         self._open_server = open_server
@@ -109,7 +110,9 @@ class Console(App[None]):
         return TerminalDriver
 
     def get_default_screen(self) -> Screen[None]:
-        return SignInScreen(self._open_server, self._connect, self._on_signed_in, token=self._token, plain=self._ascii)
+        return SignInScreen(
+            self._open_server, self._connect, self._on_signed_in, token=self._token, plain=self.ascii_only
+        )
 
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(
@@ -217,7 +220,7 @@ class Console(App[None]):
         from novacron_tui.terminal.glyphs import FINE, PLAIN
 
         self.session = Session(server, client, user, Store(self._now), updates=self._updates)
-        self.push_screen(VMListScreen(self.session, PLAIN if self._ascii else FINE))
+        self.push_screen(VMListScreen(self.session, PLAIN if self.ascii_only else FINE))
         self.run_worker(self._reopen_when_lost(self.session), group="place", exclusive=True)
 
     def _switch_user(self, server: ServerRef, client: Client, user: User) -> None:
@@ -284,7 +287,7 @@ class Console(App[None]):
                 self._open_server,
                 self._connect,
                 self._on_signed_in,
-                plain=self._ascii,
+                plain=self.ascii_only,
                 known=(session.server, session.client, session.user.username),
                 reason=reason,
             )

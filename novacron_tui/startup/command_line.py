@@ -51,8 +51,13 @@ def console(
         str, typer.Option(envvar="NOVACRON_THEME", help="Theme: dark, light, contrast, colour-blind or mono.")
     ] = "",
     ascii_only: Annotated[
-        bool, typer.Option("--ascii", envvar="NOVACRON_ASCII", help="Draw with ASCII characters only.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--ascii/--no-ascii",
+            envvar="NOVACRON_ASCII",
+            help="Draw with ASCII characters only. Default: where the locale or the terminal has no others.",
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,12 +15,20 @@ if TYPE_CHECKING:
     OpenServer = Callable[[], Awaitable[ServerRef]]
 
 
-def open_console(choice: ServerChoice, hypervisors: list[str], theme: str, ascii_only: bool) -> None:
-    """Run the console until it exits. Raises ValueError, listing the choices, for an unknown theme, and ReportedCrash
-    after an internal error."""
+def open_console(choice: ServerChoice, hypervisors: list[str], theme: str, ascii_only: bool | None) -> None:
+    """Run the console until it exits. Without `ascii_only` the terminal decides. Raises UsageError on a terminal that
+    cannot show it, ValueError, listing the choices, for an unknown theme, and ReportedCrash after an internal error."""
+    from novacron_tui.terminal.capabilities import needs_ascii, why_not_drawable
+
+    if (sentence := why_not_drawable()) is not None:
+        from novacron_tui.cli.runtime.exit_codes import UsageError
+
+        raise UsageError(sentence)
     from novacron_tui.app import Console
     from novacron_tui.terminal import themes
 
+    if ascii_only is None:
+        ascii_only = needs_ascii(sys.__stderr__)  # Textual draws there
     full_name = themes.resolve_theme(theme) if theme else ""
     open_server = (
         _open_remote(choice) if choice.server or choice.profile else _open_bundled(choice.data_dir, hypervisors)

@@ -33,7 +33,7 @@ def _console_flags(words: list[str]) -> argparse.Namespace | None:
     for name in ("server", "profile", "token", "data-dir", "theme"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--hypervisor", action="append", default=[])
-    parser.add_argument("--ascii", action="store_true")
+    parser.add_argument("--ascii", action="store_true", default=None)
     try:
         flags, rest = parser.parse_known_args(words)
     except argparse.ArgumentError:

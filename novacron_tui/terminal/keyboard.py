@@ -28,6 +28,7 @@ from textual.events import Paste
 from textual.message import Message
 
 from novacron_tui.terminal.bursts import Bursts
+from novacron_tui.terminal.capabilities import encoding_of, in_ascii
 from novacron_tui.terminal.safe_text import clean
 from novacron_tui.terminal.type_ahead import key_acts
 
@@ -163,7 +164,13 @@ class TerminalDriver(LinuxDriver):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         assert self._file is not None, "the console's output was closed"
-        self._file = cast(TextIOWrapper, _Output(self._file))
+        self._encoding = encoding_of(self._file)
+        if isinstance(self._file, TextIOWrapper) and codecs.lookup(self._file.encoding).name != self._encoding:
+            self._file.reconfigure(encoding=self._encoding, errors="replace")
+        plain = getattr(self._app, "ascii_only", False)
+        self._file = cast(
+            TextIOWrapper, _Output(self._file, partial(in_ascii, encoding=self._encoding) if plain else str)
+        )
 
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]
@@ -194,7 +201,7 @@ class TerminalDriver(LinuxDriver):
         """Read the terminal until the driver stops or the terminal is closed."""
         keyboard = Keyboard(XTermParser(self._debug))
         bursts = Bursts(partial(key_acts, self._app))
-        decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        decode = codecs.getincrementaldecoder(self._encoding)(errors="replace").decode
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
             while not self.exit_event.is_set():
@@ -220,14 +227,16 @@ class TerminalDriver(LinuxDriver):
 
 
 class _Output:
-    """The terminal as a file. Writes to a closed terminal are ignored, so that exiting does not block."""
+    """The terminal as a file, with what makes all text drawable on it. Writes to a closed terminal are ignored, so that
+    exiting does not block."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, drawable: Callable[[str], str]) -> None:
         self._file = file
+        self._drawable = drawable
 
     def write(self, text: str) -> None:
         with suppress(OSError):
-            self._file.write(text)
+            self._file.write(self._drawable(text))
 
     def flush(self) -> None:
         with suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import UTC, datetime
 
@@ -99,3 +100,26 @@ async def test_change_that_is_in_effect_although_its_operation_was_interrupted_i
     result, exit_code = await run_change(None, "2", "web-01", send, wait=False)  # type: ignore[arg-type]
     assert (exit_code, result.operation) == (code, operation)
     assert "the VM is complete and running" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("encoding", "locale", "names"),
+    [
+        ("utf-8", "en_US.UTF-8", ["Zoë…", "名前"]),
+        ("latin-1", "en_US.ISO-8859-1", ["Zoë~", "????"]),
+        ("ascii", "", ["Zo?~", "????"]),
+    ],
+)
+def test_table_uses_only_what_the_encoding_has(
+    encoding: str, locale: str, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding=encoding, errors="strict", write_through=True))
+    monkeypatch.setenv("LC_ALL", locale)
+    monkeypatch.delenv("NOVACRON_ASCII", raising=False)
+    for name in ("LC_CTYPE", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    output.show_table(("NAME", "STATE"), [("Zoë…", "running"), ("名前", None)])
+    lines = raw.getvalue().decode(encoding).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == names
+    assert {output.width(line[: line.rindex("  ") + 2]) for line in lines} == {output.width(lines[0]) - len("STATE")}

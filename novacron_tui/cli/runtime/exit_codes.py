@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from novacron_tui.terminal.capabilities import encoding_of, in_ascii, needs_ascii
 from novacron_tui.terminal.safe_text import clean, one_line
 
 if TYPE_CHECKING:  # it imports msgspec and pydantic, which must not delay the console's first paint
@@ -84,10 +85,10 @@ def _report_failure(e: Exception) -> int:
 
 
 def _replace_unencodable() -> None:
-    """Print a question mark for every character that the terminal's encoding lacks, instead of failing."""
+    """Print in the terminal's encoding, with a question mark for every character that it lacks, instead of failing."""
     for out in (sys.stdout, sys.stderr):
         if isinstance(out, io.TextIOWrapper):
-            out.reconfigure(errors="replace")
+            out.reconfigure(encoding=encoding_of(out), errors="replace")
 
 
 def exit_code_of(e: errors.NovaCronError) -> int:
@@ -108,7 +109,10 @@ def error_text(e: errors.NovaCronError) -> str:
 
 def print_error(text: str) -> None:
     """Print one line on stderr."""
-    print(f"novacron: {one_line(clean(text)).strip()}", file=sys.stderr, flush=True)
+    line = f"novacron: {one_line(clean(text)).strip()}"
+    if not line.isascii() and needs_ascii(sys.stderr):
+        line = in_ascii(line, encoding_of(sys.stderr))
+    print(line, file=sys.stderr, flush=True)
 
 
 def _explain(e: Any) -> None:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from novacron_tui.cli.runtime.exit_codes import ReaderGone
+from novacron_tui.terminal.capabilities import encoding_of, in_ascii, needs_ascii
 from novacron_tui.terminal.safe_text import clean, clean_json, one_line
 
 
@@ -42,6 +43,8 @@ def show_json(value: object) -> None:
 
 def print_line(text: str) -> None:
     """Print one or more lines on stdout. Raises ReaderGone."""
+    if not text.isascii() and needs_ascii(sys.stdout):
+        text = in_ascii(text, encoding_of(sys.stdout))
     try:
         sys.stdout.write(text + "\n")
     except BrokenPipeError as e:
