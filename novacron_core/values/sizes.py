@@ -49,6 +49,12 @@ def rate_text(bytes_s: float | None) -> str:
     return "–" if bytes_s is None else f"{short_size(bytes_s)}/s"
 
 
+def has_unit(text: str) -> bool:
+    """Whether the text of a size names a unit."""
+    match = _SIZE.fullmatch(text)
+    return match is not None and bool(match[2] or match[3])
+
+
 def parse_size(text: str) -> int:
     """`"1.5G"`, `"512 MiB"`, `"1024"` in bytes.
 

@@ -47,7 +47,7 @@ class UploadImage(Form[Image]):
     def action_leave(self) -> None:  # type: ignore[override]
         """Cancel a running upload; else leave."""
         if not self.form.submitting:
-            self.dismiss(None)
+            super().action_leave()
             return
         self.workers.cancel_group(self, "send")
         self.form.set_submitting(False)

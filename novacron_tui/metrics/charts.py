@@ -9,6 +9,7 @@ from novacron_core.api.history import Curve, History, Metric
 from novacron_core.api.samples import VMSample
 from novacron_core.api.usage import FleetUsage, HostUsage, UsageTotals
 from novacron_core.api.vms import VM
+from novacron_core.values.counts import counted
 from novacron_core.values.sizes import rate_text, short_size, size_text
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
@@ -99,7 +100,7 @@ def _sums(sums: UsageTotals, glyphs: Glyphs, lead: str = "", rank: int = 0) -> l
     """The sums over VMs. `rank` is that of their total: on a host's line it is dropped before the host's own values."""
     cpu = glyphs.no if sums.cpu_cores is None else f"{_cores(sums.cpu_cores)} cores"
     return [
-        Piece(f"{lead}{sums.vms} VM{'s' * (sums.vms != 1)} ", "quiet", rank, group="use"),
+        Piece(f"{lead}{counted(sums.vms, 'VM')} ", "quiet", rank, group="use"),
         Piece(
             f"{'use' if sums.vms != 1 else 'uses'} {cpu}, {size_text(sums.memory_used_bytes)} of {size_text(sums.memory_given_bytes)}",
             "plain",

@@ -8,6 +8,7 @@ import msgspec
 
 from novacron_core.api.samples import TierSample
 from novacron_core.api.tiers import Tier
+from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import TIERS
 from novacron_tui.pools.columns import part_used, tone_of
@@ -84,8 +85,8 @@ def _provisioned(tier: Tier, *, wide: bool) -> str:
 
 def _count(tier: Tier) -> list[Piece]:
     volumes, pools = tier.volumes, len(tier.pools)
-    words = [Piece(f"  {volumes} volume{'s' * (volumes != 1)}", "quiet")]
-    return [*words, Piece(f" in {pools} pools", "quiet", 1)] if pools > 1 else words
+    words = [Piece(f"  {counted(volumes, 'volume')}", "quiet")]
+    return [*words, Piece(f" in {counted(pools, 'pool')}", "quiet", 1)] if pools > 1 else words
 
 
 def _bar(part: float | None, width: int, glyphs: Glyphs) -> list[Piece]:

@@ -136,6 +136,9 @@ class BaseScreen(Screen[None]):
     def on_screen_resume(self) -> None:
         self._changed()
 
+    def on_screen_suspend(self) -> None:
+        self.refresh_frame()
+
     def _changed(self) -> None:
         """Draw only when in front; other screens draw when they are resumed."""
         if not self._is_frontmost or not self.is_mounted:
@@ -175,7 +178,8 @@ class BaseScreen(Screen[None]):
         self._top.show(*top_line(self.session, self.glyphs, SCREENS, self.HERE))
         text, tone = self._message
         self._status.show([Piece(text, tone)] if text else self.hint())
-        offered = self._offered()
+        covered = self.app.screen is not self
+        offered = [] if covered else self._offered()  # the keys are those of the dialog in front
         right = [action for action in offered if action in (HELP, QUIT)]
         above = SCREENS if self._top.shows(VMS.key) else ()
         left = [action for action in offered if action not in right and action not in above]
@@ -208,7 +212,7 @@ class BaseScreen(Screen[None]):
 
     async def ask(self, question: Question) -> Confirmation | None:
         """Show a question and wait for the answer. Must be called from a worker."""
-        return await self.app.push_screen_wait(Confirm(question))
+        return await self.show_dialog(Confirm(question))
 
     # -- keys ------------------------------------------------------------------------------------------------------
 
@@ -321,5 +325,9 @@ class BaseScreen(Screen[None]):
             self.say(f"Cancelling the operation on {one_line(name)}…", "busy")
 
     async def show_dialog(self, dialog: ModalScreen[D]) -> D | None:
-        """Show a dialog and wait for its result. Must be called from a worker."""
-        return await self.app.push_screen_wait(dialog)
+        """Show a dialog and wait for its result. A refusal that is shown goes with a dialog that is left. Must be called
+        from a worker."""
+        result = await self.app.push_screen_wait(dialog)
+        if result is None and self._message[1] == "warn":
+            self.clear_message()
+        return result

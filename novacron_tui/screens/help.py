@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from textwrap import wrap
 from typing import ClassVar
 
@@ -62,13 +61,15 @@ class HelpScreen(ModalScreen[None]):
 
 
 def lines(rows: Sequence[KeyRow]) -> list[Content]:
-    """The lines of the help, by group."""
+    """The lines of the help, by group, in the order in which the groups first occur."""
     shown: list[Content] = []
     label = max((len(row.label) for row in rows), default=0)
-    for group, rows_of_group in groupby(rows, key=lambda row: row.group):
+    groups: dict[str, list[KeyRow]] = {}
+    for row in rows:
+        groups.setdefault(row.group, []).append(row)
+    for group, members in groups.items():
         if shown:
             shown.append(Content(""))
-        members = list(rows_of_group)
         group_reason = _common(members)
         group_pieces = [Piece(f"  {group_reason}", "warn")] if group_reason else []
         shown.append(content([Piece(group or "Here", "accent"), *group_pieces]))

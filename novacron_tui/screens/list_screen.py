@@ -126,7 +126,8 @@ class ListScreen(BaseScreen):
             self.pane.open_filter()
 
     def go_back(self) -> None:
-        """Clear the filter; without one leave the screen."""
+        """Clear the message and the filter; without a filter leave the screen."""
+        self.clear_message()
         if self.pane is not None and self.pane.filter.text:
             self.pane.filter.action_clear()
         else:

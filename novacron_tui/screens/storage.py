@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.pools import Pool
+from novacron_core.values.counts import counted
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.pools import actions as pool_actions
@@ -122,7 +123,7 @@ class StorageScreen(ListScreen):
         if hint := self.pane.hint():
             return hint
         store = self.session.store
-        counts = f"{len(store.volumes):,} volumes", f"{len(store.pools):,} pools"
+        counts = counted(len(store.volumes), "volume"), counted(len(store.pools), "pool")
         here, there = reversed(counts) if self._on_pools else counts
         return [Piece(f"{here} {self.glyphs.dot} tab: {there}", "quiet")]
 
@@ -141,6 +142,7 @@ class StorageScreen(ListScreen):
     def go_back(self) -> None:
         """Clear the filter; then go back to the volumes; then leave."""
         if self._on_pools and not self.filter.text:
+            self.clear_message()
             self.switch()
         else:
             super().go_back()

@@ -8,6 +8,7 @@ from typing import Any
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import State
 from novacron_core.values.ages import age_text
+from novacron_core.values.counts import counted
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import ConnectionState, Store
@@ -36,7 +37,7 @@ def top_line(
         *_vms(store, glyphs),
     ]
     running = len(store.running())
-    work = [Piece(f"{glyphs.work} {running} operation{'s' * (running != 1)}   ", "busy", 4)] if running else []
+    work = [Piece(f"{glyphs.work} {counted(running, 'operation')}   ", "busy", 4)] if running else []
     user = [Piece(f"{session.user.username} ", "plain", 3), Piece(f"({session.user.role}) ", "quiet", 11)]
     return left, [*work, *_screen_tabs(screens, here), *user]
 
@@ -87,13 +88,12 @@ def _hosts(store: Store) -> list[Piece]:
     if not total:
         return []
     up = sum(host.status is HostStatus.UP for host in store.hosts.values())
-    plural = "s" * (total != 1)
     if up == total:
-        return [Piece(f"   {total} host{plural} up", "plain", 6)]
+        return [Piece(f"   {counted(total, 'host')} up", "plain", 6)]
     down = [host for host in store.hosts.values() if host.status is HostStatus.DOWN]
     waiting = total - up - len(down)
     tone = "bad" if not up else "warn"
-    pieces = [Piece(f"   {up} host{'s' * (up != 1)} up", tone, 2)]
+    pieces = [Piece(f"   {counted(up, 'host')} up", tone, 2)]
     if down:
         pieces.append(Piece(f", {len(down)} down", tone, 2))
         pieces.append(Piece(f": {_first(one_line(host.name) for host in down)}", tone, 4))

@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
+from novacron_core.values.counts import counted
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import VMKey
 from novacron_tui.terminal.glyphs import Glyphs
@@ -51,7 +52,7 @@ class BulkPanel(ModalScreen[list[VMKey]]):
 
     def compose(self) -> ComposeResult:
         box = Vertical(self._table, self._reason, self._keys)
-        box.border_title = Content(f"{self._bulk.verb.label.capitalize()} {len(self._bulk.items)} VMs")
+        box.border_title = Content(f"{self._bulk.verb.label.capitalize()} {counted(len(self._bulk.items), 'VM')}")
         yield box
 
     def on_mount(self) -> None:

@@ -16,6 +16,7 @@ from novacron_core.api.hosts import Host, HostStatus
 from novacron_core.api.images import Image
 from novacron_core.api.operations import Operation
 from novacron_core.errors import NovaCronError
+from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
 from novacron_tui.connection.form_request import call_from_form
 from novacron_tui.connection.session import Session
@@ -37,7 +38,6 @@ class CreateVMForm(Form[Operation]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+r", "reload", show=False)]
     SENDING = "Creating…"
-    KEEPS_CHANGES = True
     FIRST = "name"
 
     def __init__(self, session: Session) -> None:
@@ -116,7 +116,9 @@ class CreateVMForm(Form[Operation]):
         self._network.value = "default" if "default" in names else names[0]
         if host is not None:
             self.fields["memory_bytes"].show_advice(_memory_words(host))
-            self.fields["vcpus"].show_advice(f"{one_line(host.name)} has {host.cpus} CPUs" if host.cpus else "")
+            self.fields["vcpus"].show_advice(
+                f"{one_line(host.name)} has {counted(host.cpus, 'CPU')}" if host.cpus else ""
+            )
 
     @property
     def _host_id(self) -> str:

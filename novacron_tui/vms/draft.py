@@ -8,15 +8,15 @@ import msgspec
 
 from novacron_core.api.images import Image
 from novacron_core.api.vms import VMCreate
+from novacron_core.rules.validation import parse_size_for
 from novacron_core.values.names import why_not_vm_name
-from novacron_core.values.sizes import KIB, MIB, TIB, parse_size, size_text
+from novacron_core.values.sizes import KIB, parse_size, size_text
 from novacron_core.values.tiers import TierName
 from novacron_tui.connection.store import Store
 from novacron_tui.terminal.safe_text import one_line
 
 USER_NETWORK = "user"
 MAX_VCPUS = 512
-MIN_MEMORY, MAX_MEMORY = 16 * MIB, 64 * TIB
 
 
 class VMDraft:
@@ -41,22 +41,19 @@ class VMDraft:
 
     def why_not_memory(self, text: str) -> str | None:
         try:
-            size = parse_size(text)
+            parse_size_for(VMCreate, "memory_bytes", text)
         except ValueError as e:
             return str(e)
-        if not MIN_MEMORY <= size <= MAX_MEMORY:
-            return f"Enter a size from {size_text(MIN_MEMORY)} to {size_text(MAX_MEMORY)}"
         return None
 
     def why_not_disk(self, text: str, image: str) -> str | None:
         if not text.strip():
             return None
         try:
-            size = parse_size(text)
+            size = parse_size_for(VMCreate, "disk_bytes", text)
         except ValueError as e:
             return str(e)
-        known = self.images.get(image)
-        least = max(MIB, known.size_bytes if known else 0)
+        least = known.size_bytes if (known := self.images.get(image)) else 0
         return f"{size_text(size)} is smaller than the image ({size_text(least)})" if size < least else None
 
     def body(self, values: Mapping[str, str]) -> VMCreate:

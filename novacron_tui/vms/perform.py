@@ -11,6 +11,7 @@ from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError, ServerUnreachable
 from novacron_core.rules.operation_words import done, noun
+from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
 from novacron_tui.actions import ActionContext, Danger, refusal
 from novacron_tui.connection.store import VMKey, key_of
@@ -146,7 +147,7 @@ def question(verb: Verb, vms: Sequence[VM], host_name: Callable[[str], str]) -> 
     many = len(vms) > MANY
     word = str(len(vms)) if one is None else one.name
     return Question(
-        title=f"{verb.label.capitalize()} {one_line(one.name) if one else f'{len(vms)} VMs'}?",
+        title=f"{verb.label.capitalize()} {one_line(one.name) if one else counted(len(vms), 'VM')}?",
         lines=lines,
         yes=verb.label.capitalize(),
         typed=word if verb is DELETE or many else "",
@@ -164,7 +165,7 @@ def _disks_option(vms: Sequence[VM]) -> str:
     if len(own) != 1:
         names = ", ".join(one_line(disk.target) for disk in own[:_NAMED]) + (", …" if len(own) > _NAMED else "")
         which = f": {names}" if len(vms) == 1 else ""
-        return f"also delete {'its' if len(vms) == 1 else 'their'} {len(own)} disks{which}" if own else ""
+        return f"also delete {'its' if len(vms) == 1 else 'their'} {counted(len(own), 'disk')}{which}" if own else ""
     return f"also delete its disk: {one_line(own[0].target)}, {size_text(own[0].size_bytes)}"
 
 

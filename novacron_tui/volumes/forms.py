@@ -6,8 +6,10 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Input
 
 from novacron_core.api import volumes
+from novacron_core.api.base import Request
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import VM
+from novacron_core.rules.validation import parse_size_for
 from novacron_core.rules.volume_actions import VolumeAction
 from novacron_core.values.names import why_not_volume_name
 from novacron_core.values.sizes import parse_size, size_text
@@ -17,7 +19,7 @@ from novacron_tui.pools.tier_choice import tier_options
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes.entries import VolumeEntry
 from novacron_tui.widgets.field import FormField
-from novacron_tui.widgets.form import Form, Refused, Values, choice
+from novacron_tui.widgets.form import Form, Values, choice
 from novacron_tui.widgets.text_bar import Piece
 from novacron_tui.widgets.toggle import Toggle
 
@@ -129,19 +131,18 @@ def _why_not_vm(entry: VolumeEntry, candidates: dict[str, VM], store: Store, nam
 
 
 def _why_not_size(text: str) -> str | None:
-    try:
-        build_request(volumes.VolumeResize, size_bytes=parse_size(text.strip()))
-    except (ValueError, Refused) as e:
-        return e.sentence if isinstance(e, Refused) else str(e)
-    return None
+    return _why_not_size_of(volumes.VolumeResize, "size_bytes", text)
 
 
 def _why_not_rate(text: str) -> str | None:
+    return _why_not_size_of(volumes.VolumeMove, "bandwidth_bytes_s", text) if text.strip() else None
+
+
+def _why_not_size_of(request: type[Request], field: str, text: str) -> str | None:
     try:
-        if text.strip():
-            build_request(volumes.VolumeMove, tier="hot", bandwidth_bytes_s=parse_size(text.strip()))
-    except (ValueError, Refused) as e:
-        return e.sentence if isinstance(e, Refused) else str(e)
+        parse_size_for(request, field, text)
+    except ValueError as e:
+        return str(e)
     return None
 
 

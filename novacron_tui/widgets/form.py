@@ -182,8 +182,6 @@ class Form(ModalScreen[R | None], Generic[R]):
         Binding("up", "app.focus_previous", show=False),
     ]
     SENDING = "Sending…"
-    KEEPS_CHANGES = False
-    """Whether leaving a changed form asks first."""
     FIRST = ""
     """The field with the cursor at first, if it is not the first one."""
 
@@ -249,11 +247,10 @@ class Form(ModalScreen[R | None], Generic[R]):
 
     @work(exclusive=True, group="leave")
     async def action_leave(self) -> None:
-        """Leave the form; nothing is sent, and a request in flight is waited for."""
+        """Leave the form, of changed input only when asked; nothing is sent, and a request in flight is waited for."""
         if self.form.submitting:
             return
-        changed = self._untouched is not None and self.form.values() != self._untouched
-        if self.KEEPS_CHANGES and changed:
+        if self._untouched is not None and self.form.values() != self._untouched:
             question = Question("Discard your changes?", [[Piece("Your input is not saved.")]], yes="Discard")
             if await self.app.push_screen_wait(Confirm(question)) is None:
                 return

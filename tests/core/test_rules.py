@@ -15,6 +15,7 @@ from novacron_core.api.volumes import VolumeClone, VolumeMove, VolumeResize
 from novacron_core.rules import validation
 from novacron_core.rules.visibility import SHARED, Principal, may_see
 from novacron_core.values import ages, names, sizes
+from novacron_core.values.counts import counted
 from novacron_core.values.roles import GRANTS, Permission, Role, allows
 
 
@@ -42,6 +43,38 @@ def test_invalid_vm_names(name: str) -> None:
 )
 def test_invalid_volume_name_has_a_reason(name: str, says: str) -> None:
     assert says in str(names.why_not_volume_name(name))
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "text", "says"),
+    [
+        (VolumeResize, "size_bytes", "1MiB", sizes.MIB),
+        (VolumeResize, "size_bytes", " 2G ", 2 * sizes.GIB),
+        (VolumeMove, "bandwidth_bytes_s", "64K", 64 * sizes.KIB),
+        (VolumeResize, "size_bytes", "5", "5 B is less than the minimum of 1 MiB. Add a unit, such as 5G"),
+        (VolumeResize, "size_bytes", "200", "200 B is less than the minimum of 1 MiB. Add a unit, such as 200M"),
+        (VolumeResize, "size_bytes", "5B", "5 B is less than the minimum of 1 MiB"),
+        (VolumeResize, "size_bytes", "0", "0 B is less than the minimum of 1 MiB"),
+        (VolumeMove, "bandwidth_bytes_s", "1K", "1 KiB is less than the minimum of 64 KiB"),
+        (VolumeResize, "size_bytes", "2P", "2 PiB is more than the maximum of 1 PiB"),
+        (VMCreate, "disk_bytes", "lots", "Enter a size as a number and a unit, e.g. 512M or 10GiB"),
+    ],
+)
+def test_a_refused_size_says_what_was_understood(
+    kind: type[msgspec.Struct], field: str, text: str, says: int | str
+) -> None:
+    try:
+        assert validation.parse_size_for(kind, field, text) == says
+    except ValueError as e:
+        assert str(e) == says
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "words"),
+    [(0, "volume", "0 volumes"), (1, "VM", "1 VM"), (2, "pool", "2 pools"), (2345, "VM", "2,345 VMs")],
+)
+def test_counts_in_words(count: int, noun: str, words: str) -> None:
+    assert counted(count, noun) == words
 
 
 @given(st.text(max_size=80))

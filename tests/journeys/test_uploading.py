@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.accounts import administrator
+from tests.support.console_keys import confirm
 from tests.support.processes import NOVACRON, serve
 from tests.support.terminal import Terminal
 from tests.support.waiting import wait_until
@@ -58,6 +59,7 @@ def test_file_is_uploaded_as_an_image(terminal: Terminal, data_dir: Path, tmp_pa
     terminal.press("ctrl+s")
     terminal.see("An image named web-1 already exists")
     terminal.press("esc")
+    confirm(terminal, "Discard your changes")
     terminal.see_no("Upload an image")
     terminal.press("1", "c")
     terminal.see("Create a VM from an image")
@@ -77,5 +79,6 @@ def test_leaving_the_screen_stops_the_upload_and_the_server_keeps_nothing(
     terminal.press("esc")
     terminal.see("Upload cancelled; nothing was kept")
     terminal.press("esc")
+    confirm(terminal, "Discard your changes")
     terminal.see_no("Upload an image")
     wait_until(lambda: images(data_dir) == before)

@@ -46,10 +46,17 @@ def draft() -> VMDraft:
         (lambda d, t: d.why_not_vcpus(t), "²", "from 1 to 512"),
         (lambda d, t: d.why_not_vcpus(t), "99999999", "from 1 to 512"),
         (lambda d, t: d.why_not_memory(t), "1.5 GiB", None),
-        (lambda d, t: d.why_not_memory(t), "8M", "Enter a size from 16 MiB to"),
+        (lambda d, t: d.why_not_memory(t), "8M", "8 MiB is less than the minimum of 16 MiB"),
+        (lambda d, t: d.why_not_memory(t), "512", "512 B is less than the minimum of 16 MiB. Add a unit, such as 512M"),
+        (lambda d, t: d.why_not_memory(t), "65T", "65 TiB is more than the maximum of 64 TiB"),
         (lambda d, t: d.why_not_memory(t), "lots", "Enter a size as a number and a unit"),
         (lambda d, t: d.why_not_disk(t, "alpine"), "", None),
         (lambda d, t: d.why_not_disk(t, "alpine"), "2G", None),
+        (
+            lambda d, t: d.why_not_disk(t, "alpine"),
+            "20",
+            "20 B is less than the minimum of 1 MiB. Add a unit, such as 20G",
+        ),
         (lambda d, t: d.why_not_disk(t, "alpine"), "512M", "smaller than the image (1 GiB)"),
     ],
 )

@@ -47,6 +47,7 @@ async def test_what_is_typed_wrong_is_said_at_its_field_and_nothing_is_sent() ->
         await pilot.pause()
         assert "Enter a size as a number and a unit" in text(app)
         await pilot.press("escape")
+        await answer(pilot, "y")
         await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         await pilot.press("+")
         await until(pilot, lambda: isinstance(app.screen, Form))
