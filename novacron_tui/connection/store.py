@@ -72,6 +72,8 @@ class Store:
         self.received_at: datetime | None = None
         self.retry_at: datetime | None = None
         self.database_away_since: datetime | None = None
+        self.degraded: list[str] = []
+        """The background tasks of the server that have failed lately."""
         self.vms: dict[VMKey, VM] = self.table(VMS)
         self.hosts: dict[str, Host] = self.table(HOSTS)
         self.volumes: dict[str, Volume] = self.table(VOLUMES)
@@ -180,6 +182,7 @@ class Store:
         self.clock.start(hello.server_time, took_s)
         self.server_version = hello.version
         self.database_away_since = hello.database_away_since
+        self.degraded = hello.degraded
         self._parts.clear()
         self._set_connection(connected=True, reason="", retry_s=None)
 
@@ -203,11 +206,11 @@ class Store:
             self.version += 1
             return True
         self.clock.note(frame.server_time)
-        return self._set_database_state(frame.database_away_since)
+        return self._set_server_state(frame.database_away_since, frame.degraded)
 
-    def _set_database_state(self, away_since: datetime | None) -> bool:
-        changed = away_since != self.database_away_since
-        self.database_away_since = away_since
+    def _set_server_state(self, away_since: datetime | None, degraded: list[str]) -> bool:
+        changed = (away_since, degraded) != (self.database_away_since, self.degraded)
+        self.database_away_since, self.degraded = away_since, degraded
         self.version += changed
         return changed
 

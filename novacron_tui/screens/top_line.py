@@ -32,6 +32,7 @@ def top_line(
         Piece(" "),
         *_freshness(store, glyphs),
         *_database(store),
+        *_degraded(store),
         *_simulated(store),
         *_hosts(store),
         *_vms(store, glyphs),
@@ -75,6 +76,14 @@ def _database(store: Store) -> list[Piece]:
         return []
     away_s = max(0.0, (store.now() - store.database_away_since).total_seconds())
     return [Piece(f"   database down {age_text(away_s)}", "bad"), Piece(": changes are disabled", "bad", 2)]
+
+
+def _degraded(store: Store) -> list[Piece]:
+    """Which parts of the server have failed lately: what they keep current may be old."""
+    if not store.degraded or store.connection is ConnectionState.OFFLINE:
+        return []
+    names = _first(one_line(name) for name in store.degraded)
+    return [Piece("   server degraded", "warn", 1), Piece(f": {names}", "warn", 7)]
 
 
 def _simulated(store: Store) -> list[Piece]:

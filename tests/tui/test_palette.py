@@ -42,3 +42,14 @@ async def test_while_the_database_is_away_changes_are_refused_with_the_reason_an
         await until(pilot, lambda: "database" not in line_text(app, "top"))
         await pilot.press("s")
         await until(pilot, lambda: len(wire.asked("POST", "/start")) == 1)
+
+
+async def test_top_line_names_a_part_of_the_server_that_has_failed() -> None:
+    stream = Stream(live(), inventory(fleet()))
+    app = console(Wire(), stream)
+    async with app.run_test(size=(180, 30)) as pilot:
+        await until(pilot, lambda: loaded(app))
+        stream.say(Heartbeat(seq=10, server_time=NOW, degraded=["event publisher", "reconciler"]))
+        await until(pilot, lambda: "server degraded: event publisher +1" in line_text(app, "top"))
+        stream.say(Heartbeat(seq=10, server_time=NOW))
+        await until(pilot, lambda: "degraded" not in line_text(app, "top"))

@@ -76,17 +76,20 @@ class Background:
 
     def __init__(self, *, first_pause_s: float = FIRST_PAUSE_S, max_pause_s: float = MAX_PAUSE_S) -> None:
         self._pauses_s = first_pause_s, max_pause_s
-        self.on_failure: Callable[[], None] = lambda: None
-        """Called when a task has failed."""
+        self._on_failure: Callable[[], None] = lambda: None
         self._tasks: list[_Task] = []
         self._stops: list[_Task | Run] = []
 
     def add(self, name: str, run: Run) -> None:
         """Start a task that runs until the server stops."""
-        task = _Task(name, run, self._pauses_s, on_failure=lambda: self.on_failure())
+        task = _Task(name, run, self._pauses_s, on_failure=lambda: self._on_failure())
         self._tasks.append(task)
         self._stops.append(task)
         task.task = asyncio.create_task(task.supervise(), name=name)
+
+    def listen(self, on_failure: Callable[[], None]) -> None:
+        """Call this whenever a task has failed."""
+        self._on_failure = on_failure
 
     def on_stop(self, close: Run) -> None:
         """Register a callback for when the server stops."""

@@ -200,7 +200,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     latest = LatestSamples()
     state = InventoryState(managed_pools.managed_tier, rates_on(latest))
     hub = Hub(state, degraded=background.failing)
-    background.on_failure = hub.beat
+    background.listen(hub.beat)
     publisher = Publisher(group_commit, hub.publish_unlogged)
     inventory = Inventory(
         state,
