@@ -135,6 +135,12 @@ class UntrustedServer(IncompatibleServer):
     code, status, title = "untrusted", 0, "The server's certificate is not trusted"
 
 
+class InvalidSetting(NovaCronError):
+    """Raised only by the client: a token, URL or variable of this machine cannot be used. Never sent over the wire."""
+
+    code, status, title = "invalid_setting", 0, "A setting of this machine cannot be used"
+
+
 def _leaves(cls: type[NovaCronError]) -> Iterator[type[NovaCronError]]:
     for sub in cls.__subclasses__():
         yield sub

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from novacron_core.api.base import Value
 
+NO_SUCH_PATH = "No such resource"
+"""The `detail` of a 404 for a path that the API does not have; one for an object that does not exist names the object."""
+
 
 class FieldError(Value, frozen=True):
     """An error in one field of a request."""

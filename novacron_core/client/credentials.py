@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from novacron_core import errors
 from novacron_core.api.access import Tokens
+from novacron_core.values.tokens import why_not_token
 
 Exchange = Callable[[str], Awaitable[Tokens]]
 """Exchanges a refresh token for a new pair on the server."""
@@ -35,6 +36,13 @@ class Credentials:
         self._stale_at = time.monotonic() + tokens.expires_in * 0.8
         if self._on_change:
             self._on_change(tokens)
+
+    @property
+    def authorization(self) -> str:
+        """The value of the Authorization header. Raises InvalidSetting for a token that no header can carry."""
+        if refused := why_not_token(self.token):
+            raise errors.InvalidSetting(refused)
+        return f"Bearer {self.token}"
 
     async def renew(self, exchange: Exchange) -> None:
         """Exchange the refresh token for a new pair. Raises Unauthenticated when there is none or it is no longer

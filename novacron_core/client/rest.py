@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 import msgspec
 import stamina
 
-from novacron_core import __version__, errors
+from novacron_core import errors
 from novacron_core.api import access
 from novacron_core.api.base import Nothing, Request
 from novacron_core.api.endpoint import Endpoint
-from novacron_core.api.problem import Problem
-from novacron_core.client import certificates
+from novacron_core.api.problem import NO_SUCH_PATH, Problem
+from novacron_core.client import certificates, diagnosis, foreign
 from novacron_core.client.credentials import Credentials
+from novacron_core.client.http import CONNECTION_ERRORS, new_http
+from novacron_core.client.route import route_to
 from novacron_core.values.ages import CLOCK_TOLERANCE_S
 from novacron_core.values.roles import Permission
 
@@ -30,10 +33,8 @@ B = TypeVar("B", bound=Request)
 # The caller reports the outcome. By default stamina would log each retry, in the middle of a script's output.
 stamina.instrumentation.set_on_retry_hooks([])
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _UPLOAD_SILENCE_S = 120.0
 """How long a server may take to flush and check an upload."""
-_GATEWAY_ERRORS = frozenset({502, 504})
 
 
 def unchanged(text: str) -> str:
@@ -46,7 +47,8 @@ class Client:
 
     `clean` is applied to the raw JSON text of every response before it is decoded, and must keep it valid JSON. It is
     the one place where strings from outside are made safe for a terminal. `certificate` is the fingerprint of the only
-    accepted certificate; without it the system's authorities decide.
+    accepted certificate; without it the system's authorities decide. The route to the server, with or without a
+    proxy, is chosen here: raises what `route_to` raises.
     """
 
     def __init__(
@@ -62,22 +64,18 @@ class Client:
         self.base_url = base_url.rstrip("/")
         self.credentials = credentials or Credentials()
         self.clean = clean
+        self.route = route_to(self.base_url)
         self.tls = certificates.context(self.base_url, certificate)
         self._refreshing = asyncio.Lock()
         self._server_ahead = timedelta(0)
-        self._http = httpx.AsyncClient(
-            base_url=self.base_url,
-            timeout=httpx.Timeout(timeout_s, connect=5.0),
-            headers={"User-Agent": f"novacron/{__version__}"},
-            transport=transport,
-            verify=self.tls or True,
-            trust_env=urlsplit(self.base_url).hostname not in _LOOPBACK,
-        )
+        timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, 5.0))
+        self._http = new_http(self.route, self.tls, timeout, transport=transport)
 
     def move(self, base_url: str) -> None:
-        """Use a new address of the same server and scheme for calls and for the next connection of the event stream.
-        The session is kept."""
+        """Use a new address of the same server, scheme and host for calls and for the next connection of the event
+        stream. The session is kept."""
         self.base_url = base_url.rstrip("/")
+        self.route = replace(self.route, url=self.base_url)
         self._http.base_url = httpx.URL(self.base_url)
 
     async def close(self) -> None:
@@ -147,8 +145,8 @@ class Client:
             "timeout": httpx.Timeout(_UPLOAD_SILENCE_S, connect=5.0),
         }
         response = await self._send_once(request)
-        if response.status_code >= 400:
-            raise self._error(response)
+        if (error := self._error(response)) is not None:
+            raise error
         return self._decode(endpoint, response)
 
     async def sign_in(self, username: str, password: str) -> access.Tokens:
@@ -180,26 +178,25 @@ class Client:
         if renewable and self.credentials.stale:
             await self.refresh()
         response = await self._send_once(request)
-        if response.status_code == 401 and renewable and self.credentials.refresh_token:
+        error = self._error(response)
+        if isinstance(error, errors.Unauthenticated) and renewable and self.credentials.refresh_token:
             await self.refresh()
             response = await self._send_once(request)
-        if response.status_code >= 400:
-            raise self._error(response)
+            error = self._error(response)
+        if error is not None:
+            raise error
         return response
 
     async def _send_once(self, request: dict[str, Any]) -> httpx.Response:
         headers = dict(request["headers"])
         if self.credentials.token:
-            headers["Authorization"] = f"Bearer {self.credentials.token}"
+            headers["Authorization"] = self.credentials.authorization
         try:
             response = await self._http.request(**{**request, "headers": headers})
-            self._note_date(response)
-            return response
-        except httpx.TimeoutException as e:
-            raise errors.ServerUnreachable(f"{self.base_url} did not respond in time") from e
-        except (httpx.TransportError, httpx.InvalidURL) as e:
-            unreachable = errors.ServerUnreachable(f"cannot connect to {self.base_url}: {str(e) or type(e).__name__}")
-            raise certificates.certificate_error(e, self.base_url) or unreachable from e
+        except CONNECTION_ERRORS as e:
+            raise await diagnosis.explain(e, self.route) from e
+        self._note_date(response)
+        return response
 
     def now(self) -> datetime:
         """The server's time, by the date of its last response; this machine's while the two hardly differ."""
@@ -214,26 +211,45 @@ class Client:
         ahead = date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)
         self._server_ahead = ahead if abs(ahead.total_seconds()) > CLOCK_TOLERANCE_S else timedelta(0)
 
-    def _error(self, response: httpx.Response) -> errors.NovaCronError:
-        try:
-            problem = msgspec.json.decode(self.clean(response.text), type=Problem)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            if response.status_code in _GATEWAY_ERRORS:
-                return errors.ServerUnreachable(f"a gateway returned {response.status_code} for {self.base_url}")
-            return errors.IncompatibleServer(
-                f"{self.base_url} returned {response.status_code} and does not look like a NovaCron server"
-            )
+    def _error(self, response: httpx.Response) -> errors.NovaCronError | None:
+        """The error of a response; None when it is an answer to decode."""
+        if response.status_code < 300:
+            return None
+        problem = decode_problem(self.clean(response.text))
+        if problem is None:
+            return self._foreign(response)
+        if response.status_code == 404 and problem.detail == NO_SUCH_PATH:
+            return foreign.not_here(self.route) or errors.from_problem(problem)
         return errors.from_problem(problem)
 
+    def _foreign(self, response: httpx.Response) -> errors.NovaCronError:
+        """The error for an answer that is not NovaCron's."""
+        path = response.request.url.path.removeprefix(self._http.base_url.path.rstrip("/"))
+        return foreign.error_of(
+            foreign.Answer(response.status_code, response.headers, self.clean(response.text), path), self.route
+        )
+
     def _decode(self, endpoint: Endpoint[R, Q, B], response: httpx.Response) -> R:
+        if "html" in response.headers.get("Content-Type", ""):
+            raise self._foreign(response)
         if endpoint.kind == "bytes":
             return response.content  # type: ignore[return-value]  # kind and returns=bytes go together
         if endpoint.returns is Nothing or response.status_code == 204:
             return Nothing()  # type: ignore[return-value]  # declared by the endpoint
         try:
             return msgspec.json.decode(self.clean(response.text), type=endpoint.returns)
-        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        except msgspec.ValidationError as e:
             raise errors.IncompatibleServer(f"{self.base_url} sent a response that cannot be decoded: {e}") from e
+        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+            raise self._foreign(response) from e
+
+
+def decode_problem(text: str) -> Problem | None:
+    """The problem document of an error response; None for a response that is not NovaCron's."""
+    try:
+        return msgspec.json.decode(text, type=Problem)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
 
 
 def _needs_session(endpoint: Endpoint[Any, Any, Any]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import cast
 from urllib.parse import urlsplit, urlunsplit
@@ -16,12 +16,13 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.http11 import Response
 
 from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import events
-from novacron_core.client import certificates
+from novacron_core.client import diagnosis, foreign
 from novacron_core.client.connection import GIVE_UP_AFTER_S, WatchedConnection
-from novacron_core.client.rest import Client
+from novacron_core.client.rest import Client, decode_problem
 
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.25, 15.0
@@ -149,10 +150,17 @@ async def _connection(
         socket.transport.abort()
 
 
+class _Connect(connect):
+    """A connection attempt that follows no redirect: the token was meant for this address."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 async def _open(client: Client, after: int | None) -> WatchedConnection:
-    headers = {"Authorization": f"Bearer {client.credentials.token}"}
+    headers = {"Authorization": client.credentials.authorization}
     try:
-        socket = await connect(
+        socket = await _Connect(
             socket_url(client.base_url, after),
             create_connection=WatchedConnection,
             additional_headers=headers,
@@ -162,15 +170,30 @@ async def _open(client: Client, after: int | None) -> WatchedConnection:
             open_timeout=10,
             ping_interval=None,
             ssl=client.tls,
+            proxy=client.route.proxy.replace("socks5:", "socks5h:", 1) or None,
         )
         return cast(WatchedConnection, socket)
     except InvalidStatus as e:
-        if e.response.status_code in (401, 403):
-            raise errors.Unauthenticated("Not signed in: sign in again") from e
-        raise errors.ServerUnreachable(f"the event stream returned {e.response.status_code}") from e
+        raise _refusal(client, e.response) from e
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as e:
-        unreachable = errors.ServerUnreachable(f"cannot connect to {client.base_url}: {str(e) or type(e).__name__}")
-        raise certificates.certificate_error(e, client.base_url) or unreachable from e
+        raise await diagnosis.explain(e, client.route) from e
+
+
+def _refusal(client: Client, response: Response) -> errors.NovaCronError:
+    """The error for a handshake that was answered otherwise than by a WebSocket. NovaCron's own refusal is a 403
+    without a text."""
+    text = client.clean(bytes(response.body).decode(errors="replace"))
+    answer = foreign.Answer(response.status_code, dict(_lower(response.headers.raw_items())), text, events.STREAM.path)
+    if response.status_code in (401, 403) and not answer.is_page:
+        return errors.Unauthenticated("Not signed in: sign in again")
+    problem = decode_problem(text)
+    if problem is not None:
+        return errors.ServerUnreachable(problem.detail or problem.title, retry_after_s=problem.retry_after_s)
+    return errors.ServerUnreachable(foreign.error_of(answer, client.route).detail)
+
+
+def _lower(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    return ((name.lower(), value) for name, value in headers)
 
 
 async def _frames(client: Client, socket: WatchedConnection) -> AsyncIterator[Update]:

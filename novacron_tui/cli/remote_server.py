@@ -4,6 +4,7 @@ confirmed before the console starts, while the plain terminal can still show a p
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -17,10 +18,12 @@ from novacron_tui.servers.server_ref import ServerRef, at
 
 
 def place(named: ServerChoice) -> Callable[[], Awaitable[ServerRef]]:
-    """Returns what opens the named server. Raises UsageError, NotFound, UntrustedServer when the certificate is refused."""
+    """Returns what opens the named server. Raises UsageError, NotFound, UntrustedServer when the certificate is refused,
+    InvalidSetting and ServerUnreachable when no route leads to it."""
     profiles = Profiles()
     target = resolve_named_server(named, profiles)
     assert target is not None, "called only when a server is named"
+    _check_route(target.profile.url)
     profile = target.profile if target.known else _confirm_certificate(target)
     return at(
         ServerRef(
@@ -33,6 +36,15 @@ def place(named: ServerChoice) -> Callable[[], Awaitable[ServerRef]]:
             remember=partial(_remember, profiles, profile),
         )
     )
+
+
+def _check_route(url: str) -> None:
+    """Refuse a proxy that cannot be used before the screen opens. The client's code takes a while to import, so only
+    where a proxy is set."""
+    if any(name.lower().endswith("_proxy") for name in os.environ):
+        from novacron_core.client.route import route_to
+
+        route_to(url)
 
 
 def _confirm_certificate(target: ServerTarget) -> Profile:

@@ -15,7 +15,8 @@ from novacron_core import errors
 from novacron_core.api.access import LOGOUT, User
 from novacron_core.api.health import INFO
 from novacron_core.client import Client, certificates
-from novacron_tui.cli.runtime.connect import ServerTarget
+from novacron_core.client.diagnosis import changed_certificate
+from novacron_tui.cli.runtime.connect import ServerTarget, check_fingerprint
 from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.cli.runtime.output import print_line
 from novacron_tui.servers.profiles import LOCAL, Profile, Profiles
@@ -79,12 +80,14 @@ async def trusted(profile: Profile, certificate: str = "") -> Profile:
     `certificate` is the expected fingerprint. Raises UntrustedServer when the server shows another one, the user does
     not confirm, or there is no terminal to ask on.
     """
+    if certificate:
+        check_fingerprint("--certificate", certificate)
     if not certificates.is_tls(profile.url):
         return profile
     seen = await certificates.fetch_certificate(profile.url)
     expected = certificate or profile.certificate
     if expected and not certificates.same_fingerprint(seen.fingerprint, expected):
-        raise errors.UntrustedServer(_mismatch(profile, expected, seen.fingerprint, certificate))
+        raise errors.UntrustedServer(_mismatch(profile, expected, seen, certificate))
     if expected or seen.distrust:
         if not expected:
             _confirm_trust(profile.url, seen)
@@ -92,17 +95,14 @@ async def trusted(profile: Profile, certificate: str = "") -> Profile:
     return profile
 
 
-def _mismatch(profile: Profile, expected: str, shown: str, given: str) -> str:
+def _mismatch(profile: Profile, expected: str, seen: certificates.ShownCertificate, given: str) -> str:
     if given:
-        return f"the certificate of {profile.url} is {shown}, not {given}"
-    return (
-        f"the certificate of {profile.url} has changed: it was {expected}, now it is {shown}. "
-        f"If this is expected, run: novacron login --server {profile.url} --certificate {shown}"
-    )
+        return f"the certificate of {profile.url} is {seen.fingerprint} ({seen.standing}), not {given}"
+    return changed_certificate(profile.url, expected, seen.fingerprint, seen.standing)
 
 
 def _confirm_trust(url: str, seen: certificates.ShownCertificate) -> None:
-    warning = f"cannot verify {url} ({seen.distrust}); its certificate is {seen.fingerprint}"
+    warning = f"cannot verify {url} ({seen.standing}); its certificate is {seen.fingerprint}"
     if not sys.stdin.isatty():
         raise errors.UntrustedServer(f"{warning}; to trust it: --certificate {seen.fingerprint}")
     print(clean(warning), file=sys.stderr)

@@ -13,6 +13,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ import msgspec
 from novacron_core import errors
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_HOST = re.compile(r"\w(?:[\w-]{0,61}\w)?(?:\.\w(?:[\w-]{0,61}\w)?)*\.?")
+"""A host name, in any script."""
 _CURRENT = "current"
 LOCAL = "local"
 """The profile of the bundled server of this machine: it always exists and is never in the file."""
@@ -48,15 +51,31 @@ def why_not_name(name: str) -> str | None:
 
 
 def why_not_url(url: str) -> str | None:
-    """The sentence that refuses a server URL, or None."""
+    """The sentence that refuses a server URL, or None. It does not quote the text, which may be a token."""
+    if not url.isprintable() or any(char.isspace() for char in url):
+        return "the server URL contains a line break, a space or another character that no URL has"
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        host = parts.hostname or ""
+        good = parts.scheme in ("http", "https") and is_host(host) and (parts.port is None or parts.port > 0)
     except ValueError:
-        good = False
-    if not good:
-        return f"{url!r} is not a server URL like https://host:8090"
-    return "a server URL must not contain a user name or password" if "@" in parts.netloc else None
+        parts, good = None, False
+    if "@" in url:
+        return "a server URL must not contain a user name or password"
+    if parts is None or not good:
+        return "the address of the server is not a server URL like https://host:8090"
+    if parts.query or parts.fragment or url.endswith(("?", "#")):
+        return f"a server URL ends before ? or #: use {parts.scheme}://{parts.netloc}{parts.path}"
+    return None
+
+
+def is_host(text: str) -> bool:
+    """Whether a text is a host name or an IP address."""
+    try:
+        ip_address(text.partition("%")[0])
+    except ValueError:
+        return len(text) <= 253 and bool(_HOST.fullmatch(text))
+    return True
 
 
 class Profiles:
@@ -139,8 +158,19 @@ def _config_dir() -> Path:
 
 
 def _name_of(url: str) -> str:
-    name = re.sub(r"[^a-z0-9._-]", "-", (urlsplit(url).hostname or "server").lower()).strip("-._") or "server"
+    host = (urlsplit(url).hostname or "server").lower()
+    if ":" in host:
+        host = _name_of_ipv6(host)
+    name = re.sub(r"[^a-z0-9._-]", "-", host).strip("-._") or "server"
     return name[:60] if why_not_name(name[:60]) is None else f"{name[:53]}-server"
+
+
+def _name_of_ipv6(host: str) -> str:
+    """`::1` is `localhost`, `2001:db8::5` is `2001-db8--5`, `::5` is `ipv6--5`."""
+    if IPv6Address(host.partition("%")[0]).is_loopback:
+        return "localhost"
+    name = host.replace(":", "-").replace("%", "-")
+    return f"ipv6{name}" if name.startswith("-") else name
 
 
 def private_folder(folder: Path) -> None:

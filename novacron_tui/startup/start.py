@@ -59,10 +59,11 @@ def _open(flags: argparse.Namespace) -> None:
     )
     theme = flags.theme or os.environ.get("NOVACRON_THEME", "")
     from novacron_tui.cli.runtime.exit_codes import UsageError, exit_code_of_run
+    from novacron_tui.cli.runtime.text_checks import checked
 
     def run() -> None:
         try:
-            open_console(choice, flags.hypervisor, theme, flags.ascii)
+            open_console(checked(choice), flags.hypervisor, theme, flags.ascii)
         except ValueError as e:
             raise UsageError(f"--theme: {e}") from e
 

@@ -86,16 +86,16 @@ async def test_certificate_is_shown_trusted_and_a_changed_one_refused(
     with secured(data_dir, "one") as (url, first):
         await register_ann(url, first, data_dir)
         blind = run("login", "--server", url, "--user", "ann", typed=PASSWORD + "\n")
-        assert (blind.returncode, first in blind.stderr) == (1, True)
+        assert (blind.returncode, first in blind.stderr) == (3, True)
         wrong = run("login", "--server", url, "--user", "ann", "--certificate", "AB" * 32, typed=PASSWORD + "\n")
-        assert wrong.returncode == 1
-        assert run("vm", "ls", "--server", url, NOVACRON_TOKEN="x").returncode == 1
+        assert wrong.returncode == 3
+        assert run("vm", "ls", "--server", url, NOVACRON_TOKEN="x").returncode == 3
         assert run("vm", "ls", "--server", url, NOVACRON_TOKEN="x", NOVACRON_CERTIFICATE=first).returncode == 4
         with Terminal([NOVACRON, "--server", url], columns=200, environment=environment) as console:
             console.see("Trust it from now on")
             console.see(first)
             console.type("n\r")
-            assert console.wait_end(10) == 1
+            assert console.wait_end(10) == 3
         with Terminal([NOVACRON, "--server", url], columns=200, environment=environment) as console:
             console.see("Trust it from now on")
             console.type("y\r")
@@ -113,7 +113,7 @@ async def test_certificate_is_shown_trusted_and_a_changed_one_refused(
         assert again == url
         for words in (["vm", "ls"], ["login", "--user", "ann"]):
             refused = run(*words, typed=PASSWORD + "\n")
-            assert (refused.returncode, first in refused.stderr, second in refused.stderr) == (1, True, True)
+            assert (refused.returncode, first in refused.stderr, second in refused.stderr) == (3, True, True)
         with Terminal([NOVACRON, "--server", url], columns=200, environment=environment) as console:
             console.see("has changed", 20)
             console.press("ctrl+q")

@@ -13,19 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.accounts import PASSWORD
-from tests.support.command_line import Run, Server
+from tests.support.command_line import Run, Server, one_line
 from tests.support.fair_clock import fair_now
 from tests.support.processes import NOVACRON
 from tests.support.terminal import Terminal
 
 DEAD = "http://127.0.0.1:9"
-
-
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    """The error message, which must be exactly one line."""
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("novacron: ")
-    return done.stderr
 
 
 def state(run: Run) -> str:

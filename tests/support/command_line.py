@@ -13,3 +13,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 class Server:
     url: str
     token: str
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The error message, which must be exactly one line."""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("novacron: ")
+    return done.stderr

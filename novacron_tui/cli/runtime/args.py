@@ -25,6 +25,7 @@ Names = Annotated[list[str], typer.Argument(metavar="NAME…", help="VM names or
 
 def chosen_server(context: typer.Context) -> ServerChoice:
     """The server flags, before or after the command: `novacron --server URL vm ls` or `novacron vm ls --server URL`."""
+    from novacron_tui.cli.runtime.text_checks import checked
     from novacron_tui.servers.server_choice import ServerChoice
 
     server, server_is_flag = _find_flag(context, "server")
@@ -33,7 +34,20 @@ def chosen_server(context: typer.Context) -> ServerChoice:
         profile = ""  # a flag overrides an environment variable
     root = context.find_root().params
     data_dir: Path | None = root.get("data_dir")
-    return ServerChoice(server, profile, root.get("token") or "", data_dir, server_is_flag)
+    _refuse_undecodable(context)
+    return checked(ServerChoice(server, profile, root.get("token") or "", data_dir, server_is_flag))
+
+
+def _refuse_undecodable(context: typer.Context) -> None:
+    """Check every argument and flag of the command but its paths."""
+    from novacron_tui.cli.runtime.text_checks import refuse_undecodable
+
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        texts = value if isinstance(value, list | tuple) else (value,)
+        is_flag = parameter.param_type_name == "option"
+        name = max(parameter.opts, key=len) if is_flag else (parameter.metavar or parameter.name or "").strip("[]…")
+        refuse_undecodable(name, [text for text in texts if isinstance(text, str)])
 
 
 def _find_flag(context: typer.Context, name: str) -> tuple[str, bool]:

@@ -108,5 +108,17 @@ def _local(named: ServerChoice) -> ServerTarget:
 
 
 def _pinned(profile: Profile) -> Profile:
-    """The profile with the certificate fingerprint from NOVACRON_CERTIFICATE, for scripts without a saved profile."""
-    return Profile(profile.name, profile.url, certificate=os.environ.get("NOVACRON_CERTIFICATE", ""))
+    """The profile with the certificate fingerprint from NOVACRON_CERTIFICATE, for scripts without a saved profile.
+    Raises UsageError when it is none."""
+    certificate = os.environ.get("NOVACRON_CERTIFICATE", "")
+    if certificate:
+        check_fingerprint("NOVACRON_CERTIFICATE", certificate)
+    return Profile(profile.name, profile.url, certificate=certificate)
+
+
+def check_fingerprint(name: str, text: str) -> None:
+    """Raises UsageError for a text that is no SHA-256 fingerprint."""
+    from novacron_core.client.certificates import is_fingerprint
+
+    if not is_fingerprint(text):
+        raise UsageError(f"{name} must be a SHA-256 fingerprint: 64 hexadecimal digits, with or without colons")

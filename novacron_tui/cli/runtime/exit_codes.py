@@ -95,8 +95,10 @@ def exit_code_of(e: errors.NovaCronError) -> int:
     """The exit code of an error."""
     from novacron_core import errors
 
-    if isinstance(e, errors.ServerUnreachable):
+    if isinstance(e, errors.ServerUnreachable | errors.UntrustedServer):
         return UNREACHABLE
+    if isinstance(e, errors.InvalidSetting):
+        return USAGE
     return SIGNED_OUT if isinstance(e, errors.Unauthenticated) else FAILED
 
 

@@ -10,6 +10,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from novacron_core import errors
+from novacron_core.api.problem import NO_SUCH_PATH
 
 MEDIA_TYPE = "application/problem+json"
 _log = structlog.get_logger()
@@ -24,7 +25,7 @@ _BY_STATUS: dict[int, type[errors.NovaCronError]] = {
     429: errors.RateLimited,
 }
 _DETAIL = {
-    404: "No such resource",
+    404: NO_SUCH_PATH,
     405: "This resource does not support that method",
     413: "The request body is too large",
 }

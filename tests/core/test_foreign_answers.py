@@ -1,0 +1,148 @@
+"""Answers of a proxy in front of the server, of a captive network, of another server: told as such, with what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import access, images
+from novacron_core.api.health import INFO
+from novacron_core.api.images import ImageQuery
+from novacron_core.client import Client, Credentials, Disconnected, stream
+from tests.support.certificates import self_signed
+from tests.support.proxies import canned, page
+
+CANARY = "canary-s3cret"
+
+
+async def of_call(url: str, endpoint: object = INFO) -> errors.NovaCronError:
+    async with Client(url, Credentials("token", refresh_token="refresh")) as client:
+        with pytest.raises(errors.NovaCronError) as refused:
+            await client.call(endpoint)  # type: ignore[arg-type]
+        assert client.credentials.refresh_token == "refresh", "the session is kept"
+    return refused.value
+
+
+async def of_stream(url: str) -> str:
+    async with Client(url, Credentials("token")) as client, asyncio.timeout(20):
+        update = await anext(stream(client))
+    assert isinstance(update, Disconnected)
+    return update.reason
+
+
+REDIRECTS = [
+    ("Location: https://new.example:8443/api/info", "redirects to https://new.example:8443 "),
+    ("Location: https://new.example/prefix/api/info?x=1", "redirects to https://new.example/prefix "),
+    ("Location: https://new.example/", "redirects to https://new.example "),
+    (f"Location: https://portal.example/login?next={CANARY}", "redirects to https://portal.example/login .* sign-in"),
+    (f"Location: https://ann:{CANARY}@new.example/api/info", "redirects to https://new.example "),
+    ("Location: http://[::", "without valid HTTP"),
+    ("X: y", "leads nowhere"),
+]
+
+
+@pytest.mark.parametrize(("header", "said"), REDIRECTS)
+async def test_redirect_tells_the_new_address(header: str, said: str) -> None:
+    async with canned(page("301 Moved", header)) as port:
+        error = await of_call(f"http://127.0.0.1:{port}")
+    assert isinstance(error, errors.ServerUnreachable)
+    assert re.search(said, f"{error.detail} "), error.detail
+    assert CANARY not in error.detail
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See", "307 Temporary", "308 Permanent"])
+async def test_every_kind_of_redirect_is_told(status: str) -> None:
+    async with canned(page(status, "Location: https://new.example/auth/logout")) as port:
+        assert "redirects to https://new.example " in (await of_call(f"http://127.0.0.1:{port}", access.LOGOUT)).detail
+
+
+async def test_stream_follows_no_redirect_and_tells_the_new_address() -> None:
+    async with canned(page("301 Moved", "Location: http://127.0.0.1:9/ws/events/v1")) as port:
+        assert "redirects to http://127.0.0.1:9 " in await of_stream(f"http://127.0.0.1:{port}")
+
+
+PAGES = [
+    ("400 Bad", "The plain HTTP request was sent to HTTPS port", errors.ServerUnreachable, "uses TLS: give https://"),
+    ("401 Unauthorized", "", errors.ServerUnreachable, "sign-in of its own"),
+    ("403 Forbidden", "", errors.Forbidden, "not NovaCron: ask its administrator"),
+    ("404 Not Found", "", errors.ServerUnreachable, "there is no NovaCron server at"),
+    ("413 Too Large", "", errors.TooLarge, "client_max_body_size"),
+    ("429 Too Many", "", errors.RateLimited, "too many"),
+    ("502 Bad Gateway", "", errors.ServerUnreachable, "cannot reach the server"),
+    ("503 Unavailable", "", errors.ServerUnreachable, "is closed for now"),
+    ("504 Timeout", "", errors.ServerUnreachable, "cannot reach the server"),
+    ("200 OK", "", errors.ServerUnreachable, "a web page instead of NovaCron's data"),
+    ("418 Teapot", "", errors.ServerUnreachable, "is not a NovaCron server"),
+]
+
+
+@pytest.mark.parametrize(("status", "text", "kind", "said"), PAGES)
+async def test_page_of_a_proxy_is_told_as_such(
+    status: str, text: str, kind: type[errors.NovaCronError], said: str
+) -> None:
+    async with canned(page(status, "Retry-After: 7", text=f"<html>{text}</html>")) as port:
+        url = f"http://127.0.0.1:{port}"
+        error = await of_call(url)
+        assert type(error) is kind
+        assert said in error.detail
+        assert url in error.detail
+        assert said in await of_stream(url)
+        if kind is errors.RateLimited:
+            assert error.retry_after_s == 7
+
+
+async def test_page_for_a_call_without_an_answer_is_no_success() -> None:
+    async with canned(page("200 OK")) as port:
+        error = await of_call(f"http://127.0.0.1:{port}", access.LOGOUT)
+    assert isinstance(error, errors.ServerUnreachable)
+
+
+async def test_empty_answer_and_other_json_are_not_taken_for_data() -> None:
+    for text, kind in (("", errors.ServerUnreachable), ('{"ok": true}', errors.IncompatibleServer)):
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}"
+        async with canned(head.encode()) as port:
+            assert type(await of_call(f"http://127.0.0.1:{port}")) is kind
+
+
+async def test_upload_that_a_proxy_refuses_names_its_limit() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"x" * 1000
+
+    async with canned(page("413 Request Entity Too Large")) as port, Client(f"http://127.0.0.1:{port}") as client:
+        with pytest.raises(errors.TooLarge, match=r"a proxy in front of .* \(nginx: client_max_body_size\)"):
+            await client.upload(images.PUT, pieces(), 1000, query=ImageQuery(format="raw"), name="x")
+
+
+async def test_path_that_leads_nowhere_is_the_fault_of_the_url() -> None:
+    async with canned(page("404 Not Found")) as port:
+        error = await of_call(f"http://127.0.0.1:{port}/api")
+    assert isinstance(error, errors.InvalidSetting)
+    assert f"http://127.0.0.1:{port}/api" in error.detail
+
+
+async def test_plain_http_at_a_tls_port_and_the_other_way_round(tmp_path: Path) -> None:
+    made = self_signed(tmp_path, "one")
+    async with canned(b"", made.server_context()) as port:
+        for sentence in (
+            (await of_call(f"http://127.0.0.1:{port}")).detail,
+            await of_stream(f"http://127.0.0.1:{port}"),
+        ):
+            assert sentence == f"http://127.0.0.1:{port} uses TLS: give https://127.0.0.1:{port}"
+    async with canned(page("400 Bad Request")) as port:
+        url = f"https://127.0.0.1:{port}"
+        for sentence in ((await of_call(url)).detail, await of_stream(url)):
+            assert sentence.startswith(f"{url} does not speak TLS: use http://127.0.0.1:{port}")
+
+
+async def test_server_that_closes_without_an_answer_is_told_as_that() -> None:
+    async with canned(b"") as port:
+        for sentence in (
+            (await of_call(f"http://127.0.0.1:{port}")).detail,
+            await of_stream(f"http://127.0.0.1:{port}"),
+        ):
+            assert "closed the connection or answered without valid HTTP" in sentence
