@@ -61,6 +61,13 @@ _PARTICIPLES: dict[VMAction, str] = {
     VMAction.DISCARD_SAVED: "cleared of saved memory",
     VMAction.DELETE: "deleted",
 }
+_MAKES: dict[VMAction, State] = {
+    VMAction.START: State.RUNNING,
+    VMAction.STOP: State.STOPPED,
+    VMAction.POWER_OFF: State.STOPPED,
+    VMAction.PAUSE: State.PAUSED,
+    VMAction.RESUME: State.RUNNING,
+}
 SUPERSEDES: dict[VMAction, frozenset[str]] = {
     VMAction.POWER_OFF: frozenset({"vm.stop", "vm.restart"}),
     VMAction.RESET: frozenset({"vm.restart"}),
@@ -85,3 +92,9 @@ def why_not_vm(action: VMAction, vm: VM, operation: Operation | None) -> str | N
     if refused := _REFUSALS.get((action, vm.state)):
         return f"{vm.name} {refused}"
     return f"{vm.name} is {vm.state}: cannot be {_PARTICIPLES[action]} in this state"
+
+
+def has_effect_already(action: VMAction, vm: VM) -> bool:
+    """Whether a VM already is in the state that the action leads to, and stays so: a script that repeats itself has
+    nothing to do."""
+    return vm.state is _MAKES.get(action) and vm.operation_id is None

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from novacron_core import errors
 from novacron_core.api import vms
+from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM, VMCreate
 from novacron_core.client import Client
-from novacron_tui.cli.runtime.exit_codes import DONE, UsageError
+from novacron_core.rules.vm_actions import VMAction, has_effect_already
+from novacron_tui.cli.runtime.exit_codes import DONE
 from novacron_tui.cli.runtime.lookup import find_host_id, find_vm
 from novacron_tui.cli.runtime.output import Output, cell
+from novacron_tui.cli.runtime.prompts import confirm
 from novacron_tui.cli.runtime.wait import Result, report, run_change
 from novacron_tui.vms.actions import DELETE, VERBS, Verb, send
 
 _MAX_PARALLEL = 8
 
 
-async def act(client: Client, output: Output, verb_name: str, names_or_ids: Sequence[str], *, wait: bool) -> int:
-    """Run one action on every named VM; when a name is unknown, no VM is touched. Returns the exit code."""
+async def act(
+    client: Client,
+    output: Output,
+    verb_name: str,
+    names_or_ids: Sequence[str],
+    *,
+    wait: bool,
+    force_after_s: int | None = None,
+) -> int:
+    """Run one action on every named VM; when a name is unknown, no VM is touched. `force_after_s` is for `stop`: power
+    off a guest that is not off by then. Returns the exit code."""
     verb = next(verb for verb in VERBS if verb.name == verb_name)
     found = await _find_all(client, names_or_ids)
-    return await _run_each(client, output, verb, found, wait=wait, disks=False)
+
+    async def send_to(vm: VM, key: str) -> Operation:
+        if force_after_s is None:
+            return await send(verb, client, vm, key)
+        query = vms.StopQuery(force_after_s=force_after_s)
+        return await client.call(vms.STOP, query=query, idempotency_key=key, vm_id=vm.id)
+
+    return await _run_each(client, output, verb, found, send_to, wait=wait)
 
 
 async def delete(
@@ -35,7 +53,11 @@ async def delete(
     found = await _find_all(client, names_or_ids)
     if not sure:
         _confirm(found, disks)
-    return await _run_each(client, output, DELETE, found, wait=wait, disks=disks)
+
+    async def send_to(vm: VM, key: str) -> Operation:
+        return await send(DELETE, client, vm, key, disks=disks)
+
+    return await _run_each(client, output, DELETE, found, send_to, wait=wait)
 
 
 async def create(client: Client, output: Output, body: VMCreate, *, wait: bool) -> int:
@@ -54,13 +76,26 @@ async def _find_all(client: Client, names_or_ids: Sequence[str]) -> list[VM]:
     return list(found.values())
 
 
-async def _run_each(client: Client, output: Output, verb: Verb, found: Sequence[VM], *, wait: bool, disks: bool) -> int:
+async def _run_each(
+    client: Client,
+    output: Output,
+    verb: Verb,
+    found: Sequence[VM],
+    send_to: Callable[[VM, str], Awaitable[Operation]],
+    *,
+    wait: bool,
+) -> int:
     slots = asyncio.Semaphore(_MAX_PARALLEL)
 
     async def run_one(vm: VM) -> tuple[Result, int]:
         async with slots:
             return await run_change(
-                client, vm.id, vm.name, lambda key: send(verb, client, vm, key, disks=disks), wait=wait
+                client,
+                vm.id,
+                vm.name,
+                lambda key: send_to(vm, key),
+                wait=wait,
+                is_done=lambda: _has_effect_already(client, verb, vm),
             )
 
     results = await asyncio.gather(*(run_one(vm) for vm in found))
@@ -68,12 +103,16 @@ async def _run_each(client: Client, output: Output, verb: Verb, found: Sequence[
     return max((code for _, code in results), default=DONE)
 
 
+async def _has_effect_already(client: Client, verb: Verb, vm: VM) -> bool:
+    """Whether the VM is in the state that the refused action would have led to."""
+    try:
+        current = await client.call(vms.GET, vm_id=vm.id)
+    except errors.NovaCronError:
+        return False  # the refusal itself is reported
+    return has_effect_already(VMAction(verb.name), current)
+
+
 def _confirm(found: Sequence[VM], disks: bool) -> None:
     names = ", ".join(cell(vm.name) for vm in found)
-    what = f"delete {names}{' and their disks' if disks else ''}"
-    if not sys.stdin.isatty():
-        raise UsageError(f"not a terminal: add --yes to {what}")
     expected = cell(found[0].name) if len(found) == 1 else str(len(found))
-    print(f"This will {what}. Type {expected} to confirm: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() != expected:
-        raise errors.Conflict("not deleted: the confirmation did not match")
+    confirm(f"delete {names}{' and their disks' if disks else ''}", expected)

@@ -45,15 +45,13 @@ def login(
     ] = "",
 ) -> None:
     """Sign in and save the session. Prompts for the password, or reads it from the first line of stdin."""
-    import asyncio
-
     from novacron_tui.cli.runtime.connect import resolve_server
     from novacron_tui.cli.sign_in import login
     from novacron_tui.servers.profiles import Profiles
 
     profiles = Profiles()
     target = resolve_server(chosen_server(context), profiles)
-    asyncio.run(login(target, profiles, username=user, certificate=certificate))
+    login(target, profiles, username=user, certificate=certificate)
 
 
 def logout(context: typer.Context, server: ServerFlag = "", profile: ProfileFlag = "") -> None:
@@ -123,7 +121,6 @@ def vm_show(
 
 _POWER = (
     ("start", "Start VMs."),
-    ("stop", "Shut down VMs: ask the guest, and wait until it is off."),
     ("power-off", "Power off VMs immediately (unsaved guest data is lost)."),
     ("pause", "Pause VMs."),
     ("resume", "Resume paused VMs."),
@@ -145,6 +142,31 @@ def _power(
 
     verb = context.info_name or ""
     run_with_client(context, output, lambda client: changes.act(client, output, verb, names, wait=not no_wait))
+
+
+@vm.command("stop")
+def vm_stop(
+    context: typer.Context,
+    names: Names,
+    force_after: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=3600, metavar="SECONDS", help="Power off a VM that is not off by then (unsaved data is lost)."
+        ),
+    ] = None,
+    no_wait: NoWaitFlag = False,
+    output: OutputFlag = Output.TABLE,
+    server: ServerFlag = "",
+    profile: ProfileFlag = "",
+) -> None:
+    """Shut down VMs: ask the guest, and wait until it is off."""
+    from novacron_tui.cli import changes
+
+    run_with_client(
+        context,
+        output,
+        lambda client: changes.act(client, output, "stop", names, wait=not no_wait, force_after_s=force_after),
+    )
 
 
 @vm.command("delete")

@@ -9,7 +9,7 @@ import msgspec
 
 from novacron_core.api.vms import VMCreate
 from novacron_core.rules.validation import explain
-from novacron_core.values.names import why_not_vm_name
+from novacron_core.values.names import why_not_image_name, why_not_vm_name
 from novacron_core.values.sizes import parse_size
 from novacron_tui.cli.runtime.exit_codes import UsageError
 
@@ -18,6 +18,8 @@ def vm(*, name: str, memory: str, disk: str, host: str, network: str, tags: Sequ
     """The request body. Raises UsageError with what is wrong."""
     if refused := why_not_vm_name(name):
         raise UsageError(refused)
+    if refused := why_not_image_name(str(plain.get("image", ""))):
+        raise UsageError(f"--image: {refused}")
     values = {
         **plain,
         "name": name,

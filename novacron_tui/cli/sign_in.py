@@ -6,7 +6,7 @@ which other users of the machine can read.
 
 from __future__ import annotations
 
-import getpass
+import asyncio
 import sys
 
 import msgspec
@@ -19,21 +19,26 @@ from novacron_core.client.diagnosis import changed_certificate
 from novacron_tui.cli.runtime.connect import ServerTarget, check_fingerprint
 from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.cli.runtime.output import print_line
+from novacron_tui.cli.runtime.prompts import ask, ask_secret, is_interactive, read_secret
 from novacron_tui.servers.profiles import LOCAL, Profile, Profiles
 from novacron_tui.servers.shared_credentials import SharedCredentials
 from novacron_tui.terminal.safe_text import clean, clean_json
 
 
-async def login(target: ServerTarget, profiles: Profiles, *, username: str, certificate: str) -> None:
+def login(target: ServerTarget, profiles: Profiles, *, username: str, certificate: str) -> None:
     """Sign in and save the session; the profile is saved and becomes the current one."""
+    profile, user = asyncio.run(_login(target, username, certificate))
+    remember(profiles, profile, user.username, current=True)  # waits for a lock, which a task could not be called from
+    print_line(f"Signed in to {profile.name} ({profile.url}) as {user.username}, {user.role}")
+
+
+async def _login(target: ServerTarget, username: str, certificate: str) -> tuple[Profile, User]:
     profile = await trusted(target.profile, certificate)
     credentials = SharedCredentials(target.kept)
     async with Client(profile.url, credentials, clean=clean_json, certificate=profile.certificate) as client:
         await client.call(INFO)  # check that the server is reachable before prompting for the password
         name = username or _ask_user(profile.user)
-        user = await _sign_in(client, credentials, name, _ask_password(name))
-    remember(profiles, profile, user.username, current=True)
-    print_line(f"Signed in to {profile.name} ({profile.url}) as {user.username}, {user.role}")
+        return profile, await _sign_in(client, credentials, name, _ask_password(name))
 
 
 def remember(profiles: Profiles, profile: Profile, username: str, *, current: bool = False) -> None:
@@ -103,34 +108,27 @@ def _mismatch(profile: Profile, expected: str, seen: certificates.ShownCertifica
 
 def _confirm_trust(url: str, seen: certificates.ShownCertificate) -> None:
     warning = f"cannot verify {url} ({seen.standing}); its certificate is {seen.fingerprint}"
-    if not sys.stdin.isatty():
+    if not is_interactive():
         raise errors.UntrustedServer(f"{warning}; to trust it: --certificate {seen.fingerprint}")
     print(clean(warning), file=sys.stderr)
-    print(
-        "Compare it with the fingerprint from the server's operator. Trust it from now on? [y/N] ",
-        end="",
-        file=sys.stderr,
-    )
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    answer = ask("Compare it with the fingerprint from the server's operator. Trust it from now on? [y/N] ")
+    if answer.lower() not in ("y", "yes"):
         raise errors.UntrustedServer("certificate not trusted; nothing was sent")
 
 
 def _ask_user(last: str) -> str:
-    if not sys.stdin.isatty():
+    if not is_interactive():
         if last:
             return last
         raise UsageError("not a terminal: give the user name with --user")
-    print(f"User{f' [{last}]' if last else ''}: ", end="", file=sys.stderr, flush=True)
-    name = sys.stdin.readline().strip() or last
+    name = ask(f"User{f' [{last}]' if last else ''}: ") or last
     if not name:
         raise UsageError("enter a user name")
     return name
 
 
 def _ask_password(name: str) -> str:
-    interactive = sys.stdin.isatty()
-    password = getpass.getpass(f"Password for {name}: ") if interactive else sys.stdin.readline().rstrip("\r\n")
+    password = ask_secret(f"Password for {name}: ") if is_interactive() else read_secret()
     if not password:
         raise UsageError("a password is required: type it, or pass it on the first line of stdin")
     return password

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import sys
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from novacron_core.values.tiers import TIERS
 from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.cli.runtime.lookup import find_host_id, find_vm, find_volume, list_all
 from novacron_tui.cli.runtime.output import Output, cell, print_line, show_json, show_table
+from novacron_tui.cli.runtime.prompts import confirm
 from novacron_tui.cli.runtime.wait import report, run_change
 from novacron_tui.images.file import format_for, name_for, pieces
 
@@ -125,7 +127,7 @@ async def volume_delete(client: Client, output: Output, name_or_id: str, *, sure
     if preview.refused:
         raise errors.Conflict(preview.refused)
     if not sure:
-        _confirm(f"delete the volume {cell(volume.name)}, {size_text(preview.frees_bytes)}", cell(volume.name))
+        confirm(f"delete the volume {cell(volume.name)}, {size_text(preview.frees_bytes)}", cell(volume.name))
     return await _change(client, output, volumes.DELETE, volume.name, None, wait=wait, volume_id=volume.id)
 
 
@@ -144,9 +146,12 @@ async def image_upload(
 ) -> None:
     """Upload an image file to the server. Shows the progress on a terminal."""
     try:
-        length = file.stat().st_size
+        state = file.stat()
     except OSError as e:
         raise UsageError(f"{file}: {e.strerror}") from e
+    if not stat.S_ISREG(state.st_mode):
+        raise UsageError(f"{file} is not a regular file, so its size is unknown")
+    length = state.st_size
     name = name or name_for(file)
     if refused := why_not_image_name(name):
         raise UsageError(refused)
@@ -223,11 +228,3 @@ def _parse_size(text: str) -> int:
         return parse_size(text)
     except ValueError as e:
         raise UsageError(f"{text}: {e}") from e
-
-
-def _confirm(what: str, expected: str) -> None:
-    if not sys.stdin.isatty():
-        raise UsageError(f"not a terminal: add --yes to {what}")
-    print(f"This will {what}. Type {expected} to confirm: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() != expected:
-        raise errors.Conflict("not deleted: the confirmation did not match")

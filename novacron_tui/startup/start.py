@@ -16,6 +16,8 @@ _TYPER_VARIABLES = ("NOVACRON_HYPERVISOR", "NOVACRON_ASCII", "_NOVACRON_COMPLETE
 
 def main() -> None:
     """Open the console, or run the full command line."""
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        _mend_streams()
     flags = _console_flags(sys.argv[1:])
     if flags is None:
         from novacron_tui.startup.command_line import main as run_command_line
@@ -23,6 +25,16 @@ def main() -> None:
         run_command_line()
     else:
         _open(flags)
+
+
+def _mend_streams() -> None:
+    """Replace closed standard streams. Without stdout only the server runs: a command could not tell what it did."""
+    from novacron_tui.cli.runtime.exit_codes import USAGE, print_error
+    from novacron_tui.cli.runtime.standard_streams import open_closed_streams
+
+    if "stdout" in open_closed_streams() and sys.argv[1:2] != ["serve"]:
+        print_error("standard output is closed; redirect it instead, to /dev/null if it is not wanted")
+        sys.exit(USAGE)
 
 
 def _console_flags(words: list[str]) -> argparse.Namespace | None:

@@ -14,6 +14,7 @@ import typer.exceptions
 
 from novacron_core import errors
 from novacron_core.local_server import default_data_dir
+from novacron_server.runtime.listening import check_certificate, parse_host
 from novacron_server.runtime.settings import Settings
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -114,9 +115,12 @@ def _run(values: dict[str, Any], hypervisors: tuple[str, ...], origins: tuple[st
     from novacron_server.operations.failpoints import active
 
     values["data_dir"] = (values["data_dir"] or default_data_dir()).absolute()
-    settings = Settings(**values, hypervisors=hypervisors, origins=origins, failpoints=active())
     try:
+        values["host"] = parse_host(values["host"])
+        settings = Settings(**values, hypervisors=hypervisors, origins=origins, failpoints=active())
         settings.check()
+        if settings.tls_cert and settings.tls_key:
+            check_certificate(settings.tls_cert, settings.tls_key)
     except errors.InvalidArgument as e:
         typer.echo(f"novacron serve: {e.detail}", err=True)
         raise typer.Exit(2) from e

@@ -158,6 +158,10 @@ class Terminal:
             self.read(0.005)
         self.settle()
 
+    def echoes(self) -> bool:
+        """Whether the terminal shows what is typed."""
+        return bool(termios.tcgetattr(self._fd)[3] & termios.ECHO)
+
     # -- looking -------------------------------------------------------------------------------------------------
 
     def text(self) -> str:

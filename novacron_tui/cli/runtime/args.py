@@ -45,9 +45,15 @@ def _refuse_undecodable(context: typer.Context) -> None:
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
         texts = value if isinstance(value, list | tuple) else (value,)
-        is_flag = parameter.param_type_name == "option"
-        name = max(parameter.opts, key=len) if is_flag else (parameter.metavar or parameter.name or "").strip("[]…")
-        refuse_undecodable(name, [text for text in texts if isinstance(text, str)])
+        refuse_undecodable(_name_of(parameter), [text for text in texts if isinstance(text, str)])
+
+
+def _name_of(parameter: Any) -> str:
+    """An argument's name, or an option's with its variable."""
+    if parameter.param_type_name != "option":
+        return (parameter.metavar or parameter.name or "").strip("[]…")
+    flag = max(parameter.opts, key=len)
+    return f"{flag} or {parameter.envvar}" if parameter.envvar else str(flag)
 
 
 def _find_flag(context: typer.Context, name: str) -> tuple[str, bool]:

@@ -24,18 +24,29 @@ Send = Callable[[str], Awaitable[Operation]]
 
 
 class Result(msgspec.Struct, frozen=True):
-    """The result of a change to one object: its operation, or the problem with which it was refused."""
+    """The result of a change to one object: its operation, the problem with which it was refused, or the note that says
+    why there was nothing to do."""
 
     id: str
     name: str
     operation: Operation | None = None
     problem: Problem | None = None
+    note: str = ""
 
 
-async def run_change(client: Client, object_id: str, name: str, send: Send, *, wait: bool) -> tuple[Result, int]:
+async def run_change(
+    client: Client,
+    object_id: str,
+    name: str,
+    send: Send,
+    *,
+    wait: bool,
+    is_done: Callable[[], Awaitable[bool]] | None = None,
+) -> tuple[Result, int]:
     """Request one change and, with `wait`, follow it to its end; returns the result and the exit code.
 
-    A refusal is a result too. Raises Unauthenticated when the session has ended.
+    A refusal is a result too. `is_done` is asked after a Conflict: whether the object already is as the change would
+    make it; then there is nothing to do, which is a success. Raises Unauthenticated when the session has ended.
     """
     operation = None
     try:
@@ -45,6 +56,9 @@ async def run_change(client: Client, object_id: str, name: str, send: Send, *, w
     except errors.Unauthenticated:
         raise
     except errors.NovaCronError as e:
+        if isinstance(e, errors.Conflict) and operation is None and is_done is not None and await is_done():
+            print_error(f"{_prefix_name(name, e.detail)}; nothing to do")
+            return Result(object_id, name, note=e.detail), DONE
         print_error(_prefix_name(name, error_text(e)))
         return Result(object_id, name, operation, e.problem()), exit_code_of(e)
     unsuccessful = operation.state.ended and operation.state is not OperationState.SUCCEEDED

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -28,6 +27,7 @@ from novacron_server.hypervisor.connection.daemons import start_daemons
 from novacron_server.hypervisor.connection.uris import check_uri, choose_uri
 from novacron_server.lock_file import open_lock
 from novacron_server.runtime import logs
+from novacron_server.runtime.listening import listen
 from novacron_server.runtime.routes import create_app
 from novacron_server.runtime.settings import Settings
 from novacron_server.runtime.wiring import Parts, open_parts
@@ -50,7 +50,7 @@ async def run(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings) -> None:
-    listening = _listen(settings)
+    listening = listen(settings.host, settings.port)
     async with _database(settings) as (owner_url, app_url, hypervisors):
         embedded = not settings.database_url
         async with open_parts(settings, owner_url, app_url, embedded=embedded, hypervisors=hypervisors) as parts:
@@ -88,13 +88,6 @@ def _find_hypervisors(settings: Settings) -> list[str]:
     uri = choose_uri()
     _log.info("chose a hypervisor", uri=uri)
     return [uri]
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.create_server((settings.host, settings.port), family=family, backlog=256)
-    listening.setblocking(False)
-    return listening
 
 
 def uvicorn_config(settings: Settings, app: object) -> uvicorn.Config:

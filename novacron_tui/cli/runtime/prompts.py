@@ -1,0 +1,90 @@
+"""Questions on the terminal, and the first line of stdin: every blocking read of a command.
+
+Commands run in an event loop, where the first Ctrl+C only cancels the task, and a task in a blocking read does not notice
+that. So while a read blocks, Ctrl+C raises KeyboardInterrupt as it does without a loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from novacron_core import errors
+from novacron_tui.cli.runtime.exit_codes import UsageError
+from novacron_tui.cli.runtime.text_checks import refuse_undecodable
+
+
+def is_interactive() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
+
+
+def ask(question: str) -> str:
+    """The line typed in answer, without spaces around it; "" at the end of the input."""
+    return _read_line("the answer", question).strip()
+
+
+def ask_secret(question: str) -> str:
+    """The line typed in answer, which is not shown."""
+    with _interruptible(), _decoding("the password"):
+        secret = getpass.getpass(question)
+    refuse_undecodable("the password", [secret])
+    return secret
+
+
+def read_secret() -> str:
+    """The first line of stdin, which is not a terminal."""
+    return _read_line("the password on stdin").rstrip("\r\n")
+
+
+def confirm(what: str, expected: str) -> None:
+    """Ask to type `expected` before doing `what`. Raises Conflict for another answer, UsageError without a terminal."""
+    if not is_interactive():
+        raise UsageError(f"not a terminal: add --yes to {what}")
+    if ask(f"This will {what}. Type {expected} to confirm: ") != expected:
+        raise errors.Conflict("not deleted: the confirmation did not match")
+
+
+def _read_line(name: str, question: str = "") -> str:
+    with _interruptible(), _decoding(name):
+        print(question, end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+    refuse_undecodable(name, [line])
+    return line
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:  # ignored by the caller, as nohup and background jobs do: then it stays so
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        if _is_cancelled():
+            raise KeyboardInterrupt
+        yield
+    except KeyboardInterrupt:
+        print(file=sys.stderr, flush=True)  # the shell's prompt belongs on a line of its own
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _is_cancelled() -> bool:
+    """Whether Ctrl+C came before the read."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False  # no event loop runs here
+    return task is not None and task.cancelling() > 0
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as e:
+        raise UsageError(f"{name} is not valid UTF-8") from e
