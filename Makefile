@@ -1,6 +1,6 @@
 # NovaCron console. `make run` and `make test` do the whole setup the first time.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast torture check screenshots bench format setup
+.PHONY: help run test test-fast torture check screenshots manual bench format setup
 PYTHON := .venv/bin/python
 ARGS ?=
 
@@ -34,6 +34,9 @@ check: .venv/.ready ## check lint, types, import rules and file sizes
 
 screenshots: .venv/.ready ## regenerate screenshots/ from a journey on a real guest
 	@$(PYTHON) -m tests.screenshots
+
+manual: .venv/.ready ## write docs/novacron.1 anew from the commands and their help
+	@$(PYTHON) tools/manual.py
 
 bench: .venv/.ready ## run the benchmarks, each compared with a baseline of the same run
 	@$(PYTHON) -m tests.benchmarks $(ARGS)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from novacron_tui.cli import storage_commands
+from novacron_tui.cli.runtime import completion
 from novacron_tui.cli.runtime.args import (
     Names,
     NoWaitFlag,
@@ -108,7 +109,7 @@ def vm_ls(
 @vm.command("show")
 def vm_show(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="VM name or id.")],
+    name: Annotated[str, typer.Argument(help="VM name or id.", autocompletion=completion.vm_names)],
     output: OutputFlag = Output.TABLE,
     server: ServerFlag = "",
     profile: ProfileFlag = "",
@@ -194,12 +195,22 @@ def vm_delete(
 def vm_create(
     context: typer.Context,
     name: Annotated[str, typer.Option(help="VM name.")],
-    image: Annotated[str, typer.Option(help="Image to copy the first disk from.")],
+    image: Annotated[
+        str, typer.Option(help="Image to copy the first disk from.", autocompletion=completion.image_names)
+    ],
     vcpus: Annotated[int, typer.Option(help="Number of vCPUs.")] = 1,
     memory: Annotated[str, typer.Option(help="Memory size, e.g. 512M or 2GiB.")] = "256M",
     disk: Annotated[str, typer.Option(help="Disk size, e.g. 20G. Default: the size of the image.")] = "",
-    tier: Annotated[str, typer.Option(help="Storage tier of the disk: hot, warm or cold.")] = "hot",
-    on_host: Annotated[str, typer.Option("--host", help="Host name or id. Default: chosen by the server.")] = "",
+    tier: Annotated[
+        str,
+        typer.Option(help="Storage tier of the disk: hot, warm or cold.", autocompletion=completion.tier_names),
+    ] = "hot",
+    on_host: Annotated[
+        str,
+        typer.Option(
+            "--host", help="Host name or id. Default: chosen by the server.", autocompletion=completion.host_names
+        ),
+    ] = "",
     network: Annotated[str, typer.Option(help="libvirt network, or `user` for outbound-only NAT.")] = "",
     tag: Annotated[list[str] | None, typer.Option(help="Tag as key=value; may be repeated.")] = None,
     description: Annotated[str, typer.Option(help="Free-text description.")] = "",

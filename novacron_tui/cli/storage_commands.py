@@ -7,14 +7,32 @@ from typing import Annotated
 
 import typer
 
+from novacron_tui.cli.runtime import completion
 from novacron_tui.cli.runtime.args import NoWaitFlag, OutputFlag, ProfileFlag, ServerFlag, run_with_client
 from novacron_tui.cli.runtime.output import Output
 
 volume = typer.Typer(help="Manage volumes.", no_args_is_help=True, rich_markup_mode=None)
 pool = typer.Typer(help="Manage storage pools.", no_args_is_help=True, rich_markup_mode=None)
 tier = typer.Typer(help="List storage tiers (hot, warm, cold).", no_args_is_help=True, rich_markup_mode=None)
-TierFlag = Annotated[str, typer.Option("--tier", help="Storage tier: hot, warm or cold.")]
-Volume = Annotated[str, typer.Argument(metavar="VOLUME", help="Volume name or id.")]
+TierFlag = Annotated[
+    str, typer.Option("--tier", help="Storage tier: hot, warm or cold.", autocompletion=completion.tier_names)
+]
+Volume = Annotated[
+    str, typer.Argument(metavar="VOLUME", help="Volume name or id.", autocompletion=completion.volume_names)
+]
+VM = Annotated[str, typer.Argument(help="VM name or id.", autocompletion=completion.vm_names)]
+TargetTier = Annotated[
+    str, typer.Argument(help="Target tier: hot, warm or cold.", autocompletion=completion.tier_names)
+]
+FormatFlag = Annotated[
+    str, typer.Option("--format", help="Disk format: qcow2 or raw.", autocompletion=completion.disk_formats)
+]
+HostFlag = Annotated[
+    str,
+    typer.Option(
+        "--host", help="Host name or id. Default: the first host that is up.", autocompletion=completion.host_names
+    ),
+]
 Words = Annotated[list[str] | None, typer.Argument(metavar="[FILTER]", help="Filter text, e.g. tier:cold is:free.")]
 
 
@@ -41,8 +59,7 @@ def volume_ls(
 def volume_create(
     context: typer.Context, name: Annotated[str, typer.Argument(help="Name of the new volume.")],
     size: Annotated[str, typer.Option(help="Size, e.g. 20G.")], tier: TierFlag = "hot",
-    image_format: Annotated[str, typer.Option("--format", help="Disk format: qcow2 or raw.")] = "qcow2",
-    on_host: Annotated[str, typer.Option("--host", help="Host name or id. Default: the first host that is up.")] = "",
+    image_format: FormatFlag = "qcow2", on_host: HostFlag = "",
     no_wait: NoWaitFlag = False, output: OutputFlag = Output.TABLE, server: ServerFlag = "", profile: ProfileFlag = "",
 ) -> None:  # fmt: skip
     """Create an empty volume."""
@@ -80,7 +97,7 @@ def volume_clone(
 
 @volume.command("move")
 def volume_move(
-    context: typer.Context, name: Volume, tier: Annotated[str, typer.Argument(help="Target tier: hot, warm or cold.")],
+    context: typer.Context, name: Volume, tier: TargetTier,
     limit: Annotated[str, typer.Option(help="Rate limit per second, e.g. 50M. Default: unlimited.")] = "",
     no_wait: NoWaitFlag = False, output: OutputFlag = Output.TABLE, server: ServerFlag = "", profile: ProfileFlag = "",
 ) -> None:  # fmt: skip
@@ -94,7 +111,7 @@ def volume_move(
 
 @volume.command("attach")
 def volume_attach(
-    context: typer.Context, name: Volume, vm: Annotated[str, typer.Argument(help="VM name or id.")],
+    context: typer.Context, name: Volume, vm: VM,
     read_only: Annotated[bool, typer.Option("--read-only", help="Attach it read-only.")] = False,
     no_wait: NoWaitFlag = False, output: OutputFlag = Output.TABLE, server: ServerFlag = "", profile: ProfileFlag = "",
 ) -> None:  # fmt: skip
@@ -142,8 +159,11 @@ def pool_ls(
 
 @pool.command("set-tier")
 def pool_set_tier(
-    context: typer.Context, name: Annotated[str, typer.Argument(help="Pool name or id.")],
-    tier: Annotated[str, typer.Argument(help="hot, warm, cold, or none to remove it from its tier.")],
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Pool name or id.", autocompletion=completion.pool_names)],
+    tier: Annotated[str, typer.Argument(
+        help="hot, warm, cold, or none to remove it from its tier.", autocompletion=completion.tier_names_or_none,
+    )],
     no_wait: NoWaitFlag = False, output: OutputFlag = Output.TABLE, server: ServerFlag = "", profile: ProfileFlag = "",
 ) -> None:  # fmt: skip
     """Assign a pool to a tier, or remove it from its tier."""
@@ -165,7 +185,9 @@ def tier_ls(
 def image_upload(
     context: typer.Context, file: Annotated[Path, typer.Argument(help="Disk image file, qcow2 or raw.")],
     name: Annotated[str, typer.Option(help="Image name. Default: the file name.")] = "",
-    image_format: Annotated[str, typer.Option("--format", help="qcow2 or raw. Default: by the file name.")] = "",
+    image_format: Annotated[str, typer.Option(
+        "--format", help="qcow2 or raw. Default: by the file name.", autocompletion=completion.disk_formats,
+    )] = "",
     sha256: Annotated[str, typer.Option(help="Expected checksum; the upload is rejected if it differs.")] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing image of that name.")] = False,
     output: OutputFlag = Output.TABLE, server: ServerFlag = "", profile: ProfileFlag = "",
@@ -179,7 +201,8 @@ def image_upload(
 
 
 def image_delete(
-    context: typer.Context, name: Annotated[str, typer.Argument(help="Image name.")], output: OutputFlag = Output.TABLE,
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Image name.", autocompletion=completion.image_names)], output: OutputFlag = Output.TABLE,
     server: ServerFlag = "", profile: ProfileFlag = "",
 ) -> None:  # fmt: skip
     """Delete an uploaded image."""

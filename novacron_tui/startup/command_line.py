@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import CompletionItem, TyperCommand  # type: ignore[attr-defined]  # a name of click's, for all shells
 
 from novacron_core import __version__
 from novacron_tui.cli import commands
+from novacron_tui.cli.runtime import completion
+from novacron_tui.cli.runtime.args import ProfileFlag
 from novacron_tui.cli.runtime.exit_codes import exit_code_of_run
+from novacron_tui.cli.serve_flags import SERVE_FLAGS
 from novacron_tui.startup.launch import open_console
 
 _HELP = "The terminal control room for virtual machines. Opens the console when no command is given."
@@ -36,7 +40,7 @@ def console(
     server: Annotated[
         str, typer.Option(envvar="NOVACRON_SERVER", help="Server URL. Default: the bundled server.")
     ] = "",
-    profile: Annotated[str, typer.Option(envvar="NOVACRON_PROFILE", help="Name of a saved server profile.")] = "",
+    profile: ProfileFlag = "",
     token: Annotated[
         str, typer.Option(envvar="NOVACRON_TOKEN", help="Sign in with this token.", show_envvar=True)
     ] = "",
@@ -48,7 +52,12 @@ def console(
         typer.Option(envvar="NOVACRON_HYPERVISOR", help="libvirt URI for the bundled server; may be repeated."),
     ] = None,
     theme: Annotated[
-        str, typer.Option(envvar="NOVACRON_THEME", help="Theme: dark, light, contrast, colour-blind or mono.")
+        str,
+        typer.Option(
+            envvar="NOVACRON_THEME",
+            help="Theme: dark, light, contrast, colour-blind or mono.",
+            autocompletion=completion.theme_names,
+        ),
     ] = "",
     ascii_only: Annotated[
         bool | None,
@@ -77,7 +86,16 @@ def console(
         raise typer.Exit(2) from e
 
 
+class _Serve(TyperCommand):
+    """`novacron serve`, which passes its flags on unparsed, and completes them."""
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        found = {flag: text for flag, text in SERVE_FLAGS.items() if flag.startswith(incomplete)}
+        return [CompletionItem(flag, help=text) for flag, text in found.items()]
+
+
 @app.command(
+    cls=_Serve,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     help="Run the server without a console (see `novacron serve --help` for its flags).",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from novacron_tui.cli.runtime import completion
 from novacron_tui.cli.runtime.output import Output as Format
 
 if TYPE_CHECKING:
@@ -16,11 +17,19 @@ if TYPE_CHECKING:
 
 ServerFlag = Annotated[str, typer.Option("--server", envvar="NOVACRON_SERVER", help="URL of a server.")]
 ProfileFlag = Annotated[
-    str, typer.Option("--profile", envvar="NOVACRON_PROFILE", help="Name of a saved server profile.")
+    str,
+    typer.Option(
+        "--profile",
+        envvar="NOVACRON_PROFILE",
+        help="Name of a saved server profile.",
+        autocompletion=completion.profile_names,
+    ),
 ]
 OutputFlag = Annotated[Format, typer.Option("--output", "-o", help="Output format.")]
 NoWaitFlag = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the operation to finish.")]
-Names = Annotated[list[str], typer.Argument(metavar="NAME…", help="VM names or ids.")]
+Names = Annotated[
+    list[str], typer.Argument(metavar="NAME…", help="VM names or ids.", autocompletion=completion.vm_names)
+]
 
 
 def chosen_server(context: typer.Context) -> ServerChoice:

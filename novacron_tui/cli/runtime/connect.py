@@ -70,7 +70,7 @@ def resolve_server(named: ServerChoice, profiles: Profiles) -> ServerTarget:
     raise UsageError("no server chosen: give --server URL or --profile NAME, or sign in once with `novacron login`")
 
 
-def connect(target: ServerTarget, output: Output) -> Client:
+def connect(target: ServerTarget, output: Output, *, timeout_s: float = 15.0) -> Client:
     """A client for a command. Raises Unauthenticated when there is neither a token nor a saved session."""
     from novacron_core.client import Client, Credentials
     from novacron_tui.servers.shared_credentials import SharedCredentials
@@ -81,7 +81,13 @@ def connect(target: ServerTarget, output: Output) -> Client:
         raise errors.Unauthenticated(
             f"not signed in to {target.profile.url}. Run `novacron login{flag}` or set NOVACRON_TOKEN"
         )
-    return Client(target.profile.url, credentials, clean=output.clean, certificate=target.profile.certificate)
+    return Client(
+        target.profile.url,
+        credentials,
+        clean=output.clean,
+        timeout_s=timeout_s,
+        certificate=target.profile.certificate,
+    )
 
 
 def _new_or_known(named: ServerChoice, url: str, profiles: Profiles) -> ServerTarget:

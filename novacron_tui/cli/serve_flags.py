@@ -1,0 +1,28 @@
+"""The flags of `novacron serve`, for completion and the manual: the console does not import the server, which may not
+even be installed."""
+
+SERVE_FLAGS = {
+    "--settings": "TOML file with these flags as keys.",
+    "--host": "Address to listen on.",
+    "--port": "Port to listen on; 0 = any free port.",
+    "--data-dir": "Data directory.",
+    "--database-url": "PostgreSQL URL. Default: an embedded PostgreSQL.",
+    "--database-owner-url": "URL with the role that may change tables, if different.",
+    "--database-budget-s": "Time limit of a transaction in seconds.",
+    "--hypervisor": "libvirt URI; may be repeated. Default: automatic.",
+    "--virtualization": "Override the detection of KVM: kvm or qemu.",
+    "--tls-cert": "TLS certificate (PEM file).",
+    "--tls-key": "TLS private key (PEM file).",
+    "--behind-proxy": "Addresses or networks of a proxy that terminates TLS.",
+    "--origin": "Browser origin to allow; may be repeated.",
+    "--open-registration": "Allow anyone to register as viewer.",
+    "--production": "Disable test-only features.",
+    "--requests-per-minute": "Requests per minute per client address.",
+    "--sign-ins-per-minute": "Sign-ins per minute per client address.",
+    "--prometheus": "Who may scrape /metrics: loopback, token (see the file metrics-token) or off.",
+    "--samples-kept-hours": "Hours to keep metric samples.",
+    "--minutes-kept-days": "Days to keep metrics per minute.",
+    "--sockets-per-minute": "WebSocket connections per minute per client address.",
+    "--unfinished-connections": "Connections per address without a request.",
+}
+"""Flag → its help, as `novacron serve --help` prints it."""
