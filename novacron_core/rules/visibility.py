@@ -9,6 +9,8 @@ from novacron_core.values.roles import Role
 
 SHARED = "*"
 """The tenant of shared resources, like hosts: every signed-in user may see them."""
+ONLY_ADMINISTRATORS = "only administrators see VMs that NovaCron does not manage"
+"""Why a list may be empty though the hosts are not."""
 
 
 @dataclass(frozen=True, slots=True)

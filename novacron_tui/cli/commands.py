@@ -14,9 +14,9 @@ from novacron_tui.cli.runtime.args import (
     OutputFlag,
     ProfileFlag,
     ServerFlag,
-    chosen_server,
     run_with_client,
 )
+from novacron_tui.cli.runtime.choice import chosen_server
 from novacron_tui.cli.runtime.output import Output
 
 vm = typer.Typer(help="Manage VMs.", no_args_is_help=True, rich_markup_mode=None)
@@ -78,7 +78,7 @@ def events(
     """Stream events, one per line."""
     from novacron_tui.cli import events as event_stream
 
-    run_with_client(context, output, lambda client: event_stream.watch(client, output, after=after, count=count))
+    run_with_client(context, lambda client: event_stream.watch(client, output, after=after, count=count))
 
 
 def doctor(context: typer.Context, output: OutputFlag = Output.TABLE) -> None:
@@ -103,7 +103,7 @@ def vm_ls(
     """List VMs."""
     from novacron_tui.cli import lists
 
-    run_with_client(context, output, lambda client: lists.vm_ls(client, output, " ".join(words or ())))
+    run_with_client(context, lambda client: lists.vm_ls(client, output, " ".join(words or ())))
 
 
 @vm.command("show")
@@ -117,7 +117,7 @@ def vm_show(
     """Show one VM."""
     from novacron_tui.cli import lists
 
-    run_with_client(context, output, lambda client: lists.vm_show(client, output, name))
+    run_with_client(context, lambda client: lists.vm_show(client, output, name))
 
 
 _POWER = (
@@ -142,7 +142,7 @@ def _power(
     from novacron_tui.cli import changes
 
     verb = context.info_name or ""
-    run_with_client(context, output, lambda client: changes.act(client, output, verb, names, wait=not no_wait))
+    run_with_client(context, lambda client: changes.act(client, output, verb, names, wait=not no_wait))
 
 
 @vm.command("stop")
@@ -165,7 +165,6 @@ def vm_stop(
 
     run_with_client(
         context,
-        output,
         lambda client: changes.act(client, output, "stop", names, wait=not no_wait, force_after_s=force_after),
     )
 
@@ -186,7 +185,6 @@ def vm_delete(
 
     run_with_client(
         context,
-        output,
         lambda client: changes.delete(client, output, names, disks=disks, sure=yes, wait=not no_wait),
     )
 
@@ -227,7 +225,7 @@ def vm_create(
         name=name, image=image, vcpus=vcpus, memory=memory, disk=disk, tier=tier, host=on_host,
         network=network, tags=tag or [], description=description, start=not no_start,
     )  # fmt: skip
-    run_with_client(context, output, lambda client: changes.create(client, output, body, wait=not no_wait))
+    run_with_client(context, lambda client: changes.create(client, output, body, wait=not no_wait))
 
 
 @host.command("ls")
@@ -237,7 +235,7 @@ def host_ls(
     """List hosts."""
     from novacron_tui.cli import lists
 
-    run_with_client(context, output, lambda client: lists.host_ls(client, output))
+    run_with_client(context, lambda client: lists.host_ls(client, output))
 
 
 @image.command("ls")
@@ -247,7 +245,7 @@ def image_ls(
     """List images."""
     from novacron_tui.cli import lists
 
-    run_with_client(context, output, lambda client: lists.image_ls(client, output))
+    run_with_client(context, lambda client: lists.image_ls(client, output))
 
 
 @op.command("ls")
@@ -262,4 +260,4 @@ def op_ls(
     """List operations, newest first."""
     from novacron_tui.cli import lists
 
-    run_with_client(context, output, lambda client: lists.op_ls(client, output, " ".join(words or ()), at_most))
+    run_with_client(context, lambda client: lists.op_ls(client, output, " ".join(words or ()), at_most))

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from novacron_tui.cli.doctor_checks import Finding, Machine, examine
+from novacron_tui.cli.doctor_checks import Finding, Machine, examine, examine_console, has_server
 from novacron_tui.cli.runtime.exit_codes import DONE, FAILED
-from novacron_tui.cli.runtime.output import Output, cell, colors_enabled, print_line, show_json, width
+from novacron_tui.cli.runtime.output import Output, cell, colors_enabled, print_line, print_styled, show_json, width
+
+_CONSOLE_ONLY = (
+    "Only the console is installed here. It works with a server elsewhere: novacron --server URL. To run VMs on this "
+    "machine, install the server, and run `novacron doctor` again."
+)
 
 
 def doctor(output: Output, machine: Machine) -> int:
-    """Run the checks and print the findings. Returns 1 when this machine cannot run VMs with the bundled server."""
-    found = examine(machine)
-    able = can_serve(found)
+    """Run the checks and print the findings. Returns 1 when the server is installed, and this machine cannot run VMs
+    with it. Where only the console is, nothing of what a server needs is missed."""
+    with_server = has_server(machine)
+    found = examine(machine) if with_server else examine_console(machine)
+    able = with_server and can_serve(found)
     if output is Output.JSON:
         show_json({"can_serve": able, "findings": found})
     else:
         _show(found)
         print_line("")
-        print_line(_verdict(found, able))
-    return DONE if able else FAILED
+        print_line(_verdict(found, able) if with_server else _CONSOLE_ONLY)
+    return DONE if able or not with_server else FAILED
 
 
 def can_serve(found: Sequence[Finding]) -> bool:
@@ -32,7 +39,7 @@ def _show(found: Sequence[Finding]) -> None:
     statuses = [_status(finding) for finding in found]
     indent = max(map(len, statuses))
     for finding, status in zip(found, statuses, strict=True):
-        print_line(f"{_colored(status, indent)}  {finding.name:<{longest}}  {cell(finding.detail)}")
+        print_styled(f"{_colored(status, indent)}  {finding.name:<{longest}}  {cell(finding.detail)}")
         if not finding.ok:
             print_line(f"{'':{indent}}  {'':{longest}}  -> {cell(finding.mend)}")
 

@@ -80,6 +80,16 @@ def examine(machine: Machine) -> list[Finding]:
     ]
 
 
+def examine_console(machine: Machine) -> list[Finding]:
+    """The checks for a machine with the console alone."""
+    return [python(), terminal(), msgspec.structs.replace(server_extra(machine), needed=False)]
+
+
+def has_server(machine: Machine) -> bool:
+    """Whether the `server` extra is installed."""
+    return machine.has_module("litestar") and machine.has_module("sqlalchemy")
+
+
 def python() -> Finding:
     return Finding("Python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or newer")
 
@@ -98,7 +108,7 @@ def terminal() -> Finding:
 
 
 def server_extra(machine: Machine) -> Finding:
-    found = machine.has_module("litestar") and machine.has_module("sqlalchemy")
+    found = has_server(machine)
     return Finding(
         "server", found, "installed" if found else "not installed (console only)", "pip install 'novacron[server]'"
     )

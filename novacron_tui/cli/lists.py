@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from novacron_core.api import hosts, images, operations, vms
+from novacron_core.api import access, hosts, images, operations, vms
 from novacron_core.api.base import ListQuery
 from novacron_core.api.hosts import Host
 from novacron_core.api.images import Image
@@ -13,10 +13,13 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_core.client import Client
 from novacron_core.errors import NotFound
+from novacron_core.rules.visibility import ONLY_ADMINISTRATORS
 from novacron_core.values.ages import age_s, age_text
+from novacron_core.values.roles import Role
 from novacron_core.values.sizes import size_text
+from novacron_tui.cli.runtime.exit_codes import print_error
 from novacron_tui.cli.runtime.lookup import find_vm, list_all
-from novacron_tui.cli.runtime.output import Output, show_json, show_pairs, show_table
+from novacron_tui.cli.runtime.output import Output, distinct_names, show_json, show_pairs, show_table
 
 
 async def vm_ls(client: Client, output: Output, q: str) -> None:
@@ -27,8 +30,11 @@ async def vm_ls(client: Client, output: Output, q: str) -> None:
         return
     names = await _host_names(client)
     now = client.now()
-    rows = (_vm_row(vm, names, now) for vm in found)
+    shown = distinct_names([vm.name for vm in found])
+    rows = (_vm_row(vm, name, names, now) for vm, name in zip(found, shown, strict=True))
     show_table(("NAME", "STATE", "SINCE", "CPUS", "MEMORY", "HOST", "ADDRESSES", "ID"), rows)
+    if not found and not q and (await client.call(access.VALIDATE)).user.role is not Role.ADMINISTRATOR:
+        print_error(f"no VMs; {ONLY_ADMINISTRATORS}")
 
 
 async def vm_show(client: Client, output: Output, name_or_id: str) -> None:
@@ -104,10 +110,10 @@ async def _running(client: Client, vm: VM) -> Operation | None:
     return None if operation.state.ended else operation
 
 
-def _vm_row(vm: VM, names: dict[str, str], now: datetime) -> Sequence[object]:
+def _vm_row(vm: VM, name: str, names: dict[str, str], now: datetime) -> Sequence[object]:
     host = names.get(vm.host, vm.host)
     size = size_text(vm.memory_bytes)
-    return vm.name, vm.state, _age(vm.state_since, now), vm.vcpus, size, host, _addresses(vm), vm.id
+    return name, vm.state, _age(vm.state_since, now), vm.vcpus, size, host, _addresses(vm), vm.id
 
 
 def _host_row(host: Host, now: datetime) -> Sequence[object]:

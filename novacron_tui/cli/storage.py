@@ -23,8 +23,8 @@ from novacron_core.values.names import is_sha256, why_not_image_name, why_not_vo
 from novacron_core.values.sizes import parse_size, size_text
 from novacron_core.values.tiers import TIERS
 from novacron_tui.cli.runtime.exit_codes import UsageError
-from novacron_tui.cli.runtime.lookup import find_host_id, find_vm, find_volume, list_all
-from novacron_tui.cli.runtime.output import Output, cell, print_line, show_json, show_table
+from novacron_tui.cli.runtime.lookup import find_host_id, find_pool, find_vm, find_volume, list_all
+from novacron_tui.cli.runtime.output import Output, cell, distinct_names, print_line, show_json, show_table
 from novacron_tui.cli.runtime.prompts import confirm
 from novacron_tui.cli.runtime.wait import report, run_change
 from novacron_tui.images.file import format_for, name_for, pieces
@@ -43,9 +43,9 @@ async def volume_ls(client: Client, output: Output, q: str) -> None:
     used = any(v.vm for v in found)
     names = {vm.id: vm.name for vm in await list_all(client, vms.LIST, vms.VMQuery())} if used else {}
     rows = (
-        (v.name, v.tier or "-", size_text(v.size_bytes), size_text(v.allocated_bytes), v.format,
+        (name, v.tier or "-", size_text(v.size_bytes), size_text(v.allocated_bytes), v.format,
          names.get(v.vm, v.vm) if v.vm else "-", v.pool, v.id)
-        for v in found
+        for v, name in zip(found, distinct_names([v.name for v in found]), strict=True)
     )  # fmt: skip
     show_table(("NAME", "TIER", "SIZE", "USED", "FORMAT", "VM", "POOL", "ID"), rows)
 
@@ -132,13 +132,9 @@ async def volume_delete(client: Client, output: Output, name_or_id: str, *, sure
 
 
 async def pool_set_tier(client: Client, output: Output, name_or_id: str, tier: str, *, wait: bool) -> int:
-    found = [p for p in await list_all(client, pools.LIST, ListQuery()) if name_or_id in (p.id, p.name)]
-    if len(found) != 1:
-        raise errors.NotFound(
-            f"no pool named {name_or_id!r}" if not found else f"{len(found)} pools are named {name_or_id}"
-        )
+    pool = await find_pool(client, name_or_id)
     body = _convert(PoolTier, tier=None if tier == "none" else _check_tier(tier))
-    return await _change(client, output, pools.SET_TIER, found[0].name, body, wait=wait, pool_id=found[0].id)
+    return await _change(client, output, pools.SET_TIER, pool.name, body, wait=wait, pool_id=pool.id)
 
 
 async def image_upload(

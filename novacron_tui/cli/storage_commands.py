@@ -52,7 +52,7 @@ def volume_ls(
     """List volumes."""
     from novacron_tui.cli import storage
 
-    run_with_client(context, output, lambda client: storage.volume_ls(client, output, " ".join(words or ())))
+    run_with_client(context, lambda client: storage.volume_ls(client, output, " ".join(words or ())))
 
 
 @volume.command("create")
@@ -65,7 +65,7 @@ def volume_create(
     """Create an empty volume."""
     from novacron_tui.cli import storage
 
-    run_with_client(context, output, lambda client: storage.volume_create(
+    run_with_client(context, lambda client: storage.volume_create(
         client, output, name=name, size=size, tier=tier, image_format=image_format, host=on_host, wait=not no_wait,
     ))  # fmt: skip
 
@@ -78,7 +78,7 @@ def volume_resize(
     """Grow a volume, even while its VM runs."""
     from novacron_tui.cli import storage
 
-    run_with_client(context, output, lambda client: storage.volume_resize(client, output, name, size, wait=not no_wait))
+    run_with_client(context, lambda client: storage.volume_resize(client, output, name, size, wait=not no_wait))
 
 
 @volume.command("clone")
@@ -90,9 +90,7 @@ def volume_clone(
     """Copy a volume and verify the copy."""
     from novacron_tui.cli import storage
 
-    run_with_client(
-        context, output, lambda client: storage.volume_clone(client, output, name, new, tier, wait=not no_wait)
-    )
+    run_with_client(context, lambda client: storage.volume_clone(client, output, name, new, tier, wait=not no_wait))
 
 
 @volume.command("move")
@@ -104,9 +102,7 @@ def volume_move(
     """Move a volume to another tier, even while its VM runs."""
     from novacron_tui.cli import storage
 
-    run_with_client(
-        context, output, lambda client: storage.volume_move(client, output, name, tier, limit, wait=not no_wait)
-    )
+    run_with_client(context, lambda client: storage.volume_move(client, output, name, tier, limit, wait=not no_wait))
 
 
 @volume.command("attach")
@@ -118,7 +114,7 @@ def volume_attach(
     """Attach a volume to a VM, even while the VM runs."""
     from novacron_tui.cli import storage
 
-    run_with_client(context, output, lambda client: storage.volume_attach(
+    run_with_client(context, lambda client: storage.volume_attach(
         client, output, name, vm, read_only=read_only, wait=not no_wait,
     ))  # fmt: skip
 
@@ -131,7 +127,7 @@ def volume_detach(
     """Detach a volume from its VM."""
     from novacron_tui.cli import storage
 
-    run_with_client(context, output, lambda client: storage.volume_detach(client, output, name, wait=not no_wait))
+    run_with_client(context, lambda client: storage.volume_detach(client, output, name, wait=not no_wait))
 
 
 @volume.command("delete")
@@ -142,9 +138,7 @@ def volume_delete(
     """Delete a volume that no VM uses. Asks for confirmation unless --yes is given."""
     from novacron_tui.cli import storage
 
-    run_with_client(
-        context, output, lambda client: storage.volume_delete(client, output, name, sure=yes, wait=not no_wait)
-    )
+    run_with_client(context, lambda client: storage.volume_delete(client, output, name, sure=yes, wait=not no_wait))
 
 
 @pool.command("ls")
@@ -154,7 +148,7 @@ def pool_ls(
     """List pools."""
     from novacron_tui.cli import storage
 
-    run_with_client(context, output, lambda client: storage.pool_ls(client, output))
+    run_with_client(context, lambda client: storage.pool_ls(client, output))
 
 
 @pool.command("set-tier")
@@ -169,7 +163,7 @@ def pool_set_tier(
     """Assign a pool to a tier, or remove it from its tier."""
     from novacron_tui.cli import storage
 
-    run_with_client(context, output, lambda client: storage.pool_set_tier(client, output, name, tier, wait=not no_wait))
+    run_with_client(context, lambda client: storage.pool_set_tier(client, output, name, tier, wait=not no_wait))
 
 
 @tier.command("ls")
@@ -179,7 +173,7 @@ def tier_ls(
     """List tiers, fastest first."""
     from novacron_tui.cli import storage
 
-    run_with_client(context, output, lambda client: storage.tier_ls(client, output))
+    run_with_client(context, lambda client: storage.tier_ls(client, output))
 
 
 def image_upload(
@@ -195,7 +189,7 @@ def image_upload(
     """Upload a disk image to the server."""
     from novacron_tui.cli import storage
 
-    run_with_client(context, output, lambda client: storage.image_upload(
+    run_with_client(context, lambda client: storage.image_upload(
         client, output, file, name=name, image_format=image_format, sha256=sha256, replace=replace,
     ))  # fmt: skip
 
@@ -208,4 +202,4 @@ def image_delete(
     """Delete an uploaded image."""
     from novacron_tui.cli import storage
 
-    run_with_client(context, output, lambda client: storage.image_delete(client, name))
+    run_with_client(context, lambda client: storage.image_delete(client, name))

@@ -77,7 +77,7 @@ def console(
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         typer.echo("novacron: the console needs a terminal; run `novacron --help` to list the commands", err=True)
         raise typer.Exit(2)
-    from novacron_tui.cli.runtime.args import chosen_server
+    from novacron_tui.cli.runtime.choice import chosen_server
 
     try:
         open_console(chosen_server(context), hypervisor or [], theme, ascii_only)

@@ -13,7 +13,9 @@ from novacron_core.api.vms import CREATE, VM
 from novacron_core.rules.filters.language import compile_filter
 from novacron_core.rules.filters.vms import LIVE_FIELDS, vm_fields
 from novacron_core.rules.operation_words import doing
+from novacron_core.rules.visibility import ONLY_ADMINISTRATORS
 from novacron_core.values.ages import age_text
+from novacron_core.values.roles import Role
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import ConnectionState, VMKey, key_of
 from novacron_tui.terminal.glyphs import Glyphs
@@ -166,12 +168,18 @@ class VMPane(ListPane[VM]):
                     for host in down
                 ),
             ]
-        return [Piece("no VMs yet\n\n", "strong"), *self._next_step()]
+        return [Piece("no VMs yet\n\n", "strong"), *self._next_step(), *self._unseen()]
 
     def _next_step(self) -> list[Piece]:
         if not self._session.may(CREATE):
             return [Piece(f"your role ({self._session.user.role}) cannot create VMs", "quiet")]
         return [Piece("press ", "quiet"), Piece("c", "key"), Piece(" to create one from an image", "quiet")]
+
+    def _unseen(self) -> list[Piece]:
+        """Why the list may be empty on a host that is full."""
+        if self._session.user.role is Role.ADMINISTRATOR:
+            return []
+        return [Piece(f"\n\n{ONLY_ADMINISTRATORS}", "quiet")]
 
     def hint(self) -> list[Piece]:
         """More about the VM under the cursor than its row shows."""

@@ -90,7 +90,9 @@ async def test_server_that_does_not_answer_is_given_up(run: Run) -> None:
 
 def test_flags_of_the_server_are_all_known() -> None:
     params = typer.main.get_command(server_app).params
-    flags = {max(param.opts, key=len): param.help for param in params if not getattr(param, "hidden", False)}
+    flags = {
+        max(param.opts, key=len): getattr(param, "help", "") for param in params if not getattr(param, "hidden", False)
+    }
     flags.pop("--help", None)
     assert flags == SERVE_FLAGS, "copy the flag and its help to novacron_tui/cli/serve_flags.py, and run `make manual`"
 

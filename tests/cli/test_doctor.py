@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from novacron_tui.cli import doctor_checks
-from novacron_tui.cli.doctor import can_serve
+from novacron_tui.cli.doctor import can_serve, doctor
 from novacron_tui.cli.doctor_checks import Machine
+from novacron_tui.cli.runtime.output import Output
 from tests.support.command_line import Run
 from tests.support.processes import NOVACRON
 from tests.support.terminal import Terminal
@@ -42,6 +43,18 @@ def test_every_failed_check_says_how_to_fix_it(bare: Machine) -> None:
     assert {"server", "libvirt for Python", "libvirt daemon", "QEMU", "qemu-img", "KVM", "PostgreSQL"} <= bad
     assert all(finding.mend for finding in found if not finding.ok)
     assert not can_serve(found)
+
+
+def test_console_alone_misses_nothing_of_a_server(bare: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor(Output.TABLE, bare) == 0
+    said = capsys.readouterr().out
+    assert not [word for word in ("libvirt", "virtlogd", "QEMU", "KVM", "apt-get", "modprobe") if word in said], said
+    assert "pip install 'novacron[server]'" in said
+    assert "Only the console is installed here" in said
+    assert doctor(Output.JSON, bare) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["can_serve"] is False
+    assert {finding["name"] for finding in found["findings"]} == {"Python", "terminal", "server"}
 
 
 def test_kvm_needs_the_cpu_flag_and_not_only_the_device_file(tmp_path: Path, bare: Machine) -> None:

@@ -127,3 +127,26 @@ def test_pattern_is_never_used_as_a_regex(text: str) -> None:
     same = msgspec.structs.replace(BASE, name=text)
     if "," not in text:
         assert test(same)
+
+
+@pytest.mark.parametrize("text", ["café", "cafe\u0301", "CAFÉ", "CAFE\u0301", "caf*", 'name:"café"', "name:cafe\u0301"])
+@pytest.mark.parametrize("name", ["café", "cafe\u0301", "CAFÉ"])
+def test_spellings_of_a_letter_find_each_other(text: str, name: str) -> None:
+    assert compile_filter(text, FIELDS)(msgspec.structs.replace(BASE, name=name))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (r"a\"b", "a\"b'c"),
+        (r'name:"a\"b' + "'c" + '"', "a\"b'c"),
+        (r"name:a\"", "a\"b'c"),
+        (r'"b c\"" is:unmanaged', 'ab c"'),
+        (r"\"*", '"quoted"'),
+        ('name:"back\\\\slash"', "back\\\\slash"),
+        ('name:"end\\"', "end\\"),
+    ],
+)
+def test_quotes_can_be_written(text: str, name: str) -> None:
+    assert compile_filter(text, FIELDS)(msgspec.structs.replace(WEB, name=name))
+    assert not compile_filter(text, FIELDS)(msgspec.structs.replace(WEB, name="other"))

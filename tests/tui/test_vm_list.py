@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
+from novacron_core.api.access import User
 from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.api.vms import State
@@ -14,7 +15,7 @@ from novacron_core.client import Disconnected
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.vms.perform import outcome
 from novacron_tui.widgets.confirm import Confirm
-from tests.support.console.looking import SIZE, home, line_text, loaded, to, until
+from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
 from tests.support.console.wire import Stream, Wire, console, refuse
 from tests.support.console.world import VIEWER, event, fleet, gone, inventory, live, operation, vm
 
@@ -249,3 +250,11 @@ async def test_the_footer_can_be_clicked() -> None:
         await pilot.pause()
         await pilot.click("#keys", offset=(2, 0))
         await until(pilot, lambda: len(wire.asked("POST", "/start")) == 1)
+
+
+@pytest.mark.parametrize("user", [VIEWER, None])
+async def test_empty_list_says_who_sees_unmanaged_vms(user: User | None) -> None:
+    app = console(Wire(user=user) if user else Wire(), Stream(live(), inventory([])))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "no VMs yet" in text(app))
+        assert ("only administrators see VMs that NovaCron does not manage" in text(app)) is (user is not None)

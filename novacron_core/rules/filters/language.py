@@ -3,12 +3,14 @@
 Terms are joined by *and*. A bare word is searched in the name; with `*` or `?` it must match the whole name.
 `field:a,b` matches any of the values, each a prefix of the field's text (so that `state:run` already matches while it
 is typed), or the whole text in quotes. `field>8`, `>=`, `<`, `<=`, `=` compare numbers; sizes have the units of
-`sizes.parse_size`. `-` or `!` negates a term. Quotes keep spaces together. Case-insensitive.
+`sizes.parse_size`. `-` or `!` negates a term. Quotes keep spaces together; `\\"` is a quote. Case is ignored, and so is
+whether an accent is part of its letter (Unicode's NFC and NFD).
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
@@ -26,7 +28,9 @@ Matcher = Callable[[str], bool]
 MAX_LENGTH = 500
 
 _TERM = re.compile(
-    r'(?P<not>[-!]?)(?:(?P<field>[a-z_]+)(?P<op>:|>=|<=|>|<|=))?(?P<value>"[^"]*"?|[^\s"]*)', re.IGNORECASE
+    r"(?P<not>[-!]?)(?:(?P<field>[a-z_]+)(?P<op>:|>=|<=|>|<|=))?"
+    r'(?P<value>"(?:\\"|[^"])*"|"[^"]*|(?:\\"|[^\s"])*)',
+    re.IGNORECASE,
 )
 
 
@@ -79,7 +83,7 @@ def _terms(text: str) -> Iterable[re.Match[str]]:
 def _term(match: re.Match[str], fields: Mapping[str, FilterField[T]]) -> Test[T]:
     name = (match["field"] or "name").lower()
     quoted = match["value"].startswith('"')
-    value = match["value"].strip('"')
+    value = _unquoted(match["value"])
     field = fields.get(name)
     if field is None:
         raise FilterError(f"unknown field {name}: choose one of {', '.join(fields)}", match.start())
@@ -101,6 +105,19 @@ def _term(match: re.Match[str], fields: Mapping[str, FilterField[T]]) -> Test[T]
     return test
 
 
+def _unquoted(value: str) -> str:
+    """The text of a value: between its quotes, of which the last may be missing while it is typed, or without any."""
+    inner = value.removeprefix('"').removesuffix('"') if value.startswith('"') else value
+    return inner.replace('\\"', '"')
+
+
+def fold(text: str) -> str:
+    """The form in which texts are compared: without case, and with one spelling of letters with accents."""
+    if text.isascii():
+        return text.casefold()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
 def _texts(field: FilterField[T], words: list[str], plain: Callable[[str], Matcher]) -> Test[T]:
     matchers = [_matcher(word, plain) for word in words]
     read, several = field.read, field.kind == "texts"
@@ -108,8 +125,8 @@ def _texts(field: FilterField[T], words: list[str], plain: Callable[[str], Match
     def test(thing: T) -> bool:
         actual = read(thing)
         if several:
-            return any(matches(text.casefold()) for text in actual for matches in matchers)
-        return actual is not None and any(matches(str(actual).casefold()) for matches in matchers)
+            return any(matches(fold(text)) for text in actual for matches in matchers)
+        return actual is not None and any(matches(fold(str(actual))) for matches in matchers)
 
     return test if several or len(matchers) != 1 else _text(read, matchers[0])
 
@@ -119,14 +136,14 @@ def _text(read: Callable[[T], Any], matches: Callable[[str], bool]) -> Test[T]:
 
     def test(thing: T) -> bool:
         actual = read(thing)
-        return actual is not None and matches((actual if isinstance(actual, str) else str(actual)).casefold())
+        return actual is not None and matches(fold(actual if isinstance(actual, str) else str(actual)))
 
     return test
 
 
 def _matcher(word: str, plain: Callable[[str], Matcher]) -> Matcher:
     """A glob must match the whole text; `plain` makes the matcher of a word without wildcards."""
-    word = word.casefold()
+    word = fold(word)
     if "*" in word or "?" in word:
         # `[` is a literal here: the character sets of fnmatch are not part of the filter language.
         pattern = re.compile(translate(word.replace("[", "[[]")))

@@ -123,11 +123,10 @@ def _ask(context: Any, incomplete: str, ask: Callable[[Client], Awaitable[Iterab
 async def _ask_server(context: typer.Context, ask: Callable[[Client], Awaitable[Iterable[str]]]) -> list[str]:
     import asyncio
 
-    from novacron_tui.cli.runtime.args import chosen_server
+    from novacron_tui.cli.runtime.choice import chosen_server
     from novacron_tui.cli.runtime.connect import connect, resolve_server
-    from novacron_tui.cli.runtime.output import Output
     from novacron_tui.servers.profiles import Profiles
 
     target = resolve_server(chosen_server(context), Profiles())
-    async with asyncio.timeout(_DEADLINE_S), connect(target, Output.JSON, timeout_s=_DEADLINE_S) as client:
+    async with asyncio.timeout(_DEADLINE_S), connect(target, timeout_s=_DEADLINE_S) as client:
         return list(await ask(client))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from novacron_core import errors
 from novacron_core.local_server import default_data_dir, read_running_server
 from novacron_tui.cli.runtime.exit_codes import UsageError
-from novacron_tui.cli.runtime.output import Output
 from novacron_tui.servers.profiles import LOCAL, Profile, Profiles, why_not_name, why_not_url
 from novacron_tui.servers.saved_session import SavedSessionFile, saved_session_of_bundled
 from novacron_tui.servers.server_choice import ServerChoice
@@ -70,8 +69,9 @@ def resolve_server(named: ServerChoice, profiles: Profiles) -> ServerTarget:
     raise UsageError("no server chosen: give --server URL or --profile NAME, or sign in once with `novacron login`")
 
 
-def connect(target: ServerTarget, output: Output, *, timeout_s: float = 15.0) -> Client:
-    """A client for a command. Raises Unauthenticated when there is neither a token nor a saved session."""
+def connect(target: ServerTarget, *, timeout_s: float = 15.0) -> Client:
+    """A client for a command. It keeps every text as the server sent it, so that names can be compared; `output` makes
+    them safe for a terminal. Raises Unauthenticated when there is neither a token nor a saved session."""
     from novacron_core.client import Client, Credentials
     from novacron_tui.servers.shared_credentials import SharedCredentials
 
@@ -84,7 +84,6 @@ def connect(target: ServerTarget, output: Output, *, timeout_s: float = 15.0) ->
     return Client(
         target.profile.url,
         credentials,
-        clean=output.clean,
         timeout_s=timeout_s,
         certificate=target.profile.certificate,
     )

@@ -1,21 +1,26 @@
-"""Reads whole lists from paged endpoints, and finds a VM, host or volume by name or id."""
+"""Reads whole lists from paged endpoints, and finds a VM, host, pool or volume by name or id."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
 from novacron_core import errors
-from novacron_core.api import hosts, vms, volumes
+from novacron_core.api import hosts, pools, vms, volumes
 from novacron_core.api.base import ListQuery, Page
 from novacron_core.api.endpoint import Endpoint
+from novacron_core.api.pools import Pool
 from novacron_core.api.vms import VM
 from novacron_core.api.volumes import Volume
 from novacron_core.client import Client
 from novacron_core.rules.validation import explain
 from novacron_core.values.names import why_not_vm_name
+from novacron_tui.cli.runtime.output import cell
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=ListQuery)
@@ -50,7 +55,7 @@ async def find_vm(client: Client, name_or_id: str) -> VM:
         return await client.call(vms.GET, vm_id=name_or_id.lower())
     # Filtering by name avoids reading the whole fleet; a text that is not a valid name could be filter syntax.
     query = vms.VMQuery(q=name_or_id if why_not_vm_name(name_or_id) is None else "")
-    found = [vm for vm in await list_all(client, vms.LIST, query) if vm.name == name_or_id]
+    found = named(name_or_id, await list_all(client, vms.LIST, query), lambda vm: vm.name)
     if not found:
         raise errors.NotFound(f"no VM named {name_or_id!r}")
     if len(found) > 1:
@@ -61,22 +66,44 @@ async def find_vm(client: Client, name_or_id: str) -> VM:
 
 async def find_host_id(client: Client, name_or_id: str) -> str:
     """The id of the host with this id or name. Raises NotFound."""
-    found = [host for host in await list_all(client, hosts.LIST, ListQuery()) if name_or_id in (host.id, host.name)]
-    if len(found) != 1:
-        raise errors.NotFound(
-            f"no host named {name_or_id!r}" if not found else f"{len(found)} hosts are named {name_or_id}"
-        )
-    return found[0].id
+    everything = await list_all(client, hosts.LIST, ListQuery())
+    found = [host for host in everything if host.id == name_or_id] or named(name_or_id, everything, lambda h: h.name)
+    return one_of(found, name_or_id, "host").id
+
+
+async def find_pool(client: Client, name_or_id: str) -> Pool:
+    """The pool with this id or name. Raises NotFound."""
+    everything = await list_all(client, pools.LIST, ListQuery())
+    found = [pool for pool in everything if pool.id == name_or_id] or named(name_or_id, everything, lambda p: p.name)
+    return one_of(found, name_or_id, "pool")
 
 
 async def find_volume(client: Client, name_or_id: str) -> Volume:
     """The volume with this id or name. Raises NotFound, and Conflict when several have the name."""
     if _ID.fullmatch(name_or_id):
         return await client.call(volumes.GET, volume_id=name_or_id.lower())
-    found = [volume for volume in await list_all(client, volumes.LIST, ListQuery()) if volume.name == name_or_id]
+    found = named(name_or_id, await list_all(client, volumes.LIST, ListQuery()), lambda volume: volume.name)
     if not found:
         raise errors.NotFound(f"no volume named {name_or_id!r}")
     if len(found) > 1:
         ids = ", ".join(volume.id for volume in found)
         raise errors.Conflict(f"{len(found)} volumes are named {name_or_id}: give an id instead ({ids})")
+    return found[0]
+
+
+def named(name: str, things: Sequence[T], name_of: Callable[[T], str]) -> list[T]:
+    """The things with this name: exactly, else in another spelling of the same letters (NFC and NFD), else as a table
+    shows it, where letters that no terminal may get are replaced."""
+    for same in (str, partial(unicodedata.normalize, "NFC"), cell):
+        if found := [thing for thing in things if same(name_of(thing)) == same(name)]:
+            return found
+    return []
+
+
+def one_of(found: Sequence[T], name_or_id: str, noun: str) -> T:
+    """The only one. Raises NotFound when there is none, or several."""
+    if len(found) != 1:
+        raise errors.NotFound(
+            f"no {noun} named {name_or_id!r}" if not found else f"{len(found)} {noun}s are named {name_or_id}"
+        )
     return found[0]

@@ -1,7 +1,7 @@
 """What commands print: aligned plain tables for people, JSON for programs.
 
-A table passes through safe_text, so no name can send control sequences to the terminal; JSON escapes everything except
-printable ASCII, so it keeps the server's exact text and is still harmless.
+Everything that is printed passes through safe_text here, so no name can send control sequences to the terminal; JSON
+escapes everything except printable ASCII, so it keeps the server's exact text and is still harmless.
 """
 
 from __future__ import annotations
@@ -10,23 +10,18 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Any
 
 from novacron_tui.cli.runtime.exit_codes import ReaderGone
 from novacron_tui.terminal.capabilities import encoding_of, in_ascii, needs_ascii
-from novacron_tui.terminal.safe_text import clean, clean_json, one_line
+from novacron_tui.terminal.safe_text import clean, one_line
 
 
 class Output(StrEnum):
     TABLE = "table"
     JSON = "json"
-
-    @property
-    def clean(self) -> Callable[[str], str]:
-        """The function with which a client sanitizes answers for this output."""
-        return clean_json if self is Output.TABLE else str
 
 
 def json_text(value: object, *, indent: int | None = 2) -> str:
@@ -38,11 +33,16 @@ def json_text(value: object, *, indent: int | None = 2) -> str:
 
 
 def show_json(value: object) -> None:
-    print_line(json_text(value))
+    print_styled(json_text(value))
 
 
 def print_line(text: str) -> None:
-    """Print one or more lines on stdout. Raises ReaderGone."""
+    """Print one or more lines on stdout, safe for a terminal. Raises ReaderGone."""
+    print_styled(clean(text))
+
+
+def print_styled(text: str) -> None:
+    """Print text that is safe already, and may have colours of ours. Raises ReaderGone."""
     if not text.isascii() and needs_ascii(sys.stdout):
         text = in_ascii(text, encoding_of(sys.stdout))
     try:
@@ -65,14 +65,14 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     cells = [[cell(value) for value in row] for row in rows]
     widths = [max(map(width, column)) for column in zip(head, *cells, strict=True)]
     first = _line(head, widths)
-    print_line(f"\x1b[1m{first}\x1b[0m" if colors_enabled() else first)
+    print_styled(f"\x1b[1m{first}\x1b[0m" if colors_enabled() else first)
     for row in cells:
-        print_line(_line(row, widths))
+        print_styled(_line(row, widths))
 
 
 def show_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Print the properties of one object, one per line."""
-    lines = [(name, cell(value)) for name, value in pairs]
+    lines = [(cell(name), cell(value)) for name, value in pairs]
     longest = max(width(name) for name, _ in lines)
     for name, value in lines:
         print_line(_line((name, value), (longest, 0)))
@@ -86,6 +86,24 @@ def colors_enabled() -> bool:
 def cell(value: Any) -> str:
     """The table cell of a value; a missing value is a dash, which differs from zero."""
     return one_line(clean(str(value))) if value not in (None, "", "–") else "-"
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """The cells of names; where different names look alike, with what they are made of: `café (cafe\\u0301)`.
+
+    Names look alike when they differ only in how a letter is written (Unicode's NFKC), or in what is not shown.
+    """
+    alike: dict[str, set[str]] = {}
+    for name in names:
+        alike.setdefault(_look(name), set()).add(name)
+    return [
+        cell(name) if name.isascii() or len(alike[_look(name)]) == 1 else f"{cell(name)} ({json.dumps(name)[1:-1]})"
+        for name in names
+    ]
+
+
+def _look(name: str) -> str:
+    return unicodedata.normalize("NFKC", cell(name))
 
 
 def width(text: str) -> int:
