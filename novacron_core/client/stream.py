@@ -184,7 +184,7 @@ def _refusal(client: Client, response: Response) -> errors.NovaCronError:
     without a text."""
     text = client.clean(bytes(response.body).decode(errors="replace"))
     answer = foreign.Answer(response.status_code, dict(_lower(response.headers.raw_items())), text, events.STREAM.path)
-    if response.status_code in (401, 403) and not answer.is_page:
+    if response.status_code in (401, 403) and not text.strip():
         return errors.Unauthenticated("Not signed in: sign in again")
     problem = decode_problem(text)
     if problem is not None:

@@ -230,6 +230,12 @@ def test_events_are_json_lines_until_ctrl_c(signed_in: Run, environment: dict[st
         assert process.stderr.read() == ""
 
 
+def test_proxies_of_the_environment_are_not_for_a_server_on_this_machine(signed_in: Run) -> None:
+    proxies = {f"{name}_PROXY": "http://127.0.0.1:9" for name in ("HTTP", "HTTPS", "ALL", "SOCKS")}
+    assert signed_in("vm", "ls", **proxies).returncode == 0
+    assert signed_in("events", "--after", "1", "--count", "1", **proxies).returncode == 0
+
+
 def test_closed_pipe_causes_no_traceback(signed_in: Run, environment: dict[str, str]) -> None:
     for words in ("vm ls -o json", "events --after 1", "op ls"):
         read, write = os.pipe()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 import typer
@@ -13,10 +14,11 @@ from novacron_tui.cli.serve_flags import SERVE_FLAGS
 from novacron_tui.terminal.themes import THEMES
 from tests.support.command_line import Run
 from tests.support.proxies import listen
+from tests.support.waiting import wait_until
 
 
 def complete(run: Run, line: str, **more: str) -> list[str]:
-    """What is offered at the end of a line."""
+    """What is offered at the end of a line; nothing when the server needs longer than completion waits for it."""
     variables = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1), "_NOVACRON_COMPLETE": "complete_bash"}
     done = run(**{**variables, **more})
     assert (done.returncode, done.stderr) == (0, ""), done
@@ -47,14 +49,14 @@ def complete(run: Run, line: str, **more: str) -> list[str]:
     ],
 )
 def test_values_are_completed(signed_in: Run, line: str, offered: list[str]) -> None:
-    assert complete(signed_in, line) == offered
+    wait_until(lambda: complete(signed_in, line) == offered, 30)
 
 
 def test_hosts_and_volumes_are_completed(signed_in: Run) -> None:
-    (host,) = complete(signed_in, "novacron vm create --host ")
-    assert host == complete(signed_in, f"novacron volume create x --host {host[:2]}")[0]
+    (host,) = [host["name"] for host in json.loads(signed_in("host", "ls", "-o", "json").stdout)]
+    wait_until(lambda: complete(signed_in, f"novacron volume create x --host {host[:2]}") == [host], 30)
     assert signed_in("volume", "create", "to-complete", "--size", "1M").returncode == 0
-    assert complete(signed_in, "novacron volume resize to-c") == ["to-complete"]
+    wait_until(lambda: complete(signed_in, "novacron volume resize to-c") == ["to-complete"], 30)
     assert signed_in("volume", "delete", "to-complete", "--yes").returncode == 0
     assert complete(signed_in, "novacron volume resize to-c") == []
 

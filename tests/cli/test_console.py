@@ -110,3 +110,33 @@ def test_unknown_server_is_refused_before_the_screen_opens(console: Open, words:
     terminal = console(*words)
     terminal.see(said)
     assert terminal.wait_end(10) in (1, 2)
+
+
+def test_console_of_this_machine_goes_live_whatever_proxy_is_set(console: Open, server: Server) -> None:
+    terminal = console("--server", server.url, HTTP_PROXY="http://127.0.0.1:9", HTTPS_PROXY="http://127.0.0.1:9")
+    sign_in(terminal)
+    leave(terminal)
+
+
+def test_proxy_that_refuses_is_named_on_the_screen(console: Open) -> None:
+    terminal = console("--server", "http://far.example:8090", HTTP_PROXY="http://u:canary@127.0.0.1:9")
+    terminal.see("the proxy http://127.0.0.1:9", 20)
+    terminal.see("refused")
+    assert "canary" not in terminal.text()
+    leave_by_force(terminal)
+
+
+@pytest.mark.parametrize(
+    ("more", "said", "code"),
+    [
+        ({"HTTP_PROXY": "nonsense://canary"}, "HTTP_PROXY is not the address of a proxy", 2),
+        ({"NOVACRON_TOKEN": "canary\n"}, "the token contains a line break", 2),
+    ],
+)
+def test_setting_that_cannot_work_is_refused_before_the_screen_opens(
+    console: Open, more: dict[str, str], said: str, code: int
+) -> None:
+    terminal = console("--server", "http://far.example:8090", **more)
+    terminal.see(said)
+    assert terminal.wait_end(10) == code
+    assert "canary" not in terminal.text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -124,3 +125,20 @@ def test_table_uses_only_what_the_encoding_has(
     lines = raw.getvalue().decode(encoding).splitlines()
     assert [line.split()[0] for line in lines[1:]] == names
     assert {output.width(line[: line.rindex("  ") + 2]) for line in lines} == {output.width(lines[0]) - len("STATE")}
+
+
+def test_secrets_of_this_process_are_never_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text of an unexpected exception may quote a header."""
+    monkeypatch.setenv("NOVACRON_TOKEN", "canary-one")
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:canary-two@proxy:1")
+    monkeypatch.setattr(sys, "argv", ["novacron", "--token", "canary-three", "--token=canary-four", "vm", "ls"])
+
+    def command() -> None:
+        raise ValueError("Bearer canary-one, canary-two, canary-three, canary-four")
+
+    assert exit_codes.exit_code_of_run(command) == 1
+    said = capsys.readouterr().err
+    assert "canary" not in said
+    assert "ValueError: Bearer ***, ***, ***, ***" in said

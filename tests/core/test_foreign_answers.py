@@ -96,6 +96,16 @@ async def test_page_of_a_proxy_is_told_as_such(
             assert error.retry_after_s == 7
 
 
+@pytest.mark.parametrize("status", ["401 No", "403 No"])
+async def test_refusal_of_the_stream_without_a_text_is_novacrons_own(status: str) -> None:
+    """It ends the session; one of a proxy, with any text, does not."""
+    async with canned(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()) as port:
+        with pytest.raises(errors.Unauthenticated):
+            await of_stream(f"http://127.0.0.1:{port}")
+    async with canned(f"HTTP/1.1 {status}\r\nContent-Length: 6\r\n\r\nblock!".encode()) as port:
+        assert "a proxy in front of" in await of_stream(f"http://127.0.0.1:{port}")
+
+
 async def test_page_for_a_call_without_an_answer_is_no_success() -> None:
     async with canned(page("200 OK")) as port:
         error = await of_call(f"http://127.0.0.1:{port}", access.LOGOUT)

@@ -25,7 +25,7 @@ from novacron_core.api import events
 from novacron_core.api.health import INFO, ServerInfo
 from novacron_core.client import Client, Connected, Credentials, Disconnected, certificates, stream
 from novacron_core.client.route import is_loopback, route_to
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, self_signed
 from tests.support.proxies import http_proxy, listen, socks_proxy
 
 FAR = "far.example"
@@ -195,6 +195,30 @@ async def test_calls_stream_and_certificate_use_the_same_proxy(
             assert isinstance(await first_update(client), Connected)
             assert len(proxy.asked) == looks + 2
     assert set(proxy.asked) == {f"{FAR}:8090"}
+
+
+async def test_proxy_that_speaks_tls_is_used_and_its_certificate_is_told_apart(
+    trusted: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, of_proxy = trusted.issue("far", [FAR]), trusted.issue("proxy", ["127.0.0.1"])
+    url = f"https://{FAR}:8090"
+    async with server(made.server_context()) as port:
+        async with http_proxy(port, tls=of_proxy.server_context()) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{proxy.port}")
+            assert (await certificates.fetch_certificate(url)).fingerprint == made.fingerprint
+            async with Client(url, Credentials("token"), certificate=made.fingerprint) as client:
+                assert (await client.call(INFO)).name == "NovaCron"
+                assert isinstance(await first_update(client), Connected)
+            async with Client(url, Credentials("token"), certificate="AB" * 32) as client:
+                with pytest.raises(errors.UntrustedServer, match=f"the certificate of {url} has changed"):
+                    await client.call(INFO)
+        async with http_proxy(port, tls=self_signed(tmp_path, "bad").server_context()) as proxy:
+            address = f"https://127.0.0.1:{proxy.port}"
+            monkeypatch.setenv("HTTPS_PROXY", address)
+            async with Client(url, Credentials("token")) as client:
+                for attempt in (client.call(INFO), first_update(client), certificates.fetch_certificate(url)):
+                    with pytest.raises(errors.UntrustedServer, match=f"of the proxy {address} is not trusted: self-"):
+                        await attempt
 
 
 async def test_plain_http_goes_through_the_proxy_too(monkeypatch: pytest.MonkeyPatch) -> None:

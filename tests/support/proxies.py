@@ -59,7 +59,9 @@ def page(status: str, *headers: str, text: str = "<html><body>nginx</body></html
 
 
 @asynccontextmanager
-async def http_proxy(target_port: int, *, user: str = "", refuse: str = "") -> AsyncIterator[Proxy]:
+async def http_proxy(
+    target_port: int, *, user: str = "", refuse: str = "", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Proxy]:
     """An HTTP proxy. `user` is the `name:password` that it wants; `refuse` the status line of its only answer."""
     proxy = Proxy()
 
@@ -83,7 +85,7 @@ async def http_proxy(target_port: int, *, user: str = "", refuse: str = "") -> A
             return
         await writer.drain()
 
-    async with listen(handle) as port:
+    async with listen(handle, tls) as port:
         proxy.port = port
         yield proxy
 

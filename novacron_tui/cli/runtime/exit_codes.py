@@ -7,6 +7,7 @@ output closed the pipe, as a shell expects them.
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from novacron_tui.terminal.safe_text import clean, one_line
 if TYPE_CHECKING:  # it imports msgspec and pydantic, which must not delay the console's first paint
     from novacron_core import errors
 
+_MIN_SECRET = 8
 DONE, FAILED, USAGE, UNREACHABLE, SIGNED_OUT, INTERRUPTED, READER_GONE = 0, 1, 2, 3, 4, 130, 141
 
 
@@ -110,11 +112,24 @@ def error_text(e: errors.NovaCronError) -> str:
 
 
 def print_error(text: str) -> None:
-    """Print one line on stderr."""
+    """Print one line on stderr. Sentences have no secrets; the text of an unexpected exception may, so those that this
+    process was given are replaced."""
+    for secret in _secrets():
+        text = text.replace(secret, "***")
     line = f"novacron: {one_line(clean(text)).strip()}"
     if not line.isascii() and needs_ascii(sys.stderr):
         line = in_ascii(line, encoding_of(sys.stderr))
     print(line, file=sys.stderr, flush=True)
+
+
+def _secrets() -> list[str]:
+    """The token of this process, as it was given, and the passwords of its proxies; short ones could be any word."""
+    given = [os.environ.get("NOVACRON_TOKEN", "")]
+    given += [word.removeprefix("--token=") for word in sys.argv if word.startswith("--token=")]
+    given += [word for flag, word in itertools.pairwise(sys.argv) if flag == "--token"]
+    proxies = [value for name, value in os.environ.items() if name.lower().endswith("_proxy") and "@" in value]
+    given += [value.rpartition("@")[0].rpartition("/")[2].partition(":")[2] for value in proxies]
+    return sorted({secret for secret in given if len(secret) >= _MIN_SECRET}, key=len, reverse=True)
 
 
 def _explain(e: Any) -> None:
