@@ -103,7 +103,7 @@ def _sentence(chain: list[BaseException], route: Route) -> str:
         if isinstance(cause, ssl.SSLError):
             return _tls_failure(cause, chain, route)
     for cause in chain:
-        if isinstance(cause, OSError):
+        if isinstance(cause, OSError | UnicodeError):
             return _no_connection(chain, route)
     if isinstance(chain[0], httpx.ConnectError):
         return _no_connection(chain, route)
@@ -179,7 +179,7 @@ def _no_connection(chain: list[BaseException], route: Route) -> str:
 def _reason(chain: list[BaseException]) -> tuple[int | None, bool]:
     """(errno, whether a name could not be resolved). asyncio joins several errors to one text without an errno."""
     for cause in chain:
-        if isinstance(cause, socket.gaierror):
+        if isinstance(cause, socket.gaierror | UnicodeError):  # a name that IDNA cannot write is unknown too
             return None, True
         if isinstance(cause, OSError) and cause.errno:
             return cause.errno, False

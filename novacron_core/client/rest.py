@@ -35,6 +35,8 @@ stamina.instrumentation.set_on_retry_hooks([])
 
 _UPLOAD_SILENCE_S = 120.0
 """How long a server may take to flush and check an upload."""
+_BROKEN_OFF = (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError)
+"""What an upload raises when the connection ends before the answer."""
 
 
 def unchanged(text: str) -> str:
@@ -144,7 +146,13 @@ class Client:
             "content": body,
             "timeout": httpx.Timeout(_UPLOAD_SILENCE_S, connect=5.0),
         }
-        response = await self._send_once(request)
+        try:
+            response = await self._send_once(request)
+        except errors.ServerUnreachable as e:
+            if isinstance(e.__cause__, _BROKEN_OFF):
+                limit = "a proxy in front of the server may limit the size of requests (nginx: client_max_body_size)"
+                raise errors.ServerUnreachable(f"{e.detail}; {limit}") from e
+            raise
         if (error := self._error(response)) is not None:
             raise error
         return self._decode(endpoint, response)

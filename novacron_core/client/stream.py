@@ -175,7 +175,7 @@ async def _open(client: Client, after: int | None) -> WatchedConnection:
         return cast(WatchedConnection, socket)
     except InvalidStatus as e:
         raise _refusal(client, e.response) from e
-    except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as e:
+    except (OSError, TimeoutError, InvalidHandshake, InvalidURI, UnicodeError) as e:
         raise await diagnosis.explain(e, client.route) from e
 
 

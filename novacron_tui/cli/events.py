@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from novacron_core import errors
 from novacron_core.api.events import Event, GoneFrame
+from novacron_core.api.health import INFO
 from novacron_core.client import Client, Disconnected, Update, stream
 from novacron_tui.cli.runtime.exit_codes import print_error
 from novacron_tui.cli.runtime.output import Output, cell, json_text, print_line_now
@@ -15,8 +16,16 @@ from novacron_tui.cli.runtime.output import Output, cell, json_text, print_line_
 async def watch(client: Client, output: Output, *, after: int | None, count: int) -> None:
     """Print events from now on, or after event number `after`; stop after `count` of them, unless it is 0.
 
-    Raises ServerUnreachable when the first connection fails; later disconnects are reported on stderr and retried.
+    Raises Unauthenticated, and ServerUnreachable when the first connection fails; later disconnects are reported on stderr and retried.
     """
+    try:
+        await _watch(client, output, after=after, count=count)
+    except errors.Unauthenticated:
+        await client.call(INFO)  # says so when not the session is the reason, but a path that NovaCron does not have
+        raise
+
+
+async def _watch(client: Client, output: Output, *, after: int | None, count: int) -> None:
     remaining, connected = count, False
     async with aclosing(_updates(client, after)) as updates:
         async for update in updates:

@@ -10,7 +10,7 @@ import pytest
 from novacron_tui.servers.profiles import Profiles, why_not_name, why_not_url
 from novacron_tui.servers.saved_session import SavedSession, SavedSessionFile
 from tests.support.certificates import self_signed
-from tests.support.command_line import Run, one_line
+from tests.support.command_line import Run, Server, one_line
 from tests.support.proxies import canned, http_proxy, page
 
 DEAD = "http://127.0.0.1:9"
@@ -77,11 +77,28 @@ def test_profile_of_an_address_has_a_useful_name(tmp_path: Path, url: str, name:
     assert why_not_name(name) is None
 
 
+@pytest.mark.parametrize("host", ["xn--", "a_b", "ⓐ", "٣٣", "𝟘.𝟘", "x" * 63, "é" * 60, "☃", "1.2.3.4.5", "0x7f", "_"])
+def test_strange_host_is_one_sentence(run: Run, host: str) -> None:
+    for words, scheme in ((["events"], "http"), (["events"], "https"), (["login", "--user", "a"], "https")):
+        done = run(*words, "--server", f"{scheme}://{host}.invalid:9", NOVACRON_TOKEN="x")
+        assert done.returncode in (2, 3), done.stderr
+        assert "internal error" not in one_line(done)
+
+
 async def test_path_that_leads_nowhere_is_a_usage_error(run: Run) -> None:
     async with canned(page("404 Not Found")) as port:
         url = f"http://127.0.0.1:{port}/api"
         done = await asyncio.to_thread(run, "vm", "ls", "--server", url, NOVACRON_TOKEN="x")
     assert (done.returncode, url in one_line(done)) == (2, True)
+
+
+def test_path_that_the_server_does_not_have_is_named(run: Run, server: Server) -> None:
+    for words in (["vm", "ls"], ["events", "--watch"], ["login", "--user", "ann"]):
+        done = run(*words, "--server", f"{server.url}/api", NOVACRON_TOKEN=server.token)
+        assert (done.returncode, f"at {server.url}/api: leave the path away" in one_line(done)) == (2, True), (
+            done.stderr
+        )
+    assert run("events", "--server", server.url, NOVACRON_TOKEN="x").returncode == 4
 
 
 def test_fingerprint_that_is_none_is_refused(run: Run) -> None:

@@ -15,7 +15,7 @@ from novacron_core.api.health import INFO
 from novacron_core.api.images import ImageQuery
 from novacron_core.client import Client, Credentials, Disconnected, stream
 from tests.support.certificates import self_signed
-from tests.support.proxies import canned, page
+from tests.support.proxies import canned, listen, page
 
 CANARY = "canary-s3cret"
 
@@ -126,6 +126,22 @@ async def test_upload_that_a_proxy_refuses_names_its_limit() -> None:
     async with canned(page("413 Request Entity Too Large")) as port, Client(f"http://127.0.0.1:{port}") as client:
         with pytest.raises(errors.TooLarge, match=r"a proxy in front of .* \(nginx: client_max_body_size\)"):
             await client.upload(images.PUT, pieces(), 1000, query=ImageQuery(format="raw"), name="x")
+
+
+async def test_upload_that_is_broken_off_names_the_likely_limit() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield b"x" * 1_000_000
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(100_000)
+
+    async with listen(cut) as port, Client(f"http://127.0.0.1:{port}") as client:
+        with pytest.raises(errors.ServerUnreachable, match=r"nginx: client_max_body_size"):
+            await client.upload(images.PUT, pieces(), 64_000_000, query=ImageQuery(format="raw"), name="x")
+    async with Client("http://127.0.0.1:9") as client:
+        with pytest.raises(errors.ServerUnreachable, match=r"connection refused$"):
+            await client.upload(images.PUT, pieces(), 64_000_000, query=ImageQuery(format="raw"), name="x")
 
 
 async def test_path_that_leads_nowhere_is_the_fault_of_the_url() -> None:
