@@ -6,6 +6,7 @@ import psycopg
 from sqlalchemy import exc as sa
 
 from novacron_core.errors import Conflict, DatabaseUnavailable, Internal, NotFound, NovaCronError
+from novacron_server.database.refusals import ConnectionFailure
 
 RETRY_AFTER_S = 2.0
 _BUSY = {"57014": "a statement took too long", "55P03": "a lock was held too long", "53300": "too many connections"}
@@ -26,7 +27,11 @@ Fault = (sa.SQLAlchemyError, psycopg.Error)
 
 
 class Expired(Exception):
-    """A transaction exceeded its time budget."""
+    """A transaction exceeded its time budget of `limit_s`, which is --database-budget-s."""
+
+    def __init__(self, limit_s: float | None = None) -> None:
+        super().__init__()
+        self.limit_s = limit_s
 
 
 class OutcomeUnknown(DatabaseUnavailable):
@@ -36,6 +41,12 @@ class OutcomeUnknown(DatabaseUnavailable):
 def sqlstate(exc: BaseException) -> str:
     """PostgreSQL's five-character error code, empty when there is none."""
     return getattr(_driver_error(exc), "sqlstate", None) or ""
+
+
+def primary_message(exc: BaseException) -> str:
+    """PostgreSQL's own message in one line, empty when there is none. It may contain values of rows."""
+    error = _driver_error(exc)
+    return " ".join((error.diag.message_primary or "").split()) if isinstance(error, psycopg.Error) else ""
 
 
 def lost_connection(exc: BaseException) -> bool:
@@ -57,7 +68,10 @@ def translate(exc: BaseException, *, read_only: bool = False) -> NovaCronError:
     """The NovaCron error for a driver error. The driver's text may contain row values, so it is not passed on. A write
     in a transaction that was opened as `read_only` is an error of ours."""
     if isinstance(exc, Expired):
-        return DatabaseUnavailable("the database did not answer in time", retry_after_s=RETRY_AFTER_S)
+        within = f"within {exc.limit_s:g} s (--database-budget-s)" if exc.limit_s else "in time"
+        return DatabaseUnavailable(f"the database did not answer {within}", retry_after_s=RETRY_AFTER_S)
+    if isinstance(failure := _driver_error(exc), ConnectionFailure):
+        return DatabaseUnavailable(failure.reason, retry_after_s=RETRY_AFTER_S)
     if isinstance(exc, sa.TimeoutError):
         return DatabaseUnavailable("all database connections are in use", retry_after_s=RETRY_AFTER_S)
     code = sqlstate(exc)
@@ -78,6 +92,12 @@ def translate(exc: BaseException, *, read_only: bool = False) -> NovaCronError:
     if code == "22P02":
         return NotFound("No object with this id")  # a malformed id cannot exist
     return Internal(f"the database rejected a statement ({code or type(exc).__name__})")
+
+
+def at_start(exc: BaseException) -> NovaCronError:
+    """Like `translate`, for an operator who starts a server: with what to do, which may name roles and databases."""
+    failure = _driver_error(exc)
+    return DatabaseUnavailable(str(failure)) if isinstance(failure, ConnectionFailure) else translate(exc)
 
 
 def unknown_outcome() -> OutcomeUnknown:

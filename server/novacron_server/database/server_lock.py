@@ -24,12 +24,13 @@ TAKE_S = 5.0
 """How long to wait for a server that is shutting down."""
 _RETRY_STEP_S = 0.2
 _MAX_RETRY_S = 1.0
-_TRY_LOCK = "pg_try_advisory_lock(%s, hashtext(coalesce(current_schema(), '')))"
-_HOLDER = """
+_SCHEMA_KEY = "hashtext(coalesce(nullif(%s, ''), current_schema(), ''))"
+_TRY_LOCK = f"SELECT pg_try_advisory_lock(%s, {_SCHEMA_KEY})"
+_HOLDER = f"""
 SELECT a.application_name, a.pid, host(a.client_addr), to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
 FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_database d ON d.oid = l.database
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND d.datname = current_database() AND l.classid = %s
-AND l.objid::bigint = hashtext(coalesce(current_schema(), ''))::bigint & 4294967295"""
+AND l.objid::bigint = {_SCHEMA_KEY}::bigint & 4294967295"""  # noqa: S608 - constants of this file
 # A session whose machine is gone must not keep the lock forever: PostgreSQL ends it after 20 s. This side gives up after
 # 8 s, so that a server notices the loss before another one can get the lock.
 _CLIENT_SETTINGS = {"keepalives_idle": 2, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 8000}
@@ -50,8 +51,13 @@ class ServerLock:
     while another server has the lock, else empty.
     """
 
-    def __init__(self, open_session: Callable[..., Awaitable[Session]]) -> None:
+    def __init__(
+        self, open_session: Callable[..., Awaitable[Session]], schema: str = "", *, application: str = ""
+    ) -> None:
+        """`schema` is the one of the tables, default: the session's; `application` is the name that the URL gives."""
         self._open_session = open_session
+        self._key = (KEY, schema)
+        self._application = application
         self._mark = str(uuid4())
         self._session: Session | None = None
         self._held = asyncio.Event()
@@ -157,26 +163,27 @@ class ServerLock:
     async def _try_lock(self) -> str:
         """Empty when this server has the lock now, else a sentence with the holder. The session stays open for a retry."""
         if self._session is None or self._session.closed:
-            self._session = await self._open_session(_application_name(), **_CLIENT_SETTINGS)
-            await _configure(self._session)
+            name = _application_name(self._application)
+            # As a parameter, so that it replaces the URL's name: it must tell which server has the lock.
+            session = await self._open_session(
+                name, settings=_SERVER_SETTINGS, application_name=name, **_CLIENT_SETTINGS
+            )
+            self._session = session
+            if session.info.server_version >= 140000:
+                await session.execute("SET idle_session_timeout = 0")
         try:
-            found = await (await self._session.execute(f"SELECT {_TRY_LOCK}", (KEY,))).fetchone()
+            found = await (await self._session.execute(_TRY_LOCK, self._key)).fetchone()
             if found is not None and found[0]:
                 return ""
-            return _describe_holder(await (await self._session.execute(_HOLDER, (KEY,))).fetchone())
+            return _describe_holder(await (await self._session.execute(_HOLDER, self._key)).fetchone())
         except faults.Fault as e:
             raise faults.translate(e) from e
 
 
-async def _configure(session: Session) -> None:
-    wanted = {**_SERVER_SETTINGS, **({"idle_session_timeout": "0"} if session.info.server_version >= 140000 else {})}
-    for name, value in wanted.items():
-        await session.execute("SELECT set_config(%s, %s, false)", (name, value))
-
-
-def _application_name() -> str:
-    """The name of this server in pg_stat_activity, which keeps 63 characters."""
-    return f"novacron on {socket.gethostname()[:32]}, process {os.getpid()}"
+def _application_name(given: str) -> str:
+    """The name of this server in pg_stat_activity, which keeps 63 bytes: with the name that its URL gives, if any."""
+    own = f"novacron on {socket.gethostname()[:32]}, process {os.getpid()}"
+    return f"{given[: 60 - len(own)]}: {own}" if given else own
 
 
 def _describe_holder(row: tuple[str, int, str | None, str | None] | None) -> str:

@@ -8,17 +8,15 @@ import os
 import random
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, TypeAlias, TypeVar
 
-import msgspec
 import psycopg
-from psycopg.types.json import set_json_dumps, set_json_loads
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database import faults
+from novacron_server.database.connector import DEDICATED, POOL, Connector
 from novacron_server.database.server_lock import ServerLock
 
 T = TypeVar("T")
@@ -26,7 +24,6 @@ Connection: TypeAlias = AsyncConnection
 """The argument of a unit of work. Services only pass it on; repositories execute SQL on it."""
 Kind = Literal["embedded", "external"]
 
-CONNECT_S = 1.5
 POOL_WAIT_S = 1.0
 ATTEMPTS = 5
 _GRACE_S = 0.15
@@ -54,27 +51,33 @@ class _Held:
 
 
 class Database:
-    """Transactions on one PostgreSQL database. `url` is any libpq URL; the first use opens the first connection."""
+    """Transactions on one PostgreSQL database. `url` is any libpq URL; the first use opens the first connection.
+
+    `schema` is the schema of the tables and `search_path` finds it; without them, PostgreSQL's settings decide.
+    """
 
     def __init__(
         self,
         url: str,
         *,
         kind: Kind = "external",
-        connections: int = 16,
+        connections: int = POOL,
         budget_s: float = DATABASE_BUDGET_S,
+        schema: str = "",
+        search_path: str = "",
     ) -> None:
         self.kind: Kind = kind
-        self._url = _plain(url)
+        self._connector = Connector(url, budget_s=budget_s, search_path=search_path, needed=connections + DEDICATED)
+        self._schema = schema
         self.budget_s = budget_s
         self.server_lock: ServerLock | None = None
         self._abandoned: set[asyncio.Task[Any]] = set()
         self._engine = create_async_engine(
             "postgresql+psycopg://",
-            async_creator=self._connect,
+            async_creator=self._connector.open,
             pool_size=connections,
             max_overflow=0,  # opening a connection above the pool for one transaction costs as much as ten transactions
-            pool_timeout=min(POOL_WAIT_S, budget_s),
+            pool_timeout=min(max(POOL_WAIT_S, budget_s / 2), budget_s),
             pool_use_lifo=True,
         )
 
@@ -116,12 +119,12 @@ class Database:
     async def ping(self) -> float:
         """The round-trip time of one query in milliseconds. Raises DatabaseUnavailable."""
         started = time.perf_counter()
-        await self.run(_select_one, read_only=True, timeout_s=min(self.budget_s, 2.0))
+        await self.run(_select_one, read_only=True, timeout_s=self.budget_s)
         return (time.perf_counter() - started) * 1000
 
     async def take_server_lock(self) -> ServerLock:
         """Allow changes only while no other server uses this database. Raises Conflict naming the server that does."""
-        server_lock = ServerLock(self.session)
+        server_lock = ServerLock(self.session, self._schema, application=self._connector.application_name)
         try:
             await server_lock.take()
         except BaseException:
@@ -135,33 +138,23 @@ class Database:
         """Why changes are refused although the database is up: another server has it. Empty otherwise."""
         return self.server_lock.refusal if self.server_lock is not None else ""
 
-    async def session(self, application: str, **settings: Any) -> psycopg.AsyncConnection[Any]:
+    async def session(
+        self, application: str, *, settings: Mapping[str, str] | None = None, **more: Any
+    ) -> psycopg.AsyncConnection[Any]:
         """Open a dedicated connection outside the pool, in autocommit: for LISTEN, NOTIFY and session locks.
 
-        Raises DatabaseUnavailable.
+        `settings` are PostgreSQL's, `more` libpq's parameters. Raises DatabaseUnavailable.
         """
         try:
-            return await self._connect(autocommit=True, application_name=application, **settings)
+            return await self._connector.open(autocommit=True, application=application, settings=settings, **more)
         except faults.Fault as exc:
-            raise faults.translate(exc) from exc
+            raise faults.at_start(exc) from exc
 
     async def close(self) -> None:
         """Close every idle connection; those in use close when their transaction ends. Never waits for the database."""
         for task in list(self._abandoned):
             task.cancel()
         await self._engine.dispose()
-
-    async def _connect(self, **settings: Any) -> psycopg.AsyncConnection[Any]:
-        limits = f"-c statement_timeout={int(self.budget_s * 1000)} -c idle_in_transaction_session_timeout=10000"
-        arguments: dict[str, Any] = {"application_name": "novacron", "options": limits} | settings
-        try:
-            async with asyncio.timeout(min(CONNECT_S, self.budget_s)):
-                conn = await psycopg.AsyncConnection.connect(self._url, **arguments)
-        except TimeoutError as exc:
-            raise psycopg.OperationalError("connection timeout") from exc
-        set_json_dumps(_to_json, conn)
-        set_json_loads(msgspec.json.decode, conn)
-        return conn
 
     async def _run_bounded(
         self,
@@ -181,7 +174,7 @@ class Database:
         if not task.done():
             await self._abandon(task, held)
             if not task.done() or task.cancelled() or task.exception() is not None:
-                raise faults.Expired
+                raise faults.Expired(timeout_s or self.budget_s)
         return task.result()
 
     async def _transaction(
@@ -217,27 +210,10 @@ class Database:
         task.add_done_callback(_retrieve_exception)
 
 
-def _plain(url: str) -> str:
-    """The URL in libpq's form; SQLAlchemy's form is accepted too. Raises DatabaseUnavailable for an invalid one."""
-    for spelling in ("postgresql+psycopg://", "postgres://"):
-        if url.startswith(spelling):
-            url = "postgresql://" + url.removeprefix(spelling)
-    try:
-        psycopg.conninfo.conninfo_to_dict(url)
-    except psycopg.Error:
-        raise DatabaseUnavailable("the database URL is not a valid PostgreSQL URL") from None
-    return url
-
-
 def _retrieve_exception(task: asyncio.Task[Any]) -> None:
     """Retrieve the exception of an abandoned task, so that asyncio does not log it."""
     if not task.cancelled():
         task.exception()
-
-
-def _to_json(value: object) -> str:
-    """JSON without NUL, which PostgreSQL's jsonb rejects: untrusted text must never make a row impossible to write."""
-    return msgspec.json.encode(value).decode().replace("\\u0000", "\\ufffd")
 
 
 async def wait(answer: asyncio.Future[Any], until: float) -> None:

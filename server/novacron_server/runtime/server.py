@@ -52,7 +52,7 @@ async def run(settings: Settings) -> int:
 async def _serve(settings: Settings) -> None:
     listening = listen(settings.host, settings.port)
     async with _database(settings) as (owner_url, app_url, hypervisors):
-        embedded = not settings.database_url
+        embedded = settings.database_url is None
         async with open_parts(settings, owner_url, app_url, embedded=embedded, hypervisors=hypervisors) as parts:
             app = create_app(parts)
             server = uvicorn.Server(uvicorn_config(settings, app))
@@ -72,7 +72,7 @@ async def _serve(settings: Settings) -> None:
 async def _database(settings: Settings) -> AsyncIterator[tuple[str, str, list[str]]]:
     """(owner URL, application URL, libvirt URIs): prepares the database and libvirt in parallel."""
     finding = asyncio.create_task(asyncio.to_thread(_find_hypervisors, settings))
-    if settings.database_url:
+    if settings.database_url is not None:
         owner = settings.database_owner_url or settings.database_url
         yield owner, settings.database_url, await finding
         return

@@ -16,7 +16,7 @@ from novacron_server.database.transactions import DATABASE_BUDGET_S
 class Settings:
     """A server's settings, validated by `check`.
 
-    `hypervisors` are libvirt URIs; when empty, the server chooses. `database_url`: empty for the embedded PostgreSQL.
+    `hypervisors` are libvirt URIs; when empty, the server chooses. `database_url`: None for the embedded PostgreSQL.
     `database_owner_url` is used for migrations when the application's role may not change tables.
     `behind_proxy` lists the addresses or networks of a proxy that terminates TLS; nobody else may connect then. `bundled`: stop `idle_stop_s` after the last use.
     `virtualization` overrides the detection of KVM: `kvm` or `qemu`.
@@ -29,8 +29,8 @@ class Settings:
     data_dir: Path
     host: str = "127.0.0.1"
     port: int = 8090
-    database_url: str = ""
-    database_owner_url: str = ""
+    database_url: str | None = None
+    database_owner_url: str | None = None
     database_budget_s: float = DATABASE_BUDGET_S
     hypervisors: tuple[str, ...] = ()
     virtualization: str = ""
@@ -93,12 +93,22 @@ class Settings:
             raise errors.InvalidArgument("NOVACRON_FAILPOINTS is for tests only and cannot be used with --production")
         if self.prometheus not in ("loopback", "token", "off"):
             raise errors.InvalidArgument("--prometheus must be loopback, token or off")
+        _check_database(self.database_url, self.database_owner_url)
         if self.samples_kept_hours < 2 or self.minutes_kept_days < 1:
             raise errors.InvalidArgument("--samples-kept-hours must be at least 2, --minutes-kept-days at least 1")
         if not self.database_budget_s >= 0.5:
             raise errors.InvalidArgument("--database-budget-s must be at least 0.5")
         if self.virtualization not in ("", "kvm", "qemu"):
             raise errors.InvalidArgument("--virtualization must be kvm or qemu")
+
+
+def _check_database(url: str | None, owner_url: str | None) -> None:
+    """Raises InvalidArgument for an empty URL: an unset variable must not start an embedded database in its place."""
+    for name, given in (("--database-url", url), ("--database-owner-url", owner_url)):
+        if given is not None and not given.strip():
+            raise errors.InvalidArgument(f"{name} is empty: give a PostgreSQL URL, or leave it out")
+    if owner_url is not None and url is None:
+        raise errors.InvalidArgument("--database-owner-url needs --database-url")
 
 
 def _check_private(key: Path) -> None:

@@ -18,7 +18,8 @@ from novacron_core.rules.visibility import SHARED
 from novacron_server.access.service import Access
 from novacron_server.database import repository as database_repository
 from novacron_server.database.guarded_clock import GuardedClock
-from novacron_server.database.migrate import migrate
+from novacron_server.database.migrate import CONNECT_S, migrate
+from novacron_server.database.preflight import Place, find_place
 from novacron_server.database.server_lock import ServerLock
 from novacron_server.database.transactions import Connection, Database, Kind
 from novacron_server.hosts import repository as hosts_repository
@@ -158,12 +159,14 @@ async def _open_database(
 ) -> Database:
     """Open the database, locked before its tables are touched. An embedded one is locked by its data directory."""
     kind: Kind = "embedded" if embedded else "external"
-    database = Database(app_url, kind=kind, budget_s=settings.database_budget_s)
+    budget_s = settings.database_budget_s
+    place = Place("", "", "") if embedded else await find_place(app_url, owner_url, budget_s)
+    database = Database(app_url, kind=kind, budget_s=budget_s, schema=place.schema, search_path=place.search_path)
     background.on_stop(database.close)
     server_lock = None if embedded else await database.take_server_lock()
     if server_lock is not None:
         background.on_stop(server_lock.close)
-    await migrate(owner_url, app_url)
+    await migrate(owner_url, app_url, role=place.role, search_path=place.search_path, budget_s=max(budget_s, CONNECT_S))
     if server_lock is not None:
         await server_lock.mark()
     return database

@@ -191,15 +191,15 @@ async def test_reader_waits_for_a_lost_database_and_continues(
     async with OutboxReader(database, 0, seen, poll_s=0.05) as reader:
         await database.run(lambda conn: append(conn, [draft("before")]))
         await seen.until(1)
-        good = database._url
-        database._url = good.replace("host=", "host=%2Fnowhere")
+        parameters = database._connector.parameters
+        database._connector.parameters = parameters | {"host": "/nowhere"}
         await database.close()
         async with asyncio.timeout(10):
             while reader.healthy:
                 await asyncio.sleep(0.01)
         await elsewhere.run(lambda conn: append(conn, [draft("meanwhile")]))
         assert len(seen.records) == 1
-        database._url = good
+        database._connector.parameters = parameters
         records = await seen.until(2)
         assert [record.target.name for record in records] == ["before", "meanwhile"]
         assert reader.last_seq == 2

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from novacron_core.errors import DatabaseUnavailable
+from novacron_server.database.connector import Connector
 from novacron_server.database.embedded.binaries import Programs
 from novacron_server.database.private_files import write_private
 
@@ -21,6 +22,7 @@ DATABASE = "novacron"
 SUPERUSER = "postgres"
 OWNER = "novacron_owner"
 APPLICATION = "novacron_app"
+_CONNECT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,8 @@ def _options(programs: Programs, durable: bool) -> list[str]:
 
 async def ensure_roles(role_passwords: RolePasswords, socket_dir: Path) -> None:
     """Create missing roles and the database. Idempotent: after a crash half way, the next start completes it."""
-    connect = psycopg.AsyncConnection.connect
-    async with await connect(role_passwords.url(SUPERUSER, socket_dir, "postgres"), autocommit=True) as conn:
+    connector = Connector(role_passwords.url(SUPERUSER, socket_dir, "postgres"), budget_s=_CONNECT_S)
+    async with await connector.open(autocommit=True) as conn:
         await _ensure_role(conn, OWNER, role_passwords.owner)
         await _ensure_role(conn, APPLICATION, role_passwords.application)
         found = await conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))

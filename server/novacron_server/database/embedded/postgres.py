@@ -106,6 +106,11 @@ class EmbeddedPostgres:
         return self._url(cluster.SUPERUSER)
 
     @property
+    def socket_dir(self) -> Path:
+        """The directory of PostgreSQL's Unix socket."""
+        return self._sockets
+
+    @property
     def bindir(self) -> Path:
         """The directory with PostgreSQL's programs, e.g. pg_dump of the same version."""
         return self._require_programs().bindir

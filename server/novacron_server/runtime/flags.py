@@ -1,0 +1,111 @@
+"""The flags of `novacron serve`, and what their NOVACRON_* variables and the settings file mean.
+
+Each flag is a field of `Settings`, except for the settings file.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+_V = "NOVACRON_"
+_Value = TypeVar("_Value")
+
+
+def _defaults(context: typer.Context, path: Path | None) -> Path | None:
+    """Load the settings file as defaults, with keys named like the flags; flags and variables override it."""
+    if path is not None:
+        try:
+            context.default_map = {k.replace("-", "_"): v for k, v in tomllib.loads(path.read_text()).items()}
+        except (OSError, tomllib.TOMLDecodeError) as e:
+            raise typer.BadParameter(f"cannot read {path}: {e}") from e
+    return path
+
+
+def _refuse_empty(parameter: typer.CallbackParam, value: _Value) -> _Value:
+    """Refuse a variable that is set and empty: typer takes it for unset, and another database would be served."""
+    variable = str(parameter.envvar)
+    if value is None and os.environ.get(variable) == "":
+        raise typer.BadParameter(f"{variable} is empty: give it a value, or unset it")
+    return value
+
+
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings",
+        envvar=_V + "SETTINGS",
+        callback=_defaults,
+        is_eager=True,
+        help="TOML file with these flags as keys.",
+    ),
+]
+Host = Annotated[str, typer.Option(envvar=_V + "HOST", help="Address to listen on.")]
+Port = Annotated[int, typer.Option(envvar=_V + "PORT", min=0, max=65535, help="Port to listen on; 0 = any free port.")]
+DataDir = Annotated[Path | None, typer.Option(envvar=_V + "DATA_DIR", callback=_refuse_empty, help="Data directory.")]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        envvar=_V + "DATABASE_URL", callback=_refuse_empty, help="PostgreSQL URL. Default: an embedded PostgreSQL."
+    ),
+]
+DatabaseOwnerUrl = Annotated[
+    str | None,
+    typer.Option(
+        envvar=_V + "DATABASE_OWNER_URL",
+        callback=_refuse_empty,
+        help="URL with the role that may change tables, if different.",
+    ),
+]
+DatabaseBudgetS = Annotated[
+    float, typer.Option(envvar=_V + "DATABASE_BUDGET_S", min=0.5, help="Time limit of a transaction in seconds.")
+]
+Hypervisor = Annotated[
+    list[str] | None,
+    typer.Option(envvar=_V + "HYPERVISOR", help="libvirt URI; may be repeated. Default: automatic."),
+]
+Virtualization = Annotated[
+    str, typer.Option(envvar=_V + "VIRTUALIZATION", help="Override the detection of KVM: kvm or qemu.")
+]
+TlsCert = Annotated[Path | None, typer.Option(envvar=_V + "TLS_CERT", help="TLS certificate (PEM file).")]
+TlsKey = Annotated[Path | None, typer.Option(envvar=_V + "TLS_KEY", help="TLS private key (PEM file).")]
+BehindProxy = Annotated[
+    str, typer.Option(envvar=_V + "BEHIND_PROXY", help="Addresses or networks of a proxy that terminates TLS.")
+]
+Origin = Annotated[
+    list[str] | None, typer.Option(envvar=_V + "ORIGIN", help="Browser origin to allow; may be repeated.")
+]
+OpenRegistration = Annotated[
+    bool, typer.Option(envvar=_V + "OPEN_REGISTRATION", help="Allow anyone to register as viewer.")
+]
+Production = Annotated[bool, typer.Option(envvar=_V + "PRODUCTION", help="Disable test-only features.")]
+Bundled = Annotated[bool, typer.Option(hidden=True)]
+IdleStopS = Annotated[float, typer.Option(hidden=True, envvar=_V + "IDLE_STOP_S")]
+RequestsPerMinute = Annotated[
+    int, typer.Option(envvar=_V + "REQUESTS_PER_MINUTE", help="Requests per minute per client address.")
+]
+SignInsPerMinute = Annotated[
+    int, typer.Option(envvar=_V + "SIGN_INS_PER_MINUTE", help="Sign-ins per minute per client address.")
+]
+Prometheus = Annotated[
+    str,
+    typer.Option(
+        envvar=_V + "PROMETHEUS",
+        help="Who may scrape /metrics: loopback, token (see the file metrics-token) or off.",
+    ),
+]
+SamplesKeptHours = Annotated[
+    int, typer.Option(envvar=_V + "SAMPLES_KEPT_HOURS", min=2, help="Hours to keep metric samples.")
+]
+MinutesKeptDays = Annotated[
+    int, typer.Option(envvar=_V + "MINUTES_KEPT_DAYS", min=1, help="Days to keep metrics per minute.")
+]
+SocketsPerMinute = Annotated[
+    int, typer.Option(envvar=_V + "SOCKETS_PER_MINUTE", help="WebSocket connections per minute per client address.")
+]
+UnfinishedConnections = Annotated[
+    int,
+    typer.Option(envvar=_V + "UNFINISHED_CONNECTIONS", min=1, help="Connections per address without a request."),
+]
