@@ -36,6 +36,11 @@ class Keys:
     def current(self) -> Key:
         return self._keys[0]
 
+    @property
+    def secrets(self) -> list[str]:
+        """The secrets of the live keys, the current one first."""
+        return [key.secret for key in self._keys]
+
     def secret(self, kid: str) -> str | None:
         """The secret of a live key, None for any other key id."""
         return next((key.secret for key in self._keys if key.kid == kid), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,17 @@ from novacron_server.database.tables import login_failures as f
 from novacron_server.database.tables import refresh_tokens as r
 from novacron_server.database.tables import sessions as s
 from novacron_server.database.tables import settings, users
+
+REPEAT_S = 20
+"""Seconds in which a refresh may be repeated: a client that lost the answer, or consoles that refresh at once."""
+
+
+class Use(enum.Enum):
+    """How a refresh token is used: for the first time, again within REPEAT_S, or again later, which is theft."""
+
+    FIRST = "first"
+    REPEATED = "repeated"
+    REUSED = "reused"
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,14 +152,24 @@ async def add_refresh_token(conn: AsyncConnection, token_hash: bytes, session_id
     await conn.execute(insert(r).values(hash=token_hash, session_id=session_id))
 
 
-async def use_refresh_token(conn: AsyncConnection, token_hash: bytes) -> tuple[str, bool] | None:
-    """Mark a refresh token as used. Returns its session id and whether it was used before; None for an unknown token."""
-    row = (await conn.execute(select(r).where(r.c.hash == token_hash).with_for_update())).first()
+async def use_refresh_token(conn: AsyncConnection, token_hash: bytes) -> tuple[str, Use] | None:
+    """Mark a refresh token as used. Returns its session id and how it was used before; None for an unknown token."""
+    since_use_s = func.extract("epoch", func.clock_timestamp() - r.c.used_at).label("since_use_s")
+    row = (
+        await conn.execute(select(r.c.session_id, since_use_s).where(r.c.hash == token_hash).with_for_update())
+    ).first()
     if row is None:
         return None
-    await conn.execute(update(r).where(r.c.hash == token_hash).values(used_at=func.now()))
     await conn.execute(update(s).where(s.c.id == row.session_id).values(last_used_at=func.now()))
-    return row.session_id, row.used_at is not None
+    if row.since_use_s is None:
+        await conn.execute(update(r).where(r.c.hash == token_hash).values(used_at=func.clock_timestamp()))
+        return row.session_id, Use.FIRST
+    return row.session_id, Use.REPEATED if row.since_use_s < REPEAT_S else Use.REUSED
+
+
+async def has_refresh_token(conn: AsyncConnection, token_hash: bytes, session_id: str) -> bool:
+    query = select(r.c.hash).where(r.c.hash == token_hash, r.c.session_id == session_id)
+    return (await conn.execute(query)).first() is not None
 
 
 # -- failed sign-ins -----------------------------------------------------------------------------------------------------

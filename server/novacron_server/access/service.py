@@ -21,7 +21,7 @@ from novacron_server.access.accounts import Accounts, account_event
 from novacron_server.access.keys import Keys
 from novacron_server.access.live import CHECK_S, SessionCache
 from novacron_server.access.passwords import Passwords
-from novacron_server.access.repository import Account, StoredSession
+from novacron_server.access.repository import Account, StoredSession, Use
 from novacron_server.access.setup_token import SetupToken
 from novacron_server.access.tickets import Tickets
 from novacron_server.database.transactions import Connection, Database
@@ -146,7 +146,8 @@ class Access:
         return begun
 
     async def refresh(self, request: Refresh) -> Tokens:
-        """New tokens for the session. A refresh token used twice may be stolen, so the session ends.
+        """New tokens for the session. The same request gets the same refresh token for `repository.REPEAT_S` seconds;
+        a refresh token that is used again later may be stolen, so the session ends.
 
         Raises Unauthenticated.
         """
@@ -158,14 +159,16 @@ class Access:
             if not used or not found or not found[0].live(datetime.now(UTC)):
                 return None, None
             session = found[0]
-            if used[1]:
-                await repository.revoke_session(conn, session.id)
-                note = "a refresh token was used twice, so the session was ended"
-                await append(
-                    conn, [account_event(session.account.user, "access.signed_out", note=note, priority=Priority.HIGH)]
-                )
-                return None, session.id
-            return await self._renew(conn, session), None
+            if used[1] is Use.FIRST:
+                return await self._renew(conn, session, tokens.successor(self._keys, request.refresh_token)), None
+            if used[1] is Use.REPEATED:
+                return await self._repeat(conn, session, request.refresh_token), None
+            await repository.revoke_session(conn, session.id)
+            note = "a refresh token was used twice, so the session was ended"
+            await append(
+                conn, [account_event(session.account.user, "access.signed_out", note=note, priority=Priority.HIGH)]
+            )
+            return None, session.id
 
         renewed, ended = await self._database.run(work)
         if ended is not None:
@@ -227,16 +230,26 @@ class Access:
             user_agent=_printable(user_agent, 256),
             address=_printable(address, 64),
         )
-        issued = await self._renew(conn, session)
+        issued = await self._renew(conn, session, tokens.opaque())
         await append(conn, [account_event(account.user, "access.signed_in", priority=Priority.LOW)])
         return issued
 
-    async def _renew(self, conn: Connection, session: StoredSession) -> Tokens:
-        """A new pair of tokens for a live session; the access token never outlives the session."""
+    async def _renew(self, conn: Connection, session: StoredSession, refresh: str) -> Tokens:
+        """A new pair of tokens for a live session, with this refresh token."""
+        await repository.add_refresh_token(conn, tokens.fingerprint(refresh), session.id)
+        return self._pair(session, refresh)
+
+    async def _repeat(self, conn: Connection, session: StoredSession, used: str) -> Tokens | None:
+        """The pair whose refresh token succeeded `used`; None when its key is gone."""
+        for refresh in tokens.successors(self._keys, used):
+            if await repository.has_refresh_token(conn, tokens.fingerprint(refresh), session.id):
+                return self._pair(session, refresh)
+        return None
+
+    def _pair(self, session: StoredSession, refresh: str) -> Tokens:
+        """The refresh token with a new access token, which never outlives the session."""
         now, account = datetime.now(UTC), session.account
         until = min(now + tokens.LIFETIME, session.expires_at)
-        refresh = tokens.opaque()
-        await repository.add_refresh_token(conn, tokens.fingerprint(refresh), session.id)
         access = tokens.sign(
             self._keys,
             user_id=account.user.id,

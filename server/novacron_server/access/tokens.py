@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 import time
+from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from uuid import UUID
 
 import jwt
 import msgspec
@@ -24,6 +27,7 @@ LEEWAY_S = 5
 """How much the clocks of two servers may differ."""
 MAX_TOKEN_CHARACTERS = 4096
 REQUIRED = ["user_id", "sub", "sid", "role", "tenant", "epoch", "iat", "nbf", "exp", "iss", "aud", "jti", "typ"]
+_LAST = 253402300799  # the end of the year 9999, the last one of a datetime
 _INVALID = "The token is not valid. Sign in again."
 
 
@@ -41,6 +45,10 @@ class Claims(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not self.role.known:
             raise ValueError("unknown role")
+        if any(str(UUID(found)) != found for found in (self.sid, self.user_id)):
+            raise ValueError("not an id of ours")
+        if not 0 <= self.exp <= _LAST:
+            raise ValueError("no such time")
 
     @property
     def expires_at(self) -> datetime:
@@ -85,7 +93,7 @@ def verify(keys: Keys, token: str) -> Claims:
         if claims.expires_at.timestamp() + LEEWAY_S <= time.time():
             raise Unauthenticated(_INVALID)
         return claims
-    except (jwt.PyJWTError, msgspec.ValidationError, ValueError):
+    except (jwt.PyJWTError, msgspec.ValidationError, ValueError, OverflowError):
         raise Unauthenticated(_INVALID) from None
 
 
@@ -120,6 +128,21 @@ def _key_id(header: str) -> str | None:
 def opaque() -> str:
     """Create a token without content: 256 random bits."""
     return secrets.token_urlsafe(32)
+
+
+def successor(keys: Keys, refresh_token: str) -> str:
+    """The refresh token that follows this one: always the same, and unknown to whoever has no key of this server."""
+    return _derive(keys.current.secret, refresh_token)
+
+
+def successors(keys: Keys, refresh_token: str) -> list[str]:
+    """What `successor` answered or answers, with each key in use: the newest one may be a moment old."""
+    return [_derive(secret, refresh_token) for secret in keys.secrets]
+
+
+def _derive(secret: str, refresh_token: str) -> str:
+    digest = hmac.digest(secret.encode(), b"refresh\0" + refresh_token.encode(errors="surrogatepass"), "sha256")
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def fingerprint(token: str) -> bytes:

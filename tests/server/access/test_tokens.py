@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import stat
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from novacron_server.access import keys as keys_module
 from novacron_server.access import tokens
 from novacron_server.access.keys import Keys
 
+USER, SESSION = (str(uuid.UUID(int=number)) for number in (1, 2))
+
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
@@ -27,8 +30,8 @@ def keys(tmp_path: Path) -> Keys:
 def good(keys: Keys, **more: Any) -> str:
     until = datetime.now(UTC) + timedelta(minutes=5)
     values: dict[str, Any] = {
-        "user_id": "u",
-        "session_id": "s",
+        "user_id": USER,
+        "session_id": SESSION,
         "role": Role.VIEWER,
         "tenant": "t",
         "epoch": 0,
@@ -56,9 +59,9 @@ def refused(keys: Keys, token: str) -> bool:
 
 def test_valid_token_identifies_its_user(keys: Keys) -> None:
     claims = tokens.verify(keys, good(keys, role=Role.OPERATOR, epoch=3))
-    assert (claims.user_id, claims.sid, claims.role, claims.tenant, claims.epoch) == ("u", "s", "operator", "t", 3)
+    assert (claims.user_id, claims.sid, claims.role, claims.tenant, claims.epoch) == (USER, SESSION, "operator", "t", 3)
     assert set(claims_of(good(keys))) == set(tokens.REQUIRED)
-    assert tokens.verify(keys, forged(keys, {})).sid == "s"  # so the tests below fail only because of their change
+    assert tokens.verify(keys, forged(keys, {})).sid == SESSION  # so the tests below fail only because of their change
 
 
 def test_algorithm_none_is_refused(keys: Keys) -> None:
@@ -103,6 +106,13 @@ NOW = datetime.now(UTC).timestamp()
         {"role": None},
         {"epoch": "0"},
         {"sid": 7},
+        {"sid": "not a UUID"},
+        {"sid": f"{SESSION}\0"},
+        {"sid": f"urn:uuid:{SESSION}"},
+        {"user_id": "u", "sub": "u"},
+        {"exp": 2**63},
+        {"exp": 2**53},
+        {"exp": float("inf")},
         {"sub": "somebody else"},
     ],
 )
@@ -125,8 +135,8 @@ def test_altered_token_is_refused(keys: Keys) -> None:
 def test_previous_key_stays_valid_after_a_rotation(keys: Keys, tmp_path: Path) -> None:
     old = good(keys)
     keys.rotate()
-    assert tokens.verify(keys, old).sid == "s" and tokens.verify(keys, good(keys)).sid == "s"
-    assert tokens.verify(Keys(tmp_path / "secrets.json"), old).sid == "s"
+    assert tokens.verify(keys, old).sid == SESSION and tokens.verify(keys, good(keys)).sid == SESSION
+    assert tokens.verify(Keys(tmp_path / "secrets.json"), old).sid == SESSION
     keys.rotate()
     assert refused(keys, old)
 

@@ -12,6 +12,7 @@ import uvicorn
 from litestar import Litestar
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from novacron_core import errors
 from novacron_core.api.base import Nothing
@@ -19,9 +20,11 @@ from novacron_core.api.endpoint import endpoint
 from novacron_core.api.events import CLOSE_UNAUTHENTICATED, StreamQuery
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Permission, Role
+from novacron_server.http.websocket import protocol as websocket_protocol
 from novacron_server.http.websocket.gateway import Admitted, WebSocketGateway
 from novacron_server.http.websocket.inbox import POLICY_VIOLATION, TOO_BIG, UNSUPPORTED_DATA, Inbox, InboxLimits
-from novacron_server.http.websocket.protocol import WebSocketProtocol
+from novacron_server.http.websocket.protocol import FRAMES_PER_MINUTE, WebSocketProtocol
+from novacron_server.runtime import logs
 
 pytestmark = pytest.mark.asyncio
 ECHO = endpoint(
@@ -150,3 +153,54 @@ async def test_revoked_or_expired_token_closes_the_socket() -> None:
         assert await closed(socket) == CLOSE_UNAUTHENTICATED
     async with serving(EchoServer(lives_s=0.3)) as url, connect(url, additional_headers=GOOD) as socket:
         assert await closed(socket) == CLOSE_UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG, Opcode.CONT])
+async def test_flood_of_other_frames_closes_the_socket(opcode: Opcode) -> None:
+    async with serving(EchoServer()) as url, connect(url, additional_headers=GOOD) as socket:
+        if opcode is Opcode.CONT:
+            socket.transport.write(Frame(Opcode.BINARY, b"", fin=False).serialize(mask=True))
+        frame = Frame(opcode, b"" if opcode is Opcode.CONT else b"x" * 125, fin=opcode is not Opcode.CONT)
+        socket.transport.write(frame.serialize(mask=True) * (FRAMES_PER_MINUTE + 1))
+        assert await closed(socket) == POLICY_VIOLATION
+
+
+async def test_pings_of_a_client_that_reads_are_answered_and_ours_are_not_counted() -> None:
+    async with serving(EchoServer()) as url, connect(url, additional_headers=GOOD) as socket:
+        for _ in range(20):
+            async with asyncio.timeout(5):
+                await (await socket.ping())
+        await socket.send(b"x")
+        assert await socket.recv() == b"x"
+
+
+async def test_answers_to_pings_that_nobody_reads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket_protocol, "FRAMES_PER_MINUTE", 10**6)
+    monkeypatch.setattr(websocket_protocol, "MAX_BUFFERED_BYTES", 100_000)
+    echo_server = EchoServer()
+    async with serving(echo_server) as url, connect(url, additional_headers=GOOD) as socket:
+        socket.transport.pause_reading()
+        ping = Frame(Opcode.PING, b"x" * 125).serialize(mask=True) * 100
+
+        async def flood() -> None:
+            while not socket.transport.is_closing():
+                socket.transport.write(ping)
+                await asyncio.sleep(0)
+                connection = echo_server.seen[0].protocol
+                assert connection is not None
+                if connection.disconnected:
+                    return
+                assert connection.transport.get_write_buffer_size() < 400_000
+
+        async with asyncio.timeout(60):
+            await flood()
+        socket.transport.abort()
+
+
+async def test_text_that_is_not_utf_8_closes_the_socket_with_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.set_up()
+    async with serving(EchoServer()) as url, connect(url, additional_headers=GOOD) as socket:
+        socket.transport.write(Frame(Opcode.TEXT, b"\xff").serialize(mask=True) * 3)
+        assert await closed(socket) == 1007
+    lines = [line for line in capfd.readouterr().err.splitlines() if "1007" in line or "Traceback" in line]
+    assert len(lines) == 1 and "not UTF-8" in lines[0]

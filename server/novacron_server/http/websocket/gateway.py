@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import structlog
 from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import WebsocketRouteHandler
+from uvicorn.protocols.utils import ClientDisconnected
 
 from novacron_core import errors
 from novacron_core.api.base import Request
@@ -128,7 +129,9 @@ class WebSocketGateway:
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(result, Exceeded) and not close_code.done():
                     close_code.set_result(result.code)
-                elif isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect | Exceeded):
+                elif isinstance(result, Exception) and not isinstance(
+                    result, WebSocketDisconnect | ClientDisconnected | Exceeded
+                ):
                     _log.warning("a socket failed", exc_info=result)
         if close_code.done():
             await _close(client, close_code.result())

@@ -14,15 +14,24 @@ import struct
 import termios
 from typing import Any
 
+import structlog
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 
+_log = structlog.get_logger("access")
 SCOPE_KEY = "novacron.line"
 SEND_BUFFER_BYTES = 128 * 1024
 """The kernel's send buffer per client (Linux doubles it): enough for a fast client, and bounded for a dead one."""
 CLOSE_BUFFER_BYTES = 1024 * 1024
 _BYTES_ACKED = 120
 """Where `tcpi_bytes_acked` is in struct tcp_info. Source: linux/tcp.h, the same since Linux 4.1."""
+MAX_BUFFERED_BYTES = 1024 * 1024
+"""What may wait in our buffer for one client. Data waits for room in it; answers to pings do not."""
+FRAMES_PER_MINUTE = 300
+"""Pings, unrequested pongs and continuations that a client may send; the limit of messages is the inbox's."""
+_WINDOW_S = 60.0
+_INVALID_DATA, _POLICY_VIOLATION = 1007, 1008
 LINGER_S = 2.0
 """How long a close frame may wait for room in the kernel's buffer before the connection is aborted without it."""
 
@@ -35,6 +44,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._ping_payload: bytes | None = None
         self._progress_at = self.loop.time()
         self._acked = self._ping_offset = 0
+        self._frames_left, self._window_began = FRAMES_PER_MINUTE, self.loop.time()
         _set_send_buffer(transport, SEND_BUFFER_BYTES)
 
     def handle_connect(self, event: Any) -> None:
@@ -47,8 +57,52 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._progress_at = self.loop.time()
         if self._ping_payload is not None and bytes(event.data) == self._ping_payload:
             self._ping_payload = None
-        else:
+        elif self._count():
             super().handle_pong(event)
+
+    def handle_ping(self) -> None:
+        if self._count():
+            super().handle_ping()
+        if self.transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:  # it sends pings and reads no answers
+            self.transport.abort()
+
+    def handle_cont(self, event: Frame) -> None:
+        if self._count():
+            super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """Pass on a whole message. Text that is not UTF-8 closes the connection (RFC 6455, 8.1)."""
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self._refuse(_INVALID_DATA, "a text frame is not UTF-8")
+                return
+        super().send_receive_event_to_app()
+
+    async def send(self, message: Any) -> None:
+        """Like uvicorn's, but data that comes after the close is dropped without a traceback."""
+        await self.writable.wait()
+        if message["type"] == "websocket.send" and self.handshake_complete and (self.close_sent or self.disconnected):
+            raise ClientDisconnected
+        await super().send(message)
+
+    def _count(self) -> bool:
+        """Count a frame that is no message. False when the client sends too many, and is closed."""
+        now = self.loop.time()
+        if now - self._window_began >= _WINDOW_S:
+            self._window_began, self._frames_left = now, FRAMES_PER_MINUTE
+        self._frames_left -= 1
+        if self._frames_left < 0:
+            self._refuse(_POLICY_VIOLATION, "too many frames that are no messages")
+        return self._frames_left >= 0
+
+    def _refuse(self, code: int, reason: str) -> None:
+        if not (self.close_sent or self.disconnected or self.transport.is_closing()):
+            address = self.client[0] if self.client else ""
+            _log.info("socket closed", code=code, reason=reason, address=address)
+        self.hang_up(code)
 
     @property
     def free(self) -> bool:
