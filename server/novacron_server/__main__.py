@@ -34,30 +34,37 @@ def serve(
     tls_key: flags.TlsKey = None,
     behind_proxy: flags.BehindProxy = "",
     origin: flags.Origin = None,
+    allowed_host: flags.AllowedHost = None,
     open_registration: flags.OpenRegistration = False,
     production: flags.Production = False,
     bundled: flags.Bundled = False,
     idle_stop_s: flags.IdleStopS = 30.0,
     requests_per_minute: flags.RequestsPerMinute = 6000,
     sign_ins_per_minute: flags.SignInsPerMinute = 60,
-    prometheus: flags.Prometheus = "loopback",
+    prometheus: flags.Prometheus = "token",
     samples_kept_hours: flags.SamplesKeptHours = 24,
     minutes_kept_days: flags.MinutesKeptDays = 14,
     sockets_per_minute: flags.SocketsPerMinute = 60,
     unfinished_connections: flags.UnfinishedConnections = 100,
+    idle_connections: flags.IdleConnections = 200,
+    sockets_per_session: flags.SocketsPerSession = 32,
+    sessions_per_user: flags.SessionsPerUser = 64,
 ) -> None:
     """Run the NovaCron server, which manages libvirt and PostgreSQL and serves consoles and scripts."""
-    values: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("settings_file", "hypervisor", "origin")}
-    _run(values, tuple(hypervisor or ()), tuple(origin or ()))
+    values: dict[str, Any] = dict(locals())
+    del values["settings_file"]
+    for flag, field in (("hypervisor", "hypervisors"), ("origin", "origins"), ("allowed_host", "allowed_hosts")):
+        values[field] = tuple(values.pop(flag) or ())
+    _run(values)
 
 
-def _run(values: dict[str, Any], hypervisors: tuple[str, ...], origins: tuple[str, ...]) -> None:
+def _run(values: dict[str, Any]) -> None:
     from novacron_server.operations.failpoints import active
 
     values["data_dir"] = (values["data_dir"] or default_data_dir()).absolute()
     try:
         values["host"] = parse_host(values["host"])
-        settings = Settings(**values, hypervisors=hypervisors, origins=origins, failpoints=active())
+        settings = Settings(**values, failpoints=active())
         settings.check()
         if settings.tls_cert and settings.tls_key:
             check_certificate(settings.tls_cert, settings.tls_key)

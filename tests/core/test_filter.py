@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novacron_core.api.vms import NIC, VM, State
-from novacron_core.rules.filters.language import FilterError, compile_filter
+from novacron_core.rules.filters.language import FilterError, compile_filter, count_words
 from novacron_core.rules.filters.vms import vm_fields
 
 FIELDS = vm_fields({"h1": "kvm-a", "h2": "kvm-b"})
@@ -150,3 +150,16 @@ def test_spellings_of_a_letter_find_each_other(text: str, name: str) -> None:
 def test_quotes_can_be_written(text: str, name: str) -> None:
     assert compile_filter(text, FIELDS)(msgspec.structs.replace(WEB, name=name))
     assert not compile_filter(text, FIELDS)(msgspec.structs.replace(WEB, name="other"))
+
+
+@pytest.mark.parametrize(
+    "text", [" ".join(["a"] * 33), "host:" + ",".join(["a"] * 33), "-a " * 17 + "tag:" + "b," * 16]
+)
+def test_filter_with_too_many_words_is_refused(text: str) -> None:
+    with pytest.raises(FilterError, match="at most 32 words"):
+        compile_filter(text, FIELDS)
+
+
+def test_words_are_counted_over_all_terms() -> None:
+    assert count_words("a host:b,c -tag:d,e, vcpus>2") == 6
+    compile_filter("host:" + ",".join(["a"] * 32), FIELDS)

@@ -26,6 +26,8 @@ Test = Callable[[T], bool]
 Matcher = Callable[[str], bool]
 
 MAX_LENGTH = 500
+MAX_WORDS = 32
+"""Values in one filter: each is compared with every object."""
 
 _TERM = re.compile(
     r"(?P<not>[-!]?)(?:(?P<field>[a-z_]+)(?P<op>:|>=|<=|>|<|=))?"
@@ -53,14 +55,22 @@ class FilterField(Generic[T]):
 def compile_filter(text: str, fields: Mapping[str, FilterField[T]]) -> Test[T]:
     """The predicate of a filter; an empty filter matches everything. `fields` must have the key `name`.
 
-    Raises FilterError for an unknown field, a value of the wrong type, or a text longer than MAX_LENGTH.
+    Raises FilterError for an unknown field, a value of the wrong type, a text longer than MAX_LENGTH, or more than
+    MAX_WORDS values.
     """
     if len(text) > MAX_LENGTH:
         raise FilterError(f"the filter must have at most {MAX_LENGTH} characters")
+    if count_words(text) > MAX_WORDS:
+        raise FilterError(f"the filter must have at most {MAX_WORDS} words")
     tests = [_term(match, fields) for match in _terms(text)]
     if not tests:
         return lambda thing: True
     return reduce(_both, tests)
+
+
+def count_words(text: str) -> int:
+    """How many values an object is compared with. Raises FilterError."""
+    return sum(match["value"].strip(",").count(",") + 1 for match in _terms(text))
 
 
 def _both(first: Test[T], second: Test[T]) -> Test[T]:

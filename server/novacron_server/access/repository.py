@@ -131,6 +131,14 @@ async def revoke_all_sessions(conn: AsyncConnection, user_id: str) -> list[str]:
     return [row.id for row in await conn.execute(ended.returning(s.c.id))]
 
 
+async def revoke_oldest_sessions(conn: AsyncConnection, user_id: str, kept: int) -> list[str]:
+    """End the sessions of an account that were used longest ago, above a number; returns their ids."""
+    live = [s.c.user_id == user_id, s.c.revoked_at.is_(None), s.c.expires_at > func.now()]
+    oldest = select(s.c.id).where(*live).order_by(s.c.last_used_at.desc(), s.c.id).offset(kept)
+    ended = update(s).where(s.c.id.in_(oldest)).values(revoked_at=func.now())
+    return [row.id for row in await conn.execute(ended.returning(s.c.id))]
+
+
 async def active_session_ids(conn: AsyncConnection, user_id: str) -> list[str]:
     """The ids of an account's sessions that have not ended."""
     query = select(s.c.id).where(s.c.user_id == user_id, s.c.revoked_at.is_(None), s.c.expires_at > func.now())

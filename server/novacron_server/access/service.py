@@ -40,6 +40,7 @@ class Access:
 
     `wake` is called after commits with events.
 
+    `sessions_per_user` are live at most: a further sign-in ends the one that was used longest ago.
     `on_session_end` gets the id of a session whose tokens are no longer valid: after logout, a new role or
     password, expiry, or a change by another server (within 2 seconds).
     """
@@ -51,10 +52,12 @@ class Access:
         wake: Callable[[], None] = lambda: None,
         *,
         open_registration: bool = False,
+        sessions_per_user: int = 64,
         passwords: Passwords | None = None,
         on_session_end: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._database = database
+        self._sessions_per_user = sessions_per_user
         self._wake = wake
         self._passwords = passwords or Passwords()
         self._keys = Keys(data_dir / "secrets.json")
@@ -130,20 +133,24 @@ class Access:
         if account is None or not verdict.right or account.disabled:
             raise Unauthenticated(_WRONG)
 
-        async def begin(conn: Connection) -> Tokens | None:
+        async def begin(conn: Connection) -> tuple[Tokens, list[str]] | None:
             now = await repository.find_account(conn, account.user.id, locked=True)
             if now is None or now.disabled or now.password_hash != account.password_hash:
                 return None  # the account changed while the password was compared
             await repository.clear_failures(conn, name, network)
             if verdict.new_hash:
                 await repository.update_account(conn, now.user.id, ends_tokens=False, password_hash=verdict.new_hash)
-            return await self._begin(conn, now, address, user_agent)
+            issued = await self._begin(conn, now, address, user_agent)
+            return issued, await repository.revoke_oldest_sessions(conn, now.user.id, self._sessions_per_user)
 
         begun = await self._database.run(begin)
         if begun is None:
             raise Unauthenticated(_WRONG)
+        issued, ended = begun
+        for session_id in ended:
+            self._live.end(session_id)
         self._wake()
-        return begun
+        return issued
 
     async def refresh(self, request: Refresh) -> Tokens:
         """New tokens for the session. The same request gets the same refresh token for `repository.REPEAT_S` seconds;

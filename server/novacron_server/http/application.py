@@ -17,9 +17,11 @@ from litestar.routes import HTTPRoute
 from novacron_core.api.endpoint import Endpoint
 from novacron_server.http import openapi, problems
 from novacron_server.http.call import Served
+from novacron_server.http.filter_budget import FilterBudget
+from novacron_server.http.host_names import HostNames
 from novacron_server.http.limits import RateLimits
 from novacron_server.http.middleware import Middleware
-from novacron_server.http.routing import Authenticator, mount
+from novacron_server.http.routing import Authenticator, Methods, mount
 
 MAX_BODY_BYTES = 256 * 1024
 
@@ -33,15 +35,19 @@ def create_application(
     tls: bool,
     origins: Sequence[str],
     stale_since: Callable[[], datetime | None],
+    filters: FilterBudget | None = None,
+    host_names: HostNames | None = None,
+    trusts_request_ids: bool = False,
 ) -> Middleware:
     """Build the application.
 
     `rows` are the HTTP endpoints with their handlers, `sockets` the WebSocket handlers. `stale_since` returns when
-    the database became unavailable, or None while it is available.
+    the database became unavailable, or None while it is available. `filters` bounds the filters of a user. See
+    Middleware for the others.
     """
     app = Litestar(
         route_handlers=[
-            *(mount(row, authenticate) for row in rows),
+            *(mount(row, authenticate, filters) for row in rows),
             *sockets,
             _openapi_route([row.endpoint for row in rows]),
         ],
@@ -52,7 +58,15 @@ def create_application(
         logging_config=None,
     )
     _check_routes(app)
-    return Middleware(app, limits, tls=tls, stale_since=stale_since)
+    return Middleware(
+        app,
+        limits,
+        tls=tls,
+        stale_since=stale_since,
+        methods_of=Methods([row.endpoint for row in rows], {"/openapi.json": "GET"}).of,
+        host_names=host_names,
+        trusts_request_ids=trusts_request_ids,
+    )
 
 
 def _check_routes(app: Litestar) -> None:

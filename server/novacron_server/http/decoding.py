@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -11,11 +12,13 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.base import Request
 from novacron_core.api.problem import FieldError
+from novacron_core.values.names import PATTERN_RULES
 
 T = TypeVar("T", bound=Request)
-_PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_PATH = re.compile(r"^(?P<message>.*?)(?: - at (?:`key` in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+_PATTERN = re.compile(r"Expected `str` matching regex (?P<pattern>'.*')", re.DOTALL)
 _IF_MATCH = re.compile(r'"(\d{1,18})"')
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -23,11 +26,28 @@ _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 def body(raw: bytes, kind: type[T]) -> T:
     """Decode a JSON body. Raises InvalidArgument for invalid JSON, ValidationFailed for values of the wrong type."""
     try:
-        return msgspec.json.decode(raw or b"{}", type=kind)
+        decoded = msgspec.json.decode(raw or b"{}", type=kind)
     except msgspec.ValidationError as e:
         raise invalid(e) from e
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise errors.InvalidArgument("The request body is not valid JSON") from e
+    if b"\\u0000" in raw:
+        _refuse_nul("", msgspec.to_builtins(decoded))
+    return decoded
+
+
+def _refuse_nul(path: str, value: Any) -> None:
+    """Raises ValidationFailed for the character U+0000, which PostgreSQL stores in no text and libvirt ends a text at."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_nul(path, str(key))
+            _refuse_nul(_join(path, str(key)), item)
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            _refuse_nul(f"{path}[{number}]", item)
+    elif isinstance(value, str) and "\0" in value:
+        message = "must not contain the character U+0000"
+        raise errors.ValidationFailed(f"{path}: {message}", fields=[FieldError(field=path, message=message)])
 
 
 def query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
@@ -38,6 +58,7 @@ def query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
             raise errors.ValidationFailed(
                 f"{name}: given more than once", fields=[FieldError(field=name, message="given more than once")]
             )
+        _refuse_nul(name, value)
         values[name] = value
     try:
         return msgspec.convert(values, kind, strict=False)
@@ -54,6 +75,8 @@ def invalid(error: msgspec.ValidationError) -> errors.ValidationFailed:
         field, message = _join(field, found["field"]), "unknown field"
     elif found := _MISSING.search(message):
         field, message = _join(field, found["field"]), "required"
+    elif found := _PATTERN.search(message):
+        message = PATTERN_RULES.get(literal_eval(found["pattern"]), "has a wrong form")
     sentence = f"{field}: {message}" if field else message
     return errors.ValidationFailed(sentence, fields=[FieldError(field=field, message=message)])
 

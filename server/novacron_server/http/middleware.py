@@ -11,12 +11,14 @@ from collections.abc import Callable
 from datetime import datetime
 from secrets import token_hex
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 import structlog
 
 from novacron_core import errors
-from novacron_server.http.limits import RateLimits
+from novacron_server.http.host_names import HostNames
+from novacron_server.http.limits import Budget, RateLimits
 from novacron_server.http.problems import MEDIA_TYPE
 
 _log = structlog.get_logger("access")
@@ -36,6 +38,8 @@ class Middleware:
 
     `stale_since`: since when the database is down, None while it is up. While it is down, reads are served from memory
     (promise G11), and every response says so in the header x-novacron-stale-since.
+    `methods_of` lists the methods of a path, for the Allow header. `trusts_request_ids`: clients come through a proxy of
+    ours, whose X-Request-Id is kept.
     """
 
     def __init__(
@@ -45,7 +49,13 @@ class Middleware:
         *,
         tls: bool = False,
         stale_since: Callable[[], datetime | None] = lambda: None,
+        methods_of: Callable[[str], list[str]] = lambda path: [],
+        host_names: HostNames | None = None,
+        trusts_request_ids: bool = False,
     ) -> None:
+        self._methods_of = methods_of
+        self._host_names = host_names or HostNames(tls=tls)
+        self._trusts_request_ids = trusts_request_ids
         self._stale_since = stale_since
         self._app = app
         self._limits = limits
@@ -57,7 +67,8 @@ class Middleware:
             await self._app(scope, receive, send)
             return
         self.last_request_at = time.monotonic()
-        request_id = _request_id(scope)
+        scope["path"] = _routed_path(scope)
+        request_id = _request_id(scope) if self._trusts_request_ids else token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
         address = scope["client"][0] if scope.get("client") else ""
         budget = self._limits.take(address, scope["path"], scope["type"])
@@ -68,20 +79,51 @@ class Middleware:
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
                 log.status = message["status"]
-                message["headers"] = [*message["headers"], *added, *_stale(self._stale_since())]
+                headers = _with_allow(scope, message, self._methods_of)
+                message["headers"] = [*headers, *added, *_stale(self._stale_since())]
             await send(message)
 
         try:
-            if budget.refused and scope["type"] == "http":
-                await _refuse(send_with_headers, budget.retry_after_s, request_id)
-            elif budget.refused:
-                await receive()
-                await send({"type": "websocket.close", "code": 1013, "reason": "too many connections"})
-            else:
+            if (refusal := self._refusal(scope, budget)) is None:
                 await self._app(scope, receive, send_with_headers)
+            elif scope["type"] == "http":
+                await _refuse(send_with_headers, refusal, request_id)
+            else:
+                await receive()
+                await send({"type": "websocket.close", "code": 1013, "reason": refusal.code})
         finally:
             log.write()
             structlog.contextvars.unbind_contextvars("request_id")
+
+    def _refusal(self, scope: Any, budget: Budget) -> errors.NovaCronError | None:
+        """Why a request does not reach the application, None when it does."""
+        if budget.refused:
+            seconds = budget.retry_after_s
+            return errors.RateLimited(f"too many requests; try again in {seconds:.0f} s", retry_after_s=seconds)
+        if not self._host_names.admits(scope["headers"]):
+            return errors.Forbidden(
+                "this server has another name: use its address, or start it with --allowed-host NAME"
+            )
+        return None
+
+
+def _routed_path(scope: Any) -> str:
+    """The decoded path, in which an encoded slash stays encoded: it belongs to a name and separates nothing."""
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%2f" not in raw.lower():
+        return str(scope["path"])
+    segments = raw.decode("ascii", "replace").split("/")
+    return "/".join(unquote(segment).replace("/", "%2F") for segment in segments)
+
+
+def _with_allow(scope: Any, message: Any, methods_of: Callable[[str], list[str]]) -> list[tuple[bytes, bytes]]:
+    """The headers of a response, with every method of its path where the method is refused or asked for."""
+    headers: list[tuple[bytes, bytes]] = message["headers"]
+    asked = scope.get("method") == "OPTIONS" and message["status"] < 300
+    if (message["status"] != 405 and not asked) or not (methods := methods_of(scope["path"])):
+        return headers
+    kept = [(name, value) for name, value in headers if name.lower() != b"allow"]
+    return [*kept, (b"allow", ", ".join([*methods, "OPTIONS"]).encode())]
 
 
 def _stale(since: datetime | None) -> tuple[tuple[bytes, bytes], ...]:
@@ -106,15 +148,12 @@ class _AccessLogLine:
         _log.info("request", status=self.status, ms=milliseconds, **self._fields)
 
 
-async def _refuse(send: Any, retry_after_s: float, request_id: str) -> None:
-    problem = errors.RateLimited(f"too many requests; try again in {retry_after_s:.0f} s", retry_after_s=retry_after_s)
-    body = msgspec.json.encode(problem.problem(request_id))
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"retry-after", str(max(1, round(retry_after_s))).encode()),
-    ]
-    await send({"type": "http.response.start", "status": 429, "headers": headers})
+async def _refuse(send: Any, error: errors.NovaCronError, request_id: str) -> None:
+    body = msgspec.json.encode(error.problem(request_id))
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from secrets import token_hex
 from typing import Any
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from novacron_core import errors
 from novacron_server.http.middleware import SECURITY_HEADERS
 from novacron_server.http.problems import MEDIA_TYPE
+from novacron_server.http.websocket.protocol import WebSocketProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
 """Request line and headers together. Nginx takes 32 KiB, Apache 8 KiB a line."""
@@ -32,22 +34,56 @@ _REASONS = {400: "Bad Request", 408: "Request Timeout", 414: "URI Too Long", 431
 _log = structlog.get_logger("access")
 
 
+class _Waiting:
+    """Connections that wait for their client, oldest first, by address and over all addresses."""
+
+    def __init__(self) -> None:
+        self._all: OrderedDict[BoundedHttpProtocol, str] = OrderedDict()
+        self._by_address: dict[str, OrderedDict[BoundedHttpProtocol, None]] = {}
+
+    def add(self, protocol: BoundedHttpProtocol, address: str) -> int:
+        """Add it as the newest. Returns how many of its address wait."""
+        self._all[protocol] = address
+        waiting = self._by_address.setdefault(address, OrderedDict())
+        waiting[protocol] = None
+        return len(waiting)
+
+    def discard(self, protocol: BoundedHttpProtocol) -> None:
+        if (address := self._all.pop(protocol, None)) is not None:
+            waiting = self._by_address[address]
+            del waiting[protocol]
+            if not waiting:
+                del self._by_address[address]
+
+    def pop_oldest(self, address: str | None = None) -> BoundedHttpProtocol | None:
+        """Take out the oldest one of an address, or of all."""
+        oldest = next(iter(self._all if address is None else self._by_address.get(address, ())), None)
+        if oldest is not None:
+            self.discard(oldest)
+        return oldest
+
+
 @dataclass
 class Connections:
-    """The connections that have not sent a complete request head yet, oldest first.
+    """The open connections of a server, and bounds on those that wait for their client.
 
-    `per_address` of them are allowed; then the oldest of that address is closed. A client that has sent a request does
-    not count, so an owner who is served is never closed for a stranger's idle sockets.
+    `per_address` may wait for their first request head, and `idle_per_address` for a further one; then the oldest of
+    that address is closed. A connection whose request is being served, and a WebSocket, do not count. `total` are open at
+    most: then one that waits is closed for a new one, so that descriptors are left for the database and libvirt.
     """
 
     per_address: int = 100
+    idle_per_address: int = 200
+    total: int = 10_000
     head_s: float = 10.0
     """Seconds for a complete head, and between requests."""
     body_s: float = 30.0
     """Seconds for a body of at most SMALL_BODY_BYTES, and between two parts of a larger one."""
     peers: tuple[IPv4Network | IPv6Network, ...] = ()
     """The networks that connections may come from; empty for any. Behind a proxy, only it may speak plain HTTP to us."""
-    _unfinished: dict[str, OrderedDict[BoundedHttpProtocol, None]] = field(default_factory=dict)
+    _open: set[BoundedHttpProtocol] = field(default_factory=set)
+    _unfinished: _Waiting = field(default_factory=_Waiting)
+    _idle: _Waiting = field(default_factory=_Waiting)
 
     def admits(self, address: str) -> bool:
         """Whether a connection may come from this address."""
@@ -60,19 +96,34 @@ class Connections:
         return any(parsed in network for network in self.peers)
 
     def begin(self, protocol: BoundedHttpProtocol, address: str) -> None:
-        """A connection waits for a head."""
-        waiting = self._unfinished.setdefault(address, OrderedDict())
-        waiting[protocol] = None
-        if len(waiting) > self.per_address:
-            oldest, _ = waiting.popitem(last=False)
-            oldest.transport.abort()
+        """A new connection waits for a head."""
+        if len(self._open) >= self.total:
+            waiting = self._unfinished.pop_oldest() or self._idle.pop_oldest()
+            (waiting or protocol).transport.abort()
+            if waiting is None:
+                return
+        self._open.add(protocol)
+        if self._unfinished.add(protocol, address) > self.per_address:
+            self._close_oldest(self._unfinished, address)
 
-    def end(self, protocol: BoundedHttpProtocol, address: str) -> None:
-        """Its head is complete, or it is closed."""
-        if (waiting := self._unfinished.get(address)) is not None:
-            waiting.pop(protocol, None)
-            if not waiting:
-                del self._unfinished[address]
+    def rest(self, protocol: BoundedHttpProtocol, address: str) -> None:
+        """It has been answered, and waits for another request."""
+        if protocol in self._open and self._idle.add(protocol, address) > self.idle_per_address:
+            self._close_oldest(self._idle, address)
+
+    def serve(self, protocol: BoundedHttpProtocol) -> None:
+        """Its head is complete."""
+        self._unfinished.discard(protocol)
+        self._idle.discard(protocol)
+
+    def end(self, protocol: BoundedHttpProtocol) -> None:
+        """It is closed."""
+        self.serve(protocol)
+        self._open.discard(protocol)
+
+    def _close_oldest(self, waiting: _Waiting, address: str) -> None:
+        if (oldest := waiting.pop_oldest(address)) is not None:
+            oldest.transport.abort()
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -101,7 +152,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._set_deadline(self._limits.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._limits.end(self, self._address)
+        self._limits.end(self)
         self._set_deadline(None)
         super().connection_lost(exc)
 
@@ -120,8 +171,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             super().data_received(piece)
             if self.transport.is_closing():
                 return
-            if self.transport.get_protocol() is not self:  # a WebSocket from now on
+            if (socket := self.transport.get_protocol()) is not self:  # a WebSocket from now on
                 self._set_deadline(None)
+                if isinstance(socket, WebSocketProtocol):
+                    socket.on_lost = partial(self._limits.end, self)
                 return
 
     # -- callbacks of the parser -----------------------------------------------------------------------------------
@@ -144,9 +197,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             raise ValueError("too many headers")
 
     def on_headers_complete(self) -> None:
+        hosts = sum(1 for name, _ in self.headers if name == b"host")
+        if hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
+            raise ValueError("one Host header is required")  # RFC 9112, 3.2
         self._in_head, self._head_bytes = False, 0
         self._in_body, self._body_bytes = True, 0
-        self._limits.end(self, self._address)
+        self._limits.serve(self)
         length = next((value for name, value in self.headers if name == b"content-length"), b"0")
         self._large = not length.isdigit() or int(length[:12]) > SMALL_BODY_BYTES
         self._set_deadline(self._limits.body_s)
@@ -174,6 +230,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._write_refusal()
         elif self._deadline is None:  # uvicorn's own timer ends with any byte, also with one that starts no request
             self._set_deadline(self._limits.head_s)
+            self._limits.rest(self, self._address)
 
     # -- refusals --------------------------------------------------------------------------------------------------
 

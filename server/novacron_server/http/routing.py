@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -15,10 +16,12 @@ from novacron_core import errors
 from novacron_core.api.base import Nothing
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.operations import Operation
+from novacron_core.rules.filters.language import MAX_LENGTH
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Permission, allows, why_not_role
 from novacron_server.http import decoding
 from novacron_server.http.call import Call, Reply, Served
+from novacron_server.http.filter_budget import FilterBudget
 
 Authenticator = Callable[[str], Awaitable[Principal]]
 """Takes a bearer token and returns its user; raises Unauthenticated."""
@@ -29,12 +32,15 @@ class _HasHeaders(Protocol):
     def headers(self) -> Any: ...
 
 
-def mount(served: Served, authenticate: Authenticator) -> HTTPRouteHandler:
-    """The Litestar handler of one endpoint."""
+def mount(served: Served, authenticate: Authenticator, filters: FilterBudget | None = None) -> HTTPRouteHandler:
+    """The Litestar handler of one endpoint. `filters` bounds the filters of a user."""
+    filters = filters or FilterBudget()
     endpoint = served.endpoint
 
     async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
         call = await _decode_call(request, endpoint, authenticate)
+        if call.who is not None and (q := getattr(call.query, "q", "")):
+            filters.charge(call.who.user_id, min(len(q.split()) + q.count(","), MAX_LENGTH))
         return _respond(endpoint, await served.handler(call))
 
     return HTTPRouteHandler(
@@ -47,6 +53,17 @@ def mount(served: Served, authenticate: Authenticator) -> HTTPRouteHandler:
         # The upload's service limits its length; every other body is limited by the application.
         request_max_body_size=None if endpoint.kind == "upload" else Empty,
     )(handle)
+
+
+class Methods:
+    """The HTTP methods of each path."""
+
+    def __init__(self, endpoints: Iterable[Endpoint[Any, Any, Any]], others: Mapping[str, str]) -> None:
+        rows = [(row.path, str(row.method)) for row in endpoints] + list(others.items())
+        self._rows = [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), method) for path, method in rows]
+
+    def of(self, path: str) -> list[str]:
+        return sorted({method for pattern, method in self._rows if pattern.fullmatch(path.rstrip("/") or "/")})
 
 
 def litestar_path(path: str) -> str:
@@ -83,6 +100,8 @@ async def _decode_call(
     request: Request[Any, Any, Any], endpoint: Endpoint[Any, Any, Any], authenticate: Authenticator
 ) -> Call[Any, Any]:
     principal = await authorize(request, endpoint.permission, authenticate)
+    if any("\0" in str(value) for value in request.path_params.values()):
+        raise errors.NotFound("No such resource")
     headers = request.headers
     state = request.scope["state"]
     return Call(

@@ -93,7 +93,7 @@ Prometheus = Annotated[
     str,
     typer.Option(
         envvar=_V + "PROMETHEUS",
-        help="Who may scrape /metrics: loopback, token (see the file metrics-token) or off.",
+        help="Who may scrape /metrics: token (see the file metrics-token), loopback (also this machine) or off.",
     ),
 ]
 SamplesKeptHours = Annotated[
@@ -108,4 +108,19 @@ SocketsPerMinute = Annotated[
 UnfinishedConnections = Annotated[
     int,
     typer.Option(envvar=_V + "UNFINISHED_CONNECTIONS", min=1, help="Connections per address without a request."),
+]
+AllowedHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar=_V + "ALLOWED_HOST", help="Name by which clients address this server; may be repeated. See the docs."
+    ),
+]
+IdleConnections = Annotated[
+    int, typer.Option(envvar=_V + "IDLE_CONNECTIONS", min=1, help="Connections per address that wait between requests.")
+]
+SocketsPerSession = Annotated[
+    int, typer.Option(envvar=_V + "SOCKETS_PER_SESSION", min=1, help="Open WebSocket connections per session.")
+]
+SessionsPerUser = Annotated[
+    int, typer.Option(envvar=_V + "SESSIONS_PER_USER", min=1, help="Live sessions per user; then the oldest ends.")
 ]

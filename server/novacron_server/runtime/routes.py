@@ -7,6 +7,8 @@ from novacron_server.health import routes as health_routes
 from novacron_server.hosts import routes as hosts_routes
 from novacron_server.http.application import create_application
 from novacron_server.http.call import Served
+from novacron_server.http.filter_budget import FilterBudget
+from novacron_server.http.host_names import HostNames
 from novacron_server.http.limits import RateLimits
 from novacron_server.http.middleware import Middleware
 from novacron_server.images import routes as images_routes
@@ -38,7 +40,16 @@ def create_app(parts: Parts) -> Middleware:
         tls=settings.tls,
         origins=settings.origins,
         stale_since=lambda: parts.hub.database_away_since,
+        filters=FilterBudget(lambda: _count_objects(parts)),
+        host_names=HostNames(settings.host_names, tls=settings.tls),
+        trusts_request_ids=bool(settings.behind_proxy),
     )
+
+
+def _count_objects(parts: Parts) -> int:
+    """How many objects a filter may be compared with: VMs and volumes."""
+    state = parts.inventory.state
+    return len(state.known) + len(state.storage.volume_rows)
 
 
 def served(parts: Parts) -> list[Served]:

@@ -26,7 +26,7 @@ from novacron_server.http.websocket.protocol import WebSocketProtocol
 from novacron_server.hypervisor.connection.daemons import start_daemons
 from novacron_server.hypervisor.connection.uris import check_uri, choose_uri
 from novacron_server.lock_file import open_lock
-from novacron_server.runtime import logs
+from novacron_server.runtime import descriptors, logs
 from novacron_server.runtime.listening import listen
 from novacron_server.runtime.routes import create_app
 from novacron_server.runtime.settings import Settings
@@ -38,6 +38,7 @@ _log = structlog.get_logger()
 async def run(settings: Settings) -> int:
     """Serve until a signal stops the server. Returns the exit code."""
     logs.set_up()
+    descriptors.raise_limit()
     try:
         for uri in settings.hypervisors:
             check_uri(uri)
@@ -91,10 +92,16 @@ def _find_hypervisors(settings: Settings) -> list[str]:
 
 
 def uvicorn_config(settings: Settings, app: object) -> uvicorn.Config:
+    connections = Connections(
+        settings.unfinished_connections,
+        settings.idle_connections,
+        total=descriptors.connection_limit(),
+        peers=settings.proxies,
+    )
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI callable
         loop="none",
-        http=partial(BoundedHttpProtocol, Connections(settings.unfinished_connections, peers=settings.proxies)),  # type: ignore[arg-type]
+        http=partial(BoundedHttpProtocol, connections),  # type: ignore[arg-type]
         ws=WebSocketProtocol,
         ws_ping_interval=None,  # WebSocketProtocol sends its own pings
         ws_per_message_deflate=False,

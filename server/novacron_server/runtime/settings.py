@@ -18,11 +18,15 @@ class Settings:
 
     `hypervisors` are libvirt URIs; when empty, the server chooses. `database_url`: None for the embedded PostgreSQL.
     `database_owner_url` is used for migrations when the application's role may not change tables.
-    `behind_proxy` lists the addresses or networks of a proxy that terminates TLS; nobody else may connect then. `bundled`: stop `idle_stop_s` after the last use.
+    `behind_proxy` lists the addresses or networks of a proxy that terminates TLS; nobody else may connect then.
+    `bundled`: stop `idle_stop_s` after the last use.
     `virtualization` overrides the detection of KVM: `kvm` or `qemu`.
-    `prometheus`: who may scrape `/metrics`: this machine (`loopback`), clients with the token (`token`), nobody (`off`).
+    `prometheus`: who may scrape `/metrics`: clients with the token (`token`), also this machine without it (`loopback`),
+    nobody (`off`). `allowed_hosts`: names under which clients address this server, besides its addresses and localhost.
     `database_budget_s`: how many seconds a transaction may take before it is refused; raise it for a slow database.
-    `unfinished_connections`: how many connections of one address may be open without having sent a request.
+    `unfinished_connections`: how many connections of one address may be open without having sent a request;
+    `idle_connections`: how many may wait for a further one. `sockets_per_session` may be open; of `sessions_per_user`
+    the one used longest ago ends when another one begins.
     Metrics: samples are kept for `samples_kept_hours`, values per minute for `minutes_kept_days`.
     """
 
@@ -41,12 +45,16 @@ class Settings:
     production: bool = False
     open_registration: bool = False
     origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     requests_per_minute: int = 6000
     sign_ins_per_minute: int = 60
     sockets_per_minute: int = 60
     unfinished_connections: int = 100
+    idle_connections: int = 200
+    sockets_per_session: int = 32
+    sessions_per_user: int = 64
     idle_stop_s: float = 30.0
-    prometheus: str = "loopback"
+    prometheus: str = "token"
     samples_kept_hours: int = 24
     minutes_kept_days: int = 14
     failpoints: dict[str, str] = field(default_factory=dict)
@@ -55,6 +63,12 @@ class Settings:
     def tls(self) -> bool:
         """Whether connections to this server are encrypted, here or at a proxy."""
         return self.tls_cert is not None or bool(self.behind_proxy)
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The names that requests may be addressed to; see HostNames."""
+        named = () if self.tls and not self.allowed_hosts else (self.host,)
+        return (*self.allowed_hosts, *named)
 
     @property
     def url(self) -> str:

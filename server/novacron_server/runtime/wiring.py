@@ -225,6 +225,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         settings.data_dir,
         lambda: committed.emit(None),
         open_registration=settings.open_registration,
+        sessions_per_user=settings.sessions_per_user,
         on_session_end=hub.end_session,
     )
     volumes = Volumes(inventory, operations)
@@ -241,7 +242,9 @@ async def _build(background: Background, settings: Settings, database: Database,
         minutes_kept=timedelta(days=settings.minutes_kept_days),
     )
     samples = SampleStreamer(latest, state)
-    gateway = WebSocketGateway(access.authenticate, access.redeem_ticket, origins=origins)
+    gateway = WebSocketGateway(
+        access.authenticate, access.redeem_ticket, origins=origins, per_session=settings.sockets_per_session
+    )
     stream = Stream(gateway, hub, inventory, samples)
     scheduler = Scheduler(database, [retention_job(database)], GuardedClock().now)
     return Parts(

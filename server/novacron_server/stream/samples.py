@@ -11,7 +11,7 @@ import msgspec
 from novacron_core.api import events as api
 from novacron_core.api.samples import TierSample
 from novacron_core.api.vms import VM
-from novacron_core.rules.filters.language import compile_filter
+from novacron_core.rules.filters.language import FilterError, compile_filter, count_words
 from novacron_core.rules.filters.vms import vm_fields
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_core.values.roles import Permission, allows
@@ -21,6 +21,7 @@ from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.meter import HostMeter
 from novacron_server.stream.hub import Listener
 
+MAX_WORDS_OF_USER = 128
 _PER_FRAME = 1500
 """VMs in one frame: about 170 KiB."""
 _EARLY = 0.9
@@ -65,15 +66,23 @@ class SampleStreamer:
         if request is None:
             return
         targets = request.targets if isinstance(request.targets, str) else frozenset(request.targets)
+        principal = listener.principal
         if isinstance(targets, str) and targets != "*":
             compile_filter(targets, vm_fields({}))
-        principal = listener.principal
+            self._check_words(principal.user_id, count_words(targets))
         audience = _Audience(principal.role, principal.tenant, targets, request.tiers)
         subscription = _Subscription(audience, principal, request.interval_s)
         self._subscriptions[listener] = subscription
         for host_id, host in self._latest.hosts.items():
             if host.time is not None and self._latest.fresh(host):
                 self._offer(listener, subscription, host_id, self._frames(subscription, host_id))
+
+    def _check_words(self, user_id: str, words: int) -> None:
+        """Raises FilterError when the filters of a user's subscriptions, which run at each reading, cost too much."""
+        filters = {each.audience.targets for each in self._subscriptions.values() if each.principal.user_id == user_id}
+        used = sum(count_words(text) for text in filters if isinstance(text, str) and text != "*")
+        if used + words > MAX_WORDS_OF_USER:
+            raise FilterError(f"the sample filters of one user must have at most {MAX_WORDS_OF_USER} words together")
 
     def unsubscribe(self, listener: Listener) -> None:
         """Send no more samples to the listener."""

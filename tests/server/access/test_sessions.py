@@ -219,3 +219,17 @@ async def test_pruning_deletes_sessions_that_ended_long_ago(
             for table in ("sessions", "refresh_tokens", "login_failures")
         ]
     assert counts == [(1,), (1,), (1,)]
+
+
+async def test_sign_in_above_the_number_ends_the_session_used_longest_ago(
+    ready_access: AccessUnderTest, owner_url: str
+) -> None:
+    ready_access.access._sessions_per_user = 3
+    first, second, third = [await ready_access.login() for _ in range(3)]
+    await ready_access.access.refresh(Refresh(refresh_token=first.refresh_token))
+    ended = await ready_access.access.authenticate(second.token)
+    fourth = await ready_access.login()
+    assert await expect_refused(ready_access, second.token)
+    assert ready_access.ended == [ended.session_id]
+    for issued in (first, third, fourth):
+        assert await ready_access.access.authenticate(issued.token)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,9 +16,12 @@ import pytest
 
 from novacron_server.http import protocol
 from novacron_server.http.protocol import BoundedHttpProtocol, Connections
+from novacron_server.runtime import descriptors
+from tests.support.event_stream import open_stream
 from tests.support.server import LiveServer
+from tests.support.waiting import until
 
-HOST = b"Host: x\r\n"
+HOST = b"Host: localhost\r\n"
 
 
 @asynccontextmanager
@@ -48,6 +53,8 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], Any
         (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
         (b"nonsense\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n" + HOST + b"Bad Header\r\n\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\n" + HOST + HOST + b"\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\n\r\n", 400),
     ],
 )
 async def test_head_over_its_bounds_is_refused_with_a_problem(
@@ -113,8 +120,8 @@ async def test_large_body_and_many_requests_on_one_connection_still_work(server:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Connections.__init__
 
-    def init(self: Connections, per_address: int = 5, **_: object) -> None:
-        real(self, 5, head_s=0.4, body_s=0.4)
+    def init(self: Connections, *_: object, **__: object) -> None:
+        real(self, 5, 5, head_s=0.4, body_s=0.4)
 
     monkeypatch.setattr(Connections, "__init__", init)
 
@@ -153,27 +160,111 @@ async def test_idle_sockets_of_one_address_do_not_keep_the_owner_out(short: None
             writer.close()
 
 
-def test_the_oldest_unfinished_connection_of_an_address_goes_first() -> None:
-    class Transport:
-        aborted = False
+async def test_a_thousand_idle_sockets_of_one_address_leave_the_owner_served(server: LiveServer) -> None:
+    """Silent ones, and ones that have sent a request: both are closed above their number, the oldest first."""
+    url = httpx.URL(server.url)
+    request = b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n"
+    async with httpx.AsyncClient(base_url=server.url) as owner:
+        opened = []
+        for number in range(1000):
+            reader, writer = await asyncio.open_connection(url.host, url.port)
+            if number % 2:
+                writer.write(request)
+                with contextlib.suppress(ConnectionError):
+                    await reader.readuntil(b"\r\n\r\n")
+            opened.append((reader, writer))
+            if number % 100 == 0:
+                assert (await owner.get("/livez")).status_code == 200
+        assert (await owner.get("/livez")).status_code == 200
+        first_silent, first_idle = opened[0][0], opened[1][0]
+        await asyncio.gather(closed(first_silent), closed(first_idle), return_exceptions=True)
+        for _, writer in opened:
+            writer.close()
 
-        def abort(self) -> None:
-            self.aborted = True
 
-    class Unfinished:
-        def __init__(self) -> None:
-            self.transport = Transport()
+class FakeTransport:
+    aborted = False
 
-    limits: Any = Connections(2)
-    first, second, third, elsewhere = (Unfinished() for _ in range(4))
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class FakeConnection:
+    def __init__(self) -> None:
+        self.transport = FakeTransport()
+
+    @property
+    def aborted(self) -> bool:
+        return self.transport.aborted
+
+
+def test_the_oldest_waiting_connection_of_an_address_goes_first() -> None:
+    limits: Any = Connections(2, 1)
+    first, second, third, fourth, elsewhere = connections = [FakeConnection() for _ in range(5)]
     limits.begin(first, "a")
     limits.begin(elsewhere, "b")
     limits.begin(second, "a")
-    limits.end(first, "a")
+    limits.serve(first)
     limits.begin(third, "a")
-    assert [thing.transport.aborted for thing in (first, second, third, elsewhere)] == [False] * 4
-    limits.begin(first, "a")
-    assert [thing.transport.aborted for thing in (first, second, third, elsewhere)] == [False, True, False, False]
+    assert not any(connection.aborted for connection in connections)
+    limits.begin(fourth, "a")
+    assert [connection.aborted for connection in connections] == [False, True, False, False, False]
+    limits.rest(first, "a")
+    limits.serve(third)
+    assert not first.aborted
+    limits.rest(third, "a")
+    assert [connection.aborted for connection in connections] == [True, True, False, False, False]
+
+
+def test_a_new_connection_takes_the_place_of_one_that_waits_or_is_refused() -> None:
+    limits: Any = Connections(total=2)
+    served, idle, fresh, late = (FakeConnection() for _ in range(4))
+    limits.begin(served, "a")
+    limits.begin(idle, "b")
+    limits.serve(served)
+    limits.serve(idle)
+    limits.rest(idle, "b")
+    limits.begin(fresh, "c")
+    assert (served.aborted, idle.aborted, fresh.aborted) == (False, True, False)
+    limits.end(idle)
+    limits.serve(fresh)
+    limits.begin(late, "d")
+    assert (served.aborted, fresh.aborted, late.aborted) == (False, False, True)
+
+
+async def test_ended_web_sockets_and_requests_leave_nothing_counted(server: LiveServer) -> None:
+    limits = counted(server)
+    async with open_stream(server):
+        assert len(limits._open) >= 1
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        await http.get("/livez")
+    await server.admin.close()
+
+    async def none_left() -> bool | None:
+        return True if not limits._open and not limits._idle._all and not limits._unfinished._all else None
+
+    await until(none_left)
+
+
+def counted(server: LiveServer) -> Connections:
+    """The bounds of the running server in this process."""
+    import gc
+
+    found = [thing for thing in gc.get_objects() if type(thing) is Connections and thing._open]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_descriptors_are_left_for_the_database_and_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [(1024, 4096)]
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, new: limits.append(new))
+    descriptors.raise_limit()
+    assert limits[-1] == (4096, 4096)
+    assert descriptors.connection_limit() == 4096 - 256
+    limits.append((200, 200))
+    descriptors.raise_limit()
+    assert descriptors.connection_limit() == 100
 
 
 def test_bounds_are_those_that_the_refusals_name() -> None:

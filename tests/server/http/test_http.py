@@ -8,8 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from novacron_core.api.endpoint import Endpoint
+from novacron_server.http import filter_budget
+from novacron_server.http.host_names import HostNames
+from novacron_server.http.limits import RateLimits
+from novacron_server.http.middleware import Middleware
 from novacron_server.runtime.routes import served
 from tests.support.server import LiveServer
 
@@ -74,7 +80,9 @@ async def test_without_a_token_only_public_endpoints_respond(server: LiveServer)
             endpoint: Endpoint[Any, Any, Any] = row.endpoint
             path = endpoint.path.replace("{", "").replace("}", "")
             answer = await nobody.request(str(endpoint.method), path)
-            if endpoint.permission == "public":
+            if endpoint.path == "/metrics":
+                assert answer.status_code == 401, "it has a token of its own"
+            elif endpoint.permission == "public":
                 assert answer.status_code not in (401, 403), endpoint.key
             else:
                 assert answer.status_code == 401, endpoint.key
@@ -104,11 +112,110 @@ async def test_unknown_field_is_named(http: httpx.AsyncClient) -> None:
     assert answer.json()["errors"] == [{"field": "colour", "message": "unknown field"}]
 
 
-async def test_safe_request_id_is_kept_and_an_unsafe_one_replaced(http: httpx.AsyncClient) -> None:
-    kept = await http.get("/livez", headers={"X-Request-Id": "abc-123"})
-    assert kept.headers["x-request-id"] == "abc-123"
-    replaced = await http.get("/livez", headers={"X-Request-Id": "a b{}"})
-    assert replaced.headers["x-request-id"] != "a b{}"
+async def test_request_id_of_a_stranger_is_replaced_and_a_proxys_is_kept(http: httpx.AsyncClient) -> None:
+    for given in ("abc-123", "a b{}"):
+        answer = await http.get("/livez", headers={"X-Request-Id": given})
+        assert answer.headers["x-request-id"] != given
+
+    async def answer_nothing(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+
+    sent: list[Any] = []
+
+    async def keep(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/", "headers": [(b"x-request-id", b"abc-123")], "client": ("192.0.2.1", 1)}
+    await Middleware(answer_nothing, RateLimits(), trusts_request_ids=True)(scope, None, keep)
+    assert (b"x-request-id", b"abc-123") in sent[0]["headers"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("rebind.evil.example", 403),
+        ("rebind.evil.example:8090", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("evil.example/x", 403),
+        ("", 403),
+        ("localhost:1", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8090", 200),
+        ("LOCALHOST.", 200),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/info", "/livez", "/openapi.json"])
+async def test_request_to_another_name_is_refused(server: LiveServer, host: str, status: int, path: str) -> None:
+    """A web page whose name points at this machine reads nothing (DNS rebinding)."""
+    async with httpx.AsyncClient(base_url=server.url) as browser:
+        answer = await browser.get(path, headers={"Host": host})
+    assert answer.status_code == status
+
+
+def test_names_that_are_allowed() -> None:
+    def admits(names: HostNames, host: str) -> bool:
+        return names.admits([(b"host", host.encode())])
+
+    assert admits(HostNames(["vm.example"]), "VM.example:8090") and not admits(HostNames(["vm.example"]), "x.example")
+    assert admits(HostNames(tls=True), "any.example"), "the certificate is for one name"
+    assert not admits(HostNames(["vm.example"], tls=True), "any.example")
+    assert HostNames().admits([]) and not HostNames().admits([(b"host", b"localhost")] * 2)
+
+
+async def test_stream_to_another_name_is_refused(server: LiveServer) -> None:
+    headers = {"Authorization": f"Bearer {server.admin.credentials.token}"}
+    url = httpx.URL(server.url)
+    with pytest.raises(InvalidStatus) as refused:
+        await connect("ws://evil.example/ws/events/v1", host=url.host, port=url.port, additional_headers=headers)
+    assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/vm/vms", {"GET", "POST", "OPTIONS"}),
+        ("/api/info", {"GET", "OPTIONS"}),
+        ("/openapi.json", {"GET", "OPTIONS"}),
+    ],
+)
+async def test_every_method_of_a_path_is_told(http: httpx.AsyncClient, path: str, methods: set[str]) -> None:
+    for method, status in (("PATCH", 405), ("OPTIONS", 204)):
+        answer = await http.request(method, path)
+        assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (status, methods)
+
+
+async def test_encoded_slash_separates_nothing(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/api/info")).status_code == 200
+    for path in ("/api%2Finfo", "/api%2finfo", "/api/vm%2Fvms"):
+        assert (await http.get(path)).status_code == 404
+    assert (await http.get("/api/operations/a%2Fcancel")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/api/operations?q=%00", None, "q"),
+        ("/api/vm/vms?q=a%00", None, "q"),
+        ("/api/vm/vms", {"description": "a\0"}, "description"),
+        ("/api/vm/vms", {"description": "\x1b]0;x"}, "description"),
+        ("/api/vm/vms", {"description": "\uffff"}, "description"),
+        ("/api/vm/vms", {"tags": {"a\0": "b"}}, "tags"),
+        ("/api/vm/vms", {"tags": {"Upper": "b"}}, "tags"),
+        ("/api/vm/vms", {"tags": {"a": "b\n"}}, "tags[...]"),
+        ("/api/vm/vms", {"host": "\0"}, "host"),
+        ("/auth/login", {"username": "a", "password": "b\0c"}, "password"),
+    ],
+)
+async def test_control_characters_are_refused_by_field(
+    http: httpx.AsyncClient, path: str, body: dict[str, Any] | None, field: str
+) -> None:
+    if body is None:
+        answer = await http.get(path)
+    else:
+        answer = await http.post(path, json={"name": "a", "image": "b"} | body if "vms" in path else body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == field
 
 
 async def test_health_reports_each_part(http: httpx.AsyncClient) -> None:
@@ -135,3 +242,12 @@ async def test_openapi_lists_exactly_the_served_endpoints(http: httpx.AsyncClien
     assert documented == set(rows)
     page = next(p for p in document["paths"]["/api/vm/vms"]["get"]["parameters"] if p["name"] == "page")
     assert page["schema"]["minimum"] == 1
+
+
+async def test_filters_of_a_user_are_charged(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filter_budget, "BURST", 3)
+    monkeypatch.setattr(filter_budget, "PER_S", 0.001)
+    answers = [await http.get("/api/vm/vms", params={"q": "a b c d"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[1].headers["retry-after"]
+    assert (await http.get("/api/vm/vms")).status_code == 200

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from novacron_core.errors import RateLimited
+from novacron_server.http.filter_budget import BURST, PER_S, FilterBudget
 from novacron_server.http.limits import RateLimits
 
 
@@ -49,3 +53,21 @@ def test_memory_is_bounded_with_many_addresses() -> None:
     for number in range(50_000):
         limits.take(str(number), "/x", "http")
     assert len(limits._counts) <= 20_000
+
+
+def test_long_filters_of_one_user_are_refused_until_they_are_paid() -> None:
+    now = [0.0]
+    budget = FilterBudget(lambda: 100_000, clock=lambda: now[0])
+    budget.charge("ann", 32)
+    with pytest.raises(RateLimited) as refused:
+        budget.charge("ann", 1)
+    assert refused.value.retry_after_s == pytest.approx((3_200_000 - BURST) / PER_S)
+    budget.charge("bob", 1)
+    now[0] += (3_200_000 - BURST) / PER_S + 0.1
+    budget.charge("ann", 1)
+
+
+def test_short_filters_on_a_small_fleet_are_never_refused() -> None:
+    budget = FilterBudget(lambda: 200, clock=lambda: 0.0)
+    for _ in range(2000):
+        budget.charge("ann", 3)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 import uvicorn
 from litestar import Litestar
 from websockets.asyncio.client import ClientConnection, connect
@@ -24,7 +26,6 @@ from novacron_server.http.websocket import protocol as websocket_protocol
 from novacron_server.http.websocket.gateway import Admitted, WebSocketGateway
 from novacron_server.http.websocket.inbox import POLICY_VIOLATION, TOO_BIG, UNSUPPORTED_DATA, Inbox, InboxLimits
 from novacron_server.http.websocket.protocol import FRAMES_PER_MINUTE, WebSocketProtocol
-from novacron_server.runtime import logs
 
 pytestmark = pytest.mark.asyncio
 ECHO = endpoint(
@@ -44,7 +45,11 @@ class EchoServer:
         self.revoked = False
         self.seen: list[Admitted[StreamQuery]] = []
         self.gateway = WebSocketGateway(
-            self.authenticate, self.redeem_ticket, origins=frozenset({"https://console.example"}), check_s=0.05
+            self.authenticate,
+            self.redeem_ticket,
+            origins=frozenset({"https://console.example"}),
+            check_s=0.05,
+            per_session=3,
         )
         self.lives_s = lives_s
 
@@ -197,10 +202,29 @@ async def test_answers_to_pings_that_nobody_reads_are_bounded(monkeypatch: pytes
         socket.transport.abort()
 
 
-async def test_text_that_is_not_utf_8_closes_the_socket_with_one_line(capfd: pytest.CaptureFixture[str]) -> None:
-    logs.set_up()
+async def test_text_that_is_not_utf_8_closes_the_socket_with_one_line(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(EchoServer()) as url, connect(url, additional_headers=GOOD) as socket:
-        socket.transport.write(Frame(Opcode.TEXT, b"\xff").serialize(mask=True) * 3)
-        assert await closed(socket) == 1007
-    lines = [line for line in capfd.readouterr().err.splitlines() if "1007" in line or "Traceback" in line]
-    assert len(lines) == 1 and "not UTF-8" in lines[0]
+        with structlog.testing.capture_logs() as lines:
+            socket.transport.write(Frame(Opcode.TEXT, b"\xff").serialize(mask=True) * 3)
+            assert await closed(socket) == 1007
+    assert [line["code"] for line in lines] == [1007]
+    assert not [record for record in caplog.records if record.exc_info], "no traceback that a client can repeat"
+
+
+async def test_sockets_of_a_session_are_bounded() -> None:
+    async with serving(EchoServer()) as url, contextlib.AsyncExitStack() as opened:
+        first = await opened.enter_async_context(connect(url, additional_headers=GOOD))
+        for _ in range(2):
+            await opened.enter_async_context(connect(url, additional_headers=GOOD))
+        with pytest.raises(InvalidStatus):
+            await connect(url, additional_headers=GOOD)
+        await first.close()
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    socket = await connect(url, additional_headers=GOOD)
+                except InvalidStatus:
+                    await asyncio.sleep(0.05)
+                else:
+                    await socket.close()
+                    return

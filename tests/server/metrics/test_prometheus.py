@@ -28,8 +28,10 @@ ELSEWHERE = "192.0.2.7"
 
 
 async def scrape(server: LiveServer, **headers: str) -> httpx.Response:
+    """Scrape with the token, unless there is another Authorization header."""
+    token = (server.data_dir / FILE).read_text()
     async with httpx.AsyncClient(base_url=server.url) as http:
-        return await http.get("/metrics", headers=headers)
+        return await http.get("/metrics", headers={"authorization": f"Bearer {token}"} | headers)
 
 
 def samples(text: str) -> dict[str, list[Any]]:
@@ -88,8 +90,12 @@ async def test_scrape_access(data_dir: Path) -> None:
 async def test_refused_scrape_is_a_problem_document(server: LiveServer) -> None:
     answer = await scrape(server, authorization="Bearer guess")
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
-    token = (server.data_dir / FILE).read_text()
-    assert (await scrape(server, authorization=f"Bearer {token}")).status_code == 200
+    assert (await scrape(server)).status_code == 200
+
+
+async def test_scrape_needs_the_token_by_default(server: LiveServer) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        assert (await http.get("/metrics")).status_code == 401
 
 
 async def test_hostile_names_and_many_vms_do_no_harm(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,14 +122,15 @@ def replace_struct(struct: Any, **changes: Any) -> Any:
 
 
 @contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[str]:
+def prometheus(folder: Path, target: str, token: Path) -> Iterator[str]:
     """Run a Prometheus on a free port; yields its URL."""
     program = shutil.which("prometheus") or pytest.skip("no Prometheus here: install the package prometheus")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = folder / "prometheus.yml"
     config.write_text(
-        f"scrape_configs: [{{job_name: novacron, scrape_interval: 1s, static_configs: [{{targets: ['{target}']}}]}}]"
+        f"scrape_configs: [{{job_name: novacron, scrape_interval: 1s, static_configs: [{{targets: ['{target}']}}],"
+        f" authorization: {{credentials_file: '{token}'}}}}]"
     )
     command = [program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
     with (folder / "prometheus.log").open("wb") as log:
@@ -137,7 +144,7 @@ def prometheus(folder: Path, target: str) -> Iterator[str]:
 
 async def test_real_prometheus_scrapes_and_joins_names_to_rates(server: LiveServer, tmp_path: Path) -> None:
     await sampled(server)
-    with prometheus(tmp_path, server.url.removeprefix("http://")) as url:
+    with prometheus(tmp_path, server.url.removeprefix("http://"), server.data_dir / FILE) as url:
         async with httpx.AsyncClient(base_url=url) as http:
 
             async def query(text: str) -> float | None:

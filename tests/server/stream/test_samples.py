@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection
 
 from novacron_core.api import events
 from novacron_core.client import SampleSubscription, stream
+from novacron_core.rules.filters.language import FilterError
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.hypervisor.statistics.counters import DomainCounters, Reading
@@ -193,3 +194,16 @@ async def test_tier_samples_are_sent_if_requested_and_permitted(server: LiveServ
         assert isinstance(sent, events.SamplesFrame)
         assert list(sent.tiers) == names
         assert all(sample.read_bytes_s is None for sample in sent.tiers.values()), "not measured: not zero"
+
+
+async def test_sample_filters_of_one_user_are_bounded_together(server: LiveServer) -> None:
+    samples = SampleStreamer(*copy_state(server))
+    listeners = [Listener(replace(ANN, session_id=str(number))) for number in range(6)]
+    for number, listener in enumerate(listeners[:4]):
+        samples.subscribe(listener, events.SampleRequest(targets=f"x{number} " + "a " * 31, interval_s=1))
+    with pytest.raises(FilterError, match="one user"):
+        samples.subscribe(listeners[4], events.SampleRequest(targets="one-more", interval_s=1))
+    samples.subscribe(listeners[4], events.SampleRequest(interval_s=1))
+    samples.subscribe(Listener(replace(ANN, user_id="another")), events.SampleRequest(targets="a", interval_s=1))
+    samples.unsubscribe(listeners[0])
+    samples.subscribe(listeners[5], events.SampleRequest(targets="one-more", interval_s=1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ from novacron_server.http.websocket.protocol import WebSocketProtocol, protocol_
 
 _log = structlog.get_logger()
 _CLOSE_TIMEOUT_S = 2.0
+PER_SESSION = 32
+"""All consoles and scripts of one profile on a machine share a session."""
 STALL_S = 4.0
 """A peer that sends no pong for this long, while no data is transferred, has stopped reading. With `check_s` before and
 after it, a stalled peer is disconnected within 10 seconds."""
@@ -60,7 +63,10 @@ Serve = Callable[[Admitted[Q]], Awaitable[None]]
 
 
 class WebSocketGateway:
-    """One per server. `origins` are the allowed origins of web pages; sockets are checked every `check_s` seconds."""
+    """One per server. `origins` are the allowed origins of web pages; sockets are checked every `check_s` seconds.
+
+    A session may have `per_session` open sockets.
+    """
 
     def __init__(
         self,
@@ -69,7 +75,10 @@ class WebSocketGateway:
         *,
         origins: frozenset[str] = frozenset(),
         check_s: float = 2.0,
+        per_session: int = PER_SESSION,
     ) -> None:
+        self._open: Counter[str] = Counter()
+        self._per_session = per_session
         self._authenticate = authenticate
         self._redeem_ticket = redeem_ticket
         self._origins = origins
@@ -85,13 +94,20 @@ class WebSocketGateway:
                 # Closed before accept: the handshake always gets the response 403.
                 await socket.close(code=POLICY_VIOLATION, reason=e.code)
                 return
-            await socket.accept()
-            await serve(admitted)
+            session = admitted.principal.session_id
+            self._open[session] += 1
+            try:
+                await socket.accept()
+                await serve(admitted)
+            finally:
+                self._open[session] -= 1
+                if not self._open[session]:
+                    del self._open[session]
 
         return WebsocketRouteHandler(path=litestar_path(endpoint.path), opt={"endpoint": endpoint})(handle)
 
     async def _admit(self, socket: Socket, endpoint: Endpoint[Any, Q, Any]) -> Admitted[Q]:
-        """Raises Forbidden, Unauthenticated, ValidationFailed."""
+        """Raises Forbidden, Unauthenticated, ValidationFailed, RateLimited."""
         origin = socket.headers.get("origin")
         if origin is not None and _origin(origin) not in self._origins:
             raise errors.Forbidden("this origin is not allowed")
@@ -101,6 +117,8 @@ class WebSocketGateway:
         principal = await (self._authenticate(token) if token else self._redeem_ticket(ticket))
         if not allows(principal.role, endpoint.permission):
             raise errors.Forbidden(why_not_role(principal.role, endpoint.permission) or "")
+        if self._open[principal.session_id] >= self._per_session:
+            raise errors.RateLimited("this session has too many open sockets")
         path = {name: str(value) for name, value in socket.path_params.items()}
         return Admitted(socket, principal, token, query, path)
 

@@ -12,6 +12,7 @@ import os
 import socket
 import struct
 import termios
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -37,7 +38,12 @@ LINGER_S = 2.0
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol with stall detection. The event stream finds it in the ASGI scope."""
+    """uvicorn's WebSocket protocol with stall detection. The event stream finds it in the ASGI scope.
+
+    `on_lost` is called when the connection is closed.
+    """
+
+    on_lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -46,6 +52,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._acked = self._ping_offset = 0
         self._frames_left, self._window_began = FRAMES_PER_MINUTE, self.loop.time()
         _set_send_buffer(transport, SEND_BUFFER_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
