@@ -14,7 +14,7 @@ from novacron_core.errors import Conflict, Forbidden, NotFound, ValidationFailed
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_core.values.names import why_not_username
 from novacron_core.values.roles import Permission, Role, allows
-from novacron_server.access import passwords, repository
+from novacron_server.access import repository
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.setup_token import SetupToken
 from novacron_server.database.transactions import Connection, Database
@@ -44,7 +44,7 @@ class Accounts:
         """
         first = await self._database.run(repository.count_accounts, read_only=True) == 0
         user = self._permitted_user(request, caller, first=first)
-        _check(request.username, request.password, request.email)
+        await self._check(request.username, request.password, request.email)
         hashed = await self._passwords.hash(request.password)
 
         async def work(conn: Connection) -> None:
@@ -91,7 +91,7 @@ class Accounts:
 
         Raises ValidationFailed for an unacceptable new password, Forbidden for a wrong old one.
         """
-        _check(caller.username, new)
+        await self._check(caller.username, new)
         account = await self._database.run(lambda conn: repository.find_account(conn, caller.user_id), read_only=True)
         if account is None or not (await self._passwords.compare(old, account.password_hash)).right:
             raise Forbidden("The old password is wrong")
@@ -105,6 +105,17 @@ class Accounts:
             return ended
 
         return await self._database.run(work)
+
+    async def _check(self, username: str, password: str, email: str = "") -> None:
+        """Raises ValidationFailed with every wrong field; RateLimited."""
+        wrong = {
+            "username": why_not_username(username),
+            "password": await self._passwords.why_not(password, username),
+            "email": None if not email or _EMAIL.fullmatch(email) else "This is not an e-mail address",
+        }
+        fields = [FieldError(field=field, message=why) for field, why in wrong.items() if why]
+        if fields:
+            raise ValidationFailed(fields[0].message, fields=fields)
 
     def _permitted_user(self, request: Register, caller: Principal | None, *, first: bool) -> User:
         """The account that the caller may create with this request. Raises Forbidden."""
@@ -133,14 +144,3 @@ def account_event(user: User, kind: str, *, note: str = "", priority: Priority =
     """An event about an account. It contains the name and no secret."""
     target = Target(type="user", id=user.id, name=user.username)
     return EventDraft(type=kind, source="access", target=target, tenant=user.tenant, priority=priority, note=note)
-
-
-def _check(username: str, password: str, email: str = "") -> None:
-    wrong = {
-        "username": why_not_username(username),
-        "password": passwords.why_not(password, username),
-        "email": None if not email or _EMAIL.fullmatch(email) else "This is not an e-mail address",
-    }
-    fields = [FieldError(field=field, message=why) for field, why in wrong.items() if why]
-    if fields:
-        raise ValidationFailed(fields[0].message, fields=fields)

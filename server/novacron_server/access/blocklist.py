@@ -99,6 +99,4 @@ def _is_run(text: str) -> bool:
 
 def _repeats(text: str) -> bool:
     """Whether the text repeats a short piece: `abcabcabcabcabc`."""
-    return any(
-        text == (text[:size] * (len(text) // size + 1))[: len(text)] for size in range(1, min(9, len(text) // 2 + 1))
-    )
+    return any(text == (text[:size] * (len(text) // size + 1))[: len(text)] for size in range(1, len(text) // 2 + 1))

@@ -15,6 +15,7 @@ from passlib.context import CryptContext
 from novacron_core.errors import RateLimited
 from novacron_core.values.names import why_not_password
 from novacron_server.access.blocklist import why_not_common
+from novacron_server.access.strength import why_not_weak
 
 T = TypeVar("T")
 THREADS = 2
@@ -61,6 +62,10 @@ class Passwords:
         """
         return await self._run_in_thread(lambda: self._compare(_normalize(password), stored))
 
+    async def why_not(self, password: str, username: str) -> str | None:
+        """Why a new password is rejected, as a sentence; None when it is fine. Raises RateLimited."""
+        return why_not_password(password, username) or await self._run_in_thread(lambda: why_not(password, username))
+
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -93,8 +98,12 @@ class Passwords:
 
 
 def why_not(password: str, username: str) -> str | None:
-    """Why a password is rejected, for its form or as too easy to guess, as a sentence; None when it is fine."""
-    return why_not_password(password, username) or why_not_common(password, username)
+    """Why a password is rejected, for its form or as too easy to guess, as a sentence; None when it is fine. Blocking."""
+    return (
+        why_not_password(password, username)
+        or why_not_common(password, username)
+        or why_not_weak(password, (username, "novacron", *username.replace("-", ".").replace("_", ".").split(".")))
+    )
 
 
 def _normalize(password: str) -> str:

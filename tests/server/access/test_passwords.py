@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import unicodedata
 
@@ -109,6 +110,16 @@ async def test_hashing_runs_off_the_loop_and_is_limited() -> None:
         "Administrator123!",
         "letmein-letmein-letmein",
         "aaaaaaaaaaaaaaaa",
+        "qwertyuiopasdfg",
+        "princessprincess1",
+        "sunshinesunshine1",
+        "Liverpool12345678",
+        "Summer2026Summer2026",
+        "November2025!November",
+        "Winter2025Winter",
+        "Michael19870312!",
+        "zxcvbnm,./zxcvbnm,./",
+        "P4ssw0rd!P4ssw0rd!1",
     ],
 )
 def test_easily_guessed_password_is_refused(word: str) -> None:
@@ -124,8 +135,41 @@ def test_easily_guessed_password_is_refused(word: str) -> None:
         "83920184756201938475",
         "очень длинный пароль",
         "the admin drinks green tea",
-        "x" * 40 + "yzäöü",
+        "lantern " * 2 + "x" * 900 + " gravel otter seventeen",
     ],
 )
 def test_strong_password_is_accepted(word: str) -> None:
     assert why_not(word, "ada") is None
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("princessprincess1", "repeats itself"),
+        ("Liverpool12345678", "common words"),
+        ("Michael19870312!", "contains a date"),
+        ("zxcvbnm,./asdfghjk", "keyboard"),
+    ],
+)
+def test_refusal_says_why_and_what_works(word: str, why: str) -> None:
+    said = why_not(word, "ada") or ""
+    assert why in said and "random words" in said
+
+
+def test_name_of_the_user_is_no_secret() -> None:
+    assert why_not("zebulonquartermaine", "zebulon.quartermaine")
+    assert why_not("zebulon-kq83-marble-fog", "zebulon") is None
+
+
+@pytest.mark.parametrize(
+    "hostile", ["4@8({[</369&#!1/|0$5+7%2zZ4@8x({[<y" * 25, "\ud800" * 20 + "abc", "\U0010ffff\0aA" * 9]
+)
+def test_hostile_password_is_judged(hostile: str) -> None:
+    assert why_not(hostile, "ada") is None or "random words" in (why_not(hostile, "ada") or "")
+
+
+async def test_strength_is_judged_off_the_loop(passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    monkeypatch.setattr(module, "why_not_weak", lambda *_: threads.append(threading.current_thread().name))
+    assert await passwords.why_not("quiet otters paint maps", "ada") is None
+    assert threads[0].startswith("passwords")
