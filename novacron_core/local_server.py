@@ -1,12 +1,23 @@
-"""The data directory of a machine, shared by the console and the server it starts."""
+"""The data directory of a machine, shared by the console and the server it starts.
+
+Before a console sends a password or a token to a server that it found there, the server proves that it can read the
+directory's secret key: a program that listens at the port of a server that has ended cannot.
+"""
 
 from __future__ import annotations
 
+import hmac
+import http.client
 import os
+import secrets
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
+
+from novacron_core import errors
 
 
 class RunningServer(msgspec.Struct, frozen=True):
@@ -68,3 +79,54 @@ def _open_files(descriptors: Path) -> Iterator[os.stat_result]:
             yield descriptor.stat()
         except OSError:
             continue  # closed meanwhile, or not a file
+
+
+KEY = "server.key"
+"""A secret of the server's account, 0600."""
+_PROOF_TIMEOUT_S = 15.0
+
+
+def make_proof(key: str, nonce: str, port: int) -> str:
+    """What proves the key to whoever has it too. The port keeps others from passing on the proof of a server elsewhere."""
+    return hmac.digest(key.encode(), f"novacron-proof:{nonce}:{port}".encode(), "sha256").hex()
+
+
+def require_proof(running: RunningServer, data_dir: Path) -> None:
+    """Return when the program at the URL is the server of this data directory. Blocking; sends nothing but a nonce.
+
+    Raises ServerUnreachable.
+    """
+    url = urlsplit(running.url)
+    nonce = secrets.token_hex(32)
+    try:
+        key = (data_dir / KEY).read_text().strip()
+    except OSError as e:
+        raise errors.ServerUnreachable(
+            f"the server of {data_dir} cannot be verified: {data_dir / KEY} cannot be read. Use --server URL"
+        ) from e
+    try:
+        answer = _ask_for_proof(url.scheme, url.hostname or "", url.port or 0, nonce)
+    except (OSError, http.client.HTTPException, ValueError) as e:
+        raise errors.ServerUnreachable(
+            f"the server at {running.url} does not respond: {str(e) or type(e).__name__}"
+        ) from e
+    if not key or not hmac.compare_digest(answer, make_proof(key, nonce, url.port or 0).encode()):
+        raise errors.ServerUnreachable(
+            f"the program at {running.url} is not the server of {data_dir}, or is an older one: stop process {running.pid}"
+        )
+
+
+def _ask_for_proof(scheme: str, host: str, port: int, nonce: str) -> bytes:
+    """The proof that the program at an address gives; empty when it gives none. Raises OSError, HTTPException."""
+    connection = http.client.HTTPConnection(host, port, timeout=_PROOF_TIMEOUT_S)
+    if scheme == "https":  # the proof is what counts, not the certificate
+        context = ssl._create_unverified_context()  # noqa: S323
+        connection = http.client.HTTPSConnection(host, port, timeout=_PROOF_TIMEOUT_S, context=context)
+    try:
+        connection.request("GET", f"/api/proof?nonce={nonce}")
+        body = connection.getresponse().read(4096)
+        return msgspec.json.decode(body, type=dict[str, str]).get("proof", "").encode()
+    except msgspec.DecodeError:
+        return b""
+    finally:
+        connection.close()

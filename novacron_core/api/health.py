@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from novacron_core.api.base import Value
+from msgspec import Meta
+
+from novacron_core.api.base import Request, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.values.roles import Permission as P
 
@@ -97,9 +100,24 @@ class ServerInfo(Value, frozen=True):
     registration: str
 
 
+class ProofQuery(Request, frozen=True):
+    """`nonce`: random hexadecimal digits that were never sent before."""
+
+    nonce: Annotated[str, Meta(pattern=r"^[0-9a-f]{32,128}$(?!\n)")]
+
+
+class Proof(Value, frozen=True):
+    """An HMAC of the nonce and of the port that was asked, see local_server.make_proof."""
+
+    proof: str
+
+
 HEALTH = endpoint(
     "GET /health", Health, P.PUBLIC, summary="Health of the server and its components; 503 when unhealthy"
 )
 LIVEZ = endpoint("GET /livez", Liveness, P.PUBLIC, summary="Liveness: the process is running")
 READYZ = endpoint("GET /readyz", Liveness, P.PUBLIC, summary="Readiness: the server can handle requests")
 INFO = endpoint("GET /api/info", ServerInfo, P.PUBLIC, summary="Server name, version and settings")
+PROOF = endpoint(
+    "GET /api/proof", Proof, P.PUBLIC, query=ProofQuery, summary="Proof that this server owns its data directory"
+)

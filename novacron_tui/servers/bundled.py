@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from novacron_core import errors
-from novacron_core.local_server import read_running_server
+from novacron_core.local_server import read_running_server, require_proof
 from novacron_core.values.names import why_not_username
 from novacron_tui.servers.profiles import LOCAL, write_private
 from novacron_tui.servers.saved_session import saved_session_of_bundled
@@ -41,6 +41,8 @@ class Bundled:
                 "The server is not installed. Run pip install 'novacron[server]', or use --server URL"
             )
         running = read_running_server(self._data_dir)
+        if running:
+            await asyncio.to_thread(require_proof, running, self._data_dir)
         url = running.url if running else await self._start()
         kept = saved_session_of_bundled(self._data_dir)
         return ServerRef(
@@ -81,6 +83,7 @@ class Bundled:
         # Another console may have started a server at the same time, which then holds the directory lock.
         running = read_running_server(self._data_dir)
         if running:
+            await asyncio.to_thread(require_proof, running, self._data_dir)
             return running.url
         raise errors.ServerUnreachable(f"The server did not start: {_last_log_line(log_path)}")
 

@@ -17,7 +17,7 @@ from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.servers import profiles as module
 from novacron_tui.servers.profiles import Profile, Profiles
 from novacron_tui.servers.server_choice import ServerChoice
-from tests.support.processes import pretend_to_run
+from tests.support.processes import PretendedServer
 
 URL = "https://kvm.example:8090"
 
@@ -95,10 +95,10 @@ def test_flag_overrides_a_variable_and_contradictions_are_refused(profiles: Prof
 def test_default_is_the_current_profile_then_the_local_server(profiles: Profiles, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no server chosen"):
         resolve_server(ServerChoice(data_dir=tmp_path), profiles)
-    lock = pretend_to_run(tmp_path, "http://127.0.0.1:5")
+    running = PretendedServer(tmp_path)
     local = resolve_server(ServerChoice(data_dir=tmp_path), profiles)
-    assert (local.profile.name, local.profile.url) == ("local", "http://127.0.0.1:5")
+    assert (local.profile.name, local.profile.url) == ("local", running.url)
     assert local.kept.server == f"local:{tmp_path}", "the port changes, but the session is kept"
     profiles.remember(Profile("prod", URL))
     assert resolve_server(ServerChoice(data_dir=tmp_path), profiles).profile.name == "prod"
-    lock.close()
+    running.close()

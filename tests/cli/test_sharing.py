@@ -23,7 +23,7 @@ from novacron_tui.servers.server_choice import ServerChoice
 from novacron_tui.servers.shared_credentials import SharedCredentials
 from tests.support.accounts import PASSWORD
 from tests.support.command_line import Run, Server
-from tests.support.processes import NOVACRON, pretend_to_run
+from tests.support.processes import NOVACRON, PretendedServer
 
 
 def tokens(number: int, user: str = "u1") -> access.Tokens:
@@ -135,13 +135,13 @@ async def test_console_and_scripts_share_the_session_of_the_bundled_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    lock = pretend_to_run(tmp_path, "http://127.0.0.1:1")
+    running = PretendedServer(tmp_path)
     place = await Bundled(Path()).open()
     script = resolve_named_server(ServerChoice(profile=LOCAL, data_dir=tmp_path), Profiles(tmp_path))
     assert script is not None
     assert place.kept is not None, "the form offers to stay signed in"
     assert (place.kept.profile, place.kept.server) == (script.kept.profile, script.kept.server)
-    lock.close()
+    running.close()
 
 
 async def test_session_file_is_private(kept: SavedSessionFile, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ async def test_real_server_accepts_rotated_tokens(server: Server, kept: SavedSes
 
 
 async def test_last_user_of_the_bundled_server_is_saved(tmp_path: Path) -> None:
-    lock = pretend_to_run(tmp_path, "http://127.0.0.1:1")
+    running = PretendedServer(tmp_path)
     place = await Bundled(tmp_path).open()
     assert place.user == ""
     assert place.remember is not None
@@ -238,4 +238,4 @@ async def test_last_user_of_the_bundled_server_is_saved(tmp_path: Path) -> None:
     for strange in (b"\x1b[31mann", b"\xff\xfe", b"a\nb", b"x" * 1000):
         (tmp_path / "last-user").write_bytes(strange)
         assert (await Bundled(tmp_path).open()).user == ""
-    lock.close()
+    running.close()

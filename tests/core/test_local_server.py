@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import stat
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from novacron_core.local_server import LOCK, read_running_server
+from novacron_core import errors
+from novacron_core.local_server import KEY, LOCK, RunningServer, read_running_server, require_proof
 from novacron_server.lock_file import open_lock
-from tests.support.processes import pretend_to_run
+from novacron_tui.cli.runtime.connect import resolve_named_server
+from novacron_tui.servers.bundled import Bundled
+from novacron_tui.servers.profiles import Profiles
+from novacron_tui.servers.server_choice import ServerChoice
+from tests.support.processes import PretendedServer, pretend_to_run
 
 URL = "http://127.0.0.1:5"
 
@@ -73,3 +80,65 @@ def test_old_lock_file_that_anybody_could_open_becomes_private(tmp_path: Path) -
     (tmp_path / LOCK).touch(mode=0o644)
     open_lock(tmp_path / LOCK).close()
     assert stat.S_IMODE((tmp_path / LOCK).stat().st_mode) == 0o600
+
+
+def test_server_of_the_directory_proves_itself(tmp_path: Path) -> None:
+    server = PretendedServer(tmp_path)
+    require_proof(RunningServer(server.url, os.getpid()), tmp_path)
+    server.close()
+
+
+async def test_program_that_cannot_prove_itself_gets_no_token(tmp_path: Path) -> None:
+    """It holds the lock and listens, so everything but the secret key is right."""
+    stranger = PretendedServer(tmp_path, key="guessed")
+    with pytest.raises(errors.ServerUnreachable, match="is not the server of"):
+        await Bundled(tmp_path).open()
+    with pytest.raises(errors.ServerUnreachable, match="is not the server of"):
+        resolve_named_server(ServerChoice(profile="local", data_dir=tmp_path), Profiles(tmp_path))
+    assert stranger.asked == ["GET /api/proof"] * 2
+    stranger.close()
+
+
+def test_proof_of_a_server_at_another_port_is_not_taken(tmp_path: Path) -> None:
+    """A stranger could pass on the nonce to the real server, and its answer to us."""
+    server = PretendedServer(tmp_path)
+    relay = socket.create_server(("127.0.0.1", 0))
+
+    def pass_on() -> None:
+        there, _ = relay.accept()
+        request = there.recv(65536)
+        with socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1]))) as real:
+            real.sendall(request)
+            real.shutdown(socket.SHUT_WR)
+            while chunk := real.recv(65536):
+                there.sendall(chunk)
+        there.close()
+
+    threading.Thread(target=pass_on, daemon=True).start()
+    with pytest.raises(errors.ServerUnreachable, match="is not the server of"):
+        require_proof(RunningServer(f"http://127.0.0.1:{relay.getsockname()[1]}", os.getpid()), tmp_path)
+    assert server.asked == ["GET /api/proof"]
+    server.close()
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 404 No\r\n\r\nno", b"HTTP/1.1 200 OK\r\n\r\n[]", b"\xff\r\n\r\n"])
+def test_anything_else_at_the_port_is_no_proof(tmp_path: Path, answer: bytes) -> None:
+    (tmp_path / KEY).write_text("k")
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def reply() -> None:
+        there, _ = listening.accept()
+        there.recv(65536)
+        there.sendall(answer)
+        there.close()
+
+    threading.Thread(target=reply, daemon=True).start()
+    running = RunningServer(f"http://127.0.0.1:{listening.getsockname()[1]}", os.getpid())
+    with pytest.raises(errors.ServerUnreachable):
+        require_proof(running, tmp_path)
+    listening.close()
+
+
+def test_directory_without_its_key_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.ServerUnreachable, match="--server URL"):
+        require_proof(RunningServer(URL, os.getpid()), tmp_path)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,9 +24,10 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from novacron_core.local_server import LOCK, RunningServer, read_running_server
+from novacron_core.local_server import KEY, LOCK, RunningServer, make_proof, read_running_server
 from novacron_server.database.embedded import cluster
 from novacron_server.database.embedded.postgres import default_runtime_dir
+from novacron_server.database.private_files import read_or_create_secret
 from novacron_server.lock_file import open_lock
 from tests.support.accounts import administrator
 from tests.support.database_budget import DEFAULT_BUDGET
@@ -81,6 +85,42 @@ def pretend_to_run(data_dir: Path, url: str) -> IO[bytes]:
     lock = open_lock(data_dir / LOCK)
     (data_dir / "server.json").write_bytes(msgspec.json.encode(RunningServer(url=url, pid=os.getpid())))
     return lock
+
+
+class PretendedServer:
+    """This process as the server of a data directory, which answers nothing but the request for its proof.
+
+    With `key` it proves that key instead of the one in the directory; `asked` are the requests that it got.
+    """
+
+    def __init__(self, data_dir: Path, key: str = "") -> None:
+        asked = self.asked = list[str]()
+        secret = read_or_create_secret(data_dir / KEY)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(f"{self.command} {self.path.split('?')[0]}")
+                nonce = self.path.partition("nonce=")[2]
+                body = json.dumps(
+                    {"proof": make_proof(key or secret, nonce, self.connection.getsockname()[1])}
+                ).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self._lock = pretend_to_run(data_dir, self.url)
+
+    def close(self) -> None:
+        self._lock.close()
+        self._http.shutdown()
+        self._http.server_close()
 
 
 def stop_server(data_dir: Path, *, how: signal.Signals = signal.SIGTERM) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from novacron_core import errors
-from novacron_core.local_server import default_data_dir, read_running_server
+from novacron_core.local_server import default_data_dir, read_running_server, require_proof
 from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.servers.profiles import LOCAL, Profile, Profiles, why_not_name, why_not_url
 from novacron_tui.servers.saved_session import SavedSessionFile, saved_session_of_bundled
@@ -109,6 +109,7 @@ def _local(named: ServerChoice) -> ServerTarget:
     running = read_running_server(data_dir)
     if running is None:
         raise errors.ServerUnreachable(f"no server is running on {data_dir}. Run `novacron` to start one")
+    require_proof(running, data_dir)
     return ServerTarget(Profile(LOCAL, running.url), True, named.token, data_dir)
 
 

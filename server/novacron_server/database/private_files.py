@@ -21,3 +21,14 @@ def write_private(file: Path, text: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def read_or_create_secret(file: Path) -> str:
+    """The random text of a 0600 file, created once. An empty file counts as missing."""
+    if file.exists():
+        file.chmod(0o600)
+        if secret := file.read_text().strip():
+            return secret
+    secret = secrets.token_urlsafe(32)
+    write_private(file, secret)
+    return secret

@@ -11,6 +11,8 @@ from novacron_core import PROTOCOL, __version__, errors
 from novacron_core.api import health as api
 from novacron_core.api.base import Nothing
 from novacron_core.api.hosts import HostStatus
+from novacron_core.local_server import KEY, make_proof
+from novacron_server.database.private_files import read_or_create_secret
 from novacron_server.database.transactions import Database
 from novacron_server.http.call import Call, Reply, Served, serve
 from novacron_server.inventory.inventory import Inventory
@@ -78,7 +80,13 @@ def routes(
             registration="open" if open_registration else "closed",
         )
 
-    return [health, livez, readyz, info]
+    proof_key = read_or_create_secret(data_dir / KEY)
+
+    @serve(api.PROOF)
+    async def proof(call: Call[api.ProofQuery, Nothing]) -> api.Proof:
+        return api.Proof(proof=make_proof(proof_key, call.query.nonce, call.local_port))
+
+    return [health, livez, readyz, info, proof]
 
 
 async def _database(database: Database) -> api.DatabaseCheck:

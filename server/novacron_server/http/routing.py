@@ -113,6 +113,7 @@ async def _decode_call(
         who=principal,
         request_id=state.get("request_id", ""),
         address=request.client.host if request.client else "",
+        local_port=(request.scope.get("server") or ("", 0))[1] or 0,
         user_agent=headers.get("user-agent", "")[:200],
         bearer=bearer(request),
         idempotency_key=decoding.idempotency_key(headers.get("idempotency-key")),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from novacron_core import errors
-from novacron_server.database.private_files import write_private
+from novacron_server.database.private_files import read_or_create_secret
 
 FILE = "metrics-token"
 Access = Literal["loopback", "token", "off"]
@@ -22,7 +22,7 @@ class ScrapeAccess:
 
     def __init__(self, data_dir: Path, access: str, *, behind_proxy: bool) -> None:
         self._access = "token" if access == "loopback" and behind_proxy else access
-        self._token = _token(data_dir / FILE) if access != "off" else ""
+        self._token = read_or_create_secret(data_dir / FILE) if access != "off" else ""
 
     def check(self, address: str, bearer: str) -> None:
         """Raise NotFound if scraping is off, Unauthenticated if the client may not scrape."""
@@ -33,15 +33,6 @@ class ScrapeAccess:
         if self._access == "loopback" and not bearer and _is_loopback(address):
             return
         raise errors.Unauthenticated(f"send the token from the file {FILE} in the server's data directory")
-
-
-def _token(file: Path) -> str:
-    """This server's token, created once. An empty file counts as missing."""
-    if file.exists() and (token := file.read_text().strip()):
-        return token
-    token = secrets.token_urlsafe(32)
-    write_private(file, token)
-    return token
 
 
 def _is_loopback(address: str) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import stat
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -12,6 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from novacron_core.api.endpoint import Endpoint
+from novacron_core.local_server import KEY, RunningServer, require_proof
 from novacron_server.http import filter_budget
 from novacron_server.http.host_names import HostNames
 from novacron_server.http.limits import RateLimits
@@ -251,3 +255,11 @@ async def test_filters_of_a_user_are_charged(http: httpx.AsyncClient, monkeypatc
     assert [answer.status_code for answer in answers] == [200, 429]
     assert answers[1].headers["retry-after"]
     assert (await http.get("/api/vm/vms")).status_code == 200
+
+
+async def test_server_proves_that_it_owns_its_data_directory(server: LiveServer) -> None:
+    await asyncio.to_thread(require_proof, RunningServer(server.url, os.getpid()), server.data_dir)
+    assert stat.S_IMODE((server.data_dir / KEY).stat().st_mode) == 0o600
+    async with httpx.AsyncClient(base_url=server.url) as nobody:
+        for nonce in ("", "x" * 32, "A" * 32, "a" * 31, "a" * 129):
+            assert (await nobody.get("/api/proof", params={"nonce": nonce})).status_code == 422
