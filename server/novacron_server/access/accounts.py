@@ -93,7 +93,7 @@ class Accounts:
         """
         await self._check(caller.username, new)
         account = await self._database.run(lambda conn: repository.find_account(conn, caller.user_id), read_only=True)
-        if account is None or not (await self._passwords.compare(old, account.password_hash)).right:
+        if account is None or not (await self._passwords.compare(old, account.password_hash, known=True)).right:
             raise Forbidden("The old password is wrong")
         hashed = await self._passwords.hash(new)
 

@@ -21,6 +21,8 @@ T = TypeVar("T")
 THREADS = 2
 WAITING = 64
 """How many requests may wait for a thread; at 50 ms each, the last one waits about two seconds."""
+RESERVED = 16
+"""How many of these places are for users who have signed in from the same network before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,14 @@ class Passwords:
         """Create a new hash. Raises RateLimited when too many requests are waiting."""
         return await self._run_in_thread(lambda: str(self._context.hash(_normalize(password))))
 
-    async def compare(self, password: str, stored: str | None) -> Verdict:
+    async def compare(self, password: str, stored: str | None, *, known: bool = False) -> Verdict:
         """Compare with a stored hash; with None (no such user) do the same work, so that the timing reveals nothing.
 
-        Raises RateLimited when too many requests are waiting.
+        `known`: for somebody who has signed in before, for whom places are reserved. Raises RateLimited when too many
+        requests are waiting.
         """
-        return await self._run_in_thread(lambda: self._compare(_normalize(password), stored))
+        waiting = WAITING if known else WAITING - RESERVED
+        return await self._run_in_thread(lambda: self._compare(_normalize(password), stored), waiting)
 
     async def why_not(self, password: str, username: str) -> str | None:
         """Why a new password is rejected, as a sentence; None when it is fine. Raises RateLimited."""
@@ -87,8 +91,8 @@ class Passwords:
         if not self._decoy:
             self._decoy = str(self._context.hash(secrets.token_urlsafe()))
 
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        if self._waiting >= WAITING:
+    async def _run_in_thread(self, work: Callable[[], T], waiting: int = WAITING - RESERVED) -> T:
+        if self._waiting >= waiting:
             raise RateLimited("too many users are signing in at once", retry_after_s=2.0)
         self._waiting += 1
         try:

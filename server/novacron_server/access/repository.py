@@ -183,38 +183,60 @@ async def has_refresh_token(conn: AsyncConnection, token_hash: bytes, session_id
 # -- failed sign-ins -----------------------------------------------------------------------------------------------------
 
 
-async def claim_attempt(conn: AsyncConnection, account: str, address: str) -> float:
+async def sign_in_addresses(conn: AsyncConnection, username: str) -> list[str]:
+    """The addresses from which an account has signed in, as long as its sessions are kept."""
+    query = select(s.c.address).distinct().select_from(s.join(users, users.c.id == s.c.user_id))
+    return list((await conn.execute(query.where(users.c.username == username))).scalars())
+
+
+async def claim_attempt(conn: AsyncConnection, account: str, address: str, *, known: bool) -> float:
     """Count an attempt before its password is checked, so that parallel attempts cannot bypass the limit.
 
-    Returns 0.0 when the attempt may proceed, else the seconds to wait; a refused attempt is not counted.
+    `known`: the account has signed in from this address before. Returns 0.0 when the attempt may proceed, else the
+    seconds to wait; a refused attempt is not counted.
     """
+    if known:
+        return await _claim(conn, account, address, backoff.FREE, backoff.KNOWN_LONGEST_S)
+    savepoint = await conn.begin_nested()
+    wait_s = await _claim(conn, account, address, backoff.FREE, backoff.LONGEST_S)
+    wait_s = wait_s or await _claim(conn, account, backoff.ALL, backoff.ALL_FREE, backoff.ALL_LONGEST_S)
+    await (savepoint.rollback() if wait_s else savepoint.commit())
+    return wait_s
+
+
+async def _claim(conn: AsyncConnection, account: str, address: str, free: int, longest_s: float) -> float:
     now = func.clock_timestamp()  # not now(), the start of this transaction: it may have waited for a later one
     expired = f.c.last_at < now - backoff.FORGOTTEN_AFTER
     first = insert(f).values(account=account, address=address, failures=1, last_at=now)
+    wait = _wait(free, longest_s)
     claim = first.on_conflict_do_update(
         index_elements=[f.c.account, f.c.address],
         set_={"failures": case((expired, 1), else_=f.c.failures + 1), "last_at": now},
-        where=or_(expired, f.c.last_at + _wait() <= now),
+        where=or_(expired, f.c.last_at + wait <= now),
     )
     if (await conn.execute(claim.returning(f.c.failures))).first() is not None:
         return 0.0
-    remaining = func.extract("epoch", f.c.last_at + _wait() - now)
+    remaining = func.extract("epoch", f.c.last_at + wait - now)
     row = and_(f.c.account == account, f.c.address == address)
     return max(1.0, float((await conn.execute(select(remaining).where(row))).scalar_one()))
 
 
-async def clear_failures(conn: AsyncConnection, account: str, address: str) -> None:
-    """Delete the failed attempts after a successful sign-in."""
+async def clear_failures(conn: AsyncConnection, account: str, address: str, *, known: bool) -> None:
+    """Delete the failed attempts from an address after a successful sign-in, which is none of those from all of them."""
     await conn.execute(delete(f).where(f.c.account == account, f.c.address == address))
+    if not known:
+        everywhere = and_(f.c.account == account, f.c.address == backoff.ALL)
+        await conn.execute(update(f).where(everywhere).values(failures=f.c.failures - 1))
+        await conn.execute(delete(f).where(everywhere, f.c.failures <= 0))
 
 
-def _wait() -> ColumnElement[Any]:
+def _wait(free: int, longest_s: float) -> ColumnElement[Any]:
     """`backoff.wait_s` as an SQL expression: the same delays, by number of failures."""
-    longest = next(n for n in range(100) if backoff.wait_s(n) == backoff.LONGEST_S)
-    waits = {n: timedelta(seconds=backoff.wait_s(n)) for n in range(longest)}
+    longest = next(n for n in range(100) if backoff.wait_s(n, free, longest_s) == longest_s)
+    waits = {n: timedelta(seconds=backoff.wait_s(n, free, longest_s)) for n in range(longest)}
     return case(
         *((f.c.failures == n, literal(wait)) for n, wait in waits.items()),
-        else_=literal(timedelta(seconds=backoff.LONGEST_S)),
+        else_=literal(timedelta(seconds=longest_s)),
     )
 
 

@@ -122,14 +122,16 @@ class Access:
         """
         name, network = backoff.account_of(request.username), network_of(address)
 
-        async def claim(conn: Connection) -> tuple[float, Account | None]:
-            wait_s = await repository.claim_attempt(conn, name, network)
-            return wait_s, None if wait_s else await repository.find_account_by_name(conn, name)
+        async def claim(conn: Connection) -> tuple[float, bool, Account | None]:
+            known = network in {network_of(found) for found in await repository.sign_in_addresses(conn, name)}
+            wait_s = await repository.claim_attempt(conn, name, network, known=known)
+            return wait_s, known, None if wait_s else await repository.find_account_by_name(conn, name)
 
-        wait_s, account = await self._database.run(claim)
+        wait_s, known, account = await self._database.run(claim)
         if wait_s:
             raise RateLimited("too many wrong passwords", retry_after_s=wait_s)
-        verdict = await self._passwords.compare(request.password, account.password_hash if account else None)
+        stored = account.password_hash if account else None
+        verdict = await self._passwords.compare(request.password, stored, known=known)
         if account is None or not verdict.right or account.disabled:
             raise Unauthenticated(_WRONG)
 
@@ -137,7 +139,7 @@ class Access:
             now = await repository.find_account(conn, account.user.id, locked=True)
             if now is None or now.disabled or now.password_hash != account.password_hash:
                 return None  # the account changed while the password was compared
-            await repository.clear_failures(conn, name, network)
+            await repository.clear_failures(conn, name, network, known=known)
             if verdict.new_hash:
                 await repository.update_account(conn, now.user.id, ends_tokens=False, password_hash=verdict.new_hash)
             issued = await self._begin(conn, now, address, user_agent)

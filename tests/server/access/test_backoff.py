@@ -74,7 +74,7 @@ async def test_concurrent_attempts_do_not_bypass_the_limit(
     ready_access: AccessUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The first wait is long, so that on a slow machine it has not passed by the next attempt.
-    monkeypatch.setattr(backoff, "wait_s", lambda failures: 0.0 if failures < backoff.FREE else backoff.LONGEST_S)
+    monkeypatch.setattr(backoff, "wait_s", lambda failures, free, longest_s: 0.0 if failures < free else longest_s)
     before = ready_access.passwords.comparisons
     crowd = [ready_access.login(password="wrong") for _ in range(30)]
     results = await asyncio.gather(*crowd, return_exceptions=True)
@@ -86,6 +86,60 @@ async def test_failures_are_forgotten_after_a_day(ready_access: AccessUnderTest,
     await fail(ready_access, backoff.FREE)
     await move_back(owner_url, 25 * 3600)
     await fail(ready_access, backoff.FREE)
+
+
+async def fail_everywhere(ready_access: AccessUnderTest, times: int) -> None:
+    """Wrong passwords, each from another network."""
+    for number in range(times):
+        await fail(ready_access, 1, address=f"198.51.100.{number}")
+
+
+async def test_attempts_from_many_networks_are_slowed_together(ready_access: AccessUnderTest, owner_url: str) -> None:
+    await fail_everywhere(ready_access, backoff.ALL_FREE)
+    for _ in range(2):
+        with pytest.raises(RateLimited) as refused:
+            await ready_access.login(address="203.0.113.1")
+        assert 0 < (refused.value.retry_after_s or 0) <= 1
+    await move_back(owner_url, 1.1)
+    assert (await ready_access.login(address="203.0.113.1")).user.username == "ada"
+    assert backoff.wait_s(100, backoff.ALL_FREE, backoff.ALL_LONGEST_S) == backoff.ALL_LONGEST_S
+
+
+async def test_network_that_has_signed_in_before_is_not_slowed_by_others(ready_access: AccessUnderTest) -> None:
+    await ready_access.login(address=HERE)
+    await fail_everywhere(ready_access, backoff.ALL_FREE)
+    with pytest.raises(RateLimited):
+        await ready_access.login(address=THERE)
+    assert (await ready_access.login(address=HERE)).user.username == "ada"
+
+
+async def test_refused_attempt_counts_nowhere(ready_access: AccessUnderTest, owner_url: str) -> None:
+    await fail_everywhere(ready_access, backoff.ALL_FREE)
+    for _ in range(backoff.FREE + 1):
+        with pytest.raises(RateLimited):
+            await ready_access.login(address=THERE)
+    async with await psycopg.AsyncConnection.connect(owner_url) as conn:
+        counted = await (
+            await conn.execute("SELECT address FROM login_failures WHERE address = %s", (THERE,))
+        ).fetchall()
+    assert counted == []
+
+
+async def test_sign_ins_from_new_networks_are_no_failures(ready_access: AccessUnderTest) -> None:
+    for number in range(backoff.ALL_FREE + 5):
+        await ready_access.login(address=f"198.51.100.{number}")
+
+
+async def test_wait_of_a_known_network_stays_short(ready_access: AccessUnderTest, owner_url: str) -> None:
+    """An attacker on the owner's own machine or network cannot lock him out."""
+    await ready_access.login(address=HERE)
+    for _ in range(12):
+        await fail(ready_access, 1)
+        await move_back(owner_url, backoff.KNOWN_LONGEST_S + 1)
+    await fail(ready_access, 1)
+    with pytest.raises(RateLimited) as refused:
+        await ready_access.login()
+    assert 20 < (refused.value.retry_after_s or 0) <= backoff.KNOWN_LONGEST_S
 
 
 @pytest.mark.parametrize(

@@ -85,10 +85,13 @@ async def test_hashing_runs_off_the_loop_and_is_limited() -> None:
     assert took_s > 0.01 and beats >= 3
     passwords.close()
     passwords = Passwords(memory_kib=1024)
-    crowd = [passwords.hash("x") for _ in range(module.WAITING + 5)]
-    results = await asyncio.gather(*crowd, return_exceptions=True)
+    strangers = [passwords.compare("x", None) for _ in range(module.WAITING - module.RESERVED + 5)]
+    owners = [passwords.compare("x", None, known=True) for _ in range(module.RESERVED + 3)]
+    results = await asyncio.gather(*strangers, *owners, return_exceptions=True)
     refused = [result for result in results if isinstance(result, RateLimited)]
-    assert len(refused) == 5 and all(error.retry_after_s for error in refused)
+    assert len(refused) == 8 and all(error.retry_after_s for error in refused)
+    of_strangers = [result for result in results[: len(strangers)] if isinstance(result, RateLimited)]
+    assert len(of_strangers) == 5, "places are left for those who are known"
     passwords.close()
 
 

@@ -108,7 +108,7 @@ async def test_password_change_ends_every_session(ready_access: AccessUnderTest)
 async def test_password_change_during_a_login_refuses_the_login(ready_access: AccessUnderTest, owner_url: str) -> None:
     real = ready_access.passwords.compare
 
-    async def compare(password: str, stored: str | None) -> object:
+    async def compare(password: str, stored: str | None, *, known: bool = False) -> object:
         verdict = await real(password, stored)
         await execute(owner_url, "UPDATE users SET password_hash = 'x'")
         return verdict
