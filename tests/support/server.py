@@ -14,7 +14,6 @@ from typing import Any
 
 import libvirt
 import psutil
-import uvicorn
 
 from novacron_core.api import access, operations, vms
 from novacron_core.api.hosts import HostStatus
@@ -23,7 +22,7 @@ from novacron_core.client import Client
 from novacron_core.values.roles import Role
 from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.runtime.routes import create_app
-from novacron_server.runtime.server import uvicorn_config
+from novacron_server.runtime.server import HttpServer, uvicorn_config
 from novacron_server.runtime.settings import Settings
 from novacron_server.runtime.wiring import Parts, open_parts
 from tests.support.accounts import PASSWORD
@@ -84,7 +83,7 @@ async def running(
     async with open_parts(settings, owner_url, app_url, embedded=embedded, hypervisors=hypervisors) as parts:
         listening = socket.create_server(("127.0.0.1", 0))
         config = uvicorn_config(settings, create_app(parts))
-        server = uvicorn.Server(config)
+        server = HttpServer(config)
         task = asyncio.create_task(server.serve(sockets=[listening]))
 
         async def started() -> bool | None:

@@ -38,6 +38,8 @@ class Call(Generic[Q, B]):
     """The body of an upload, chunk by chunk; None for every other endpoint."""
     length_bytes: int | None = None
     """The Content-Length of the body; None when the client sent none."""
+    accepts_gzip: bool = False
+    """Whether the client takes a body compressed with gzip."""
     local_port: int = 0
     """The port of this server to which the client is connected."""
 

@@ -111,3 +111,12 @@ def length(value: str | None) -> int | None:
     if not (value.isascii() and value.isdigit() and len(value) < 20):
         raise errors.InvalidArgument("Content-Length must be a number of bytes")
     return int(value)
+
+
+def accepts_gzip(value: str) -> bool:
+    """Whether an Accept-Encoding header takes gzip, by its name (RFC 9110, 12.5.3)."""
+    for coding in value.lower().split(","):
+        name, _, weight = coding.partition(";")
+        if name.strip() in ("gzip", "x-gzip"):
+            return not re.fullmatch(r"\s*q=0(\.0*)?\s*", weight)
+    return False

@@ -156,6 +156,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._set_deadline(None)
         super().connection_lost(exc)
 
+    def shutdown(self) -> None:
+        """Close at the end of the server: at once, or once the request that is being served is answered."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self.loop.call_later(_LINGER_S, self.transport.abort)
+
     def data_received(self, data: bytes) -> None:
         """Feed the parser in slices, so that a head is refused at its bound, not at the end of a large read."""
         at = 0

@@ -108,17 +108,26 @@ async def _decode_call(
         query=decoding.query(request.query_params.multi_items(), endpoint.query),
         stream=request.stream() if endpoint.kind == "upload" else None,
         length_bytes=decoding.length(headers.get("content-length")),
-        body=Nothing() if endpoint.takes is Nothing else decoding.body(await request.body(), endpoint.takes),
+        body=await _decode_body(request, endpoint),
         path={name: str(value) for name, value in request.path_params.items()},
         who=principal,
         request_id=state.get("request_id", ""),
         address=request.client.host if request.client else "",
+        accepts_gzip=decoding.accepts_gzip(headers.get("accept-encoding", "")),
         local_port=(request.scope.get("server") or ("", 0))[1] or 0,
         user_agent=headers.get("user-agent", "")[:200],
         bearer=bearer(request),
         idempotency_key=decoding.idempotency_key(headers.get("idempotency-key")),
         if_match=decoding.if_match(headers.get("if-match")),
     )
+
+
+async def _decode_body(request: Request[Any, Any, Any], endpoint: Endpoint[Any, Any, Any]) -> Any:
+    """The body as the endpoint's struct. One that takes none refuses every field, and reads no body of a GET without."""
+    if endpoint.kind == "upload":
+        return Nothing()
+    has_none = request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
+    return Nothing() if has_none and endpoint.takes is Nothing else decoding.body(await request.body(), endpoint.takes)
 
 
 def _respond(endpoint: Endpoint[Any, Any, Any], result: Any) -> ASGIResponse:

@@ -7,6 +7,7 @@ of exported VMs is limited; `novacron_vms_unexported` counts the others.
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -20,13 +21,16 @@ from novacron_core.api.hosts import HostStatus
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics.history_writer import HistoryWriter
 from novacron_server.metrics.latest import LatestSamples
-from novacron_server.metrics.meter import HostMeter, VMMeter
+from novacron_server.metrics.meter import HostMeter
+from novacron_server.metrics.vm_lines import VMLines, clean_text
 
 __all__ = ["CONTENT_TYPE", "Exporter"]
 MAX_VMS = 5_000
+SLICE = 100
+"""VMs whose lines are written at once: a few milliseconds."""
+_GZIP_LEVEL = 5
 Gauges = Mapping[str, tuple[str, Callable[[], float]]]
 """Name → its description, and a function that returns the current value."""
-_VM = ("vm", "host")
 
 
 class Exporter:
@@ -37,11 +41,39 @@ class Exporter:
         self._latest = latest
         self._history = history
         self._gauges = gauges
+        self._lock = asyncio.Lock()
 
-    async def text(self) -> bytes:
-        """The exposition. Values are collected here; rendering them, which is slow for many VMs, runs in a thread."""
-        families = [*self._server(), *self._hosts(), *self._vms()]
-        return await asyncio.to_thread(_render, families)
+    async def text(self, *, compressed: bool = False) -> bytes:
+        """The exposition. VMs are written in slices between which others are served; joining and compressing all of it
+        runs in a thread. One scrape at a time: another one waits."""
+        async with self._lock:
+            vms = VMLines()
+            states = await self._write_vms(vms)
+            families = [*self._server(), *self._hosts(), *self._counts(states)]
+            return await asyncio.to_thread(_render, families, vms, compressed)
+
+    async def _write_vms(self, lines: VMLines) -> Counter[tuple[str, str]]:
+        """Write the lines of up to MAX_VMS; returns how many VMs are in each state of each host."""
+        states: Counter[tuple[str, str]] = Counter()
+        state, written = self._inventory.state, 0
+        for number, key in enumerate({**state.known, **state.rows}):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+            if (key not in state.known and key not in state.rows) or (vm := state.composed(key)) is None:
+                continue  # gone meanwhile
+            states[vm.host, str(vm.state)] += 1
+            if written < MAX_VMS:
+                lines.add(vm, self._latest.meter(vm.host, vm.id))
+                written += 1
+        return states
+
+    def _counts(self, states: Counter[tuple[str, str]]) -> Iterator[Metric]:
+        count = GaugeMetricFamily("novacron_vms", "VMs by state.", labels=("host", "state"))
+        for labels, vms in states.items():
+            count.add_metric(labels, vms)
+        yield count
+        omitted = max(0, states.total() - MAX_VMS)
+        yield GaugeMetricFamily("novacron_vms_unexported", "VMs omitted from this exposition.", omitted)
 
     def _server(self) -> Iterator[Metric]:
         yield InfoMetricFamily("novacron_build", "The version of this server.", {"version": __version__})
@@ -60,7 +92,7 @@ class Exporter:
         memory = GaugeMetricFamily("novacron_host_memory_bytes", "Memory of the host.", labels=("host",))
         used = GaugeMetricFamily("novacron_host_memory_used_bytes", "Memory in use on the host.", labels=("host",))
         for view in self._inventory.state.views.values():
-            up.add_metric((view.id, _text(view.name)), float(view.status is HostStatus.UP))
+            up.add_metric((view.id, clean_text(view.name)), float(view.status is HostStatus.UP))
             counters = self._fresh(view.id).counters
             if counters is None:
                 continue
@@ -82,69 +114,9 @@ class Exporter:
             done.add_metric((*key, "failed"), stats.failed)
         yield from (took, period, done)
 
-    def _vms(self) -> Iterator[Metric]:
-        states: Counter[tuple[str, str]] = Counter()
-        info = InfoMetricFamily("novacron_vm", "Name and tenant of a VM, for joins by id and host.", labels=_VM)
-        vcpus = GaugeMetricFamily("novacron_vm_vcpus", "vCPUs of the VM.", labels=_VM)
-        families = _Families()
-        for number, vm in enumerate(self._inventory.state.vms()):
-            states[vm.host, str(vm.state)] += 1
-            if number >= MAX_VMS:
-                continue
-            key = (vm.id, vm.host)
-            info.add_metric(key, {"name": _text(vm.name), "tenant": _text(vm.tenant or "")})
-            vcpus.add_metric(key, vm.vcpus)
-            if meter := self._latest.meter(vm.host, vm.id):
-                families.add(key, meter)
-        count = GaugeMetricFamily("novacron_vms", "VMs by state.", labels=("host", "state"))
-        for state, vms in states.items():
-            count.add_metric(state, vms)
-        omitted = max(0, sum(states.values()) - MAX_VMS)
-        unexported = GaugeMetricFamily("novacron_vms_unexported", "VMs omitted from this exposition.", omitted)
-        yield from (count, unexported, info, vcpus, *families.all())
-
     def _fresh(self, host_id: str) -> HostMeter:
         host = self._latest.host(host_id)
         return host if self._latest.fresh(host) else HostMeter()
-
-
-class _Families:
-    """The metric families of VMs."""
-
-    def __init__(self) -> None:
-        device = (*_VM, "device")
-        vm = "novacron_vm_"
-        self._cpu = CounterMetricFamily(f"{vm}cpu_seconds", "CPU time of the VM on its host.", labels=_VM)
-        self._given = GaugeMetricFamily(f"{vm}memory_given_bytes", "Memory assigned to the VM.", labels=_VM)
-        self._used = GaugeMetricFamily(f"{vm}memory_used_bytes", "Memory that the guest cannot reclaim.", labels=_VM)
-        self._disks = [
-            CounterMetricFamily(f"{vm}disk_read_bytes", "Bytes read.", labels=device),
-            CounterMetricFamily(f"{vm}disk_reads", "Read requests.", labels=device),
-            CounterMetricFamily(f"{vm}disk_written_bytes", "Bytes written.", labels=device),
-            CounterMetricFamily(f"{vm}disk_writes", "Write requests.", labels=device),
-        ]
-        self._nics = [
-            CounterMetricFamily(f"{vm}network_receive_bytes", "Bytes received by the VM.", labels=device),
-            CounterMetricFamily(f"{vm}network_transmit_bytes", "Bytes sent by the VM.", labels=device),
-        ]
-
-    def add(self, key: tuple[str, str], meter: VMMeter) -> None:
-        counters = meter.counters
-        if counters is None:
-            return
-        _add(self._cpu, key, counters.cpu_ns, 1e-9)
-        _add(self._given, key, counters.memory_given_bytes)
-        _add(self._used, key, meter.memory_used_bytes)
-        for nic in counters.nics or ():
-            for family, value in zip(self._nics, (nic.received_bytes, nic.sent_bytes), strict=True):
-                family.add_metric((*key, _text(nic.name)), value)
-        for disk in (meter.disk_counters.disks if meter.disk_counters else None) or ():
-            values = (disk.read_bytes, disk.reads, disk.written_bytes, disk.writes)
-            for family, value in zip(self._disks, values, strict=True):
-                family.add_metric((*key, _text(disk.target)), value)
-
-    def all(self) -> tuple[Metric, ...]:
-        return (self._cpu, self._given, self._used, *self._disks, *self._nics)
 
 
 class _Taken:
@@ -157,19 +129,15 @@ class _Taken:
         return self._families
 
 
-def _render(families: list[Metric]) -> bytes:
+def _render(families: list[Metric], vms: VMLines, compressed: bool) -> bytes:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     registry.register(_Taken(families))
-    return generate_latest(registry)
+    text = generate_latest(registry) + vms.text()
+    return gzip.compress(text, compresslevel=_GZIP_LEVEL, mtime=0) if compressed else text
 
 
 def _add(family: Any, labels: tuple[str, ...], value: float | None, factor: float = 1) -> None:
     """Add a value; a missing value adds no line, because it is not 0."""
     if value is not None:
         family.add_metric(labels, value * factor)
-
-
-def _text(name: str) -> str:
-    """An external name as a label: the library escapes special characters, but does not replace invalid UTF-8."""
-    return name.encode("utf-8", "replace").decode()

@@ -33,6 +33,8 @@ def routes(pipeline: MetricsPipeline, exporter: Exporter, scrape_access: ScrapeA
     @serve(api.PROMETHEUS)
     async def prometheus(call: Call[Nothing, Nothing]) -> bytes | Reply[bytes]:
         scrape_access.check(call.address, call.bearer)
-        return Reply(await exporter.text(), headers=(("content-type", CONTENT_TYPE),))
+        text = await exporter.text(compressed=call.accepts_gzip)
+        encoding = (("content-encoding", "gzip"),) if call.accepts_gzip else ()
+        return Reply(text, headers=(("content-type", CONTENT_TYPE), ("vary", "accept-encoding"), *encoding))
 
     return [now, top, query_history, query_vm_history, prometheus]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 from typing import Any
 
 import msgspec
@@ -18,27 +19,66 @@ _HARMFUL = re.compile(
 
 
 def set_up() -> None:
-    """Configure structlog, and print the libraries' warnings to standard error too."""
-    processors: list[structlog.typing.Processor] = [
+    """Configure structlog, and the libraries' loggers, Python's warnings and uncaught errors likewise: every line of a
+    log that is not a terminal is one JSON object."""
+    terminal = sys.stderr.isatty()
+    begin: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    processors += [structlog.processors.format_exc_info, make_harmless]
+    end: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, make_harmless]
     factory: Any
-    if sys.stderr.isatty():
-        processors.append(structlog.dev.ConsoleRenderer())
+    if terminal:
+        end.append(structlog.dev.ConsoleRenderer())
         factory = structlog.WriteLoggerFactory(file=sys.stderr)
     else:
-        processors.append(structlog.processors.JSONRenderer(serializer=_json))
+        end.append(structlog.processors.JSONRenderer(serializer=_json))
         factory = structlog.BytesLoggerFactory(file=sys.stderr.buffer)
     structlog.configure(
-        processors=processors,
+        processors=[*begin, *end],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*begin, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *end[:-1], _as_text(end[-1])],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    sys.unraisablehook = _log_unraisable
+    threading.excepthook = _log_of_thread
+
+
+def _as_text(render: structlog.typing.Processor) -> structlog.typing.Processor:
+    """The renderer for a handler of `logging`, which writes text."""
+
+    def as_text(logger: Any, method: str, event: structlog.typing.EventDict) -> str:
+        line = render(logger, method, event)
+        return line.decode() if isinstance(line, bytes) else str(line)
+
+    return as_text
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, _trace: Any) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, _trace)
+    else:
+        structlog.get_logger().critical("uncaught exception", exc_info=error)
+
+
+def _log_of_thread(hook: threading.ExceptHookArgs) -> None:
+    name = hook.thread.name if hook.thread else ""
+    structlog.get_logger().error("uncaught exception of a thread", thread=name, exc_info=hook.exc_value)
+
+
+def _log_unraisable(hook: Any) -> None:
+    structlog.get_logger().error("uncaught exception", where=hook.err_msg or repr(hook.object), exc_info=hook.exc_value)
 
 
 def make_harmless(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

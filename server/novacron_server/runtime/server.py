@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 import structlog
@@ -33,6 +33,7 @@ from novacron_server.runtime.settings import Settings
 from novacron_server.runtime.wiring import Parts, open_parts
 
 _log = structlog.get_logger()
+_SWEEP_S = 0.1
 
 
 async def run(settings: Settings) -> int:
@@ -56,7 +57,7 @@ async def _serve(settings: Settings) -> None:
         embedded = settings.database_url is None
         async with open_parts(settings, owner_url, app_url, embedded=embedded, hypervisors=hypervisors) as parts:
             app = create_app(parts)
-            server = uvicorn.Server(uvicorn_config(settings, app))
+            server = HttpServer(uvicorn_config(settings, app))
             url = f"{settings.url}:{listening.getsockname()[1]}"
             _write_running(settings.data_dir, url)
             idle = asyncio.create_task(_stop_when_idle(settings, parts, app, server), name="idle")
@@ -67,6 +68,26 @@ async def _serve(settings: Settings) -> None:
                 idle.cancel()
                 announce.cancel()
                 (settings.data_dir / "server.json").unlink(missing_ok=True)
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn's server, which at its end also closes connections that were accepted while it was closing the others."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        told = set(self.server_state.connections)  # uvicorn tells these, before it first waits
+        sweeping = asyncio.create_task(self._close_late_connections(told), name="late connections")
+        try:
+            await super().shutdown(sockets)
+        finally:
+            sweeping.cancel()
+
+    async def _close_late_connections(self, told: set[Any]) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            late = self.server_state.connections - told
+            for connection in late:
+                connection.shutdown()
+            told |= late
 
 
 @asynccontextmanager

@@ -116,6 +116,32 @@ async def test_unknown_field_is_named(http: httpx.AsyncClient) -> None:
     assert answer.json()["errors"] == [{"field": "colour", "message": "unknown field"}]
 
 
+@pytest.mark.parametrize(
+    ("content", "status", "field"),
+    [
+        (b"", 202, ""),
+        (b"{}", 202, ""),
+        (b'{"force": true}', 422, "force"),
+        (b'{"force_after_s": 5}', 422, "force_after_s"),
+        (b"[1]", 422, ""),
+        (b"force=1", 400, ""),
+    ],
+)
+async def test_body_of_an_endpoint_that_takes_none_is_not_ignored(
+    http: httpx.AsyncClient, server: LiveServer, content: bytes, status: int, field: str
+) -> None:
+    vm = await server.vm("test")
+    answer = await http.post(f"/api/vm/vms/{vm.id}/pause", content=content)
+    assert answer.status_code == status
+    if field:
+        assert answer.json()["errors"] == [{"field": field, "message": "unknown field"}]
+
+
+async def test_body_of_a_read_is_not_ignored(http: httpx.AsyncClient) -> None:
+    answer = await http.request("GET", "/api/vm/vms", json={"q": "a"})
+    assert answer.status_code == 422
+
+
 async def test_request_id_of_a_stranger_is_replaced_and_a_proxys_is_kept(http: httpx.AsyncClient) -> None:
     for given in ("abc-123", "a b{}"):
         answer = await http.get("/livez", headers={"X-Request-Id": given})

@@ -20,6 +20,7 @@ from novacron_core import errors
 from novacron_server.metrics import exporter
 from novacron_server.metrics.exporter import Exporter
 from novacron_server.metrics.scrape_access import FILE, ScrapeAccess
+from novacron_server.metrics.vm_lines import VMLines
 from tests.support.requests import sampled
 from tests.support.server import LiveServer
 from tests.support.waiting import until
@@ -55,6 +56,46 @@ async def test_running_vms_have_counters_and_names(server: LiveServer) -> None:
     assert {s.labels["state"]: s.value for s in found["novacron_vms"]} == {"running": 1}
     assert found["novacron_vm_memory_used_bytes"] == [], "an unknown value has no line"
     assert found["process_cpu_seconds"][0].value > 0
+
+
+async def test_scrape_is_compressed_when_asked_for(server: LiveServer) -> None:
+    await sampled(server)
+    plain = await scrape(server, **{"accept-encoding": "identity"})
+    packed = await scrape(server, **{"accept-encoding": "deflate, gzip;q=0.5"})
+    refused = await scrape(server, **{"accept-encoding": "gzip;q=0"})
+    encodings = [answer.headers.get("content-encoding") for answer in (plain, packed, refused)]
+    assert encodings == [None, "gzip", None]
+    assert int(packed.headers["content-length"]) < len(plain.content) / 2
+    assert samples(packed.text).keys() == samples(plain.text).keys()
+    assert plain.headers["vary"] == packed.headers["vary"] == "accept-encoding"
+
+
+async def test_others_are_served_between_the_vms_of_a_scrape(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = server.parts.inventory.state
+    vm = await server.vm("test")
+    known = state.known[vm.host, vm.id]
+    for number in range(50):
+        facts = replace_struct(known.facts, uuid=f"{number}")
+        state.set_known((vm.host, str(number)), replace(known, facts=facts))
+    monkeypatch.setattr(exporter, "SLICE", 5)
+    beats = 0
+
+    async def beat() -> None:
+        nonlocal beats
+        while True:
+            await asyncio.sleep(0)
+            beats += 1
+            state.set_known((vm.host, "49"), None)
+
+    heart = asyncio.create_task(beat())
+    made = Exporter(server.parts.inventory, server.parts.metrics.latest, server.parts.metrics.history, {})
+    lines = VMLines()
+    await made._write_vms(lines)
+    heart.cancel()
+    assert beats >= 10
+    assert len(samples(lines.text().decode())["novacron_vm_info"]) == 50, "the one that has gone is not written"
 
 
 async def test_promtool_accepts_the_exposition(server: LiveServer) -> None:

@@ -58,6 +58,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.on_lost is not None:
             self.on_lost()
 
+    def shutdown(self) -> None:
+        """Close at the end of the server, without waiting for a client that does not read."""
+        super().shutdown()
+        self.loop.call_later(LINGER_S, self.transport.abort)
+
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):
