@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,7 @@ ROUNDS = 40
 STEP_S = 5
 HOURS = 24
 ASKED = 60
+SCRAPES = 20
 
 
 def measure() -> Iterator[Figure]:
@@ -63,6 +65,7 @@ def measure_history() -> Iterator[Figure]:
         with serve_process(folder / "d", "--hypervisor", uri) as url:
             ours = Running(url, asyncio.run(administrator(url, folder / "d", "bench")), folder / "d", 0)
             yield from _asking(ours, vms)
+            yield from _scraping(ours, vms)
 
 
 # -- collecting ------------------------------------------------------------------------------------------------------
@@ -229,6 +232,29 @@ def _asking(ours: Running, vms: int) -> Iterator[Figure]:
             title = f"{name} of one VM of {vms:,}"
             yield Figure(f"{title}, median", median(took), "ms", limit, median(floor), "an empty answer", absolute=True)
             yield Figure(f"{title}, p95", percentile(took, 95), "ms", limit * 2, absolute=True)
+
+
+def _scraping(ours: Running, vms: int) -> Iterator[Figure]:
+    """Scrapes of the whole fleet, and the slowest other call meanwhile."""
+    token = (ours.data_dir / "metrics-token").read_text()
+    headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "gzip"}
+    slowest, done = [0.0], threading.Event()
+
+    def ask_meanwhile() -> None:
+        with httpx.Client(base_url=ours.url, timeout=30) as other:
+            _times(other, ["/livez"] * 3, {})
+            while not done.is_set():
+                slowest[0] = max(slowest[0], *_times(other, ["/livez"], {}))
+
+    with httpx.Client(base_url=ours.url, headers=headers, timeout=30) as http:
+        asking = threading.Thread(target=ask_meanwhile)
+        asking.start()
+        took = _times(http, ["/metrics"] * SCRAPES, {})
+        done.set()
+        asking.join()
+    title = f"a scrape of {vms:,} VMs"
+    yield Figure(f"{title}, median", median(took), "ms", 300.0, absolute=True)
+    yield Figure(f"the slowest other call during {SCRAPES} scrapes", slowest[0], "ms", 100.0, absolute=True)
 
 
 def _times(http: httpx.Client, paths: list[str], query: dict[str, str | int]) -> list[float]:

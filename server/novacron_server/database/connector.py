@@ -10,6 +10,7 @@ import asyncio
 import math
 import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -86,6 +87,8 @@ class Connector:
         self._own_options = parse_options(str(self.parameters.get("options", "")))
         self._search_path = "" if "search_path" in self._own_options else search_path
         self._options_refused = False
+        self.last_open_s = 0.0
+        """How long opening the last connection took."""
 
     @property
     def search_path(self) -> str:
@@ -112,9 +115,12 @@ class Connector:
         Raises refusals.ConnectionFailure with a sentence, which is a psycopg.OperationalError.
         """
         wanted = self._wanted(application, limited, settings or {})
+        began = time.monotonic()
         try:
             async with asyncio.timeout(self.budget_s):
-                return await self._open(wanted, autocommit, more)
+                opened = await self._open(wanted, autocommit, more)
+                self.last_open_s = time.monotonic() - began
+                return opened
         except TimeoutError as exc:
             raise refusals.too_slow(self.budget_s) from exc
         except psycopg.Error as exc:

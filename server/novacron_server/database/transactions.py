@@ -25,6 +25,8 @@ Connection: TypeAlias = AsyncConnection
 Kind = Literal["embedded", "external"]
 
 POOL_WAIT_S = 1.0
+PING_S = 2.0
+"""What a ping may take in addition to the time for a connection: health is asked by probes that do not wait long."""
 ATTEMPTS = 5
 _GRACE_S = 0.15
 _LATE_S = 0.1
@@ -119,7 +121,8 @@ class Database:
     async def ping(self) -> float:
         """The round-trip time of one query in milliseconds. Raises DatabaseUnavailable."""
         started = time.perf_counter()
-        await self.run(_select_one, read_only=True, timeout_s=self.budget_s)
+        timeout_s = min(self.budget_s, PING_S + self._connector.last_open_s)
+        await self.run(_select_one, read_only=True, timeout_s=timeout_s)
         return (time.perf_counter() - started) * 1000
 
     async def take_server_lock(self) -> ServerLock:

@@ -141,11 +141,16 @@ async def test_pooler_in_transaction_mode_is_refused(site: Site, folder: Path, s
 
 
 async def test_connecting_may_take_the_whole_budget(site: Site, folder: Path) -> None:
-    async with Proxy(folder, site.sockets, delay_s=2.0).running() as far:
+    async with Proxy(folder, site.sockets, delay_s=2.2).running() as far:
         async with await Connector(far.url(site.url()), budget_s=BUDGET_S).open():
             pass
         with pytest.raises(psycopg.OperationalError, match=r"within 0.5 s.*--database-budget-s"):
             await Connector(far.url(site.url()), budget_s=0.5).open()
+        database = Database(far.url(site.url()), budget_s=BUDGET_S)
+        await database.run(lambda conn: conn.exec_driver_sql("SELECT 1"))
+        await database.close()
+        await database.ping()  # on a new connection, which takes longer than a ping usually may
+        await database.close()
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])

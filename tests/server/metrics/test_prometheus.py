@@ -96,6 +96,7 @@ async def test_others_are_served_between_the_vms_of_a_scrape(
     heart.cancel()
     assert beats >= 10
     assert len(samples(lines.text().decode())["novacron_vm_info"]) == 50, "the one that has gone is not written"
+    assert (vm.host, "49") not in state._composed, "and not composed again, which would keep its key"
 
 
 async def test_promtool_accepts_the_exposition(server: LiveServer) -> None:

@@ -56,7 +56,7 @@ class Lifespan:
 async def test_connection_that_comes_while_the_server_ends_is_closed(caplog: pytest.LogCaptureFixture) -> None:
     server = HttpServer(uvicorn.Config("none", timeout_graceful_shutdown=5, log_config=None))
     server.servers = []
-    server.lifespan = Lifespan()  # type: ignore[assignment]
+    server.lifespan = Lifespan()
     connections: set[Any] = server.server_state.connections
     asked: list[str] = []
 
