@@ -228,10 +228,6 @@ async def _build(background: Background, settings: Settings, database: Database,
         sessions_per_user=settings.sessions_per_user,
         on_session_end=hub.end_session,
     )
-    volumes = Volumes(inventory, operations)
-    pools = Pools(inventory, operations)
-    upkeep = ManagedPoolUpkeep(inventory, managed_pools)
-    vms = VMs(inventory, operations, planner)
     reconciler = Reconciler(database, group_commit, inventory, operations.pending_undos, str(instance))
     origins = frozenset(settings.origins)
     metrics = MetricsPipeline(
@@ -259,10 +255,10 @@ async def _build(background: Background, settings: Settings, database: Database,
         reader=reader,
         hub=hub,
         images=images,
-        vms=vms,
-        volumes=volumes,
-        pools=pools,
-        upkeep=upkeep,
+        vms=VMs(inventory, operations, planner),
+        volumes=Volumes(inventory, operations),
+        pools=Pools(inventory, operations),
+        upkeep=ManagedPoolUpkeep(inventory, managed_pools),
         leftovers=leftovers,
         stream=stream,
         reconciler=reconciler,
