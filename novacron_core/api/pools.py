@@ -33,6 +33,8 @@ class Pool(Value, frozen=True):
     available_bytes: int | None = None
     shares_disk_with: list[str] | None = None
     volumes: int = 0
+    problem: str = ""
+    """Why its volumes cannot be listed, or why it is inactive; empty if unknown or fine."""
     seen_at: datetime | None = None
 
 

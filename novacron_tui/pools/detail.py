@@ -19,6 +19,7 @@ def of_pool(pool: Pool, host_name: Callable[[str], str]) -> Lines:
         ("shares disk", "unknown" if shares is None else ", ".join(shares) or "no"),
         ("volumes", str(pool.volumes)),
         ("type", f"{pool.type}{'' if pool.active else ', not active'}"),
+        *([("problem", pool.problem)] if pool.problem else []),
         ("host", host_name(pool.host)),
         ("path", pool.path),
         ("managed", "by NovaCron" if pool.managed else "no"),

@@ -91,6 +91,8 @@ class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
     device: int | None = None
     directory: str = ""
     """The directory without links and dots, as far as this machine can tell: two pools may have the same one."""
+    problem: str = ""
+    """Why its volumes cannot be listed, or why it is inactive, as a sentence; empty if unknown or fine."""
 
 
 class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
@@ -51,9 +51,18 @@ class HostStorage(Calls[DomainReader]):
         reader = self._supervisor.require().reader
         return await self._read_storage(lambda connection: _pools(reader, connection, local=self._local))
 
-    async def read_volumes(self, *, refresh: bool = False) -> list[VolumeFacts]:
-        """Volumes of the active pools that can be read. `refresh` makes libvirt scan for new files first."""
-        return await self._read_storage(lambda connection: volumes.read_volumes(connection, refresh=refresh))
+    async def read_volumes(
+        self,
+        *,
+        refresh: bool = False,
+        wanted: Mapping[str, Collection[str]] | None = None,
+        problems: dict[str, str] | None = None,
+    ) -> list[VolumeFacts]:
+        """Volumes of the active pools that can be read. `refresh` makes libvirt scan for new files first. `wanted` and
+        `problems` as in `volumes.read_volumes`."""
+        return await self._read_storage(
+            lambda connection: volumes.read_volumes(connection, refresh=refresh, wanted=wanted, problems=problems)
+        )
 
     async def ensure_pool(self, spec: PoolSpec) -> PoolFacts:
         """Create and start the pool if needed. Raises Conflict if another pool has its name."""

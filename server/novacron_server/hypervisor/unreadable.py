@@ -14,9 +14,9 @@ _MAX_LOGGED = 1000
 _logged: set[tuple[str, str, str]] = set()
 
 
-def skip_unreadable(connection: Any, what: str, thing: Any, error: Exception, *, of: str = "") -> None:
-    """Log that a libvirt object was passed over, the first time with this error. Raises the error if the connection
-    was lost, since then it is not about the object. `of` names what the object belongs to."""
+def skip_unreadable(connection: Any, what: str, thing: Any, error: Exception, *, of: str = "") -> str:
+    """Log that a libvirt object was passed over, the first time with this error. Returns the reason. Raises the error
+    if the connection was lost, since then it is not about the object. `of` names what the object belongs to."""
     if isinstance(error, libvirt.libvirtError) and is_lost(error, connection):
         raise error
     name = name_of(thing)
@@ -28,6 +28,7 @@ def skip_unreadable(connection: Any, what: str, thing: Any, error: Exception, *,
             _logged.clear()
         _logged.add(key)
         _log.warning(f"cannot read a {what}", name=name, of=of or None, reason=reason)
+    return reason
 
 
 def name_of(thing: Any) -> str:

@@ -109,6 +109,7 @@ def compose_pool(
         available_bytes=facts.available_bytes if active else None,
         shares_disk_with=_sharing(facts, neighbours),
         volumes=volumes,
+        problem=facts.problem,
         seen_at=seen_at,
     )
 
@@ -147,8 +148,14 @@ def compose_tier(
         writes_s=rates.writes_s if rates else None,
         rates_at=rates.at if rates else None,
         seen_at=min((pool.seen_at for pool, _ in pools if pool.seen_at), default=None),
-        notes=[*notes, *(f"the pool {pool.name} is inactive" for pool, _ in pools if not pool.active)],
+        notes=[*notes, *(_note(pool) for pool, _ in pools if pool.problem or not pool.active)],
     )
+
+
+def _note(pool: Pool) -> str:
+    if pool.active:
+        return f"the pool {pool.name}: {pool.problem}"
+    return f"the pool {pool.name} is inactive{f': {pool.problem}' if pool.problem else ''}"
 
 
 def _sum(values: Iterable[int | None]) -> int | None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import msgspec
 import structlog
 
 from novacron_core import errors
@@ -160,8 +161,12 @@ class HostSync:
     async def _read_volumes(self) -> None:
         host_id = self.host.host_id
         refresh, self._refresh_volumes = self._refresh_volumes, False
-        volumes = await self.host.storage.read_volumes(refresh=refresh and not self.host.simulated)
-        pools = await self.host.storage.read_pools()
+        problems: dict[str, str] = {}
+        volumes = await self.host.storage.read_volumes(
+            refresh=refresh and not self.host.simulated, wanted=self._state.storage.names_on(host_id), problems=problems
+        )
+        read = await self.host.storage.read_pools()
+        pools = [msgspec.structs.replace(pool, problem=problems.get(pool.name, pool.problem)) for pool in read]
         changes = self._state.set_storage(host_id, pools, volumes, datetime.now(UTC))
         self._publisher.publish(*storage_changes(host_id, changes))
         if not changes.first:

@@ -118,6 +118,14 @@ class StorageState:
         storage = self._hosts.get(host_id)
         return storage is not None and (pool, name) in storage.volume_facts
 
+    def names_on(self, host_id: str) -> dict[str, set[str]]:
+        """Pool → the names of the host's volumes that have rows."""
+        names: dict[str, set[str]] = {}
+        for host, pool, name in self.volume_rows:
+            if host == host_id:
+                names.setdefault(pool, set()).add(name)
+        return names
+
     def pools(self) -> Iterator[Pool]:
         return (pool for storage in self._hosts.values() for pool in storage.pools.values())
 

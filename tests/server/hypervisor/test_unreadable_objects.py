@@ -56,9 +56,26 @@ def test_undecodable_file_name_hides_no_other_volume(capsys: pytest.CaptureFixtu
     assert "xf6" in told and "pool" in told
 
 
+class FullPool(Thing):
+    """A pool with more files than libvirt lists; one volume can be looked up."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, UUIDString="u", listAllVolumes=too_many)
+
+    def storageVolLookupByName(self, name: str) -> Thing:
+        if name == "mine":
+            return Thing("mine", XMLDesc=GOOD_VOLUME.replace(">good<", ">mine<"))
+        raise libvirt_error(libvirt.VIR_ERR_NO_STORAGE_VOL, "no such volume")
+
+
 def test_pool_with_too_many_files_hides_no_other_pool() -> None:
     full, other = pool("full", listAllVolumes=too_many), pool(listAllVolumes=[Thing("good", XMLDesc=GOOD_VOLUME)])
     assert [facts.name for facts in volumes.read_volumes(host(full, other))] == ["good"]
+    problems: dict[str, str] = {}
+    wanted = {"full": {"mine", "gone"}}
+    listed = volumes.read_volumes(host(FullPool("full"), other), wanted=wanted, problems=problems)
+    assert sorted(facts.name for facts in listed) == ["good", "mine"]
+    assert "its volumes cannot be listed: internal error: Too many storage_vols" in problems["full"]
     assert [facts.name for facts in volumes.read_pools(host(Thing(undecodable, XMLDesc=undecodable), other))] == [
         "pool"
     ]

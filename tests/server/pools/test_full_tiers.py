@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -19,8 +20,10 @@ from novacron_core.api.pools import Pool, PoolTier
 from novacron_core.api.vms import VMCreate
 from novacron_core.api.volumes import VolumeCreate, VolumeResize
 from novacron_server.inventory import host_sync
+from novacron_server.vms.procedures import power
 from tests.support.storage import MIB, StorageServer, deactivate, expect_content, move
 from tests.support.waiting import until
+from tests.support.writing_guest import add_image
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 POOL = "<pool type='dir'><name>{name}</name><target><path>{path}</path></target></pool>"
@@ -199,3 +202,31 @@ async def test_pool_lost_during_the_copy_of_a_stopped_disk_loses_nothing(
         return True if "off" not in in_small(storage) and names == [volume.id] else None
 
     await until(copy_removed)
+
+
+FILLS = """
+while :; do dd if=/dev/urandom of=/dev/vda bs=1M count=64 conv=notrunc oflag=direct 2>/dev/null; done
+"""
+
+
+@pytest.mark.qemu
+async def test_vm_that_a_full_disk_has_paused_says_so_and_goes_on_when_there_is_room(
+    storage: StorageServer, small: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(power, "PAUSED_AGAIN_S", 5.0)
+    await asyncio.to_thread(add_image, storage.server.data_dir / "images", "fills", FILLS)
+    body = vms.VMCreate(name="fills", image="fills", memory_bytes=160 * MIB, tier="cold")
+    vm_id = (await storage.succeeded(await storage.admin.call(vms.CREATE, body=body))).target.id
+
+    async def paused() -> bool | None:
+        vm = await storage.server.vm("fills")
+        return True if (vm.state, vm.reason) == (vms.State.PAUSED, "no space left for vda") else None
+
+    await until(paused, 120)
+    ended = await storage.ended(await storage.admin.call(vms.RESUME, vm_id=vm_id))
+    assert ended.problem is not None
+    assert ended.problem.detail == "the VM is paused again: no space left for vda"
+    enter = ["nsenter", "-m", "-t", str(storage.daemon._process.pid)]  # type: ignore[union-attr]
+    subprocess.run([*enter, "mount", "-o", "remount,size=160m", str(storage.server.data_dir / "small")], check=True)
+    await storage.succeeded(await storage.admin.call(vms.RESUME, vm_id=vm_id))
+    assert (await storage.server.vm("fills")).state is vms.State.RUNNING

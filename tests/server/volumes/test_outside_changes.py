@@ -334,6 +334,8 @@ async def test_missing_directory_of_a_pool_is_not_built_anew(storage: StorageSer
     try:
         await deactivate(pool)
         await storage.server.parts.inventory.refresh_volumes((await storage.three_pools())["warm"].host)
+        shown = (await storage.three_pools())["warm"]
+        assert shown.problem == f"its directory {folder} is missing: is its disk mounted?"
         body = vms.VMCreate(name="no-room", image="empty", memory_bytes=32 * MIB, tier="warm", start=False)
         ended = await storage.ended(await storage.admin.call(vms.CREATE, body=body))
         assert ended.state is OperationState.FAILED

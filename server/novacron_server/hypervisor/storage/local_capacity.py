@@ -29,8 +29,10 @@ def with_local_capacity(pool: PoolFacts) -> PoolFacts:
 
 
 def with_directory(pool: PoolFacts, *, local: bool) -> PoolFacts:
-    """The pool with its directory, without links if this machine is the host."""
+    """The pool with its directory: without links, and with the problem that it is missing, if this machine is the host."""
     if pool.type not in FILE_POOLS or not pool.path:
         return pool
     directory = os.path.realpath(pool.path) if local else os.path.normpath(pool.path)
-    return msgspec.structs.replace(pool, directory=directory)
+    missing = local and not pool.active and not os.path.lexists(pool.path)
+    problem = f"its directory {pool.path} is missing: is its disk mounted?" if missing else ""
+    return msgspec.structs.replace(pool, directory=directory, problem=problem)

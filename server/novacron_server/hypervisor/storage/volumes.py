@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import libvirt
@@ -12,7 +12,7 @@ from novacron_core.errors import Conflict
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.faults import code_of, plain
 from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
-from novacron_server.hypervisor.unreadable import skip_unreadable
+from novacron_server.hypervisor.unreadable import name_of, skip_unreadable
 from novacron_server.hypervisor.xml.storage import check_name, pool_xml, read_pool, read_volume, volume_xml
 
 _log = structlog.get_logger(__name__)
@@ -29,8 +29,18 @@ def read_pools(connection: Any) -> list[PoolFacts]:
     return found
 
 
-def read_volumes(connection: Any, *, refresh: bool = False) -> list[VolumeFacts]:
-    """The volumes of every active pool. `refresh` makes libvirt scan the directories first, which is slow."""
+def read_volumes(
+    connection: Any,
+    *,
+    refresh: bool = False,
+    wanted: Mapping[str, Collection[str]] | None = None,
+    problems: dict[str, str] | None = None,
+) -> list[VolumeFacts]:
+    """The volumes of every active pool. `refresh` makes libvirt scan the directories first, which is slow.
+
+    Of a pool that cannot be listed, as libvirt refuses to list more than 16,384 files, the volumes named in `wanted`
+    (pool → names) are looked up one by one. `problems` gets the reason (pool → sentence).
+    """
     found: list[VolumeFacts] = []
     for pool in connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
         try:
@@ -38,8 +48,22 @@ def read_volumes(connection: Any, *, refresh: bool = False) -> list[VolumeFacts]
                 pool.refresh(0)
             found.extend(_volumes(connection, pool))
         except Exception as error:  # noqa: BLE001 - one bad pool must not hide the others
-            skip_unreadable(connection, "volumes of a pool", pool, error)
+            reason = skip_unreadable(connection, "volumes of a pool", pool, error)
+            name = name_of(pool)
+            found.extend(_look_up(connection, pool, (wanted or {}).get(name, ())))
+            if problems is not None:
+                problems[name] = f"its volumes cannot be listed: {reason}"
     return found
+
+
+def _look_up(connection: Any, pool: Any, names: Iterable[str]) -> Iterator[VolumeFacts]:
+    """The volumes of these names, as far as they exist and can be read."""
+    for name in names:
+        try:
+            if (volume := _find_volume(pool, name)) is not None:
+                yield _volume_facts(pool, volume)
+        except Exception as error:  # noqa: BLE001 - one bad volume must not hide the others
+            skip_unreadable(connection, "volume", pool, error, of=name)
 
 
 def _volumes(connection: Any, pool: Any) -> Iterator[VolumeFacts]:
