@@ -8,6 +8,7 @@ import pytest
 
 from novacron_core.values.sizes import GIB, TIB
 from novacron_tui.app import Console
+from novacron_tui.screens import base
 from novacron_tui.screens.activity import ActivityScreen
 from novacron_tui.screens.help import KeyRow, lines
 from novacron_tui.screens.storage import StorageScreen
@@ -31,6 +32,12 @@ FORMS = [
     (["tab", "t"], ["enter", "up", "enter"]),
 ]
 NAMES = ["create", "grow", "clone", "move", "attach", "upload", "tier"]
+
+
+@pytest.fixture(autouse=True)
+def messages_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No message goes by itself."""
+    monkeypatch.setattr(base, "MESSAGE_S", 600.0)
 
 
 async def open_form(pilot: Any, app: Console, keys: list[str]) -> Form[Any]:
