@@ -125,6 +125,8 @@ class Console(App[None]):
             return  # the app is exiting with keys left in a burst: without a screen Textual would crash
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded and self.type_ahead.defers(event):
             return
+        if isinstance(event, events.Paste) and not event.is_forwarded and not self.type_ahead.in_field:
+            self.post_message(PasteIgnored())
         await super().on_event(event)
 
     @on(Forget)
@@ -137,8 +139,11 @@ class Console(App[None]):
             self.type_ahead.paste(event.keys)
 
     @on(PasteIgnored)
-    def _show_paste_ignored(self) -> None:
-        self._show_warning("Pasted text was ignored: paste it into a text field, such as / or :")
+    def _show_paste_ignored(self, event: PasteIgnored) -> None:
+        if event.partly:
+            self._show_warning("Only the first line of the pasted text was taken")
+        else:
+            self._show_warning("Pasted text was ignored: paste it into a text field, such as / or :")
 
     def on_paste_lost(self) -> None:
         """Found by name: the keyboard module is platform-specific and not imported here."""

@@ -20,6 +20,8 @@ ADVICE = f"At least {MIN_PASSWORD} characters; three or four random words work w
 class EntryForm(Fields):
     """A form of the sign-in screen."""
 
+    PASTED_KEYS = True
+    """See TypeAhead: a user and a password may be pasted together."""
     progress = "Sending…"
 
     @dataclass

@@ -45,7 +45,11 @@ class Forget(Message):
 
 
 class PasteIgnored(Message):
-    """Pasted text was dropped, because no text field had the focus."""
+    """Pasted text was dropped, because no text field had the focus; `partly`: all of it after its first line."""
+
+    def __init__(self, *, partly: bool = False) -> None:
+        super().__init__()
+        self.partly = partly
 
 
 @runtime_checkable
@@ -64,10 +68,11 @@ class KnowsKeys(Protocol):
 
 
 @runtime_checkable
-class RunsEnter(Protocol):
-    """What holds a text field whose enter runs or confirms what was typed: a pasted enter must not do that."""
+class TakesPastedKeys(Protocol):
+    """What holds text fields that may be filled by several lines of pasted text, with enter and tab between them. In
+    every other place pasted text ends at its first line, since enter could send, run or confirm something."""
 
-    RUNS_ENTER: bool
+    PASTED_KEYS: bool
 
 
 @runtime_checkable
@@ -139,6 +144,11 @@ class TypeAhead:
                 if meant_for is None or _is_text(event):
                     self._enqueue(event, meant_for, pasted=True)
 
+    @property
+    def in_field(self) -> bool:
+        """Whether a text field has the focus."""
+        return bool(self._app.screen_stack) and _is_field(self._app.focused)
+
     def screen_opened(self, screen: Screen[Any]) -> None:
         """Note a dialog that opens although no key is being handled: what is typed at that moment is meant for the
         screen below."""
@@ -186,18 +196,21 @@ class TypeAhead:
     # -- dropping ----------------------------------------------------------------------------------------------------
 
     def _takes_pasted(self, event: Typed) -> bool:
-        """Whether the focus takes a part of pasted text: a text field does, but enter must not confirm or run it."""
+        """Whether the focus takes a part of pasted text: a text field takes text, and seldom a key."""
         focused = self._app.focused
         if focused is None or not _is_field(focused):
             return False
-        return not _is_enter(event) or not any(isinstance(node, RunsEnter) for node in focused.ancestors)
+        return isinstance(event, Paste) or any(isinstance(node, TakesPastedKeys) for node in focused.ancestors)
 
     def _drop_pasted(self) -> None:
-        """Drop the rest of pasted text, and say so."""
+        """Drop the rest of pasted text, and say so, unless it was but the end of its first line."""
+        partly = _is_field(self._app.focused)
+        line_ended = partly and len(self._waiting) == 1 and _is_enter(self._waiting[0].event)
         while self._waiting and self._waiting[0].pasted:
             self._waiting.popleft()
         self._note_dropped()
-        self._app.post_message(PasteIgnored())
+        if not line_ended:
+            self._app.post_message(PasteIgnored(partly=partly))
 
     def _note_dropped(self) -> None:
         self._dropped = (asyncio.get_running_loop().time(), self._app.focused if self._app.screen_stack else None)

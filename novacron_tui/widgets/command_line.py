@@ -22,9 +22,6 @@ _LONGEST = 200
 class CommandLine(Horizontal):
     """Hidden until it is opened. When it closes, the previously focused widget gets the focus back."""
 
-    RUNS_ENTER = True
-    """See TypeAhead: a pasted enter runs no command."""
-
     DEFAULT_CSS = """
     CommandLine { height: 1; display: none; background: $surface; padding: 0 1; }
     CommandLine.-shown { display: block; }

@@ -42,8 +42,6 @@ class Confirm(ModalScreen[Confirmation | None]):
     """Dismissed with a Confirmation, or None for no. The focus starts on *No*, so that enter alone changes nothing. It
     takes no answer from pasted text, nor before anybody can have read it (see TypeAhead)."""
 
-    RUNS_ENTER = True
-
     DEFAULT_CSS = """
     Confirm { align: center middle; background: $background 60%; }
     Confirm > Vertical {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual._xterm_parser import XTermParser
-from textual.events import Key
+from textual.events import Key, Paste
 from textual.message import Message
 from textual.widgets import Input
 
@@ -17,6 +17,8 @@ from novacron_tui.terminal.bursts import BURST_S, Bursts, UnmarkedPaste
 from novacron_tui.terminal.keyboard import Keyboard
 from novacron_tui.terminal.type_ahead import REACTION_S, key_acts
 from novacron_tui.widgets.confirm import Confirm
+from novacron_tui.widgets.form import Form
+from novacron_tui.widgets.text_bar import TextBar
 from tests.support.console.looking import SIZE, answer, home, line_text, loaded, to, until
 from tests.support.console.wire import Stream, Wire, console
 from tests.support.console.world import PASSWORD, VIEWER, fleet, inventory, live
@@ -153,7 +155,8 @@ async def test_a_question_takes_no_answer_from_a_paste() -> None:
         await answer(pilot, "right")
         for pasted in ("really\n", "\ny yes\n", LETTER):
             paste(app, pasted)
-        await until(pilot, lambda: IGNORED in app.screen_stack[-2].query_one("#status").text)  # type: ignore[attr-defined]
+        status = app.screen_stack[-2].query_one("#status", TextBar)
+        await until(pilot, lambda: IGNORED in str(status.text))
         assert isinstance(app.screen, Confirm)
         assert changes(wire) == []
 
@@ -192,15 +195,18 @@ async def test_a_question_takes_no_answer_before_it_can_have_been_read() -> None
         await until(pilot, lambda: len(changes(wire)) == 1)
 
 
-async def test_a_pasted_line_is_text_in_a_filter_and_its_rest_is_dropped() -> None:
+@pytest.mark.parametrize("opens", ["slash", "ctrl+p"])
+async def test_of_pasted_lines_a_text_field_takes_the_first(opens: str) -> None:
     wire = Wire()
     app = console(wire)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
-        await pilot.press("slash")
-        paste(app, f"web-01\n{LETTER}")
-        await until(pilot, lambda: IGNORED in line_text(app, "status"))
-        assert home(app).pane.filter.text == "web-01"
+        await pilot.press(opens)
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        paste(app, f"restart\n{LETTER}")
+        below = next(screen for screen in app.screen_stack if isinstance(screen, VMListScreen))
+        await until(pilot, lambda: "Only the first line" in str(below.query_one("#status", TextBar).text))
+        assert isinstance(app.focused, Input) and app.focused.value == "restart"
         assert changes(wire) == []
 
 
@@ -212,10 +218,35 @@ async def test_a_pasted_command_does_not_run_before_enter_is_pressed() -> None:
         to(app, "web-01")
         await pilot.press("colon")
         paste(app, "restart\n")
-        await until(pilot, lambda: IGNORED in line_text(app, "status"))
+        await until(pilot, lambda: isinstance(app.focused, Input) and app.focused.value == "restart")
+        await pilot.pause(0.1)
         assert changes(wire) == []
         await pilot.press("enter")
         await until(pilot, lambda: len(changes(wire)) == 1)
+
+
+async def test_a_pasted_line_does_not_send_a_form() -> None:
+    wire = Wire()
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(app.screen, Form) and isinstance(app.focused, Input))
+        paste(app, "px-sst\n" + "\n" * 9)
+        await until(pilot, lambda: app.screen.query_one("#name Input", Input).value == "px-sst")
+        await pilot.pause(0.1)
+        assert isinstance(app.screen, Form) and app.screen.query_one("#name Input").has_focus
+        assert changes(wire) == []
+
+
+async def test_a_marked_paste_outside_a_field_is_ignored_with_the_same_sentence() -> None:
+    wire = Wire()
+    app = console(wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        app.post_message(Paste(LETTER))
+        await until(pilot, lambda: IGNORED in line_text(app, "status"))
+        assert changes(wire) == []
 
 
 async def test_what_follows_a_refused_key_at_once_is_no_command() -> None:
