@@ -6,17 +6,22 @@ import asyncio
 from dataclasses import dataclass
 
 import psycopg
+import structlog
 
 from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database import faults
-from novacron_server.database.connector import Connector, Session
+from novacron_server.database.connector import NEEDED, Connector, Session
 from novacron_server.database.refusals import quoted
 
+_log = structlog.get_logger(__name__)
 _ROUNDS = 3
 _PID = "SELECT pg_backend_pid()"
 _FACTS = """
 SELECT current_database(), current_user, current_setting('transaction_read_only') = 'on', current_schema(),
     quote_ident(current_schema()), current_setting('search_path')"""
+_LIMIT = """
+SELECT least(current_setting('max_connections')::int, nullif(rolconnlimit, -1), nullif(datconnlimit, -1))
+FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()"""
 _FIRST_SCHEMA = """
 SELECT name, to_regnamespace(quote_ident(name)) IS NOT NULL FROM (
     SELECT unnest(parse_ident(split_part(replace(current_setting('search_path'), '"$user", ', ''), ',', 1))) AS name
@@ -43,22 +48,25 @@ async def find_place(app_url: str, owner_url: str, budget_s: float) -> Place:
     if app.search_path and owner.search_path not in ("", app.search_path):
         raise DatabaseUnavailable("--database-owner-url and --database-url give different search paths: give the same")
     try:
-        async with asyncio.timeout(max(4 * budget_s, 10.0)), await app.open(autocommit=True) as session:
-            await _refuse_shared_sessions(app, session)
-            database, role = await _check_writable(session)
-        async with await owner.open(autocommit=True) as session:
-            await _refuse_shared_sessions(owner, session)
-            found, owner_role = await _check_writable(session)
-            if found != database:
-                raise DatabaseUnavailable(
-                    f"--database-owner-url names the database {found}, and --database-url {database}: give the same"
-                )
-            schema, path = await _schema(session, owner_role)
+        async with asyncio.timeout(max(4 * budget_s, 10.0)):
+            async with await app.open(autocommit=True) as session:
+                await _refuse_shared_sessions(app, session)
+                database, role = await _check_writable(session)
+                await _warn_of_few_connections(session)
+                if owner_url == app_url:
+                    return Place(*await _schema(session, role), role)
+            async with await owner.open(autocommit=True) as session:
+                await _refuse_shared_sessions(owner, session)
+                found, owner_role = await _check_writable(session)
+                if found != database:
+                    raise DatabaseUnavailable(
+                        f"--database-owner-url names the database {found}, and --database-url {database}: give the same"
+                    )
+                return Place(*await _schema(session, owner_role), role)
     except TimeoutError as exc:
         raise faults.translate(faults.Expired()) from exc
     except faults.Fault as exc:
         raise faults.at_start(exc) from exc
-    return Place(schema, path, role)
 
 
 async def _check_writable(session: Session) -> tuple[str, str]:
@@ -71,6 +79,13 @@ async def _check_writable(session: Session) -> tuple[str, str]:
             "the primary server"
         )
     return row[0], row[1]
+
+
+async def _warn_of_few_connections(session: Session) -> None:
+    """A server starts with a few, and is refused more under load."""
+    row = await (await session.execute(_LIMIT)).fetchone()
+    if row is not None and row[0] < NEEDED:
+        _log.warning("the database allows too few connections", allowed=row[0], needed=NEEDED)
 
 
 async def _schema(session: Session, role: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 
 from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database.connector import Connector, parse_options
@@ -183,6 +184,11 @@ async def test_too_few_connections_are_told_with_the_number_needed(site: Site) -
     await site.admin(f"ALTER ROLE {ROLE} CONNECTION LIMIT 1")
     async with await psycopg.AsyncConnection.connect(site.url()):
         assert "NovaCron needs up to 19" in await refusal(site.url())
+    await site.admin(f"ALTER ROLE {ROLE} CONNECTION LIMIT 10")
+    with structlog.testing.capture_logs() as lines:
+        _, database = await start(site.url())
+        await database.close()
+    assert [(line["allowed"], line["needed"]) for line in lines if line["log_level"] == "warning"] == [(10, 19)]
 
 
 async def test_missing_right_is_told_with_its_grant_before_anything_is_made(site: Site) -> None:
