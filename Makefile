@@ -16,14 +16,14 @@ run: .venv/.ready ## open the console with its bundled server
 	@.venv/bin/novacron $(ARGS)
 
 test: .venv/.ready ## run all tests, on real PostgreSQL, libvirt and QEMU
-	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 test-fast: .venv/.ready ## run the tests that need no guest, no libvirtd and no PostgreSQL
 	@$(PYTHON) -m pytest -n 4 --dist worksteal -q -m fast $(ARGS)
 
 torture: .venv/.ready ## run the long forms of the crash, fault and fuzz tests, a line a case
 	@NOVACRON_KILLS=20 NOVACRON_DATABASE_KILLS=5 NOVACRON_MOVE_KILLS=all \
-		$(PYTHON) -m pytest -n 2 --dist loadfile -v -m torture --hypothesis-profile torture $(ARGS)
+		$(PYTHON) -m pytest -n 2 --dist loadfile -v -m "torture or long" --hypothesis-profile torture $(ARGS)
 
 check: .venv/.ready ## check lint, types, import rules and file sizes
 	@.venv/bin/ruff check .

@@ -109,6 +109,7 @@ async def _keep_reading(reader: Stream) -> None:
         await reader.event("system.tick")
 
 
+@pytest.mark.long
 async def test_slow_connection_is_not_closed_as_dead(server: ServerWithDatabase) -> None:
     """More events than the connection can carry, for longer than a dead one is tolerated."""
     async with _slow_relay(server, bytes_per_s=20_000) as url, publishing(server, 20, 2000):

@@ -22,7 +22,7 @@ from tests.support.libvirt_hosts import QEMU
 from tests.support.readings import Painted, Readings, compare
 from tests.support.terminal import Terminal
 
-pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.qemu, pytest.mark.long, pytest.mark.timeout(600)]
 T = TypeVar("T")
 Console = Callable[..., Terminal]
 NAME = "load-01"
