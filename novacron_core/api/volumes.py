@@ -19,7 +19,7 @@ from novacron_core.values.tiers import TierName
 class Volume(Value, frozen=True):
     """A storage volume. `vm` is the id of the VM that uses it; `allocated_bytes` is the space used on disk now.
 
-    `tier` is the tier of its pool. `role` is its use in the VM: `disk`, `kernel` or `initrd`. `backing_file` is the
+    `tier` is the tier of its pool. `role` is its use in the VM: `disk`, `kernel`, `initrd` or `backing file`. `backing_file` is the
     backing file of an overlay, else empty. `unmanaged`: not created by NovaCron. `operation_id` names the operation
     that is running on the volume.
     """

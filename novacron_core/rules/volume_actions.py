@@ -19,6 +19,8 @@ class VolumeAction(StrEnum):
     MOVE = "move"
 
 
+BACKING_FILE = "backing file"
+"""The role of a volume of which others have made an overlay, which is now the VM's disk."""
 _OFF = frozenset({State.STOPPED})
 _UP = frozenset({State.RUNNING, State.PAUSED})
 _SIMULATED: dict[VolumeAction, str] = {
@@ -50,6 +52,8 @@ def why_not_volume(
         return _SIMULATED[action]
     if volume.role in ("kernel", "initrd"):
         return f"{volume.name} is a VM's {volume.role}: it belongs to the VM and is deleted with it"
+    if volume.role == BACKING_FILE and action is not VolumeAction.ATTACH:
+        return f"{volume.name} is the backing file of a VM's disk: merge its overlay first, or delete the VM"
     if action in _COPIES and volume.backing_file:
         return f"{volume.name} is an overlay of {volume.backing_file}: it cannot be copied without its backing file"
     if action is VolumeAction.ATTACH and volume.backing_file:

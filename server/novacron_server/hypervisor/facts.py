@@ -35,6 +35,8 @@ class DiskFacts(msgspec.Struct, frozen=True, kw_only=True):
     pool: str = ""
     volume: str = ""
     read_only: bool = False
+    backing_file: tuple[str, ...] = ()
+    """The paths of its chain of backing files, as far as libvirt names them: while the guest runs."""
 
 
 class NICFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 from novacron_core.api.operations import Operation
@@ -18,7 +19,7 @@ from novacron_server.inventory.rows import VolumeRow
 
 @dataclass(frozen=True, slots=True)
 class VolumeUse:
-    """The VM that uses a volume, and as what: `disk`, `kernel` or `initrd`; `target` is the target of a disk."""
+    """The VM that uses a volume, and as what: `disk`, `kernel`, `initrd` or `backing file`; `target` is the target of a disk."""
 
     vm_id: str
     role: str
@@ -75,7 +76,12 @@ def compose_volume(
 
 def unmanaged_volume_id(facts: VolumeFacts) -> str:
     """A stable id for a volume without a row."""
-    return str(uuid5(UUID(facts.pool_uuid), facts.name))
+    return _volume_id(facts.pool_uuid, facts.name)
+
+
+@lru_cache(maxsize=1 << 16)  # made at every read of a pool, and the dearest part of composing thousands of volumes
+def _volume_id(pool_uuid: str, name: str) -> str:
+    return str(uuid5(UUID(pool_uuid), name))
 
 
 def pool_id(host_id: str, uuid: str) -> str:

@@ -56,6 +56,8 @@ class HostSync:
         self._updates = 0
         self._updated: dict[str, int] = {}
         """VM → the number of its last update: which of two reads is newer is never asked of a wall clock."""
+        self._sought: set[tuple[str, str]] = set()
+        """(pool, name) of disks that libvirt had not listed as volumes when they were seen: it has scanned for them."""
         self._volume_read_lock = asyncio.Lock()
         self._volume_reads_started = self._last_volume_read = 0
         self._down_since: datetime | None = None
@@ -191,7 +193,19 @@ class HostSync:
             self._publisher.publish(draft)
         for host_id in twins:
             self._republish_twin(host_id, vm_id)
+        if facts is not None:
+            self._seek_volumes(facts)
         self._waiters.notify(vm_id, facts)
+
+    def _seek_volumes(self, facts: DomainFacts) -> None:
+        """Have the pools scanned for disks that are not listed: others have made a snapshot, whose file is new."""
+        storage = self._state.storage
+        disks = {(disk.pool, disk.volume) for disk in facts.disks if disk.volume}
+        new = {key for key in disks - self._sought if not storage.has_file(self.host.host_id, *key)}
+        if new and storage.pools_on(self.host.host_id):
+            self._sought |= new
+            self._refresh_volumes = self._volumes_dirty = True
+            self._wake.set()
 
     def _update_host(self) -> None:
         host = self.host

@@ -12,6 +12,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.api.volumes import Volume
+from novacron_core.rules.volume_actions import BACKING_FILE
 from novacron_core.values.tiers import TIERS
 from novacron_server.hypervisor.facts import DiskFacts, PoolFacts, VolumeFacts
 from novacron_server.hypervisor.specs import with_creation_format
@@ -247,7 +248,34 @@ class StorageState:
             uses |= _disk_uses(vm_id, known.facts.disks)
             for key, use in _disk_uses(vm_id, known.facts.later_disks).items():
                 uses.setdefault(key, use)  # attached at the VM's next start; a VM that has it now takes precedence
+        for key, use in self._backing_uses(host_id, by_path, uses).items():
+            uses.setdefault(key, use)
         return self._with_aliases(self._hosts[host_id], uses)
+
+    def _backing_uses(
+        self, host_id: str, by_path: Mapping[str, VolumeKey], uses: Mapping[VolumeKey, VolumeUse]
+    ) -> dict[VolumeKey, VolumeUse]:
+        """The uses of volumes as backing files of one VM's disks: of overlays that others have made of them. A base of
+        several VMs belongs to none."""
+        chains = [(use, self._chain(host_id, key, by_path)) for key, use in uses.items() if use.role == "disk"]
+        for (host, vm_id), known in self._known.items():
+            if host == host_id:
+                chains += [(VolumeUse(vm_id, "disk", disk.target), disk.backing_file) for disk in known.facts.disks]
+        found: dict[VolumeKey, set[VolumeUse]] = {}
+        for use, paths in chains:
+            for path in paths:
+                if path in by_path:
+                    found.setdefault(by_path[path], set()).add(VolumeUse(use.vm_id, BACKING_FILE, use.target))
+        return {key: next(iter(users)) for key, users in found.items() if len({use.vm_id for use in users}) == 1}
+
+    def _chain(self, host_id: str, key: VolumeKey, by_path: Mapping[str, VolumeKey]) -> tuple[str, ...]:
+        """The backing files of a volume, by the headers that libvirt has read."""
+        facts_by_key, paths = self._hosts[host_id].volume_facts, list[str]()
+        facts = facts_by_key.get(key)
+        while facts is not None and facts.backing_file and facts.backing_file not in paths:
+            paths.append(facts.backing_file)
+            facts = facts_by_key.get(by_path.get(facts.backing_file, ("", "")))
+        return tuple(paths)
 
     @staticmethod
     def _with_aliases(storage: _HostStorage, uses: dict[VolumeKey, VolumeUse]) -> dict[VolumeKey, VolumeUse]:

@@ -393,3 +393,30 @@ async def test_pool_in_the_directory_of_another_does_not_count_its_files_twice(s
         alias.destroy()
         alias.undefine()
         link.unlink()
+
+
+@pytest.mark.parametrize("start", [True, False], ids=["running", "stopped"])
+async def test_overlay_that_others_made_and_its_base_belong_to_the_vm(storage: StorageServer, start: bool) -> None:
+    vm = await storage.vm(f"snapped-{start}".lower(), start=start)
+    base = next(disk.volume for disk in vm.disks)
+    domain = storage.libvirt.lookupByUUIDString(vm.id)
+    for name in ("s1", "s2"):
+        flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
+        domain.snapshotCreateXML(f"<domainsnapshot><name>{name}</name></domainsnapshot>", flags)
+
+    async def shown() -> dict[str, tuple[str | None, str]] | None:
+        page = await storage.admin.call(volumes.LIST, query=ListQuery(page_size=1000))
+        found = {v.name: (v.vm, v.role) for v in page.items if v.name.startswith(vm.name)}
+        return found if len(found) == 3 and all(user for user, _ in found.values()) else None
+
+    found = await until(shown, 30)
+    assert sorted(role for _, role in found.values()) == ["backing file", "backing file", "disk"]
+    assert {user for user, _ in found.values()} == {vm.id}
+    with pytest.raises(errors.Conflict, match="is the backing file of a VM's disk"):
+        await storage.admin.call(volumes.DELETE, volume_id=str(base))
+    if start:
+        await storage.succeeded(await storage.admin.call(vms.POWER_OFF, vm_id=vm.id))
+    vm = await storage.server.vm(vm.name)
+    query = vms.DeleteQuery(disks=True)
+    await storage.succeeded(await storage.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
+    assert not [name for _, name in storage.files() if name.startswith(vm.name)]

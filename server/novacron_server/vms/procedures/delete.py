@@ -22,9 +22,11 @@ from novacron_server.volumes.users import in_use
 
 
 class DeleteSteps(Steps, frozen=True):
-    """`goes` are the ids of the volumes to delete with the VM; None: not decided yet."""
+    """`goes` are the ids of the volumes to delete with the VM; None: not decided yet. `overlays` are the (pool, name)
+    pairs of its disks that others have made of these volumes, by snapshots."""
 
     goes: list[str] | None = None
+    overlays: list[tuple[str, str]] = []
 
 
 class DeleteVM(Procedure[DeleteSteps]):
@@ -44,9 +46,10 @@ class DeleteVM(Procedure[DeleteSteps]):
         with_disks = bool(context.request.get("disks"))
         await context.report_step("removing the VM and its disks" if with_disks else "removing the VM")
         volumes_to_delete = await self._find_volumes_to_delete(context.host_id, context.target_id) if with_disks else []
-        await context.write_ahead(goes=[volume.id for volume in volumes_to_delete])
+        overlays = await self._find_overlays(context.host_id, context.target_id, volumes_to_delete)
+        await context.write_ahead(goes=[volume.id for volume in volumes_to_delete], overlays=overlays)
         await failpoint("vm.delete:began")
-        await self._delete(context.host_id, context.target_id, volumes_to_delete)
+        await self._delete(context.host_id, context.target_id, volumes_to_delete, overlays)
 
     async def undo(self, entry: Journal[DeleteSteps]) -> str:
         """Keep a VM that still exists, so that its deletion can be repeated; finish the deletion of one that is gone."""
@@ -71,7 +74,7 @@ class DeleteVM(Procedure[DeleteSteps]):
                 if entry.request.get("disks")
                 else []
             )
-            await self._delete(host_id, vm_id, volumes_to_delete)
+            await self._delete(host_id, vm_id, volumes_to_delete, entry.steps.overlays)
         except errors.Conflict as e:
             return f"it was not deleted: {e.detail}"
         return CompletedAnyway("the deletion was completed")
@@ -99,21 +102,54 @@ class DeleteVM(Procedure[DeleteSteps]):
             found.append(volume)
         return found
 
-    async def _delete(self, host_id: str, vm_id: str, volumes_to_delete: Sequence[VolumeRow]) -> None:
+    async def _find_overlays(
+        self, host_id: str, vm_id: str, volumes_to_delete: Sequence[VolumeRow]
+    ) -> list[tuple[str, str]]:
+        """The VM's disks that are overlays of these volumes, and the overlays between. Raises Conflict naming another
+        VM that uses one."""
+        host, storage = self._inventory.host(host_id), self._inventory.state.storage
+        bases = {(volume.pool, volume.name) for volume in volumes_to_delete}
+        found: list[tuple[str, str]] = []
+        volumes_on = storage.volumes_on(host_id)
+        while True:
+            paths = {facts.path for key in bases if (v := volumes_on.get(key)) and (facts := storage.facts(v))}
+            new = [
+                volume
+                for key, volume in volumes_on.items()
+                if volume.unmanaged and volume.vm == vm_id and key not in bases
+                if (facts := storage.facts(volume)) and facts.backing_file in paths
+            ]
+            if not new:
+                return found
+            for volume in new:
+                facts = storage.facts(volume)
+                for user in await host.disks.users(facts.path) if facts else []:
+                    if user.uuid != vm_id:
+                        raise errors.Conflict(in_use(volume.name, user))
+            found = [*((volume.pool, volume.name) for volume in new), *found]
+            bases |= set(found)
+
+    async def _delete(
+        self,
+        host_id: str,
+        vm_id: str,
+        volumes_to_delete: Sequence[VolumeRow],
+        overlays: Sequence[tuple[str, str]],
+    ) -> None:
         """Delete the disks before the definition: while a disk cannot be deleted, the VM stays, and can be deleted again.
 
         Raises Conflict naming the disk that cannot be deleted, and what was deleted.
         """
         host = self._inventory.host(host_id)
         deleted: list[str] = []
-        for volume in volumes_to_delete:
+        for pool, name in [*overlays, *((volume.pool, volume.name) for volume in volumes_to_delete)]:
             try:
-                await host.storage.delete_volume(volume.pool, volume.name)
+                await host.storage.delete_volume(pool, name)
             except errors.HostUnavailable:
                 raise
             except errors.NovaCronError as e:
-                raise errors.Conflict(_kept(volume.name, e.detail, deleted)) from e
-            deleted.append(volume.name)
+                raise errors.Conflict(_kept(name, e.detail, deleted)) from e
+            deleted.append(name)
         await failpoint("vm.delete:emptied")
         await host.undefine(vm_id)
         await failpoint("vm.delete:undefined")
