@@ -134,6 +134,7 @@ class HostSync:
             if self._updated.get(vm_id, 0) > began:
                 continue  # read individually during the long read, so it is newer than this result
             self._update(vm_id, domains.get(vm_id))
+        self._updated = {vm_id: update for vm_id, update in self._updated.items() if vm_id in domains or update > began}
         if self._is_first_read:
             self._is_first_read = False
             self._republish(self._state.forget(self.host.host_id))

@@ -323,7 +323,7 @@ class StorageState:
         self._row_keys[row.id] = key
 
     def fold_pool(self, row: PoolRow, *, gone: bool) -> None:
-        """Apply a changed row of `pools`. The tiers of its volumes change at the next read."""
+        """Apply a changed row of `pools`, and with it the tier of its volumes."""
         key = (row.host_id, row.uuid)
         if gone:
             self.pool_rows.pop(key, None)
@@ -332,6 +332,8 @@ class StorageState:
         if storage := self._hosts.get(row.host_id):
             tiers = self._tiers_of(row.host_id, storage)
             storage.pools = self._compose_pools(row.host_id, storage, tiers)
+            for pool, name in [key for key in storage.volumes if key[0] == row.name]:
+                self._recompose((row.host_id, pool, name))
 
     def operation_changed(self, target_ids: Sequence[str]) -> None:
         """The operation on these targets started, progressed or ended: compose the volumes among them again."""

@@ -16,7 +16,7 @@ from novacron_core.api.vms import State, VMCreate
 from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, NICFacts, PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import read_addresses
 from novacron_server.inventory.compose import HostView, KnownDomain
-from novacron_server.inventory.rows import VMRow
+from novacron_server.inventory.rows import PoolRow, VMRow
 from novacron_server.inventory.state import InventoryState
 from novacron_server.inventory.storage_state import StorageState
 from novacron_server.outbox.records import EventRecord
@@ -237,3 +237,18 @@ def test_file_under_two_names_shows_its_vm_under_both() -> None:
     storage.replace(host, pools, volumes, NOW)
     assert {volume.pool: volume.vm for volume in storage.volumes()} == {"p": VM_ID, "alias": VM_ID}
     assert [pool.name for pool in storage.same_directory(host, "alias")] == ["p"]
+
+
+def test_tier_of_a_volume_follows_its_pool_at_once() -> None:
+    host, uuid = str(uuid4()), str(uuid4())
+    storage = StorageState({}, {}, {})
+    pool = PoolFacts(
+        uuid=uuid, name="p", path="/p", active=True, capacity_bytes=1, allocated_bytes=1, available_bytes=1, type="dir"
+    )
+    volume = VolumeFacts(pool="p", pool_uuid=uuid, name="v", path="/p/v", size_bytes=1, allocated_bytes=1, format="raw")
+    storage.replace(host, [pool], [volume], NOW)
+    row = PoolRow(host_id=host, uuid=uuid, name="p", tier="cold", created_at=NOW)
+    storage.fold_pool(row, gone=False)
+    assert [v.tier for v in storage.volumes()] == ["cold"]
+    storage.fold_pool(row, gone=True)
+    assert [v.tier for v in storage.volumes()] == [None]
