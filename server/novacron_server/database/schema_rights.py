@@ -26,7 +26,7 @@ FUNCTIONS = (
     "drop_sample_partitions(timestamptz, timestamptz)",
 )
 _NOT_OURS = """
-SELECT c.relname, pg_get_userbyid(c.relowner) FROM pg_class c
+SELECT c.relname, r.rolname, r.rolsuper FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
 WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relkind IN ('r', 'p', 'S', 'v')
 AND NOT pg_has_role(current_user, c.relowner, 'USAGE') ORDER BY c.relname LIMIT 1"""
 _EXISTING = """
@@ -73,9 +73,13 @@ def check_before_upgrade(session: BlockingSession, *, fresh: bool, upgrade: bool
     if upgrade or grants:
         row = session.execute(_NOT_OURS).fetchone()
         if row is not None:
+            table, owner, is_superuser = row
+            run = f"REASSIGN OWNED BY {quoted(owner)} TO {quoted(role)}"
+            if is_superuser:  # PostgreSQL reassigns nothing of the role that owns its own tables
+                run = f"ALTER TABLE {quoted(schema)}.{quoted(table)} OWNER TO {quoted(role)}, and so for its other tables"
             raise DatabaseUnavailable(
-                f"the table {row[0]} belongs to the role {row[1]}, not to {role}: give a URL of {row[1]} as "
-                f"--database-owner-url, or run REASSIGN OWNED BY {quoted(row[1])} TO {quoted(role)}"
+                f"the table {table} belongs to the role {owner}, not to {role}: give a URL of {owner} as "
+                f"--database-owner-url, or run {run}"
             )
 
 

@@ -80,9 +80,11 @@ def _query_parameters(row: Row) -> list[dict[str, Any]]:
         return []
     # Query structs are flat, so their schema can be inlined.
     schema = msgspec.json.schema(row.query)
-    fields: dict[str, Any] = schema["$defs"][row.query.__name__]["properties"]
+    struct: dict[str, Any] = schema["$defs"][row.query.__name__]
+    fields: dict[str, Any] = struct["properties"]
+    required = struct.get("required", ())
     return [
-        {"name": name, "in": "query", "required": False, "schema": _inline(field, schema["$defs"])}
+        {"name": name, "in": "query", "required": name in required, "schema": _inline(field, schema["$defs"])}
         for name, field in fields.items()
     ]
 

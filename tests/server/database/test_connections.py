@@ -204,7 +204,16 @@ async def test_missing_right_is_told_with_its_grant_before_anything_is_made(site
     assert "GRANT SELECT, INSERT, UPDATE, DELETE ON public.operations TO joe" in await refusal(site.url())
     await site.admin("UPDATE alembic_version SET version_num = '0001'")
     sentence = await refusal(site.url())
-    assert "operations belongs to the role postgres, not to joe" in sentence and "REASSIGN OWNED" in sentence
+    assert "operations belongs to the role postgres, not to joe" in sentence
+    assert "run ALTER TABLE public.operations OWNER TO joe" in sentence
+    await site.admin("CREATE ROLE other", "ALTER TABLE operations OWNER TO other")
+    try:
+        assert "run REASSIGN OWNED BY other TO joe" in await refusal(site.url())
+        await site.admin(f"REASSIGN OWNED BY other TO {ROLE}", "UPDATE alembic_version SET version_num = '0006'")
+        _, database = await start(site.url())
+        await database.close()
+    finally:
+        await site.admin("DROP OWNED BY other", "DROP ROLE other")
 
 
 async def test_schema_that_is_missing_or_of_another_program_is_refused(site: Site) -> None:

@@ -285,6 +285,8 @@ async def test_filters_of_a_user_are_charged(http: httpx.AsyncClient, monkeypatc
 
 async def test_server_proves_that_it_owns_its_data_directory(server: LiveServer) -> None:
     await asyncio.to_thread(require_proof, RunningServer(server.url, os.getpid()), server.data_dir)
+    described = (await server.admin._http.get("/openapi.json")).json()["paths"]["/api/proof"]["get"]["parameters"]
+    assert [(parameter["name"], parameter["required"]) for parameter in described] == [("nonce", True)]
     assert stat.S_IMODE((server.data_dir / KEY).stat().st_mode) == 0o600
     async with httpx.AsyncClient(base_url=server.url) as nobody:
         for nonce in ("", "x" * 32, "A" * 32, "a" * 31, "a" * 129):
