@@ -28,6 +28,7 @@ def serve(
     database_url: flags.DatabaseUrl = None,
     database_owner_url: flags.DatabaseOwnerUrl = None,
     database_budget_s: flags.DatabaseBudgetS = 2.2,
+    database_connections: flags.DatabaseConnections = 16,
     hypervisor: flags.Hypervisor = None,
     virtualization: flags.Virtualization = "",
     tls_cert: flags.TlsCert = None,

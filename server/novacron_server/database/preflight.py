@@ -10,7 +10,7 @@ import structlog
 
 from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database import faults
-from novacron_server.database.connector import NEEDED, Connector, Session
+from novacron_server.database.connector import DEDICATED, POOL, Connector, Session
 from novacron_server.database.refusals import quoted
 
 _log = structlog.get_logger(__name__)
@@ -37,14 +37,15 @@ class Place:
     role: str
 
 
-async def find_place(app_url: str, owner_url: str, budget_s: float) -> Place:
-    """Check the database as both roles, and find the schema that both use.
+async def find_place(app_url: str, owner_url: str, budget_s: float, connections: int = POOL) -> Place:
+    """Check the database as both roles, and find the schema that both use. `connections` is the size of the pool.
 
     That is the schema of the owner, whose migrations make the tables, unless the URL of the application gives a search
     path. Raises DatabaseUnavailable with what is wrong and what to do.
     """
-    app = Connector(app_url, budget_s=budget_s)
-    owner = Connector(owner_url, budget_s=budget_s, search_path=app.search_path)
+    needed = connections + DEDICATED
+    app = Connector(app_url, budget_s=budget_s, needed=needed)
+    owner = Connector(owner_url, budget_s=budget_s, search_path=app.search_path, needed=needed)
     if app.search_path and owner.search_path not in ("", app.search_path):
         raise DatabaseUnavailable("--database-owner-url and --database-url give different search paths: give the same")
     try:
@@ -52,7 +53,7 @@ async def find_place(app_url: str, owner_url: str, budget_s: float) -> Place:
             async with await app.open(autocommit=True) as session:
                 await _refuse_shared_sessions(app, session)
                 database, role = await _check_writable(session)
-                await _warn_of_few_connections(session)
+                await _warn_of_few_connections(session, needed)
                 if owner_url == app_url:
                     return Place(*await _schema(session, role), role)
             async with await owner.open(autocommit=True) as session:
@@ -81,11 +82,13 @@ async def _check_writable(session: Session) -> tuple[str, str]:
     return row[0], row[1]
 
 
-async def _warn_of_few_connections(session: Session) -> None:
+async def _warn_of_few_connections(session: Session, needed: int) -> None:
     """A server starts with a few, and is refused more under load."""
     row = await (await session.execute(_LIMIT)).fetchone()
-    if row is not None and row[0] < NEEDED:
-        _log.warning("the database allows too few connections", allowed=row[0], needed=NEEDED)
+    if row is not None and row[0] < needed:
+        _log.warning(
+            "the database allows too few connections: lower --database-connections", allowed=row[0], needed=needed
+        )
 
 
 async def _schema(session: Session, role: str) -> tuple[str, str]:

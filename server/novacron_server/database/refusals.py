@@ -31,8 +31,8 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     (
         r"too many clients|slots are reserved|too many connections for|no more connections allowed|max_client_conn",
         "PostgreSQL accepts no more connections",
-        "NovaCron needs up to {needed}; raise max_connections, or the connection limit of role {user} or of database "
-        "{dbname}, or end other programs' connections",
+        "NovaCron needs up to {needed}; lower --database-connections, or raise max_connections or the connection limit of "
+        "role {user} or of database {dbname}, or end other programs' connections",
     ),
     (
         r"no password supplied",

@@ -76,7 +76,9 @@ def check_before_upgrade(session: BlockingSession, *, fresh: bool, upgrade: bool
             table, owner, is_superuser = row
             run = f"REASSIGN OWNED BY {quoted(owner)} TO {quoted(role)}"
             if is_superuser:  # PostgreSQL reassigns nothing of the role that owns its own tables
-                run = f"ALTER TABLE {quoted(schema)}.{quoted(table)} OWNER TO {quoted(role)}, and so for its other tables"
+                run = (
+                    f"ALTER TABLE {quoted(schema)}.{quoted(table)} OWNER TO {quoted(role)}, and so for its other tables"
+                )
             raise DatabaseUnavailable(
                 f"the table {table} belongs to the role {owner}, not to {role}: give a URL of {owner} as "
                 f"--database-owner-url, or run {run}"

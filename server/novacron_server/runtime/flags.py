@@ -124,3 +124,9 @@ SocketsPerSession = Annotated[
 SessionsPerUser = Annotated[
     int, typer.Option(envvar=_V + "SESSIONS_PER_USER", min=1, help="Live sessions per user; then the oldest ends.")
 ]
+DatabaseConnections = Annotated[
+    int,
+    typer.Option(
+        envvar=_V + "DATABASE_CONNECTIONS", min=2, max=100, help="Connections for transactions; three more are opened."
+    ),
+]

@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 from novacron_core import errors
+from novacron_server.database.connector import POOL
 from novacron_server.database.transactions import DATABASE_BUDGET_S
 
 
@@ -23,6 +24,7 @@ class Settings:
     `virtualization` overrides the detection of KVM: `kvm` or `qemu`.
     `prometheus`: who may scrape `/metrics`: clients with the token (`token`), also this machine without it (`loopback`),
     nobody (`off`). `allowed_hosts`: names under which clients address this server, besides its addresses and localhost.
+    `database_connections`: how many transactions may run at once; three more connections are for other uses.
     `database_budget_s`: how many seconds a transaction may take before it is refused; raise it for a slow database.
     `unfinished_connections`: how many connections of one address may be open without having sent a request;
     `idle_connections`: how many may wait for a further one. `sockets_per_session` may be open; of `sessions_per_user`
@@ -36,6 +38,7 @@ class Settings:
     database_url: str | None = None
     database_owner_url: str | None = None
     database_budget_s: float = DATABASE_BUDGET_S
+    database_connections: int = POOL
     hypervisors: tuple[str, ...] = ()
     virtualization: str = ""
     tls_cert: Path | None = None

@@ -159,9 +159,16 @@ async def _open_database(
 ) -> Database:
     """Open the database, locked before its tables are touched. An embedded one is locked by its data directory."""
     kind: Kind = "embedded" if embedded else "external"
-    budget_s = settings.database_budget_s
-    place = Place("", "", "") if embedded else await find_place(app_url, owner_url, budget_s)
-    database = Database(app_url, kind=kind, budget_s=budget_s, schema=place.schema, search_path=place.search_path)
+    budget_s, connections = settings.database_budget_s, settings.database_connections
+    place = Place("", "", "") if embedded else await find_place(app_url, owner_url, budget_s, connections)
+    database = Database(
+        app_url,
+        kind=kind,
+        connections=connections,
+        budget_s=budget_s,
+        schema=place.schema,
+        search_path=place.search_path,
+    )
     background.on_stop(database.close)
     server_lock = None if embedded else await database.take_server_lock()
     if server_lock is not None:

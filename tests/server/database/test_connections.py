@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -184,6 +185,9 @@ async def test_too_few_connections_are_told_with_the_number_needed(site: Site) -
     await site.admin(f"ALTER ROLE {ROLE} CONNECTION LIMIT 1")
     async with await psycopg.AsyncConnection.connect(site.url()):
         assert "NovaCron needs up to 19" in await refusal(site.url())
+    with pytest.raises(DatabaseUnavailable, match="needs up to 5; lower --database-connections"):
+        async with await psycopg.AsyncConnection.connect(site.url()):
+            await find_place(site.url(), site.url(), BUDGET_S, 2)
     await site.admin(f"ALTER ROLE {ROLE} CONNECTION LIMIT 10")
     with structlog.testing.capture_logs() as lines:
         _, database = await start(site.url())
@@ -259,3 +263,12 @@ def test_empty_url_is_a_usage_error(data_dir: Path, given: str) -> None:
     ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "is empty" in ended.stderr and not (data_dir / "s").exists()
+
+
+async def test_two_connections_are_enough(site: Site) -> None:
+    _, first = await start(site.url())
+    await first.close()
+    database = Database(site.url(), budget_s=BUDGET_S, connections=2)
+    await site.admin(f"ALTER ROLE {ROLE} CONNECTION LIMIT 2")
+    await asyncio.gather(*(database.run(lambda conn: conn.exec_driver_sql("SELECT pg_sleep(0.05)")) for _ in range(20)))
+    await database.close()
