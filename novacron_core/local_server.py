@@ -7,10 +7,8 @@ directory's secret key: a program that listens at the port of a server that has 
 from __future__ import annotations
 
 import hmac
-import http.client
 import os
 import secrets
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -106,7 +104,7 @@ def require_proof(running: RunningServer, data_dir: Path) -> None:
         ) from e
     try:
         answer = _ask_for_proof(url.scheme, url.hostname or "", url.port or 0, nonce)
-    except (OSError, http.client.HTTPException, ValueError) as e:
+    except (OSError, ValueError) as e:
         raise errors.ServerUnreachable(
             f"the server at {running.url} does not respond: {str(e) or type(e).__name__}"
         ) from e
@@ -117,7 +115,10 @@ def require_proof(running: RunningServer, data_dir: Path) -> None:
 
 
 def _ask_for_proof(scheme: str, host: str, port: int, nonce: str) -> bytes:
-    """The proof that the program at an address gives; empty when it gives none. Raises OSError, HTTPException."""
+    """The proof that the program at an address gives; empty when it gives none. Raises OSError."""
+    import http.client  # imported here: most commands use a server elsewhere, and should start quickly
+    import ssl
+
     connection = http.client.HTTPConnection(host, port, timeout=_PROOF_TIMEOUT_S)
     if scheme == "https":  # the proof is what counts, not the certificate
         context = ssl._create_unverified_context()  # noqa: S323
@@ -126,7 +127,7 @@ def _ask_for_proof(scheme: str, host: str, port: int, nonce: str) -> bytes:
         connection.request("GET", f"/api/proof?nonce={nonce}")
         body = connection.getresponse().read(4096)
         return msgspec.json.decode(body, type=dict[str, str]).get("proof", "").encode()
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, http.client.HTTPException):
         return b""
     finally:
         connection.close()
