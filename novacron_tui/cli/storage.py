@@ -127,7 +127,7 @@ async def volume_delete(client: Client, output: Output, name_or_id: str, *, sure
     if preview.refused:
         raise errors.Conflict(preview.refused)
     if not sure:
-        confirm(f"delete the volume {cell(volume.name)}, {size_text(preview.frees_bytes)}", cell(volume.name))
+        confirm(f"delete the volume {cell(volume.name)}, {size_text(preview.frees_bytes)}", volume.name)
     return await _change(client, output, volumes.DELETE, volume.name, None, wait=wait, volume_id=volume.id)
 
 

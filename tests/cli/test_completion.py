@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from pathlib import Path
 
 import pytest
 import typer
 
 from novacron_server.__main__ import app as server_app
 from novacron_tui.cli.runtime import completion
+from novacron_tui.cli.runtime.deadline import result_within
 from novacron_tui.cli.serve_flags import SERVE_FLAGS
 from novacron_tui.terminal.themes import THEMES
 from tests.support.command_line import Run
@@ -88,6 +91,24 @@ async def test_server_that_does_not_answer_is_given_up(run: Run) -> None:
         assert await asyncio.to_thread(
             lambda: complete(run, "novacron vm show te", NOVACRON_SERVER=url, NOVACRON_TOKEN="x")
         ) == []  # fmt: skip
+
+
+def test_work_that_takes_too_long_ends_in_the_background(tmp_path: Path) -> None:
+    """A session that is being renewed is saved, though nobody waits for it any more."""
+    may_end, saved = tmp_path / "may-end", tmp_path / "saved"
+
+    def work() -> list[str]:
+        while not may_end.exists():
+            time.sleep(0.01)
+        saved.touch()
+        return ["late"]
+
+    assert result_within(0.1, work) == []
+    assert not saved.exists()
+    may_end.touch()
+    wait_until(saved.exists)
+    assert result_within(30, lambda: ["a", "b"]) == ["a", "b"]
+    assert result_within(30, lambda: 1 / 0) == []  # type: ignore[arg-type, return-value]  # it fails
 
 
 def test_flags_of_the_server_are_all_known() -> None:

@@ -3,7 +3,10 @@ apart in tables."""
 
 from __future__ import annotations
 
+import io
 import json
+import sys
+from contextlib import nullcontext
 
 import httpx
 import msgspec
@@ -14,6 +17,7 @@ from novacron_core.api.base import Page
 from novacron_core.api.vms import VM
 from novacron_core.client import Client
 from novacron_tui.cli import lists
+from novacron_tui.cli.runtime import prompts
 from novacron_tui.cli.runtime.lookup import find_vm
 from novacron_tui.cli.runtime.output import Output, distinct_names
 from tests.support.console.world import vm
@@ -57,6 +61,12 @@ async def test_vm_is_found_in_another_spelling_when_that_is_unique(name: str, ty
         assert (await find_vm(client, typed)).name == name
 
 
+async def test_no_name_is_not_the_dash_of_a_missing_value() -> None:
+    async with client_of(fleet(["-"])) as client:
+        with pytest.raises(errors.NotFound):
+            await find_vm(client, "")
+
+
 async def test_ambiguous_spelling_asks_for_an_id() -> None:
     async with client_of(fleet(["in\u200bvisible", "in\u200cvisible"])) as client:
         with pytest.raises(errors.Conflict, match="give an id instead"):
@@ -89,3 +99,25 @@ async def test_empty_list_says_who_sees_unmanaged_vms(
     printed = capsys.readouterr()
     sentence = "novacron: no VMs; only administrators see VMs that NovaCron does not manage\n"
     assert (printed.err == sentence, printed.out.startswith("NAME")) == (told, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "good"),
+    [
+        ("web", "web", True),
+        ("web", "we", False),
+        ("web", "", False),
+        ("-", "", False),
+        ("café", "cafe\u0301", True),
+        ("in\u200bvisible", "in\u200bvisible", True),
+        ("in\u200bvisible", "in·visible", True),
+        ("in\u200bvisible", "invisible", False),
+    ],
+)
+def test_name_is_confirmed_as_it_is_or_as_it_is_shown(
+    name: str, answer: str, good: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompts, "is_interactive", lambda: True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{answer}\n"))
+    with nullcontext() if good else pytest.raises(errors.Conflict):
+        prompts.confirm("delete it", name)

@@ -113,20 +113,16 @@ def _is_plain(incomplete: str) -> bool:
 def _ask(context: Any, incomplete: str, ask: Callable[[Client], Awaitable[Iterable[str]]]) -> list[str]:
     import asyncio
 
-    try:
-        names = asyncio.run(_ask_server(context, ask))
-    except Exception:  # noqa: BLE001 - whatever is wrong, the shell shows no error while a line is typed
-        return []
+    from novacron_tui.cli.runtime.deadline import result_within
+
+    names = result_within(_DEADLINE_S, lambda: asyncio.run(_ask_server(context, ask)))
     return sorted({name for name in names if name.startswith(incomplete) and _PLAIN.fullmatch(name)})
 
 
 async def _ask_server(context: typer.Context, ask: Callable[[Client], Awaitable[Iterable[str]]]) -> list[str]:
-    import asyncio
-
     from novacron_tui.cli.runtime.choice import chosen_server
     from novacron_tui.cli.runtime.connect import connect, resolve_server
     from novacron_tui.servers.profiles import Profiles
 
-    target = resolve_server(chosen_server(context), Profiles())
-    async with asyncio.timeout(_DEADLINE_S), connect(target, timeout_s=_DEADLINE_S) as client:
+    async with connect(resolve_server(chosen_server(context), Profiles())) as client:
         return list(await ask(client))

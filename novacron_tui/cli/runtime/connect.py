@@ -69,7 +69,7 @@ def resolve_server(named: ServerChoice, profiles: Profiles) -> ServerTarget:
     raise UsageError("no server chosen: give --server URL or --profile NAME, or sign in once with `novacron login`")
 
 
-def connect(target: ServerTarget, *, timeout_s: float = 15.0) -> Client:
+def connect(target: ServerTarget) -> Client:
     """A client for a command. It keeps every text as the server sent it, so that names can be compared; `output` makes
     them safe for a terminal. Raises Unauthenticated when there is neither a token nor a saved session."""
     from novacron_core.client import Client, Credentials
@@ -81,12 +81,7 @@ def connect(target: ServerTarget, *, timeout_s: float = 15.0) -> Client:
         raise errors.Unauthenticated(
             f"not signed in to {target.profile.url}. Run `novacron login{flag}` or set NOVACRON_TOKEN"
         )
-    return Client(
-        target.profile.url,
-        credentials,
-        timeout_s=timeout_s,
-        certificate=target.profile.certificate,
-    )
+    return Client(target.profile.url, credentials, certificate=target.profile.certificate)
 
 
 def _new_or_known(named: ServerChoice, url: str, profiles: Profiles) -> ServerTarget:

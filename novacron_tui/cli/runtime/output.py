@@ -85,7 +85,12 @@ def colors_enabled() -> bool:
 
 def cell(value: Any) -> str:
     """The table cell of a value; a missing value is a dash, which differs from zero."""
-    return one_line(clean(str(value))) if value not in (None, "", "–") else "-"
+    return shown(str(value)) if value not in (None, "", "–") else "-"
+
+
+def shown(text: str) -> str:
+    """A text on one line, safe for a terminal."""
+    return one_line(clean(text))
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
@@ -103,7 +108,7 @@ def distinct_names(names: Sequence[str]) -> list[str]:
 
 
 def _look(name: str) -> str:
-    return unicodedata.normalize("NFKC", cell(name))
+    return unicodedata.normalize("NFKC", shown(name))
 
 
 def width(text: str) -> int:

@@ -10,11 +10,13 @@ import asyncio
 import getpass
 import signal
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from novacron_core import errors
 from novacron_tui.cli.runtime.exit_codes import UsageError
+from novacron_tui.cli.runtime.output import shown
 from novacron_tui.cli.runtime.text_checks import refuse_undecodable
 
 
@@ -42,11 +44,17 @@ def read_secret() -> str:
 
 
 def confirm(what: str, expected: str) -> None:
-    """Ask to type `expected` before doing `what`. Raises Conflict for another answer, UsageError without a terminal."""
+    """Ask to type `expected`, a name or number, before doing `what`; it may be typed as it is or as it is shown. Raises
+    Conflict for another answer, UsageError without a terminal."""
     if not is_interactive():
         raise UsageError(f"not a terminal: add --yes to {what}")
-    if ask(f"This will {what}. Type {expected} to confirm: ") != expected:
+    answer = ask(f"This will {what}. Type {shown(expected)} to confirm: ")
+    if _comparable(answer) != _comparable(expected):
         raise errors.Conflict("not deleted: the confirmation did not match")
+
+
+def _comparable(text: str) -> str:
+    return shown(unicodedata.normalize("NFC", text))
 
 
 def _read_line(name: str, question: str = "") -> str:
