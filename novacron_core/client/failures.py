@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
-from websockets.exceptions import InvalidProxyStatus, ProxyError
+from websockets.exceptions import InvalidHandshake, InvalidProxyStatus, ProxyError
 
 from novacron_core import errors
 from novacron_core.client.route import Route
@@ -55,9 +55,12 @@ def causes(e: BaseException) -> Iterator[BaseException]:
 
 def no_valid_answer(e: BaseException) -> bool:
     """Whether the connection was made, and what came back was not HTTP."""
-    if any(isinstance(cause, OSError | ProxyError | httpx.ProxyError) for cause in causes(e)):
+    chain = list(causes(e))
+    if any(isinstance(cause, ProxyError | httpx.ProxyError | ssl.SSLError) for cause in chain):
         return False
-    return isinstance(e, httpx.RemoteProtocolError) or type(e).__module__.startswith("websockets")
+    if isinstance(e, httpx.RemoteProtocolError | httpx.ReadError):
+        return True
+    return isinstance(e, InvalidHandshake) and not any(isinstance(cause, TimeoutError) for cause in chain)
 
 
 def flaw(e: ssl.SSLCertVerificationError, host: str) -> tuple[str, bool]:
@@ -102,13 +105,10 @@ def _sentence(chain: list[BaseException], route: Route) -> str:
     for cause in chain:
         if isinstance(cause, ssl.SSLError):
             return _tls_failure(cause, chain, route)
-    for cause in chain:
-        if isinstance(cause, OSError | UnicodeError):
-            return _no_connection(chain, route)
-    if isinstance(chain[0], httpx.ConnectError):
-        return _no_connection(chain, route)
-    if isinstance(chain[0], httpx.NetworkError):
+    if isinstance(chain[0], httpx.NetworkError) and not isinstance(chain[0], httpx.ConnectError):
         return f"the connection to {_answering(route)} was lost"
+    if isinstance(chain[0], httpx.ConnectError) or any(isinstance(cause, OSError | UnicodeError) for cause in chain):
+        return _no_connection(chain, route)
     if no_valid_answer(chain[0]):
         return f"{_any_hop(route)} closed the connection or answered without valid HTTP{_tls_hint(route)}"
     if route.proxy.startswith("socks"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -172,3 +174,14 @@ async def test_server_that_closes_without_an_answer_is_told_as_that() -> None:
             await of_stream(f"http://127.0.0.1:{port}"),
         ):
             assert "closed the connection or answered without valid HTTP" in sentence
+
+
+async def test_connection_that_is_reset_is_lost_and_not_refused() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async with listen(reset) as port:
+        url = f"http://127.0.0.1:{port}"
+        assert (await of_call(url, access.LOGOUT)).detail == f"the connection to {url} was lost"
+        assert url in await of_stream(url)
