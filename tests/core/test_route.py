@@ -268,6 +268,27 @@ async def test_proxy_that_refuses_the_server_says_so(status: str, said: str, mon
             assert CANARY not in sentence
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("403 Forbidden", "refused the request (403)"),
+        ("407 Proxy Authentication Required", "asks for a user name and password: give them in HTTP_PROXY"),
+        ("502 Bad Gateway", "cannot reach the server (502)"),
+        ("503 Service Unavailable", "is closed for now (503)"),
+    ],
+)
+async def test_page_of_a_proxy_on_the_way_names_that_proxy(
+    status: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with http_proxy(9, refuse=status) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://u:{CANARY}@127.0.0.1:{proxy.port}")
+        async with Client(f"http://{FAR}:8090") as client:
+            with pytest.raises(errors.NovaCronError) as refused:
+                await client.call(INFO)
+    assert refused.value.detail.startswith(f"the proxy http://127.0.0.1:{proxy.port} {said}")
+    assert CANARY not in refused.value.detail
+
+
 async def test_socks_proxy_that_cannot_reach_the_server_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("socksio")
     pytest.importorskip("python_socks")
