@@ -64,10 +64,12 @@ def encoding_of(file: TextIO | None, environment: Mapping[str, str] = os.environ
     """The name of the encoding that the terminal behind `file` expects.
 
     The locale's own name for it comes first: where Python does not know the locale it uses UTF-8 instead. The locales C
-    and POSIX name none, and most terminals that are used with them do understand UTF-8.
+    and POSIX name none, and most terminals that are used with them do understand UTF-8. What was told to Python itself
+    overrules the locale.
     """
     locale = next((value for name in _LOCALE if (value := environment.get(name))), "")
-    _, _, codeset = locale.partition("@")[0].partition(".")
+    is_told = environment.get("PYTHONUTF8") == "1" or bool(environment.get("PYTHONIOENCODING"))
+    codeset = "" if is_told else locale.partition("@")[0].partition(".")[2]
     for name in (codeset, getattr(file, "encoding", None) or ""):
         try:
             found = codecs.lookup(name).name if name else _UTF_8

@@ -53,6 +53,8 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"LC_ALL": "en_US.UTF-8", "LANG": "en_US.ISO-8859-1"}, "utf-8", "utf-8"),
         ({"LC_ALL": "", "LC_CTYPE": "en_US.ISO-8859-15"}, "utf-8", "iso8859-15"),
         ({"LANG": "en_US.UTF-8"}, "latin-1", "iso8859-1"),
+        ({"LANG": "en_US.ISO-8859-1", "PYTHONIOENCODING": "utf-8"}, "utf-8", "utf-8"),
+        ({"LANG": "en_US.ISO-8859-1", "PYTHONUTF8": "1"}, "utf-8", "utf-8"),
         ({"LANG": "xx_XX.nonsense"}, "ANSI_X3.4-1968", "ascii"),
     ],
 )
