@@ -19,10 +19,15 @@ SERVE_FLAGS = {
     "--production": "Disable test-only features.",
     "--requests-per-minute": "Requests per minute per client address.",
     "--sign-ins-per-minute": "Sign-ins per minute per client address.",
-    "--prometheus": "Who may scrape /metrics: loopback, token (see the file metrics-token) or off.",
+    "--prometheus": "Who may scrape /metrics: token (see the file metrics-token), loopback (also this machine) or off.",
     "--samples-kept-hours": "Hours to keep metric samples.",
     "--minutes-kept-days": "Days to keep metrics per minute.",
     "--sockets-per-minute": "WebSocket connections per minute per client address.",
     "--unfinished-connections": "Connections per address without a request.",
+    "--allowed-host": "Name by which clients address this server; may be repeated. See the docs.",
+    "--idle-connections": "Connections per address that wait between requests.",
+    "--sockets-per-session": "Open WebSocket connections per session.",
+    "--sessions-per-user": "Live sessions per user; then the oldest ends.",
+    "--database-connections": "Connections for transactions; three more are opened.",
 }
 """Flag → its help, as `novacron serve --help` prints it."""

@@ -18,7 +18,7 @@ from novacron_core.api.endpoint import Endpoint
 from novacron_server.http import openapi, problems
 from novacron_server.http.call import Served
 from novacron_server.http.filter_budget import FilterBudget
-from novacron_server.http.host_names import HostNames
+from novacron_server.http.host_names import AllowedHosts
 from novacron_server.http.limits import RateLimits
 from novacron_server.http.middleware import Middleware
 from novacron_server.http.routing import Authenticator, Methods, mount
@@ -36,7 +36,7 @@ def create_application(
     origins: Sequence[str],
     stale_since: Callable[[], datetime | None],
     filters: FilterBudget | None = None,
-    host_names: HostNames | None = None,
+    host_names: AllowedHosts | None = None,
     trusts_request_ids: bool = False,
 ) -> Middleware:
     """Build the application.

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:]+))(?::\d{1,5})?")
 
 
-class HostNames:
+class AllowedHosts:
     """The names under which clients may address this server, besides its addresses and localhost. Empty: any name over
     TLS, none without."""
 

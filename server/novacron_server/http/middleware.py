@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from novacron_core import errors
-from novacron_server.http.host_names import HostNames
+from novacron_server.http.host_names import AllowedHosts
 from novacron_server.http.limits import Budget, RateLimits
 from novacron_server.http.problems import MEDIA_TYPE
 
@@ -50,11 +50,11 @@ class Middleware:
         tls: bool = False,
         stale_since: Callable[[], datetime | None] = lambda: None,
         methods_of: Callable[[str], list[str]] = lambda path: [],
-        host_names: HostNames | None = None,
+        host_names: AllowedHosts | None = None,
         trusts_request_ids: bool = False,
     ) -> None:
         self._methods_of = methods_of
-        self._host_names = host_names or HostNames(tls=tls)
+        self._host_names = host_names or AllowedHosts(tls=tls)
         self._trusts_request_ids = trusts_request_ids
         self._stale_since = stale_since
         self._app = app

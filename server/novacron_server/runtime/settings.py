@@ -69,7 +69,7 @@ class Settings:
 
     @property
     def host_names(self) -> tuple[str, ...]:
-        """The names that requests may be addressed to; see HostNames."""
+        """The names that requests may be addressed to; see AllowedHosts."""
         named = () if self.tls and not self.allowed_hosts else (self.host,)
         return (*self.allowed_hosts, *named)
 

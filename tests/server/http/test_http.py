@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.local_server import KEY, RunningServer, require_proof
 from novacron_server.http import filter_budget
-from novacron_server.http.host_names import HostNames
+from novacron_server.http.host_names import AllowedHosts
 from novacron_server.http.limits import RateLimits
 from novacron_server.http.middleware import Middleware
 from novacron_server.runtime.routes import served
@@ -184,13 +184,15 @@ async def test_request_to_another_name_is_refused(server: LiveServer, host: str,
 
 
 def test_names_that_are_allowed() -> None:
-    def admits(names: HostNames, host: str) -> bool:
+    def admits(names: AllowedHosts, host: str) -> bool:
         return names.admits([(b"host", host.encode())])
 
-    assert admits(HostNames(["vm.example"]), "VM.example:8090") and not admits(HostNames(["vm.example"]), "x.example")
-    assert admits(HostNames(tls=True), "any.example"), "the certificate is for one name"
-    assert not admits(HostNames(["vm.example"], tls=True), "any.example")
-    assert HostNames().admits([]) and not HostNames().admits([(b"host", b"localhost")] * 2)
+    assert admits(AllowedHosts(["vm.example"]), "VM.example:8090") and not admits(
+        AllowedHosts(["vm.example"]), "x.example"
+    )
+    assert admits(AllowedHosts(tls=True), "any.example"), "the certificate is for one name"
+    assert not admits(AllowedHosts(["vm.example"], tls=True), "any.example")
+    assert AllowedHosts().admits([]) and not AllowedHosts().admits([(b"host", b"localhost")] * 2)
 
 
 async def test_stream_to_another_name_is_refused(server: LiveServer) -> None:
