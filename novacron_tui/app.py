@@ -46,7 +46,7 @@ def connect(server: ServerRef) -> Client:
     from novacron_tui.terminal.safe_text import clean_json
 
     credentials = SharedCredentials(server.kept) if server.kept else None
-    return Client(server.url, credentials, clean=clean_json, certificate=server.certificate)
+    return Client(server.url, credentials, clean=clean_json, certificate=server.certificate, verify=server.verify)
 
 
 def _go_to_vm() -> type[Provider]:

@@ -10,7 +10,7 @@ from msgspec import Meta
 from novacron_core.api.base import ListQuery, Page, Request, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.operations import Operation
-from novacron_core.values.names import IMAGE_NAME_PATTERN, LINE_PATTERN, TAG_PATTERN, TEXT_PATTERN, VM_NAME_PATTERN
+from novacron_core.values.names import IMAGE_NAME_PATTERN, LINES, ONE_LINE, TAG_PATTERN, VM_NAME_PATTERN
 from novacron_core.values.open_enum import OpenEnum
 from novacron_core.values.roles import Permission as P
 from novacron_core.values.sizes import GIB, KIB, MIB, TIB
@@ -120,11 +120,11 @@ class VMCreate(Request, frozen=True):
     tags: Annotated[
         dict[
             Annotated[str, Meta(pattern=TAG_PATTERN, max_length=63)],
-            Annotated[str, Meta(pattern=LINE_PATTERN, max_length=255)],
+            Annotated[str, Meta(pattern=ONE_LINE, max_length=255)],
         ],
         Meta(max_length=32),
     ] = {}
-    description: Annotated[str, Meta(pattern=TEXT_PATTERN, max_length=1000)] = ""
+    description: Annotated[str, Meta(pattern=LINES, max_length=1000)] = ""
     start: bool = True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -33,6 +33,8 @@ B = TypeVar("B", bound=Request)
 # The caller reports the outcome. By default stamina would log each retry, in the middle of a script's output.
 stamina.instrumentation.set_on_retry_hooks([])
 
+_WITH_SECRETS = frozenset({access.REGISTER.key, access.LOGIN.key, access.REFRESH.key})
+"""Endpoints whose bodies have a password or a refresh token."""
 _UPLOAD_SILENCE_S = 120.0
 """How long a server may take to flush and check an upload."""
 _BROKEN_OFF = (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError)
@@ -50,7 +52,8 @@ class Client:
     `clean` is applied to the raw JSON text of every response before it is decoded, and must keep it valid JSON. It is
     the one place where strings from outside are made safe for a terminal. `certificate` is the fingerprint of the only
     accepted certificate; without it the system's authorities decide. The route to the server, with or without a
-    proxy, is chosen here: raises what `route_to` raises.
+    proxy, is chosen here: raises what `route_to` raises. `verify` gets the address before a password or refresh token
+    is sent there, and raises ServerUnreachable when it is not the server's.
     """
 
     def __init__(
@@ -62,7 +65,9 @@ class Client:
         timeout_s: float = 15.0,
         transport: httpx.AsyncBaseTransport | None = None,
         certificate: str = "",
+        verify: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
+        self._verify = verify
         self.base_url = base_url.rstrip("/")
         self.credentials = credentials or Credentials()
         self.clean = clean
@@ -182,6 +187,8 @@ class Client:
         return await self.call(access.REFRESH, body=access.Refresh(refresh_token=refresh_token))
 
     async def _send(self, request: dict[str, Any], endpoint: Endpoint[Any, Any, Any]) -> httpx.Response:
+        if self._verify is not None and endpoint.key in _WITH_SECRETS:
+            await self._verify(self.base_url)
         renewable = _needs_session(endpoint)
         if renewable and self.credentials.stale:
             await self.refresh()

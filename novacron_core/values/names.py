@@ -14,10 +14,10 @@ USERNAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,31}$(?!\n)"
 TAG_PATTERN = r"^[a-z0-9][a-z0-9._/-]{0,62}$(?!\n)"
 IMAGE_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$(?!\n)"
 VOLUME_NAME_PATTERN = IMAGE_NAME_PATTERN
-LINE_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f\ufffe\uffff]*$(?!\n)"
+ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f\ufffe\uffff]*$(?!\n)"
 """A line of text: without controls, and without what XML has no way to write."""
-TEXT_PATTERN = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\ufffe\uffff]*$"
-"""Lines of text: like LINE_PATTERN, with tabs and newlines."""
+LINES = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\ufffe\uffff]*$"
+"""Lines of text: like ONE_LINE, with tabs and newlines."""
 
 _FILE_NAME = "use lower-case letters, digits, dots, hyphens and underscores, with a letter or digit first"
 PATTERN_RULES = {
@@ -25,8 +25,8 @@ PATTERN_RULES = {
     USERNAME_PATTERN: _FILE_NAME,
     IMAGE_NAME_PATTERN: _FILE_NAME,
     TAG_PATTERN: "use lower-case letters, digits, dots, hyphens, underscores and slashes, with a letter or digit first",
-    LINE_PATTERN: "must not contain control characters or newlines",
-    TEXT_PATTERN: "must not contain control characters",
+    ONE_LINE: "must not contain control characters or newlines",
+    LINES: "must not contain control characters",
 }
 """What each pattern asks for, for the sentence that refuses a text."""
 

@@ -46,8 +46,21 @@ class Bundled:
         url = running.url if running else await self._start()
         kept = saved_session_of_bundled(self._data_dir)
         return ServerRef(
-            url, LOCAL, setup_token=self._setup_token, user=self._last_user(), kept=kept, remember=self._remember
+            url,
+            LOCAL,
+            setup_token=self._setup_token,
+            user=self._last_user(),
+            kept=kept,
+            remember=self._remember,
+            verify=self._verify,
         )
+
+    async def _verify(self, url: str) -> None:
+        """Raises ServerUnreachable when the server at a URL, which may have ended since, is not that of the directory."""
+        running = read_running_server(self._data_dir)
+        if running is None or running.url != url:
+            raise errors.ServerUnreachable(f"the server at {url} has ended")
+        await asyncio.to_thread(require_proof, running, self._data_dir)
 
     async def _start(self) -> str:
         self._data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)

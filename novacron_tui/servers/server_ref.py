@@ -17,7 +17,7 @@ class ServerRef:
     `profile` is its name on screen. `production` highlights it as a warning. `setup_token()` reads the one-time token
     of a bundled server, or returns None. `user` is the last one who signed in. `certificate` is the fingerprint of the
     only accepted certificate, for a server with a self-signed one. `kept` is the saved session; `remember(user)` saves
-    the profile.
+    the profile. `verify(url)` raises ServerUnreachable unless the server still answers at its address.
     """
 
     url: str
@@ -28,6 +28,7 @@ class ServerRef:
     certificate: str = ""
     kept: SavedSessionFile | None = None
     remember: Callable[[str], None] | None = None
+    verify: Callable[[str], Awaitable[None]] | None = None
 
 
 def at(server: ServerRef) -> Callable[[], Awaitable[ServerRef]]:

@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from novacron_core import errors
+from novacron_core.client import Client, Credentials
 from novacron_core.local_server import KEY, LOCK, RunningServer, read_running_server, require_proof
 from novacron_server.lock_file import open_lock
 from novacron_tui.cli.runtime.connect import resolve_named_server
@@ -142,3 +144,29 @@ def test_anything_else_at_the_port_is_no_proof(tmp_path: Path, answer: bytes) ->
 def test_directory_without_its_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.ServerUnreachable, match="--server URL"):
         require_proof(RunningServer(URL, os.getpid()), tmp_path)
+
+
+async def test_token_and_password_are_not_sent_to_whoever_took_the_port_meanwhile(tmp_path: Path) -> None:
+    server = PretendedServer(tmp_path)
+    place = await Bundled(tmp_path).open()
+    sent: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.path)
+        return httpx.Response(401, json={"status": 401, "code": "unauthenticated", "title": "t", "detail": "d"})
+
+    credentials = Credentials(refresh_token="the refresh token")
+    transport = httpx.MockTransport(answer)
+    client = Client(place.url, credentials, transport=transport, verify=place.verify)
+    with pytest.raises(errors.Unauthenticated):
+        await client.refresh()
+    server.close()
+    stranger = PretendedServer(tmp_path, key="guessed")
+    (tmp_path / "server.json").write_text(f'{{"url": "{place.url}", "pid": {os.getpid()}}}')
+    client.credentials = Credentials(refresh_token="the refresh token")
+    for attempt in (client.refresh(), client.sign_in("ann", "a password")):
+        with pytest.raises(errors.ServerUnreachable):
+            await attempt
+    assert sent == ["/auth/refresh"], "only while the server was there"
+    stranger.close()
+    await client.close()

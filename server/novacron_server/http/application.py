@@ -16,9 +16,9 @@ from litestar.routes import HTTPRoute
 
 from novacron_core.api.endpoint import Endpoint
 from novacron_server.http import openapi, problems
+from novacron_server.http.allowed_hosts import AllowedHosts
 from novacron_server.http.call import Served
 from novacron_server.http.filter_budget import FilterBudget
-from novacron_server.http.host_names import AllowedHosts
 from novacron_server.http.limits import RateLimits
 from novacron_server.http.middleware import Middleware
 from novacron_server.http.routing import Authenticator, Methods, mount
@@ -36,7 +36,7 @@ def create_application(
     origins: Sequence[str],
     stale_since: Callable[[], datetime | None],
     filters: FilterBudget | None = None,
-    host_names: AllowedHosts | None = None,
+    allowed_hosts: AllowedHosts | None = None,
     trusts_request_ids: bool = False,
 ) -> Middleware:
     """Build the application.
@@ -64,7 +64,7 @@ def create_application(
         tls=tls,
         stale_since=stale_since,
         methods_of=Methods([row.endpoint for row in rows], {"/openapi.json": "GET"}).of,
-        host_names=host_names,
+        allowed_hosts=allowed_hosts,
         trusts_request_ids=trusts_request_ids,
     )
 

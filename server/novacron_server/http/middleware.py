@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from novacron_core import errors
-from novacron_server.http.host_names import AllowedHosts
+from novacron_server.http.allowed_hosts import AllowedHosts
 from novacron_server.http.limits import Budget, RateLimits
 from novacron_server.http.problems import MEDIA_TYPE
 
@@ -50,11 +50,11 @@ class Middleware:
         tls: bool = False,
         stale_since: Callable[[], datetime | None] = lambda: None,
         methods_of: Callable[[str], list[str]] = lambda path: [],
-        host_names: AllowedHosts | None = None,
+        allowed_hosts: AllowedHosts | None = None,
         trusts_request_ids: bool = False,
     ) -> None:
         self._methods_of = methods_of
-        self._host_names = host_names or AllowedHosts(tls=tls)
+        self._allowed_hosts = allowed_hosts or AllowedHosts(tls=tls)
         self._trusts_request_ids = trusts_request_ids
         self._stale_since = stale_since
         self._app = app
@@ -100,7 +100,7 @@ class Middleware:
         if budget.refused:
             seconds = budget.retry_after_s
             return errors.RateLimited(f"too many requests; try again in {seconds:.0f} s", retry_after_s=seconds)
-        if not self._host_names.admits(scope["headers"]):
+        if not self._allowed_hosts.admits(scope["headers"]):
             return errors.Forbidden(
                 "this server has another name: use its address, or start it with --allowed-host NAME"
             )

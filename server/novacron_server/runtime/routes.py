@@ -5,10 +5,10 @@ from __future__ import annotations
 from novacron_server.access import routes as access_routes
 from novacron_server.health import routes as health_routes
 from novacron_server.hosts import routes as hosts_routes
+from novacron_server.http.allowed_hosts import AllowedHosts
 from novacron_server.http.application import create_application
 from novacron_server.http.call import Served
 from novacron_server.http.filter_budget import FilterBudget
-from novacron_server.http.host_names import AllowedHosts
 from novacron_server.http.limits import RateLimits
 from novacron_server.http.middleware import Middleware
 from novacron_server.images import routes as images_routes
@@ -41,7 +41,7 @@ def create_app(parts: Parts) -> Middleware:
         origins=settings.origins,
         stale_since=lambda: parts.hub.database_away_since,
         filters=FilterBudget(lambda: _count_objects(parts)),
-        host_names=AllowedHosts(settings.host_names, tls=settings.tls),
+        allowed_hosts=AllowedHosts(settings.host_names, tls=settings.tls),
         trusts_request_ids=bool(settings.behind_proxy),
     )
 

@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.local_server import KEY, RunningServer, require_proof
 from novacron_server.http import filter_budget
-from novacron_server.http.host_names import AllowedHosts
+from novacron_server.http.allowed_hosts import AllowedHosts
 from novacron_server.http.limits import RateLimits
 from novacron_server.http.middleware import Middleware
 from novacron_server.runtime.routes import served

@@ -171,7 +171,7 @@ async def test_wrong_checksum_or_length_is_refused(server: LiveServer, disk: byt
 
 def _head(server: LiveServer, length: int) -> bytes:
     return (
-        f"PUT /api/storage/images/web HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n"
+        f"PUT /api/storage/images/web HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n"
         f"Authorization: Bearer {server.admin.credentials.token}\r\n\r\n"
     ).encode()
 

@@ -198,7 +198,7 @@ async def test_partial_image_upload_is_removed_after_the_next_start(killable: Ki
     assert running is not None
     address = urlsplit(running.url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
-    head = f"PUT /api/storage/images/half HTTP/1.1\r\nHost: x\r\nContent-Length: {9 * MIB}\r\n"
+    head = f"PUT /api/storage/images/half HTTP/1.1\r\nHost: localhost\r\nContent-Length: {9 * MIB}\r\n"
     writer.write(f"{head}Authorization: Bearer {killable.admin.credentials.token}\r\n\r\n".encode() + bytes(4 * MIB))
 
     async def arriving() -> bool | None:
