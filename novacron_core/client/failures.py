@@ -81,9 +81,7 @@ def flaw_words(distrust: str, vouched: bool) -> str:
     return f"an authority that this system trusts signed it, but {distrust}" if vouched else distrust
 
 
-def _untrusted(
-    e: ssl.SSLCertVerificationError, chain: list[BaseException], route: Route
-) -> errors.UntrustedServer | errors.ServerUnreachable:
+def _untrusted(e: ssl.SSLCertVerificationError, chain: list[BaseException], route: Route) -> errors.UntrustedServer:
     if _is_of_proxy(chain, route):
         words = flaw_words(*flaw(e, urlsplit(route.proxy).hostname or ""))
         return errors.UntrustedServer(f"the certificate of {_proxy(route)} is not trusted: {words}")

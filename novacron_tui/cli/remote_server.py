@@ -41,7 +41,8 @@ def place(named: ServerChoice) -> Callable[[], Awaitable[ServerRef]]:
 def _check_route(url: str) -> None:
     """Refuse a proxy that cannot be used before the screen opens. The client's code takes a while to import, so only
     where a proxy is set."""
-    if any(name.lower().endswith("_proxy") for name in os.environ):
+    variables = {f"{url.partition(':')[0].lower()}_proxy", "all_proxy"}
+    if any(name.lower() in variables for name in os.environ):
         from novacron_core.client.route import route_to
 
         route_to(url)

@@ -1,4 +1,4 @@
-"""Certificates for tests: self-signed ones, and an authority that signs others."""
+"""Certificates for tests: self-signed ones, and an authority that signs others. `cryptography` comes with keyring."""
 
 from __future__ import annotations
 
