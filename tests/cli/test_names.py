@@ -39,6 +39,8 @@ def client_of(found: list[VM], role: str = "administrator") -> Client:
             page = Page[VM](items=found, total=len(found), page=1, page_size=1000)
             return httpx.Response(200, content=msgspec.json.encode(page))
         if request.url.path == "/auth/validate":
+            if role == "unknown":
+                return httpx.Response(403, json={"title": "no", "status": 403, "code": "forbidden"})
             user = {"id": "1", "username": "ann", "email": "", "role": role, "tenant": "t"}
             return httpx.Response(200, json={"valid": True, "user": user, "expires_at": "2030-01-01T00:00:00Z"})
         return httpx.Response(200, json={"items": [], "total": 0, "page": 1, "page_size": 1000})
@@ -90,7 +92,9 @@ def test_equal_names_and_plain_ones_are_not_marked() -> None:
     assert distinct_names(["finance", "ﬁnance"]) == ["finance", r"ﬁnance (\ufb01nance)"]
 
 
-@pytest.mark.parametrize(("role", "told"), [("viewer", True), ("operator", True), ("administrator", False)])
+@pytest.mark.parametrize(
+    ("role", "told"), [("viewer", True), ("operator", True), ("administrator", False), ("unknown", False)]
+)
 async def test_empty_list_says_who_sees_unmanaged_vms(
     role: str, told: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
