@@ -250,6 +250,7 @@ class Form(ModalScreen[R | None], Generic[R]):
         """Leave the form, of changed input only when asked; nothing is sent, and a request in flight is waited for."""
         if self.form.submitting:
             return
+        self.say([])  # an earlier refusal
         if self._untouched is not None and self.form.values() != self._untouched:
             question = Question("Discard your changes?", [[Piece("Your input is not saved.")]], yes="Discard")
             if await self.app.push_screen_wait(Confirm(question)) is None:

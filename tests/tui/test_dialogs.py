@@ -19,7 +19,7 @@ from novacron_tui.widgets.text_bar import TextBar
 from tests.support.console.looking import answer, home, line_text, loaded, react, text, to, until
 from tests.support.console.storage_looking import SIZE, reach
 from tests.support.console.storage_world import pool, stored, tier, volume, wire
-from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.wire import Stream, Wire, console, refuse
 from tests.support.console.world import fleet, host, inventory, live, vm
 
 FORMS = [
@@ -105,6 +105,19 @@ async def test_a_refusal_goes_with_the_form_that_is_left() -> None:
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         await until(pilot, lambda: "is not attached" not in line_text(app, "status"))
+
+
+async def test_escape_clears_the_refusal_below_the_fields_of_a_form() -> None:
+    full = {"POST /api/storage/volumes": lambda _: refuse(409, "conflict", "the pool is full")}
+    app = console(wire(**full), Stream(live(), stored()))
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app, "scratch")
+        form = await open_form(pilot, app, ["c"])
+        await pilot.press(*"vol-9", "ctrl+s")
+        await until(pilot, lambda: "the pool is full" in text(app))
+        await pilot.press("escape")
+        await answer(pilot, "n")
+        await until(pilot, lambda: app.screen is form and "the pool is full" not in text(app))
 
 
 async def test_escape_clears_a_refusal_on_every_list() -> None:
