@@ -122,6 +122,8 @@ def test_the_console_draws_in_ascii_by_itself(environment: dict[str, str], words
     with Terminal([*CONSOLE, *words], environment=environment) as terminal:
         terminal.see("N o v a C r o n", 20)
         terminal.see("cannot connect", 20)
+        terminal.see(r"ctrl\+r retry")
+        terminal.settle()
         shown = terminal.text()
         assert shown.isascii()
         assert "?" not in shown
