@@ -21,7 +21,6 @@ from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database.embedded import binaries, os_account, stale_processes
 from novacron_server.database.embedded.postgres import SOCKET_PATH_LIMIT, EmbeddedPostgres
 from novacron_server.database.embedded.server_log import ServerLog
-from tests.support.fair_clock import fair_now
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run PostgreSQL as another user")
 
@@ -43,18 +42,12 @@ def server(data_dir: Path) -> EmbeddedPostgres:
 
 
 async def test_data_survives_a_restart(data_dir: Path) -> None:
-    began = fair_now()
     async with server(data_dir) as pg:
-        cold_s = fair_now() - began
         await query(pg.owner_url, "CREATE TABLE t (n int)")
         await query(pg.owner_url, "INSERT INTO t VALUES (7)")
-    began = fair_now()
     async with server(data_dir) as pg:
-        warm_s = fair_now() - began
         assert await query(pg.owner_url, "SELECT n FROM t") == [(7,)]
         assert await query(pg.app_url, "SELECT current_user::text") == [("novacron_app",)]
-    assert cold_s < 5, cold_s  # 0.55 s on an idle machine; the bound is for a busy one
-    assert warm_s < 2, warm_s
 
 
 async def test_files_and_sockets_are_private(data_dir: Path) -> None:

@@ -138,7 +138,7 @@ async def closed(reader: asyncio.StreamReader) -> bytes:
         (b"GET / HTTP/1.1\r\nHost", b"HTTP/1.1 408"),
         (b"POST /auth/login HTTP/1.1\r\n" + HOST + b"Content-Length: 900\r\n\r\n{", b""),
         (b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n\r\n", b"HTTP/1.1 200"),
-        (b"GET /livez HTTP/1.1\r\n" + HOST + b"Content-Length: 90000000\r\n\r\n{", b"HTTP/1.1 200"),
+        (b"GET /livez HTTP/1.1\r\n" + HOST + b"Content-Length: 90000000\r\n\r\n{", b"HTTP/1.1 413"),
         (b"POST /auth/login HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", b""),
     ],
 )

@@ -47,7 +47,12 @@ class Power(Procedure[PowerSteps]):
     async def run(self, context: OperationContext[PowerSteps]) -> None:
         """Raises Conflict when libvirt accepted the action, but the VM is not in the state that it should lead to."""
         await failpoint(f"vm.{self._action}:began")
-        await self._act(context)
+        try:
+            await self._act(context)
+        except errors.NovaCronError:
+            with suppress(errors.NovaCronError):  # what failed may have changed the state, and its event may be late
+                await self._inventory.refresh_vm(context.host_id, context.target_id)
+            raise
         await failpoint(f"vm.{self._action}:done")
         facts = await self._inventory.refresh_vm(context.host_id, context.target_id)
         if facts is not None and (missed := _missed(self._action, facts)):
