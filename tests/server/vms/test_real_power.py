@@ -184,6 +184,7 @@ async def test_saved_memory_that_cannot_be_read_is_discarded(storage: StorageSer
     assert ended.state is OperationState.FAILED
     assert ended.problem is not None
     assert "If its saved memory cannot be read, discard it" in ended.problem.detail
+    await _in_state(storage, vm, State.SAVED)
     await storage.succeeded(await storage.admin.call(vms.DISCARD_SAVED, vm_id=vm.id))
     assert (await storage.server.vm(vm.name)).state is State.FAILED  # it failed to start, and is off
     await storage.succeeded(await storage.admin.call(vms.START, vm_id=vm.id))
@@ -192,8 +193,10 @@ async def test_saved_memory_that_cannot_be_read_is_discarded(storage: StorageSer
 
 async def test_guest_that_shuts_down_instead_of_restarting(storage: StorageServer, guest: tuple[VM, Serial]) -> None:
     vm, _ = guest
-    restart = await storage.admin.call(vms.RESTART, vm_id=vm.id)
-    await step(storage, restart.id, "asked the guest to restart")
+    with power_buttons(storage, vm) as presses:
+        restart = await storage.admin.call(vms.RESTART, vm_id=vm.id)
+        await _pressed(presses)
+        await asyncio.sleep(0.2)  # the call that pressed it returns
     storage.libvirt.lookupByUUIDString(vm.id).destroy()
     ended = await storage.ended(restart)
     assert ended.state is OperationState.FAILED

@@ -24,6 +24,8 @@ from novacron_server.operations.procedures import Procedure
 PRESS_EVERY_S = 30.0
 GUEST_TIMEOUT_S = 180.0
 """When a shutdown or restart is reported as failed: a guest that has not reacted by then will not."""
+_SETTLED_S = 2.0
+"""How long a guest may be on its way down when libvirt refuses another request."""
 PAUSED_AGAIN_S = 1.0
 """How soon a VM that an I/O error has paused meets the same error after it was resumed."""
 
@@ -135,15 +137,18 @@ class GuestRequest(Power):
                 while True:
                     try:
                         await ask(context.target_id)
-                    except errors.Conflict:  # the guest may have done it just before
-                        if not is_done(await self._inventory.refresh_vm(context.host_id, context.target_id)):
-                            raise
-                        return True
                     except errors.HostUnavailable:
                         if not through_outages:
                             raise
                         await asyncio.sleep(1)
                         continue
+                    except errors.NovaCronError:  # the guest may be doing it at this moment
+                        now = await self._inventory.refresh_vm(context.host_id, context.target_id)
+                        if not is_done(now) and not await self._inventory.wait_for_vm(
+                            context.target_id, is_done, _SETTLED_S
+                        ):
+                            raise
+                        return True
                     if await self._inventory.wait_for_vm(context.target_id, is_done, PRESS_EVERY_S):
                         return True
                     if is_done(await self._inventory.refresh_vm(context.host_id, context.target_id)):
