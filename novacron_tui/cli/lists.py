@@ -133,7 +133,14 @@ def _host_row(host: Host, now: datetime) -> Sequence[object]:
 
 def _image_row(image: Image) -> Sequence[object]:
     boot = "own kernel" if image.direct_boot else "boot loader"
-    return image.name, image.format, size_text(image.size_bytes), size_text(image.file_bytes), boot, image.problem
+    return (
+        image.name,
+        image.format or "-",
+        size_text(image.size_bytes),
+        size_text(image.file_bytes),
+        boot,
+        image.problem,
+    )
 
 
 def _operation_row(op: Operation, now: datetime) -> Sequence[object]:

@@ -15,6 +15,7 @@ SERVE_FLAGS = {
     "--tls-key": "TLS private key (PEM file).",
     "--behind-proxy": "Addresses or networks of a proxy that terminates TLS.",
     "--origin": "Browser origin to allow; may be repeated.",
+    "--allowed-host": "Name by which clients address this server; may be repeated. See the docs.",
     "--open-registration": "Allow anyone to register as viewer.",
     "--production": "Disable test-only features.",
     "--requests-per-minute": "Requests per minute per client address.",
@@ -24,10 +25,10 @@ SERVE_FLAGS = {
     "--minutes-kept-days": "Days to keep metrics per minute.",
     "--sockets-per-minute": "WebSocket connections per minute per client address.",
     "--unfinished-connections": "Connections per address without a request.",
-    "--allowed-host": "Name by which clients address this server; may be repeated. See the docs.",
     "--idle-connections": "Connections per address that wait between requests.",
     "--sockets-per-session": "Open WebSocket connections per session.",
     "--sessions-per-user": "Live sessions per user; then the oldest ends.",
     "--database-connections": "Connections for transactions; three more are opened.",
+    "--max-virtual-size-gib": "Largest disk that an image may be, in GiB.",
 }
 """Flag → its help, as `novacron serve --help` prints it."""

@@ -27,7 +27,7 @@ from novacron_tui.cli.runtime.lookup import find_host_id, find_pool, find_vm, fi
 from novacron_tui.cli.runtime.output import Output, cell, distinct_names, print_line, show_json, show_table
 from novacron_tui.cli.runtime.prompts import confirm
 from novacron_tui.cli.runtime.wait import report, run_change
-from novacron_tui.images.file import format_for, name_for, pieces
+from novacron_tui.images.file import check_format, name_for, pieces
 
 T = TypeVar("T", bound=msgspec.Struct)
 _FLAGS = {"size_bytes": "size", "bandwidth_bytes_s": "--limit", "format": "--format"}
@@ -153,7 +153,14 @@ async def image_upload(
         raise UsageError(refused)
     if sha256 and not is_sha256(sha256):
         raise UsageError("--sha256 must be 64 hexadecimal digits")
-    query = _convert(ImageQuery, format=image_format or format_for(file), sha256=sha256.lower(), replace=replace)
+    if length == 0:
+        raise errors.InvalidArgument(f"{file} is empty")
+    query = _convert(ImageQuery, format=image_format or "qcow2", sha256=sha256.lower(), replace=replace)
+    try:
+        found = check_format(file, query.format if image_format else None)
+    except OSError as e:
+        raise UsageError(f"{file}: {e.strerror}") from e
+    query = msgspec.structs.replace(query, format=found)
     interactive = sys.stderr.isatty()
 
     def show_progress(sent: int) -> None:

@@ -180,7 +180,7 @@ def image_upload(
     context: typer.Context, file: Annotated[Path, typer.Argument(help="Disk image file, qcow2 or raw.")],
     name: Annotated[str, typer.Option(help="Image name. Default: the file name.")] = "",
     image_format: Annotated[str, typer.Option(
-        "--format", help="qcow2 or raw. Default: by the file name.", autocompletion=completion.disk_formats,
+        "--format", help="qcow2 or raw. Default: what the file contains.", autocompletion=completion.disk_formats,
     )] = "",
     sha256: Annotated[str, typer.Option(help="Expected checksum; the upload is rejected if it differs.")] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing image of that name.")] = False,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Literal
+
+from novacron_core.errors import InvalidArgument
+from novacron_core.values.image_files import Format, read_image_file, why_not_format, why_not_standalone
 
 _PIECE = 1 << 20
 
@@ -15,9 +17,16 @@ def name_for(file: Path) -> str:
     return file.stem.lower()
 
 
-def format_for(file: Path) -> Literal["qcow2", "raw"]:
-    """The format by file name. The server checks the content."""
-    return "raw" if file.suffix in (".img", ".raw") else "qcow2"
+def check_format(file: Path, wanted: Format | None = None) -> Format:
+    """The format of the file, by its content. `wanted` is the format that it must have.
+
+    Raises OSError, and InvalidArgument with what to do when it cannot be uploaded as it is.
+    """
+    found, head = read_image_file(file)
+    refused = why_not_format(found, wanted, file.name) or why_not_standalone(head, file.name)
+    if refused or found.format is None:
+        raise InvalidArgument(refused or f"{file.name} is not an image")
+    return found.format
 
 
 async def pieces(file: Path, on_progress: Callable[[int], None]) -> AsyncIterator[bytes]:

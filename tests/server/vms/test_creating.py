@@ -12,9 +12,11 @@ import pytest
 from novacron_core import errors
 from novacron_core.api import images, operations, vms, volumes
 from novacron_core.api.operations import Operation, OperationState
+from novacron_server.images.folder import read_folder
 from novacron_server.images.service import Images
 from tests.support.requests import create_vm, succeeded, vm_request
 from tests.support.server import LiveServer
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -139,19 +141,42 @@ async def test_creation_fails_with_the_reason_when_its_image_is_deleted(
     await server.wait_until_no_rows()
 
 
+async def test_creation_fails_when_its_image_is_written_to_while_it_is_copied(
+    server: LiveServer, image: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(data_dir / "go"))
+    begun = await server.admin.call(vms.CREATE, body=vm_request(start=False))
+    host_id = next(iter(server.parts.inventory.state.views))
+
+    async def created_disk() -> bool | None:
+        await server.parts.inventory.refresh_volumes(host_id)
+        page = await server.admin.call(volumes.LIST)
+        return any(volume.name.startswith("web-01") for volume in page.items) or None
+
+    await until(created_disk)
+    with (data_dir / "images" / f"{image}.qcow2").open("ab") as file:
+        file.write(bytes(512))
+    (data_dir / "go").touch()
+    ended = await server.ended(begun)
+    assert ended.problem is not None
+    assert "the image empty was written to while it was copied: try again" in ended.problem.detail
+    await server.wait_until_no_rows()
+
+
 async def test_image_deleted_while_it_is_inspected_is_not_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "web.img").write_bytes(bytes(512))
     store = Images(tmp_path)
-    real = Images._find
+    real = read_folder
 
-    def removed(self: Images, name: str = "") -> Any:
-        found = list(real(self, name))
+    def removed(directory: Path, name: str = "") -> Any:
+        found = list(real(directory, name))
         (tmp_path / "web.img").unlink(missing_ok=True)
         return iter(found)
 
-    monkeypatch.setattr(Images, "_find", removed)
+    monkeypatch.setattr("novacron_server.images.service.read_folder", removed)
     assert "web" not in [image.name for image in await store.list()]
     (tmp_path / "web.img").write_bytes(bytes(512))
     with pytest.raises(errors.NotFound, match="No image named web"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -241,3 +242,5 @@ async def _upload(context: OperationContext[CreateSteps], plan: CreationPlan) ->
         async with TransferProgress(context, done, total) as progress:
             await plan.host.storage.upload_volume(spec.pool, spec.name, plan.source(role), progress)
         done += sizes[role]
+    if await asyncio.to_thread(plan.image.has_changed):
+        raise errors.Conflict(f"the image {plan.image.image.name} was written to while it was copied: try again")
