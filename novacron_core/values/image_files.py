@@ -57,7 +57,7 @@ _VDI_SIGNATURE = b"\x7f\x10\xda\xbe"
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFile:
+class FileKind:
     """What a file is. `format`: how it can be used; None: it cannot, `what` (continues "FILE is") and `advice` say why."""
 
     format: Format | None
@@ -71,7 +71,7 @@ class ImageFile:
         return f"{name} is {self.what}{': ' if self.advice else ''}{self.advice}"
 
 
-def read_image_file(path: Path, name: str = "") -> tuple[ImageFile, bytes]:
+def read_image_file(path: Path, name: str = "") -> tuple[FileKind, bytes]:
     """What a regular file is, and its first `HEAD_BYTES`. Its advice calls it `name`, or as `path` does. Raises OSError."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
@@ -80,7 +80,7 @@ def read_image_file(path: Path, name: str = "") -> tuple[ImageFile, bytes]:
     return recognize(head, tail, name or path.name), head
 
 
-def recognize(head: bytes, tail: bytes, name: str) -> ImageFile:
+def recognize(head: bytes, tail: bytes, name: str) -> FileKind:
     """What the file `name` is, by its first `HEAD_BYTES` and last `TAIL_BYTES` (less if it is shorter).
 
     What is not recognized is raw: a raw disk may begin with anything.
@@ -88,12 +88,12 @@ def recognize(head: bytes, tail: bytes, name: str) -> ImageFile:
     if head.startswith(_QCOW):
         if head[4:8] == b"\0\0\0\1":
             return _convertible("QCOW", name)
-        return ImageFile("qcow2", "a qcow2 image")
+        return FileKind("qcow2", "a qcow2 image")
     found = _compressed(head, name) or _archive(head, name) or _other_image(head, tail, name) or _other(head)
-    return found or ImageFile("raw", "a raw image")
+    return found or FileKind("raw", "a raw image")
 
 
-def why_not_format(found: ImageFile, wanted: Format | None, name: str) -> str | None:
+def why_not_format(found: FileKind, wanted: Format | None, name: str) -> str | None:
     """Why the file `name` must not be used as `wanted` (None: as what it is), as a sentence; None if it can.
 
     Of a name only this counts: a file that is named .qcow2 and is none may be damaged, and must not pass for a raw disk.
@@ -132,7 +132,7 @@ def why_not_grow(head: bytes) -> str | None:
     return f"contains {count} in version 2 of the qcow2 format (compat 0.10), so it cannot grow"
 
 
-def _compressed(head: bytes, name: str) -> ImageFile | None:
+def _compressed(head: bytes, name: str) -> FileKind | None:
     found = next((entry for magic, entry in _COMPRESSED.items() if head.startswith(magic)), None)
     if (
         found is None and head[:1] == b"\x5d" and head[5:13] == b"\xff" * 8
@@ -146,21 +146,21 @@ def _compressed(head: bytes, name: str) -> ImageFile | None:
     else:
         unpacked = _with_suffix(name, _suffix_of(name), mark=".unpacked")
         command = f"{program} -dc < {quote(name)} > {quote(unpacked)}"
-    return ImageFile(None, f"compressed with {kind}", f"run `{command}` and upload {unpacked}")
+    return FileKind(None, f"compressed with {kind}", f"run `{command}` and upload {unpacked}")
 
 
-def _archive(head: bytes, name: str) -> ImageFile | None:
+def _archive(head: bytes, name: str) -> FileKind | None:
     found = next((entry for magic, entry in _ARCHIVES.items() if head.startswith(magic)), None)
     if found is not None:
         kind, command = found
-        return ImageFile(None, f"{kind} archive", f"run `{command} {_argument(name)}` and upload the disk image in it")
+        return FileKind(None, f"{kind} archive", f"run `{command} {_argument(name)}` and upload the disk image in it")
     if not _is_tar(head):
         return None
     unpack = f"tar -xf {_argument(name)}"
     if head[:100].rstrip(b"\0").lower().endswith(b".ovf"):
         convert = "qemu-img convert -O qcow2 DISK.vmdk DISK.qcow2"
-        return ImageFile(None, "an OVA archive", f"run `{unpack}`, then `{convert}`, and upload DISK.qcow2")
-    return ImageFile(None, "a tar archive", f"run `{unpack}` and upload the disk image in it")
+        return FileKind(None, "an OVA archive", f"run `{unpack}`, then `{convert}`, and upload DISK.qcow2")
+    return FileKind(None, "a tar archive", f"run `{unpack}` and upload the disk image in it")
 
 
 def _is_tar(head: bytes) -> bool:
@@ -173,7 +173,7 @@ def _is_tar(head: bytes) -> bool:
     return len(block) == 512 and block[0] != 0 and sum(block) - sum(block[148:156]) + 8 * 0x20 == wanted
 
 
-def _other_image(head: bytes, tail: bytes, name: str) -> ImageFile | None:
+def _other_image(head: bytes, tail: bytes, name: str) -> FileKind | None:
     kind = next((kind for magic, kind in _CONVERTIBLE.items() if head.startswith(magic)), "")
     kind = kind or ("VDI" if head[64:68] == _VDI_SIGNATURE else "")
     if kind:
@@ -186,37 +186,37 @@ def _other_image(head: bytes, tail: bytes, name: str) -> ImageFile | None:
         opened = "/dev/mapper/decrypted"
         target = _with_suffix(name, ".qcow2", mark=".decrypted")
         commands = f"cryptsetup open --readonly {_argument(name)} decrypted`, then `qemu-img convert -f raw -O qcow2"
-        return ImageFile(
+        return FileKind(
             None, "encrypted with LUKS", f"run `{commands} {opened} {_argument(target)}`, and upload {target}"
         )
     if head.startswith(b"\x3a\xff\x26\xed"):
         target = _with_suffix(name, ".img", mark=".unpacked")
         command = f"simg2img {_argument(name)} {_argument(target)}"
-        return ImageFile(None, "an Android sparse image", f"run `{command}` and upload {target}")
+        return FileKind(None, "an Android sparse image", f"run `{command}` and upload {target}")
     if head[0x8001:0x8006] == b"CD001":
         advice = "an installation medium is not the disk of a VM. Upload a disk image, such as a cloud image"
-        return ImageFile(None, "an ISO 9660 image (CD or DVD)", advice)
+        return FileKind(None, "an ISO 9660 image (CD or DVD)", advice)
     return None
 
 
-def _convertible(kind: str, name: str, source_format: str = "") -> ImageFile:
+def _convertible(kind: str, name: str, source_format: str = "") -> FileKind:
     target = _with_suffix(name, ".qcow2")
     command = f"qemu-img convert {source_format}-O qcow2 {_argument(name)} {_argument(target)}"
-    return ImageFile(None, f"a {kind} image", f"run `{command}` and upload {target}")
+    return FileKind(None, f"a {kind} image", f"run `{command}` and upload {target}")
 
 
-def _other(head: bytes) -> ImageFile | None:
+def _other(head: bytes) -> FileKind | None:
     what = next((what for magic, what in _OTHER.items() if head.startswith(magic)), "")
     if what:
-        return ImageFile(None, what if "Git LFS" in what else f"{what}, not a disk image")
+        return FileKind(None, what if "Git LFS" in what else f"{what}, not a disk image")
     text = head[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html")):
         advice = "the download led to a page instead of the file. Download the image again"
-        return ImageFile(None, "a web page (HTML), not a disk image", advice)
+        return FileKind(None, "a web page (HTML), not a disk image", advice)
     if text.startswith(b"<?xml") and (b"<envelope" in text or b":envelope" in text):
-        return ImageFile(None, "the description of a VM (OVF)", "convert and upload the disk image that it names")
+        return FileKind(None, "the description of a VM (OVF)", "convert and upload the disk image that it names")
     if text.startswith(b"<?xml"):
-        return ImageFile(None, "an XML document, not a disk image")
+        return FileKind(None, "an XML document, not a disk image")
     return None
 
 

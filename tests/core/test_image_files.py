@@ -17,7 +17,7 @@ import pytest
 from novacron_core.values.image_files import (
     HEAD_BYTES,
     TAIL_BYTES,
-    ImageFile,
+    FileKind,
     read_image_file,
     recognize,
     why_not_format,
@@ -29,7 +29,7 @@ DISK = bytes(range(256)) * 512
 MBR = b"\xeb\x63\x90" + bytes(507) + b"\x55\xaa" + bytes(4096)
 
 
-def found(data: bytes, name: str = "disk.img") -> ImageFile:
+def found(data: bytes, name: str = "disk.img") -> FileKind:
     return recognize(data[:HEAD_BYTES], data[-TAIL_BYTES:], name)
 
 

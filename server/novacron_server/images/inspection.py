@@ -13,8 +13,8 @@ from typing import Any
 from novacron_core import errors
 from novacron_core.api.base import Value
 from novacron_core.values.image_files import (
+    FileKind,
     Format,
-    ImageFile,
     read_image_file,
     why_not_format,
     why_not_grow,
@@ -64,7 +64,7 @@ async def inspect(
     )
 
 
-def _read(path: Path, label: str) -> tuple[ImageFile, bytes]:
+def _read(path: Path, label: str) -> tuple[FileKind, bytes]:
     try:
         return read_image_file(path, label)
     except FileNotFoundError:

@@ -6,10 +6,7 @@ import asyncio
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 
@@ -17,6 +14,7 @@ from novacron_core import errors
 from novacron_core.api.images import Image
 from novacron_server.images import inspection, service
 from novacron_server.images.service import Images
+from novacron_server.images.writers import is_being_written
 
 
 @pytest.fixture
@@ -134,39 +132,31 @@ async def test_two_files_with_one_name_are_told_apart(folder: Path) -> None:
     assert "web.qcow2 has the name of the image web.img: rename or remove" in images["web.qcow2"].problem
 
 
-@contextmanager
-def writing(path: Path, *, reopen: bool) -> Iterator[None]:
-    """Append to a file, through one handle or a new one for each piece."""
-    ended, begun = Event(), Event()
-
-    def write() -> None:
-        file = path.open("ab", buffering=0)
-        while not ended.wait(0.01):
-            if reopen:
-                file.close()
-                file = path.open("ab", buffering=0)
-            file.write(bytes(512))
-            begun.set()
-        file.close()
-
-    thread = Thread(target=write)
-    thread.start()
-    begun.wait()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-@pytest.mark.parametrize("reopen", [False, True])
-async def test_file_that_grows_is_not_offered_until_it_is_complete(folder: Path, reopen: bool) -> None:
+async def test_file_that_grows_is_not_offered_until_it_is_complete(folder: Path) -> None:
     store = Images(folder)
-    with writing(folder / "growing.raw", reopen=reopen):
-        assert "is still being written" in (await listed(store))["growing"].problem
-        with pytest.raises(errors.Conflict, match=r"growing\.raw is still being written"):
-            await store.get("growing")
+    with (folder / "growing.raw").open("wb", buffering=0) as file:
+        for _ in range(3):
+            file.write(bytes(512))
+            assert "is still being written" in (await listed(store))["growing"].problem
+            with pytest.raises(errors.Conflict, match=r"growing\.raw is still being written"):
+                await store.get("growing")
     assert (await listed(store))["growing"].problem == ""
+
+
+async def test_file_that_is_opened_anew_for_each_piece_is_not_offered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "growing.raw"
+    path.write_bytes(bytes(512))
+
+    async def next_piece(_seconds: float) -> None:
+        with path.open("ab") as file:
+            file.write(bytes(512))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("novacron_server.images.writers.asyncio.sleep", next_piece)
+        assert await is_being_written(path)
+    assert not await is_being_written(path)
 
 
 async def test_copy_that_stalls_is_not_offered(folder: Path) -> None:
