@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,9 +29,11 @@ def move(terminal: Terminal, tier: str) -> None:
     terminal.press("m")
     terminal.see("It is copied")
     for _ in range(3):
-        if tier in terminal.line(r"^.*\bTo\b"):
+        shown = terminal.line(r"^.*\bTo\b").strip()
+        if tier in shown:
             break
         terminal.press("enter", "down", "enter")
+        terminal.see_no(re.escape(shown))  # otherwise the old choice is taken for the new one
     terminal.press("ctrl+s")
     # Do not wait for "accepted": so small a disk may have moved before the response arrives.
     terminal.see(rf"move-01-\S+\.qcow2 +{tier} ", 120)

@@ -9,9 +9,9 @@ revision = "0007"
 down_revision = "0006"
 
 CHANGES = """
-ALTER TABLE vms ADD COLUMN last_facts jsonb;
-ALTER TABLE hosts ADD COLUMN read_at timestamptz;
-ALTER TABLE operations ADD COLUMN completed boolean NOT NULL DEFAULT false;
+ALTER TABLE vms ADD COLUMN IF NOT EXISTS last_facts jsonb;
+ALTER TABLE hosts ADD COLUMN IF NOT EXISTS read_at timestamptz;
+ALTER TABLE operations ADD COLUMN IF NOT EXISTS completed boolean NOT NULL DEFAULT false;
 """
 
 
