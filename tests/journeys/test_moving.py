@@ -28,6 +28,7 @@ def move(terminal: Terminal, tier: str) -> None:
     """Move the volume under the cursor, and wait until its row shows the new tier."""
     terminal.press("m")
     terminal.see("It is copied")
+    terminal.react()
     for _ in range(3):
         shown = terminal.line(r"^.*\bTo\b").strip()
         if tier in shown:
