@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from shlex import quote
 from typing import Literal
 
+from novacron_core.values.counts import counted
+
 Format = Literal["qcow2", "raw"]
 
 HEAD_BYTES = 36 * 1024
@@ -128,8 +130,9 @@ def why_not_grow(head: bytes) -> str | None:
     version, snapshots = struct.unpack_from(">4xI52xI", head)
     if version >= 3 or not snapshots:
         return None
-    count = f"{snapshots} snapshot{'s' if snapshots > 1 else ''}"
-    return f"contains {count} in version 2 of the qcow2 format (compat 0.10), so it cannot grow"
+    return (
+        f"contains {counted(snapshots, 'snapshot')} in version 2 of the qcow2 format (compat 0.10), so it cannot grow"
+    )
 
 
 def _compressed(head: bytes, name: str) -> FileKind | None:

@@ -9,6 +9,7 @@ import libvirt
 import structlog
 
 from novacron_core.errors import Conflict
+from novacron_core.values.counts import counted
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.faults import code_of, plain
 from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
@@ -127,7 +128,7 @@ def delete_pool(connection: Any, name: str) -> None:
     if pool.isActive():
         pool.refresh(0)
         if count := pool.numOfVolumes():
-            raise Conflict(f"the storage pool {name} still contains {count} volume{'s' if count > 1 else ''}")
+            raise Conflict(f"the storage pool {name} still contains {counted(count, 'volume')}")
         pool.destroy()
     try:
         pool.delete(0)
