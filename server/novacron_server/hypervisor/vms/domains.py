@@ -246,32 +246,24 @@ def _reset(domain: Any) -> None:
         domain.resume()  # a crashed guest is preserved, stopped: the reset alone does not let it run
 
 
-def _press_power_button(domain: Any) -> None:
+def _press(call: Callable[[int], object], flag: int) -> None:
+    """Press the virtual power button, or use the only way that a hypervisor has if it does not know the flag."""
     try:
-        domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+        call(flag)
     except libvirt.libvirtError as error:
         if code_of(error) not in _NO_SUCH_FLAG:
             raise
-        domain.shutdown()  # a hypervisor that has only one way
-
-
-def _press_for_reboot(domain: Any) -> None:
-    try:
-        domain.reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
-    except libvirt.libvirtError as error:
-        if code_of(error) not in _NO_SUCH_FLAG:
-            raise
-        domain.reboot(0)
+        call(0)
 
 
 start = by_uuid(lambda domain: domain.create())
 ask_agent_to_shut_down = by_uuid(lambda domain: domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT))
-press_power_button = by_uuid(_press_power_button)
+press_power_button = by_uuid(lambda domain: _press(domain.shutdownFlags, libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN))
 power_off = by_uuid(lambda domain: domain.destroy())
 pause = by_uuid(lambda domain: domain.suspend())
 resume = by_uuid(_resume)
 ask_agent_to_reboot = by_uuid(lambda domain: domain.reboot(libvirt.VIR_DOMAIN_REBOOT_GUEST_AGENT))
-press_for_reboot = by_uuid(_press_for_reboot)
+press_for_reboot = by_uuid(lambda domain: _press(domain.reboot, libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN))
 reset = by_uuid(_reset)
 discard_saved = by_uuid(lambda domain: domain.managedSaveRemove(0))
 

@@ -116,7 +116,8 @@ class GuestRequest(Power):
     """A request to the guest, repeated until it takes effect: a guest that is booting misses the first one."""
 
     may_cancel = True
-    timeout = "the guest did not react"
+    pending: str
+    """What has not happened yet, as a sentence."""
 
     async def _ask(
         self,
@@ -134,33 +135,45 @@ class GuestRequest(Power):
         deadline = asyncio.get_running_loop().time() + limit_s
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                while True:
-                    try:
-                        await ask(context.target_id)
-                    except errors.HostUnavailable:
-                        if not through_outages:
-                            raise
-                        await asyncio.sleep(1)
-                        continue
-                    except errors.NovaCronError:  # the guest may be doing it at this moment
-                        now = await self._inventory.refresh_vm(context.host_id, context.target_id)
-                        if not is_done(now) and not await self._inventory.wait_for_vm(
-                            context.target_id, is_done, _SETTLED_S
-                        ):
-                            raise
-                        return True
-                    if await self._inventory.wait_for_vm(context.target_id, is_done, PRESS_EVERY_S):
-                        return True
-                    if is_done(await self._inventory.refresh_vm(context.host_id, context.target_id)):
-                        return True
-                    await context.report_step(f"{self.timeout} yet: asked it again")
+                while not await self._ask_once(context, ask, is_done, through_outages=through_outages):
+                    pass
+                return True
         return is_done(await self._inventory.refresh_vm(context.host_id, context.target_id))
+
+    async def _ask_once(
+        self,
+        context: OperationContext[PowerSteps],
+        ask: Callable[[str], Awaitable[None]],
+        is_done: Callable[[DomainFacts | None], bool],
+        *,
+        through_outages: bool,
+    ) -> bool:
+        """Ask the guest, and wait until it does it or must be asked again. Returns whether it did it."""
+        host_id, vm_id = context.host_id, context.target_id
+        try:
+            await ask(vm_id)
+        except errors.HostUnavailable:
+            if not through_outages:
+                raise
+            await asyncio.sleep(1)
+            return False
+        except errors.NovaCronError:  # the guest may be doing it at this moment
+            done = is_done(await self._inventory.refresh_vm(host_id, vm_id))
+            if not done and not await self._inventory.wait_for_vm(vm_id, is_done, _SETTLED_S):
+                raise
+            return True
+        if await self._inventory.wait_for_vm(vm_id, is_done, PRESS_EVERY_S):
+            return True
+        if is_done(await self._inventory.refresh_vm(host_id, vm_id)):
+            return True
+        await context.report_step(f"{self.pending} yet: asked it again")
+        return False
 
 
 class ShutDown(GuestRequest):
     """Asks the guest to shut down until it is down."""
 
-    timeout = "the guest is not down"
+    pending = "the guest is not down"
 
     def __init__(self, inventory: Inventory) -> None:
         super().__init__(VMAction.STOP, inventory)
@@ -170,10 +183,11 @@ class ShutDown(GuestRequest):
         force_after_s: Any = context.request.get("force_after_s")
         host = self._inventory.host(context.host_id)
         await context.report_step("asked the guest to shut down")
-        limit_s, forced = float(force_after_s or GUEST_TIMEOUT_S), force_after_s is not None
+        forced = force_after_s is not None
+        limit_s = float(force_after_s) if forced else GUEST_TIMEOUT_S
         if await self._ask(context, host.shutdown, _is_down, limit_s, through_outages=forced):
             return
-        if force_after_s is None:
+        if not forced:
             raise errors.Conflict(f"the guest did not shut down within {GUEST_TIMEOUT_S:.0f} s: power it off")
         await context.report_step("the guest did not shut down in time: powering off")
         await host.power_off(context.target_id)
@@ -182,7 +196,7 @@ class ShutDown(GuestRequest):
 class Restart(GuestRequest):
     """Asks the guest to restart until libvirt reports that it has."""
 
-    timeout = "the guest has not restarted"
+    pending = "the guest has not restarted"
 
     def __init__(self, inventory: Inventory) -> None:
         super().__init__(VMAction.RESTART, inventory)
