@@ -61,6 +61,11 @@ class BackgroundCheck(Value, frozen=True):
     status: str = "healthy"
     tasks: list[TaskCheck] = []
 
+    @property
+    def failing(self) -> list[str]:
+        """The names of the tasks that have failed lately."""
+        return [task.name for task in self.tasks if task.status != "healthy"]
+
 
 class Checks(Value, frozen=True):
     database: DatabaseCheck

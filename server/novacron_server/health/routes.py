@@ -64,8 +64,7 @@ def routes(
         ready = (await _database(database)).status == "healthy"
         if not ready:
             return Reply(api.Liveness(status="not ready"), status=503)
-        failing = [task.name for task in background().tasks if task.status != "healthy"]
-        return api.Liveness(status="ready", degraded=failing)
+        return api.Liveness(status="ready", degraded=background().failing)
 
     @serve(api.INFO)
     async def info(call: EmptyCall) -> api.ServerInfo:

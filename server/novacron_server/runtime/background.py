@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
+from msgspec.structs import replace
 
 from novacron_core.api.health import BackgroundCheck, TaskCheck
+from novacron_server.inventory.signal import Signal
 from novacron_server.tasks import cancel_tasks
 
 _log = structlog.get_logger()
@@ -29,12 +31,12 @@ class _Task:
     name: str
     run: Run
     pauses_s: tuple[float, float]
+    failed: Signal[None]
     task: asyncio.Task[None] | None = None
     restarts: int = 0
     running: bool = False
     failed_at: datetime | None = None
     logged: set[str] = field(default_factory=set)
-    on_failure: Callable[[], None] = lambda: None
 
     async def supervise(self) -> None:
         pause_s, max_pause_s = self.pauses_s
@@ -63,7 +65,7 @@ class _Task:
         if len(self.logged) < 100:
             self.logged.add(kind)
         _log.error("background task failed", task=self.name, reason=kind, exc_info=None if known else error)
-        self.on_failure()
+        self.failed.emit(None)
 
     def check(self, now: datetime) -> TaskCheck:
         recent = self.failed_at is not None and (now - self.failed_at).total_seconds() < HEALTHY_AFTER_S
@@ -76,20 +78,17 @@ class Background:
 
     def __init__(self, *, first_pause_s: float = FIRST_PAUSE_S, max_pause_s: float = MAX_PAUSE_S) -> None:
         self._pauses_s = first_pause_s, max_pause_s
-        self._on_failure: Callable[[], None] = lambda: None
+        self.failed: Signal[None] = Signal()
+        """Emitted whenever a task has failed."""
         self._tasks: list[_Task] = []
         self._stops: list[_Task | Run] = []
 
     def add(self, name: str, run: Run) -> None:
         """Start a task that runs until the server stops."""
-        task = _Task(name, run, self._pauses_s, on_failure=lambda: self._on_failure())
+        task = _Task(name, run, self._pauses_s, self.failed)
         self._tasks.append(task)
         self._stops.append(task)
         task.task = asyncio.create_task(task.supervise(), name=name)
-
-    def listen(self, on_failure: Callable[[], None]) -> None:
-        """Call this whenever a task has failed."""
-        self._on_failure = on_failure
 
     def on_stop(self, close: Run) -> None:
         """Register a callback for when the server stops."""
@@ -107,14 +106,8 @@ class Background:
             except Exception as e:  # noqa: BLE001 - the others must be stopped too
                 _log.error("stopping failed", exc_info=e)
 
-    def failing(self) -> list[str]:
-        """The names of the tasks that have failed lately."""
-        now = datetime.now(UTC)
-        return [task.name for task in self._tasks if task.check(now).status != "healthy"]
-
     def check(self) -> BackgroundCheck:
         """The status of the tasks, for `/health`."""
         now = datetime.now(UTC)
-        tasks = [task.check(now) for task in self._tasks]
-        status = "healthy" if all(task.status == "healthy" for task in tasks) else "degraded"
-        return BackgroundCheck(status=status, tasks=tasks)
+        check = BackgroundCheck(tasks=[task.check(now) for task in self._tasks])
+        return replace(check, status="degraded") if check.failing else check

@@ -210,8 +210,8 @@ async def _build(background: Background, settings: Settings, database: Database,
     managed_pools = ManagedPools(instance, settings.data_dir)
     latest = LatestSamples()
     state = InventoryState(managed_pools.managed_tier, rates_on(latest))
-    hub = Hub(state, degraded=background.failing)
-    background.listen(hub.beat)
+    hub = Hub(state, degraded=lambda: background.check().failing)
+    background.failed.listen(lambda _: hub.beat())
     publisher = Publisher(group_commit, hub.publish_unlogged)
     inventory = Inventory(
         state,
