@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
@@ -14,6 +13,7 @@ from novacron_server.operations import repository
 from novacron_server.operations.procedures import Procedures
 from novacron_server.operations.repository import StoredOperation
 from novacron_server.operations.retries import retry_until_done
+from novacron_server.tasks import repeat
 
 _log = structlog.get_logger()
 EVERY_S = 30.0
@@ -47,12 +47,7 @@ class PendingUndos:
 
     async def run(self) -> None:
         """Repeat pending undos until cancelled."""
-        while True:
-            await asyncio.sleep(EVERY_S)
-            try:
-                await self.once()
-            except errors.DatabaseUnavailable as e:
-                _log.warning("pending undos are postponed", reason=e.detail)
+        await repeat(EVERY_S, "pending undos", self.once)
 
     async def once(self) -> None:
         """Try each pending undo once. Raises DatabaseUnavailable."""

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 import structlog
 
-from novacron_core import errors
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.inventory.compose import KnownDomain
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.state import Key
+from novacron_server.tasks import repeat, try_to
 from novacron_server.vms import repository
 
 _log = structlog.get_logger()
 EVERY_S = 60.0
 _LAST_CHANCE_S = 2.0
+_BATCH = 500
 
 
 class LastFacts:
@@ -46,19 +48,11 @@ class LastFacts:
     async def run(self) -> None:
         """Store what changed every minute until cancelled, and once more at the end."""
         try:
-            while True:
-                await asyncio.sleep(EVERY_S)
-                await self._try_to_store()
+            await repeat(EVERY_S, "storing last facts", self.store)
         finally:
             with suppress(TimeoutError):  # the server is stopping: a database that is down must not hold it
                 async with asyncio.timeout(_LAST_CHANCE_S):
-                    await self._try_to_store()
-
-    async def _try_to_store(self) -> None:
-        try:
-            await self.store()
-        except errors.NovaCronError as e:  # the next pass stores it
-            _log.warning("last facts are stored later", reason=e.detail)
+                    await try_to("storing last facts", self.store)
 
     async def store(self) -> None:
         """Store the facts that differ from the stored ones. Raises DatabaseUnavailable."""
@@ -68,10 +62,12 @@ class LastFacts:
             for key, known in state.known.items()
             if key in state.rows and self._stored.get(key) != known.facts
         }
-        read_at = self._read_at()
-        raw: dict[Key, dict[str, Any]] = {key: msgspec.to_builtins(facts) for key, facts in changed.items()}
-        await self._database.run(lambda c: repository.write_last_facts(c, raw, read_at))
-        self._stored.update(changed)
+        read_at, keys = self._read_at(), list(changed)
+        for begin in range(0, len(keys) or 1, _BATCH):  # the first time these are all VMs: too many for one budget
+            batch = {key: changed[key] for key in keys[begin : begin + _BATCH]}
+            raw: dict[Key, dict[str, Any]] = {key: msgspec.to_builtins(facts) for key, facts in batch.items()}
+            await self._database.run(partial(repository.write_last_facts, facts_by_key=raw, read_at=read_at))
+            self._stored.update(batch)
         for key in self._stored.keys() - state.rows.keys():
             del self._stored[key]
 

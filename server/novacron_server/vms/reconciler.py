@@ -6,8 +6,6 @@ objects are shown and left alone (G3).
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 
 from novacron_core import errors
@@ -24,6 +22,7 @@ from novacron_server.operations import repository as operations
 from novacron_server.operations.journal import Journal
 from novacron_server.operations.pending_undos import PendingUndos
 from novacron_server.outbox.group_commit import GroupCommit
+from novacron_server.tasks import repeat
 from novacron_server.vms.procedures.create import CreateSteps
 from novacron_server.vms.reappearance import ReappearedVMs
 from novacron_server.vms.rows import remove_vm, rename_vm
@@ -56,12 +55,7 @@ class Reconciler:
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
-        while True:
-            await asyncio.sleep(EVERY_S)
-            try:
-                await self.once()
-            except errors.NovaCronError as e:
-                _log.warning("reconciliation is postponed", reason=e.detail)
+        await repeat(EVERY_S, "reconciling", self.once)
 
     async def once(self) -> None:
         """Make one pass. Raises DatabaseUnavailable; the next pass does the rest."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core import errors
@@ -47,8 +47,12 @@ async def write_last_facts(
     connection: AsyncConnection, facts_by_key: Mapping[tuple[str, str], dict[str, Any]], read_at: Mapping[str, datetime]
 ) -> None:
     """Store the last facts of VMs, by (host id, VM id), and when each host was read last, by its id."""
-    for (host_id, vm_id), facts in facts_by_key.items():
-        await connection.execute(update(t).where(t.c.host_id == host_id, t.c.id == vm_id).values(last_facts=facts))
+    if facts_by_key:
+        its_row = (t.c.host_id == bindparam("its_host"), t.c.id == bindparam("its_id"))
+        parameters = [
+            {"its_host": host_id, "its_id": vm_id, "facts": facts} for (host_id, vm_id), facts in facts_by_key.items()
+        ]
+        await connection.execute(update(t).where(*its_row).values(last_facts=bindparam("facts")), parameters)
     for host_id, moment in read_at.items():
         await connection.execute(update(hosts).where(hosts.c.id == host_id).values(read_at=moment))
 
