@@ -29,7 +29,7 @@ async def retry_while_database_down(what: str, work: Callable[[], Awaitable[T]])
 
 
 async def retry_until_done(what: str, work: Callable[[], Awaitable[T]]) -> T:
-    """Retry `work`, which must be done, whatever it raises: the end of work that is over. Every new error is logged."""
+    """Retry `work`, which must be done, whatever it raises. Every new error is logged. `what` is for the log."""
     pause_s, logged = _DATABASE_RETRY_S, ""
     while True:
         try:
@@ -38,7 +38,7 @@ async def retry_until_done(what: str, work: Callable[[], Awaitable[T]]) -> T:
             if (reason := str(e)) != logged:
                 logged = reason
                 known = isinstance(e, errors.NovaCronError)
-                _log.error("cannot be stored yet", what=what, reason=reason, exc_info=None if known else e)
+                _log.error("not done yet", what=what, reason=reason, exc_info=None if known else e)
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, _MAX_RETRY_S)
 

@@ -258,7 +258,7 @@ class Operations:
         task = self._tasks[operation.id]
         task.cancel()
         end = self._end_cancelled(context.host_id, operation, task, by)
-        ending = self._cancelling[operation.id] = self._track(end)
+        ending = self._cancelling[operation.id] = asyncio.create_task(end)
         ending.add_done_callback(lambda _: self._cancelling.pop(operation.id, None))
         return ending
 
@@ -340,7 +340,7 @@ class Operations:
 
     async def close(self) -> None:
         """Like `halt`, but permanently."""
-        await self._stop([*self._tasks.values(), *self._accepting])
+        await self._stop([*self._tasks.values(), *self._accepting, *self._cancelling.values()])
 
     async def _stop(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
         self._closing = True

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from novacron_core import errors
-from novacron_core.api import vms
+from novacron_core.api import operations, vms
 from novacron_core.api.operations import OperationState
 from novacron_server.operations import recovery
 from tests.support.requests import create_vm, three_pools, vm_request
@@ -89,6 +89,33 @@ async def test_undo_waits_for_the_operation_that_runs_on_its_target(
     await operations.pending_undos.once()
     assert [stored.operation.id for stored in await operations.pending_undos.all()] == [creation.id]
     assert (await server.vm("web-01")).operation_id == pausing.id
+
+
+async def test_undo_does_not_wait_for_a_cancellation_elsewhere(
+    server: LiveServer, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create_vm(server)
+    runner, began, go, undone = server.parts.operations, asyncio.Event(), asyncio.Event(), list[str]()
+    creation = next(o for o in runner._inventory.operations() if o.kind == "vm.create")
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.create:volumes=pause")
+    cancelled = await server.admin.call(vms.CREATE, body=vm_request("web-02"))
+
+    async def undo(entry: Any) -> str:
+        if entry.operation.id == cancelled.id:
+            began.set()
+            await go.wait()
+        undone.append(entry.operation.id)
+        return ""
+
+    monkeypatch.setattr(runner.procedures["vm.create"], "undo", undo)
+    await runner.pending_undos.mark(creation.id)
+    cancelling = asyncio.create_task(server.admin.call(operations.CANCEL, operation_id=cancelled.id))
+    await began.wait()
+    async with asyncio.timeout(30):
+        await runner.pending_undos.once()
+    assert undone == [creation.id]
+    go.set()
+    assert (await cancelling).state is OperationState.CANCELLED
 
 
 class RefusedForGood:
