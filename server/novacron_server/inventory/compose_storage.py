@@ -19,7 +19,7 @@ from novacron_server.inventory.rows import VolumeRow
 
 @dataclass(frozen=True, slots=True)
 class VolumeUse:
-    """The VM that uses a volume, and as what: `disk`, `kernel`, `initrd` or `backing file`; `target` is the target of a disk."""
+    """The VM that uses a volume, and as what: `disk`, `kernel`, `initrd` or `backing file`. `target` is a disk's target."""
 
     vm_id: str
     role: str

@@ -12,9 +12,8 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
 from novacron_core.api.volumes import Volume
-from novacron_core.rules.volume_actions import BACKING_FILE
 from novacron_core.values.tiers import TIERS
-from novacron_server.hypervisor.facts import DiskFacts, PoolFacts, VolumeFacts
+from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.specs import with_creation_format
 from novacron_server.inventory.compose import HostView, KnownDomain
 from novacron_server.inventory.compose_storage import (
@@ -32,6 +31,7 @@ from novacron_server.inventory.storage_changes import (
     VolumeKey,
     vms_with_changed_disks,
 )
+from novacron_server.inventory.volume_uses import find_uses
 
 ManagedTier = Callable[[str, str], str | None]
 """(host id, pool UUID) → the tier of a managed pool, None for any other pool."""
@@ -177,7 +177,8 @@ class StorageState:
         first, before = storage.seen_at is None, dict(storage.volumes)
         storage.pool_facts = {facts.uuid: facts for facts in pools}
         storage.volume_facts = {(facts.pool, facts.name): facts for facts in volumes}
-        storage.uses = self._uses(host_id)
+        domains = {vm_id: known.facts for (host, vm_id), known in self._known.items() if host == host_id}
+        storage.uses = find_uses(domains, storage.volume_facts, storage.pool_facts.values())
         storage.seen_at = seen_at
         tiers = self._tiers_of(host_id, storage)
         shown = [key for key in storage.volume_facts if self._is_shown(host_id, key)]
@@ -236,60 +237,6 @@ class StorageState:
             for uuid, facts in storage.pool_facts.items()
         }
 
-    def _uses(self, host_id: str) -> dict[VolumeKey, VolumeUse]:
-        by_path = {facts.path: key for key, facts in self._hosts[host_id].volume_facts.items()}
-        uses: dict[VolumeKey, VolumeUse] = {}
-        for (host, vm_id), known in self._known.items():
-            if host != host_id:
-                continue
-            for part, path in (("kernel", known.facts.kernel), ("initrd", known.facts.initrd)):
-                if path in by_path:
-                    uses[by_path[path]] = VolumeUse(vm_id, part)
-            uses |= _disk_uses(vm_id, known.facts.disks)
-            for key, use in _disk_uses(vm_id, known.facts.later_disks).items():
-                uses.setdefault(key, use)  # attached at the VM's next start; a VM that has it now takes precedence
-        for key, use in self._backing_uses(host_id, by_path, uses).items():
-            uses.setdefault(key, use)
-        return self._with_aliases(self._hosts[host_id], uses)
-
-    def _backing_uses(
-        self, host_id: str, by_path: Mapping[str, VolumeKey], uses: Mapping[VolumeKey, VolumeUse]
-    ) -> dict[VolumeKey, VolumeUse]:
-        """The uses of volumes as backing files of one VM's disks: of overlays that others have made of them. A base of
-        several VMs belongs to none."""
-        chains = [(use, self._chain(host_id, key, by_path)) for key, use in uses.items() if use.role == "disk"]
-        for (host, vm_id), known in self._known.items():
-            if host == host_id:
-                chains += [(VolumeUse(vm_id, "disk", disk.target), disk.backing_file) for disk in known.facts.disks]
-        found: dict[VolumeKey, set[VolumeUse]] = {}
-        for use, paths in chains:
-            for path in paths:
-                if path in by_path:
-                    found.setdefault(by_path[path], set()).add(VolumeUse(use.vm_id, BACKING_FILE, use.target))
-        return {key: next(iter(users)) for key, users in found.items() if len({use.vm_id for use in users}) == 1}
-
-    def _chain(self, host_id: str, key: VolumeKey, by_path: Mapping[str, VolumeKey]) -> tuple[str, ...]:
-        """The backing files of a volume, by the headers that libvirt has read."""
-        facts_by_key, paths = self._hosts[host_id].volume_facts, list[str]()
-        facts = facts_by_key.get(key)
-        while facts is not None and facts.backing_file and facts.backing_file not in paths:
-            paths.append(facts.backing_file)
-            facts = facts_by_key.get(by_path.get(facts.backing_file, ("", "")))
-        return tuple(paths)
-
-    @staticmethod
-    def _with_aliases(storage: _HostStorage, uses: dict[VolumeKey, VolumeUse]) -> dict[VolumeKey, VolumeUse]:
-        """The uses of the same files under other names: pools that have the same directory."""
-        pools_of: dict[str, list[str]] = {}
-        for facts in storage.pool_facts.values():
-            if facts.directory:
-                pools_of.setdefault(facts.directory, []).append(facts.name)
-        aliases = {name: names for names in pools_of.values() if len(names) > 1 for name in names}
-        for (pool, name), use in list(uses.items()):
-            for other in aliases.get(pool, ()):
-                uses.setdefault((other, name), use)
-        return uses
-
     def same_directory(self, host_id: str, pool: str) -> list[Pool]:
         """The host's other pools that have the directory of this one."""
         own = self.pool_facts(host_id, pool)
@@ -346,10 +293,6 @@ class StorageState:
             storage.volumes[key[1:]] = self._compose(key[0], storage, key[1:], self._tiers_of(key[0], storage))
         elif storage:
             storage.volumes.pop(key[1:], None)
-
-
-def _disk_uses(vm_id: str, disks: Iterable[DiskFacts]) -> dict[VolumeKey, VolumeUse]:
-    return {(disk.pool, disk.volume): VolumeUse(vm_id, "disk", disk.target) for disk in disks if disk.volume}
 
 
 def _with_creation_format(facts: VolumeFacts, row: VolumeRow | None) -> VolumeFacts:

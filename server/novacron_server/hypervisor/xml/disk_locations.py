@@ -88,7 +88,8 @@ def _source(element: ET.Element, pools: Mapping[str, str]) -> tuple[str, str, st
 
 
 def _network_source(source: ET.Element) -> str:
-    """`rbd:vms/root`, `https://host/netinst.iso`: protocol and name, and the host where the name says nothing without."""
+    """Protocol and name, like `rbd:vms/root`; with the host where the name means nothing without it, like
+    `https://host/netinst.iso`."""
     protocol, name = source.get("protocol", ""), source.get("name", "")
     host = attribute(source, "host", "name")
     if protocol in ("http", "https", "ftp", "ftps", "tftp") and host:
