@@ -20,6 +20,7 @@ from novacron_tui.widgets.confirm import Confirm
 from novacron_tui.widgets.form import Form
 from novacron_tui.widgets.text_bar import TextBar
 from tests.support.console.looking import SIZE, answer, home, line_text, loaded, to, until
+from tests.support.console.opening import opened
 from tests.support.console.wire import Stream, Wire, console
 from tests.support.console.world import PASSWORD, VIEWER, fleet, inventory, live
 from tests.support.terminal import Terminal
@@ -118,10 +119,7 @@ def changes(wire: Wire) -> list[str]:
 
 
 async def test_over_a_list_nothing_is_done_and_that_is_said() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         to(app, "web-01")
         paste(app, LETTER)
         await until(pilot, lambda: IGNORED in line_text(app, "status"))
@@ -133,10 +131,7 @@ async def test_over_a_list_nothing_is_done_and_that_is_said() -> None:
 
 
 async def test_the_end_of_a_paste_that_comes_late_is_dropped_too() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         to(app, "web-01")
         paste(app, LETTER)
         await until(pilot, lambda: IGNORED in line_text(app, "status"))
@@ -146,10 +141,7 @@ async def test_the_end_of_a_paste_that_comes_late_is_dropped_too() -> None:
 
 
 async def test_a_question_takes_no_answer_from_a_paste() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         to(app, "web-01")
         await pilot.press("X")
         await answer(pilot, "right")
@@ -162,10 +154,7 @@ async def test_a_question_takes_no_answer_from_a_paste() -> None:
 
 
 async def test_a_pasted_name_is_text_and_its_enter_is_no_answer() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         to(app, "staging")
         await pilot.press("D")
         await answer(pilot, "space")
@@ -179,10 +168,7 @@ async def test_a_pasted_name_is_text_and_its_enter_is_no_answer() -> None:
 
 
 async def test_a_question_takes_no_answer_before_it_can_have_been_read() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         to(app, "web-01")
         await pilot.press("X")
         await until(pilot, lambda: isinstance(app.screen, Confirm) and app.screen.asked_at is not None)
@@ -197,10 +183,7 @@ async def test_a_question_takes_no_answer_before_it_can_have_been_read() -> None
 
 @pytest.mark.parametrize("opens", ["slash", "ctrl+p"])
 async def test_of_pasted_lines_a_text_field_takes_the_first(opens: str) -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         await pilot.press(opens)
         await until(pilot, lambda: isinstance(app.focused, Input))
         paste(app, f"restart\n{LETTER}")
@@ -211,10 +194,7 @@ async def test_of_pasted_lines_a_text_field_takes_the_first(opens: str) -> None:
 
 
 async def test_a_pasted_command_does_not_run_before_enter_is_pressed() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         to(app, "web-01")
         await pilot.press("colon")
         paste(app, "restart\n")
@@ -226,10 +206,7 @@ async def test_a_pasted_command_does_not_run_before_enter_is_pressed() -> None:
 
 
 async def test_a_pasted_line_does_not_send_a_form() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         await pilot.press("c")
         await until(pilot, lambda: isinstance(app.screen, Form) and isinstance(app.focused, Input))
         paste(app, "px-sst\n" + "\n" * 9)
@@ -240,10 +217,7 @@ async def test_a_pasted_line_does_not_send_a_form() -> None:
 
 
 async def test_a_marked_paste_outside_a_field_is_ignored_with_the_same_sentence() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         app.post_message(Paste(LETTER))
         await until(pilot, lambda: IGNORED in line_text(app, "status"))
         assert changes(wire) == []

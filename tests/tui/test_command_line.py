@@ -7,6 +7,7 @@ from typing import Any
 from novacron_tui.app import Console
 from novacron_tui.screens.activity import ActivityScreen
 from tests.support.console.looking import SIZE, home, line_text, loaded, to, until
+from tests.support.console.opening import opened
 from tests.support.console.wire import Stream, Wire, console
 from tests.support.console.world import OTHER_HOST_ID, fleet, host, inventory, live, vm
 
@@ -16,10 +17,7 @@ async def say(pilot: Any, words: str) -> None:
 
 
 async def test_an_action_by_name_is_done_or_refused_as_by_its_key() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         to(app, "staging")
         await say(pilot, "start")
         await until(pilot, lambda: len(wire.asked("POST", "/start")) == 1)

@@ -9,15 +9,13 @@ from novacron_tui.vms.actions import DELETE
 from novacron_tui.vms.perform import question
 from novacron_tui.widgets.confirm import Confirm
 from tests.support.console.looking import SIZE, answer, line_text, loaded, to, until
+from tests.support.console.opening import opened
 from tests.support.console.wire import Stream, Wire, console
 from tests.support.console.world import event, fleet, inventory, live, vm
 
 
 async def test_power_off_names_vm_and_host_and_no_is_the_default() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         to(app, "web-01")
         await pilot.press("X")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
@@ -57,10 +55,7 @@ def test_the_disks_that_would_go_are_named() -> None:
 
 
 async def test_delete_keeps_disks_unless_ticked_and_the_name_typed() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         to(app, "staging")
         await pilot.press("D")
         await until(pilot, lambda: isinstance(app.screen, Confirm))

@@ -15,6 +15,7 @@ from novacron_tui.connection.store import Store
 from novacron_tui.vms.columns import columns
 from novacron_tui.widgets.rows import Rows
 from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
+from tests.support.console.opening import opened
 from tests.support.console.wire import Stream, Wire, console
 from tests.support.console.world import Clock, event, fleet, inventory, live, vm
 
@@ -42,10 +43,7 @@ async def test_it_filters_as_it_is_typed_and_counts_what_passes() -> None:
 
 
 async def test_enter_keeps_it_and_the_keys_act_on_vms_again() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         await pilot.press("slash", *"state:stopped staging", "enter", "s")
         await until(pilot, lambda: len(wire.asked("POST", f"{fleet()[7].id}/start")) == 1)
         assert names(app) == ["staging"]
@@ -53,10 +51,7 @@ async def test_enter_keeps_it_and_the_keys_act_on_vms_again() -> None:
 
 
 async def test_keys_typed_in_one_burst_go_where_they_were_meant() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         for key, char in [("slash", "/"), *((c, c) for c in "sx"), ("enter", None)]:
             app.post_message(Key(key, char))
         await until(pilot, lambda: home(app).pane.filter.text == "sx" and not home(app).pane.filter.editing)
@@ -105,10 +100,7 @@ async def test_new_data_goes_through_the_filter_and_the_cursor_stays() -> None:
 
 
 async def test_a_mark_that_the_filter_hides_is_taken_away() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, _, wire):
         await pilot.press("asterisk", "slash", *"staging", "enter", "s")
         await until(pilot, lambda: len(wire.asked("POST", "/start")) == 1)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from novacron_core.api.images import Image
+from novacron_tui.app import Console
 from tests.support.console.looking import text, until
 from tests.support.console.storage_looking import SIZE, reach
 from tests.support.console.storage_world import storage, wire
@@ -26,6 +28,14 @@ def accepting() -> Wire:
     return wire(**{f"PUT /api/storage/images/{name}": answer for name in ("noble", "disk")})
 
 
+async def open_form(pilot: Any, app: Console) -> Any:
+    """Open the upload form. Returns its fields by name."""
+    await reach(pilot, app)
+    await pilot.press("i")
+    await until(pilot, lambda: "Upload an image" in text(app))
+    return app.screen.fields  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sent"),
     [("noble.img", QCOW2, "qcow2"), ("Noble.RAW", QCOW2, "qcow2"), ("disk.IMG", b"\xeb\x63", "raw")],
@@ -35,10 +45,8 @@ async def test_file_is_sent_as_what_it_contains(tmp_path: Path, name: str, conte
     server = accepting()
     app = console(server, storage())
     async with app.run_test(size=SIZE) as pilot:
-        await reach(pilot, app)
-        await pilot.press("i")
-        await until(pilot, lambda: "Upload an image" in text(app))
-        app.screen.fields["file"].value = str(tmp_path / name)  # type: ignore[attr-defined]
+        fields = await open_form(pilot, app)
+        fields["file"].value = str(tmp_path / name)
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "Upload an image" not in text(app))
         (call,) = server.asked("PUT", name.split(".")[0].lower())
@@ -61,10 +69,7 @@ async def test_file_that_is_no_image_is_refused_and_nothing_is_sent(
     server = accepting()
     app = console(server, storage())
     async with app.run_test(size=SIZE) as pilot:
-        await reach(pilot, app)
-        await pilot.press("i")
-        await until(pilot, lambda: "Upload an image" in text(app))
-        fields = app.screen.fields  # type: ignore[attr-defined]
+        fields = await open_form(pilot, app)
         fields["file"].value, fields["name"].value, fields["format"].value = str(tmp_path / name), "disk", chosen
         await pilot.press("ctrl+s")
         await until(pilot, lambda: says in " ".join(text(app).split()))

@@ -16,6 +16,7 @@ from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.vms.perform import outcome
 from novacron_tui.widgets.confirm import Confirm
 from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
+from tests.support.console.opening import opened
 from tests.support.console.wire import Stream, Wire, console, refuse
 from tests.support.console.world import VIEWER, event, fleet, gone, inventory, live, operation, vm
 
@@ -85,10 +86,7 @@ def test_what_was_cancelled_is_no_failure() -> None:
     ],
 )
 async def test_a_refused_key_answers(name: str, key: str, sentence: str) -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         to(app, name)
         await pilot.press(key)
         await until(pilot, lambda: sentence in line_text(app, "status"), sentence)
@@ -160,10 +158,7 @@ async def test_a_second_press_while_the_answer_is_on_its_way_is_refused() -> Non
 
 
 async def test_marked_vms_are_acted_on_together_and_the_others_left_out() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         await pilot.press("asterisk", "s")
         await until(pilot, lambda: len(wire.asked("POST", "/start")) == 3)
         await until(pilot, lambda: "6 refused" in line_text(app, "status"))
@@ -242,10 +237,7 @@ async def test_hostile_names_are_shown_and_nothing_crashes() -> None:
 
 
 async def test_the_footer_can_be_clicked() -> None:
-    wire = Wire()
-    app = console(wire)
-    async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: loaded(app))
+    async with opened() as (pilot, app, wire):
         to(app, "staging")
         await pilot.pause()
         await pilot.click("#keys", offset=(2, 0))
