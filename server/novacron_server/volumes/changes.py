@@ -29,7 +29,7 @@ from novacron_server.outbox.records import EventDraft
 from novacron_server.volumes import repository
 from novacron_server.volumes.row_events import volume_row_event
 from novacron_server.volumes.rows import remove_stale_row
-from novacron_server.volumes.users import only_user, overlays
+from novacron_server.volumes.users import VolumeUsers, overlays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,8 @@ class VolumeChanges:
                 raise errors.NotFound("volume not found")
             decision = await decide(volume, facts, vm)
             host = self._inventory.host(volume.host)
-            user = await only_user(host, volume.name, facts.path, vm.id if vm else None)
+            users = VolumeUsers.for_principal(self._inventory, host, principal)
+            user = await users.only(volume.name, facts.path, vm.id if vm else None)
             if user and (refused := why_not(user)):
                 raise errors.Conflict(refused)
             created = (_target(decision.created),) if decision.created else ()

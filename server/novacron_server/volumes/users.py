@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
 from novacron_core import errors
+from novacron_core.api.operations import Operation
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_server.hypervisor.host import LibvirtHost
@@ -10,29 +14,54 @@ from novacron_server.hypervisor.vms.disks import DiskUser
 from novacron_server.inventory.inventory import Inventory
 
 
-async def only_user(
-    host: LibvirtHost, name: str, path: str, vm_id: str | None, *, fresh: bool = False
-) -> DiskUser | None:
-    """How the VM `vm_id` uses the file as a disk; None if no VM uses it. `fresh` as in `HostDisks.users`.
+@dataclass(frozen=True, slots=True)
+class VolumeUsers:
+    """The VMs that use the files of one host. `sees` tells whether everyone who reads the refusals may know that a VM
+    of this tenant exists; without that, a refusal does not name the VM."""
 
-    Raises Conflict naming any other VM that uses the file, in whatever role.
-    """
-    found = None
-    for user in await host.disks.users(path, fresh=fresh):
-        if user.uuid != vm_id or user.other_use:
-            raise errors.Conflict(in_use(name, user))
-        found = user
-    return found
+    inventory: Inventory
+    host: LibvirtHost
+    sees: Callable[[str | None], bool]
+
+    @classmethod
+    def for_principal(cls, inventory: Inventory, host: LibvirtHost, principal: Principal) -> VolumeUsers:
+        """For refusals that only the caller reads."""
+        return cls(inventory, host, lambda tenant: may_see(principal, tenant))
+
+    @classmethod
+    def for_operation(cls, inventory: Inventory, host: LibvirtHost, operation: Operation) -> VolumeUsers:
+        """For refusals that end an operation: everyone in its tenant reads them."""
+        return cls(inventory, host, lambda tenant: operation.tenant in (None, tenant))
+
+    async def only(self, name: str, path: str, vm_id: str | None, *, fresh: bool = False) -> DiskUser | None:
+        """How the VM `vm_id` uses the file as a disk; None if no VM uses it. `fresh` as in `HostDisks.users`.
+
+        Raises Conflict naming any other VM that uses the file, in whatever role.
+        """
+        found = None
+        for user in await self.host.disks.users(path, fresh=fresh):
+            if user.uuid != vm_id or user.other_use:
+                raise errors.Conflict(self._in_use(name, user))
+            found = user
+        return found
+
+    def require_no_other(self, name: str, users: Iterable[DiskUser], vm_id: str) -> None:
+        """Raises Conflict naming any VM but this one among the users of a file."""
+        for user in users:
+            if user.uuid != vm_id:
+                raise errors.Conflict(self._in_use(name, user))
+
+    def _in_use(self, name: str, user: DiskUser) -> str:
+        """Who uses a volume, as a sentence."""
+        vm = self.inventory.state.composed((self.host.host_id, user.uuid))
+        shown = self.sees(vm.tenant if vm else None)
+        used_by = user.name if shown else "another user's VM"
+        if user.other_use:
+            return f"{name} is in use by {used_by}: it is {user.other_use}"
+        return f"{name} is a disk of {used_by}: detach it there first"
 
 
 def overlays(inventory: Inventory, principal: Principal, volume: Volume) -> list[str]:
     """The names of a volume's overlays; those that the principal may not see are described without a name."""
     found = inventory.state.storage.overlays(volume)
     return [v.name if may_see(principal, v.tenant) else "another user's volume" for v in found]
-
-
-def in_use(name: str, user: DiskUser) -> str:
-    """Who uses a volume, as a sentence."""
-    if user.other_use:
-        return f"{name} is in use by {user.name}: it is {user.other_use}"
-    return f"{name} is a disk of {user.name}: detach it there first"

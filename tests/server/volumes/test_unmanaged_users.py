@@ -15,8 +15,10 @@ from novacron_core import errors
 from novacron_core.api import vms, volumes
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeMove, VolumeResize
+from novacron_core.client import Client
+from novacron_core.values.roles import Role
 from novacron_server.inventory import host_sync
-from novacron_server.volumes import changes, users
+from novacron_server.volumes.users import VolumeUsers
 from tests.support.storage import MIB, StorageServer
 from tests.support.waiting import until
 
@@ -67,9 +69,11 @@ def unmanaged(storage: StorageServer, name: str, boot: str = "", disk: str = "")
         domain.undefine()
 
 
-def changes_of(storage: StorageServer, volume: Volume, vm: vms.VM) -> dict[str, Callable[[], Awaitable[Operation]]]:
+def changes_of(
+    storage: StorageServer, volume: Volume, vm: vms.VM, client: Client | None = None
+) -> dict[str, Callable[[], Awaitable[Operation]]]:
     """The changes that must be refused for a volume in use, as calls by name."""
-    call, volume_id = storage.admin.call, volume.id
+    call, volume_id = (client or storage.admin).call, volume.id
     return {
         "delete": lambda: call(volumes.DELETE, volume_id=volume_id),
         "resize": lambda: call(volumes.RESIZE, body=VolumeResize(size_bytes=96 * MIB), volume_id=volume_id),
@@ -110,17 +114,17 @@ async def test_change_checked_before_a_move_is_refused_after_it(
     storage: StorageServer, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     volume, vm = await storage.create_volume(f"race-{what}"), await storage.vm(f"vm-race-{what}")
-    real = users.only_user
+    real = VolumeUsers.only
 
     async def slow(*arguments: Any) -> Any:
         found = await real(*arguments)
-        monkeypatch.setattr(changes, "only_user", real)
+        monkeypatch.setattr(VolumeUsers, "only", real)
         await storage.succeeded(
             await storage.admin.call(volumes.MOVE, body=VolumeMove(tier="warm"), volume_id=volume.id)
         )
         return found
 
-    monkeypatch.setattr(changes, "only_user", slow)
+    monkeypatch.setattr(VolumeUsers, "only", slow)
     with pytest.raises(errors.Conflict, match="has changed: refresh"):
         await changes_of(storage, volume, vm)[what]()
     now = await storage.volume(f"race-{what}")
@@ -142,7 +146,7 @@ async def test_unmanaged_vm_defined_after_acceptance_fails_the_operation(
         ended = await storage.ended(operation)
         assert ended.state is OperationState.FAILED
         assert ended.problem is not None
-        assert f"in use by x-late-{what}: it is the backing file of its disk vda" in ended.problem.detail
+        assert "in use by another user's VM: it is the backing file of its disk vda" in ended.problem.detail
     now = await storage.volume(f"late-{what}")
     assert (now.size_bytes, now.vm, now.operation_id) == (64 * MIB, None, None)
     assert storage.path(now).exists()
@@ -157,11 +161,22 @@ async def test_vm_whose_disk_is_a_backing_file_is_not_deleted_with_disks(storage
         ended = await storage.ended(await call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
         assert ended.state is OperationState.FAILED
         assert ended.problem is not None
-        assert "base is in use by x-base" in ended.problem.detail
+        assert "base is in use by another user's VM" in ended.problem.detail
         assert str(storage.path(volume)) in storage.disk_paths(vm.id)[1]
     vm = await storage.server.vm("vm-base")
     await storage.succeeded(await call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
     assert ("hot", "base") not in storage.files()
+
+
+async def test_refusal_does_not_name_a_vm_that_the_caller_may_not_see(storage: StorageServer) -> None:
+    volume, vm = await storage.create_volume("hidden-use"), await storage.vm("vm-hidden-use")
+    bob = await storage.server.member("bob", Role.OPERATOR)
+    with unmanaged(storage, "TOPSECRET", **by_overlay(storage, volume)):
+        for request in changes_of(storage, volume, vm, bob).values():
+            with pytest.raises(errors.Conflict, match="hidden-use is in use by another user's VM: it is") as refused:
+                await request()
+            assert "TOPSECRET" not in refused.value.detail
+    await bob.close()
 
 
 async def test_backing_file_of_a_volume_is_not_changed(storage: StorageServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from novacron_core import errors
+from novacron_core.api.operations import Operation
 from novacron_core.api.vms import State
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.database.transactions import Database
@@ -18,7 +19,7 @@ from novacron_server.operations.retries import retry_while_database_down
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.vms.rows import remove_vm
 from novacron_server.volumes import repository as volumes
-from novacron_server.volumes.users import in_use
+from novacron_server.volumes.users import VolumeUsers
 
 
 class DeleteSteps(Steps, frozen=True):
@@ -45,8 +46,8 @@ class DeleteVM(Procedure[DeleteSteps]):
         """Raises Conflict, before anything is changed, naming another VM that uses one of the disks."""
         with_disks = bool(context.request.get("disks"))
         await context.report_step("removing the VM and its disks" if with_disks else "removing the VM")
-        volumes_to_delete = await self._find_volumes_to_delete(context.host_id, context.target_id) if with_disks else []
-        overlays = await self._find_overlays(context.host_id, context.target_id, volumes_to_delete)
+        volumes_to_delete = await self._find_volumes_to_delete(context.operation, context.host_id) if with_disks else []
+        overlays = await self._find_overlays(context.operation, context.host_id, volumes_to_delete)
         await context.write_ahead(goes=[volume.id for volume in volumes_to_delete], overlays=overlays)
         await failpoint("vm.delete:began")
         await self._delete(context.host_id, context.target_id, volumes_to_delete, overlays)
@@ -70,7 +71,7 @@ class DeleteVM(Procedure[DeleteSteps]):
             return f"the VM is {facts.state}, so it was not deleted"
         try:
             volumes_to_delete = (
-                await self._find_volumes_to_delete(host_id, vm_id, entry.steps.goes)
+                await self._find_volumes_to_delete(entry.operation, host_id, entry.steps.goes)
                 if entry.request.get("disks")
                 else []
             )
@@ -80,14 +81,15 @@ class DeleteVM(Procedure[DeleteSteps]):
         return CompletedAnyway("the deletion was completed")
 
     async def _find_volumes_to_delete(
-        self, host_id: str, vm_id: str, decided: Collection[str] | None = None
+        self, operation: Operation, host_id: str, decided: Collection[str] | None = None
     ) -> list[VolumeRow]:
         """The volumes to delete with a VM, without those that were detached from it outside NovaCron.
 
         `decided` are the ids in the journal; they are needed because the VM and its definition may be gone by now.
         Raises Conflict naming another VM that uses one of the volumes.
         """
-        host, found = self._inventory.host(host_id), []
+        vm_id, host, found = operation.target.id, self._inventory.host(host_id), []
+        volume_users = VolumeUsers.for_operation(self._inventory, host, operation)
         read = lambda: self._database.run(lambda c: volumes.of_vm(c, host_id, vm_id), read_only=True)  # noqa: E731
         exists = await host.read_domain(vm_id) is not None
         rows = await retry_while_database_down("reading a VM's volumes", read)
@@ -96,38 +98,32 @@ class DeleteVM(Procedure[DeleteSteps]):
             users = await host.disks.users(facts.path) if facts else []
             if facts and exists and all(user.uuid != vm_id for user in users):
                 continue
-            for user in users:
-                if user.uuid != vm_id:
-                    raise errors.Conflict(in_use(volume.name, user))
+            volume_users.require_no_other(volume.name, users, vm_id)
             found.append(volume)
         return found
 
     async def _find_overlays(
-        self, host_id: str, vm_id: str, volumes_to_delete: Sequence[VolumeRow]
+        self, operation: Operation, host_id: str, volumes_to_delete: Sequence[VolumeRow]
     ) -> list[tuple[str, str]]:
         """The VM's disks that are overlays of these volumes, and the overlays between. Raises Conflict naming another
         VM that uses one."""
-        host, storage = self._inventory.host(host_id), self._inventory.state.storage
-        bases = {(volume.pool, volume.name) for volume in volumes_to_delete}
-        found: list[tuple[str, str]] = []
+        vm_id, host, storage = operation.target.id, self._inventory.host(host_id), self._inventory.state.storage
+        volume_users = VolumeUsers.for_operation(self._inventory, host, operation)
         volumes_on = storage.volumes_on(host_id)
-        while True:
-            paths = {facts.path for key in bases if (v := volumes_on.get(key)) and (facts := storage.facts(v))}
-            new = [
-                volume
-                for key, volume in volumes_on.items()
-                if volume.unmanaged and volume.vm == vm_id and key not in bases
-                if (facts := storage.facts(volume)) and facts.backing_file in paths
-            ]
-            if not new:
-                return found
-            for volume in new:
-                facts = storage.facts(volume)
-                for user in await host.disks.users(facts.path) if facts else []:
-                    if user.uuid != vm_id:
-                        raise errors.Conflict(in_use(volume.name, user))
-            found = [*((volume.pool, volume.name) for volume in new), *found]
-            bases |= set(found)
+        known = {(volume.pool, volume.name) for volume in volumes_to_delete}
+        level = [volume for key in known if (volume := volumes_on.get(key))]
+        found: list[tuple[str, str]] = []  # the overlays of overlays first
+        while level:
+            own = (v for base in level for v in storage.overlays(base) if v.unmanaged and v.vm == vm_id)
+            new = {key: overlay for overlay in own if (key := (overlay.pool, overlay.name)) not in known}
+            for overlay in new.values():
+                facts = storage.facts(overlay)
+                users = await host.disks.users(facts.path) if facts else []
+                volume_users.require_no_other(overlay.name, users, vm_id)
+            known |= new.keys()
+            found = [*new, *found]
+            level = list(new.values())
+        return found
 
     async def _delete(
         self,

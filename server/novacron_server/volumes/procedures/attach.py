@@ -7,7 +7,7 @@ from novacron_server.hypervisor.specs import image_format
 from novacron_server.operations.context import OperationContext
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.volumes.procedures.disk_change import DiskChange, DiskSteps
-from novacron_server.volumes.users import only_user
+from novacron_server.volumes.users import VolumeUsers
 
 
 class AttachVolume(DiskChange):
@@ -19,7 +19,7 @@ class AttachVolume(DiskChange):
         host, vm_id = self._inventory.host(context.host_id), context.steps.vm or ""
         await failpoint("volume.attach:began")
         facts = await self._facts(host, context.steps)
-        await only_user(host, facts.name, facts.path, vm_id)
+        await VolumeUsers.for_operation(self._inventory, host, context.operation).only(facts.name, facts.path, vm_id)
         read_only = bool(context.request.get("read_only"))
         target = await host.disks.attach(vm_id, facts.pool, facts.name, image_format(facts), read_only=read_only)
         await context.report_step(f"attached as {target}")

@@ -15,7 +15,7 @@ from novacron_server.operations.procedures import Procedure
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.volumes import repository
 from novacron_server.volumes.rows import remove_volume
-from novacron_server.volumes.users import only_user
+from novacron_server.volumes.users import VolumeUsers
 
 
 class DeleteVolumeSteps(Steps, frozen=True):
@@ -41,7 +41,8 @@ class DeleteVolume(Procedure[DeleteVolumeSteps]):
             raise errors.NotFound("volume not found")
         host = self._inventory.host(row.host_id)
         await failpoint("volume.delete:began")
-        await only_user(host, row.name, context.steps.path, None, fresh=True)
+        users = VolumeUsers.for_operation(self._inventory, host, context.operation)
+        await users.only(row.name, context.steps.path, None, fresh=True)
         await context.forbid_cancel()
         await self._delete(host, row)
 

@@ -42,7 +42,7 @@ from novacron_server.volumes.copy import (
 )
 from novacron_server.volumes.leftover_copies import LeftoverCopies
 from novacron_server.volumes.rows import change_volume
-from novacron_server.volumes.users import only_user
+from novacron_server.volumes.users import VolumeUsers
 
 _log = structlog.get_logger()
 _POLL_S = 0.25
@@ -127,7 +127,8 @@ class MoveVolume(Procedure[MoveSteps]):
         await context.write_ahead(move=move)
         files = [*context.steps.files(), (move.to_pool, temporary_name(move.name, context.id))]
         self._inventory.state.storage.operation_files.set(context.id, host.host_id, files)
-        user = await only_user(host, move.name, move.from_path, move.vm_id)
+        users = VolumeUsers.for_operation(self._inventory, host, context.operation)
+        user = await users.only(move.name, move.from_path, move.vm_id)
         if user and (refused := why_not_move(user)):
             raise errors.Conflict(refused)
         copy: VolumeCopy | None = None

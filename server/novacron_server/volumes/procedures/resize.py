@@ -10,7 +10,7 @@ from novacron_server.hypervisor.specs import image_format
 from novacron_server.operations.context import OperationContext
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.volumes.procedures.disk_change import DiskChange, DiskSteps
-from novacron_server.volumes.users import only_user
+from novacron_server.volumes.users import VolumeUsers
 
 _RUNNING_STATES = frozenset({State.RUNNING, State.PAUSED})
 
@@ -25,7 +25,7 @@ class ResizeVolume(DiskChange):
         size_bytes = msgspec.convert(context.request["size_bytes"], int)
         await failpoint("volume.resize:began")
         facts = await self._facts(host, context.steps)
-        await only_user(host, facts.name, facts.path, vm_id)
+        await VolumeUsers.for_operation(self._inventory, host, context.operation).only(facts.name, facts.path, vm_id)
         vm = await host.read_domain(vm_id) if vm_id else None
         if vm is not None and vm.state in _RUNNING_STATES:
             await context.report_step("growing the disk of the running VM")
