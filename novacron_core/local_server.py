@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -112,6 +112,20 @@ def require_proof(running: RunningServer, data_dir: Path) -> None:
         raise errors.ServerUnreachable(
             f"the program at {running.url} is not the server of {data_dir}, or is an older one: stop process {running.pid}"
         )
+
+
+def verifier(data_dir: Path) -> Callable[[str], Awaitable[None]]:
+    """For a client: raises ServerUnreachable when the server at a URL is not, or no longer, that of this directory."""
+
+    async def verify(url: str) -> None:
+        import asyncio  # imported here: most commands use a server elsewhere, and should start quickly
+
+        running = read_running_server(data_dir)
+        if running is None or running.url != url:
+            raise errors.ServerUnreachable(f"the server at {url} has ended")
+        await asyncio.to_thread(require_proof, running, data_dir)
+
+    return verify
 
 
 def _ask_for_proof(scheme: str, host: str, port: int, nonce: str) -> bytes:

@@ -52,8 +52,9 @@ class Client:
     `clean` is applied to the raw JSON text of every response before it is decoded, and must keep it valid JSON. It is
     the one place where strings from outside are made safe for a terminal. `certificate` is the fingerprint of the only
     accepted certificate; without it the system's authorities decide. The route to the server, with or without a
-    proxy, is chosen here: raises what `route_to` raises. `verify` gets the address before a password or refresh token
-    is sent there, and raises ServerUnreachable when it is not the server's.
+    proxy, is chosen here: raises what `route_to` raises. `verify` gets the address and raises ServerUnreachable when it
+    is not the server's: before a password or refresh token is sent there, and before the first access token since the
+    connection was lost.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Client:
         certificate: str = "",
         verify: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
-        self._verify = verify
+        self._verify, self._verified = verify, False
         self.base_url = base_url.rstrip("/")
         self.credentials = credentials or Credentials()
         self.clean = clean
@@ -81,7 +82,7 @@ class Client:
     def move(self, base_url: str) -> None:
         """Use a new address of the same server, scheme and host for calls and for the next connection of the event
         stream. The session is kept."""
-        self.base_url = base_url.rstrip("/")
+        self.base_url, self._verified = base_url.rstrip("/"), False
         self.route = replace(self.route, url=self.base_url)
         self._http.base_url = httpx.URL(self.base_url)
 
@@ -183,12 +184,24 @@ class Client:
                 return
             await self.credentials.renew(self._exchange)
 
+    async def verify(self) -> None:
+        """Raises ServerUnreachable when the program at the address is known not to be the server."""
+        if self._verify is not None:
+            self.distrust()
+            await self._verify(self.base_url)
+        self._verified = True
+
+    def distrust(self) -> None:
+        """Verify the server again before it gets another token: a connection to it has ended, and any program may
+        listen at its address by now."""
+        self._verified = False
+
     async def _exchange(self, refresh_token: str) -> access.Tokens:
         return await self.call(access.REFRESH, body=access.Refresh(refresh_token=refresh_token))
 
     async def _send(self, request: dict[str, Any], endpoint: Endpoint[Any, Any, Any]) -> httpx.Response:
-        if self._verify is not None and endpoint.key in _WITH_SECRETS:
-            await self._verify(self.base_url)
+        if endpoint.key in _WITH_SECRETS:
+            await self.verify()
         renewable = _needs_session(endpoint)
         if renewable and self.credentials.stale:
             await self.refresh()
@@ -205,10 +218,13 @@ class Client:
     async def _send_once(self, request: dict[str, Any]) -> httpx.Response:
         headers = dict(request["headers"])
         if self.credentials.token:
+            if not self._verified:
+                await self.verify()
             headers["Authorization"] = self.credentials.authorization
         try:
             response = await self._http.request(**{**request, "headers": headers})
         except CONNECTION_ERRORS as e:
+            self.distrust()
             raise await diagnosis.explain(e, self.route) from e
         self._note_date(response)
         return response

@@ -144,6 +144,7 @@ async def _connection(
             position.move(frame)
             yield replace(frame, took_s=time.monotonic() - began) if isinstance(frame, Connected) else frame
     finally:
+        client.distrust()
         for task in tasks:
             task.cancel()
         # Closing waits for the peer; on a dead connection that would delay the reconnect.
@@ -158,6 +159,7 @@ class _Connect(connect):
 
 
 async def _open(client: Client, after: int | None) -> WatchedConnection:
+    await client.verify()
     headers = {"Authorization": client.credentials.authorization}
     try:
         socket = await _Connect(

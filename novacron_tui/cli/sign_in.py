@@ -35,7 +35,9 @@ def login(target: ServerTarget, profiles: Profiles, *, username: str, certificat
 async def _login(target: ServerTarget, username: str, certificate: str) -> tuple[Profile, User]:
     profile = await trusted(target.profile, certificate)
     credentials = SharedCredentials(target.kept)
-    async with Client(profile.url, credentials, clean=clean_json, certificate=profile.certificate) as client:
+    async with Client(
+        profile.url, credentials, clean=clean_json, certificate=profile.certificate, verify=target.verify
+    ) as client:
         await client.call(INFO)  # check that the server is reachable before prompting for the password
         name = username or _ask_user(profile.user)
         return profile, await _sign_in(client, credentials, name, _ask_password(name))
@@ -68,7 +70,7 @@ async def logout(target: ServerTarget) -> None:
         return
     url, certificate = target.profile.url, target.profile.certificate
     try:
-        async with Client(url, credentials, clean=clean_json, certificate=certificate) as client:
+        async with Client(url, credentials, clean=clean_json, certificate=certificate, verify=target.verify) as client:
             await client.call(LOGOUT)
     except errors.Unauthenticated:
         pass  # it had ended already

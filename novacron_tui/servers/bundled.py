@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from novacron_core import errors
-from novacron_core.local_server import read_running_server, require_proof
+from novacron_core.local_server import read_running_server, require_proof, verifier
 from novacron_core.values.names import why_not_username
 from novacron_tui.servers.profiles import LOCAL, write_private
 from novacron_tui.servers.saved_session import saved_session_of_bundled
@@ -52,15 +52,8 @@ class Bundled:
             user=self._last_user(),
             kept=kept,
             remember=self._remember,
-            verify=self._verify,
+            verify=verifier(self._data_dir),
         )
-
-    async def _verify(self, url: str) -> None:
-        """Raises ServerUnreachable when the server at a URL, which may have ended since, is not that of the directory."""
-        running = read_running_server(self._data_dir)
-        if running is None or running.url != url:
-            raise errors.ServerUnreachable(f"the server at {url} has ended")
-        await asyncio.to_thread(require_proof, running, self._data_dir)
 
     async def _start(self) -> str:
         self._data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)

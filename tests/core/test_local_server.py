@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from novacron_core import errors
-from novacron_core.client import Client, Credentials
+from novacron_core.api.access import LOGOUT
+from novacron_core.client import Client, Credentials, Disconnected, stream
 from novacron_core.local_server import KEY, LOCK, RunningServer, read_running_server, require_proof
 from novacron_server.lock_file import open_lock
 from novacron_tui.cli.runtime.connect import resolve_named_server
@@ -168,5 +169,37 @@ async def test_token_and_password_are_not_sent_to_whoever_took_the_port_meanwhil
         with pytest.raises(errors.ServerUnreachable):
             await attempt
     assert sent == ["/auth/refresh"], "only while the server was there"
+    stranger.close()
+    await client.close()
+
+
+async def test_access_token_is_not_sent_to_whoever_took_the_port_during_an_outage(tmp_path: Path) -> None:
+    server = PretendedServer(tmp_path)
+    place = await Bundled(tmp_path).open()
+    sent, is_up = list[str](), True
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers["Authorization"])
+        if not is_up:
+            raise httpx.ReadError("the server has ended")
+        return httpx.Response(204)
+
+    client = Client(
+        place.url, Credentials("the access token"), transport=httpx.MockTransport(answer), verify=place.verify
+    )
+    await client.call(LOGOUT)
+    await client.call(LOGOUT)
+    assert server.asked.count("GET /api/proof") == 2, "when it was opened, and before the first token"
+    is_up = False
+    with pytest.raises(errors.ServerUnreachable):
+        await client.call(LOGOUT)
+    server.close()
+    stranger = PretendedServer(tmp_path, key="guessed", port=int(place.url.rpartition(":")[2]))
+    is_up, before = True, len(sent)
+    with pytest.raises(errors.ServerUnreachable):
+        await client.call(LOGOUT)
+    assert isinstance(await anext(stream(client)), Disconnected)
+    assert len(sent) == before
+    assert set(stranger.asked) == {"GET /api/proof"}, "and no stream with the token"
     stranger.close()
     await client.close()

@@ -93,7 +93,7 @@ class PretendedServer:
     With `key` it proves that key instead of the one in the directory; `asked` are the requests that it got.
     """
 
-    def __init__(self, data_dir: Path, key: str = "") -> None:
+    def __init__(self, data_dir: Path, key: str = "", port: int = 0) -> None:
         asked = self.asked = list[str]()
         secret = read_or_create_secret(data_dir / KEY)
 
@@ -112,7 +112,7 @@ class PretendedServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self._lock = pretend_to_run(data_dir, self.url)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from novacron_core import errors
-from novacron_core.local_server import default_data_dir, read_running_server, require_proof
+from novacron_core.local_server import default_data_dir, read_running_server, require_proof, verifier
 from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.servers.profiles import LOCAL, Profile, Profiles, why_not_name, why_not_url
 from novacron_tui.servers.saved_session import SavedSessionFile, saved_session_of_bundled
@@ -33,6 +34,11 @@ class ServerTarget:
         if self.profile.name == LOCAL and self.data_dir is not None:
             return saved_session_of_bundled(self.data_dir)
         return SavedSessionFile(self.profile.name, self.profile.url)
+
+    @property
+    def verify(self) -> Callable[[str], Awaitable[None]] | None:
+        """For its clients: a check that the server on a data directory still is the one at its address."""
+        return verifier(self.data_dir) if self.data_dir is not None else None
 
 
 def resolve_named_server(named: ServerChoice, profiles: Profiles) -> ServerTarget | None:
@@ -81,7 +87,7 @@ def connect(target: ServerTarget) -> Client:
         raise errors.Unauthenticated(
             f"not signed in to {target.profile.url}. Run `novacron login{flag}` or set NOVACRON_TOKEN"
         )
-    return Client(target.profile.url, credentials, certificate=target.profile.certificate)
+    return Client(target.profile.url, credentials, certificate=target.profile.certificate, verify=target.verify)
 
 
 def _new_or_known(named: ServerChoice, url: str, profiles: Profiles) -> ServerTarget:
