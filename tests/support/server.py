@@ -22,7 +22,7 @@ from novacron_core.client import Client
 from novacron_core.values.roles import Role
 from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.runtime.routes import create_app
-from novacron_server.runtime.server import HttpServer, uvicorn_config
+from novacron_server.runtime.server import create_http_server
 from novacron_server.runtime.settings import Settings
 from novacron_server.runtime.wiring import Parts, open_parts
 from tests.support.accounts import PASSWORD
@@ -82,8 +82,7 @@ async def running(
     """Serve on a free port until the end of the block."""
     async with open_parts(settings, owner_url, app_url, embedded=embedded, hypervisors=hypervisors) as parts:
         listening = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn_config(settings, create_app(parts))
-        server = HttpServer(config)
+        server = create_http_server(settings, create_app(parts))
         task = asyncio.create_task(server.serve(sockets=[listening]))
 
         async def started() -> bool | None:

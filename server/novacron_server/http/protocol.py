@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from secrets import token_hex
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -34,28 +35,35 @@ _REASONS = {400: "Bad Request", 408: "Request Timeout", 414: "URI Too Long", 431
 _log = structlog.get_logger("access")
 
 
+class Connection(Protocol):
+    """A connection that is counted: in its TLS handshake, or in HTTP."""
+
+    @property
+    def transport(self) -> Any: ...
+
+
 class _Waiting:
     """Connections that wait for their client, oldest first, by address and over all addresses."""
 
     def __init__(self) -> None:
-        self._all: OrderedDict[BoundedHttpProtocol, str] = OrderedDict()
-        self._by_address: dict[str, OrderedDict[BoundedHttpProtocol, None]] = {}
+        self._all: OrderedDict[Connection, str] = OrderedDict()
+        self._by_address: dict[str, OrderedDict[Connection, None]] = {}
 
-    def add(self, protocol: BoundedHttpProtocol, address: str) -> int:
+    def add(self, protocol: Connection, address: str) -> int:
         """Add it as the newest. Returns how many of its address wait."""
         self._all[protocol] = address
         waiting = self._by_address.setdefault(address, OrderedDict())
         waiting[protocol] = None
         return len(waiting)
 
-    def discard(self, protocol: BoundedHttpProtocol) -> None:
+    def discard(self, protocol: Connection) -> None:
         if (address := self._all.pop(protocol, None)) is not None:
             waiting = self._by_address[address]
             del waiting[protocol]
             if not waiting:
                 del self._by_address[address]
 
-    def pop_oldest(self, address: str | None = None) -> BoundedHttpProtocol | None:
+    def pop_oldest(self, address: str | None = None) -> Connection | None:
         """Take out the oldest one of an address, or of all."""
         oldest = next(iter(self._all if address is None else self._by_address.get(address, ())), None)
         if oldest is not None:
@@ -81,22 +89,23 @@ class Connections:
     """Seconds for a body of at most SMALL_BODY_BYTES, and between two parts of a larger one."""
     peers: tuple[IPv4Network | IPv6Network, ...] = ()
     """The networks that connections may come from; empty for any. Behind a proxy, only it may speak plain HTTP to us."""
-    _open: set[BoundedHttpProtocol] = field(default_factory=set)
+    _open: set[Connection] = field(default_factory=set)
     _unfinished: _Waiting = field(default_factory=_Waiting)
     _idle: _Waiting = field(default_factory=_Waiting)
 
-    def admits(self, address: str) -> bool:
-        """Whether a connection may come from this address."""
-        if not self.peers:
-            return True
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self.peers)
+    @property
+    def open_count(self) -> int:
+        return len(self._open)
 
-    def begin(self, protocol: BoundedHttpProtocol, address: str) -> None:
-        """A new connection waits for a head."""
+    def admits(self, address: str) -> bool:
+        """Whether a connection may come from this address. A refusal is logged."""
+        if not self.peers or _is_in(address, self.peers):
+            return True
+        _log.warning("connection refused: it does not come from the proxy", address=address)
+        return False
+
+    def begin(self, protocol: Connection, address: str) -> None:
+        """A new connection waits for a TLS handshake or for a head."""
         if len(self._open) >= self.total:
             waiting = self._unfinished.pop_oldest() or self._idle.pop_oldest()
             (waiting or protocol).transport.abort()
@@ -106,17 +115,17 @@ class Connections:
         if self._unfinished.add(protocol, address) > self.per_address:
             self._close_oldest(self._unfinished, address)
 
-    def rest(self, protocol: BoundedHttpProtocol, address: str) -> None:
+    def rest(self, protocol: Connection, address: str) -> None:
         """It has been answered, and waits for another request."""
         if protocol in self._open and self._idle.add(protocol, address) > self.idle_per_address:
             self._close_oldest(self._idle, address)
 
-    def serve(self, protocol: BoundedHttpProtocol) -> None:
+    def serve(self, protocol: Connection) -> None:
         """Its head is complete."""
         self._unfinished.discard(protocol)
         self._idle.discard(protocol)
 
-    def end(self, protocol: BoundedHttpProtocol) -> None:
+    def end(self, protocol: Connection) -> None:
         """It is closed."""
         self.serve(protocol)
         self._open.discard(protocol)
@@ -126,12 +135,22 @@ class Connections:
             oldest.transport.abort()
 
 
+def _is_in(address: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Refuses a head that is too large (431, or 414 for the URL) and one or a small body that takes too long."""
 
-    def __init__(self, limits: Connections, **arguments: Any) -> None:
+    def __init__(self, limits: Connections, handshake: Connection | None = None, **arguments: Any) -> None:
+        """`handshake` is what was counted for the connection until its TLS handshake was complete."""
         super().__init__(**arguments)
         self._limits = limits
+        self._handshake = handshake
         self._address = ""
         self._in_head, self._in_body = True, False
         self._head_bytes = self._body_bytes = 0
@@ -145,9 +164,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
         if not self._limits.admits(self._address):
-            _log.warning("connection refused: it does not come from the proxy", address=self._address)
             transport.abort()
             return
+        if self._handshake is not None:
+            self._limits.end(self._handshake)
         self._limits.begin(self, self._address)
         self._set_deadline(self._limits.head_s)
 

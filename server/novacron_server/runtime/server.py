@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,8 @@ from novacron_core import errors
 from novacron_core.local_server import LOCK, RunningServer, read_running_server
 from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.http.middleware import Middleware
-from novacron_server.http.protocol import BoundedHttpProtocol, Connections
+from novacron_server.http.protocol import BoundedHttpProtocol, Connection, Connections
+from novacron_server.http.tls import TlsListener, create_context
 from novacron_server.http.websocket.protocol import WebSocketProtocol
 from novacron_server.hypervisor.connection.daemons import start_daemons
 from novacron_server.hypervisor.connection.uris import check_uri, choose_uri
@@ -58,7 +59,7 @@ async def _serve(settings: Settings) -> None:
         embedded = settings.database_url is None
         async with open_parts(settings, owner_url, app_url, embedded=embedded, hypervisors=hypervisors) as parts:
             app = create_app(parts)
-            server = HttpServer(uvicorn_config(settings, app))
+            server = create_http_server(settings, app)
             url = f"{settings.url}:{listening.getsockname()[1]}"
             _write_running(settings.data_dir, url)
             idle = asyncio.create_task(_stop_when_idle(settings, parts, app, server), name="idle")
@@ -72,10 +73,32 @@ async def _serve(settings: Settings) -> None:
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn's server, which at its end also closes connections that were accepted while it was closing the others."""
+    """uvicorn's server, which accepts TLS connections by `tls`, and at its end also closes connections that were
+    accepted while it was closing the others."""
+
+    def __init__(self, config: uvicorn.Config, tls: TlsListener | None = None) -> None:
+        super().__init__(config)
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets if self._tls is None else [])
+        if self._tls is not None:
+            self._tls.start(sockets or [], self._create_http, self._stop)
+
+    def _create_http(self, handshake: Connection) -> BoundedHttpProtocol:
+        create: Callable[..., Any] = self.config.http_protocol_class
+        protocol: BoundedHttpProtocol = create(
+            handshake=handshake, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+    def _stop(self) -> None:
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         told = set(self.server_state.connections)  # uvicorn tells these, before it first waits
+        if self._tls is not None:
+            await self._tls.close()
         sweeping = asyncio.create_task(self._close_late_connections(told), name="late connections")
         try:
             await super().shutdown(sockets)
@@ -113,14 +136,17 @@ def _find_hypervisors(settings: Settings) -> list[str]:
     return [uri]
 
 
-def uvicorn_config(settings: Settings, app: object) -> uvicorn.Config:
+def create_http_server(settings: Settings, app: object) -> HttpServer:
     connections = Connections(
         settings.unfinished_connections,
         settings.idle_connections,
         total=descriptors.connection_limit(),
         peers=settings.proxies,
     )
-    return uvicorn.Config(
+    tls = None
+    if settings.tls_cert and settings.tls_key:
+        tls = TlsListener(connections, create_context(settings.tls_cert, settings.tls_key))
+    config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI callable
         loop="none",
         http=partial(BoundedHttpProtocol, connections),  # type: ignore[arg-type]
@@ -136,9 +162,8 @@ def uvicorn_config(settings: Settings, app: object) -> uvicorn.Config:
         proxy_headers=bool(settings.behind_proxy),
         forwarded_allow_ips=[str(network) for network in settings.proxies] or None,
         timeout_graceful_shutdown=5,
-        ssl_certfile=str(settings.tls_cert) if settings.tls_cert else None,
-        ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,
     )
+    return HttpServer(config, tls)
 
 
 async def _announce(server: uvicorn.Server, url: str) -> None:
