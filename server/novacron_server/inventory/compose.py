@@ -50,7 +50,7 @@ class HostView:
         return self.facts is not None and self.facts.simulated
 
 
-_OFF = frozenset({State.STOPPED, State.SAVED, State.FAILED})
+_OFF = frozenset({State.STOPPED, State.SAVED, State.CRASHED, State.FAILED})
 _TRANSITIONAL: dict[tuple[str, State], State] = {
     ("vm.start", State.STOPPED): State.STARTING,
     ("vm.start", State.SAVED): State.STARTING,
