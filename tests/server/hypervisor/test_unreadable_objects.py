@@ -12,6 +12,8 @@ from novacron_core.errors import Conflict
 from novacron_server.hypervisor import unreadable
 from novacron_server.hypervisor.networks.leases import read_addresses
 from novacron_server.hypervisor.storage import volumes
+from novacron_server.hypervisor.storage.backing_files import Files
+from novacron_server.hypervisor.vms import disks
 from novacron_server.hypervisor.vms.domains import DomainReader
 from tests.support.libvirt_objects import Thing, libvirt_error
 
@@ -117,3 +119,60 @@ def test_odd_lease_hides_no_other() -> None:
         ("default", "52:54:00:00:00:01"): ("192.0.2.2",),
         ("virbr0", "52:54:00:00:00:01"): ("192.0.2.2",),
     }
+
+
+def test_newest_lease_comes_first() -> None:
+    leases = [
+        {"mac": "52:54:00:00:00:01", "ipaddr": "192.0.2.1", "expirytime": 100},
+        {"mac": "52:54:00:00:00:01", "ipaddr": "2001:db8::1", "expirytime": 300},
+        {"mac": "52:54:00:00:00:01", "ipaddr": "192.0.2.9", "expirytime": 300},
+        {"mac": "52:54:00:00:00:01", "ipaddr": "192.0.2.1", "expirytime": 50},
+    ]
+    network = Thing("default", bridgeName=undecodable, DHCPLeases=leases)
+    assert read_addresses(Thing("host", listAllNetworks=[network])) == {
+        ("default", "52:54:00:00:00:01"): ("192.0.2.9", "2001:db8::1", "192.0.2.1")
+    }
+
+
+def no_driver() -> Any:
+    raise libvirt.libvirtError("this function is not supported by the connection driver")
+
+
+def test_host_without_a_network_driver_has_no_addresses() -> None:
+    assert read_addresses(Thing("host", listAllNetworks=no_driver, isAlive=1)) == {}
+    with pytest.raises(libvirt.libvirtError):
+        read_addresses(Thing("host", listAllNetworks=no_driver, isAlive=0))
+
+
+ODD_METADATA = [
+    '<x:doc xmlns:x="urn:x"><foo:bar/></x:doc>',
+    '<x:doc xmlns:x="urn:x"><![CDATA[<!DOCTYPE html>]]></x:doc>',
+    '<x:doc xmlns:x="urn:x"><!-- <!DOCTYPE html> --></x:doc>',
+    '<x:a:b xmlns:x="urn:x"/>',
+]
+
+
+@pytest.mark.parametrize("metadata", ODD_METADATA)
+def test_use_of_a_file_is_seen_whatever_the_metadata_contain(metadata: str) -> None:
+    """libvirt accepts and returns all of these. The connection is its test driver's."""
+    connection = libvirt.open("test:///default")
+    disk = "<disk type='file' device='disk'><source file='/p/vda'/><target dev='vda' bus='virtio'/></disk>"
+    connection.createXML(
+        f"<domain type='test'><name>odd</name><memory>1024</memory><os><type>hvm</type></os>"
+        f"<metadata>{metadata}</metadata><devices>{disk}</devices></domain>",
+        0,
+    )
+    reader = DomainReader()
+    found = disks.users(connection, reader, "/p/vda", Files(local=False), fresh=True)
+    assert [user.name for user in found] == ["odd"]
+    assert {facts.name: len(facts.disks) for facts in reader.read_all(connection, fresh=True)}["odd"] == 1
+    connection.close()
+
+
+def test_file_that_a_malformed_definition_may_use_is_not_free() -> None:
+    connection = domains(domain(1, "<domain><devices>"), domain(2, None))
+    with pytest.raises(Conflict, match="cannot be read"):
+        disks.users(connection, DomainReader(), "/p/vda", Files(local=False), fresh=True)
+    odd, good = DomainReader().read_all(connection, fresh=True)
+    assert "cannot be read" in odd.reason
+    assert good.vcpus == 1

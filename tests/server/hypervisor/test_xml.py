@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from uuid import UUID
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -163,6 +164,18 @@ def test_document_type_is_refused() -> None:
             reader(bomb)
         with pytest.raises(MalformedXML):
             reader("<domain>")
+
+
+def test_names_are_expanded_also_in_documents_with_undeclared_prefixes() -> None:
+    text = (
+        "<d xmlns='urn:d'><x:e xmlns:x='urn:x' x:a='1' b='2'><y:f z:c='3'/></x:e><e xmlns=''><!--<!DOCTYPE--></e></d>"
+    )
+    root = parse(text)
+    assert [element.tag for element in root.iter()] == ["{urn:d}d", "{urn:x}e", "y:f", "e"]
+    assert [element.attrib for element in root] == [{"{urn:x}a": "1", "b": "2"}, {}]
+    declared = text.replace("<y:f z:c='3'/>", "")
+    plain = ET.fromstring(declared.replace("<!--<!DOCTYPE-->", ""))
+    assert ET.tostring(parse(declared)) == ET.tostring(plain)
 
 
 def test_passwords_are_removed_and_nothing_else() -> None:

@@ -25,8 +25,7 @@ from novacron_server.hypervisor.vms.states import (
     PAUSED_BY_MIGRATION,
     read_state,
 )
-from novacron_server.hypervisor.xml.definition import Definition, Documents, read_documents, without_secrets
-from novacron_server.hypervisor.xml.document import MalformedXML
+from novacron_server.hypervisor.xml.definition import Documents, read_documents, without_secrets
 from novacron_server.hypervisor.xml.domain import DiskSource, domain_xml
 from novacron_server.hypervisor.xml.metadata import NAMESPACE, PREFIX, tag_text
 
@@ -165,18 +164,11 @@ class DomainReader:
         live = domain.XMLDesc(0) if active else persistent
         hashes = _hash(live), _hash(persistent)
         if cached is None or (cached.live, cached.persistent) != hashes or cached.active != active:
-            cached = _CachedDomain(active, *hashes, self._parse(live, persistent, uuid), changes)
+            cached = _CachedDomain(active, *hashes, read_documents(live, persistent, self._pools or {}), changes)
         elif cached.changes != changes:
             cached = msgspec.structs.replace(cached, changes=changes)
         self._cache[uuid] = cached
         return cached
-
-    def _parse(self, live: str, persistent: str, uuid: str) -> Documents:
-        try:
-            return read_documents(live, persistent, self._pools or {})
-        except MalformedXML as error:
-            _log.warning("cannot parse a domain's definition", uuid=uuid, error=str(error))
-            return Documents(definition=Definition(), digest=_hash(persistent), live=(), persistent=())
 
 
 def _unreadable_facts(domain: Any, uuid: str, state: int, reason: int, *, saved: bool) -> DomainFacts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
@@ -10,6 +11,7 @@ from novacron_core.errors import InvalidArgument
 
 # Everything outside the Char production of XML 1.0 (https://www.w3.org/TR/xml/#charsets), lone surrogates included.
 _ILLEGAL = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_DOCTYPE = "<!DOCTYPE"
 _FACTORS = {
     "b": 1,
     "bytes": 1,
@@ -33,19 +35,21 @@ class MalformedXML(ValueError):
 
 
 def parse(text: str) -> ET.Element:
-    """The root element of a document.
+    """The root element of a document. Names with a declared prefix are expanded, `{namespace}name`; libvirt also
+    accepts prefixes that nobody declares, and returns them.
 
-    A document type is always refused: entities could make the parser exhaust memory or read files. In text content
-    libvirt writes `<` as `&lt;`, so `<!DOCTYPE` can only be markup.
+    A document type is always refused: entities could make the parser exhaust memory or read files.
 
     Raises MalformedXML.
     """
-    if "<!DOCTYPE" in text:
-        raise MalformedXML("a document type is not allowed")
-    try:
-        return ET.fromstring(text)  # noqa: S314 - document types, and so entities, are refused above
-    except ET.ParseError as error:
-        raise MalformedXML(str(error)) from error
+    if _DOCTYPE not in text:  # else perhaps in a comment, a CDATA section or an instruction, which are no markup
+        try:
+            return ET.fromstring(text)  # noqa: S314 - document types, and so entities, are refused above
+        except ET.ParseError:
+            pass
+    root = _read(text, expat.ParserCreate(), ET.TreeBuilder())
+    _expand_names(root)
+    return root
 
 
 def parse_source(text: str) -> ET.Element:
@@ -54,19 +58,49 @@ def parse_source(text: str) -> ET.Element:
     Prefixes and namespace declarations stay what they are in the text, plain parts of names and plain attributes, where
     `parse` would expand them and `write` would invent others. Write it with `write_source`. Raises MalformedXML.
     """
-    if "<!DOCTYPE" in text:
-        raise MalformedXML("a document type is not allowed")
     builder = ET.TreeBuilder(insert_comments=True, insert_pis=True)
     parser = expat.ParserCreate()
+    parser.CommentHandler, parser.ProcessingInstructionHandler = builder.comment, builder.pi
+    return _read(text, parser, builder)
+
+
+def _read(text: str, parser: expat.XMLParserType, builder: ET.TreeBuilder) -> ET.Element:
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
-    parser.CharacterDataHandler, parser.CommentHandler = builder.data, builder.comment
-    parser.ProcessingInstructionHandler = builder.pi
+    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, _refuse_doctype
     try:
         parser.Parse(text, True)
         return builder.close()
     except expat.ExpatError as error:
         raise MalformedXML(str(error)) from error
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise MalformedXML("a document type is not allowed")
+
+
+def _expand_names(root: ET.Element) -> None:
+    """Expand the declared prefixes of a document that was read without namespaces."""
+    pending: list[tuple[ET.Element, dict[str, str]]] = [(root, {})]
+    while pending:
+        element, outer = pending.pop()
+        declared = {name: value for name, value in element.attrib.items() if name.partition(":")[0] == "xmlns"}
+        spaces = outer | {name.partition(":")[2]: value for name, value in declared.items()}
+        attributes = {
+            _expanded(name, spaces) if ":" in name else name: value
+            for name, value in element.attrib.items()
+            if name not in declared
+        }
+        element.tag = _expanded(element.tag, spaces)
+        element.attrib.clear()
+        element.attrib.update(attributes)
+        pending.extend((inner, spaces) for inner in element)
+
+
+def _expanded(name: str, spaces: Mapping[str, str]) -> str:
+    prefix, _, local = name.rpartition(":")
+    space = spaces.get(prefix)
+    return f"{{{space}}}{local}" if space else name
 
 
 def write_source(root: ET.Element) -> str:
