@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import pwd
 import shutil
 import signal
 import stat
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,7 +57,7 @@ async def test_files_and_sockets_are_private(data_dir: Path) -> None:
         assert stat.S_IMODE(data_dir.stat().st_mode) == 0o711
         for private in ("postgres", "r/pg"):
             assert stat.S_IMODE((data_dir / private).stat().st_mode) == 0o700
-        for file in ("postgres.json", "postgres.log"):
+        for file in ("postgres.json", "postgres.log", "postgres.lock"):
             assert stat.S_IMODE((data_dir / file).stat().st_mode) == 0o600
         assert await query(pg.superuser_url, "SHOW listen_addresses") == [("",)]
         hba = "SELECT DISTINCT auth_method FROM pg_hba_file_rules"
@@ -65,6 +67,11 @@ async def test_files_and_sockets_are_private(data_dir: Path) -> None:
         words = (data_dir / "postgres.json").read_text()
         assert pg.app_url.split(":")[2].split("@")[0] in words
         assert "SCRAM" not in (data_dir / "postgres.log").read_text()
+
+
+def test_log_that_cannot_be_read_is_no_reason_to_stop_watching(tmp_path: Path) -> None:
+    assert ServerLog(tmp_path / "none").last_error() == "no log file"
+    assert ServerLog(tmp_path).last_error() == "its log cannot be read: Is a directory"
 
 
 async def test_killed_postmaster_is_restarted_and_loses_nothing(data_dir: Path) -> None:
@@ -238,6 +245,35 @@ async def test_root_runs_postgresql_as_a_service_user(data_dir: Path) -> None:
         assert "0" not in groups
         environment = Path(f"/proc/{pg.pid}/environ").read_bytes()
         assert b"HOME" not in environment
+
+
+@needs_root
+def test_account_of_the_systems_own_postgresql_is_never_chosen(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts = {name: pwd.struct_passwd((name, "x", uid, uid, "", "/", "/bin/false")) for name, uid in
+                (("postgres", 70_001), ("nobody", 65_534))}  # fmt: skip
+    created: list[str] = []
+
+    def useradd(command: list[str], **_: object) -> None:
+        created.append(command[-1])
+        accounts["novacron"] = pwd.struct_passwd(("novacron", "x", 70_002, 70_002, "", "/", "/bin/false"))
+
+    monkeypatch.setattr(pwd, "getpwnam", accounts.__getitem__)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: "/usr/sbin/useradd")
+    monkeypatch.setattr(subprocess, "run", useradd)
+    account = os_account.service_account(data_dir / "none")
+    assert account is not None and (account.name, created) == ("novacron", ["novacron"])
+    assert os_account.service_account(data_dir / "none") == account
+    assert created == ["novacron"]
+    del accounts["novacron"]
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    fallback = os_account.service_account(data_dir / "none")
+    assert fallback is not None and fallback.name == "nobody"
+    (data_dir / "theirs").mkdir()
+    os.chown(data_dir / "theirs", 70_001, 70_001)
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: accounts["postgres"])
+    owner = os_account.service_account(data_dir / "theirs")
+    assert owner is not None and owner.name == "postgres", "the owner of a cluster that exists keeps it"
 
 
 @needs_root

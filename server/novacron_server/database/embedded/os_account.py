@@ -6,10 +6,12 @@ import os
 import pwd
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-SERVICE_USERS = ("novacron", "postgres")
+SERVICE_USER = "novacron"
+_CREATE_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,12 @@ def service_account(cluster: Path) -> OSAccount | None:
     """The account for PostgreSQL; None for our own account, when we are not root.
 
     The owner of an existing cluster comes first, so that a user created later cannot lock us out of our own data. Then
-    `novacron`, `postgres`, a newly created system user `novacron`, and `nobody` when none can be created.
+    the system user `novacron`, created if needed, and `nobody` when it cannot be created. Never the account of the
+    system's own PostgreSQL: whoever is that would own our files.
     """
     if os.geteuid() != 0:
         return None
-    return _owner(cluster) or _existing_user() or _create_user() or _from(pwd.getpwnam("nobody"))
+    return _owner(cluster) or _service_user() or _create_user() or _from(pwd.getpwnam("nobody"))
 
 
 def find_blocked_folder(account: OSAccount | None, directory: Path) -> Path | None:
@@ -61,13 +64,11 @@ def _owner(cluster: Path) -> OSAccount | None:
         return None
 
 
-def _existing_user() -> OSAccount | None:
-    for name in SERVICE_USERS:
-        try:
-            return _from(pwd.getpwnam(name))
-        except KeyError:
-            continue
-    return None
+def _service_user() -> OSAccount | None:
+    try:
+        return _from(pwd.getpwnam(SERVICE_USER))
+    except KeyError:
+        return None
 
 
 def _create_user() -> OSAccount | None:
@@ -75,8 +76,12 @@ def _create_user() -> OSAccount | None:
     if useradd is None:
         return None
     command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-    done = subprocess.run([*command, "--shell", "/usr/sbin/nologin", "novacron"], capture_output=True, check=False)
-    return _existing_user() if done.returncode == 0 else None
+    for attempt in range(_CREATE_ATTEMPTS):  # another server that starts may hold the lock of the account files
+        time.sleep(0.2 * attempt)
+        subprocess.run([*command, "--shell", "/usr/sbin/nologin", SERVICE_USER], capture_output=True, check=False)
+        if (user := _service_user()) is not None:
+            return user
+    return None
 
 
 def _from(entry: pwd.struct_passwd) -> OSAccount:

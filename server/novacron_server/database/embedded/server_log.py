@@ -45,6 +45,8 @@ class ServerLog:
             lines = self._path.read_bytes()[-4000:].decode(errors="replace").splitlines()
         except FileNotFoundError:
             return "no log file"
+        except OSError as error:
+            return f"its log cannot be read: {error.strerror}"
         starts = [number for number, line in enumerate(lines) if "starting PostgreSQL" in line]
         lines = lines[starts[-1] :] if starts else lines
         fatal = [line.split("] ", 1)[-1] for line in lines if "FATAL" in line or "PANIC" in line]
