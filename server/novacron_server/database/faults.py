@@ -10,8 +10,9 @@ from novacron_server.database.refusals import ConnectionFailure
 
 RETRY_AFTER_S = 2.0
 _BUSY = {"57014": "a statement took too long", "55P03": "a lock was held too long", "53300": "too many connections"}
+READ_ONLY = "the database is read-only: it may be a standby"
 _WAIT = {
-    "25006": "the database is read-only: it may be a standby",
+    "25006": READ_ONLY,
     "26000": "a connection pooler has lost a prepared statement",
     "42P05": "a connection pooler has mixed up prepared statements",
     "0A000": "the tables have just changed",

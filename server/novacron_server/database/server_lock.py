@@ -16,7 +16,7 @@ from uuid import uuid4
 import psycopg
 import structlog
 
-from novacron_core.errors import Conflict, DatabaseUnavailable
+from novacron_core.errors import Conflict, DatabaseUnavailable, NovaCronError
 from novacron_server.database import faults
 
 KEY = 0x6E6F7673  # "novs"; the second half of the lock's key is the schema, and advisory locks are per database
@@ -61,6 +61,8 @@ class ServerLock:
         self._mark = str(uuid4())
         self._session: Session | None = None
         self._held = asyncio.Event()
+        self._why_not = ""
+        """Why a lost lock could not be regained yet."""
         self.refusal = ""
 
     async def take(self, timeout_s: float = TAKE_S) -> None:
@@ -99,6 +101,8 @@ class ServerLock:
                 expired = True
         if self.refusal:
             raise DatabaseUnavailable(self.refusal, retry_after_s=faults.RETRY_AFTER_S)
+        if expired and self._why_not:
+            raise DatabaseUnavailable(self._why_not, retry_after_s=faults.RETRY_AFTER_S)
         if expired:
             raise faults.translate(faults.Expired())
 
@@ -108,12 +112,13 @@ class ServerLock:
         `stop` is awaited when another server has it, because that server recovers the operations started here;
         `resume` is awaited when this server has regained it after that.
         """
+        log = structlog.get_logger()
         while True:
-            await self._until_lost()
-            self._held.clear()
-            await self.close()
-            log = structlog.get_logger()
-            log.warning("lost the database lock")
+            if self._held.is_set():  # else this task has failed while it regained the lock, and was started again
+                await self._until_lost()
+                self._held.clear()
+                await self.close()
+                log.warning("lost the database lock")
             replaced = await self._regain(stop)
             self._held.set()
             log.warning("regained the database lock", another_had_it=replaced)
@@ -136,7 +141,7 @@ class ServerLock:
 
     async def _regain(self, stop: Callable[[], Awaitable[None]]) -> bool:
         """Retry until the lock is held again. Returns whether another server had it in between."""
-        pause_s, replaced = 0.0, False
+        pause_s, replaced, self._why_not = 0.0, False, ""
         while True:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s + _RETRY_STEP_S, _MAX_RETRY_S)
@@ -151,8 +156,10 @@ class ServerLock:
                     await self.mark()
                     self.refusal = ""
                     return replaced
-            except (DatabaseUnavailable, *faults.Fault) as e:
-                structlog.get_logger().debug("retrying the database lock", reason=str(e))
+            except (NovaCronError, *faults.Fault) as e:
+                if (reason := str(faults.translate(e) if isinstance(e, faults.Fault) else e)) != self._why_not:
+                    self._why_not = reason
+                    structlog.get_logger().warning("retrying the database lock", reason=reason)
 
     async def _is_marked(self) -> bool:
         if self._session is None:

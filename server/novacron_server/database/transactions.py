@@ -15,6 +15,7 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database import faults
 from novacron_server.database.connector import DEDICATED, POOL, Connector
 from novacron_server.database.server_lock import ServerLock
@@ -119,10 +120,11 @@ class Database:
         raise AssertionError("unreachable")
 
     async def ping(self) -> float:
-        """The round-trip time of one query in milliseconds. Raises DatabaseUnavailable."""
+        """The round-trip time of one query in milliseconds. Raises DatabaseUnavailable, also for a database that takes
+        no changes."""
         started = time.perf_counter()
         timeout_s = min(self.budget_s, PING_S + self._connector.last_open_s)
-        await self.run(_select_one, read_only=True, timeout_s=timeout_s)
+        await self.run(_check_writable, read_only=True, timeout_s=timeout_s)
         return (time.perf_counter() - started) * 1000
 
     async def take_server_lock(self) -> ServerLock:
@@ -185,8 +187,9 @@ class Database:
     ) -> T:
         async with self._engine.connect() as conn:
             held.connection = (await conn.get_raw_connection()).driver_connection
-            if read_only:
-                await conn.execution_options(postgresql_readonly=True)
+            assert held.connection is not None
+            # None: as the database has it. READ WRITE would override an operator's default_transaction_read_only.
+            await held.connection.set_read_only(True if read_only else None)
             if timeout_s is not None and timeout_s > self.budget_s:
                 await conn.execute(text(f"SET LOCAL statement_timeout = {int(timeout_s * 1000)}"))
             result = await work(conn)
@@ -228,5 +231,9 @@ async def wait(answer: asyncio.Future[Any], until: float) -> None:
         await asyncio.wait({answer}, timeout=min(late_s, _LATE_GRACE_S))
 
 
-async def _select_one(conn: AsyncConnection) -> None:
-    await conn.execute(text("SELECT 1"))
+async def _check_writable(conn: AsyncConnection) -> None:
+    found = await conn.execute(
+        text("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean")
+    )
+    if found.scalar_one():
+        raise DatabaseUnavailable(faults.READ_ONLY, retry_after_s=faults.RETRY_AFTER_S)

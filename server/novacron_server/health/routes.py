@@ -91,8 +91,8 @@ def routes(
 async def _database(database: Database) -> api.DatabaseCheck:
     try:
         latency_ms = await database.ping()
-    except errors.DatabaseUnavailable:
-        return api.DatabaseCheck(status="unhealthy", kind=database.kind)
+    except errors.DatabaseUnavailable as e:
+        return api.DatabaseCheck(status="unhealthy", kind=database.kind, detail=e.detail)
     status, refusal = ("unhealthy", database.refusal) if database.refusal else ("healthy", "")
     return api.DatabaseCheck(status=status, latency_ms=round(latency_ms, 2), kind=database.kind, detail=refusal)
 

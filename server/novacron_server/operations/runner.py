@@ -142,7 +142,7 @@ class Operations:
             await wait_for_open_transactions(connection)
             return await repository.get(connection, entry.operation.id)
 
-        stored = await retry_while_database_down("was it accepted", lambda: self._database.run(read))
+        stored = await retry_until_done("was it accepted", lambda: self._database.run(read))
         if stored is not None and not stored.operation.state.ended:
             self._start(procedure, entry)
 

@@ -38,7 +38,7 @@ from novacron_server.operations import repository as operations_repository
 from novacron_server.operations.procedures import Procedures
 from novacron_server.operations.recovery import Recovery
 from novacron_server.operations.repository import StoredOperation
-from novacron_server.operations.retries import retry_while_database_down
+from novacron_server.operations.retries import retry_until_done
 from novacron_server.operations.runner import Operations
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.reader import OutboxReader
@@ -188,7 +188,7 @@ async def _keep_lock(server_lock: ServerLock, parts: Parts, recovery: Recovery) 
         await parts.operations.halt()
 
     async def resume() -> None:
-        await retry_while_database_down("loading leftover copies", parts.leftovers.load)
+        await retry_until_done("loading leftover copies", parts.leftovers.load)
         parts.operations.proceed()
         recovery.start()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -271,4 +272,73 @@ async def test_two_connections_are_enough(site: Site) -> None:
     database = Database(site.url(), budget_s=BUDGET_S, connections=2)
     await site.admin(f"ALTER ROLE {ROLE} CONNECTION LIMIT 2")
     await asyncio.gather(*(database.run(lambda conn: conn.exec_driver_sql("SELECT pg_sleep(0.05)")) for _ in range(20)))
+    await database.close()
+
+
+async def end_sessions(site: Site) -> None:
+    """New sessions take the settings of the database; those that are open keep the old ones."""
+    others = f"FROM pg_stat_activity WHERE datname = '{site.name}' AND pid <> pg_backend_pid()"
+    await site.admin(f"SELECT pg_terminate_backend(pid) {others}", database="postgres")
+
+
+async def test_running_server_waits_while_the_database_is_read_only(site: Site) -> None:
+    _, database = await start(site.url())
+    write = "INSERT INTO settings (key, value) VALUES ('x', '1') ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    await database.run(lambda conn: conn.exec_driver_sql(write))
+    await database.run(
+        lambda conn: conn.exec_driver_sql("SELECT 1"), read_only=True
+    )  # leaves nothing on its connection
+    await site.admin(f"ALTER DATABASE {site.name} SET default_transaction_read_only = on")
+    await end_sessions(site)
+    for refused in (lambda: database.run(lambda conn: conn.exec_driver_sql(write)), database.ping):
+        with pytest.raises(DatabaseUnavailable, match="is read-only") as error:
+            await refused()
+        assert error.value.retry_after_s
+    await database.run(lambda conn: conn.exec_driver_sql("SELECT 1"), read_only=True)
+    await site.admin(f"ALTER DATABASE {site.name} SET default_transaction_read_only = off", database="postgres")
+    await end_sessions(site)
+    await database.ping()
+    await database.run(lambda conn: conn.exec_driver_sql(write))
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("refuse", "permit", "reason"),
+    [
+        ("ALTER DATABASE {db} SET default_transaction_read_only = on",
+         "ALTER DATABASE {db} SET default_transaction_read_only = off", "is read-only"),
+        ("REVOKE INSERT, UPDATE ON settings FROM {role}", "GRANT INSERT, UPDATE ON settings TO {role}", "rejected"),
+    ],
+)  # fmt: skip
+async def test_lost_server_lock_is_regained_whatever_the_database_refuses_meanwhile(
+    site: Site, refuse: str, permit: str, reason: str
+) -> None:
+    _, database = await start(site.url())
+    server_lock = await database.take_server_lock()
+    await server_lock.mark()
+
+    async def nothing() -> None:
+        return
+
+    keeping = asyncio.create_task(server_lock.keep(nothing, nothing))
+    await site.admin(refuse.format(db=site.name, role=ROLE))
+    await end_sessions(site)
+    with pytest.raises(DatabaseUnavailable, match=reason):
+        async with asyncio.timeout(20):
+            while True:  # the session ends a moment after it was told to
+                await server_lock.admit(time.monotonic() + 1)
+                await asyncio.sleep(0.05)
+    await site.admin(permit.format(db=site.name, role=ROLE), database="postgres" if "DATABASE" in permit else "")
+    if "read_only" in permit:
+        await end_sessions(site)
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await server_lock.admit(time.monotonic() + 5)
+                break
+            except DatabaseUnavailable:
+                continue
+    assert not keeping.done()
+    keeping.cancel()
+    await server_lock.close()
     await database.close()
