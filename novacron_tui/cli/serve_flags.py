@@ -19,7 +19,7 @@ SERVE_FLAGS = {
     "--open-registration": "Allow anyone to register as viewer.",
     "--production": "Disable test-only features.",
     "--requests-per-minute": "Requests per minute per client address.",
-    "--sign-ins-per-minute": "Sign-ins per minute per client address.",
+    "--sign-ins-per-minute": "Sign-ins per minute per client address, not counting accounts that have signed in from it before.",
     "--prometheus": "Who may scrape /metrics: token (see the file metrics-token), loopback (also this machine) or off.",
     "--samples-kept-hours": "Hours to keep metric samples.",
     "--minutes-kept-days": "Days to keep metrics per minute.",

@@ -25,7 +25,7 @@ from novacron_server.access.repository import Account, StoredSession, Use
 from novacron_server.access.setup_token import SetupToken
 from novacron_server.access.tickets import Tickets
 from novacron_server.database.transactions import Connection, Database
-from novacron_server.http.limits import network_of
+from novacron_server.http.limits import Counts, network_of
 from novacron_server.outbox.repository import append
 
 SESSION_LIFETIME = timedelta(hours=24)
@@ -40,6 +40,7 @@ class Access:
 
     `wake` is called after commits with events.
 
+    `sign_ins_per_minute` are tried for a network, not counting accounts that have signed in from there before.
     `sessions_per_user` are live at most: a further sign-in ends the one that was used longest ago.
     `on_session_end` gets the id of a session whose tokens are no longer valid: after logout, a new role or
     password, expiry, or a change by another server (within 2 seconds).
@@ -53,11 +54,14 @@ class Access:
         *,
         open_registration: bool = False,
         sessions_per_user: int = 64,
+        sign_ins_per_minute: int = 60,
         passwords: Passwords | None = None,
         on_session_end: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._database = database
         self._sessions_per_user = sessions_per_user
+        self._sign_ins_per_minute = sign_ins_per_minute
+        self._strangers = Counts()
         self._wake = wake
         self._passwords = passwords or Passwords()
         self._keys = Keys(data_dir / "secrets.json")
@@ -124,6 +128,7 @@ class Access:
 
         async def claim(conn: Connection) -> tuple[float, bool, Account | None]:
             known = network in {network_of(found) for found in await repository.sign_in_addresses(conn, name)}
+            self._admit(network, known=known)
             wait_s = await repository.claim_attempt(conn, name, network, known=known)
             return wait_s, known, None if wait_s else await repository.find_account_by_name(conn, name)
 
@@ -153,6 +158,15 @@ class Access:
             self._live.end(session_id)
         self._wake()
         return issued
+
+    def _admit(self, network: str, *, known: bool) -> None:
+        """Refuse a flood of sign-ins before it is compared with passwords. Raises RateLimited."""
+        if known:
+            return
+        budget = self._strangers.take("sign-in", network, self._sign_ins_per_minute)
+        if budget.refused:
+            seconds = budget.retry_after_s
+            raise RateLimited(f"too many sign-ins; try again in {seconds:.0f} s", retry_after_s=seconds)
 
     async def refresh(self, request: Refresh) -> Tokens:
         """New tokens for the session. The same request gets the same refresh token for `repository.REPEAT_S` seconds;
@@ -202,6 +216,15 @@ class Access:
     async def authenticate(self, bearer: str) -> Principal:
         """The user of an access token, as of now. Raises Unauthenticated; DatabaseUnavailable for an unknown session."""
         return await self._live.principal(tokens.verify(self._keys, bearer))
+
+    def user_of(self, bearer: str) -> str:
+        """The id of the user of an access token, empty when it is not valid. Does not look whether the session lives."""
+        if not bearer:
+            return ""
+        try:
+            return tokens.verify(self._keys, bearer).user_id
+        except Unauthenticated:
+            return ""
 
     async def validate(self, principal: Principal) -> Validation:
         """The account and expiry of the caller's token. Raises Unauthenticated when the account was deleted."""

@@ -38,6 +38,7 @@ def create_application(
     filters: FilterBudget | None = None,
     allowed_hosts: AllowedHosts | None = None,
     trusts_request_ids: bool = False,
+    user_of: Callable[[str], str] = lambda bearer: "",
 ) -> Middleware:
     """Build the application.
 
@@ -66,6 +67,7 @@ def create_application(
         methods_of=Methods([row.endpoint for row in rows], {"/openapi.json": "GET"}).of,
         allowed_hosts=allowed_hosts,
         trusts_request_ids=trusts_request_ids,
+        user_of=user_of,
     )
 
 

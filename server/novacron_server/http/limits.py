@@ -1,7 +1,7 @@
-"""The rate limit per client address: a fixed window of one minute in bounded memory.
+"""The rate limit per user or client address: a fixed window of one minute in bounded memory.
 
 The header names follow draft-ietf-httpapi-ratelimit-headers. Password guessing is slowed down per account in
-access/backoff.py; this limit only keeps one address from overloading the server.
+access/backoff.py; this limit only keeps one client from overloading the server.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 _WINDOW_S = 60.0
-_MAX_ADDRESSES = 20_000
+_MAX_KEYS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,38 +55,49 @@ def network_of(address: str) -> str:
     return "127.0.0.1" if parsed.is_loopback else str(parsed)
 
 
-class RateLimits:
-    """Requests per minute and network, counted in four groups: sign-in, refresh, sockets, everything else. At
-    _MAX_ADDRESSES the one that was counted longest ago is forgotten."""
+class Counts:
+    """How often each key was counted in this minute. At _MAX_KEYS the one that was counted longest ago is forgotten."""
 
-    def __init__(
-        self, *, requests: int = 6000, sign_in: int = 60, sockets: int = 60, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._limits = {"auth": sign_in, "refresh": sign_in, "socket": sockets, "api": requests}
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._window_began = clock()
         self._counts: OrderedDict[tuple[str, str], int] = OrderedDict()
 
-    def take(self, address: str, path: str, scope_type: str) -> Budget:
+    def take(self, group: str, key: str, limit: int) -> Budget:
         """Count one request; the returned budget says whether it may pass."""
         now = self._clock()
         if now - self._window_began >= _WINDOW_S:
             self._window_began = now
             self._counts.clear()
-        group = _group(path, scope_type)
-        key = (group, network_of(address))
-        used = self._counts.get(key, 0) + 1
-        self._counts[key] = used
-        self._counts.move_to_end(key)
-        if len(self._counts) > _MAX_ADDRESSES:
+        counted = (group, key)
+        used = self._counts.get(counted, 0) + 1
+        self._counts[counted] = used
+        self._counts.move_to_end(counted)
+        if len(self._counts) > _MAX_KEYS:
             self._counts.popitem(last=False)
-        limit = self._limits[group]
         return Budget(limit, max(0, limit - used), _WINDOW_S - (now - self._window_began), used > limit)
+
+
+class RateLimits:
+    """Requests per minute of a user, or of a network for requests without a valid token: so nobody can use up the
+    budget of those who are signed in. Counted in three groups: registration, sockets, everything else.
+
+    Sign-ins are limited where the account is known, in access/service.py: a flood must not keep its owner out.
+    """
+
+    def __init__(
+        self, *, requests: int = 6000, sign_in: int = 60, sockets: int = 60, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limits = {"register": sign_in, "socket": sockets, "api": requests}
+        self._counts = Counts(clock)
+
+    def take(self, address: str, path: str, scope_type: str, user_id: str = "") -> Budget:
+        """Count one request. `user_id` is empty without a valid token."""
+        group = _group(path, scope_type)
+        return self._counts.take(group, f"user {user_id}" if user_id else network_of(address), self._limits[group])
 
 
 def _group(path: str, scope_type: str) -> str:
     if scope_type == "websocket":
         return "socket"
-    if path == "/auth/refresh":  # counted by itself: a flood of refreshes must not keep the owner from signing in
-        return "refresh"
-    return "auth" if path in ("/auth/login", "/auth/register") else "api"
+    return "register" if path == "/auth/register" else "api"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from secrets import token_hex
 from typing import Any
@@ -38,6 +38,7 @@ class Middleware:
 
     `stale_since`: since when the database is down, None while it is up. While it is down, reads are served from memory
     (promise G11), and every response says so in the header x-novacron-stale-since.
+    `user_of` returns the user's id for a valid access token, else "".
     `methods_of` lists the methods of a path, for the Allow header. `trusts_request_ids`: clients come through a proxy of
     ours, whose X-Request-Id is kept.
     """
@@ -52,7 +53,9 @@ class Middleware:
         methods_of: Callable[[str], list[str]] = lambda path: [],
         allowed_hosts: AllowedHosts | None = None,
         trusts_request_ids: bool = False,
+        user_of: Callable[[str], str] = lambda bearer: "",
     ) -> None:
+        self._user_of = user_of
         self._methods_of = methods_of
         self._allowed_hosts = allowed_hosts or AllowedHosts(tls=tls)
         self._trusts_request_ids = trusts_request_ids
@@ -71,7 +74,7 @@ class Middleware:
         request_id = _request_id(scope) if self._trusts_request_ids else token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
         address = scope["client"][0] if scope.get("client") else ""
-        budget = self._limits.take(address, scope["path"], scope["type"])
+        budget = self._limits.take(address, scope["path"], scope["type"], self._user_of(bearer_of(scope["headers"])))
         added = (*self._headers, (b"x-request-id", request_id.encode()), *budget.headers)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         log = _AccessLogLine(scope, request_id, address)
@@ -105,6 +108,15 @@ class Middleware:
                 "this server has another name: use its address, or start it with --allowed-host NAME"
             )
         return None
+
+
+def bearer_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The token of a request, empty if it has none."""
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, token = value.partition(b" ")
+            return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
+    return ""
 
 
 def _routed_path(scope: Any) -> str:

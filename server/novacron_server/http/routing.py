@@ -22,14 +22,15 @@ from novacron_core.values.roles import Permission, allows, why_not_role
 from novacron_server.http import decoding
 from novacron_server.http.call import Call, Reply, Served
 from novacron_server.http.filter_budget import FilterBudget
+from novacron_server.http.middleware import bearer_of
 
 Authenticator = Callable[[str], Awaitable[Principal]]
 """Takes a bearer token and returns its user; raises Unauthenticated."""
 
 
-class _HasHeaders(Protocol):
+class _HasScope(Protocol):
     @property
-    def headers(self) -> Any: ...
+    def scope(self) -> Any: ...
 
 
 def mount(served: Served, authenticate: Authenticator, filters: FilterBudget | None = None) -> HTTPRouteHandler:
@@ -71,7 +72,7 @@ def litestar_path(path: str) -> str:
     return path.replace("}", ":str}")
 
 
-async def authorize(request: _HasHeaders, permission: Permission, authenticate: Authenticator) -> Principal | None:
+async def authorize(request: _HasScope, permission: Permission, authenticate: Authenticator) -> Principal | None:
     """The caller, after checking the permission. Raises Unauthenticated or Forbidden.
 
     A public endpoint gets the caller of a valid token too, and ignores an invalid one.
@@ -90,10 +91,9 @@ async def authorize(request: _HasHeaders, permission: Permission, authenticate: 
     return principal
 
 
-def bearer(request: _HasHeaders) -> str:
+def bearer(request: _HasScope) -> str:
     """The token of an Authorization header, empty without one."""
-    scheme, _, token = str(request.headers.get("authorization", "")).partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    return bearer_of(request.scope["headers"])
 
 
 async def _decode_call(

@@ -87,7 +87,11 @@ RequestsPerMinute = Annotated[
     int, typer.Option(envvar=_V + "REQUESTS_PER_MINUTE", help="Requests per minute per client address.")
 ]
 SignInsPerMinute = Annotated[
-    int, typer.Option(envvar=_V + "SIGN_INS_PER_MINUTE", help="Sign-ins per minute per client address.")
+    int,
+    typer.Option(
+        envvar=_V + "SIGN_INS_PER_MINUTE",
+        help="Sign-ins per minute per client address, not counting accounts that have signed in from it before.",
+    ),
 ]
 Prometheus = Annotated[
     str,

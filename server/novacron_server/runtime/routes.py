@@ -43,6 +43,7 @@ def create_app(parts: Parts) -> Middleware:
         filters=FilterBudget(lambda: _count_objects(parts)),
         allowed_hosts=AllowedHosts(settings.host_names, tls=settings.tls),
         trusts_request_ids=bool(settings.behind_proxy),
+        user_of=parts.access.user_of,
     )
 
 

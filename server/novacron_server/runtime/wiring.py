@@ -234,6 +234,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         lambda: committed.emit(None),
         open_registration=settings.open_registration,
         sessions_per_user=settings.sessions_per_user,
+        sign_ins_per_minute=settings.sign_ins_per_minute,
         on_session_end=hub.end_session,
     )
     reconciler = Reconciler(database, group_commit, inventory, operations.pending_undos, str(instance))

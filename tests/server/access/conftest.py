@@ -21,7 +21,7 @@ def open_access(database: Database, data_dir: Path) -> OpenAccess:
 
     @asynccontextmanager
     async def open_one(
-        name: str = "a", *, start: bool = True, open_registration: bool = False
+        name: str = "a", *, start: bool = True, open_registration: bool = False, sign_ins_per_minute: int = 60
     ) -> AsyncIterator[AccessUnderTest]:
         folder = data_dir / name
         folder.mkdir(exist_ok=True)
@@ -34,6 +34,7 @@ def open_access(database: Database, data_dir: Path) -> OpenAccess:
             folder,
             lambda: wakes.append(1),
             open_registration=open_registration,
+            sign_ins_per_minute=sign_ins_per_minute,
             passwords=passwords,
             on_session_end=ended.append,
         )

@@ -7,10 +7,12 @@ import asyncio
 import psycopg
 import pytest
 
+from novacron_core.api.access import Refresh
 from novacron_core.errors import RateLimited, Unauthenticated
 from novacron_server.access import backoff
+from novacron_server.access.passwords import RESERVED, WAITING
 from novacron_server.http.limits import network_of
-from tests.support.access import HERE, PASSWORD, THERE, AccessUnderTest, execute
+from tests.support.access import HERE, PASSWORD, THERE, AccessUnderTest, OpenAccess, execute
 
 
 async def fail(fresh_access: AccessUnderTest, times: int, username: str = "ada", address: str = HERE) -> None:
@@ -156,3 +158,29 @@ async def test_wait_of_a_known_network_stays_short(ready_access: AccessUnderTest
 )
 def test_addresses_are_grouped_by_network(address: str, counts_as: str) -> None:
     assert network_of(address) == counts_as
+
+
+async def test_flood_of_sign_ins_keeps_only_strangers_out(open_access: OpenAccess) -> None:
+    async with open_access(sign_ins_per_minute=3) as opened:
+        await opened.register_first()
+        tokens = await opened.login()
+        for number in range(2):
+            with pytest.raises(Unauthenticated):
+                await opened.login(f"x{number}", "wrong")
+        before = opened.passwords.comparisons
+        with pytest.raises(RateLimited, match="too many sign-ins"):
+            await opened.login("x9", "wrong")
+        assert opened.passwords.comparisons == before
+        await opened.login()
+        await opened.access.refresh(Refresh(refresh_token=tokens.refresh_token))
+        with pytest.raises(Unauthenticated):
+            await opened.login("x9", "wrong", THERE)
+
+
+async def test_owner_is_compared_while_strangers_fill_their_places(ready_access: AccessUnderTest) -> None:
+    await ready_access.login()
+    ready_access.passwords._waiting = WAITING - RESERVED
+    for username, address in (("x", HERE), ("ada", THERE)):
+        with pytest.raises(RateLimited, match="too many users are signing in"):
+            await ready_access.login(username, "wrong", address)
+    assert (await ready_access.login()).user.username == "ada"

@@ -21,7 +21,7 @@ def test_each_address_and_group_has_its_own_budget() -> None:
     limits = RateLimits(requests=2, sign_in=1, clock=clock)
     assert [limits.take("a", "/api/x", "http").refused for _ in range(3)] == [False, False, True]
     assert not limits.take("b", "/api/x", "http").refused
-    assert [limits.take("a", "/auth/login", "http").refused for _ in range(2)] == [False, True]
+    assert [limits.take("a", "/auth/register", "http").refused for _ in range(2)] == [False, True]
 
 
 def test_budget_is_reset_after_a_minute_and_headers_say_when() -> None:
@@ -36,23 +36,28 @@ def test_budget_is_reset_after_a_minute_and_headers_say_when() -> None:
     assert not limits.take("a", "/x", "http").refused
 
 
-def test_flood_of_refreshes_does_not_keep_the_owner_from_signing_in() -> None:
-    limits = RateLimits(sign_in=3)
-    assert [limits.take("192.0.2.1", "/auth/refresh", "http").refused for _ in range(5)][-1]
-    assert not limits.take("192.0.2.1", "/auth/login", "http").refused
+def test_flood_without_a_token_uses_up_nothing_of_a_user() -> None:
+    limits = RateLimits(requests=3)
+    assert [limits.take("192.0.2.1", "/api/vms", "http").refused for _ in range(5)][-1]
+    assert [limits.take("192.0.2.1", "/api/vms", "http", "ann").refused for _ in range(4)] == [False] * 3 + [True]
+    assert limits.take("198.51.100.7", "/api/vms", "http", "ann").refused, "a user has one budget everywhere"
 
 
 def test_addresses_of_one_network_share_a_budget() -> None:
     limits = RateLimits(sign_in=2)
     for addresses in (["127.0.0.1", "127.9.9.9", "127.0.0.2"], ["2001:db8::1", "2001:db8::2", "2001:db8::ffff"]):
-        assert [limits.take(address, "/auth/login", "http").refused for address in addresses] == [False, False, True]
+        taken = [limits.take(address, "/auth/register", "http").refused for address in addresses]
+        assert taken == [False, False, True]
 
 
-def test_memory_is_bounded_with_many_addresses() -> None:
-    limits = RateLimits()
+def test_flood_of_addresses_makes_a_counted_one_neither_free_nor_memory_grow() -> None:
+    limits = RateLimits(requests=3)
     for number in range(50_000):
         limits.take(str(number), "/x", "http")
-    assert len(limits._counts) <= 20_000
+        if number % 1000 == 0:
+            limits.take("192.0.2.1", "/x", "http")
+    assert limits.take("192.0.2.1", "/x", "http").refused
+    assert len(limits._counts._counts) <= 20_000
 
 
 def test_long_filters_of_one_user_are_refused_until_they_are_paid() -> None:
