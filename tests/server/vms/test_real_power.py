@@ -147,7 +147,9 @@ async def test_vm_that_was_paused_when_its_memory_was_saved_can_be_resumed(
     await storage.succeeded(await storage.admin.call(vms.PAUSE, vm_id=vm.id))
     await asyncio.to_thread(domain.managedSave, 0)
     await _in_state(storage, vm, State.SAVED)
-    await storage.succeeded(await storage.admin.call(vms.START, vm_id=vm.id))
+    started = await storage.ended(await storage.admin.call(vms.START, vm_id=vm.id))
+    assert started.problem is not None
+    assert "has started, but is paused" in started.problem.detail
     await _in_state(storage, vm, State.PAUSED)
     assert domain.state()[1] == libvirt.VIR_DOMAIN_PAUSED_MIGRATION, "libvirt's reason stays, without a migration"
     await storage.succeeded(await storage.admin.call(vms.RESUME, vm_id=vm.id))

@@ -30,6 +30,7 @@ from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
 from novacron_server.vms import repository
 from novacron_server.vms.creation_plan import CreationPlan, Planner
+from novacron_server.vms.procedures.power import why_not_started
 from novacron_server.vms.row_events import vm_row_event
 from novacron_server.vms.rows import remove_vm
 from novacron_server.volumes import repository as volumes
@@ -109,7 +110,9 @@ class CreateVM(Procedure[CreateSteps]):
         if plan.body.start:
             await context.report_step("starting the VM")
             await host.start(plan.vm_id)
-            await self._inventory.refresh_vm(host.host_id, plan.vm_id)
+            facts = await self._inventory.refresh_vm(host.host_id, plan.vm_id)
+            if facts is not None and (refused := why_not_started(facts)):
+                raise errors.Conflict(refused)
 
     def _definition(self, operation: Operation, plan: CreationPlan, created: dict[str, VolumeFacts]) -> DomainSpec:
         disk = plan.volumes["disk"]

@@ -227,9 +227,19 @@ def _is_paused(facts: DomainFacts | None) -> bool:
     return facts is not None and facts.state is State.PAUSED
 
 
+def why_not_started(facts: DomainFacts) -> str:
+    """Why a VM that was started does not run, empty if it does."""
+    why = f": {facts.reason}" if facts.reason else ""
+    if facts.state is State.PAUSED:
+        return f"the VM has started, but is paused{why}. Resume it"
+    return f"the VM is {facts.state} right after its start{why}" if _is_down(facts) else ""
+
+
 def _missed(action: VMAction, facts: DomainFacts) -> str:
     """Why the action has not had its effect, although libvirt has accepted it; empty if it has."""
     why = f": {facts.reason}" if facts.reason else ""
+    if action is VMAction.START:
+        return why_not_started(facts)
     if action is VMAction.RESUME and facts.state is State.PAUSED:
         return f"the VM is paused again{why}"
     if action is VMAction.RESET and facts.state is State.CRASHED:
