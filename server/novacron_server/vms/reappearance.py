@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 import msgspec
 import structlog
 
+from novacron_core import errors
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VMCreate
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.database.transactions import Connection, Database
-from novacron_server.hypervisor.facts import DomainFacts
+from novacron_server.hypervisor.facts import DomainFacts, OwnershipTag
 from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VMRow
@@ -21,6 +23,7 @@ from novacron_server.operations import repository as operations
 from novacron_server.operations.repository import StoredOperation
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
+from novacron_server.tasks import try_to
 from novacron_server.vms import repository
 from novacron_server.vms.procedures.create import CreateSteps
 from novacron_server.vms.row_events import vm_row_event
@@ -40,16 +43,19 @@ class ReappearedVMs:
         self._instance = instance
 
     async def restore(self, host: LibvirtHost) -> None:
-        """Restore the rows of a host's VMs. Raises HostUnavailable, DatabaseUnavailable."""
+        """Restore the rows of a host's VMs. One that cannot be restored keeps no other from it."""
         state = self._inventory.state
         for (host_id, vm_id), known in list(state.known.items()):
             tag = known.facts.tag
             tagged = tag is not None and tag.instance == self._instance and _is_uuid(tag.operation)
             if host_id == host.host_id and tag and tagged and (host_id, vm_id) not in state.rows:
-                stored = await self._database.run(lambda c, t=tag: operations.get(c, t.operation), read_only=True)  # type: ignore[misc]
-                # A VM that is being deleted may still be known, so ask the host.
-                if stored and _created(stored, host_id, vm_id) and await host.read_domain(vm_id) is not None:
-                    await self._restore_vm(stored, known.facts)
+                await try_to(f"restoring the VM {vm_id}", partial(self._restore, host, known.facts, tag))
+
+    async def _restore(self, host: LibvirtHost, facts: DomainFacts, tag: OwnershipTag) -> None:
+        stored = await self._database.run(lambda c: operations.get(c, tag.operation), read_only=True)
+        # A VM that is being deleted may still be known, so ask the host.
+        if stored and _created(stored, host.host_id, facts.uuid) and await host.read_domain(facts.uuid) is not None:
+            await self._restore_vm(stored, facts)
 
     async def _restore_vm(self, stored: StoredOperation, facts: DomainFacts) -> None:
         row, host_id = _row(stored, facts), stored.host_id or ""
@@ -77,7 +83,11 @@ def _created(stored: StoredOperation, host_id: str, vm_id: str) -> bool:
 
 
 def _row(stored: StoredOperation, facts: DomainFacts) -> VMRow:
-    body, operation = msgspec.convert(stored.request, VMCreate), stored.operation
+    operation = stored.operation
+    try:
+        body = msgspec.convert(stored.request, VMCreate)
+    except msgspec.ValidationError as e:
+        raise errors.Internal(f"the request of the operation {operation.id} cannot be read: {e}") from e
     return VMRow(
         id=operation.target.id,
         host_id=stored.host_id or "",

@@ -6,6 +6,9 @@ objects are shown and left alone (G3).
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+
 import structlog
 
 from novacron_core import errors
@@ -22,10 +25,10 @@ from novacron_server.operations import repository as operations
 from novacron_server.operations.journal import Journal
 from novacron_server.operations.pending_undos import PendingUndos
 from novacron_server.outbox.group_commit import GroupCommit
-from novacron_server.tasks import repeat
+from novacron_server.tasks import repeat, try_to
 from novacron_server.vms.procedures.create import CreateSteps
 from novacron_server.vms.reappearance import ReappearedVMs
-from novacron_server.vms.rows import remove_vm, rename_vm
+from novacron_server.vms.rows import follow_names, remove_vm
 
 _log = structlog.get_logger()
 EVERY_S = 30.0
@@ -65,21 +68,20 @@ class Reconciler:
         being_undone = {stored.operation.target.id for stored in await self._pending_undos.all()}
         for view in list(self._inventory.state.views.values()):
             if view.status is HostStatus.UP:
-                try:
-                    await self._compare(self._inventory.host(view.id), failed, being_undone)
-                except errors.DatabaseUnavailable:
-                    raise
-                except errors.NovaCronError as e:  # the next pass tries again; other hosts are not affected
-                    _log.warning("reconciliation of a host is postponed", host=view.name, reason=e.detail)
+                await self._compare(self._inventory.host(view.id), failed, being_undone)
 
     async def _compare(
         self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]], being_undone: set[str]
     ) -> None:
-        await self._remove_late_domains(host, failed)
-        await self._reappeared.restore(host)
-        await self._remove_late_volumes(host, failed)
-        await self._remove_rows_without_domain(host, being_undone)
-        await self._follow_names(host)
+        steps: Iterable[Callable[[], Awaitable[None]]] = (
+            partial(follow_names, self._group_commit, self._inventory.state, host.host_id),
+            partial(self._remove_late_domains, host, failed),
+            partial(self._reappeared.restore, host),
+            partial(self._remove_late_volumes, host, failed),
+            partial(self._remove_rows_without_domain, host, being_undone),
+        )
+        for step in steps:  # one that is refused does not keep the others from their work
+            await try_to(f"reconciling {host.name}", step)
 
     @staticmethod
     async def _failed_creations(connection: Connection) -> dict[str, Journal[CreateSteps]]:
@@ -97,8 +99,11 @@ class Reconciler:
                     _log.warning("a VM of a failed creation runs: left alone", vm=known.facts.name, id=vm_id)
                     continue
                 _log.info("removing the VM of a failed creation", vm=known.facts.name, id=vm_id)
-                await host.undefine(vm_id)
-                await self._inventory.refresh_vm(host_id, vm_id)
+                await try_to(f"removing the VM {vm_id}", partial(self._undefine, host, vm_id))
+
+    async def _undefine(self, host: LibvirtHost, vm_id: str) -> None:
+        await host.undefine(vm_id)
+        await self._inventory.refresh_vm(host.host_id, vm_id)
 
     async def _remove_late_volumes(self, host: LibvirtHost, failed: dict[str, Journal[CreateSteps]]) -> None:
         """Remove volumes that the host created after their VM's creation had failed."""
@@ -112,7 +117,8 @@ class Reconciler:
             unowned = volume.host == host.host_id and volume.tenant is None and volume.vm is None
             if unowned and (volume.pool, volume.name) in failed_volumes:
                 _log.info("removing a volume of a failed creation", pool=volume.pool, volume=volume.name)
-                await host.storage.delete_volume(volume.pool, volume.name)
+                delete = partial(host.storage.delete_volume, volume.pool, volume.name)
+                await try_to(f"removing the volume {volume.name}", delete)
                 await self._inventory.refresh_volumes(host.host_id)
 
     async def _remove_rows_without_domain(self, host: LibvirtHost, being_undone: set[str]) -> None:
@@ -125,17 +131,12 @@ class Reconciler:
         self._missing = {key: count for key, count in self._missing.items() if key in missing or key[0] != host.host_id}
         for key in missing:
             self._missing[key] = self._missing.get(key, 0) + 1
-            if self._missing[key] >= _PASSES_BEFORE_REMOVAL and await host.read_domain(key[1]) is None:
-                _log.warning("a VM was removed outside NovaCron", vm=state.rows[key].name, id=key[1])
-                await remove_vm(self._group_commit, *key, note="removed outside NovaCron")
-                await self._inventory.refresh_volumes(host.host_id)
-                del self._missing[key]
+            if self._missing[key] >= _PASSES_BEFORE_REMOVAL:
+                await try_to(f"removing the row of {key[1]}", partial(self._remove_row, host, key))
 
-    async def _follow_names(self, host: LibvirtHost) -> None:
-        """Give rows the names that their VMs have now: libvirt can rename them."""
-        state = self._inventory.state
-        for key, row in list(state.rows.items()):
-            known = state.known.get(key)
-            if key[0] == host.host_id and known is not None and known.facts.name not in ("", row.name):
-                _log.info("a VM was renamed outside NovaCron", old=row.name, new=known.facts.name, id=key[1])
-                await rename_vm(self._group_commit, *key, known.facts.name)
+    async def _remove_row(self, host: LibvirtHost, key: Key) -> None:
+        if await host.read_domain(key[1]) is None:
+            _log.warning("a VM was removed outside NovaCron", vm=self._inventory.state.rows[key].name, id=key[1])
+            await remove_vm(self._group_commit, *key, note="removed outside NovaCron")
+            await self._inventory.refresh_volumes(host.host_id)
+            del self._missing[key]

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
+import structlog
 
 from novacron_server.database.transactions import Connection
 from novacron_server.inventory.rows import VolumeRow
+from novacron_server.inventory.state import InventoryState
 from novacron_server.operations.retries import retry_while_database_down
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
+from novacron_server.tasks import try_to
 from novacron_server.vms import repository
 from novacron_server.vms.row_events import vm_row_event
 from novacron_server.volumes import repository as volumes
 from novacron_server.volumes.row_events import volume_row_event
+
+_log = structlog.get_logger()
 
 
 async def rename_vm(group_commit: GroupCommit, host_id: str, vm_id: str, name: str) -> None:
@@ -25,6 +31,15 @@ async def rename_vm(group_commit: GroupCommit, host_id: str, vm_id: str, name: s
         return None, [vm_row_event(row, "vm.updated", note="renamed outside NovaCron")] if row else []
 
     await retry_while_database_down("renaming a VM", lambda: group_commit.write(work))
+
+
+async def follow_names(group_commit: GroupCommit, state: InventoryState, host_id: str) -> None:
+    """Give the rows of a host the names that their VMs have now: libvirt can rename them."""
+    for key, row in list(state.rows.items()):
+        known = state.known.get(key)
+        if key[0] == host_id and known is not None and known.facts.name not in ("", row.name):
+            _log.info("a VM was renamed outside NovaCron", old=row.name, new=known.facts.name, id=key[1])
+            await try_to("renaming a VM", partial(rename_vm, group_commit, *key, known.facts.name))
 
 
 async def remove_vm(

@@ -19,18 +19,23 @@ from novacron_server.inventory.inventory import Inventory
 from novacron_server.operations.journal import Steps
 from novacron_server.operations.runner import Operations
 from novacron_server.operations.submission import Submission
+from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.vms import repository
 from novacron_server.vms.creation_plan import Planner
 from novacron_server.vms.procedures.create import CreateSteps, initial_steps, write_rows
 from novacron_server.vms.procedures.delete import DeleteSteps
 from novacron_server.vms.procedures.power import PowerSteps
+from novacron_server.vms.rows import follow_names
 
 
 class VMs:
     """The service for VMs. Every method checks what the principal may see."""
 
-    def __init__(self, inventory: Inventory, operations: Operations, planner: Planner) -> None:
+    def __init__(
+        self, inventory: Inventory, operations: Operations, planner: Planner, group_commit: GroupCommit
+    ) -> None:
         self._inventory = inventory
+        self._group_commit = group_commit
         self._operations = operations
         self._planner = planner
 
@@ -49,6 +54,8 @@ class VMs:
 
         async def decide() -> Submission[CreateSteps]:
             host = self._inventory.require_host_up(body.host)
+            # A VM that was renamed outside NovaCron has freed its old name, also before the reconciler sees it.
+            await follow_names(self._group_commit, self._inventory.state, host.host_id)
             name = _with_suffix(body.name) if needs_suffix else self._free_name(principal, host.host_id, body.name)
             plan = await self._planner.plan(str(uuid4()), name, host, body)
             return Submission(

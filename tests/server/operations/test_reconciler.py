@@ -189,3 +189,37 @@ async def test_vm_renamed_outside_novacron_frees_its_old_name(
     assert (vm.id, vm.unmanaged) == (created.target.id, False)
     again = await server.ended(await server.admin.call(vms.CREATE, body=BODY))
     assert again.state is OperationState.SUCCEEDED
+
+
+async def test_old_name_of_a_renamed_vm_is_free_before_the_reconciler_sees_it(
+    server: LiveServer, image: str, libvirt_connection: libvirt.virConnect
+) -> None:
+    created = await server.ended(await server.admin.call(vms.CREATE, body=BODY))
+    domain = libvirt_connection.lookupByUUIDString(created.target.id)
+    text = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    domain.undefine()
+    libvirt_connection.defineXML(text.replace("<name>web-01</name>", "<name>db-01</name>"))
+    await refresh_vm(server)
+    again = await server.ended(await server.admin.call(vms.CREATE, body=BODY))
+    assert again.state is OperationState.SUCCEEDED
+    names = {row.id: row.name for row in server.parts.inventory.state.rows.values()}
+    assert (names[created.target.id], names[again.target.id]) == ("db-01", "web-01")
+
+
+async def test_step_that_is_refused_keeps_no_other_from_its_work(
+    server: LiveServer, image: str, libvirt_connection: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = await server.ended(await server.admin.call(vms.CREATE, body=BODY))
+    reconciler = server.parts.reconciler
+
+    async def refuse(*_: object) -> None:
+        raise errors.Conflict("the file cannot be deleted: Operation not permitted")
+
+    for step in ("_remove_late_domains", "_remove_late_volumes"):
+        monkeypatch.setattr(reconciler, step, refuse)
+    monkeypatch.setattr(reconciler._reappeared, "restore", refuse)
+    libvirt_connection.lookupByUUIDString(created.target.id).undefine()
+    await refresh_vm(server)
+    await reconciler.once()
+    await reconciler.once()
+    assert not server.parts.inventory.state.rows
