@@ -124,7 +124,10 @@ def _state(host: HostView, known: KnownDomain, operation: Operation | None) -> t
 
 
 def _planned_vm(host: HostView, row: VMRow, operation: Operation | None) -> VM:
-    requested = msgspec.convert(row.spec, VMCreate)
+    try:
+        requested = msgspec.convert(row.spec, VMCreate)
+    except msgspec.ValidationError:  # of an older version, or edited: the VM is shown as far as its row tells
+        requested = VMCreate(name=row.name, image="")
     return VM(
         id=row.id,
         name=row.name,

@@ -15,6 +15,7 @@ from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.problem import Problem
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
+from novacron_server.database.rows import read_each
 from novacron_server.database.tables import operations as t
 
 UNENDED = (OperationState.PENDING, OperationState.RUNNING)
@@ -127,25 +128,25 @@ async def get(connection: AsyncConnection, operation_id: str) -> StoredOperation
 async def unended(connection: AsyncConnection) -> list[StoredOperation]:
     """The operations that the last server left running, oldest first."""
     query = select(t).where(t.c.state.in_([str(s) for s in UNENDED])).order_by(t.c.created_at)
-    return [_stored(row) for row in await connection.execute(query)]
+    return read_each(await connection.execute(query), _stored)
 
 
 async def ended_in(connection: AsyncConnection, kind: str, states: Collection[OperationState]) -> list[StoredOperation]:
     """The newest thousand operations of a kind that ended in one of these states."""
     where = (t.c.kind == kind, t.c.state.in_([str(state) for state in states]))
     rows = await connection.execute(select(t).where(*where).order_by(t.c.created_at.desc()).limit(1000))
-    return [_stored(row) for row in rows]
+    return read_each(rows, _stored)
 
 
 async def marked(connection: AsyncConnection, step: str) -> list[StoredOperation]:
     """The operations whose steps have this field set to true."""
-    return [_stored(row) for row in await connection.execute(select(t).where(t.c.steps[step].astext == "true"))]
+    return read_each(await connection.execute(select(t).where(t.c.steps[step].astext == "true")), _stored)
 
 
 async def recent(connection: AsyncConnection, limit: int) -> list[Operation]:
     """The newest `limit` operations, in ascending order of creation."""
     rows = await connection.execute(select(t).order_by(t.c.created_at.desc()).limit(limit))
-    return [_stored(row).operation for row in rows][::-1]
+    return [stored.operation for stored in read_each(rows, _stored)][::-1]
 
 
 async def page(
@@ -160,7 +161,7 @@ async def page(
     rows = await connection.execute(
         select(t).where(*where).order_by(t.c.created_at.desc(), t.c.id).offset(offset).limit(limit)
     )
-    return [_stored(row).operation for row in rows], total
+    return [stored.operation for stored in read_each(rows, _stored)], total
 
 
 def _stored(row: Row[Any]) -> StoredOperation:

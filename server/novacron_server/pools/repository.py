@@ -6,13 +6,13 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novacron_server.database.rows import as_struct, values
+from novacron_server.database.rows import as_struct, read_each, values
 from novacron_server.database.tables import pools as t
 from novacron_server.inventory.rows import PoolRow
 
 
 async def all_rows(connection: AsyncConnection) -> list[PoolRow]:
-    return [as_struct(row, PoolRow) for row in await connection.execute(select(t))]
+    return read_each(await connection.execute(select(t)), lambda row: as_struct(row, PoolRow))
 
 
 async def put(connection: AsyncConnection, row: PoolRow) -> None:

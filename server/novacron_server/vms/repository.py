@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core import errors
-from novacron_server.database.rows import as_struct, values
+from novacron_server.database.rows import as_struct, read_each, values
 from novacron_server.database.tables import hosts
 from novacron_server.database.tables import vms as t
 from novacron_server.inventory.rows import VMRow
@@ -23,7 +23,7 @@ class NameTaken(errors.Conflict):
 
 
 async def all_rows(connection: AsyncConnection) -> list[VMRow]:
-    return [as_struct(row, VMRow) for row in await connection.execute(select(t))]
+    return read_each(await connection.execute(select(t)), lambda row: as_struct(row, VMRow))
 
 
 async def add(connection: AsyncConnection, row: VMRow) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novacron_server.database.rows import as_struct, values
+from novacron_server.database.rows import as_struct, read_each, values
 from novacron_server.database.tables import volumes as t
 from novacron_server.inventory.rows import VolumeRow
 
 
 async def all_rows(connection: AsyncConnection) -> list[VolumeRow]:
-    return [as_struct(row, VolumeRow) for row in await connection.execute(select(t))]
+    return read_each(await connection.execute(select(t)), lambda row: as_struct(row, VolumeRow))
 
 
 async def add(connection: AsyncConnection, row: VolumeRow) -> None:
