@@ -204,9 +204,13 @@ async def claim_attempt(conn: AsyncConnection, account: str, address: str, *, kn
     return wait_s
 
 
+_CLOCK_TOLERANCE = timedelta(minutes=1)
+
+
 async def _claim(conn: AsyncConnection, account: str, address: str, free: int, longest_s: float) -> float:
     now = func.clock_timestamp()  # not now(), the start of this transaction: it may have waited for a later one
-    expired = f.c.last_at < now - backoff.FORGOTTEN_AFTER
+    # A time that has yet to come was written while the clock was ahead.
+    expired = or_(f.c.last_at < now - backoff.FORGOTTEN_AFTER, f.c.last_at > now + _CLOCK_TOLERANCE)
     first = insert(f).values(account=account, address=address, failures=1, last_at=now)
     wait = _wait(free, longest_s)
     claim = first.on_conflict_do_update(

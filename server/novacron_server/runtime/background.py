@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,6 +37,8 @@ class _Task:
     restarts: int = 0
     running: bool = False
     failed_at: datetime | None = None
+    failed_time: float = float("-inf")
+    """By time.monotonic: the clock may be set while the server runs."""
     logged: set[str] = field(default_factory=set)
 
     async def supervise(self) -> None:
@@ -59,7 +62,7 @@ class _Task:
 
     def _failed(self, error: Exception) -> None:
         """Log the failure: with a traceback the first time this error occurs, afterwards in one line."""
-        self.failed_at = datetime.now(UTC)
+        self.failed_at, self.failed_time = datetime.now(UTC), time.monotonic()
         kind = f"{type(error).__name__}: {error}"
         known = kind in self.logged
         if len(self.logged) < 100:
@@ -67,8 +70,8 @@ class _Task:
         _log.error("background task failed", task=self.name, reason=kind, exc_info=None if known else error)
         self.failed.emit(None)
 
-    def check(self, now: datetime) -> TaskCheck:
-        recent = self.failed_at is not None and (now - self.failed_at).total_seconds() < HEALTHY_AFTER_S
+    def check(self) -> TaskCheck:
+        recent = time.monotonic() - self.failed_time < HEALTHY_AFTER_S
         status = "healthy" if self.running and not recent else "degraded" if self.running else "restarting"
         return TaskCheck(name=self.name, status=status, restarts=self.restarts, failed_at=self.failed_at)
 
@@ -108,6 +111,5 @@ class Background:
 
     def check(self) -> BackgroundCheck:
         """The status of the tasks, for `/health`."""
-        now = datetime.now(UTC)
-        check = BackgroundCheck(tasks=[task.check(now) for task in self._tasks])
+        check = BackgroundCheck(tasks=[task.check() for task in self._tasks])
         return replace(check, status="degraded") if check.failing else check

@@ -41,6 +41,14 @@ async def test_after_wrong_passwords_even_the_right_one_must_wait(
     await fail(ready_access, backoff.FREE)  # and the count was reset
 
 
+async def test_wrong_passwords_of_a_time_that_has_yet_to_come_do_not_count(
+    ready_access: AccessUnderTest, owner_url: str
+) -> None:
+    await fail(ready_access, backoff.FREE)
+    await move_back(owner_url, -86400)  # the clock was a day ahead, and has been set right
+    assert (await ready_access.login()).user.username == "ada"
+
+
 async def test_wait_doubles_up_to_a_limit(ready_access: AccessUnderTest, owner_url: str) -> None:
     await fail(ready_access, backoff.FREE)
     waits = []
