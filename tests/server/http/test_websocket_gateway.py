@@ -77,7 +77,9 @@ class EchoServer:
 
 @asynccontextmanager
 async def serving(echo_server: EchoServer) -> AsyncIterator[str]:
-    app = Litestar(route_handlers=[echo_server.gateway.handler(ECHO, echo_server.serve)], openapi_config=None)
+    app = Litestar(
+        route_handlers=[echo_server.gateway.handler(ECHO, echo_server.serve)], openapi_config=None, logging_config=None
+    )
     config = uvicorn.Config(app, port=0, ws=WebSocketProtocol, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -209,6 +211,22 @@ async def test_text_that_is_not_utf_8_closes_the_socket_with_one_line(caplog: py
             assert await closed(socket) == 1007
     assert [line["code"] for line in lines] == [1007]
     assert not [record for record in caplog.records if record.exc_info], "no traceback that a client can repeat"
+
+
+class LateServer(EchoServer):
+    """Answers a socket that it has closed."""
+
+    async def serve(self, client: Admitted[StreamQuery]) -> None:
+        assert client.protocol is not None
+        client.protocol.hang_up(1001)
+        for _ in range(2):
+            await client.socket.send_data(b"late", mode="binary")
+
+
+async def test_answer_to_a_socket_that_was_closed_meanwhile_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(LateServer()) as url, connect(url, additional_headers=GOOD) as socket:
+        assert await closed(socket) == 1001
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_sockets_of_a_session_are_bounded() -> None:

@@ -100,8 +100,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:
         """Like uvicorn's, but data that comes after the close is dropped without a traceback."""
         await self.writable.wait()
-        if message["type"] == "websocket.send" and self.handshake_complete and (self.close_sent or self.disconnected):
-            raise ClientDisconnected
+        if self.handshake_complete and (self.close_sent or self.disconnected):
+            if message["type"] == "websocket.send":
+                raise ClientDisconnected
+            return  # it is closed already
         await super().send(message)
 
     def _count(self) -> bool:
