@@ -18,9 +18,14 @@ def _defaults(context: typer.Context, path: Path | None) -> Path | None:
     """Load the settings file as defaults, with keys named like the flags; flags and variables override it."""
     if path is not None:
         try:
-            context.default_map = {k.replace("-", "_"): v for k, v in tomllib.loads(path.read_text()).items()}
-        except (OSError, tomllib.TOMLDecodeError) as e:
+            given = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
             raise typer.BadParameter(f"cannot read {path}: {e}") from e
+        known = {parameter.name for parameter in context.command.params}
+        for key in given:
+            if key.replace("-", "_") not in known:  # a misspelt flag would silently keep its default
+                raise typer.BadParameter(f"{path} has the key {key!r}, which is no flag of novacron serve")
+        context.default_map = {key.replace("-", "_"): value for key, value in given.items()}
     return path
 
 

@@ -115,14 +115,30 @@ class Settings:
         if self.prometheus not in ("loopback", "token", "off"):
             raise errors.InvalidArgument("--prometheus must be loopback, token or off")
         _check_database(self.database_url, self.database_owner_url)
-        if self.samples_kept_hours < 2 or self.minutes_kept_days < 1:
-            raise errors.InvalidArgument("--samples-kept-hours must be at least 2, --minutes-kept-days at least 1")
-        if not 1 <= self.max_virtual_size_gib <= 1024**2:
-            raise errors.InvalidArgument("--max-virtual-size-gib must be from 1 to 1048576 (1 PiB)")
-        if not self.database_budget_s >= 0.5:
-            raise errors.InvalidArgument("--database-budget-s must be at least 0.5")
+        for name, (lowest, highest, meaning) in _RANGES.items():
+            if not lowest <= getattr(self, name) <= highest:  # also for NaN
+                flag = f"--{name.replace('_', '-')}"
+                raise errors.InvalidArgument(f"{flag} must be from {lowest} to {highest}{meaning}")
         if self.virtualization not in ("", "kvm", "qemu"):
             raise errors.InvalidArgument("--virtualization must be kvm or qemu")
+
+
+_RANGES: dict[str, tuple[float, int, str]] = {
+    "database_budget_s": (0.5, 600, ""),
+    "database_connections": (2, 1000, ""),
+    "requests_per_minute": (1, 1_000_000, ""),
+    "sign_ins_per_minute": (1, 1_000_000, ""),
+    "sockets_per_minute": (1, 1_000_000, ""),
+    "unfinished_connections": (1, 100_000, ""),
+    "idle_connections": (1, 100_000, ""),
+    "sockets_per_session": (1, 10_000, ""),
+    "sessions_per_user": (1, 10_000, ""),
+    "max_virtual_size_gib": (1, 1024**2, " (1 PiB)"),
+    "samples_kept_hours": (2, 24 * 366, " (a year)"),
+    "minutes_kept_days": (1, 3660, " (ten years)"),
+    "idle_stop_s": (0, 86_400, " (a day)"),
+}
+"""Lowest and highest value of each number, and what the highest means."""
 
 
 def _check_database(url: str | None, owner_url: str | None) -> None:

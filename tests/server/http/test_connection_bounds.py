@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from novacron_server.http import protocol
 from novacron_server.http.protocol import BoundedHttpProtocol, Connections
@@ -61,10 +62,13 @@ async def test_head_over_its_bounds_is_refused_with_a_problem(
     server: LiveServer, request_bytes: bytes, status: int
 ) -> None:
     before = psutil.Process().memory_info().rss
-    async with connection(server) as (reader, writer):
-        writer.write(request_bytes)
-        found, headers, problem = await answer(reader)
+    with capture_logs() as logs:
+        async with connection(server) as (reader, writer):
+            writer.write(request_bytes)
+            found, headers, problem = await answer(reader)
     assert (found, problem["status"]) == (status, status)
+    lines = [line for line in logs if line["event"] == "request"]
+    assert [(line["status"], line["request_id"]) for line in lines] == [(status, headers["x-request-id"])]
     assert headers["content-type"] == "application/problem+json"
     assert problem["request_id"] == headers["x-request-id"]
     assert {"x-content-type-options", "cache-control", "content-security-policy"} <= headers.keys()

@@ -8,7 +8,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ import uvloop
 
 from novacron_server.http.protocol import BoundedHttpProtocol, Connections
 from novacron_server.http.tls import TlsListener, create_context
-from novacron_server.runtime.server import HttpServer
+from novacron_server.runtime.server import HttpServer, create_http_server
+from novacron_server.runtime.settings import Settings
 from tests.support.certificates import self_signed
 from tests.support.waiting import until
 
@@ -158,3 +159,34 @@ async def test_silent_handshakes_of_one_address_do_not_keep_the_owner_out(servin
         assert server.connections.open_count <= 30
         for _, writer in silent:
             writer.close()
+
+
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
+async def test_who_is_not_the_proxy_gets_no_answer(tmp_path: Path, over_tls: bool) -> None:
+    settings = Settings(tmp_path, behind_proxy="192.0.2.7")
+    if over_tls:
+        certificate = self_signed(tmp_path, "server")
+        settings = replace(settings, tls_cert=certificate.cert, tls_key=certificate.key)
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = create_http_server(settings, with_lifespan)
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    await until(lambda: started(server))
+    reader, writer = await asyncio.open_connection(*listening.getsockname())
+    writer.write(REQUEST)
+    assert await ended(reader) == b""
+    writer.close()
+    server.should_exit = True
+    await task
+
+
+async def started(server: HttpServer) -> bool | None:
+    return True if server.started else None
+
+
+async def with_lifespan(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] != "lifespan":
+        await app(scope, receive, send)
+        return
+    for event in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{event}.complete"})

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from novacron_core.errors import InvalidArgument
+from novacron_server.__main__ import app
 from novacron_server.http.protocol import Connections
 from novacron_server.runtime.settings import Settings
 
@@ -33,3 +38,39 @@ def test_key_that_everybody_can_read_is_refused(tmp_path: Path) -> None:
         Settings(tmp_path, tls_cert=key, tls_key=key).check()
     key.chmod(0o600)
     Settings(tmp_path, tls_cert=key, tls_key=key).check()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("database_budget_s", math.inf),
+        ("database_budget_s", math.nan),
+        ("samples_kept_hours", 20_000_000),
+        ("requests_per_minute", 0),
+        ("sign_ins_per_minute", -1),
+        ("idle_connections", 0),
+        ("sessions_per_user", 0),
+        ("idle_stop_s", -1.0),
+    ],
+)
+def test_number_with_which_nothing_would_work_is_refused(tmp_path: Path, name: str, value: float) -> None:
+    wrong: dict[str, Any] = {name: value}
+    settings = replace(Settings(tmp_path), **wrong)
+    with pytest.raises(InvalidArgument, match=f"--{name.replace('_', '-')} must be from"):
+        settings.check()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"port = 1\n# caf\xe9\n", "cannot read"),
+        (b"database-ulr = 'postgresql://h/d'\n", "'database-ulr', which is no flag"),
+        (b"port = 'many'\n", "'--port'"),
+    ],
+)
+def test_settings_file_that_is_not_understood_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_bytes(content)
+    ended = CliRunner().invoke(app, ["--settings", str(file)])
+    assert ended.exit_code == 2
+    assert says in " ".join(ended.output.replace("│", " ").split())
