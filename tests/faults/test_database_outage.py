@@ -170,6 +170,34 @@ async def test_change_with_an_unknown_commit_outcome_is_carried_out(
     assert (await server.admin.call(operations.LIST)).total == 1
 
 
+async def test_look_at_an_unknown_outcome_is_repeated_whatever_the_database_answers(
+    server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = transactions.Database.run
+    lose, refuse = [True], [True]
+
+    async def lose_answer(self: transactions.Database, work: Any, **more: Any) -> Any:
+        if not lose and refuse and "_start_if_accepted" in getattr(work, "__qualname__", ""):
+            refuse.clear()
+            raise errors.Internal("the database rejected a statement (XX000)")
+        result = await whole(self, work, **more)
+        if lose and not more.get("read_only") and _accepted(result):
+            lose.clear()
+            raise faults.unknown_outcome()
+        return result
+
+    monkeypatch.setattr(transactions.Database, "run", lose_answer)
+    vm = await server.vm("test")
+    with pytest.raises(errors.DatabaseUnavailable):
+        await server.admin.call(vms.PAUSE, vm_id=vm.id, idempotency_key="once")
+
+    async def paused() -> bool | None:
+        return True if (await server.vm("test")).state is State.PAUSED else None
+
+    await until(paused)
+    assert not refuse
+
+
 def _accepted(answers: object) -> bool:
     """Whether a transaction of the group commit accepted an operation."""
     return isinstance(answers, list) and any(isinstance(answer, tuple) for answer in answers)

@@ -230,6 +230,18 @@ async def test_schema_that_is_missing_or_of_another_program_is_refused(site: Sit
     assert "tables of another program" in await refusal(site.url())
 
 
+async def test_exchanged_urls_of_owner_and_application_are_told_with_the_line(site: Site) -> None:
+    await site.admin("CREATE ROLE the_app LOGIN PASSWORD 'pw'", "GRANT USAGE ON SCHEMA public TO the_app")
+    try:
+        _, database = await start(site.url(role="the_app"), site.url())
+        await database.close()
+        sentence = await refusal(site.url(), site.url(role="the_app"))
+        assert f"belongs to the role {ROLE}, not to the_app: give a URL of {ROLE} as --database-owner-url" in sentence
+        assert f"run REASSIGN OWNED BY {ROLE} TO the_app" in sentence
+    finally:
+        await site.admin("DROP OWNED BY the_app", "DROP ROLE the_app")
+
+
 async def test_read_only_database_is_refused(site: Site) -> None:
     await site.admin(f"ALTER DATABASE {site.name} SET default_transaction_read_only = on")
     assert "give the address of the primary" in await refusal(site.url())

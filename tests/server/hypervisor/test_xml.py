@@ -19,6 +19,7 @@ from novacron_server.hypervisor.xml.document import MalformedXML, parse
 from novacron_server.hypervisor.xml.domain import DiskSource, domain_xml
 from novacron_server.hypervisor.xml.metadata import tag_element
 from novacron_server.hypervisor.xml.storage import pool_xml, read_pool, read_volume, volume_xml
+from novacron_server.inventory.compose import _disk
 
 GOLDEN = Path(__file__).parent / "golden"
 UUID_1 = "0b1e3d44-6c1c-4a44-9f0e-0d9f5a3c2b11"
@@ -287,6 +288,8 @@ def test_network_disk_names_its_protocol_and_place() -> None:
     found = disk_locations(f"<domain><devices>{disks}</devices></domain>")
     expected = ["rbd:vms/root", "iscsi:iqn.2026-01.x:t/2", "https://deb.x/netinst.iso", "nbd:10.0.0.9"]
     assert [disk.path for disk in found] == expected
+    shown = [_disk(disk, {}) for disk in read_domain(f"<domain><devices>{disks}</devices></domain>", {}).disks]
+    assert [(disk.source, disk.size_bytes) for disk in shown] == [(source, None) for source in expected]
 
 
 def test_encrypted_volume_is_not_called_raw() -> None:
