@@ -102,7 +102,7 @@ def start_guest(terminal: Terminal, qemu: libvirt.virConnect) -> libvirt.virDoma
     terminal.see(f"{NAME} .*● running", 60)
     domain = qemu.lookupByName(NAME)
     domain.setBlockIoTune("vda", LIMITS, libvirt.VIR_DOMAIN_AFFECT_LIVE)
-    serial = Serial(domain)
+    serial = Serial("qemu:///system", NAME)
     serial.see("READY", 240)
     serial.close()
     return domain

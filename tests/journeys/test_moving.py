@@ -49,7 +49,7 @@ def test_disk_is_moved_twice_while_its_guest_writes(console: Console, qemu: libv
     terminal.type("move-01")
     terminal.press("ctrl+s")
     terminal.see("move-01 .*● running", 60)
-    serial = Serial(qemu.lookupByName("move-01"))
+    serial = Serial("qemu:///system", "move-01")
     serial.see("WRITES", 240)
 
     terminal.press("4")

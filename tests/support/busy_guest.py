@@ -80,10 +80,14 @@ def write_busy_image(images: Path, name: str = "busy", *, cpu: bool = True, stea
 
 
 class Serial:
-    """The serial console of a busy guest, read in its own thread."""
+    """The serial console of a guest, read in its own thread, over a connection of its own: a read that waits can block
+    every other call of its connection for good."""
 
-    def __init__(self, domain: libvirt.virDomain) -> None:
-        self._stream = domain.connect().newStream(0)
+    def __init__(self, uri: str, vm: str) -> None:
+        """`vm` is a name."""
+        self._connection = libvirt.open(uri)
+        self._stream = self._connection.newStream(0)
+        domain = self._connection.lookupByName(vm)
         domain.openConsole(None, self._stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
         self.text = ""
         self._reading = threading.Thread(target=self._read, daemon=True)

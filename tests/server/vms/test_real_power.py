@@ -55,7 +55,7 @@ async def guest(storage: StorageServer) -> AsyncIterator[tuple[VM, Serial]]:
 
 
 def _console(storage: StorageServer, vm: VM) -> Serial:
-    return Serial(storage.libvirt.lookupByUUIDString(vm.id))
+    return Serial(storage.daemon.uri, vm.name)
 
 
 def _ready(storage: StorageServer, vm: VM, serial: Serial) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import libvirt
 import pytest
 import pytest_asyncio
 
@@ -40,10 +39,7 @@ class Guest:
     def __init__(self, storage: StorageServer, vm: vms.VM) -> None:
         self.storage, self.vm = storage, vm
         self.domain = storage.libvirt.lookupByUUIDString(vm.id)
-        self._connection = libvirt.open(
-            storage.daemon.uri
-        )  # its own connection, because a blocking read would block all other calls
-        self.serial = Serial(self._connection.lookupByUUIDString(vm.id))
+        self.serial = Serial(storage.daemon.uri, vm.name)
 
     async def has(self, **disks: int) -> None:
         """Wait until the guest reports exactly these disks besides its first, as name=sectors."""

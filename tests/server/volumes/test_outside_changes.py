@@ -412,11 +412,49 @@ async def test_overlay_that_others_made_and_its_base_belong_to_the_vm(storage: S
     found = await until(shown, 30)
     assert sorted(role for _, role in found.values()) == ["backing file", "backing file", "disk"]
     assert {user for user, _ in found.values()} == {vm.id}
-    with pytest.raises(errors.Conflict, match="is the backing file of a VM's disk"):
-        await storage.admin.call(volumes.DELETE, volume_id=str(base))
+    call = storage.admin.call
+    for refused in (
+        call(volumes.DELETE, volume_id=str(base)),
+        call(volumes.MOVE, body=volumes.VolumeMove(tier="cold"), volume_id=str(base)),
+        call(volumes.RESIZE, body=volumes.VolumeResize(size_bytes=1 << 30), volume_id=str(base)),
+        call(volumes.DETACH, volume_id=str(base)),
+    ):
+        with pytest.raises(errors.Conflict, match="is the backing file of"):
+            await refused
     if start:
         await storage.succeeded(await storage.admin.call(vms.POWER_OFF, vm_id=vm.id))
     vm = await storage.server.vm(vm.name)
     query = vms.DeleteQuery(disks=True)
     await storage.succeeded(await storage.admin.call(vms.DELETE, query=query, if_match=vm.generation, vm_id=vm.id))
     assert not [name for _, name in storage.files() if name.startswith(vm.name)]
+
+
+async def test_disk_is_itself_again_after_the_commit_of_an_overlay(storage: StorageServer) -> None:
+    vm = await storage.vm("committed", start=True)
+    base = next(disk.volume for disk in vm.disks)
+    domain = storage.libvirt.lookupByUUIDString(vm.id)
+    flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
+    domain.snapshotCreateXML("<domainsnapshot><name>s1</name></domainsnapshot>", flags)
+
+    async def role() -> str:
+        return (await storage.admin.call(volumes.GET, volume_id=str(base))).role
+
+    async def is_base() -> bool | None:
+        return True if await role() == "backing file" else None
+
+    async def is_disk() -> bool | None:
+        return True if await role() == "disk" else None
+
+    async def is_ready() -> bool | None:
+        return True if "ready='yes'" in domain.XMLDesc() else None
+
+    await until(is_base, 30)
+    domain.blockCommit("vda", None, None, 0, libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE)
+    await until(is_ready, 30)
+    domain.blockJobAbort("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
+    await until(is_disk, 30)
+    assert (await storage.admin.call(volumes.GET, volume_id=str(base))).vm == vm.id
+    await storage.succeeded(await storage.admin.call(vms.POWER_OFF, vm_id=vm.id))
+    query, now = vms.DeleteQuery(disks=True), await storage.server.vm(vm.name)
+    await storage.succeeded(await storage.admin.call(vms.DELETE, query=query, if_match=now.generation, vm_id=vm.id))
+    assert (vm.tier, "committed") not in storage.files()
