@@ -15,12 +15,15 @@ from novacron_core.values.roles import Permission as P
 from novacron_core.values.sizes import KIB, MIB, TIB
 from novacron_core.values.tiers import TierName
 
+HIDDEN_VM = "hidden"
+
 
 class Volume(Value, frozen=True):
-    """A storage volume. `vm` is the id of the VM that uses it; `allocated_bytes` is the space used on disk now.
+    """A storage volume. `vm` is the id of the VM that uses it, HIDDEN_VM if the reader may not see that one;
+    `allocated_bytes` is the space used on disk now.
 
-    `tier` is the tier of its pool. `role` is its use in the VM: `disk`, `kernel`, `initrd` or `backing file`. `backing_file` is the
-    backing file of an overlay, else empty. `unmanaged`: not created by NovaCron. `operation_id` names the operation
+    `tier` is the tier of its pool. `role` is its use in the VM: `disk`, `kernel`, `initrd` or `backing file`.
+    `backing_file` is the backing file of an overlay, else empty. `unmanaged`: not created by NovaCron. `operation_id` names the operation
     that is running on the volume.
     """
 

@@ -196,6 +196,9 @@ class HostSync:
             self._republish_twin(host_id, vm_id)
         if facts is not None:
             self._seek_volumes(facts)
+        if _files_of(before) != _files_of(facts):
+            self._volumes_dirty = True  # volumes show which VM uses them
+            self._wake.set()
         self._waiters.notify(vm_id, facts)
 
     def _seek_volumes(self, facts: DomainFacts) -> None:
@@ -246,3 +249,12 @@ class HostSync:
             row, known = self._state.rows.get(key), self._state.known.get(key)
             name = known.facts.name if known else row.name if row else ""
             self._publisher.publish(vm_refreshed(self.host.host_id, vm_id, name, row.tenant if row else None, note))
+
+
+def _files_of(facts: DomainFacts | None) -> tuple[object, ...]:
+    """What a VM uses of its host's storage."""
+    if facts is None:
+        return ()
+    disks = (*facts.disks, *facts.later_disks)
+    files = tuple((disk.path, disk.pool, disk.volume, disk.backing_file) for disk in disks)
+    return (facts.kernel, facts.initrd, *files) if files or facts.kernel else ()

@@ -11,6 +11,7 @@ from typing import Any
 from novacron_core import errors
 from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.hosts import HostStatus
+from novacron_core.api.nouns import VOLUMES
 from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.problem import FieldError
@@ -21,6 +22,7 @@ from novacron_core.api.volumes import Volume
 from novacron_core.rules.filters.language import FilterError, compile_filter
 from novacron_core.rules.filters.vms import vm_fields
 from novacron_core.rules.visibility import SHARED, Principal, may_see
+from novacron_core.values.roles import Role
 from novacron_server.hypervisor.connection.session import Override
 from novacron_server.hypervisor.facts import DomainFacts, Hint
 from novacron_server.hypervisor.host import LibvirtHost
@@ -125,14 +127,20 @@ class Inventory:
         return (host for host in self.state.hosts() if may_see(principal, SHARED))
 
     def volumes(self, principal: Principal) -> Iterator[Volume]:
-        return (volume for volume in self.state.storage.volumes() if may_see(principal, volume.tenant))
+        seen = (volume for volume in self.state.storage.volumes() if may_see(principal, volume.tenant))
+        return (self._shown(principal, volume) for volume in seen)
 
     def volume(self, principal: Principal, volume_id: str) -> Volume:
         """Raises NotFound, with the same message for another tenant's volume as for a missing one."""
         volume = self.state.storage.volume(volume_id)
         if volume is None or not may_see(principal, volume.tenant):
             raise errors.NotFound("volume not found")
-        return volume
+        return self._shown(principal, volume)
+
+    def _shown(self, principal: Principal, volume: Volume) -> Volume:
+        table = self.state.tables[VOLUMES.type]
+        shown: Volume = volume if principal.role is Role.ADMINISTRATOR else table.for_members(volume)
+        return shown
 
     def pools(self, principal: Principal) -> Iterator[Pool]:
         return (pool for pool in self.state.storage.pools() if may_see(principal, SHARED))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import structlog
@@ -17,7 +18,7 @@ from novacron_core.api.hosts import Host as APIHost
 from novacron_core.api.nouns import HOSTS, NOUNS, OPERATIONS, POOLS, TIERS, VMS, VOLUMES, Nouns
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
-from novacron_core.api.volumes import Volume
+from novacron_core.api.volumes import HIDDEN_VM, Volume
 from novacron_core.rules.visibility import SHARED
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import Addresses
@@ -299,6 +300,9 @@ class _Table:
     def __init__(self, state: InventoryState) -> None:
         self._state = state
 
+    def for_members(self, value: Any) -> Any:
+        return value
+
     def fold(self, record: EventRecord) -> None:
         """It has no rows."""
 
@@ -331,6 +335,13 @@ class _Volumes(_Table):
     def value(self, record: EventRecord) -> Visible:
         volume = self._state.storage.volume(record.target.id)
         return (volume.tenant if volume else record.tenant), volume
+
+    def for_members(self, value: Volume | None) -> Volume | None:
+        if value is None or value.vm is None:
+            return value
+        vm = self._state.composed((value.host, value.vm))
+        hidden = vm is not None and vm.tenant != value.tenant
+        return msgspec.structs.replace(value, vm=HIDDEN_VM) if hidden else value
 
     def fold(self, record: EventRecord) -> None:
         if record.row is not None:

@@ -23,6 +23,9 @@ class NounTable(Protocol):
     def value(self, record: EventRecord) -> Visible:
         """The complete new value of an event's target, None when it is gone."""
 
+    def for_members(self, value: Any) -> Any:
+        """The value for readers of its tenant who are not administrators: without other tenants' ids."""
+
     def fold(self, record: EventRecord) -> None:
         """Apply the row change that an event carries, if any."""
 
@@ -44,6 +47,9 @@ class RowTable:
     def value(self, record: EventRecord) -> Visible:
         key = self._noun.key_of(record.source, record.target.id)
         return self._values.get(key, (record.tenant, None))
+
+    def for_members(self, value: Any) -> Any:
+        return value
 
     def fold(self, record: EventRecord) -> None:
         """Raises msgspec.ValidationError for a row that is not a value of the noun."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from novacron_core.api import events as api
@@ -20,13 +20,15 @@ _OTHER_FAMILIES = {"access": Permission.ACCESS_ADMIN, "system": Permission.EVENT
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
-    """An encoded event, with the tenant and the permission that determine who may receive it."""
+    """An encoded event, with the tenant and the permission that determine who may receive it. `member_data` is what
+    readers who are not administrators get; None if it is the same."""
 
     seq: int
     event: api.Event
     tenant: str | None
     permission: Permission
     data: bytes
+    member_data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Batch:
         """The events that this principal may see."""
         key = (principal.role, principal.tenant)
         if key not in self._visible:
-            self._visible[key] = Batch([event for event in self.events if visible(principal, event)])
+            self._visible[key] = Batch([_for(principal, event) for event in self.events if visible(principal, event)])
         return self._visible[key]
 
     @cached_property
@@ -64,6 +66,12 @@ class Batch:
             events.append(event)
             size += len(event.data)
         return [*parts, _part(events)] if events else parts
+
+
+def _for(principal: Principal, event: OutgoingEvent) -> OutgoingEvent:
+    if event.member_data is None or principal.role is Role.ADMINISTRATOR:
+        return event
+    return replace(event, data=event.member_data, member_data=None)
 
 
 def _part(events: list[OutgoingEvent]) -> BatchPart:

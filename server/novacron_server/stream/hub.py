@@ -211,7 +211,11 @@ class Hub:
             unlogged=unlogged,
         )
         permission = permission_of(self.state.nouns, record.type)
-        return OutgoingEvent(record.seq, event, tenant, permission, msgspec.json.encode(event))
+        data, member_value = msgspec.json.encode(event), table.for_members(value) if table else None
+        if member_value is value:
+            return OutgoingEvent(record.seq, event, tenant, permission, data)
+        shown = msgspec.structs.replace(event, value=msgspec.Raw(msgspec.json.encode(member_value)))
+        return OutgoingEvent(record.seq, event, tenant, permission, data, msgspec.json.encode(shown))
 
 
 def _key(event: EventDraft | EventRecord) -> tuple[str, str, str, str]:

@@ -9,7 +9,7 @@ import msgspec
 
 from novacron_core.api import events as api
 from novacron_core.rules.visibility import Principal, may_see
-from novacron_core.values.roles import allows
+from novacron_core.values.roles import Role, allows
 from novacron_server.inventory.inventory import Inventory
 
 _HEADROOM = 4096
@@ -25,9 +25,11 @@ def inventory_frames(inventory: Inventory, principal: Principal) -> list[bytes]:
 def _items(inventory: Inventory, principal: Principal) -> Iterable[tuple[str, Any]]:
     for noun in inventory.state.nouns:
         if allows(principal.role, noun.permission):
-            for tenant, value in inventory.state.tables[noun.type].all():
+            table = inventory.state.tables[noun.type]
+            for tenant, value in table.all():
                 if may_see(principal, tenant):
-                    yield noun.list_field, value
+                    is_admin = principal.role is Role.ADMINISTRATOR
+                    yield noun.list_field, value if is_admin else table.for_members(value)
 
 
 def _parts(items: Iterable[tuple[str, Any]]) -> Iterator[dict[str, list[msgspec.Raw]]]:

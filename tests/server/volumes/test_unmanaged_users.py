@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,11 +14,14 @@ import pytest
 
 from novacron_core import errors
 from novacron_core.api import vms, volumes
+from novacron_core.api.base import ListQuery
+from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation, OperationState
-from novacron_core.api.volumes import Volume, VolumeAttach, VolumeMove, VolumeResize
-from novacron_core.client import Client
+from novacron_core.api.volumes import HIDDEN_VM, Volume, VolumeAttach, VolumeMove, VolumeResize
+from novacron_core.client import Client, stream
 from novacron_core.values.roles import Role
 from novacron_server.inventory import host_sync
+from novacron_server.stream.inventory_frames import inventory_frames
 from novacron_server.volumes.users import VolumeUsers
 from tests.support.storage import MIB, StorageServer
 from tests.support.waiting import until
@@ -177,6 +181,41 @@ async def test_refusal_does_not_name_a_vm_that_the_caller_may_not_see(storage: S
                 await request()
             assert "TOPSECRET" not in refused.value.detail
     await bob.close()
+
+
+async def test_id_of_a_vm_that_a_reader_may_not_see_is_hidden(storage: StorageServer) -> None:
+    """In lists, in single reads, in the inventory and in events; an administrator sees it."""
+    volume = await storage.create_volume("hidden-id")
+    carol = await storage.server.member("carol", Role.OPERATOR)
+    updates = stream(carol)
+    seen: list[str] = []
+
+    async def follow() -> None:
+        async for update in updates:
+            if isinstance(update, Event) and update.target.id == volume.id and (now := update.decoded()) is not None:
+                seen.append(str(now.vm))
+
+    following = asyncio.create_task(follow())
+    with unmanaged(storage, "TOPSECRET-id", **by_path(storage, volume)):
+        uuid = storage.libvirt.lookupByName("TOPSECRET-id").UUIDString()
+
+        async def used() -> bool | None:
+            return True if (await storage.volume("hidden-id")).vm == uuid else None
+
+        async def told() -> bool | None:
+            return True if seen else None
+
+        await until(used)
+        assert (await carol.call(volumes.GET, volume_id=volume.id)).vm == HIDDEN_VM
+        page = await carol.call(volumes.LIST, query=ListQuery(page_size=1000))
+        assert {found.name: found.vm for found in page.items}["hidden-id"] == HIDDEN_VM
+        await until(told)
+        assert set(seen) == {HIDDEN_VM}
+        inventory = storage.server.parts.inventory
+        member = await storage.server.parts.access.authenticate(carol.credentials.token)
+        assert uuid.encode() not in b"".join(inventory_frames(inventory, member))
+    following.cancel()
+    await carol.close()
 
 
 async def test_backing_file_of_a_volume_is_not_changed(storage: StorageServer) -> None:
