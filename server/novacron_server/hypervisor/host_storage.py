@@ -6,15 +6,14 @@ import asyncio
 import os
 import stat
 import threading
-import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeVar
+from typing import IO, Any
 
-from novacron_core.errors import HostUnavailable, Internal, InvalidArgument
+from novacron_core.errors import Internal, InvalidArgument
 from novacron_server.hypervisor.connection.calls import Calls
-from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, mark_retrieved, schedule
+from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, schedule
 from novacron_server.hypervisor.connection.uris import is_local, is_simulated
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
@@ -23,19 +22,19 @@ from novacron_server.hypervisor.storage.downloads import Download
 from novacron_server.hypervisor.storage.file_copies import FileCopy, rename_new, written_at
 from novacron_server.hypervisor.storage.local_capacity import with_directory, with_local_capacity
 from novacron_server.hypervisor.storage.uploads import Upload
+from novacron_server.hypervisor.transfers import Transfers
 from novacron_server.hypervisor.vms.domains import DomainReader
 from novacron_server.tasks import cancel_tasks
 
-T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Called in the loop with the bytes transferred so far and the total."""
+Begin = Callable[[], Awaitable[object]]
+"""Awaited when a transfer has its threads, before it begins."""
+RELAY_THREADS = 2
 
 
-class Transfer(Protocol):
-    """A transfer in a worker thread: when it last made progress, and the event that cancels it."""
-
-    moved_at: float
-    cancel: threading.Event
+async def _nothing() -> None:
+    """A `Begin` for transfers whose beginning is not reported."""
 
 
 class HostStorage(Calls[DomainReader]):
@@ -46,6 +45,7 @@ class HostStorage(Calls[DomainReader]):
         self._simulated = is_simulated(supervisor.uri)
         self._local = is_local(supervisor.uri)
         self._pool_creation = asyncio.Lock()
+        self.transfers = Transfers(supervisor)
 
     async def read_pools(self) -> list[PoolFacts]:
         reader = self._supervisor.require().reader
@@ -101,7 +101,13 @@ class HostStorage(Calls[DomainReader]):
         return self._local and not self._simulated and await asyncio.to_thread(_is_same_file, facts)
 
     async def copy_file(
-        self, source: Path, target: Path, progress: Progress, *, bandwidth_bytes_s: int = 0
+        self,
+        source: Path,
+        target: Path,
+        progress: Progress,
+        *,
+        begin: Begin = _nothing,
+        bandwidth_bytes_s: int = 0,
     ) -> tuple[int, int]:
         """Copy a volume's file over another's, flush it to the disk and compare. Only if `sees` is true for both.
 
@@ -110,7 +116,9 @@ class HostStorage(Calls[DomainReader]):
         """
         report = partial(schedule, asyncio.get_running_loop(), progress)
         copy = FileCopy(source, target, report, threading.Event(), bandwidth_bytes_s)
-        return await self._run_transfer(copy, lambda _connection: copy.run(), "copy the volume")
+        async with self.transfers.threads():
+            await begin()
+            return await self.transfers.run(copy, lambda _connection: copy.run(), "copy the volume")
 
     async def written_at(self, path: Path) -> tuple[int, int]:
         """The modification time of a file in nanoseconds, and its size: together they change with every write."""
@@ -120,12 +128,19 @@ class HostStorage(Calls[DomainReader]):
         """Rename a copied file to its final name. Raises Conflict if another file has that name."""
         await asyncio.to_thread(rename_new, old, new)
 
-    async def relay(self, source: VolumeFacts, pool: str, name: str, progress: Progress) -> None:
+    async def relay(
+        self, source: VolumeFacts, pool: str, name: str, progress: Progress, *, begin: Begin = _nothing
+    ) -> None:
         """Copy a volume over another through this server, and read the copy back to compare.
 
         Raises Internal if the copy differs. Cancel the task to stop it.
         """
-        loop = asyncio.get_running_loop()
+        async with self.transfers.threads(RELAY_THREADS):
+            await begin()
+            await self._relay(source, pool, name, progress)
+
+    async def _relay(self, source: VolumeFacts, pool: str, name: str, progress: Progress) -> None:
+        loop, run = asyncio.get_running_loop(), self.transfers.run
         length = source.file_bytes or source.allocated_bytes  # holes are transferred too
 
         def report(sent: int, _total: int) -> None:
@@ -136,12 +151,12 @@ class HostStorage(Calls[DomainReader]):
             download = Download(into, threading.Event())
             upload = Upload(lambda: out, None, report, threading.Event())
             await _run_both(
-                self._run_transfer(upload, lambda c: upload.run(c, pool, name), "write the copy"),
-                self._run_transfer(download, lambda c: download.run(c, source.pool, source.name), "read the volume"),
+                run(upload, lambda c: upload.run(c, pool, name), "write the copy"),
+                run(download, lambda c: download.run(c, source.pool, source.name), "read the volume"),
                 closing=(out, into),
             )
         check = Download(None, threading.Event(), lambda received: report(length + received, 0))
-        await self._run_transfer(check, lambda c: check.run(c, pool, name), "read the copy back")
+        await run(check, lambda c: check.run(c, pool, name), "read the copy back")
         if check.sha256 != download.sha256:
             raise Internal("the copy differs from the volume and was not used")
 
@@ -167,23 +182,8 @@ class HostStorage(Calls[DomainReader]):
             return
         report = partial(schedule, asyncio.get_running_loop(), progress)
         upload = Upload(lambda: _open_image(source), total, report, cancel or threading.Event())
-        await self._run_transfer(upload, lambda connection: upload.run(connection, pool, name), "copy the image")
-
-    async def _run_transfer(self, transfer: Transfer, work: Callable[[Any], T], what: str) -> T:
-        """Run a transfer in a transfer thread; end it if it makes no progress, or if the task is cancelled."""
-        task = asyncio.create_task(self._supervisor.call(self._supervisor.transfers, work, what=what))
-        task.add_done_callback(mark_retrieved)
-        stall_s = self._supervisor.timing.stall_s
-        try:
-            while not (await asyncio.wait({task}, timeout=1.0))[0]:
-                if time.monotonic() - transfer.moved_at > stall_s:
-                    raise HostUnavailable(f"cannot {what}: no progress for {stall_s:.0f} seconds")
-            return task.result()
-        finally:
-            transfer.cancel.set()
-            # Wait for the thread to release the volume, so that the caller can delete it.
-            await asyncio.wait({task}, timeout=5.0)
-            task.cancel()
+        async with self.transfers.threads():
+            await self.transfers.run(upload, lambda connection: upload.run(connection, pool, name), "copy the image")
 
 
 async def _run_both(*halves: Coroutine[Any, Any, object], closing: Sequence[IO[bytes]]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import structlog
 from novacron_core import errors
 from novacron_server.hypervisor.facts import VolumeFacts
 from novacron_server.hypervisor.host import LibvirtHost
+from novacron_server.hypervisor.host_storage import RELAY_THREADS, Begin
 from novacron_server.hypervisor.specs import VolumeSpec, image_format, with_creation_format
 from novacron_server.inventory.operation_files import temporary_name
 from novacron_server.operations.context import OperationContext
@@ -98,11 +100,11 @@ class VolumeCopy:
         target = Path(created.path)
         await self._context.write_ahead(copy=self._record(self._temporary, await inode_of(self._host, created)))
         await failpoint(f"{kind}:made")
-        await self._context.report_step("copying, then comparing")
+        begin = await self._waiting("copying, then comparing")
         async with TransferProgress(self._context) as progress:
             source = Path(self._source.path)
             self._compared_version = await storage.copy_file(
-                source, target, progress, bandwidth_bytes_s=bandwidth_bytes_s
+                source, target, progress, begin=begin, bandwidth_bytes_s=bandwidth_bytes_s
             )
         await failpoint(f"{kind}:compared")
         await storage.rename_file(target, Path(self.path))
@@ -122,10 +124,16 @@ class VolumeCopy:
         if self._host.simulated:
             return  # a simulated volume has no bytes
         await failpoint(f"{kind}:made")
-        await self._context.report_step("copying through this server, then comparing")
+        begin = await self._waiting("copying through this server, then comparing", RELAY_THREADS)
         async with TransferProgress(self._context) as progress:
-            await storage.relay(self._source, self._pool, self._name, progress)
+            await storage.relay(self._source, self._pool, self._name, progress, begin=begin)
         await failpoint(f"{kind}:compared")
+
+    async def _waiting(self, step: str, threads: int = 1) -> Begin:
+        """Report that the copy waits for others, if it does. Returns what reports `step` when its turn has come."""
+        if self._host.storage.transfers.must_wait(threads):
+            await self._context.report_step("waiting for other copies on this host")
+        return partial(self._context.report_step, step)
 
     def _spec(self, name: str) -> VolumeSpec:
         size, kind = self._source.size_bytes, image_format(self._source)

@@ -38,6 +38,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     read_s: float = 10.0
     change_s: float = 60.0
     stall_s: float = 30.0
+    flush_s: float = 600.0
     statistics_s: float = 30.0
     heartbeat_s: float = 5.0
     keepalive_s: int = 1

@@ -28,6 +28,7 @@ class Download:
     ) -> None:
         self.cancel = cancel
         self.moved_at = time.monotonic()
+        self.flushing = False
         self.sha256 = ""
         self._into = into
         self._progress = progress

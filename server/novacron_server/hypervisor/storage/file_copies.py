@@ -11,6 +11,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +19,8 @@ from novacron_core.errors import Conflict, Internal
 
 _COPY_CHUNK = 4 << 20
 _COMPARE_CHUNK = 1 << 20
+_FLUSH_EVERY = 64 << 20
+"""Bytes between flushes: a slow disk then never has more to write at once than the limit of one flush allows."""
 _REPORT_EVERY_S = 0.25
 _COPY_UNSUPPORTED = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
@@ -35,12 +38,13 @@ class FileCopy:
     ) -> None:
         self.cancel = cancel
         self.moved_at = time.monotonic()
+        self.flushing = False
         self._source, self._target = source, target
         self._progress = progress
         self._bandwidth = bandwidth_bytes_s
         self._began = time.monotonic()
         self._reported_at = 0.0
-        self._done = self._total = 0
+        self._done = self._total = self._unflushed = 0
         self._in_kernel = True
 
     def run(self) -> tuple[int, int]:
@@ -58,8 +62,9 @@ class FileCopy:
             os.ftruncate(target.fileno(), before.st_size)
             for start, end in extents:
                 self._copy(source.fileno(), target.fileno(), start, end)
-            os.fsync(target.fileno())
-            _flush_folder(self._target.parent)
+            self._flush(target.fileno())
+            with self._flushing():
+                _flush_folder(self._target.parent)
             # Drop the page cache, so that the comparison reads the disk.
             os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             for start, end in _union(extents, list(_extents(target.fileno(), before.st_size))):
@@ -77,6 +82,23 @@ class FileCopy:
                 raise Conflict("the volume shrank during the copy")
             start += count
             self._report(count)
+            self._unflushed += count
+            if self._unflushed >= _FLUSH_EVERY:
+                self._flush(target)
+
+    def _flush(self, target: int) -> None:
+        with self._flushing():
+            os.fsync(target)
+        self._unflushed = 0
+
+    @contextmanager
+    def _flushing(self) -> Iterator[None]:
+        """The time in here is spent waiting for a disk, without progress that could be reported."""
+        self.moved_at, self.flushing = time.monotonic(), True
+        try:
+            yield
+        finally:
+            self.moved_at, self.flushing = time.monotonic(), False
 
     def _copy_chunk(self, source: int, target: int, start: int, count: int) -> int:
         try:

@@ -30,6 +30,7 @@ class Upload:
         self._total = total_bytes
         self.cancel = cancel
         self.moved_at = time.monotonic()
+        self.flushing = False
         self._progress = progress
         self._reported_at = 0.0
 
@@ -46,7 +47,8 @@ class Upload:
             volume.upload(stream, 0, total or 0, 0)
             try:
                 self._send(stream, file, total)
-                stream.finish()
+                self.flushing = True
+                stream.finish()  # the host writes what it has cached to the disk
             except BaseException:
                 _abort(stream)
                 raise
