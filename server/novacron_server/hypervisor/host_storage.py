@@ -150,7 +150,7 @@ class HostStorage(Calls[DomainReader]):
         with os.fdopen(reading, "rb", buffering=0) as out, os.fdopen(writing, "wb", buffering=0) as into:
             download = Download(into, threading.Event())
             upload = Upload(lambda: out, None, report, threading.Event())
-            await _run_both(
+            await run_both(
                 run(upload, lambda c: upload.run(c, pool, name), "write the copy"),
                 run(download, lambda c: download.run(c, source.pool, source.name), "read the volume"),
                 closing=(out, into),
@@ -186,7 +186,7 @@ class HostStorage(Calls[DomainReader]):
             await self.transfers.run(upload, lambda connection: upload.run(connection, pool, name), "copy the image")
 
 
-async def _run_both(*halves: Coroutine[Any, Any, object], closing: Sequence[IO[bytes]]) -> None:
+async def run_both(*halves: Coroutine[Any, Any, object], closing: Sequence[IO[bytes]]) -> None:
     """Run both ends of a pipe; when one ends, its side is closed, so that the other does not wait forever.
 
     Raises the root cause: a broken pipe at one end is only the consequence of an error at the other.
@@ -204,7 +204,7 @@ async def _run_both(*halves: Coroutine[Any, Any, object], closing: Sequence[IO[b
     finally:
         await cancel_tasks(tasks)
     failures = [error for task in tasks if (error := task.exception())]
-    for error in sorted(failures, key=lambda error: isinstance(error, OSError)):
+    for error in sorted(failures, key=lambda error: isinstance(error.__cause__, BrokenPipeError)):
         raise error
 
 

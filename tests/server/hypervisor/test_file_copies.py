@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -147,6 +148,49 @@ def test_full_disk_is_reported_clearly(tmp_path: Path, full_disk: Path) -> None:
     write_sparse(tmp_path / "a")
     with pytest.raises(Conflict, match="no space left"):
         copied(tmp_path / "a", full_disk / "b")
+
+
+def _fail(number: int) -> Callable[..., int]:
+    def call(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "sentence"),
+    [
+        ("pread", errno.EIO, "cannot read a: Input/output error"),
+        ("pwrite", errno.EROFS, "cannot write b: Read-only file system"),
+        ("pwrite", errno.EFBIG, "cannot write b: File too large"),
+        ("ftruncate", errno.EPERM, "cannot write b: Operation not permitted"),
+        ("fsync", errno.EIO, "cannot write b: Input/output error"),
+        ("fsync", errno.ENOSPC, "no space left in the pool"),
+        ("ftruncate", errno.EDQUOT, "no space left in the pool"),
+    ],
+)
+def test_refusal_of_a_file_system_names_the_file_and_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, sentence: str
+) -> None:
+    write_sparse(tmp_path / "a")
+    monkeypatch.setattr(os, "copy_file_range", _fail(number))  # the kernel tells of neither file
+    monkeypatch.setattr(os, call, _fail(number))
+    with pytest.raises(Conflict, match=f"^{sentence}$"):
+        copied(tmp_path / "a", tmp_path / "b")
+
+
+def test_copy_gets_its_name_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", _fail(errno.EPERM))
+    (tmp_path / "part").write_text("ours")
+    (tmp_path / "name").write_text("theirs")
+    with pytest.raises(Conflict, match="a file named name already"):
+        rename_new(tmp_path / "part", tmp_path / "name")
+    (tmp_path / "name").unlink()
+    rename_new(tmp_path / "part", tmp_path / "name")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("name", "ours")]
+    monkeypatch.setattr(os, "link", _fail(errno.EROFS))
+    with pytest.raises(Conflict, match="cannot rename a copy to other: Read-only file system"):
+        rename_new(tmp_path / "name", tmp_path / "other")
 
 
 def test_rename_never_replaces_another_file(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
 import os
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from novacron_core.errors import HostUnavailable
+from novacron_core.errors import Conflict, HostUnavailable
 from novacron_server.hypervisor.connection.session import HostSession
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, Timing
+from novacron_server.hypervisor.host_storage import run_both
 from novacron_server.hypervisor.storage import file_copies
 from novacron_server.hypervisor.storage.file_copies import FileCopy
 from novacron_server.hypervisor.transfers import Transfers
@@ -113,6 +116,33 @@ async def test_two_relays_do_not_hold_one_thread_each(transfers: Transfers) -> N
         await relays[1]
     await asyncio.gather(relays[0], relays[2])
     assert not transfers.must_wait(2), "one that no longer waits has given back what it had"
+
+
+@pytest.mark.parametrize("name", ["b", None])
+async def test_error_of_a_file_is_not_called_an_answer_of_libvirt(transfers: Transfers, name: str | None) -> None:
+    work = Work(moves=True)
+
+    def fail(_connection: Any) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), *([f"/pools/{name}"] if name else []))
+
+    shown = "cannot copy: b: Input/output error" if name else "cannot copy: Input/output error"
+    async with transfers.threads():
+        with pytest.raises(Conflict, match=f"^{shown}$"):
+            await transfers.run(work, fail, "copy")
+
+
+async def test_cause_of_a_broken_pipe_is_told_and_not_the_pipe(transfers: Transfers) -> None:
+    def fail(error: Exception) -> Callable[[Any], str]:
+        def work(_connection: Any) -> str:
+            raise error
+
+        return work
+
+    ends = [io.BytesIO(), io.BytesIO()]
+    for errors in ([BrokenPipeError(errno.EPIPE, "pipe"), Conflict("full")], [Conflict("full"), BrokenPipeError()]):
+        halves = [transfers.run(Work(moves=True), fail(error), "copy") for error in errors]
+        with pytest.raises(Conflict, match=r"^full$"):
+            await run_both(*halves, closing=ends)
 
 
 def test_copy_is_flushed_piece_by_piece_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import libvirt
@@ -19,7 +20,7 @@ import msgspec
 import structlog
 
 from novacron_core.api.hosts import HostStatus
-from novacron_core.errors import HostUnavailable, Internal, NovaCronError
+from novacron_core.errors import Conflict, HostUnavailable, Internal, NovaCronError
 from novacron_server.hypervisor import faults
 from novacron_server.hypervisor.connection import events
 from novacron_server.hypervisor.connection.connection import ConnectionLost
@@ -153,6 +154,9 @@ class ConnectionSupervisor(Generic[R]):
             raise faults.translate(error, what) from error
         except NovaCronError:
             raise
+        except OSError as error:  # of a file, not of libvirt
+            why = f"{Path(error.filename).name}: {error.strerror}" if error.filename else error.strerror or str(error)
+            raise Conflict(f"cannot {what}: {why}" if what else why) from error
         except Exception as error:  # a value of libvirt's that the binding or we cannot read: never a silent death
             _log.error("unexpected answer of libvirt", host=self.uri, what=what, exc_info=error)
             why = "libvirt answered with something that cannot be read; see the server's log"

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import IO
 
 from novacron_core.errors import Conflict, Internal
+from novacron_server.renaming import rename_without_replacing
 
 _COPY_CHUNK = 4 << 20
 _COMPARE_CHUNK = 1 << 20
 _FLUSH_EVERY = 64 << 20
 """Bytes between flushes: a slow disk then never has more to write at once than the limit of one flush allows."""
 _REPORT_EVERY_S = 0.25
-_COPY_UNSUPPORTED = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 class FileCopy:
@@ -50,29 +50,35 @@ class FileCopy:
     def run(self) -> tuple[int, int]:
         """Copy into the existing target, flush it and its directory to the disk, read it back and compare.
 
-        Returns `written_at` of the source. Raises Conflict if it is cancelled, the source changes during the copy or no
-        space is left; Internal if the two differ; OSError.
+        Returns `written_at` of the source. Raises Conflict if it is cancelled, the source changes during the copy, no
+        space is left, or a file system refuses to read or write; Internal if the two differ.
         """
         self.moved_at = self._began = time.monotonic()
         with _open_file(self._source, os.O_RDONLY) as source, _open_file(self._target, os.O_RDWR) as target:
-            before = os.fstat(source.fileno())
-            extents = list(_extents(source.fileno(), before.st_size))
-            self._total = 2 * sum(end - start for start, end in extents)
-            os.ftruncate(target.fileno(), 0)
-            os.ftruncate(target.fileno(), before.st_size)
-            for start, end in extents:
-                self._copy(source.fileno(), target.fileno(), start, end)
-            self._flush(target.fileno())
+            return self._run(source.fileno(), target.fileno())
+
+    def _run(self, source: int, target: int) -> tuple[int, int]:
+        with _explained(self._source, "read"):
+            before = os.fstat(source)
+            extents = list(_extents(source, before.st_size))
+        self._total = 2 * sum(end - start for start, end in extents)
+        with _explained(self._target, "write"):
+            os.ftruncate(target, 0)
+            os.ftruncate(target, before.st_size)
+        for start, end in extents:
+            self._copy(source, target, start, end)
+        with _explained(self._target, "write"):
+            self._flush(target)
             with self._flushing():
                 _flush_folder(self._target.parent)
             # Drop the page cache, so that the comparison reads the disk.
-            os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            for start, end in _union(extents, list(_extents(target.fileno(), before.st_size))):
-                self._compare(source.fileno(), target.fileno(), start, end)
-            copied = (before.st_mtime_ns, before.st_size)
-            if written_at(source.fileno()) != copied:
-                raise Conflict("the volume was written to during the copy")
-            return copied
+            os.posix_fadvise(target, 0, 0, os.POSIX_FADV_DONTNEED)
+            written = list(_extents(target, before.st_size))
+        for start, end in _union(extents, written):
+            self._compare(source, target, start, end)
+        if _version(os.fstat(source)) != _version(before):
+            raise Conflict("the volume was written to during the copy")
+        return _version(before)
 
     def _copy(self, source: int, target: int, start: int, end: int) -> None:
         while start < end:
@@ -84,7 +90,8 @@ class FileCopy:
             self._report(count)
             self._unflushed += count
             if self._unflushed >= _FLUSH_EVERY:
-                self._flush(target)
+                with _explained(self._target, "write"):
+                    self._flush(target)
 
     def _flush(self, target: int) -> None:
         with self._flushing():
@@ -101,24 +108,26 @@ class FileCopy:
             self.moved_at, self.flushing = time.monotonic(), False
 
     def _copy_chunk(self, source: int, target: int, start: int, count: int) -> int:
-        try:
-            if self._in_kernel:
+        if self._in_kernel:
+            try:
                 return os.copy_file_range(source, target, count, start, start)
-        except OSError as error:
-            if error.errno not in _COPY_UNSUPPORTED:
-                raise _as_conflict(error) from error
-            self._in_kernel = False
-        data = os.pread(source, count, start)
-        try:
+            except OSError:  # unsupported here; for any other reason the calls below tell which file is the cause
+                self._in_kernel = False
+        data = self._read(source, self._source, count, start)
+        with _explained(self._target, "write"):
             return os.pwrite(target, data, start)
-        except OSError as error:
-            raise _as_conflict(error) from error
+
+    @staticmethod
+    def _read(handle: int, path: Path, count: int, start: int) -> bytes:
+        with _explained(path, "read"):
+            return os.pread(handle, count, start)
 
     def _compare(self, source: int, target: int, start: int, end: int) -> None:
         while start < end:
             self._check_cancelled()
             count = min(_COMPARE_CHUNK, end - start)
-            if os.pread(source, count, start) != os.pread(target, count, start):
+            copied = self._read(target, self._target, count, start)
+            if self._read(source, self._source, count, start) != copied:
                 raise Internal(f"the copy differs from the volume at byte {start} and was not used")
             start += count
             self._report(count)
@@ -145,7 +154,7 @@ def _open_file(path: Path, mode: int) -> IO[bytes]:
         handle = os.open(path, mode | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENXIO):
-            raise
+            raise Conflict(f"cannot open {path.name}: {error.strerror}") from error
         raise Conflict(f"{path.name} is not a regular file") from error
     file = os.fdopen(handle, "rb" if mode == os.O_RDONLY else "r+b", buffering=0)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -154,33 +163,44 @@ def _open_file(path: Path, mode: int) -> IO[bytes]:
     return file
 
 
-def written_at(file: Path | int) -> tuple[int, int]:
-    """The modification time (ns) and size of a file: together they change with every write."""
-    found = os.fstat(file) if isinstance(file, int) else file.stat()
+def written_at(path: Path) -> tuple[int, int]:
+    """The modification time (ns) and size of a file: together they change with every write. Raises Conflict."""
+    with _explained(path, "read"):
+        return _version(path.stat())
+
+
+def _version(found: os.stat_result) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
 def rename_new(old: Path, new: Path) -> None:
     """Rename a file without replacing another, and flush the directory. Succeeds if it was renamed before.
 
-    Raises Conflict if another file has the name.
+    Raises Conflict if another file has the name, or the file system refuses.
     """
+    with _explained(new, "rename a copy to"):
+        try:
+            rename_without_replacing(old, new)
+        except FileExistsError:
+            if not (old.exists() and old.samefile(new)):
+                raise Conflict(f"a file named {new.name} already exists") from None
+            old.unlink()
+        except FileNotFoundError:
+            if not new.exists():
+                raise
+            return
+        _flush_folder(new.parent)
+
+
+@contextmanager
+def _explained(path: Path, action: str) -> Iterator[None]:
+    """Raises Conflict with the reason for an OSError of the work with this file."""
     try:
-        os.link(old, new)
-    except FileExistsError:
-        if not (old.exists() and old.samefile(new)):
-            raise Conflict(f"a file named {new.name} already exists") from None
-    except FileNotFoundError:
-        if not new.exists():
-            raise
-        return
-    old.unlink()
-    _flush_folder(new.parent)
-
-
-def _as_conflict(error: OSError) -> Exception:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return Conflict("no space left in the pool") if full else error
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Conflict("no space left in the pool") from error
+        raise Conflict(f"cannot {action} {path.name}: {error.strerror or error}") from error
 
 
 def _flush_folder(folder: Path) -> None:
