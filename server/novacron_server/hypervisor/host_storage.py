@@ -79,9 +79,14 @@ class HostStorage(Calls[DomainReader]):
         """Create a thin volume. Succeeds if the same one exists, unless `new`. Conflict if the name is taken."""
         return await self._change("create the volume", volumes.create_volume, spec, new=new)
 
-    async def delete_volume(self, pool: str, name: str) -> None:
-        """Delete a volume; succeeds if there is none."""
-        await self._change("delete the volume", volumes.delete_volume, pool, name)
+    async def require_pool(self, name: str) -> None:
+        """Raises Conflict if the pool is not defined."""
+        await self._read_storage(lambda connection: volumes.require_pool(connection, name))
+
+    async def delete_volume(self, pool: str, name: str, *, undo: bool = False) -> None:
+        """Delete a volume; succeeds if there is none. Conflict if the pool is not defined, unless `undo`: then there
+        is nothing to remove."""
+        await self._change("delete the volume", volumes.delete_volume, pool, name, undo=undo)
 
     async def resize_volume(self, pool: str, name: str, size_bytes: int, image: Format) -> None:
         """Grow a volume that was created with the format `image`. Raises Conflict for a smaller size, or if libvirt

@@ -173,17 +173,18 @@ async def create_recorded(context: OperationContext[Any], host: LibvirtHost, spe
 
 async def discard(host: LibvirtHost, copy: CopyRecord | None) -> None:
     """Remove the files of an unused copy, and no others. They may be gone already. Raises Conflict when a VM uses the
-    copy, or its pool is inactive."""
+    copy, or its pool is inactive, or not defined any more although the copy was made."""
     if copy is None:
         return
+    undo = not copy.inode
     known = bool(copy.inode) or bool(copy.temporary)
     is_the_copy = not known or await asyncio.to_thread(_is_file, Path(copy.path), copy.inode)
     if copy.temporary:
-        await host.storage.delete_volume(copy.pool, copy.temporary)
+        await host.storage.delete_volume(copy.pool, copy.temporary, undo=undo)
     if is_the_copy:
         if await host.disks.users(copy.path, fresh=True):
             raise errors.Conflict(f"{copy.name} is in use as a VM's disk: it was not deleted")
-        await host.storage.delete_volume(copy.pool, copy.name)
+        await host.storage.delete_volume(copy.pool, copy.name, undo=undo)
 
 
 def _is_file(path: Path, inode: int) -> bool:

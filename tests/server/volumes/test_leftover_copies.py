@@ -55,7 +55,7 @@ class StubHost:
     async def users(self, *_: Any, **__: Any) -> list[str]:
         return []
 
-    async def delete_volume(self, _: str, name: str) -> None:
+    async def delete_volume(self, _: str, name: str, **__: Any) -> None:
         if not self.active:
             raise errors.Conflict("pool small is not active")
         self.files.discard(name)

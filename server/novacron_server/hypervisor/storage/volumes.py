@@ -172,11 +172,15 @@ def _volume_facts(pool: Any, volume: Any) -> VolumeFacts:
     return read_volume(volume.XMLDesc(0), pool=str(pool.name()), pool_uuid=str(pool.UUIDString()))
 
 
-def delete_volume(connection: Any, pool: str, name: str) -> None:
-    """Delete a volume and its data; succeeds if there is none."""
-    found = _find_pool(connection, pool)
-    if found is None:
+def delete_volume(connection: Any, pool: str, name: str, *, undo: bool = False) -> None:
+    """Delete a volume and its data; succeeds if there is none.
+
+    Raises Conflict if the pool is not defined: the file may still be there. With `undo`, for what was perhaps never
+    made, that counts as deleted.
+    """
+    if undo and _find_pool(connection, pool) is None:
         return
+    found = require_pool(connection, pool)
     check_name(name, "volume")
     volume = _find_volume(found, name)
     if volume is None and found.isActive():
@@ -205,6 +209,14 @@ def resize_volume(connection: Any, pool: str, name: str, size_bytes: int, image:
 def find_volume(connection: Any, pool: str, name: str) -> Any:
     """Look up a volume. Raises libvirtError (no such pool, no such volume)."""
     return connection.storagePoolLookupByName(pool).storageVolLookupByName(name)
+
+
+def require_pool(connection: Any, name: str) -> Any:
+    """Look up a pool. Raises Conflict if it is not defined."""
+    pool = _find_pool(connection, name)
+    if pool is None:
+        raise Conflict(f"the pool {name} is not defined on the host: define it again with virsh pool-define first")
+    return pool
 
 
 def _find_pool(connection: Any, name: str) -> Any | None:

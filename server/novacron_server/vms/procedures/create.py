@@ -189,7 +189,7 @@ class CreateVM(Procedure[CreateSteps]):
     async def delete_volumes(host: LibvirtHost, steps: CreateSteps) -> None:
         """Delete the volumes that a creation has begun to create; no other volume has their names."""
         for name in steps.volumes:
-            await host.storage.delete_volume(steps.pool, name)
+            await host.storage.delete_volume(steps.pool, name, undo=True)
 
     async def _refresh(self, host_id: str, vm_id: str) -> None:
         await self._inventory.refresh_vm(host_id, vm_id)

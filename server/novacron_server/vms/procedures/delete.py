@@ -9,6 +9,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.vms import State
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.database.transactions import Database
+from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations.context import CompletedAnyway, OperationContext
@@ -86,7 +87,8 @@ class DeleteVM(Procedure[DeleteSteps]):
         """The volumes to delete with a VM, without those that were detached from it outside NovaCron.
 
         `decided` are the ids in the journal; they are needed because the VM and its definition may be gone by now.
-        Raises Conflict naming another VM that uses one of the volumes.
+        Raises Conflict naming another VM that uses one of the volumes, or a pool that is not defined: its files would
+        stay, and belong to nobody.
         """
         vm_id, host, found = operation.target.id, self._inventory.host(host_id), []
         volume_users = VolumeUsers.for_operation(self._inventory, host, operation)
@@ -95,6 +97,8 @@ class DeleteVM(Procedure[DeleteSteps]):
         rows = await retry_while_database_down("reading a VM's volumes", read)
         for volume in rows if decided is None else [volume for volume in rows if volume.id in decided]:
             facts = await host.storage.read_volume(volume.pool, volume.name)
+            if facts is None:
+                await _require_pool(host, volume)
             users = await host.disks.users(facts.path) if facts else []
             if facts and exists and all(user.uuid != vm_id for user in users):
                 continue
@@ -153,6 +157,13 @@ class DeleteVM(Procedure[DeleteSteps]):
         await failpoint("vm.delete:deleted")
         await self._inventory.refresh_vm(host_id, vm_id)
         await self._inventory.refresh_volumes(host_id)
+
+
+async def _require_pool(host: LibvirtHost, volume: VolumeRow) -> None:
+    try:
+        await host.storage.require_pool(volume.pool)
+    except errors.Conflict as e:
+        raise errors.Conflict(_kept(volume.name, e.detail, [])) from e
 
 
 def _kept(name: str, why: str, deleted: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ class DeleteVolume(Procedure[DeleteVolumeSteps]):
         self._inventory = inventory
 
     async def run(self, context: OperationContext[DeleteVolumeSteps]) -> None:
-        """Raises NotFound, Conflict naming the VM that uses the volume."""
+        """Raises NotFound, Conflict naming the VM that uses the volume, or the pool that is not defined."""
         row = await self._row(str(context.request["volume"]))
         if row is None:
             raise errors.NotFound("volume not found")
@@ -55,6 +55,11 @@ class DeleteVolume(Procedure[DeleteVolumeSteps]):
         facts = await host.storage.read_volume(row.pool, row.name)
         if facts is not None and await host.disks.users(facts.path, fresh=True):
             return "a VM uses the volume, so it was not deleted"
+        if facts is None:
+            try:
+                await host.storage.require_pool(row.pool)
+            except errors.Conflict as e:
+                return f"it was not deleted: {e.detail}"
         await self._delete(host, row)
         return CompletedAnyway("the deletion was completed")
 
