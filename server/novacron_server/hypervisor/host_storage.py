@@ -16,6 +16,7 @@ from novacron_server.hypervisor.connection.calls import Calls
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, schedule
 from novacron_server.hypervisor.connection.uris import is_local, is_simulated
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
+from novacron_server.hypervisor.pool_listings import PoolListings
 from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
 from novacron_server.hypervisor.storage import volumes
 from novacron_server.hypervisor.storage.downloads import Download
@@ -46,6 +47,7 @@ class HostStorage(Calls[DomainReader]):
         self._local = is_local(supervisor.uri)
         self._pool_creation = asyncio.Lock()
         self.transfers = Transfers(supervisor)
+        self._listings = PoolListings(supervisor)
 
     async def read_pools(self) -> list[PoolFacts]:
         reader = self._supervisor.require().reader
@@ -58,11 +60,16 @@ class HostStorage(Calls[DomainReader]):
         wanted: Mapping[str, Collection[str]] | None = None,
         problems: dict[str, str] | None = None,
     ) -> list[VolumeFacts]:
-        """Volumes of the active pools that can be read. `refresh` makes libvirt scan for new files first. `wanted` and
-        `problems` as in `volumes.read_volumes`."""
-        return await self._read_storage(
-            lambda connection: volumes.read_volumes(connection, refresh=refresh, wanted=wanted, problems=problems)
-        )
+        """Volumes of the active pools that can be read. `refresh` makes libvirt scan for new files first.
+
+        Of a pool that cannot be listed, those in `wanted` (pool → names) are looked up, or its last listing is
+        returned; `problems` gets the reason (pool → sentence).
+        """
+        pools = [pool for pool in await self.read_pools() if pool.active]
+        listings = await self._listings.read(pools, refresh=refresh, wanted=wanted or {})
+        if problems is not None:
+            problems |= {name: problem for name, (_, problem) in listings.items() if problem}
+        return [volume for listed, _ in listings.values() for volume in listed]
 
     async def ensure_pool(self, spec: PoolSpec) -> PoolFacts:
         """Create and start the pool if needed. Raises Conflict if another pool has its name."""

@@ -15,6 +15,7 @@ from novacron_server.hypervisor.storage import volumes
 from novacron_server.hypervisor.storage.backing_files import Files
 from novacron_server.hypervisor.vms import disks
 from novacron_server.hypervisor.vms.domains import DomainReader
+from novacron_server.hypervisor.xml.storage import read_pool
 from tests.support.libvirt_objects import Thing, libvirt_error
 
 UUID = "6f1d3b5e-0000-4000-8000-00000000000{}"
@@ -43,16 +44,26 @@ def pool(name: str = "pool", **answers: Any) -> Thing:
     )
 
 
-def host(*pools: Thing, **answers: Any) -> Thing:
-    return Thing("host", listAllStoragePools=list(pools), isAlive=1, **answers)
+class Host(Thing):
+    """A connection to a host with these pools."""
+
+    def __init__(self, *pools: Thing, alive: int = 1) -> None:
+        super().__init__("host", listAllStoragePools=list(pools), isAlive=alive)
+        self._pool = pools[0]
+
+    def storagePoolLookupByName(self, _: str) -> Thing:
+        return self._pool
+
+
+FACTS = read_pool(GOOD_POOL, active=True)
 
 
 def test_undecodable_file_name_hides_no_other_volume(capsys: pytest.CaptureFixture[str]) -> None:
     good = Thing("good", XMLDesc=GOOD_VOLUME)
     broken, malformed = Thing(undecodable, XMLDesc=undecodable), Thing("odd", XMLDesc="<volume>")
-    connection = host(pool(listAllVolumes=[broken, malformed, good]))
+    connection = Host(pool(listAllVolumes=[broken, malformed, good]))
     for _ in range(3):
-        assert [facts.name for facts in volumes.read_volumes(connection)] == ["good"]
+        assert [facts.name for facts in volumes.read_volumes(connection, FACTS)[0]] == ["good"]
     told = capsys.readouterr().out
     assert told.count("cannot read a volume") == 2, "each is logged once"
     assert "xf6" in told and "pool" in told
@@ -70,23 +81,33 @@ class FullPool(Thing):
         raise libvirt_error(libvirt.VIR_ERR_NO_STORAGE_VOL, "no such volume")
 
 
-def test_pool_with_too_many_files_hides_no_other_pool() -> None:
-    full, other = pool("full", listAllVolumes=too_many), pool(listAllVolumes=[Thing("good", XMLDesc=GOOD_VOLUME)])
-    assert [facts.name for facts in volumes.read_volumes(host(full, other))] == ["good"]
-    problems: dict[str, str] = {}
-    wanted = {"full": {"mine", "gone"}}
-    listed = volumes.read_volumes(host(FullPool("full"), other), wanted=wanted, problems=problems)
-    assert sorted(facts.name for facts in listed) == ["good", "mine"]
-    assert "its volumes cannot be listed: internal error: Too many storage_vols" in problems["full"]
-    assert [facts.name for facts in volumes.read_pools(host(Thing(undecodable, XMLDesc=undecodable), other))] == [
-        "pool"
-    ]
+def test_pool_that_is_stopped_while_it_is_read_has_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def stopped() -> Any:
+        raise libvirt_error(libvirt.VIR_ERR_OPERATION_INVALID, "storage pool 'pool' is not active")
+
+    files = [Thing(f"f{number}", XMLDesc=stopped) for number in range(3000)]
+    for _ in range(2):
+        assert volumes.read_volumes(Host(pool(listAllVolumes=files)), FACTS) == ([], "")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "cannot read many volumes" in line
+    for told in ("of=pool", "count=3000", "example=f0", "is not active"):
+        assert told in line
 
 
-def test_lost_connection_is_not_taken_for_a_bad_pool() -> None:
-    lost = Thing("host", listAllStoragePools=[pool(listAllVolumes=too_many)], isAlive=0)
-    with pytest.raises(libvirt.libvirtError):
-        volumes.read_volumes(lost)
+def test_of_a_pool_with_too_many_files_the_known_volumes_are_looked_up() -> None:
+    full = Host(FullPool("full"))
+    listed, problem = volumes.read_volumes(full, FACTS, wanted={"mine", "gone"})
+    assert [facts.name for facts in listed] == ["mine"]
+    assert "its volumes cannot be listed: internal error: Too many storage_vols" in problem
+    assert volumes.read_volumes(full, FACTS)[0] == []
+    unreadable = Thing(undecodable, XMLDesc=undecodable)
+    assert [facts.name for facts in volumes.read_pools(Host(unreadable, pool()))] == ["pool"]
+
+
+def test_lost_connection_is_not_taken_for_a_bad_pool_or_volume() -> None:
+    for answers in ({"listAllVolumes": too_many}, {"listAllVolumes": [Thing("f", XMLDesc=too_many)] * 10}):
+        with pytest.raises(libvirt.libvirtError):
+            volumes.read_volumes(Host(pool(**answers), alive=0), FACTS)
 
 
 def domains(*found: Thing) -> Thing:

@@ -37,6 +37,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     open_s: float = 5.0
     first_attempt_s: float = 30.0
     read_s: float = 10.0
+    listing_s: float = 30.0
     change_s: float = 60.0
     stall_s: float = 30.0
     flush_s: float = 600.0
@@ -74,6 +75,7 @@ class ConnectionSupervisor(Generic[R]):
         self._opener = ThreadLane(f"{uri} open", 1)
         self.reads = ThreadLane(f"{uri} read", 2)
         self.storage = ThreadLane(f"{uri} storage", 2)
+        self.listings = ThreadLane(f"{uri} listing", 4)
         self.changes = ThreadLane(f"{uri} change", 4)
         self.agents = ThreadLane(f"{uri} agent", 4)
         self.transfers = ThreadLane(f"{uri} transfer", 2)
@@ -109,8 +111,8 @@ class ConnectionSupervisor(Generic[R]):
         if session is not None:
             session.lose("closed")
             await self._wait_for(self._opener.submit(session.close), 3.0)
-        lanes = (self.reads, self.storage, self.changes, self.agents, self.transfers, self.statistics)
-        for lane in (self._opener, *lanes):
+        calls = (self.reads, self.storage, self.listings, self.changes)
+        for lane in (self._opener, *calls, self.agents, self.transfers, self.statistics):
             lane.stop()
         self._set_status(HostStatus.DOWN, "closed")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import libvirt
@@ -13,7 +13,7 @@ from novacron_core.values.counts import counted
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.faults import code_of, plain
 from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
-from novacron_server.hypervisor.unreadable import name_of, skip_unreadable
+from novacron_server.hypervisor.unreadable import raise_if_lost, skip_all_unreadable, skip_unreadable
 from novacron_server.hypervisor.xml.storage import check_name, pool_xml, read_pool, read_volume, volume_xml
 
 _log = structlog.get_logger(__name__)
@@ -31,30 +31,23 @@ def read_pools(connection: Any) -> list[PoolFacts]:
 
 
 def read_volumes(
-    connection: Any,
-    *,
-    refresh: bool = False,
-    wanted: Mapping[str, Collection[str]] | None = None,
-    problems: dict[str, str] | None = None,
-) -> list[VolumeFacts]:
-    """The volumes of every active pool. `refresh` makes libvirt scan the directories first, which is slow.
+    connection: Any, pool: PoolFacts, *, refresh: bool = False, wanted: Collection[str] = ()
+) -> tuple[list[VolumeFacts], str]:
+    """The volumes of an active pool, and why they cannot be listed, as a sentence that is empty if they can.
 
-    Of a pool that cannot be listed, as libvirt refuses to list more than 16,384 files, the volumes named in `wanted`
-    (pool → names) are looked up one by one. `problems` gets the reason (pool → sentence).
+    `refresh` makes libvirt scan the directory first, which is slow. Of a pool that cannot be listed, as libvirt refuses
+    to list more than 16,384 files, the volumes with the names `wanted` are looked up one by one.
     """
-    found: list[VolumeFacts] = []
-    for pool in connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
-        try:
-            if refresh:
-                pool.refresh(0)
-            found.extend(_volumes(connection, pool))
-        except Exception as error:  # noqa: BLE001 - one bad pool must not hide the others
-            reason = skip_unreadable(connection, "volumes of a pool", pool, error)
-            name = name_of(pool)
-            found.extend(_look_up(connection, pool, (wanted or {}).get(name, ())))
-            if problems is not None:
-                problems[name] = f"its volumes cannot be listed: {reason}"
-    return found
+    found = _find_pool(connection, pool.name)
+    if found is None:
+        return [], ""
+    try:
+        if refresh:
+            found.refresh(0)
+        return _volumes(connection, found), ""
+    except Exception as error:  # noqa: BLE001 - one bad pool must not hide the others
+        reason = skip_unreadable(connection, "volumes of a pool", found, error)
+        return list(_look_up(connection, found, wanted)), f"its volumes cannot be listed: {reason}"
 
 
 def _look_up(connection: Any, pool: Any, names: Iterable[str]) -> Iterator[VolumeFacts]:
@@ -67,13 +60,18 @@ def _look_up(connection: Any, pool: Any, names: Iterable[str]) -> Iterator[Volum
             skip_unreadable(connection, "volume", pool, error, of=name)
 
 
-def _volumes(connection: Any, pool: Any) -> Iterator[VolumeFacts]:
+def _volumes(connection: Any, pool: Any) -> list[VolumeFacts]:
     name, uuid = str(pool.name()), str(pool.UUIDString())
+    found: list[VolumeFacts] = []
+    unreadable: list[tuple[Any, Exception]] = []
     for volume in pool.listAllVolumes(0):
         try:
-            yield read_volume(volume.XMLDesc(0), pool=name, pool_uuid=uuid)
+            found.append(read_volume(volume.XMLDesc(0), pool=name, pool_uuid=uuid))
         except Exception as error:  # noqa: BLE001 - one bad file must not hide the others
-            skip_unreadable(connection, "volume", volume, error, of=name)
+            raise_if_lost(connection, error)
+            unreadable.append((volume, error))
+    skip_all_unreadable(connection, "volume", unreadable, of=name)
+    return found
 
 
 def _pool_facts(pool: Any) -> PoolFacts:
