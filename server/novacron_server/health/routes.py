@@ -14,6 +14,7 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.local_server import KEY, make_proof
 from novacron_server.database.private_files import read_or_create_secret
 from novacron_server.database.transactions import Database
+from novacron_server.file_calls import FILE_CALLS, DoesNotRespond
 from novacron_server.http.call import Call, Reply, Served, serve
 from novacron_server.inventory.inventory import Inventory
 
@@ -41,7 +42,7 @@ def routes(
         checks = api.Checks(
             database=await _database(database),
             hypervisor=_hypervisor(inventory),
-            storage=_storage(data_dir),
+            storage=await _storage(data_dir),
             metrics=api.MetricsCheck(status="degraded" if problem else "healthy", detail=problem),
             background=background(),
         )
@@ -105,5 +106,9 @@ def _hypervisor(inventory: Inventory) -> api.HypervisorCheck:
     return api.HypervisorCheck(status=status, hosts=hosts)
 
 
-def _storage(data_dir: Path) -> api.StorageCheck:
-    return api.StorageCheck(status="healthy" if disk_usage(data_dir).free > _LOW_DISK_BYTES else "unhealthy")
+async def _storage(data_dir: Path) -> api.StorageCheck:
+    try:
+        free = (await FILE_CALLS.call(str(data_dir), lambda: disk_usage(data_dir))).free
+    except (OSError, DoesNotRespond):
+        return api.StorageCheck(status="unhealthy")
+    return api.StorageCheck(status="healthy" if free > _LOW_DISK_BYTES else "unhealthy")

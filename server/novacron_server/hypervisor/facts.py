@@ -95,6 +95,8 @@ class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The directory without links and dots, as far as this machine can tell: two pools may have the same one."""
     problem: str = ""
     """Why its volumes cannot be listed, or why it is inactive, as a sentence; empty if unknown or fine."""
+    responds: bool = True
+    """Whether its directory answers calls, as far as this machine can tell. If not, libvirt would hang in it too."""
 
 
 class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):

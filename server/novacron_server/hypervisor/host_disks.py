@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from novacron_core.errors import Conflict
+from novacron_server.file_calls import CHANGE_LIMIT_S, FILE_CALLS
 from novacron_server.hypervisor.connection.calls import Calls
 from novacron_server.hypervisor.connection.uris import is_local, is_simulated
 from novacron_server.hypervisor.specs import Format
@@ -28,12 +30,14 @@ class HostDisks(Calls[DomainReader]):
         """Every VM that uses the file: as a disk in its live or persistent definition, as a backing file, or as kernel.
 
         New VMs and those with recent events are read again. `fresh=True`, for use before anything is destroyed, reads
-        the definition of every VM, which is slower.
+        the definition of every VM, which is slower. Raises Conflict if the file's directory does not respond.
         """
         reader, local = (
             self._supervisor.require().reader,
             is_local(self._supervisor.uri) and not is_simulated(self._supervisor.uri),
         )
+        if local and path.startswith("/"):
+            await FILE_CALLS.call(path, lambda: os.path.lexists(path), limit_s=CHANGE_LIMIT_S)
         return await self._read_storage(lambda c: disks.users(c, reader, path, Files(local=local), fresh=fresh))
 
     async def switch(self, uuid: str, old: str, new: str) -> None:

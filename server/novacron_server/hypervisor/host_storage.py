@@ -7,11 +7,14 @@ import os
 import stat
 import threading
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from novacron_core.errors import Internal, InvalidArgument
+from novacron_core.errors import Conflict, Internal, InvalidArgument
+from novacron_core.values.tiers import FILE_POOLS
+from novacron_server.file_calls import CHANGE_LIMIT_S, FILE_CALLS
 from novacron_server.hypervisor.connection.calls import Calls
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, schedule
 from novacron_server.hypervisor.connection.uris import is_local, is_simulated
@@ -27,11 +30,14 @@ from novacron_server.hypervisor.transfers import Transfers
 from novacron_server.hypervisor.vms.domains import DomainReader
 from novacron_server.tasks import cancel_tasks
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Called in the loop with the bytes transferred so far and the total."""
 Begin = Callable[[], Awaitable[object]]
 """Awaited when a transfer has its threads, before it begins."""
 RELAY_THREADS = 2
+RENAME_LIMIT_S = 60.0
+"""A rename flushes the directory. Given up earlier it could still be done, when its operation is undone already."""
 
 
 async def _nothing() -> None:
@@ -39,7 +45,8 @@ async def _nothing() -> None:
 
 
 class HostStorage(Calls[DomainReader]):
-    """Storage calls to a host. Raises the errors that LibvirtHost raises."""
+    """Storage calls to a host. Raises the errors that LibvirtHost raises, and Conflict for a pool on this machine whose
+    directory does not respond."""
 
     def __init__(self, supervisor: ConnectionSupervisor[DomainReader]) -> None:
         super().__init__(supervisor)
@@ -48,10 +55,21 @@ class HostStorage(Calls[DomainReader]):
         self._pool_creation = asyncio.Lock()
         self.transfers = Transfers(supervisor)
         self._listings = PoolListings(supervisor)
+        self._directories: dict[str, str] = {}
 
     async def read_pools(self) -> list[PoolFacts]:
+        """Every pool that can be read, with what this machine knows of its directory."""
         reader = self._supervisor.require().reader
-        return await self._read_storage(lambda connection: _pools(reader, connection, local=self._local))
+        pools = await self._read_storage(lambda connection: _pools(reader, connection, local=self._local))
+        self._directories = {pool.name: pool.path for pool in pools if pool.type in FILE_POOLS and self._local}
+        return pools
+
+    async def _require_responding(self, pool: str) -> None:
+        """Raises Conflict if the pool's directory does not respond: libvirt would hang in it, and with it the thread."""
+        path = self._directories.get(pool)
+        if path and path.startswith("/"):
+            with suppress(OSError):
+                await FILE_CALLS.call(path, lambda: os.statvfs(path), limit_s=CHANGE_LIMIT_S)
 
     async def read_volumes(
         self,
@@ -84,6 +102,7 @@ class HostStorage(Calls[DomainReader]):
 
     async def create_volume(self, spec: VolumeSpec, *, new: bool = False) -> VolumeFacts:
         """Create a thin volume. Succeeds if the same one exists, unless `new`. Conflict if the name is taken."""
+        await self._require_responding(spec.pool)
         return await self._change("create the volume", volumes.create_volume, spec, new=new)
 
     async def require_pool(self, name: str) -> None:
@@ -93,24 +112,37 @@ class HostStorage(Calls[DomainReader]):
     async def delete_volume(self, pool: str, name: str, *, undo: bool = False) -> None:
         """Delete a volume; succeeds if there is none. Conflict if the pool is not defined, unless `undo`: then there
         is nothing to remove."""
+        await self._require_responding(pool)
         await self._change("delete the volume", volumes.delete_volume, pool, name, undo=undo)
 
     async def resize_volume(self, pool: str, name: str, size_bytes: int, image: Format) -> None:
         """Grow a volume that was created with the format `image`. Raises Conflict for a smaller size, or if libvirt
         detects another format; a simulated host accepts only the current size."""
+        await self._require_responding(pool)
         await self._change("resize the volume", volumes.resize_volume, pool, name, size_bytes, image)
 
     async def read_volume(self, pool: str, name: str) -> VolumeFacts | None:
         """Read one volume again; None if there is none."""
+        await self._require_responding(pool)
         return await self._read_storage(lambda connection: volumes.read_volume_named(connection, pool, name))
 
     async def refresh_pool(self, pool: str) -> None:
         """Make libvirt scan a pool's directory again. Raises Conflict while something is copied into it."""
+        await self._require_responding(pool)
         await self._change("refresh the pool", volumes.refresh_pool, pool)
 
     async def sees(self, facts: VolumeFacts) -> bool:
-        """Whether this process can read and write the file that libvirt has at this path."""
-        return self._local and not self._simulated and await asyncio.to_thread(_is_same_file, facts)
+        """Whether this process can read and write the file that libvirt has at this path. Raises Conflict if its
+        directory does not respond."""
+        return self._local and not self._simulated and await self.examine(facts.path, lambda: _is_same_file(facts))
+
+    async def examine(self, path: str | Path, work: Callable[[], T], *, limit_s: float = CHANGE_LIMIT_S) -> T:
+        """Make a call about a file that this process sees. Raises Conflict with the reason if it fails, or if the
+        file's directory does not respond within the limit."""
+        try:
+            return await FILE_CALLS.call(str(path), work, limit_s=limit_s)
+        except OSError as error:
+            raise Conflict(f"cannot examine {Path(path).name}: {error.strerror or error}") from error
 
     async def copy_file(
         self,
@@ -134,11 +166,11 @@ class HostStorage(Calls[DomainReader]):
 
     async def written_at(self, path: Path) -> tuple[int, int]:
         """The modification time of a file in nanoseconds, and its size: together they change with every write."""
-        return await asyncio.to_thread(written_at, path)
+        return await self.examine(path, lambda: written_at(path))
 
     async def rename_file(self, old: Path, new: Path) -> None:
         """Rename a copied file to its final name. Raises Conflict if another file has that name."""
-        await asyncio.to_thread(rename_new, old, new)
+        await self.examine(old, lambda: rename_new(old, new), limit_s=RENAME_LIMIT_S)
 
     async def relay(
         self, source: VolumeFacts, pool: str, name: str, progress: Progress, *, begin: Begin = _nothing
@@ -187,7 +219,7 @@ class HostStorage(Calls[DomainReader]):
         stays: delete the volume. A simulated host cannot boot and refuses data, so the file is deliberately not sent to
         it. Raises HostUnavailable if there is no progress for `Timing.stall_s`.
         """
-        total = await asyncio.to_thread(_size, source)
+        total = await self.examine(source, lambda: _size(source))
         if self._simulated:
             self._supervisor.require()
             progress(total, total)

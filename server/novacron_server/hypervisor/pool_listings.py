@@ -40,6 +40,8 @@ class PoolListings:
         return {pool.name: listing for pool, listing in zip(pools, listings, strict=True)}
 
     async def _read(self, pool: PoolFacts, refresh: bool, wanted: Collection[str]) -> Listing:
+        if not pool.responds:
+            return self._last.get(pool.uuid, []), pool.problem
         if pool.uuid not in self._running:
             session, supervisor = self._supervisor.require(), self._supervisor
             try:

@@ -147,7 +147,7 @@ async def inode_of(host: LibvirtHost, created: VolumeFacts) -> int:
     """The inode of a volume's file, 0 if this process does not see it."""
     if not await host.storage.sees(created):
         return 0
-    return (await asyncio.to_thread(Path(created.path).stat)).st_ino
+    return (await host.storage.examine(created.path, Path(created.path).stat)).st_ino
 
 
 async def check_file_name_free(host: LibvirtHost, pool: str, name: str) -> None:
@@ -178,7 +178,7 @@ async def discard(host: LibvirtHost, copy: CopyRecord | None) -> None:
         return
     undo = not copy.inode
     known = bool(copy.inode) or bool(copy.temporary)
-    is_the_copy = not known or await asyncio.to_thread(_is_file, Path(copy.path), copy.inode)
+    is_the_copy = not known or await host.storage.examine(copy.path, partial(_is_file, Path(copy.path), copy.inode))
     if copy.temporary:
         await host.storage.delete_volume(copy.pool, copy.temporary, undo=undo)
     if is_the_copy:

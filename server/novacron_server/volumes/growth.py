@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from pathlib import Path
 
 from novacron_core import errors
@@ -21,8 +21,8 @@ async def check_growth(host: LibvirtHost, name: str, facts: VolumeFacts) -> None
     if facts.format != "qcow2" or not await host.storage.sees(facts):
         return
     try:
-        head = await asyncio.to_thread(_read_header, Path(facts.path))
-    except OSError:
+        head = await host.storage.examine(facts.path, partial(_read_header, Path(facts.path)))
+    except errors.Conflict:
         return  # the change itself will say what is wrong with the file
     if why := why_not_grow(head):
         raise errors.Conflict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from novacron_core import errors
@@ -16,17 +17,29 @@ from novacron_server.volumes.copy import check_file_name_free
 
 def choose_pool(inventory: Inventory, host_id: str, tier: str, *, exclude: str = "") -> Pool:
     """The tier's pool with the most free space on a host, except the pool named `exclude`. Raises Conflict."""
-    pools = inventory.state.storage.pools_on(host_id).values()
-    candidates = [p for p in pools if p.tier == tier and p.active and p.type in FILE_POOLS and p.name != exclude]
+    pools = [pool for pool in inventory.state.storage.pools_on(host_id).values() if pool.tier == tier]
+    candidates = [
+        pool
+        for pool in pools
+        if pool.active and pool.type in FILE_POOLS and pool.name != exclude and _responds(inventory, pool)
+    ]
     if not candidates:
-        host = inventory.host(host_id).name
-        unsupported = next((p for p in pools if p.tier == tier and p.type not in FILE_POOLS), None)
-        if unsupported:
-            raise errors.Conflict(
-                f"{tier} on {host} is a pool of type {unsupported.type}: volumes are put into directories only"
-            )
-        raise errors.Conflict(f"{tier} has no active pool on {host}")
+        raise errors.Conflict(_why_no_pool(inventory.host(host_id).name, tier, pools))
     return max(candidates, key=lambda pool: (pool.available_bytes or 0, pool.managed))
+
+
+def _responds(inventory: Inventory, pool: Pool) -> bool:
+    facts = inventory.state.storage.pool_facts(pool.host, pool.name)
+    return facts is None or facts.responds
+
+
+def _why_no_pool(host: str, tier: str, pools: Sequence[Pool]) -> str:
+    """Why none of a tier's pools on a host can take a volume, as a sentence."""
+    if unsupported := next((pool for pool in pools if pool.type not in FILE_POOLS), None):
+        return f"{tier} on {host} is a pool of type {unsupported.type}: volumes are put into directories only"
+    problems = [f"{pool.name}: {pool.problem}" for pool in pools if pool.problem]
+    reason = f" ({'; '.join(problems)})" if problems else ""
+    return f"{tier} has no active pool on {host}{reason}"
 
 
 def choose_pool_for_vm(inventory: Inventory, host_id: str, tier: str, managed_pool: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import libvirt
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -53,7 +54,7 @@ def connected(session: HostSession[DomainReader], connection: Any) -> None: ...
 async def supervisor() -> AsyncIterator[ConnectionSupervisor[DomainReader]]:
     made = ConnectionSupervisor(
         "test:///default",
-        Timing(listing_s=0.5),
+        Timing(listing_s=1.0),
         DomainReader,
         on_status=lambda: None,
         on_event=lambda kind, uuid: None,
@@ -102,7 +103,7 @@ async def test_pools_that_hang_keep_their_last_listing(
     for _ in range(3):
         found = await read(listings, "a", "new", "b")
         assert found["b"] == (["v"], "")
-        slow = "libvirt needs more than 0 seconds to list its volumes"
+        slow = "libvirt needs more than 1 seconds to list its volumes"
         assert found["a"] == (["v"], f"{slow}: they may have changed")
         assert found["new"] == ([], f"{slow}: they are not known yet")
     assert pools.listed.count("a") == 2, "a pool in which a call hangs gets no other"
@@ -113,6 +114,17 @@ async def test_pools_that_hang_keep_their_last_listing(
         return True if await read(listings, "a", "b") == {"a": (["v"], ""), "b": (["v"], "")} else None
 
     await until(answers)
+
+
+async def test_libvirt_is_not_sent_into_a_directory_that_does_not_respond(
+    supervisor: ConnectionSupervisor[DomainReader], pools: Pools
+) -> None:
+    listings = PoolListings(supervisor)
+    await read(listings, "a", "b")
+    dead = msgspec.structs.replace(pool("a"), responds=False, problem="its directory does not respond")
+    found = await listings.read([dead, pool("b")], refresh=True, wanted={})
+    assert found == {"a": ([volume("a", "v")], "its directory does not respond"), "b": ([volume("b", "v")], "")}
+    assert pools.listed == ["a", "b", "b"]
 
 
 async def test_refused_pool_costs_no_other(supervisor: ConnectionSupervisor[DomainReader], pools: Pools) -> None:

@@ -336,6 +336,11 @@ async def test_missing_directory_of_a_pool_is_not_built_anew(storage: StorageSer
         await storage.server.parts.inventory.refresh_volumes((await storage.three_pools())["warm"].host)
         shown = (await storage.three_pools())["warm"]
         assert shown.problem == f"its directory {folder} is missing: is its disk mounted?"
+        empty = volumes.VolumeCreate(name="no-room", size_bytes=MIB, tier="warm")
+        with pytest.raises(
+            errors.Conflict, match=r"warm has no active pool on .*: its directory .* is missing: is its"
+        ):
+            await storage.admin.call(volumes.CREATE, body=empty)
         body = vms.VMCreate(name="no-room", image="empty", memory_bytes=32 * MIB, tier="warm", start=False)
         ended = await storage.ended(await storage.admin.call(vms.CREATE, body=body))
         assert ended.state is OperationState.FAILED
