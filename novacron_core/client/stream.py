@@ -41,10 +41,12 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """Not connected because of `reason`; the next attempt starts in `retry_s` seconds."""
+    """Not connected because of `reason`; the next attempt starts in `retry_s` seconds. `error` is what was raised, if
+    anything was."""
 
     reason: str
     retry_s: float
+    error: errors.NovaCronError | None = None
 
 
 Update = (
@@ -89,22 +91,28 @@ async def stream(
     """Follow everything this session may see, without end; with the samples of `subscription`, if the server has any.
 
     Raises Unauthenticated when the session has ended and IncompatibleServer when the server speaks another protocol.
-    Any other failure yields a `Disconnected` and is retried.
+    Any other failure yields a `Disconnected` and is retried: also one of the session's renewal, such as a database that
+    is down, too many requests, or a saved session that another process has locked.
     """
     position = _Position(after)
     tries = 0
     while True:
+        error: errors.NovaCronError | None = None
         try:
             async for update in _connection(client, position, subscription):
                 if isinstance(update, Connected):
                     tries = 0
                 yield update
             reason = "the server closed the stream"
-        except errors.ServerUnreachable as e:
-            reason = e.detail
+        except (errors.Unauthenticated, errors.IncompatibleServer):
+            raise
+        except errors.NovaCronError as e:
+            reason, error = e.detail, e
+        except OSError as e:
+            reason = f"the connection failed on this machine: {e.strerror or e}"
         wait_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2**tries) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
         tries += 1
-        yield Disconnected(reason, wait_s)
+        yield Disconnected(reason, wait_s, error)
         await asyncio.sleep(wait_s)
 
 

@@ -16,7 +16,7 @@ from novacron_tui.cli.runtime.output import Output, cell, json_text, print_line_
 async def watch(client: Client, output: Output, *, after: int | None, count: int) -> None:
     """Print events from now on, or after event number `after`; stop after `count` of them, unless it is 0.
 
-    Raises Unauthenticated, and ServerUnreachable when the first connection fails; later disconnects are reported on stderr and retried.
+    Raises Unauthenticated, and why the first connection failed; later disconnects are reported on stderr and retried.
     """
     try:
         await _watch(client, output, after=after, count=count)
@@ -30,7 +30,7 @@ async def _watch(client: Client, output: Output, *, after: int | None, count: in
     async with aclosing(_updates(client, after)) as updates:
         async for update in updates:
             if isinstance(update, Disconnected) and not connected:
-                raise errors.ServerUnreachable(update.reason)
+                raise update.error or errors.ServerUnreachable(update.reason)
             connected = True
             _print(output, update)
             remaining -= isinstance(update, Event)

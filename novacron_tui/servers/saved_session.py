@@ -38,8 +38,8 @@ class SavedSessionFile:
     def __init__(self, profile: str, server: str, folder: Path | None = None) -> None:
         self.profile = profile
         self.server = server
-        self._folder = folder or _state_dir()
-        self._path = self._folder / f"{profile}.json"
+        self.folder = folder or _state_dir()
+        self._path = self.folder / f"{profile}.json"
 
     def read(self) -> SavedSession | None:
         """The saved session; None when there is none or it belongs to another server."""
@@ -56,7 +56,7 @@ class SavedSessionFile:
 
     def write(self, session: SavedSession) -> None:
         """Save the token in the keyring where one works, else in the file, which only this user can read."""
-        private_folder(self._folder)
+        private_folder(self.folder)
         if keyring.write(self._secret_name, session.refresh_token):
             session = msgspec.structs.replace(session, refresh_token=_IN_KEYRING)
         write_private(self._path, msgspec.json.encode(session).decode())
@@ -74,8 +74,8 @@ class SavedSessionFile:
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
         """Hold the lock of the profile. Raises Conflict when another process holds it for 30 s."""
-        private_folder(self._folder)
-        with (self._folder / f".{self.profile}.lock").open("a") as lock:
+        private_folder(self.folder)
+        with (self.folder / f".{self.profile}.lock").open("a") as lock:
             deadline = time.monotonic() + _LOCK_S
             while not _try_lock(lock):
                 if time.monotonic() > deadline:

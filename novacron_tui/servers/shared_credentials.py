@@ -8,6 +8,7 @@ the session because of token theft.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from novacron_core import errors
 from novacron_core.api.access import Tokens
@@ -23,6 +24,8 @@ class SharedCredentials(Credentials):
         super().__init__()
         self.kept = kept
         self.user_id = self.username = ""
+        self._spent = ""
+        """The saved token that was exchanged last: while it is still the saved one, the next one could not be saved."""
         if session := kept.read():
             self._join(session)
 
@@ -38,10 +41,17 @@ class SharedCredentials(Credentials):
         self.shared = True
 
     async def renew(self, exchange: Exchange) -> None:
-        """Exchange the newest token of this profile. Raises Unauthenticated when the session has ended."""
+        """Exchange the newest token of this profile. Raises Unauthenticated when the session has ended, and Conflict
+        when the saved session is locked, or cannot be read or written."""
         if not self.shared:
             await super().renew(exchange)
             return
+        try:
+            await self._renew_saved(exchange)
+        except OSError as e:
+            raise errors.Conflict(f"the saved session cannot be renewed: {self.kept.folder}: {e.strerror or e}") from e
+
+    async def _renew_saved(self, exchange: Exchange) -> None:
         async with self.kept.locked():
             # Once the server has answered, the new token must be saved, even when this task is cancelled.
             exchange_task = asyncio.ensure_future(self._exchange(exchange))
@@ -61,11 +71,14 @@ class SharedCredentials(Credentials):
             self.shared = False
             await super().renew(exchange)
             return
+        newest = self.refresh_token if session.refresh_token == self._spent else session.refresh_token
         try:
-            self.take(await exchange(session.refresh_token))
+            self.take(await exchange(newest))
         except errors.Unauthenticated:
-            self.kept.forget()
+            with suppress(OSError):  # the session has ended, whether or not its file can be deleted
+                self.kept.forget()
             raise
+        self._spent = session.refresh_token
         await asyncio.to_thread(self.kept.write, self._session())
 
     async def end(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import stat
 import subprocess
@@ -91,6 +92,27 @@ async def test_invalid_token_is_deleted(kept: SavedSessionFile) -> None:
     with pytest.raises(errors.Unauthenticated):
         await first.renew(rotation.buy)
     assert kept.read() is None
+
+
+async def test_session_that_cannot_be_saved_is_refused_once_and_never_spent_twice(
+    kept: SavedSessionFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console, rotation = await begin_session(kept), Rotation()
+
+    def full(session: SavedSession) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(kept, "write", full)
+        for number in (1, 2):
+            with pytest.raises(errors.Conflict, match=r"cannot be renewed.*No space left"):
+                await console.renew(rotation.buy)
+            assert console.token == f"access-{number}", "the new token is used all the same"
+    await console.renew(rotation.buy)
+    assert not rotation.ended
+    session = kept.read()
+    assert session is not None
+    assert session.refresh_token == "refresh-3"
 
 
 async def test_another_users_session_is_never_used(kept: SavedSessionFile) -> None:

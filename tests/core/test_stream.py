@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -155,6 +156,47 @@ async def test_unreachable_server_is_retried_with_backoff() -> None:
     assert all(isinstance(update, Disconnected) and "cannot connect" in update.reason for update in seen)
     waits = [update.retry_s for update in seen if isinstance(update, Disconnected)]
     assert waits[0] < waits[1] < waits[2]
+
+
+class Renewed(Credentials):
+    """Credentials whose first renewal fails."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__(refresh_token="refresh")
+        self._failures = [failure]
+
+    async def renew(self, exchange: object) -> None:
+        if self._failures:
+            raise self._failures.pop()
+        self.token = "token"
+
+
+PASSING = [
+    (errors.DatabaseUnavailable("the database is down"), "the database is down"),
+    (errors.RateLimited("too many requests"), "too many requests"),
+    (errors.Conflict("another novacron process is using the session"), "another novacron process"),
+    (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+]
+
+
+@pytest.mark.parametrize(("failure", "said"), PASSING)
+async def test_renewal_that_fails_for_now_is_retried(failure: Exception, said: str) -> None:
+    async def script(socket: ServerConnection, path: str) -> None:
+        await send(socket, hello())
+        await socket.wait_closed()
+
+    async with server(script) as client:
+        client.credentials = Renewed(failure)
+        seen = await take(client, lambda seen: isinstance(seen[-1], Connected))
+    assert isinstance(seen[0], Disconnected)
+    assert said in seen[0].reason
+    assert len(seen) == 2
+
+
+async def test_ended_session_ends_the_stream() -> None:
+    async with Client("http://127.0.0.1:9", Renewed(errors.Unauthenticated("over"))) as client:
+        with pytest.raises(errors.Unauthenticated):
+            await take(client, lambda seen: False)
 
 
 async def test_live_is_reported_before_any_frame() -> None:

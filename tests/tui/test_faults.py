@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from novacron_core.client import Client, Update, stream
 from novacron_tui import app as app_module
 from novacron_tui.cli.runtime.exit_codes import FAILED, exit_code_of_run
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.servers.server_choice import ServerChoice
 from novacron_tui.startup.launch import open_console
-from tests.support.console.wire import Wire, console
+from tests.support.console.looking import until
+from tests.support.console.wire import Wire, console, refuse
 
 SECRET = "correct-horse-" + "battery"
 
@@ -65,6 +67,22 @@ def test_it_says_one_sentence_and_writes_down_where_without_values(
     assert "password" in written, "the line of code"
     assert SECRET not in said.out + said.err + written
     assert details.stat().st_mode & 0o077 == 0
+
+
+async def test_renewal_that_is_refused_for_now_is_no_fault() -> None:
+    """The token must be renewed at a reconnect, while the server's database is down."""
+    wire = Wire()
+    wire.routes["POST /auth/refresh"] = lambda _: refuse(503, "database_unavailable", "the database is down")
+
+    def updates(client: Client, after: int | None) -> AsyncIterator[Update]:
+        client.credentials.token, client.credentials.refresh_token = "", "r"
+        return stream(client, after=after)
+
+    app = console(wire, updates)
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: app.session is not None and app.session.store.reason == "the database is down")
+        await until(pilot, lambda: len(wire.asked("POST", "/auth/refresh")) > 1, "it is tried again")
+    assert app.fault is None
 
 
 def test_where_nothing_can_be_written_the_sentence_still_comes(

@@ -25,6 +25,7 @@ from novacron_core.api.problem import FieldError, Problem
 from novacron_core.client import Client, Update
 from novacron_core.values.sizes import GIB, MIB
 from novacron_tui.app import Console
+from novacron_tui.connection.session import Updates
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.terminal.safe_text import clean_json
 from tests.support.console.world import ADMIN, NOW, PASSWORD, Clock, fleet, inventory, live, operation, vm
@@ -147,7 +148,7 @@ def over_the_wire(update: Update, client: Client) -> Update:
 
 def console(
     wire: Wire,
-    stream: Stream | None = None,
+    stream: Updates | None = None,
     *,
     token: str = "a-token",
     place: ServerRef | None = None,
