@@ -63,8 +63,12 @@ async def _sign_in(client: Client, credentials: SharedCredentials, name: str, pa
 
 
 async def logout(target: ServerTarget) -> None:
-    """End the session on the server and delete the saved one; the latter also when the server does not answer."""
+    """End the session on the server and delete the saved one; the latter also when the server does not answer.
+
+    Raises Conflict when the saved session cannot be read now."""
     credentials = SharedCredentials(target.kept)
+    if credentials.unread:
+        raise credentials.unread
     if not credentials.refresh_token:
         print_line(f"Not signed in to {target.profile.name}")
         return

@@ -11,6 +11,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -21,8 +22,12 @@ _SERVICE = "novacron"
 _DEADLINE_S = 2.0
 
 
+class NoAnswer(Exception):
+    """No keyring can be asked without a prompt: there is none, it is locked, fails, or takes too long."""
+
+
 def read(name: str) -> str | None:
-    """The secret, or None when it does not exist or cannot be read without a prompt."""
+    """The secret, or None when the keyring has none of this name. Raises NoAnswer."""
     return _ask(lambda ring: ring.get_password(_SERVICE, name))
 
 
@@ -33,31 +38,38 @@ def write(name: str, secret: str) -> bool:
         ring.set_password(_SERVICE, name, secret)
         return ring.get_password(_SERVICE, name) == secret
 
-    return bool(_ask(write_and_verify))
+    try:
+        return _ask(write_and_verify)
+    except NoAnswer:
+        return False
 
 
 def forget(name: str) -> None:
-    """Delete the secret, if it exists."""
-    _ask(lambda ring: ring.delete_password(_SERVICE, name))
+    """Delete the secret, if it exists and a keyring answers."""
+    with suppress(NoAnswer):
+        _ask(lambda ring: ring.delete_password(_SERVICE, name))
 
 
-def _ask(access: Callable[[KeyringBackend], T]) -> T | None:
+def _ask(access: Callable[[KeyringBackend], T]) -> T:
     if not _may_have_keyring():
-        return None
-    results: queue.Queue[T | None] = queue.Queue()
+        raise NoAnswer
+    results: queue.Queue[list[T]] = queue.Queue()
 
     def run_access() -> None:
         try:
             ring = _silent_keyring()
-            results.put(access(ring) if ring is not None else None)
+            results.put([access(ring)] if ring is not None else [])
         except Exception:  # noqa: BLE001 - backends raise any exception; a failing keyring counts as absent
-            results.put(None)
+            results.put([])
 
     threading.Thread(target=run_access, daemon=True, name="keyring").start()
     try:
-        return results.get(timeout=_DEADLINE_S)
+        answers = results.get(timeout=_DEADLINE_S)
     except queue.Empty:
-        return None
+        answers = []
+    if not answers:
+        raise NoAnswer
+    return answers[0]
 
 
 def _may_have_keyring() -> bool:

@@ -42,16 +42,25 @@ class SavedSessionFile:
         self._path = self.folder / f"{profile}.json"
 
     def read(self) -> SavedSession | None:
-        """The saved session; None when there is none or it belongs to another server."""
+        """The saved session; None when there is none or it belongs to another server. Raises Conflict when there may be
+        one that cannot be read now."""
         try:
             session = msgspec.json.decode(self._path.read_bytes(), type=SavedSession)
-        except (OSError, msgspec.DecodeError):
+        except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError, RecursionError):
             return None
+        except OSError as e:
+            raise errors.Conflict(f"the saved session cannot be read: {self._path}: {e.strerror or e}") from e
         if session.server != self.server:
             return None
         if session.refresh_token != _IN_KEYRING:
             return session
-        token = keyring.read(self._secret_name)
+        try:
+            token = keyring.read(self._secret_name)
+        except keyring.NoAnswer as e:
+            raise errors.Conflict(
+                f"the session of profile {self.profile} is in the desktop's keyring, which does not answer: unlock it "
+                "and try again, or sign in anew"
+            ) from e
         return msgspec.structs.replace(session, refresh_token=token) if token else None
 
     def write(self, session: SavedSession) -> None:

@@ -18,7 +18,7 @@ from novacron_tui.servers.saved_session import SavedSession, SavedSessionFile
 
 class SharedCredentials(Credentials):
     """Credentials that share the saved session. Without a saved session, and until `keep` is called, they are
-    private."""
+    private. `unread` is why the saved session could not be read, if there may be one."""
 
     def __init__(self, kept: SavedSessionFile) -> None:
         super().__init__()
@@ -26,7 +26,12 @@ class SharedCredentials(Credentials):
         self.user_id = self.username = ""
         self._spent = ""
         """The saved token that was exchanged last: while it is still the saved one, the next one could not be saved."""
-        if session := kept.read():
+        self.unread: errors.NovaCronError | None = None
+        try:
+            session = kept.read()
+        except errors.Conflict as e:
+            session, self.unread = None, e
+        if session:
             self._join(session)
 
     def _join(self, session: SavedSession) -> None:

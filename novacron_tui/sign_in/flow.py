@@ -100,7 +100,7 @@ class SignInFlow:
         elif client.credentials.refresh_token:
             await self._enter_by_token(server, client, "")
         else:
-            await self._show(_sign_in_form(server))
+            await self._show(_sign_in_form(server), _why_unread(client))
 
     async def _enter_by_token(self, server: ServerRef, client: Client, refused: str) -> None:
         try:
@@ -203,6 +203,14 @@ def _sign_in_form(server: ServerRef | None, username: str = "") -> SignInForm:
     if server is None:
         return SignInForm(username)
     return SignInForm(username or server.user, may_stay=server.kept is not None)
+
+
+def _why_unread(client: Client) -> str:
+    """Why the saved session could not be read; empty when it was, or there is none."""
+    from novacron_tui.servers.shared_credentials import SharedCredentials
+
+    unread = client.credentials.unread if isinstance(client.credentials, SharedCredentials) else None
+    return one_line(unread.detail) if unread else ""
 
 
 async def _remember(server: ServerRef, client: Client, tokens: access.Tokens, *, stay: bool) -> None:

@@ -198,6 +198,12 @@ class Hanging(Ring):
     def set_password(self, service, name, secret):
         time.sleep(60)
 
+class Locked(Ring):
+    def get_password(self, service, name):
+        if self.path.with_name("locked").exists():
+            raise RuntimeError("the keyring is locked")
+        return super().get_password(service, name)
+
 class Failing(Ring):
     def set_password(self, service, name, secret):
         raise RuntimeError("the keyring is locked")
@@ -222,11 +228,67 @@ def test_working_keyring_is_used_and_a_hung_one_is_not_waited_for(
     assert not wake.exists() or json.loads(wake.read_text()) == {}
 
 
+def test_keyring_that_does_not_answer_signs_nobody_out(run: Run, server: Server, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "test_ring.py").write_text(RING)
+    desktop = {"PYTHONPATH": str(tmp_path), "PYTHON_KEYRING_BACKEND": "test_ring.Locked"}
+    assert run("login", "--server", server.url, "--user", "ann", typed=PASSWORD + "\n", **desktop).returncode == 0
+    (tmp_path / "locked").touch()
+    for command in (("vm", "ls"), ("logout",)):
+        done = run(*command, **desktop)
+        assert done.returncode == 1
+        assert "keyring, which does not answer: unlock it" in done.stderr
+    elsewhere = run("vm", "ls", DBUS_SESSION_BUS_ADDRESS="")
+    assert "keyring, which does not answer" in elsewhere.stderr
+    (tmp_path / "locked").unlink()
+    assert run("vm", "ls", **desktop).returncode == 0
+    (tmp_path / "locked").touch()
+    again = run("login", "--server", server.url, "--user", "ann", typed=PASSWORD + "\n", **desktop)
+    assert again.returncode == 0, again.stderr
+    assert run("vm", "ls", **desktop).returncode == 0
+
+
+async def test_renewal_waits_for_the_keyring(
+    kept: SavedSessionFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The newest token may be another console's: the one in memory must not be exchanged instead."""
+    rings: dict[str, str] = {}
+
+    def locked(name: str) -> str | None:
+        raise keyring.NoAnswer
+
+    monkeypatch.setattr(keyring, "write", lambda name, secret: rings.update({name: secret}) is None)
+    monkeypatch.setattr(keyring, "read", rings.get)
+    console, rotation = await begin_session(kept), Rotation()
+    with monkeypatch.context() as away:
+        away.setattr(keyring, "read", locked)
+        with pytest.raises(errors.Conflict, match="keyring, which does not answer"):
+            await console.renew(rotation.buy)
+        late = SharedCredentials(kept)
+        assert late.unread is not None
+        assert not late.refresh_token
+    await console.renew(rotation.buy)
+    assert console.token == "access-1"
+
+
+async def test_file_that_cannot_be_read_now_is_no_end_of_the_session(kept: SavedSessionFile, tmp_path: Path) -> None:
+    console, path = await begin_session(kept), tmp_path / "sessions" / "prod.json"
+    saved = path.read_bytes()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(errors.Conflict, match=r"cannot be read: .*prod\.json: Is a directory"):
+        await console.renew(Rotation().buy)
+    path.rmdir()
+    path.write_bytes(saved)
+    await console.renew(Rotation().buy)
+    assert console.token == "access-1"
+
+
 def test_no_keyring_is_used_without_a_desktop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
     monkeypatch.delenv("PYTHON_KEYRING_BACKEND", raising=False)
     assert keyring.write("x", "y") is False
-    assert keyring.read("x") is None
+    with pytest.raises(keyring.NoAnswer):
+        keyring.read("x")
 
 
 def test_concurrent_scripts_share_one_session_on_a_real_server(signed_in: Run, environment: dict[str, str]) -> None:

@@ -77,11 +77,14 @@ def resolve_server(named: ServerChoice, profiles: Profiles) -> ServerTarget:
 
 def connect(target: ServerTarget) -> Client:
     """A client for a command. It keeps every text as the server sent it, so that names can be compared; `output` makes
-    them safe for a terminal. Raises Unauthenticated when there is neither a token nor a saved session."""
+    them safe for a terminal. Raises Unauthenticated when there is neither a token nor a saved session, and Conflict
+    when the saved session cannot be read now."""
     from novacron_core.client import Client, Credentials
     from novacron_tui.servers.shared_credentials import SharedCredentials
 
     credentials = Credentials(target.token) if target.token else SharedCredentials(target.kept)
+    if isinstance(credentials, SharedCredentials) and credentials.unread:
+        raise credentials.unread
     if not credentials.token and not credentials.refresh_token:
         flag = "" if target.profile.name == LOCAL else f" --server {target.profile.url}"
         raise errors.Unauthenticated(
