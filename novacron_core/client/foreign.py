@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from novacron_core import errors
 from novacron_core.client.route import Route
@@ -101,12 +101,18 @@ def _redirect(answer: Answer, route: Route) -> str:
         new = ""
     if not new.startswith("http") or new == old:
         return f"{old} answered with a redirect ({status}) that leads nowhere: check the address"
+    new = _visible(new)
     if path and not parts.path.removesuffix("/").endswith(answer.path.removesuffix("/")):
         return (
             f"{old} redirects to {new} ({status}), which is no address of NovaCron: a proxy or the network wants a "
             "sign-in of its own"
         )
     return f"{old} redirects to {new} ({status}): use that address, if it is meant (--server {new})"
+
+
+def _visible(url: str) -> str:
+    """The URL with all that is no visible character in the spelling that URLs have for it: a terminal might obey it."""
+    return "".join(char if char.isprintable() else quote(char, errors="replace") for char in url)
 
 
 def _front(route: Route) -> str:

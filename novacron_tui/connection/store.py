@@ -24,6 +24,7 @@ from novacron_core.api.volumes import Volume
 from novacron_tui.connection.clock import ServerClock
 from novacron_tui.connection.host_names import HostNames
 from novacron_tui.connection.samples import SampleStore
+from novacron_tui.terminal.safe_text import one_line
 
 STALE_AFTER = timedelta(seconds=HEARTBEAT_S * 1.5)
 """A connection without data for longer than this is no longer live."""
@@ -221,7 +222,7 @@ class Store:
         if connected:
             self.received_at = now
         self._connected = connected
-        self.reason = reason
+        self.reason = one_line(reason)
         self.retry_at = None if retry_s is None else now + timedelta(seconds=retry_s)
         self.version += 1
 

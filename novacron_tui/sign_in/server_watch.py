@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from novacron_core.api.health import LIVEZ
 from novacron_core.errors import NovaCronError, ServerUnreachable
 from novacron_tui.servers.server_ref import ServerRef
-from novacron_tui.terminal.safe_text import clean, one_line
+from novacron_tui.terminal.safe_text import one_line
 
 if TYPE_CHECKING:  # the client imports httpx: not before the first paint
     from novacron_core.client import Client
@@ -71,7 +71,7 @@ class ServerWatch:
             server = await self._open_server()
         except (NovaCronError, OSError) as e:
             why = e.detail if isinstance(e, NovaCronError) else str(e)
-            self._show_status(f"{one_line(clean(why))}. Retrying automatically", "warn")
+            self._show_status(f"{one_line(why)}. Retrying automatically", "warn")
             return
         self._client.move(server.url)
         self._moved(server)

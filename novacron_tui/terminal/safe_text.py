@@ -52,13 +52,15 @@ def clean_json(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """A safe version of a string that does not come from JSON (e.g. the text of an exception)."""
+    """A safe version of a string that does not come from JSON: the text of an exception may quote anything."""
     return "".join(_mark_char(c) if harmful(c) else c for c in text)
 
 
 def one_line(text: str) -> str:
-    """The text with newlines and tabs replaced by spaces."""
-    return text.replace("\n", " ").replace("\t", " ") if "\n" in text or "\t" in text else text
+    """A safe version of a text, with newlines and tabs replaced by spaces."""
+    if text.isascii() and text.isprintable():
+        return text
+    return clean(text).replace("\n", " ").replace("\t", " ")
 
 
 def _mark_char(char: str) -> str:

@@ -152,7 +152,7 @@ class VMPane(ListPane[VM]):
         if not store.loaded:
             return [
                 Piece("the server is not responding\n\n", "bad"),
-                Piece(f"{one_line(store.reason)}\n\n", "plain"),
+                Piece(f"{store.reason}\n\n", "plain"),
                 Piece("Retrying automatically; ", "quiet"),
                 Piece("r", "key"),
                 Piece(" retries now", "quiet"),

@@ -57,6 +57,19 @@ async def test_redirect_tells_the_new_address(header: str, said: str) -> None:
     assert CANARY not in error.detail
 
 
+HOSTILE = ["\x9d52;c;cHduZWQ=\x9c", "\x9b2J", "\u202eelpmaxe", "\x85", "\u200b"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_redirect_steers_no_terminal(text: str) -> None:
+    """Headers are read as UTF-8 of a call and as Latin-1 of the stream."""
+    for header in (f"Location: http://evil.example/{text}x", f"Location: http://{text}evil.example/api/info"):
+        async with canned(page("302 Found", header)) as port:
+            url = f"http://127.0.0.1:{port}"
+            for said in ((await of_call(url)).detail, await of_stream(url)):
+                assert said.isprintable(), ascii(said)
+
+
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See", "307 Temporary", "308 Permanent"])
 async def test_every_kind_of_redirect_is_told(status: str) -> None:
     async with canned(page(status, "Location: https://new.example/auth/logout")) as port:

@@ -6,12 +6,19 @@ import json
 import time
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from novacron_core.client import Disconnected
+from novacron_core.errors import ServerUnreachable
+from novacron_tui.connection.form_request import refused_by
 from novacron_tui.terminal.safe_text import BROKEN, MARK, clean, clean_json, harmful, one_line
+from tests.support.console.looking import SIZE, loaded, text, to, until
+from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.world import fleet, inventory, live
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 HARMLESS = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])).filter(
@@ -30,6 +37,38 @@ def strings(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [text for pair in value.items() for part in pair for text in strings(part)]
     return [text for item in value for text in strings(item)] if isinstance(value, list) else []
+
+
+HOSTILE = "moved to \x9d52;c;cHduZWQ=\x9c\x9b2J\x1b[31m\u202e"
+
+
+def fail(_: httpx.Request) -> httpx.Response:
+    raise ServerUnreachable(HOSTILE)
+
+
+async def test_sentence_of_an_error_steers_no_terminal() -> None:
+    """Wherever one is drawn: while nothing is loaded, on the status line, in a form and at its fields, for many VMs."""
+    wire, stream = Wire(), Stream(Disconnected(HOSTILE, 1.0))
+    wire.routes["GET /api/storage/images"] = fail
+    wire.routes |= {f"POST /api/vm/vms/{vm.id}/restart": fail for vm in fleet()}
+    app = console(wire, stream)
+
+    def drawn() -> bool:
+        return "moved to" in text(app) and not any(map(harmful, text(app)))
+
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, drawn, "the list before it is loaded")
+        stream.say(live(), inventory(fleet()))
+        await until(pilot, lambda: loaded(app))
+        to(app, "web-01")
+        await pilot.press("t")
+        await until(pilot, drawn, "the status line")
+        await pilot.press("escape", "c")
+        await until(pilot, lambda: "moved to" in text(app))
+        await until(pilot, drawn, "the field of a form")
+        app.screen.form.refuse(refused_by(ServerUnreachable(HOSTILE)))  # type: ignore[attr-defined]
+        await until(pilot, lambda: text(app).count("moved to") == 2)
+        await until(pilot, drawn, "a form")
 
 
 @given(VALUES, st.booleans())

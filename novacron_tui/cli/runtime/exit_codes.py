@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from novacron_tui.terminal.capabilities import encoding_of, in_ascii, needs_ascii
-from novacron_tui.terminal.safe_text import clean, one_line
+from novacron_tui.terminal.safe_text import one_line
 
 if TYPE_CHECKING:  # it imports msgspec and pydantic, which must not delay the console's first paint
     from novacron_core import errors
@@ -116,7 +116,7 @@ def print_error(text: str) -> None:
     process was given are replaced."""
     for secret in _secrets():
         text = text.replace(secret, "***")
-    line = f"novacron: {one_line(clean(text)).strip()}"
+    line = f"novacron: {one_line(text).strip()}"
     if not line.isascii() and needs_ascii(sys.stderr):
         line = in_ascii(line, encoding_of(sys.stderr))
     print(line, file=sys.stderr, flush=True)

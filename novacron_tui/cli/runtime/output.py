@@ -90,7 +90,7 @@ def cell(value: Any) -> str:
 
 def shown(text: str) -> str:
     """A text on one line, safe for a terminal."""
-    return one_line(clean(text))
+    return one_line(text)
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
