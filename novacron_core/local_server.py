@@ -141,7 +141,7 @@ def _ask_for_proof(scheme: str, host: str, port: int, nonce: str) -> bytes:
         connection.request("GET", f"/api/proof?nonce={nonce}")
         body = connection.getresponse().read(4096)
         return msgspec.json.decode(body, type=dict[str, str]).get("proof", "").encode()
-    except (msgspec.DecodeError, http.client.HTTPException):
+    except (msgspec.DecodeError, RecursionError, http.client.HTTPException):
         return b""
     finally:
         connection.close()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta
 
-from novacron_core.api.base import Nothing, Request, Value
+from novacron_core.api.base import Nothing, Request, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.values.names import USERNAME_PATTERN
 from novacron_core.values.roles import Permission as P
@@ -20,7 +19,7 @@ class User(Value, frozen=True):
     email: str
     role: Role
     tenant: str
-    created_at: datetime | None = None
+    created_at: Time | None = None
 
 
 class Register(Request, frozen=True):
@@ -60,7 +59,7 @@ class Refresh(Request, frozen=True):
 class Validation(Value, frozen=True):
     valid: bool
     user: User
-    expires_at: datetime
+    expires_at: Time
 
 
 class Ticket(Value, frozen=True):

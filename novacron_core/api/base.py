@@ -6,6 +6,7 @@ misspelled field is an error and not a silent default.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
@@ -13,6 +14,8 @@ import msgspec
 from novacron_core.values.open_enum import OpenEnum
 
 T = TypeVar("T")
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A point in time, with its time zone: one without could be compared with no other."""
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):

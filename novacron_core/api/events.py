@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from novacron_core.api.base import Nothing, Request
+from novacron_core.api.base import Nothing, Request, Time
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.nouns import NOUNS, Noun, Nouns
 from novacron_core.api.operations import Target
@@ -51,8 +50,8 @@ class Hello(Frame, frozen=True):
     protocol: int
     version: str
     session: str
-    server_time: datetime
-    database_away_since: datetime | None = None
+    server_time: Time
+    database_away_since: Time | None = None
     """Since when the database is unavailable: changes are refused, rows are of that time. None: it is available."""
     degraded: list[str] = []
     """The background tasks of the server that have failed lately: what they keep current may be old."""
@@ -87,7 +86,7 @@ class Event(Frame, frozen=True):
     type: str
     source: str
     target: Target
-    time: datetime
+    time: Time
     tenant: str | None = None
     priority: Priority = Priority.NORMAL
     value: msgspec.Raw = msgspec.Raw(b"null")
@@ -109,7 +108,7 @@ class SamplesFrame(Frame, frozen=True):
     """The newest samples of one host and of its requested VMs, by id. Has no sequence number: a newer frame replaces
     an unsent one. One round may be split over several frames; a VM missing from a frame is unchanged."""
 
-    time: datetime
+    time: Time
     host: str
     vms: dict[str, VMSample] = {}
     hosts: dict[str, HostSample] = {}
@@ -127,8 +126,8 @@ class Heartbeat(Frame, frozen=True):
     """Sent when no other frame was sent for a while, and at once when the state of the server changes (see Hello)."""
 
     seq: int
-    server_time: datetime
-    database_away_since: datetime | None = None
+    server_time: Time
+    database_away_since: Time | None = None
     degraded: list[str] = []
 
 
@@ -179,7 +178,8 @@ def decode_frame(text: str | bytes, nouns: Nouns = NOUNS) -> ServerFrame | None:
     """A frame, None for a kind of frame that this version does not know.
 
     An object of an inventory that cannot be read is left out and counted: it must not cost the others. Raises
-    msgspec.ValidationError for a malformed frame, msgspec.DecodeError for what is not JSON.
+    msgspec.ValidationError for a malformed frame, msgspec.DecodeError for what is not JSON, RecursionError for what is
+    nested too deeply.
     """
     raw = text.encode() if isinstance(text, str) else text
     if raw.startswith(_INVENTORY):
@@ -208,11 +208,11 @@ def _decode_list(value: msgspec.Raw, noun: Noun[T]) -> tuple[list[T], int]:
     """The objects that can be read, and how many cannot."""
     try:
         return msgspec.json.decode(value, type=list[noun.struct]), 0  # type: ignore[name-defined]
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         found: list[T] = []
         items = msgspec.json.decode(value, type=list[msgspec.Raw])
         for item in items:
-            with suppress(msgspec.ValidationError):
+            with suppress(msgspec.ValidationError, RecursionError):
                 found.append(msgspec.json.decode(item, type=noun.struct))
         return found, len(items) - len(found)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta
 
-from novacron_core.api.base import Request, Value
+from novacron_core.api.base import Request, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.values.roles import Permission as P
 
@@ -52,7 +51,7 @@ class TaskCheck(Value, frozen=True):
     name: str
     status: str
     restarts: int = 0
-    failed_at: datetime | None = None
+    failed_at: Time | None = None
 
 
 class BackgroundCheck(Value, frozen=True):
@@ -81,7 +80,7 @@ class Health(Value, frozen=True):
     status: str
     version: str
     service: str
-    timestamp: datetime
+    timestamp: Time
     checks: Checks
 
 

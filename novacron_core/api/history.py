@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
 
-from novacron_core.api.base import Request, Value
+from novacron_core.api.base import Request, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.values.roles import Permission as P
 
@@ -45,7 +44,7 @@ class History(Value, frozen=True):
     """`source` is `samples` (every reading) or `minutes` (aggregated); `age_s` is the age of the newest value."""
 
     subject: str
-    start: datetime
+    start: Time
     step_s: float
     points: int
     source: str
@@ -56,8 +55,8 @@ class History(Value, frozen=True):
 class RangeQuery(Request, frozen=True, rename={"from_": "from"}):
     """The time range (RFC 3339 with a time zone; by default the last hour) and the number of points."""
 
-    from_: Annotated[datetime, Meta(tz=True)] | None = None
-    to: Annotated[datetime, Meta(tz=True)] | None = None
+    from_: Time | None = None
+    to: Time | None = None
     points: Annotated[int, Meta(ge=1, le=MAX_POINTS)] = 120
 
 
@@ -66,8 +65,8 @@ class HistoryQuery(Request, frozen=True, rename={"from_": "from"}):
 
     subject: Annotated[str, Meta(max_length=64)] = "fleet"
     metric: Annotated[str, Meta(max_length=256)] = Metric.CPU_PERCENT.value
-    from_: Annotated[datetime, Meta(tz=True)] | None = None
-    to: Annotated[datetime, Meta(tz=True)] | None = None
+    from_: Time | None = None
+    to: Time | None = None
     points: Annotated[int, Meta(ge=1, le=MAX_POINTS)] = 120
 
 

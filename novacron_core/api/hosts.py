@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from novacron_core.api.base import ListQuery, Page, Value
+from novacron_core.api.base import ListQuery, Page, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.values.open_enum import OpenEnum
 from novacron_core.values.roles import Permission as P
@@ -28,7 +26,7 @@ class Host(Value, frozen=True):
     virtualization: str = ""
     """`kvm` where hardware virtualization works, `qemu` where guests are emulated, `test` for the simulator."""
     detail: str = ""
-    seen_at: datetime | None = None
+    seen_at: Time | None = None
     latency_ms: float | None = None
     cpus: int | None = None
     memory_bytes: int | None = None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from novacron_core.api.base import ListQuery, Page, Value
+from novacron_core.api.base import ListQuery, Page, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.problem import Problem
 from novacron_core.values.open_enum import OpenEnum
@@ -41,7 +39,7 @@ class Operation(Value, frozen=True):
     """Noun and verb: `vm.start`, `vm.create`."""
     target: Target
     state: OperationState
-    created_at: datetime
+    created_at: Time
     tenant: str | None = None
     actor: str = ""
     step: str = ""
@@ -49,8 +47,8 @@ class Operation(Value, frozen=True):
     rate: float | None = None
     eta_s: float | None = None
     may_cancel: bool = False
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
     problem: Problem | None = None
     completed: bool = False
     """The requested change is in effect although the operation did not succeed: its last step failed, or the server was

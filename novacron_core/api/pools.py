@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from novacron_core.api.base import ListQuery, Page, Request, Value
+from novacron_core.api.base import ListQuery, Page, Request, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.operations import Operation
 from novacron_core.values.roles import Permission as P
@@ -35,7 +33,7 @@ class Pool(Value, frozen=True):
     volumes: int = 0
     problem: str = ""
     """Why its volumes cannot be listed, or why it is inactive; empty if unknown or fine."""
-    seen_at: datetime | None = None
+    seen_at: Time | None = None
 
 
 class PoolTier(Request, frozen=True):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
+
+from novacron_core.api.base import Time
 
 
 class VMSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -67,5 +67,5 @@ class TierSample(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
     write_bytes_s: float | None = None
     reads_s: float | None = None
     writes_s: float | None = None
-    at: datetime | None = None
+    at: Time | None = None
     """When the oldest of these rates was read."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from novacron_core.api.base import ListQuery, Page, Value
+from novacron_core.api.base import ListQuery, Page, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.values.roles import Permission as P
 
@@ -34,8 +32,8 @@ class Tier(Value, frozen=True):
     write_bytes_s: float | None = None
     reads_s: float | None = None
     writes_s: float | None = None
-    rates_at: datetime | None = None
-    seen_at: datetime | None = None
+    rates_at: Time | None = None
+    seen_at: Time | None = None
     """When the least recently read of its pools was read."""
     notes: list[str] = []
     """Sentences for the operator about problems of this tier."""

@@ -6,12 +6,11 @@ of the assigned vCPUs. Memory is what the guest's kernel cannot free, as reporte
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from novacron_core.api.base import Page, Request, Value
+from novacron_core.api.base import Page, Request, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.values.roles import Permission as P
 
@@ -59,7 +58,7 @@ class VMUsage(Usage, frozen=True, kw_only=True):
     name: str
     host: str
     source: str
-    time: datetime | None = None
+    time: Time | None = None
     age_s: float | None = None
     note: str = ""
     """Why there are no metrics: the VM is not running, or its host does not respond."""
@@ -75,7 +74,7 @@ class HostUsage(Value, frozen=True):
     host: str
     name: str
     source: str
-    time: datetime | None = None
+    time: Time | None = None
     age_s: float | None = None
     note: str = ""
     cpu_cores: float | None = None
@@ -89,7 +88,7 @@ class HostUsage(Value, frozen=True):
 class FleetUsage(Value, frozen=True):
     """All hosts and VMs that are visible to the caller."""
 
-    time: datetime
+    time: Time
     fleet: UsageTotals
     hosts: list[HostUsage]
     age_s: float | None = None

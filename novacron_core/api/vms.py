@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta
 
-from novacron_core.api.base import ListQuery, Page, Request, Value
+from novacron_core.api.base import ListQuery, Page, Request, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.operations import Operation
 from novacron_core.values.names import IMAGE_NAME_PATTERN, LINES, ONE_LINE, TAG_PATTERN, VM_NAME_PATTERN
@@ -72,8 +71,8 @@ class VM(Value, frozen=True):
     state: State
     vcpus: int
     memory_bytes: int
-    state_since: datetime | None = None
-    seen_at: datetime | None = None
+    state_since: Time | None = None
+    seen_at: Time | None = None
     reason: str = ""
     """libvirt's reason for the state (`shutdown`, `crashed`, `I/O error`); empty when unremarkable."""
     tenant: str | None = None
@@ -91,8 +90,8 @@ class VM(Value, frozen=True):
     virtualization: str = ""
     """`kvm`, `qemu` (emulated) or `test`."""
     description: str = ""
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    created_at: Time | None = None
+    updated_at: Time | None = None
     generation: int = 0
     operation_id: str | None = None
     duplicate_on: list[str] = []

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from novacron_core.api.base import ListQuery, Page, Request, Value
+from novacron_core.api.base import ListQuery, Page, Request, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.operations import Operation
 from novacron_core.values.names import VOLUME_NAME_PATTERN
@@ -42,8 +41,8 @@ class Volume(Value, frozen=True):
     simulated: bool = False
     operation_id: str | None = None
     tenant: str | None = None
-    created_at: datetime | None = None
-    seen_at: datetime | None = None
+    created_at: Time | None = None
+    seen_at: Time | None = None
 
 
 Size = Annotated[int, Meta(ge=MIB, le=1024 * TIB)]

@@ -23,7 +23,7 @@ from novacron_core.client import certificates, diagnosis, foreign
 from novacron_core.client.credentials import Credentials
 from novacron_core.client.http import CONNECTION_ERRORS, new_http
 from novacron_core.client.route import route_to
-from novacron_core.values.ages import CLOCK_TOLERANCE_S
+from novacron_core.values.ages import CLOCK_TOLERANCE_S, MAX_CLOCK_ERROR
 from novacron_core.values.roles import Permission
 
 R = TypeVar("R")
@@ -234,12 +234,15 @@ class Client:
         return datetime.now(UTC) + self._server_ahead
 
     def _note_date(self, response: httpx.Response) -> None:
-        """Compare the clocks. The date is in whole seconds, and some gateways leave it out."""
+        """Compare the clocks. The date is in whole seconds, and some gateways leave it out; one that no clock can have
+        counts as left out."""
         try:
             date = parsedate_to_datetime(response.headers.get("Date", ""))
-        except ValueError:
+            ahead = date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)
+        except (ValueError, OverflowError, TypeError):
             return
-        ahead = date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)
+        if abs(ahead) > MAX_CLOCK_ERROR:
+            return
         self._server_ahead = ahead if abs(ahead.total_seconds()) > CLOCK_TOLERANCE_S else timedelta(0)
 
     def _error(self, response: httpx.Response) -> errors.NovaCronError | None:
@@ -271,7 +274,7 @@ class Client:
             return msgspec.json.decode(self.clean(response.text), type=endpoint.returns)
         except msgspec.ValidationError as e:
             raise errors.IncompatibleServer(f"{self.base_url} sent a response that cannot be decoded: {e}") from e
-        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
             raise self._foreign(response) from e
 
 
@@ -279,7 +282,7 @@ def decode_problem(text: str) -> Problem | None:
     """The problem document of an error response; None for a response that is not NovaCron's."""
     try:
         return msgspec.json.decode(text, type=Problem)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 
 

@@ -239,6 +239,8 @@ def _decode(text: str) -> events.ServerFrame | None:
         raise errors.IncompatibleServer(f"the server sent an invalid frame: {e}") from e
     except msgspec.DecodeError as e:
         raise errors.IncompatibleServer(f"the server sent a frame that is not JSON: {e}") from e
+    except RecursionError as e:
+        raise errors.IncompatibleServer("the server sent a frame that is nested too deeply") from e
 
 
 def _checked(hello: events.Hello) -> events.Hello:

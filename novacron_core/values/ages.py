@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 CLOCK_TOLERANCE_S = 2.0
 """Clocks that differ by at most this much are considered equal."""
+MAX_CLOCK_ERROR = timedelta(days=36525)
+"""No clock is wrong by more than a century: one that has lost its battery says 1970, at worst 1900."""
 
 
 def age_text(seconds: float | None) -> str:

@@ -45,14 +45,22 @@ async def _updates(client: Client, after: int | None) -> AsyncGenerator[Update, 
 
 def _print(output: Output, update: Update) -> None:
     if isinstance(update, Event):
-        print_line_now(json_text(update, indent=None) if output is Output.JSON else _line(update))
+        print_line_now(json_text(update, indent=None) if output is Output.JSON else line(update))
     elif isinstance(update, GoneFrame):
         print_error(f"events after {update.after} are no longer available; showing new ones")
     elif isinstance(update, Disconnected):
         print_error(f"{update.reason}; retrying in {update.retry_s:.0f} s")
 
 
-def _line(event: Event) -> str:
-    time = event.time.astimezone().strftime("%H:%M:%S")
-    words = (time, str(event.seq), event.type, cell(event.target.name or event.target.id), event.note)
+def _time(event: Event) -> str:
+    """In this machine's time zone; a year that has none there is shown as it came."""
+    try:
+        return event.time.astimezone().strftime("%H:%M:%S")
+    except (OverflowError, ValueError):
+        return event.time.isoformat()
+
+
+def line(event: Event) -> str:
+    """An event as one line for a reader."""
+    words = (_time(event), str(event.seq), event.type, cell(event.target.name or event.target.id), event.note)
     return "  ".join(cell(word) for word in words if word)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from novacron_core.values.ages import CLOCK_TOLERANCE_S, duration_words
+from novacron_core.values.ages import CLOCK_TOLERANCE_S, MAX_CLOCK_ERROR, duration_words
 
 _READINGS = 3
 """Heartbeats that are compared: one that was delayed on its way seems too early."""
@@ -58,4 +58,5 @@ class ServerClock:
         return f"This machine's clock is {difference} {side} the server's. Ages use the server's clock."
 
     def _measure(self, server_time: datetime) -> float:
-        return (server_time - self._local()).total_seconds()
+        ahead = server_time - self._local()
+        return max(-MAX_CLOCK_ERROR, min(MAX_CLOCK_ERROR, ahead)).total_seconds()

@@ -12,7 +12,8 @@ from novacron_core.api.vms import VM
 
 HISTORY_LENGTH = 60
 """Samples kept per VM: five minutes at the usual interval."""
-STALE_S = 30.0
+STALE_S, MAX_STALE_S = 30.0, 86_400.0
+"""After how long a sample counts as old: three periods of its host, within these."""
 TIER_STALE_S = 30.0
 MAX_VMS = 20_000
 
@@ -94,7 +95,7 @@ class SampleStore:
 
     def _fresh_for(self, host_id: str) -> timedelta:
         host = self.hosts.get(host_id)
-        return timedelta(seconds=max(STALE_S, 3 * host.period_s) if host else STALE_S)
+        return timedelta(seconds=max(STALE_S, min(3 * host.period_s, MAX_STALE_S)) if host else STALE_S)
 
     def _forget_oldest(self) -> None:
         """Shrink to 90 % of the maximum, so that this is not needed at every frame."""

@@ -260,7 +260,7 @@ class Store:
         self.seq = event.seq or self.seq
         try:
             value = event.decoded(self.nouns)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, RecursionError):
             # One malformed value must not break the console, but the state is now incomplete.
             self._complete = False
             self.version += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 
 import httpx
@@ -12,9 +12,9 @@ import pytest
 
 from novacron_core.api.base import Page
 from novacron_core.client import Client
-from novacron_tui.cli import lists
+from novacron_tui.cli import events, lists
 from novacron_tui.cli.runtime.output import Output
-from tests.support.console.world import HOST_ID, host, operation, vm
+from tests.support.console.world import HOST_ID, event, host, operation, vm
 
 
 def server(ahead: timedelta) -> httpx.MockTransport:
@@ -54,3 +54,9 @@ async def test_a_gateway_without_a_date_changes_nothing() -> None:
     async with Client("http://127.0.0.1:1", transport=plain) as client:
         await client._send_once({"method": "GET", "url": "/", "headers": {}})
         assert abs((client.now() - datetime.now(UTC)).total_seconds()) < 1
+
+
+@pytest.mark.parametrize(("time", "hours"), [(datetime.max, -14), (datetime.min, 14)])
+def test_time_that_no_machine_can_have_is_shown_as_it_came(time: datetime, hours: int) -> None:
+    there = time.replace(tzinfo=timezone(timedelta(hours=hours)))
+    assert f"{time.year:04}-" in events.line(event(1, vm("web-01", 1), "vm.updated", time=there))

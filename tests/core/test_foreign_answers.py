@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,26 @@ async def test_empty_answer_and_other_json_are_not_taken_for_data() -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}"
         async with canned(head.encode()) as port:
             assert type(await of_call(f"http://127.0.0.1:{port}")) is kind
+
+
+DEEP = b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+DATES = ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 2026", "\x9b"]
+
+
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad", "401 No", "404 No", "503 No"])
+async def test_answer_that_is_nested_too_deeply_is_not_novacrons(status: str) -> None:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(DEEP)}\r\n\r\n"
+    async with canned(head.encode() + DEEP) as port:
+        await of_call(f"http://127.0.0.1:{port}")
+        await of_stream(f"http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("date", DATES)
+async def test_date_that_no_clock_can_have_is_ignored(date: str) -> None:
+    async with canned(page("200 OK", f"Date: {date}")) as port, Client(f"http://127.0.0.1:{port}") as client:
+        with pytest.raises(errors.ServerUnreachable):
+            await client.call(INFO)
+        assert abs(client.now() - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 async def test_upload_that_a_proxy_refuses_names_its_limit() -> None:

@@ -138,7 +138,11 @@ async def test_unknown_frames_of_a_newer_server_are_ignored() -> None:
     assert [type(update).__name__ for update in seen] == ["Connected", "Event"]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"frame":"event"}', "\x00"])
+NAIVE = '{"frame":"heartbeat","seq":1,"server_time":"2026-01-01T00:00:00"}'
+DEEP = '{"frame":"event","value":' + "[" * 100_000 + "]" * 100_000 + "}"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"frame":"event"}', "\x00", NAIVE, DEEP], ids=range(6))
 async def test_invalid_frame_is_an_error_and_not_a_crash(text: str) -> None:
     async def script(socket: ServerConnection, path: str) -> None:
         await send(socket, hello())

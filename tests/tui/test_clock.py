@@ -51,6 +51,16 @@ def test_it_tells_the_servers_time(by: timedelta) -> None:
     assert clock() == NOW + timedelta(seconds=5)
 
 
+@pytest.mark.parametrize("said", [datetime.max, datetime.min])
+def test_a_time_that_no_clock_can_have_stops_no_clock(said: datetime) -> None:
+    local = Clock()
+    clock = ServerClock(local)
+    clock.start(said.replace(tzinfo=UTC), 0.0)
+    local.pass_s(5)
+    clock()
+    assert "This machine's clock" in clock.take_warning()
+
+
 def test_a_delayed_heartbeat_changes_nothing_and_a_clock_that_was_set_is_followed() -> None:
     local = Clock()
     clock = ServerClock(local)

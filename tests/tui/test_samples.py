@@ -49,6 +49,9 @@ def test_a_number_grows_old_and_is_none_in_the_end() -> None:
     samples.apply(frame(period_s=60.0, vm1=10))  # a host that is read once a minute
     clock.now += timedelta(seconds=STALE_S * 3)
     assert samples.of(vm()) is not None
+    samples.apply(frame(period_s=1e300, vm1=10))  # no host is, whatever a server says
+    clock.now += timedelta(days=2)
+    assert samples.of(vm()) is None
 
 
 def test_the_past_is_short_and_keeps_its_gaps() -> None:
