@@ -50,7 +50,7 @@ def read_running_server(data_dir: Path) -> RunningServer | None:
     try:
         running = msgspec.json.decode((data_dir / "server.json").read_bytes(), type=RunningServer)
         os.kill(running.pid, 0)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, OverflowError, RecursionError, msgspec.DecodeError):
         return None
     return running if _holds(running.pid, data_dir / LOCK) else None
 
@@ -94,15 +94,15 @@ def require_proof(running: RunningServer, data_dir: Path) -> None:
 
     Raises ServerUnreachable.
     """
-    url = urlsplit(running.url)
     nonce = secrets.token_hex(32)
     try:
-        key = (data_dir / KEY).read_text().strip()
-    except OSError as e:
+        key = (data_dir / KEY).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as e:
         raise errors.ServerUnreachable(
             f"the server of {data_dir} cannot be verified: {data_dir / KEY} cannot be read. Use --server URL"
         ) from e
     try:
+        url = urlsplit(running.url)
         answer = _ask_for_proof(url.scheme, url.hostname or "", url.port or 0, nonce)
     except (OSError, ValueError) as e:
         raise errors.ServerUnreachable(

@@ -124,7 +124,7 @@ def libvirt_daemon(machine: Machine, answers: dict[str, dict[str, Any]]) -> Find
     reachable = [f"{uri} ({_version(answer['libvirt'])})" for uri, answer in answers.items() if "libvirt" in answer]
     if reachable:
         return Finding("libvirt daemon", True, ", ".join(reachable))
-    booted = (machine.root / "run/systemd/system").is_dir()
+    booted = _exists(machine.root / "run/systemd/system")
     if machine.which("libvirtd") is None:
         return Finding(
             "libvirt daemon", False, "not installed", "apt-get install libvirt-daemon-system libvirt-daemon-driver-qemu"
@@ -153,7 +153,7 @@ def kvm(machine: Machine) -> Finding:
         return _no_kvm(
             "the processor has neither vmx nor svm", "enable virtualization in the firmware, or nested virtualization"
         )
-    if not device.exists():
+    if not _exists(device):
         return _no_kvm(f"{device} does not exist", "modprobe kvm_intel || modprobe kvm_amd")
     try:
         state, works = device.stat(), _can_create_vm(device)
@@ -210,10 +210,19 @@ def _postgres_programs(machine: Machine) -> Iterator[tuple[str, Path]]:
         yield "system", folder / "postgres"
 
 
+def _exists(path: Path) -> bool:
+    """Whether a path exists, as far as this account may look; Path.exists raises where it may not."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
 def data_dir(machine: Machine) -> Finding:
     """It must be writable; when run as root, QEMU's own user must be able to enter it and all its parent folders."""
     existing = machine.data_dir.absolute()
-    while not existing.exists() and existing != existing.parent:
+    while not _exists(existing) and existing != existing.parent:
         existing = existing.parent
     exists = existing == machine.data_dir
     detail = str(machine.data_dir) if exists else f"{machine.data_dir} (created at the first start)"
@@ -257,10 +266,10 @@ def _parse_answer(line: str) -> dict[str, Any]:
 def _output(*command: str) -> str:
     """The last line that a program prints; empty when it fails, does not exist, or takes too long."""
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_TIMEOUT_S)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    lines = done.stdout.strip().splitlines()
+    lines = done.stdout.decode(errors="replace").strip().splitlines()
     return lines[-1] if done.returncode == 0 and lines else ""
 
 

@@ -96,7 +96,7 @@ class Bundled:
     def _setup_token(self) -> str | None:
         try:
             return (self._data_dir / "setup-token").read_text().strip()
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             return None
 
     def _last_user(self) -> str:

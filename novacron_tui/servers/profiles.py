@@ -131,7 +131,7 @@ class Profiles:
             return tomllib.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as e:
             raise errors.InvalidArgument(f"cannot read {self.path}: {e}") from e
 
     def _profile(self, name: str, value: dict[str, Any]) -> Profile:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -101,7 +102,8 @@ class SavedSessionFile:
 
 def saved_session_of_bundled(data_dir: Path) -> SavedSessionFile:
     """The saved session of the bundled server. It is identified by its data directory, because its port changes."""
-    return SavedSessionFile(LOCAL, f"{LOCAL}:{data_dir.absolute()}")
+    name = os.fsencode(data_dir.absolute()).decode(errors="backslashreplace")
+    return SavedSessionFile(LOCAL, f"{LOCAL}:{name}")
 
 
 def _try_lock(lock: IO[str]) -> bool:

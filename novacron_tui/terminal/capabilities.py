@@ -19,6 +19,7 @@ _CANNOT_DRAW = frozenset({"", "dumb", "unknown"})
 _WITHOUT_UNICODE = re.compile(r"(ansi|cons25|linux|pcansi|sun|vt\d+|wy\d+)\b.*")
 """Values of TERM of terminals that have no characters beyond their own set, or, as the Linux console, few."""
 _WITHOUT_COLOR = re.compile(r"vt\d+\b.*|.*-(m|mono)")
+_SAMPLE = "\x1b[?25h;Az..09"
 _TRUE = frozenset({"1", "true", "yes", "on", "t", "y"})
 
 _DRAWN = {
@@ -71,13 +72,19 @@ def encoding_of(file: TextIO | None, environment: Mapping[str, str] = os.environ
     is_told = environment.get("PYTHONUTF8") == "1" or bool(environment.get("PYTHONIOENCODING"))
     codeset = "" if is_told else locale.partition("@")[0].partition(".")[2]
     for name in (codeset, getattr(file, "encoding", None) or ""):
-        try:
-            found = codecs.lookup(name).name if name else _UTF_8
-        except LookupError:
-            continue
-        if found != _UTF_8:
+        found = _usable(name) if name else _UTF_8
+        if found not in ("", _UTF_8):
             return found
     return _UTF_8
+
+
+def _usable(name: str) -> str:
+    """Python's name of an encoding; empty for one that it does not know, that is for no text, or that writes ASCII
+    otherwise, as no terminal does."""
+    try:
+        return codecs.lookup(name).name if _SAMPLE.encode(name) == _SAMPLE.encode("ascii") else ""
+    except (LookupError, ValueError):  # a ValueError is of a name with bytes that are no text
+        return ""
 
 
 def needs_ascii(file: TextIO | None, environment: Mapping[str, str] = os.environ) -> bool:

@@ -45,6 +45,15 @@ def test_every_failed_check_says_how_to_fix_it(bare: Machine) -> None:
     assert not can_serve(found)
 
 
+def test_directory_that_cannot_be_looked_at_ends_no_check(bare: Machine) -> None:
+    found = doctor_checks.data_dir(Machine(root=bare.root, data_dir=bare.root / ("x" * 300) / "data", is_root=False))
+    assert (found.name, "x" * 300 in found.detail) == ("data directory", True)
+
+
+def test_program_that_prints_no_text_is_asked_all_the_same() -> None:
+    assert doctor_checks._output("printf", r"\377 15.1\n") == "\ufffd 15.1"
+
+
 def test_console_alone_misses_nothing_of_a_server(bare: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor(Output.TABLE, bare) == 0
     said = capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import os
 import stat
 import subprocess
 from pathlib import Path
@@ -19,7 +20,7 @@ from novacron_tui.cli.runtime.connect import resolve_named_server
 from novacron_tui.servers import keyring
 from novacron_tui.servers.bundled import Bundled
 from novacron_tui.servers.profiles import LOCAL, Profiles
-from novacron_tui.servers.saved_session import SavedSession, SavedSessionFile
+from novacron_tui.servers.saved_session import SavedSession, SavedSessionFile, saved_session_of_bundled
 from novacron_tui.servers.server_choice import ServerChoice
 from novacron_tui.servers.shared_credentials import SharedCredentials
 from tests.support.accounts import PASSWORD
@@ -164,6 +165,15 @@ async def test_console_and_scripts_share_the_session_of_the_bundled_server(
     assert place.kept is not None, "the form offers to stay signed in"
     assert (place.kept.profile, place.kept.server) == (script.kept.profile, script.kept.server)
     running.close()
+
+
+async def test_directory_whose_name_is_no_text_has_a_session(
+    kept: SavedSessionFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    there = saved_session_of_bundled(Path(os.fsdecode(b"/srv/\xff")))
+    await begin_session(there)
+    assert there.read() is not None
 
 
 async def test_session_file_is_private(kept: SavedSessionFile, tmp_path: Path) -> None:

@@ -142,6 +142,33 @@ def test_anything_else_at_the_port_is_no_proof(tmp_path: Path, answer: bytes) ->
     listening.close()
 
 
+@pytest.mark.parametrize("pid", ["99999999999999999999999", "-1", "1.5", '"x"', "[" * 100_000])
+async def test_server_file_with_nonsense_names_no_server(tmp_path: Path, pid: str) -> None:
+    lock = pretend_to_run(tmp_path, URL)
+    (tmp_path / "server.json").write_text(f'{{"url": "{URL}", "pid": {pid}}}')
+    assert read_running_server(tmp_path) is None
+    lock.close()
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://a:b", "", "\x9b", "http://\u2024:1"])
+def test_url_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
+    (tmp_path / KEY).write_text("k")
+    with pytest.raises(errors.ServerUnreachable):
+        require_proof(RunningServer(url, os.getpid()), tmp_path)
+
+
+async def test_files_that_are_no_text_are_not_used(tmp_path: Path) -> None:
+    server = PretendedServer(tmp_path)
+    (tmp_path / "setup-token").write_bytes(b"\xff")
+    place = await Bundled(tmp_path).open()
+    assert place.setup_token is not None
+    assert place.setup_token() is None
+    (tmp_path / KEY).write_bytes(b"\xff")
+    with pytest.raises(errors.ServerUnreachable, match="cannot be read"):
+        await Bundled(tmp_path).open()
+    server.close()
+
+
 def test_directory_without_its_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.ServerUnreachable, match="--server URL"):
         require_proof(RunningServer(URL, os.getpid()), tmp_path)

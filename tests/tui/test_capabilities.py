@@ -56,6 +56,12 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"LANG": "en_US.ISO-8859-1", "PYTHONIOENCODING": "utf-8"}, "utf-8", "utf-8"),
         ({"LANG": "en_US.ISO-8859-1", "PYTHONUTF8": "1"}, "utf-8", "utf-8"),
         ({"LANG": "xx_XX.nonsense"}, "ANSI_X3.4-1968", "ascii"),
+        ({"LC_ALL": "en_US.\udcff"}, "utf-8", "utf-8"),
+        ({"LC_ALL": "C.hex"}, "utf-8", "utf-8"),
+        ({"LC_ALL": "C.rot13"}, "latin-1", "iso8859-1"),
+        ({"LC_ALL": "C.utf-16"}, "utf-8", "utf-8"),
+        ({"LC_ALL": "C.undefined"}, "utf-8", "utf-8"),
+        ({"LC_ALL": "C.idna"}, "utf-8", "utf-8"),
     ],
 )
 def test_encoding_of_a_terminal(environment: dict[str, str], encoding: str, expected: str) -> None:

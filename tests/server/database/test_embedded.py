@@ -203,6 +203,22 @@ async def test_partial_initdb_is_removed(data_dir: Path) -> None:
     assert not list(data_dir.glob(".postgres-*"))
 
 
+def test_packages_are_tried_newest_first_and_copies_of_them_never(tmp_path: Path) -> None:
+    for name in ("9.6", "15", "18", "15.bak", "9.10", "1²", "17-old"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+    found = [path.parent.name for path in binaries._of_system(tmp_path)]
+    assert found == ["18", "15", "9.10", "9.6"]
+
+
+@pytest.mark.parametrize("odd", [b"\xff\n", None])
+def test_version_of_a_cluster_that_cannot_be_read_is_told(tmp_path: Path, odd: bytes | None) -> None:
+    cluster = tmp_path / "postgres"
+    cluster.mkdir()
+    (cluster / "PG_VERSION").mkdir() if odd is None else (cluster / "PG_VERSION").write_bytes(odd)
+    with pytest.raises(DatabaseUnavailable, match="PG_VERSION cannot be read" if odd is None else "needs PostgreSQL"):
+        binaries.find(cluster, tmp_path / "copies", None)
+
+
 async def test_start_errors_are_explained(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = data_dir / ("x" * SOCKET_PATH_LIMIT)
     with pytest.raises(DatabaseUnavailable, match="is too long"):

