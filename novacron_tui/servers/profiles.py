@@ -10,12 +10,13 @@ import json
 import os
 import re
 import tempfile
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,6 +26,8 @@ from novacron_core import errors
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _HOST = re.compile(r"\w(?:[\w-]{0,61}\w)?(?:\.\w(?:[\w-]{0,61}\w)?)*\.?")
 """A host name, in any script."""
+LOCK_S = 5.0
+"""How long to wait for a process that writes the file, which takes milliseconds: one that was suspended may never end."""
 _CURRENT = "current"
 LOCAL = "local"
 """The profile of the bundled server of this machine: it always exists and is never in the file."""
@@ -116,7 +119,8 @@ class Profiles:
         return Profile(name or next(name for name in free if name not in known), url.rstrip("/"))
 
     def remember(self, profile: Profile, *, current: bool = False) -> None:
-        """Save a profile. `current` makes it the default for commands without a flag."""
+        """Save a profile. `current` makes it the default for commands without a flag. Blocking: raises Conflict when
+        another process writes the file for `LOCK_S`."""
         with self._locked():
             document = self._read()
             values = msgspec.to_builtins(profile)
@@ -147,7 +151,13 @@ class Profiles:
     def _locked(self) -> Iterator[None]:
         private_folder(self.folder)
         with (self.folder / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            deadline = time.monotonic() + LOCK_S
+            while not try_lock(lock):
+                if time.monotonic() > deadline:
+                    raise errors.Conflict(
+                        f"another novacron process is writing {self.path}; try again when it has ended"
+                    )
+                time.sleep(0.02)
             yield
 
 
@@ -171,6 +181,15 @@ def _name_of_ipv6(host: str) -> str:
         return "localhost"
     name = host.replace(":", "-").replace("%", "-")
     return f"ipv6{name}" if name.startswith("-") else name
+
+
+def try_lock(lock: IO[str]) -> bool:
+    """Take the exclusive lock of an open file; False while another process holds it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def private_folder(folder: Path) -> None:

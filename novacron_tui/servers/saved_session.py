@@ -6,19 +6,17 @@ The lock is here; it is used in shared_credentials.py. Access tokens are never s
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
 from novacron_core import errors
 from novacron_tui.servers import keyring
-from novacron_tui.servers.profiles import LOCAL, private_folder, write_private
+from novacron_tui.servers.profiles import LOCAL, private_folder, try_lock, write_private
 
 _LOCK_S = 30.0
 _IN_KEYRING = "keyring"
@@ -87,7 +85,7 @@ class SavedSessionFile:
         private_folder(self.folder)
         with (self.folder / f".{self.profile}.lock").open("a") as lock:
             deadline = time.monotonic() + _LOCK_S
-            while not _try_lock(lock):
+            while not try_lock(lock):
                 if time.monotonic() > deadline:
                     raise errors.Conflict(
                         f"another novacron process is using the session of profile {self.profile}; try again"
@@ -104,14 +102,6 @@ def saved_session_of_bundled(data_dir: Path) -> SavedSessionFile:
     """The saved session of the bundled server. It is identified by its data directory, because its port changes."""
     name = os.fsencode(data_dir.absolute()).decode(errors="backslashreplace")
     return SavedSessionFile(LOCAL, f"{LOCAL}:{name}")
-
-
-def _try_lock(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _state_dir() -> Path:

@@ -81,7 +81,7 @@ class SharedCredentials(Credentials):
             self.take(await exchange(newest))
         except errors.Unauthenticated:
             with suppress(OSError):  # the session has ended, whether or not its file can be deleted
-                self.kept.forget()
+                await asyncio.to_thread(self.kept.forget)
             raise
         self._spent = session.refresh_token
         await asyncio.to_thread(self.kept.write, self._session())
@@ -89,7 +89,7 @@ class SharedCredentials(Credentials):
     async def end(self) -> None:
         """Delete the saved session, for this and every other console of this profile."""
         async with self.kept.locked():
-            self.kept.forget()
+            await asyncio.to_thread(self.kept.forget)
         self.drop()
 
     def drop(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from novacron_core.api import access
@@ -86,7 +87,7 @@ class SignInFlow:
         if self._client is not None:
             await self._client.close()
         await asyncio.to_thread(_import_client)
-        return self._connect(server)
+        return await asyncio.to_thread(self._connect, server)  # it may ask a keyring
 
     async def _choose_form(self, server: ServerRef, client: Client) -> None:
         info = await client.call(INFO)
@@ -217,13 +218,13 @@ async def _remember(server: ServerRef, client: Client, tokens: access.Tokens, *,
     """Save the profile, and the session if `stay`. Failing to write does not prevent signing in."""
     from novacron_tui.servers.shared_credentials import SharedCredentials
 
-    try:
-        if server.remember:
-            server.remember(tokens.user.username)
-        if stay and isinstance(client.credentials, SharedCredentials):
+    # What could not be saved is asked for again next time.
+    if server.remember:
+        with suppress(NovaCronError, OSError):
+            await asyncio.to_thread(server.remember, tokens.user.username)  # waits for other processes
+    if stay and isinstance(client.credentials, SharedCredentials):
+        with suppress(NovaCronError, OSError):
             await client.credentials.keep(tokens)
-    except (NovaCronError, OSError):
-        pass  # the operator is asked again next time
 
 
 def _import_client() -> None:

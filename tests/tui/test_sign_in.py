@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import json
+import time
+from pathlib import Path
 
 import httpx
+import pytest
 
 from novacron_core.api.problem import FieldError
-from novacron_core.errors import ServerUnreachable
+from novacron_core.client import Client
+from novacron_core.errors import Conflict, ServerUnreachable
 from novacron_tui.app import Console
+from novacron_tui.servers import profiles
+from novacron_tui.servers.saved_session import SavedSessionFile
 from novacron_tui.servers.server_ref import ServerRef
+from novacron_tui.servers.shared_credentials import SharedCredentials
 from tests.support.console.looking import fill, react, text, until
 from tests.support.console.wire import Stream, Wire, console, refuse
 from tests.support.console.world import PASSWORD, VIEWER, fleet, inventory, live
@@ -45,6 +54,39 @@ async def test_who_signed_in_last_types_only_the_password_and_is_remembered() ->
         await until(pilot, lambda: at_home(app), "home")
         assert json.loads(wire.asked("POST", "/auth/login")[0].content) == {"username": "ada", "password": PASSWORD}
         assert remembered == ["ada"]
+
+
+async def test_profile_that_another_process_writes_for_ever_stops_no_console(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another `novacron login` was suspended while it held the lock."""
+    monkeypatch.setattr(profiles, "LOCK_S", 3.0)
+    known = profiles.Profiles(tmp_path)
+    prod = profiles.Profile("prod", "http://127.0.0.1:8090")
+    known.remember(prod)
+    place = ServerRef(prod.url, "prod", user="ada", remember=lambda user: known.remember(prod))
+    kept = SavedSessionFile("prod", prod.url, tmp_path / "sessions")
+    app = console(Wire(), token="", place=place)
+    app._connect = lambda place: Client(place.url, SharedCredentials(kept), transport=Wire())
+    waits: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.01)
+            waits.append(time.monotonic() - began)
+
+    with (tmp_path / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Conflict, match=r"another novacron process is writing .*profiles\.toml"):
+            known.remember(prod)
+        async with app.run_test(size=SIZE) as pilot:
+            await until(pilot, lambda: has_form(app, "SignInForm"))
+            beating = asyncio.create_task(beat())
+            await pilot.press(*PASSWORD, "enter")
+            await until(pilot, lambda: at_home(app), "home")
+            beating.cancel()
+    assert max(waits) < 2.5, "the keys were handled meanwhile"
 
 
 async def test_a_wrong_password_is_said_and_typed_again() -> None:
