@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from contextlib import nullcontext
+from typing import Any
 
 import httpx
 import msgspec
@@ -18,8 +19,10 @@ from novacron_core.api.vms import VM
 from novacron_core.client import Client
 from novacron_tui.cli import lists
 from novacron_tui.cli.runtime import prompts
-from novacron_tui.cli.runtime.lookup import find_vm
+from novacron_tui.cli.runtime.lookup import find_vm, find_volume
 from novacron_tui.cli.runtime.output import Output, distinct_names
+from tests.support.console.storage_world import volume
+from tests.support.console.wire import ok, refuse
 from tests.support.console.world import vm
 
 NAMES = [
@@ -46,6 +49,26 @@ def client_of(found: list[VM], role: str = "administrator") -> Client:
         return httpx.Response(200, json={"items": [], "total": 0, "page": 1, "page_size": 1000})
 
     return Client("http://a", transport=httpx.MockTransport(answer))
+
+
+async def test_names_that_look_like_ids_are_names() -> None:
+    name = "12345678-1234-1234-1234-123456789012"
+    items: dict[str, list[Any]] = {
+        "/api/vm/vms": [vm(name, 1)],
+        "/api/storage/volumes": [volume(name, 1)],
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if (found := items.get(request.url.path)) is None:
+            return refuse(404, "not_found", "VM not found")
+        return ok(Page(items=found, total=1, page=1, page_size=1000))
+
+    async with Client("http://a", transport=httpx.MockTransport(answer)) as client:
+        assert (await find_vm(client, name)).name == name
+        assert (await find_volume(client, name)).name == name
+        for find, noun in ((find_vm, "VM"), (find_volume, "volume")):
+            with pytest.raises(errors.NotFound, match=f"no {noun} with the id or name 9"):
+                await find(client, name.replace("1", "9"))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -50,14 +51,16 @@ def _explain_filter(text: str, e: errors.ValidationFailed) -> errors.ValidationF
 
 
 async def find_vm(client: Client, name_or_id: str) -> VM:
-    """The VM with this id or name. Raises NotFound, and Conflict when several have the name."""
+    """The VM with this id, else with this name, which may look like an id. Raises NotFound, and Conflict when several
+    have the name."""
     if _ID.fullmatch(name_or_id):
-        return await client.call(vms.GET, vm_id=name_or_id.lower())
+        with suppress(errors.NotFound):
+            return await client.call(vms.GET, vm_id=name_or_id.lower())
     # Filtering by name avoids reading the whole fleet; a text that is not a valid name could be filter syntax.
     query = vms.VMQuery(q=name_or_id if why_not_vm_name(name_or_id) is None else "")
     found = named(name_or_id, await list_all(client, vms.LIST, query), lambda vm: vm.name)
     if not found:
-        raise errors.NotFound(f"no VM named {name_or_id!r}")
+        raise errors.NotFound(_none("VM", name_or_id))
     if len(found) > 1:
         ids = ", ".join(vm.id for vm in found)
         raise errors.Conflict(f"{len(found)} VMs are named {name_or_id}: give an id instead ({ids})")
@@ -79,16 +82,23 @@ async def find_pool(client: Client, name_or_id: str) -> Pool:
 
 
 async def find_volume(client: Client, name_or_id: str) -> Volume:
-    """The volume with this id or name. Raises NotFound, and Conflict when several have the name."""
+    """The volume with this id, else with this name, which may look like an id. Raises NotFound, and Conflict when
+    several have the name."""
     if _ID.fullmatch(name_or_id):
-        return await client.call(volumes.GET, volume_id=name_or_id.lower())
+        with suppress(errors.NotFound):
+            return await client.call(volumes.GET, volume_id=name_or_id.lower())
     found = named(name_or_id, await list_all(client, volumes.LIST, ListQuery()), lambda volume: volume.name)
     if not found:
-        raise errors.NotFound(f"no volume named {name_or_id!r}")
+        raise errors.NotFound(_none("volume", name_or_id))
     if len(found) > 1:
         ids = ", ".join(volume.id for volume in found)
         raise errors.Conflict(f"{len(found)} volumes are named {name_or_id}: give an id instead ({ids})")
     return found[0]
+
+
+def _none(noun: str, name_or_id: str) -> str:
+    either = f"with the id or name {name_or_id}" if _ID.fullmatch(name_or_id) else f"named {name_or_id!r}"
+    return f"no {noun} {either}"
 
 
 def named(name: str, things: Sequence[T], name_of: Callable[[T], str]) -> list[T]:
