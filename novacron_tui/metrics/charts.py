@@ -13,6 +13,7 @@ from novacron_core.values.counts import counted
 from novacron_core.values.sizes import rate_text, short_size, size_text
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
+from novacron_tui.widgets.cells import fit
 from novacron_tui.widgets.chart import Lines, Series, chart
 from novacron_tui.widgets.text_bar import Piece
 
@@ -172,12 +173,12 @@ def top(vms: Sequence[tuple[VM, VMSample]], rank: Rank, width: int, height: int,
     bar = max(4, width // 4)
     room = max(8, width - bar - 18)
     for value, vm, sample in known[: max(0, height - 1)]:
-        name = one_line(vm.name)
-        shown = name if len(name) <= room else name[: room - 1] + glyphs.cut
         full = glyphs.bar(value / greatest, bar).rstrip(glyphs.rest)
         rest = glyphs.rest * (bar - len(full))
-        name_piece = Piece(shown.ljust(room + 1), "strong")
-        lines.append([name_piece, Piece(full, "accent"), Piece(rest, "quiet"), Piece(f" {rank.words(sample)}")])
+        name = "".join(text for text, _ in fit(((one_line(vm.name), "strong"),), room, cut=glyphs.cut))
+        lines.append(
+            [Piece(f"{name} ", "strong"), Piece(full, "accent"), Piece(rest, "quiet"), Piece(f" {rank.words(sample)}")]
+        )
     return lines if known else [*lines, [Piece("no VM has this metric now", "quiet")]]
 
 

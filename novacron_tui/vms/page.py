@@ -14,6 +14,7 @@ from novacron_core.values.sizes import size_text
 from novacron_tui.terminal.glyphs import Glyphs, state_tone
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.columns import tags_text
+from novacron_tui.widgets.cells import padded
 from novacron_tui.widgets.text_bar import Piece
 
 _LABEL = 16
@@ -118,7 +119,7 @@ def nics(vm: VM, glyphs: Glyphs) -> Lines:
     """One line per network interface."""
     return [
         [
-            Piece(one_line(nic.network).ljust(14), "strong"),
+            Piece(padded(one_line(nic.network), 14), "strong"),
             Piece(
                 (one_line(" ".join(nic.addresses)) or f"{glyphs.no} no address").ljust(15),
                 "plain" if nic.addresses else "quiet",

@@ -71,6 +71,11 @@ def _total_width(columns: Sequence[Column[R]], *, wished: bool) -> int:
     return sum(sizes) + GAP * (len(columns) - 1)
 
 
+def padded(text: str, width: int) -> str:
+    """The text with blanks up to `width` terminal cells; a wider one stays as it is."""
+    return text + " " * (width - cell_len(text))
+
+
 def fit(cell: Cell, width: int, *, right: bool = False, cut: str = "…", whole: bool = False) -> list[tuple[str, str]]:
     """The runs of a cell, truncated or padded to exactly `width` terminal cells; with `whole`, only at run
     boundaries."""

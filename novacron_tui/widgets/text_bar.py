@@ -12,6 +12,8 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.widget import Widget
 
+from novacron_tui.widgets.cells import fit
+
 TONE_STYLES: dict[str, str] = {
     "plain": "$foreground",
     "quiet": "$tone-quiet",
@@ -101,9 +103,14 @@ def changed(before: Sequence[object], after: Sequence[object]) -> list[tuple[int
 
 
 def spread(left: Sequence[Piece], right: Sequence[Piece], width: int) -> list[Piece]:
-    """A line of `width` cells with a left and a right side; pieces that do not fit are dropped by rank."""
+    """A line of `width` cells with a left and a right side; pieces that do not fit are dropped by rank, and then the
+    left side is cut."""
     left, right = fitted(left, right, width)
-    return [*left, Piece(" " * (width - sum(len(piece.text) for piece in (*left, *right)))), *right]
+    room = width - _cells(right)
+    if _cells(left) > room:
+        runs = fit(tuple((piece.text, piece.tone) for piece in left), max(1, room - bool(right)))
+        left = [Piece(text, tone) for text, tone in runs]
+    return [*left, Piece(" " * (width - _cells((*left, *right)))), *right]
 
 
 class TextBar(Widget):

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import pytest
+from rich.cells import cell_len
 from textual.color import Color
 from textual.widgets import Label
 
+from novacron_core.api.vms import NIC
 from novacron_tui.app import Console
+from novacron_tui.metrics import charts
 from novacron_tui.screens.help import KeyRow, lines
+from novacron_tui.terminal.glyphs import FINE
 from novacron_tui.vms.create import CreateVMForm
-from novacron_tui.vms.page import event_lines
+from novacron_tui.vms.page import event_lines, nics
 from novacron_tui.widgets.field import FormField
+from novacron_tui.widgets.text_bar import Piece, spread
 from novacron_tui.widgets.toggle import Toggle
 from tests.support.console.looking import text, until
 from tests.support.console.wire import Stream, Wire, console
-from tests.support.console.world import NOW, event, inventory, live, vm
+from tests.support.console.world import NOW, event, fleet, inventory, live, samples, vm
 from tests.support.terminal import Terminal
 
 
@@ -30,6 +36,27 @@ async def test_a_toggle_says_its_state_in_characters() -> None:
         app.screen.query_one(Toggle).focus()
         await pilot.press("space")
         await until(pilot, lambda: "[ ] start after creation" in text(app), "focused, and the label is still there")
+
+
+WIDE = "財務システム-01 e\u0301"
+
+
+@pytest.mark.parametrize("width", [20, 40, 60])
+@pytest.mark.parametrize("name", ["web-01", WIDE, WIDE * 9, "a" * 90])
+def test_lines_of_wide_letters_are_as_wide_as_they_should_be(name: str, width: int) -> None:
+    right = [Piece("1h", "brand"), Piece(" 24h", rank=2)]
+    for left in ([Piece(name, "strong")], [Piece(name), Piece(name, "quiet", 1)], []):
+        assert cells_of(spread(left, right, width)) == width
+        assert cells_of(spread(left, [], width)) == width
+    sample = samples(1).vms[fleet()[0].id]
+    lines = charts.top([(vm("a" * 9, 1), sample), (vm(name, 2), sample)], charts.RANKS[0], width, 9, FINE)
+    assert len({cells_of(line) for line in lines[1:]}) == 1
+    rows = nics(vm("x", 1, nics=[NIC(mac="m", network=one) for one in ("default", "財務")]), FINE)
+    assert len({cells_of(row) for row in rows}) == 1
+
+
+def cells_of(pieces: Sequence[Piece]) -> int:
+    return cell_len("".join(piece.text for piece in pieces))
 
 
 async def test_only_the_label_of_the_field_that_takes_keys_is_bright() -> None:
