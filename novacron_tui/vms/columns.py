@@ -64,9 +64,8 @@ def disk_bytes(vm: VM) -> int | None:
 
 
 def addresses(vm: VM) -> list[str]:
-    """All known addresses of its NICs, IPv4 first."""
-    found = [address for nic in vm.nics for address in nic.addresses]
-    return sorted(found, key=lambda address: (":" in address, address)) if len(found) > 1 else found
+    """All known addresses of its NICs, in the server's order."""
+    return [address for nic in vm.nics for address in nic.addresses]
 
 
 def tags_text(vm: VM) -> str:

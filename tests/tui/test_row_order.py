@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from novacron_core.api.vms import State
+from novacron_core.api.vms import NIC, State
 from novacron_tui.vms.pane import VMPane
 from tests.support.console.looking import text, until
 from tests.support.console.wire import Stream, Wire, console
@@ -42,6 +42,14 @@ async def test_equal_rows_stand_by_name_and_then_host_whatever_came_first_and_wh
         stream.say(event(11, vm("alpha", 3, State.STOPPED), "vm.stopped"), event(12, vm("bravo", 9), "vm.created"))
         await until(pilot, lambda: len(table.rows) == 5)
         assert [row.name for row in table.rows] == ["alpha", "bravo", *order[1:]]
+
+
+async def test_addresses_stand_in_the_servers_order() -> None:
+    """By their numbers, not as text: 10.0.0.9 before 10.0.0.10."""
+    nics = [NIC(mac="52:54:00:00:00:01", network="default", addresses=["10.0.0.9", "10.0.0.10"])]
+    app = console(Wire(), Stream(live(), inventory([vm("a", 1, nics=nics)])))
+    async with app.run_test(size=(200, 30)) as pilot:
+        await until(pilot, lambda: "10.0.0.9 10.0.0.10 " in text(app))
 
 
 async def test_two_hosts_of_one_name_are_told_apart_by_their_address_or_their_id() -> None:
