@@ -15,6 +15,7 @@ from novacron_tui.connection.store import Store
 from novacron_tui.terminal.glyphs import TIER_TONES, Glyphs, state_tone
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.live import LiveColumns
+from novacron_tui.vms.look_alikes import LookAlikes
 from novacron_tui.widgets.cells import Cell, Column
 
 STATE_WIDTH = 20
@@ -80,10 +81,11 @@ def columns(
     store: Store,
     *,
     host_width: int,
+    alike: LookAlikes,
 ) -> Sequence[Column[VM]]:
     """The columns for this terminal. `host_width` is in cells; 0 (a single host) omits the host column, which would be
-    the same on every line."""
-    draw = _Draw(glyphs, store)
+    the same on every line. `alike` tells apart names that look the same."""
+    draw = _Draw(glyphs, store, alike)
     cpu, memory, io, net = LiveColumns(glyphs, store.samples).columns()
     return [
         Column("name", "NAME", 14, draw.name, lambda vm: vm.name, stretch=3, widest=40, wish=20),
@@ -111,8 +113,9 @@ def owner_text(vm: VM) -> str:
 class _Draw:
     """The cells of the columns."""
 
-    def __init__(self, glyphs: Glyphs, store: Store) -> None:
+    def __init__(self, glyphs: Glyphs, store: Store, alike: LookAlikes) -> None:
         self._glyphs = glyphs
+        self._alike = alike
         self._store = store
         self._now = store.now
 
@@ -120,7 +123,8 @@ class _Draw:
         return ((one_line(text), tone),) if text else ((self._glyphs.no, "quiet"),)
 
     def name(self, vm: VM) -> Cell:
-        marks = (" protected" if vm.protected else "") + (" shared UUID" if vm.duplicate_on else "")
+        marks = self._alike.mark(vm)
+        marks += (" protected" if vm.protected else "") + (" shared UUID" if vm.duplicate_on else "")
         return ((one_line(vm.name), "strong"), (marks, "quiet")) if marks else ((one_line(vm.name), "strong"),)
 
     def state(self, vm: VM) -> Cell:

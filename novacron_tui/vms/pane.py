@@ -22,6 +22,7 @@ from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.columns import HOST_WIDTHS, columns
 from novacron_tui.vms.live import LIVE
+from novacron_tui.vms.look_alikes import LookAlikes
 from novacron_tui.widgets.cells import Column
 from novacron_tui.widgets.list_pane import ListPane
 from novacron_tui.widgets.table import Table
@@ -43,6 +44,7 @@ class VMPane(ListPane[VM]):
         self._session = session
         self._glyphs = glyphs
         self._host_width = 0
+        self._alike = LookAlikes()
         self._sorted_version = -1
         super().__init__(Table(self._columns(), key_of, signs=glyphs.table_signs, sort="name", id="vms"))
         self._host_names: dict[str, str] = {}
@@ -74,6 +76,7 @@ class VMPane(ListPane[VM]):
             self._sorted_version = store.version
             self._host_names.clear()
             self._host_names.update((host.id, host.name) for host in store.hosts.values())
+            self._alike.update(store.vms.values())
             self._by_name = sorted(store.vms.values(), key=lambda vm: (vm.name, store.host_name(vm.host)))
         return self._by_name
 
@@ -135,7 +138,7 @@ class VMPane(ListPane[VM]):
 
     def _columns(self) -> Sequence[Column[VM]]:
         store = self._session.store
-        return columns(self._glyphs, store, host_width=self._host_width)
+        return columns(self._glyphs, store, host_width=self._host_width, alike=self._alike)
 
     def _host_width_now(self) -> int:
         """The width of the longest name: hosts often differ only at the end."""

@@ -13,6 +13,7 @@ from novacron_core.rules.filters.vms import vm_fields
 from novacron_tui.app import Console
 from novacron_tui.connection.store import Store
 from novacron_tui.vms.columns import columns
+from novacron_tui.vms.look_alikes import LookAlikes
 from novacron_tui.widgets.rows import Rows
 from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
 from tests.support.console.opening import opened
@@ -135,7 +136,7 @@ def test_ten_thousand_rows_are_sifted_well_within_a_frame() -> None:
 def columns_of() -> list[Any]:
     from novacron_tui.terminal.glyphs import FINE
 
-    return list(columns(FINE, Store(Clock()), host_width=0))
+    return list(columns(FINE, Store(Clock()), host_width=0, alike=LookAlikes()))
 
 
 async def test_from_a_kept_filter_the_cursor_goes_on_where_it_is() -> None:

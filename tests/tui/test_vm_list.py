@@ -236,6 +236,22 @@ async def test_hostile_names_are_shown_and_nothing_crashes() -> None:
         assert not app._exception
 
 
+async def test_names_that_look_the_same_are_told_apart() -> None:
+    """In two spellings of a letter, and with letters that no terminal may get."""
+    names = ["café", "cafe\u0301", "naïve", "fi", "ﬁ", "👩\u200d👩", "👩\u200c👩", "in\u200bvisible"]
+    vms = [vm(name, number, id=f"{number:08}-0000") for number, name in enumerate(names, 1)]
+    stream = Stream(live(), inventory(vms))
+    app = console(Wire(), stream)
+    async with app.run_test(size=(200, 30)) as pilot:
+        await until(pilot, lambda: loaded(app))
+        lines = text(app)
+        for shown in (r"(caf\u00e9)", r"(cafe\u0301)", r"(\ufb01)", "(id 00000006)", "(id 00000007)"):
+            assert lines.count(shown) == 1
+        assert lines.count("(") == 6, "five names, and the user's role"
+        stream.say(gone(11, vms[1]))
+        await until(pilot, lambda: r"(caf\u00e9)" not in text(app), "it looks like no other any more")
+
+
 async def test_the_footer_can_be_clicked() -> None:
     async with opened() as (pilot, app, wire):
         to(app, "staging")

@@ -16,6 +16,7 @@ from typing import Any
 
 from novacron_tui.cli.runtime.exit_codes import ReaderGone
 from novacron_tui.terminal.capabilities import encoding_of, in_ascii, needs_ascii
+from novacron_tui.terminal.look_alikes import look_alikes, spelled_out
 from novacron_tui.terminal.safe_text import clean, one_line
 
 
@@ -94,21 +95,9 @@ def shown(text: str) -> str:
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
-    """The cells of names; where different names look alike, with what they are made of: `café (cafe\\u0301)`.
-
-    Names look alike when they differ only in how a letter is written (Unicode's NFKC), or in what is not shown.
-    """
-    alike: dict[str, set[str]] = {}
-    for name in names:
-        alike.setdefault(_look(name), set()).add(name)
-    return [
-        cell(name) if name.isascii() or len(alike[_look(name)]) == 1 else f"{cell(name)} ({json.dumps(name)[1:-1]})"
-        for name in names
-    ]
-
-
-def _look(name: str) -> str:
-    return unicodedata.normalize("NFKC", shown(name))
+    """The cells of names; where different names look alike, with what they are made of: `café (cafe\\u0301)`."""
+    alike = look_alikes(names)
+    return [f"{cell(name)} ({spelled_out(name)})" if name in alike else cell(name) for name in names]
 
 
 def width(text: str) -> int:
