@@ -20,7 +20,7 @@ from tests.support.storage import StorageServer
 from tests.support.waiting import until
 from tests.support.writing_guest import add_image, started
 
-pytestmark = [pytest.mark.qemu, pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.qemu, pytest.mark.asyncio(loop_scope="module")]
 SCRIPT = """
 exec </dev/ttyS0 >/dev/ttyS0 2>&1
 stty -echo
