@@ -7,17 +7,24 @@ import errno
 import hashlib
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from shutil import disk_usage
+from typing import IO, TypeVar
+
+import structlog
 
 from novacron_core import errors
 from novacron_core.api.images import ImageQuery
 from novacron_core.api.problem import FieldError
 from novacron_core.values.sizes import GIB, MIB, size_text
+from novacron_server.file_calls import CHANGE_LIMIT_S, FILE_CALLS
 from novacron_server.images.folder import files_named
 from novacron_server.images.inspection import Inspected, inspect
+from novacron_server.renaming import rename_without_replacing
 
 MAX_IMAGE_BYTES = 256 * GIB
 _MIN_FREE_BYTES = 256 * MIB
@@ -30,12 +37,18 @@ _RENAME_LOCK = threading.Lock()
 _NO_SPACE = "Not enough disk space on the server for this image"
 _DRAFT = ".arriving-*.part"
 _TIMEOUT_S = 60.0
+_FLUSH_S = 600.0
+T = TypeVar("T")
+_log = structlog.get_logger()
 
 
 def sweep(directory: Path) -> None:
-    """Remove incomplete uploads that a killed server left behind."""
-    for draft in directory.glob(_DRAFT):
-        draft.unlink(missing_ok=True)
+    """Remove incomplete uploads that a killed server left behind, as far as that is possible."""
+    try:
+        for draft in directory.glob(_DRAFT):
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("cannot remove incomplete uploads", directory=str(directory), reason=error.strerror)
 
 
 class Arrival:
@@ -51,11 +64,12 @@ class Arrival:
         """Receive the whole image, verify it and move it to its place; returns its SHA-256 and what it is.
 
         A failure leaves nothing. `length` is the expected size in bytes, None when it is unknown. Raises TooLarge,
-        Conflict (no space, name taken), ValidationFailed (wrong checksum), InvalidArgument (wrong length, or not a
+        Conflict (no space, name taken, no access to the directory), ValidationFailed (wrong checksum), InvalidArgument (wrong length, or not a
         usable image), Internal and Unsupported (qemu-img cannot check it).
         """
         self._check_length(length)
-        await asyncio.to_thread(self.path.parent.mkdir, mode=0o711, parents=True, exist_ok=True)
+        folder = self.path.parent
+        await self._call(lambda: folder.mkdir(mode=0o711, parents=True, exist_ok=True))
         try:
             count, sha256 = await self._write(stream)
             if length is not None and count != length:
@@ -68,9 +82,10 @@ class Arrival:
             inspected = await inspect(
                 self._draft, self._query.format, label=self._name, max_bytes=self._max_virtual_bytes
             )
-            await asyncio.to_thread(self._move_into_place)
+            await self._call(self._move_into_place, limit_s=_FLUSH_S)
         finally:
-            self._draft.unlink(missing_ok=True)
+            with suppress(errors.NovaCronError):
+                await self._call(lambda: self._draft.unlink(missing_ok=True))
         return sha256, inspected
 
     def _check_length(self, length: int | None) -> None:
@@ -81,8 +96,7 @@ class Arrival:
 
     async def _write(self, stream: AsyncIterator[bytes]) -> tuple[int, str]:
         digest, count, buffer = hashlib.sha256(), 0, bytearray()
-        # Never follow a link or overwrite a file: the draft must be a new file.
-        handle = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        file = await self._call(self._open)
         try:
             async for chunk in _with_timeout(stream):
                 count += len(chunk)
@@ -91,22 +105,37 @@ class Arrival:
                 buffer += chunk
                 if len(buffer) >= _PIECE_BYTES:
                     piece, buffer = bytes(buffer), bytearray()
-                    await asyncio.to_thread(self._write_piece, handle, piece, digest)
-            await asyncio.to_thread(self._write_piece, handle, bytes(buffer), digest)
-            await asyncio.to_thread(os.fsync, handle)
-        except OSError as error:
-            raise _explain(error) from error
+                    await self._call(partial(self._write_piece, file, piece, digest), limit_s=_TIMEOUT_S)
+            await self._call(lambda: self._write_piece(file, bytes(buffer), digest), limit_s=_TIMEOUT_S)
+            await self._call(lambda: os.fsync(file.fileno()), limit_s=_FLUSH_S)
         finally:
-            os.close(handle)
+            with suppress(errors.NovaCronError):  # it flushes on a network file system; what hangs holds the file
+                await self._call(file.close)
         return count, digest.hexdigest()
 
-    def _write_piece(self, handle: int, piece: bytes, digest: hashlib._Hash) -> None:
+    async def _call(self, work: Callable[[], T], *, limit_s: float = CHANGE_LIMIT_S) -> T:
+        """Make a call about the images directory. Raises Conflict when it is refused, or not answered in time."""
+        try:
+            return await FILE_CALLS.call(str(self.path.parent), work, limit_s=limit_s)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise errors.Conflict(_NO_SPACE) from error
+            why = f"The server cannot store images in {self.path.parent}: {error.strerror or error}"
+            raise errors.Conflict(why) from error
+
+    def _open(self) -> IO[bytes]:
+        # Never follow a link or overwrite a file: the draft must be a new file.
+        handle = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        # As a file object: a thread that is given up never writes into another file with the same number.
+        return os.fdopen(handle, "wb", buffering=0)
+
+    def _write_piece(self, file: IO[bytes], piece: bytes, digest: hashlib._Hash) -> None:
         if disk_usage(self._draft.parent).free < len(piece) + _MIN_FREE_BYTES:
             raise errors.Conflict(_NO_SPACE)
         digest.update(piece)
         remaining = memoryview(piece)
         while remaining:
-            remaining = remaining[os.write(handle, remaining) :]
+            remaining = remaining[file.write(remaining) :]
 
     def _move_into_place(self) -> None:
         with _RENAME_LOCK:
@@ -123,7 +152,7 @@ class Arrival:
             if others:
                 raise errors.Conflict(name_taken(self._name))
             try:
-                os.link(self._draft, self.path, follow_symlinks=False)
+                rename_without_replacing(self._draft, self.path)
             except FileExistsError:
                 raise errors.Conflict(name_taken(self._name)) from None
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -149,8 +178,3 @@ async def _with_timeout(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         except TimeoutError:
             raise errors.InvalidArgument("Upload aborted: no data for a minute") from None
         yield piece
-
-
-def _explain(error: OSError) -> Exception:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return errors.Conflict(_NO_SPACE) if full else error

@@ -22,6 +22,8 @@ SOURCE = "images directory"
 _NAME = re.compile(IMAGE_NAME_PATTERN)
 _MAX_NAME = 63
 _BOOT_SUFFIXES = (".kernel", ".initrd", ".cmdline")
+_MAX_CMDLINE = 2000
+_MAX_CMDLINE_BYTES = 4 * _MAX_CMDLINE
 _PASSED_OVER = ("lost+found",)
 """What a file system has in its root, because the images directory may be one of its own."""
 _ALPINE_CMDLINE = "root=/dev/vda rw rootflags=rw console=ttyS0 rootfstype=ext4"
@@ -31,7 +33,7 @@ _ALPINE_CMDLINE = "root=/dev/vda rw rootflags=rw console=ttyS0 rootfstype=ext4"
 class Entry:
     """A file in the images directory. With a `problem` it is no usable image, and `name` is the file's whole name.
 
-    `path` is its place, `file` the regular file there: for a link, the one that it leads to.
+    `path` is its place, `file` the regular file there: for a link, the one that it leads to. So are the boot files.
     """
 
     name: str
@@ -40,14 +42,21 @@ class Entry:
     kernel: Path | None = None
     initrd: Path | None = None
     cmdline: str = ""
+    cmdline_file: Path | None = None
     description: str = ""
     source: str = SOURCE
     problem: str = ""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of the image, its own first."""
+        boot_files = (self.kernel, self.initrd, self.cmdline_file)
+        return (self.file, *(path for path in boot_files if path is not None))
+
 
 def read_folder(directory: Path, name: str = "") -> Iterator[Entry]:
     """Every image and every unusable file in the directory, and the Alpine image if the `demo` extra is installed; or
-    the files of the image `name`."""
+    the files of the image `name`. Raises OSError if the directory cannot be read."""
     names: dict[str, str] = {}
     for path in _paths(directory):
         if name and _image_name(path) != name:
@@ -68,13 +77,13 @@ def files_named(directory: Path, name: str) -> list[Path]:
 
 
 def remove_image(entry: Entry) -> None:
-    """Remove an image with its boot files; of a link, only the link."""
+    """Remove an image with its boot files; of a link, only the link. Raises OSError."""
     for path in (entry.path, *(entry.path.with_suffix(suffix) for suffix in _BOOT_SUFFIXES)):
         path.unlink(missing_ok=True)
 
 
 def _paths(directory: Path) -> list[Path]:
-    """The visible files in the directory but the boot files of its images, sorted."""
+    """The visible files in the directory but the boot files of its images, sorted. Raises OSError."""
     try:
         paths = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
     except FileNotFoundError:
@@ -94,13 +103,21 @@ def _image_name(path: Path) -> str:
 
 def _entry(path: Path, directory: Path) -> Entry:
     try:
-        file = path.resolve(strict=True) if path.is_symlink() else path
-        problem = _why_not_place(path, file, directory) or _why_not_name(path, file)
-    except (FileNotFoundError, RuntimeError):  # RuntimeError: a loop of links
-        problem = f"{_text(path.name)} is a link to no file: remove it, or put the image itself here"
+        file, problem = _locate(path, directory)
+        problem = problem or _why_not_name(path, file)
+        return _unusable(path, problem) if problem else _with_boot_files(path, file, directory)
     except OSError as error:
-        problem = f"{_text(path.name)} cannot be read by the server: {error.strerror}"
-    return _unusable(path, problem) if problem else _with_boot_files(path, file)
+        name = Path(error.filename).name if error.filename else path.name
+        return _unusable(path, f"{_text(os.fsdecode(name))} cannot be read by the server: {error.strerror}")
+
+
+def _locate(path: Path, directory: Path) -> tuple[Path, str | None]:
+    """The file at `path`, and why it must not be used. Raises OSError."""
+    try:
+        file = path.resolve(strict=True) if path.is_symlink() else path
+        return file, _why_not_place(path, file, directory)
+    except (FileNotFoundError, RuntimeError):  # RuntimeError: a loop of links
+        return path, f"{_text(path.name)} is a link to no file: remove it, or put the file itself here"
 
 
 def _unusable(path: Path, problem: str) -> Entry:
@@ -111,7 +128,7 @@ def _why_not_place(path: Path, file: Path, directory: Path) -> str | None:
     """Why the file at `path`, which is `file`, must not be used. Raises OSError."""
     name = _text(path.name)
     if file != path and (file.parent != directory.resolve() or file.name.startswith(".")):
-        return f"{name} is a link that leads out of the images directory: put the image itself here"
+        return f"{name} is a link that leads out of the images directory: put the file itself here"
     mode = file.stat().st_mode
     if stat.S_ISDIR(mode):
         return f"{name} is a directory: put its images directly into the images directory"
@@ -164,15 +181,26 @@ def _text(name: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _with_boot_files(path: Path, file: Path) -> Entry:
-    kernel, initrd, cmdline = (path.with_suffix(suffix) for suffix in _BOOT_SUFFIXES)
+def _with_boot_files(path: Path, file: Path, directory: Path) -> Entry:
+    """The image with its boot files, for which the same rules hold: what they contain gets into VMs. Raises OSError."""
+    found: dict[str, Path] = {}
+    text = b""
+    for suffix in _BOOT_SUFFIXES:
+        boot_file = path.with_suffix(suffix)
+        if os.path.lexists(boot_file):
+            found[suffix], problem = _locate(boot_file, directory)
+            if problem:
+                return _unusable(path, problem)
+            with found[suffix].open("rb") as opened:  # whether it can be read is found before a VM needs it
+                text = opened.read(_MAX_CMDLINE_BYTES)
     return Entry(
         name=path.stem,
         path=path,
         file=file,
-        kernel=kernel if kernel.is_file() else None,
-        initrd=initrd if initrd.is_file() else None,
-        cmdline=cmdline.read_text(errors="replace").strip()[:2000] if cmdline.is_file() else "",
+        kernel=found.get(".kernel"),
+        initrd=found.get(".initrd"),
+        cmdline=text.decode(errors="replace").strip()[:_MAX_CMDLINE] if ".cmdline" in found else "",
+        cmdline_file=found.get(".cmdline"),
     )
 
 

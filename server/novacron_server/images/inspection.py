@@ -6,7 +6,6 @@ itself it also accepts formats that NovaCron does not support. An image that ref
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from novacron_core.values.image_files import (
     why_not_standalone,
 )
 from novacron_core.values.sizes import TIB, size_text
+from novacron_server.file_calls import CHANGE_LIMIT_S, FILE_CALLS
 from novacron_server.images.qemu_img import check_image, read_info
 
 MAX_VIRTUAL_BYTES = 64 * TIB
@@ -47,7 +47,7 @@ async def inspect(
     or fails.
     """
     label = label or path.name
-    found, head = await asyncio.to_thread(_read, path, label)
+    found, head = await FILE_CALLS.call(str(path), lambda: _read(path, label), limit_s=CHANGE_LIMIT_S)
     refused = why_not_format(found, wanted, label) or why_not_standalone(head, label)
     if refused or found.format is None:
         raise errors.InvalidArgument(refused or f"{label} is not an image")
@@ -56,10 +56,11 @@ async def inspect(
         raise errors.InvalidArgument(f"{label} {why}")
     if found.format == "qcow2":
         await check_image(path, label, dirty=bool(info.get("dirty-flag")))
+    size = await FILE_CALLS.call(str(path), lambda: path.stat().st_size, limit_s=CHANGE_LIMIT_S)
     return Inspected(
         format=found.format,
         size_bytes=int(info["virtual-size"]),
-        file_bytes=path.stat().st_size,
+        file_bytes=size,
         why_not_grow=why_not_grow(head) or "",
     )
 

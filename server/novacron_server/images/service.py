@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from novacron_core import errors
 from novacron_core.api.images import Image, ImageQuery
 from novacron_core.values.names import IMAGE_NAME_PATTERN
+from novacron_server.file_calls import CHANGE_LIMIT_S, FILE_CALLS
 from novacron_server.images.arrival import MAX_IMAGE_BYTES, Arrival, name_taken, sweep
 from novacron_server.images.folder import Entry, files_named, read_folder, remove_image
 from novacron_server.images.inspection import MAX_VIRTUAL_BYTES, Inspected, inspect
 from novacron_server.images.writers import is_being_written
 
+T = TypeVar("T")
 _NAME = re.compile(IMAGE_NAME_PATTERN)
-_Version = tuple[str, int, int, int]
+_FileVersion = tuple[str, int, int, int]
 """A file's path, inode, modification time in ns, and size: together they change with every write."""
+_Version = tuple[_FileVersion, ...]
+"""Those of an image and its boot files."""
 _CONCURRENT_CHECKS = 2
 _PATIENCE_S = 5.0
 """How long a request waits for a check. Large images take longer; the check goes on."""
@@ -30,7 +38,7 @@ _RETRY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image and the files that belong to it. `version` is that of the file when it was inspected."""
+    """An image and the files that belong to it. `version` is that of all of them when it was inspected."""
 
     image: Image
     path: Path
@@ -41,12 +49,9 @@ class ImageFile:
     cmdline: str = ""
 
     def has_changed(self) -> bool:
-        """Whether the file was written since. One that was deleted, or replaced by a new file, was not."""
-        try:
-            now = _version(self.path)
-        except FileNotFoundError:
-            return False
-        return now[1] == self.version[1] and now != self.version
+        """Whether one of the files was written since. One that was deleted, or replaced by a new file, was not. Raises
+        Conflict."""
+        return any(_has_changed(version) for version in self.version)
 
 
 class Images:
@@ -59,7 +64,8 @@ class Images:
         self._directory = directory
         self._max_bytes = max_bytes
         self._max_virtual_bytes = max_virtual_bytes
-        sweep(directory)
+        with suppress(errors.Conflict):
+            FILE_CALLS.run(str(directory), lambda: sweep(directory))
         self._results: dict[_Version, Inspected | errors.NovaCronError] = {}
         self._checks: dict[_Version, asyncio.Task[Inspected | errors.NovaCronError]] = {}
         self._slots = asyncio.Semaphore(_CONCURRENT_CHECKS)
@@ -76,7 +82,7 @@ class Images:
             if entry.problem:
                 raise errors.InvalidArgument(entry.problem)
             try:
-                version = await asyncio.to_thread(_version, entry.file)
+                version = await self._call(partial(_version, entry.files))
                 result = await self._result(entry, version)
             except FileNotFoundError:
                 break
@@ -101,27 +107,29 @@ class Images:
             raise errors.Conflict(name_taken(name))
         arrival = Arrival(self._directory, name, query, self._max_bytes, self._max_virtual_bytes)
         sha256, inspected = await arrival.receive(stream, length)
+        entry = await self._find_one(name)
         try:
-            self._results[await asyncio.to_thread(_version, arrival.path)] = inspected
+            self._results[await self._call(lambda: _version(entry.files))] = inspected
         except FileNotFoundError:  # deleted in the meantime
             raise errors.NotFound(f"No image named {name}") from None
-        return _describe(await self._find_one(name), inspected, sha256=sha256)
+        return _describe(entry, inspected, sha256=sha256)
 
     async def delete(self, name: str) -> None:
-        """Delete an image with its kernel files. Raises NotFound, Conflict when it is not in the images directory."""
+        """Delete an image with its boot files. Raises NotFound, Conflict when it is not in the images directory, or cannot
+        be deleted."""
         entry = await self._find_one(name)
         if entry.path.parent != self._directory:
             raise errors.Conflict(f"{name} is part of the {entry.source} and cannot be deleted")
-        await asyncio.to_thread(remove_image, entry)
+        await self._call(lambda: remove_image(entry))
 
     async def _find(self, name: str = "") -> Sequence[Entry]:
         """All entries, or those of the image with this name, the usable one first."""
-        entries = await asyncio.to_thread(lambda: list(read_folder(self._directory, name)))
+        entries = await self._call(lambda: list(read_folder(self._directory, name)))
         return sorted(entries, key=lambda entry: bool(entry.problem))
 
     async def _find_one(self, name: str) -> Entry:
         """The image's entry, usable or not. Raises NotFound."""
-        files = await asyncio.to_thread(files_named, self._directory, name)
+        files = await self._call(lambda: files_named(self._directory, name))
         for entry in await self._find(name) if _NAME.fullmatch(name) else ():
             if entry.path in files or entry.path.parent != self._directory:
                 return entry
@@ -132,17 +140,29 @@ class Images:
         if entry.problem:
             return _describe(entry, errors.InvalidArgument(entry.problem))
         try:
-            version = await asyncio.to_thread(_version, entry.file)
+            version = await self._call(lambda: _version(entry.files))
             return _describe(entry, await self._result(entry, version))
         except FileNotFoundError:
             return None
+        except (OSError, errors.NovaCronError) as error:  # one bad image must not hide the others (G14)
+            return _describe(entry, error if isinstance(error, errors.NovaCronError) else _refused(error))
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        """Make a call about files of the images directory. Raises FileNotFoundError, Conflict with the reason when it is
+        refused, or when the directory does not respond."""
+        try:
+            return await FILE_CALLS.call(str(self._directory), work, limit_s=CHANGE_LIMIT_S)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _refused(error) from error
 
     async def _result(self, entry: Entry, version: _Version) -> Inspected | errors.NovaCronError:
         """What the inspection found, or why the image cannot be used (now). Raises FileNotFoundError."""
         if (known := self._results.get(version)) is not None:
             return known
-        if version not in self._checks and await is_being_written(entry.file):
-            return _still_written(entry)
+        if version not in self._checks and (path := await _being_written(entry.files)):
+            return _still_written(path)
         check = self._checks.get(version)
         if check is None:
             check = self._checks[version] = asyncio.create_task(self._inspect(entry, version))
@@ -158,21 +178,51 @@ class Images:
                 result = await inspect(entry.file, label=entry.path.name, max_bytes=self._max_virtual_bytes)
             except errors.NovaCronError as error:
                 result = error
-        if await asyncio.to_thread(_version, entry.file) != version:
-            return _still_written(entry)
+        now = await self._call(lambda: _version(entry.files))
+        if changed := next(
+            (path for path, old, new in zip(entry.files, version, now, strict=True) if old != new), None
+        ):
+            return _still_written(changed)
         self._results[version] = result
         if isinstance(result, (errors.Internal, errors.Unsupported)):
             asyncio.get_running_loop().call_later(_RETRY_S, self._results.pop, version, None)
         return result
 
 
-def _version(path: Path) -> _Version:
+def _version(files: Iterable[Path]) -> _Version:
+    return tuple(_file_version(path) for path in files)
+
+
+def _file_version(path: Path) -> _FileVersion:
     found = path.stat()
     return str(path), found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _still_written(entry: Entry) -> errors.NovaCronError:
-    return errors.Conflict(f"{entry.path.name} is still being written: wait until its copy or download is complete")
+def _has_changed(version: _FileVersion) -> bool:
+    try:
+        now = _file_version(Path(version[0]))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _refused(error) from error
+    return now[1] == version[1] and now != version
+
+
+async def _being_written(files: Iterable[Path]) -> Path | None:
+    """The first of these files that is still being written."""
+    files = list(files)
+    written = await asyncio.gather(*(is_being_written(path) for path in files))
+    return next((path for path, is_written in zip(files, written, strict=True) if is_written), None)
+
+
+def _still_written(path: Path) -> errors.NovaCronError:
+    return errors.Conflict(f"{path.name} is still being written: wait until its copy or download is complete")
+
+
+def _refused(error: OSError) -> errors.NovaCronError:
+    """The refusal of a call to the images directory, as a sentence."""
+    name = Path(os.fsdecode(error.filename)).name if error.filename else "a file"
+    return errors.Conflict(f"the server has no access to {name} in its images directory: {error.strerror or error}")
 
 
 def _describe(entry: Entry, result: Inspected | errors.NovaCronError, *, sha256: str = "") -> Image:

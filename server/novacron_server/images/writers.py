@@ -6,24 +6,24 @@ import asyncio
 import fcntl
 import os
 import signal
-import time
 from pathlib import Path
 
-_YOUNG_S = 5.0
-"""A file that changed more recently is looked at twice: its writer may open it anew for each piece, or be on another
-machine that shares the directory."""
+from novacron_server.file_calls import CHANGE_LIMIT_S, FILE_CALLS
+
 _BETWEEN_LOOKS_S = 0.3
 
 
 async def is_being_written(path: Path) -> bool:
-    """Whether a program has the file open for writing, or it changes while it is looked at. Raises OSError."""
-    if await asyncio.to_thread(_has_writer, path):
+    """Whether a program has the file open for writing, or it changes while it is looked at. Raises OSError, Conflict.
+
+    Its writer may open it anew for each piece, or be on another machine that shares the directory, whose clock gives the
+    file its time: the file's age says nothing about that, so it is always looked at twice.
+    """
+    if await FILE_CALLS.call(str(path), lambda: _has_writer(path), limit_s=CHANGE_LIMIT_S):
         return True
-    before = await asyncio.to_thread(path.stat)
-    if abs(time.time() - before.st_mtime) > _YOUNG_S:
-        return False
+    before = await FILE_CALLS.call(str(path), path.stat, limit_s=CHANGE_LIMIT_S)
     await asyncio.sleep(_BETWEEN_LOOKS_S)
-    after = await asyncio.to_thread(path.stat)
+    after = await FILE_CALLS.call(str(path), path.stat, limit_s=CHANGE_LIMIT_S)
     return (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size)
 
 

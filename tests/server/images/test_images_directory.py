@@ -90,7 +90,7 @@ async def test_every_file_is_listed_with_what_to_do_about_it(folder: Path, tmp_p
         "with space.qcow2": "rename the file to with-space.qcow2",
         f"{'x' * 70}.img": f"a name of 70 characters, of which an image may have 63: rename the file to {'x' * 63}.img",
         "qcow2-inside": "is a qcow2 image: rename the file to qcow2-inside.qcow2",
-        "outside.qcow2": "is a link that leads out of the images directory: put the image itself here",
+        "outside.qcow2": "is a link that leads out of the images directory: put the file itself here",
         "dangling.qcow2": "is a link to no file", "loop.qcow2": "is a link to no file",
         "box.ova": "is an OVA archive: run `tar -xf box.ova`", "disk.raw.xz": "run `xz -d disk.raw.xz`",
         "packed": "is compressed with gzip", "notes": "is not named like an image",
