@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
@@ -20,7 +21,7 @@ import structlog
 from novacron_core import errors
 from novacron_core.api.images import ImageQuery
 from novacron_core.api.problem import FieldError
-from novacron_core.values.sizes import GIB, MIB, size_text
+from novacron_core.values.sizes import GIB, KIB, MIB, size_text
 from novacron_server.file_calls import CHANGE_LIMIT_S, FILE_CALLS
 from novacron_server.images.folder import files_named
 from novacron_server.images.inspection import Inspected, inspect
@@ -37,6 +38,8 @@ _RENAME_LOCK = threading.Lock()
 _NO_SPACE = "Not enough disk space on the server for this image"
 _DRAFT = ".arriving-*.part"
 _TIMEOUT_S = 60.0
+_MIN_RATE_BYTES_S = KIB
+_RATE_OVER_S = 300.0
 _FLUSH_S = 600.0
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -64,8 +67,8 @@ class Arrival:
         """Receive the whole image, verify it and move it to its place; returns its SHA-256 and what it is.
 
         A failure leaves nothing. `length` is the expected size in bytes, None when it is unknown. Raises TooLarge,
-        Conflict (no space, name taken, no access to the directory), ValidationFailed (wrong checksum), InvalidArgument (wrong length, or not a
-        usable image), Internal and Unsupported (qemu-img cannot check it).
+        Conflict (no space, name taken, no access to the directory), ValidationFailed (wrong checksum), InvalidArgument (wrong length, too slow, or
+        not a usable image), Internal and Unsupported (qemu-img cannot check it).
         """
         self._check_length(length)
         folder = self.path.parent
@@ -98,7 +101,7 @@ class Arrival:
         digest, count, buffer = hashlib.sha256(), 0, bytearray()
         file = await self._call(self._open)
         try:
-            async for chunk in _with_timeout(stream):
+            async for chunk in _flowing(stream):
                 count += len(chunk)
                 if count > self._max_bytes:
                     raise errors.TooLarge(f"The image is too large: at most {size_text(self._max_bytes)}")
@@ -167,9 +170,13 @@ def name_taken(name: str) -> str:
     return f"An image named {name} already exists. Choose another name, or replace it."
 
 
-async def _with_timeout(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The chunks of the stream. Raises InvalidArgument when none arrives for a minute: the client is gone."""
+async def _flowing(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks of the stream. Raises InvalidArgument when none arrives for a minute, or hardly any for some: whoever
+    sends a byte now and then would keep a descriptor and the disk for ever. The time that the server takes to write what
+    it has received does not count."""
+    waited_s, count = 0.0, 0
     while True:
+        began = time.monotonic()
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 piece = await anext(stream)
@@ -177,4 +184,11 @@ async def _with_timeout(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             return
         except TimeoutError:
             raise errors.InvalidArgument("Upload aborted: no data for a minute") from None
+        waited_s += time.monotonic() - began
+        count += len(piece)
+        if waited_s >= _RATE_OVER_S:
+            if count < _MIN_RATE_BYTES_S * waited_s:
+                slow = f"less than {size_text(_MIN_RATE_BYTES_S)}/s for {_RATE_OVER_S / 60:.0f} minutes"
+                raise errors.InvalidArgument(f"Upload aborted: {slow}")
+            waited_s, count = 0.0, 0
         yield piece

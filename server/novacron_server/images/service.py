@@ -30,6 +30,8 @@ _FileVersion = tuple[str, int, int, int]
 _Version = tuple[_FileVersion, ...]
 """Those of an image and its boot files."""
 _CONCURRENT_CHECKS = 2
+_CONCURRENT_UPLOADS = 8
+_UPLOAD_RETRY_S = 10.0
 _PATIENCE_S = 5.0
 """How long a request waits for a check. Large images take longer; the check goes on."""
 _RETRY_S = 60.0
@@ -68,6 +70,7 @@ class Images:
             FILE_CALLS.run(str(directory), lambda: sweep(directory))
         self._results: dict[_Version, Inspected | errors.NovaCronError] = {}
         self._checks: dict[_Version, asyncio.Task[Inspected | errors.NovaCronError]] = {}
+        self._arriving = 0
         self._slots = asyncio.Semaphore(_CONCURRENT_CHECKS)
 
     async def list(self) -> list[Image]:
@@ -100,13 +103,21 @@ class Images:
         raise errors.NotFound(f"No image named {name}")
 
     async def put(self, name: str, query: ImageQuery, stream: AsyncIterator[bytes], length: int | None) -> Image:
-        """Store a new image. Raises what `Arrival.receive` raises, Conflict when the name is taken."""
+        """Store a new image. Raises what `Arrival.receive` raises, Conflict when the name is taken, RateLimited while too
+        many others arrive."""
         if not _NAME.fullmatch(name):
             raise errors.NotFound("An image name consists of lower-case letters, digits, dots, hyphens and underscores")
         if not query.replace and await self._find(name):
             raise errors.Conflict(name_taken(name))
+        if self._arriving >= _CONCURRENT_UPLOADS:
+            wait = f"{_CONCURRENT_UPLOADS} images are being uploaded: try again when one of them is complete"
+            raise errors.RateLimited(wait, retry_after_s=_UPLOAD_RETRY_S)
         arrival = Arrival(self._directory, name, query, self._max_bytes, self._max_virtual_bytes)
-        sha256, inspected = await arrival.receive(stream, length)
+        self._arriving += 1
+        try:
+            sha256, inspected = await arrival.receive(stream, length)
+        finally:
+            self._arriving -= 1
         entry = await self._find_one(name)
         try:
             self._results[await self._call(lambda: _version(entry.files))] = inspected
