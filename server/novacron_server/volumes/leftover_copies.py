@@ -32,6 +32,8 @@ class LeftoverCopies:
         self._database = database
         self._inventory = inventory
         self._leftovers: dict[str, Journal[CopySteps]] = {}
+        self._failed: set[str] = set()
+        """The operations of those whose removal has failed unexpectedly: the traceback is logged once."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         inventory.storage_read.listen(self._on_storage_read)
 
@@ -97,7 +99,7 @@ class LeftoverCopies:
         try:
             while removable := self._removable(host_id):
                 await self._remove(removable)
-                with suppress(errors.HostUnavailable):  # everything is read again when the host is back
+                with suppress(errors.NovaCronError):  # everything is read again when the host is back
                     await self._inventory.refresh_volumes(host_id)
                 if self._removable(host_id):
                     await asyncio.sleep(next(pauses))
@@ -106,18 +108,25 @@ class LeftoverCopies:
 
     async def _remove(self, removable: list[Journal[CopySteps]]) -> None:
         for entry in removable:
-            copy = entry.steps.copy or CopyRecord(pool="", name="")
-            key = (entry.host_id, copy.pool, copy.name)
             try:
-                if key not in self._inventory.state.storage.volume_rows:  # otherwise another volume has the name by now
-                    await discard(self._inventory.host(entry.host_id), copy)
-                await self._mark(entry, left=False)
+                await self._remove_one(entry)
             except errors.NovaCronError as e:
                 _log.warning("a leftover copy could not be removed yet", operation=entry.operation.id, reason=e.detail)
-                continue
-            self._leftovers.pop(entry.operation.id, None)
-            self._inventory.state.storage.operation_files.remove(_files_of(entry))
-            _log.info("removed a leftover copy", pool=copy.pool, volume=copy.name)
+            except Exception as e:  # noqa: BLE001 - one bad leftover must not keep the others (G14)
+                known = entry.operation.id in self._failed
+                self._failed.add(entry.operation.id)
+                what = "removing a leftover copy failed unexpectedly"
+                _log.error(what, operation=entry.operation.id, reason=str(e), exc_info=None if known else e)
+
+    async def _remove_one(self, entry: Journal[CopySteps]) -> None:
+        copy = entry.steps.copy or CopyRecord(pool="", name="")
+        key = (entry.host_id, copy.pool, copy.name)
+        if key not in self._inventory.state.storage.volume_rows:  # otherwise another volume has the name by now
+            await discard(self._inventory.host(entry.host_id), copy)
+        await self._mark(entry, left=False)
+        self._leftovers.pop(entry.operation.id, None)
+        self._inventory.state.storage.operation_files.remove(_files_of(entry))
+        _log.info("removed a leftover copy", pool=copy.pool, volume=copy.name)
 
     async def _mark(self, entry: Journal[CopySteps], *, left: bool) -> None:
         write = lambda: self._database.run(lambda c: repository.mark(c, entry.operation.id, left=left))  # noqa: E731

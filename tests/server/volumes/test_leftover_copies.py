@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_server.hypervisor.host_storage import HostStorage
 from novacron_server.inventory.operation_files import OperationFiles
 from novacron_server.inventory.signal import Signal
 from novacron_server.operations.journal import Journal
 from novacron_server.volumes import leftover_copies
-from novacron_server.volumes.copy import CopyRecord, CopySteps
+from novacron_server.volumes.copy import CopyRecord, CopySteps, discard
 from novacron_server.volumes.leftover_copies import LeftoverCopies
 
 pytestmark = pytest.mark.asyncio
@@ -121,3 +127,53 @@ async def test_leftover_in_an_inactive_pool_waits_for_a_read_that_shows_it_activ
     host.read_storage()
     await wait_until_removed(host)
     await leftovers.close()
+
+
+async def test_leftover_that_cannot_be_looked_at_keeps_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(leftover_copies, "PAUSES_S", (0.01,))
+    host, refused = StubHost(), set[str]()
+
+    async def discard(_: Any, copy: CopyRecord) -> None:
+        if copy.name in ("stale", "odd"):
+            refused.add(copy.name)
+            raise errors.Conflict("cannot examine stale: Stale file handle") if copy.name == "stale" else OSError("odd")
+        host.files.discard(copy.name)
+
+    leftovers = LeftoverCopies(host, host)  # type: ignore[arg-type]
+    for name in ("stale", "odd", "off"):
+        operation = msgspec.structs.replace(MOVE.operation, id=name)
+        copy = CopySteps(copy=msgspec.structs.replace(COPY, name=name))
+        leftovers._add(replace(MOVE, operation=operation, steps=copy))
+    monkeypatch.setattr(leftover_copies, "discard", discard)
+    host.active = True
+    host.read_storage()
+    await wait_until_removed(host)
+    task = leftovers._tasks["h"]
+    await asyncio.sleep(0.1)
+    assert not task.done(), "it goes on trying"
+    assert refused == {"stale", "odd"}
+    assert capsys.readouterr().out.count("Traceback") == 1
+    await leftovers.close()
+
+
+@pytest.mark.parametrize(("number", "is_kept"), [(errno.ESTALE, True), (errno.EIO, True), (errno.ENOENT, False)])
+async def test_copy_whose_file_cannot_be_looked_at_is_not_deleted(
+    monkeypatch: pytest.MonkeyPatch, number: int, is_kept: bool
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    supervisor: Any = SimpleNamespace(uri="qemu:///system", transfers=SimpleNamespace(size=2))
+    host = StubHost()
+    host.active = True
+    host.examine = HostStorage(supervisor).examine  # type: ignore[attr-defined]
+    copy = msgspec.structs.replace(COPY, inode=7)
+    monkeypatch.setattr(Path, "stat", refuse)
+    if is_kept:
+        with pytest.raises(errors.Conflict, match=f"cannot examine off: {os.strerror(number)}"):
+            await discard(host, copy)  # type: ignore[arg-type]
+    else:
+        await discard(host, copy)  # type: ignore[arg-type]
+    assert host.files == {"off"}
