@@ -21,6 +21,9 @@ class VMAction(StrEnum):
     DELETE = "delete"
 
 
+TRANSIENT = "transient: it is gone when it stops"
+"""What is said of a VM that libvirt has no definition of."""
+
 _ON = frozenset({State.RUNNING, State.PAUSED, State.STARTING, State.STOPPING, State.MIGRATING, State.CRASHED})
 _FROM: dict[VMAction, frozenset[State]] = {
     VMAction.START: frozenset({State.STOPPED, State.SAVED, State.FAILED}),

@@ -14,6 +14,7 @@ from novacron_core.api.vms import VM
 from novacron_core.client import Client
 from novacron_core.errors import NotFound, NovaCronError
 from novacron_core.rules.visibility import ONLY_ADMINISTRATORS
+from novacron_core.rules.vm_actions import TRANSIENT
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.roles import Role
 from novacron_core.values.sizes import size_text
@@ -102,6 +103,8 @@ def _details(vm: VM, names: dict[str, str], operation: Operation | None, now: da
         yield "network", _words(nic.mac, nic.network, nic.model, *nic.addresses)
     yield "tags", _words(*(f"{key}={value}" for key, value in sorted(vm.tags.items())))
     yield from (("tenant", vm.tenant), ("owner", vm.owner), ("protected", "yes" if vm.protected else "no"))
+    if vm.transient:
+        yield "definition", TRANSIENT
     yield from (("created", vm.created_at), ("description", vm.description), ("generation", vm.generation))
     if operation:
         yield "running now", f"{operation.kind} by {operation.actor}"

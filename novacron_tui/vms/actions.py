@@ -77,6 +77,8 @@ DELETE = _verb(
     Danger.DESTROYS, "Deletion is permanent.",
 )
 VERBS: tuple[Verb, ...] = (START, STOP, PAUSE, RESUME, RESTART, POWER_OFF, RESET, DISCARD_SAVED, DELETE)
+STOPPING = (STOP, POWER_OFF)
+"""What a transient VM does not outlive."""
 CREATE = Action[VM](
     "create", "c", "create", "Create a VM from an image.", vms.CREATE, danger=Danger.REVERSIBLE, needs_one=False,
     group="VM", opens=True, run=lambda screen, _: screen.create_vm(),

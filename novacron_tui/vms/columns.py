@@ -124,7 +124,9 @@ class _Draw:
 
     def name(self, vm: VM) -> Cell:
         marks = self._alike.mark(vm)
-        marks += (" protected" if vm.protected else "") + (" shared UUID" if vm.duplicate_on else "")
+        marks += " protected" if vm.protected else ""
+        marks += " transient" if vm.transient else ""
+        marks += " shared UUID" if vm.duplicate_on else ""
         return ((one_line(vm.name), "strong"), (marks, "quiet")) if marks else ((one_line(vm.name), "strong"),)
 
     def state(self, vm: VM) -> Cell:

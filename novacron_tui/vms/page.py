@@ -9,6 +9,7 @@ from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM, Disk
 from novacron_core.rules.operation_words import doing, done, noun
+from novacron_core.rules.vm_actions import TRANSIENT
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
 from novacron_tui.terminal.glyphs import Glyphs, state_tone
@@ -56,6 +57,7 @@ def overview(vm: VM, now: datetime, glyphs: Glyphs, host_name: Callable[[str], s
         ("tags", [Piece(one_line(tags_text(vm)))] if vm.tags else [Piece(glyphs.no, "quiet")]),
         ("created", [Piece(_ago(vm.created_at, now, glyphs))]),
         ("definition", [Piece(f"version {vm.generation}"), *_flags(vm)]),
+        *([("", [Piece(TRANSIENT, "warn")])] if vm.transient else []),
         ("id", [Piece(vm.id, "quiet")]),
     ]
     if vm.description:

@@ -11,12 +11,13 @@ from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError, ServerUnreachable
 from novacron_core.rules.operation_words import done, noun
+from novacron_core.rules.vm_actions import TRANSIENT
 from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
 from novacron_tui.actions import ActionContext, Danger, refusal
 from novacron_tui.connection.store import VMKey, key_of
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.actions import DELETE, Verb, send
+from novacron_tui.vms.actions import DELETE, STOPPING, Verb, send
 from novacron_tui.vms.bulk import Bulk, ItemState
 from novacron_tui.widgets.confirm import Confirmation, Question
 from novacron_tui.widgets.text_bar import Piece
@@ -69,7 +70,7 @@ class VMActionRunner:
             await self._perform_one(verb, allowed[0], answer)
 
     async def _confirm(self, verb: Verb, vms: Sequence[VM]) -> Confirmation | None:
-        if verb.danger not in (Danger.LOSES_WORK, Danger.DESTROYS):
+        if verb.danger not in (Danger.LOSES_WORK, Danger.DESTROYS) and not _any_goes(verb, vms):
             return Confirmation()
         return await self._context.ask(question(verb, vms, self._session.store.host_name))
 
@@ -138,12 +139,20 @@ def question(verb: Verb, vms: Sequence[VM], host_name: Callable[[str], str]) -> 
     """The question before a dangerous action; it names the VMs and their hosts."""
     one = vms[0] if len(vms) == 1 else None
     lines = [
-        [Piece(one_line(vm.name), "strong"), Piece(f" on {one_line(host_name(vm.host))}, "), Piece(str(vm.state))]
+        [
+            Piece(one_line(vm.name), "strong"),
+            Piece(f" on {one_line(host_name(vm.host))}, {vm.state}"),
+            Piece(f", {TRANSIENT}" if vm.transient and verb in STOPPING else "", "warn"),
+        ]
         for vm in vms[:MANY]
     ]
     if len(vms) > MANY:
-        lines.append([Piece(f"and {len(vms) - MANY} more", "quiet")])
-    lines += [[Piece("")], [Piece(verb.warning)]]
+        unseen = _any_goes(verb, vms[MANY:])
+        lines.append(
+            [Piece(f"and {len(vms) - MANY} more", "quiet"), Piece(", some of them transient" if unseen else "", "warn")]
+        )
+    if verb.warning:
+        lines += [[Piece("")], [Piece(verb.warning)]]
     many = len(vms) > MANY
     word = str(len(vms)) if one is None else one.name
     return Question(
@@ -154,6 +163,11 @@ def question(verb: Verb, vms: Sequence[VM], host_name: Callable[[str], str]) -> 
         typed_always=many,
         option=_disks_option(vms) if verb is DELETE else "",
     )
+
+
+def _any_goes(verb: Verb, vms: Sequence[VM]) -> bool:
+    """Whether one of the VMs is gone after this action, because libvirt has no definition of it."""
+    return verb in STOPPING and any(vm.transient for vm in vms)
 
 
 _NAMED = 5

@@ -71,6 +71,15 @@ async def test_names_that_look_like_ids_are_names() -> None:
                 await find(client, name.replace("1", "9"))
 
 
+@pytest.mark.parametrize("transient", [True, False])
+async def test_vm_show_says_that_a_transient_vm_will_be_gone(
+    transient: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with client_of([vm("web", 1, transient=transient)]) as client:
+        await lists.vm_show(client, Output.TABLE, "web")
+    assert ("transient: it is gone when it stops" in capsys.readouterr().out) is transient
+
+
 @pytest.mark.parametrize("name", NAMES)
 async def test_vm_is_found_by_the_very_name_that_the_server_gives(name: str) -> None:
     async with client_of(fleet(NAMES)) as client:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from novacron_core.api.vms import State
-from novacron_tui.vms.actions import DELETE
-from novacron_tui.vms.perform import question
+from novacron_core.api.vms import VM, State
+from novacron_tui.vms.actions import DELETE, POWER_OFF, RESET, STOP, Verb
+from novacron_tui.vms.perform import MANY, question
 from novacron_tui.widgets.confirm import Confirm
-from tests.support.console.looking import SIZE, answer, line_text, loaded, to, until
+from tests.support.console.looking import SIZE, answer, line_text, loaded, text, to, until
 from tests.support.console.opening import opened
 from tests.support.console.wire import Stream, Wire, console
 from tests.support.console.world import event, fleet, inventory, live, vm
@@ -43,6 +45,38 @@ async def test_while_the_question_stands_the_world_goes_on() -> None:
         await answer(pilot, "y")
         await until(pilot, lambda: loaded(app) and "is already powered off" in line_text(app, "status"))
         assert not wire.asked("POST", "/power-off")
+
+
+async def test_a_transient_vm_is_shown_as_such_and_stopped_only_after_a_question() -> None:
+    first, *others = fleet()
+    wire = Wire()
+    app = console(wire, Stream(live(), inventory([msgspec.structs.replace(first, transient=True), *others])))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: loaded(app) and "web-01 transient" in text(app))
+        to(app, "web-01")
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, Confirm) and "transient: it is gone" in text(app))
+        await answer(pilot, "enter")
+        await until(pilot, lambda: loaded(app))
+        assert not wire.asked("POST", "/stop")
+        await pilot.press("x")
+        await answer(pilot, "y")
+        await until(pilot, lambda: loaded(app) and len(wire.asked("POST", "/stop")) == 1)
+        await pilot.press("enter")
+        await until(pilot, lambda: "transient: it is gone when it stops" in text(app), "the VM page")
+
+
+def test_only_what_stops_a_transient_vm_names_its_end() -> None:
+    gone, stays = vm("gone", 1, transient=True), vm("stays", 2)
+    said = {verb: shown(verb, [gone, stays]) for verb in (STOP, POWER_OFF, RESET, DELETE)}
+    assert [words.count("it is gone when it stops") for words in said.values()] == [1, 1, 0, 0]
+    many = [vm(f"vm-{number}", number) for number in range(MANY)]
+    assert "and 1 more, some of them transient" in shown(POWER_OFF, [*many, gone])
+    assert "transient" not in shown(POWER_OFF, [*many, stays])
+
+
+def shown(verb: Verb, vms: Sequence[VM]) -> str:
+    return "\n".join("".join(piece.text for piece in line) for line in question(verb, vms, str).lines)
 
 
 def test_the_disks_that_would_go_are_named() -> None:
