@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from uuid import uuid4
 
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM
+from novacron_core.api.volumes import Volume
 from novacron_core.errors import NovaCronError, ServerUnreachable
 from novacron_core.rules.operation_words import done, noun
 from novacron_core.rules.vm_actions import TRANSIENT
@@ -19,6 +20,7 @@ from novacron_tui.connection.store import VMKey, key_of
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.actions import DELETE, STOPPING, Verb, send
 from novacron_tui.vms.bulk import Bulk, ItemState
+from novacron_tui.vms.disk_chains import chain_words
 from novacron_tui.widgets.confirm import Confirmation, Question
 from novacron_tui.widgets.text_bar import Piece
 
@@ -72,7 +74,9 @@ class VMActionRunner:
     async def _confirm(self, verb: Verb, vms: Sequence[VM]) -> Confirmation | None:
         if verb.danger not in (Danger.LOSES_WORK, Danger.DESTROYS) and not _any_goes(verb, vms):
             return Confirmation()
-        return await self._context.ask(question(verb, vms, self._session.store.host_name))
+        return await self._context.ask(
+            question(verb, vms, self._session.store.host_name, self._session.store.volumes.values())
+        )
 
     async def _perform_one(self, verb: Verb, vm: VM, answer: Confirmation) -> None:
         try:
@@ -135,8 +139,11 @@ class VMActionRunner:
             self._session.in_flight.discard(key_of(vm))
 
 
-def question(verb: Verb, vms: Sequence[VM], host_name: Callable[[str], str]) -> Question:
-    """The question before a dangerous action; it names the VMs and their hosts."""
+def question(
+    verb: Verb, vms: Sequence[VM], host_name: Callable[[str], str], volumes: Iterable[Volume] = ()
+) -> Question:
+    """The question before a dangerous action; it names the VMs and their hosts, and of `volumes` those that a deletion
+    of their disks deletes too."""
     one = vms[0] if len(vms) == 1 else None
     lines = [
         [
@@ -153,6 +160,8 @@ def question(verb: Verb, vms: Sequence[VM], host_name: Callable[[str], str]) -> 
         )
     if verb.warning:
         lines += [[Piece("")], [Piece(verb.warning)]]
+    if verb is DELETE and (words := chain_words(vms, volumes)):
+        lines.append([Piece(words, "warn")])
     many = len(vms) > MANY
     word = str(len(vms)) if one is None else one.name
     return Question(

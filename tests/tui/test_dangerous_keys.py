@@ -8,10 +8,13 @@ import msgspec
 
 from novacron_core.api.vms import VM, State
 from novacron_tui.vms.actions import DELETE, POWER_OFF, RESET, STOP, Verb
+from novacron_tui.vms.disk_chains import chain_words
 from novacron_tui.vms.perform import MANY, question
 from novacron_tui.widgets.confirm import Confirm
 from tests.support.console.looking import SIZE, answer, line_text, loaded, text, to, until
 from tests.support.console.opening import opened
+from tests.support.console.storage_world import storage, volume
+from tests.support.console.storage_world import wire as storage_wire
 from tests.support.console.wire import Stream, Wire, console
 from tests.support.console.world import event, fleet, inventory, live, vm
 
@@ -86,6 +89,32 @@ def test_the_disks_that_would_go_are_named() -> None:
     assert one.option == "also delete its 2 disks: vda, vdb"
     several = question(DELETE, [vm("one", 1, disks=disks), vm("two", 2, disks=disks)], str)
     assert several.option == "also delete their 4 disks"
+
+
+async def test_bases_and_overlays_that_go_with_the_disks_are_named() -> None:
+    staging, other = fleet()[7], fleet()[4]
+    chain = [
+        volume("staging.qcow2", 1, vm=staging.id, role="backing file"),
+        volume("staging.s1", 2, vm=staging.id, role="backing file", unmanaged=True, backing_file="staging.qcow2"),
+        volume("staging.s2", 3, vm=staging.id, role="disk", unmanaged=True, backing_file="staging.s1"),
+        volume("golden.qcow2", 4, vm=staging.id, role="backing file", unmanaged=True),
+        volume("on-golden", 5, vm=staging.id, role="disk", unmanaged=True, backing_file="golden.qcow2"),
+        volume("data", 6, vm=staging.id, role="disk"),
+        volume("others.s1", 7, vm=other.id, role="disk", unmanaged=True, backing_file="staging.qcow2"),
+    ]
+    app = console(storage_wire(), storage(volumes=chain))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "staging")
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        named = "".join(str(widget.render()) for widget in app.screen.query("Static"))
+        assert "With its disks go staging.qcow2 (base), staging.s1 (overlay), staging.s2 (overlay)" in named
+        assert not [name for name in ("golden", "data", "others") if name in named]
+    assert chain_words([staging, other], chain).startswith("With their disks go staging.qcow2 (base)")
+    assert chain_words([other], chain) == ""
+    many = [*chain, *(volume(f"b{n}", 10 + n, vm=staging.id, role="backing file") for n in range(9))]
+    assert chain_words([staging], many).endswith(" and 7 more")
 
 
 async def test_delete_keeps_disks_unless_ticked_and_the_name_typed() -> None:
