@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -141,15 +142,16 @@ async def _is_listed(server: ServerWithDatabase, operation_id: str) -> bool | No
     return True if any(held.id == operation_id for held in server.parts.inventory.state.operations()) else None
 
 
-async def test_change_with_an_unknown_commit_outcome_is_carried_out(
-    server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch
+async def pause_with_lost_answer(
+    server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch, refuse: Callable[[Any], None] = lambda _: None
 ) -> None:
-    """The row was committed and the answer was lost: a repeated request with the same key must not return an operation
-    that nothing runs."""
+    """Pause the VM `test`: the row is committed, and the answer lost. `refuse` is called with all later work."""
     whole = transactions.Database.run
     lose = [True]
 
     async def lose_answer(self: transactions.Database, work: Any, **more: Any) -> Any:
+        if not lose:
+            refuse(work)
         result = await whole(self, work, **more)
         if lose and not more.get("read_only") and _accepted(result):
             lose.clear()
@@ -165,6 +167,15 @@ async def test_change_with_an_unknown_commit_outcome_is_carried_out(
         return True if (await server.vm("test")).state is State.PAUSED else None
 
     await until(paused)
+
+
+async def test_change_with_an_unknown_commit_outcome_is_carried_out(
+    server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row was committed and the answer was lost: a repeated request with the same key must not return an operation
+    that nothing runs."""
+    await pause_with_lost_answer(server, monkeypatch)
+    vm = await server.vm("test")
     again = await server.admin.call(vms.PAUSE, vm_id=vm.id, idempotency_key="once")
     assert (await server.ended(again)).state == "succeeded"
     assert (await server.admin.call(operations.LIST)).total == 1
@@ -173,29 +184,15 @@ async def test_change_with_an_unknown_commit_outcome_is_carried_out(
 async def test_look_at_an_unknown_outcome_is_repeated_whatever_the_database_answers(
     server: ServerWithDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = transactions.Database.run
-    lose, refuse = [True], [True]
+    refused: list[Any] = []
 
-    async def lose_answer(self: transactions.Database, work: Any, **more: Any) -> Any:
-        if not lose and refuse and "_start_if_accepted" in getattr(work, "__qualname__", ""):
-            refuse.clear()
+    def refuse(work: Any) -> None:
+        if not refused and "_start_if_accepted" in getattr(work, "__qualname__", ""):
+            refused.append(work)
             raise errors.Internal("the database rejected a statement (XX000)")
-        result = await whole(self, work, **more)
-        if lose and not more.get("read_only") and _accepted(result):
-            lose.clear()
-            raise faults.unknown_outcome()
-        return result
 
-    monkeypatch.setattr(transactions.Database, "run", lose_answer)
-    vm = await server.vm("test")
-    with pytest.raises(errors.DatabaseUnavailable):
-        await server.admin.call(vms.PAUSE, vm_id=vm.id, idempotency_key="once")
-
-    async def paused() -> bool | None:
-        return True if (await server.vm("test")).state is State.PAUSED else None
-
-    await until(paused)
-    assert not refuse
+    await pause_with_lost_answer(server, monkeypatch, refuse)
+    assert refused
 
 
 def _accepted(answers: object) -> bool:

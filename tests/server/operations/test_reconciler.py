@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from novacron_core import errors
 from novacron_core.api import vms, volumes
-from novacron_core.api.operations import OperationState
+from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VMCreate
 from novacron_server.hypervisor.facts import OwnershipTag
 from tests.support.server import LiveServer
@@ -169,15 +169,21 @@ async def test_reappeared_vm_keeps_its_owner(
     assert not [v for v in (await server.admin.call(volumes.LIST)).items if v.name.startswith("web-01")]
 
 
-async def test_vm_renamed_outside_novacron_frees_its_old_name(
-    server: LiveServer, image: str, libvirt_connection: libvirt.virConnect
-) -> None:
+async def renamed_vm(server: LiveServer, libvirt_connection: libvirt.virConnect) -> Operation:
+    """The creation of web-01, which is called db-01 now."""
     created = await server.ended(await server.admin.call(vms.CREATE, body=BODY))
     domain = libvirt_connection.lookupByUUIDString(created.target.id)
     text = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     domain.undefine()
     libvirt_connection.defineXML(text.replace("<name>web-01</name>", "<name>db-01</name>"))
     await refresh_vm(server)
+    return created
+
+
+async def test_vm_renamed_outside_novacron_frees_its_old_name(
+    server: LiveServer, image: str, libvirt_connection: libvirt.virConnect
+) -> None:
+    created = await renamed_vm(server, libvirt_connection)
     await server.parts.reconciler.once()
 
     async def renamed() -> bool | None:
@@ -194,12 +200,7 @@ async def test_vm_renamed_outside_novacron_frees_its_old_name(
 async def test_old_name_of_a_renamed_vm_is_free_before_the_reconciler_sees_it(
     server: LiveServer, image: str, libvirt_connection: libvirt.virConnect
 ) -> None:
-    created = await server.ended(await server.admin.call(vms.CREATE, body=BODY))
-    domain = libvirt_connection.lookupByUUIDString(created.target.id)
-    text = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
-    domain.undefine()
-    libvirt_connection.defineXML(text.replace("<name>web-01</name>", "<name>db-01</name>"))
-    await refresh_vm(server)
+    created = await renamed_vm(server, libvirt_connection)
     again = await server.ended(await server.admin.call(vms.CREATE, body=BODY))
     assert again.state is OperationState.SUCCEEDED
     names = {row.id: row.name for row in server.parts.inventory.state.rows.values()}
