@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import api, changes, events, fleet, live, metrics, moves, paint, start, stream
+from tests.benchmarks import api, changes, events, fleet, live, metrics, moves, paint, pools, start, stream
 from tests.benchmarks.figure import Figure, show
 
 BENCHMARKS = {
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "history": metrics.measure_history,
     "live": live.measure,
     "moves": moves.measure,
+    "pools": pools.measure,
 }
 LONG = {"history"}
 """Only when it is named."""

@@ -26,5 +26,10 @@ class OperationFiles:
     def remove(self, operation_id: str) -> None:
         self._locations.pop(operation_id, None)
 
+    def on(self, host_id: str) -> frozenset[tuple[str, str]]:
+        """The (pool, name) pairs of all operations on a host."""
+        found = (location for locations in self._locations.values() for location in locations)
+        return frozenset((pool, name) for host, pool, name in found if host == host_id)
+
     def __contains__(self, location: Location) -> bool:
         return any(location in locations for locations in self._locations.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import msgspec
@@ -46,6 +46,8 @@ class _HostStorage:
     uses: dict[VolumeKey, VolumeUse] = field(default_factory=dict)
     volumes: dict[VolumeKey, Volume] = field(default_factory=dict)
     pools: dict[str, Pool] = field(default_factory=dict)
+    tiers: dict[str, str | None] = field(default_factory=dict)
+    """Of its pools, by name."""
     seen_at: datetime | None = None
 
 
@@ -174,18 +176,40 @@ class StorageState:
     ) -> StorageChanges:
         """Store all pools and volumes of a host. Returns the changes to publish."""
         storage = self._hosts.setdefault(host_id, _HostStorage())
-        first, before = storage.seen_at is None, dict(storage.volumes)
+        old, first, before = replace(storage), storage.seen_at is None, dict(storage.volumes)
         storage.pool_facts = {facts.uuid: facts for facts in pools}
         storage.volume_facts = {(facts.pool, facts.name): facts for facts in volumes}
         domains = {vm_id: known.facts for (host, vm_id), known in self._known.items() if host == host_id}
         storage.uses = find_uses(domains, storage.volume_facts, storage.pool_facts.values())
         storage.seen_at = seen_at
-        tiers = self._tiers_of(host_id, storage)
-        shown = [key for key in storage.volume_facts if self._is_shown(host_id, key)]
-        storage.volumes = {key: self._compose(host_id, storage, key, tiers) for key in shown}
+        storage.tiers = tiers = self._tiers_of(host_id, storage)
+        same = self._unchanged_unmanaged(host_id, old, storage)
+        hidden = self.operation_files.on(host_id)
+        shown = [key for key in storage.volume_facts if key not in hidden or (host_id, *key) in self.volume_rows]
+        storage.volumes = {
+            key: msgspec.structs.replace(same[key], seen_at=seen_at)
+            if key in same
+            else self._compose(host_id, storage, key, tiers)
+            for key in shown
+        }
         storage.pools = self._compose_pools(host_id, storage, tiers)
         changes = self._published.compare(host_id, storage.volumes.values(), storage.pools.values(), self.tiers())
         return msgspec.structs.replace(changes, vms=vms_with_changed_disks(before, storage.volumes), first=first)
+
+    def _unchanged_unmanaged(self, host_id: str, old: _HostStorage, new: _HostStorage) -> dict[VolumeKey, Volume]:
+        """The values of unmanaged volumes that are as they were at the last read: of a directory with many thousands of
+        files, nearly all."""
+        if old.tiers != new.tiers:
+            return {}
+        facts_by_key, uses = old.volume_facts, old.uses
+        return {
+            key: volume
+            for key, volume in old.volumes.items()
+            if volume.unmanaged
+            and facts_by_key.get(key) == new.volume_facts.get(key)
+            and uses.get(key) == new.uses.get(key)
+            and (host_id, *key) not in self.volume_rows
+        }
 
     def _is_shown(self, host_id: str, key: VolumeKey) -> bool:
         """A file without a row that a running operation creates or removes is not shown as a volume."""
