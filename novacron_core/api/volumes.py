@@ -22,8 +22,8 @@ class Volume(Value, frozen=True):
     `allocated_bytes` is the space used on disk now.
 
     `tier` is the tier of its pool. `role` is its use in the VM: `disk`, `kernel`, `initrd` or `backing file`.
-    `backing_file` is the backing file of an overlay, else empty. `unmanaged`: not created by NovaCron. `operation_id` names the operation
-    that is running on the volume.
+    `backing_file` is the backing file of an overlay, else empty. `note` is what is odd about its file, as a sentence.
+    `unmanaged`: not created by NovaCron. `operation_id` names the operation that is running on the volume.
     """
 
     id: str
@@ -37,6 +37,7 @@ class Volume(Value, frozen=True):
     vm: str | None = None
     role: str = ""
     backing_file: str = ""
+    note: str = ""
     unmanaged: bool = False
     simulated: bool = False
     operation_id: str | None = None

@@ -116,6 +116,8 @@ class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
     backing_file: str = ""
     file_bytes: int = 0
     modified_ns: int | None = None
+    note: str = ""
+    """What is odd about its file, as a sentence that continues its name; empty if nothing is known."""
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from novacron_core.errors import HostUnavailable, NovaCronError
+from novacron_core.values.tiers import FILE_POOLS
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor
+from novacron_server.hypervisor.connection.uris import is_local
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
+from novacron_server.hypervisor.storage.headers import Headers
 from novacron_server.hypervisor.storage.volumes import read_volumes
 from novacron_server.hypervisor.vms.domains import DomainReader
 from novacron_server.tasks import cancel_tasks
@@ -24,6 +27,7 @@ class PoolListings:
         self._supervisor = supervisor
         self._last: dict[str, list[VolumeFacts]] = {}
         self._running: set[str] = set()
+        self._headers = Headers() if is_local(supervisor.uri) else None
 
     async def read(
         self, pools: Sequence[PoolFacts], *, refresh: bool, wanted: Mapping[str, Collection[str]]
@@ -62,6 +66,8 @@ class PoolListings:
         self._running.add(pool.uuid)
         try:
             volumes, problem = read_volumes(connection, pool, refresh=refresh, wanted=wanted)
+            if self._headers is not None and pool.type in FILE_POOLS:
+                volumes = self._headers.complete(pool.path, volumes)
             self._last[pool.uuid] = volumes
         finally:
             self._running.discard(pool.uuid)

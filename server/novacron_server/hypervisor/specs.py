@@ -86,7 +86,7 @@ def with_creation_format(volume: VolumeFacts, image: str | None) -> VolumeFacts:
     if image is None or image == volume.format:
         return volume
     size = volume.file_bytes if image == "raw" and volume.file_bytes else volume.size_bytes
-    return msgspec.structs.replace(volume, format=image, backing_file="", size_bytes=size)
+    return msgspec.structs.replace(volume, format=image, backing_file="", size_bytes=size, note="")
 
 
 def image_format(volume: VolumeFacts) -> Format:

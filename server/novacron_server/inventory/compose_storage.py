@@ -65,6 +65,7 @@ def compose_volume(
         vm=use.vm_id if use else None,
         role=use.role if use else "",
         backing_file=facts.backing_file.rsplit("/", 1)[-1],
+        note=facts.note,
         unmanaged=row is None,
         simulated=simulated,
         operation_id=operation.id if operation else None,

@@ -33,6 +33,7 @@ from novacron_server.inventory.storage_changes import (
 )
 from novacron_server.inventory.volume_uses import find_uses
 
+FOLDER = "dir"  # libvirt's format of a folder in a pool, which it lists as a volume
 ManagedTier = Callable[[str, str], str | None]
 """(host id, pool UUID) → the tier of a managed pool, None for any other pool."""
 
@@ -156,7 +157,7 @@ class StorageState:
         return next((tier for tier in self.tiers() if tier.name == name), None)
 
     def _tier(self, name: str, devices: dict[str, set[int]]) -> Tier:
-        volumes = [volume for volume in self.volumes() if volume.tier == name]
+        volumes = [volume for volume in self.volumes() if volume.tier == name and volume.format != FOLDER]
         disks = [(volume.host, use.vm_id, use.target) for volume in volumes if (use := self.use(volume)) and use.target]
         notes = [note for (_, tier), note in sorted(self.notes.items()) if tier == name]
         return compose_tier(name, self._pools_of_tier(name), volumes, devices, self._rates_of(disks), notes)
@@ -244,7 +245,7 @@ class StorageState:
     def _compose_pools(self, host_id: str, storage: _HostStorage, tiers: Mapping[str, str | None]) -> dict[str, Pool]:
         counts: dict[str, int] = {}
         for (pool, _), volume in storage.volumes.items():
-            if volume.format == "dir":
+            if volume.format == FOLDER:
                 continue
             counts[pool] = counts.get(pool, 0) + 1
         assert storage.seen_at is not None

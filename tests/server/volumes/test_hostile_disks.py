@@ -11,10 +11,10 @@ import libvirt
 import pytest
 
 from novacron_core import errors
-from novacron_core.api import vms, volumes
+from novacron_core.api import tiers, vms, volumes
 from novacron_core.api.operations import OperationState
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeClone, VolumeCreate, VolumeResize
-from tests.support.storage import MIB, StorageServer, digest, expect_only_file, move
+from tests.support.storage import MIB, StorageServer, digest, expect_only_file, move, run
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -82,6 +82,10 @@ async def test_hostile_files_in_a_pool_directory_stop_nothing(storage: StorageSe
     (folder / "dangling").symlink_to("/nowhere")
     (folder / "loop").symlink_to(folder / "loop")
     (folder / "folder").mkdir()
+    await run("qemu-img", "create", "-q", "-f", "vhdx", str(folder / "other"), "16M")
+    await run(
+        "qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "qcow2", "-b", "away", str(folder / "orphan"), "1M"
+    )
     (folder / "odd \x1b]52;c;eA==\x07 [red]").write_bytes(b"x")
     (folder / "huge").touch()
     os.truncate(folder / "huge", 1 << 42)
@@ -89,6 +93,12 @@ async def test_hostile_files_in_a_pool_directory_stop_nothing(storage: StorageSe
         storage.libvirt.storagePoolLookupByName(volume.pool).refresh(0)
         await storage.server.parts.inventory.refresh_volumes(volume.host)
         assert (await storage.volume("plain")).id == volume.id
+        assert (await storage.volume("other")).format == "vhdx"
+        assert (await storage.volume("orphan")).note.startswith(f"its backing file {folder}/away is missing")
+        pool = (await storage.three_pools())["hot"]
+        assert next(tier.volumes for tier in (await storage.admin.call(tiers.LIST)).items if tier.name == "hot") == (
+            pool.volumes
+        ), "a folder counts in neither"
         for name in ("pipe", "zero", "link", "dangling", "loop", "folder"):
             body, target = VolumeCreate(name=name, size_bytes=MIB, format="raw"), folder / name
             before = target.lstat()
@@ -104,7 +114,16 @@ async def test_hostile_files_in_a_pool_directory_stop_nothing(storage: StorageSe
         await storage.succeeded(await move(storage, volume, "hot"))
     finally:
         for path in folder.iterdir():
-            if path.name in ("pipe", "zero", "link", "dangling", "loop", "huge") or path.name.startswith("odd"):
+            if path.name in (
+                "pipe",
+                "zero",
+                "link",
+                "dangling",
+                "loop",
+                "huge",
+                "other",
+                "orphan",
+            ) or path.name.startswith("odd"):
                 path.unlink()
         (folder / "folder").rmdir()
 
