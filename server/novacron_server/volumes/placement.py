@@ -54,10 +54,13 @@ def choose_pool_for_vm(inventory: Inventory, host_id: str, tier: str, managed_po
 async def check_room(inventory: Inventory, pool: Pool, needed_bytes: int, what: str) -> None:
     """Raises Conflict when the pool has less than `needed_bytes` free. `what` is what needs them.
 
-    What is known may be half a minute old, so the pool is read again before anything is refused.
+    What is known may be half a minute old, and libvirt's own number minutes: it looks at a disk only when it refreshes
+    the pool. So the pool is refreshed and read again before anything is refused.
     """
     free = pool.available_bytes
     if free is not None and needed_bytes > free:
+        with suppress(errors.NovaCronError):  # refused while something is copied into the pool
+            await inventory.host(pool.host).storage.refresh_pool(pool.name)
         with suppress(errors.NovaCronError):
             await inventory.refresh_volumes(pool.host)
         pool = inventory.state.storage.pools_on(pool.host).get(pool.name, pool)
