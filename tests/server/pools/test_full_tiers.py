@@ -14,13 +14,14 @@ import pytest
 import pytest_asyncio
 
 from novacron_core import errors
-from novacron_core.api import operations, pools, vms, volumes
+from novacron_core.api import operations, vms, volumes
 from novacron_core.api.operations import OperationState
-from novacron_core.api.pools import Pool, PoolTier
+from novacron_core.api.pools import Pool
 from novacron_core.api.vms import VMCreate
 from novacron_core.api.volumes import VolumeCreate, VolumeResize
 from novacron_server.inventory import host_sync
 from novacron_server.vms.procedures import power
+from tests.support.mounted_pools import mount_cold_pool
 from tests.support.storage import MIB, StorageServer, deactivate, expect_content, move
 from tests.support.waiting import until
 from tests.support.writing_guest import add_image
@@ -32,23 +33,7 @@ POOL = "<pool type='dir'><name>{name}</name><target><path>{path}</path></target>
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def small(storage: StorageServer) -> AsyncIterator[Pool]:
     """A tier `cold` whose only active pool is on a disk of 32 MiB. The managed pool is inactive meanwhile."""
-    path = storage.server.data_dir / "small"
-    path.mkdir(mode=0o711)
-    # libvirtd has its own mount namespace, so mount it there too.
-    assert storage.daemon._process is not None
-    enter = ["nsenter", "-m", "-t", str(storage.daemon._process.pid)]
-    mount = ["mount", "-t", "tmpfs", "-o", "size=32m,mode=711", "small", str(path)]
-    if subprocess.run([*enter, *mount], check=False).returncode:
-        pytest.skip("no right to mount here")
-    await deactivate(storage.libvirt.storagePoolLookupByName((await storage.three_pools())["cold"].name))
-    storage.libvirt.storagePoolDefineXML(POOL.format(name="small", path=path), 0).create(0)
-
-    async def seen() -> Pool | None:
-        return next((pool for pool in (await storage.admin.call(pools.LIST)).items if pool.name == "small"), None)
-
-    pool = await until(seen)
-    await storage.succeeded(await storage.admin.call(pools.SET_TIER, body=PoolTier(tier="cold"), pool_id=pool.id))
-    yield pool
+    yield await mount_cold_pool(storage, "small", "32m")
 
 
 def in_small(storage: StorageServer) -> list[str]:
