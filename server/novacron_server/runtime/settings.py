@@ -126,9 +126,9 @@ class Settings:
 _RANGES: dict[str, tuple[float, int, str]] = {
     "database_budget_s": (0.5, 600, ""),
     "database_connections": (2, 1000, ""),
-    "requests_per_minute": (1, 1_000_000, ""),
-    "sign_ins_per_minute": (1, 1_000_000, ""),
-    "sockets_per_minute": (1, 1_000_000, ""),
+    "requests_per_minute": (1, 1_000_000_000, ""),
+    "sign_ins_per_minute": (1, 1_000_000_000, ""),
+    "sockets_per_minute": (1, 1_000_000_000, ""),
     "unfinished_connections": (1, 100_000, ""),
     "idle_connections": (1, 100_000, ""),
     "sockets_per_session": (1, 10_000, ""),
