@@ -59,7 +59,7 @@ async def test_sentence_of_an_error_steers_no_terminal() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, drawn, "the list before it is loaded")
         stream.say(live(), inventory(fleet()))
-        await until(pilot, lambda: loaded(app))
+        await until(pilot, lambda: loaded(app) and "web-01" in text(app))
         to(app, "web-01")
         await pilot.press("t")
         await until(pilot, drawn, "the status line")
