@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from typing import Any
 
+import libvirt_qemu  # type: ignore[import-untyped]
 import pytest
 import pytest_asyncio
 
 from novacron_core import errors
-from novacron_core.api import vms, volumes
+from novacron_core.api import operations, vms, volumes
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.volumes import Volume, VolumeAttach, VolumeResize
 from novacron_server.hypervisor import host_disks
@@ -17,7 +20,7 @@ from novacron_server.hypervisor.vms import disks
 from novacron_server.hypervisor.xml import domain
 from tests.support import writing_guest
 from tests.support.busy_guest import Serial
-from tests.support.storage import MIB, StorageServer
+from tests.support.storage import MIB, StorageServer, expect_content, expect_only_file, move, run
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.qemu]
@@ -139,6 +142,44 @@ async def test_detach_can_be_repeated_after_a_late_release(
     await storage.succeeded(await detach(storage, volume))
     assert str(storage.path(volume)) not in guest.paths()[1]
     assert (await storage.volume("late")).vm is None
+
+
+async def test_disk_that_the_guest_releases_during_its_move_keeps_one_file(
+    storage: StorageServer, guest: Guest
+) -> None:
+    """As a late answer to a detach that was told as failed. QEMU then goes on copying, and libvirt knows no job of it."""
+    volume = await storage.create_volume("let-go")
+    # QEMU copies the first 16 MiB at once, whatever the rate.
+    await run("qemu-io", "-f", "qcow2", "-c", "write 25M 15M", "-c", "write 50M 14M", str(storage.path(volume)))
+    await storage.succeeded(await attach(storage, volume, guest.vm))
+    await guest.has(vdb=SECTORS)
+    operation = await move(storage, volume, bandwidth_bytes_s=MIB)
+
+    async def copying() -> bool | None:
+        now = await storage.admin.call(operations.GET, operation_id=operation.id)
+        return True if now.progress else None
+
+    await until(copying)
+    alias = re.search(rf"<source file='{storage.path(volume)}'.*?<alias name='([^']+)'", guest.domain.XMLDesc(0), re.S)
+    assert alias is not None
+    request = json.dumps({"execute": "device_del", "arguments": {"id": alias[1]}})
+    libvirt_qemu.qemuMonitorCommand(guest.domain, request, 0)
+    await guest.has()
+    ended = await storage.ended(operation)
+    assert ended.state is OperationState.FAILED
+
+    async def alone() -> bool | None:
+        return (
+            True if {item for item in storage.files() if item[1].startswith("let-go")} == {("hot", "let-go")} else None
+        )
+
+    await until(alone)
+    now = await storage.volume("let-go")
+    assert (now.tier, now.operation_id) == ("hot", None)
+    await storage.succeeded(await detach(storage, volume))
+    await storage.succeeded(await move(storage, volume))
+    expect_only_file(storage, volume, "cold")
+    expect_content(storage, storage.path(await storage.volume("let-go")))
 
 
 async def test_guest_that_does_not_release_a_disk_keeps_it(
