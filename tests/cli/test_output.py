@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from novacron_core import errors
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.problem import FieldError, Problem
-from novacron_tui.cli.runtime import exit_codes, output
+from novacron_tui.cli.runtime import exit_codes, output, wait
 from novacron_tui.cli.runtime.wait import run_change
+from tests.support.console.world import operation, vm
 
 HOSTILE = "web\x1b]52;c;aGk=\x07\x9b31m\u202e\u200b\n[/red]\x7f"
 
@@ -142,3 +144,32 @@ def test_secrets_of_this_process_are_never_printed(
     said = capsys.readouterr().err
     assert "canary" not in said
     assert "ValueError: Bearer ***, ***, ***, ***" in said
+
+
+class Unsure:
+    """A client whose server cannot tell at first how an operation goes on."""
+
+    def __init__(self, *answers: errors.NovaCronError | Operation) -> None:
+        self._answers = list(answers)
+
+    async def call(self, *_: object, **__: object) -> Operation:
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, errors.NovaCronError):
+            raise answer
+        return answer
+
+
+async def test_wait_outlasts_a_database_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = operation("vm.start", vm("web-01", 1))
+    ended = operation("vm.start", vm("web-01", 1), state=OperationState.SUCCEEDED)
+
+    async def send(_: str) -> Operation:
+        return begun
+
+    client: Any = Unsure(errors.DatabaseUnavailable("down"), errors.RateLimited("too many"), ended)
+    result, exit_code = await run_change(client, "1", "web-01", send, wait=True)
+    assert (result.operation, exit_code) == (ended, 0)
+    monkeypatch.setattr(wait, "PATIENCE_S", 0.3)
+    client = Unsure(errors.DatabaseUnavailable("down"))
+    result, exit_code = await run_change(client, "1", "web-01", send, wait=True)
+    assert exit_code != 0 and result.problem is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import uuid4
 
@@ -19,6 +20,8 @@ from novacron_tui.cli.runtime.output import Output, cell, print_line, show_json
 
 _ATTEMPTS = 3
 _MIN_POLL_S, _MAX_POLL_S = 0.1, 1.0
+PATIENCE_S = 60.0
+"""How long a server may answer that it cannot tell now, while its database is down or it has too many requests."""
 Send = Callable[[str], Awaitable[Operation]]
 """Requests a change from the server with an idempotency key."""
 
@@ -82,11 +85,17 @@ async def _send_with_retries(send: Send) -> Operation:
 
 
 async def _wait_for_end(client: Client, operation: Operation) -> Operation:
-    pause_s = _MIN_POLL_S
+    """Raises the error with which the operation could not be looked up for PATIENCE_S: it goes on meanwhile."""
+    pause_s, answered_at = _MIN_POLL_S, time.monotonic()
     while not operation.state.ended:
         await asyncio.sleep(pause_s)
         pause_s = min(_MAX_POLL_S, pause_s * 1.5)
-        operation = await client.call(operations.GET, operation_id=operation.id)
+        try:
+            operation = await client.call(operations.GET, operation_id=operation.id)
+            answered_at = time.monotonic()
+        except (errors.DatabaseUnavailable, errors.RateLimited):
+            if time.monotonic() - answered_at > PATIENCE_S:
+                raise
     return operation
 
 
