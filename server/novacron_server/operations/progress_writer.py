@@ -43,7 +43,7 @@ class ProgressWriter:
             batch, self._waiting = list(self._waiting.values()), {}
             try:
                 await self._group_commit.write(lambda c, b=batch: _save(c, b))  # type: ignore[misc]
-            except errors.DatabaseUnavailable as e:
+            except errors.NovaCronError as e:  # the next value of each replaces it
                 _log.warning("progress was not written", operations=len(batch), reason=e.detail)
 
 

@@ -8,7 +8,7 @@ import libvirt
 import pytest
 
 from novacron_core.api.vms import State
-from novacron_core.errors import Conflict
+from novacron_core.errors import Conflict, HostUnavailable
 from novacron_server.hypervisor import unreadable
 from novacron_server.hypervisor.networks.leases import read_addresses
 from novacron_server.hypervisor.storage import volumes
@@ -197,3 +197,37 @@ def test_file_that_a_malformed_definition_may_use_is_not_free() -> None:
     odd, good = DomainReader().read_all(connection, fresh=True)
     assert "cannot be read" in odd.reason
     assert good.vcpus == 1
+
+
+class BusyPool(Thing):
+    """A pool in which libvirt is creating a volume: it refuses to scan the directory for some calls."""
+
+    def __init__(self, refusals: int, **answers: Any) -> None:
+        super().__init__("pool", isActive=1, UUIDString="u", refresh=self._scan, **answers)
+        self.refusals, self.scans = refusals, 0
+
+    def _scan(self) -> int:
+        self.scans += 1
+        if self.scans <= self.refusals:
+            raise libvirt_error(libvirt.VIR_ERR_INTERNAL_ERROR, "pool 'pool' has asynchronous jobs running.")
+        return 0
+
+
+def no_volume() -> Any:
+    raise libvirt_error(libvirt.VIR_ERR_NO_STORAGE_VOL, "no such volume")
+
+
+def test_change_waits_while_libvirt_creates_other_volumes_in_the_pool() -> None:
+    busy = BusyPool(2, storageVolLookupByName=no_volume)
+    connection = Host(busy)
+    volumes.delete_volume(connection, "pool", "gone.qcow2")
+    volumes.refresh_pool(connection, "pool")
+    assert busy.scans == 4
+    with pytest.raises(HostUnavailable, match="still creating other volumes in the pool"):
+        volumes._refresh(BusyPool(10_000), 0.1)
+
+
+def test_pool_is_listed_although_libvirt_cannot_scan_it_now() -> None:
+    busy = BusyPool(10_000, listAllVolumes=[Thing("good", XMLDesc=GOOD_VOLUME)])
+    found, problem = volumes.read_volumes(Host(busy), FACTS, refresh=True)
+    assert ([volume.name for volume in found], problem) == (["good"], "")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import libvirt
 import structlog
 
-from novacron_core.errors import Conflict
+from novacron_core.errors import Conflict, HostUnavailable
 from novacron_core.values.counts import counted
 from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.faults import code_of, plain
 from novacron_server.hypervisor.specs import Format, PoolSpec, VolumeSpec
-from novacron_server.hypervisor.unreadable import raise_if_lost, skip_all_unreadable, skip_unreadable
+from novacron_server.hypervisor.unreadable import name_of, raise_if_lost, skip_all_unreadable, skip_unreadable
 from novacron_server.hypervisor.xml.storage import check_name, pool_xml, read_pool, read_volume, volume_xml
 
 _log = structlog.get_logger(__name__)
+_BUSY = "has asynchronous jobs running"
+"""What libvirt says of a pool in which it is creating a volume; the code is that of an internal error."""
+_BUSY_S, _BUSY_POLL_S = 5.0, 0.05
 
 
 def read_pools(connection: Any) -> list[PoolFacts]:
@@ -43,7 +48,8 @@ def read_volumes(
         return [], ""
     try:
         if refresh:
-            found.refresh(0)
+            with suppress(PoolBusy):  # the next refresh finds what others have put there
+                _refresh(found, wait_s=0.0)
         return _volumes(connection, found), ""
     except Exception as error:  # noqa: BLE001 - one bad pool must not hide the others
         reason = skip_unreadable(connection, "volumes of a pool", found, error)
@@ -124,7 +130,7 @@ def delete_pool(connection: Any, name: str) -> None:
     if pool is None:
         return
     if pool.isActive():
-        pool.refresh(0)
+        _refresh(pool)
         if count := pool.numOfVolumes():
             raise Conflict(f"the storage pool {name} still contains {counted(count, 'volume')}")
         pool.destroy()
@@ -163,7 +169,26 @@ def read_volume_named(connection: Any, pool: str, name: str) -> VolumeFacts | No
 
 def refresh_pool(connection: Any, pool: str) -> None:
     """Make libvirt scan a pool's directory again."""
-    connection.storagePoolLookupByName(pool).refresh(0)
+    _refresh(connection.storagePoolLookupByName(pool))
+
+
+class PoolBusy(HostUnavailable):
+    """libvirt scans no pool in which it is creating a volume."""
+
+
+def _refresh(pool: Any, wait_s: float = _BUSY_S) -> None:
+    """Scan a pool's directory; wait for volumes that are being created there. Raises PoolBusy."""
+    gives_up_at = time.monotonic() + wait_s
+    while True:
+        try:
+            pool.refresh(0)
+            return
+        except libvirt.libvirtError as error:
+            if _BUSY not in str(error):
+                raise
+            if time.monotonic() >= gives_up_at:
+                raise PoolBusy(f"libvirt is still creating other volumes in the pool {name_of(pool)}") from error
+        time.sleep(_BUSY_POLL_S)
 
 
 def _volume_facts(pool: Any, volume: Any) -> VolumeFacts:
@@ -182,7 +207,7 @@ def delete_volume(connection: Any, pool: str, name: str, *, undo: bool = False) 
     check_name(name, "volume")
     volume = _find_volume(found, name)
     if volume is None and found.isActive():
-        found.refresh(0)  # a crash can leave a file that libvirt does not know
+        _refresh(found)  # a crash can leave a file that libvirt does not know
         volume = _find_volume(found, name)
     if volume is not None:
         volume.delete(0)
