@@ -22,6 +22,7 @@ def of_volume(entry: VolumeEntry, glyphs: Glyphs, host_name: Callable[[str], str
         ("format", volume.format),
         ("used by", f"{used_by}{f' as {volume.role}' if volume.role else ''}"),
         ("backing file", volume.backing_file),
+        ("note", volume.note),
         ("pool", f"{volume.pool} on {host_name(volume.host)}"),
         ("managed", "no: it can be viewed, not changed" if volume.unmanaged else "by NovaCron"),
         ("now", "".join(text for text, _ in doing(entry, glyphs))),

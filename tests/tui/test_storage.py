@@ -16,6 +16,8 @@ from novacron_core.values.sizes import GIB, TIB
 from novacron_tui.pools import tier_bars
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.terminal.glyphs import FINE
+from novacron_tui.volumes.detail import of_volume
+from novacron_tui.volumes.entries import VolumeEntry
 from novacron_tui.widgets.form import Form
 from tests.support.console.looking import line_text, react, text, until
 from tests.support.console.storage_looking import SIZE, here, names, reach
@@ -33,6 +35,13 @@ async def test_tiers_stand_side_by_side_with_what_is_free_promised_and_done() ->
         for words in ("HOT", "WARM", "COLD", "624 GiB free of 1 TiB", "39%", "95%", "shares disk: warm"):
             assert words in shown
         assert "200 GiB provisioned" in shown
+
+
+def test_what_is_odd_about_a_volume_stands_in_its_details() -> None:
+    odd = volume("scratch", 6, note="its backing file /srv/base.qcow2 is missing: without it, it cannot be read")
+    shown = str(of_volume(VolumeEntry(odd, None, None), FINE, str))
+    assert "its backing file /srv/base.qcow2 is missing" in shown
+    assert "note" not in str(of_volume(VolumeEntry(volume("scratch", 6), None, None), FINE, str))
 
 
 def test_nothing_that_the_tiers_say_is_cut_at_120_columns() -> None:
