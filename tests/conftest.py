@@ -19,7 +19,7 @@ from tests.support.database_budget import LONG_BUDGET_S
 from tests.support.libvirtd import PrivateLibvirtd, require_private_libvirtd
 from tests.support.node_files import NODE
 
-pytest_plugins = ["tests.support.lanes", "tests.support.reruns"]
+pytest_plugins = ["tests.support.ids", "tests.support.lanes", "tests.support.reruns"]
 os.environ["NOVACRON_DATABASE_BUDGET_S"] = str(LONG_BUDGET_S)
 _count = itertools.count(1)
 

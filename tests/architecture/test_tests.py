@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.support.ids import pytest_make_parametrize_id
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,3 +57,8 @@ def test_an_import_of_a_test_module_or_conftest_is_found(tmp_path: Path) -> None
         "tests/server/test_one.py: tests.server.conftest",
         "tests/server/test_two.py: tests.server.test_one",
     ]
+
+
+def test_names_of_tests_depend_on_no_clock() -> None:
+    made = (gzip.compress(b"x", mtime=1), "x" * 300, "short", 7)
+    assert [pytest_make_parametrize_id(value, "data") for value in made] == ["data", "data", None, None]
