@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+import stat
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -77,6 +78,13 @@ def _open_files(descriptors: Path) -> Iterator[os.stat_result]:
             yield descriptor.stat()
         except OSError:
             continue  # closed meanwhile, or not a file
+
+
+def make_private(descriptor: int) -> None:
+    """Let only its owner read an open file. Whatever is no regular file keeps its mode: a log may be a link to
+    /dev/null, which everybody needs."""
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.fchmod(descriptor, 0o600)
 
 
 KEY = "server.key"

@@ -37,6 +37,9 @@ _WITH_SECRETS = frozenset({access.REGISTER.key, access.LOGIN.key, access.REFRESH
 """Endpoints whose bodies have a password or a refresh token."""
 _UPLOAD_SILENCE_S = 120.0
 """How long a server may take to flush and check an upload."""
+_ANSWER_S = 60.0
+_MAX_ANSWER_BYTES = 256 * 1024 * 1024
+"""Far more than the largest list; uncompressed."""
 _BROKEN_OFF = (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError)
 """What an upload raises when the connection ends before the answer."""
 
@@ -222,12 +225,33 @@ class Client:
                 await self.verify()
             headers["Authorization"] = self.credentials.authorization
         try:
-            response = await self._http.request(**{**request, "headers": headers})
+            async with self._http.stream(**{**request, "headers": headers}) as response:
+                await self._read(response)
         except CONNECTION_ERRORS as e:
             self.distrust()
             raise await diagnosis.explain(e, self.route) from e
         self._note_date(response)
         return response
+
+    async def _read(self, response: httpx.Response) -> None:
+        """Read the body, within bounds: whatever answers may send without end, or a byte a second."""
+        pieces, size = [], 0
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                async for piece in response.aiter_bytes():
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size > _MAX_ANSWER_BYTES:
+                        raise errors.ServerUnreachable(
+                            f"{self.base_url} sends an answer without end: check the address"
+                        )
+        except TimeoutError as e:
+            raise errors.ServerUnreachable(
+                f"{self.base_url} did not complete its answer within {_ANSWER_S:.0f} s"
+            ) from e
+        except httpx.DecodingError as e:  # it is not compressed as it says
+            raise foreign.error_of(foreign.Answer(200, {}, "", ""), self.route) from e
+        response._content = b"".join(pieces)  # as httpx's own `aread` does
 
     def now(self) -> datetime:
         """The server's time, by the date of its last response; this machine's while the two hardly differ."""
@@ -268,7 +292,9 @@ class Client:
             raise self._foreign(response)
         if endpoint.kind == "bytes":
             return response.content  # type: ignore[return-value]  # kind and returns=bytes go together
-        if endpoint.returns is Nothing or response.status_code == 204:
+        if response.status_code == 204 and endpoint.returns is not Nothing:
+            raise self._foreign(response)
+        if endpoint.returns is Nothing:
             return Nothing()  # type: ignore[return-value]  # declared by the endpoint
         try:
             return msgspec.json.decode(self.clean(response.text), type=endpoint.returns)

@@ -137,7 +137,7 @@ def _proxy_url(variable: str, value: str) -> str:
     try:
         parts = urlsplit(value if "://" in value else f"http://{value}")
         host, port = parts.hostname, parts.port or _PORTS[parts.scheme]
-        if not value.isascii() or not value.isprintable() or " " in value or not host:
+        if parts.scheme not in _PORTS or not value.isascii() or not value.isprintable() or " " in value or not host:
             raise ValueError
     except (ValueError, KeyError):
         raise errors.InvalidSetting(

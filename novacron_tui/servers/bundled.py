@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from novacron_core import errors
-from novacron_core.local_server import read_running_server, require_proof, verifier
+from novacron_core.local_server import make_private, read_running_server, require_proof, verifier
 from novacron_core.values.names import why_not_username
 from novacron_tui.servers.profiles import LOCAL, write_private
 from novacron_tui.servers.saved_session import saved_session_of_bundled
@@ -69,7 +69,7 @@ class Bundled:
         ]
         log_path = self._data_dir / "server.log"
         with log_path.open("ab") as log:
-            log_path.chmod(0o600)
+            make_private(log.fileno())
             process = await asyncio.create_subprocess_exec(
                 *command,
                 *self._arguments,

@@ -19,6 +19,9 @@ BURST_S = 0.05
 MIN_CHARACTERS, MIN_KINDS = 6, 4
 """What makes them a paste: so many characters, of so many different ones. A slow connection delivers a few keys in one
 packet, seldom that many."""
+SUSTAINED_S = 0.25
+SUSTAINED_CHARACTERS, SUSTAINED_KINDS = 10, 6
+"""The same for text that arrives key by key, as tools that imitate a keyboard send it: forty keys a second."""
 MOTIONS = frozenset("hjklgG")
 """Letters that only move a cursor. They are typed fast, and do no harm."""
 
@@ -40,7 +43,7 @@ class Bursts:
         self._held: deque[tuple[Message, float]] = deque()
         """Messages that wait, in their order, each with the time of its arrival."""
         self._recent: deque[tuple[str, float]] = deque()
-        """The characters of the last BURST_S that count."""
+        """The characters of the last SUSTAINED_S that count."""
         self._pasting_until = 0.0
 
     def take(self, messages: Iterable[Message]) -> Iterator[Message]:
@@ -52,7 +55,7 @@ class Bursts:
         for message, _ in found:
             if isinstance(message, Key):
                 self._count(message, now)
-        if found and (now < self._pasting_until or self._is_paste()):
+        if found and (now < self._pasting_until or self._is_paste(now)):
             yield from self._pass_on_paste(now)
         else:
             yield from self._release(now)
@@ -68,20 +71,23 @@ class Bursts:
 
     def _count(self, key: Key, now: float) -> None:
         """Note a character, unless it moves a cursor or repeats the last one, as a key that is held down does."""
-        while self._recent and now - self._recent[0][1] > BURST_S:
+        while self._recent and now - self._recent[0][1] > SUSTAINED_S:
             self._recent.popleft()
         character = key.character or ""
         repeated = bool(self._recent) and self._recent[-1][0] == character
         if key.is_printable and character not in MOTIONS and not repeated:
             self._recent.append((character, now))
 
-    def _is_paste(self) -> bool:
+    def _is_paste(self, now: float) -> bool:
+        recent = [character for character, since in self._recent if now - since <= BURST_S]
+        at_once = len(recent) >= MIN_CHARACTERS and len(set(recent)) >= MIN_KINDS
         kinds = {character for character, _ in self._recent}
-        return len(self._recent) >= MIN_CHARACTERS and len(kinds) >= MIN_KINDS
+        return at_once or (len(self._recent) >= SUSTAINED_CHARACTERS and len(kinds) >= SUSTAINED_KINDS)
 
     def _pass_on_paste(self, now: float) -> Iterator[Message]:
         held = [message for message, _ in self._held]
         self._held.clear()
+        self._recent.clear()  # what follows within BURST_S belongs to it, and nothing later
         yield from (message for message in held if not isinstance(message, Key))
         if keys := [message for message in held if isinstance(message, Key)]:
             self._pasting_until = now + BURST_S

@@ -6,17 +6,18 @@ import asyncio
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from novacron_core import errors
 from novacron_core.api import access, images
 from novacron_core.api.health import INFO
 from novacron_core.api.images import ImageQuery
-from novacron_core.client import Client, Credentials, Disconnected, stream
+from novacron_core.client import Client, Credentials, Disconnected, rest, stream
 from tests.support.certificates import self_signed
 from tests.support.proxies import canned, listen, page
 
@@ -219,3 +220,46 @@ async def test_connection_that_is_reset_is_lost_and_not_refused() -> None:
         url = f"http://127.0.0.1:{port}"
         assert (await of_call(url, access.LOGOUT)).detail == f"the connection to {url} was lost"
         assert url in await of_stream(url)
+
+
+async def endless() -> AsyncIterator[bytes]:
+    while True:
+        yield b" " * 65536
+
+
+async def dripping() -> AsyncIterator[bytes]:
+    while True:
+        await asyncio.sleep(0.02)
+        yield b" "
+
+
+@pytest.mark.parametrize(
+    ("response", "says"),
+    [
+        (lambda: httpx.Response(200, content=endless()), "sends an answer without end"),
+        (lambda: httpx.Response(200, content=dripping()), "did not complete its answer within"),
+        (lambda: httpx.Response(204), "instead of NovaCron's data"),
+        (
+            lambda: httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Plain(b"no gzip")),
+            "instead of NovaCron's data",
+        ),
+    ],
+)
+async def test_answer_without_end_or_sense_is_refused(
+    response: Callable[[], httpx.Response], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "_MAX_ANSWER_BYTES", 1 << 20)
+    monkeypatch.setattr(rest, "_ANSWER_S", 0.3)
+    async with Client("http://a", transport=httpx.MockTransport(lambda _: response())) as client:
+        with pytest.raises(errors.ServerUnreachable, match=says):
+            await client.call(INFO)
+
+
+class Plain(httpx.AsyncByteStream):
+    """A body as it is."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body

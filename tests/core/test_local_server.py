@@ -17,7 +17,7 @@ import pytest
 from novacron_core import errors
 from novacron_core.api.access import LOGOUT
 from novacron_core.client import Client, Credentials, Disconnected, stream
-from novacron_core.local_server import KEY, LOCK, RunningServer, read_running_server, require_proof
+from novacron_core.local_server import KEY, LOCK, RunningServer, make_private, read_running_server, require_proof
 from novacron_server.lock_file import open_lock
 from novacron_tui.cli.runtime.connect import resolve_named_server
 from novacron_tui.servers.bundled import Bundled
@@ -230,3 +230,15 @@ async def test_access_token_is_not_sent_to_whoever_took_the_port_during_an_outag
     assert set(stranger.asked) == {"GET /api/proof"}, "and no stream with the token"
     stranger.close()
     await client.close()
+
+
+def test_only_regular_files_are_made_private(tmp_path: Path) -> None:
+    """A log may be a link to /dev/null: root would take that from everybody."""
+    os.mkfifo(tmp_path / "pipe", 0o644)
+    (tmp_path / "file").touch(mode=0o644)
+    for name in ("pipe", "file"):
+        descriptor = os.open(tmp_path / name, os.O_RDONLY | os.O_NONBLOCK)
+        make_private(descriptor)
+        os.close(descriptor)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("pipe", "file")]
+    assert modes == [0o644, 0o600]

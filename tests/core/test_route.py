@@ -96,6 +96,8 @@ def test_environment_decides_for_other_servers(url: str, environ: dict[str, str]
     "value",
     [
         f"ftp://u:{CANARY}@p",
+        f"ftp://u:{CANARY}@p:21",
+        f"socks4://u:{CANARY}@p:9050",
         f"http://u:{CANARY}",
         f"u:{CANARY}",
         "http://",

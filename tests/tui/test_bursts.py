@@ -72,6 +72,23 @@ def test_text_that_comes_in_single_characters_presses_no_key_that_acts() -> None
     assert all(word.startswith("pasted ") for word in seen)
 
 
+def test_text_that_is_sent_key_by_key_is_a_paste_after_its_first_characters() -> None:
+    """Sixty characters a second, as tools that imitate a keyboard send them."""
+    typing, seen = Typing(), list[str]()
+    for character in LETTER:
+        seen += [*typing.reads(character), *typing.after(0.016)]
+    pressed = [word for word in seen if not word.startswith("pasted ")]
+    assert len(pressed) <= 12
+    assert seen[-1].startswith("pasted ")
+
+
+def test_what_a_fast_typist_presses_is_typed() -> None:
+    typing, seen = Typing(), list[str]()
+    for character in "please stop xpts web-01 and restart T web-02 today":
+        seen += [*typing.reads(character), *typing.after(0.05)]
+    assert not [word for word in seen if word.startswith("pasted ")]
+
+
 def test_a_key_that_acts_waits_a_moment_and_every_other_one_does_not() -> None:
     typing = Typing()
     assert typing.reads("s") == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from novacron_core.errors import Internal
-from novacron_server.database.private_files import write_private
+from novacron_server.database.private_files import read_private, write_private
 
 MAX_AGE = timedelta(days=30)
 LIVE = 2
@@ -58,10 +58,9 @@ class Keys:
 
     def _read(self) -> list[Key]:
         try:
-            text = self._file.read_bytes()
+            text = read_private(self._file)
         except FileNotFoundError:
             return []
-        self._file.chmod(0o600)
         try:
             return msgspec.convert(msgspec.json.decode(text)["signing_keys"], list[Key])
         except (msgspec.MsgspecError, KeyError, TypeError):

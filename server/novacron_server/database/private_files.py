@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+from novacron_core.local_server import make_private
+
 
 def write_private(file: Path, text: str) -> None:
     """Write a 0600 file atomically: a crash leaves either the old content or the new one."""
@@ -23,12 +25,17 @@ def write_private(file: Path, text: str) -> None:
         os.close(folder)
 
 
+def read_private(file: Path) -> bytes:
+    """The content of a file that only its owner may read from now on."""
+    with file.open("rb") as opened:
+        make_private(opened.fileno())
+        return opened.read()
+
+
 def read_or_create_secret(file: Path) -> str:
     """The random text of a 0600 file, created once. An empty file counts as missing."""
-    if file.exists():
-        file.chmod(0o600)
-        if secret := file.read_text().strip():
-            return secret
+    if file.exists() and (secret := read_private(file).decode().strip()):
+        return secret
     secret = secrets.token_urlsafe(32)
     write_private(file, secret)
     return secret

@@ -12,12 +12,15 @@ import typer
 
 _V = "NOVACRON_"
 _Value = TypeVar("_Value")
+_SWITCHES = ("open_registration", "production", "bundled")
 
 
 def _defaults(context: typer.Context, path: Path | None) -> Path | None:
     """Load the settings file as defaults, with keys named like the flags; flags and variables override it."""
     if path is not None:
         try:
+            if not path.is_file():  # a pipe would wait for its writer, a device has no end
+                raise typer.BadParameter(f"cannot read {path}: it is not a file")
             given = tomllib.loads(path.read_text())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
             raise typer.BadParameter(f"cannot read {path}: {e}") from e
@@ -25,8 +28,17 @@ def _defaults(context: typer.Context, path: Path | None) -> Path | None:
         for key in given:
             if key.replace("-", "_") not in known:  # a misspelt flag would silently keep its default
                 raise typer.BadParameter(f"{path} has the key {key!r}, which is no flag of novacron serve")
-        context.default_map = {key.replace("-", "_"): value for key, value in given.items()}
+        context.default_map = {key.replace("-", "_"): _fitting(key, value) for key, value in given.items()}
     return path
+
+
+def _fitting(key: str, value: object) -> object:
+    """A value of the settings file as its flag takes it: one text is a list of one."""
+    if key in ("hypervisor", "origin", "allowed-host", "allowed_host") and isinstance(value, str):
+        return [value]
+    if key.replace("-", "_") not in _SWITCHES and isinstance(value, bool):
+        raise typer.BadParameter(f"{key} = {str(value).lower()}: this flag is no switch")
+    return value
 
 
 def _refuse_empty(parameter: typer.CallbackParam, value: _Value) -> _Value:

@@ -92,8 +92,8 @@ class Settings:
                 network = ip_network(word)
             except ValueError as e:
                 raise errors.InvalidArgument(f"--behind-proxy: {word} is not an address or a network") from e
-            if network.prefixlen == 0:
-                raise errors.InvalidArgument(f"--behind-proxy: {word} is everybody; give the address of the proxy")
+            if network.prefixlen < _WIDEST_PROXY[network.version]:
+                raise errors.InvalidArgument(f"--behind-proxy: {word} is half the world; give the address of the proxy")
             found.append(network)
         return tuple(found)
 
@@ -123,6 +123,8 @@ class Settings:
             raise errors.InvalidArgument("--virtualization must be kvm or qemu")
 
 
+_WIDEST_PROXY = {4: 8, 6: 16}
+"""The shortest prefix of a network of proxies: 10.0.0.0/8 is private, and a wider one is not."""
 _RANGES: dict[str, tuple[float, int, str]] = {
     "database_budget_s": (0.5, 600, ""),
     "database_connections": (2, 1000, ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from novacron_server.http.protocol import Connections
 from novacron_server.runtime.settings import Settings
 
 
-@pytest.mark.parametrize("proxy", ["*", "0.0.0.0/0", "::/0", "nonsense !", "10.0.0.1/8", ","])
+@pytest.mark.parametrize(
+    "proxy", ["*", "0.0.0.0/0", "::/0", "nonsense !", "10.0.0.1/8", ",", "0.0.0.0/1,128.0.0.0/1", "::/1"]
+)
 def test_proxy_that_would_be_anybody_is_refused(tmp_path: Path, proxy: str) -> None:
     with pytest.raises(InvalidArgument, match="--behind-proxy"):
         Settings(tmp_path, host="0.0.0.0", behind_proxy=proxy).check()
@@ -66,6 +69,7 @@ def test_number_with_which_nothing_would_work_is_refused(tmp_path: Path, name: s
         (b"port = 1\n# caf\xe9\n", "cannot read"),
         (b"database-ulr = 'postgresql://h/d'\n", "'database-ulr', which is no flag"),
         (b"port = 'many'\n", "'--port'"),
+        (b"port = true\n", "this flag is no switch"),
     ],
 )
 def test_settings_file_that_is_not_understood_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
@@ -74,3 +78,17 @@ def test_settings_file_that_is_not_understood_is_refused(tmp_path: Path, content
     ended = CliRunner().invoke(app, ["--settings", str(file)])
     assert ended.exit_code == 2
     assert says in " ".join(ended.output.replace("│", " ").split())
+
+
+def test_settings_file_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    ended = CliRunner().invoke(app, ["--settings", str(tmp_path / "pipe")])
+    assert (ended.exit_code, "it is not a file" in ended.output) == (2, True)
+
+
+def test_single_value_of_a_list_needs_no_brackets(tmp_path: Path) -> None:
+    """The data directory is refused, so nothing starts."""
+    file = tmp_path / "settings.toml"
+    file.write_text("hypervisor = 'test:///default'\norigin = 'https://c.example'\nprometheus = 'odd'\n")
+    ended = CliRunner().invoke(app, ["--settings", str(file), "--data-dir", str(tmp_path)])
+    assert "prometheus must be" in ended.output

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import IO
 
+from novacron_core.local_server import make_private
+
 LIMIT_BYTES = 4 * 2**20
 
 
@@ -21,7 +23,7 @@ class ServerLog:
         """Open the file for PostgreSQL to append to, with mode 0600."""
         self.rotate_if_full()
         file = self._path.open("ab")
-        self._path.chmod(0o600)
+        make_private(file.fileno())
         return file
 
     def rotate_if_full(self) -> None:
@@ -33,9 +35,9 @@ class ServerLog:
             if self._path.stat().st_size <= self._limit_bytes:
                 return
             older = self._path.with_name(f"{self._path.name}.1")
-            with contextlib.suppress(OSError):
-                older.write_bytes(self._path.read_bytes()[-self._limit_bytes :])
-                older.chmod(0o600)
+            with contextlib.suppress(OSError), older.open("wb") as kept:
+                make_private(kept.fileno())
+                kept.write(self._path.read_bytes()[-self._limit_bytes :])
             os.truncate(self._path, 0)
 
     def last_error(self) -> str:
