@@ -76,10 +76,28 @@ class FileKind:
 def read_image_file(path: Path, name: str = "") -> tuple[FileKind, bytes]:
     """What a regular file is, and its first `HEAD_BYTES`. Its advice calls it `name`, or as `path` does. Raises OSError."""
     with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-        file.seek(-min(TAIL_BYTES, file.seek(0, 2)), 2)
+        head, size = file.read(HEAD_BYTES), file.seek(0, 2)
+        file.seek(-min(TAIL_BYTES, size), 2)
         tail = file.read(TAIL_BYTES)
-    return recognize(head, tail, name or path.name), head
+    found = recognize(head, tail, name or path.name)
+    if found.format == "raw" and (needed := _end_of_partitions(head)) > size:
+        found = FileKind(None, f"incomplete: it has {size} bytes, and its partitions end at {needed}", "copy it again")
+    return found, head
+
+
+def _end_of_partitions(head: bytes) -> int:
+    """Where the last partition of a GPT ends, in bytes; 0 without a GPT. (UEFI specification, 5.3: sectors of 512 bytes.)
+
+    The backup of the table may be missing behind it: images are cut there to save space, and boot.
+    """
+    if head[512:520] != b"EFI PART":
+        return 0
+    entries_at, count, entry_bytes = struct.unpack_from("<QII", head, 512 + 72)
+    begin, ends = entries_at * 512, [0]
+    for at in range(begin, min(begin + count * max(entry_bytes, 128), len(head) - 127), max(entry_bytes, 128)):
+        if any(head[at : at + 16]):  # its type
+            ends.append((struct.unpack_from("<Q", head, at + 40)[0] + 1) * 512)
+    return max(ends)
 
 
 def recognize(head: bytes, tail: bytes, name: str) -> FileKind:

@@ -6,7 +6,9 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import shutil
+import struct
 import subprocess
 import tarfile
 import zipfile
@@ -170,3 +172,35 @@ def test_only_version_2_with_snapshots_cannot_grow(tmp_path: Path) -> None:
         assert why is None or "2 snapshots" in why
         path.unlink()
     assert why_not_grow(MBR) is None
+
+
+def gpt(*ends: int) -> bytes:
+    """The first sectors of a disk with partitions that end at these sectors."""
+    header = b"EFI PART" + bytes(64) + struct.pack("<QII", 2, 128, 128)
+    entries = b"".join(b"\x01" * 16 + bytes(16) + struct.pack("<QQ", 40, end) + bytes(80) for end in ends)
+    return (bytes(512) + header.ljust(512, b"\0") + entries).ljust(64 * 512, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("sectors", "format"),
+    [(2048, "raw"), (2047, None), (64, None), (4096, "raw")],
+    ids=["whole", "one", "much", "more"],
+)
+def test_raw_disk_without_the_end_of_its_partitions_is_incomplete(
+    tmp_path: Path, sectors: int, format: str | None
+) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(gpt(100, 2047))
+    os.truncate(disk, sectors * 512)
+    found, _ = read_image_file(disk)
+    assert found.format == format
+    if format is None:
+        assert "is incomplete" in (found.why_not("disk.raw") or "")
+
+
+def test_nonsense_in_a_partition_table_is_a_raw_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.raw"
+    for values in ((2**63, 2**32 - 1, 2**32 - 1), (2, 2**32 - 1, 0), (0, 0, 0)):
+        header = b"EFI PART" + bytes(64) + struct.pack("<QII", *values)
+        disk.write_bytes((bytes(512) + header).ljust(64 * 512, b"\0"))
+        assert read_image_file(disk)[0].format == "raw"
