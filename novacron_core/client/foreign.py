@@ -56,7 +56,8 @@ def error_of(answer: Answer, route: Route) -> errors.NovaCronError:
         return _not_here(route)
     if status == 407:
         return errors.ServerUnreachable(
-            f"{front} asks for a user name and password: give them in {route.variable} as http://USER:PASSWORD@HOST:PORT"
+            f"{front} asks for a user name and password: give them in {route.variable or 'HTTPS_PROXY'} as "
+            "http://USER:PASSWORD@HOST:PORT"
         )
     if status == 413:
         return errors.TooLarge(
@@ -67,7 +68,7 @@ def error_of(answer: Answer, route: Route) -> errors.NovaCronError:
             f"{front} refused the request (429), because there were too many", retry_after_s=_retry_after_s(answer)
         )
     if status in (502, 503, 504):
-        why = "is closed for now" if status == 503 else "cannot reach the server"
+        why = "is unavailable" if status == 503 else "cannot reach the server"
         return errors.ServerUnreachable(f"{front} {why} ({status})", retry_after_s=_retry_after_s(answer))
     return errors.ServerUnreachable(f"{url} answered {status} and is not a NovaCron server: check the address")
 

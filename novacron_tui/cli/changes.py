@@ -115,4 +115,5 @@ async def _has_effect_already(client: Client, verb: Verb, vm: VM) -> bool:
 def _confirm(found: Sequence[VM], disks: bool) -> None:
     names = ", ".join(cell(vm.name) for vm in found)
     expected = found[0].name if len(found) == 1 else str(len(found))
-    confirm(f"delete {names}{' and their disks' if disks else ''}", expected)
+    owner = "its" if len(found) == 1 else "their"
+    confirm(f"delete {names}{f' and {owner} disks' if disks else ''}", expected)

@@ -44,6 +44,15 @@ def test_first_ctrl_c_ends_the_question_for_the_password(environment: dict[str, 
     assert "novacron:" not in screen
 
 
+def test_end_of_the_input_is_no_answer(environment: dict[str, str], server: Server) -> None:
+    with Terminal([NOVACRON, *LOGIN, server.url], columns=200, environment=environment) as terminal:
+        terminal.see("User: ")
+        terminal.press("ctrl+d")
+        assert terminal.wait_end(20) == 2
+        terminal.settle()
+        assert "the input ended without an answer" in terminal.text()
+
+
 @pytest.mark.parametrize("words", [LOGIN, ["--server"]])
 async def test_first_ctrl_c_ends_the_question_for_a_certificate(
     environment: dict[str, str], tmp_path: Path, words: list[str]

@@ -91,7 +91,7 @@ PAGES = [
     ("413 Too Large", "", errors.TooLarge, "client_max_body_size"),
     ("429 Too Many", "", errors.RateLimited, "too many"),
     ("502 Bad Gateway", "", errors.ServerUnreachable, "cannot reach the server"),
-    ("503 Unavailable", "", errors.ServerUnreachable, "is closed for now"),
+    ("503 Unavailable", "", errors.ServerUnreachable, "is unavailable"),
     ("504 Timeout", "", errors.ServerUnreachable, "cannot reach the server"),
     ("200 OK", "", errors.ServerUnreachable, "a web page instead of NovaCron's data"),
     ("418 Teapot", "", errors.ServerUnreachable, "is not a NovaCron server"),

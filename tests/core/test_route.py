@@ -276,7 +276,7 @@ async def test_proxy_that_refuses_the_server_says_so(status: str, said: str, mon
         ("403 Forbidden", "refused the request (403)"),
         ("407 Proxy Authentication Required", "asks for a user name and password: give them in HTTP_PROXY"),
         ("502 Bad Gateway", "cannot reach the server (502)"),
-        ("503 Service Unavailable", "is closed for now (503)"),
+        ("503 Service Unavailable", "is unavailable (503)"),
     ],
 )
 async def test_page_of_a_proxy_on_the_way_names_that_proxy(

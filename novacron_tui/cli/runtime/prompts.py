@@ -26,8 +26,12 @@ def is_interactive() -> bool:
 
 
 def ask(question: str) -> str:
-    """The line typed in answer, without spaces around it; "" at the end of the input."""
-    return _read_line("the answer", question).strip()
+    """The line typed in answer, without spaces around it. Raises UsageError at the end of the input (Ctrl+D)."""
+    line = _read_line("the answer", question)
+    if not line:
+        print(file=sys.stderr, flush=True)
+        raise UsageError("the input ended without an answer")
+    return line.strip()
 
 
 def ask_secret(question: str) -> str:

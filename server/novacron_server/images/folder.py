@@ -161,7 +161,7 @@ def _why_not_stem(stem: str) -> str:
         return f"has a name of {len(stem)} characters, of which an image may have {_MAX_NAME}"
     if _NAME.fullmatch(stem.lower()):
         return "has capital letters in its name, which an image must not have"
-    return "has a name that an image must not have (lower-case letters, digits, dots, hyphens and underscores)"
+    return "has a name that an image must not have; use lower-case letters, digits, dots, hyphens and underscores"
 
 
 def _valid(text: str) -> str:

@@ -109,7 +109,8 @@ def _of_system(packages: Path) -> list[Path]:
 def _why_none_found(required: str | None, other_versions: list[str]) -> str:
     if required is None:
         return "PostgreSQL was not found. Reinstall novacron[server], or set a database with --database-url."
-    found = f"only {', '.join(other_versions)} was found" if other_versions else "no version was found"
+    verb = "were" if len(other_versions) > 1 else "was"
+    found = f"only {', '.join(other_versions)} {verb} found" if other_versions else "no version was found"
     return f"the data needs PostgreSQL {required}, but {found}"
 
 
