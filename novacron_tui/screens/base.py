@@ -223,12 +223,17 @@ class BaseScreen(Screen[None]):
         action = next((action for action in (*offered, *self.ACTIONS) if action.key == key), None)
         if action is not None and action is self.HERE:
             self.say(f"already on {action.label}")
-        elif action is not None and (refused := self.why_not(action)) is not None:
+        elif action is not None and (refused := self._refused(action)) is not None:
             self.say(refused, "warn")
             if action.takes_input:
                 self.app.post_message(Forget())  # keys typed ahead were meant for what would have opened
         elif action in offered:
             self.run_worker(self._perform(action), group="actions")
+
+    def _refused(self, action: Action[Any]) -> str | None:
+        if action.changes and (self.has_class("-too-narrow") or self.has_class("-too-low")):
+            return "the terminal is too small to show what that does: enlarge it"
+        return self.why_not(action)
 
     def acts(self, key: Key) -> bool:
         """Whether a key does more than change what this screen shows (see TypeAhead)."""
@@ -258,7 +263,7 @@ class BaseScreen(Screen[None]):
         """Perform an action by its name, or show why not."""
         if action is self.HERE:
             self.say(f"already on {action.label}")
-        elif (refused := self.why_not(action)) is not None:
+        elif (refused := self._refused(action)) is not None:
             self.say(refused, "warn")
         else:
             self.run_worker(self._perform(action), group="actions")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+import pytest
 
 from novacron_core.api.vms import VM, State
 from novacron_tui.vms.actions import DELETE, POWER_OFF, RESET, STOP, Verb
@@ -150,3 +151,22 @@ async def test_many_at_once_ask_for_their_number() -> None:
         assert isinstance(app.screen, Confirm)
         await pilot.press("2", "enter")
         await until(pilot, lambda: len(wire.asked("POST", "/power-off")) == 12)
+
+
+@pytest.mark.parametrize("size", [(20, 5), (59, 30), (100, 14)])
+async def test_nothing_is_done_that_the_terminal_is_too_small_to_show(size: tuple[int, int]) -> None:
+    wire = Wire()
+    app = console(wire)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "web-01")
+        await pilot.press("p", "X", "D", "t")
+        await pilot.pause()
+        assert not isinstance(app.screen, Confirm)
+        assert not wire.asked("POST", "/")
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: not app.screen.has_class("-too-low") and not app.screen.has_class("-too-narrow"))
+        to(app, "web-01")
+        await pilot.pause(0.3)
+        await pilot.press("p")
+        await until(pilot, lambda: len(wire.asked("POST", "/pause")) == 1)
