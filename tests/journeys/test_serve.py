@@ -50,6 +50,8 @@ def test_signal_ends_the_server_and_its_database_in_order(data_dir: Path, how: s
     assert not Path(f"/proc/{postmaster}").exists()
     assert not (data_dir / "server.json").exists()
     assert not (data_dir / "postgres" / "postmaster.pid").exists()
+    log_text = (data_dir / "log").read_text()
+    assert not [word for word in ("postponed", "PostgreSQL", "Traceback") if word in log_text], log_text
 
 
 def _default_sigint() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -36,6 +37,8 @@ from novacron_server.runtime.wiring import Parts, open_parts
 
 _log = structlog.get_logger()
 _SWEEP_S = 0.1
+_INTERRUPTED = 130
+"""The exit code after Ctrl+C, as shells have it."""
 
 
 async def run(settings: Settings) -> int:
@@ -46,14 +49,15 @@ async def run(settings: Settings) -> int:
         for uri in settings.hypervisors:
             check_uri(uri)
         with _DataDirLock(settings.data_dir):
-            await _serve(settings)
+            interrupted = await _serve(settings)
     except (errors.NovaCronError, OSError) as e:
         print(f"novacron serve: {e}", file=sys.stderr, flush=True)
         return 1
-    return 0
+    return _INTERRUPTED if interrupted else 0
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings) -> bool:
+    """Returns whether Ctrl+C stopped it."""
     listening = listen(settings.host, settings.port)
     async with _database(settings) as (owner_url, app_url, hypervisors):
         embedded = settings.database_url is None
@@ -70,6 +74,7 @@ async def _serve(settings: Settings) -> None:
                 idle.cancel()
                 announce.cancel()
                 (settings.data_dir / "server.json").unlink(missing_ok=True)
+    return signal.SIGINT in server.captured
 
 
 class HttpServer(uvicorn.Server):
@@ -79,6 +84,17 @@ class HttpServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, tls: TlsListener | None = None) -> None:
         super().__init__(config)
         self._tls = tls
+        self.captured: list[int] = []
+        """The signals that stopped it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Like uvicorn's, but the signals are not raised again: that would cancel the orderly stop of all other parts."""
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                self.captured, self._captured_signals = self._captured_signals, []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets if self._tls is None else [])
