@@ -38,8 +38,11 @@ def facts(path: Path, listed_as: str = "raw", backing_file: str = "") -> VolumeF
 
 @pytest.mark.parametrize("image_format", ["vhdx", "vpc", "vmdk", "qed", "luks", "parallels"])
 def test_format_is_that_of_the_header(tmp_path: Path, image_format: str) -> None:
-    secret = ["--object", "secret,id=s,data=swordfish", "-o", "key-secret=s,iter-time=10"]
-    volume = create(tmp_path / "disk", image_format, *(secret if image_format == "luks" else []))
+    if image_format == "luks":  # qemu-img measures how fast it hashes, and fails on a busy machine
+        (tmp_path / "disk").write_bytes(b"LUKS\xba\xbe\0\1".ljust(1 << 20, b"\0"))
+        volume = facts(tmp_path / "disk")
+    else:
+        volume = create(tmp_path / "disk", image_format)
     (found,) = Headers().complete(str(tmp_path), [volume])
     assert (found.format, found.note) == (image_format, "")
     assert with_creation_format(found, "raw").format == "raw", "what a guest has written is no format"

@@ -223,4 +223,8 @@ async def test_step_that_is_refused_keeps_no_other_from_its_work(
     await refresh_vm(server)
     await reconciler.once()
     await reconciler.once()
-    assert not server.parts.inventory.state.rows
+
+    async def removed() -> bool | None:
+        return True if not server.parts.inventory.state.rows else None
+
+    await until(removed)
