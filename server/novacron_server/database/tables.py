@@ -140,7 +140,6 @@ volumes = Table(
     Column("vm_id", _Id),
     _word("format", null=True),
     _time("created_at", default=True),
-    Column("last_facts", JSONB),
     UniqueConstraint("host_id", "pool", "name"),
     Index("volumes_vm_id_idx", "vm_id"),
     Index("volumes_tenant_idx", "tenant"),

@@ -50,8 +50,6 @@ class _HostStorage:
     tiers: dict[str, str | None] = field(default_factory=dict)
     """Of its pools, by name."""
     seen_at: datetime | None = None
-    remembered_at: datetime | None = None
-    """When an earlier server read it: until it is read, its managed volumes are shown as they were then."""
 
 
 class StorageState:
@@ -172,33 +170,6 @@ class StorageState:
             if pool.tier == name
         ]
 
-    # -- what an earlier server read -------------------------------------------------------------------------------
-
-    def remember(self, host_id: str, volumes: Iterable[VolumeFacts], read_at: datetime | None) -> None:
-        """Show managed volumes as an earlier server read them, until the host is read."""
-        storage = self._hosts.setdefault(host_id, _HostStorage())
-        if storage.seen_at is not None:
-            return
-        keys = {(facts.pool, facts.name): facts for facts in volumes}
-        rows = {key: row for key in keys if (row := self.volume_rows.get((host_id, *key)))}
-        storage.remembered_at = read_at
-        storage.volume_facts = {key: keys[key] for key in rows}
-        storage.uses = {key: VolumeUse(row.vm_id, "disk") for key, row in rows.items() if row.vm_id}
-        tiers = {facts.pool: self._tier_of(host_id, facts.pool_uuid)[0] for facts in keys.values()}
-        storage.volumes = {key: self._compose(host_id, storage, key, tiers) for key in rows}
-
-    def managed_facts(self) -> dict[str, VolumeFacts]:
-        """What libvirt says of the volumes that have a row, by their ids."""
-        found = {}
-        for (host_id, *key), row in self.volume_rows.items():
-            storage = self._hosts.get(host_id)
-            if storage is not None and (facts := storage.volume_facts.get((key[0], key[1]))):
-                found[row.id] = facts
-        return found
-
-    def has_row(self, volume_id: str) -> bool:
-        return volume_id in self._row_keys
-
     # -- facts -----------------------------------------------------------------------------------------------------
 
     def replace(
@@ -256,7 +227,7 @@ class StorageState:
             facts,
             row,
             use,
-            storage.seen_at or storage.remembered_at or datetime.min,
+            storage.seen_at or datetime.min,
             tier=tiers.get(facts.pool),
             operation=operation,
             simulated=view is not None and view.simulated,

@@ -60,14 +60,13 @@ from novacron_server.stream.socket import Stream
 from novacron_server.tasks import cancel_tasks
 from novacron_server.vms import repository as vms_repository
 from novacron_server.vms.creation_plan import Planner
-from novacron_server.vms.last_facts import LastVMFacts
+from novacron_server.vms.last_facts import LastFacts
 from novacron_server.vms.procedures.create import CreateVM
 from novacron_server.vms.procedures.delete import DeleteVM
 from novacron_server.vms.procedures.power import power_procedures
 from novacron_server.vms.reconciler import Reconciler
 from novacron_server.vms.service import VMs
 from novacron_server.volumes import repository as volumes_repository
-from novacron_server.volumes.last_facts import LastVolumeFacts
 from novacron_server.volumes.leftover_copies import LeftoverCopies
 from novacron_server.volumes.procedures.attach import AttachVolume
 from novacron_server.volumes.procedures.create import CloneVolume, CreateVolume
@@ -102,7 +101,7 @@ class Parts:
     leftovers: LeftoverCopies
     stream: Stream
     reconciler: Reconciler
-    last_facts: tuple[LastVMFacts, LastVolumeFacts]
+    last_facts: LastFacts
     metrics: MetricsPipeline
 
 
@@ -146,8 +145,7 @@ async def _start(parts: Parts) -> None:
     recovery = Recovery(parts.operations, parts.inventory)
     recovery.start()
     background.on_stop(recovery.stop)
-    for last_facts in parts.last_facts:
-        background.add(f"last facts of {last_facts.what}", last_facts.run)
+    background.add("last facts", parts.last_facts.run)
     background.add("reconciler", parts.reconciler.run)
     background.add("pending undos", parts.operations.pending_undos.run)
     background.add("scheduler", parts.scheduler.run)
@@ -273,7 +271,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         leftovers=leftovers,
         stream=stream,
         reconciler=reconciler,
-        last_facts=(LastVMFacts(database, inventory), LastVolumeFacts(database, inventory)),
+        last_facts=LastFacts(database, inventory),
         metrics=metrics,
     )
 
@@ -333,8 +331,7 @@ async def _load(parts: Parts) -> None:
             parts.reader.last_seq,
             await tiers_repository.all_rows(connection),
         )
-        for last_facts in parts.last_facts:
-            await last_facts.load(connection)
+        await parts.last_facts.load(connection)
 
     await parts.database.run(rows, read_only=True)
     await parts.leftovers.load()

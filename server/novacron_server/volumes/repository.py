@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
-
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_server.database.rows import as_struct, read_each, values
-from novacron_server.database.tables import hosts
 from novacron_server.database.tables import volumes as t
 from novacron_server.inventory.rows import VolumeRow
 
 
 async def all_rows(connection: AsyncConnection) -> list[VolumeRow]:
     return read_each(await connection.execute(select(t)), lambda row: as_struct(row, VolumeRow))
-
-
-async def last_facts(connection: AsyncConnection) -> list[tuple[str, str, dict[str, Any], datetime | None]]:
-    """(volume id, host id, facts, when the host was read last) of the volumes whose facts were stored."""
-    columns = (t.c.id, t.c.host_id, t.c.last_facts, hosts.c.read_at)
-    query = select(*columns).join(hosts, hosts.c.id == t.c.host_id).where(t.c.last_facts.is_not(None))
-    return [(str(row[0]), str(row[1]), row[2], row[3]) for row in await connection.execute(query)]
-
-
-async def write_last_facts(connection: AsyncConnection, facts_by_id: Mapping[str, dict[str, Any]]) -> None:
-    """Store the last facts of volumes, by their ids."""
-    if facts_by_id:
-        parameters = [{"its_id": volume_id, "facts": facts} for volume_id, facts in facts_by_id.items()]
-        change = update(t).where(t.c.id == bindparam("its_id")).values(last_facts=bindparam("facts"))
-        await connection.execute(change, parameters)
 
 
 async def add(connection: AsyncConnection, row: VolumeRow) -> None:

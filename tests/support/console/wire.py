@@ -78,6 +78,8 @@ class Wire(httpx.AsyncBaseTransport):
             return ok(Page(items=self.images, total=len(self.images), page=1, page_size=100))
         if request.url.path.startswith("/api/vm/vms"):
             return ok(self._operation(request), 202)
+        if request.url.path == "/livez":
+            return httpx.Response(200, json={"status": "alive"})
         return httpx.Response(204)
 
     def _about(self) -> health.ServerInfo:
