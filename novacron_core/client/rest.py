@@ -40,6 +40,8 @@ _UPLOAD_SILENCE_S = 120.0
 _ANSWER_S = 60.0
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024
 """Far more than the largest list; uncompressed."""
+_ABOUT_THE_TRANSFER = {"content-encoding", "transfer-encoding", "content-length"}
+"""Headers that no longer hold once a body is read and decompressed."""
 _BROKEN_OFF = (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError)
 """What an upload raises when the connection ends before the answer."""
 
@@ -225,16 +227,16 @@ class Client:
                 await self.verify()
             headers["Authorization"] = self.credentials.authorization
         try:
-            async with self._http.stream(**{**request, "headers": headers}) as response:
-                await self._read(response)
+            async with self._http.stream(**{**request, "headers": headers}) as stream:
+                response = await self._read(stream)
         except CONNECTION_ERRORS as e:
             self.distrust()
             raise await diagnosis.explain(e, self.route) from e
         self._note_date(response)
         return response
 
-    async def _read(self, response: httpx.Response) -> None:
-        """Read the body, within bounds: whatever answers may send without end, or a byte a second."""
+    async def _read(self, response: httpx.Response) -> httpx.Response:
+        """The response with its body, read within bounds: whatever answers may send without end, or a byte a second."""
         pieces, size = [], 0
         try:
             async with asyncio.timeout(_ANSWER_S):
@@ -251,7 +253,8 @@ class Client:
             ) from e
         except httpx.DecodingError as e:  # it is not compressed as it says
             raise foreign.error_of(foreign.Answer(200, {}, "", ""), self.route) from e
-        response._content = b"".join(pieces)  # as httpx's own `aread` does
+        headers = [item for item in response.headers.multi_items() if item[0].lower() not in _ABOUT_THE_TRANSFER]
+        return httpx.Response(response.status_code, headers=headers, content=b"".join(pieces), request=response.request)
 
     def now(self) -> datetime:
         """The server's time, by the date of its last response; this machine's while the two hardly differ."""

@@ -59,26 +59,21 @@ async def find_vm(client: Client, name_or_id: str) -> VM:
     # Filtering by name avoids reading the whole fleet; a text that is not a valid name could be filter syntax.
     query = vms.VMQuery(q=name_or_id if why_not_vm_name(name_or_id) is None else "")
     found = named(name_or_id, await list_all(client, vms.LIST, query), lambda vm: vm.name)
-    if not found:
-        raise errors.NotFound(_none("VM", name_or_id))
-    if len(found) > 1:
-        ids = ", ".join(vm.id for vm in found)
-        raise errors.Conflict(f"{len(found)} VMs are named {name_or_id}: give an id instead ({ids})")
-    return found[0]
+    return one_of(found, name_or_id, "VM", lambda vm: vm.id)
 
 
 async def find_host_id(client: Client, name_or_id: str) -> str:
-    """The id of the host with this id or name. Raises NotFound."""
+    """The id of the host with this id or name. Raises NotFound, and Conflict when several have the name."""
     everything = await list_all(client, hosts.LIST, ListQuery())
     found = [host for host in everything if host.id == name_or_id] or named(name_or_id, everything, lambda h: h.name)
-    return one_of(found, name_or_id, "host").id
+    return one_of(found, name_or_id, "host", lambda host: host.id).id
 
 
 async def find_pool(client: Client, name_or_id: str) -> Pool:
-    """The pool with this id or name. Raises NotFound."""
+    """The pool with this id or name. Raises NotFound, and Conflict when several have the name."""
     everything = await list_all(client, pools.LIST, ListQuery())
     found = [pool for pool in everything if pool.id == name_or_id] or named(name_or_id, everything, lambda p: p.name)
-    return one_of(found, name_or_id, "pool")
+    return one_of(found, name_or_id, "pool", lambda pool: pool.id)
 
 
 async def find_volume(client: Client, name_or_id: str) -> Volume:
@@ -88,17 +83,7 @@ async def find_volume(client: Client, name_or_id: str) -> Volume:
         with suppress(errors.NotFound):
             return await client.call(volumes.GET, volume_id=name_or_id.lower())
     found = named(name_or_id, await list_all(client, volumes.LIST, ListQuery()), lambda volume: volume.name)
-    if not found:
-        raise errors.NotFound(_none("volume", name_or_id))
-    if len(found) > 1:
-        ids = ", ".join(volume.id for volume in found)
-        raise errors.Conflict(f"{len(found)} volumes are named {name_or_id}: give an id instead ({ids})")
-    return found[0]
-
-
-def _none(noun: str, name_or_id: str) -> str:
-    either = f"with the id or name {name_or_id}" if _ID.fullmatch(name_or_id) else f"named {name_or_id!r}"
-    return f"no {noun} {either}"
+    return one_of(found, name_or_id, "volume", lambda volume: volume.id)
 
 
 def named(name: str, things: Sequence[T], name_of: Callable[[T], str]) -> list[T]:
@@ -110,10 +95,12 @@ def named(name: str, things: Sequence[T], name_of: Callable[[T], str]) -> list[T
     return []
 
 
-def one_of(found: Sequence[T], name_or_id: str, noun: str) -> T:
-    """The only one. Raises NotFound when there is none, or several."""
-    if len(found) != 1:
-        raise errors.NotFound(
-            f"no {noun} named {name_or_id!r}" if not found else f"{len(found)} {noun}s are named {name_or_id}"
-        )
+def one_of(found: Sequence[T], name_or_id: str, noun: str, id_of: Callable[[T], str]) -> T:
+    """The only one. Raises NotFound when there is none, and Conflict when several have the name."""
+    if not found:
+        either = f"with the id or name {name_or_id}" if _ID.fullmatch(name_or_id) else f"named {name_or_id!r}"
+        raise errors.NotFound(f"no {noun} {either}")
+    if len(found) > 1:
+        ids = ", ".join(map(id_of, found))
+        raise errors.Conflict(f"{len(found)} {noun}s are named {name_or_id}: give an id instead ({ids})")
     return found[0]

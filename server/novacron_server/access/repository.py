@@ -23,6 +23,8 @@ from novacron_server.database.tables import settings, users
 REPEAT_S = 20
 """Seconds in which a refresh may be repeated: a client that lost the answer, or consoles that refresh at once."""
 
+_CLOCK_TOLERANCE = timedelta(minutes=1)
+
 
 class Use(enum.Enum):
     """How a refresh token is used: for the first time, again within REPEAT_S, or again later, which is theft."""
@@ -202,9 +204,6 @@ async def claim_attempt(conn: AsyncConnection, account: str, address: str, *, kn
     wait_s = wait_s or await _claim(conn, account, backoff.ALL, backoff.ALL_FREE, backoff.ALL_LONGEST_S)
     await (savepoint.rollback() if wait_s else savepoint.commit())
     return wait_s
-
-
-_CLOCK_TOLERANCE = timedelta(minutes=1)
 
 
 async def _claim(conn: AsyncConnection, account: str, address: str, free: int, longest_s: float) -> float:

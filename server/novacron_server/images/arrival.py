@@ -67,8 +67,8 @@ class Arrival:
         """Receive the whole image, verify it and move it to its place; returns its SHA-256 and what it is.
 
         A failure leaves nothing. `length` is the expected size in bytes, None when it is unknown. Raises TooLarge,
-        Conflict (no space, name taken, no access to the directory), ValidationFailed (wrong checksum), InvalidArgument (wrong length, too slow, or
-        not a usable image), Internal and Unsupported (qemu-img cannot check it).
+        Conflict (no space, name taken, no access to the directory), ValidationFailed (wrong checksum), InvalidArgument
+        (wrong length, too slow, or not a usable image), Internal and Unsupported (qemu-img cannot check it).
         """
         self._check_length(length)
         folder = self.path.parent

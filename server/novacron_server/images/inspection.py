@@ -1,7 +1,8 @@
 """Checks with qemu-img, under resource limits, that a file is a whole image, before anything uses it.
 
 The file's content decides the format (novacron_core.values.image_files), and qemu-img is told which it is: left to
-itself it also accepts formats that NovaCron does not support. An image that refers to another file is refused: a qcow2 may name a backing file or data file of the host.
+itself it also accepts formats that NovaCron does not support. An image that refers to another file is refused: a qcow2
+may name a backing file or data file of the host.
 """
 
 from __future__ import annotations

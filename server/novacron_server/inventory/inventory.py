@@ -22,7 +22,6 @@ from novacron_core.api.volumes import Volume
 from novacron_core.rules.filters.language import FilterError, compile_filter
 from novacron_core.rules.filters.vms import vm_fields
 from novacron_core.rules.visibility import SHARED, Principal, may_see
-from novacron_core.values.roles import Role
 from novacron_server.hypervisor.connection.session import Override
 from novacron_server.hypervisor.facts import DomainFacts, Hint
 from novacron_server.hypervisor.host import LibvirtHost
@@ -32,6 +31,7 @@ from novacron_server.inventory.rows import HostRow
 from novacron_server.inventory.signal import Signal
 from novacron_server.inventory.state import InventoryState
 from novacron_server.inventory.state_waiters import Condition, StateWaiters
+from novacron_server.inventory.tables import shown_to
 
 _FOLD_TIMEOUT_S = 5.0
 FIRST_READ_TIMEOUT_S = 3.0
@@ -138,8 +138,7 @@ class Inventory:
         return self._shown(principal, volume)
 
     def _shown(self, principal: Principal, volume: Volume) -> Volume:
-        table = self.state.tables[VOLUMES.type]
-        shown: Volume = volume if principal.role is Role.ADMINISTRATOR else table.for_members(volume)
+        shown: Volume = shown_to(principal, self.state.tables[VOLUMES.type])(volume)
         return shown
 
     def pools(self, principal: Principal) -> Iterator[Pool]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Protocol
 
 import msgspec
 
 from novacron_core.api.nouns import Noun
+from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import Role
 from novacron_server.outbox.records import EventRecord
 
 Visible = tuple[str | None, Any]
@@ -28,6 +30,11 @@ class NounTable(Protocol):
 
     def fold(self, record: EventRecord) -> None:
         """Apply the row change that an event carries, if any."""
+
+
+def shown_to(principal: Principal, table: NounTable) -> Callable[[Any], Any]:
+    """The function that makes a value of the table what this principal may read of it."""
+    return (lambda value: value) if principal.role is Role.ADMINISTRATOR else table.for_members
 
 
 class RowTable:

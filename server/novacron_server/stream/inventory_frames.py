@@ -9,8 +9,9 @@ import msgspec
 
 from novacron_core.api import events as api
 from novacron_core.rules.visibility import Principal, may_see
-from novacron_core.values.roles import Role, allows
+from novacron_core.values.roles import allows
 from novacron_server.inventory.inventory import Inventory
+from novacron_server.inventory.tables import shown_to
 
 _HEADROOM = 4096
 
@@ -26,10 +27,8 @@ def _items(inventory: Inventory, principal: Principal) -> Iterable[tuple[str, An
     for noun in inventory.state.nouns:
         if allows(principal.role, noun.permission):
             table = inventory.state.tables[noun.type]
-            for tenant, value in table.all():
-                if may_see(principal, tenant):
-                    is_admin = principal.role is Role.ADMINISTRATOR
-                    yield noun.list_field, value if is_admin else table.for_members(value)
+            shown = shown_to(principal, table)
+            yield from ((noun.list_field, shown(value)) for tenant, value in table.all() if may_see(principal, tenant))
 
 
 def _parts(items: Iterable[tuple[str, Any]]) -> Iterator[dict[str, list[msgspec.Raw]]]:
