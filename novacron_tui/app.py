@@ -95,6 +95,8 @@ class Console(App[None]):
         self.ascii_only = ascii
         self.session: Session | None = None
         self.type_ahead = TypeAhead(self)
+        self.touched_at = 0.0
+        """When a key or the mouse was last used, by time.monotonic()."""
         self._open_server = open_server
         self._token = token
         self._connect = connect
@@ -123,6 +125,8 @@ class Console(App[None]):
         """Key and paste events are deferred until the previous one has been handled completely."""
         if isinstance(event, events.InputEvent) and not self.screen_stack:
             return  # the app is exiting with keys left in a burst: without a screen Textual would crash
+        if isinstance(event, events.Key | events.MouseDown | events.MouseScrollDown | events.MouseScrollUp):
+            self.touched_at = monotonic()
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded and self.type_ahead.defers(event):
             return
         if isinstance(event, events.Paste) and not event.is_forwarded and not self.type_ahead.in_field:

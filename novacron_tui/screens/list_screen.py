@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any, Self
 
 from textual import on
@@ -14,6 +15,8 @@ from novacron_tui.widgets.list_pane import ListPane
 from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
 
+HOLD_ORDER_S = 3.0
+"""Seconds after a key or a click in which the rows of a list stay in their places."""
 SORT = Action[Any](
     "sort", "o", "sort", "Sort by the next column; click a header to sort by it.",
     needs_one=False, group="List", only_view=True, run=lambda screen, _: screen.sort_next(),
@@ -85,7 +88,14 @@ class ListScreen(BaseScreen):
 
     def refresh_body(self) -> None:
         if self.pane is not None:
+            self.pane.table.hold(self._holds_order)
             self.pane.refresh_data()
+
+    @property
+    def _holds_order(self) -> bool:
+        """Whether the rows must not move: eyes and fingers are on one of them, or a question about one is open."""
+        touched_at = getattr(self.app, "touched_at", 0.0)
+        return self.app.screen is not self or monotonic() - touched_at < HOLD_ORDER_S
 
     def why_not(self, action: Action[Any]) -> str | None:
         if action in (SORT, REVERSE) and not (self.pane and self.pane.table.rows):

@@ -15,6 +15,7 @@ from novacron_tui.widgets.cells import Cell, Column
 from novacron_tui.widgets.sparkline import sparkline
 from novacron_tui.widgets.text_bar import Piece
 
+Read = Callable[[VMSample], float | None]
 SPARK = 6
 LIVE = frozenset({"cpu", "memory", "io", "net"})
 """Columns whose order changes with every sample."""
@@ -42,13 +43,18 @@ class LiveColumns:
     def columns(self) -> list[Column[VM]]:
         """The columns in order of priority: on a narrow terminal the last ones are dropped first."""
         return [
-            Column("cpu", "CPU", SPARK + 5, self._cpu, self._by(lambda s: s.cpu_percent), right=True, rank=1),
-            Column("memory", "MEM USED", 10, self._memory, self._by(lambda s: s.memory_used_bytes), right=True, rank=1),
-            Column("io", "DISK R/W", 10, self._disk, self._by(lambda s: s.disk_bytes_s), right=True, rank=2),
-            Column("net", "NET R/T", 10, self._net, self._by(lambda s: s.net_bytes_s), right=True, rank=4),
+            self._live("cpu", "CPU", SPARK + 5, self._cpu, lambda s: s.cpu_percent, rank=1),
+            self._live("memory", "MEM USED", 10, self._memory, lambda s: s.memory_used_bytes, rank=1),
+            self._live("io", "DISK R/W", 10, self._disk, lambda s: s.disk_bytes_s, rank=2),
+            self._live("net", "NET R/T", 10, self._net, lambda s: s.net_bytes_s, rank=4),
         ]
 
-    def _by(self, read: Callable[[VMSample], float | None]) -> Callable[[VM], float]:
+    def _live(
+        self, key: str, title: str, width: int, cell: Callable[[VM], Cell], read: Read, *, rank: int
+    ) -> Column[VM]:
+        return Column(key, title, width, cell, self._by(read), right=True, rank=rank, largest_first=True)
+
+    def _by(self, read: Read) -> Callable[[VM], float]:
         """The sort key of a column: its value, with unknown values before all others."""
 
         def key(vm: VM) -> float:

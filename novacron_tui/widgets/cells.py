@@ -26,6 +26,7 @@ class Column(Generic[R]):
 
     Without enough room, columns with the highest `rank` are dropped first; rank 0 is always kept. Columns from rank
     MINOR on are also dropped to give others their preferred width, `wish`. `whole` truncates a cell at run boundaries.
+    `largest_first`: a number, whose first order shows the largest at the top.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Column(Generic[R]):
     rank: int = 0
     wish: int = 0
     whole: bool = False
+    largest_first: bool = False
 
 
 def widths(columns: Sequence[Column[R]], room: int) -> list[tuple[Column[R], int]]:

@@ -10,7 +10,9 @@ R = TypeVar("R")
 
 class Rows(Generic[R]):
     """`shown` are the rows in screen order, `at` is the index of the cursor. Sorting is stable. `pending` is the
-    identity of a row that gets the cursor as soon as it appears, unless the cursor is moved before that."""
+    identity of a row that gets the cursor as soon as it appears, unless the cursor is moved before that. While `held`,
+    rows keep the order in which they are shown, whatever their new values; `out_of_order`: it differs from the sort
+    order."""
 
     def __init__(self, identity: Callable[[R], Hashable]) -> None:
         self.shown: list[R] = []
@@ -18,6 +20,8 @@ class Rows(Generic[R]):
         self.marks: set[Hashable] = set()
         self.identity = identity
         self.pending: Hashable = None
+        self.held = False
+        self.out_of_order = False
         self._sorted: list[R] = []
         self._marked: list[R] | None = None
         self._keep: Callable[[R], bool] | None = None
@@ -30,7 +34,7 @@ class Rows(Generic[R]):
         """Replace the data. The cursor stays on its row, or at its index if the row is gone; marks of missing rows are
         dropped."""
         self._rows = rows
-        self._arrange()
+        self._arrange(keep_order=self.held)
 
     def order(self, key: Callable[[R], Any] | None, *, descending: bool) -> None:
         """Change the sort order."""
@@ -56,6 +60,11 @@ class Rows(Generic[R]):
         """Put the cursor on this row now, or as soon as it appears."""
         self.pending = identity
         self._find_cursor()
+
+    @property
+    def unsorted(self) -> Sequence[R]:
+        """All rows as they were set."""
+        return self._rows
 
     @property
     def current(self) -> R | None:
@@ -89,12 +98,26 @@ class Rows(Generic[R]):
     def _mark(self, marks: set[Hashable]) -> None:
         self.marks, self._marked = marks, None
 
-    def _arrange(self) -> None:
+    def _arrange(self, *, keep_order: bool = False) -> None:
         rows = list(self._rows)
         if self._key is not None:
             rows.sort(key=self._key, reverse=self._descending)
-        self._sorted = rows
+        self.out_of_order = False
+        self._sorted = self._in_order_before(rows) if keep_order else rows
         self._apply_filter()
+
+    def _in_order_before(self, rows: list[R]) -> list[R]:
+        """The sorted rows, with those that were there before in their earlier order: in the places of such rows, so
+        that a new row is shown where it belongs."""
+        identity = self.identity
+        place = {identity(row): index for index, row in enumerate(self._sorted)}
+        known = [row for row in rows if identity(row) in place]
+        ordered = sorted(known, key=lambda row: place[identity(row)])
+        self.out_of_order = any(a is not b for a, b in zip(known, ordered, strict=True))
+        if not self.out_of_order:
+            return rows
+        earlier = iter(ordered)
+        return [next(earlier) if identity(row) in place else row for row in rows]
 
     def _apply_filter(self) -> None:
         self.shown = self._sorted if self._keep is None else [row for row in self._sorted if self._keep(row)]

@@ -21,6 +21,8 @@ from novacron_tui.widgets.rows import Rows
 from novacron_tui.widgets.table_style import CSS, MARGIN, PARTS, TableLine, TableStyle
 
 R = TypeVar("R")
+_HELD = "order held "
+"""Shown in the header while the rows are not in the order of their values."""
 
 
 class Table(ScrollView, Generic[R], can_focus=True):
@@ -59,12 +61,22 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self._table_style = TableStyle(self.get_component_rich_style, signs)
         self._layout: list[tuple[Column[R], int]] = []
         self._painted: dict[int, tuple[TableLine, Strip]] = {}
+        self._noted = False
 
     def show(self, rows: Sequence[R]) -> None:
         """Replace the rows; cursor and marks stay on their rows, and the view does not jump."""
         before = self._rows.at - self.scroll_offset.y
         self._rows.set_rows(rows)
         self._rows_changed(before)
+
+    def hold(self, held: bool) -> None:
+        """Keep the order of the rows from now on, whatever their values, or sort them by their values again."""
+        if held == self._rows.held:
+            return
+        self._rows.held = held
+        if not held and self._rows.out_of_order:
+            self.show(self._rows.unsorted)
+        self._refresh_header()
 
     def set_filter(self, keep: Callable[[R], bool] | None) -> None:
         """Show only the rows that match; None shows all. The cursor stays on its row if it matches."""
@@ -74,6 +86,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
 
     def _rows_changed(self, before: int) -> None:
         rows = self.rows
+        self._refresh_header()
         self._set_height(len(rows) + 1)
         if rows and before >= 0 and self.max_scroll_y > 0:
             self.scroll_to(y=max(0, self._rows.at - before), animate=False, immediate=True)
@@ -121,12 +134,18 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self.refresh()
 
     def sort_by(self, key: str, descending: bool | None = None) -> None:
-        """Sort by a column; sorting by the same column again reverses the order."""
-        reverse = not self.descending if key == self.sort_key else False
-        self.sort_key, self.descending = key, reverse if descending is None else descending
-        self._rows.order(self._sort(), descending=self.descending)
-        self._scroll_to_cursor()
+        """Sort by a column, and show its first row; sorting by the same column again reverses the order."""
+        if descending is None:
+            descending = not self.descending if key == self.sort_key else self._begins_descending(key)
+        self.sort_key, self.descending = key, descending
+        self._rows.order(self._sort(), descending=descending)
         self.refresh()
+        if self._rows.move(0):
+            self.post_message(self.Moved())
+        self._scroll_to_cursor()
+
+    def _begins_descending(self, key: str) -> bool:
+        return any(column.largest_first for column in self.columns if column.key == key)
 
     def sort_next(self) -> None:
         """Sort by the next visible column, if any: before its first layout the table has none."""
@@ -134,7 +153,8 @@ class Table(ScrollView, Generic[R], can_focus=True):
         if not keys:
             return
         at = keys.index(self.sort_key) if self.sort_key in keys else -1
-        self.sort_by(keys[(at + 1) % len(keys)], descending=False)
+        key = keys[(at + 1) % len(keys)]
+        self.sort_by(key, self._begins_descending(key))
 
     def repaint(self) -> None:
         """Repaint the visible lines whose text, cursor or mark has changed."""
@@ -190,6 +210,12 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self._refresh_row(self._rows.at)
         self._scroll_to_cursor()
         self.post_message(self.Moved())
+
+    def _refresh_header(self) -> None:
+        """Repaint the header when its note has changed."""
+        if self._noted != self._rows.out_of_order:
+            self._noted = self._rows.out_of_order
+            self.refresh(Region(0, 0, max(1, self.size.width - 1), 1))
 
     def _refresh_row(self, index: int) -> None:
         # Textual paints all segments that touch the region, and one past its end: one cell less excludes the scrollbar.
@@ -250,7 +276,11 @@ class Table(ScrollView, Generic[R], can_focus=True):
     def render_line(self, y: int) -> Strip:
         if y == 0:
             return self._table_style.header(
-                self._layout, self.size.width, sort_key=self.sort_key, descending=self.descending
+                self._layout,
+                self.size.width,
+                sort_key=self.sort_key,
+                descending=self.descending,
+                note=_HELD if self._noted else "",
             )
         line = self._line(self.scroll_offset.y + y - 1)
         held = self._painted.get(y)

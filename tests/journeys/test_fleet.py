@@ -81,11 +81,9 @@ def _check_sorting(terminal: Terminal) -> None:
     read_until(terminal, lambda: every(terminal, "paused"))
     terminal.press("O")
     terminal.see("STATE▾")
-    read_until(terminal, lambda: cursor(terminal) == first[0])  # the view scrolls to the cursor's VM
-    terminal.press("home")
-    read_until(terminal, lambda: every(terminal, "stopped"))
-    _sort_by(terminal, "▴VCPU")
-    read_until(terminal, lambda: every(terminal, r" 1 +\S*\d+(\.\d)?G "))
+    read_until(terminal, lambda: every(terminal, "stopped") and cursor(terminal) == names(terminal)[0])
+    _sort_by(terminal, "▾VCPU")
+    read_until(terminal, lambda: every(terminal, r" 4 +\S*\d+(\.\d)?G "))
     _sort_by(terminal, "NAME▴")
     read_until(terminal, lambda: names(terminal) == first)
 

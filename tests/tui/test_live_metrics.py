@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from novacron_core.api.events import SampleRequest
-from novacron_core.api.samples import VMSample
 from novacron_core.api.vms import NIC, State
 from novacron_core.values.sizes import GIB, MIB, short_size
 from novacron_tui.app import Console
@@ -18,17 +17,24 @@ from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.widgets.sparkline import sparkline
 from tests.support.console.looking import home, loaded, text, until
 from tests.support.console.wire import Stream, Wire, console
-from tests.support.console.world import HOST_ID, OTHER_HOST_ID, Clock, fleet, host, inventory, live, samples, vm, vm_id
+from tests.support.console.world import (
+    HOST_ID,
+    OTHER_HOST_ID,
+    Clock,
+    fleet,
+    host,
+    inventory,
+    live,
+    percent,
+    samples,
+    vm,
+)
 
 WIDE = (170, 30)
 
 
 def row(app: Console, name: str) -> str:
     return next(line for line in text(app).splitlines() if f" {name} " in line)
-
-
-def percent(**cpu: float) -> dict[str, VMSample]:
-    return {vm_id(int(number[1:])): VMSample(cpu_percent=value, cpu_cores=value) for number, value in cpu.items()}
 
 
 def wanted(app: Console) -> SampleRequest | None:

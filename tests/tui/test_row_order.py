@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from novacron_core.api.vms import NIC, State
+from novacron_tui.screens import list_screen
 from novacron_tui.vms.pane import VMPane
 from tests.support.console.looking import text, until
 from tests.support.console.wire import Stream, Wire, console
@@ -16,6 +19,8 @@ from tests.support.console.world import (
     host,
     inventory,
     live,
+    percent,
+    samples,
     vm,
 )
 
@@ -77,3 +82,50 @@ async def test_tiers_are_sorted_from_the_fastest_those_without_one_last() -> Non
         table = app.screen.query_one(VMPane).table
         table.sort_by("tier", False)
         assert [row.name for row in table.rows] == ["c", "d", "a", "b"]
+
+
+async def test_sorting_a_number_begins_with_the_largest_and_shows_the_first_row() -> None:
+    vms = [vm(f"vm-{number:03d}", number, vcpus=1 + number % 7) for number in range(200)]
+    app = console(Wire(), Stream(live(), inventory(vms, TWINS[:1])))
+    async with app.run_test(size=(160, 30)) as pilot:
+        await until(pilot, lambda: app.session is not None and app.session.store.loaded)
+        table = app.screen.query_one(VMPane).table
+        await pilot.press("end")
+        await until(pilot, lambda: table.row is not None and table.row.name == "vm-199")
+        while table.sort_key != "vcpus":
+            await pilot.press("o")
+        await until(pilot, lambda: "▾VCPU" in text(app))
+        assert {row.vcpus for row in table.rows[:20]} == {7}
+        assert table.row is table.rows[0]
+        assert table.scroll_offset.y == 0
+
+
+async def test_rows_stay_in_their_places_after_a_key_and_while_a_question_is_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vms = [vm("alpha", 1), vm("bravo", 2), vm("charlie", 3)]
+    stream = Stream(live(), inventory(vms, TWINS[:1]), samples(only=percent(v1=90.0, v2=50.0, v3=10.0)))
+    app = console(Wire(), stream)
+    async with app.run_test(size=(160, 30)) as pilot:
+        await until(pilot, lambda: app.session is not None and "90%" in text(app))
+        table = app.screen.query_one(VMPane).table
+        table.sort_by("cpu", descending=True)
+        monkeypatch.setattr(list_screen, "HOLD_ORDER_S", 3600.0)
+        await pilot.press("j")
+        stream.say(samples(5, only=percent(v1=1.0, v2=50.0, v3=99.0)))
+        await until(pilot, lambda: "99%" in text(app) and "order held" in text(app))
+        assert [row.name for row in table.rows] == ["alpha", "bravo", "charlie"], "eyes are on them"
+        stream.say(event(11, vm("aaa", 9), "vm.created"))
+        await until(pilot, lambda: len(table.rows) == 4)
+        assert [row.name for row in table.rows if row.name != "aaa"] == ["alpha", "bravo", "charlie"]
+        await pilot.press("X")
+        await until(pilot, lambda: app.screen is not app.screen_stack[-2] and "Power off bravo?" in text(app))
+        monkeypatch.setattr(list_screen, "HOLD_ORDER_S", 0.0)
+        stream.say(samples(6, only=percent(v1=2.0, v2=50.0, v3=98.0)))
+        await until(pilot, lambda: "98%" in text(app))
+        assert [row.name for row in table.rows if row.name != "aaa"] == ["alpha", "bravo", "charlie"]
+        await pilot.press("escape")
+        await until(pilot, lambda: [row.name for row in table.rows][:3] == ["charlie", "bravo", "alpha"])
+        assert "order held" not in text(app)
+        assert table.row is not None
+        assert table.row.name == "bravo"

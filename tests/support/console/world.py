@@ -160,6 +160,11 @@ def samples(seconds: int = 0, *, only: dict[str, VMSample] | None = None, host_i
     return SamplesFrame(time=NOW, host=host_id, vms=numbers, hosts={host_id: host})
 
 
+def percent(**cpu: float) -> dict[str, VMSample]:
+    """Samples by the number of the VM: `v1=12.0` is 12 per cent of the first one."""
+    return {vm_id(int(number[1:])): VMSample(cpu_percent=value, cpu_cores=value) for number, value in cpu.items()}
+
+
 def sample(percent: float, used: int, given: int, *, disk: tuple[int, int], net: tuple[int, int]) -> VMSample:
     """One VM's numbers, of two vCPUs."""
     return VMSample(
