@@ -34,6 +34,7 @@ from novacron_tui.terminal.type_ahead import Forget
 from novacron_tui.vms.perform import outcome
 from novacron_tui.widgets.command_line import CommandLine
 from novacron_tui.widgets.confirm import Confirm, Confirmation, Question
+from novacron_tui.widgets.server_title import NamesServer
 from novacron_tui.widgets.text_bar import Piece, TextBar
 
 D = TypeVar("D")
@@ -332,6 +333,8 @@ class BaseScreen(Screen[None]):
     async def show_dialog(self, dialog: ModalScreen[D]) -> D | None:
         """Show a dialog and wait for its result. A refusal that is shown goes with a dialog that is left. Must be called
         from a worker."""
+        if isinstance(dialog, NamesServer):
+            dialog.name_server(self.session.server.profile, production=self.session.server.production)
         result = await self.app.push_screen_wait(dialog)
         if result is None and self._message[1] == "warn":
             self.clear_message()

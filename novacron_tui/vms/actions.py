@@ -74,9 +74,11 @@ DISCARD_SAVED = _verb(
 )
 DELETE = _verb(
     A.DELETE, "D", "delete", "Delete the VM; its disks are kept by default.", vms.DELETE,
-    Danger.DESTROYS, "Deletion is permanent.",
+    Danger.DESTROYS, "Permanently removes the VM. Its disks stay as free volumes, unless they are deleted too.",
 )
 VERBS: tuple[Verb, ...] = (START, STOP, PAUSE, RESUME, RESTART, POWER_OFF, RESET, DISCARD_SAVED, DELETE)
+INTERRUPTING = (STOP, RESTART, POWER_OFF, RESET, PAUSE)
+"""What keeps a guest from serving, for a while or for good."""
 STOPPING = (STOP, POWER_OFF)
 """What a transient VM does not outlive."""
 CREATE = Action[VM](

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from uuid import uuid4
@@ -18,14 +19,15 @@ from novacron_core.values.sizes import size_text
 from novacron_tui.actions import ActionContext, Danger, refusal
 from novacron_tui.connection.store import VMKey, key_of
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.actions import DELETE, STOPPING, Verb, send
+from novacron_tui.vms.actions import DELETE, INTERRUPTING, STOPPING, Verb, send
 from novacron_tui.vms.bulk import Bulk, ItemState
+from novacron_tui.vms.columns import owner_text
 from novacron_tui.vms.disk_chains import chain_words
 from novacron_tui.widgets.confirm import Confirmation, Question
 from novacron_tui.widgets.text_bar import Piece
 
 MANY = 10
-"""For a destructive action on more VMs than this, their number must be typed."""
+"""For an action on more VMs than this, their number must be typed."""
 MAX_CONCURRENT = 4
 """Concurrent requests of one bulk action: fast for the operator without flooding a host."""
 RETRY_KEY_S = 60.0
@@ -72,11 +74,18 @@ class VMActionRunner:
             await self._perform_one(verb, allowed[0], answer)
 
     async def _confirm(self, verb: Verb, vms: Sequence[VM]) -> Confirmation | None:
-        if verb.danger not in (Danger.LOSES_WORK, Danger.DESTROYS) and not _any_goes(verb, vms):
+        if not self._must_ask(verb, vms):
             return Confirmation()
         return await self._context.ask(
             question(verb, vms, self._session.store.host_name, self._session.store.volumes.values())
         )
+
+    def _must_ask(self, verb: Verb, vms: Sequence[VM]) -> bool:
+        """Whether the action needs a yes: it loses something, it is for many VMs, or guests of a production server
+        would stop."""
+        if verb.danger in (Danger.LOSES_WORK, Danger.DESTROYS) or len(vms) > MANY or _any_goes(verb, vms):
+            return True
+        return self._session.server.production and verb in INTERRUPTING
 
     async def _perform_one(self, verb: Verb, vm: VM, answer: Confirmation) -> None:
         try:
@@ -145,33 +154,51 @@ def question(
     """The question before a dangerous action; it names the VMs and their hosts, and of `volumes` those that a deletion
     of their disks deletes too."""
     one = vms[0] if len(vms) == 1 else None
-    lines = [
-        [
-            Piece(one_line(vm.name), "strong"),
-            Piece(f" on {one_line(host_name(vm.host))}, {vm.state}"),
-            Piece(f", {TRANSIENT}" if vm.transient and verb in STOPPING else "", "warn"),
-        ]
-        for vm in vms[:MANY]
-    ]
-    if len(vms) > MANY:
-        unseen = _any_goes(verb, vms[MANY:])
-        lines.append(
-            [Piece(f"and {len(vms) - MANY} more", "quiet"), Piece(", some of them transient" if unseen else "", "warn")]
-        )
+    many = len(vms) > MANY
+    lines = _summary(verb, vms, host_name) if many else [_named(verb, vm, host_name) for vm in vms]
     if verb.warning:
         lines += [[Piece("")], [Piece(verb.warning)]]
     if verb is DELETE and (words := chain_words(vms, volumes)):
         lines.append([Piece(words, "warn")])
-    many = len(vms) > MANY
-    word = str(len(vms)) if one is None else one.name
     return Question(
         title=f"{verb.label.capitalize()} {one_line(one.name) if one else counted(len(vms), 'VM')}?",
         lines=lines,
         yes=verb.label.capitalize(),
-        typed=word if verb is DELETE or many else "",
+        typed=(one.name if one else str(len(vms))) if verb is DELETE or many else "",
         typed_always=many,
         option=_disks_option(vms) if verb is DELETE else "",
     )
+
+
+def _named(verb: Verb, vm: VM, host_name: Callable[[str], str]) -> list[Piece]:
+    return [
+        Piece(one_line(vm.name), "strong"),
+        Piece(f" on {one_line(host_name(vm.host))}, {vm.state}"),
+        Piece(f", {TRANSIENT}" if vm.transient and verb in STOPPING else "", "warn"),
+    ]
+
+
+def _summary(verb: Verb, vms: Sequence[VM], host_name: Callable[[str], str]) -> list[list[Piece]]:
+    """Many VMs: how many in which state, on which hosts, whose, and the first names."""
+    states = ", ".join(f"{number} {state}" for state, number in Counter(vm.state for vm in vms).most_common())
+    hosts = Counter(one_line(host_name(vm.host)) for vm in vms)
+    owners = Counter(owner_text(vm) or "nobody" for vm in vms)
+    names = ", ".join(one_line(vm.name) for vm in vms[:_NAMED])
+    lines = [
+        [Piece(f"{counted(len(vms), 'VM')}", "strong"), Piece(f": {states}")],
+        [Piece(f"on {counted(len(hosts), 'host')}: {_most(hosts)}")],
+        [Piece(f"owners: {one_line(_most(owners))}", "quiet")],
+        [Piece(f"{names} and {len(vms) - _NAMED} more", "quiet")],
+    ]
+    if _any_goes(verb, vms):
+        lines.append([Piece("some of them are transient: they are gone when they stop", "warn")])
+    return lines
+
+
+def _most(numbers: Counter[str]) -> str:
+    """`kvm-a (60), kvm-b (50), and 3 others`."""
+    shown = ", ".join(f"{name} ({number})" for name, number in numbers.most_common(_NAMED))
+    return f"{shown}, and {len(numbers) - _NAMED} others" if len(numbers) > _NAMED else shown
 
 
 def _any_goes(verb: Verb, vms: Sequence[VM]) -> bool:
@@ -180,7 +207,7 @@ def _any_goes(verb: Verb, vms: Sequence[VM]) -> bool:
 
 
 _NAMED = 5
-"""At most this many disks are named; more do not fit."""
+"""At most this many names are listed; more do not fit."""
 
 
 def _disks_option(vms: Sequence[VM]) -> str:

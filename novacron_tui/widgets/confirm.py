@@ -15,8 +15,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
+from novacron_tui.widgets.server_title import NamesServer
 from novacron_tui.widgets.text_bar import Piece, content
 from novacron_tui.widgets.toggle import Toggle
+
+_KEYS, _TYPED_KEYS = "y yes   n no", "enter confirms   esc cancels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Confirmation:
     option: bool = False
 
 
-class Confirm(ModalScreen[Confirmation | None]):
+class Confirm(NamesServer, ModalScreen[Confirmation | None]):
     """Dismissed with a Confirmation, or None for no. The focus starts on *No*, so that enter alone changes nothing. It
     takes no answer from pasted text, nor before anybody can have read it (see TypeAhead)."""
 
@@ -47,7 +50,9 @@ class Confirm(ModalScreen[Confirmation | None]):
     Confirm > Vertical {
         width: 64; max-width: 96%; height: auto; max-height: 96%; padding: 1 2;
         background: $surface; border: round $tone-bad; border-title-color: $tone-bad; border-title-style: bold;
+        border-subtitle-color: $tone-quiet;
     }
+    Confirm.-production > Vertical { border: heavy $tone-bad; }
     Confirm Static, Confirm Label { width: 100%; height: auto; }
     Confirm Toggle { margin-top: 1; }
     Confirm #ask { margin-top: 1; color: $tone-quiet; }
@@ -78,7 +83,8 @@ class Confirm(ModalScreen[Confirmation | None]):
     def compose(self) -> ComposeResult:
         question = self._question
         box = Vertical()
-        box.border_title = Content(question.title)
+        box.border_title = self.titled(question.title)
+        box.border_subtitle = Content(_TYPED_KEYS if question.typed_always else _KEYS)
         with box:
             for line in question.lines:
                 yield Static(content(line))
@@ -116,6 +122,7 @@ class Confirm(ModalScreen[Confirmation | None]):
         if self._question.typed:
             self.query_one("#ask").display = self._must_type
             self.query_one("#typed").display = self._must_type
+            self.query_one(Vertical).border_subtitle = Content(_TYPED_KEYS if self._must_type else _KEYS)
         self.query_one("#yes", Button).disabled = not self._allowed
 
     @property

@@ -21,6 +21,7 @@ from textual.widgets import Button, Input, Select, Static
 
 from novacron_tui.widgets.confirm import Confirm, Question
 from novacron_tui.widgets.field import FormField
+from novacron_tui.widgets.server_title import NamesServer
 from novacron_tui.widgets.text_bar import Piece, content
 
 R = TypeVar("R")
@@ -163,7 +164,7 @@ class Fields(Vertical):
             self.post_message(self.Submitted())
 
 
-class Form(ModalScreen[R | None], Generic[R]):
+class Form(NamesServer, ModalScreen[R | None], Generic[R]):
     """A form in a dialog, dismissed with what `send` returned, or None. While `send` raises Refused it stays open."""
 
     DEFAULT_CSS = """
@@ -206,7 +207,7 @@ class Form(ModalScreen[R | None], Generic[R]):
 
     def compose(self) -> ComposeResult:
         box = VerticalScroll(self.form, can_focus=False)
-        box.border_title = Content(self._title)
+        box.border_title = self.titled(self._title)
         box.border_subtitle = Content(f"ctrl+s {_third_person(self._verb)} · esc cancels")
         yield box
 

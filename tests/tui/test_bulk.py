@@ -14,7 +14,8 @@ from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.api.vms import VM, State
 from novacron_tui.vms.perform import MAX_CONCURRENT
-from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
+from novacron_tui.widgets.confirm import Confirm
+from tests.support.console.looking import SIZE, answer, home, line_text, loaded, text, to, until
 from tests.support.console.wire import Stream, Wire, console, refuse
 from tests.support.console.world import OTHER_HOST_ID, event, host, inventory, live, operation, vm
 
@@ -74,6 +75,8 @@ async def test_no_more_than_a_few_requests_are_under_way_at_once() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press("asterisk", "s")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await answer(pilot, "1", "2", "enter")
         await until(pilot, lambda: len(wire.asked("POST", "/start")) == MAX_CONCURRENT)
         await pilot.pause(0.1)
         assert len(wire.asked("POST", "/start")) == MAX_CONCURRENT

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from novacron_core.api.vms import VM, State
+from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.vms.actions import DELETE, POWER_OFF, RESET, STOP, Verb
 from novacron_tui.vms.disk_chains import chain_words
 from novacron_tui.vms.perform import MANY, question
@@ -17,7 +18,7 @@ from tests.support.console.opening import opened
 from tests.support.console.storage_world import storage, volume
 from tests.support.console.storage_world import wire as storage_wire
 from tests.support.console.wire import Stream, Wire, console
-from tests.support.console.world import event, fleet, inventory, live, vm
+from tests.support.console.world import HOST_ID, event, fleet, inventory, live, vm
 
 
 async def test_power_off_names_vm_and_host_and_no_is_the_default() -> None:
@@ -75,8 +76,65 @@ def test_only_what_stops_a_transient_vm_names_its_end() -> None:
     said = {verb: shown(verb, [gone, stays]) for verb in (STOP, POWER_OFF, RESET, DELETE)}
     assert [words.count("it is gone when it stops") for words in said.values()] == [1, 1, 0, 0]
     many = [vm(f"vm-{number}", number) for number in range(MANY)]
-    assert "and 1 more, some of them transient" in shown(POWER_OFF, [*many, gone])
+    assert "some of them are transient: they are gone when they stop" in shown(POWER_OFF, [*many, gone])
     assert "transient" not in shown(POWER_OFF, [*many, stays])
+
+
+async def test_an_action_on_more_than_ten_vms_asks_for_their_number_and_tells_what_they_are() -> None:
+    vms = [vm(f"dns-{number:02d}", number, host=HOST_ID) for number in range(MANY + 1)]
+    wire = Wire()
+    app = console(wire, Stream(live(), inventory(vms)))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("asterisk", "x")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        shown_now = text(app)
+        for part in ("Shut down 11 VMs?", "11 VMs: 11 running", "on 1 host: kvm-a (11)", "ada (11)", "Type 11 to confirm"):
+            assert part in shown_now, part
+        await answer(pilot, "enter")
+        assert isinstance(app.screen, Confirm), "nothing is typed yet"
+        await pilot.press("escape")
+        await until(pilot, lambda: loaded(app))
+        assert not changes(wire)
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await answer(pilot, "1", "1", "enter")
+        await until(pilot, lambda: loaded(app) and bool(changes(wire)))
+
+
+@pytest.mark.parametrize(("key", "asks"), [("x", "Shut down"), ("t", "Restart"), ("p", "Pause"), ("T", "Reset")])
+async def test_what_stops_or_restarts_a_guest_of_a_production_server_asks(key: str, asks: str) -> None:
+    wire = Wire()
+    place = ServerRef("https://kvm.example:8090", "prod-eu", True)
+    app = console(wire, Stream(live(), inventory(fleet())), place=place)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "web-01")
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        assert f" prod-eu  {asks} web-01?" in text(app)
+        assert "web-01 on kvm-a, running" in text(app)
+        assert "y yes   n no" in text(app)
+        assert app.screen.has_class("-production")
+        await answer(pilot, "n")
+        await until(pilot, lambda: loaded(app))
+        assert not changes(wire)
+
+
+async def test_elsewhere_reversible_actions_on_few_vms_do_not_ask() -> None:
+    wire = Wire()
+    app = console(wire, Stream(live(), inventory(fleet())))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "web-01")
+        await pilot.press("x")
+        await until(pilot, lambda: bool(changes(wire)))
+        assert loaded(app)
+
+
+def changes(wire: Wire) -> list[str]:
+    """The paths of the changes of VMs that were asked for."""
+    return [call.url.path for call in wire.calls if call.method == "POST" and call.url.path.startswith("/api/vm/")]
 
 
 def shown(verb: Verb, vms: Sequence[VM]) -> str:

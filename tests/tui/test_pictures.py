@@ -18,8 +18,10 @@ from tests.support.console.pictures import SMALL, Picture, busy, cut, home, says
 from tests.support.console.vm_page_world import page_wire, page_world
 from tests.support.console.wire import Stream, Wire, console
 from tests.support.console.world import (
+    HOST_ID,
     NOW,
     OTHER_HOST_ID,
+    TWINS,
     Clock,
     fleet,
     host,
@@ -55,6 +57,12 @@ def form(app: Console) -> bool:
 
 def at_production() -> Console:
     return console(Wire(), simulated(), place=ServerRef("https://kvm.example:8090", "prod-eu", True))
+
+
+def many_at_production() -> Console:
+    vms = [vm(f"dns-{number:03d}", number, host=(HOST_ID, OTHER_HOST_ID)[number % 3 == 0]) for number in range(134)]
+    place = ServerRef("https://kvm.example:8090", "prod-eu", True)
+    return console(Wire(), Stream(live(), inventory(vms, TWINS)), place=place)
 
 
 def first_run() -> Console:
@@ -143,6 +151,7 @@ PICTURES = [
     Picture("help", lambda: console(Wire()), keys=["question_mark"], then=says("Start the VM.")),
     Picture("power-off", lambda: console(Wire()), keys=["j", "j", "X"], then=says("powers off immediately")),
     Picture("delete", lambda: console(Wire()), keys=["D", "space"], then=says("to confirm")),
+    Picture("shut-down-many", many_at_production, keys=["asterisk", "x"], then=says("to confirm")),
     Picture("create", lambda: console(Wire()), keys=["c"], then=says("Empty = image size")),
     *(
         Picture(f"page-{tab}", vm_page, settled, [*"jjjjjj", "enter", ":", *tab, "enter"], painted(word))
