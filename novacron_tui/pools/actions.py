@@ -21,7 +21,7 @@ async def _set_tier(context: ActionContext, pool: Pool) -> None:
 
 
 SET_TIER = Action[Pool](
-    "tier", "t", "set tier", "Set or remove the tier of the pool.", pools.SET_TIER, _why_not_tier,
+    "tier", "m", "set tier", "Set or remove the tier of the pool.", pools.SET_TIER, _why_not_tier,
     group="Pool", opens=True, run=_set_tier,
 )  # fmt: skip
 COPY_ID = Action[Pool](

@@ -193,7 +193,11 @@ class BaseScreen(Screen[None]):
         """One action per key. While a command is typed, letters are text: only the keys of its line work."""
         if self.command.editing:
             return list(COMMAND_KEYS)
-        return footer.offered(self.ACTIONS, self.HERE, self.why_not)
+        return footer.offered(self.present(), self.HERE, self.why_not)
+
+    def present(self) -> Sequence[Action[Any]]:
+        """The actions on what is shown now: a screen with several lists overrides it."""
+        return self.ACTIONS
 
     # -- messages and questions ------------------------------------------------------------------------------------
 
@@ -216,6 +220,11 @@ class BaseScreen(Screen[None]):
         return await self.show_dialog(Confirm(question))
 
     # -- keys ------------------------------------------------------------------------------------------------------
+
+    def on_key(self, event: Key) -> None:
+        """A letter that no key binding takes."""
+        if event.is_printable and event.key not in self.active_bindings and not self.command.editing:
+            self.say(f"{one_line(event.character or event.key)} does nothing here: ? lists the keys", "warn")
 
     def action_press(self, key: str) -> None:
         """Handle the key of an action: perform it, or show why not. An action that is not offered is never

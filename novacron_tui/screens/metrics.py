@@ -49,11 +49,11 @@ SUBJECT = Action[Any](
     run=lambda screen, _: screen.next_subject(),
 )
 RANK = Action[Any](
-    "rank", "v", "top by", "Rank by CPU, memory, disk or network.", needs_one=False, group="Metrics",
+    "rank", "o", "top by", "Rank by CPU, memory, disk or network.", needs_one=False, group="Metrics",
     only_view=True, run=lambda screen, _: screen.next_rank(),
 )
 PAUSE = Action[Any](
-    "pause", "space", "pause", "Pause or resume updates.", needs_one=False, group="Metrics",
+    "pause", "p", "pause", "Pause or resume updates.", needs_one=False, group="Metrics",
     only_view=True, run=lambda screen, _: screen.pause(),
 )
 OPEN = Action[Any](

@@ -92,9 +92,9 @@ class StorageScreen(ListScreen):
             return "not available for volumes: tab shows the pools"
         return super().why_not(action)
 
-    def _offered(self) -> list[Action[Any]]:
+    def present(self) -> Sequence[Action[Any]]:
         away = volume_actions.VERBS if self._on_pools else pool_actions.VERBS
-        return [action for action in super()._offered() if action not in away]
+        return [action for action in self.ACTIONS if action not in away]
 
     def restore_from(self, before: Self) -> None:
         self._on_pools = before._on_pools

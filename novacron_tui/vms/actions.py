@@ -69,7 +69,7 @@ RESET = _verb(
     Danger.LOSES_WORK, "This is a hard reset. Data that the guest has not written to disk is lost.",
 )
 DISCARD_SAVED = _verb(
-    A.DISCARD_SAVED, "Z", "discard memory", "Discard the saved memory; the VM starts afresh.", vms.DISCARD_SAVED,
+    A.DISCARD_SAVED, "z", "discard memory", "Discard the saved memory; the VM starts afresh.", vms.DISCARD_SAVED,
     Danger.LOSES_WORK, "The guest's memory is lost, as if it had been powered off.", rare=True,
 )
 DELETE = _verb(

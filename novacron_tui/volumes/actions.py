@@ -52,7 +52,7 @@ ATTACH = VolumeVerb(
     run=perform.attach,
 )
 DETACH = VolumeVerb(
-    "detach", "u", "detach", "Detach the volume from its VM; its data is kept.", volumes.DETACH, _by_rule(V.DETACH),
+    "detach", "f", "detach", "Detach the volume from its VM; its data is kept.", volumes.DETACH, _by_rule(V.DETACH),
     Danger.LOSES_WORK, run=perform.detach,
 )
 DELETE = VolumeVerb(

@@ -89,7 +89,13 @@ async def test_an_action_on_more_than_ten_vms_asks_for_their_number_and_tells_wh
         await pilot.press("asterisk", "x")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         shown_now = text(app)
-        for part in ("Shut down 11 VMs?", "11 VMs: 11 running", "on 1 host: kvm-a (11)", "ada (11)", "Type 11 to confirm"):
+        for part in (
+            "Shut down 11 VMs?",
+            "11 VMs: 11 running",
+            "on 1 host: kvm-a (11)",
+            "ada (11)",
+            "Type 11 to confirm",
+        ):
             assert part in shown_now, part
         await answer(pilot, "enter")
         assert isinstance(app.screen, Confirm), "nothing is typed yet"

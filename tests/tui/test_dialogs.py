@@ -29,7 +29,7 @@ FORMS = [
     (["m"], ["tab", "5", "0", "M"]),
     (["a"], list("web")),
     (["i"], list("/tmp/x")),
-    (["tab", "t"], ["enter", "up", "enter"]),
+    (["tab", "m"], ["enter", "up", "enter"]),
 ]
 NAMES = ["create", "grow", "clone", "move", "attach", "upload", "tier"]
 
@@ -98,7 +98,7 @@ async def test_a_refusal_goes_with_the_form_that_is_left() -> None:
     app = console(wire(), Stream(live(), stored()))
     async with app.run_test(size=SIZE) as pilot:
         await reach(pilot, app, "scratch")
-        await pilot.press("u")
+        await pilot.press("f")
         await until(pilot, lambda: "is not attached" in line_text(app, "status"))
         await react(pilot)
         await open_form(pilot, app, ["c"])
@@ -125,7 +125,7 @@ async def test_escape_clears_a_refusal_on_every_list() -> None:
     async with app.run_test(size=SIZE) as pilot:
         screen = await reach(pilot, app, "scratch")
         screen.filter.put("scratch")
-        await pilot.press("u")
+        await pilot.press("f")
         await until(pilot, lambda: "is not attached" in line_text(app, "status"))
         await pilot.press("escape")
         await until(pilot, lambda: "is not attached" not in line_text(app, "status"))

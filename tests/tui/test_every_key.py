@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from novacron_tui.app import Console
+from novacron_tui.screens.activity import ActivityScreen
 from novacron_tui.screens.global_actions import EVERYWHERE, QUIT
+from novacron_tui.screens.metrics import MetricsScreen
+from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.screens.vm_page import ONLY_ON, TABS, VMPageScreen
 from novacron_tui.vms.actions import VERBS
@@ -77,7 +80,69 @@ async def test_a_key_of_the_other_table_says_which_one_it_is_for() -> None:
     app = console(storage_wire(), storage())
     async with app.run_test(size=SIZE) as pilot:
         await reach(pilot, app, "scratch")
-        await pilot.press("t")
+        await pilot.press(":", *"tier", "enter")
         await until(pilot, lambda: "not available for volumes: tab shows the pools" in line_text(app, "status"))
-        await pilot.press("tab", "m")
+        await pilot.press("tab", "plus")
         await until(pilot, lambda: "not available for pools: tab shows the volumes" in line_text(app, "status"))
+
+
+MEANINGS = {
+    "s": {"start"},
+    "x": {"stop"},
+    "X": {"power-off"},
+    "t": {"restart"},
+    "T": {"reset"},
+    "p": {"pause", "resume"},
+    "c": {"create"},
+    "D": {"delete"},
+    "n": {"clone"},
+    "m": {"move", "tier"},
+    "a": {"attach"},
+    "f": {"detach"},
+    "plus": {"grow"},
+    "+": {"grow"},
+    "i": {"upload"},
+    "w": {"range"},
+    "b": {"results"},
+    "C": {"cancel"},
+    "A": {"acknowledge"},
+    "z": {"discard-saved"},
+    "o": {"sort", "rank"},
+    "O": {"turn"},
+    "y": {"copy-id"},
+    "r": {"re-read"},
+    "q": {"quit"},
+    "space": {"mark"},
+    "*": {"mark-all"},
+    "/": {"filter"},
+    "?": {"help"},
+    "!": {"problems"},
+    "enter": {"open"},
+}
+"""What each letter does, on whatever screen. `o` orders a list, and the list of the top VMs too."""
+RESERVED = frozenset("edSZ.v,uvk")
+"""Letters that screens to come will need, or that move the cursor."""
+
+
+def test_a_letter_means_the_same_on_every_screen() -> None:
+    for screen in (VMListScreen, VMPageScreen, StorageScreen, MetricsScreen, ActivityScreen):
+        for action in screen.ACTIONS:
+            key = action.key
+            if not key or key.isdigit() or key in ("tab", "escape", "ctrl+p"):
+                continue
+            assert str(action.name) in MEANINGS.get(key, ()), f"{key} on {screen.__name__}: {action.name}"
+            assert key not in RESERVED, f"{key} on {screen.__name__}"
+
+
+async def test_a_key_without_an_action_says_so() -> None:
+    app = console(storage_wire(), storage())
+    async with app.run_test(size=SIZE) as pilot:
+        await reach(pilot, app, "scratch")
+        await pilot.press("e")
+        await until(pilot, lambda: "e does nothing here: ? lists the keys" in line_text(app, "status"))
+        await pilot.press("1")
+        await until(pilot, lambda: isinstance(app.screen, VMListScreen))
+        await pilot.press("6")
+        await until(pilot, lambda: "6 does nothing here: ? lists the keys" in line_text(app, "status"))
+        await pilot.press("j", "g")
+        await until(pilot, lambda: "j does nothing" not in line_text(app, "status"))

@@ -66,9 +66,9 @@ async def test_time_host_and_rank_are_chosen_by_keys() -> None:
         await until(pilot, lambda: "kvm-a CPU 62%" in text(app))
         await pilot.press("tab")
         await until(pilot, lambda: "kvm-b does not respond" in text(app))
-        await pilot.press("tab", "v")
+        await pilot.press("tab", "o")
         await until(pilot, lambda: "Top by memory" in text(app))
-        await pilot.press("v", "v")
+        await pilot.press("o", "o")
         await until(pilot, lambda: "Top by network" in text(app))
         assert "in 54K out 3.0K" in text(app) or "in 53K out 2.9K" in text(app)
 
@@ -78,7 +78,7 @@ async def test_paused_nothing_is_asked_for_and_nothing_moves() -> None:
     app = console(server, stream)
     async with app.run_test(size=SIZE) as pilot:
         screen = await reach(pilot, app)
-        await pilot.press("space")
+        await pilot.press("p")
         await until(pilot, lambda: "PAUSED" in text(app))
         assert app.session is not None
         assert app.session.wanted is None
@@ -99,7 +99,7 @@ async def test_paused_nothing_is_asked_for_and_nothing_moves() -> None:
         assert len(asked(server)) == before + 1
         assert screen._now is sums
         assert screen.heat._cells == cells
-        await pilot.press("space")
+        await pilot.press("p")
         await until(pilot, lambda: len(asked(server)) > before)
         await until(pilot, lambda: screen.heat._cells != cells)
         assert app.session.wanted == SampleRequest()
@@ -243,7 +243,7 @@ def test_pictures(snap_compare: Any, what: str, size: tuple[int, int]) -> None:
         wire(**{"GET /api/monitoring/metrics": lambda _: ok(now(fleet=UsageTotals()))}) if what == "empty" else wire()
     )
     app = console(server, stream)
-    keys = {"fleet": ["w", "home", "right", "right"], "host": ["tab"], "paused": ["space"], "empty": []}[what]
+    keys = {"fleet": ["w", "home", "right", "right"], "host": ["tab"], "paused": ["p"], "empty": []}[what]
 
     async def before(pilot: Any) -> None:
         screen = await reach(pilot, app)

@@ -147,7 +147,7 @@ async def test_metrics_keep_range_host_rank_and_vm() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         screen = await on(pilot, app, "5", MetricsScreen)
-        await pilot.press("w", "tab", "v", "home", "right", "right")
+        await pilot.press("w", "tab", "o", "home", "right", "right")
         await until(pilot, lambda: "db-01 on kvm-a" in line_text(app, "status") and "kvm-a CPU 62%" in text(app))
         await home_again(pilot, app)
         again = await on(pilot, app, "5", MetricsScreen)
@@ -163,7 +163,7 @@ async def test_what_is_paused_stays_as_it_was_and_asks_for_nothing() -> None:
         await until(pilot, lambda: loaded(app))
         screen = await on(pilot, app, "5", MetricsScreen)
         await until(pilot, lambda: screen._history is not None and bool(screen._charts.lines))
-        await pilot.press("space")
+        await pilot.press("p")
         await until(pilot, lambda: "PAUSED" in text(app))
         await home_again(pilot, app)
         again = await on(pilot, app, "5", MetricsScreen)

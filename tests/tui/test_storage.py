@@ -84,7 +84,7 @@ async def test_rates_come_with_the_samples_and_go_when_those_are_old() -> None:
         ("debian-13.iso", "D", "debian-13.iso is unmanaged"),
         ("web-01-1a2b3c4d.qcow2", "D", "is attached to web-01: detach it first"),
         ("web-01-1a2b3c4d.qcow2", "n", "web-01 is running: shut it down first"),
-        ("scratch", "u", "scratch is not attached"),
+        ("scratch", "f", "scratch is not attached"),
         ("scratch", "C", "scratch has no running operation"),
         ("build-cache", "a", "build-cache is attached to build-runner-ubuntu-24-04: detach it first"),
     ],

@@ -130,13 +130,13 @@ async def test_detaching_from_a_running_vm_is_asked_about() -> None:
     app = console(server, storage())
     async with app.run_test(size=SIZE) as pilot:
         await reach(pilot, app, "web-02-5e6f7a8b.qcow2")
-        await pilot.press("u")
+        await pilot.press("f")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         assert "Unmount it in the guest first" in text(app)
         await answer(pilot, "n")
         await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         assert not server.asked("POST", "/detach")
-        await pilot.press("u")
+        await pilot.press("f")
         await answer(pilot, "y")
         await until(pilot, lambda: bool(server.asked("POST", "/detach")))
 
@@ -165,15 +165,14 @@ async def test_pools_are_given_to_tiers_but_not_our_own() -> None:
     app = console(server, storage())
     async with app.run_test(size=SIZE) as pilot:
         screen = await reach(pilot, app)
-        await pilot.press("t")  # a key of pools: nothing here
         await pilot.press("tab")
         await until(pilot, lambda: screen.pools.has_focus)
         assert "netfs" in text(app)
-        await pilot.press("t", "enter", "up", "enter", "ctrl+s")
+        await pilot.press("m", "enter", "up", "enter", "ctrl+s")
         await until(pilot, lambda: isinstance(app.screen, StorageScreen))
         (call,) = server.asked("PUT", "pool-isos")
         assert body(call) == {"tier": "cold"}
-        await pilot.press("down", "t")
+        await pilot.press("down", "m")
         await until(pilot, lambda: "is managed by NovaCron: its tier cannot change" in line_text(app, "status"))
         await pilot.press("escape")
         await until(pilot, lambda: screen.volumes.has_focus)
