@@ -213,6 +213,7 @@ class MoveVolume(Procedure[MoveSteps]):
         if user is not None:
             await host.disks.switch(user.uuid, move.from_path, move.to_path)
             await failpoint("volume.move:switched")
+        await self._see_copy(host)
         # If the VM was started on the old copy outside NovaCron, that copy is current, and the new one is removed.
         if users := await host.disks.users(move.from_path):
             raise errors.Conflict(f"{users[0].name} was started during the move: its disk was not moved")
@@ -222,6 +223,11 @@ class MoveVolume(Procedure[MoveSteps]):
             await context.report_step(postponed)
         await failpoint("volume.move:dropped")
         await self._refresh(host, user.uuid if user else None)
+
+    async def _see_copy(self, host: LibvirtHost) -> None:
+        """Read the pools before the row names the new file: until a read has seen it, the volume would not be found."""
+        with suppress(errors.NovaCronError):
+            await self._inventory.refresh_volumes(host.host_id)
 
     async def _set_row(self, move: Move, pool: str, tier: str | None) -> None:
         seq = await change_volume(self._group_commit, move.volume_id, "volume.moved", pool=pool, tier=tier)
@@ -272,6 +278,7 @@ class MoveVolume(Procedure[MoveSteps]):
         users = [*await users_of(move.from_path), *await users_of(move.to_path)]
         users = [user for user in users if not user.other_use]
         vm_id = users[0].uuid if users else None
+        await self._see_copy(host)
         if await self._copy_is_current(move, users):
             for user in users:
                 await host.disks.switch(user.uuid, move.from_path, move.to_path)
