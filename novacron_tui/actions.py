@@ -67,7 +67,8 @@ class Action(Generic[T]):
     `run` performs it, given the screen that offers it and the subject, when nothing refuses it. `why_not` returns the
     sentence that refuses it for a subject, given what else the store knows. `needs_one`: it acts on the row under the cursor. `opens`: it
     opens a form or page, which the next keys are meant for. `only_view`: it changes nothing but what the screen shows.
-    `rare`: the footer leaves it out while it is refused.
+    `rare`: the footer leaves it out while it is refused. `command` is what does the same for scripts, after `novacron`;
+    `{names}` stands for the objects.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Action(Generic[T]):
     opens: bool = False
     rare: bool = False
     only_view: bool = False
+    command: str = ""
     run: Callable[[Any, T], Awaitable[None] | None] = field(kw_only=True)
 
     @property
@@ -95,7 +97,9 @@ class Action(Generic[T]):
 
 
 def refusal(action: Action[T], session: Session, subject: T | None) -> str | None:
-    """The sentence that refuses an action now, or None. Checks offline, role, no subject, then the subject's state."""
+    """The sentence that refuses an action now, or None. Checks read-only mode, offline, role, no subject, then the subject's state."""
+    if action.changes and session.server.read_only:
+        return session.server.read_only
     if action.changes and (offline := session.store.why_no_change()):
         return offline
     if action.endpoint and (role := why_not_role(session.user.role, action.endpoint.permission)):

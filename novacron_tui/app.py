@@ -21,7 +21,7 @@ from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.sign_in.screen import SignInScreen
 from novacron_tui.terminal.capabilities import lacks_color
 from novacron_tui.terminal.themes import MONO, THEMES, resolve_theme
-from novacron_tui.terminal.type_ahead import Forget, PasteIgnored, TypeAhead
+from novacron_tui.terminal.type_ahead import Forget, HabitIgnored, OpenedWithoutForm, PasteIgnored, TypeAhead
 
 if TYPE_CHECKING:  # the API, the client and the screens are imported after the first paint
     from textual.command import Provider
@@ -46,7 +46,14 @@ def connect(server: ServerRef) -> Client:
     from novacron_tui.terminal.safe_text import clean_json
 
     credentials = SharedCredentials(server.kept) if server.kept else None
-    return Client(server.url, credentials, clean=clean_json, certificate=server.certificate, verify=server.verify)
+    return Client(
+        server.url,
+        credentials,
+        clean=clean_json,
+        certificate=server.certificate,
+        verify=server.verify,
+        read_only=server.read_only,
+    )
 
 
 def _go_to_vm() -> type[Provider]:
@@ -136,6 +143,14 @@ class Console(App[None]):
     @on(Forget)
     def _drop_typed_ahead(self) -> None:
         self.type_ahead.clear()
+
+    @on(OpenedWithoutForm)
+    def _expect_habit(self) -> None:
+        self.type_ahead.opened_without_form()
+
+    @on(HabitIgnored)
+    def _show_habit_ignored(self) -> None:
+        self._show_warning("Already signed in: keys are ignored until you pause for a second")
 
     def on_unmarked_paste(self, event: UnmarkedPaste) -> None:
         """Found by name: it is posted by the keyboard."""

@@ -59,7 +59,8 @@ class Client:
     accepted certificate; without it the system's authorities decide. The route to the server, with or without a
     proxy, is chosen here: raises what `route_to` raises. `verify` gets the address and raises ServerUnreachable when it
     is not the server's: before a password or refresh token is sent there, and before the first access token since the
-    connection was lost.
+    connection was lost. `read_only` is the sentence that refuses every change before it is sent, except those of the
+    session; empty for none.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class Client:
         transport: httpx.AsyncBaseTransport | None = None,
         certificate: str = "",
         verify: Callable[[str], Awaitable[None]] | None = None,
+        read_only: str = "",
     ) -> None:
         self._verify, self._verified = verify, False
+        self.read_only = read_only
         self.base_url = base_url.rstrip("/")
         self.credentials = credentials or Credentials()
         self.clean = clean
@@ -116,6 +119,7 @@ class Client:
         idempotency key. Raises the exception of the server's problem document, ServerUnreachable when there was no
         response, IncompatibleServer when the response cannot be decoded.
         """
+        self._check_read_only(endpoint)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if idempotency_key:
             headers["Idempotency-Key"] = idempotency_key
@@ -147,6 +151,7 @@ class Client:
         **path: str,
     ) -> R:
         """Stream a long body. Not retried. Raises the same exceptions as `call`."""
+        self._check_read_only(endpoint)
         if self.credentials.stale:
             await self.refresh()  # a streamed body cannot be sent twice
         request: dict[str, Any] = {
@@ -167,6 +172,10 @@ class Client:
         if (error := self._error(response)) is not None:
             raise error
         return self._decode(endpoint, response)
+
+    def _check_read_only(self, endpoint: Endpoint[Any, Any, Any]) -> None:
+        if self.read_only and endpoint.changes and not endpoint.path.startswith("/auth/"):
+            raise errors.Forbidden(self.read_only)
 
     async def sign_in(self, username: str, password: str) -> access.Tokens:
         """Sign in with a password and use the new tokens from now on."""

@@ -13,7 +13,7 @@ import msgspec
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.cli.runtime.connect import ServerTarget, resolve_named_server
 from novacron_tui.servers.profiles import Profile, Profiles
-from novacron_tui.servers.server_choice import ServerChoice
+from novacron_tui.servers.server_choice import READ_ONLY, ServerChoice
 from novacron_tui.servers.server_ref import ServerRef, at
 
 
@@ -34,6 +34,7 @@ def place(named: ServerChoice) -> Callable[[], Awaitable[ServerRef]]:
             certificate=profile.certificate,
             kept=target.kept,
             remember=partial(_remember, profiles, profile),
+            read_only=READ_ONLY if named.read_only else profile.why_read_only,
         )
     )
 

@@ -60,7 +60,7 @@ def entries(store: Store) -> list[ActivityEntry]:
     """All rows: running operations first, then the newest."""
     events = (event for event in store.events if event.target.type != "operation")
     event_entries = [_of_event(event) for event in events if event.note or not event.type.endswith(".updated")]
-    shown = [*(_of_operation(op) for op in store.operations.values()), *event_entries]
+    shown = [*(of_operation(op) for op in store.operations.values()), *event_entries]
     shown.sort(key=lambda entry: (entry.runs, entry.at), reverse=True)
     return shown
 
@@ -76,7 +76,8 @@ def why_not_cancel(entry: ActivityEntry, _store: Store) -> str | None:
     return None
 
 
-def _of_operation(op: Operation) -> ActivityEntry:
+def of_operation(op: Operation) -> ActivityEntry:
+    """The row of an operation."""
     reason = (op.problem.detail or op.problem.title) if op.problem else ""
     return ActivityEntry(
         id=f"operation {op.id}",

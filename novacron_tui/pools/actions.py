@@ -22,7 +22,7 @@ async def _set_tier(context: ActionContext, pool: Pool) -> None:
 
 SET_TIER = Action[Pool](
     "tier", "m", "set tier", "Set or remove the tier of the pool.", pools.SET_TIER, _why_not_tier,
-    group="Pool", opens=True, run=_set_tier,
+    group="Pool", opens=True, run=_set_tier, command="pool set-tier {names} TIER",
 )  # fmt: skip
 COPY_ID = Action[Pool](
     "copy-id", "y", "copy id", "Copy the pool's id to the terminal's clipboard.", group="Pool",

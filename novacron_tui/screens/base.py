@@ -25,7 +25,8 @@ from novacron_tui.screens.commands import COMMAND_KEYS, HOST, ROWS, THEME, actio
 from novacron_tui.screens.global_actions import EVERYWHERE, HELP, QUIT, SCREENS, VMS
 from novacron_tui.screens.help import HelpScreen, KeyRow
 from novacron_tui.screens.navigation import Go
-from novacron_tui.screens.top_line import top_line
+from novacron_tui.screens.script_commands import script_command
+from novacron_tui.screens.top_line import FILTER, top_line
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.painting import use_fine_compositor
 from novacron_tui.terminal.safe_text import clean, one_line
@@ -109,6 +110,10 @@ class BaseScreen(Screen[None]):
         """The default text of the status line, shown when there is no message."""
         return ()
 
+    def crumbs(self) -> Sequence[str]:
+        """The way to what is shown, from the screen on; empty where the tab in the top line says it all."""
+        return ()
+
     # -- the frame -------------------------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
@@ -178,7 +183,8 @@ class BaseScreen(Screen[None]):
         """Update the top, status and key lines; unchanged cells are not painted."""
         self._top.show(*top_line(self.session, self.glyphs, SCREENS, self.HERE))
         text, tone = self._message
-        self._status.show([Piece(text, tone)] if text else self.hint())
+        crumbs = f" {self.glyphs.arrow} ".join(self.crumbs())
+        self._status.show([Piece(text, tone)] if text else self.hint(), [Piece(crumbs, "quiet", 20)] if crumbs else [])
         covered = self.app.screen is not self
         offered = [] if covered else self._offered()  # the keys are those of the dialog in front
         right = [action for action in offered if action in (HELP, QUIT)]
@@ -225,6 +231,7 @@ class BaseScreen(Screen[None]):
         """A letter that no key binding takes."""
         if event.is_printable and event.key not in self.active_bindings and not self.command.editing:
             self.say(f"{one_line(event.character or event.key)} does nothing here: ? lists the keys", "warn")
+            self.app.post_message(Forget())  # text that was typed for something else has more letters
 
     def action_press(self, key: str) -> None:
         """Handle the key of an action: perform it, or show why not. An action that is not offered is never
@@ -294,7 +301,10 @@ class BaseScreen(Screen[None]):
 
     @on(TextBar.Pressed)
     def _clicked(self, event: TextBar.Pressed) -> None:
-        """A click on the key of an action, or on the name of one without a key."""
+        """A click on the key of an action, on the name of one without a key, or on a number of VMs."""
+        if event.name.startswith(FILTER):
+            self.app.post_message(Go(VMS.name, only=event.name.removeprefix(FILTER)))
+            return
         keyless = next((action for action in self.ACTIONS if not action.key and action.name == event.name), None)
         if keyless is not None:
             self.start(keyless)
@@ -305,8 +315,29 @@ class BaseScreen(Screen[None]):
 
     def show_help(self) -> None:
         """Show every key of this screen, and why it is unavailable now."""
-        rows = [KeyRow(a.key, a.label, a.help, a.group, self.why_not(a) or "") for a in self.ACTIONS if a.key]
-        self.app.push_screen(HelpScreen([*rows, *ROWS]))
+        rows = [KeyRow(a.key, a.label, a.help, a.group, self.why_not(a) or "", a.name) for a in self.ACTIONS if a.key]
+        self.app.push_screen(HelpScreen([*rows, *ROWS], self._copy_command), self._perform_from_help)
+
+    def _perform_from_help(self, row: KeyRow | None) -> None:
+        action = next((action for action in self.ACTIONS if row is not None and action.name == row.name), None)
+        if action is not None and action is not HELP:
+            self.start(action)
+        elif row is not None and not row.name:
+            self.action_command()
+
+    def _copy_command(self, row: KeyRow) -> None:
+        action = next((action for action in self.ACTIONS if action.name == row.name), None)
+        if action is None or not action.command:
+            self.app.notify(f"{row.label} has no novacron command")
+            return
+        command = script_command(action.command, self.subjects(action), self.session)
+        self.app.copy_to_clipboard(command)
+        self.app.notify(f"copied: {command}")
+
+    def subjects(self, action: Action[Any]) -> Sequence[Any]:
+        """The objects that an action would apply to now."""
+        subject = self.subject(action) if action.needs_one else None
+        return () if subject is None else (subject,)
 
     def reload(self) -> None:
         """Read everything from the server again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from os.path import commonprefix
 from typing import Any
 
 from novacron_tui.actions import Action
@@ -66,7 +67,9 @@ def unknown_command(word: str, actions: Sequence[Action[Any]]) -> str:
     first, _, more = word.partition(" ")
     if more and (action := action_named(first, actions)):
         return f"{action.name} takes no argument{': it acts on the row under the cursor' if action.needs_one else ''}"
-    near = list(dict.fromkeys(a.name for a in actions if word and a.name.startswith(word[:1].casefold())))
+    typed = word.casefold()
+    near = list(dict.fromkeys(a.name for a in actions if word and a.name.startswith(typed[:1])))
+    near.sort(key=lambda name: -len(commonprefix([name, typed])))
     if not near:
         return f'Unknown command "{word}". Press tab to complete or ? for help'
     return f'Unknown command "{word}". Did you mean {_either(near)}?'

@@ -42,8 +42,9 @@ METRICS_SCREEN = _screen(
     "metrics", "5", "metrics", "Usage of the fleet and its hosts over time, top VMs, and a heat map."
 )
 ACTIVITY = _screen("activity", "7", "activity", "Running and past operations, failures, events.")
+PROBLEMS = _screen("problems", "!", "problems", "What is wrong now, worst first, each with its next step.")
 SCREENS: tuple[Action[Any], ...] = (VMS, STORAGE, METRICS_SCREEN, ACTIVITY)
-EVERYWHERE: tuple[Action[Any], ...] = (*SCREENS, REFRESH, PALETTE, HELP, QUIT)
+EVERYWHERE: tuple[Action[Any], ...] = (*SCREENS, PROBLEMS, REFRESH, PALETTE, HELP, QUIT)
 
 
 def bindings(actions: Sequence[Action[Any]]) -> list[BindingType]:

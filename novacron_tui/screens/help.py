@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Static
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
 
 from novacron_tui.terminal.safe_text import clean
 from novacron_tui.widgets.text_bar import Piece, content
@@ -24,56 +26,99 @@ _LABEL, _ROOM = 11, 57
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """One line of help. `refused` is why the key is unavailable now."""
+    """One line of help. `refused` is why the key is unavailable now; `name` is that of its action, empty for what is no
+    action."""
 
     key: str
     label: str
     help: str
     group: str
     refused: str = ""
+    name: str = ""
 
 
-class HelpScreen(ModalScreen[None]):
-    """Shows the actions in `rows`, the same as the footer."""
+class HelpScreen(ModalScreen[KeyRow | None]):
+    """Shows the actions in `rows`, the same as the footer. Dismissed with the one to perform, or None; `copy` is called
+    with the one whose command is wanted."""
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; background: $background 60%; }
-    HelpScreen > VerticalScroll {
-        width: 76; max-width: 96%; height: auto; max-height: 92%; padding: 1 2; scrollbar-size-vertical: 1;
+    HelpScreen > Vertical {
+        width: 76; max-width: 96%; height: auto; max-height: 92%; padding: 1 2;
         background: $surface; border: round $accent; border-title-color: $accent; border-title-style: bold;
         border-subtitle-color: $tone-quiet;
     }
-    HelpScreen Static { height: auto; }
+    HelpScreen OptionList, HelpScreen OptionList:focus {
+        height: auto; max-height: 100%; border: none; padding: 0; background: $surface; scrollbar-size-vertical: 1;
+    }
+    HelpScreen OptionList > .option-list--option-highlighted, HelpScreen OptionList:focus > .option-list--option-highlighted {
+        background: $cursor-ground; color: $foreground; text-style: none;
+    }
+    HelpScreen OptionList > .option-list--option-disabled { color: $accent; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "dismiss", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q", "leave", show=False),
+        Binding("y", "copy", show=False),
+        Binding("j", "down", show=False),
+        Binding("k", "up", show=False),
+    ]
 
-    def __init__(self, rows: Sequence[KeyRow]) -> None:
+    def __init__(self, rows: Sequence[KeyRow], copy: Callable[[KeyRow], None]) -> None:
         super().__init__()
-        self._rows = rows
+        self._entries = entries(rows)
+        self._copy = copy
 
     def compose(self) -> ComposeResult:
-        box = VerticalScroll()
+        box = Vertical()
         box.border_title = "Keys on this screen"
-        box.border_subtitle = "esc closes"
+        box.border_subtitle = "enter runs   y copies as a novacron command   esc closes"
         with box:
-            for line in lines(self._rows):
-                yield Static(line)
+            yield OptionList(*(Option(line, disabled=row is None) for line, row in self._entries))
+
+    def on_mount(self) -> None:
+        listed = self.query_one(OptionList)
+        listed.focus()
+        listed.action_first()
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    def action_down(self) -> None:
+        self.query_one(OptionList).action_cursor_down()
+
+    def action_up(self) -> None:
+        self.query_one(OptionList).action_cursor_up()
+
+    def action_copy(self) -> None:
+        at = self.query_one(OptionList).highlighted
+        if at is not None and (row := self._entries[at][1]) is not None:
+            self._copy(row)
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.dismiss(self._entries[event.option_index][1])
 
 
 def lines(rows: Sequence[KeyRow]) -> list[Content]:
-    """The lines of the help, by group, in the order in which the groups first occur."""
-    shown: list[Content] = []
+    """The lines of the help."""
+    return [line for line, _ in entries(rows)]
+
+
+def entries(rows: Sequence[KeyRow]) -> list[tuple[Content, KeyRow | None]]:
+    """The lines of the help, by group, in the order in which the groups first occur; those without a row are titles."""
+    shown: list[tuple[Content, KeyRow | None]] = []
     label = max((len(row.label) for row in rows), default=0)
     groups: dict[str, list[KeyRow]] = {}
     for row in rows:
         groups.setdefault(row.group, []).append(row)
     for group, members in groups.items():
         if shown:
-            shown.append(Content(""))
+            shown.append((Content(""), None))
         group_reason = _common(members)
         group_pieces = [Piece(f"  {group_reason}", "warn")] if group_reason else []
-        shown.append(content([Piece(group or "Here", "accent"), *group_pieces]))
-        shown += [_line(row, max(label, _LABEL), group_reason=group_reason) for row in members]
+        shown.append((content([Piece(group or "Here", "accent"), *group_pieces]), None))
+        shown += [(_line(row, max(label, _LABEL), group_reason=group_reason), row) for row in members]
     return shown
 
 

@@ -69,7 +69,7 @@ BACK = Action[Any](
 class MetricsScreen(BaseScreen):
     """Reads the history periodically and follows the samples of all VMs while it is open."""
 
-    ACTIONS: ClassVar[tuple[Action[Any], ...]] = (RANGE, SUBJECT, RANK, PAUSE, OPEN, BACK, *EVERYWHERE)
+    ACTIONS: ClassVar[tuple[Action[Any], ...]] = (OPEN, SUBJECT, RANGE, RANK, PAUSE, BACK, *EVERYWHERE)
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = METRICS_SCREEN
     DEFAULT_CSS = """

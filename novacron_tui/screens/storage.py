@@ -45,7 +45,8 @@ class StorageScreen(ListScreen):
     """Shows volumes or pools; the keys are those of the shown list."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        pool_actions.SET_TIER, *volume_actions.VERBS, pool_actions.COPY_ID, OPEN, SWITCH, FILTER, SORT, REVERSE, BACK, *EVERYWHERE,
+        OPEN, SWITCH, FILTER, SORT, pool_actions.SET_TIER, *volume_actions.VERBS, pool_actions.COPY_ID, REVERSE, BACK,
+        *EVERYWHERE,
     )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = STORAGE
@@ -100,6 +101,9 @@ class StorageScreen(ListScreen):
         self._on_pools = before._on_pools
         self.volume_pane.restore_from(before.volume_pane)
         self.pool_pane.restore_from(before.pool_pane)
+
+    def crumbs(self) -> Sequence[str]:
+        return [STORAGE.label, "pools"] if self._on_pools else ()
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 

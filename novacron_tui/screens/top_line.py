@@ -12,11 +12,14 @@ from novacron_core.values.counts import counted
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import ConnectionState, Store
+from novacron_tui.problems.entries import problems
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.terminal.glyphs import Glyphs, state_tone
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.text_bar import Piece
 
+FILTER = "filter "
+"""Before the filter in the name of a piece: a click shows the VMs that match it."""
 _SHOWN = tuple(State)
 """All states in the order of the API: leaving one out would make the sum wrong."""
 
@@ -27,10 +30,12 @@ def top_line(
     """The pieces of the left and right side. `screens` are the screen tabs; `here` is the current one."""
     store = session.store
     left = [
-        Piece(" NovaCron ", "brand"),
+        Piece(" NovaCron ", "brand", 12),
         _profile(session.server),
+        *([Piece(" "), Piece(" READ-ONLY ", "alarm")] if session.server.read_only else []),
         Piece(" "),
         *_freshness(store, glyphs),
+        *_problems(store, glyphs),
         *_database(store),
         *_degraded(store),
         *_simulated(store),
@@ -47,13 +52,14 @@ def _screen_tabs(screens: Sequence[Action[Any]], here: Action[Any] | None) -> li
     pieces = []
     for tab in screens:
         key, label = ("strong", "strong") if tab is here else ("key", "quiet")
-        pieces.append(Piece(tab.key, key, 9, tab.key, "ways"))
-        pieces.append(Piece(f" {tab.label}{'   ' if tab is screens[-1] else ' '}", label, 9, tab.key, "ways"))
+        pieces.append(Piece(tab.key, key, 0, tab.key))
+        pieces.append(Piece(f" {tab.label}", label, 9, tab.key, "ways"))
+        pieces.append(Piece("   " if tab is screens[-1] else " ", label, 0, tab.key))
     return pieces
 
 
 def _profile(server: ServerRef) -> Piece:
-    return Piece(f" {server.profile} ", "danger" if server.production else "badge", 0 if server.production else 8)
+    return Piece(f" {server.profile} ", "danger" if server.production else "badge", 0 if server.production else 2)
 
 
 def _freshness(store: Store, glyphs: Glyphs) -> list[Piece]:
@@ -84,6 +90,17 @@ def _degraded(store: Store) -> list[Piece]:
         return []
     names = _first(one_line(name) for name in store.degraded)
     return [Piece("   server degraded", "warn", 1), Piece(f": {names}", "warn", 7)]
+
+
+def _problems(store: Store, glyphs: Glyphs) -> list[Piece]:
+    found = problems(store)
+    if not found:
+        return []
+    tone = "bad" if any(problem.severe for problem in found) else "warn"
+    return [
+        Piece(f"   {glyphs.bad} {len(found)}", tone, 0, "!"),
+        Piece(f" {'problem' if len(found) == 1 else 'problems'}", tone, 7, "!"),
+    ]
 
 
 def _simulated(store: Store) -> list[Piece]:
@@ -130,8 +147,9 @@ def _vms(store: Store, glyphs: Glyphs) -> list[Piece]:
                     f"{gap}{glyphs.state(state)} {counts[state]}",
                     state_tone(state),
                     rank,
-                    group="" if urgent else "counts",
+                    f"{FILTER}state:{state}",
+                    "" if urgent else "counts",
                 )
             )
-            pieces.append(Piece(f" {state}", "quiet", 10, group="words"))
+            pieces.append(Piece(f" {state}", "quiet", 10, f"{FILTER}state:{state}", "words"))
     return pieces

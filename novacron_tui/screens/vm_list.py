@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
+from novacron_core.values.counts import counted
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import VMKey
@@ -45,16 +46,16 @@ class VMListScreen(VMScreen):
     """The table; actions apply to the marked VMs, or else to the one under the cursor."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        *VERBS,
-        CREATE,
-        COPY_ID,
         OPEN,
         FILTER,
-        SORT,
-        REVERSE,
         MARK,
-        MARK_ALL,
+        SORT,
+        CREATE,
+        *VERBS,
         RESULTS,
+        MARK_ALL,
+        REVERSE,
+        COPY_ID,
         *EVERYWHERE,
     )
     HERE = VMS
@@ -83,7 +84,7 @@ class VMListScreen(VMScreen):
         if bulk is not None and not bulk.ended:
             return [Piece(f"{self.glyphs.work} {bulk.summary()[0]}", "busy")]
         marked = len(self.pane.table.marks)
-        return [Piece(f"{marked} marked", "accent")] if marked else self.pane.hint()
+        return [Piece(f"{marked} marked: actions apply to them", "accent")] if marked else self.pane.hint()
 
     def why_not(self, action: Action[Any]) -> str | None:
         if action is RESULTS and self.vm_actions.bulk is None:
@@ -120,12 +121,15 @@ class VMListScreen(VMScreen):
         self.refresh_frame()
 
     def action_escape(self) -> None:
-        """Clear the message and all marks; if there are none, clear the filter."""
-        if self._message[0] or self.pane.table.marks:
-            self.pane.table.unmark()
+        """Clear the message; else the filter; else the marks, and say so."""
+        marks = len(self.pane.table.marks)
+        if self._message[0]:
             self.clear_message()
-        else:
+        elif self.pane.filter.text:
             self.pane.filter.action_clear()
+        elif marks:
+            self.pane.table.unmark()
+            self.say(f"unmarked {counted(marks, 'VM')}")
 
     def open_row(self) -> None:
         if (vm := self.pane.table.row) is not None:

@@ -18,7 +18,7 @@ from novacron_tui.metrics.actions import RANGE
 from novacron_tui.operations.actions import CANCEL
 from novacron_tui.operations.entries import ActivityEntry, detail_lines
 from novacron_tui.operations.pane import ActivityPane
-from novacron_tui.screens.global_actions import EVERYWHERE, bindings
+from novacron_tui.screens.global_actions import EVERYWHERE, VMS, bindings
 from novacron_tui.screens.list_screen import BACK, REVERSE, SORT, filter_action, open_action
 from novacron_tui.screens.vm_screen import VMScreen
 from novacron_tui.terminal.glyphs import Glyphs
@@ -190,6 +190,10 @@ class VMPageScreen(VMScreen):
         elif row is not None:
             title, rows = disk_rows(row) if isinstance(row, DiskEntry) else nic_rows(row)
             self.app.push_screen(Detail(one_line(title), labelled((label, one_line(text)) for label, text in rows)))
+
+    def crumbs(self) -> Sequence[str]:
+        label = next(tab.label for tab in TABS if tab.name == self.tab)
+        return [VMS.label, one_line(self._last.name), label]
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 

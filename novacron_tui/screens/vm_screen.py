@@ -31,6 +31,9 @@ class VMScreen(ListScreen):
     def subject(self, action: Action[Any]) -> Any:
         return next(iter(self.chosen()), None)
 
+    def subjects(self, action: Action[Any]) -> Sequence[Any]:
+        return self.chosen() if isinstance(action, Verb) else super().subjects(action)
+
     def why_not(self, action: Action[Any]) -> str | None:
         if not isinstance(action, Verb):
             return super().why_not(action)

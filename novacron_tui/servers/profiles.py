@@ -34,7 +34,7 @@ LOCAL = "local"
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """A known server. `production` highlights it as a warning. `certificate` is the fingerprint of the only accepted
+    """A known server. `production` highlights it as a warning. `read_only` refuses all changes from here. `certificate` is the fingerprint of the only accepted
     certificate, for a server with a self-signed one. `user` is the last one who signed in."""
 
     name: str
@@ -42,6 +42,12 @@ class Profile(msgspec.Struct, frozen=True):
     user: str = ""
     production: bool = False
     certificate: str = ""
+    read_only: bool = False
+
+    @property
+    def why_read_only(self) -> str:
+        """The sentence that refuses changes on this server; empty when they are allowed."""
+        return f"read-only: the profile {self.name} says read_only = true" if self.read_only else ""
 
 
 def why_not_name(name: str) -> str | None:

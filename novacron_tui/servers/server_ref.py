@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class ServerRef:
     """A server to connect to.
 
-    `profile` is its name on screen. `production` highlights it as a warning. `setup_token()` reads the one-time token
+    `profile` is its name on screen. `production` highlights it as a warning. `read_only` is the sentence that refuses
+    changes there; empty when they are allowed. `setup_token()` reads the one-time token
     of a bundled server, or returns None. `user` is the last one who signed in. `certificate` is the fingerprint of the
     only accepted certificate, for a server with a self-signed one. `kept` is the saved session; `remember(user)` saves
     the profile. `verify(url)` raises ServerUnreachable unless the server still answers at its address.
@@ -23,6 +24,7 @@ class ServerRef:
     url: str
     profile: str = "local"
     production: bool = False
+    read_only: str = ""
     setup_token: Callable[[], str | None] | None = None
     user: str = ""
     certificate: str = ""

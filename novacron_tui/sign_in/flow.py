@@ -35,6 +35,8 @@ class View(Protocol):
 
     def show_server(self, server: ServerRef) -> None: ...
 
+    def show_no_form(self) -> None: ...
+
     async def show(self, form: EntryForm, reason: str, *, expected: bool) -> None: ...
 
     def run_in_background(self, work: Coroutine[Any, Any, None]) -> None: ...
@@ -99,17 +101,19 @@ class SignInFlow:
             client.credentials.token = self._token
             await self._enter_by_token(server, client, "The token was rejected: ")
         elif client.credentials.refresh_token:
-            await self._enter_by_token(server, client, "")
+            await self._enter_by_token(server, client, "", kept=True)
         else:
             await self._show(_sign_in_form(server), _why_unread(client))
 
-    async def _enter_by_token(self, server: ServerRef, client: Client, refused: str) -> None:
+    async def _enter_by_token(self, server: ServerRef, client: Client, refused: str, *, kept: bool = False) -> None:
         try:
             validation = await client.call(access.VALIDATE)
         except Unauthenticated as e:
             client.credentials.drop()
             await self._show(_sign_in_form(server), f"{refused}{one_line(e.detail)}")
             return
+        if kept:
+            self._screen.show_no_form()
         self._enter_console(server, client, validation.user)
 
     async def _show(self, form: EntryForm, reason: str = "", *, expected: bool = True) -> None:

@@ -15,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from novacron_tui.servers.server_ref import ServerRef
-from novacron_tui.terminal.type_ahead import Forget
+from novacron_tui.terminal.type_ahead import Forget, OpenedWithoutForm
 from novacron_tui.widgets.text_bar import Piece, TextBar, content
 
 if TYPE_CHECKING:  # not before the first paint
@@ -137,6 +137,10 @@ class SignInScreen(Screen[None]):
         card = self.query_one("#card")
         card.border_title = content([Piece(server.profile, "danger" if server.production else "strong")])
         card.border_subtitle = content([Piece(server.url, "quiet")])
+
+    def show_no_form(self) -> None:
+        """A saved session signs in: whoever types a password by habit must not meet the list with it."""
+        self.app.post_message(OpenedWithoutForm())
 
     async def show(self, form: EntryForm, reason: str, *, expected: bool) -> None:
         """Replace the form. If it is not the `expected` one, keys typed ahead are dropped."""

@@ -67,6 +67,10 @@ def console(
             help="Draw with ASCII characters only. Default: where the locale or the terminal has no others.",
         ),
     ] = None,
+    read_only: Annotated[
+        bool,
+        typer.Option("--read-only", envvar="NOVACRON_READ_ONLY", help="Refuse all changes from this console."),
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from novacron_tui.servers.server_choice import ServerChoice
     from novacron_tui.servers.server_ref import ServerRef
@@ -30,9 +30,7 @@ def open_console(choice: ServerChoice, hypervisors: list[str], theme: str, ascii
     if ascii_only is None:
         ascii_only = needs_ascii(sys.__stderr__)  # Textual draws there
     full_name = themes.resolve_theme(theme) if theme else ""
-    open_server = (
-        _open_remote(choice) if choice.server or choice.profile else _open_bundled(choice.data_dir, hypervisors)
-    )
+    open_server = _open_remote(choice) if choice.server or choice.profile else _open_bundled(choice, hypervisors)
     app = Console(open_server, token=choice.token, theme=full_name, ascii=ascii_only)
     app.run()
     if app.fault is not None:
@@ -41,15 +39,17 @@ def open_console(choice: ServerChoice, hypervisors: list[str], theme: str, ascii
         raise write_crash_report(app.fault) from app.fault
 
 
-def _open_bundled(data_dir: Path | None, hypervisors: list[str]) -> OpenServer:
+def _open_bundled(choice: ServerChoice, hypervisors: list[str]) -> OpenServer:
     """Opens the bundled server of this machine. Imports are delayed until after the first paint."""
 
     async def open_server() -> ServerRef:
         from novacron_core.local_server import default_data_dir
         from novacron_tui.servers.bundled import Bundled
+        from novacron_tui.servers.server_choice import READ_ONLY
 
         arguments = tuple(word for uri in hypervisors for word in ("--hypervisor", uri))
-        return await Bundled(data_dir or default_data_dir(), arguments).open()
+        server = await Bundled(choice.data_dir or default_data_dir(), arguments).open()
+        return replace(server, read_only=READ_ONLY) if choice.read_only else server
 
     return open_server
 
@@ -60,4 +60,4 @@ def _open_remote(choice: ServerChoice) -> OpenServer:
     from novacron_tui.servers.profiles import LOCAL
 
     local = choice.profile == LOCAL and not (choice.server and choice.server_meant)
-    return _open_bundled(choice.data_dir, []) if local else remote_server.place(choice)
+    return _open_bundled(choice, []) if local else remote_server.place(choice)

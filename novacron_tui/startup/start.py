@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-_TYPER_VARIABLES = ("NOVACRON_HYPERVISOR", "NOVACRON_ASCII", "_NOVACRON_COMPLETE")
+_TYPER_VARIABLES = ("NOVACRON_HYPERVISOR", "NOVACRON_ASCII", "NOVACRON_READ_ONLY", "_NOVACRON_COMPLETE")
 """Environment variables that only typer parses."""
 
 
@@ -45,6 +45,7 @@ def _console_flags(words: list[str]) -> argparse.Namespace | None:
     for name in ("server", "profile", "token", "data-dir", "theme"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--hypervisor", action="append", default=[])
+    parser.add_argument("--read-only", action="store_true")
     parser.add_argument("--ascii", action="store_true", default=None)
     try:
         flags, rest = parser.parse_known_args(words)
@@ -68,6 +69,7 @@ def _open(flags: argparse.Namespace) -> None:
         token=flags.token or os.environ.get("NOVACRON_TOKEN", ""),
         data_dir=Path(data_dir) if data_dir else None,
         server_meant=bool(flags.server),
+        read_only=flags.read_only,
     )
     theme = flags.theme or os.environ.get("NOVACRON_THEME", "")
     from novacron_tui.cli.runtime.exit_codes import UsageError, exit_code_of_run

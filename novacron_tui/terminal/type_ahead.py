@@ -31,6 +31,8 @@ from novacron_tui.terminal.safe_text import clean
 Typed = Key | Paste
 REACTION_S = 0.3
 """Nobody reads and answers what has just appeared in less time: such keys were meant for something else."""
+HABIT_S = 1.0
+"""How long keys are ignored after the console opened without a form, and after each key that was ignored."""
 _MAX_DELAY_S = 3.0
 """Maximum delay of a key by the previous one: a handler that hangs must not block the keyboard."""
 _POLL_S = 0.05
@@ -42,6 +44,14 @@ _EDITING = frozenset({"enter", "tab", "shift+tab", "backspace", "left", "right"}
 
 class Forget(Message):
     """Tells the app to drop keys typed ahead: they were meant for something that did not open."""
+
+
+class OpenedWithoutForm(Message):
+    """Tells the app that a saved session has opened the console at once: somebody may be typing a password by habit."""
+
+
+class HabitIgnored(Message):
+    """Keys were dropped that were typed when the console had just opened without a form."""
 
 
 class PasteIgnored(Message):
@@ -112,6 +122,8 @@ class TypeAhead:
         self._painted_at = 0.0
         self._dropped: tuple[float, Widget | None] = (float("-inf"), None)
         """When the last key was dropped, and the focus then: what follows at once belongs to it."""
+        self._habit_until = float("-inf")
+        """Until when keys may be those of a password that nobody asked for."""
         self._appeared: tuple[Screen[Any] | None, float] = (None, 0.0)
         """The last dialog that no key opened, and when."""
 
@@ -120,7 +132,7 @@ class TypeAhead:
         if event is self._current:
             self._current = None
             return False
-        if self._is_stray(event):
+        if self._is_habit(event) or self._is_stray(event):
             return True
         if _is_text(event) and self._awaits_form():
             self._enqueue(event, self._app.screen_stack[-1])
@@ -154,6 +166,10 @@ class TypeAhead:
         screen below."""
         if self._dispatcher is None and isinstance(screen, ModalScreen | AwaitsForm):
             self._appeared = (screen, asyncio.get_running_loop().time())
+
+    def opened_without_form(self) -> None:
+        """Ignore what is typed now, until nothing has been typed for HABIT_S."""
+        self._habit_until = asyncio.get_running_loop().time() + HABIT_S
 
     def clear(self) -> None:
         """Drop all deferred events, and what is typed in the same breath."""
@@ -214,6 +230,14 @@ class TypeAhead:
 
     def _note_dropped(self) -> None:
         self._dropped = (asyncio.get_running_loop().time(), self._app.focused if self._app.screen_stack else None)
+
+    def _is_habit(self, event: Typed) -> bool:
+        """Whether a key belongs to what is typed since the console opened by itself."""
+        if event.time >= self._habit_until or not _answers(event) or self.in_field:
+            return False
+        self._habit_until = event.time + HABIT_S
+        self._app.post_message(HabitIgnored())
+        return True
 
     def _is_stray(self, event: Typed) -> bool:
         """Whether a key was typed for something else than what has the focus now."""

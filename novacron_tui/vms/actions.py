@@ -49,7 +49,9 @@ def _verb(
     async def run(screen: Any, _vm: VM) -> None:
         await screen.vm_actions.perform(verb, list(screen.chosen()))
 
-    verb = Verb(action, key, label, help, endpoint, _by_rule(action), danger, warning=warning, rare=rare, run=run)
+    verb = Verb(action, key, label, help, endpoint, _by_rule(action), danger, warning=warning, rare=rare, run=run,
+        command=f"vm {action} {{names}}",
+    )
     return verb
 
 
@@ -83,7 +85,7 @@ STOPPING = (STOP, POWER_OFF)
 """What a transient VM does not outlive."""
 CREATE = Action[VM](
     "create", "c", "create", "Create a VM from an image.", vms.CREATE, danger=Danger.REVERSIBLE, needs_one=False,
-    group="VM", opens=True, run=lambda screen, _: screen.create_vm(),
+    group="VM", opens=True, run=lambda screen, _: screen.create_vm(), command="vm create --name NAME --image IMAGE",
 )
 COPY_ID = Action[VM](
     "copy-id", "y", "copy id", "Copy the VM's id to the terminal's clipboard.", group="VM",

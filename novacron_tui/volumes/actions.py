@@ -33,7 +33,7 @@ def _why_not_attach(entry: VolumeEntry, store: Store) -> str | None:
 # fmt: off
 MOVE = VolumeVerb(
     "move", "m", "move", "Move the volume to another tier, also while its VM is running.", volumes.MOVE,
-    _by_rule(V.MOVE), opens=True, run=perform.move,
+    _by_rule(V.MOVE), opens=True, run=perform.move, command="volume move {names} TIER",
 )
 CANCEL = VolumeVerb(
     "cancel", "C", "cancel", "Cancel the operation on the volume.", operations.CANCEL, why_not_cancel,
@@ -41,31 +41,31 @@ CANCEL = VolumeVerb(
 )
 GROW = VolumeVerb(
     "grow", "+", "grow", "Make the volume larger; a running guest sees the new size immediately.", volumes.RESIZE,
-    _by_rule(V.RESIZE), opens=True, run=perform.grow,
+    _by_rule(V.RESIZE), opens=True, run=perform.grow, command="volume resize {names} SIZE",
 )
 CLONE = VolumeVerb(
     "clone", "n", "clone", "Copy the volume and verify the copy.", volumes.CLONE, _by_rule(V.CLONE), opens=True,
-    run=perform.clone,
+    run=perform.clone, command="volume clone {names} NEW_NAME",
 )
 ATTACH = VolumeVerb(
     "attach", "a", "attach", "Attach the volume to a VM.", volumes.ATTACH, _why_not_attach, opens=True,
-    run=perform.attach,
+    run=perform.attach, command="volume attach {names} VM",
 )
 DETACH = VolumeVerb(
     "detach", "f", "detach", "Detach the volume from its VM; its data is kept.", volumes.DETACH, _by_rule(V.DETACH),
-    Danger.LOSES_WORK, run=perform.detach,
+    Danger.LOSES_WORK, run=perform.detach, command="volume detach {names}",
 )
 DELETE = VolumeVerb(
     "delete", "D", "delete", "Delete the volume and its data.", volumes.DELETE, _by_rule(V.DELETE), Danger.DESTROYS,
-    run=perform.delete,
+    run=perform.delete, command="volume delete {names}",
 )
 CREATE = VolumeVerb(
     "create", "c", "create", "Create an empty volume.", volumes.CREATE, danger=Danger.REVERSIBLE, needs_one=False,
-    opens=True, run=perform.create,
+    opens=True, run=perform.create, command="volume create NAME --size SIZE",
 )
 UPLOAD = VolumeVerb(
     "upload", "i", "upload image", "Upload a disk image to create VMs from.", images.PUT,
-    danger=Danger.REVERSIBLE, needs_one=False, group="Storage", opens=True, run=perform.upload_image,
+    danger=Danger.REVERSIBLE, needs_one=False, group="Storage", opens=True, run=perform.upload_image, command="image upload FILE",
 )
 COPY_ID = VolumeVerb(
     "copy-id", "y", "copy id", "Copy the volume's id to the terminal's clipboard.",

@@ -11,6 +11,7 @@ from novacron_tui.app import Console
 from novacron_tui.screens.activity import ActivityScreen
 from novacron_tui.screens.global_actions import EVERYWHERE, QUIT
 from novacron_tui.screens.metrics import MetricsScreen
+from novacron_tui.screens.problems import ProblemsScreen
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.screens.vm_page import ONLY_ON, TABS, VMPageScreen
@@ -27,7 +28,7 @@ SIZE = (120, 40)
 NOTHING: dict[str, Any] = {"vms": [], "volumes": [], "pools": [], "tiers": [], "hosts": [], "operations": []}
 
 
-WAYS = ("1", "1 enter", "4", "4 tab", "5", "7")
+WAYS = ("1", "1 enter", "4", "4 tab", "5", "7", "!")
 TAB_WAYS = tuple(f"1 enter : {' '.join(tab.name)} enter" for tab in TABS[1:])
 
 
@@ -125,7 +126,7 @@ RESERVED = frozenset("edSZ.v,uvk")
 
 
 def test_a_letter_means_the_same_on_every_screen() -> None:
-    for screen in (VMListScreen, VMPageScreen, StorageScreen, MetricsScreen, ActivityScreen):
+    for screen in (VMListScreen, VMPageScreen, StorageScreen, MetricsScreen, ActivityScreen, ProblemsScreen):
         for action in screen.ACTIONS:
             key = action.key
             if not key or key.isdigit() or key in ("tab", "escape", "ctrl+p"):

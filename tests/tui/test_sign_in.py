@@ -12,13 +12,14 @@ import httpx
 import pytest
 
 from novacron_core.api.problem import FieldError
-from novacron_core.client import Client
+from novacron_core.client import Client, Credentials
 from novacron_core.errors import Conflict, ServerUnreachable
 from novacron_tui.app import Console
 from novacron_tui.servers import profiles
 from novacron_tui.servers.saved_session import SavedSessionFile
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.servers.shared_credentials import SharedCredentials
+from novacron_tui.terminal import type_ahead
 from tests.support.console.looking import fill, react, text, until
 from tests.support.console.wire import Stream, Wire, console, refuse
 from tests.support.console.world import PASSWORD, VIEWER, fleet, inventory, live
@@ -202,6 +203,25 @@ async def test_a_token_goes_straight_in_and_a_bad_one_to_the_form() -> None:
     app = console(wire)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "SignInForm") and "it has expired" in text(app))
+
+
+async def test_keys_of_a_password_typed_by_habit_do_nothing_when_a_saved_session_signs_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(type_ahead, "HABIT_S", 3.0)
+    wire = Wire()
+    app = console(wire, token="")
+    app._connect = lambda place: Client(place.url, Credentials("t", refresh_token="r"), transport=wire)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: at_home(app))
+        await pilot.press(*"xpD?c", "enter")
+        await until(pilot, lambda: "Already signed in: keys are ignored" in text(app))
+        assert at_home(app)
+        assert not [call for call in wire.calls if call.url.path.startswith("/api/vm/")]
+        monkeypatch.setattr(type_ahead, "HABIT_S", 0.0)
+        await asyncio.sleep(3.1)
+        await pilot.press("?")
+        await until(pilot, lambda: not at_home(app))
 
 
 async def test_the_session_ends_and_everything_is_still_there_after_signing_in_again() -> None:

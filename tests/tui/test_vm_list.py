@@ -256,7 +256,7 @@ async def test_the_footer_can_be_clicked() -> None:
     async with opened() as (pilot, app, wire):
         to(app, "staging")
         await pilot.pause()
-        await pilot.click("#keys", offset=(2, 0))
+        await pilot.click("#keys", offset=(line_text(app, "keys").index("s start"), 0))
         await until(pilot, lambda: len(wire.asked("POST", "/start")) == 1)
 
 

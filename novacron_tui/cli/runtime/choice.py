@@ -23,7 +23,9 @@ def chosen_server(context: typer.Context) -> ServerChoice:
     root = context.find_root().params
     data_dir: Path | None = root.get("data_dir")
     _refuse_undecodable(context)
-    return checked(ServerChoice(server, profile, root.get("token") or "", data_dir, server_is_flag))
+    return checked(
+        ServerChoice(server, profile, root.get("token") or "", data_dir, server_is_flag, bool(root.get("read_only")))
+    )
 
 
 def _refuse_undecodable(context: typer.Context) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from novacron_core.local_server import default_data_dir, read_running_server, re
 from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.servers.profiles import LOCAL, Profile, Profiles, why_not_name, why_not_url
 from novacron_tui.servers.saved_session import SavedSessionFile, saved_session_of_bundled
-from novacron_tui.servers.server_choice import ServerChoice
+from novacron_tui.servers.server_choice import READ_ONLY, ServerChoice
 
 if TYPE_CHECKING:
     from novacron_core.client import Client
@@ -21,12 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServerTarget:
-    """A server with its profile. `known`: the profile is in the file. `token` signs in without a session."""
+    """A server with its profile. `read_only`: changes are refused here, whatever the profile says. `known`: the profile is in the file. `token` signs in without a session."""
 
     profile: Profile
     known: bool
     token: str = ""
     data_dir: Path | None = None
+    read_only: bool = False
+
+    @property
+    def why_read_only(self) -> str:
+        """The sentence that refuses changes; empty when they are allowed."""
+        return READ_ONLY if self.read_only else self.profile.why_read_only
 
     @property
     def kept(self) -> SavedSessionFile:
@@ -66,12 +72,13 @@ def resolve_server(named: ServerChoice, profiles: Profiles) -> ServerTarget:
 
     Raises UsageError when there is none of them.
     """
-    if target := resolve_named_server(named, profiles):
-        return target
-    if current := profiles.current():
-        return _known(current, named)
-    if read_running_server(named.data_dir or default_data_dir()):
-        return _local(named)
+    target = resolve_named_server(named, profiles)
+    if target is None and (current := profiles.current()):
+        target = _known(current, named)
+    if target is None and read_running_server(named.data_dir or default_data_dir()):
+        target = _local(named)
+    if target is not None:
+        return replace(target, read_only=named.read_only)
     raise UsageError("no server chosen: give --server URL or --profile NAME, or sign in once with `novacron login`")
 
 
@@ -90,7 +97,13 @@ def connect(target: ServerTarget) -> Client:
         raise errors.Unauthenticated(
             f"not signed in to {target.profile.url}. Run `novacron login{flag}` or set NOVACRON_TOKEN"
         )
-    return Client(target.profile.url, credentials, certificate=target.profile.certificate, verify=target.verify)
+    return Client(
+        target.profile.url,
+        credentials,
+        certificate=target.profile.certificate,
+        verify=target.verify,
+        read_only=target.why_read_only,
+    )
 
 
 def _new_or_known(named: ServerChoice, url: str, profiles: Profiles) -> ServerTarget:

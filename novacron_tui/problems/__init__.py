@@ -1,0 +1,1 @@
+"""What needs an operator now: one list of everything that is wrong."""
