@@ -31,6 +31,56 @@ class Target(Value, frozen=True):
     name: str = ""
 
 
+class BulkItemState(OpenEnum):
+    """The states of one object of a bulk. `refused`: by the rules, so it was not changed."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (BulkItemState.QUEUED, BulkItemState.RUNNING)
+
+
+class BulkCounts(Value, frozen=True):
+    """How many objects of a bulk are in each state."""
+
+    queued: int = 0
+    running: int = 0
+    succeeded: int = 0
+    refused: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.queued + self.running + self.ended
+
+    @property
+    def ended(self) -> int:
+        return self.succeeded + self.refused + self.failed + self.cancelled
+
+
+class BulkItem(Value, frozen=True):
+    """One VM of a bulk. `vm_id` is the id that was requested; `host` is None, and `name` is that id, if there is no such
+    VM. `operation_id` is the operation on the VM, once it was accepted. `reason` is a sentence: why it did not succeed, or
+    why there was nothing to do."""
+
+    position: int
+    vm_id: str
+    name: str
+    state: BulkItemState
+    host: str | None = None
+    operation_id: str | None = None
+    reason: str = ""
+    started_at: Time | None = None
+    finished_at: Time | None = None
+
+
 class Operation(Value, frozen=True):
     """A unit of accepted work. `progress` is 0..1, None where unknown. `rate` is in bytes per second."""
 
@@ -55,12 +105,29 @@ class Operation(Value, frozen=True):
     stopped. Do not request it again."""
     locks: list[Target] = []
     """Other targets that are locked while it runs, e.g. the volume of a VM's disk."""
+    parent: str | None = None
+    """The id of the bulk that has submitted it."""
+    counts: BulkCounts | None = None
+    """Of a bulk: how many of its VMs are in each state."""
+    child_kind: str = ""
+    """Of a bulk: the kind of the operations that it submits, `vm.stop`."""
 
 
 LIST = endpoint(
-    "GET /api/operations", Page[Operation], P.OPERATION_READ, query=ListQuery, summary="List operations, newest first"
+    "GET /api/operations",
+    Page[Operation],
+    P.OPERATION_READ,
+    query=ListQuery,
+    summary="List operations, newest first; those of a bulk only with a filter",
 )
 GET = endpoint("GET /api/operations/{operation_id}", Operation, P.OPERATION_READ, summary="Get an operation")
+CHILDREN = endpoint(
+    "GET /api/operations/{operation_id}/children",
+    Page[BulkItem],
+    P.OPERATION_READ,
+    query=ListQuery,
+    summary="List the VMs of a bulk with their results, those that need attention first",
+)
 CANCEL = endpoint(
     "POST /api/operations/{operation_id}/cancel",
     Operation,

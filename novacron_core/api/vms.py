@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -139,6 +139,34 @@ class StopQuery(Request, frozen=True):
     force_after_s: Annotated[int, Meta(ge=1, le=3600)] | None = None
 
 
+MAX_BULK = 5000
+"""VMs in one bulk: the largest fleet that one request may change."""
+BulkAction = Literal["start", "stop", "restart", "reset", "power-off", "pause", "resume", "discard-saved", "delete"]
+
+
+class BulkOptions(Request, frozen=True):
+    """`force_after_s` is for `stop` (see StopQuery), `disks` for `delete` (see DeleteQuery)."""
+
+    force_after_s: Annotated[int, Meta(ge=1, le=3600)] | None = None
+    disks: bool = False
+
+
+class BulkRequest(Request, frozen=True):
+    """One action on many VMs: those with these `ids`, or all that match the filter `q`.
+
+    `count` belongs to `q`: the number of VMs that the caller has seen. Another number is refused with 409.
+    """
+
+    action: BulkAction
+    ids: (
+        Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(min_length=1, max_length=MAX_BULK)]
+        | None
+    ) = None
+    q: Annotated[str, Meta(max_length=500)] | None = None
+    count: Annotated[int, Meta(ge=0)] | None = None
+    options: BulkOptions = BulkOptions()
+
+
 _BASE = "/api/vm/vms"
 LIST = endpoint(f"GET {_BASE}", Page[VM], P.VM_READ, query=VMQuery, summary="List VMs")
 CREATE = endpoint(
@@ -173,3 +201,11 @@ DISCARD_SAVED = endpoint(
     summary="Discard a VM's saved memory; it starts afresh then",
 )
 RESUME = endpoint(f"POST {_BASE}/{{vm_id}}/resume", Operation, P.VM_CHANGE, status=202, summary="Resume a paused VM")
+BULK = endpoint(
+    f"POST {_BASE}/bulk",
+    Operation,
+    P.VM_CHANGE,
+    takes=BulkRequest,
+    status=202,
+    summary="Perform one action on many VMs, as one operation",
+)

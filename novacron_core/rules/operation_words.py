@@ -35,6 +35,7 @@ WORDS: dict[str, Words] = {
         "discard of the saved memory",
     ),
     Kind.VM_DELETE: Words("delete", "deleting", "deleted", "deletion"),
+    Kind.VM_BULK: Words("change several VMs", "changing several VMs", "changed", "change of several VMs"),
     Kind.VOLUME_CREATE: Words("create", "creating", "created", "creation"),
     Kind.VOLUME_RESIZE: Words("grow", "growing", "grown", "resize"),
     Kind.VOLUME_CLONE: Words("copy", "copying", "copied", "copy"),
@@ -50,6 +51,11 @@ def words(kind: str) -> Words:
     """The words of a kind; for one of a newer server, its verb as it is written."""
     verb = kind.rpartition(".")[2]
     return WORDS.get(kind) or Words(verb, verb, f"{verb} done", verb)
+
+
+def words_of(operation: Operation) -> Words:
+    """The words of an operation: those of a bulk are the words of what it does to each VM."""
+    return words(operation.child_kind or operation.kind)
 
 
 def doing(kind: str) -> str:

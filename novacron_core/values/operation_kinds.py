@@ -18,6 +18,8 @@ class OperationKind(StrEnum):
     VM_RESET = "vm.reset"
     VM_DISCARD_SAVED = "vm.discard-saved"
     VM_DELETE = "vm.delete"
+    VM_BULK = "vm.bulk"
+    """One action on many VMs: it submits an operation for each."""
     VOLUME_CREATE = "volume.create"
     VOLUME_RESIZE = "volume.resize"
     VOLUME_CLONE = "volume.clone"

@@ -213,6 +213,10 @@ class ServerProcess:
 
         await until(listening, 30)
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()

@@ -185,6 +185,8 @@ operations = Table(
     _time("finished_at", null=True),
     Column("locks", JSONB, nullable=False, server_default=text("'[]'")),
     Column("completed", Boolean, nullable=False, server_default=text("false")),
+    Column("parent", _Id),
+    Column("counts", JSONB(none_as_null=True)),
     CheckConstraint(
         "state IN ('pending', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted')",
         name="operations_state_check",
@@ -201,6 +203,26 @@ operations = Table(
     Index("operations_created_at_idx", text("created_at DESC"), "id"),
     Index("operations_tenant_idx", "tenant", text("created_at DESC")),
     Index("operations_target_idx", "target_type", "target_id", text("created_at DESC")),
+)
+
+bulk_items = Table(
+    "bulk_items",
+    METADATA,
+    Column("operation_id", _Id, ForeignKey("operations.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    _word("vm_id"),
+    Column("host_id", _Id),
+    _word("name"),
+    Column("generation", Integer),
+    _word("state"),
+    Column("child_id", _Id),
+    _word("reason", ""),
+    _time("started_at", null=True),
+    _time("finished_at", null=True),
+    PrimaryKeyConstraint("operation_id", "position"),
+    CheckConstraint(
+        "state IN ('queued', 'running', 'succeeded', 'refused', 'failed', 'cancelled')", name="bulk_items_state_check"
+    ),
 )
 
 events = Table(

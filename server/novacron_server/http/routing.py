@@ -40,7 +40,8 @@ def mount(served: Served, authenticate: Authenticator, filters: FilterBudget | N
 
     async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
         call = await _decode_call(request, endpoint, authenticate)
-        if call.who is not None and (q := getattr(call.query, "q", "")):
+        q = getattr(call.query, "q", "") or getattr(call.body, "q", "")
+        if call.who is not None and q:
             filters.charge(call.who.user_id, min(len(q.split()) + q.count(","), MAX_LENGTH))
         return _respond(endpoint, await served.handler(call))
 

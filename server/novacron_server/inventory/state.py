@@ -281,8 +281,9 @@ class InventoryState:
 
     def _drop_old_operations(self) -> None:
         while len(self._operations) - len(self._running) > _MAX_ENDED_OPERATIONS:
-            oldest = next(key for key, operation in self._operations.items() if operation.state.ended)
-            del self._operations[oldest]
+            ended = [key for key, operation in self._operations.items() if operation.state.ended]
+            # Those of bulks first: a bulk stands for them, and thousands would push out what others did.
+            del self._operations[next((key for key in ended if self._operations[key].parent), ended[0])]
 
     def invalidate(self, vm_id: str) -> None:
         """Invalidate the cached value of this VM."""

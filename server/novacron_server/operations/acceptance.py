@@ -33,7 +33,8 @@ async def accept(
     superseded = None
     # Unique indexes reject a used key or a locked target, but not with a NULL: without a tenant, check first.
     volumes = [target for target in (operation.target, *operation.locks) if target.type == "volume"]
-    check_key_first = bool(request.key) and (submission.tenant is None or bool(volumes))
+    may_pass = submission.tenant is None or bool(volumes) or submission.counts is not None  # a bulk's tenant may change
+    check_key_first = bool(request.key) and may_pass
     if check_key_first and (earlier := await find_by_key(connection, request)):
         return (earlier, None), []
     await _check_volumes(connection, volumes)

@@ -8,7 +8,7 @@ from typing import Any, Generic
 
 import msgspec
 
-from novacron_core.api.operations import Operation
+from novacron_core.api.operations import BulkCounts, Operation
 from novacron_server.operations import journal
 from novacron_server.operations.journal import Journal, S
 
@@ -26,6 +26,11 @@ class CompletedAnyway(UndoFinding):
     """Returned by an undo that found the whole change done although its last step failed."""
 
     __slots__ = ()
+
+
+class StoppedEarly(Exception):
+    """Raised by a `run` that was told to stop (`Procedure.stop`) and has done so: the operation ends as cancelled, with
+    this reason."""
 
 
 class OperationContext(Generic[S]):
@@ -66,6 +71,19 @@ class OperationContext(Generic[S]):
         self._step_began_at = time.monotonic()
         self.operation = msgspec.structs.replace(self.operation, step=text, progress=None, rate=None, eta_s=None)
         await self._publish(self.operation)
+
+    async def report_counts(self, counts: BulkCounts, text: str) -> None:
+        """Publish how many of a bulk's objects are in each state. It can be cancelled while one is queued."""
+        self.note_counts(counts, text)
+        await self._publish(self.operation)
+
+    def note_counts(self, counts: BulkCounts, text: str) -> None:
+        """Like `report_counts`, but without publishing it, because the operation is about to end."""
+        progress = counts.ended / counts.total if counts.total else None
+        may_cancel = self.operation.may_cancel and counts.queued > 0
+        self.operation = msgspec.structs.replace(
+            self.operation, counts=counts, progress=progress, step=text, may_cancel=may_cancel
+        )
 
     async def forbid_cancel(self) -> None:
         """Refuse to cancel the operation from now on, and publish that."""

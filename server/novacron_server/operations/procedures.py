@@ -17,7 +17,7 @@ class Procedure(ABC, Generic[S]):
     """One kind of operation.
 
     Everything that `run` needs is in the request and the steps, which are committed when the operation is accepted, so
-    that a later server can resume it. Every kind has `undo`, `resume` or both.
+    that a later server can resume it. Every kind has `undo`, `resume` or both, or `continues`.
     """
 
     kind: OperationKind
@@ -26,6 +26,8 @@ class Procedure(ABC, Generic[S]):
     may_cancel: bool = False
     supersedes: frozenset[str] = frozenset()
     """Kinds of operations on the same target that are cancelled when this one is accepted."""
+    continues: bool = False
+    """After a crash `run` is called again, and continues where the journal and the tables say."""
     failpoints: tuple[str, ...] = ()
     """The failpoints before and after each side effect."""
 
@@ -47,6 +49,11 @@ class Procedure(ABC, Generic[S]):
         """
         raise NotImplementedError
 
+    async def stop(self, context: OperationContext[S], why: str) -> bool:
+        """Stop early, because an operator cancels it. Returns whether it will: `run` then raises StoppedEarly when it has
+        stopped. The default is False: its task is cancelled instead. Raises DatabaseUnavailable."""
+        return False
+
     @property
     def can_undo(self) -> bool:
         return type(self).undo is not Procedure.undo
@@ -64,13 +71,13 @@ class Procedures:
     """The registry: one procedure for each kind."""
 
     def __init__(self, procedures: Iterable[Procedure[Any]]) -> None:
-        """Raises ValueError when a kind has two procedures, or neither undo nor resume."""
+        """Raises ValueError when a kind has two procedures, or neither undo, resume nor `continues`."""
         self._by_kind: dict[str, Procedure[Any]] = {}
         for procedure in procedures:
             if procedure.kind in self._by_kind:
                 raise ValueError(f"two procedures for {procedure.kind}")
-            if not (procedure.can_undo or procedure.can_resume):
-                raise ValueError(f"{procedure.kind} has neither undo nor resume")
+            if not (procedure.can_undo or procedure.can_resume or procedure.continues):
+                raise ValueError(f"{procedure.kind} has neither undo, resume nor `continues`")
             self._by_kind[procedure.kind] = procedure
 
     def __getitem__(self, kind: str) -> Procedure[Any]:

@@ -57,7 +57,8 @@ async def get(database: Database, memory: OperationMemory, principal: Principal,
 async def page(
     database: Database, memory: OperationMemory, principal: Principal, q: str, page: int, page_size: int
 ) -> tuple[list[Operation], int]:
-    """Return (one page, the total number), newest first. Each word of `q` must be in kind, name, state or actor."""
+    """Return (one page, the total number), newest first. Each word of `q` must be in kind, name, state or actor.
+    Without a word, a bulk stands for its operations."""
     words, offset = q.split(), (page - 1) * page_size
     try:
         return await database.run(lambda c: repository.page(c, principal, words, offset, page_size), read_only=True)
@@ -68,5 +69,7 @@ async def page(
 
 
 def _matches(operation: Operation, words: list[str]) -> bool:
+    if not words and operation.parent is not None:
+        return False
     text = f"{operation.kind} {operation.target.name} {operation.state} {operation.actor}".lower()
     return all(word.lower() in text for word in words)

@@ -11,13 +11,15 @@ from sqlalchemy import Row, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_core.api.operations import BulkCounts, Operation, OperationState, Target
 from novacron_core.api.problem import Problem
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.database.rows import read_each
 from novacron_server.database.tables import operations as t
 
+CHILD_KIND = "child_kind"
+"""The field of a bulk's request that names the kind of its operations."""
 UNENDED = (OperationState.PENDING, OperationState.RUNNING)
 
 
@@ -62,6 +64,8 @@ async def add(
         "request_hash": request_hash or None,
         "created_at": operation.created_at,
         "locks": msgspec.to_builtins(operation.locks),
+        "parent": operation.parent,
+        "counts": msgspec.to_builtins(operation.counts),
     }
     result = await connection.execute(pg_insert(t).on_conflict_do_nothing().returning(t.c.id), values)
     return result.first() is not None
@@ -101,6 +105,7 @@ async def save(connection: AsyncConnection, operation: Operation) -> bool:
         "progress": operation.progress,
         "may_cancel": operation.may_cancel,
         "completed": operation.completed,
+        "counts": msgspec.to_builtins(operation.counts),
         "problem": msgspec.to_builtins(operation.problem) if operation.problem else None,
         "started_at": operation.started_at,
         "finished_at": operation.finished_at,
@@ -144,8 +149,8 @@ async def marked(connection: AsyncConnection, step: str) -> list[StoredOperation
 
 
 async def recent(connection: AsyncConnection, limit: int) -> list[Operation]:
-    """The newest `limit` operations, in ascending order of creation."""
-    rows = await connection.execute(select(t).order_by(t.c.created_at.desc()).limit(limit))
+    """The newest `limit` operations, in ascending order of creation. Those of a bulk are left out: it stands for them."""
+    rows = await connection.execute(select(t).where(t.c.parent.is_(None)).order_by(t.c.created_at.desc()).limit(limit))
     return [stored.operation for stored in read_each(rows, _stored)][::-1]
 
 
@@ -154,6 +159,8 @@ async def page(
 ) -> tuple[list[Operation], int]:
     """Return (one page, the total number) of what the principal may see, newest first. `words` as in `queries.page`."""
     where: list[Any] = [] if principal.role is Role.ADMINISTRATOR else [t.c.tenant == principal.tenant]
+    if not words:
+        where.append(t.c.parent.is_(None))
     for word in words:
         text = func.concat_ws(" ", t.c.kind, t.c.target_name, t.c.state, t.c.actor)
         where.append(text.icontains(word, autoescape=True))
@@ -182,6 +189,9 @@ def _stored(row: Row[Any]) -> StoredOperation:
             problem=msgspec.convert(row.problem, Problem) if row.problem else None,
             completed=row.completed,
             locks=msgspec.convert(row.locks, list[Target]),
+            parent=str(row.parent) if row.parent else None,
+            counts=msgspec.convert(row.counts, BulkCounts) if row.counts else None,
+            child_kind=row.request.get(CHILD_KIND, ""),
         ),
         host_id=str(row.host_id) if row.host_id else None,
         request=row.request,

@@ -21,7 +21,8 @@ from novacron_server.database.faults import OutcomeUnknown
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations import queries, repository
 from novacron_server.operations.acceptance import accept, find_by_key, operation_event, refresh_targets
-from novacron_server.operations.context import CompletedAnyway, OperationContext, UndoFinding
+from novacron_server.operations.context import CompletedAnyway, OperationContext, StoppedEarly, UndoFinding
+from novacron_server.operations.endings import Endings
 from novacron_server.operations.journal import Journal
 from novacron_server.operations.outcomes import as_known_error, with_outcome
 from novacron_server.operations.pending_undos import PendingUndos
@@ -48,11 +49,13 @@ class Operations:
         group_commit: GroupCommit,
         procedures: Procedures,
         inventory: queries.OperationMemory,
+        endings: Endings,
     ) -> None:
         self.procedures = procedures
         self._database = database
         self._group_commit = group_commit
         self._inventory = inventory
+        self._endings = endings
         self._progress_writer = ProgressWriter(group_commit)
         self._accepting: set[asyncio.Task[Any]] = set()
         self._tasks: dict[str, asyncio.Task[Any]] = {}
@@ -64,16 +67,23 @@ class Operations:
     # -- accepting -------------------------------------------------------------------------------------------------
 
     async def submit(
-        self, kind: OperationKind, principal: Principal, key: str, body: dict[str, Any], decide: Decide
+        self,
+        kind: OperationKind,
+        principal: Principal,
+        key: str,
+        body: dict[str, Any],
+        decide: Decide,
+        *,
+        parent: str | None = None,
     ) -> Operation:
         """Accept a change: commit its row and everything that belongs to it, then run it.
 
         `decide` makes the service's checks. `key` is the idempotency key, empty for none: a repeated request returns
         the operation that the first one started, even if it would be refused by now. Raises what `decide` raises,
         Conflict naming the operation that locks the target, ValidationFailed for a key that was used for another
-        request, DatabaseUnavailable when nothing was acknowledged.
+        request, DatabaseUnavailable when nothing was acknowledged. `parent` is the bulk that submits it.
         """
-        request = OperationRequest(kind, principal, body, key)
+        request = OperationRequest(kind, principal, body, key, parent)
         try:
             submission = await decide()
         except errors.NovaCronError:
@@ -103,8 +113,11 @@ class Operations:
             actor=request.principal.username,
             may_cancel=procedure.may_cancel,
             locks=list(submission.locks),
+            parent=request.parent,
+            counts=submission.counts,
+            child_kind=request.body.get(repository.CHILD_KIND, ""),
         )
-        entry = Journal(operation, submission.host_id, request.body, submission.steps)
+        entry = Journal(operation, submission.host_id or "", request.body, submission.steps)
         try:
             (accepted, superseded), seq = await self._group_commit.write_numbered(
                 lambda c: accept(c, procedure, request, submission, operation)
@@ -115,6 +128,7 @@ class Operations:
         if accepted.id == operation.id:
             if superseded:
                 self._cancel_task(superseded)
+                self._endings.announce(superseded)
             self._start(procedure, replace(entry, accepted_seq=seq))
         return accepted
 
@@ -163,6 +177,8 @@ class Operations:
             if self._closing:
                 raise  # the next server recovers it
             await self._undo(procedure, context)  # the task that cancelled it writes its end
+        except StoppedEarly as e:
+            await self._end(context.host_id, context.operation, OperationState.CANCELLED, errors.Conflict(str(e)))
         except Exception as e:  # noqa: BLE001 - an operation always ends, whatever its procedure raises
             error = as_known_error(context.operation, e)
             found = await self._undo(procedure, context)
@@ -220,6 +236,7 @@ class Operations:
             return None, drafts if await repository.save(connection, ended) else []
 
         await retry_until_done(f"end of {ended.kind}", lambda: self._group_commit.write(save))
+        self._endings.announce(ended.id)
 
     async def _commit_steps(self, operation_id: str, steps: dict[str, Any]) -> None:
         """Commit the journal, waiting for the database: a step that is not in the journal must not be done."""
@@ -245,10 +262,17 @@ class Operations:
         operation = await self.get(principal, operation_id)
         if operation.state.ended:
             raise errors.Conflict(f"the operation has already ended ({operation.state})")
+        context = self._contexts.get(operation_id)
+        if context and context.operation.may_cancel and await self._stop_early(context, principal.username):
+            return context.operation
         # A second request waits for the same end.
         ending = self._cancelling.get(operation_id) or self._begin_cancelling(operation, principal.username)
         await asyncio.wait({ending}, timeout=_CANCEL_WAIT_S)  # it takes longer if the host does not respond
         return await self.get(principal, operation_id)
+
+    async def _stop_early(self, context: OperationContext[Any], by: str) -> bool:
+        """Whether the procedure stops by itself."""
+        return await self.procedures[context.operation.kind].stop(context, f"cancelled by {by}")
 
     def _begin_cancelling(self, operation: Operation, by: str) -> asyncio.Task[None]:
         context = self._contexts.get(operation.id)
@@ -283,6 +307,9 @@ class Operations:
         except msgspec.ValidationError as e:
             _log.error("unreadable journal", operation=stored.operation.id, reason=str(e))
             await self.end_interrupted(stored, "its journal cannot be read, so its changes were kept as they are")
+            return
+        if procedure.continues:
+            self._start(procedure, entry)
             return
         if procedure.can_resume:
             resuming = asyncio.create_task(self._resume(procedure, entry), name=stored.operation.kind)

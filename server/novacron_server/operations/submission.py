@@ -9,7 +9,7 @@ from typing import Any, Generic
 
 import msgspec
 
-from novacron_core.api.operations import Operation, Target
+from novacron_core.api.operations import BulkCounts, Operation, Target
 from novacron_core.rules.visibility import Principal
 from novacron_server.database.transactions import Connection
 from novacron_server.operations.journal import S
@@ -23,25 +23,29 @@ Rows = Callable[[Connection, Operation], Awaitable[list[EventDraft]]]
 class Submission(Generic[S]):
     """A change that passed its checks. `target` and `locks` are locked while it runs.
 
-    `tenant` is that of the target, None if it belongs to no tenant. `steps` is its first journal.
+    `tenant` is that of the target, None if it belongs to no tenant. `host_id` is None if it is not about one host.
+    `steps` is its first journal. `counts` are those of a bulk.
     """
 
     target: Target
-    host_id: str
+    host_id: str | None
     tenant: str | None
     steps: S
     rows: Rows | None = None
     locks: tuple[Target, ...] = ()
+    counts: BulkCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OperationRequest:
-    """A request for an operation. `body` is the request's body; `key` is the idempotency key, empty for none (G2)."""
+    """A request for an operation. `body` is the request's body; `key` is the idempotency key, empty for none (G2).
+    `parent` is the id of the bulk that it is part of."""
 
     kind: str
     principal: Principal
     body: dict[str, Any] = field(default_factory=dict)
     key: str = ""
+    parent: str | None = None
 
     @property
     def hash(self) -> str:

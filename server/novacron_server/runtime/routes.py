@@ -21,6 +21,7 @@ from novacron_server.runtime.settings import Settings
 from novacron_server.runtime.wiring import Parts
 from novacron_server.tiers import routes as tiers_routes
 from novacron_server.vms import routes as vms_routes
+from novacron_server.vms.bulk import routes as bulk_routes
 from novacron_server.volumes import routes as volumes_routes
 
 
@@ -58,6 +59,7 @@ def served(parts: Parts) -> list[Served]:
     nouns = [
         *access_routes.routes(parts.access),
         *vms_routes.routes(parts.vms),
+        *bulk_routes.routes(parts.bulks),
         *operations_routes.routes(parts.operations),
         *hosts_routes.routes(parts.inventory),
         *images_routes.routes(parts.images),

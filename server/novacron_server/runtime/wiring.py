@@ -16,6 +16,7 @@ from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
 from novacron_core.values.sizes import GIB
+from novacron_server.access.askers import Askers
 from novacron_server.access.service import Access
 from novacron_server.database import repository as database_repository
 from novacron_server.database.guarded_clock import GuardedClock
@@ -35,6 +36,7 @@ from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.pipeline import MetricsPipeline
 from novacron_server.metrics.tier_rates import rates_on
 from novacron_server.operations import repository as operations_repository
+from novacron_server.operations.endings import Endings
 from novacron_server.operations.procedures import Procedures
 from novacron_server.operations.recovery import Recovery
 from novacron_server.operations.repository import StoredOperation
@@ -59,6 +61,8 @@ from novacron_server.stream.samples import SampleStreamer
 from novacron_server.stream.socket import Stream
 from novacron_server.tasks import cancel_tasks
 from novacron_server.vms import repository as vms_repository
+from novacron_server.vms.bulk.procedure import BulkVMs
+from novacron_server.vms.bulk.service import Bulks
 from novacron_server.vms.creation_plan import Planner
 from novacron_server.vms.last_facts import LastFacts
 from novacron_server.vms.procedures.create import CreateVM
@@ -95,6 +99,7 @@ class Parts:
     hub: Hub
     images: Images
     vms: VMs
+    bulks: Bulks
     volumes: Volumes
     pools: Pools
     upkeep: ManagedPoolUpkeep
@@ -226,17 +231,12 @@ async def _build(background: Background, settings: Settings, database: Database,
     leftovers = LeftoverCopies(database, inventory)
     planner = Planner(inventory, images, managed_pools)
     creation = CreateVM(database, group_commit, inventory, planner, str(instance))
-    procedures = build_procedures(database, group_commit, inventory, leftovers, creation)
-    operations = Operations(database, group_commit, procedures, state)
-    access = Access(
-        database,
-        settings.data_dir,
-        lambda: committed.emit(None),
-        open_registration=settings.open_registration,
-        sessions_per_user=settings.sessions_per_user,
-        sign_ins_per_minute=settings.sign_ins_per_minute,
-        on_session_end=hub.end_session,
-    )
+    endings = Endings(database)
+    bulk = BulkVMs(database, inventory, endings, Askers(database), lambda: vms)
+    procedures = build_procedures(database, group_commit, inventory, leftovers, creation, bulk)
+    operations = Operations(database, group_commit, procedures, state, endings)
+    vms = VMs(inventory, operations, planner, group_commit)
+    access = _access(settings, database, committed, hub)
     reconciler = Reconciler(database, group_commit, inventory, operations.pending_undos, str(instance))
     origins = frozenset(settings.origins)
     metrics = MetricsPipeline(
@@ -264,7 +264,8 @@ async def _build(background: Background, settings: Settings, database: Database,
         reader=reader,
         hub=hub,
         images=images,
-        vms=VMs(inventory, operations, planner, group_commit),
+        vms=vms,
+        bulks=Bulks(database, inventory, operations),
         volumes=Volumes(inventory, operations),
         pools=Pools(inventory, operations),
         upkeep=ManagedPoolUpkeep(inventory, managed_pools),
@@ -276,12 +277,25 @@ async def _build(background: Background, settings: Settings, database: Database,
     )
 
 
+def _access(settings: Settings, database: Database, committed: Signal[None], hub: Hub) -> Access:
+    return Access(
+        database,
+        settings.data_dir,
+        lambda: committed.emit(None),
+        open_registration=settings.open_registration,
+        sessions_per_user=settings.sessions_per_user,
+        sign_ins_per_minute=settings.sign_ins_per_minute,
+        on_session_end=hub.end_session,
+    )
+
+
 def build_procedures(
     database: Database,
     group_commit: GroupCommit,
     inventory: Inventory,
     leftovers: LeftoverCopies,
     creation: CreateVM,
+    bulk: BulkVMs,
 ) -> Procedures:
     """Create one procedure for each kind of operation."""
     return Procedures(
@@ -289,6 +303,7 @@ def build_procedures(
             creation,
             DeleteVM(database, group_commit, inventory),
             *power_procedures(inventory),
+            bulk,
             CreateVolume(group_commit, inventory, leftovers),
             CloneVolume(group_commit, inventory, leftovers),
             AttachVolume(database, group_commit, inventory),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 from uuid import uuid4
@@ -18,7 +19,7 @@ from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.operations.journal import Steps
 from novacron_server.operations.runner import Operations
-from novacron_server.operations.submission import Submission
+from novacron_server.operations.submission import Rows, Submission
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.vms import repository
 from novacron_server.vms.creation_plan import Planner
@@ -26,6 +27,14 @@ from novacron_server.vms.procedures.create import CreateSteps, initial_steps, wr
 from novacron_server.vms.procedures.delete import DeleteSteps
 from novacron_server.vms.procedures.power import PowerSteps
 from novacron_server.vms.rows import follow_names
+
+
+@dataclass(frozen=True, slots=True)
+class BulkChild:
+    """That a change is part of the bulk with this id; `rows` writes so, in the transaction that accepts it."""
+
+    id: str
+    rows: Rows
 
 
 class VMs:
@@ -84,18 +93,32 @@ class VMs:
         return name
 
     async def delete(
-        self, principal: Principal, vm_id: str, *, disks: bool, if_match: int | None, key: str
+        self,
+        principal: Principal,
+        vm_id: str,
+        *,
+        disks: bool,
+        if_match: int | None,
+        key: str,
+        bulk: BulkChild | None = None,
     ) -> Operation:
         """Raises PreconditionRequired, PreconditionFailed, Conflict with the reason it cannot be deleted now."""
         request = {"vm": vm_id, "disks": disks}
-        return await self._submit(principal, vm_id, VMAction.DELETE, request, key, DeleteSteps(), if_match=if_match)
+        return await self._submit(principal, vm_id, VMAction.DELETE, request, key, DeleteSteps(), if_match, bulk)
 
     async def power(
-        self, principal: Principal, vm_id: str, action: VMAction, *, force_after_s: int | None = None, key: str = ""
+        self,
+        principal: Principal,
+        vm_id: str,
+        action: VMAction,
+        *,
+        force_after_s: int | None = None,
+        key: str = "",
+        bulk: BulkChild | None = None,
     ) -> Operation:
         """Start, stop, power off … Raises Conflict with the reason it cannot be done now."""
         request = {"vm": vm_id, "force_after_s": force_after_s}
-        return await self._submit(principal, vm_id, action, request, key, PowerSteps())
+        return await self._submit(principal, vm_id, action, request, key, PowerSteps(), None, bulk)
 
     async def _submit(
         self,
@@ -105,8 +128,8 @@ class VMs:
         request: dict[str, Any],
         key: str,
         steps: Steps,
-        *,
-        if_match: int | None = None,
+        if_match: int | None,
+        bulk: BulkChild | None,
     ) -> Operation:
         async def decide() -> Submission[Steps]:
             vm = self.get(principal, vm_id)
@@ -116,9 +139,11 @@ class VMs:
             if refused := why_not_vm(action, vm, self._inventory.state.operation_on(vm)):
                 raise errors.Conflict(refused)
             target = Target(type="vm", id=vm.id, name=vm.name)
-            return Submission(target=target, host_id=vm.host, tenant=vm.tenant, steps=steps)
+            rows = bulk.rows if bulk else None
+            return Submission(target=target, host_id=vm.host, tenant=vm.tenant, steps=steps, rows=rows)
 
-        return await self._operations.submit(OperationKind(f"vm.{action}"), principal, key, request, decide)
+        kind, parent = OperationKind(f"vm.{action}"), bulk.id if bulk else None
+        return await self._operations.submit(kind, principal, key, request, decide, parent=parent)
 
 
 def _with_suffix(name: str) -> str:

@@ -252,3 +252,15 @@ def test_tier_of_a_volume_follows_its_pool_at_once() -> None:
     assert [v.tier for v in storage.volumes()] == ["cold"]
     storage.fold_pool(row, gone=True)
     assert [v.tier for v in storage.volumes()] == [None]
+
+
+def test_operations_of_bulks_make_room_first() -> None:
+    state = InventoryState()
+    alone = operation("vm.start", OperationState.SUCCEEDED)
+    state.put_operation(alone)
+    for number in range(600):
+        child = operation("vm.start", OperationState.SUCCEEDED)
+        state.put_operation(msgspec.structs.replace(child, id=f"child-{number}", parent="bulk"))
+    kept = [op.id for op in state.operations()]
+    assert kept[0] == alone.id
+    assert len(kept) == 500

@@ -19,6 +19,7 @@ from novacron_server.operations.journal import Journal, Steps
 from novacron_server.operations.procedures import Procedure, Procedures
 from novacron_server.operations.repository import StoredOperation
 from novacron_server.runtime.wiring import build_procedures
+from novacron_server.vms.bulk.procedure import BulkVMs
 from novacron_server.vms.procedures.create import CreateSteps, CreateVM
 from novacron_server.vms.procedures.delete import DeleteSteps
 from novacron_server.volumes import copy
@@ -29,7 +30,8 @@ NONE: Any = None
 
 def all_procedures() -> Procedures:
     """The registry as a server builds it, but without the parts that the procedures use."""
-    return build_procedures(NONE, NONE, NONE, NONE, CreateVM(NONE, NONE, NONE, NONE, ""))
+    bulk = BulkVMs(NONE, NONE, NONE, NONE, NONE)
+    return build_procedures(NONE, NONE, NONE, NONE, CreateVM(NONE, NONE, NONE, NONE, ""), bulk)
 
 
 @pytest.mark.parametrize("kind", OperationKind)
@@ -45,7 +47,7 @@ def test_kind_of_a_newer_server_is_shown_by_its_verb() -> None:
 
 @pytest.mark.parametrize("procedure", list(all_procedures()), ids=lambda procedure: procedure.kind)
 def test_every_procedure_has_undo_or_resume_and_reaches_its_failpoints(procedure: Procedure[Any]) -> None:
-    assert procedure.can_undo or procedure.can_resume
+    assert procedure.can_undo or procedure.can_resume or procedure.continues
     assert len(procedure.failpoints) >= 2
     code = inspect.getsource(inspect.getmodule(type(procedure)) or copy) + inspect.getsource(copy)
     written = re.findall(r'failpoint\(f?"([^"]+)"\)', code)
@@ -74,7 +76,7 @@ class ToyWithUndo(Toy):
 
 
 def test_procedure_without_undo_and_resume_is_refused_and_so_is_a_duplicate() -> None:
-    with pytest.raises(ValueError, match="neither undo nor resume"):
+    with pytest.raises(ValueError, match="neither undo, resume nor"):
         Procedures([Toy()])
     with pytest.raises(ValueError, match="two procedures"):
         Procedures([ToyWithUndo(), ToyWithUndo()])

@@ -1,0 +1,44 @@
+"""The accounts in whose names the server goes on with accepted work, as they are now."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from novacron_core import errors
+from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import Permission, allows
+from novacron_server.access import repository
+from novacron_server.database.transactions import Database
+
+CHECK_EVERY_S = 1.0
+"""How old the answer may be: an account that is disabled starts nothing after that."""
+
+
+class Askers:
+    """Work that outlives its request asks before each step whether its asker still may."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, tuple[repository.Account | None, float]] = {}
+
+    async def principal(self, user_id: str, username: str, permission: Permission) -> Principal:
+        """The user as of now, without a session. `username` is for the sentence.
+
+        Raises Forbidden when the account is gone, disabled or no longer has the permission; DatabaseUnavailable.
+        """
+        account, checked_at = self._known.get(user_id, (None, float("-inf")))
+        if time.monotonic() - checked_at > CHECK_EVERY_S:
+            account = await self._database.run(lambda c: repository.find_account(c, user_id), read_only=True)
+            self._known = {user_id: (account, time.monotonic())} if len(self._known) > 100 else self._known
+            self._known[user_id] = (account, time.monotonic())
+        if account is None:
+            raise errors.Forbidden(f"the account {username} no longer exists")
+        if account.disabled:
+            raise errors.Forbidden(f"the account {username} is disabled")
+        user = account.user
+        if not allows(user.role, permission):
+            raise errors.Forbidden(
+                f"the account {username} lacks the permission {permission} now (its role: {user.role})"
+            )
+        return Principal(user.id, user.username, user.role, user.tenant, "", datetime.now(UTC))

@@ -1,0 +1,1 @@
+"""Bulks: one action on many VMs as one operation, with an operation on each VM."""

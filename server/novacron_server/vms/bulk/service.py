@@ -1,0 +1,150 @@
+"""Checks and submits bulks, and lists their items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from novacron_core import errors
+from novacron_core.api.base import ListQuery, Page
+from novacron_core.api.operations import BulkCounts, BulkItem, BulkItemState, Operation, Target
+from novacron_core.api.problem import FieldError
+from novacron_core.api.vms import MAX_BULK, VM, BulkRequest
+from novacron_core.rules.bulk_words import NOT_FOUND
+from novacron_core.rules.visibility import Principal
+from novacron_core.values.counts import counted
+from novacron_core.values.operation_kinds import OperationKind
+from novacron_server.database.transactions import Connection, Database
+from novacron_server.inventory.inventory import Inventory
+from novacron_server.operations.repository import CHILD_KIND
+from novacron_server.operations.runner import Operations
+from novacron_server.operations.submission import Submission
+from novacron_server.outbox.records import EventDraft
+from novacron_server.vms.bulk import repository
+from novacron_server.vms.bulk.procedure import BulkSteps
+from novacron_server.vms.bulk.repository import StoredItem
+
+
+class Bulks:
+    """The service for bulks. Every method checks what the principal may see."""
+
+    def __init__(self, database: Database, inventory: Inventory, operations: Operations) -> None:
+        self._database = database
+        self._inventory = inventory
+        self._operations = operations
+
+    async def submit(self, principal: Principal, body: BulkRequest, key: str) -> Operation:
+        """Accept one action on many VMs. Whether a VM allows it is checked when its turn comes.
+
+        Raises ValidationFailed, and Conflict when the filter matches another number of VMs than `count`.
+        """
+        _check(body)
+
+        async def decide() -> Submission[BulkSteps]:
+            vms = self._requested(principal, body)
+            items = [_item(position, vm_id, vm) for position, (vm_id, vm) in enumerate(vms)]
+            missing = sum(vm is None for _, vm in vms)
+
+            async def rows(connection: Connection, operation: Operation) -> list[EventDraft]:
+                await repository.add(connection, operation.id, items)
+                return []
+
+            return Submission(
+                target=Target(type="vms", id=str(uuid4()), name=counted(len(items), "VM")),
+                host_id=None,
+                tenant=_common_tenant(principal, (vm for _, vm in vms if vm)),
+                steps=BulkSteps(asker_id=principal.user_id),
+                rows=rows,
+                counts=BulkCounts(queued=len(items) - missing, refused=missing),
+            )
+
+        return await self._operations.submit(OperationKind.VM_BULK, principal, key, _request(body), decide)
+
+    def _requested(self, principal: Principal, body: BulkRequest) -> list[tuple[str, VM | None]]:
+        """The requested ids, each once, with their VMs; None for one that the principal does not see."""
+        if body.ids is not None:
+            return [(vm_id, self._find(principal, vm_id)) for vm_id in dict.fromkeys(map(str.lower, body.ids))]
+        found = list(self._inventory.matching(principal, body.q or ""))
+        if len(found) != body.count:
+            raise errors.Conflict(
+                f"the filter matches {counted(len(found), 'VM')} now, not {body.count:,}: look at the list again"
+            )
+        if not found:
+            raise _invalid("q", "matches no VM")
+        if len(found) > MAX_BULK:
+            raise _invalid("q", f"matches {len(found):,} VMs: one request takes at most {MAX_BULK:,}")
+        return [(vm.id, vm) for vm in sorted(found, key=lambda vm: vm.name)]
+
+    def _find(self, principal: Principal, vm_id: str) -> VM | None:
+        try:
+            return self._inventory.vm(principal, vm_id)
+        except errors.NotFound:
+            return None
+
+    async def children(self, principal: Principal, operation_id: str, query: ListQuery) -> Page[BulkItem]:
+        """One page of the items of a bulk, the worst first; empty for another operation. Raises NotFound, for another
+        tenant's operation as for a missing one, DatabaseUnavailable, ValidationFailed for a sort order."""
+        if query.sort:
+            raise _invalid("sort", "the items that need attention are always first")
+        await self._operations.get(principal, operation_id)
+        words, offset = query.q.split(), (query.page - 1) * query.page_size
+        items, total = await self._database.run(
+            lambda c: repository.page(c, operation_id, words, offset, query.page_size), read_only=True
+        )
+        return Page(items=items, total=total, page=query.page, page_size=query.page_size)
+
+
+def _check(body: BulkRequest) -> None:
+    """Raises ValidationFailed for fields that do not go together."""
+    if (body.ids is None) == (body.q is None):
+        raise _invalid("ids", "give either ids, or q with count")
+    if (body.q is None) != (body.count is None):
+        raise _invalid("count", "give the number of VMs that q should match, and only with q")
+    if body.options.force_after_s is not None and body.action != "stop":
+        raise _invalid("options.force_after_s", "is only for the action stop")
+    if body.options.disks and body.action != "delete":
+        raise _invalid("options.disks", "is only for the action delete")
+
+
+def _invalid(field: str, message: str) -> errors.ValidationFailed:
+    return errors.ValidationFailed(f"{field}: {message}", fields=[FieldError(field=field, message=message)])
+
+
+def _request(body: BulkRequest) -> dict[str, Any]:
+    """The request as it is stored and compared. Its ids are in the items; their digest tells two requests apart."""
+    ids = "\n".join(body.ids or ())
+    return {
+        CHILD_KIND: f"vm.{body.action}",
+        "action": body.action,
+        "options": msgspec.to_builtins(body.options),
+        "q": body.q,
+        "count": body.count,
+        "ids_digest": sha256(ids.encode()).hexdigest() if body.ids is not None else None,
+    }
+
+
+def _item(position: int, vm_id: str, vm: VM | None) -> StoredItem:
+    if vm is None:
+        item = BulkItem(
+            position=position,
+            vm_id=vm_id,
+            name=vm_id,
+            state=BulkItemState.REFUSED,
+            reason=NOT_FOUND,
+            finished_at=datetime.now(UTC),
+        )
+        return StoredItem(item=item)
+    item = BulkItem(position=position, vm_id=vm.id, name=vm.name, state=BulkItemState.QUEUED, host=vm.host)
+    return StoredItem(item=item, generation=vm.generation)
+
+
+def _common_tenant(principal: Principal, vms: Iterable[VM]) -> str | None:
+    """The tenant to which all VMs belong, None if they differ: then only administrators see the bulk. Without a VM, that
+    of who asks."""
+    tenants = {vm.tenant for vm in vms}
+    return tenants.pop() if len(tenants) == 1 else None if tenants else principal.tenant
