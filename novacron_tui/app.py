@@ -118,6 +118,12 @@ class Console(App[None]):
 
         return TerminalDriver
 
+    async def action_quit(self) -> None:
+        """Leave. What the server goes on with is printed, because nothing of it is lost."""
+        from novacron_tui.vms.bulk import goes_on
+
+        self.exit(message=goes_on(self.session) if self.session else None)
+
     def get_default_screen(self) -> Screen[None]:
         return SignInScreen(
             self._open_server, self._connect, self._on_signed_in, token=self._token, plain=self.ascii_only

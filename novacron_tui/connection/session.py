@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from novacron_core.api.access import User
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.events import SampleRequest
-from novacron_core.api.operations import Operation
+from novacron_core.api.operations import BulkItem, Operation
 from novacron_core.values.roles import allows
 from novacron_tui.connection.feed import Feed
 from novacron_tui.connection.store import Store, VMKey
@@ -25,7 +25,7 @@ Updates = Callable[["Client", int | None], AsyncIterator["Update"]]
 
 class Session:
     """Passed to every screen. `in_flight` holds the VMs with a request in progress; `followed` the operations that this
-    operator started, until their end is reported; `last_screens` the last opened screen of each type."""
+    operator started, until their end is reported; `left_out`, by bulk, the VMs that it does not request; `last_screens` the last opened screen of each type."""
 
     def __init__(
         self, server: ServerRef, client: Client, user: User, store: Store, *, updates: Updates | None = None
@@ -36,6 +36,7 @@ class Session:
         self.store = store
         self.in_flight: set[VMKey] = set()
         self.followed: dict[str, Operation] = {}
+        self.left_out: dict[str, list[BulkItem]] = {}
         self.last_screens: dict[type[Any], Any] = {}
         self._updates = updates or self._stream
         self._watchers: list[Callable[[], None]] = []

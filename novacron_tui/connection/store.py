@@ -310,6 +310,6 @@ class Store:
     def _trim(self) -> None:
         if len(self.operations) <= MAX_OPERATIONS:
             return
-        oldest = next((op_id for op_id, op in self.operations.items() if op.state.ended), None)
-        if oldest is not None:
-            del self.operations[oldest]
+        ended = [op_id for op_id, op in self.operations.items() if op.state.ended]
+        if ended:  # those of bulks first: a bulk stands for them
+            del self.operations[next((op_id for op_id in ended if self.operations[op_id].parent), ended[0])]

@@ -56,11 +56,14 @@ FIELDS: dict[str, FilterField[ActivityEntry]] = {
 """The filter fields; plain words are searched in all texts of a row."""
 
 
-def entries(store: Store) -> list[ActivityEntry]:
-    """All rows: running operations first, then the newest."""
+def entries(store: Store, *, folded: bool = True) -> list[ActivityEntry]:
+    """All rows: running operations first, then the newest. `folded`: without the operations of bulks that are listed
+    themselves."""
     events = (event for event in store.events if event.target.type != "operation")
     event_entries = [_of_event(event) for event in events if event.note or not event.type.endswith(".updated")]
-    shown = [*(of_operation(op) for op in store.operations.values()), *event_entries]
+    known = store.operations
+    listed = (op for op in known.values() if not (folded and op.parent in known))
+    shown = [*(of_operation(op) for op in listed), *event_entries]
     shown.sort(key=lambda entry: (entry.runs, entry.at), reverse=True)
     return shown
 

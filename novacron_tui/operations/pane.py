@@ -39,7 +39,7 @@ class ActivityPane(ListPane[ActivityEntry]):
         return self._session.store.version
 
     def rows(self) -> Sequence[ActivityEntry]:
-        every = entries(self._session.store)
+        every = entries(self._session.store, folded=self._keep is None)
         self._entries = [entry for entry in every if self._keep(entry)] if self._keep else every
         return self._entries
 

@@ -14,11 +14,14 @@ from novacron_tui.operations.entries import detail_lines
 from novacron_tui.operations.pane import ActivityPane
 from novacron_tui.screens.global_actions import ACTIVITY, EVERYWHERE, bindings
 from novacron_tui.screens.list_screen import BACK, ListScreen, filter_action, open_action
+from novacron_tui.screens.vm_screen import show_bulk
 from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.vms.bulk import is_bulk
+from novacron_tui.vms.perform import VMActionRunner
 from novacron_tui.widgets.detail import Detail
 from novacron_tui.widgets.text_bar import Piece
 
-READ = open_action("Show details and the full reason.")
+READ = open_action("Show details and the full reason; of a bulk action, the result of each VM.")
 FILTER = filter_action("plain words, state:failed, by:ada, target:web-*, -not.")
 
 
@@ -32,6 +35,7 @@ class ActivityScreen(ListScreen):
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
         self._pane = ActivityPane(session, glyphs)
+        self._vm_actions = VMActionRunner(self)
 
     @property
     def pane(self) -> ActivityPane:
@@ -44,5 +48,8 @@ class ActivityScreen(ListScreen):
         return self._pane.hint()
 
     def open_row(self) -> None:
-        if (entry := self._pane.table.row) is not None:
+        entry = self._pane.table.row
+        if entry is not None and entry.op is not None and is_bulk(entry.op):
+            self.run_worker(show_bulk(self, self._vm_actions, entry.op), group="actions")
+        elif entry is not None:
             self.app.push_screen(Detail(f"{entry.target}: {entry.what}", detail_lines(entry, self.session.now)))

@@ -177,7 +177,7 @@ class BaseScreen(Screen[None]):
 
     def _report_outcomes(self) -> None:
         for op in self.session.take_ended():
-            self.say(*outcome(op))
+            self.say(*outcome(op, self.session.left_out.get(op.id, ())))
 
     def refresh_frame(self) -> None:
         """Update the top, status and key lines; unchanged cells are not painted."""

@@ -15,7 +15,13 @@ HELP = Action[Any](
     "help", "?", "help", "Show this help.", needs_one=False, group=_GROUP, run=lambda screen, _: screen.show_help()
 )
 QUIT = Action[Any](
-    "quit", "q", "quit", "Leave the console.", needs_one=False, group=_GROUP, run=lambda screen, _: screen.app.exit()
+    "quit",
+    "q",
+    "quit",
+    "Leave the console.",
+    needs_one=False,
+    group=_GROUP,
+    run=lambda screen, _: screen.app.action_quit(),
 )
 PALETTE = Action[Any](
     "palette", "ctrl+p", "palette", "Find an action, VM or theme by name. : runs a command, like :host kvm-a or :quit.",

@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from novacron_core.api import operations
 from novacron_core.api.events import SampleRequest
-from novacron_core.api.operations import Operation
+from novacron_core.api.operations import BulkItemState, Operation, OperationState
 from novacron_core.api.vms import VM
+from novacron_core.errors import NovaCronError
 from novacron_core.values.counts import counted
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
@@ -17,10 +19,10 @@ from novacron_tui.connection.store import VMKey
 from novacron_tui.screens.global_actions import EVERYWHERE, VMS, bindings
 from novacron_tui.screens.list_screen import REVERSE, SORT, filter_action, open_action
 from novacron_tui.screens.vm_page import VMPageScreen
-from novacron_tui.screens.vm_screen import VMScreen
+from novacron_tui.screens.vm_screen import VMScreen, show_bulk
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.vms.actions import COPY_ID, CREATE, VERBS
-from novacron_tui.vms.bulk_panel import BulkPanel
+from novacron_tui.vms.bulk import is_bulk, load_items, newest, progress_parts, running
 from novacron_tui.vms.pane import VMPane
 from novacron_tui.widgets.text_bar import Piece
 
@@ -36,8 +38,12 @@ MARK_ALL = Action[VM](
     only_view=True, run=lambda screen, _: screen.table.mark_all(),
 )
 RESULTS = Action[VM](
-    "results", "b", "results", "Results of the last bulk action; R retries failures.", needs_one=False, group="List",
+    "results", "b", "results", "Results of the newest bulk action; R retries failures.", needs_one=False, group="List",
     opens=True, run=lambda screen, _: screen.show_results(),
+)
+STOP_REST = Action[VM](
+    "stop-rest", "C", "stop the rest", "Stop the bulk action: VMs that are queued are not changed.", operations.CANCEL,
+    needs_one=False, group="List", rare=True, run=lambda screen, _: screen.stop_rest(),
 )
 # fmt: on
 
@@ -56,6 +62,7 @@ class VMListScreen(VMScreen):
         MARK_ALL,
         REVERSE,
         COPY_ID,
+        STOP_REST,
         *EVERYWHERE,
     )
     HERE = VMS
@@ -80,36 +87,61 @@ class VMListScreen(VMScreen):
         return self.pane.wants()
 
     def list_hint(self) -> Sequence[Piece]:
-        bulk = self.vm_actions.bulk
-        if bulk is not None and not bulk.ended:
-            return [Piece(f"{self.glyphs.work} {bulk.summary()[0]}", "busy")]
+        if (bulk := running(self.session)) is not None:
+            far, wrong = progress_parts(bulk, self.session.left_out.get(bulk.id, ()))
+            keys = [("C", "stops the rest", 1), ("b", "results", 2)] if bulk.may_cancel else [("b", "results", 2)]
+            pieces = [Piece(f"{self.glyphs.work} {far}", "busy"), Piece(wrong, "warn", 3)]
+            for key, label, rank in keys:
+                pieces += [Piece(f"   {key}", "key", rank, key, label), Piece(f" {label}", "plain", rank, key, label)]
+            return pieces
         marked = len(self.pane.table.marks)
         return [Piece(f"{marked} marked: actions apply to them", "accent")] if marked else self.pane.hint()
 
     def why_not(self, action: Action[Any]) -> str | None:
-        if action is RESULTS and self.vm_actions.bulk is None:
+        if action is RESULTS and newest(self.session) is None:
             return "no bulk action yet: mark VMs with space, then press an action key"
+        if action is STOP_REST and self._bulk_to_stop() is None:
+            return "no bulk action has VMs that are still queued"
         return super().why_not(action)
 
     def _report_outcomes(self) -> None:
-        """Also report the end of a bulk action, once."""
+        """Also remove the marks of the VMs that a bulk started here has changed, when it has ended."""
         super()._report_outcomes()
-        bulk = self.vm_actions.bulk
-        if bulk is None or bulk.reported:
-            return
-        bulk.follow(self.session.store.operations)
-        if bulk.ended:
-            bulk.reported = True
-            self.say(*bulk.summary())
+        known = self.session.store.operations
+        for bulk_id in [
+            bulk_id for bulk_id in self.vm_actions.bulks if bulk_id in known and known[bulk_id].state.ended
+        ]:
+            keys = self.vm_actions.bulks.pop(bulk_id)
+            self.run_worker(self._unmark_changed(known[bulk_id], keys), group="marks")
+
+    async def _unmark_changed(self, bulk: Operation, keys: set[VMKey]) -> None:
+        """Remove the marks of its VMs, but keep those of VMs that have failed or were refused, for the next try."""
+        others = self.session.left_out.get(bulk.id, [])
+        if bulk.state is not OperationState.SUCCEEDED or others:
+            try:
+                items = [*await load_items(self.session.client, bulk.id), *others]
+            except NovaCronError:
+                return  # the marks stay: what was changed is not known here
+            keys = {(item.host, item.vm_id) for item in items if item.host and item.state is BulkItemState.SUCCEEDED}
+        self.pane.table.unmark(keys)
+        self.refresh_frame()
 
     async def show_results(self) -> None:
-        """Show the results of the last bulk action, and perform it again on the VMs chosen there."""
-        if (bulk := self.vm_actions.bulk) is None:
-            return
-        retry_keys = await self.show_dialog(BulkPanel(bulk, self.session, self.glyphs))
-        vms = [vm for key in retry_keys or () if (vm := self.session.store.vms.get(key))]
-        if vms:
-            await self.vm_actions.perform(bulk.verb, vms)
+        """Show the results of the newest bulk, and perform it again on the VMs chosen there."""
+        if (bulk := newest(self.session)) is not None:
+            await show_bulk(self, self.vm_actions, bulk)
+
+    def _bulk_to_stop(self) -> Operation | None:
+        """The bulk with queued VMs that `C` stops: the newest of this user, else the newest of others."""
+        store = self.session.store
+        queued = [op for op in store.operations.values() if is_bulk(op) and not op.state.ended and op.may_cancel]
+        own = self.session.user.username
+        return max(queued, key=lambda op: (op.actor == own, op.created_at), default=None)
+
+    async def stop_rest(self) -> None:
+        """Ask the server to stop what is queued of the running bulk."""
+        if (bulk := self._bulk_to_stop()) is not None:
+            await self.cancel_operation(bulk, bulk.target.name)
 
     def follow_created(self, op: Operation) -> None:
         """Move the cursor to the new VM: the next key is most likely meant for it."""

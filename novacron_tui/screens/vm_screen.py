@@ -9,10 +9,21 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
+from novacron_tui.screens.base import BaseScreen
 from novacron_tui.screens.list_screen import ListScreen
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.vms.actions import Verb
+from novacron_tui.vms.bulk import verb_of
+from novacron_tui.vms.bulk_panel import BulkPanel
 from novacron_tui.vms.perform import VMActionRunner
+
+
+async def show_bulk(screen: BaseScreen, runner: VMActionRunner, bulk: Operation) -> None:
+    """Show the results of a bulk, and perform it again on the VMs chosen there. Must be called from a worker."""
+    keys = await screen.show_dialog(BulkPanel(bulk, screen.session, screen.glyphs))
+    vms = [vm for key in keys or () if (vm := screen.session.store.vms.get(key))]
+    if vms and (verb := verb_of(bulk)) is not None:
+        await runner.perform(verb, vms, as_bulk=True)
 
 
 class VMScreen(ListScreen):

@@ -1,124 +1,135 @@
-"""One action on many VMs: the result for each VM, and a summary in one sentence."""
+"""Bulks as the console and the command line show them: their items, their progress and their result in one sentence."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from novacron_core.api.operations import Operation, OperationState
+import msgspec
+
+from novacron_core.api import operations
+from novacron_core.api.base import ListQuery
+from novacron_core.api.operations import BulkCounts, BulkItem, BulkItemState, Operation, OperationState
 from novacron_core.api.vms import VM
-from novacron_tui.connection.store import VMKey, key_of
+from novacron_core.rules.bulk_words import WORST_FIRST, needs_attention, reason_of, result_text
+from novacron_core.rules.operation_words import words
+from novacron_core.rules.vm_actions import VMAction, has_effect_already
+from novacron_core.values.operation_kinds import OperationKind
+from novacron_tui.connection.session import Session
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.actions import Verb
+from novacron_tui.vms.actions import VERBS, Verb
+
+if TYPE_CHECKING:  # the client imports httpx: not before the first paint
+    from novacron_core.client import Client
+
+_PAGE_SIZE = 1000
+_AND_MORE = re.compile(r", and [\d,]+ more$")
 
 
-class ItemState(StrEnum):
-    """The progress for one VM. REFUSED: by the rules, here or on the server; the VM was not changed."""
-
-    WAITING = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    REFUSED = "refused"
-    FAILED = "failed"
-    UNSEEN = "outcome unknown"
-
-
-_OPEN = (ItemState.WAITING, ItemState.RUNNING)
-_UNSUCCESSFUL = (ItemState.FAILED, ItemState.UNSEEN, ItemState.REFUSED)
+async def load_items(client: Client, bulk_id: str) -> list[BulkItem]:
+    """All items of a bulk, the worst first. Raises the server's error."""
+    found: dict[int, BulkItem] = {}
+    for number in range(1, 1_000_000):
+        query = ListQuery(page=number, page_size=_PAGE_SIZE)
+        page = await client.call(operations.CHILDREN, query=query, operation_id=bulk_id)
+        found |= {item.position: item for item in page.items}
+        if len(page.items) < _PAGE_SIZE:
+            break
+    return worst_first(found.values())  # their order may have changed from page to page
 
 
-@dataclass
-class Item:
-    """One VM of a bulk action; `reason` is a sentence when it was not successful."""
-
-    vm: VMKey
-    name: str
-    state: ItemState = ItemState.WAITING
-    reason: str = ""
-    op_id: str = ""
-    seen: bool = False
+def worst_first(items: Iterable[BulkItem]) -> list[BulkItem]:
+    """The items in the order in which they are listed."""
+    rank = {state: number for number, state in enumerate(WORST_FIRST)}
+    return sorted(items, key=lambda item: (rank.get(item.state, len(rank)), item.position))
 
 
-class Bulk:
-    """Call `follow` with the known operations until it has `ended`. `reported` is for the caller that shows the end."""
-
-    def __init__(self, verb: Verb, vms: Sequence[VM]) -> None:
-        self.verb = verb
-        self.items = [Item(key_of(vm), vm.name) for vm in vms]
-        self.reported = False
-        self._by_key = {item.vm: item for item in self.items}
-
-    def finish(self, vm: VMKey, state: ItemState, reason: str = "") -> None:
-        """Set the result of a VM for which no operation was started."""
-        item = self._by_key[vm]
-        item.state, item.reason = state, one_line(reason)
-
-    def accepted(self, vm: VMKey, op: Operation) -> None:
-        """The server has accepted the request for this VM."""
-        item = self._by_key[vm]
-        item.state, item.op_id = ItemState.RUNNING, op.id
-
-    def follow(self, operations: Mapping[str, Operation]) -> None:
-        """Update the items from their operations. An operation that was known and has disappeared ended unnoticed."""
-        for item in self.items:
-            if item.state is not ItemState.RUNNING:
-                continue
-            op = operations.get(item.op_id)
-            if op is not None:
-                item.seen = True
-                _apply_end(item, op)
-            elif item.seen:
-                item.state, item.reason = ItemState.UNSEEN, "finished while you were disconnected; check its state"
-
-    @property
-    def ended(self) -> bool:
-        return not any(item.state in _OPEN for item in self.items)
-
-    @property
-    def worst_first(self) -> list[Item]:
-        """The items that need attention first, else in the order chosen."""
-        order = {
-            state: rank
-            for rank, state in enumerate(
-                (ItemState.FAILED, ItemState.UNSEEN, ItemState.REFUSED, *_OPEN, ItemState.DONE)
-            )
-        }
-        return sorted(self.items, key=lambda item: order[item.state])
-
-    def retryable(self) -> list[VMKey]:
-        """The keys of the VMs that may be retried."""
-        return [item.vm for item in self.items if item.state in _UNSUCCESSFUL]
-
-    def summary(self) -> tuple[str, str]:
-        """`12 started, 1 refused: web-07 is paused: resume it instead`, and its tone."""
-        counts = Counter(item.state for item in self.items)
-        words = {ItemState.DONE: self.verb.words.done}
-        parts = [
-            f"{counts[state]} {words.get(state, state)}"
-            for state in (ItemState.DONE, *_OPEN, *_UNSUCCESSFUL)
-            if counts[state]
-        ]
-        bad = [item for item in self.worst_first if item.state in _UNSUCCESSFUL]
-        why = f": {bad[0].reason}" if bad else ""
-        more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
-        hint = " (b shows all)" if len(bad) > 1 else ""
-        return f"{', '.join(parts)}{why}{more}{hint}", self._tone(counts)
-
-    def _tone(self, counts: Mapping[ItemState, int]) -> str:
-        if not self.ended:
-            return "busy"
-        if counts[ItemState.FAILED] or counts[ItemState.UNSEEN]:
-            return "bad"
-        return "warn" if counts[ItemState.REFUSED] else "good"
+def is_bulk(op: Operation) -> bool:
+    """Whether it is an operation on many VMs."""
+    return op.kind == OperationKind.VM_BULK
 
 
-def _apply_end(item: Item, op: Operation) -> None:
-    if not op.state.ended:
-        return
-    if op.state is OperationState.SUCCEEDED:
-        item.state = ItemState.DONE
-        return
-    why = one_line(op.problem.detail or op.problem.title) if op.problem else "no reason given"
-    item.state, item.reason = ItemState.FAILED, f"{one_line(item.name)}: {op.state}: {why}"
+def newest(session: Session) -> Operation | None:
+    """The newest bulk that the operator may see, whoever has started it; also one that was accepted just now."""
+    return max(_bulks(session), key=lambda op: op.created_at, default=None)
+
+
+def running(session: Session) -> Operation | None:
+    """The newest bulk of this operator that has not ended, also one that an earlier console has started."""
+    own = (op for op in _bulks(session) if not op.state.ended and op.actor == session.user.username)
+    return max(own, key=lambda op: op.created_at, default=None)
+
+
+def _bulks(session: Session) -> Iterable[Operation]:
+    """The known bulks; that of a key press before its first event arrives."""
+    return filter(is_bulk, {**session.followed, **session.store.operations}.values())
+
+
+def goes_on(session: Session) -> str | None:
+    """What the server continues of this operator's bulks after the console was left; None if nothing runs."""
+    bulk = running(session)
+    if bulk is None or bulk.counts is None:
+        return None
+    return (
+        f"The server continues: {bulk.counts.running:,} running, {bulk.counts.queued:,} queued. Nothing is lost.\n"
+        f"novacron op cancel {bulk.id} stops the rest."
+    )
+
+
+def verb_of(op: Operation) -> Verb | None:
+    """The action of a bulk, None for one of a newer server."""
+    return next((verb for verb in VERBS if f"vm.{verb.name}" == op.child_kind), None)
+
+
+def left_out(verb: Verb, vms: Sequence[tuple[VM, str]]) -> list[BulkItem]:
+    """The items of VMs that are not requested, for these reasons; one that is as requested has succeeded."""
+    action = VMAction(verb.name)
+    return [
+        BulkItem(
+            position=-number,
+            vm_id=vm.id,
+            name=vm.name,
+            state=BulkItemState.SUCCEEDED if has_effect_already(action, vm) else BulkItemState.REFUSED,
+            host=vm.host,
+            reason=one_line(reason),
+        )
+        for number, (vm, reason) in enumerate(vms, 1)
+    ]
+
+
+def progress_text(op: Operation, others: Sequence[BulkItem] = ()) -> str:
+    """`shutting down 134: 50 done, 11 running, 73 queued, 1 failed`."""
+    return "".join(progress_parts(op, others))
+
+
+def progress_parts(op: Operation, others: Sequence[BulkItem] = ()) -> tuple[str, str]:
+    """How far it is, and what went wrong so far: `, 1 failed`."""
+    counts = counts_with(op, others)
+    far = ((counts.succeeded, "done"), (counts.running, "running"), (counts.queued, "queued"))
+    wrong = ((counts.failed, "failed"), (counts.refused, "refused"), (counts.cancelled, "cancelled"))
+    main = ", ".join(f"{count:,} {word}" for count, word in far if count) or "0 done"
+    rest = "".join(f", {count:,} {word}" for count, word in wrong if count)
+    return f"{words(op.child_kind).doing} {counts.total:,}: {main}", rest
+
+
+def summary(op: Operation, others: Sequence[BulkItem] = ()) -> tuple[str, str]:
+    """The result of an ended bulk as a sentence, `12 started, 1 refused: web-07 is paused: resume it instead`, and its
+    tone. `others` are the VMs that were not requested."""
+    counts = counts_with(op, others)
+    detail = one_line(op.problem.detail or op.problem.title) if op.problem else ""
+    if op.state is OperationState.CANCELLED or op.state is OperationState.INTERRUPTED:
+        return detail, "warn"
+    first = next((reason_of(item) for item in others if needs_attention(item)), "")
+    reason = _AND_MORE.sub("", detail.partition(": ")[2]) or one_line(first)
+    hint = " (b shows all)" if counts.failed + counts.refused > 1 else ""
+    tone = "bad" if counts.failed else "warn" if counts.refused else "good"
+    return f"{result_text(op.child_kind, counts, reason)}{hint}", tone
+
+
+def counts_with(op: Operation, others: Sequence[BulkItem]) -> BulkCounts:
+    """The counts of a bulk, with those of the VMs that were not requested."""
+    counts = op.counts or BulkCounts()
+    done = sum(item.state is BulkItemState.SUCCEEDED for item in others)
+    refused = len(others) - done
+    return msgspec.structs.replace(counts, succeeded=counts.succeeded + done, refused=counts.refused + refused)

@@ -8,7 +8,7 @@ from datetime import datetime
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM, Disk
-from novacron_core.rules.operation_words import doing, done, noun
+from novacron_core.rules.operation_words import words_of
 from novacron_core.rules.vm_actions import TRANSIENT
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
@@ -161,8 +161,8 @@ def relevant_time(op: Operation) -> datetime:
 
 def operation_words(op: Operation) -> str:
     if op.state is OperationState.SUCCEEDED:
-        return done(op.kind)
-    return f"{noun(op.kind)} {op.state}" if op.state.ended else doing(op.kind)
+        return words_of(op).done
+    return f"{words_of(op).noun} {op.state}" if op.state.ended else words_of(op).doing
 
 
 def event_words(kind: str) -> tuple[str, str]:

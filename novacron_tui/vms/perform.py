@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import monotonic
 from uuid import uuid4
 
-from novacron_core.api.operations import Operation, OperationState
-from novacron_core.api.vms import VM
+from novacron_core.api import vms as api
+from novacron_core.api.operations import BulkItem, Operation, OperationState
+from novacron_core.api.vms import VM, BulkOptions, BulkRequest
 from novacron_core.api.volumes import Volume
 from novacron_core.errors import NovaCronError, ServerUnreachable
 from novacron_core.rules.operation_words import done, noun
@@ -20,7 +20,7 @@ from novacron_tui.actions import ActionContext, Danger, refusal
 from novacron_tui.connection.store import VMKey, key_of
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.actions import DELETE, INTERRUPTING, STOPPING, Verb, send
-from novacron_tui.vms.bulk import Bulk, ItemState
+from novacron_tui.vms.bulk import left_out, summary
 from novacron_tui.vms.columns import owner_text
 from novacron_tui.vms.disk_chains import chain_words
 from novacron_tui.widgets.confirm import Confirmation, Question
@@ -28,10 +28,10 @@ from novacron_tui.widgets.text_bar import Piece
 
 MANY = 10
 """For an action on more VMs than this, their number must be typed."""
-MAX_CONCURRENT = 4
-"""Concurrent requests of one bulk action: fast for the operator without flooding a host."""
 RETRY_KEY_S = 60.0
 """A key press repeated within this time after a lost answer has the same idempotency key, so both have one effect."""
+_Press = tuple[str, frozenset[VMKey]]
+"""An action and the VMs that it was requested for."""
 
 
 class VMActionRunner:
@@ -40,8 +40,9 @@ class VMActionRunner:
     def __init__(self, context: ActionContext) -> None:
         self._context = context
         self._session = context.session
-        self._keys: dict[tuple[str, VMKey], tuple[str, float]] = {}
-        self.bulk: Bulk | None = None
+        self._keys: dict[_Press, tuple[str, float]] = {}
+        self.bulks: dict[str, set[VMKey]] = {}
+        """The VMs of each bulk that was started here, until its end was seen."""
 
     def why_not(self, verb: Verb, vm: VM | None) -> str | None:
         """The sentence that refuses the action now, also while a request for the VM is in flight."""
@@ -49,8 +50,9 @@ class VMActionRunner:
             return f"{vm.name} already has a request in progress: wait for the answer"
         return refusal(verb, self._session, vm)
 
-    async def perform(self, verb: Verb, chosen: Sequence[VM]) -> None:
-        """Perform `verb` on the VMs that allow it; report the reason for the others."""
+    async def perform(self, verb: Verb, chosen: Sequence[VM], *, as_bulk: bool = False) -> None:
+        """Perform `verb` on the VMs that allow it; report the reason for the others. `as_bulk`: also for a single VM as a
+        bulk."""
         ready = [vm for vm in chosen if self.why_not(verb, vm) is None]
         if not ready:
             self._context.say(self.why_not(verb, chosen[0] if chosen else None) or "nothing is selected", "warn")
@@ -68,7 +70,7 @@ class VMActionRunner:
             current = self._session.store.vms.get(key_of(ready[0]))
             self._context.say(self.why_not(verb, current) or f"{ready[0].name} no longer exists", "warn")
             return
-        if len(chosen) > 1:
+        if len(chosen) > 1 or as_bulk:
             await self._perform_many(verb, chosen, allowed, answer)
         else:
             await self._perform_one(verb, allowed[0], answer)
@@ -96,56 +98,54 @@ class VMActionRunner:
         self._context.follow(op, verb.words.doing)
 
     async def _perform_many(self, verb: Verb, chosen: Sequence[VM], ready: Sequence[VM], answer: Confirmation) -> None:
-        """Send a request for each of `ready`, a few at a time; the others of `chosen` are refused with their reason."""
-        self.bulk = bulk = Bulk(verb, chosen)
-        wanted = {key_of(vm) for vm in ready}
-        for vm in chosen:
-            if key_of(vm) not in wanted:
-                current = self._session.store.vms.get(key_of(vm))
-                bulk.finish(
-                    key_of(vm),
-                    ItemState.REFUSED,
-                    (current and self.why_not(verb, current)) or f"{vm.name} no longer exists",
-                )
-        gate = asyncio.Semaphore(MAX_CONCURRENT)
-        self._session.changed()
-        async with asyncio.TaskGroup() as group:
-            for vm in ready:
-                group.create_task(self._perform_item(bulk, vm, answer, gate))
+        """Request the action for all of `ready` at once; the others of `chosen` are refused here, with their reason."""
+        requested = {key_of(vm) for vm in ready}
+        others = left_out(verb, [(vm, self._why_left_out(verb, vm)) for vm in chosen if key_of(vm) not in requested])
+        try:
+            op = await self._send_bulk(verb, ready, answer)
+        except NovaCronError as e:
+            self._context.say(f"{verb.label} {counted(len(ready), 'VM')}: {one_line(e.detail)}", "bad")
+            return
+        self._session.left_out[op.id] = others
+        self._session.followed[op.id] = op
+        self.bulks[op.id] = requested | {(item.host or "", item.vm_id) for item in others}
         self._session.changed()
 
-    async def _perform_item(self, bulk: Bulk, vm: VM, answer: Confirmation, gate: asyncio.Semaphore) -> None:
-        async with gate:
-            current = self._session.store.vms.get(key_of(vm))
-            if current is None or (refused := self.why_not(bulk.verb, current)):
-                bulk.finish(
-                    key_of(vm), ItemState.REFUSED, f"{vm.name} no longer exists" if current is None else refused or ""
-                )
-                return
-            try:
-                op = await self._send(bulk.verb, current, answer)
-            except ServerUnreachable as e:
-                bulk.finish(key_of(vm), ItemState.FAILED, f"{vm.name}: {e.detail}")
-            except NovaCronError as e:
-                bulk.finish(
-                    key_of(vm), ItemState.REFUSED, e.detail if vm.name in e.detail else f"{vm.name}: {e.detail}"
-                )
-            else:
-                bulk.accepted(key_of(vm), op)
+    def _why_left_out(self, verb: Verb, vm: VM) -> str:
+        current = self._session.store.vms.get(key_of(vm))
+        return (current and self.why_not(verb, current)) or f"{vm.name} no longer exists"
+
+    async def _send_bulk(self, verb: Verb, vms: Sequence[VM], answer: Confirmation) -> Operation:
+        keys = frozenset(map(key_of, vms))
+        body = BulkRequest(
+            action=verb.name,  # type: ignore[arg-type]
+            ids=[vm.id for vm in vms],
+            options=BulkOptions(disks=answer.option and verb is DELETE),
+        )
+        send = lambda key: self._session.client.call(api.BULK, body=body, idempotency_key=key)  # noqa: E731
+        return await self._send_once((verb.name, keys), keys, send)
 
     async def _send(self, verb: Verb, vm: VM, answer: Confirmation) -> Operation:
-        press = (verb.name, key_of(vm))
+        keys = frozenset({key_of(vm)})
+        return await self._send_once(
+            (verb.name, keys), keys, lambda key: send(verb, self._session.client, vm, key, disks=answer.option)
+        )
+
+    async def _send_once(
+        self, press: _Press, vms: frozenset[VMKey], request: Callable[[str], Awaitable[Operation]]
+    ) -> Operation:
+        """Send the request of a key press: repeated soon after a lost answer, it has the same idempotency key."""
         key, pressed_at = self._keys.pop(press, ("", 0.0))
         if not key or monotonic() - pressed_at > RETRY_KEY_S:
             key = str(uuid4())
-        self._session.in_flight.add(key_of(vm))
+        self._session.in_flight |= vms
         try:
-            return await send(verb, self._session.client, vm, key, disks=answer.option)
+            return await request(key)
         except ServerUnreachable:
             self._keys[press] = (key, monotonic())  # the server may or may not have received it
             raise
         finally:
-            self._session.in_flight.discard(key_of(vm))
+            self._session.in_flight -= vms
 
 
 def question(
@@ -225,8 +225,10 @@ def _duration(seconds: float | None) -> str:
     return f" in {seconds * 1000:.0f} ms" if seconds < 1 else f" in {seconds:.1f} s"
 
 
-def outcome(op: Operation) -> tuple[str, str]:
-    """The sentence and tone for an ended operation."""
+def outcome(op: Operation, left_out: Sequence[BulkItem] = ()) -> tuple[str, str]:
+    """The sentence and tone for an ended operation. `left_out` are the VMs that a bulk does not request."""
+    if op.counts is not None:
+        return summary(op, left_out)
     name = one_line(op.target.name or op.target.id)
     if op.state is OperationState.SUCCEEDED:
         took = (op.finished_at - (op.started_at or op.created_at)).total_seconds() if op.finished_at else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 R = TypeVar("R")
@@ -91,9 +91,9 @@ class Rows(Generic[R]):
         every = {self.identity(row) for row in self.shown}
         self._mark(set() if self.marks == every else every)
 
-    def unmark(self) -> None:
-        """Remove all marks."""
-        self._mark(set())
+    def unmark(self, identities: Collection[Hashable] | None = None) -> None:
+        """Remove the marks of these rows, or all."""
+        self._mark(set() if identities is None else self.marks - set(identities))
 
     def _mark(self, marks: set[Hashable]) -> None:
         self.marks, self._marked = marks, None

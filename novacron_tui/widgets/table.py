@@ -5,7 +5,7 @@ Cursor and marks are bound to identities, so they stay on their row while data c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import events
@@ -177,9 +177,9 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self._rows.toggle_all()
         self.repaint()
 
-    def unmark(self) -> None:
-        """Remove all marks."""
-        self._rows.unmark()
+    def unmark(self, identities: Collection[Hashable] | None = None) -> None:
+        """Remove the marks of these rows, or all."""
+        self._rows.unmark(identities)
         self.repaint()
 
     def marked(self) -> list[R]:

@@ -136,7 +136,12 @@ def _check_bulk_actions(terminal: Terminal) -> None:
     terminal.see("RESULT")
     read_until(terminal, lambda: terminal.text().count("✓ powered off") >= 10)
     terminal.press("esc")
+    terminal.see_no("10 marked")  # what was changed loses its mark
+    terminal.press("*")
+    terminal.see("10 marked")
     terminal.press("s")
     terminal.see(r"10 started", 20)
+    terminal.press("*")
+    terminal.see("10 marked")
     terminal.press("x")
     terminal.see(r"10 shut down", 20)

@@ -1,4 +1,4 @@
-"""One verb on many VMs by key presses: bounded, each with its own result, told in one sentence, tried again by a key."""
+"""One action on many VMs by key presses: one request, the server's results, stopped and tried again by a key."""
 
 from __future__ import annotations
 
@@ -7,144 +7,208 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
-from novacron_core.api.events import Event
 from novacron_core.api.hosts import HostStatus
-from novacron_core.api.operations import OperationState
+from novacron_core.api.operations import BulkCounts, BulkItem, BulkItemState, OperationState
 from novacron_core.api.problem import Problem
-from novacron_core.api.vms import VM, State
-from novacron_tui.vms.perform import MAX_CONCURRENT
-from novacron_tui.widgets.confirm import Confirm
-from tests.support.console.looking import SIZE, answer, home, line_text, loaded, text, to, until
+from novacron_core.api.vms import VM, BulkRequest, State
+from novacron_tui.app import Console
+from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
 from tests.support.console.wire import Stream, Wire, console, refuse
-from tests.support.console.world import OTHER_HOST_ID, event, host, inventory, live, operation, vm
+from tests.support.console.world import NOW, OTHER_HOST_ID, bulk, event, host, inventory, live, operation, vm
+
+END = {"state": OperationState.SUCCEEDED, "finished_at": NOW, "may_cancel": False}
 
 
 def stopped(count: int) -> list[VM]:
     return [vm(f"web-{n:02}", 100 + n, State.STOPPED) for n in range(1, count + 1)]
 
 
-def ended(
-    vms: list[VM], seq: int, state: OperationState = OperationState.SUCCEEDED, problem: Problem | None = None
-) -> list[Event]:
-    """The operations that the wire has accepted for these VMs, at their end."""
-    return [
-        event(seq + n, operation("vm.start", v, state=state, problem=problem), "operation.ended")
-        for n, v in enumerate(vms)
-    ]
+def failed(detail: str) -> dict[str, Any]:
+    problem = Problem(title="Conflict", status=409, code="conflict", detail=detail)
+    return {**END, "state": OperationState.FAILED, "problem": problem}
 
 
-def routes_with(names: dict[str, httpx.Response | Exception], vms: list[VM]) -> dict[str, Any]:
-    """Starts that end otherwise than accepted."""
-
-    def answer(what: httpx.Response | Exception) -> Any:
-        def route(request: httpx.Request) -> httpx.Response:
-            if isinstance(what, Exception):
-                raise what
-            return what
-
-        return route
-
-    return {f"POST /api/vm/vms/{v.id}/start": answer(names[v.name]) for v in vms if v.name in names}
+def item(vm: VM, position: int, state: BulkItemState, reason: str = "") -> BulkItem:
+    return BulkItem(position=position, vm_id=vm.id, name=vm.name, state=state, host=vm.host, reason=reason)
 
 
-def accepting(vms: list[VM]) -> list[VM]:
-    """The VMs as the wire names their operations: by id, since it knows no names beyond the fleet's."""
-    return [vm(v.id, 1, id=v.id) for v in vms]
+def requests(wire: Wire) -> list[BulkRequest]:
+    return [msgspec.json.decode(call.content, type=BulkRequest) for call in wire.asked("POST", "/bulk")]
 
 
-async def test_each_result_is_counted_and_the_refusal_told_in_its_words() -> None:
+def front(app: Console) -> str:
+    return type(app.screen).__name__
+
+
+async def test_one_request_names_all_that_allow_it_and_the_refusal_is_told_in_its_words() -> None:
     vms = [*stopped(3), vm("web-07", 7, State.PAUSED)]
     wire, stream = Wire(), Stream(live(), inventory(vms))
     app = console(wire, stream)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press("asterisk", "s")
-        await until(pilot, lambda: len(wire.asked("POST", "/start")) == 3)
-        await until(pilot, lambda: "3 running" in line_text(app, "status"))
-        stream.say(*ended(accepting(vms[:3]), 11))
+        await until(pilot, lambda: len(requests(wire)) == 1)
+        (request,) = requests(wire)
+        assert (request.action, request.ids) == ("start", [v.id for v in vms[:3]])
+        stream.say(event(11, bulk("vm.start", 3, counts=BulkCounts(succeeded=1, running=2)), "operation.updated"))
+        await until(pilot, lambda: "starting 4: 1 done, 2 running, 1 refused" in line_text(app, "status"))
+        stream.say(event(12, bulk("vm.start", 3, counts=BulkCounts(succeeded=3), **END), "operation.succeeded"))
         await until(
             pilot,
             lambda: "3 started, 1 refused: web-07 is paused: resume it instead" in line_text(app, "status"),
         )
 
 
-async def test_no_more_than_a_few_requests_are_under_way_at_once() -> None:
-    wire = Wire(hold=asyncio.Event())
-    app = console(wire, Stream(live(), inventory(stopped(12))))
+async def test_marks_stay_only_on_what_was_not_changed() -> None:
+    vms = stopped(4)
+    wire, stream = Wire(), Stream(live(), inventory(vms))
+    app = console(wire, stream)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press("asterisk", "s")
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
-        await answer(pilot, "1", "2", "enter")
-        await until(pilot, lambda: len(wire.asked("POST", "/start")) == MAX_CONCURRENT)
-        await pilot.pause(0.1)
-        assert len(wire.asked("POST", "/start")) == MAX_CONCURRENT
-        assert wire.hold is not None
-        wire.hold.set()
-        await until(pilot, lambda: len(wire.asked("POST", "/start")) == 12)
+        await until(pilot, lambda: "bulk-1" in wire.items)
+        states = [BulkItemState.SUCCEEDED, BulkItemState.FAILED, BulkItemState.SUCCEEDED, BulkItemState.SUCCEEDED]
+        wire.items["bulk-1"] = [item(v, n, state) for n, (v, state) in enumerate(zip(vms, states, strict=True))]
+        counts, end = BulkCounts(succeeded=3, failed=1), failed("3 started, 1 failed: web-02: its disk is locked")
+        stream.say(event(11, bulk("vm.start", 4, counts=counts, **end), "operation.failed"))
+        await until(pilot, lambda: [v.name for v in home(app).pane.table.marked()] == ["web-02"])
+        assert "3 started, 1 failed: web-02: its disk is locked" in line_text(app, "status")
 
 
 async def test_the_panel_names_each_worst_first_and_tries_only_those_again() -> None:
     vms = stopped(4)
     wire, stream = Wire(), Stream(live(), inventory(vms))
-    wire.routes = routes_with({"web-02": refuse(507, "quota-exceeded", "tenant default has no memory left")}, vms)
     app = console(wire, stream)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press("asterisk", "s")
-        await until(pilot, lambda: len(wire.asked("POST", "/start")) == 4)
-        locked = Problem(title="internal", status=500, code="internal", detail="its disk is locked")
-        stream.say(*ended(accepting(vms[2:3]), 11, OperationState.FAILED, locked))
-        stream.say(*ended(accepting([vms[0], vms[3]]), 12))
-        await until(
-            pilot,
-            lambda: (
-                "2 started, 1 failed, 1 refused: web-03: failed: its disk is locked, and 1 more"
-                in line_text(app, "status")
-            ),
-        )
+        await until(pilot, lambda: "bulk-1" in wire.items)
         await pilot.press("b")
-        await until(pilot, lambda: type(app.screen).__name__ == "BulkPanel")
+        await until(pilot, lambda: front(app) == "BulkPanel")
+        await pilot.press("R")
+        await until(pilot, lambda: "retry is for the end" in text(app))
+        wire.items["bulk-1"] = [
+            item(vms[0], 0, BulkItemState.SUCCEEDED),
+            item(vms[1], 1, BulkItemState.REFUSED, "tenant default has no memory left"),
+            item(vms[2], 2, BulkItemState.FAILED, "its disk is locked"),
+            item(vms[3], 3, BulkItemState.SUCCEEDED),
+        ]
+        counts = BulkCounts(succeeded=2, failed=1, refused=1)
+        end = failed("2 started, 1 failed, 1 refused: web-03: its disk is locked, and 1 more")
+        stream.say(event(11, bulk("vm.start", 4, counts=counts, **end), "operation.failed"))
+        await until(pilot, lambda: "tenant default has no memory left" in text(app))
         shown = text(app).partition("Start 4 VMs")[2]
         assert shown.index("web-03") < shown.index("web-02") < shown.index("web-01")
         assert "its disk is locked" in shown
-        assert "tenant default has no memory left" in shown
-        wire.calls.clear()
+        assert "kvm-a" in shown, "the host of each"
         await pilot.press("R")
-        await until(pilot, lambda: len(wire.asked("POST", "/start")) == 2)
-        assert {call.url.path.split("/")[4] for call in wire.calls} == {vms[1].id, vms[2].id}
+        await until(pilot, lambda: len(requests(wire)) == 2)
+        assert requests(wire)[1].ids == [vms[2].id, vms[1].id]
 
 
 async def test_a_press_whose_answer_never_came_is_repeated_with_the_same_key() -> None:
-    vms = stopped(2)
-    wire = Wire(routes=routes_with({"web-01": httpx.ConnectError("cut"), "web-02": httpx.ConnectError("cut")}, vms))
-    app = console(wire, Stream(live(), inventory(vms)))
+    def cut(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("cut")
+
+    wire = Wire(routes={"POST /api/vm/vms/bulk": cut})
+    app = console(wire, Stream(live(), inventory(stopped(2))))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press("asterisk", "s")
-        await until(pilot, lambda: "2 failed" in line_text(app, "status"))
-        first = {call.url.path: call.headers["Idempotency-Key"] for call in wire.asked("POST", "/start")}
-        wire.routes, wire.calls[:] = {}, []
+        await until(pilot, lambda: "start 2 VMs: " in line_text(app, "status"))
+        keys = {call.headers["Idempotency-Key"] for call in wire.asked("POST", "/bulk")}
+        wire.routes = {}
         await pilot.press("s")
-        await until(pilot, lambda: len(wire.asked("POST", "/start")) == 2)
-        assert {call.url.path: call.headers["Idempotency-Key"] for call in wire.asked("POST", "/start")} == first
+        await until(pilot, lambda: bool(wire.items))
+        assert {call.headers["Idempotency-Key"] for call in wire.asked("POST", "/bulk")} == keys
+        assert len(keys) == 1
 
 
-async def test_a_vm_that_changes_before_its_turn_is_refused_not_asked_for() -> None:
-    vms = stopped(6)
-    wire, stream = Wire(hold=asyncio.Event()), Stream(live(), inventory(vms))
+async def test_a_refused_bulk_says_why_and_a_second_press_meanwhile_is_refused() -> None:
+    wire = Wire(hold=asyncio.Event())
+    wire.routes = {"POST /api/vm/vms/bulk": lambda _: refuse(422, "validation_failed", "ids: at most 5000")}
+    app = console(wire, Stream(live(), inventory(stopped(3))))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("asterisk", "s")
+        await until(pilot, lambda: len(requests(wire)) == 1)
+        await pilot.press("s")
+        await until(pilot, lambda: "already has a request in progress" in line_text(app, "status"))
+        assert wire.hold is not None
+        wire.hold.set()
+        await until(pilot, lambda: "start 3 VMs: ids: at most 5000" in line_text(app, "status"))
+        assert len(requests(wire)) == 1
+
+
+async def test_c_stops_the_rest_from_the_list_and_from_the_panel() -> None:
+    vms = stopped(12)
+    wire, stream = Wire(), Stream(live(), inventory(vms))
     app = console(wire, stream)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
-        await pilot.press("asterisk", "s")
-        await until(pilot, lambda: len(wire.asked("POST", "/start")) == MAX_CONCURRENT)
-        stream.say(event(11, msgspec.structs.replace(vms[5], state=State.RUNNING), "vm.started"))
-        await until(pilot, lambda: app.session is not None and app.session.store.seq == 11)
-        assert wire.hold is not None
-        wire.hold.set()
-        await until(pilot, lambda: "1 refused: web-06 is already running" in line_text(app, "status"))
-        assert len(wire.asked("POST", "/start")) == 5
+        await pilot.press("C")
+        await until(pilot, lambda: "no bulk action has VMs that are still queued" in line_text(app, "status"))
+        running = bulk("vm.start", 12, counts=BulkCounts(succeeded=3, running=4, queued=5))
+        stream.say(event(11, running, "operation.updated"))
+        await pilot.press("escape")
+        line = "starting 12: 3 done, 4 running, 5 queued   C stops the rest   b results"
+        await until(pilot, lambda: line in line_text(app, "status"))
+        await pilot.press("C")
+        await until(pilot, lambda: len(wire.asked("POST", "/api/operations/bulk-1/cancel")) == 1)
+        await pilot.press("b")
+        await until(pilot, lambda: front(app) == "BulkPanel")
+        await pilot.press("C")
+        await until(pilot, lambda: len(wire.asked("POST", "/api/operations/bulk-1/cancel")) == 2)
+        rest = bulk("vm.start", 12, counts=BulkCounts(succeeded=3, running=4, cancelled=5), may_cancel=False)
+        stream.say(event(12, rest, "operation.updated"))
+        await until(pilot, lambda: "5 cancelled" in text(app))
+        await pilot.press("C")
+        await until(pilot, lambda: "no VM is queued any more" in text(app))
+
+
+async def test_results_of_an_earlier_console_and_of_another_person_are_opened() -> None:
+    theirs = bulk("vm.stop", 2, id="bulk-9", actor="bob", counts=BulkCounts(succeeded=2), **END)
+    wire = Wire(items={"bulk-9": [item(v, n, BulkItemState.SUCCEEDED) for n, v in enumerate(stopped(2))]})
+    app = console(wire, Stream(live(), inventory(stopped(2), operations=[theirs])))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("b")
+        await until(pilot, lambda: front(app) == "BulkPanel" and "web-02" in text(app))
+        assert "Shut down 2 VMs by bob" in text(app)
+        await pilot.press("R")
+        await until(pilot, lambda: "nothing to retry" in text(app))
+
+
+async def test_leaving_says_that_the_server_goes_on_and_how_to_stop_it(capsys: pytest.CaptureFixture[str]) -> None:
+    running = bulk("vm.stop", 134, counts=BulkCounts(succeeded=50, running=11, queued=73))
+    app = console(Wire(), Stream(live(), inventory(stopped(2), operations=[running])))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("q")
+        await until(pilot, lambda: app._exit)
+    said = "The server continues: 11 running, 73 queued. Nothing is lost.\nnovacron op cancel bulk-1 stops the rest."
+    assert said in capsys.readouterr().err
+
+
+async def test_activity_shows_a_bulk_in_one_row_that_opens_its_results() -> None:
+    vms = stopped(2)
+    children = [operation("vm.start", v, parent="bulk-1") for v in vms]
+    running = bulk("vm.start", 2, counts=BulkCounts(running=2), step="2 running")
+    wire = Wire(items={"bulk-1": [item(v, n, BulkItemState.RUNNING) for n, v in enumerate(vms)]})
+    other = operation("vm.pause", vm("db-01", 3))
+    app = console(wire, Stream(live(), inventory(vms, operations=[running, *children, other])))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("7")
+        await until(pilot, lambda: "2 VMs" in text(app))
+        assert "web-01" not in text(app)
+        assert "db-01" in text(app)
+        table: Any = app.screen.query_one("#activity")
+        table.move_to([row.target for row in table.rows].index("2 VMs"))
+        await pilot.press("enter")
+        await until(pilot, lambda: front(app) == "BulkPanel" and "web-01" in text(app))
 
 
 async def test_results_of_nothing_are_refused_with_the_way_there() -> None:

@@ -214,7 +214,7 @@ async def test_many_at_once_ask_for_their_number() -> None:
         await answer(pilot, "1", "enter")
         assert isinstance(app.screen, Confirm)
         await pilot.press("2", "enter")
-        await until(pilot, lambda: len(wire.asked("POST", "/power-off")) == 12)
+        await until(pilot, lambda: len(wire.items.get("bulk-1", [])) == 12)
 
 
 @pytest.mark.parametrize("size", [(20, 5), (59, 30), (100, 14)])

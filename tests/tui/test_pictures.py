@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from novacron_core.api.hosts import HostStatus
+from novacron_core.api.operations import BulkCounts, BulkItem, BulkItemState
 from novacron_core.client import Disconnected
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
+from novacron_tui.vms.bulk import worst_first
 from tests.support.console.looking import text, until
 from tests.support.console.pictures import SMALL, Picture, busy, cut, home, says
 from tests.support.console.vm_page_world import page_wire, page_world
@@ -23,10 +25,12 @@ from tests.support.console.world import (
     OTHER_HOST_ID,
     TWINS,
     Clock,
+    bulk,
     fleet,
     host,
     inventory,
     live,
+    operation,
     vm,
 )
 
@@ -110,6 +114,40 @@ def painted(words: str) -> Callable[[Console], bool]:
     return lambda app: words in text(app)
 
 
+def many_at_once() -> Console:
+    """A restart of nine VMs: some have ended, one of them badly, some run and some are queued."""
+    why = {
+        BulkItemState.FAILED: "the guest did not restart within 180 s: reset it",
+        BulkItemState.REFUSED: "cache is paused: cannot be restarted in this state",
+    }
+    states = [*[BulkItemState.SUCCEEDED] * 2, BulkItemState.FAILED, BulkItemState.REFUSED, *[BulkItemState.RUNNING] * 3]
+    states += [BulkItemState.QUEUED] * 2
+    begun = (BulkItemState.QUEUED, BulkItemState.REFUSED)
+    items = [
+        BulkItem(
+            position=n,
+            vm_id=v.id,
+            name=v.name,
+            host=v.host,
+            state=state,
+            reason=why.get(state, ""),
+            started_at=None if state in begun else NOW - timedelta(seconds=11 + n),
+            finished_at=NOW - timedelta(seconds=2) if state.ended else None,
+        )
+        for n, (v, state) in enumerate(zip(fleet(), states, strict=True))
+    ]
+    counts = BulkCounts(succeeded=2, failed=1, refused=1, running=3, queued=2)
+    step = "2 restarted, 3 running, 2 queued, 1 failed, 1 refused"
+    op = bulk("vm.restart", 9, counts=counts, progress=4 / 9, step=step)
+    children = [
+        operation("vm.restart", v, parent=op.id)
+        for v, state in zip(fleet(), states, strict=True)
+        if state is BulkItemState.RUNNING
+    ]
+    stream = Stream(live(), inventory(fleet(), operations=[op, *children]))
+    return console(Wire(items={op.id: worst_first(items)}), stream)
+
+
 PICTURES = [
     Picture("sign-in", lambda: console(Wire(), token=""), form),
     Picture("first-run", first_run, form, [*"three"]),
@@ -130,12 +168,9 @@ PICTURES = [
     Picture("list-refused", lambda: console(Wire()), keys=["x"], then=says("already stopped"), sizes=(SMALL,)),
     Picture("list-marked", lambda: console(Wire()), keys=["space", "space", "j", "space"], sizes=(SMALL,)),
     Picture("activity", lambda: console(Wire(), busy()), says("2 operations"), ["7"], on_activity),
-    Picture(
-        "bulk-result",
-        lambda: console(Wire(), busy()),
-        keys=["asterisk", "s", "b"],
-        then=lambda app: type(app.screen).__name__ == "BulkPanel" and says("running, ")(app),
-    ),
+    Picture("bulk-result", many_at_once, says("restarting 9"), ["b"], painted("the guest did not restart")),
+    Picture("list-bulk", many_at_once, says("restarting 9"), sizes=(SMALL,)),
+    Picture("activity-bulk", many_at_once, says("restarting 9"), ["7"], painted("9 VMs"), sizes=(SMALL,)),
     Picture("list-filtered", lambda: console(Wire(), busy()), keys=["slash", *"state:running we"], then=says("2 of 9")),
     Picture(
         "filter-wrong", lambda: console(Wire()), keys=["slash", *"web x:"], then=says("unknown field"), sizes=(SMALL,)

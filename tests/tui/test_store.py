@@ -181,6 +181,16 @@ def test_ended_operations_are_kept_within_bounds(store: Store) -> None:
     assert f"op-{MAX_OPERATIONS + 49}" in store.operations
 
 
+def test_operations_of_bulks_make_room_first(store: Store) -> None:
+    first = operation("vm.pause", fleet()[0], id="alone", state=OperationState.SUCCEEDED)
+    store.apply(event(99, first, "operation.succeeded"))
+    for n in range(MAX_OPERATIONS + 50):
+        op = operation("vm.pause", fleet()[0], id=f"op-{n}", state=OperationState.SUCCEEDED, parent="bulk-1")
+        store.apply(event(100 + n, op, "operation.succeeded"))
+    assert len(store.operations) == MAX_OPERATIONS
+    assert "alone" in store.operations
+
+
 def twins() -> tuple[VM, VM]:
     """The same UUID on two hosts, as the server tells it."""
     one = vm("one", 60, duplicate_on=[OTHER_HOST_ID])

@@ -20,7 +20,7 @@ from novacron_core.api import access, health, vms
 from novacron_core.api.base import Page
 from novacron_core.api.events import Event, InventoryFrame, decode_frame, encode_inventory
 from novacron_core.api.images import Image
-from novacron_core.api.operations import Operation
+from novacron_core.api.operations import BulkItem, BulkItemState, Operation
 from novacron_core.api.problem import FieldError, Problem
 from novacron_core.client import Client, Update
 from novacron_core.values.sizes import GIB, MIB
@@ -28,7 +28,19 @@ from novacron_tui.app import Console
 from novacron_tui.connection.session import Updates
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.terminal.safe_text import clean_json
-from tests.support.console.world import ADMIN, NOW, PASSWORD, Clock, fleet, inventory, live, operation, vm
+from tests.support.console.world import (
+    ADMIN,
+    HOST_ID,
+    NOW,
+    PASSWORD,
+    Clock,
+    bulk,
+    fleet,
+    inventory,
+    live,
+    operation,
+    vm,
+)
 
 IMAGES = [
     Image(
@@ -53,6 +65,8 @@ class Wire(httpx.AsyncBaseTransport):
     routes: dict[str, Callable[[httpx.Request], httpx.Response]] = field(default_factory=dict)
     calls: list[httpx.Request] = field(default_factory=list)
     hold: asyncio.Event | None = None
+    items: dict[str, list[BulkItem]] = field(default_factory=dict)
+    """The items of each bulk, by its id."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.calls.append(request)
@@ -76,6 +90,11 @@ class Wire(httpx.AsyncBaseTransport):
             return ok(access.Validation(valid=True, user=self.user, expires_at=NOW))
         if key == "GET /api/storage/images":
             return ok(Page(items=self.images, total=len(self.images), page=1, page_size=100))
+        if key == "POST /api/vm/vms/bulk":
+            return ok(self._bulk(msgspec.json.decode(request.content, type=vms.BulkRequest)), 202)
+        if request.url.path.endswith("/children"):
+            items = self.items.get(request.url.path.split("/")[3], [])
+            return ok(Page(items=items, total=len(items), page=1, page_size=1000))
         if request.url.path.startswith("/api/vm/vms"):
             return ok(self._operation(request), 202)
         if request.url.path == "/livez":
@@ -102,6 +121,14 @@ class Wire(httpx.AsyncBaseTransport):
         verb = parts[5] if len(parts) > 5 else "delete"
         name = next((v.name for v in fleet() if v.id == parts[4]), parts[4])
         return operation(f"vm.{verb}", vm(name, 1, id=parts[4]))
+
+    def _bulk(self, body: vms.BulkRequest) -> Operation:
+        bulk_id, ids = f"bulk-{len(self.items) + 1}", body.ids or []
+        self.items[bulk_id] = [
+            BulkItem(position=n, vm_id=id, name=id, state=BulkItemState.QUEUED, host=HOST_ID)
+            for n, id in enumerate(ids)
+        ]
+        return bulk(f"vm.{body.action}", len(ids), id=bulk_id)
 
     def asked(self, method: str, ending: str) -> list[httpx.Request]:
         return [call for call in self.calls if call.method == method and call.url.path.endswith(ending)]

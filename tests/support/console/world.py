@@ -11,7 +11,7 @@ from novacron_core import PROTOCOL, __version__
 from novacron_core.api import access
 from novacron_core.api.events import Event, Hello, InventoryFrame, SamplesFrame
 from novacron_core.api.hosts import Host, HostStatus
-from novacron_core.api.operations import Operation, OperationState, Target
+from novacron_core.api.operations import BulkCounts, Operation, OperationState, Target
 from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.vms import NIC, VM, Disk, State
 from novacron_core.client import Connected
@@ -86,6 +86,23 @@ def operation(kind: str, target: VM, **changes: Any) -> Operation:
         created_at=NOW - timedelta(seconds=12),
         started_at=NOW - timedelta(seconds=12),
         actor="ada",
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+def bulk(child_kind: str, count: int, **changes: Any) -> Operation:
+    """A bulk on so many VMs, all of them queued."""
+    base = Operation(
+        id="bulk-1",
+        kind="vm.bulk",
+        target=Target(type="vms", id=f"t-{child_kind}", name=f"{count} VM{'s' * (count != 1)}"),
+        state=OperationState.RUNNING,
+        created_at=NOW - timedelta(seconds=12),
+        started_at=NOW - timedelta(seconds=12),
+        actor="ada",
+        may_cancel=True,
+        counts=BulkCounts(queued=count),
+        child_kind=child_kind,
     )
     return msgspec.structs.replace(base, **changes)
 
