@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -10,17 +9,15 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api import vms
 from novacron_core.api.operations import Operation
-from novacron_core.api.vms import VM, VMCreate
+from novacron_core.api.vms import VM, BulkOptions, VMCreate
 from novacron_core.client import Client
 from novacron_core.rules.vm_actions import VMAction, has_effect_already
-from novacron_tui.cli.runtime.exit_codes import DONE
+from novacron_tui.cli.bulk import act_on_many
 from novacron_tui.cli.runtime.lookup import find_host_id, find_vm
 from novacron_tui.cli.runtime.output import Output, cell
 from novacron_tui.cli.runtime.prompts import confirm
-from novacron_tui.cli.runtime.wait import Result, report, run_change
+from novacron_tui.cli.runtime.wait import report, run_change
 from novacron_tui.vms.actions import DELETE, VERBS, Verb, send
-
-_MAX_PARALLEL = 8
 
 
 async def act(
@@ -36,6 +33,8 @@ async def act(
     off a guest that is not off by then. Returns the exit code."""
     verb = next(verb for verb in VERBS if verb.name == verb_name)
     found = await _find_all(client, names_or_ids)
+    if len(found) > 1:
+        return await act_on_many(client, output, verb, found, BulkOptions(force_after_s=force_after_s), wait=wait)
 
     async def send_to(vm: VM, key: str) -> Operation:
         if force_after_s is None:
@@ -43,7 +42,7 @@ async def act(
         query = vms.StopQuery(force_after_s=force_after_s)
         return await client.call(vms.STOP, query=query, idempotency_key=key, vm_id=vm.id)
 
-    return await _run_each(client, output, verb, found, send_to, wait=wait)
+    return await _run_one(client, output, verb, found[0], send_to, wait=wait)
 
 
 async def delete(
@@ -53,11 +52,13 @@ async def delete(
     found = await _find_all(client, names_or_ids)
     if not sure:
         _confirm(found, disks)
+    if len(found) > 1:
+        return await act_on_many(client, output, DELETE, found, BulkOptions(disks=disks), wait=wait)
 
     async def send_to(vm: VM, key: str) -> Operation:
         return await send(DELETE, client, vm, key, disks=disks)
 
-    return await _run_each(client, output, DELETE, found, send_to, wait=wait)
+    return await _run_one(client, output, DELETE, found[0], send_to, wait=wait)
 
 
 async def create(client: Client, output: Output, body: VMCreate, *, wait: bool) -> int:
@@ -76,31 +77,25 @@ async def _find_all(client: Client, names_or_ids: Sequence[str]) -> list[VM]:
     return list(found.values())
 
 
-async def _run_each(
+async def _run_one(
     client: Client,
     output: Output,
     verb: Verb,
-    found: Sequence[VM],
+    vm: VM,
     send_to: Callable[[VM, str], Awaitable[Operation]],
     *,
     wait: bool,
 ) -> int:
-    slots = asyncio.Semaphore(_MAX_PARALLEL)
-
-    async def run_one(vm: VM) -> tuple[Result, int]:
-        async with slots:
-            return await run_change(
-                client,
-                vm.id,
-                vm.name,
-                lambda key: send_to(vm, key),
-                wait=wait,
-                is_done=lambda: _has_effect_already(client, verb, vm),
-            )
-
-    results = await asyncio.gather(*(run_one(vm) for vm in found))
-    report(output, [result for result, _ in results])
-    return max((code for _, code in results), default=DONE)
+    result, code = await run_change(
+        client,
+        vm.id,
+        vm.name,
+        lambda key: send_to(vm, key),
+        wait=wait,
+        is_done=lambda: _has_effect_already(client, verb, vm),
+    )
+    report(output, [result])
+    return code
 
 
 async def _has_effect_already(client: Client, verb: Verb, vm: VM) -> bool:

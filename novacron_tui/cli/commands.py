@@ -22,7 +22,7 @@ from novacron_tui.cli.runtime.output import Output
 vm = typer.Typer(help="Manage VMs.", no_args_is_help=True, rich_markup_mode=None)
 host = typer.Typer(help="List hosts.", no_args_is_help=True, rich_markup_mode=None)
 image = typer.Typer(help="Manage images.", no_args_is_help=True, rich_markup_mode=None)
-op = typer.Typer(help="List operations.", no_args_is_help=True, rich_markup_mode=None)
+op = typer.Typer(help="List and cancel operations.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def mount(app: typer.Typer) -> None:
@@ -261,3 +261,16 @@ def op_ls(
     from novacron_tui.cli import lists
 
     run_with_client(context, lambda client: lists.op_ls(client, output, " ".join(words or ()), at_most))
+
+
+@op.command("cancel")
+def op_cancel(
+    context: typer.Context,
+    operation: Annotated[str, typer.Argument(metavar="ID", help="Operation id, as `op ls` lists it.")],
+    server: ServerFlag = "",
+    profile: ProfileFlag = "",
+) -> None:
+    """Cancel an operation. Of one on several VMs, stop the VMs that have not begun."""
+    from novacron_tui.cli import bulk
+
+    run_with_client(context, lambda client: bulk.cancel(client, operation))

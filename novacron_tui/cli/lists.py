@@ -150,7 +150,8 @@ def _operation_row(op: Operation, now: datetime) -> Sequence[object]:
     done = None if op.progress is None else f"{op.progress:.0%}"
     reason = (op.problem.detail or op.problem.title) if op.problem else ""
     target = op.target.name or op.target.id
-    return _age(op.created_at, now), op.kind, target, op.state, done, op.actor, reason, op.id
+    kind = f"{op.child_kind} (bulk)" if op.child_kind else op.kind
+    return _age(op.created_at, now), kind, target, op.state, done, op.actor, reason, op.id
 
 
 def _age(since: datetime | None, now: datetime) -> str:

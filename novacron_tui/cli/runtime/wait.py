@@ -14,7 +14,7 @@ from novacron_core.api import operations
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.client import Client
-from novacron_core.rules.operation_words import doing, done
+from novacron_core.rules.operation_words import doing, words_of
 from novacron_tui.cli.runtime.exit_codes import DONE, FAILED, error_text, exit_code_of, print_error
 from novacron_tui.cli.runtime.output import Output, cell, print_line, show_json
 
@@ -53,16 +53,16 @@ async def run_change(
     """
     operation = None
     try:
-        operation = await _send_with_retries(send)
+        operation = await send_with_retries(send)
         if wait:
-            operation = await _wait_for_end(client, operation)
+            operation = await wait_for_end(client, operation)
     except errors.Unauthenticated:
         raise
     except errors.NovaCronError as e:
         if isinstance(e, errors.Conflict) and operation is None and is_done is not None and await is_done():
-            print_error(f"{_prefix_name(name, e.detail)}; nothing to do")
+            print_error(f"{prefix_name(name, e.detail)}; nothing to do")
             return Result(object_id, name, note=e.detail), DONE
-        print_error(_prefix_name(name, error_text(e)))
+        print_error(prefix_name(name, error_text(e)))
         return Result(object_id, name, operation, e.problem()), exit_code_of(e)
     unsuccessful = operation.state.ended and operation.state is not OperationState.SUCCEEDED
     failed = unsuccessful and not operation.completed
@@ -71,8 +71,8 @@ async def run_change(
     return Result(object_id or operation.target.id, name, operation, operation.problem), FAILED if failed else DONE
 
 
-async def _send_with_retries(send: Send) -> Operation:
-    """Retry when no answer came; the idempotency key makes sure that the change happens only once."""
+async def send_with_retries(send: Send) -> Operation:
+    """Send a request. Retry when no answer came; the idempotency key makes sure that the change happens only once."""
     key = str(uuid4())
     for left in reversed(range(_ATTEMPTS)):
         try:
@@ -84,14 +84,20 @@ async def _send_with_retries(send: Send) -> Operation:
     raise AssertionError("the last attempt returns or raises")
 
 
-async def _wait_for_end(client: Client, operation: Operation) -> Operation:
-    """Raises the error with which the operation could not be looked up for PATIENCE_S: it goes on meanwhile."""
+async def wait_for_end(
+    client: Client, operation: Operation, look: Callable[[Operation], Awaitable[None]] | None = None
+) -> Operation:
+    """The operation at its end. `look` is called with it each time that it was looked up.
+
+    Raises the error with which the operation could not be looked up for PATIENCE_S: it goes on meanwhile."""
     pause_s, answered_at = _MIN_POLL_S, time.monotonic()
     while not operation.state.ended:
         await asyncio.sleep(pause_s)
         pause_s = min(_MAX_POLL_S, pause_s * 1.5)
         try:
             operation = await client.call(operations.GET, operation_id=operation.id)
+            if look is not None:
+                await look(operation)
             answered_at = time.monotonic()
         except (errors.DatabaseUnavailable, errors.RateLimited):
             if time.monotonic() - answered_at > PATIENCE_S:
@@ -111,15 +117,15 @@ def report(output: Output, results: Sequence[Result]) -> None:
 
 def _outcome(op: Operation) -> str:
     if not op.state.ended:
-        return f"{doing(op.kind)}, operation {op.id}"
+        return f"{words_of(op).doing}, operation {op.id}"
     took_s = (op.finished_at - (op.started_at or op.created_at)).total_seconds() if op.finished_at else None
-    return done(op.kind) if took_s is None else f"{done(op.kind)} in {took_s:.1f} s"
+    return words_of(op).done if took_s is None else f"{words_of(op).done} in {took_s:.1f} s"
 
 
 def _reason(op: Operation) -> str:
     return (op.problem.detail or op.problem.title) if op.problem else "no reason given"
 
 
-def _prefix_name(name: str, text: str) -> str:
+def prefix_name(name: str, text: str) -> str:
     """The text with the name before it, unless it starts with the name, like `web-01 is already running`."""
     return text if text.startswith(f"{name} ") else f"{name}: {text}"
