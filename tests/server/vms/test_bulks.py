@@ -163,6 +163,22 @@ async def _running(server: LiveServer, bulk: Operation, count: int) -> bool | No
     return True if sum(item.state is BulkItemState.RUNNING for item in items) == count else None
 
 
+async def test_power_off_does_not_wait_behind_guests_that_do_not_shut_down(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It supersedes the shutdowns that run, and those that are queued find their VM off already."""
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.stop:began=pause")
+    ids = [vm.id for vm in await fleet(server.admin) if vm.state is State.RUNNING]
+    asked = await start_bulk(server.admin, "stop", ids)
+    await until(lambda: _running(server, asked, procedure.PER_HOST))
+    forced = await server.ended(await start_bulk(server.admin, "power-off", ids))
+    assert forced.counts == BulkCounts(succeeded=len(ids))
+    ended = await server.ended(asked)
+    assert ended.counts is not None
+    assert (ended.counts.succeeded + ended.counts.cancelled, ended.counts.failed) == (len(ids), 0)
+    assert ended.state is OperationState.CANCELLED
+
+
 async def test_account_that_is_demoted_starts_nothing_more(
     server: LiveServer, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

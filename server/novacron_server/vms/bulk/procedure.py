@@ -32,7 +32,7 @@ from novacron_server.vms.bulk.items import Items
 from novacron_server.vms.service import BulkChild, VMs
 
 PER_HOST = 4
-"""VMs of one host that all bulks together change at once. A host has few threads for changes, and guests that start
+"""VMs of one host that all bulks of one action together change at once. A host has few threads for changes, and guests that start
 together read the same disks: more at once would delay the changes that people make one by one, and end no earlier."""
 PUBLISH_EVERY_S = 0.5
 HOST_PATIENCE_S = 60.0
@@ -66,12 +66,13 @@ class BulkVMs(Procedure[BulkSteps]):
         self.endings = endings
         self.askers = askers
         self.vms = vms
-        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._slots: dict[tuple[str, VMAction], asyncio.Semaphore] = {}
         self._runs: dict[str, _Run] = {}
 
-    def slots(self, host_id: str) -> asyncio.Semaphore:
-        """The semaphore that all bulks share for a host."""
-        return self._slots.setdefault(host_id, asyncio.Semaphore(PER_HOST))
+    def slots(self, host_id: str, action: VMAction) -> asyncio.Semaphore:
+        """The semaphore that all bulks of one action share for a host. Each action has its own, so that powering off does
+        not wait behind guests that do not shut down."""
+        return self._slots.setdefault((host_id, action), asyncio.Semaphore(PER_HOST))
 
     async def run(self, context: OperationContext[BulkSteps]) -> None:
         """Raises Conflict with a summary when a VM was refused or failed, StoppedEarly when the bulk was stopped."""
@@ -177,7 +178,7 @@ class _Run:
     # -- the items ---------------------------------------------------------------------------------------------------
 
     async def _run_host(self, host_id: str, positions: Iterable[int]) -> None:
-        slots = self._shared.slots(host_id)
+        slots = self._shared.slots(host_id, self._action)
         async with asyncio.TaskGroup() as group:
             for position in positions:
                 if self._items[position].state.ended:
