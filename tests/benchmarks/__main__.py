@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import api, changes, events, fleet, live, metrics, moves, paint, pools, start, stream
+from tests.benchmarks import api, bulk, changes, events, fleet, live, metrics, moves, paint, pools, start, stream
 from tests.benchmarks.figure import Figure, show
 
 BENCHMARKS = {
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "api": api.measure,
     "stream": stream.measure,
     "changes": changes.measure,
+    "bulk": bulk.measure,
     "events": events.measure,
     "fleet": fleet.measure,
     "metrics": metrics.measure,
