@@ -17,7 +17,8 @@ from novacron_core.values.tiers import TierName
 
 
 class State(OpenEnum):
-    """The states of a VM. `unknown`: its host does not respond; `state_since` is when that began."""
+    """The states of a VM. `unknown`: its host does not respond; `state_since` is when that began. `crashed`: its QEMU or
+    its guest crashed; it stays so until it runs again, is powered off or an operator acknowledges the crash."""
 
     PROVISIONING = "provisioning"
     STARTING = "starting"
@@ -73,8 +74,14 @@ class VM(Value, frozen=True):
     memory_bytes: int
     state_since: Time | None = None
     seen_at: Time | None = None
+    last_state: State | None = None
+    """While the state is `unknown`: the state in which its host reported it last, at `seen_at`."""
+    booted_at: Time | None = None
+    """When the guest was started or restarted last; None if the server did not see it."""
+    preserved: bool = False
+    """It has crashed, and libvirt keeps the guest's memory. A crashed VM that is not preserved is off."""
     reason: str = ""
-    """libvirt's reason for the state (`shutdown`, `crashed`, `I/O error`); empty when unremarkable."""
+    """libvirt's reason for the state (`shutdown`, `guest kernel panic`, `I/O error`); empty when unremarkable."""
     tenant: str | None = None
     owner: str | None = None
     disks: list[Disk] = []
@@ -208,4 +215,11 @@ BULK = endpoint(
     takes=BulkRequest,
     status=202,
     summary="Perform one action on many VMs, as one operation",
+)
+ACKNOWLEDGE = endpoint(
+    f"POST {_BASE}/{{vm_id}}/acknowledge",
+    Operation,
+    P.VM_CHANGE,
+    status=202,
+    summary="Acknowledge a VM's crash; it is shown as stopped then",
 )

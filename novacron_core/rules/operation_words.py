@@ -25,7 +25,7 @@ WORDS: dict[str, Words] = {
     Kind.VM_STOP: Words("shut down", "shutting down", "shut down", "shutdown"),
     Kind.VM_PAUSE: Words("pause", "pausing", "paused", "pause"),
     Kind.VM_RESUME: Words("resume", "resuming", "resumed", "resume"),
-    Kind.VM_RESTART: Words("restart", "restarting", "restarted", "restart"),
+    Kind.VM_RESTART: Words("restart", "restart requested", "restarted", "restart"),
     Kind.VM_POWER_OFF: Words("power off", "powering off", "powered off", "power-off"),
     Kind.VM_RESET: Words("reset", "resetting", "reset", "reset"),
     Kind.VM_DISCARD_SAVED: Words(
@@ -33,6 +33,9 @@ WORDS: dict[str, Words] = {
         "discarding its saved memory",
         "saved memory discarded",
         "discard of the saved memory",
+    ),
+    Kind.VM_ACKNOWLEDGE: Words(
+        "acknowledge the crash", "acknowledging the crash", "crash acknowledged", "acknowledgement of the crash"
     ),
     Kind.VM_DELETE: Words("delete", "deleting", "deleted", "deletion"),
     Kind.VM_BULK: Words("change several VMs", "changing several VMs", "changed", "change of several VMs"),

@@ -18,30 +18,39 @@ class VMAction(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     DISCARD_SAVED = "discard-saved"
+    ACKNOWLEDGE = "acknowledge"
     DELETE = "delete"
 
 
 TRANSIENT = "transient: it is gone when it stops"
 """What is said of a VM that libvirt has no definition of."""
 
-_ON = frozenset({State.RUNNING, State.PAUSED, State.STARTING, State.STOPPING, State.MIGRATING, State.CRASHED})
+_ON = frozenset({State.RUNNING, State.PAUSED, State.STARTING, State.STOPPING, State.MIGRATING})
 _FROM: dict[VMAction, frozenset[State]] = {
     VMAction.START: frozenset({State.STOPPED, State.SAVED, State.FAILED}),
     VMAction.STOP: frozenset({State.RUNNING}),
     VMAction.RESTART: frozenset({State.RUNNING}),
-    VMAction.RESET: frozenset({State.RUNNING, State.PAUSED, State.CRASHED}),
+    VMAction.RESET: frozenset({State.RUNNING, State.PAUSED}),
     VMAction.POWER_OFF: _ON,
     VMAction.PAUSE: frozenset({State.RUNNING}),
     VMAction.RESUME: frozenset({State.PAUSED}),
     VMAction.DISCARD_SAVED: frozenset({State.SAVED}),
+    VMAction.ACKNOWLEDGE: frozenset(),
     VMAction.DELETE: frozenset({State.STOPPED, State.SAVED, State.FAILED}),
 }
+_FROM_PRESERVED = frozenset({VMAction.POWER_OFF, VMAction.RESET})
+"""What may be done with a crashed guest whose memory libvirt keeps."""
+_FROM_CRASHED = frozenset({VMAction.START, VMAction.ACKNOWLEDGE, VMAction.DELETE})
+"""What may be done with a crashed VM that is off."""
 _REFUSALS: dict[tuple[VMAction, State], str] = {
     (VMAction.START, State.RUNNING): "is already running",
     (VMAction.START, State.PAUSED): "is paused: resume it instead",
     (VMAction.STOP, State.PAUSED): "is paused: resume it first, or power it off",
     (VMAction.STOP, State.STOPPED): "is already stopped",
-    (VMAction.STOP, State.CRASHED): "is crashed: power it off instead",
+    (VMAction.STOP, State.CRASHED): "has crashed and is off",
+    (VMAction.RESTART, State.CRASHED): "has crashed and is off: start it instead",
+    (VMAction.RESET, State.CRASHED): "has crashed and is off: start it instead",
+    (VMAction.POWER_OFF, State.CRASHED): "has crashed and is already off: acknowledge the crash instead",
     (VMAction.POWER_OFF, State.STOPPED): "is already powered off",
     (VMAction.RESUME, State.RUNNING): "is not paused",
     (VMAction.RESUME, State.STOPPED): "is stopped: start it instead",
@@ -51,8 +60,15 @@ _REFUSALS: dict[tuple[VMAction, State], str] = {
     (VMAction.DISCARD_SAVED, State.RUNNING): "is running: it has no saved memory",
     (VMAction.DELETE, State.RUNNING): "is running: shut it down first",
     (VMAction.DELETE, State.PAUSED): "is paused: power it off first",
-    (VMAction.DELETE, State.CRASHED): "is crashed: power it off first",
 }
+_REFUSALS_PRESERVED: dict[VMAction, str] = {
+    VMAction.START: "has crashed and still holds its memory: reset it, or power it off first",
+    VMAction.STOP: "has crashed: power it off instead",
+    VMAction.RESTART: "has crashed: reset it instead",
+    VMAction.ACKNOWLEDGE: "has crashed and still holds its memory: reset it, or power it off instead",
+    VMAction.DELETE: "has crashed and still holds its memory: power it off first",
+}
+
 _PARTICIPLES: dict[VMAction, str] = {
     VMAction.START: "started",
     VMAction.STOP: "shut down",
@@ -62,6 +78,7 @@ _PARTICIPLES: dict[VMAction, str] = {
     VMAction.PAUSE: "paused",
     VMAction.RESUME: "resumed",
     VMAction.DISCARD_SAVED: "cleared of saved memory",
+    VMAction.ACKNOWLEDGE: "acknowledged",
     VMAction.DELETE: "deleted",
 }
 _MAKES: dict[VMAction, State] = {
@@ -70,6 +87,7 @@ _MAKES: dict[VMAction, State] = {
     VMAction.POWER_OFF: State.STOPPED,
     VMAction.PAUSE: State.PAUSED,
     VMAction.RESUME: State.RUNNING,
+    VMAction.ACKNOWLEDGE: State.STOPPED,
 }
 SUPERSEDES: dict[VMAction, frozenset[str]] = {
     VMAction.POWER_OFF: frozenset({"vm.stop", "vm.restart"}),
@@ -90,14 +108,26 @@ def why_not_vm(action: VMAction, vm: VM, operation: Operation | None) -> str | N
         return f"{vm.name} is protected: remove the protection first"
     if action is VMAction.DELETE and vm.unmanaged:
         return f"{vm.name} is unmanaged: NovaCron can start and stop it, but not delete it"
-    if vm.state in _FROM[action]:
+    if _allows(vm, action):
         return None
+    if vm.preserved and (refused := _REFUSALS_PRESERVED.get(action)):
+        return f"{vm.name} {refused}"
+    if action is VMAction.ACKNOWLEDGE:
+        return f"{vm.name} is {vm.state}: it has no crash to acknowledge"
     if refused := _REFUSALS.get((action, vm.state)):
         return f"{vm.name} {refused}"
     return f"{vm.name} is {vm.state}: cannot be {_PARTICIPLES[action]} in this state"
 
 
+def _allows(vm: VM, action: VMAction) -> bool:
+    """Whether the VM's state allows the action."""
+    if vm.state is State.CRASHED:
+        return action in (_FROM_PRESERVED if vm.preserved else _FROM_CRASHED)
+    return vm.state in _FROM[action]
+
+
 def has_effect_already(action: VMAction, vm: VM) -> bool:
     """Whether a VM already is in the state that the action leads to, and stays so: a script that repeats itself has
     nothing to do."""
-    return vm.state is _MAKES.get(action) and vm.operation_id is None
+    is_off = vm.state is State.CRASHED and not vm.preserved and action in (VMAction.STOP, VMAction.POWER_OFF)
+    return (is_off or vm.state is _MAKES.get(action)) and vm.operation_id is None

@@ -90,9 +90,10 @@ def _why_not_vm(action: VolumeAction, vm: VM, operation: Operation | None) -> st
         return f"{vm.name} is unmanaged: NovaCron does not change its disks"
     if vm.transient:
         return f"{vm.name} is transient: libvirt forgets it when it stops, so its disks cannot be changed"
-    if action is VolumeAction.CLONE and vm.state not in _OFF:
+    off = vm.state in _OFF or (vm.state is State.CRASHED and not vm.preserved)
+    if action is VolumeAction.CLONE and not off:
         return f"{vm.name} is {vm.state}: shut it down first; a disk in use cannot be copied consistently"
-    if vm.state not in _OFF | _UP:
+    if not off and vm.state not in _UP:
         return f"{vm.name} is {vm.state}: its disks can be changed while it is stopped or running"
     if action is VolumeAction.DETACH and vm.state is State.PAUSED:
         return f"{vm.name} is paused: resume it first, so that the guest can release the disk"

@@ -17,6 +17,7 @@ class OperationKind(StrEnum):
     VM_POWER_OFF = "vm.power-off"
     VM_RESET = "vm.reset"
     VM_DISCARD_SAVED = "vm.discard-saved"
+    VM_ACKNOWLEDGE = "vm.acknowledge"
     VM_DELETE = "vm.delete"
     VM_BULK = "vm.bulk"
     """One action on many VMs: it submits an operation for each."""

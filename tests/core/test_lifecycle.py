@@ -10,7 +10,7 @@ import pytest
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.vms import VM, State
 from novacron_core.rules.operation_words import doing
-from novacron_core.rules.vm_actions import VMAction, why_not_vm
+from novacron_core.rules.vm_actions import VMAction, has_effect_already, why_not_vm
 
 VM_ = VM(id="1", name="web-01", host="h", state=State.RUNNING, vcpus=1, memory_bytes=1)
 
@@ -29,22 +29,35 @@ def in_state(state: State, **more: object) -> VM:
 @pytest.mark.parametrize(
     ("action", "allowed"),
     [
-        (VMAction.START, {State.STOPPED, State.SAVED, State.FAILED}),
+        (VMAction.START, {State.STOPPED, State.SAVED, State.FAILED, State.CRASHED}),
         (VMAction.STOP, {State.RUNNING}),
         (VMAction.RESTART, {State.RUNNING}),
-        (VMAction.RESET, {State.RUNNING, State.PAUSED, State.CRASHED}),
-        (
-            VMAction.POWER_OFF,
-            {State.RUNNING, State.PAUSED, State.STARTING, State.STOPPING, State.MIGRATING, State.CRASHED},
-        ),
+        (VMAction.RESET, {State.RUNNING, State.PAUSED}),
+        (VMAction.POWER_OFF, {State.RUNNING, State.PAUSED, State.STARTING, State.STOPPING, State.MIGRATING}),
         (VMAction.PAUSE, {State.RUNNING}),
         (VMAction.RESUME, {State.PAUSED}),
         (VMAction.DISCARD_SAVED, {State.SAVED}),
-        (VMAction.DELETE, {State.STOPPED, State.SAVED, State.FAILED}),
+        (VMAction.ACKNOWLEDGE, {State.CRASHED}),
+        (VMAction.DELETE, {State.STOPPED, State.SAVED, State.FAILED, State.CRASHED}),
     ],
 )
 def test_states_that_allow_an_action(action: VMAction, allowed: set[State]) -> None:
     assert {state for state in State if why_not_vm(action, in_state(state), None) is None} == allowed
+
+
+def test_crashed_guest_that_holds_its_memory_is_reset_or_powered_off() -> None:
+    crashed = in_state(State.CRASHED, preserved=True)
+    allowed = {action for action in VMAction if why_not_vm(action, crashed, None) is None}
+    assert allowed == {VMAction.RESET, VMAction.POWER_OFF}
+    assert "still holds its memory" in (why_not_vm(VMAction.ACKNOWLEDGE, crashed, None) or "")
+    assert not has_effect_already(VMAction.POWER_OFF, crashed)
+
+
+def test_crashed_vm_that_is_off_needs_no_power_off() -> None:
+    crashed = in_state(State.CRASHED)
+    assert has_effect_already(VMAction.POWER_OFF, crashed)
+    assert "already off" in (why_not_vm(VMAction.POWER_OFF, crashed, None) or "")
+    assert why_not_vm(VMAction.ACKNOWLEDGE, VM_, None) == "web-01 is running: it has no crash to acknowledge"
 
 
 def test_refusal_names_the_vm_and_the_remedy() -> None:
@@ -54,7 +67,7 @@ def test_refusal_names_the_vm_and_the_remedy() -> None:
 
 def test_busy_vm_names_the_actor() -> None:
     refused = why_not_vm(VMAction.PAUSE, VM_, operation("vm.restart"))
-    assert refused == "web-01 is busy: restarting (by ann)"
+    assert refused == "web-01 is busy: restart requested (by ann)"
 
 
 def test_power_off_supersedes_only_a_shutdown() -> None:

@@ -127,6 +127,19 @@ vms = Table(
     Index("vms_tenant_idx", "tenant"),
 )
 
+crashes = Table(
+    "crashes",
+    METADATA,
+    Column("host_id", _Id, ForeignKey("hosts.id"), nullable=False),
+    Column("vm_id", _Id, nullable=False),
+    _time("at", null=True),
+    _time("found_at"),
+    _word("reason", ""),
+    _time("acknowledged_at", null=True),
+    _word("acknowledged_by", ""),
+    PrimaryKeyConstraint("host_id", "vm_id"),
+)
+
 volumes = Table(
     "volumes",
     METADATA,

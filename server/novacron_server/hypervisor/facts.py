@@ -58,6 +58,10 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state: State
     reason: str = ""
+    preserved: bool = False
+    """It crashed, and libvirt keeps its memory: it is reset or powered off before it can be started."""
+    ended_cleanly: bool = False
+    """It is off, and libvirt knows that its last run did not crash. A libvirtd that was restarted has forgotten."""
     vcpus: int = 0
     memory_bytes: int = 0
     disks: tuple[DiskFacts, ...] = ()
@@ -74,6 +78,11 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
     later_disks: tuple[DiskFacts, ...] = ()
     """Disks in the definition that the running guest does not have yet: they are added at its next start."""
     xml_digest: str = ""
+
+    @property
+    def is_off(self) -> bool:
+        """Whether no guest and no memory of one is left, saved memory included."""
+        return self.state is State.STOPPED or (self.state is State.CRASHED and not self.preserved)
 
 
 class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,7 +54,8 @@ def _classify(before: DomainFacts | None, now: DomainFacts | None) -> tuple[str,
         return "vm.deleted", Priority.NORMAL, ""
     if before is None:
         return "vm.created", Priority.NORMAL, ""
-    if before.state is now.state:
+    forgotten = before.state is State.CRASHED and now.state is State.STOPPED and not now.ended_cleanly
+    if before.state is now.state or forgotten:  # a libvirtd that was restarted has forgotten how the VM ended
         return "vm.updated", Priority.LOW, ""
     if before.state is State.PAUSED and now.state is State.RUNNING:
         return "vm.resumed", Priority.NORMAL, ""

@@ -15,19 +15,22 @@ from novacron_core.api.vms import NIC, VM, Disk, State, VMCreate
 from novacron_core.api.volumes import Volume
 from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, HostFacts, NICFacts
 from novacron_server.hypervisor.networks.leases import Addresses
-from novacron_server.inventory.rows import VMRow
+from novacron_server.inventory.crashes import current_crash
+from novacron_server.inventory.rows import CrashRow, VMRow
 
 
 @dataclass(frozen=True, slots=True)
 class KnownDomain:
     """A domain's facts, when they were read, and since when it has its state (None: since before the first read).
 
-    `remembered`: an earlier server read them, and this one has not reached the host yet.
+    `booted_at` is when its guest started or restarted last, None if that was not seen. `remembered`: an earlier server
+    read them, and this one has not reached the host yet.
     """
 
     facts: DomainFacts
     seen_at: datetime | None
     state_since: datetime | None
+    booted_at: datetime | None = None
     remembered: bool = False
 
 
@@ -54,6 +57,7 @@ _OFF = frozenset({State.STOPPED, State.SAVED, State.CRASHED, State.FAILED})
 _TRANSITIONAL: dict[tuple[str, State], State] = {
     ("vm.start", State.STOPPED): State.STARTING,
     ("vm.start", State.SAVED): State.STARTING,
+    ("vm.start", State.CRASHED): State.STARTING,
     ("vm.stop", State.RUNNING): State.STOPPING,
     ("vm.create", State.STOPPED): State.PROVISIONING,
 }
@@ -68,16 +72,18 @@ def compose_vm(
     volumes: Mapping[tuple[str, str], Volume],
     addresses: Addresses,
     duplicate_on: list[str],
+    crash: CrashRow | None = None,
 ) -> VM | None:
     """The API value of a VM, None if there is no VM (a row without a domain is one only while it is being created).
 
-    `volumes` maps (pool, name) to the volumes of the same host, `addresses` are the leases there.
+    `volumes` maps (pool, name) to the volumes of the same host, `addresses` are the leases there. `crash` is the row of
+    its last crash.
     """
     if known is None:
         being_created = row is not None and operation is not None and operation.kind == "vm.create"
         return _planned_vm(host, row, operation) if being_created and row is not None else None
     facts = known.facts
-    state, since, reason = _state(host, known, operation)
+    state, since, reason, last = _state(host, known, operation, crash)
     disks = [_disk(disk, volumes) for disk in facts.disks]
     return VM(
         id=facts.uuid,
@@ -86,6 +92,9 @@ def compose_vm(
         state=state,
         state_since=since,
         seen_at=known.seen_at,
+        last_state=last,
+        booted_at=known.booted_at,
+        preserved=facts.preserved,
         reason=reason,
         tenant=row.tenant if row else None,
         owner=row.owner if row else None,
@@ -111,16 +120,31 @@ def compose_vm(
     )
 
 
-def _state(host: HostView, known: KnownDomain, operation: Operation | None) -> tuple[State, datetime | None, str]:
+_Shown = tuple[State, datetime | None, str, State | None]
+"""State, since when, its reason, and the last known state while the state is unknown."""
+
+
+def _state(host: HostView, known: KnownDomain, operation: Operation | None, crash: CrashRow | None) -> _Shown:
+    state, since, reason = _reported(known, crash)
     if host.status is not HostStatus.UP:
-        return State.UNKNOWN, host.down_since, host.detail
+        return State.UNKNOWN, host.down_since, host.detail, state
     if known.remembered:
-        return State.UNKNOWN, None, "not read since the server was started"
-    state = known.facts.state
+        return State.UNKNOWN, None, "not read since the server was started", state
     transitional = _TRANSITIONAL.get((operation.kind, state)) if operation else None
     if operation and transitional:
-        return transitional, operation.started_at or operation.created_at, ""
-    return state, known.state_since, known.facts.reason
+        return transitional, operation.started_at or operation.created_at, "", None
+    return state, since, reason, None
+
+
+def _reported(known: KnownDomain, crash: CrashRow | None) -> tuple[State, datetime | None, str]:
+    """What the host reported last, and what is known of the VM's last crash."""
+    facts = known.facts
+    current = current_crash(facts, known.state_since, crash)
+    if current is None:
+        return facts.state, known.state_since, facts.reason
+    if current.acknowledged_at is None or facts.preserved:
+        return State.CRASHED, current.at, current.reason
+    return State.STOPPED, current.acknowledged_at, f"crash acknowledged by {current.acknowledged_by}"
 
 
 def _planned_vm(host: HostView, row: VMRow, operation: Operation | None) -> VM:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,12 +12,13 @@ import structlog
 
 from novacron_core import errors
 from novacron_core.api.hosts import HostStatus
+from novacron_core.api.vms import State
 from novacron_server.hypervisor.facts import DomainFacts, Hint
 from novacron_server.hypervisor.host import LibvirtHost
 from novacron_server.inventory.change_events import host_change, storage_changes, vm_change, vm_refreshed
 from novacron_server.inventory.compose import HostView, KnownDomain
 from novacron_server.inventory.publisher import Publisher
-from novacron_server.inventory.state import InventoryState
+from novacron_server.inventory.state import InventoryState, Key
 from novacron_server.inventory.state_waiters import StateWaiters
 
 _log = structlog.get_logger()
@@ -29,7 +31,8 @@ REFRESH_EVERY = 30
 
 
 class HostSync:
-    """Synchronizes one host. `waiters` is notified of every VM read, so that operations can wait for a state."""
+    """Synchronizes one host. `waiters` is notified of every VM read, so that operations can wait for a state; `on_domain`
+    is called after every read of a VM, and with VMs that have a crash and no domain."""
 
     def __init__(
         self,
@@ -40,8 +43,10 @@ class HostSync:
         *,
         tick_s: float = TICK_S,
         on_storage: Callable[[str], None] = lambda _: None,
+        on_domain: Callable[[Key], None] = lambda _: None,
     ) -> None:
         self._on_storage = on_storage
+        self._on_domain = on_domain
         self.host = host
         self._state = state
         self._publisher = publisher
@@ -58,6 +63,7 @@ class HostSync:
         """VM → the number of its last update: which of two reads is newer is never asked of a wall clock."""
         self._sought: set[tuple[str, str]] = set()
         """(pool, name) of disks that libvirt had not listed as volumes when they were seen: it has scanned for them."""
+        self._reboots: dict[str, int] = {}
         self._volume_read_lock = asyncio.Lock()
         self._volume_reads_started = self._last_volume_read = 0
         self._down_since: datetime | None = None
@@ -81,6 +87,7 @@ class HostSync:
         before = self._state.views.get(self.host.host_id)
         self._update_host()
         if before and before.status is not self.host.status:
+            self._forget_boot_times()
             self._republish_all()
         if self.host.status is HostStatus.UP:
             self._all_dirty = self._volumes_dirty = True
@@ -134,6 +141,8 @@ class HostSync:
             if self._updated.get(vm_id, 0) > began:
                 continue  # read individually during the long read, so it is newer than this result
             self._update(vm_id, domains.get(vm_id))
+        for key in [key for key in self._state.crashes if key[0] == self.host.host_id and key[1] not in domains]:
+            self._on_domain(key)
         self._updated = {vm_id: update for vm_id, update in self._updated.items() if vm_id in domains or update > began}
         if self._is_first_read:
             self._is_first_read = False
@@ -183,15 +192,21 @@ class HostSync:
         now = datetime.now(UTC)
         self._updates += 1
         self._updated[vm_id] = self._updates
+        rebooted = False
         if facts is None:
             twins = self._state.set_known(key, None)
         else:
             unchanged = before is not None and before.state is facts.state
             since = held.state_since if held and unchanged else (now if before is not None else None)
-            twins = self._state.set_known(key, KnownDomain(facts, now, since))
+            booted_at = self._booted_at(held, facts, now)
+            rebooted = before == facts and held is not None and held.booted_at != booted_at
+            twins = self._state.set_known(key, KnownDomain(facts, now, since, booted_at))
+        self._on_domain(key)
         row = self._state.rows.get(key)
         if draft := vm_change(self.host.host_id, before, facts, row, first_read=self._is_first_read):
             self._publisher.publish(draft)
+        if rebooted:
+            self._republish([vm_id])
         for host_id in twins:
             self._republish_twin(host_id, vm_id)
         if facts is not None:
@@ -200,6 +215,22 @@ class HostSync:
             self._volumes_dirty = True  # volumes show which VM uses them
             self._wake.set()
         self._waiters.notify(vm_id, facts)
+
+    def _booted_at(self, held: KnownDomain | None, facts: DomainFacts, now: datetime) -> datetime | None:
+        """When the guest started or restarted last, as far as it was seen."""
+        reboots = self.host.reboots[facts.uuid]
+        rebooted = reboots > self._reboots.get(facts.uuid, 0)
+        self._reboots[facts.uuid] = reboots
+        if facts.is_off or facts.state is State.FAILED:
+            return None
+        started = held is not None and (held.facts.is_off or held.facts.state is State.FAILED)
+        return now if started or rebooted else held.booted_at if held else None
+
+    def _forget_boot_times(self) -> None:
+        """What guests do while the host does not respond is not seen."""
+        for key, known in list(self._state.known.items()):
+            if key[0] == self.host.host_id and known.booted_at is not None:
+                self._state.set_known(key, replace(known, booted_at=None))
 
     def _seek_volumes(self, facts: DomainFacts) -> None:
         """Have the pools scanned for disks that are not listed: others have made a snapshot, whose file is new."""

@@ -29,7 +29,7 @@ from novacron_server.inventory.host_sync import HostSync
 from novacron_server.inventory.publisher import Publisher
 from novacron_server.inventory.rows import HostRow
 from novacron_server.inventory.signal import Signal
-from novacron_server.inventory.state import InventoryState
+from novacron_server.inventory.state import InventoryState, Key
 from novacron_server.inventory.state_waiters import Condition, StateWaiters
 from novacron_server.inventory.tables import shown_to
 
@@ -55,6 +55,8 @@ class Inventory:
         self.publisher = publisher
         self.storage_read: Signal[str] = Signal()
         """Emits a host's id after each read of its storage."""
+        self.domain_read: Signal[Key] = Signal()
+        """Emits (host id, VM id) after each read of a VM."""
         self._waiters = StateWaiters()
         self._virtualization: Override = "kvm" if virtualization == "kvm" else "qemu" if virtualization else None
         self._sample_of = sample_of
@@ -70,7 +72,14 @@ class Inventory:
             on_status=self._status_changed,
             virtualization=self._virtualization,
         )
-        return HostSync(host, self.state, self.publisher, self._waiters, on_storage=self.storage_read.emit)
+        return HostSync(
+            host,
+            self.state,
+            self.publisher,
+            self._waiters,
+            on_storage=self.storage_read.emit,
+            on_domain=self.domain_read.emit,
+        )
 
     def _pass_hint(self, hint: Hint) -> None:
         self._syncs[hint.host_id].hint(hint)

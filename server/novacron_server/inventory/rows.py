@@ -26,6 +26,22 @@ class VMRow(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class CrashRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `crashes`: the last crash of a VM, managed or not. libvirt forgets it when libvirtd restarts.
+
+    `at` is None for a crash that happened while no server was running; `found_at` is when a server saw it first.
+    `acknowledged_by` is the name of the operator who acknowledged it.
+    """
+
+    host_id: str
+    vm_id: str
+    at: datetime | None = None
+    found_at: datetime
+    reason: str = ""
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str = ""
+
+
 class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `volumes`. `vm_id` is the VM it was created for, None once that is deleted.
 

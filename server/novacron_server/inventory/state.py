@@ -24,7 +24,7 @@ from novacron_server.hypervisor.facts import PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import Addresses
 from novacron_server.inventory.compose import HostView, KnownDomain, compose_host, compose_vm
 from novacron_server.inventory.compose_storage import RatesOf
-from novacron_server.inventory.rows import PoolRow, VMRow, VolumeRow
+from novacron_server.inventory.rows import CrashRow, PoolRow, VMRow, VolumeRow
 from novacron_server.inventory.storage_changes import StorageChanges
 from novacron_server.inventory.storage_state import ManagedTier, StorageState
 from novacron_server.inventory.tables import NounTable, RowTable, Visible
@@ -32,6 +32,8 @@ from novacron_server.outbox.records import EventRecord
 
 Key = tuple[str, str]
 """(host id, VM id)."""
+CRASH = "crash"
+"""The key of a crash's row, None when it is over, in the `row` of an event about its VM."""
 _MAX_ENDED_OPERATIONS = 500
 _log = structlog.get_logger()
 
@@ -52,6 +54,8 @@ class InventoryState:
         self.views: dict[str, HostView] = {}
         self.known: dict[Key, KnownDomain] = {}
         self.rows: dict[Key, VMRow] = {}
+        self.crashes: dict[Key, CrashRow] = {}
+        """The last crash of each VM that has not run since, managed or not."""
         self._remembered: dict[Key, KnownDomain] = {}
         self._barriers: list[tuple[int, asyncio.Future[None]]] = []
         self._operations: dict[str, Operation] = {}
@@ -105,6 +109,7 @@ class InventoryState:
             self.storage.volumes_on(key[0]),
             self._addresses.get(key[0], {}),
             self._other_hosts(key) if key in self.known else [],
+            self.crashes.get(key),
         )
 
     def _other_hosts(self, key: Key) -> list[str]:
@@ -202,11 +207,13 @@ class InventoryState:
         seq: int,
         pools: Iterable[PoolRow] = (),
         values: Mapping[str, Iterable[Visible]] | None = None,
+        crashes: Iterable[CrashRow] = (),
     ) -> None:
         """Initialize the state from the tables as of `seq`. `values` holds, by noun type, those of the nouns that are
         kept as their rows."""
         for row in vms:
             self._put_row(row)
+        self.crashes = {(row.host_id, row.vm_id): row for row in crashes}
         self.storage.load(volumes, pools)
         for operation in operations:
             self.put_operation(operation)
@@ -245,11 +252,19 @@ class InventoryState:
                 folded.set_result(None)
 
     def fold_vm(self, record: EventRecord) -> None:
-        if record.row is not None and record.gone:
+        if record.row is not None and CRASH in record.row:
+            self._fold_crash((record.source, record.target.id), record.row[CRASH])
+        elif record.row is not None and record.gone:
             self.rows.pop((record.row["host_id"], record.target.id), None)
         elif record.row is not None:
             self._put_row(msgspec.convert(record.row, VMRow))
         self.invalidate(record.target.id)
+
+    def _fold_crash(self, key: Key, row: dict[str, Any] | None) -> None:
+        if row is None:
+            self.crashes.pop(key, None)
+        else:
+            self.crashes[key] = msgspec.convert(row, CrashRow)
 
     def fold_volume(self, record: EventRecord) -> None:
         self.storage.fold_volume(msgspec.convert(record.row, VolumeRow), gone=record.gone)

@@ -18,7 +18,7 @@ from novacron_server.inventory.inventory import Inventory
 from novacron_server.metrics.latest import LatestSamples
 from novacron_server.metrics.totals import total
 
-_RUNNING = frozenset({State.RUNNING, State.PAUSED, State.STOPPING, State.MIGRATING, State.CRASHED})
+_RUNNING = frozenset({State.RUNNING, State.PAUSED, State.STOPPING, State.MIGRATING})
 
 
 class UsageService:
@@ -80,7 +80,7 @@ class UsageService:
     def _why_none(self, vm: VM) -> str:
         if vm.state is State.UNKNOWN:
             return "host does not respond"
-        return "not read yet" if vm.state in _RUNNING else f"VM is {vm.state}"
+        return "not read yet" if vm.preserved or vm.state in _RUNNING else f"VM is {vm.state}"
 
     def top(self, principal: Principal, query: api.TopQuery) -> Page[api.VMUsage]:
         """The VMs with the highest usage, without those that have no value. Raises ValidationFailed for a bad filter."""

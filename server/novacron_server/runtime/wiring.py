@@ -63,8 +63,10 @@ from novacron_server.tasks import cancel_tasks
 from novacron_server.vms import repository as vms_repository
 from novacron_server.vms.bulk.procedure import BulkVMs
 from novacron_server.vms.bulk.service import Bulks
+from novacron_server.vms.crashes import Crashes
 from novacron_server.vms.creation_plan import Planner
 from novacron_server.vms.last_facts import LastFacts
+from novacron_server.vms.procedures.acknowledge import AcknowledgeCrash
 from novacron_server.vms.procedures.create import CreateVM
 from novacron_server.vms.procedures.delete import DeleteVM
 from novacron_server.vms.procedures.power import power_procedures
@@ -107,6 +109,7 @@ class Parts:
     stream: Stream
     reconciler: Reconciler
     last_facts: LastFacts
+    crashes: Crashes
     metrics: MetricsPipeline
 
 
@@ -151,6 +154,7 @@ async def _start(parts: Parts) -> None:
     recovery.start()
     background.on_stop(recovery.stop)
     background.add("last facts", parts.last_facts.run)
+    background.add("crashes", parts.crashes.run)
     background.add("reconciler", parts.reconciler.run)
     background.add("pending undos", parts.operations.pending_undos.run)
     background.add("scheduler", parts.scheduler.run)
@@ -230,10 +234,11 @@ async def _build(background: Background, settings: Settings, database: Database,
     images = Images(settings.data_dir / "images", max_virtual_bytes=settings.max_virtual_size_gib * GIB)
     leftovers = LeftoverCopies(database, inventory)
     planner = Planner(inventory, images, managed_pools)
+    crashes = Crashes(group_commit, inventory)
     creation = CreateVM(database, group_commit, inventory, planner, str(instance))
     endings = Endings(database)
     bulk = BulkVMs(database, inventory, endings, Askers(database), lambda: vms)
-    procedures = build_procedures(database, group_commit, inventory, leftovers, creation, bulk)
+    procedures = build_procedures(database, group_commit, inventory, leftovers, creation, bulk, crashes)
     operations = Operations(database, group_commit, procedures, state, endings)
     vms = VMs(inventory, operations, planner, group_commit)
     access = _access(settings, database, committed, hub)
@@ -273,6 +278,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         stream=stream,
         reconciler=reconciler,
         last_facts=LastFacts(database, inventory),
+        crashes=crashes,
         metrics=metrics,
     )
 
@@ -296,6 +302,7 @@ def build_procedures(
     leftovers: LeftoverCopies,
     creation: CreateVM,
     bulk: BulkVMs,
+    crashes: Crashes,
 ) -> Procedures:
     """Create one procedure for each kind of operation."""
     return Procedures(
@@ -304,6 +311,7 @@ def build_procedures(
             DeleteVM(database, group_commit, inventory),
             *power_procedures(inventory),
             bulk,
+            AcknowledgeCrash(crashes),
             CreateVolume(group_commit, inventory, leftovers),
             CloneVolume(group_commit, inventory, leftovers),
             AttachVolume(database, group_commit, inventory),
@@ -345,6 +353,7 @@ async def _load(parts: Parts) -> None:
             {operation.id: operation for operation in [*recent, *unended]}.values(),
             parts.reader.last_seq,
             await tiers_repository.all_rows(connection),
+            crashes=await vms_repository.all_crashes(connection),
         )
         await parts.last_facts.load(connection)
 

@@ -14,7 +14,6 @@ import structlog
 from novacron_core import errors
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import OperationState
-from novacron_core.api.vms import State
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.host import LibvirtHost
@@ -95,7 +94,7 @@ class Reconciler:
             tag = known.facts.tag
             tagged = tag is not None and tag.instance == self._instance and tag.operation in failed
             if host_id == host.host_id and tagged and (host_id, vm_id) not in self._inventory.state.rows:
-                if known.facts.state is not State.STOPPED:
+                if not known.facts.is_off:
                     _log.warning("a VM of a failed creation runs: left alone", vm=known.facts.name, id=vm_id)
                     continue
                 _log.info("removing the VM of a failed creation", vm=known.facts.name, id=vm_id)

@@ -7,13 +7,15 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core import errors
 from novacron_server.database.rows import as_struct, read_each, values
+from novacron_server.database.tables import crashes as c
 from novacron_server.database.tables import hosts
 from novacron_server.database.tables import vms as t
-from novacron_server.inventory.rows import VMRow
+from novacron_server.inventory.rows import CrashRow, VMRow
 
 
 class NameTaken(errors.Conflict):
@@ -74,3 +76,29 @@ async def rename(connection: AsyncConnection, host_id: str, vm_id: str, name: st
 
 async def remove(connection: AsyncConnection, host_id: str, vm_id: str) -> None:
     await connection.execute(delete(t).where(t.c.host_id == host_id, t.c.id == vm_id))
+
+
+async def all_crashes(connection: AsyncConnection) -> list[CrashRow]:
+    return read_each(await connection.execute(select(c)), lambda row: as_struct(row, CrashRow))
+
+
+async def put_crash(connection: AsyncConnection, row: CrashRow) -> None:
+    """Store the last crash of a VM in the place of an earlier one."""
+    changed = values(row)
+    statement = insert_or_update(c).values(changed)
+    await connection.execute(statement.on_conflict_do_update(index_elements=[c.c.host_id, c.c.vm_id], set_=changed))
+
+
+async def acknowledge_crash(
+    connection: AsyncConnection, host_id: str, vm_id: str, by: str, at: datetime
+) -> CrashRow | None:
+    """Mark the crash as acknowledged, once. Returns its row, None if there is none."""
+    where = (c.c.host_id == host_id, c.c.vm_id == vm_id)
+    changed = {"acknowledged_at": at, "acknowledged_by": by}
+    await connection.execute(update(c).where(*where, c.c.acknowledged_at.is_(None)).values(changed))
+    row = (await connection.execute(select(c).where(*where))).first()
+    return as_struct(row, CrashRow) if row else None
+
+
+async def remove_crash(connection: AsyncConnection, host_id: str, vm_id: str) -> None:
+    await connection.execute(delete(c).where(c.c.host_id == host_id, c.c.vm_id == vm_id))

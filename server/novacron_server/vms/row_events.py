@@ -1,11 +1,13 @@
-"""The events that carry a VM's row."""
+"""The events that carry a VM's row, or the row of its crash."""
 
 from __future__ import annotations
 
 import msgspec
 
+from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
-from novacron_server.inventory.rows import VMRow
+from novacron_server.inventory.rows import CrashRow, VMRow
+from novacron_server.inventory.state import CRASH, Key
 from novacron_server.outbox.records import EventDraft
 
 
@@ -20,3 +22,18 @@ def vm_row_event(row: VMRow, kind: str, *, gone: bool = False, note: str = "") -
         gone=gone,
         note=note,
     )
+
+
+def crash_event(
+    key: Key,
+    target: Target,
+    tenant: str | None,
+    crash: CrashRow | None,
+    *,
+    kind: str,
+    priority: Priority = Priority.NORMAL,
+    note: str = "",
+) -> EventDraft:
+    """The event that carries the row of a VM's crash; None: the crash is over."""
+    row = {CRASH: msgspec.to_builtins(crash) if crash is not None else None}
+    return EventDraft(type=kind, source=key[0], target=target, tenant=tenant, priority=priority, row=row, note=note)

@@ -23,6 +23,7 @@ from novacron_server.operations.submission import Rows, Submission
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.vms import repository
 from novacron_server.vms.creation_plan import Planner
+from novacron_server.vms.procedures.acknowledge import AcknowledgeSteps
 from novacron_server.vms.procedures.create import CreateSteps, initial_steps, write_rows
 from novacron_server.vms.procedures.delete import DeleteSteps
 from novacron_server.vms.procedures.power import PowerSteps
@@ -119,6 +120,11 @@ class VMs:
         """Start, stop, power off … Raises Conflict with the reason it cannot be done now."""
         request = {"vm": vm_id, "force_after_s": force_after_s}
         return await self._submit(principal, vm_id, action, request, key, PowerSteps(), None, bulk)
+
+    async def acknowledge(self, principal: Principal, vm_id: str, key: str = "") -> Operation:
+        """Acknowledge a crash. Raises Conflict with the reason it cannot be done now."""
+        request = {"vm": vm_id}
+        return await self._submit(principal, vm_id, VMAction.ACKNOWLEDGE, request, key, AcknowledgeSteps())
 
     async def _submit(
         self,

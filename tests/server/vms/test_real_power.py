@@ -95,7 +95,7 @@ async def test_restart_that_the_guest_ignores_fails_and_says_what_to_do(
     ended = await storage.ended(await storage.admin.call(vms.RESTART, vm_id=vm.id))
     assert ended.state is OperationState.FAILED
     assert ended.problem is not None
-    assert ended.problem.detail == "the guest did not restart within 1 s: reset it"
+    assert ended.problem.detail == "not confirmed: the guest has not restarted within 1 s: reset it"
 
 
 async def test_reset_replaces_a_restart_that_the_guest_ignores(

@@ -23,6 +23,8 @@ from novacron_server.hypervisor.vms.states import (
     MANAGED_SAVE_AWARE,
     PAUSED_BY_IO_ERROR,
     PAUSED_BY_MIGRATION,
+    ended_cleanly,
+    is_preserved,
     read_state,
 )
 from novacron_server.hypervisor.xml.definition import Documents, read_documents, without_secrets
@@ -150,6 +152,8 @@ class DomainReader:
             name=str(domain.name()),
             state=api_state,
             reason=why,
+            preserved=is_preserved(state, reason),
+            ended_cleanly=ended_cleanly(state, reason),
             persistent=persistent,
             xml_digest=cached.documents.digest,
             **msgspec.structs.asdict(cached.documents.definition),
@@ -176,7 +180,12 @@ def _unreadable_facts(domain: Any, uuid: str, state: int, reason: int, *, saved:
     api_state, why = read_state(state, reason, saved=saved)
     unreadable = "its definition cannot be read"
     return DomainFacts(
-        uuid=uuid, name=name_of(domain), state=api_state, reason=f"{why}; {unreadable}" if why else unreadable
+        uuid=uuid,
+        name=name_of(domain),
+        state=api_state,
+        reason=f"{why}; {unreadable}" if why else unreadable,
+        preserved=is_preserved(state, reason),
+        ended_cleanly=ended_cleanly(state, reason),
     )
 
 

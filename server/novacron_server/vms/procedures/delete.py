@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation
-from novacron_core.api.vms import State
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.database.transactions import Database
 from novacron_server.hypervisor.host import LibvirtHost
@@ -68,7 +67,7 @@ class DeleteVM(Procedure[DeleteSteps]):
         """Complete the deletion, unless the VM runs by now or another VM uses its disks."""
         host_id, vm_id = entry.host_id, entry.operation.target.id
         facts = await self._inventory.host(host_id).read_domain(vm_id)
-        if facts is not None and facts.state is not State.STOPPED:
+        if facts is not None and not facts.is_off:
             return f"the VM is {facts.state}, so it was not deleted"
         try:
             volumes_to_delete = (

@@ -186,6 +186,9 @@ class ShutDown(GuestRequest):
         forced = force_after_s is not None
         limit_s = float(force_after_s) if forced else GUEST_TIMEOUT_S
         if await self._ask(context, host.shutdown, _is_down, limit_s, through_outages=forced):
+            known = self._inventory.state.known.get((context.host_id, context.target_id))
+            if known is not None and known.facts.state is State.CRASHED:
+                raise errors.Conflict(f"the guest crashed instead of shutting down: {_after_crash(known.facts)}")
             return
         if not forced:
             raise errors.Conflict(f"the guest did not shut down within {GUEST_TIMEOUT_S:.0f} s: power it off")
@@ -211,16 +214,22 @@ class Restart(GuestRequest):
         before = host.reboots[vm_id]
         ended = lambda facts: host.reboots[vm_id] > before or _is_down(facts)  # noqa: E731
         if not await self._ask(context, host.restart, ended, GUEST_TIMEOUT_S):
-            raise errors.Conflict(f"the guest did not restart within {GUEST_TIMEOUT_S:.0f} s: reset it")
+            raise errors.Conflict(
+                f"not confirmed: the guest has not restarted within {GUEST_TIMEOUT_S:.0f} s: reset it"
+            )
         facts = await self._inventory.refresh_vm(context.host_id, vm_id)
         if facts is not None and facts.state is State.CRASHED:
-            raise errors.Conflict("the guest crashed instead of restarting: reset it")
+            raise errors.Conflict(f"the guest crashed instead of restarting: {_after_crash(facts)}")
         if host.reboots[vm_id] == before:
             raise errors.Conflict("the guest shut down instead of restarting: start it")
 
 
 def _is_down(facts: DomainFacts | None) -> bool:
     return facts is None or facts.state in (State.STOPPED, State.CRASHED, State.SAVED)
+
+
+def _after_crash(facts: DomainFacts) -> str:
+    return "reset it" if facts.preserved else "start it"
 
 
 def _is_paused(facts: DomainFacts | None) -> bool:
@@ -246,7 +255,7 @@ def _missed(action: VMAction, facts: DomainFacts) -> str:
         return f"the VM is still crashed{why}"
     if action is VMAction.PAUSE and facts.state is State.RUNNING:
         return "the VM still runs"
-    if action is VMAction.POWER_OFF and not _is_down(facts):
+    if action is VMAction.POWER_OFF and (facts.preserved or not _is_down(facts)):
         return f"the VM is still {facts.state}{why}"
     return ""
 

@@ -1,0 +1,157 @@
+"""A QEMU that dies is a crash, which survives restarts of libvirtd and of the server."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from novacron_core import errors
+from novacron_core.api import access, vms
+from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.vms import VM, State, VMCreate
+from novacron_core.client import Client
+from novacron_server.database.embedded.postgres import EmbeddedPostgres
+from novacron_server.runtime.settings import Settings
+from tests.support.accounts import PASSWORD
+from tests.support.database_budget import LONG_BUDGET_S
+from tests.support.libvirtd import PrivateLibvirtd
+from tests.support.server import ServerWithDatabase, running
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.qemu
+UNMANAGED = """
+<domain type='qemu'><name>others</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>
+"""
+
+
+@asynccontextmanager
+async def served(postgres: EmbeddedPostgres, data_dir: Path, uri: str) -> AsyncIterator[ServerWithDatabase]:
+    settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, database_budget_s=LONG_BUDGET_S)
+    async with running(settings, postgres.owner_url, postgres.app_url, [uri]) as (url, parts), Client(url) as admin:
+        token = data_dir / "setup-token"
+        if token.exists():
+            body = access.Register(username="ann", password=PASSWORD, setup_token=token.read_text().strip())
+            await admin.call(access.REGISTER, body=body)
+        await admin.sign_in("ann", PASSWORD)
+        yield ServerWithDatabase(url, parts, admin, data_dir)
+
+
+async def _created(server: ServerWithDatabase, name: str) -> Operation | None:
+    try:
+        return await server.admin.call(vms.CREATE, body=VMCreate(name=name, image="empty", memory_bytes=32 << 20))
+    except (errors.HostUnavailable, errors.Conflict):
+        return None
+
+
+async def in_states(server: ServerWithDatabase, **wanted: State) -> dict[str, VM]:
+    """The VMs by name, once these have these states."""
+
+    async def reached() -> dict[str, VM] | None:
+        found = {vm.name: vm for vm in (await server.admin.call(vms.LIST)).items}
+        states = {name: found[name].state for name in wanted if name in found}
+        return found if states == wanted else None
+
+    return await until(reached, 60)
+
+
+async def kept(server: ServerWithDatabase, *names: str) -> None:
+    """Wait until the crashes of these VMs are stored."""
+
+    async def stored() -> bool | None:
+        state = server.parts.inventory.state
+        return (
+            True if {state.known[key].facts.name for key in state.crashes if key in state.known} == {*names} else None
+        )
+
+    await until(stored)
+
+
+def die(daemon: PrivateLibvirtd, name: str) -> None:
+    os.kill(int((daemon.folder / f"run/qemu/{name}.pid").read_text()), signal.SIGSEGV)
+
+
+def libvirt_says(daemon: PrivateLibvirtd, name: str) -> tuple[int, int]:
+    connection = libvirt.open(daemon.uri)
+    try:
+        state, reason = connection.lookupByName(name).state()
+        return state, reason
+    finally:
+        connection.close()
+
+
+def define_unmanaged(daemon: PrivateLibvirtd) -> None:
+    connection = libvirt.open(daemon.uri)
+    connection.defineXML(UNMANAGED).create()
+    connection.close()
+
+
+@pytest.mark.usefixtures("image")
+async def test_crash_of_qemu_survives_restarts_until_it_is_acknowledged_or_the_vm_runs(
+    data_dir: Path, libvirtd_named: Callable[[str], PrivateLibvirtd]
+) -> None:
+    daemon = libvirtd_named("dies")
+    names = ("web", "db", "late")
+    crashed = dict.fromkeys(("web", "db", "others"), State.CRASHED)
+    async with EmbeddedPostgres(data_dir, data_dir / "r", durable=False) as postgres:
+        async with served(postgres, data_dir, daemon.uri) as server:
+            for name in names:
+                ended = await server.ended(await until(partial(_created, server, name), 60))
+                assert ended.state is OperationState.SUCCEEDED, ended.problem
+            define_unmanaged(daemon)
+            await in_states(server, others=State.RUNNING, **dict.fromkeys(names, State.RUNNING))
+            for name in crashed:
+                die(daemon, name)
+            found = await in_states(server, late=State.RUNNING, **crashed)
+            assert {vm.reason for vm in found.values() if vm.state is State.CRASHED} == {"ended unexpectedly"}
+            at = found["web"].state_since
+            assert at is not None
+            await kept(server, *crashed)
+            daemon.kill()
+            daemon.start()
+            crash, off = libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF
+
+            async def forgotten() -> bool | None:
+                await server.parts.inventory.refresh_vm(found["web"].host, found["web"].id)
+                facts = server.parts.inventory.state.known[found["web"].host, found["web"].id].facts
+                return True if facts.state is State.STOPPED else None
+
+            await until(lambda: _when_up(forgotten), 60)
+            assert libvirt_says(daemon, "web") == (off, libvirt.VIR_DOMAIN_SHUTOFF_UNKNOWN), "libvirt has forgotten"
+            await in_states(server, late=State.RUNNING, **crashed)
+        die(daemon, "late")  # while no server runs
+        await until(lambda: _off(daemon, "late"))
+        assert libvirt_says(daemon, "late") == (off, crash)
+        async with served(postgres, data_dir, daemon.uri) as server:
+            found = await in_states(server, late=State.CRASHED, **crashed)
+            assert found["web"].state_since == at
+            assert found["late"].state_since is None
+            await kept(server, "late", *crashed)
+            for name in ("web", "others"):
+                acknowledged = await server.admin.call(vms.ACKNOWLEDGE, vm_id=found[name].id)
+                assert (await server.ended(acknowledged)).state is OperationState.SUCCEEDED
+            started = await server.admin.call(vms.START, vm_id=found["db"].id)
+            assert (await server.ended(started)).state is OperationState.SUCCEEDED
+            now = {"web": State.STOPPED, "others": State.STOPPED, "db": State.RUNNING, "late": State.CRASHED}
+            await in_states(server, **now)
+        async with served(postgres, data_dir, daemon.uri) as server:
+            found = await in_states(server, **now)
+            assert found["web"].reason == "crash acknowledged by ann"
+            assert (await server.admin.call(vms.GET, vm_id=found["late"].id)).reason == "ended unexpectedly"
+
+
+async def _when_up(probe: Callable[[], object]) -> bool | None:
+    try:
+        return await probe()  # type: ignore[misc, no-any-return]
+    except errors.HostUnavailable:
+        return None
+
+
+async def _off(daemon: PrivateLibvirtd, name: str) -> bool | None:
+    return True if libvirt_says(daemon, name)[0] == libvirt.VIR_DOMAIN_SHUTOFF else None
