@@ -19,6 +19,19 @@ from novacron_core.errors import (
     Unsupported,
 )
 
+
+class UnusableFile(Conflict):
+    """A file of the VM is missing, or QEMU may not read it. `message` is libvirt's, with the path in quotes: which disk
+    it is of is for the caller to say, and paths of the host are not for every reader."""
+
+    message = ""
+    missing = False
+
+
+_MISSING, _UNREADABLE = (
+    re.compile(rf"cannot access (storage|backing) file .*{why}|could not open .*{why}", re.IGNORECASE)
+    for why in ("no such file", "permission denied")
+)
 _LOST_TEXT = re.compile(
     r"client socket is closed|keepalive timeout|connection closed due to|end of file while reading data"
     r"|cannot (send|recv|write|read) data.*(broken pipe|reset by peer)",
@@ -54,10 +67,6 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], type[NovaCronError], str], ...] = tuple(
         (r"domain is already running", Conflict, "the VM is already running"),
         (r"domain is not running", Conflict, "the VM is not running"),
         (r"no domain with matching", NotFound, "VM not found on this host"),
-        (r"could not open .*permission denied|cannot access storage file .*permission denied", Conflict,
-         "QEMU has no permission to open a file of the VM: give QEMU's user access to its directory"),
-        (r"cannot access storage file .*no such file|could not open .*no such file", Conflict,
-         "a disk file of the VM is missing"),
         (r"can't resize an? (v2 )?image which has snapshots", Conflict,
          "its disk has snapshots inside and its qcow2 format cannot grow with them: delete the snapshots, or run"
          " qemu-img amend -o compat=1.1 on the disk while its VM is off"),
@@ -112,6 +121,8 @@ def is_lost(error: Any, connection: Any) -> bool:
 def translate(error: Any, what: str = "") -> NovaCronError:
     """The NovaCron error for a failed libvirt call. `what` names the attempted action: `start the VM`."""
     text = plain(str(error))
+    if unusable := _unusable_file(str(error), what):
+        return unusable
     for pattern, kind, sentence in _BY_TEXT:
         if pattern.search(text):
             return kind(_sentence(what, sentence))
@@ -119,6 +130,16 @@ def translate(error: Any, what: str = "") -> NovaCronError:
     if kind is Unsupported and not sentence:
         sentence = f"the host does not support that ({text})"
     return kind(_sentence(what, sentence or text))
+
+
+def _unusable_file(message: str, what: str) -> UnusableFile | None:
+    missing = _MISSING.search(message) is not None
+    if not missing and not _UNREADABLE.search(message):
+        return None
+    unreadable = "QEMU has no permission to open a file of the VM: give QEMU's user access to its directory"
+    found = UnusableFile(_sentence(what, "a disk file of the VM is missing" if missing else unreadable))
+    found.message, found.missing = message, missing
+    return found
 
 
 def code_of(error: Any) -> int:

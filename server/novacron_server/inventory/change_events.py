@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from novacron_core.api.events import Priority
-from novacron_core.api.operations import Target
+from novacron_core.api.operations import Operation, Target
 from novacron_core.api.pools import Pool
 from novacron_core.api.vms import State
 from novacron_core.api.volumes import Volume
 from novacron_core.rules.visibility import SHARED
+from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.hypervisor.facts import DomainFacts
 from novacron_server.inventory.compose import HostView
 from novacron_server.inventory.rows import VMRow
@@ -23,20 +24,30 @@ _BY_STATE: dict[State, tuple[str, Priority]] = {
     State.FAILED: ("vm.failed", Priority.HIGH),
 }
 
+_STARTS = (OperationKind.VM_START, OperationKind.VM_CREATE)
+
 
 def vm_change(
-    host_id: str, before: DomainFacts | None, now: DomainFacts | None, row: VMRow | None, *, first_read: bool = False
+    host_id: str,
+    before: DomainFacts | None,
+    now: DomainFacts | None,
+    row: VMRow | None,
+    *,
+    first_read: bool = False,
+    operation: Operation | None = None,
 ) -> EventDraft | None:
     """The event for a domain that changed from `before` to `now`; None if nothing changed.
 
     `first_read`: this server has not read the host before, so its VMs existed already and were not just created.
+    `operation` runs on the VM: one that starts it reports itself that it failed.
     """
     facts = now or before
     if before == now or facts is None:
         return None
     # A managed VM was announced with its row, before the domain was created.
     known = first_read or (before is None and row is not None)
-    kind, priority, note = ("vm.updated", Priority.LOW, "") if known else _classify(before, now)
+    reports = operation is not None and operation.kind in _STARTS and now is not None and now.state is State.FAILED
+    kind, priority, note = ("vm.updated", Priority.LOW, "") if known or reports else _classify(before, now)
     return EventDraft(
         type=kind,
         source=host_id,

@@ -203,7 +203,10 @@ class HostSync:
             twins = self._state.set_known(key, KnownDomain(facts, now, since, booted_at))
         self._on_domain(key)
         row = self._state.rows.get(key)
-        if draft := vm_change(self.host.host_id, before, facts, row, first_read=self._is_first_read):
+        operation = self._state.running_on(vm_id)
+        if draft := vm_change(
+            self.host.host_id, before, facts, row, first_read=self._is_first_read, operation=operation
+        ):
             self._publisher.publish(draft)
         if rebooted:
             self._republish([vm_id])

@@ -131,6 +131,10 @@ class InventoryState:
         """The operation that runs on a VM or volume."""
         return self._operations.get(thing.operation_id) if thing.operation_id else None
 
+    def running_on(self, target_id: str) -> Operation | None:
+        """The operation that has not ended on the target with this id."""
+        return self._running.get(target_id)
+
     def running(self) -> int:
         """How many operations have not ended."""
         return len({operation.id for operation in self._running.values()})

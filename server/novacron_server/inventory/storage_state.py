@@ -117,6 +117,12 @@ class StorageState:
         overlays = (key for key, facts in storage.volume_facts.items() if facts.backing_file == base.path)
         return [found for key in overlays if (found := storage.volumes.get(key)) and found.backing_file]
 
+    def backing_file_of(self, host_id: str, path: str) -> str:
+        """The path of the backing file of the volume at `path`, empty for none and for a file that is no volume."""
+        storage = self._hosts.get(host_id)
+        found = storage.volume_facts.values() if storage else ()
+        return next((facts.backing_file for facts in found if facts.path == path), "")
+
     def has_file(self, host_id: str, pool: str, name: str) -> bool:
         """Whether a pool has a file of that name, even if it is not shown as a volume."""
         storage = self._hosts.get(host_id)

@@ -15,11 +15,13 @@ from novacron_core.api.vms import State
 from novacron_core.rules.vm_actions import SUPERSEDES, VMAction
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.hypervisor.facts import DomainFacts
+from novacron_server.hypervisor.faults import UnusableFile
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.operations.context import OperationContext
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.journal import Steps
 from novacron_server.operations.procedures import Procedure
+from novacron_server.vms.unusable_files import name_unusable_file
 
 PRESS_EVERY_S = 30.0
 GUEST_TIMEOUT_S = 180.0
@@ -91,11 +93,18 @@ class Start(Power):
         except errors.HostUnavailable:
             raise
         except errors.NovaCronError as e:
+            if isinstance(e, UnusableFile) and before is not None and (named := self._name(context, e, before)):
+                raise errors.Conflict(named) from e
             if before is not None and before.state is State.SAVED:
                 raise errors.Conflict(
                     f"{e.detail}. If its saved memory cannot be read, discard it: the VM then starts afresh"
                 ) from e
             raise
+
+    def _name(self, context: OperationContext[PowerSteps], error: UnusableFile, facts: DomainFacts) -> str:
+        # Only administrators see an unmanaged VM, and only they may see paths of the host.
+        state, key = self._inventory.state, (context.host_id, context.target_id)
+        return name_unusable_file(error, facts, state.storage, context.host_id, paths=key not in state.rows)
 
 
 class Resume(Power):
