@@ -106,6 +106,22 @@ class VM(Value, frozen=True):
     events); none can be changed until the UUIDs differ."""
 
 
+class Crash(Value, frozen=True):
+    """The last crash of a VM that has not run since.
+
+    `at` is None for a crash that happened while no server was running; `found_at` is when a server saw it first. `log`
+    are the last lines of QEMU's log, oldest first; `log_note` says why there are none.
+    """
+
+    reason: str
+    found_at: Time
+    at: Time | None = None
+    acknowledged_at: Time | None = None
+    acknowledged_by: str = ""
+    log: list[str] = []
+    log_note: str = ""
+
+
 class VMQuery(ListQuery, frozen=True):
     state: State | None = None
     host: str = ""
@@ -216,6 +232,7 @@ BULK = endpoint(
     status=202,
     summary="Perform one action on many VMs, as one operation",
 )
+CRASH = endpoint(f"GET {_BASE}/{{vm_id}}/crash", Crash, P.VM_READ, summary="When and why a VM crashed")
 ACKNOWLEDGE = endpoint(
     f"POST {_BASE}/{{vm_id}}/acknowledge",
     Operation,

@@ -26,6 +26,7 @@ from novacron_server.hypervisor.statistics import reader as statistics
 from novacron_server.hypervisor.statistics.counters import Group, Reading
 from novacron_server.hypervisor.vms import domains
 from novacron_server.hypervisor.vms.domains import DomainReader
+from novacron_server.hypervisor.vms.qemu_log import read_qemu_log
 
 AGENT_S = 2.0
 """How long a guest agent may take to accept a request, before the guest's power button is pressed instead."""
@@ -140,6 +141,13 @@ class LibvirtHost(Calls[DomainReader]):
             what="read statistics",
             deadline_s=self._supervisor.timing.statistics_s,
         )
+
+    async def read_qemu_log(self, name: str) -> tuple[list[str], str]:
+        """The last lines of QEMU's log of the VM with this name, and why there are none. Asks the machine's file
+        system, not libvirt: it raises nothing."""
+        if self.simulated:
+            return [], "a simulated host has no QEMU, and no log of it"
+        return await read_qemu_log(self.uri, name)
 
     async def definition(self, uuid: str) -> str:
         """The XML of the persistent definition, without secrets. Raises NotFound."""

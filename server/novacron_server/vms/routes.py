@@ -53,12 +53,16 @@ def routes(vms: VMs) -> list[Served]:
             key=call.idempotency_key,
         )
 
+    @serve(api.CRASH)
+    async def crash(call: Call[Nothing, Nothing]) -> api.Crash:
+        return await vms.crash(call.principal, call.path["vm_id"])
+
     @serve(api.ACKNOWLEDGE)
     async def acknowledge(call: Call[Nothing, Nothing]) -> Operation:
         return await vms.acknowledge(call.principal, call.path["vm_id"], call.idempotency_key)
 
     verbs = [_verb(vms, endpoint, action) for endpoint, action in _VERBS]
-    return [list_vms, create, get, delete, stop, acknowledge, *verbs]
+    return [list_vms, create, get, delete, stop, crash, acknowledge, *verbs]
 
 
 _VERBS: list[tuple[Endpoint[Operation, Nothing, Nothing], VMAction]] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 from uuid import uuid4
@@ -12,10 +13,12 @@ import msgspec
 
 from novacron_core import errors
 from novacron_core.api.operations import Operation, Target
-from novacron_core.api.vms import VM, VMCreate
+from novacron_core.api.vms import VM, Crash, VMCreate
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_core.rules.vm_actions import VMAction, why_not_vm
 from novacron_core.values.operation_kinds import OperationKind
+from novacron_core.values.roles import Role
+from novacron_server.inventory.crashes import current_crash, new_crash
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.operations.journal import Steps
 from novacron_server.operations.runner import Operations
@@ -120,6 +123,32 @@ class VMs:
         """Start, stop, power off … Raises Conflict with the reason it cannot be done now."""
         request = {"vm": vm_id, "force_after_s": force_after_s}
         return await self._submit(principal, vm_id, action, request, key, PowerSteps(), None, bulk)
+
+    async def crash(self, principal: Principal, vm_id: str) -> Crash:
+        """When and why a VM crashed. Raises NotFound, also for a VM that has run since."""
+        vm = self.get(principal, vm_id)
+        state, key = self._inventory.state, (vm.host, vm.id)
+        known, row = state.known.get(key), state.crashes.get(key)
+        if known is not None:  # a crash that is not stored yet, or none that is still about the VM
+            now = datetime.now(UTC)
+            row = new_crash(vm.host, known.facts, known.state_since, row, now) or current_crash(
+                known.facts, known.state_since, row
+            )
+        if row is None:
+            raise errors.NotFound(f"{vm.name} has not crashed since it was started last")
+        log: list[str] = []
+        note = "only administrators see QEMU's log: it names files of the host"
+        if principal.role is Role.ADMINISTRATOR:
+            log, note = await self._inventory.host(vm.host).read_qemu_log(vm.name)
+        return Crash(
+            reason=row.reason,
+            found_at=row.found_at,
+            at=row.at,
+            acknowledged_at=row.acknowledged_at,
+            acknowledged_by=row.acknowledged_by,
+            log=log,
+            log_note=note,
+        )
 
     async def acknowledge(self, principal: Principal, vm_id: str, key: str = "") -> Operation:
         """Acknowledge a crash. Raises Conflict with the reason it cannot be done now."""

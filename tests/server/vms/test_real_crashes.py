@@ -17,6 +17,7 @@ from novacron_core.api import access, vms
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM, State, VMCreate
 from novacron_core.client import Client
+from novacron_core.values.roles import Role
 from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.runtime.settings import Settings
 from tests.support.accounts import PASSWORD
@@ -110,6 +111,14 @@ async def test_crash_of_qemu_survives_restarts_until_it_is_acknowledged_or_the_v
                 die(daemon, name)
             found = await in_states(server, late=State.RUNNING, **crashed)
             assert {vm.reason for vm in found.values() if vm.state is State.CRASHED} == {"ended unexpectedly"}
+            seen = await server.admin.call(vms.CRASH, vm_id=found["web"].id)
+            assert seen.log_note == ""
+            assert seen.log[-1].endswith("shutting down, reason=crashed")
+            assert not [line for line in seen.log if "qemu-system" in line or "PATH=" in line]
+            viewer = await server.member("vera", Role.VIEWER)
+            hidden = await viewer.call(vms.CRASH, vm_id=found["web"].id)
+            assert (hidden.reason, hidden.at, hidden.log) == (seen.reason, seen.at, [])
+            assert "only administrators" in hidden.log_note
             at = found["web"].state_since
             assert at is not None
             await kept(server, *crashed)
