@@ -126,6 +126,11 @@ def _allows(vm: VM, action: VMAction) -> bool:
     return vm.state in _FROM[action]
 
 
+def state_words(vm: VM) -> str:
+    """The state in words: `running`, or `unknown, was running` while its host does not respond."""
+    return f"{vm.state}, was {vm.last_state}" if vm.last_state is not None else str(vm.state)
+
+
 def has_effect_already(action: VMAction, vm: VM) -> bool:
     """Whether a VM already is in the state that the action leads to, and stays so: a script that repeats itself has
     nothing to do."""

@@ -127,6 +127,7 @@ _POWER = (
     ("resume", "Resume paused VMs."),
     ("restart", "Restart VMs: ask the guest to reboot."),
     ("discard-saved", "Discard the saved memory of VMs: they start afresh (unsaved guest data is lost)."),
+    ("acknowledge", "Acknowledge the crashes of VMs: they are shown as stopped."),
     ("reset", "Hard-reset VMs (unsaved guest data is lost)."),
 )
 

@@ -10,17 +10,18 @@ from novacron_core.api.base import ListQuery
 from novacron_core.api.hosts import Host
 from novacron_core.api.images import Image
 from novacron_core.api.operations import Operation
-from novacron_core.api.vms import VM
+from novacron_core.api.vms import VM, State
 from novacron_core.client import Client
 from novacron_core.errors import NotFound, NovaCronError
 from novacron_core.rules.visibility import ONLY_ADMINISTRATORS
-from novacron_core.rules.vm_actions import TRANSIENT
+from novacron_core.rules.vm_actions import TRANSIENT, state_words
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.roles import Role
 from novacron_core.values.sizes import size_text
 from novacron_tui.cli.runtime.exit_codes import print_error
 from novacron_tui.cli.runtime.lookup import find_vm, list_all
 from novacron_tui.cli.runtime.output import Output, distinct_names, show_json, show_pairs, show_table
+from novacron_tui.vms.crash_detail import crash_rows
 
 
 async def vm_ls(client: Client, output: Output, q: str) -> None:
@@ -52,7 +53,8 @@ async def vm_show(client: Client, output: Output, name_or_id: str) -> None:
     if output is Output.JSON:
         show_json(vm)
         return
-    show_pairs(_details(vm, await _host_names(client), await _running(client, vm), client.now()))
+    pairs = [*_details(vm, await _host_names(client), await _running(client, vm), client.now())]
+    show_pairs([*pairs, *await _crash(client, vm)])
 
 
 async def host_ls(client: Client, output: Output) -> None:
@@ -93,8 +95,10 @@ async def _host_names(client: Client) -> dict[str, str]:
 def _details(vm: VM, names: dict[str, str], operation: Operation | None, now: datetime) -> Iterable[tuple[str, object]]:
     yield from (("name", vm.name), ("id", vm.id))
     since = f"for {_age(vm.state_since, now)}" if vm.state_since else ""
-    yield "state", _words(vm.state, f"({vm.reason})" if vm.reason else "", since)
+    yield "state", _words(state_words(vm), f"({vm.reason})" if vm.reason else "", since)
     yield "seen", f"{_age(vm.seen_at, now)} ago" if vm.seen_at else None
+    if vm.booted_at:
+        yield "booted", f"{_age(vm.booted_at, now)} ago"
     yield from (("host", names.get(vm.host, vm.host)), ("virtualization", vm.virtualization))
     yield from (("cpus", vm.vcpus), ("memory", size_text(vm.memory_bytes)))
     for disk in vm.disks:
@@ -108,6 +112,18 @@ def _details(vm: VM, names: dict[str, str], operation: Operation | None, now: da
     yield from (("created", vm.created_at), ("description", vm.description), ("generation", vm.generation))
     if operation:
         yield "running now", f"{operation.kind} by {operation.actor}"
+
+
+async def _crash(client: Client, vm: VM) -> list[tuple[str, object]]:
+    """When and why the VM crashed, with QEMU's last lines."""
+    if State.CRASHED not in (vm.state, vm.last_state):
+        return []
+    try:
+        crash = await client.call(vms.CRASH, vm_id=vm.id)
+    except NotFound:  # it runs again by now
+        return []
+    log = [("log", line) for line in crash.log] or [("log", crash.log_note)]
+    return [*((label, text) for label, text in crash_rows(crash, client.now()) if text), *log]
 
 
 async def _running(client: Client, vm: VM) -> Operation | None:
@@ -124,7 +140,7 @@ async def _running(client: Client, vm: VM) -> Operation | None:
 def _vm_row(vm: VM, name: str, names: dict[str, str], now: datetime) -> Sequence[object]:
     host = names.get(vm.host, vm.host)
     size = size_text(vm.memory_bytes)
-    return name, vm.state, _age(vm.state_since, now), vm.vcpus, size, host, _addresses(vm), vm.id
+    return name, state_words(vm), _age(vm.state_since, now), vm.vcpus, size, host, _addresses(vm), vm.id
 
 
 def _host_row(host: Host, now: datetime) -> Sequence[object]:

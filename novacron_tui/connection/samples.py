@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from novacron_core.api.events import SamplesFrame as Frame
 from novacron_core.api.samples import HostSample, TierSample, VMSample
-from novacron_core.api.vms import VM
+from novacron_core.api.vms import VM, State
 
 HISTORY_LENGTH = 60
 """Samples kept per VM: five minutes at the usual interval."""
@@ -69,9 +69,10 @@ class SampleStore:
             self._forget_oldest()
 
     def of(self, vm: VM) -> VMSample | None:
-        """The newest sample of a VM; None when there is none or it is stale."""
+        """The newest sample of a VM; None when there is none, it is stale or its host does not respond."""
         held = self._of(vm)
-        return None if held is None or self._now() > held.fresh_until else held.newest
+        stale = held is None or vm.state is State.UNKNOWN or self._now() > held.fresh_until
+        return None if held is None or stale else held.newest
 
     def tier(self, name: str) -> TierSample:
         """The newest sample of a tier; an empty one when there is none or it is stale."""

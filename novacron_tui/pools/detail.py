@@ -15,7 +15,12 @@ def of_pool(pool: Pool, host_name: Callable[[str], str]) -> Lines:
     shares = pool.shares_disk_with
     rows = [
         ("tier", pool.tier or "none (listed only)"),
-        ("disk", f"{size_text(pool.available_bytes)} free of {size_text(pool.capacity_bytes)}"),
+        (
+            "disk",
+            "unknown"
+            if pool.available_bytes is None
+            else f"{size_text(pool.available_bytes)} free of {size_text(pool.capacity_bytes)}",
+        ),
         ("shares disk", "unknown" if shares is None else ", ".join(shares) or "no"),
         ("volumes", str(pool.volumes)),
         ("type", f"{pool.type}{'' if pool.active else ', not active'}"),

@@ -11,7 +11,10 @@ from textual.containers import Vertical
 from textual.widget import Widget
 
 from novacron_core.api.events import SampleRequest
+from novacron_core.api.hosts import HostStatus
 from novacron_core.api.pools import Pool
+from novacron_core.api.samples import TierSample
+from novacron_core.api.tiers import Tier
 from novacron_core.values.counts import counted
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
@@ -117,10 +120,17 @@ class StorageScreen(ListScreen):
     def on_resize(self, event: events.Resize) -> None:
         self._draw_tiers()
 
+    def _rates(self, tier: Tier) -> TierSample:
+        """The newest sample of a tier; an empty one when no host of its pools responds."""
+        store = self.session.store
+        hosts = {pool.host for pool_id in tier.pools if (pool := store.pools.get(pool_id))}
+        up = any(host.status is HostStatus.UP for host in store.hosts.values() if host.id in hosts)
+        return store.samples.tier(tier.name) if up or not hosts else TierSample()
+
     def _draw_tiers(self) -> None:
         """Draw the tiers from the event stream, with the rates of their newest samples."""
         store = self.session.store
-        shown = {name: tier_bars.with_rates(tier, store.samples.tier(name)) for name, tier in store.tiers.items()}
+        shown = {name: tier_bars.with_rates(tier, self._rates(tier)) for name, tier in store.tiers.items()}
         self._tiers.show(tier_bars.lines(shown, max(30, self.size.width - 4), self.glyphs))
 
     def list_hint(self) -> Sequence[Piece]:

@@ -9,8 +9,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
 
+from novacron_core.api import vms
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.vms import VM
+from novacron_core.errors import NovaCronError
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import key_of
@@ -23,7 +25,8 @@ from novacron_tui.screens.list_screen import BACK, REVERSE, SORT, filter_action,
 from novacron_tui.screens.vm_screen import VMScreen
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.actions import COPY_ID, VERBS
+from novacron_tui.vms.actions import COPY_ID, CRASH, VERBS
+from novacron_tui.vms.crash_detail import crash_lines
 from novacron_tui.vms.device_panes import DiskEntry, DiskPane, NetworkPane, disk_rows, nic_rows
 from novacron_tui.vms.metrics_pane import MetricsPane
 from novacron_tui.vms.overview import OverviewPane
@@ -59,6 +62,7 @@ DISK_VERBS = (
 )  # fmt: skip
 LISTS = (OPEN, FILTER, SORT, REVERSE)
 ONLY_ON = {
+    OVERVIEW.name: (CRASH,),
     METRICS.name: (RANGE,),
     DISKS.name: (*DISK_VERBS, *LISTS),
     NETWORKS.name: LISTS,
@@ -71,7 +75,7 @@ class VMPageScreen(VMScreen):
     """The actions on the VM work on every tab; a tab adds those on the row under its cursor."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        *VERBS, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
+        *VERBS, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, CRASH, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
     )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings(ACTIONS),
@@ -194,6 +198,15 @@ class VMPageScreen(VMScreen):
     def crumbs(self) -> Sequence[str]:
         label = next(tab.label for tab in TABS if tab.name == self.tab)
         return [VMS.label, one_line(self._last.name), label]
+
+    async def show_crash(self, vm: VM) -> None:
+        """Read and show when and why the VM crashed."""
+        try:
+            crash = await self.session.client.call(vms.CRASH, vm_id=vm.id)
+        except NovaCronError as e:
+            self.say(f"{one_line(vm.name)}: {one_line(e.detail)}", "bad")
+            return
+        await self.show_dialog(Detail(f"{one_line(vm.name)} crashed", crash_lines(crash, self.session.now)))
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from novacron_core.api import vms
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.operations import Operation
-from novacron_core.api.vms import VM
+from novacron_core.api.vms import VM, State
 from novacron_core.rules import vm_actions
 from novacron_core.rules.operation_words import Words, words
+from novacron_core.rules.vm_actions import state_words
 from novacron_tui.actions import Action, Danger
 from novacron_tui.connection.store import Store
 
@@ -74,11 +75,14 @@ DISCARD_SAVED = _verb(
     A.DISCARD_SAVED, "z", "discard memory", "Discard the saved memory; the VM starts afresh.", vms.DISCARD_SAVED,
     Danger.LOSES_WORK, "The guest's memory is lost, as if it had been powered off.", rare=True,
 )
+ACKNOWLEDGE = _verb(
+    A.ACKNOWLEDGE, "A", "acknowledge", "Acknowledge the crash: the VM is shown as stopped.", vms.ACKNOWLEDGE, rare=True,
+)
 DELETE = _verb(
     A.DELETE, "D", "delete", "Delete the VM; its disks are kept by default.", vms.DELETE,
     Danger.DESTROYS, "Permanently removes the VM. Its disks stay as free volumes, unless they are deleted too.",
 )
-VERBS: tuple[Verb, ...] = (START, STOP, PAUSE, RESUME, RESTART, POWER_OFF, RESET, DISCARD_SAVED, DELETE)
+VERBS: tuple[Verb, ...] = (START, STOP, PAUSE, RESUME, RESTART, POWER_OFF, RESET, DISCARD_SAVED, ACKNOWLEDGE, DELETE)
 INTERRUPTING = (STOP, RESTART, POWER_OFF, RESET, PAUSE)
 """What keeps a guest from serving, for a while or for good."""
 STOPPING = (STOP, POWER_OFF)
@@ -86,6 +90,18 @@ STOPPING = (STOP, POWER_OFF)
 CREATE = Action[VM](
     "create", "c", "create", "Create a VM from an image.", vms.CREATE, danger=Danger.REVERSIBLE, needs_one=False,
     group="VM", opens=True, run=lambda screen, _: screen.create_vm(), command="vm create --name NAME --image IMAGE",
+)
+
+
+
+def _why_no_crash(vm: VM, _store: Store) -> str | None:
+    crashed = State.CRASHED in (vm.state, vm.last_state)
+    return None if crashed else f"{vm.name} is {state_words(vm)}: it has not crashed"
+
+
+CRASH = Action[VM](
+    "crash", "enter", "why it crashed", "Show when and why the VM crashed, with QEMU's log.", vms.CRASH, _why_no_crash,
+    group="VM", opens=True, rare=True, run=lambda screen, vm: screen.show_crash(vm),
 )
 COPY_ID = Action[VM](
     "copy-id", "y", "copy id", "Copy the VM's id to the terminal's clipboard.", group="VM",

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM, State
 from novacron_core.rules.operation_words import doing
+from novacron_core.rules.vm_actions import state_words
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
 from novacron_core.values.tiers import TIER_ORDER
@@ -19,6 +20,8 @@ from novacron_tui.vms.look_alikes import LookAlikes
 from novacron_tui.widgets.cells import Cell, Column
 
 STATE_WIDTH = 20
+UNKNOWN_WIDTH = 29
+"""Cells of the state column while some VM is `unknown, was running`."""
 HOST_WIDTHS = 10, 20
 """Minimum and maximum cells of the host column."""
 _URGENCY = (
@@ -38,22 +41,22 @@ _RANK = {state: rank for rank, state in enumerate(_URGENCY)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def state_cell(vm: VM, operation: Operation | None, now: datetime, glyphs: Glyphs) -> Cell:
+def state_cell(vm: VM, operation: Operation | None, now: datetime, glyphs: Glyphs, width: int = STATE_WIDTH) -> Cell:
     """The state and its age; while an operation runs, the operation and its progress."""
     if operation is not None:
-        return _operation_cell(operation, now, glyphs)
-    word = f"{glyphs.state(vm.state)} {vm.state}"
+        return _operation_cell(operation, now, glyphs, width)
+    word = f"{glyphs.state(vm.state)} {state_words(vm)}"
     age = age_text(age_s(vm.state_since, now)) if vm.state_since else ""
-    return ((word.ljust(STATE_WIDTH - 6), state_tone(vm.state)), (age.rjust(6), "quiet"))
+    return ((word.ljust(width - 6), state_tone(vm.state)), (age.rjust(6), "quiet"))
 
 
-def _operation_cell(op: Operation, now: datetime, glyphs: Glyphs) -> Cell:
+def _operation_cell(op: Operation, now: datetime, glyphs: Glyphs, width: int) -> Cell:
     word = f"{glyphs.work} {doing(op.kind)}"
     if op.progress is None:
         age = age_text(age_s(op.started_at or op.created_at, now))
-        return ((word.ljust(STATE_WIDTH - len(age)), "busy"), (age, "quiet"))
+        return ((word.ljust(width - len(age)), "busy"), (age, "quiet"))
     percent = f"{op.progress:>5.0%}"
-    room = STATE_WIDTH - len(word) - 1 - len(percent)
+    room = width - len(word) - 1 - len(percent)
     bar = glyphs.bar(op.progress, room) if room >= 3 else " " * max(0, room)
     return ((f"{word} {bar}{percent}", "busy"),)
 
@@ -81,15 +84,16 @@ def columns(
     store: Store,
     *,
     host_width: int,
+    state_width: int = STATE_WIDTH,
     alike: LookAlikes,
 ) -> Sequence[Column[VM]]:
     """The columns for this terminal. `host_width` is in cells; 0 (a single host) omits the host column, which would be
-    the same on every line. `alike` tells apart names that look the same."""
-    draw = _Draw(glyphs, store, alike)
+    the same on every line; `state_width` likewise. `alike` tells apart names that look the same."""
+    draw = _Draw(glyphs, store, alike, state_width)
     cpu, memory, io, net = LiveColumns(glyphs, store.samples).columns()
     return [
         Column("name", "NAME", 14, draw.name, lambda vm: vm.name, stretch=3, widest=40, wish=20),
-        Column("state", "STATE", STATE_WIDTH, draw.state, lambda vm: _RANK.get(vm.state, 0)),
+        Column("state", "STATE", state_width, draw.state, lambda vm: _RANK.get(vm.state, 0)),
         *([Column("host", "HOST", host_width, draw.host, draw.host_of, rank=1)] if host_width else []),
         cpu,
         Column("vcpus", "VCPU", 5, draw.vcpus, lambda vm: vm.vcpus, right=True, rank=5, largest_first=True),
@@ -113,7 +117,8 @@ def owner_text(vm: VM) -> str:
 class _Draw:
     """The cells of the columns."""
 
-    def __init__(self, glyphs: Glyphs, store: Store, alike: LookAlikes) -> None:
+    def __init__(self, glyphs: Glyphs, store: Store, alike: LookAlikes, state_width: int) -> None:
+        self._state_width = state_width
         self._glyphs = glyphs
         self._alike = alike
         self._store = store
@@ -130,7 +135,7 @@ class _Draw:
         return ((one_line(vm.name), "strong"), (marks, "quiet")) if marks else ((one_line(vm.name), "strong"),)
 
     def state(self, vm: VM) -> Cell:
-        return state_cell(vm, self._store.operation_on(vm), self._now(), self._glyphs)
+        return state_cell(vm, self._store.operation_on(vm), self._now(), self._glyphs, self._state_width)
 
     def host(self, vm: VM) -> Cell:
         return self._text(self.host_of(vm))

@@ -98,14 +98,15 @@ class LiveColumns:
 
     def _missing(self, vm: VM) -> Cell:
         """The cell of an unknown value: empty when the VM is not running, else a dash."""
-        return self._none if vm.state in _RUNS else ()
+        return self._none if vm.state in _RUNS or vm.last_state in _RUNS else ()
 
 
 def usage_lines(vm: VM, samples: SampleStore, glyphs: Glyphs) -> list[list[Piece]]:
     """The current usage for the VM page: each value with its total, or why it is unknown."""
     sample = samples.of(vm)
     if vm.state not in _RUNS:
-        return [[Piece(f"No metrics: VM is {vm.state}", "quiet")]]
+        why = "the host does not respond" if vm.state is State.UNKNOWN else f"VM is {vm.state}"
+        return [[Piece(f"No metrics: {why}", "quiet")]]
     if sample is None:
         return [[Piece("No recent metrics", "quiet")]]
     return [

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation, OperationState
-from novacron_core.api.vms import VM, Disk
+from novacron_core.api.vms import VM, Disk, State
 from novacron_core.rules.operation_words import words_of
-from novacron_core.rules.vm_actions import TRANSIENT
+from novacron_core.rules.vm_actions import TRANSIENT, state_words
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
 from novacron_tui.terminal.glyphs import Glyphs, state_tone
@@ -43,13 +43,15 @@ Lines = list[list[Piece]]
 
 def overview(vm: VM, now: datetime, glyphs: Glyphs, host_name: Callable[[str], str]) -> Lines:
     """State, host, size, owner and other properties."""
-    state = [Piece(f"{glyphs.state(vm.state)} {vm.state}", state_tone(vm.state))]
+    state = [Piece(f"{glyphs.state(vm.state)} {state_words(vm)}", state_tone(vm.state))]
     if vm.state_since:
         state.append(Piece(f"  for {age_text(age_s(vm.state_since, now))}", "quiet"))
     if vm.reason:
         state.append(Piece(f"  ({one_line(vm.reason)})", "quiet"))
     rows: list[tuple[str, list[Piece]]] = [
         ("state", state),
+        *([("", [Piece(_after_crash(vm), "quiet")])] if vm.state is State.CRASHED else []),
+        *([("booted", [Piece(_ago(vm.booted_at, now, glyphs))])] if vm.booted_at else []),
         ("host", _host_pieces(vm, host_name)),
         ("size", [Piece(f"{vm.vcpus} vCPU, {size_text(vm.memory_bytes)} memory")]),
         ("virtualization", [_virtualization(vm)]),
@@ -63,8 +65,14 @@ def overview(vm: VM, now: datetime, glyphs: Glyphs, host_name: Callable[[str], s
     if vm.description:
         rows.append(("description", [Piece(one_line(vm.description))]))
     if vm.seen_at:
-        rows.append(("last change", [Piece(_ago(vm.seen_at, now, glyphs), "quiet")]))
+        seen = "last seen" if vm.state is State.UNKNOWN else "last change"
+        rows.append((seen, [Piece(_ago(vm.seen_at, now, glyphs), "quiet")]))
     return [[Piece(label.ljust(_LABEL), "quiet"), *pieces] for label, pieces in rows]
+
+
+def _after_crash(vm: VM) -> str:
+    """The keys that lead out of the state."""
+    return "in memory: T resets, X powers off" if vm.preserved else "enter shows why, A acknowledges it"
 
 
 def _host_pieces(vm: VM, host_name: Callable[[str], str]) -> list[Piece]:

@@ -9,18 +9,19 @@ from textual import on
 
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.hosts import HostStatus
-from novacron_core.api.vms import CREATE, VM
+from novacron_core.api.vms import CREATE, VM, State
 from novacron_core.rules.filters.language import compile_filter
 from novacron_core.rules.filters.vms import LIVE_FIELDS, vm_fields
 from novacron_core.rules.operation_words import doing
 from novacron_core.rules.visibility import ONLY_ADMINISTRATORS
+from novacron_core.rules.vm_actions import state_words
 from novacron_core.values.ages import age_text
 from novacron_core.values.roles import Role
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import ConnectionState, VMKey, key_of
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.columns import HOST_WIDTHS, columns
+from novacron_tui.vms.columns import HOST_WIDTHS, STATE_WIDTH, UNKNOWN_WIDTH, columns
 from novacron_tui.vms.live import LIVE
 from novacron_tui.vms.look_alikes import LookAlikes
 from novacron_tui.widgets.cells import Column
@@ -43,7 +44,7 @@ class VMPane(ListPane[VM]):
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         self._session = session
         self._glyphs = glyphs
-        self._host_width = 0
+        self._host_width, self._state_width = 0, STATE_WIDTH
         self._alike = LookAlikes()
         self._sorted_version = -1
         super().__init__(Table(self._columns(), key_of, signs=glyphs.table_signs, sort="name", id="vms"))
@@ -59,8 +60,9 @@ class VMPane(ListPane[VM]):
 
     def refresh_data(self) -> None:
         """Show the current data of the store."""
-        if (width := self._host_width_now()) != self._host_width:
-            self._host_width = width
+        widths = self._host_width_now(), self._state_width_now()
+        if widths != (self._host_width, self._state_width):
+            self._host_width, self._state_width = widths
             self.table.set_columns(self._columns())
         super().refresh_data()
         self._find_created()
@@ -138,7 +140,11 @@ class VMPane(ListPane[VM]):
 
     def _columns(self) -> Sequence[Column[VM]]:
         store = self._session.store
-        return columns(self._glyphs, store, host_width=self._host_width, alike=self._alike)
+        widths = {"host_width": self._host_width, "state_width": self._state_width}
+        return columns(self._glyphs, store, **widths, alike=self._alike)
+
+    def _state_width_now(self) -> int:
+        return UNKNOWN_WIDTH if self._session.store.counts()[State.UNKNOWN] else STATE_WIDTH
 
     def _host_width_now(self) -> int:
         """The width of the longest name: hosts often differ only at the end."""
@@ -196,7 +202,7 @@ class VMPane(ListPane[VM]):
         why = f" ({one_line(vm.reason)})" if vm.reason else ""
         host = one_line(self._session.store.host_name(vm.host))
         unmanaged = ", unmanaged" if vm.unmanaged else ""
-        said = f"{one_line(vm.name)} on {host}: {vm.state}{why}{unmanaged}  "
+        said = f"{one_line(vm.name)} on {host}: {state_words(vm)}{why}{unmanaged}  "
         pieces = [Piece(said, "quiet"), Piece(vm.id, "quiet", 1)]
         others = ", ".join(one_line(self._session.store.host_name(other)) for other in vm.duplicate_on)
         return [*pieces, Piece(f"  also on {others}", "warn", 2)] if others else pieces

@@ -55,6 +55,7 @@ async def test_vms_of_a_hung_host_are_listed_as_unknown(
                 stays = shown["stays"]
                 assert (stays.id, stays.memory_bytes, stays.owner) == (before["stays"].id, 32 << 20, "ann")
                 assert stays.seen_at is not None
+                assert stays.last_state is State.STOPPED
                 assert stays.reason
         finally:
             daemon.signal(signal.SIGCONT)

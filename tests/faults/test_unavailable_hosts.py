@@ -101,6 +101,7 @@ async def _hang_and_resume(pair: Pair) -> None:
     assert await pair.until_state("bad", State.UNKNOWN, NOTICED_S) < NOTICED_S
     vm = await pair.server.vm("bad")
     assert vm.seen_at is not None
+    assert vm.last_state is State.RUNNING
     assert vm.seen_at <= hung_at  # the age is that of the last read
     assert vm.state_since is not None
     assert vm.reason

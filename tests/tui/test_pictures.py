@@ -15,10 +15,11 @@ from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.vms.bulk import worst_first
+from tests.support.console.crashes import CRASH, away
 from tests.support.console.looking import text, until
 from tests.support.console.pictures import SMALL, Picture, busy, cut, home, says
 from tests.support.console.vm_page_world import page_wire, page_world
-from tests.support.console.wire import Stream, Wire, console
+from tests.support.console.wire import Stream, Wire, console, ok
 from tests.support.console.world import (
     HOST_ID,
     NOW,
@@ -148,6 +149,10 @@ def many_at_once() -> Console:
     return console(Wire(items={op.id: worst_first(items)}), stream)
 
 
+def crashed() -> Console:
+    return console(Wire(routes={f"GET /api/vm/vms/{fleet()[5].id}/crash": lambda _: ok(CRASH)}), busy())
+
+
 PICTURES = [
     Picture("sign-in", lambda: console(Wire(), token=""), form),
     Picture("first-run", first_run, form, [*"three"]),
@@ -165,6 +170,7 @@ PICTURES = [
     ),
     Picture("list-simulated", at_production, says("SIMULATED")),
     Picture("list-hostile", lambda: console(Wire(), hostile())),
+    Picture("list-unknown", lambda: console(Wire(), away()), says("1 down")),
     Picture("list-refused", lambda: console(Wire()), keys=["x"], then=says("already stopped"), sizes=(SMALL,)),
     Picture("list-marked", lambda: console(Wire()), keys=["space", "space", "j", "space"], sizes=(SMALL,)),
     Picture("activity", lambda: console(Wire(), busy()), says("2 operations"), ["7"], on_activity),
@@ -207,6 +213,8 @@ PICTURES = [
     Picture(
         "page", lambda: console(Wire(), busy()), says("2 operations"), [*"jjjj", "enter"], says("locked by another")
     ),
+    Picture("page-unknown", lambda: console(Wire(), away()), says("1 down"), [*"jj", "enter"], says("last seen")),
+    Picture("crash", crashed, says("2 operations"), [*"jjjj", "enter", "enter"], says("reason=crashed")),
 ]
 CASES = [(picture, size) for picture in PICTURES for size in picture.sizes]
 

@@ -197,8 +197,8 @@ def _disk(disk: DiskFacts, volumes: Mapping[tuple[str, str], Volume]) -> Disk:
 
 
 def compose_host(host: HostView) -> APIHost:
-    """The API value of a host."""
-    facts = host.facts
+    """The API value of a host. What changes by itself is None while it does not respond."""
+    facts, is_up = host.facts, host.status is HostStatus.UP
     return APIHost(
         id=host.id,
         name=host.name,
@@ -208,10 +208,10 @@ def compose_host(host: HostView) -> APIHost:
         virtualization=facts.virtualization if facts else "",
         detail=host.detail,
         seen_at=host.seen_at,
-        latency_ms=host.latency_ms,
+        latency_ms=host.latency_ms if is_up else None,
         cpus=facts.cpus if facts else None,
         memory_bytes=facts.memory_bytes if facts else None,
-        memory_free_bytes=facts.memory_free_bytes if facts else None,
+        memory_free_bytes=facts.memory_free_bytes if facts and is_up else None,
         libvirt_version=facts.libvirt_version if facts else "",
         hypervisor_version=facts.hypervisor_version if facts else "",
         networks=list(facts.networks) if facts else [],

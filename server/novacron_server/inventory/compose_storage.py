@@ -99,24 +99,26 @@ def compose_pool(
     tier: str | None,
     managed: bool,
     volumes: int,
+    lost: str = "",
 ) -> Pool:
-    """The API value of a pool. `neighbours` are all pools of its host."""
-    active = facts.active
+    """The API value of a pool. `neighbours` are all pools of its host; `lost` says that the host does not respond: then
+    its sizes are unknown."""
+    known = facts.active and not lost
     return Pool(
         id=pool_id(host_id, facts.uuid),
         name=facts.name,
         host=host_id,
         type=facts.type,
         path=facts.path,
-        active=active,
+        active=facts.active,
         tier=tier,
         managed=managed,
-        capacity_bytes=facts.capacity_bytes if active else None,
-        allocated_bytes=facts.allocated_bytes if active else None,
-        available_bytes=facts.available_bytes if active else None,
+        capacity_bytes=facts.capacity_bytes if known else None,
+        allocated_bytes=facts.allocated_bytes if known else None,
+        available_bytes=facts.available_bytes if known else None,
         shares_disk_with=_sharing(facts, neighbours),
         volumes=volumes,
-        problem=facts.problem,
+        problem=lost or facts.problem,
         seen_at=seen_at,
     )
 

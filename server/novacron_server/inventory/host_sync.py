@@ -89,6 +89,8 @@ class HostSync:
         if before and before.status is not self.host.status:
             self._forget_boot_times()
             self._republish_all()
+            if self.host.status is not HostStatus.UP:
+                self._publisher.publish(*storage_changes(self.host.host_id, self._state.host_lost(self.host.host_id)))
         if self.host.status is HostStatus.UP:
             self._all_dirty = self._volumes_dirty = True
         elif self.host.status is HostStatus.DOWN and before:  # on the first call no connection was attempted yet

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from novacron_core.api.hosts import Host as APIHost
+from novacron_core.api.hosts import HostStatus
 from novacron_core.api.nouns import HOSTS, NOUNS, OPERATIONS, POOLS, TIERS, VMS, VOLUMES, Nouns
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM
@@ -116,6 +117,11 @@ class InventoryState:
         """The other hosts on which libvirt has a VM with the same id."""
         return [h for h in self._hosts_of.get(key[1], []) if h != key[0] and (h, key[1]) in self.known]
 
+    def responds(self, host_id: str) -> bool:
+        """Whether a host responds now."""
+        view = self.views.get(host_id)
+        return view is not None and view.status is HostStatus.UP
+
     def hosts(self) -> Iterator[APIHost]:
         return (compose_host(view) for view in self.views.values())
 
@@ -200,6 +206,10 @@ class InventoryState:
         for vm_id in changes.vms:
             self.invalidate(vm_id)
         return changes
+
+    def host_lost(self, host_id: str) -> StorageChanges:
+        """A host does not respond any more: what is free on it is unknown. Returns the changes to publish."""
+        return self.storage.host_lost(host_id)
 
     # -- rows from the database, updated as events arrive -----------------------------------------------------------
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import msgspec
 
+from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
 from novacron_core.api.tiers import Tier
@@ -50,6 +51,8 @@ class _HostStorage:
     tiers: dict[str, str | None] = field(default_factory=dict)
     """Of its pools, by name."""
     seen_at: datetime | None = None
+    lost: str = ""
+    """That its host does not respond, as a sentence; empty while it does."""
 
 
 class StorageState:
@@ -165,7 +168,12 @@ class StorageState:
     def _tier(self, name: str, devices: dict[str, set[int]]) -> Tier:
         volumes = [volume for volume in self.volumes() if volume.tier == name and volume.format != FOLDER]
         disks = [(volume.host, use.vm_id, use.target) for volume in volumes if (use := self.use(volume)) and use.target]
+        disks = [disk for disk in disks if not self._hosts[disk[0]].lost]
         notes = [note for (_, tier), note in sorted(self.notes.items()) if tier == name]
+        unread = (
+            view for view in self._views.values() if view.status is HostStatus.DOWN and view.id not in self._hosts
+        )
+        notes += [f"{view.name} does not respond: its pools are unknown" for view in unread]
         return compose_tier(name, self._pools_of_tier(name), volumes, devices, self._rates_of(disks), notes)
 
     def _pools_of_tier(self, name: str) -> list[tuple[Pool, int | None]]:
@@ -188,7 +196,7 @@ class StorageState:
         storage.volume_facts = {(facts.pool, facts.name): facts for facts in volumes}
         domains = {vm_id: known.facts for (host, vm_id), known in self._known.items() if host == host_id}
         storage.uses = find_uses(domains, storage.volume_facts, storage.pool_facts.values())
-        storage.seen_at = seen_at
+        storage.seen_at, storage.lost = seen_at, ""
         storage.tiers = tiers = self._tiers_of(host_id, storage)
         same = self._unchanged_unmanaged(host_id, old, storage)
         hidden = self.operation_files.on(host_id)
@@ -202,6 +210,15 @@ class StorageState:
         storage.pools = self._compose_pools(host_id, storage, tiers)
         changes = self._published.compare(host_id, storage.volumes.values(), storage.pools.values(), self.tiers())
         return msgspec.structs.replace(changes, vms=vms_with_changed_disks(before, storage.volumes), first=first)
+
+    def host_lost(self, host_id: str) -> StorageChanges:
+        """The host does not respond: what is free in its pools is unknown until the next read. Returns the changes."""
+        storage, view = self._hosts.get(host_id), self._views.get(host_id)
+        if storage is not None and storage.seen_at is not None and not storage.lost:
+            storage.lost = f"{view.name if view else 'its host'} does not respond"
+            storage.pools = self._compose_pools(host_id, storage, storage.tiers)
+        volumes, pools = (storage.volumes, storage.pools) if storage else ({}, {})
+        return self._published.compare(host_id, volumes.values(), pools.values(), self.tiers())
 
     def _unchanged_unmanaged(self, host_id: str, old: _HostStorage, new: _HostStorage) -> dict[VolumeKey, Volume]:
         """The values of unmanaged volumes that are as they were at the last read: of a directory with many thousands of
@@ -264,6 +281,7 @@ class StorageState:
                 tier=tiers[facts.name],
                 managed=self._tier_of(host_id, uuid)[1],
                 volumes=counts.get(facts.name, 0),
+                lost=storage.lost,
             )
             for uuid, facts in storage.pool_facts.items()
         }

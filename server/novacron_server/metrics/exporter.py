@@ -117,7 +117,8 @@ class Exporter:
 
     def _fresh(self, host_id: str) -> HostMeter:
         host = self._latest.host(host_id)
-        return host if self._latest.fresh(host) else HostMeter()
+        current = self._latest.fresh(host) and self._inventory.state.responds(host_id)
+        return host if current else HostMeter()
 
 
 class _Taken:

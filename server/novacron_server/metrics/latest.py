@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from novacron_core.api.samples import VMSample
@@ -28,9 +28,11 @@ class Round:
 
 
 class LatestSamples:
-    """Written by the collector. `read` emits a host's id after each read of CPU, memory and network."""
+    """Written by the collector. `responds` says whether a host responds now: what was read of one that does not is no
+    current value, however new it is. `read` emits a host's id after each read of CPU, memory and network."""
 
-    def __init__(self) -> None:
+    def __init__(self, responds: Callable[[str], bool] = lambda _: True) -> None:
+        self._responds = responds
         self.read: Signal[str] = Signal()
         self.hosts: dict[str, HostMeter] = {}
         self.rounds: dict[tuple[str, Group], Round] = {}
@@ -51,9 +53,11 @@ class LatestSamples:
             self.read.emit(host_id)
 
     def meter(self, host_id: str, vm_id: str) -> VMMeter | None:
-        """A VM's meter if its values are current; None if it is not running, or its host was not read recently."""
+        """A VM's meter if its values are current; None if it is not running, or its host was not read recently or
+        does not respond."""
         host = self.hosts.get(host_id)
-        return host.vms.get(vm_id) if host is not None and self.fresh(host) else None
+        current = host is not None and self.fresh(host) and self._responds(host_id)
+        return host.vms.get(vm_id) if host is not None and current else None
 
     def sample(self, host_id: str, vm_id: str) -> VMSample | None:
         """A VM's latest sample if it is current."""

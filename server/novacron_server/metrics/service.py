@@ -50,7 +50,7 @@ class UsageService:
         meter = self._latest.host(view.id)
         age_s = _age(meter.time, now)
         head = api.HostUsage(host=view.id, name=view.name, source=_source(view.simulated), time=meter.time, age_s=age_s)
-        if meter.time is None or not self._latest.fresh(meter):
+        if meter.time is None or view.status is not HostStatus.UP or not self._latest.fresh(meter):
             note = "not read yet" if view.status is HostStatus.UP and meter.time is None else _why_outdated(view)
             return replace(head, note=note)
         return replace(head, **asdict(meter.sample), vms=total(vms))

@@ -217,7 +217,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     committed: Signal[None] = Signal()
     group_commit = GroupCommit(database, lambda: committed.emit(None))
     managed_pools = ManagedPools(instance, settings.data_dir)
-    latest = LatestSamples()
+    latest = LatestSamples(lambda host_id: state.responds(host_id))
     state = InventoryState(managed_pools.managed_tier, rates_on(latest))
     hub = Hub(state, degraded=lambda: background.check().failing)
     background.failed.listen(lambda _: hub.beat())
@@ -251,11 +251,10 @@ async def _build(background: Background, settings: Settings, database: Database,
         samples_kept=timedelta(hours=settings.samples_kept_hours),
         minutes_kept=timedelta(days=settings.minutes_kept_days),
     )
-    samples = SampleStreamer(latest, state)
     gateway = WebSocketGateway(
         access.authenticate, access.redeem_ticket, origins=origins, per_session=settings.sockets_per_session
     )
-    stream = Stream(gateway, hub, inventory, samples)
+    stream = Stream(gateway, hub, inventory, SampleStreamer(latest, state))
     scheduler = Scheduler(database, [retention_job(database)], GuardedClock().now)
     return Parts(
         background=background,

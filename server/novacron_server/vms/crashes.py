@@ -114,11 +114,13 @@ class Crashes:
 
     async def acknowledge(self, host_id: str, vm_id: str, by: str) -> None:
         """Acknowledge a VM's crash. Raises Conflict if the VM is not crashed any more, HostUnavailable."""
-        key, note = (host_id, vm_id), f"crash acknowledged by {by}"
+        key = (host_id, vm_id)
 
         async def work(connection: Connection) -> tuple[CrashRow | None, list[EventDraft]]:
             row = await repository.acknowledge_crash(connection, host_id, vm_id, by, datetime.now(UTC))
-            event = crash_event(key, self._target(key), self._tenant(key), row, kind="vm.acknowledged", note=note)
+            event = crash_event(
+                key, self._target(key), self._tenant(key), row, kind="vm.updated", priority=Priority.LOW
+            )
             return row, [event] if row is not None else []
 
         facts = await self._inventory.refresh_vm(host_id, vm_id)

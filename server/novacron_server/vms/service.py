@@ -153,7 +153,7 @@ class VMs:
     async def acknowledge(self, principal: Principal, vm_id: str, key: str = "") -> Operation:
         """Acknowledge a crash. Raises Conflict with the reason it cannot be done now."""
         request = {"vm": vm_id}
-        return await self._submit(principal, vm_id, VMAction.ACKNOWLEDGE, request, key, AcknowledgeSteps())
+        return await self._submit(principal, vm_id, VMAction.ACKNOWLEDGE, request, key, AcknowledgeSteps(), None, None)
 
     async def _submit(
         self,

@@ -11,6 +11,7 @@ import libvirt_qemu  # type: ignore[import-untyped]
 import pytest
 import pytest_asyncio
 
+from novacron_core import errors
 from novacron_core.api import operations, vms
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VM, State
@@ -77,6 +78,8 @@ async def step(storage: StorageServer, operation_id: str, text: str) -> None:
 
 async def test_restart_ends_when_the_guest_has_restarted(storage: StorageServer, guest: tuple[VM, Serial]) -> None:
     vm, serial = guest
+    before = (await storage.server.vm(vm.name)).booted_at
+    assert before is not None
     operation = await storage.admin.call(vms.RESTART, vm_id=vm.id)
     await step(storage, operation.id, "asked the guest to restart")
     now = await storage.admin.call(operations.GET, operation_id=operation.id)
@@ -84,6 +87,9 @@ async def test_restart_ends_when_the_guest_has_restarted(storage: StorageServer,
     serial.text = ""
     serial.type("reboot")
     await storage.succeeded(operation)
+    booted_at = (await storage.server.vm(vm.name)).booted_at
+    assert booted_at is not None
+    assert booted_at > before
     await asyncio.to_thread(serial.see, "READY")
 
 
@@ -91,11 +97,13 @@ async def test_restart_that_the_guest_ignores_fails_and_says_what_to_do(
     storage: StorageServer, guest: tuple[VM, Serial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vm, _ = guest
+    before = (await storage.server.vm(vm.name)).booted_at
     monkeypatch.setattr(power, "GUEST_TIMEOUT_S", 1.0)
     ended = await storage.ended(await storage.admin.call(vms.RESTART, vm_id=vm.id))
     assert ended.state is OperationState.FAILED
     assert ended.problem is not None
     assert ended.problem.detail == "not confirmed: the guest has not restarted within 1 s: reset it"
+    assert (await storage.server.vm(vm.name)).booted_at == before
 
 
 async def test_reset_replaces_a_restart_that_the_guest_ignores(
@@ -135,6 +143,9 @@ async def test_reset_lets_a_crashed_guest_run(storage: StorageServer, guest: tup
     # Writes to the panic device's port, as a guest's kernel does when it panics.
     libvirt_qemu.qemuMonitorCommand(domain, "o/b 0x505 1", libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
     await _in_state(storage, vm, State.CRASHED)
+    assert (await storage.server.vm(vm.name)).preserved
+    with pytest.raises(errors.Conflict, match="still holds its memory"):
+        await storage.admin.call(vms.ACKNOWLEDGE, vm_id=vm.id)
     await storage.succeeded(await storage.admin.call(vms.RESET, vm_id=vm.id))
     assert (await storage.server.vm(vm.name)).state is State.RUNNING
 
