@@ -152,17 +152,20 @@ async def test_killed_host_recovers_and_twenty_kills_leak_nothing(short_backoff:
 
 async def _check_events(pair: Pair) -> None:
     statuses: list[str] = []
+    connected = asyncio.Event()
 
     async def listen() -> None:
         async for update in stream(pair.server.admin):
+            connected.set()
             if isinstance(update, events.Event) and update.target.name == "bad":
                 value = update.decoded()
                 statuses.append(str(value.status if update.target.type == "host" else value.state))
 
     listening = asyncio.create_task(listen())
-    await asyncio.sleep(0)
+    await connected.wait()
     pair.bad.kill()
     assert await pair.until_state("bad", State.UNKNOWN, NOTICED_S) < 3
+    await until(lambda: _has_all(statuses, ["down", "unknown"]))  # an event has the value of when it is sent
     pair.bad.start()
     assert await pair.until_state("bad", State.RUNNING) < NOTICED_S
     await until(lambda: _has_all(statuses, ["down", "unknown", "up", "running"]))
@@ -184,5 +187,5 @@ async def _kill_repeatedly(pair: Pair) -> None:
         await pair.until_state("bad", State.RUNNING)
         figures.append((threading.active_count(), process.num_fds()))
     threads, files = zip(*figures, strict=True)
-    assert max(threads[5:]) <= threads[4] + 3
-    assert max(files[5:]) <= files[4] + 8
+    assert max(threads[5:]) <= max(threads[:5]) + 3  # connections come and go
+    assert max(files[5:]) <= max(files[:5]) + 8
