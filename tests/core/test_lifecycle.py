@@ -9,8 +9,10 @@ import pytest
 
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.vms import VM, State
+from novacron_core.api.volumes import Volume
 from novacron_core.rules.operation_words import doing
 from novacron_core.rules.vm_actions import VMAction, has_effect_already, why_not_vm
+from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
 
 VM_ = VM(id="1", name="web-01", host="h", state=State.RUNNING, vcpus=1, memory_bytes=1)
 
@@ -58,6 +60,18 @@ def test_crashed_vm_that_is_off_needs_no_power_off() -> None:
     assert has_effect_already(VMAction.POWER_OFF, crashed)
     assert "already off" in (why_not_vm(VMAction.POWER_OFF, crashed, None) or "")
     assert why_not_vm(VMAction.ACKNOWLEDGE, VM_, None) == "web-01 is running: it has no crash to acknowledge"
+
+
+def test_disks_of_a_crashed_vm_can_be_changed_once_it_is_off() -> None:
+    volume = Volume(
+        id="v", name="data", size_bytes=1, allocated_bytes=1, format="qcow2", pool="p", host="h", tenant="t", tier="hot"
+    )
+
+    def why_not(vm: VM) -> str | None:
+        return why_not_volume(VolumeAction.ATTACH, volume, vm, operation=None, vm_operation=None)
+
+    assert why_not(in_state(State.CRASHED)) is None
+    assert "is crashed" in (why_not(in_state(State.CRASHED, preserved=True)) or "")
 
 
 def test_refusal_names_the_vm_and_the_remedy() -> None:

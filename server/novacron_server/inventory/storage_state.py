@@ -196,7 +196,7 @@ class StorageState:
         storage.volume_facts = {(facts.pool, facts.name): facts for facts in volumes}
         domains = {vm_id: known.facts for (host, vm_id), known in self._known.items() if host == host_id}
         storage.uses = find_uses(domains, storage.volume_facts, storage.pool_facts.values())
-        storage.seen_at, storage.lost = seen_at, ""
+        storage.seen_at, storage.lost = seen_at, self._why_lost(host_id)  # it may have been lost during the read
         storage.tiers = tiers = self._tiers_of(host_id, storage)
         same = self._unchanged_unmanaged(host_id, old, storage)
         hidden = self.operation_files.on(host_id)
@@ -211,11 +211,16 @@ class StorageState:
         changes = self._published.compare(host_id, storage.volumes.values(), storage.pools.values(), self.tiers())
         return msgspec.structs.replace(changes, vms=vms_with_changed_disks(before, storage.volumes), first=first)
 
+    def _why_lost(self, host_id: str) -> str:
+        """That a host does not respond, as a sentence; empty if it does."""
+        view = self._views.get(host_id)
+        return "" if view is None or view.status is HostStatus.UP else f"{view.name} does not respond"
+
     def host_lost(self, host_id: str) -> StorageChanges:
         """The host does not respond: what is free in its pools is unknown until the next read. Returns the changes."""
-        storage, view = self._hosts.get(host_id), self._views.get(host_id)
+        storage = self._hosts.get(host_id)
         if storage is not None and storage.seen_at is not None and not storage.lost:
-            storage.lost = f"{view.name if view else 'its host'} does not respond"
+            storage.lost = self._why_lost(host_id)
             storage.pools = self._compose_pools(host_id, storage, storage.tiers)
         volumes, pools = (storage.volumes, storage.pools) if storage else ({}, {})
         return self._published.compare(host_id, volumes.values(), pools.values(), self.tiers())

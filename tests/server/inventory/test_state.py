@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -45,6 +46,34 @@ ROW = VMRow(
     created_at=NOW,
     updated_at=NOW,
 )
+
+
+def test_storage_read_that_ends_after_its_host_was_lost_tells_nothing_of_now() -> None:
+    state = InventoryState()
+    pool = PoolFacts(
+        uuid=str(uuid4()),
+        name="p",
+        path="/p",
+        active=True,
+        capacity_bytes=9,
+        allocated_bytes=4,
+        available_bytes=5,
+        type="dir",
+    )
+    host_id = str(uuid4())
+    state.set_view(replace(view(), id=host_id))
+    state.set_storage(host_id, [pool], [], NOW)
+    assert [found.available_bytes for found in state.storage.pools()] == [5]
+    state.set_view(replace(view(HostStatus.DOWN, NOW), id=host_id))
+    changes = state.host_lost(host_id)
+    assert [found.available_bytes for found in changes.pools] == [None]
+    state.set_storage(host_id, [pool], [], NOW)
+    assert [(found.available_bytes, found.problem) for found in state.storage.pools()] == [
+        (None, "kvm-a does not respond")
+    ]
+    state.set_view(replace(view(), id=host_id))
+    state.set_storage(host_id, [pool], [], NOW)
+    assert [(found.available_bytes, found.problem) for found in state.storage.pools()] == [(5, "")]
 
 
 def view(status: HostStatus = HostStatus.UP, down_since: datetime | None = None) -> HostView:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import libvirt
 import pytest
@@ -12,6 +14,9 @@ from novacron_core import errors
 from novacron_core.api import vms
 from novacron_core.api.vms import VM, State, VMQuery
 from novacron_core.values.roles import Role
+from novacron_server.operations.context import CompletedAnyway
+from novacron_server.vms import crashes, repository
+from novacron_server.vms.procedures.acknowledge import AcknowledgeCrash
 from tests.support.event_stream import open_stream
 from tests.support.requests import create_vm, succeeded
 from tests.support.server import LiveServer
@@ -77,6 +82,21 @@ async def test_acknowledged_crash_is_shown_as_stopped_and_the_next_one_is_new(
     await crash(server, libvirt_connection, name)
 
 
+async def test_acknowledgement_that_the_server_did_not_survive_is_completed_once(
+    server: LiveServer, image: str, libvirt_connection: libvirt.virConnect
+) -> None:
+    await create_vm(server)
+    vm = await crash(server, libvirt_connection, "web-01")
+    procedure = AcknowledgeCrash(server.parts.crashes)
+    for actor in ("ann", "bob"):
+        context: Any = SimpleNamespace(host_id=vm.host, target_id=vm.id, operation=SimpleNamespace(actor=actor))
+        assert isinstance(await procedure.resume(context), CompletedAnyway)
+    stopped = await server.vm("web-01")
+    assert (stopped.state, stopped.reason) == (State.STOPPED, "crash acknowledged by ann")
+    await succeeded(server, await server.admin.call(vms.START, vm_id=vm.id))
+    assert "is running by now" in await procedure.resume(context)
+
+
 async def test_crashed_vm_that_is_off_can_be_deleted(
     server: LiveServer, image: str, libvirt_connection: libvirt.virConnect
 ) -> None:
@@ -104,8 +124,6 @@ async def test_viewer_does_not_acknowledge_a_crash(
 async def test_crash_that_the_database_does_not_take_is_stored_later(
     server: LiveServer, image: str, libvirt_connection: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from novacron_server.vms import crashes, repository
-
     await create_vm(server)
     refused: list[str] = []
     put = repository.put_crash

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from novacron_core import errors
 from novacron_core.values.operation_kinds import OperationKind
-from novacron_server.operations.context import OperationContext
+from novacron_server.operations.context import CompletedAnyway, OperationContext
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.journal import Steps
 from novacron_server.operations.procedures import Procedure
@@ -40,4 +40,4 @@ class AcknowledgeCrash(Procedure[AcknowledgeSteps]):
             await self._acknowledge(context)
         except errors.Conflict as e:
             return e.detail
-        return "the crash is acknowledged"
+        return CompletedAnyway("the crash is acknowledged")
