@@ -26,7 +26,10 @@ def a_host_is_down() -> Stream:
     """Its VMs are unknown, not stopped; another host's go on."""
     hosts = [host(), host(id=OTHER_HOST_ID, name="kvm-b", status=HostStatus.DOWN)]
     seen = NOW - timedelta(seconds=40)
-    lost = [vm(f"batch-{n:02}", 20 + n, State.UNKNOWN, host=OTHER_HOST_ID, seen_at=seen) for n in range(3)]
+    lost = [
+        vm(f"batch-{n:02}", 20 + n, State.UNKNOWN, last_state=State.RUNNING, host=OTHER_HOST_ID, seen_at=seen)
+        for n in range(3)
+    ]
     return Stream(live(), inventory([*fleet(), *lost], hosts))
 
 
