@@ -5,6 +5,7 @@ Server processes of tests get a long database budget, because the machine may be
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import shutil
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from novacron_server.images.demo_guest import DemoGuest
+from novacron_server.images.service import Images
 from tests.support.database_budget import LONG_BUDGET_S
 from tests.support.libvirtd import PrivateLibvirtd, require_private_libvirtd
 from tests.support.node_files import NODE
@@ -58,6 +61,20 @@ def image(data_dir: Path) -> str:
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "8M"], check=True)
     os.utime(path, (0, 0))  # a new file would be looked at twice, in case it is still being written
     return "empty"
+
+
+@pytest.fixture(scope="session")
+def prepared_images(shared_dir: Path) -> Path:
+    """A server's directory of prepared images, with the demo guest in it."""
+    path = shared_dir / "prepared-images"
+    asyncio.run(Images(shared_dir / "no-images", demo_guest=DemoGuest(path)).get("alpine"))
+    return path
+
+
+@pytest.fixture
+def demo_guest(data_dir: Path, prepared_images: Path) -> None:
+    """The demo guest, prepared beforehand: its preparation takes seconds, and is not what most tests are about."""
+    shutil.copytree(prepared_images, data_dir / "prepared-images", copy_function=os.link)
 
 
 @pytest.fixture

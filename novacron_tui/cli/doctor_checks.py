@@ -144,6 +144,9 @@ def qemu(machine: Machine) -> Iterator[Finding]:
     yield Finding("QEMU", found is not None, found or "not installed", f"apt-get install {package}")
     image = machine.which("qemu-img")
     yield Finding("qemu-img", image is not None, image or "not installed", "apt-get install qemu-utils")
+    debugfs = machine.which("debugfs")
+    lack = "not installed: guests of the included Alpine image have no login and ignore the power button"
+    yield Finding("debugfs", debugfs is not None, debugfs or lack, "apt-get install e2fsprogs", needed=False)
 
 
 def kvm(machine: Machine) -> Finding:

@@ -74,7 +74,7 @@ async def image_ls(client: Client, output: Output) -> None:
     if output is Output.JSON:
         show_json(found)
         return
-    show_table(("NAME", "FORMAT", "SIZE", "FILE", "BOOT", "PROBLEM"), (_image_row(image) for image in found))
+    show_table(("NAME", "FORMAT", "SIZE", "FILE", "BOOT", "ABOUT"), (_image_row(image) for image in found))
 
 
 async def op_ls(client: Client, output: Output, q: str, at_most: int) -> None:
@@ -158,7 +158,7 @@ def _image_row(image: Image) -> Sequence[object]:
         size_text(image.size_bytes),
         size_text(image.file_bytes),
         boot,
-        image.problem,
+        image.problem or image.description,
     )
 
 

@@ -22,7 +22,7 @@ from novacron_tui.connection.form_request import call_from_form
 from novacron_tui.connection.session import Session
 from novacron_tui.pools.tier_choice import tier_options
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.draft import USER_NETWORK, VMDraft
+from novacron_tui.vms.draft import USER_NETWORK, VMDraft, split_login
 from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.form import Form, Values, choice
 from novacron_tui.widgets.text_bar import Piece, content
@@ -97,7 +97,14 @@ class CreateVMForm(Form[Operation]):
             field.show_error("The server has no image. Upload one on the storage screen (4, then i)")
             return
         field.show_error("")
-        field.show_advice(f"{one_line(broken[0].name)} cannot be used: {one_line(broken[0].problem)}" if broken else "")
+        if broken:
+            field.show_advice(f"{one_line(broken[0].name)} cannot be used: {one_line(broken[0].problem)}")
+        else:
+            self._show_login()
+
+    def _show_login(self) -> None:
+        image = self._draft.images.get(self.fields["image"].value)
+        self.fields["image"].show_advice(one_line(split_login(image)[1]) if image else "")
 
     @on(Select.Changed, "#image Select")
     def _image_chosen(self) -> None:
@@ -107,6 +114,7 @@ class CreateVMForm(Form[Operation]):
                 f"Empty = image size ({size_text(image.size_bytes)}); cannot be smaller"
             )
             self.fields["image"].show_error("")
+            self._show_login()
 
     @on(Select.Changed, "#host Select")
     def _show_host(self) -> None:
@@ -138,7 +146,7 @@ def _why_not_image(image: str) -> str | None:
 
 
 def _image_words(image: Image) -> Content:
-    words = f"  {size_text(image.size_bytes)}  {one_line(image.description)}"
+    words = f"  {size_text(image.size_bytes)}  {one_line(split_login(image)[0])}"
     return content([Piece(one_line(image.name)), Piece(words, "quiet")])
 
 

@@ -17,6 +17,8 @@ from novacron_tui.terminal.safe_text import one_line
 
 USER_NETWORK = "user"
 MAX_VCPUS = 512
+DEMO = "demo extra"
+"""The source of the one image that says how to log in to its guests."""
 
 
 class VMDraft:
@@ -67,5 +69,17 @@ class VMDraft:
             tier=msgspec.convert(values["tier"], TierName),
             host=values.get("host") or None,
             network=values["network"] or None,
+            description=self._how_to_log_in(values["image"], values["name"]),
             start=bool(values["start"]),
         )
+
+    def _how_to_log_in(self, image: str, name: str) -> str:
+        """The description of a VM from an image that says how to log in: its page shows it."""
+        login = split_login(known)[1] if (known := self.images.get(image)) else ""
+        return f"{login.partition(';')[0]}; serial: virsh console {name}" if login else ""
+
+
+def split_login(image: Image) -> tuple[str, str]:
+    """What an image is, and how to log in to its guests; empty if it does not say."""
+    what, _, login = image.description.partition("; ")
+    return (what, login) if image.source == DEMO and login.startswith("login ") else (image.description, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from textwrap import wrap
 
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation, OperationState
@@ -19,6 +20,7 @@ from novacron_tui.widgets.cells import padded
 from novacron_tui.widgets.text_bar import Piece
 
 _LABEL = 16
+_VALUE, _MOST_LINES = 38, 3
 OP_TONES = {
     OperationState.SUCCEEDED: "good",
     OperationState.FAILED: "bad",
@@ -63,7 +65,8 @@ def overview(vm: VM, now: datetime, glyphs: Glyphs, host_name: Callable[[str], s
         ("id", [Piece(vm.id, "quiet")]),
     ]
     if vm.description:
-        rows.append(("description", [Piece(one_line(vm.description))]))
+        first, *more = _wrapped(one_line(vm.description))
+        rows += [("description", [Piece(first)]), *(("", [Piece(line)]) for line in more)]
     if vm.seen_at:
         seen = "last seen" if vm.state is State.UNKNOWN else "last change"
         rows.append((seen, [Piece(_ago(vm.seen_at, now, glyphs), "quiet")]))
@@ -73,6 +76,14 @@ def overview(vm: VM, now: datetime, glyphs: Glyphs, host_name: Callable[[str], s
 def _after_crash(vm: VM) -> str:
     """The keys that lead out of the state."""
     return "in memory: T resets, X powers off" if vm.preserved else "enter shows why, A acknowledges it"
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines that fit beside the label, and a new one for each part of a description that has several."""
+    lines = [line for part in text.split("; ") for line in wrap(part, _VALUE)]
+    return (
+        [*lines[: _MOST_LINES - 1], " ".join(lines[_MOST_LINES - 1 :])] if len(lines) > _MOST_LINES else lines or [""]
+    )
 
 
 def _host_pieces(vm: VM, host_name: Callable[[str], str]) -> list[Piece]:

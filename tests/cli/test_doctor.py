@@ -43,6 +43,8 @@ def test_every_failed_check_says_how_to_fix_it(bare: Machine) -> None:
     assert {"server", "libvirt for Python", "libvirt daemon", "QEMU", "qemu-img", "KVM", "PostgreSQL"} <= bad
     assert all(finding.mend for finding in found if not finding.ok)
     assert not can_serve(found)
+    (debugfs,) = (finding for finding in found if finding.name == "debugfs")
+    assert (debugfs.needed, "no login" in debugfs.detail) == (False, True)
 
 
 def test_directory_that_cannot_be_looked_at_ends_no_check(bare: Machine) -> None:

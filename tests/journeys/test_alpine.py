@@ -1,7 +1,8 @@
-"""The main workflow by key presses, on real QEMU: create a VM from an image, run it, stop it and delete it."""
+"""The main workflow by key presses, on real QEMU: create a VM from an image, log in, shut it down and delete it."""
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -11,14 +12,15 @@ import libvirt
 import pytest
 
 from novacron_core.local_server import read_running_server
+from tests.support.busy_guest import Serial
 from tests.support.console_keys import confirm, make_administrator, sign_in_again
 from tests.support.fair_clock import fair_now
-from tests.support.libvirt_hosts import own_pools
+from tests.support.libvirt_hosts import QEMU, own_pools
 from tests.support.processes import rows, stop_server
 from tests.support.terminal import Terminal
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.qemu, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(400)]
 Console = Callable[..., Terminal]
 RUNNING, SHUTOFF = libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_SHUTOFF
 
@@ -38,7 +40,33 @@ def libvirt_state(connection: libvirt.virConnect, name: str) -> int | None:
         return None
 
 
-def test_vm_is_created_from_an_image_run_stopped_and_deleted(
+def log_in(terminal: Terminal, name: str) -> None:
+    """Log in to the guest on its serial console by what the VM's page says, and look around there."""
+    terminal.press("enter")
+    terminal.see("vda +1 GiB")
+    terminal.see("created by ann")
+    login = re.search(r"login (\w+), password (\w+) ", terminal.line("description"))
+    assert login is not None, terminal.text()
+    user, password = login.groups()
+    terminal.see(f"serial: virsh console {name} ")
+    terminal.press("esc")
+    terminal.see("NAME")
+    serial = Serial(QEMU, name)
+    try:
+        serial.type("")  # a prompt that is there already is shown again
+        serial.see("alpine login:")
+        serial.type(user)
+        serial.see("assword:")
+        serial.type(password)
+        serial.see("alpine:~# ")
+        serial.type("echo IT IS $(hostname) $(id -un) $(ip -4 addr show eth0 | grep -c dynamic)")
+        assert serial.see(r"IT IS (\w+ \w+ \d)") == "alpine root 1"
+    finally:
+        serial.close()
+
+
+@pytest.mark.usefixtures("demo_guest")
+def test_vm_is_created_from_an_image_run_shut_down_and_deleted(
     console: Console, qemu: libvirt.virConnect, data_dir: Path
 ) -> None:
     terminal = console("--hypervisor", "qemu:///system")
@@ -64,17 +92,10 @@ def test_vm_is_created_from_an_image_run_stopped_and_deleted(
     terminal.see("shut it down first")
     terminal.react()
 
-    terminal.press("enter")
-    terminal.see("vda +1 GiB")
-    terminal.see("created by ann")
-    terminal.press("esc")
-    terminal.see("NAME")
-
-    terminal.press("X")
-    terminal.see("Power off journey-01")
-    terminal.react()
-    terminal.press("tab", "enter")
-    terminal.see("journey-01 .*stopped", 30)
+    log_in(terminal, "journey-01")
+    terminal.press("x")
+    terminal.see("journey-01 .*stopped", 180)
+    terminal.see("journey-01: shut down")
     assert libvirt_state(qemu, "journey-01") == SHUTOFF
 
     terminal.press("D")
@@ -137,6 +158,7 @@ def test_two_consoles_share_the_bundled_server_and_it_stops_after_the_last(conso
         time.sleep(0.1)
 
 
+@pytest.mark.usefixtures("demo_guest")
 def test_server_killed_during_a_creation_completes_it_after_its_restart(
     console: Console, qemu: libvirt.virConnect, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

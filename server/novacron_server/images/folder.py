@@ -18,7 +18,7 @@ from pathlib import Path
 from novacron_core.values.image_files import SUFFIXES, read_image_file
 from novacron_core.values.names import IMAGE_NAME_PATTERN
 
-SOURCE = "images directory"
+SOURCE, DEMO_SOURCE = "images directory", "demo extra"
 _NAME = re.compile(IMAGE_NAME_PATTERN)
 _MAX_NAME = 63
 _BOOT_SUFFIXES = (".kernel", ".initrd", ".cmdline")
@@ -31,7 +31,8 @@ _ALPINE_CMDLINE = "root=/dev/vda rw rootflags=rw console=ttyS0 rootfstype=ext4"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file in the images directory. With a `problem` it is no usable image, and `name` is the file's whole name.
+    """A file in the images directory. With a `problem` it is no usable image, and `name` is the file's whole name. `busy`:
+    the problem passes by itself.
 
     `path` is its place, `file` the regular file there: for a link, the one that it leads to. So are the boot files.
     """
@@ -46,6 +47,7 @@ class Entry:
     description: str = ""
     source: str = SOURCE
     problem: str = ""
+    busy: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -218,7 +220,7 @@ def _alpine() -> Iterator[Entry]:
             kernel=path.with_suffix(".kernel"),
             initrd=path.with_suffix(".initrd"),
             cmdline=_ALPINE_CMDLINE,
-            description=f"Alpine Linux {version}, a small image for testing",
-            source="demo extra",
+            description=f"Alpine Linux {version}",
+            source=DEMO_SOURCE,
         )
         return

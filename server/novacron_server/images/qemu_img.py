@@ -1,4 +1,4 @@
-"""Runs qemu-img on an image under limits of memory and time, and tells its own failures from those of the image."""
+"""Runs qemu-img under limits of memory and time, and tells its own failures from those of the image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -34,6 +34,7 @@ class _Limits:
 _FOR_INFO = _Limits(20, 1 << 30)
 _FOR_CHECK = _Limits(120, 2 << 30)
 """A check reads all tables of the image and counts each cluster."""
+_FOR_CONVERT = _Limits(300, 4 << 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,15 @@ async def check_image(path: Path, label: str, *, dirty: bool) -> None:
     raise errors.InvalidArgument(
         f"{label} is damaged: qemu-img check finds {found.get('corruptions', 0)} errors in it. Copy it again from its source"
     )
+
+
+async def convert(source: Path, target: Path, wanted: Literal["raw", "qcow2"], label: str) -> None:
+    """Convert an image of ours to a new file: qcow2 to raw, or raw to compressed qcow2. Raises Internal, and what `_run`
+    raises."""
+    formats = ["-f", "qcow2", "-O", "raw"] if wanted == "raw" else ["-f", "raw", "-O", "qcow2", "-c", "-W", "-m", "4"]
+    done = await _run(["convert", *formats, f"file:{source}", f"file:{target}"], source, label, _FOR_CONVERT)
+    if done.code:
+        raise errors.Internal(f"{label} cannot be converted: {done.last_line or 'qemu-img gave no reason'}")
 
 
 async def _run(arguments: list[str], path: Path, label: str, limits: _Limits) -> _Done:

@@ -19,7 +19,8 @@ from novacron_core.api.images import Image, ImageQuery
 from novacron_core.values.names import IMAGE_NAME_PATTERN
 from novacron_server.file_calls import CHANGE_LIMIT_S, FILE_CALLS
 from novacron_server.images.arrival import MAX_IMAGE_BYTES, Arrival, name_taken, sweep
-from novacron_server.images.folder import Entry, files_named, read_folder, remove_image
+from novacron_server.images.demo_guest import DemoGuest
+from novacron_server.images.folder import DEMO_SOURCE, Entry, files_named, read_folder, remove_image
 from novacron_server.images.inspection import MAX_VIRTUAL_BYTES, Inspected, inspect
 from novacron_server.images.writers import is_being_written
 
@@ -60,12 +61,19 @@ class Images:
     """The images directory is read at every listing; results of inspections are kept while a file is unchanged."""
 
     def __init__(
-        self, directory: Path, *, max_bytes: int = MAX_IMAGE_BYTES, max_virtual_bytes: int = MAX_VIRTUAL_BYTES
+        self,
+        directory: Path,
+        *,
+        max_bytes: int = MAX_IMAGE_BYTES,
+        max_virtual_bytes: int = MAX_VIRTUAL_BYTES,
+        demo_guest: DemoGuest | None = None,
     ) -> None:
-        """`max_bytes` limits the file of an upload, `max_virtual_bytes` the disk that an image is."""
+        """`max_bytes` limits the file of an upload, `max_virtual_bytes` the disk that an image is. Without `demo_guest`
+        the image of the `demo` extra is offered as it is packaged."""
         self._directory = directory
         self._max_bytes = max_bytes
         self._max_virtual_bytes = max_virtual_bytes
+        self._demo_guest = demo_guest
         with suppress(errors.Conflict):
             FILE_CALLS.run(str(directory), lambda: sweep(directory))
         self._results: dict[_Version, Inspected | errors.NovaCronError] = {}
@@ -83,7 +91,7 @@ class Images:
         cannot be used yet, Internal or Unsupported when it cannot be checked."""
         for entry in await self._find(name) if _NAME.fullmatch(name) else ():
             if entry.problem:
-                raise errors.InvalidArgument(entry.problem)
+                raise errors.Conflict(entry.problem) if entry.busy else errors.InvalidArgument(entry.problem)
             try:
                 version = await self._call(partial(_version, entry.files))
                 result = await self._result(entry, version)
@@ -135,8 +143,18 @@ class Images:
 
     async def _find(self, name: str = "") -> Sequence[Entry]:
         """All entries, or those of the image with this name, the usable one first."""
-        entries = await self._call(lambda: list(read_folder(self._directory, name)))
+        found = await self._call(lambda: list(read_folder(self._directory, name)))
+        entries = [await self._prepared(entry) for entry in found]
         return sorted(entries, key=lambda entry: bool(entry.problem))
+
+    async def _prepared(self, entry: Entry) -> Entry:
+        if self._demo_guest is None or entry.source != DEMO_SOURCE:
+            return entry
+        return await self._demo_guest.offer(entry)
+
+    async def close(self) -> None:
+        if self._demo_guest is not None:
+            await self._demo_guest.close()
 
     async def _find_one(self, name: str) -> Entry:
         """The image's entry, usable or not. Raises NotFound."""

@@ -26,6 +26,8 @@ from novacron_server.database.server_lock import ServerLock
 from novacron_server.database.transactions import Connection, Database, Kind
 from novacron_server.hosts import repository as hosts_repository
 from novacron_server.http.websocket.gateway import WebSocketGateway
+from novacron_server.hypervisor.connection.uris import is_simulated
+from novacron_server.images.demo_guest import DemoGuest
 from novacron_server.images.service import Images
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.publisher import Publisher
@@ -142,6 +144,7 @@ async def _start(parts: Parts) -> None:
     background.on_stop(parts.inventory.close)
     for name, run in parts.inventory.tasks():
         background.add(name, run)
+    background.on_stop(parts.images.close)
     background.on_stop(parts.upkeep.close)
     background.on_stop(parts.leftovers.close)
     background.on_stop(parts.operations.close)
@@ -231,7 +234,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     )
     reader = OutboxReader(database, seq, hub.fold, on_health=DatabaseOutage(hub, publisher).report)
     committed.listen(lambda _: reader.wake())
-    images = Images(settings.data_dir / "images", max_virtual_bytes=settings.max_virtual_size_gib * GIB)
+    images = _build_images(settings, hypervisors)
     leftovers = LeftoverCopies(database, inventory)
     planner = Planner(inventory, images, managed_pools)
     crashes = Crashes(group_commit, inventory)
@@ -292,6 +295,14 @@ def _access(settings: Settings, database: Database, committed: Signal[None], hub
         sign_ins_per_minute=settings.sign_ins_per_minute,
         on_session_end=hub.end_session,
     )
+
+
+def _build_images(settings: Settings, hypervisors: list[str]) -> Images:
+    directory, guest = settings.data_dir, None
+    if not all(is_simulated(uri) for uri in hypervisors):  # else no guest ever boots from the image
+        guest = DemoGuest(directory / "prepared-images")
+    largest = settings.max_virtual_size_gib * GIB
+    return Images(directory / "images", max_virtual_bytes=largest, demo_guest=guest)
 
 
 def build_procedures(
