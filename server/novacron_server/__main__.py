@@ -40,6 +40,7 @@ def serve(
     production: flags.Production = False,
     bundled: flags.Bundled = False,
     idle_stop_s: flags.IdleStopS = 30.0,
+    simulated_vms: flags.SimulatedVms = 0,
     requests_per_minute: flags.RequestsPerMinute = 6000,
     sign_ins_per_minute: flags.SignInsPerMinute = 60,
     prometheus: flags.Prometheus = "token",

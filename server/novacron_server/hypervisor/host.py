@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from novacron_core.api.hosts import HostStatus
-from novacron_core.errors import HostUnavailable, NovaCronError
+from novacron_core.errors import HostUnavailable, InvalidArgument, NovaCronError, Unsupported
 from novacron_server.hypervisor.connection.calls import Calls
 from novacron_server.hypervisor.connection.events import Kind
 from novacron_server.hypervisor.connection.kvm import why_slow
@@ -23,7 +26,9 @@ from novacron_server.hypervisor.host_storage import HostStorage
 from novacron_server.hypervisor.networks.leases import Addresses, read_addresses
 from novacron_server.hypervisor.specs import DomainSpec
 from novacron_server.hypervisor.statistics import reader as statistics
+from novacron_server.hypervisor.statistics import simulated_load
 from novacron_server.hypervisor.statistics.counters import Group, Reading
+from novacron_server.hypervisor.statistics.simulated_load import SimulatedLoad
 from novacron_server.hypervisor.vms import domains
 from novacron_server.hypervisor.vms.domains import DomainReader
 from novacron_server.hypervisor.vms.qemu_log import read_qemu_log
@@ -48,16 +53,23 @@ class LibvirtHost(Calls[DomainReader]):
         on_hint: Callable[[Hint], None],
         on_status: Callable[[LibvirtHost], None],
         virtualization: Override = None,
+        simulate_load: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        """`virtualization` overrides what is detected. Raises InvalidArgument for an invalid URI."""
+        """`virtualization` overrides what is detected. `simulate_load`: the host of a demo, which is called like its node
+        file, and whose VMs have a load. Raises InvalidArgument for an invalid URI, or if such a host is none of the
+        simulator.
+        """
         check_uri(uri)
+        if simulate_load and not is_simulated(uri):
+            raise InvalidArgument(f"{uri} is a real host: its load is never simulated")
         self.host_id = host_id
         self.uri = uri
         self.facts: HostFacts | None = None
         self.reboots: Counter[str] = Counter()
         """VM → how many reboots of its guest were reported since the server was started."""
         self._override = virtualization
+        self._load = SimulatedLoad() if simulate_load else None
         self._on_hint = on_hint
         self._network_start_tried = False
         self._notes: tuple[str, ...] = ()
@@ -135,9 +147,15 @@ class LibvirtHost(Calls[DomainReader]):
     async def read_counters(self, group: Group) -> Reading:
         """The counters of all running domains. Uses separate threads, so that a slow read delays no other call."""
         devices = self._supervisor.require().reader.devices() if self.simulated else None
+
+        def read(connection: Any) -> Reading:
+            if self._load is not None and devices is not None:
+                return self._load.read(connection, group, devices)
+            return statistics.read(connection, group, devices)
+
         return await self._supervisor.call(
             self._supervisor.statistics,
-            lambda connection: statistics.read(connection, group, devices),
+            read,
             what="read statistics",
             deadline_s=self._supervisor.timing.statistics_s,
         )
@@ -194,6 +212,12 @@ class LibvirtHost(Calls[DomainReader]):
     async def reset(self, uuid: str) -> None:
         await self._change("reset the VM", domains.reset, uuid)
 
+    async def crash(self, uuid: str) -> None:
+        """Make a VM of a demo crash. Raises Unsupported on every other host."""
+        if self._load is None:
+            raise Unsupported("only the VMs of a demo can be made to crash")
+        await self._change("crash the VM", simulated_load.crash, uuid)
+
     async def discard_saved(self, uuid: str) -> None:
         """Delete the memory with which a saved VM would start."""
         await self._change("discard the saved memory", domains.discard_saved, uuid)
@@ -221,11 +245,15 @@ class LibvirtHost(Calls[DomainReader]):
             notes = (start_default_network(connection), why_slow() if self.uri == "qemu:///system" else "")
             self._notes = tuple(note for note in notes if note)
         session.choose_virtualization(connection, self._override)
-        self.facts = read_host(session, connection, self._notes)
+        self.facts = self._named(read_host(session, connection, self._notes))
 
     def _read_host(self, session: HostSession[DomainReader], connection: Any) -> HostFacts:
         session.read_hypervisor_version(connection)
-        return read_host(session, connection, self._notes)
+        return self._named(read_host(session, connection, self._notes))
+
+    def _named(self, facts: HostFacts) -> HostFacts:
+        """Each host of the simulator has the name of this machine."""
+        return facts if self._load is None else msgspec.structs.replace(facts, hostname=PurePath(self.uri).stem)
 
     def _hint(self, kind: Kind, uuid: str | None) -> None:
         if kind == "reboot" and uuid:

@@ -48,9 +48,10 @@ class Inventory:
         hosts: list[HostRow],
         *,
         virtualization: str = "",
+        simulate_load: bool = False,
         sample_of: Callable[[VM], VMSample | None] = lambda vm: None,
     ) -> None:
-        """`sample_of` returns a VM's latest sample, for filters like `cpu>80`."""
+        """`simulate_load`: all hosts are those of a demo, see LibvirtHost. `sample_of` returns a VM's latest sample, for filters like `cpu>80`."""
         self.state = state
         self.publisher = publisher
         self.storage_read: Signal[str] = Signal()
@@ -59,6 +60,7 @@ class Inventory:
         """Emits (host id, VM id) after each read of a VM."""
         self._waiters = StateWaiters()
         self._virtualization: Override = "kvm" if virtualization == "kvm" else "qemu" if virtualization else None
+        self._simulate_load = simulate_load
         self._sample_of = sample_of
         self._syncs = {row.id: self._create_sync(row) for row in hosts}
         self._slots: dict[str, asyncio.Semaphore] = {}
@@ -71,6 +73,7 @@ class Inventory:
             on_hint=self._pass_hint,
             on_status=self._status_changed,
             virtualization=self._virtualization,
+            simulate_load=self._simulate_load,
         )
         return HostSync(
             host,

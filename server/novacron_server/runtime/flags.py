@@ -100,6 +100,7 @@ OpenRegistration = Annotated[
 Production = Annotated[bool, typer.Option(envvar=_V + "PRODUCTION", help="Disable test-only features.")]
 Bundled = Annotated[bool, typer.Option(hidden=True)]
 IdleStopS = Annotated[float, typer.Option(hidden=True, envvar=_V + "IDLE_STOP_S")]
+SimulatedVms = Annotated[int, typer.Option(hidden=True)]
 RequestsPerMinute = Annotated[
     int, typer.Option(envvar=_V + "REQUESTS_PER_MINUTE", help="Requests per minute per client address.")
 ]

@@ -22,6 +22,7 @@ import uvicorn
 from novacron_core import errors
 from novacron_core.local_server import LOCK, RunningServer, read_running_server
 from novacron_server.database.embedded.postgres import EmbeddedPostgres
+from novacron_server.demo.seeding import seed
 from novacron_server.http.middleware import Middleware
 from novacron_server.http.protocol import BoundedHttpProtocol, Connection, Connections
 from novacron_server.http.tls import TlsListener, create_context
@@ -61,6 +62,8 @@ async def _serve(settings: Settings) -> bool:
     listening = listen(settings.host, settings.port)
     async with _database(settings) as (owner_url, app_url, hypervisors):
         embedded = settings.database_url is None
+        if settings.simulated_vms:
+            hypervisors = await seed(settings.data_dir, owner_url, app_url, settings.simulated_vms)
         async with open_parts(settings, owner_url, app_url, embedded=embedded, hypervisors=hypervisors) as parts:
             app = create_app(parts)
             server = create_http_server(settings, app)
@@ -138,12 +141,19 @@ async def _database(settings: Settings) -> AsyncIterator[tuple[str, str, list[st
         owner = settings.database_owner_url or settings.database_url
         yield owner, settings.database_url, await finding
         return
-    async with EmbeddedPostgres(settings.data_dir) as postgres:
+    async with _embedded(settings) as postgres:
         yield postgres.owner_url, postgres.app_url, await finding
 
 
+def _embedded(settings: Settings) -> EmbeddedPostgres:
+    """That of a demo is in its data directory with all that belongs to it, and nobody needs its data after a crash."""
+    if settings.simulated_vms:
+        return EmbeddedPostgres(settings.data_dir, settings.data_dir / "run", durable=False)
+    return EmbeddedPostgres(settings.data_dir)
+
+
 def _find_hypervisors(settings: Settings) -> list[str]:
-    if settings.hypervisors:
+    if settings.hypervisors or settings.simulated_vms:
         return list(settings.hypervisors)
     for sentence in start_daemons():
         _log.info(sentence)

@@ -32,6 +32,7 @@ class Settings:
     `idle_connections`: how many may wait for a further one. `sockets_per_session` may be open; of `sessions_per_user`
     the one used longest ago ends when another one begins.
     `max_virtual_size_gib`: the largest disk that an image may be.
+    `simulated_vms`: serve a simulated fleet of that many VMs and nothing else (`novacron demo`); 0: do not.
     Metrics: samples are kept for `samples_kept_hours`, values per minute for `minutes_kept_days`.
     """
 
@@ -61,6 +62,7 @@ class Settings:
     sessions_per_user: int = 64
     max_virtual_size_gib: int = MAX_VIRTUAL_BYTES // GIB
     idle_stop_s: float = 30.0
+    simulated_vms: int = 0
     prometheus: str = "token"
     samples_kept_hours: int = 24
     minutes_kept_days: int = 14
@@ -114,6 +116,10 @@ class Settings:
             raise errors.InvalidArgument("NOVACRON_FAILPOINTS is for tests only and cannot be used with --production")
         if self.prometheus not in ("loopback", "token", "off"):
             raise errors.InvalidArgument("--prometheus must be loopback, token or off")
+        if self.simulated_vms and (self.hypervisors or self.database_url is not None or self.production):
+            raise errors.InvalidArgument(
+                "--simulated-vms makes hosts and a database of its own: give no --hypervisor, --database-url or --production"
+            )
         _check_database(self.database_url, self.database_owner_url)
         for name, (lowest, highest, meaning) in _RANGES.items():
             if not lowest <= getattr(self, name) <= highest:  # also for NaN
@@ -123,6 +129,7 @@ class Settings:
             raise errors.InvalidArgument("--virtualization must be kvm or qemu")
 
 
+MAX_SIMULATED_VMS = 2000
 _WIDEST_PROXY = {4: 8, 6: 16}
 """The shortest prefix of a network of proxies: 10.0.0.0/8 is private, and a wider one is not."""
 _RANGES: dict[str, tuple[float, int, str]] = {
@@ -138,6 +145,7 @@ _RANGES: dict[str, tuple[float, int, str]] = {
     "max_virtual_size_gib": (1, 1024**2, " (1 PiB)"),
     "samples_kept_hours": (2, 24 * 366, " (a year)"),
     "minutes_kept_days": (1, 3660, " (ten years)"),
+    "simulated_vms": (0, MAX_SIMULATED_VMS, ""),
     "idle_stop_s": (0, 86_400, " (a day)"),
 }
 """Lowest and highest value of each number, and what the highest means."""

@@ -24,6 +24,7 @@ from novacron_server.database.migrate import CONNECT_S, migrate
 from novacron_server.database.preflight import Place, find_place
 from novacron_server.database.server_lock import ServerLock
 from novacron_server.database.transactions import Connection, Database, Kind
+from novacron_server.demo.crashes import SimulatedCrashes
 from novacron_server.hosts import repository as hosts_repository
 from novacron_server.http.websocket.gateway import WebSocketGateway
 from novacron_server.hypervisor.connection.uris import is_simulated
@@ -163,6 +164,8 @@ async def _start(parts: Parts) -> None:
     background.add("scheduler", parts.scheduler.run)
     for name, run in parts.metrics.tasks():
         background.add(name, run)
+    if parts.settings.simulated_vms:
+        background.add("simulated crashes", SimulatedCrashes(parts.inventory).run)
     if (lock := parts.database.server_lock) is not None:
         background.add("server lock", lambda: _keep_lock(lock, parts, recovery))
 
@@ -230,6 +233,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         publisher,
         hosts,
         virtualization=settings.virtualization,
+        simulate_load=bool(settings.simulated_vms),
         sample_of=lambda vm: latest.sample(vm.host, vm.id),
     )
     reader = OutboxReader(database, seq, hub.fold, on_health=DatabaseOutage(hub, publisher).report)

@@ -55,7 +55,7 @@ def _log_failed_restart(error: Exception, pause_s: float) -> None:
 class EmbeddedPostgres:
     """One PostgreSQL server on `<data_dir>/postgres`, as an async context manager or through start() and stop().
 
-    `durable=False` (tests only) trades safety against power failure for speed. `owner_url` is for migrations,
+    `durable=False` (tests and demos) trades safety against power failure for speed. `owner_url` is for migrations,
     `app_url` for everything else; both are libpq URLs.
     """
 

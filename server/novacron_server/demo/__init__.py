@@ -1,0 +1,1 @@
+"""`novacron demo`: a simulated fleet, its rows, and what happens to it."""
