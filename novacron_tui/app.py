@@ -250,7 +250,10 @@ class Console(App[None]):
         from novacron_tui.terminal.glyphs import FINE, PLAIN
 
         self.session = Session(server, client, user, Store(self._now), updates=self._updates)
-        self.push_screen(VMListScreen(self.session, PLAIN if self.ascii_only else FINE))
+        screen = VMListScreen(self.session, PLAIN if self.ascii_only else FINE)
+        self.push_screen(screen)
+        if server.note:
+            screen.call_after_refresh(screen.say, server.note)
         self.run_worker(self._reopen_when_lost(self.session), group="place", exclusive=True)
 
     def _switch_user(self, server: ServerRef, client: Client, user: User) -> None:

@@ -91,7 +91,7 @@ class Bundled:
         if running:
             await asyncio.to_thread(require_proof, running, self._data_dir)
             return running.url
-        raise errors.ServerUnreachable(f"The server did not start: {_last_log_line(log_path)}")
+        raise errors.ServerUnreachable(f"The server did not start: {last_log_line(log_path)}")
 
     def _setup_token(self) -> str | None:
         try:
@@ -121,6 +121,7 @@ async def _read_url(process: asyncio.subprocess.Process) -> str | None:
     return None
 
 
-def _last_log_line(log_path: Path) -> str:
+def last_log_line(log_path: Path) -> str:
+    """Why a server has ended, as far as its log says, and where to read more."""
     lines = log_path.read_text(errors="replace").strip().splitlines()
     return f"{lines[-1]} (more in {log_path})" if lines else f"see {log_path}"

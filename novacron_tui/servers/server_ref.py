@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from novacron_tui.servers.saved_session import SavedSessionFile
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAccount:
+    """The user name and password with which the console signs in by itself."""
+
+    username: str
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +26,9 @@ class ServerRef:
     changes there; empty when they are allowed. `setup_token()` reads the one-time token
     of a bundled server, or returns None. `user` is the last one who signed in. `certificate` is the fingerprint of the
     only accepted certificate, for a server with a self-signed one. `kept` is the saved session; `remember(user)` saves
-    the profile. `verify(url)` raises ServerUnreachable unless the server still answers at its address.
+    the profile. `verify(url)` raises ServerUnreachable unless the server still answers at its address. `account` is that
+    of a server that nobody else uses: it is created if needed, and signed in without a form. `note` is said in the
+    status line after signing in.
     """
 
     url: str
@@ -30,6 +40,8 @@ class ServerRef:
     certificate: str = ""
     kept: SavedSessionFile | None = None
     remember: Callable[[str], None] | None = None
+    account: OwnAccount | None = None
+    note: str = ""
     verify: Callable[[str], Awaitable[None]] | None = None
 
 

@@ -12,7 +12,7 @@ from novacron_core.api import access
 from novacron_core.api.access import User
 from novacron_core.api.health import INFO
 from novacron_core.errors import NovaCronError, RateLimited, ServerUnreachable, Unauthenticated
-from novacron_tui.servers.server_ref import ServerRef
+from novacron_tui.servers.server_ref import OwnAccount, ServerRef
 from novacron_tui.sign_in.forms import EntryForm, FirstRunForm, SignInForm
 from novacron_tui.sign_in.server_watch import ServerWatch
 from novacron_tui.terminal.safe_text import clean, one_line
@@ -69,7 +69,10 @@ class SignInFlow:
         """Only sign in: the server is already connected."""
         self._server, self._client = server, client
         self._screen.show_server(server)
-        await self._show(_sign_in_form(server, username), reason)
+        if server.account is not None:
+            await self.reach()
+        else:
+            await self._show(_sign_in_form(server, username), reason)
 
     async def reach(self) -> None:
         """Connect to the server and show the form it requires."""
@@ -93,7 +96,9 @@ class SignInFlow:
 
     async def _choose_form(self, server: ServerRef, client: Client) -> None:
         info = await client.call(INFO)
-        if info.setup_required:
+        if server.account is not None:
+            await self._enter_by_account(server, client, server.account, create=info.setup_required)
+        elif info.setup_required:
             token = server.setup_token() if server.setup_token else None
             await self._show(FirstRunForm(token or ""), expected=False)
         elif self._token:
@@ -115,6 +120,16 @@ class SignInFlow:
         if kept:
             self._screen.show_no_form()
         self._enter_console(server, client, validation.user)
+
+    async def _enter_by_account(self, server: ServerRef, client: Client, account: OwnAccount, *, create: bool) -> None:
+        """Create the account of a server that nobody else uses, and sign in."""
+        if create:
+            token = server.setup_token() if server.setup_token else None
+            body = access.Register(username=account.username, password=account.password, setup_token=token or "")
+            await client.call(access.REGISTER, body=body)
+        client.credentials.drop()
+        tokens = await client.sign_in(account.username, account.password)
+        self._enter_console(server, client, tokens.user)
 
     async def _show(self, form: EntryForm, reason: str = "", *, expected: bool = True) -> None:
         self._form = form

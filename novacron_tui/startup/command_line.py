@@ -16,9 +16,10 @@ from novacron_tui.cli.runtime import completion
 from novacron_tui.cli.runtime.args import ProfileFlag
 from novacron_tui.cli.runtime.exit_codes import exit_code_of_run
 from novacron_tui.cli.serve_flags import SERVE_FLAGS
-from novacron_tui.startup.launch import open_console
+from novacron_tui.startup.launch import open_console, open_demo
 
 _HELP = "The terminal control room for virtual machines. Opens the console when no command is given."
+MAX_VMS = 2000
 app = typer.Typer(
     help=_HELP,
     no_args_is_help=False,
@@ -78,9 +79,7 @@ def console(
     """Open the console."""
     if context.invoked_subcommand is not None:
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        typer.echo("novacron: the console needs a terminal; run `novacron --help` to list the commands", err=True)
-        raise typer.Exit(2)
+    _require_terminal()
     from novacron_tui.cli.runtime.choice import chosen_server
 
     try:
@@ -88,6 +87,12 @@ def console(
     except ValueError as e:
         typer.echo(f"novacron: --theme: {e}", err=True)
         raise typer.Exit(2) from e
+
+
+def _require_terminal() -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        typer.echo("novacron: the console needs a terminal; run `novacron --help` to list the commands", err=True)
+        raise typer.Exit(2)
 
 
 class _Serve(TyperCommand):
@@ -111,6 +116,21 @@ def serve(context: typer.Context) -> None:
         typer.echo("novacron: the server is not installed. Run: pip install 'novacron[server]'", err=True)
         raise typer.Exit(1)
     os.execv(sys.executable, [sys.executable, "-m", "novacron_server", *context.args])  # noqa: S606 - replacing the process is intended
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    vms: Annotated[int, typer.Option("--vms", min=1, max=MAX_VMS, metavar="N", help="Number of VMs.")] = 200,
+) -> None:
+    """Open the console on a simulated fleet that is removed on exit. Needs no libvirt daemon and no QEMU."""
+    _require_terminal()
+    flags = context.find_root().params
+    try:
+        open_demo(vms, flags["theme"], flags["ascii_only"])
+    except ValueError as e:
+        typer.echo(f"novacron: --theme: {e}", err=True)
+        raise typer.Exit(2) from e
 
 
 commands.mount(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,26 @@ if TYPE_CHECKING:
 
 
 def open_console(choice: ServerChoice, hypervisors: list[str], theme: str, ascii_only: bool | None) -> None:
+    """Run the console until it exits. Raises what `run_console` raises."""
+    remote = bool(choice.server or choice.profile)
+    open_server = _open_remote(choice) if remote else _open_bundled(choice, hypervisors)
+    run_console(open_server, theme, ascii_only, token=choice.token)
+
+
+def open_demo(vms: int, theme: str, ascii_only: bool | None) -> None:
+    """Run the console on a simulated fleet, and remove that afterwards. Raises what `run_console` raises."""
+    from novacron_tui.servers.demo import Demo
+
+    demo = Demo(vms)
+    try:
+        run_console(demo.open, theme, ascii_only)
+    finally:
+        with suppress(OSError):  # the terminal may be closed
+            print("Removing the simulated fleet", file=sys.stderr, flush=True)
+        demo.close()
+
+
+def run_console(open_server: OpenServer, theme: str, ascii_only: bool | None, *, token: str = "") -> None:
     """Run the console until it exits. Without `ascii_only` the terminal decides. Raises UsageError on a terminal that
     cannot show it, ValueError, listing the choices, for an unknown theme, and ReportedCrash after an internal error."""
     from novacron_tui.terminal.capabilities import needs_ascii, why_not_drawable
@@ -30,8 +51,7 @@ def open_console(choice: ServerChoice, hypervisors: list[str], theme: str, ascii
     if ascii_only is None:
         ascii_only = needs_ascii(sys.__stderr__)  # Textual draws there
     full_name = themes.resolve_theme(theme) if theme else ""
-    open_server = _open_remote(choice) if choice.server or choice.profile else _open_bundled(choice, hypervisors)
-    app = Console(open_server, token=choice.token, theme=full_name, ascii=ascii_only)
+    app = Console(open_server, token=token, theme=full_name, ascii=ascii_only)
     app.run()
     if app.fault is not None:
         from novacron_tui.startup.crash_report import write_crash_report

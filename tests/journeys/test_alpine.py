@@ -20,7 +20,7 @@ from tests.support.processes import rows, stop_server
 from tests.support.terminal import Terminal
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.qemu, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
 Console = Callable[..., Terminal]
 RUNNING, SHUTOFF = libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_SHUTOFF
 
