@@ -24,6 +24,7 @@ from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.vms.actions import COPY_ID, CREATE, VERBS
 from novacron_tui.vms.bulk import is_bulk, load_items, newest, progress_parts, running
 from novacron_tui.vms.pane import VMPane
+from novacron_tui.volumes.actions import UPLOAD
 from novacron_tui.widgets.text_bar import Piece
 
 # fmt: off
@@ -63,6 +64,7 @@ class VMListScreen(VMScreen):
         REVERSE,
         COPY_ID,
         STOP_REST,
+        UPLOAD,
         *EVERYWHERE,
     )
     HERE = VMS

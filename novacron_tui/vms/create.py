@@ -49,6 +49,7 @@ class CreateVMForm(Form[Operation]):
         self._host = choice([(_host_words(host), host.id) for host in hosts])
         self._network: Select[str] = choice([])
         self._images_loaded = False
+        self._unusable = ""
         super().__init__("Create a VM from an image", self._make_fields(), "Create", self._create)
 
     def _make_fields(self) -> dict[str, FormField]:
@@ -97,14 +98,14 @@ class CreateVMForm(Form[Operation]):
             field.show_error("The server has no image. Upload one on the storage screen (4, then i)")
             return
         field.show_error("")
-        if broken:
-            field.show_advice(f"{one_line(broken[0].name)} cannot be used: {one_line(broken[0].problem)}")
-        else:
-            self._show_login()
+        self._unusable = f"{one_line(broken[0].name)} cannot be used: {one_line(broken[0].problem)}" if broken else ""
+        self._show_login()
 
     def _show_login(self) -> None:
+        """Say how to log in to guests of the chosen image, or else which image cannot be chosen."""
         image = self._draft.images.get(self.fields["image"].value)
-        self.fields["image"].show_advice(one_line(split_login(image)[1]) if image else "")
+        login = one_line(split_login(image)[1]) if image else ""
+        self.fields["image"].show_advice(login or self._unusable)
 
     @on(Select.Changed, "#image Select")
     def _image_chosen(self) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import monotonic
 
 from rich.cells import cell_len
-from textual import on
+from textual import on, work
 
+from novacron_core.api import images
+from novacron_core.api.base import ListQuery
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.hosts import HostStatus
-from novacron_core.api.vms import CREATE, VM, State
+from novacron_core.api.images import Image
+from novacron_core.api.vms import VM, State
+from novacron_core.errors import NovaCronError
 from novacron_core.rules.filters.language import compile_filter
 from novacron_core.rules.filters.vms import LIVE_FIELDS, vm_fields
 from novacron_core.rules.operation_words import doing
@@ -22,6 +27,7 @@ from novacron_tui.connection.store import ConnectionState, VMKey, key_of
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.columns import HOST_WIDTHS, STATE_WIDTH, UNKNOWN_WIDTH, columns
+from novacron_tui.vms.first_steps import first_steps
 from novacron_tui.vms.live import LIVE
 from novacron_tui.vms.look_alikes import LookAlikes
 from novacron_tui.widgets.cells import Column
@@ -32,6 +38,8 @@ from novacron_tui.widgets.text_bar import Piece
 _REQUEST_ALL_BELOW = 50
 """Up to this many VMs, samples of all are requested."""
 _MAX_REQUESTED = 200
+_LOOK_EVERY_S = 5.0
+"""How often the images are looked for while there is no VM."""
 _LIVE_WORDS = tuple(f"{field}{sign}" for field in LIVE_FIELDS for sign in "<>=:")
 
 
@@ -54,6 +62,8 @@ class VMPane(ListPane[VM]):
         self._filters_live = False
         self._requested: SampleRequest | None = None
         self._created = ""
+        self._images: Sequence[Image] | None = None
+        self._look_at = 0.0
 
     def on_mount(self) -> None:
         self.refresh_data()
@@ -66,6 +76,9 @@ class VMPane(ListPane[VM]):
             self.table.set_columns(self._columns())
         super().refresh_data()
         self._find_created()
+        if self._may_look_for_images():
+            self._look_at = monotonic() + _LOOK_EVERY_S
+            self._look_for_images()
 
     def version(self) -> tuple[int, int]:
         store = self._session.store
@@ -177,12 +190,22 @@ class VMPane(ListPane[VM]):
                     for host in down
                 ),
             ]
-        return [Piece("no VMs yet\n\n", "strong"), *self._next_step(), *self._unseen()]
+        return [Piece("no VMs yet\n\n", "strong"), *first_steps(self._session, self._images), *self._unseen()]
 
-    def _next_step(self) -> list[Piece]:
-        if not self._session.may(CREATE):
-            return [Piece(f"your role ({self._session.user.role}) cannot create VMs", "quiet")]
-        return [Piece("press ", "quiet"), Piece("c", "key"), Piece(" to create one from an image", "quiet")]
+    def _may_look_for_images(self) -> bool:
+        store = self._session.store
+        idle = store.loaded and store.connection is ConnectionState.LIVE and not store.vms
+        return idle and monotonic() >= self._look_at
+
+    @work(exclusive=True, group="images")
+    async def _look_for_images(self) -> None:
+        """Which images there are, for the first steps."""
+        try:
+            page = await self._session.client.call(images.LIST, query=ListQuery(page_size=1000))
+        except NovaCronError:
+            return  # asked again soon
+        self._images = page.items
+        self.refresh_state()
 
     def _unseen(self) -> list[Piece]:
         """Why the list may be empty on a host that is full."""

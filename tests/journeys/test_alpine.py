@@ -72,7 +72,7 @@ def test_vm_is_created_from_an_image_run_shut_down_and_deleted(
     terminal = console("--hypervisor", "qemu:///system")
     make_administrator(terminal)
     alone = not qemu.listAllDomains()  # unmanaged guests of this host are in the list, too
-    terminal.see("press c to create one" if alone else "MEM USED")
+    terminal.see("c +create a VM from an image +alpine is ready" if alone else "MEM USED")
 
     create(terminal, "journey-01")
     terminal.see("journey-01 .*● running", 60)

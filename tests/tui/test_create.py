@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import httpx
+import msgspec
 import pytest
 from textual.widgets import Select
 
@@ -90,6 +91,30 @@ async def test_a_name_is_all_it_needs() -> None:
         sent = {"name": "new-01", "image": "alpine-3.23", "memory_bytes": 512 * MIB, "network": "default"}
         assert json.loads(call.content) == sent
         assert len(call.headers["Idempotency-Key"]) == 36
+
+
+async def test_how_to_log_in_is_shown_and_stays_with_the_vm() -> None:
+    said = "login root, password k7wq4mzrtn; serial console"
+    alpine = Image(
+        name="alpine",
+        format="qcow2",
+        size_bytes=GIB,
+        file_bytes=MIB,
+        description=f"Alpine; {said}",
+        source="demo extra",
+    )
+    uploaded = msgspec.structs.replace(alpine, name="other", source="images directory")
+    wire = Wire(images=[alpine, uploaded])
+    app = console(wire)
+    async with app.run_test(size=(80, 24)) as pilot:
+        form = await opened(pilot, app)
+        await until(pilot, lambda: said in text(app))
+        await pilot.press(*"new-01", "ctrl+s")
+        await until(pilot, lambda: bool(wire.asked("POST", "/vms")))
+        (call,) = wire.asked("POST", "/vms")
+        expected = "login root, password k7wq4mzrtn; serial: virsh console new-01"
+        assert json.loads(call.content)["description"] == expected
+        assert form._draft._how_to_log_in("other", "new-01") == "", "an upload can be described like that"
 
 
 async def test_a_tier_is_chosen_by_the_room_it_has() -> None:

@@ -8,12 +8,17 @@ import json
 import msgspec
 import pytest
 
+from novacron_core.api import images
 from novacron_core.api.access import User
 from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.api.vms import State
 from novacron_core.client import Disconnected
+from novacron_core.values.roles import Role
+from novacron_core.values.sizes import GIB
+from novacron_tui.images.upload import UploadImage
 from novacron_tui.screens.vm_list import VMListScreen
+from novacron_tui.vms import first_steps
 from novacron_tui.vms.perform import outcome
 from novacron_tui.widgets.confirm import Confirm
 from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
@@ -268,3 +273,39 @@ async def test_empty_list_says_who_sees_unmanaged_vms(user: User | None) -> None
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "no VMs yet" in text(app))
         assert ("only administrators see VMs that NovaCron does not manage" in text(app)) is (user is not None)
+
+
+READY = images.Image(name="alpine", format="qcow2", size_bytes=GIB, file_bytes=GIB)
+BROKEN = images.Image(name="alpine", format="", size_bytes=0, file_bytes=0, problem="it is being prepared")
+OPERATOR = User(id="u3", username="ola", email="", role=Role.OPERATOR, tenant="default")
+CREATE, UPLOAD, DEMO = "create a VM from an image", "upload an image of your own", "novacron demo"
+
+
+@pytest.mark.parametrize(
+    ("wire", "installed", "taught"),
+    [
+        (Wire(images=[READY]), True, {CREATE, UPLOAD, DEMO, "alpine is ready"}),
+        (Wire(images=[READY, READY]), True, {CREATE, UPLOAD, DEMO, "2 images are ready"}),
+        (Wire(images=[READY]), False, {CREATE, UPLOAD, "alpine is ready"}),
+        (Wire(images=[BROKEN]), True, {UPLOAD, DEMO}),
+        (Wire(images=[], user=OPERATOR), True, {DEMO}),
+        (Wire(images=[READY], user=VIEWER), True, {DEMO, "your role (viewer) cannot create VMs"}),
+    ],
+)
+async def test_empty_list_teaches_what_can_be_done_now(
+    wire: Wire, installed: bool, taught: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_steps, "is_installed", lambda: installed)
+    every = {CREATE, UPLOAD, DEMO, "alpine is ready", "2 images are ready", "your role (viewer) cannot create VMs"}
+    app = console(wire, Stream(live(), inventory([])))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: bool(wire.asked("GET", "/images")))
+        await until(pilot, lambda: {words for words in every if words in text(app)} == taught, text(app))
+
+
+async def test_image_can_be_uploaded_from_the_empty_list() -> None:
+    app = console(Wire(), Stream(live(), inventory([])))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: UPLOAD in text(app))
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.screen, UploadImage))
