@@ -50,7 +50,7 @@ class DiskUsage(Value, frozen=True):
 class VMUsage(Usage, frozen=True, kw_only=True):
     """A VM's newest metrics. `time` is when they were read (null: never), `age_s` their age.
 
-    `source` is `libvirt`, or `simulator` for values invented by libvirt's test driver. The age of `disks` is
+    `source` is `libvirt`, or `simulator` for values that libvirt's test driver or a demo invents. The age of `disks` is
     `disk_age_s` plus `age_s`.
     """
 
