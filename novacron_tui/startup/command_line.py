@@ -124,8 +124,15 @@ def demo(
     vms: Annotated[int, typer.Option("--vms", min=1, max=MAX_VMS, metavar="N", help="Number of VMs.")] = 200,
 ) -> None:
     """Open the console on a simulated fleet that is removed on exit. Needs no libvirt daemon and no QEMU."""
+    root = context.find_root()
+    for name in ("server", "profile", "token", "data_dir", "hypervisor"):
+        source = root.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            flag = name.replace("_", "-")
+            typer.echo(f"novacron: --{flag} cannot be used with demo, which has a server of its own", err=True)
+            raise typer.Exit(2)
     _require_terminal()
-    flags = context.find_root().params
+    flags = root.params
     try:
         open_demo(vms, flags["theme"], flags["ascii_only"])
     except ValueError as e:

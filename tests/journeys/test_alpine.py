@@ -20,7 +20,7 @@ from tests.support.processes import rows, stop_server
 from tests.support.terminal import Terminal
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(900)]
 Console = Callable[..., Terminal]
 RUNNING, SHUTOFF = libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_SHUTOFF
 
@@ -54,7 +54,7 @@ def log_in(terminal: Terminal, name: str) -> None:
     serial = Serial(QEMU, name)
     try:
         serial.type("")  # a prompt that is there already is shown again
-        serial.see("alpine login:")
+        serial.see("alpine login:", 600)  # emulated, on a machine that runs other guests
         serial.type(user)
         serial.see("assword:")
         serial.type(password)

@@ -160,16 +160,18 @@ def test_second_demo_lives_beside_the_first(demo: Demo, work_folder: Path) -> No
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "novacron: the console needs a terminal; run `novacron --help` to list the commands"),
-        (["--vms", "0"], "Invalid value for '--vms': Input should be greater than or equal to 1"),
-        (["--vms", "2001"], "Invalid value for '--vms': Input should be less than or equal to 2000"),
+        (["demo"], "novacron: the console needs a terminal; run `novacron --help` to list the commands"),
+        (["demo", "--vms", "0"], "Invalid value for '--vms': Input should be greater than or equal to 1"),
+        (["demo", "--vms", "2001"], "Invalid value for '--vms': Input should be less than or equal to 2000"),
+        (["--data-dir", "/x", "demo"], "--data-dir cannot be used with demo, which has a server of its own"),
+        (["--server", "http://a:1", "demo"], "--server cannot be used with demo, which has a server of its own"),
     ],
 )
 def test_demo_without_a_terminal_or_with_a_wrong_number_says_so_in_one_line(
     words: list[str], told: str, environment: dict[str, str], work_folder: Path
 ) -> None:
     done = subprocess.run(
-        [sys.executable, NOVACRON, "demo", *words],
+        [sys.executable, NOVACRON, *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
