@@ -52,17 +52,24 @@ def log_in(terminal: Terminal, name: str) -> None:
     terminal.press("esc")
     terminal.see("NAME")
     serial = Serial(QEMU, name)
+
+    def see(pattern: str, timeout_s: float = 180) -> str:
+        """Wait for the guest, and read the console's output meanwhile: unread, it would block the console."""
+        wait_until(lambda: terminal.read(0.2) >= 0 and re.search(pattern, serial.text) is not None, timeout_s)
+        return serial.see(pattern, 0.1)
+
     try:
         serial.type("")  # a prompt that is there already is shown again
-        serial.see("alpine login:", 600)  # emulated, on a machine that runs other guests
+        see("alpine login:", 600)  # emulated, on a machine that runs other guests
         serial.type(user)
-        serial.see("assword:")
+        see("assword:")
         serial.type(password)
-        serial.see("alpine:~# ")
+        see("alpine:~# ")
         serial.type("echo IT IS $(hostname) $(id -un) $(ip -4 addr show eth0 | grep -c dynamic)")
-        assert serial.see(r"IT IS (\w+ \w+ \d)") == "alpine root 1"
+        assert see(r"IT IS (\w+ \w+ \d)") == "alpine root 1"
     finally:
         serial.close()
+    terminal.see("LIVE")
 
 
 @pytest.mark.usefixtures("demo_guest")
