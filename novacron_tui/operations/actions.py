@@ -13,5 +13,5 @@ async def _cancel(context: ActionContext, entry: ActivityEntry) -> None:
 
 CANCEL = Action[ActivityEntry](
     "cancel", "C", "cancel", "Cancel the operation.", operations.CANCEL, why_not_cancel, Danger.REVERSIBLE,
-    group="Activity", run=_cancel,
+    group="Activity", run=_cancel, command="op cancel {names}",
 )  # fmt: skip

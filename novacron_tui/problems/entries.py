@@ -13,6 +13,7 @@ from novacron_core.api.pools import Pool
 from novacron_core.api.vms import VM, State
 from novacron_core.rules.filters.language import FilterField
 from novacron_core.rules.operation_words import noun
+from novacron_core.rules.vm_actions import state_words
 from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
 from novacron_tui.connection.store import Store, key_of
@@ -27,7 +28,7 @@ _FAILED = (OperationState.FAILED, OperationState.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ProblemEntry:
     """One thing that is wrong. `next_key` and `next_step` are what to press; `thing` is the object that it is about."""
 
     id: str
@@ -42,17 +43,17 @@ class Problem:
     host: str = ""
 
 
-FIELDS: dict[str, FilterField[Problem]] = {
+FIELDS: dict[str, FilterField[ProblemEntry]] = {
     "name": FilterField(lambda problem: f"{problem.name} {problem.kind} {problem.why}"),
     "kind": FilterField(lambda problem: problem.kind),
     "host": FilterField(lambda problem: problem.host),
 }
 """The filter fields; plain words are searched in all texts of a row."""
 
-_cache: WeakKeyDictionary[Store, tuple[tuple[int, int], list[Problem]]] = WeakKeyDictionary()
+_cache: WeakKeyDictionary[Store, tuple[tuple[int, int], list[ProblemEntry]]] = WeakKeyDictionary()
 
 
-def problems(store: Store) -> list[Problem]:
+def problems(store: Store) -> list[ProblemEntry]:
     """Everything that is wrong by what the store knows; computed once per version of the store, and once a minute."""
     when = (store.version, int(store.now().timestamp()) // 60)
     held = _cache.get(store)
@@ -61,19 +62,19 @@ def problems(store: Store) -> list[Problem]:
     return held[1]
 
 
-def _order(problem: Problem) -> tuple[bool, float, str]:
+def _order(problem: ProblemEntry) -> tuple[bool, float, str]:
     """Severe ones first, then the newest."""
     return not problem.severe, -(problem.since.timestamp() if problem.since else 0.0), problem.name
 
 
-def _found(store: Store) -> Iterator[Problem]:
+def _found(store: Store) -> Iterator[ProblemEntry]:
     if store.database_away_since is not None:
-        yield Problem(
+        yield ProblemEntry(
             "database", "database down", "server", "changes are disabled until it is back", store.database_away_since,
             "", "check PostgreSQL on the server",
         )  # fmt: skip
     for name in store.degraded:
-        yield Problem(
+        yield ProblemEntry(
             f"task {name}", "task failing", one_line(name), "a part of the server fails; what it keeps current may be old",
             None, "", "read the server's log", severe=False,
         )  # fmt: skip
@@ -84,10 +85,10 @@ def _found(store: Store) -> Iterator[Problem]:
     yield from _of_operations(store)
 
 
-def _of_host(store: Store, host: Host) -> Problem:
+def _of_host(store: Store, host: Host) -> ProblemEntry:
     lost = sum(vm.host == host.id for vm in store.vms.values())
     vms = f"{counted(lost, 'VM')} unknown: " if lost else ""
-    return Problem(
+    return ProblemEntry(
         f"host {host.id}", "host down", one_line(store.host_name(host.id)),
         f"{vms}{one_line(host.detail) or 'the host is not responding'}", host.seen_at, "enter", "shows its VMs", host,
         host=one_line(store.host_name(host.id)),
@@ -101,38 +102,39 @@ def _wrong_vms(store: Store) -> Iterable[VM]:
     return [vm for vm in store.vms.values() if vm.state in _WRONG_STATES or (vm.state is State.PAUSED and vm.reason)]
 
 
-def _of_vm(store: Store, vm: VM) -> Problem:
+def _of_vm(store: Store, vm: VM) -> ProblemEntry:
     key, step, why = "enter", "opens its page", one_line(vm.reason)
     if vm.state in (State.CRASHED, State.FAILED):
-        key, step, why = "s", "starts it", why or "no reason given"
+        key, step = ("T", "resets it") if vm.preserved else ("s", "starts it")
+        why = why or "no reason given"
     elif vm.state is State.PAUSED:
         key, step = "p", "resumes it"
     else:
-        why = why or "its host does not report it"
+        why = why or f"{state_words(vm)}: its host does not report it"
     kind = f"paused: {why}" if vm.state is State.PAUSED else str(vm.state)
-    return Problem(
+    return ProblemEntry(
         f"vm {key_of(vm)}", kind, one_line(vm.name), why, vm.state_since, key, step, vm,
         host=one_line(store.host_name(vm.host)),
     )  # fmt: skip
 
 
-def _of_pool(store: Store, pool: Pool) -> Iterator[Problem]:
+def _of_pool(store: Store, pool: Pool) -> Iterator[ProblemEntry]:
     name, host = one_line(pool.name), one_line(store.host_name(pool.host))
     if pool.problem or (not pool.active and (pool.tier or pool.managed)):
         kind = "pool unreadable" if pool.active else "pool inactive"
         why = one_line(pool.problem) or "it was stopped; its volumes cannot be used"
-        yield Problem(f"pool {pool.id}", kind, name, why, None, "enter", "shows storage", pool, host=host)
+        yield ProblemEntry(f"pool {pool.id}", kind, name, why, None, "enter", "shows storage", pool, host=host)
     elif pool.capacity_bytes and pool.available_bytes is not None:
         used = 1 - pool.available_bytes / pool.capacity_bytes
         if used >= FULL:
-            yield Problem(
+            yield ProblemEntry(
                 f"pool {pool.id}", "pool nearly full" if pool.available_bytes else "pool full", name,
                 f"{used:.0%} used, {size_text(pool.available_bytes)} free", None, "enter", "shows storage", pool,
                 severe=not pool.available_bytes, host=host,
             )  # fmt: skip
 
 
-def _of_operations(store: Store) -> Iterator[Problem]:
+def _of_operations(store: Store) -> Iterator[ProblemEntry]:
     """The last failed operation of each kind on each object, unless one has succeeded since, or the VM's state tells."""
     latest: dict[tuple[str, str], Operation] = {}
     for op in store.operations.values():
@@ -145,7 +147,7 @@ def _of_operations(store: Store) -> Iterator[Problem]:
     for op in latest.values():
         if op.state in _FAILED and not op.completed and op.finished_at and now - op.finished_at <= RECENT:
             why = (op.problem.detail or op.problem.title) if op.problem else "no reason given"
-            yield Problem(
+            yield ProblemEntry(
                 f"operation {op.id}", f"{noun(op.kind)} {op.state}", one_line(op.target.name or op.target.id),
                 one_line(why), op.finished_at, "enter", "shows details", op, severe=False,
             )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from novacron_core.rules.filters.language import compile_filter
 from novacron_core.values.ages import age_s, age_text
 from novacron_tui.connection.session import Session
-from novacron_tui.problems.entries import FIELDS, Problem, problems
+from novacron_tui.problems.entries import FIELDS, ProblemEntry, problems
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.widgets.cells import Cell, Column
 from novacron_tui.widgets.list_pane import ListPane
@@ -15,7 +15,7 @@ from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
 
 
-class ProblemPane(ListPane[Problem]):
+class ProblemPane(ListPane[ProblemEntry]):
     """Everything that is wrong, worst first."""
 
     NOUN = "problem"
@@ -24,7 +24,7 @@ class ProblemPane(ListPane[Problem]):
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         self._session = session
         self._glyphs = glyphs
-        table: Table[Problem] = Table(
+        table: Table[ProblemEntry] = Table(
             self._columns(), lambda problem: problem.id, signs=glyphs.table_signs, sort="given", id="problems"
         )
         super().__init__(table)
@@ -32,13 +32,13 @@ class ProblemPane(ListPane[Problem]):
     def version(self) -> tuple[int, int]:
         return self._session.store.version, int(self._session.now.timestamp()) // 60
 
-    def rows(self) -> Sequence[Problem]:
+    def rows(self) -> Sequence[ProblemEntry]:
         return problems(self._session.store)
 
     def total(self) -> int:
         return len(problems(self._session.store))
 
-    def compile(self, text: str) -> Callable[[Problem], bool]:
+    def compile(self, text: str) -> Callable[[ProblemEntry], bool]:
         return compile_filter(text, FIELDS)
 
     def placeholder(self) -> Sequence[Piece]:
@@ -50,13 +50,13 @@ class ProblemPane(ListPane[Problem]):
             Piece("and operations that failed in the last 24 hours are listed here.", "quiet"),
         ]
 
-    def _columns(self) -> list[Column[Problem]]:
+    def _columns(self) -> list[Column[ProblemEntry]]:
         text, session = self._glyphs.cell, self._session
 
-        def kind(problem: Problem) -> Cell:
+        def kind(problem: ProblemEntry) -> Cell:
             return ((f"{self._glyphs.bad} {problem.kind}", "bad" if problem.severe else "warn"),)
 
-        def next_step(problem: Problem) -> Cell:
+        def next_step(problem: ProblemEntry) -> Cell:
             return ((f"{problem.next_key} ", "accent"), (problem.next_step, "plain"))
 
         return [

@@ -15,7 +15,7 @@ from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import key_of
 from novacron_tui.operations.entries import detail_lines, of_operation
-from novacron_tui.problems.entries import Problem
+from novacron_tui.problems.entries import ProblemEntry
 from novacron_tui.problems.pane import ProblemPane
 from novacron_tui.screens.global_actions import EVERYWHERE, PROBLEMS, STORAGE, VMS, bindings
 from novacron_tui.screens.list_screen import BACK, REVERSE, SORT, filter_action, open_action
@@ -23,13 +23,13 @@ from novacron_tui.screens.navigation import Go
 from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.screens.vm_screen import VMScreen
 from novacron_tui.terminal.glyphs import Glyphs
-from novacron_tui.vms.actions import POWER_OFF, RESET, RESUME, START
+from novacron_tui.vms.actions import ACKNOWLEDGE, POWER_OFF, RESET, RESUME, START
 from novacron_tui.widgets.detail import Detail, labelled
 from novacron_tui.widgets.text_bar import Piece
 
 OPEN = open_action("Go to what the problem is about.")
 FILTER = filter_action("a word, kind:crashed, host:kvm-a, -not.")
-MENDING = (START, RESUME, RESET, POWER_OFF)
+MENDING = (START, RESUME, RESET, POWER_OFF, ACKNOWLEDGE)
 """The actions on the VM of a row."""
 
 
@@ -53,7 +53,7 @@ class ProblemsScreen(VMScreen):
 
     def chosen(self) -> Sequence[VM]:
         row = self.row
-        if not isinstance(row, Problem) or not isinstance(row.thing, VM):
+        if not isinstance(row, ProblemEntry) or not isinstance(row.thing, VM):
             return ()
         vm = self.session.store.vms.get(key_of(row.thing))
         return [vm] if vm else ()
@@ -63,7 +63,7 @@ class ProblemsScreen(VMScreen):
 
     def why_not(self, action: Action[Any]) -> str | None:
         row = self.row
-        if action in MENDING and isinstance(row, Problem) and not isinstance(row.thing, VM):
+        if action in MENDING and isinstance(row, ProblemEntry) and not isinstance(row.thing, VM):
             return f"{row.name}: {row.kind}: not a VM"
         return super().why_not(action)
 
@@ -72,7 +72,7 @@ class ProblemsScreen(VMScreen):
 
     def open_row(self) -> None:
         row = self.row
-        if not isinstance(row, Problem):
+        if not isinstance(row, ProblemEntry):
             return
         thing = row.thing
         if isinstance(thing, VM):

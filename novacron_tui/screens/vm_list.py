@@ -44,7 +44,7 @@ RESULTS = Action[VM](
 )
 STOP_REST = Action[VM](
     "stop-rest", "C", "stop the rest", "Stop the bulk action: VMs that are queued are not changed.", operations.CANCEL,
-    needs_one=False, group="List", rare=True, run=lambda screen, _: screen.stop_rest(),
+    needs_one=False, group="List", rare=True, run=lambda screen, _: screen.stop_rest(), command="op cancel ID",
 )
 # fmt: on
 

@@ -37,7 +37,7 @@ MOVE = VolumeVerb(
 )
 CANCEL = VolumeVerb(
     "cancel", "C", "cancel", "Cancel the operation on the volume.", operations.CANCEL, why_not_cancel,
-    Danger.REVERSIBLE, run=perform.cancel,
+    Danger.REVERSIBLE, run=perform.cancel, command="op cancel ID",
 )
 GROW = VolumeVerb(
     "grow", "+", "grow", "Make the volume larger; a running guest sees the new size immediately.", volumes.RESIZE,

@@ -16,7 +16,7 @@ from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.screens.vm_page import ONLY_ON, TABS, VMPageScreen
 from novacron_tui.vms.actions import VERBS
-from tests.support.console.looking import line_text, loaded, until
+from tests.support.console.looking import line_text, loaded, react, until
 from tests.support.console.metrics_world import wire
 from tests.support.console.storage_looking import reach
 from tests.support.console.storage_world import storage, stored
@@ -105,7 +105,7 @@ MEANINGS = {
     "i": {"upload"},
     "w": {"range"},
     "b": {"results"},
-    "C": {"cancel"},
+    "C": {"cancel", "stop-rest"},
     "A": {"acknowledge"},
     "z": {"discard-saved"},
     "o": {"sort", "rank"},
@@ -141,9 +141,11 @@ async def test_a_key_without_an_action_says_so() -> None:
         await reach(pilot, app, "scratch")
         await pilot.press("e")
         await until(pilot, lambda: "e does nothing here: ? lists the keys" in line_text(app, "status"))
+        await react(pilot)  # what follows at once is taken for the rest of a word
         await pilot.press("1")
         await until(pilot, lambda: isinstance(app.screen, VMListScreen))
         await pilot.press("6")
         await until(pilot, lambda: "6 does nothing here: ? lists the keys" in line_text(app, "status"))
+        await react(pilot)
         await pilot.press("j", "g")
         await until(pilot, lambda: "j does nothing" not in line_text(app, "status"))
