@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from textual import on
 
+from novacron_core.values.counts import counted
 from novacron_tui.actions import Action
 from novacron_tui.screens.base import BaseScreen
 from novacron_tui.widgets.filter_line import FilterLine
@@ -25,8 +26,16 @@ REVERSE = Action[Any](
     "turn", "O", "reverse", "Reverse the sort order.", needs_one=False, group="List",
     only_view=True, run=lambda screen, _: screen.reverse_sort(),
 )  # fmt: skip
+MARK = Action[Any](
+    "mark", "space", "mark", "Mark the row; actions apply to all marked rows.", group="List", only_view=True,
+    run=lambda screen, _: screen.table.toggle_mark(),
+)  # fmt: skip
+MARK_ALL = Action[Any](
+    "mark-all", "*", "mark all", "Mark or unmark all listed.", group="List", only_view=True,
+    run=lambda screen, _: screen.table.mark_all(),
+)  # fmt: skip
 BACK = Action[Any](
-    "back", "escape", "back", "Clear the filter, or go back.", needs_one=False, group="List",
+    "back", "escape", "back", "Clear the filter, then the marks, or go back.", needs_one=False, group="List",
     run=lambda screen, _: screen.go_back(),
 )  # fmt: skip
 FILTER_KEYS = (
@@ -136,12 +145,24 @@ class ListScreen(BaseScreen):
             self.pane.open_filter()
 
     def go_back(self) -> None:
-        """Clear the message and the filter; without a filter leave the screen."""
+        """Clear the message, and the filter or else the marks; with neither leave the screen."""
         self.clear_message()
-        if self.pane is not None and self.pane.filter.text:
-            self.pane.filter.action_clear()
-        else:
+        if not self.narrow_back():
             self.leave()
+
+    def narrow_back(self) -> bool:
+        """Clear the filter; without one the marks, and say so. Returns whether there was something to clear."""
+        pane = self.pane
+        if pane is None:
+            return False
+        if pane.filter.text:
+            pane.filter.action_clear()
+            return True
+        marks = len(pane.table.marks)
+        if marks:
+            pane.table.unmark()
+            self.say(f"unmarked {counted(marks, pane.NOUN)}")
+        return bool(marks)
 
     @property
     def filter(self) -> FilterLine:

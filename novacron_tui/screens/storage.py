@@ -16,14 +16,14 @@ from novacron_core.api.pools import Pool
 from novacron_core.api.samples import TierSample
 from novacron_core.api.tiers import Tier
 from novacron_core.values.counts import counted
-from novacron_tui.actions import Action
+from novacron_tui.actions import Action, refusal
 from novacron_tui.connection.session import Session
 from novacron_tui.pools import actions as pool_actions
 from novacron_tui.pools import tier_bars
 from novacron_tui.pools.detail import of_pool
 from novacron_tui.pools.pane import PoolPane
 from novacron_tui.screens.global_actions import EVERYWHERE, STORAGE, bindings
-from novacron_tui.screens.list_screen import BACK, REVERSE, SORT, ListScreen, filter_action, open_action
+from novacron_tui.screens.list_screen import BACK, MARK, MARK_ALL, REVERSE, SORT, ListScreen, filter_action, open_action
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes import actions as volume_actions
@@ -44,11 +44,16 @@ SWITCH = Action[Any](
 FILTER = filter_action("a word, tier:hot, vm:web-*, size>10G, is:free, -not.")
 
 
+ONE_AT_A_TIME = (
+    volume_actions.GROW, volume_actions.CLONE, volume_actions.ATTACH, volume_actions.DETACH, pool_actions.SET_TIER,
+)  # fmt: skip
+
+
 class StorageScreen(ListScreen):
     """Shows volumes or pools; the keys are those of the shown list."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        OPEN, SWITCH, FILTER, SORT, pool_actions.SET_TIER, *volume_actions.VERBS, pool_actions.COPY_ID, REVERSE, BACK,
+        OPEN, SWITCH, FILTER, MARK, SORT, pool_actions.SET_TIER, *volume_actions.VERBS, pool_actions.COPY_ID, MARK_ALL, REVERSE, BACK,
         *EVERYWHERE,
     )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
@@ -85,15 +90,28 @@ class StorageScreen(ListScreen):
         return self.pool_pane.table
 
     def subject(self, action: Action[Any]) -> VolumeEntry | Pool | None:
-        """The row, if the action is one on rows of the shown list."""
+        """The row, if the action is one on rows of the shown list; of marked ones the first that allows it."""
         away = volume_actions.VERBS if self._on_pools else pool_actions.VERBS
-        return None if action in away else self.row
+        if action in away:
+            return None
+        rows = self.subjects(action) if action in volume_actions.OF_MANY else ()
+        allowed = (row for row in rows if refusal(action, self.session, row) is None)
+        return next(allowed, None) or (rows[0] if rows else self.row)
+
+    def subjects(self, action: Action[Any]) -> Sequence[Any]:
+        """The marked rows, or else the one under the cursor."""
+        if not action.needs_one:
+            return ()
+        return self.table.marked() or ([self.row] if self.row is not None else [])
 
     def why_not(self, action: Action[Any]) -> str | None:
         if self._on_pools and action in volume_actions.VERBS and action.needs_one:
             return "not available for pools: tab shows the volumes"
         if not self._on_pools and action in pool_actions.VERBS:
             return "not available for volumes: tab shows the pools"
+        marked = len(self.pane.table.marks)
+        if marked > 1 and action in ONE_AT_A_TIME:
+            return f"{action.label} works on one {self.pane.NOUN}: {marked} are marked, esc unmarks them"
         return super().why_not(action)
 
     def present(self) -> Sequence[Action[Any]]:
@@ -134,6 +152,8 @@ class StorageScreen(ListScreen):
         self._tiers.show(tier_bars.lines(shown, max(30, self.size.width - 4), self.glyphs))
 
     def list_hint(self) -> Sequence[Piece]:
+        if marked := len(self.pane.table.marks):
+            return [Piece(f"{marked} marked: move, cancel and delete apply to them", "accent")]
         if hint := self.pane.hint():
             return hint
         store = self.session.store
@@ -155,7 +175,7 @@ class StorageScreen(ListScreen):
 
     def go_back(self) -> None:
         """Clear the filter; then go back to the volumes; then leave."""
-        if self._on_pools and not self.filter.text:
+        if self._on_pools and not self.filter.text and not self.pool_pane.table.marks:
             self.clear_message()
             self.switch()
         else:

@@ -12,12 +12,11 @@ from novacron_core.api.events import SampleRequest
 from novacron_core.api.operations import BulkItemState, Operation, OperationState
 from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError
-from novacron_core.values.counts import counted
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import VMKey
 from novacron_tui.screens.global_actions import EVERYWHERE, VMS, bindings
-from novacron_tui.screens.list_screen import REVERSE, SORT, filter_action, open_action
+from novacron_tui.screens.list_screen import MARK, MARK_ALL, REVERSE, SORT, filter_action, open_action
 from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.screens.vm_screen import VMScreen, show_bulk
 from novacron_tui.terminal.glyphs import Glyphs
@@ -30,14 +29,6 @@ from novacron_tui.widgets.text_bar import Piece
 # fmt: off
 OPEN = open_action("Open the page of the VM.")
 FILTER = filter_action("a word, state:running, host:a, tag:db, cpu>80, -not.")
-MARK = Action[VM](
-    "mark", "space", "mark", "Mark the VM; actions apply to all marked VMs.", group="List",
-    only_view=True, run=lambda screen, _: screen.table.toggle_mark(),
-)
-MARK_ALL = Action[VM](
-    "mark-all", "*", "mark all", "Mark or unmark all listed.", group="List",
-    only_view=True, run=lambda screen, _: screen.table.mark_all(),
-)
 RESULTS = Action[VM](
     "results", "b", "results", "Results of the newest bulk action; R retries failures.", needs_one=False, group="List",
     opens=True, run=lambda screen, _: screen.show_results(),
@@ -155,15 +146,11 @@ class VMListScreen(VMScreen):
         self.refresh_frame()
 
     def action_escape(self) -> None:
-        """Clear the message; else the filter; else the marks, and say so."""
-        marks = len(self.pane.table.marks)
+        """Clear the message; else the filter; else the marks."""
         if self._message[0]:
             self.clear_message()
-        elif self.pane.filter.text:
-            self.pane.filter.action_clear()
-        elif marks:
-            self.pane.table.unmark()
-            self.say(f"unmarked {counted(marks, 'VM')}")
+        else:
+            self.narrow_back()
 
     def open_row(self) -> None:
         if (vm := self.pane.table.row) is not None:

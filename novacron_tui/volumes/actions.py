@@ -33,11 +33,12 @@ def _why_not_attach(entry: VolumeEntry, store: Store) -> str | None:
 # fmt: off
 MOVE = VolumeVerb(
     "move", "m", "move", "Move the volume to another tier, also while its VM is running.", volumes.MOVE,
-    _by_rule(V.MOVE), opens=True, run=perform.move, command="volume move {names} TIER",
+    _by_rule(V.MOVE), opens=True,
+    run=lambda screen, _: perform.move(screen, screen.subjects(MOVE)), command="volume move {names} TIER",
 )
 CANCEL = VolumeVerb(
     "cancel", "C", "cancel", "Cancel the operation on the volume.", operations.CANCEL, why_not_cancel,
-    Danger.REVERSIBLE, run=perform.cancel, command="op cancel ID",
+    Danger.REVERSIBLE, run=lambda screen, _: perform.cancel(screen, screen.subjects(CANCEL)), command="op cancel ID",
 )
 GROW = VolumeVerb(
     "grow", "+", "grow", "Make the volume larger; a running guest sees the new size immediately.", volumes.RESIZE,
@@ -57,7 +58,7 @@ DETACH = VolumeVerb(
 )
 DELETE = VolumeVerb(
     "delete", "D", "delete", "Delete the volume and its data.", volumes.DELETE, _by_rule(V.DELETE), Danger.DESTROYS,
-    run=perform.delete, command="volume delete {names}",
+    run=lambda screen, _: perform.delete(screen, screen.subjects(DELETE)), command="volume delete {names}",
 )
 CREATE = VolumeVerb(
     "create", "c", "create", "Create an empty volume.", volumes.CREATE, danger=Danger.REVERSIBLE, needs_one=False,
@@ -72,4 +73,6 @@ COPY_ID = VolumeVerb(
     run=lambda context, entry: context.copy(entry.id),
 )
 # fmt: on
+OF_MANY = (MOVE, CANCEL, DELETE)
+"""The actions that apply to all marked volumes; the others ask for what only one can have."""
 VERBS = (MOVE, CANCEL, GROW, CLONE, ATTACH, DETACH, DELETE, CREATE, UPLOAD, COPY_ID)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.suggester import SuggestFromList
 from textual.widgets import Input
 
@@ -11,6 +13,7 @@ from novacron_core.api.hosts import HostStatus
 from novacron_core.api.vms import VM
 from novacron_core.rules.validation import parse_size_for
 from novacron_core.rules.volume_actions import VolumeAction
+from novacron_core.values.counts import counted
 from novacron_core.values.names import why_not_volume_name
 from novacron_core.values.sizes import parse_size, size_text
 from novacron_tui.connection.form_request import Send, build_request
@@ -23,13 +26,44 @@ from novacron_tui.widgets.form import Form, Values, choice
 from novacron_tui.widgets.text_bar import Piece
 from novacron_tui.widgets.toggle import Toggle
 
+_NAMED = 4
+"""At most this many volumes are named; more do not fit."""
 _NAME_ADVICE = "Lower-case letters, digits, dots and hyphens"
 
 
 def move(entry: VolumeEntry, store: Store, send: Send) -> Form[None]:
     volume = entry.volume
+    is_running = entry.vm is not None and entry.vm.state == "running"
+    words = (
+        " It is copied while the VM is running."
+        if is_running
+        else " The old copy is removed after the new one has been verified."
+    )
+    intro = [
+        [
+            Piece(one_line(volume.name), "strong"),
+            Piece(f", {size_text(volume.allocated_bytes)} on disk, in {volume.tier}."),
+            Piece(words, "quiet"),
+        ]
+    ]
+    return _move_form(f"Move {one_line(volume.name)}", intro, store, send, exclude=volume.tier)
+
+
+def move_many(entries: Sequence[VolumeEntry], store: Store, send: Send) -> Form[None]:
+    number = counted(len(entries), "volume")
+    size = sum(entry.volume.allocated_bytes for entry in entries)
+    tiers = {entry.volume.tier for entry in entries}
+    names = ", ".join(one_line(entry.volume.name) for entry in entries[:_NAMED])
+    more = f" and {len(entries) - _NAMED} more" if len(entries) > _NAMED else ""
+    intro = [[Piece(number, "strong"), Piece(f", {size_text(size)} on disk: "), Piece(f"{names}{more}", "quiet")]]
+    return _move_form(f"Move {number}", intro, store, send, exclude=tiers.pop() if len(tiers) == 1 else None)
+
+
+def _move_form(
+    title: str, intro: Sequence[Sequence[Piece]], store: Store, send: Send, *, exclude: str | None
+) -> Form[None]:
     fields = {
-        "tier": FormField("To", choice(tier_options(store, exclude=volume.tier))),
+        "tier": FormField("To", choice(tier_options(store, exclude=exclude))),
         "bandwidth_bytes_s": FormField(
             "Rate limit",
             value="",
@@ -38,19 +72,12 @@ def move(entry: VolumeEntry, store: Store, send: Send) -> Form[None]:
             advice="per second, e.g. 50 MiB",
         ),
     }
-    is_running = entry.vm is not None and entry.vm.state == "running"
-    words = (
-        " It is copied while the VM is running."
-        if is_running
-        else " The old copy is removed after the new one has been verified."
-    )
-    intro = [[Piece(one_line(volume.name), "strong"), Piece(f", {size_text(volume.allocated_bytes)} on disk, in {volume.tier}."), Piece(words, "quiet")]]  # fmt: skip
 
     async def submit(values: Values, key: str) -> None:
         rate = parse_size(values["bandwidth_bytes_s"]) if values["bandwidth_bytes_s"] else None
         await send(build_request(volumes.VolumeMove, tier=values["tier"], bandwidth_bytes_s=rate), key)
 
-    return Form(f"Move {one_line(volume.name)}", fields, "Move", submit, intro)
+    return Form(title, fields, "Move", submit, intro)
 
 
 def grow(entry: VolumeEntry, send: Send) -> Form[None]:

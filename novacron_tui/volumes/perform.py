@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4, uuid5
 
 from novacron_core.api import volumes
 from novacron_core.api.endpoint import Endpoint
+from novacron_core.api.operations import Operation
 from novacron_core.api.volumes import DeletionPreview
 from novacron_core.errors import NovaCronError
+from novacron_core.rules.volume_actions import VolumeAction as V
+from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
 from novacron_tui.actions import ActionContext
-from novacron_tui.connection.form_request import sender
+from novacron_tui.connection.form_request import Send, sender
 from novacron_tui.images.upload import UploadImage
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes import forms
 from novacron_tui.volumes.entries import VolumeEntry
 from novacron_tui.widgets.confirm import Question
+from novacron_tui.widgets.form import Refused
 from novacron_tui.widgets.text_bar import Piece
 
 
@@ -33,10 +37,57 @@ async def upload_image(context: ActionContext, _entry: object) -> None:
         context.say(f"{one_line(image.name)}: {size}, ready for new VMs; sha256 {image.sha256[:16]}…", "good")
 
 
-async def move(context: ActionContext, entry: VolumeEntry) -> None:
-    """Show the form that moves a volume to another tier."""
+async def move(context: ActionContext, chosen: Sequence[VolumeEntry]) -> None:
+    """Show the form that moves volumes to another tier."""
+    ready = _allowed(V.MOVE, chosen, context)
+    if len(ready) != 1:
+        await context.show_dialog(forms.move_many(ready, context.session.store, _mover(context, ready)))
+        return
+    entry = ready[0]
     send = sender(context, volumes.MOVE, "moving", volume_id=entry.volume.id)
     await context.show_dialog(forms.move(entry, context.session.store, send))
+
+
+def _mover(context: ActionContext, entries: Sequence[VolumeEntry]) -> Send:
+    """What sends the request of the form once for each volume."""
+
+    async def send(body: Any, key: str) -> None:
+        if (offline := context.session.store.why_no_change()) is not None:
+            raise Refused(offline)
+
+        async def move_one(entry: VolumeEntry) -> Operation:
+            own_key = str(uuid5(UUID(key), entry.id))
+            path = {"volume_id": entry.volume.id}
+            return await context.session.client.call(volumes.MOVE, body=body, idempotency_key=own_key, **path)
+
+        await _each(context, entries, move_one, "moving")
+
+    return send
+
+
+async def _each(
+    context: ActionContext,
+    entries: Sequence[VolumeEntry],
+    change: Callable[[VolumeEntry], Awaitable[Operation]],
+    doing: str,
+) -> None:
+    """Request a change of each volume, say how many began, and report each end."""
+    begun, refused = 0, []
+    for entry in entries:
+        try:
+            op = await change(entry)
+        except NovaCronError as e:
+            refused.append(f"{one_line(entry.volume.name)}: {one_line(e.detail)}")
+        else:
+            begun += 1
+            context.session.followed[op.id] = op
+    why = f"; {len(refused)} refused: {refused[0]}" if refused else ""
+    context.say(f"{doing.capitalize()} {counted(begun, 'volume')}{why}", "warn" if refused else "busy")
+    context.session.changed()
+
+
+def _allowed(action: V, chosen: Sequence[VolumeEntry], context: ActionContext) -> list[VolumeEntry]:
+    return [entry for entry in chosen if entry.why_not(action, entry.vm, context.session.store) is None]
 
 
 async def grow(context: ActionContext, entry: VolumeEntry) -> None:
@@ -71,7 +122,21 @@ async def detach(context: ActionContext, entry: VolumeEntry) -> None:
         await _call(context, volumes.DETACH, entry, "detaching a volume from")
 
 
-async def delete(context: ActionContext, entry: VolumeEntry) -> None:
+async def delete(context: ActionContext, chosen: Sequence[VolumeEntry]) -> None:
+    """Ask, with the name or the number to type, and delete volumes."""
+    ready = _allowed(V.DELETE, chosen, context)
+    if len(ready) == 1:
+        await _delete_one(context, ready[0])
+    elif ready and await context.ask(_deletion_of_many(ready, context.session.store.host_name)) is not None:
+
+        async def delete_one(entry: VolumeEntry) -> Operation:
+            path = {"volume_id": entry.volume.id}
+            return await context.session.client.call(volumes.DELETE, idempotency_key=str(uuid4()), **path)
+
+        await _each(context, ready, delete_one, "deleting")
+
+
+async def _delete_one(context: ActionContext, entry: VolumeEntry) -> None:
     """Show the server's preview of the deletion; the name must be typed to confirm."""
     name = one_line(entry.volume.name)
     try:
@@ -85,9 +150,11 @@ async def delete(context: ActionContext, entry: VolumeEntry) -> None:
         await _call(context, volumes.DELETE, entry, "deleting")
 
 
-async def cancel(context: ActionContext, entry: VolumeEntry) -> None:
-    """Cancel the operation on a volume."""
-    await context.cancel_operation(entry.operation, entry.volume.name)
+async def cancel(context: ActionContext, chosen: Sequence[VolumeEntry]) -> None:
+    """Cancel the operations on volumes."""
+    for entry in chosen:
+        if entry.operation is not None and entry.operation.may_cancel:
+            await context.cancel_operation(entry.operation, entry.volume.name)
 
 
 async def _call(context: ActionContext, endpoint: Endpoint[Any, Any, Any], entry: VolumeEntry, doing: str) -> None:
@@ -97,6 +164,30 @@ async def _call(context: ActionContext, endpoint: Endpoint[Any, Any, Any], entry
         context.say(f"{one_line(entry.volume.name)}: {one_line(e.detail)}", "bad")
     else:
         context.follow(op, doing)
+
+
+_NAMED = 8
+"""At most this many volumes are named in a question."""
+
+
+def _deletion_of_many(entries: Sequence[VolumeEntry], host_name: Callable[[str], str]) -> Question:
+    size = sum(entry.volume.allocated_bytes for entry in entries)
+    lines = [
+        [
+            Piece(one_line(entry.volume.name), "strong"),
+            Piece(f" in {one_line(entry.volume.pool)} on {one_line(host_name(entry.volume.host))}"),
+        ]
+        for entry in entries[:_NAMED]
+    ]
+    if len(entries) > _NAMED:
+        lines.append([Piece(f"and {len(entries) - _NAMED} more", "quiet")])
+    lines += [
+        [Piece(f"{size_text(size)} on disk", "quiet")],
+        [Piece("")],
+        [Piece("Their data is permanently deleted.")],
+    ]
+    title = f"Delete {counted(len(entries), 'volume')}?"
+    return Question(title, lines, "Delete", typed=str(len(entries)), typed_always=True)
 
 
 def _deletion(preview: DeletionPreview, host_name: Callable[[str], str]) -> Question:
