@@ -164,7 +164,9 @@ class StopQuery(Request, frozen=True):
 
 MAX_BULK = 5000
 """VMs in one bulk: the largest fleet that one request may change."""
-BulkAction = Literal["start", "stop", "restart", "reset", "power-off", "pause", "resume", "discard-saved", "delete"]
+BulkAction = Literal[
+    "start", "stop", "restart", "reset", "power-off", "pause", "resume", "discard-saved", "acknowledge", "delete"
+]
 
 
 class BulkOptions(Request, frozen=True):

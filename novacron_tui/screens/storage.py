@@ -96,7 +96,8 @@ class StorageScreen(ListScreen):
             return None
         rows = self.subjects(action) if action in volume_actions.OF_MANY else ()
         allowed = (row for row in rows if refusal(action, self.session, row) is None)
-        return next(allowed, None) or (rows[0] if rows else self.row)
+        chosen: VolumeEntry | Pool | None = next(allowed, None) or (rows[0] if rows else self.row)
+        return chosen
 
     def subjects(self, action: Action[Any]) -> Sequence[Any]:
         """The marked rows, or else the one under the cursor."""

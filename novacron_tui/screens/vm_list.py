@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from novacron_core.api import operations
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.operations import BulkItemState, Operation, OperationState
 from novacron_core.api.vms import VM
@@ -20,7 +19,7 @@ from novacron_tui.screens.list_screen import MARK, MARK_ALL, REVERSE, SORT, filt
 from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.screens.vm_screen import VMScreen, show_bulk
 from novacron_tui.terminal.glyphs import Glyphs
-from novacron_tui.vms.actions import COPY_ID, CREATE, VERBS
+from novacron_tui.vms.actions import COPY_ID, CREATE, STOP_REST, VERBS
 from novacron_tui.vms.bulk import is_bulk, load_items, newest, progress_parts, running
 from novacron_tui.vms.pane import VMPane
 from novacron_tui.volumes.actions import UPLOAD
@@ -32,10 +31,6 @@ FILTER = filter_action("a word, state:running, host:a, tag:db, cpu>80, -not.")
 RESULTS = Action[VM](
     "results", "b", "results", "Results of the newest bulk action; R retries failures.", needs_one=False, group="List",
     opens=True, run=lambda screen, _: screen.show_results(),
-)
-STOP_REST = Action[VM](
-    "stop-rest", "C", "stop the rest", "Stop the bulk action: VMs that are queued are not changed.", operations.CANCEL,
-    needs_one=False, group="List", rare=True, run=lambda screen, _: screen.stop_rest(), command="op cancel ID",
 )
 # fmt: on
 
@@ -51,10 +46,10 @@ class VMListScreen(VMScreen):
         CREATE,
         *VERBS,
         RESULTS,
+        STOP_REST,
         MARK_ALL,
         REVERSE,
         COPY_ID,
-        STOP_REST,
         UPLOAD,
         *EVERYWHERE,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from novacron_core.api import vms
+from novacron_core.api import operations, vms
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM, State
@@ -106,6 +106,10 @@ CRASH = Action[VM](
 COPY_ID = Action[VM](
     "copy-id", "y", "copy id", "Copy the VM's id to the terminal's clipboard.", group="VM",
     run=lambda screen, vm: screen.copy(vm.id),
+)
+STOP_REST = Action[VM](
+    "cancel", "C", "stop the rest", "Stop the bulk action: VMs that are queued are not changed.", operations.CANCEL,
+    needs_one=False, group="List", rare=True, run=lambda screen, _: screen.stop_rest(), command="op cancel ID",
 )
 # fmt: on
 

@@ -18,10 +18,12 @@ from novacron_core.errors import NovaCronError
 from novacron_core.rules.bulk_words import needs_attention
 from novacron_core.rules.operation_words import words
 from novacron_core.values.ages import age_s, age_text
+from novacron_tui.actions import refusal
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import VMKey
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
+from novacron_tui.vms.actions import STOP_REST
 from novacron_tui.vms.bulk import load_items, progress_text, summary, worst_first
 from novacron_tui.widgets.cells import Cell, Column
 from novacron_tui.widgets.table import Table
@@ -171,7 +173,9 @@ class BulkPanel(ModalScreen[list[VMKey]]):
     def _why_not_stop(self) -> str:
         if self._bulk.state.ended:
             return "nothing to stop: it has ended"
-        return "" if self._bulk.may_cancel else "nothing to stop: no VM is queued any more"
+        if not self._bulk.may_cancel:
+            return "nothing to stop: no VM is queued any more"
+        return refusal(STOP_REST, self._session, None) or ""
 
     def _say(self, text: str) -> None:
         self._message = text
@@ -188,7 +192,7 @@ class BulkPanel(ModalScreen[list[VMKey]]):
         self.dismiss(keys)
 
     def action_stop(self) -> None:
-        if refused := self._why_not_stop() or self._session.store.why_no_change() or "":
+        if refused := self._why_not_stop():
             self._say(refused)
         else:
             self._stop()

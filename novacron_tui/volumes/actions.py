@@ -30,15 +30,26 @@ def _why_not_attach(entry: VolumeEntry, store: Store) -> str | None:
     return entry.why_not(V.ATTACH, None, store)
 
 
+async def _move(screen: Any, _entry: VolumeEntry) -> None:
+    await perform.move(screen, screen.subjects(MOVE))
+
+
+async def _cancel(screen: Any, _entry: VolumeEntry) -> None:
+    await perform.cancel(screen, screen.subjects(CANCEL))
+
+
+async def _delete(screen: Any, _entry: VolumeEntry) -> None:
+    await perform.delete(screen, screen.subjects(DELETE))
+
+
 # fmt: off
 MOVE = VolumeVerb(
     "move", "m", "move", "Move the volume to another tier, also while its VM is running.", volumes.MOVE,
-    _by_rule(V.MOVE), opens=True,
-    run=lambda screen, _: perform.move(screen, screen.subjects(MOVE)), command="volume move {names} TIER",
+    _by_rule(V.MOVE), opens=True, run=_move, command="volume move {names} TIER",
 )
 CANCEL = VolumeVerb(
     "cancel", "C", "cancel", "Cancel the operation on the volume.", operations.CANCEL, why_not_cancel,
-    Danger.REVERSIBLE, run=lambda screen, _: perform.cancel(screen, screen.subjects(CANCEL)), command="op cancel ID",
+    Danger.REVERSIBLE, run=_cancel, command="op cancel ID",
 )
 GROW = VolumeVerb(
     "grow", "+", "grow", "Make the volume larger; a running guest sees the new size immediately.", volumes.RESIZE,
@@ -58,7 +69,7 @@ DETACH = VolumeVerb(
 )
 DELETE = VolumeVerb(
     "delete", "D", "delete", "Delete the volume and its data.", volumes.DELETE, _by_rule(V.DELETE), Danger.DESTROYS,
-    run=lambda screen, _: perform.delete(screen, screen.subjects(DELETE)), command="volume delete {names}",
+    run=_delete, command="volume delete {names}",
 )
 CREATE = VolumeVerb(
     "create", "c", "create", "Create an empty volume.", volumes.CREATE, danger=Danger.REVERSIBLE, needs_one=False,

@@ -57,8 +57,8 @@ def _mover(context: ActionContext, entries: Sequence[VolumeEntry]) -> Send:
 
         async def move_one(entry: VolumeEntry) -> Operation:
             own_key = str(uuid5(UUID(key), entry.id))
-            path = {"volume_id": entry.volume.id}
-            return await context.session.client.call(volumes.MOVE, body=body, idempotency_key=own_key, **path)
+            client = context.session.client
+            return await client.call(volumes.MOVE, body=body, idempotency_key=own_key, volume_id=entry.volume.id)
 
         await _each(context, entries, move_one, "moving")
 
@@ -130,8 +130,8 @@ async def delete(context: ActionContext, chosen: Sequence[VolumeEntry]) -> None:
     elif ready and await context.ask(_deletion_of_many(ready, context.session.store.host_name)) is not None:
 
         async def delete_one(entry: VolumeEntry) -> Operation:
-            path = {"volume_id": entry.volume.id}
-            return await context.session.client.call(volumes.DELETE, idempotency_key=str(uuid4()), **path)
+            client = context.session.client
+            return await client.call(volumes.DELETE, idempotency_key=str(uuid4()), volume_id=entry.volume.id)
 
         await _each(context, ready, delete_one, "deleting")
 

@@ -105,7 +105,7 @@ MEANINGS = {
     "i": {"upload"},
     "w": {"range"},
     "b": {"results"},
-    "C": {"cancel", "stop-rest"},
+    "C": {"cancel"},
     "A": {"acknowledge"},
     "z": {"discard-saved"},
     "o": {"sort", "rank"},
@@ -118,7 +118,7 @@ MEANINGS = {
     "/": {"filter"},
     "?": {"help"},
     "!": {"problems"},
-    "enter": {"open"},
+    "enter": {"open", "crash"},
 }
 """What each letter does, on whatever screen. `o` orders a list, and the list of the top VMs too."""
 RESERVED = frozenset("edSZ.v,uvk")

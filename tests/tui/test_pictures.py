@@ -189,7 +189,7 @@ PICTURES = [
     ),
     Picture("list-ascii", lambda: console(Wire(), busy(), ascii=True), says("2 operations"), sizes=(SMALL,)),
     Picture("too-small", lambda: console(Wire()), sizes=((50, 12),)),
-    Picture("help", lambda: console(Wire()), keys=["question_mark"], then=painted("Start the VM.")),
+    Picture("help", lambda: console(Wire()), keys=["question_mark"], then=painted("Open the page of the VM.")),
     Picture("power-off", lambda: console(Wire()), keys=["j", "j", "X"], then=says("powers off immediately")),
     Picture("delete", lambda: console(Wire()), keys=["D", "space"], then=says("to confirm")),
     Picture("shut-down-many", many_at_production, keys=["asterisk", "x"], then=says("to confirm")),

@@ -150,10 +150,12 @@ class VMs:
             log_note=note,
         )
 
-    async def acknowledge(self, principal: Principal, vm_id: str, key: str = "") -> Operation:
+    async def acknowledge(
+        self, principal: Principal, vm_id: str, key: str = "", *, bulk: BulkChild | None = None
+    ) -> Operation:
         """Acknowledge a crash. Raises Conflict with the reason it cannot be done now."""
         request = {"vm": vm_id}
-        return await self._submit(principal, vm_id, VMAction.ACKNOWLEDGE, request, key, AcknowledgeSteps(), None, None)
+        return await self._submit(principal, vm_id, VMAction.ACKNOWLEDGE, request, key, AcknowledgeSteps(), None, bulk)
 
     async def _submit(
         self,

@@ -248,6 +248,8 @@ class _Run:
         if self._action is VMAction.DELETE:
             disks, generation = bool(self._options.get("disks")), self._items.generation(position)
             return await vms.delete(principal, item.vm_id, disks=disks, if_match=generation, key=key, bulk=bulk)
+        if self._action is VMAction.ACKNOWLEDGE:
+            return await vms.acknowledge(principal, item.vm_id, key, bulk=bulk)
         force_after_s = self._options.get("force_after_s")
         return await vms.power(principal, item.vm_id, self._action, force_after_s=force_after_s, key=key, bulk=bulk)
 
