@@ -82,7 +82,8 @@ DELETE = _verb(
     A.DELETE, "D", "delete", "Delete the VM; its disks are kept by default.", vms.DELETE,
     Danger.DESTROYS, "Permanently removes the VM. Its disks stay as free volumes, unless they are deleted too.",
 )
-VERBS: tuple[Verb, ...] = (START, STOP, PAUSE, RESUME, RESTART, POWER_OFF, RESET, DISCARD_SAVED, ACKNOWLEDGE, DELETE)
+VERBS: tuple[Verb, ...] = (ACKNOWLEDGE, DISCARD_SAVED, START, STOP, PAUSE, RESUME, RESTART, POWER_OFF, RESET, DELETE)
+"""The rare ones first: when they can be done, they are what the VM needs."""
 INTERRUPTING = (STOP, RESTART, POWER_OFF, RESET, PAUSE)
 """What keeps a guest from serving, for a while or for good."""
 STOPPING = (STOP, POWER_OFF)

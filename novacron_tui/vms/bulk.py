@@ -103,6 +103,12 @@ def progress_text(op: Operation, others: Sequence[BulkItem] = ()) -> str:
     return "".join(progress_parts(op, others))
 
 
+def _doing(kind: str) -> str:
+    """`shutting down`; what is only asked of a guest is `restart requested for`."""
+    doing = words(kind).doing
+    return f"{doing} for" if doing.endswith("requested") else doing
+
+
 def progress_parts(op: Operation, others: Sequence[BulkItem] = ()) -> tuple[str, str]:
     """How far it is, and what went wrong so far: `, 1 failed`."""
     counts = counts_with(op, others)
@@ -110,7 +116,7 @@ def progress_parts(op: Operation, others: Sequence[BulkItem] = ()) -> tuple[str,
     wrong = ((counts.failed, "failed"), (counts.refused, "refused"), (counts.cancelled, "cancelled"))
     main = ", ".join(f"{count:,} {word}" for count, word in far if count) or "0 done"
     rest = "".join(f", {count:,} {word}" for count, word in wrong if count)
-    return f"{words(op.child_kind).doing} {counts.total:,}: {main}", rest
+    return f"{_doing(op.child_kind)} {counts.total:,}: {main}", rest
 
 
 def summary(op: Operation, others: Sequence[BulkItem] = ()) -> tuple[str, str]:

@@ -55,9 +55,9 @@ async def test_server_killed_in_the_middle_changes_every_vm_once(
             assert len(found) == COUNT
             bulk = (await http.post("/api/vm/vms/bulk", json=_request(found))).json()["id"]
             if failpoint.endswith("pause"):
-                await until(lambda: _running(http, bulk))
+                await until(lambda: _running(http, bulk), 60)
                 server.kill()
-        await until(lambda: _is_dead(server))
+        await until(lambda: _is_dead(server), 60)
         monkeypatch.delenv("NOVACRON_FAILPOINTS")
         await server.start()
         async with _client(data_dir, token) as http:

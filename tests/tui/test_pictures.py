@@ -174,9 +174,9 @@ PICTURES = [
     Picture("list-refused", lambda: console(Wire()), keys=["x"], then=says("already stopped"), sizes=(SMALL,)),
     Picture("list-marked", lambda: console(Wire()), keys=["space", "space", "j", "space"], sizes=(SMALL,)),
     Picture("activity", lambda: console(Wire(), busy()), says("2 operations"), ["7"], on_activity),
-    Picture("bulk-result", many_at_once, says("restarting 9"), ["b"], painted("the guest did not restart")),
-    Picture("list-bulk", many_at_once, says("restarting 9"), sizes=(SMALL,)),
-    Picture("activity-bulk", many_at_once, says("restarting 9"), ["7"], painted("9 VMs"), sizes=(SMALL,)),
+    Picture("bulk-result", many_at_once, says("restart requested for 9"), ["b"], painted("the guest did not restart")),
+    Picture("list-bulk", many_at_once, says("restart requested for 9"), sizes=(SMALL,)),
+    Picture("activity-bulk", many_at_once, says("restart requested for 9"), ["7"], painted("9 VMs"), sizes=(SMALL,)),
     Picture("list-filtered", lambda: console(Wire(), busy()), keys=["slash", *"state:running we"], then=says("2 of 9")),
     Picture(
         "filter-wrong", lambda: console(Wire()), keys=["slash", *"web x:"], then=says("unknown field"), sizes=(SMALL,)

@@ -17,6 +17,7 @@ from novacron_core.client import Disconnected
 from novacron_core.values.roles import Role
 from novacron_core.values.sizes import GIB
 from novacron_tui.images.upload import UploadImage
+from novacron_tui.screens.help import HelpScreen
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.vms import first_steps
 from novacron_tui.vms.perform import outcome
@@ -195,7 +196,9 @@ async def test_help_and_footer_come_from_the_same_rows() -> None:
         footer = line_text(app, "keys") + line_text(app, "top")
         await pilot.press("question_mark")
         await until(pilot, lambda: type(app.screen).__name__ == "HelpScreen")
-        shown = "\n".join(str(widget.render()) for widget in app.screen.query("Static"))
+        screen = app.screen
+        assert isinstance(screen, HelpScreen)
+        shown = "\n".join(line.plain for line, _ in screen._entries)
         for action in VMListScreen.ACTIONS:
             assert action.help[:20] in shown
             assert action.label in footer or action.rare or action.name == "resume", "p pauses here"
