@@ -20,7 +20,7 @@ from novacron_tui.screens.router import stacked_screen
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.sign_in.screen import SignInScreen
 from novacron_tui.terminal.capabilities import lacks_color
-from novacron_tui.terminal.themes import MONO, THEMES, resolve_theme
+from novacron_tui.terminal.themes import MONO, PALETTES, THEMES, resolve_theme, with_colors_of
 from novacron_tui.terminal.type_ahead import Forget, HabitIgnored, OpenedWithoutForm, PasteIgnored, TypeAhead
 
 if TYPE_CHECKING:  # the API, the client and the screens are imported after the first paint
@@ -96,9 +96,9 @@ class Console(App[None]):
     ) -> None:
         mono = bool(os.environ.get("NO_COLOR")) or lacks_color()
         super().__init__()
-        for known in THEMES:
+        for known in (*THEMES, *PALETTES):
             self.register_theme(known)
-        self.theme = MONO if mono and not theme else resolve_theme(theme)
+        self.theme = MONO if mono and not theme else with_colors_of(resolve_theme(theme), self.console.color_system)
         self.ascii_only = ascii
         self.session: Session | None = None
         self.type_ahead = TypeAhead(self)
@@ -342,7 +342,7 @@ class Console(App[None]):
             yield SystemCommand(f"theme: {theme.name}", "Change the theme", lambda n=theme.name: self._set_theme(n))
 
     def _set_theme(self, theme: str) -> None:
-        self.theme = theme
+        self.theme = with_colors_of(theme, self.console.color_system)
 
     async def on_unmount(self) -> None:
         """End the session that the form started, but not a saved session, nor that of a token passed in."""

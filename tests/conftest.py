@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from textual import constants
 
 from novacron_server.images.demo_guest import DemoGuest
 from novacron_server.images.service import Images
@@ -24,6 +25,7 @@ from tests.support.node_files import NODE
 
 pytest_plugins = ["tests.support.ids", "tests.support.lanes", "tests.support.reruns"]
 os.environ["NOVACRON_DATABASE_BUDGET_S"] = str(LONG_BUDGET_S)
+constants.COLOR_SYSTEM = "truecolor"  # type: ignore[misc]  # pictures and themes do not depend on who runs the tests
 _count = itertools.count(1)
 
 

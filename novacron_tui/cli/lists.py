@@ -21,7 +21,7 @@ from novacron_core.values.sizes import size_text
 from novacron_tui.cli.runtime.exit_codes import print_error
 from novacron_tui.cli.runtime.lookup import find_vm, list_all
 from novacron_tui.cli.runtime.output import Output, distinct_names, show_json, show_pairs, show_table
-from novacron_tui.vms.crash_detail import crash_rows
+from novacron_tui.vms.crash_rows import crash_rows
 
 
 async def vm_ls(client: Client, output: Output, q: str) -> None:

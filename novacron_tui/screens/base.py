@@ -30,7 +30,7 @@ from novacron_tui.screens.top_line import FILTER, top_line
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.painting import use_fine_compositor
 from novacron_tui.terminal.safe_text import clean, one_line
-from novacron_tui.terminal.themes import resolve_theme
+from novacron_tui.terminal.themes import resolve_theme, with_colors_of
 from novacron_tui.terminal.type_ahead import Forget
 from novacron_tui.vms.perform import outcome
 from novacron_tui.widgets.command_line import CommandLine
@@ -287,7 +287,7 @@ class BaseScreen(Screen[None]):
 
     def _set_theme(self, theme: str) -> None:
         try:
-            self.app.theme = resolve_theme(theme)
+            self.app.theme = with_colors_of(resolve_theme(theme), self.app.console.color_system)
         except ValueError as e:
             self.say(str(e), "warn")
 

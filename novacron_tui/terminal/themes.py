@@ -172,6 +172,43 @@ MONOCHROME = _theme(
     on_accent="#101010",
     cursor_style="reverse",
 )
+DARK_256 = _theme(
+    # Each is one of the 256 colours of xterm: others would be drawn as the nearest, and greys as navy or teal.
+    "novacron-dark-256",
+    ground="#121212",
+    raised="#1c1c1c",
+    panel="#262626",
+    text="#dadada",
+    quiet="#949494",
+    rule="#444444",
+    accent="#5fd7ff",
+    good="#87d787",
+    busy="#87afff",
+    warn="#ffaf5f",
+    bad="#ff8787",
+    cursor="#303030",
+    on_accent="#121212",
+)
+DARK_16 = _theme(
+    # The sixteen of ANSI, where the nearest to every soft colour is white.
+    "novacron-dark-16",
+    ground="#000000",
+    raised="#000000",
+    panel="#000000",
+    text="#ffffff",
+    quiet="#aaaaaa",
+    rule="#555555",
+    accent="#55ffff",
+    good="#55ff55",
+    busy="#ff55ff",
+    warn="#ffff55",
+    bad="#ff5555",
+    cursor="#0000aa",
+    on_accent="#000000",
+)
+PALETTES: tuple[Theme, ...] = (DARK_256, DARK_16)
+"""What the dark theme is on terminals with few colours."""
+_PALETTE_OF = {"256": DARK_256.name, "standard": DARK_16.name}
 THEMES: tuple[Theme, ...] = (DARK, LIGHT, CONTRAST, COLOUR_BLIND, MONOCHROME)
 
 
@@ -180,9 +217,16 @@ def resolve_theme(name: str) -> str:
 
     Raises ValueError, listing the short names.
     """
+    if name in [palette.name for palette in PALETTES]:
+        return name
     full = name if name.startswith("novacron-") else f"novacron-{name or 'dark'}"
     names = [theme.name for theme in THEMES]
     if full not in names:
         known = ", ".join(known.removeprefix("novacron-") for known in names)
         raise ValueError(f"unknown theme {name!r}: choose one of {known}")
     return full
+
+
+def with_colors_of(name: str, color_system: str | None) -> str:
+    """The name of the theme to use for the named one on a terminal with this colour system of rich."""
+    return _PALETTE_OF.get(color_system or "", name) if name == DEFAULT else name

@@ -21,7 +21,7 @@ from novacron_tui.widgets.rows import Rows
 from novacron_tui.widgets.table_style import CSS, MARGIN, PARTS, TableLine, TableStyle
 
 R = TypeVar("R")
-_HELD = "order held "
+_HELD = "  order held "
 """Shown in the header while the rows are not in the order of their values."""
 
 

@@ -83,7 +83,7 @@ def _check_sorting(terminal: Terminal) -> None:
     terminal.see("STATE▾")
     read_until(terminal, lambda: every(terminal, "stopped") and cursor(terminal) == names(terminal)[0])
     _sort_by(terminal, "▾VCPU")
-    read_until(terminal, lambda: every(terminal, r" 4 +\S*\d+(\.\d)?G "))
+    read_until(terminal, lambda: every(terminal, r" 8 +\S*\d+(\.\d)?G "))
     _sort_by(terminal, "NAME▴")
     read_until(terminal, lambda: names(terminal) == first)
 

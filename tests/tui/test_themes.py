@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from rich._palettes import EIGHT_BIT_PALETTE, STANDARD_PALETTE
+from rich.color import Color as RichColor
+from rich.color import ColorSystem
+from textual import constants
 from textual.color import Color
 from textual.theme import Theme
 
 from novacron_core.api.vms import State
 from novacron_tui.terminal.glyphs import FINE, PLAIN, STATE_TONES
-from novacron_tui.terminal.themes import THEMES, resolve_theme
+from novacron_tui.terminal.themes import DARK_16, DARK_256, PALETTES, THEMES, resolve_theme
 from novacron_tui.widgets.cells import TONES
 from novacron_tui.widgets.text_bar import TONE_STYLES
 from tests.support.console.wire import Wire, console
@@ -28,7 +32,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+@pytest.mark.parametrize("theme", [*THEMES, *PALETTES], ids=lambda theme: theme.name)
 def test_text_is_readable_on_every_ground(theme: Theme) -> None:
     grounds = [theme.background, theme.surface, theme.panel, theme.variables["cursor-ground"]]
     for ground in grounds:
@@ -48,6 +52,32 @@ def test_every_state_has_a_sign_a_word_and_a_tone() -> None:
         assert all(len(sign) == 1 for sign in signs)
     assert all(PLAIN.states[state].isascii() for state in State)
     assert {STATE_TONES[state] for state in State} <= set(TONES) <= set(TONE_STYLES)
+
+
+@pytest.mark.parametrize(("theme", "system"), [(DARK_256, ColorSystem.EIGHT_BIT), (DARK_16, ColorSystem.STANDARD)])
+def test_palettes_have_only_colours_of_their_terminals_and_keep_the_tones_apart(
+    theme: Theme, system: ColorSystem
+) -> None:
+    tones = {tone: theme.variables[f"tone-{tone}"] for tone in ("quiet", "good", "busy", "warn", "bad")}
+    tones |= {"text": str(theme.foreground), "accent": str(theme.accent), "cursor": theme.variables["cursor-ground"]}
+    drawn = {tone: RichColor.parse(colour).downgrade(system).number for tone, colour in tones.items()}
+    assert len(set(drawn.values())) == len(drawn), drawn
+    palette = EIGHT_BIT_PALETTE if system is ColorSystem.EIGHT_BIT else STANDARD_PALETTE
+    for tone, number in drawn.items():
+        assert number is not None
+        there, wanted = palette[number], Color.parse(tones[tone]).rgb
+        assert max(abs(a - b) for a, b in zip(there, wanted, strict=True)) <= 12, f"{tone} is drawn as another colour"
+
+
+def test_the_dark_theme_is_drawn_with_the_colours_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for system, name in (
+        ("truecolor", "novacron-dark"),
+        ("256", "novacron-dark-256"),
+        ("standard", "novacron-dark-16"),
+    ):
+        monkeypatch.setattr(constants, "COLOR_SYSTEM", system)
+        assert console(Wire()).theme == name
+        assert console(Wire(), theme="light").theme == "novacron-light"
 
 
 def test_names() -> None:
