@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -41,15 +41,26 @@ class PublishedStorage:
         self._tiers: dict[str, Tier] = {}
 
     def compare(
-        self, host_id: str, volumes: Iterable[Volume], pools: Iterable[Pool], tiers: Iterable[Tier]
+        self,
+        host_id: str,
+        volumes: Iterable[Volume],
+        pools: Iterable[Pool],
+        tiers: Iterable[Tier],
+        unchanged: Container[str] = frozenset(),
     ) -> StorageChanges:
-        """The changes to publish; from now on they count as published."""
+        """The changes to publish; from now on they count as published. `unchanged` are the ids of volumes that are as
+        they were at the last comparison: of many thousands, nearly all."""
         published_volumes = self._volumes.setdefault(host_id, {})
         published_pools = self._pools.setdefault(host_id, {})
         now_volumes, now_pools = {volume.id: volume for volume in volumes}, {pool.id: pool for pool in pools}
         changed_tiers = [tier for tier in tiers if _tier_differs(self._tiers.get(tier.name), tier)]
         changes = StorageChanges(
-            volumes=[v for v in now_volumes.values() if _volume_differs(published_volumes.get(v.id), v)],
+            volumes=[
+                volume
+                for volume_id, volume in now_volumes.items()
+                if not (volume_id in unchanged and volume_id in published_volumes)
+                and _volume_differs(published_volumes.get(volume_id), volume)
+            ],
             gone_volumes=[v for v in published_volumes.values() if v.id not in now_volumes],
             pools=[p for p in now_pools.values() if _pool_differs(published_pools.get(p.id), p)],
             gone_pools=[p for p in published_pools.values() if p.id not in now_pools],
@@ -118,7 +129,10 @@ def vms_with_changed_disks(before: Mapping[VolumeKey, Volume], now: Mapping[Volu
     changed = (
         volume
         for key, volume in now.items()
-        if (old := before.get(key)) is None
-        or (old.id, old.size_bytes, old.tier) != (volume.id, volume.size_bytes, volume.tier)
+        if volume.vm  # of many thousands few
+        and (
+            (old := before.get(key)) is None
+            or (old.id, old.size_bytes, old.tier) != (volume.id, volume.size_bytes, volume.tier)
+        )
     )
     return list({volume.vm: None for volume in changed if volume.vm})

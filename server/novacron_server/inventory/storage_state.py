@@ -208,7 +208,10 @@ class StorageState:
             for key in shown
         }
         storage.pools = self._compose_pools(host_id, storage, tiers)
-        changes = self._published.compare(host_id, storage.volumes.values(), storage.pools.values(), self.tiers())
+        unchanged = {volume.id for volume in same.values()}
+        changes = self._published.compare(
+            host_id, storage.volumes.values(), storage.pools.values(), self.tiers(), unchanged
+        )
         return msgspec.structs.replace(changes, vms=vms_with_changed_disks(before, storage.volumes), first=first)
 
     def _why_lost(self, host_id: str) -> str:
