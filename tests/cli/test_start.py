@@ -57,7 +57,7 @@ def test_both_parsers_have_the_same_flags() -> None:
     from novacron_tui.startup.command_line import app
 
     known = {name for parameter in typer.main.get_command(app).params for name in parameter.opts}
-    ours = {"--server", "--profile", "--token", "--data-dir", "--theme", "--hypervisor", "--ascii"}
+    ours = {"--server", "--profile", "--token", "--data-dir", "--theme", "--hypervisor", "--ascii", "--read-only"}
     assert known - {"--version", "--install-completion", "--show-completion"} == ours
 
 
