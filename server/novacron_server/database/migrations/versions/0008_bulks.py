@@ -8,8 +8,8 @@ revision = "0008"
 down_revision = "0007"
 
 CHANGES = """
-ALTER TABLE operations ADD COLUMN parent uuid, ADD COLUMN counts jsonb;
-CREATE TABLE bulk_items (
+ALTER TABLE operations ADD COLUMN IF NOT EXISTS parent uuid, ADD COLUMN IF NOT EXISTS counts jsonb;
+CREATE TABLE IF NOT EXISTS bulk_items (
     operation_id uuid NOT NULL REFERENCES operations (id) ON DELETE CASCADE,
     position integer NOT NULL,
     vm_id text NOT NULL,

@@ -8,7 +8,7 @@ revision = "0009"
 down_revision = "0008"
 
 CHANGES = """
-CREATE TABLE crashes (
+CREATE TABLE IF NOT EXISTS crashes (
     host_id uuid NOT NULL REFERENCES hosts (id),
     vm_id uuid NOT NULL,
     at timestamptz,
