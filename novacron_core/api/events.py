@@ -92,6 +92,13 @@ class Event(Frame, frozen=True):
     value: msgspec.Raw = msgspec.Raw(b"null")
     note: str = ""
     unlogged: bool = False
+    before: str | None = None
+    after: str | None = None
+    """The states before and after, where the event is a change of state of its target; None otherwise."""
+    reason: str = ""
+    """Why the state changed, as a sentence or in libvirt's words; empty where nothing is known."""
+    actor: str = ""
+    """The user whose operation this is, or was running on the target."""
 
     def decoded(self, nouns: Nouns = NOUNS) -> Any:
         """The value as its noun's struct; None when the target was deleted or its type is unknown here.

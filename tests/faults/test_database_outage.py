@@ -51,6 +51,18 @@ async def test_hung_database_refuses_changes_in_time_and_reads_continue(server: 
     assert answer.status_code == 202
 
 
+async def test_stored_events_are_refused_while_the_database_hangs(server: ServerWithDatabase) -> None:
+    headers = {"Authorization": f"Bearer {server.admin.credentials.token}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as http:
+        server.hang_database()
+        for query in ("", "?q=state:crashed"):
+            answer = await http.get(f"/api/events{query}")
+            assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+        server.wake_database()
+        assert await server.wait_for_database(down=False) < 5
+        assert (await http.get("/api/events")).status_code == 200
+
+
 async def _read(server: ServerWithDatabase, vm_id: str) -> float:
     began = fair_now()
     assert (await server.admin.call(vms.LIST)).total == 1

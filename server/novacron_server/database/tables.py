@@ -238,6 +238,14 @@ bulk_items = Table(
     ),
 )
 
+_OF_OPERATION = text("target_type = 'operation'")
+NOTABLE = (
+    "CASE WHEN target_type = 'operation'"
+    " THEN type IN ('operation.succeeded', 'operation.failed', 'operation.cancelled', 'operation.interrupted')"
+    " ELSE note <> '' OR right(type, 8) <> '.updated' END"
+)
+"""`event_words.is_notable` in SQL. A query that has it as it is here is answered from the index."""
+
 events = Table(
     "events",
     METADATA,
@@ -254,7 +262,14 @@ events = Table(
     Column("row", JSONB(none_as_null=True)),
     Column("gone", Boolean, nullable=False, server_default=text("false")),
     _word("note", ""),
+    _word("before", null=True),
+    _word("after", null=True),
+    _word("reason", ""),
+    _word("actor", ""),
     Index("events_time_idx", "time"),
+    Index("events_target_idx", "target_id", "seq"),
+    Index("events_operation_target_idx", text("(\"row\" #>> '{target,id}')"), "seq", postgresql_where=_OF_OPERATION),
+    Index("events_notable_idx", "seq", postgresql_where=text(NOTABLE)),
 )
 
 event_counter = Table(

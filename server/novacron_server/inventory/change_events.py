@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from novacron_core.api.events import Priority
+from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import Operation, Target
 from novacron_core.api.pools import Pool
 from novacron_core.api.vms import State
@@ -48,7 +51,7 @@ def vm_change(
     known = first_read or (before is None and row is not None)
     reports = operation is not None and operation.kind in _STARTS and now is not None and now.state is State.FAILED
     kind, priority, note = ("vm.updated", Priority.LOW, "") if known or reports else _classify(before, now)
-    return EventDraft(
+    draft = EventDraft(
         type=kind,
         source=host_id,
         target=Target(type="vm", id=facts.uuid, name=facts.name),
@@ -57,6 +60,16 @@ def vm_change(
         row=None,
         gone=now is None,
         note=note,
+        actor=operation.actor if operation else "",
+    )
+    same = before is not None and now is not None and before.state is now.state
+    if known or same or (kind == "vm.updated" and now is not None and now.state in _BY_STATE):
+        return draft  # its state has not changed, or the operation tells it
+    return msgspec.structs.replace(
+        draft,
+        before=str(before.state) if before else None,
+        after=str(now.state) if now else None,
+        reason=now.reason if now else "",
     )
 
 
@@ -93,11 +106,24 @@ def host_change(before: HostView | None, now: HostView) -> EventDraft | None:
         _configuration(now),
     ):
         return None
-    same_status = before is not None and before.status is now.status
-    kind = "host.updated" if same_status else f"host.{now.status}"
     target = Target(type="host", id=now.id, name=now.name)
-    priority = Priority.NORMAL if now.status == "up" else Priority.CRITICAL
-    return EventDraft(type=kind, source=now.id, target=target, tenant=SHARED, priority=priority, note=now.detail)
+    # A host that has not answered yet, or is being connected to, is not lost.
+    waits = now.status is HostStatus.CONNECTING or (before is None and now.status is not HostStatus.UP)
+    if waits or before is None or before.status is now.status:
+        note = "" if waits else now.detail
+        kind = "host.up" if before is None and not waits else "host.updated"
+        return EventDraft(type=kind, source=now.id, target=target, tenant=SHARED, priority=Priority.LOW, note=note)
+    return EventDraft(
+        type=f"host.{now.status}",
+        source=now.id,
+        target=target,
+        tenant=SHARED,
+        priority=Priority.NORMAL if now.status is HostStatus.UP else Priority.CRITICAL,
+        note=now.detail,
+        before=str(before.status),
+        after=str(now.status),
+        reason=now.detail,
+    )
 
 
 def _configuration(view: HostView) -> tuple[object, ...]:
@@ -110,7 +136,7 @@ def storage_changes(host_id: str, changes: StorageChanges) -> list[EventDraft]:
     return [
         *(volume_refreshed(host_id, volume) for volume in changes.volumes),
         *(volume_refreshed(host_id, volume, gone=True) for volume in changes.gone_volumes),
-        *(pool_refreshed(pool) for pool in changes.pools),
+        *(pool_change(changes.earlier_pools.get(pool.id), pool) for pool in changes.pools),
         *(pool_refreshed(pool, gone=True) for pool in changes.gone_pools),
         *(tier_refreshed(tier.name) for tier in changes.tiers),
     ]
@@ -128,6 +154,21 @@ def pool_refreshed(pool: Pool, *, gone: bool = False) -> EventDraft:
     target = Target(type="pool", id=pool.id, name=pool.name)
     kind = "pool.deleted" if gone else "pool.updated"
     return EventDraft(type=kind, source=pool.host, target=target, tenant=SHARED, priority=Priority.LOW, gone=gone)
+
+
+def pool_change(before: Pool | None, now: Pool) -> EventDraft:
+    """The event for a pool that appeared or changed."""
+    draft = pool_refreshed(now)
+    if before is None or before.active == now.active:
+        return draft
+    after = _pool_state(now)
+    return msgspec.structs.replace(
+        draft, before=_pool_state(before), after=after, reason=now.problem, note=now.problem or after
+    )
+
+
+def _pool_state(pool: Pool) -> str:
+    return "active" if pool.active else "inactive"
 
 
 def tier_refreshed(name: str) -> EventDraft:

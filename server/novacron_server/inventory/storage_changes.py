@@ -20,7 +20,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 class StorageChanges(msgspec.Struct, frozen=True, kw_only=True):
     """New and changed objects, removed objects, and the VMs whose disks are shown differently now.
 
-    `first`: the first read of the host's storage, so the VMs themselves have not changed.
+    `first`: the first read of the host's storage, so the VMs themselves have not changed. `earlier_pools`: the changed
+    pools as they were published before, by id.
     """
 
     volumes: list[Volume]
@@ -30,6 +31,7 @@ class StorageChanges(msgspec.Struct, frozen=True, kw_only=True):
     tiers: list[Tier]
     vms: list[str] = []
     first: bool = False
+    earlier_pools: dict[str, Pool] = {}
 
 
 class PublishedStorage:
@@ -54,6 +56,7 @@ class PublishedStorage:
         published_pools = self._pools.setdefault(host_id, {})
         now_volumes, now_pools = {volume.id: volume for volume in volumes}, {pool.id: pool for pool in pools}
         changed_tiers = [tier for tier in tiers if _tier_differs(self._tiers.get(tier.name), tier)]
+        changed_pools = [p for p in now_pools.values() if _pool_differs(published_pools.get(p.id), p)]
         changes = StorageChanges(
             volumes=[
                 volume
@@ -62,9 +65,10 @@ class PublishedStorage:
                 and _volume_differs(published_volumes.get(volume_id), volume)
             ],
             gone_volumes=[v for v in published_volumes.values() if v.id not in now_volumes],
-            pools=[p for p in now_pools.values() if _pool_differs(published_pools.get(p.id), p)],
+            pools=changed_pools,
             gone_pools=[p for p in published_pools.values() if p.id not in now_pools],
             tiers=changed_tiers,
+            earlier_pools={p.id: published_pools[p.id] for p in changed_pools if p.id in published_pools},
         )
         _update(published_volumes, changes.volumes, changes.gone_volumes)
         _update(published_pools, changes.pools, changes.gone_pools)

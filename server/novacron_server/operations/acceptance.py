@@ -110,14 +110,27 @@ async def _supersede(
 
 def operation_event(operation: Operation, kind: str) -> EventDraft:
     """The event that carries an operation."""
+    reason = operation.problem.detail if operation.problem else ""
+    changed = kind != "operation.updated"  # which reports progress
     return EventDraft(
         type=kind,
         source="operations",
         target=Target(type="operation", id=operation.id, name=operation.kind),
         tenant=operation.tenant,
         row=msgspec.to_builtins(operation),
-        note=operation.problem.detail if operation.problem else operation.step,
+        note=reason if operation.problem else operation.step,
+        before=_state_before(operation) if changed else None,
+        after=str(operation.state) if changed else None,
+        reason=reason,
+        actor=operation.actor,
     )
+
+
+def _state_before(operation: Operation) -> str | None:
+    """The state before the last change: none before it was accepted."""
+    if operation.state is OperationState.PENDING:
+        return None
+    return str(OperationState.RUNNING if operation.started_at else OperationState.PENDING)
 
 
 def refresh_targets(host_id: str | None, operation: Operation) -> list[EventDraft]:

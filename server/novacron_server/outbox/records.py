@@ -15,7 +15,8 @@ class EventDraft(msgspec.Struct, frozen=True):
     """An event without a sequence number.
 
     `row` contains the changed database row's values (None: no row changed, the event is about libvirt only). `gone`:
-    the target no longer exists. The API value is composed when the event is folded, and not stored.
+    the target no longer exists. The API value is composed when the event is folded, and not stored. `before`, `after`,
+    `reason` and `actor` are those of the API's Event.
     """
 
     type: str
@@ -26,6 +27,10 @@ class EventDraft(msgspec.Struct, frozen=True):
     row: dict[str, Any] | None = None
     gone: bool = False
     note: str = ""
+    before: str | None = None
+    after: str | None = None
+    reason: str = ""
+    actor: str = ""
 
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,3 +47,7 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
     row: dict[str, Any] | None
     gone: bool
     note: str
+    before: str | None = None
+    after: str | None = None
+    reason: str = ""
+    actor: str = ""

@@ -78,6 +78,10 @@ def _values(seq: int, draft: EventDraft, now: datetime) -> dict[str, Any]:
         "row": draft.row,
         "gone": draft.gone,
         "note": _storable(draft.note),
+        "before": draft.before,
+        "after": draft.after,
+        "reason": _storable(draft.reason),
+        "actor": _storable(draft.actor),
     }
 
 
@@ -99,4 +103,8 @@ def _record(row: Row[Any]) -> EventRecord:
         row=row.row,
         gone=row.gone,
         note=row.note,
+        before=row.before,
+        after=row.after,
+        reason=row.reason,
+        actor=row.actor,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from novacron_server.access import routes as access_routes
+from novacron_server.events import routes as events_routes
 from novacron_server.health import routes as health_routes
 from novacron_server.hosts import routes as hosts_routes
 from novacron_server.http.allowed_hosts import AllowedHosts
@@ -61,6 +62,7 @@ def served(parts: Parts) -> list[Served]:
         *vms_routes.routes(parts.vms),
         *bulk_routes.routes(parts.bulks),
         *operations_routes.routes(parts.operations),
+        *events_routes.routes(parts.events),
         *hosts_routes.routes(parts.inventory),
         *images_routes.routes(parts.images),
         *volumes_routes.routes(parts.volumes),

@@ -25,6 +25,7 @@ from novacron_server.database.preflight import Place, find_place
 from novacron_server.database.server_lock import ServerLock
 from novacron_server.database.transactions import Connection, Database, Kind
 from novacron_server.demo.crashes import SimulatedCrashes
+from novacron_server.events.service import Events
 from novacron_server.hosts import repository as hosts_repository
 from novacron_server.http.websocket.gateway import WebSocketGateway
 from novacron_server.hypervisor.connection.uris import is_simulated
@@ -114,6 +115,7 @@ class Parts:
     last_facts: LastFacts
     crashes: Crashes
     metrics: MetricsPipeline
+    events: Events
 
 
 @asynccontextmanager
@@ -286,6 +288,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         last_facts=LastFacts(database, inventory),
         crashes=crashes,
         metrics=metrics,
+        events=Events(database, state),
     )
 
 

@@ -90,6 +90,11 @@ def permission_of(nouns: Nouns, event_type: str) -> Permission:
     return noun.permission if noun else _OTHER_FAMILIES.get(family, Permission.ACCESS_ADMIN)
 
 
+def families(nouns: Nouns) -> dict[str, Permission]:
+    """The known families of events with the permission to receive them."""
+    return {**{noun.type: noun.permission for noun in nouns}, **_OTHER_FAMILIES}
+
+
 def matches(filters: api.Filters, event: api.Event) -> bool:
     """Whether an event matches all of a subscription's filters; an empty filter matches every event."""
     return (

@@ -209,6 +209,10 @@ class Hub:
             value=msgspec.Raw(msgspec.json.encode(value)),
             note=record.note,
             unlogged=unlogged,
+            before=record.before,
+            after=record.after,
+            reason=record.reason,
+            actor=record.actor,
         )
         permission = permission_of(self.state.nouns, record.type)
         data, member_value = msgspec.json.encode(event), table.for_members(value) if table else None
@@ -235,4 +239,8 @@ def _unnumbered(draft: EventDraft, seq: int) -> EventRecord:
         row=None,
         gone=draft.gone,
         note=draft.note,
+        before=draft.before,
+        after=draft.after,
+        reason=draft.reason,
+        actor=draft.actor,
     )

@@ -6,6 +6,7 @@ import msgspec
 
 from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
+from novacron_core.api.vms import State
 from novacron_server.inventory.rows import CrashRow, VMRow
 from novacron_server.inventory.state import CRASH, Key
 from novacron_server.outbox.records import EventDraft
@@ -36,4 +37,7 @@ def crash_event(
 ) -> EventDraft:
     """The event that carries the row of a VM's crash; None: the crash is over."""
     row = {CRASH: msgspec.to_builtins(crash) if crash is not None else None}
-    return EventDraft(type=kind, source=key[0], target=target, tenant=tenant, priority=priority, row=row, note=note)
+    draft = EventDraft(type=kind, source=key[0], target=target, tenant=tenant, priority=priority, row=row, note=note)
+    if kind != "vm.crashed" or crash is None:
+        return draft
+    return msgspec.structs.replace(draft, after=str(State.CRASHED), reason=crash.reason)

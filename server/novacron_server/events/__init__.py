@@ -1,0 +1,1 @@
+"""Stored events: lists of what happened."""

@@ -1,0 +1,215 @@
+"""The SQL of lists of stored events. The filter fields are those of `rules.filters.events`, read from columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import structlog
+from sqlalchemy import Row, String, and_, case, false, func, literal_column, not_, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
+
+from novacron_core.api.events import Priority
+from novacron_core.api.operations import Operation, Target
+from novacron_core.api.stored_events import StoredEvent
+from novacron_core.rules.event_words import EVENT_WORDS, all_operation_words
+from novacron_core.rules.filters.events import NOTABLE, PART
+from novacron_core.rules.filters.language import Term, fold, has_wildcards, matcher, plain_matcher
+from novacron_server.database.tables import NOTABLE as IS_NOTABLE
+from novacron_server.database.tables import events as t
+from novacron_server.database.tables import operations
+
+Condition = ColumnElement[bool]
+Text = ColumnElement[Any]
+_WILD = {"*": ".*", "?": "."}
+_LONGEST_AGE_S = 100 * 366 * 86400.0
+_log = structlog.get_logger()
+
+_OF_OPERATION = t.c.target_type == literal_column("'operation'")
+_TARGET_ID: Text = literal_column("(\"row\" #>> '{target,id}')", String)
+_TARGET_NAME: Text = case(
+    (_OF_OPERATION, literal_column("(\"row\" #>> '{target,name}')", String)), else_=t.c.target_name
+)
+_KIND: Text = func.coalesce(func.nullif(literal_column("(\"row\" ->> 'child_kind')", String), ""), t.c.target_name)
+_DETAIL: Text = case((_OF_OPERATION, t.c.reason), else_=func.coalesce(func.nullif(t.c.reason, ""), t.c.note))
+_TYPE_WORDS: Text = func.translate(func.regexp_replace(t.c.type, r"^.*\.", ""), "_-", "  ")
+_TEXTS = {"by": t.c.actor, "state": t.c.after, "target": _TARGET_NAME, "type": t.c.type}
+_MARKS: dict[str, Condition] = {
+    NOTABLE: literal_column(f"({IS_NOTABLE})"),
+    PART: and_(_OF_OPERATION, literal_column("(\"row\" ->> 'parent')").is_not(None)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which events to list. `tenants` and `families` (of types, `vm`) are those that the reader may see, None for all;
+    `hosts` are the names by id, for the filter; `now` is the time of the filter's ages."""
+
+    terms: Sequence[Term]
+    now: datetime
+    hosts: Mapping[str, str]
+    tenants: Collection[str] | None = None
+    families: Collection[str] | None = None
+    from_: datetime | None = None
+    to: datetime | None = None
+    before: int | None = None
+
+
+async def page(
+    connection: AsyncConnection, chosen: Selection, offset: int, limit: int
+) -> tuple[list[StoredEvent], int]:
+    """Return (one page, the number of all matches), newest first."""
+    where = _where(chosen)
+    total = (await connection.execute(select(func.count()).select_from(t).where(*where))).scalar_one()
+    rows = await connection.execute(select(t).where(*where).order_by(t.c.seq.desc()).offset(offset).limit(limit))
+    return [_stored(row) for row in rows], int(total)
+
+
+def _where(chosen: Selection) -> list[Condition]:
+    where: list[Condition] = []
+    if chosen.tenants is not None:
+        where.append(t.c.tenant.in_(chosen.tenants))
+    if chosen.families is not None:
+        where.append(func.split_part(t.c.type, ".", 1).in_(chosen.families))
+    if chosen.from_ is not None:
+        where.append(t.c.time >= chosen.from_)
+    if chosen.to is not None:
+        where.append(t.c.time < chosen.to)
+    if chosen.before is not None:
+        where.append(t.c.seq < chosen.before)
+    return [*where, *(_term(term, chosen) for term in chosen.terms)]
+
+
+def _term(term: Term, chosen: Selection) -> Condition:
+    found = _numeric(term, chosen.now) if term.field in ("age", "since") else _textual(term, chosen.hosts)
+    # A value that is missing (NULL) does not match, so it matches the negation, as in Python.
+    return not_(func.coalesce(found, False)) if term.negated else found
+
+
+def _numeric(term: Term, now: datetime) -> Condition:
+    if term.field == "since":
+        return t.c.time >= datetime.fromtimestamp(term.number, UTC)
+    moment = now - timedelta(seconds=min(term.number, _LONGEST_AGE_S))
+    conditions: dict[str, Condition] = {
+        "<": t.c.time > moment, "<=": t.c.time >= moment, ">": t.c.time < moment, ">=": t.c.time <= moment,
+        "=": t.c.time == moment,
+    }  # fmt: skip
+    return conditions[term.operator]
+
+
+def _textual(term: Term, hosts: Mapping[str, str]) -> Condition:
+    """Whether any of the term's values matches."""
+    return or_(false(), *(_value(term, word, hosts) for word in term.values))
+
+
+def _value(term: Term, word: str, hosts: Mapping[str, str]) -> Condition:
+    matches = matcher(word, plain_matcher(term))
+    if term.field == "is":
+        return or_(false(), *(condition for mark, condition in _MARKS.items() if matches(mark)))
+    if term.field == "host":
+        return _on_hosts([key for key, name in hosts.items() if matches(fold(key)) or matches(fold(name))])
+    if term.field == "id":
+        return _has_id(word, term)
+    if term.field == "what":
+        return _has_words(word, term, matches)
+    if term.field in _TEXTS:
+        return _like(_TEXTS[term.field], word, term)
+    if has_wildcards(word):
+        texts = [_like(part, word, term) for part in (*_TEXTS.values(), _DETAIL)]
+    else:
+        texts = [_like(func.concat_ws("\x01", *_TEXTS.values(), _DETAIL), word, term)]
+    return or_(*texts, _has_words(word, term, matches))
+
+
+def _on_hosts(ids: Sequence[str]) -> Condition:
+    ours = select(operations.c.id.cast(String)).where(operations.c.host_id.cast(String).in_(ids))
+    return or_(t.c.source.in_(ids), and_(_OF_OPERATION, t.c.target_id.in_(ours)))
+
+
+def _has_id(word: str, term: Term) -> Condition:
+    """Whether an id of the event matches; a quoted one is found with an index."""
+    if term.quoted and not has_wildcards(word):
+        wanted = _stored_text(word)
+        return or_(t.c.target_id == wanted, and_(_OF_OPERATION, _TARGET_ID.op("=")(wanted)))
+    return or_(_like(t.c.target_id, word, term), and_(_OF_OPERATION, _like(_TARGET_ID, word, term)))
+
+
+def _has_words(word: str, term: Term, matches: Callable[[str], bool]) -> Condition:
+    """Whether the words for what happened match (`event_words`)."""
+    named = [kind for kind, words in EVENT_WORDS.items() if matches(fold(words))]
+    pairs = [pair for pair, words in all_operation_words().items() if matches(fold(words))]
+    others = and_(t.c.type.not_in(list(EVENT_WORDS)), _like(_TYPE_WORDS, word, term))
+    return or_(
+        and_(not_(_OF_OPERATION), or_(t.c.type.in_(named), others)),
+        and_(_OF_OPERATION, tuple_(_KIND, t.c.after).in_(pairs)),
+    )
+
+
+def _like(column: Text, word: str, term: Term) -> Condition:
+    """Whether a column matches a word, ignoring case. Only letters of ASCII have lower case in every database: a word
+    with others is matched as a regular expression that has both cases of each letter."""
+    folded = _stored_text(fold(word))
+    if folded.isascii():
+        return func.lower(column).like(_pattern(folded, term), escape="\\")
+    return column.op("~")(_expression(folded, term))
+
+
+def _pattern(word: str, term: Term) -> str:
+    escaped = word.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+    if has_wildcards(word):
+        return escaped.replace("*", "%").replace("?", "_")
+    if term.operator == "contains":
+        return f"%{escaped}%"
+    return escaped if term.quoted else f"{escaped}%"
+
+
+def _expression(word: str, term: Term) -> str:
+    if has_wildcards(word):
+        return f"^{''.join(_WILD.get(letter) or _either_case(letter) for letter in word)}$"
+    letters = "".join(_either_case(letter) for letter in word)
+    if term.operator == "contains":
+        return letters
+    return f"^{letters}$" if term.quoted else f"^{letters}"
+
+
+def _either_case(letter: str) -> str:
+    cases = sorted({letter, letter.upper(), letter.lower()})
+    return f"({'|'.join(re.escape(case) for case in cases)})"
+
+
+def _stored_text(word: str) -> str:
+    """Without lone surrogates, which PostgreSQL refuses."""
+    return word.encode("utf-8", "replace").decode()
+
+
+def _stored(row: Row[Any]) -> StoredEvent:
+    return StoredEvent(
+        seq=row.seq,
+        id=row.id,
+        type=row.type,
+        source=row.source,
+        target=Target(type=row.target_type, id=row.target_id, name=row.target_name),
+        time=row.time.astimezone(UTC),
+        tenant=row.tenant,
+        priority=Priority(row.priority),
+        note=row.note,
+        before=row.before,
+        after=row.after,
+        reason=row.reason,
+        actor=row.actor,
+        operation=_operation(row) if row.target_type == "operation" and row.row is not None else None,
+    )
+
+
+def _operation(row: Row[Any]) -> Operation | None:
+    """The operation that an event carries; None if it cannot be read: the event is listed without."""
+    try:
+        return msgspec.convert(row.row, Operation)
+    except (msgspec.ValidationError, ValueError, TypeError) as e:
+        _log.error("the operation of an event cannot be read", seq=row.seq, id=row.target_id, reason=str(e))
+        return None
