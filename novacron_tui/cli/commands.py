@@ -68,17 +68,33 @@ def logout(context: typer.Context, server: ServerFlag = "", profile: ProfileFlag
 
 def events(
     context: typer.Context,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep streaming (always on).")] = True,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Stream new events (the default without a flag of a list).")
+    ] = False,
+    since: Annotated[str, typer.Option(help="List stored events since a time: 8h, 22:00, 2026-11-26T22:00.")] = "",
+    until: Annotated[str, typer.Option(help="List stored events before a time.")] = "",
+    q: Annotated[str, typer.Option("--filter", help="List stored events that match, e.g. state:failed.")] = "",
+    every: Annotated[
+        bool, typer.Option("--all", help="List also events that only refresh or report progress.")
+    ] = False,
     after: Annotated[int | None, typer.Option(min=0, help="Start after this event number.")] = None,
     count: Annotated[int, typer.Option(min=0, help="Stop after N events; 0 = never.")] = 0,
     output: OutputFlag = Output.TABLE,
     server: ServerFlag = "",
     profile: ProfileFlag = "",
 ) -> None:
-    """Stream events, one per line."""
+    """Stream events, one per line, or list those of the last 30 days, newest first."""
     from novacron_tui.cli import events as event_stream
 
-    run_with_client(context, lambda client: event_stream.watch(client, output, after=after, count=count))
+    lists = bool(since or until or q or every)
+    if lists and (watch or after is not None):
+        given = "--watch" if watch else "--after"
+        raise typer.BadParameter(f"{given} streams events: leave it out, or leave out the flags of a list")
+    if lists:
+        chosen = event_stream.Range(since=since, until=until, q=q, every=every)
+        run_with_client(context, lambda client: event_stream.list_stored(client, output, chosen, at_most=count))
+    else:
+        run_with_client(context, lambda client: event_stream.watch(client, output, after=after, count=count))
 
 
 def doctor(context: typer.Context, output: OutputFlag = Output.TABLE) -> None:

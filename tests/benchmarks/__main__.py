@@ -8,7 +8,21 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import api, bulk, changes, events, fleet, live, metrics, moves, paint, pools, start, stream
+from tests.benchmarks import (
+    api,
+    bulk,
+    changes,
+    event_lists,
+    events,
+    fleet,
+    live,
+    metrics,
+    moves,
+    paint,
+    pools,
+    start,
+    stream,
+)
 from tests.benchmarks.figure import Figure, show
 
 BENCHMARKS = {
@@ -19,6 +33,7 @@ BENCHMARKS = {
     "changes": changes.measure,
     "bulk": bulk.measure,
     "events": events.measure,
+    "event-lists": event_lists.measure,
     "fleet": fleet.measure,
     "metrics": metrics.measure,
     "history": metrics.measure_history,

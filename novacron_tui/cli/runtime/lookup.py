@@ -37,14 +37,14 @@ async def list_all(client: Client, endpoint: Endpoint[Page[T], Q, Any], query: Q
         try:
             page = await client.call(endpoint, query=msgspec.structs.replace(query, page=number, page_size=size))
         except errors.ValidationFailed as e:
-            raise _explain_filter(query.q, e) from e
+            raise explain_filter(query.q, e) from e
         items += page.items
         if len(page.items) < size or len(items) >= page.total or (at_most and len(items) >= at_most):
             break
     return items[:at_most] if at_most else items
 
 
-def _explain_filter(text: str, e: errors.ValidationFailed) -> errors.ValidationFailed:
+def explain_filter(text: str, e: errors.ValidationFailed) -> errors.ValidationFailed:
     """An error about the API's field `q`, reworded as one about the filter that the user typed."""
     wrong = next((field.message for field in e.fields if field.field == "q"), None)
     return e if wrong is None else errors.ValidationFailed(f'invalid filter "{text}": {explain(wrong)[0]}')
