@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from tests.support.libvirtd import PrivateLibvirtd, require_private_libvirtd
 from tests.support.node_files import NODE
 
 pytest_plugins = ["tests.support.ids", "tests.support.lanes", "tests.support.reruns"]
+os.environ["TZ"] = "UTC"  # clocks on screens are in the zone of the machine
+time.tzset()
 os.environ["NOVACRON_DATABASE_BUDGET_S"] = str(LONG_BUDGET_S)
 constants.COLOR_SYSTEM = "truecolor"  # type: ignore[misc]  # pictures and themes do not depend on who runs the tests
 _count = itertools.count(1)

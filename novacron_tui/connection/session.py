@@ -37,6 +37,8 @@ class Session:
         self.in_flight: set[VMKey] = set()
         self.followed: dict[str, Operation] = {}
         self.left_out: dict[str, list[BulkItem]] = {}
+        self.last_here: datetime | None = None
+        """When this user was last in a console of this profile, by the server's clock; None if that is not known."""
         self.last_screens: dict[type[Any], Any] = {}
         self._updates = updates or self._stream
         self._watchers: list[Callable[[], None]] = []

@@ -83,6 +83,8 @@ class Store:
         self.operations: dict[str, Operation] = self.table(OPERATIONS)
         self._names = HostNames()
         self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self.events_after = 0
+        """All events after this number are in `events`; earlier ones may be missing there."""
         self.samples = SampleStore(now)
         self._connected = False
         self._complete = False
@@ -234,7 +236,7 @@ class Store:
             return False
         parts, self._parts = self._parts, []
         self._replace(parts)
-        self.seq = part.seq
+        self.seq = self.events_after = part.seq
         self._complete = not any(other.unreadable for other in parts)
         self._loaded = True
         self.version += 1
@@ -265,6 +267,8 @@ class Store:
             self._complete = False
             self.version += 1
             return True
+        if len(self.events) == MAX_EVENTS:
+            self.events_after = max(self.events_after, self.events[0].seq)
         self.events.append(event)
         self.version += 1
         noun = self.nouns.of_type(event.target.type)

@@ -5,17 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from novacron_core.rules.bulk_words import counts_text
 from novacron_core.values.ages import age_s, age_text
-from novacron_tui.operations.entries import ActivityEntry
+from novacron_tui.operations.entries import ActivityEntry, local
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.widgets.cells import Cell, Column
 
-_WHAT = 22
+_WHAT = 24
 _BAR = 6
+_RULE = 200
+"""Cells of a line across the list: more than any terminal has."""
+
+
+def across(glyphs: Glyphs) -> Callable[[ActivityEntry], Cell | None]:
+    """Draws the rows that are lines: `── Thu 26 Nov ────`."""
+    dash = "-" if glyphs.ascii else "─"
+
+    def draw(entry: ActivityEntry) -> Cell | None:
+        return ((f"{dash * 2} {entry.line} {dash * _RULE}", "quiet"),) if entry.line else None
+
+    return draw
 
 
 def columns(glyphs: Glyphs, now: Callable[[], datetime], *, of_one: bool = False) -> list[Column[ActivityEntry]]:
-    """Age, action, target, actor and the reason, which takes the rest of the line. `of_one`: without the target, which is
+    """Clock (in the operator's zone), age, action, target, actor and the reason, which takes the rest of the line. `of_one`: without the target, which is
     the same in all rows."""
 
     def what(entry: ActivityEntry) -> Cell:
@@ -27,12 +40,19 @@ def columns(glyphs: Glyphs, now: Callable[[], datetime], *, of_one: bool = False
 
     text = glyphs.cell
 
+    def detail(entry: ActivityEntry) -> Cell:
+        count = ((f"{glyphs.arrow} {len(entry.folded):,}  ", "accent"),) if entry.folded else ()
+        counts = entry.op.counts if entry.op else None
+        done = counts_text(entry.op.child_kind, counts) if entry.op and counts else ""
+        return (*count, (entry.detail or done, "plain"))
+
     return [
-        Column("age", "AGE", 6, lambda entry: ((age_text(age_s(entry.at, now())), "quiet"),), right=True),
+        Column("clock", "CLOCK", 8, lambda entry: ((f"{local(entry.at):%H:%M:%S}", "plain"),)),
+        Column("age", "AGE", 6, lambda entry: ((age_text(age_s(entry.at, now())), "quiet"),), right=True, rank=3),
         Column("what", "WHAT", _WHAT, what, stretch=1, widest=34),
         *([] if of_one else [
-            Column("target", "TARGET", 14, lambda entry: text(entry.target, "strong"), stretch=1, widest=32),
+            Column("target", "TARGET", 13, lambda entry: text(entry.target, "strong"), stretch=1, widest=32),
         ]),
-        Column("by", "BY", 8, lambda entry: text(entry.actor, "quiet"), rank=2, stretch=1, widest=14),
-        Column("detail", "REASON", 16, lambda entry: ((entry.detail, "plain"),), rank=1, stretch=4, widest=120),
+        Column("by", "BY", 7, lambda entry: text(entry.actor, "quiet"), rank=2, stretch=1, widest=14),
+        Column("detail", "REASON", 16, detail, rank=1, stretch=4, widest=120),
     ]  # fmt: skip

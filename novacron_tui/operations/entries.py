@@ -7,8 +7,11 @@ from datetime import datetime
 
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation
+from novacron_core.api.stored_events import StoredEvent
 from novacron_core.api.vms import VM
-from novacron_core.rules.filters.language import FilterField
+from novacron_core.rules import event_words as rules
+from novacron_core.rules.event_words import ENDS, is_notable
+from novacron_core.rules.filters.events import NOTABLE, PART
 from novacron_core.values.ages import age_s, age_text
 from novacron_tui.connection.store import Store
 from novacron_tui.terminal.safe_text import one_line
@@ -22,7 +25,10 @@ _LABEL = 12
 @dataclass(frozen=True, slots=True)
 class ActivityEntry:
     """`at` is the time of an event; for an operation its end, or its creation while it runs. `detail` is the reason,
-    step or note. The `state` of an event is `event`."""
+    step or note; `state` is the state after it, empty where nothing changed its state.
+
+    `line`: the row is no happening, but a line across the list with this text. `folded`: it stands for these.
+    """
 
     id: str
     at: datetime
@@ -36,6 +42,16 @@ class ActivityEntry:
     target_id: str = ""
     source: str = ""
     """The host that reported an event."""
+    type: str = ""
+    before: str = ""
+    hosts: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    line: str = ""
+    folded: tuple[ActivityEntry, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return (self.target_id, self.op.id) if self.op else (self.target_id,)
 
     def is_about(self, vm: VM) -> bool:
         """Whether this VM is the target, and not one with the same UUID on another host."""
@@ -44,28 +60,6 @@ class ActivityEntry:
     @property
     def runs(self) -> bool:
         return self.op is not None and not self.op.state.ended
-
-
-FIELDS: dict[str, FilterField[ActivityEntry]] = {
-    "name": FilterField(lambda entry: f"{entry.target} {entry.what} {entry.actor} {entry.state} {entry.detail}"),
-    "target": FilterField(lambda entry: entry.target),
-    "what": FilterField(lambda entry: entry.what),
-    "state": FilterField(lambda entry: entry.state),
-    "by": FilterField(lambda entry: entry.actor),
-}
-"""The filter fields; plain words are searched in all texts of a row."""
-
-
-def entries(store: Store, *, folded: bool = True) -> list[ActivityEntry]:
-    """All rows: running operations first, then the newest. `folded`: without the operations of bulks that are listed
-    themselves."""
-    events = (event for event in store.events if event.target.type != "operation")
-    event_entries = [_of_event(event) for event in events if event.note or not event.type.endswith(".updated")]
-    known = store.operations
-    listed = (op for op in known.values() if not (folded and op.parent in known))
-    shown = [*(of_operation(op) for op in listed), *event_entries]
-    shown.sort(key=lambda entry: (entry.runs, entry.at), reverse=True)
-    return shown
 
 
 def why_not_cancel(entry: ActivityEntry, _store: Store) -> str | None:
@@ -79,8 +73,13 @@ def why_not_cancel(entry: ActivityEntry, _store: Store) -> str | None:
     return None
 
 
-def of_operation(op: Operation) -> ActivityEntry:
-    """The row of an operation."""
+def why_not_open(entry: ActivityEntry) -> str | None:
+    """The sentence that refuses to open an entry, or None."""
+    return "this is no event: move to a row above or below" if entry.line else None
+
+
+def of_operation(op: Operation, hosts: tuple[str, ...] = ()) -> ActivityEntry:
+    """The row of an operation. `hosts` are the id and name of its target's host."""
     reason = (op.problem.detail or op.problem.title) if op.problem else ""
     return ActivityEntry(
         id=f"operation {op.id}",
@@ -93,32 +92,53 @@ def of_operation(op: Operation) -> ActivityEntry:
         detail=one_line(reason or ("" if op.state.ended else op.step)),
         op=op,
         target_id=op.target.id,
+        type=f"operation.{op.state}",
+        hosts=hosts,
+        marks=((NOTABLE,) if op.state.ended else ()) + ((PART,) if op.parent else ()),
     )
 
 
-def _of_event(event: Event) -> ActivityEntry:
+def of_event(event: Event | StoredEvent, host_name: str) -> ActivityEntry:
+    """The row of an event that carries no operation. `host_name` is the name of its source, if that is a host."""
     words, tone = event_words(event.type)
-    target = one_line(event.target.name or event.target.id)
+    ended = ENDS.get(event.type)
+    if event.target.type == "operation" and ended is not None:  # its operation could not be read
+        words, tone = rules.operation_words(event.target.name, ended), OP_TONES.get(ended, "plain")
     return ActivityEntry(
         id=f"event {event.id}",
         at=event.time,
-        what=words,
+        what=one_line(words),
         tone=tone,
-        target=target,
-        state="event",
-        detail=one_line(event.note),
+        target=one_line(event.target.name or event.target.id),
+        state=one_line(event.after or ""),
+        actor=one_line(event.actor),
+        detail=one_line(event.reason or event.note),
         target_id=event.target.id,
         source=event.source,
+        type=one_line(event.type),
+        before=one_line(event.before or ""),
+        hosts=(event.source, one_line(host_name)),
+        marks=(NOTABLE,) if is_notable(event.type, event.note) else (),
     )
 
 
+def local(at: datetime) -> datetime:
+    """A time in the operator's zone; as it is, where that has none."""
+    try:
+        return at.astimezone()
+    except (OverflowError, ValueError):
+        return at
+
+
 def _when(at: datetime, now: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC, {age_text(age_s(at, now))} ago"
+    here = local(at)
+    return f"{here:%Y-%m-%d %H:%M:%S} {here.tzname() or ''}, {age_text(age_s(at, now))} ago"
 
 
 def detail_lines(entry: ActivityEntry, now: datetime) -> Lines:
     """All properties of an entry, uncut."""
-    rows = [("what", entry.what), ("target", entry.target), ("state", entry.state), ("by", entry.actor)]
+    state = f"{entry.before}, then {entry.state}" if entry.before and entry.op is None else entry.state
+    rows = [("what", entry.what), ("target", entry.target), ("state", state), ("by", entry.actor)]
     if (op := entry.op) is None:
         rows.append(("when", _when(entry.at, now)))
     else:

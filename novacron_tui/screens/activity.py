@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from textual.binding import BindingType
 
+from novacron_core.rules.filters.events import HELP
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.operations.actions import CANCEL
@@ -21,8 +22,8 @@ from novacron_tui.vms.perform import VMActionRunner
 from novacron_tui.widgets.detail import Detail
 from novacron_tui.widgets.text_bar import Piece
 
-READ = open_action("Show details and the full reason; of a bulk action, the result of each VM.")
-FILTER = filter_action("plain words, state:failed, by:ada, target:web-*, -not.")
+READ = open_action("Unfold a group; show details and the full reason; of a bulk action, the result of each VM.")
+FILTER = filter_action(HELP)
 
 
 class ActivityScreen(ListScreen):
@@ -49,7 +50,14 @@ class ActivityScreen(ListScreen):
 
     def open_row(self) -> None:
         entry = self._pane.table.row
-        if entry is not None and entry.op is not None and is_bulk(entry.op):
+        if entry is None or self._pane.open_itself(entry):
+            self.refresh_frame()
+        elif entry.op is not None and is_bulk(entry.op):
             self.run_worker(show_bulk(self, self._vm_actions, entry.op), group="actions")
-        elif entry is not None:
+        else:
             self.app.push_screen(Detail(f"{entry.target}: {entry.what}", detail_lines(entry, self.session.now)))
+
+    def go_back(self) -> None:
+        """Fold the group that the cursor is in; else as everywhere."""
+        if self._pane.filter.text or not self._pane.fold():
+            super().go_back()

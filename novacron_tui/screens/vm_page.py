@@ -151,7 +151,7 @@ class VMPageScreen(VMScreen):
         if name == NETWORKS.name:
             return NetworkPane(session, glyphs, lambda: self._last)
         if name == EVENTS.name:
-            return ActivityPane(session, glyphs, lambda entry: entry.is_about(self._last))
+            return ActivityPane(session, glyphs, lambda entry: entry.is_about(self._last), vm_id=self._last.id)
         return OverviewPane(session, glyphs)
 
     @property
@@ -188,6 +188,8 @@ class VMPageScreen(VMScreen):
     def open_row(self) -> None:
         row, name = self.row, self.session.store.host_name
         if isinstance(row, ActivityEntry):
+            if isinstance(self.pane, ActivityPane) and self.pane.open_itself(row):
+                return self.refresh_frame()
             self.app.push_screen(Detail(f"{row.target}: {row.what}", detail_lines(row, self.session.now)))
         elif isinstance(row, DiskEntry) and row.volume is not None:
             self.app.push_screen(Detail(one_line(row.volume.volume.name), of_volume(row.volume, self.glyphs, name)))

@@ -9,7 +9,7 @@ from textwrap import wrap
 from novacron_core.api.events import Event
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.vms import VM, Disk, State
-from novacron_core.rules.operation_words import words_of
+from novacron_core.rules import event_words as rules
 from novacron_core.rules.vm_actions import TRANSIENT, state_words
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.sizes import size_text
@@ -27,19 +27,16 @@ OP_TONES = {
     OperationState.INTERRUPTED: "bad",
     OperationState.CANCELLED: "warn",
 }
-_EVENT_WORDS = {
-    "vm.created": ("created", "plain"),
-    "vm.deleted": ("deleted", "warn"),
-    "vm.started": ("started", "good"),
-    "vm.stopped": ("stopped", "plain"),
-    "vm.paused": ("paused", "warn"),
-    "vm.resumed": ("resumed", "good"),
-    "vm.saved": ("saved to disk", "plain"),
-    "vm.crashed": ("crashed", "bad"),
-    "vm.failed": ("failed", "bad"),
-    "vm.updated": ("changed", "plain"),
+_EVENT_TONES = {
+    "vm.deleted": "warn",
+    "vm.started": "good",
+    "vm.paused": "warn",
+    "vm.resumed": "good",
+    "vm.crashed": "bad",
+    "vm.failed": "bad",
+    "host.up": "good",
+    "host.down": "bad",
 }
-"""Event type → its words and tone."""
 Lines = list[list[Piece]]
 
 
@@ -179,14 +176,13 @@ def relevant_time(op: Operation) -> datetime:
 
 
 def operation_words(op: Operation) -> str:
-    if op.state is OperationState.SUCCEEDED:
-        return words_of(op).done
-    return f"{words_of(op).noun} {op.state}" if op.state.ended else words_of(op).doing
+    """`shutting down`, `shut down` or `shutdown failed`."""
+    return rules.operation_words(op.child_kind or op.kind, op.state)
 
 
 def event_words(kind: str) -> tuple[str, str]:
-    """The words and tone of an event; an unknown type is turned into words."""
-    return _EVENT_WORDS.get(kind) or (one_line(kind).rpartition(".")[2].replace("_", " ").replace("-", " "), "plain")
+    """The words and tone of an event."""
+    return one_line(rules.event_words(kind)), _EVENT_TONES.get(kind, "plain")
 
 
 def event_lines(events: Sequence[Event], now: datetime) -> Lines:

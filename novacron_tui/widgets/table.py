@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from novacron_tui.widgets.cells import Column, widths
+from novacron_tui.widgets.cells import Cell, Column, widths
 from novacron_tui.widgets.cursor_keys import cursor_bindings
 from novacron_tui.widgets.rows import Rows
 from novacron_tui.widgets.table_style import CSS, MARGIN, PARTS, TableLine, TableStyle
@@ -51,9 +51,12 @@ class Table(ScrollView, Generic[R], can_focus=True):
         *,
         signs: tuple[str, str, str, str] = ("▌", "▴", "▾", "…"),
         sort: str = "",
+        across: Callable[[R], Cell | None] = lambda _: None,
         id: str | None = None,
     ) -> None:
+        """`across` returns the one cell of a row that is no thing, like the head of a day; None for every other row."""
         super().__init__(id=id)
+        self._across = across
         self.columns = list(columns)
         self.sort_key, self.descending = sort or self.columns[0].key, False
         self._rows: Rows[R] = Rows(identity)
@@ -115,6 +118,11 @@ class Table(ScrollView, Generic[R], can_focus=True):
     def cursor_identity(self) -> Hashable:
         """The identity of the row under the cursor; None without rows."""
         return None if self.row is None else self._rows.identity(self.row)
+
+    @property
+    def cursor_at(self) -> int:
+        """The index of the row under the cursor."""
+        return self._rows.at
 
     @property
     def rows(self) -> Sequence[R]:
@@ -294,5 +302,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
         if not 0 <= index < len(self.rows):
             return TableLine((), False, False)
         row = self.rows[index]
+        if (across := self._across(row)) is not None:
+            return TableLine((across,), index == self._rows.at, False, across=True)
         cells = tuple(column.cell(row) for column, _ in self._layout)
         return TableLine(cells, index == self._rows.at, self._rows.is_marked(row))

@@ -47,6 +47,8 @@ class TableLine:
     cells: tuple[Cell, ...]
     cursor: bool
     marked: bool
+    across: bool = False
+    """The only cell is as wide as the table."""
 
 
 class TableStyle:
@@ -64,6 +66,9 @@ class TableStyle:
     def line(self, line: TableLine, layout: Layout, width: int) -> Strip:
         mark = (f"{self._mark_sign} ", "mark") if line.marked else (" " * MARGIN, "strong")
         pieces: list[tuple[str, str]] = [mark]
+        if line.across:
+            pieces += fit(line.cells[0], max(1, width - MARGIN), cut="")
+            return self._paint(pieces, width, cursor=line.cursor)
         for cell, (column, room) in zip(line.cells, layout, strict=False):
             pieces += fit(cell, room, right=column.right, cut=self._cut, whole=column.whole)
             pieces.append(("  ", "plain"))

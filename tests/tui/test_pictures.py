@@ -17,6 +17,7 @@ from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.vms.bulk import worst_first
 from tests.support.console.crashes import CRASH, away
 from tests.support.console.looking import text, until
+from tests.support.console.past import last_night
 from tests.support.console.pictures import SMALL, Picture, busy, cut, home, says
 from tests.support.console.vm_page_world import page_wire, page_world
 from tests.support.console.wire import Stream, Wire, console, ok
@@ -153,6 +154,18 @@ def crashed() -> Console:
     return console(Wire(routes={f"GET /api/vm/vms/{fleet()[5].id}/crash": lambda _: ok(CRASH)}), busy())
 
 
+def back_in_the_morning() -> Console:
+    return console(Wire(events=last_night()), busy())
+
+
+def in_the_morning(app: Console) -> bool:
+    """The operator was last here the evening before."""
+    if app.session is None or not says("2 operations")(app):
+        return False
+    app.session.last_here = NOW - timedelta(hours=18, minutes=20)
+    return True
+
+
 PICTURES = [
     Picture("sign-in", lambda: console(Wire(), token=""), form),
     Picture("first-run", first_run, form, [*"three"]),
@@ -174,6 +187,7 @@ PICTURES = [
     Picture("list-refused", lambda: console(Wire()), keys=["x"], then=says("already stopped"), sizes=(SMALL,)),
     Picture("list-marked", lambda: console(Wire()), keys=["space", "space", "j", "space"], sizes=(SMALL,)),
     Picture("activity", lambda: console(Wire(), busy()), says("2 operations"), ["7"], on_activity),
+    Picture("timeline", back_in_the_morning, in_the_morning, ["7"], painted("dns-*")),
     Picture("bulk-result", many_at_once, says("restart requested for 9"), ["b"], painted("the guest did not restart")),
     Picture("list-bulk", many_at_once, says("restart requested for 9"), sizes=(SMALL,)),
     Picture("activity-bulk", many_at_once, says("restart requested for 9"), ["7"], painted("9 VMs"), sizes=(SMALL,)),
@@ -228,6 +242,7 @@ def test_picture(picture: Picture, size: tuple[int, int], snap_compare: Any) -> 
             await pilot.press(key)
         if picture.then:
             await until(pilot, lambda: picture.then is not None and picture.then(app), picture.name)
+        await until(pilot, lambda: "loading older events" not in text(app), picture.name)
         await pilot.pause()
 
     assert snap_compare(picture.app(), run_before=reach, terminal_size=size)

@@ -22,6 +22,7 @@ from novacron_core.api.events import Event, InventoryFrame, decode_frame, encode
 from novacron_core.api.images import Image
 from novacron_core.api.operations import BulkItem, BulkItemState, Operation
 from novacron_core.api.problem import FieldError, Problem
+from novacron_core.api.stored_events import StoredEvent
 from novacron_core.client import Client, Update
 from novacron_core.values.sizes import GIB, MIB
 from novacron_tui.app import Console
@@ -63,6 +64,8 @@ class Wire(httpx.AsyncBaseTransport):
     setup_required: bool = False
     images: list[Image] = field(default_factory=lambda: list(IMAGES))
     routes: dict[str, Callable[[httpx.Request], httpx.Response]] = field(default_factory=dict)
+    events: list[StoredEvent] = field(default_factory=list)
+    """The stored events, newest first. The filter is only remembered, in `calls`."""
     calls: list[httpx.Request] = field(default_factory=list)
     hold: asyncio.Event | None = None
     items: dict[str, list[BulkItem]] = field(default_factory=dict)
@@ -86,6 +89,8 @@ class Wire(httpx.AsyncBaseTransport):
             if json.loads(request.content)["password"] != PASSWORD:
                 return refuse(401, "unauthenticated", "wrong user name or password")
             return ok(access.Tokens(token="t", expires_in=900, refresh_token="r", user=self.user))
+        if key == "GET /api/events":
+            return ok(self._events(dict(request.url.params)))
         if key == "GET /auth/validate":
             return ok(access.Validation(valid=True, user=self.user, expires_at=NOW))
         if key == "GET /api/storage/images":
@@ -100,6 +105,11 @@ class Wire(httpx.AsyncBaseTransport):
         if request.url.path == "/livez":
             return httpx.Response(200, json={"status": "alive"})
         return httpx.Response(204)
+
+    def _events(self, query: dict[str, str]) -> Page[StoredEvent]:
+        size = int(query.get("page_size", 50))
+        older = [e for e in self.events if e.seq < int(query.get("before", 1 << 62))]
+        return Page(items=older[:size], total=len(older), page=1, page_size=size)
 
     def _about(self) -> health.ServerInfo:
         return health.ServerInfo(
