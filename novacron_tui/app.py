@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # the API, the client and the screens are imported after the 
 
     from novacron_core.api.access import User
     from novacron_core.client import Client
+    from novacron_tui.connection.presence import Presence
     from novacron_tui.connection.session import Session, Updates
     from novacron_tui.screens.base import BaseScreen
     from novacron_tui.terminal.bursts import UnmarkedPaste
@@ -109,6 +110,7 @@ class Console(App[None]):
         self._connect = connect
         self._updates = updates
         self._now = now
+        self._presence: Presence | None = None
 
     def get_driver_class(self) -> type[Driver]:
         driver = super().get_driver_class()
@@ -175,12 +177,15 @@ class Console(App[None]):
         self.notify("The paste was incomplete and was dropped. Paste it again.", severity="warning")
 
     def _show_warning(self, sentence: str) -> None:
+        self._show_line(sentence, "warn")
+
+    def _show_line(self, sentence: str, tone: str) -> None:
         """Show a sentence in the status line, also of a screen below a dialog."""
         from novacron_tui.screens.base import BaseScreen
 
         below = next((screen for screen in reversed(self.screen_stack) if isinstance(screen, BaseScreen)), None)
         if below is not None:
-            below.say(sentence, "warn")
+            below.say(sentence, tone)
         else:
             self.notify(sentence, severity="warning")
 
@@ -255,6 +260,18 @@ class Console(App[None]):
         if server.note:
             screen.call_after_refresh(screen.say, server.note)
         self.run_worker(self._reopen_when_lost(self.session), group="place", exclusive=True)
+        self.run_worker(self._note_presence(self.session), group="presence", exclusive=True)
+
+    async def _note_presence(self, session: Session) -> None:
+        """Say what happened since this user was last here, and note every minute that the user is here."""
+        from novacron_tui.connection.presence import Presence
+
+        if session.server.kept is None:
+            return
+        self._presence = presence = Presence(session, session.server.kept)
+        if (line := await presence.begin()) is not None:
+            self._show_line(*line)
+        await presence.keep()
 
     def _switch_user(self, server: ServerRef, client: Client, user: User) -> None:
         """Another user signed in: close all screens of the previous one."""
@@ -349,6 +366,8 @@ class Console(App[None]):
         self.type_ahead.close()
         if self.session is None:
             return
+        if self._presence is not None:
+            self._presence.note()
         credentials = self.session.client.credentials
         if credentials.shared or (self._token and credentials.token == self._token):
             await self.session.client.close()
