@@ -178,16 +178,19 @@ def test_use_of_a_file_is_seen_whatever_the_metadata_contain(metadata: str) -> N
     """libvirt accepts and returns all of these. The connection is its test driver's."""
     connection = libvirt.open("test:///default")
     disk = "<disk type='file' device='disk'><source file='/p/vda'/><target dev='vda' bus='virtio'/></disk>"
-    connection.createXML(
+    odd = connection.createXML(
         f"<domain type='test'><name>odd</name><memory>1024</memory><os><type>hvm</type></os>"
         f"<metadata>{metadata}</metadata><devices>{disk}</devices></domain>",
         0,
     )
-    reader = DomainReader()
-    found = disks.users(connection, reader, "/p/vda", Files(local=False), fresh=True)
-    assert [user.name for user in found] == ["odd"]
-    assert {facts.name: len(facts.disks) for facts in reader.read_all(connection, fresh=True)}["odd"] == 1
-    connection.close()
+    try:
+        reader = DomainReader()
+        found = disks.users(connection, reader, "/p/vda", Files(local=False), fresh=True)
+        assert [user.name for user in found] == ["odd"]
+        assert {facts.name: len(facts.disks) for facts in reader.read_all(connection, fresh=True)}["odd"] == 1
+    finally:
+        odd.destroy()  # all connections of a process to this URI share one host, which ends with the last of them
+        connection.close()
 
 
 def test_file_that_a_malformed_definition_may_use_is_not_free() -> None:
