@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import libvirt
+from textual import constants
 from textual.pilot import Pilot
 
 from novacron_core.api import vms
@@ -34,6 +35,7 @@ WATCHED_S = 90.0
 
 async def main() -> None:
     OUT.mkdir(exist_ok=True)
+    constants.COLOR_SYSTEM = "truecolor"  # type: ignore[misc]  # whatever the terminal that runs this has
     with tempfile.TemporaryDirectory(prefix="novacron-pictures-", dir="/var/tmp") as name:
         data_dir = Path(name)
         data_dir.chmod(0o711)

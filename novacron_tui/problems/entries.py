@@ -81,7 +81,7 @@ def _found(store: Store) -> Iterator[ProblemEntry]:
     down = {host.id for host in store.hosts.values() if host.status is HostStatus.DOWN}
     yield from (_of_host(store, host) for host in store.hosts.values() if host.id in down)
     yield from (_of_vm(store, vm) for vm in _wrong_vms(store) if not (vm.state is State.UNKNOWN and vm.host in down))
-    yield from (problem for pool in store.pools.values() if pool.host not in down for problem in _of_pool(store, pool))
+    yield from (problem for pool in _pools_in_use(store) if pool.host not in down for problem in _of_pool(store, pool))
     yield from _of_operations(store)
 
 
@@ -118,9 +118,17 @@ def _of_vm(store: Store, vm: VM) -> ProblemEntry:
     )  # fmt: skip
 
 
+def _pools_in_use(store: Store) -> Iterator[Pool]:
+    """The pools of tiers, and those with a volume of a VM: of any other, nobody here needs it."""
+    used = {(volume.host, volume.pool) for volume in store.volumes.values() if volume.vm}
+    for pool in store.pools.values():
+        if pool.tier or pool.managed or (pool.host, pool.name) in used:
+            yield pool
+
+
 def _of_pool(store: Store, pool: Pool) -> Iterator[ProblemEntry]:
     name, host = one_line(pool.name), one_line(store.host_name(pool.host))
-    if pool.problem or (not pool.active and (pool.tier or pool.managed)):
+    if pool.problem or not pool.active:
         kind = "pool unreadable" if pool.active else "pool inactive"
         why = one_line(pool.problem) or "it was stopped; its volumes cannot be used"
         yield ProblemEntry(f"pool {pool.id}", kind, name, why, None, "enter", "shows storage", pool, host=host)

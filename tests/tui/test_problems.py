@@ -107,13 +107,15 @@ async def test_pools_and_the_server_itself_are_listed_too() -> None:
     full = pool("hot", capacity_bytes=1000, available_bytes=round(1000 * (1 - FULL)) - 1)
     gone = pool("warm", active=False, problem="its directory is missing")
     hello = msgspec.structs.replace(live().hello, degraded=["metrics"])
-    app = console(Wire(), Stream(Connected(hello), stored(pools=[full, gone])))
+    strange = pool(None, "iso-of-somebody", active=False, problem="its directory is missing")
+    app = console(Wire(), Stream(Connected(hello), stored(pools=[full, gone, strange])))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         found = kinds(app)
         assert {"pool nearly full", "pool inactive", "task failing"} <= set(found)
         await pilot.press("!")
         await until(pilot, lambda: "its directory is missing" in text(app) and "metrics" in text(app))
+        assert "iso-of-somebody" not in text(app), "nobody here uses it"
 
 
 async def test_without_a_problem_the_list_says_so_and_the_top_line_is_calm() -> None:

@@ -112,9 +112,9 @@ def test_the_mouse_does_what_the_keys_do(tmp_path: Path) -> None:
         terminal.press("esc")
         terminal.see_no("Create a VM", 5)
         terminal.click("help")
-        terminal.see("Start the VM", 5)
+        terminal.see("Open the page of the VM", 5)
         terminal.press("esc")
-        terminal.see_no("Start the VM", 5)
+        terminal.see_no("Open the page of the VM", 5)
         terminal.click("quit")
         assert terminal.wait_end(10.0) == 0
 
