@@ -187,5 +187,6 @@ async def _kill_repeatedly(pair: Pair) -> None:
         await pair.until_state("bad", State.RUNNING)
         figures.append((threading.active_count(), process.num_fds()))
     threads, files = zip(*figures, strict=True)
-    assert max(threads[5:]) <= max(threads[:5]) + 3  # connections come and go
-    assert max(files[5:]) <= max(files[:5]) + 8
+    # Connections come and go; what leaks one at each kill never comes down again.
+    assert min(threads[-5:]) <= max(threads[:5]) + 3
+    assert min(files[-5:]) <= max(files[:5]) + 8
