@@ -36,10 +36,10 @@ GUEST = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory>
     "failpoint",
     [
         "vm.bulk:began=crash",
-        "vm.bulk:submitted=crash",
+        pytest.param("vm.bulk:submitted=crash", marks=pytest.mark.long),
         "vm.power-off:began=pause",
-        "vm.power-off:done=pause",
-        "vm.bulk:done=crash",
+        pytest.param("vm.power-off:done=pause", marks=pytest.mark.long),
+        pytest.param("vm.bulk:done=crash", marks=pytest.mark.long),
     ],
 )
 async def test_server_killed_in_the_middle_changes_every_vm_once(

@@ -97,7 +97,14 @@ def test_demo_shows_a_living_fleet_without_libvirtd_and_leaves_nothing(
     assert list(home.iterdir()) == []
 
 
-@pytest.mark.parametrize("end", ["SIGTERM", "SIGINT", "closed terminal"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "SIGTERM",
+        pytest.param("SIGINT", marks=pytest.mark.long),
+        pytest.param("closed terminal", marks=pytest.mark.long),
+    ],
+)
 def test_demo_that_is_ended_leaves_nothing(demo: Demo, work_folder: Path, end: str) -> None:
     terminal = demo()
     see_fleet(terminal)
@@ -109,6 +116,7 @@ def test_demo_that_is_ended_leaves_nothing(demo: Demo, work_folder: Path, end: s
     assert left(work_folder) == []
 
 
+@pytest.mark.long
 def test_demo_that_is_ended_while_it_starts_leaves_nothing(demo: Demo, work_folder: Path) -> None:
     terminal = demo()
     terminal.see("connecting to the server")
@@ -132,6 +140,7 @@ def test_next_demo_removes_what_a_killed_one_has_left(demo: Demo, work_folder: P
     assert left(work_folder) == [str(work_folder / "tmp" / "novacron-demo-of-a-friend")]
 
 
+@pytest.mark.long
 def test_server_of_a_demo_that_has_ended_is_started_again(demo: Demo, work_folder: Path) -> None:
     terminal = demo()
     see_fleet(terminal)
@@ -144,6 +153,7 @@ def test_server_of_a_demo_that_has_ended_is_started_again(demo: Demo, work_folde
     assert left(work_folder) == []
 
 
+@pytest.mark.long
 def test_second_demo_lives_beside_the_first(demo: Demo, work_folder: Path) -> None:
     first, second = demo(), demo()
     see_fleet(first)
