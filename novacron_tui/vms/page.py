@@ -195,4 +195,4 @@ def event_lines(events: Sequence[Event], now: datetime) -> Lines:
             Piece(f": {one_line(event.note)}" if event.note else "", "quiet"),
         ]
         for event in shown
-    ] or [[Piece("No events since you connected", "quiet")]]
+    ] or [[Piece("No events since you connected; the events tab has older ones", "quiet")]]
