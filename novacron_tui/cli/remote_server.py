@@ -35,6 +35,7 @@ def place(named: ServerChoice) -> Callable[[], Awaitable[ServerRef]]:
             kept=target.kept,
             remember=partial(_remember, profiles, profile),
             read_only=READ_ONLY if named.read_only else profile.why_read_only,
+            known=target.known,
         )
     )
 

@@ -9,16 +9,18 @@ from typing import Any
 from novacron_core.api.vms import VM
 from novacron_tui.connection.session import Session
 from novacron_tui.operations.entries import ActivityEntry
-from novacron_tui.servers.profiles import LOCAL
 from novacron_tui.volumes.entries import VolumeEntry
 
 
 def script_command(template: str, things: Sequence[Any], session: Session) -> str:
-    """`novacron vm stop web-01 web-02 --profile prod`. What the operator must still fill in is in capitals."""
+    """`novacron vm stop web-01 web-02 --profile prod`. What the operator must still fill in is in capitals.
+
+    The server is always named: without a flag, `novacron` uses the current profile, which may be another server.
+    """
     names = " ".join(shlex.quote(_name(thing, session)) for thing in things) or "NAME"
-    profile = session.server.profile
-    where = "" if profile == LOCAL else f" --profile {shlex.quote(profile)}"
-    return f"novacron {template.replace('{names}', names)}{where}"
+    server = session.server
+    where = f"--profile {shlex.quote(server.profile)}" if server.known else f"--server {shlex.quote(server.url)}"
+    return f"novacron {template.replace('{names}', names)} {where}"
 
 
 def _name(thing: Any, session: Session) -> str:

@@ -66,6 +66,7 @@ class Demo:
             account=self._account,
             note=NOTE,
             verify=verifier(directory),
+            known=False,
         )
 
     def _make_directory(self) -> Path:

@@ -28,7 +28,7 @@ class ServerRef:
     only accepted certificate, for a server with a self-signed one. `kept` is the saved session; `remember(user)` saves
     the profile. `verify(url)` raises ServerUnreachable unless the server still answers at its address. `account` is that
     of a server that nobody else uses: it is created if needed, and signed in without a form. `note` is said in the
-    status line after signing in.
+    status line after signing in. `known`: `--profile` finds it by the name of its profile.
     """
 
     url: str
@@ -43,6 +43,7 @@ class ServerRef:
     account: OwnAccount | None = None
     note: str = ""
     verify: Callable[[str], Awaitable[None]] | None = None
+    known: bool = True
 
 
 def at(server: ServerRef) -> Callable[[], Awaitable[ServerRef]]:

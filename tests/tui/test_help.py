@@ -77,6 +77,28 @@ async def test_y_copies_the_command_for_the_marked_vms_with_their_profile(monkey
         assert isinstance(app.screen, HelpScreen), "it stays open"
 
 
+@pytest.mark.parametrize(
+    ("place", "where"),
+    [
+        (ServerRef("http://127.0.0.1:8090"), "--profile local"),
+        (ServerRef("http://127.0.0.1:41234", "demo", known=False), "--server http://127.0.0.1:41234"),
+    ],
+)
+async def test_a_copied_command_never_leads_to_the_current_profile(
+    monkeypatch: pytest.MonkeyPatch, place: ServerRef, where: str
+) -> None:
+    app = console(Wire(), Stream(live(), inventory(fleet())), place=place)
+    copied: list[str] = []
+    monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "web-01")
+        await open_help(pilot, app, "Ask the guest to shut down")
+        await pilot.press("y")
+        await until(pilot, lambda: bool(copied))
+        assert copied == [f"novacron vm stop web-01 {where}"]
+
+
 def commands() -> set[str]:
     """`vm stop` and all others that `novacron` has."""
     root = typer.main.get_command(command_line)
