@@ -12,7 +12,7 @@ from novacron_core.api.operations import Operation, OperationState
 from novacron_core.api.pools import Pool
 from novacron_core.api.vms import VM, State
 from novacron_core.rules.filters.language import FilterField
-from novacron_core.rules.operation_words import noun
+from novacron_core.rules.operation_words import words_of
 from novacron_core.rules.vm_actions import state_words
 from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
@@ -156,6 +156,6 @@ def _of_operations(store: Store) -> Iterator[ProblemEntry]:
         if op.state in _FAILED and not op.completed and op.finished_at and now - op.finished_at <= RECENT:
             why = (op.problem.detail or op.problem.title) if op.problem else "no reason given"
             yield ProblemEntry(
-                f"operation {op.id}", f"{noun(op.kind)} {op.state}", one_line(op.target.name or op.target.id),
+                f"operation {op.id}", f"{words_of(op).noun} {op.state}", one_line(op.target.name or op.target.id),
                 one_line(why), op.finished_at, "enter", "shows details", op, severe=False,
             )  # fmt: skip

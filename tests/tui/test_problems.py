@@ -103,6 +103,14 @@ async def test_a_failed_operation_is_a_problem_for_a_day_unless_it_has_succeeded
         await until(pilot, lambda: "its disk is locked" in text(app) and "esc closes" in text(app))
 
 
+async def test_a_failed_bulk_is_called_by_what_it_did_to_each_vm() -> None:
+    bulk = msgspec.structs.replace(failed("vm.bulk", 1, 10), child_kind="vm.stop")
+    app = console(Wire(), Stream(live(), inventory([vm("a", 1)], operations=[bulk])))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        assert kinds(app) == ["shutdown failed"]
+
+
 async def test_pools_and_the_server_itself_are_listed_too() -> None:
     full = pool("hot", capacity_bytes=1000, available_bytes=round(1000 * (1 - FULL)) - 1)
     gone = pool("warm", active=False, problem="its directory is missing")
