@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from weakref import WeakValueDictionary
 
 from novacron_core import errors
 from novacron_core.api.base import Page
@@ -35,6 +36,7 @@ class Events:
         self._state = state
         self._now = now
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def page(self, principal: Principal, query: EventQuery) -> Page[StoredEvent]:
         """One page, newest first. Raises ValidationFailed naming the parameter, DatabaseUnavailable."""
@@ -55,7 +57,8 @@ class Events:
         async def work(connection: Connection) -> tuple[list[StoredEvent], int]:
             return await repository.page(connection, chosen, (query.page - 1) * query.page_size, query.page_size)
 
-        async with self._slots:
+        turn = self._turns.setdefault(principal.user_id, asyncio.Lock())
+        async with turn, self._slots:  # one user's searches wait for each other, not everybody for them
             items, total = await self._database.run(work, read_only=True, timeout_s=_SEARCH_S if query.q else None)
         return Page(items=items, total=total, page=query.page, page_size=query.page_size)
 

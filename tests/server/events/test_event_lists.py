@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import libvirt
@@ -16,12 +17,18 @@ from novacron_core.api.events import Priority
 from novacron_core.api.stored_events import EventQuery, StoredEvent
 from novacron_core.client import Client
 from novacron_core.rules.event_words import is_notable
+from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
+from novacron_server.events.service import Events
+from novacron_server.inventory.state import InventoryState
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import append
 from tests.support.event_drafts import event, operation
 from tests.support.server import LiveServer
 from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from novacron_server.database.transactions import Database
 
 
 async def listed(client: Client, **query: Any) -> list[StoredEvent]:
@@ -156,3 +163,26 @@ async def test_what_is_notable_is_the_same_in_sql(server: LiveServer) -> None:
     notable = {e.seq for e in await listed(server.admin, q="is:notable")}
     assert {e.seq for e in mine if is_notable(e.type, e.note)} == {e.seq for e in mine} & notable
     assert len({e.seq for e in mine} & notable) == 8
+
+
+async def test_slow_searches_of_one_user_delay_nobody_else() -> None:
+    """Each waits for the one before; another user's list has the place that is left."""
+    finish, searching = asyncio.Event(), []
+
+    class Slow:
+        async def run(self, work: object, **options: object) -> tuple[list[StoredEvent], int]:
+            searching.append(options["timeout_s"])
+            if options["timeout_s"]:
+                await finish.wait()
+            return [], 0
+
+    events = Events(cast("Database", Slow()), InventoryState())
+    expires = datetime.now(UTC)
+    mallory, ann = (Principal(name, name, Role.VIEWER, "default", "s", expires) for name in ("mallory", "ann"))
+    slow = [asyncio.create_task(events.page(mallory, EventQuery(q="nothing"))) for _ in range(20)]
+    await asyncio.sleep(0.05)
+    page = await asyncio.wait_for(events.page(ann, EventQuery()), 5)
+    assert page.total == 0
+    assert len(searching) == 2, "one search of mallory, and ann's"
+    finish.set()
+    assert len(await asyncio.gather(*slow)) == 20
