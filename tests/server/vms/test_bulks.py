@@ -77,6 +77,13 @@ async def test_requests_that_make_no_sense_are_refused_with_the_field(server: Li
         await start_bulk(server.admin, "start", [f"00000000-0000-4000-8000-{n:012d}" for n in range(5001)])
 
 
+async def test_key_of_one_request_is_refused_for_other_ids_that_look_the_same_joined(server: LiveServer) -> None:
+    one, two = (BulkRequest(action="start", ids=ids) for ids in (["a\nb"], ["a", "b"]))
+    await server.admin.call(vms.BULK, body=one, idempotency_key="key-of-one")
+    with pytest.raises(errors.ValidationFailed, match="another request"):
+        await server.admin.call(vms.BULK, body=two, idempotency_key="key-of-one")
+
+
 async def test_filter_takes_what_it_matches_and_only_if_the_number_is_as_seen(server: LiveServer) -> None:
     stopped = [vm for vm in await fleet(server.admin) if vm.state is State.STOPPED]
     with pytest.raises(errors.Conflict, match="matches 2 VMs now, not 3"):

@@ -117,14 +117,14 @@ def _invalid(field: str, message: str) -> errors.ValidationFailed:
 
 def _request(body: BulkRequest) -> dict[str, Any]:
     """The request as it is stored and compared. Its ids are in the items; their digest tells two requests apart."""
-    ids = "\n".join(body.ids or ())
+    ids = msgspec.json.encode(body.ids)
     return {
         CHILD_KIND: f"vm.{body.action}",
         "action": body.action,
         "options": msgspec.to_builtins(body.options),
         "q": body.q,
         "count": body.count,
-        "ids_digest": sha256(ids.encode()).hexdigest() if body.ids is not None else None,
+        "ids_digest": sha256(ids).hexdigest() if body.ids is not None else None,
     }
 
 
