@@ -65,8 +65,7 @@ def overview(vm: VM, now: datetime, glyphs: Glyphs, host_name: Callable[[str], s
         first, *more = _wrapped(one_line(vm.description))
         rows += [("description", [Piece(first)]), *(("", [Piece(line)]) for line in more)]
     if vm.seen_at:
-        seen = "last seen" if vm.state is State.UNKNOWN else "last change"
-        rows.append((seen, [Piece(_ago(vm.seen_at, now, glyphs), "quiet")]))
+        rows.append(("last seen", [Piece(_ago(vm.seen_at, now, glyphs), "quiet")]))
     return [[Piece(label.ljust(_LABEL), "quiet"), *pieces] for label, pieces in rows]
 
 
