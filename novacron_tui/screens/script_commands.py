@@ -13,14 +13,9 @@ from novacron_tui.volumes.entries import VolumeEntry
 
 
 def script_command(template: str, things: Sequence[Any], session: Session) -> str:
-    """`novacron vm stop web-01 web-02 --profile prod`. What the operator must still fill in is in capitals.
-
-    The server is always named: without a flag, `novacron` uses the current profile, which may be another server.
-    """
+    """`novacron vm stop web-01 web-02 --profile prod`. What the operator must still fill in is in capitals."""
     names = " ".join(shlex.quote(_name(thing, session)) for thing in things) or "NAME"
-    server = session.server
-    where = f"--profile {shlex.quote(server.profile)}" if server.known else f"--server {shlex.quote(server.url)}"
-    return f"novacron {template.replace('{names}', names)} {where}"
+    return f"novacron {template.replace('{names}', names)} {session.server.flag}"
 
 
 def _name(thing: Any, session: Session) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -44,6 +45,11 @@ class ServerRef:
     note: str = ""
     verify: Callable[[str], Awaitable[None]] | None = None
     known: bool = True
+
+    @property
+    def flag(self) -> str:
+        """What makes a `novacron` command go to this server: without it, it goes to the current profile."""
+        return f"--profile {shlex.quote(self.profile)}" if self.known else f"--server {shlex.quote(self.url)}"
 
 
 def at(server: ServerRef) -> Callable[[], Awaitable[ServerRef]]:

@@ -67,13 +67,14 @@ def _bulks(session: Session) -> Iterable[Operation]:
 
 
 def goes_on(session: Session) -> str | None:
-    """What the server continues of this operator's bulks after the console was left; None if nothing runs."""
+    """What the server continues of this operator's bulks after the console was left; None if nothing runs, and for a
+    demo, which ends with its console."""
     bulk = running(session)
-    if bulk is None or bulk.counts is None:
+    if bulk is None or bulk.counts is None or session.server.account is not None:
         return None
     return (
         f"The server continues: {bulk.counts.running:,} running, {bulk.counts.queued:,} queued. Nothing is lost.\n"
-        f"novacron op cancel {bulk.id} stops the rest."
+        f"novacron op cancel {bulk.id} {session.server.flag} stops the rest."
     )
 
 

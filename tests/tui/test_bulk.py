@@ -14,6 +14,7 @@ from novacron_core.api.operations import BulkCounts, BulkItem, BulkItemState, Op
 from novacron_core.api.problem import Problem
 from novacron_core.api.vms import VM, BulkRequest, State
 from novacron_tui.app import Console
+from novacron_tui.servers.server_ref import OwnAccount, ServerRef
 from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
 from tests.support.console.wire import Stream, Wire, console, refuse
 from tests.support.console.world import NOW, OTHER_HOST_ID, bulk, event, host, inventory, live, operation, vm
@@ -188,8 +189,20 @@ async def test_leaving_says_that_the_server_goes_on_and_how_to_stop_it(capsys: p
         await until(pilot, lambda: loaded(app))
         await pilot.press("q")
         await until(pilot, lambda: app._exit)
-    said = "The server continues: 11 running, 73 queued. Nothing is lost.\nnovacron op cancel bulk-1 stops the rest."
+    said = "The server continues: 11 running, 73 queued. Nothing is lost.\nnovacron op cancel bulk-1 --profile local stops the rest."
     assert said in capsys.readouterr().err
+
+
+async def test_leaving_a_demo_does_not_say_that_its_server_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    running = bulk("vm.stop", 134, counts=BulkCounts(succeeded=50, running=11, queued=73))
+    app = console(Wire(), Stream(live(), inventory(stopped(2), operations=[running])))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        assert app.session is not None
+        app.session.use_server(ServerRef("http://127.0.0.1:41234", "demo", account=OwnAccount("ann", "a-password")))
+        await pilot.press("q")
+        await until(pilot, lambda: app._exit)
+    assert "continues" not in capsys.readouterr().err
 
 
 async def test_activity_shows_a_bulk_in_one_row_that_opens_its_results() -> None:
