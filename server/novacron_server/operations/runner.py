@@ -149,8 +149,9 @@ class Operations:
         self._tasks[entry.operation.id] = asyncio.create_task(self._run(procedure, entry), name=entry.operation.kind)
 
     async def _start_if_accepted(self, procedure: Procedure[Any], entry: Journal[Any]) -> None:
-        """After a connection loss during the COMMIT, run the operation if its row exists: a repeated request with the
-        same key would return it, and nothing else would run it."""
+        """After a connection loss during the COMMIT, or a transaction that took too long, run the operation if its row
+        exists: a repeated request with the same key would return it, and nothing else would run it."""
+        await self._group_commit.settle()
 
         async def read(connection: Connection) -> repository.StoredOperation | None:
             await wait_for_open_transactions(connection)

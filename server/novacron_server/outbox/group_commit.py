@@ -53,6 +53,7 @@ class GroupCommit:
         self._wake = wake
         self._waiting: list[_Waiting] = []
         self._task: asyncio.Task[None] | None = None
+        self._open: list[_Waiting] = []
 
     async def write(self, unit: Unit[T]) -> T:
         """As `write_numbered`, without the number."""
@@ -83,6 +84,12 @@ class GroupCommit:
         result: tuple[T, int] = waiting.future.result()
         return result
 
+    async def settle(self) -> None:
+        """Wait until the transaction that is open now has ended: a caller that got OutcomeUnknown, because it takes too
+        long, can only read afterwards whether it was committed."""
+        if running := [waiting.future for waiting in self._open]:
+            await asyncio.wait(running, timeout=2 * self._database.budget_s)
+
     def _withdraw(self, waiting: _Waiting) -> None:
         if not waiting.started:
             self._waiting.remove(waiting)
@@ -96,6 +103,7 @@ class GroupCommit:
             batch, self._waiting = self._waiting[:MAX_UNITS], self._waiting[MAX_UNITS:]
             for waiting in batch:
                 waiting.started = True
+            self._open = batch
             error = await self._commit(batch)
             if isinstance(error, errors.DatabaseUnavailable):
                 self._fail_all(batch, error)

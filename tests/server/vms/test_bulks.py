@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,7 +18,7 @@ from novacron_core.api.vms import BulkRequest, State
 from novacron_core.values.roles import Role
 from novacron_server.access import repository as accounts
 from novacron_server.operations.recovery import recover_all
-from novacron_server.vms.bulk import procedure
+from novacron_server.vms.bulk import procedure, repository
 from tests.support.bulks import ALL, fleet, items_of, start_bulk
 from tests.support.event_stream import open_stream
 from tests.support.node_files import write_node
@@ -82,6 +84,33 @@ async def test_key_of_one_request_is_refused_for_other_ids_that_look_the_same_jo
     await server.admin.call(vms.BULK, body=one, idempotency_key="key-of-one")
     with pytest.raises(errors.ValidationFailed, match="another request"):
         await server.admin.call(vms.BULK, body=two, idempotency_key="key-of-one")
+
+
+@pytest.mark.long  # it measures time: on a busy machine the first transaction might be too slow too
+async def test_bulk_that_is_stored_after_its_answer_is_run_now_and_not_by_the_next_server(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transaction waits for another one, and both are slow: 503 is answered before it is committed."""
+    add = repository.add
+
+    monkeypatch.setattr(server.parts.database, "budget_s", budget_s := 6.0)
+
+    async def slowly(*args: Any) -> None:
+        await asyncio.sleep(0.7 * budget_s)
+        await add(*args)
+
+    monkeypatch.setattr(repository, "add", slowly)
+    first, second = [vm for vm in await fleet(server.admin) if vm.state is State.RUNNING][:2]
+    before = asyncio.create_task(start_bulk(server.admin, "pause", [first.id]))
+    await asyncio.sleep(0.3)
+    with pytest.raises(errors.DatabaseUnavailable, match="check whether it was made"):
+        await start_bulk(server.admin, "pause", [second.id])
+    await server.ended(await before)
+
+    async def paused() -> bool | None:
+        return all(vm.state is State.PAUSED for vm in await fleet(server.admin) if vm.id == second.id) or None
+
+    await until(paused)
 
 
 async def test_filter_takes_what_it_matches_and_only_if_the_number_is_as_seen(server: LiveServer) -> None:
