@@ -176,6 +176,11 @@ class ListScreen(BaseScreen):
         assert self.pane is not None
         return self.pane.table
 
+    @on(ListPane.Unmarked)
+    def _marks_hidden(self, event: ListPane.Unmarked) -> None:
+        if self.pane is not None:
+            self.say(f"unmarked {counted(event.count, self.pane.NOUN)} that the filter hides", "warn")
+
     @on(Table.Opened)
     def _row_opened(self) -> None:
         self.open_row()

@@ -37,6 +37,13 @@ class ListPane(Vertical, Generic[R]):
     class Filtered(Message):
         """The filter was changed or closed."""
 
+    class Unmarked(Message):
+        """The filter hides so many marked rows, which are not marked any more: no action applies to what is not seen."""
+
+        def __init__(self, count: int) -> None:
+            super().__init__()
+            self.count = count
+
     def __init__(self, table: Table[R], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.table = table
@@ -149,7 +156,10 @@ class ListPane(Vertical, Generic[R]):
             self.filter_error = str(e)
         else:
             self.filter_error = ""
+            marked = len(self.table.marks)
             self.table.set_filter(test if text else None)
+            if hidden := marked - len(self.table.marks):
+                self.post_message(self.Unmarked(hidden))
 
     @on(FilterLine.Changed)
     def _filter_changed(self, event: FilterLine.Changed) -> None:

@@ -61,3 +61,14 @@ async def test_escape_unmarks_before_it_leaves_and_says_so() -> None:
         assert app.screen is screen
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is not screen)
+
+
+async def test_a_filter_that_hides_marked_rows_says_that_they_are_unmarked() -> None:
+    app = console(wire(), storage())
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await reach(pilot, app)
+        await pilot.press("space", "space")
+        await until(pilot, lambda: "2 marked" in line_text(app, "status"))
+        await pilot.press("/", *"zzz")
+        await until(pilot, lambda: "unmarked 2 volumes that the filter hides" in line_text(app, "status"))
+        assert not screen.table.marks
