@@ -53,7 +53,7 @@ def test_console_that_leaves_loses_nothing_and_the_next_one_shows_all(place: tup
         terminal.press("q")
         terminal.wait_end(10)
         assert f"The server continues: 4 running, {ON - 4} queued. Nothing is lost." in terminal.text()
-        assert re.search(r"novacron op cancel \S+ stops the rest", terminal.text())
+        assert re.search(r"novacron op cancel \S+ --\w+ \S+\s+stops the rest", terminal.text())
     with open_console(place) as terminal:
         terminal.see(f"powering off {ON}: 4 running, {ON - 4} queued +C stops the rest", 20)
         (data_dir / "release").touch()
