@@ -97,7 +97,8 @@ class Action(Generic[T]):
 
 
 def refusal(action: Action[T], session: Session, subject: T | None) -> str | None:
-    """The sentence that refuses an action now, or None. Checks read-only mode, offline, role, no subject, then the subject's state."""
+    """The sentence that refuses an action now, or None. Checks read-only mode, offline, role, no subject, then the
+    subject's state."""
     if action.changes and session.server.read_only:
         return session.server.read_only
     if action.changes and (offline := session.store.why_no_change()):

@@ -26,3 +26,8 @@ class Problem(Value, frozen=True):
     request_id: str = ""
     errors: list[FieldError] = []
     retry_after_s: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What to tell an operator: the detail, or the title of a problem without one."""
+        return self.detail or self.title

@@ -198,7 +198,7 @@ def _refusal(client: Client, response: Response) -> errors.NovaCronError:
         return errors.Unauthenticated("Not signed in: sign in again")
     problem = decode_problem(text)
     if problem is not None:
-        return errors.ServerUnreachable(problem.detail or problem.title, retry_after_s=problem.retry_after_s)
+        return errors.ServerUnreachable(problem.sentence, retry_after_s=problem.retry_after_s)
     return errors.ServerUnreachable(foreign.error_of(answer, client.route).detail)
 
 

@@ -164,7 +164,7 @@ def _image_row(image: Image) -> Sequence[object]:
 
 def _operation_row(op: Operation, now: datetime) -> Sequence[object]:
     done = None if op.progress is None else f"{op.progress:.0%}"
-    reason = (op.problem.detail or op.problem.title) if op.problem else ""
+    reason = op.problem.sentence if op.problem else ""
     target = op.target.name or op.target.id
     kind = f"{op.child_kind} (bulk)" if op.child_kind else op.kind
     return _age(op.created_at, now), kind, target, op.state, done, op.actor, reason, op.id

@@ -80,7 +80,7 @@ def why_not_open(entry: ActivityEntry) -> str | None:
 
 def of_operation(op: Operation, hosts: tuple[str, ...] = ()) -> ActivityEntry:
     """The row of an operation. `hosts` are the id and name of its target's host."""
-    reason = (op.problem.detail or op.problem.title) if op.problem else ""
+    reason = op.problem.sentence if op.problem else ""
     return ActivityEntry(
         id=f"operation {op.id}",
         at=relevant_time(op),

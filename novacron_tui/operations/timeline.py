@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
 
 from novacron_core.api.operations import Operation
 from novacron_core.values.operation_kinds import OperationKind
+from novacron_core.values.texts import shared_beginning
 from novacron_tui.operations.entries import ActivityEntry, local
 from novacron_tui.terminal.safe_text import one_line
 
@@ -134,8 +134,7 @@ def _common_name(names: Sequence[str]) -> str:
     """`dns-*` for names that begin alike."""
     if len(set(names)) == 1:
         return names[0]
-    alike = zip(min(names), max(names), strict=False)
-    prefix = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], alike)).rstrip("0123456789")
+    prefix = shared_beginning(min(names), max(names)).rstrip("0123456789")
     return f"{prefix}*" if len(prefix) >= _MIN_PREFIX else f"{names[0]} and others"
 
 

@@ -55,11 +55,16 @@ _cache: WeakKeyDictionary[Store, tuple[tuple[int, int], list[ProblemEntry]]] = W
 
 def problems(store: Store) -> list[ProblemEntry]:
     """Everything that is wrong by what the store knows; computed once per version of the store, and once a minute."""
-    when = (store.version, int(store.now().timestamp()) // 60)
+    now = version(store)
     held = _cache.get(store)
-    if held is None or held[0] != when:
-        held = _cache[store] = (when, sorted(_found(store), key=_order))
+    if held is None or held[0] != now:
+        held = _cache[store] = (now, sorted(_found(store), key=_order))
     return held[1]
+
+
+def version(store: Store) -> tuple[int, int]:
+    """Changes whenever the problems may differ."""
+    return store.version, int(store.now().timestamp()) // 60
 
 
 def _order(problem: ProblemEntry) -> tuple[bool, float, str]:
@@ -154,7 +159,7 @@ def _of_operations(store: Store) -> Iterator[ProblemEntry]:
     now = store.now()
     for op in latest.values():
         if op.state in _FAILED and not op.completed and op.finished_at and now - op.finished_at <= RECENT:
-            why = (op.problem.detail or op.problem.title) if op.problem else "no reason given"
+            why = op.problem.sentence if op.problem else "no reason given"
             yield ProblemEntry(
                 f"operation {op.id}", f"{words_of(op).noun} {op.state}", one_line(op.target.name or op.target.id),
                 one_line(why), op.finished_at, "enter", "shows details", op, severe=False,

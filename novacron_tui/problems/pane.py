@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from novacron_core.rules.filters.language import compile_filter
 from novacron_core.values.ages import age_s, age_text
 from novacron_tui.connection.session import Session
-from novacron_tui.problems.entries import FIELDS, ProblemEntry, problems
+from novacron_tui.problems.entries import FIELDS, ProblemEntry, problems, version
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.widgets.cells import Cell, Column
 from novacron_tui.widgets.list_pane import ListPane
@@ -30,7 +30,7 @@ class ProblemPane(ListPane[ProblemEntry]):
         super().__init__(table)
 
     def version(self) -> tuple[int, int]:
-        return self._session.store.version, int(self._session.now.timestamp()) // 60
+        return version(self._session.store)
 
     def rows(self) -> Sequence[ProblemEntry]:
         return problems(self._session.store)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import takewhile
 from typing import Any
 
+from novacron_core.values.texts import shared_beginning
 from novacron_tui.actions import Action
 from novacron_tui.screens.help import KeyRow
 from novacron_tui.terminal.themes import THEMES
@@ -69,15 +69,10 @@ def unknown_command(word: str, actions: Sequence[Action[Any]]) -> str:
         return f"{action.name} takes no argument{': it acts on the row under the cursor' if action.needs_one else ''}"
     typed = word.casefold()
     near = list(dict.fromkeys(a.name for a in actions if word and a.name.startswith(typed[:1])))
-    near.sort(key=lambda name: -_letters_shared(name, typed))
+    near.sort(key=lambda name: -len(shared_beginning(name, typed)))
     if not near:
         return f'Unknown command "{word}". Press tab to complete or ? for help'
     return f'Unknown command "{word}". Did you mean {_either(near)}?'
-
-
-def _letters_shared(name: str, typed: str) -> int:
-    """How many letters both begin with."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(name, typed, strict=False)))
 
 
 def _either(names: Sequence[str]) -> str:

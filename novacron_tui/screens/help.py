@@ -18,6 +18,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from novacron_tui.terminal.safe_text import clean
+from novacron_tui.widgets.cursor_keys import cursor_bindings
 from novacron_tui.widgets.text_bar import Piece, content
 
 _LABEL, _ROOM = 11, 57
@@ -35,6 +36,14 @@ class KeyRow:
     group: str
     refused: str = ""
     name: str = ""
+
+
+class _Rows(OptionList):
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *cursor_bindings(
+            up="cursor_up", down="cursor_down", page_up="page_up", page_down="page_down", home="first", end="last"
+        )
+    ]
 
 
 class HelpScreen(ModalScreen[KeyRow | None]):
@@ -59,8 +68,6 @@ class HelpScreen(ModalScreen[KeyRow | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q", "leave", show=False),
         Binding("y", "copy", show=False),
-        Binding("j", "down", show=False),
-        Binding("k", "up", show=False),
     ]
 
     def __init__(self, rows: Sequence[KeyRow], copy: Callable[[KeyRow], None]) -> None:
@@ -73,24 +80,18 @@ class HelpScreen(ModalScreen[KeyRow | None]):
         box.border_title = "Keys on this screen"
         box.border_subtitle = "enter runs   y copies as a novacron command   esc closes"
         with box:
-            yield OptionList(*(Option(line, disabled=row is None) for line, row in self._entries))
+            yield _Rows(*(Option(line, disabled=row is None) for line, row in self._entries))
 
     def on_mount(self) -> None:
-        listed = self.query_one(OptionList)
+        listed = self.query_one(_Rows)
         listed.focus()
         listed.action_first()
 
     def action_leave(self) -> None:
         self.dismiss(None)
 
-    def action_down(self) -> None:
-        self.query_one(OptionList).action_cursor_down()
-
-    def action_up(self) -> None:
-        self.query_one(OptionList).action_cursor_up()
-
     def action_copy(self) -> None:
-        at = self.query_one(OptionList).highlighted
+        at = self.query_one(_Rows).highlighted
         if at is not None and (row := self._entries[at][1]) is not None:
             self._copy(row)
 
@@ -98,11 +99,6 @@ class HelpScreen(ModalScreen[KeyRow | None]):
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         self.dismiss(self._entries[event.option_index][1])
-
-
-def lines(rows: Sequence[KeyRow]) -> list[Content]:
-    """The lines of the help."""
-    return [line for line, _ in entries(rows)]
 
 
 def entries(rows: Sequence[KeyRow]) -> list[tuple[Content, KeyRow | None]]:

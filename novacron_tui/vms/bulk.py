@@ -124,7 +124,7 @@ def summary(op: Operation, others: Sequence[BulkItem] = ()) -> tuple[str, str]:
     """The result of an ended bulk as a sentence, `12 started, 1 refused: web-07 is paused: resume it instead`, and its
     tone. `others` are the VMs that were not requested."""
     counts = counts_with(op, others)
-    detail = one_line(op.problem.detail or op.problem.title) if op.problem else ""
+    detail = one_line(op.problem.sentence) if op.problem else ""
     if op.state is OperationState.CANCELLED or op.state is OperationState.INTERRUPTED:
         return detail, "warn"
     first = next((reason_of(item) for item in others if needs_attention(item)), "")

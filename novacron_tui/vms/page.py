@@ -165,7 +165,7 @@ def operations(ops: Sequence[Operation], now: datetime, glyphs: Glyphs) -> Lines
             ]
         )
         if op.problem:
-            lines.append([Piece(" " * 11), Piece(one_line(op.problem.detail or op.problem.title), "plain")])
+            lines.append([Piece(" " * 11), Piece(one_line(op.problem.sentence), "plain")])
     return lines or [[Piece("No recorded operations", "quiet")]]
 
 

@@ -233,7 +233,7 @@ def outcome(op: Operation, left_out: Sequence[BulkItem] = ()) -> tuple[str, str]
     if op.state is OperationState.SUCCEEDED:
         took = (op.finished_at - (op.started_at or op.created_at)).total_seconds() if op.finished_at else None
         return f"{name}: {done(op.kind)}{_duration(took)}", "good"
-    reason = one_line(op.problem.detail or op.problem.title) if op.problem else "no reason given"
+    reason = one_line(op.problem.sentence) if op.problem else "no reason given"
     if op.state is OperationState.CANCELLED:  # cancelled on request: not an error
         return f"{name}: {noun(op.kind)} {op.state}: {reason.removeprefix(f'{op.state} ')}", "warn"
     return f"{name}: {noun(op.kind)} {op.state}: {reason}", "bad"

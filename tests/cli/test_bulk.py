@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,19 +20,11 @@ PAUSED, RUNNING, OTHER, STOPPED = "build-00015", "web-00010", "db-00011", "cache
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="novacron-cli-", dir="/var/tmp"))
-    path.chmod(0o711)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-@pytest.fixture
-def server(folder: Path) -> Iterator[Server]:
+def server(work_folder: Path) -> Iterator[Server]:
     """`novacron serve` on a simulated fleet of 24. Resets wait until the file `release` exists in its folder."""
-    waits = {"NOVACRON_FAILPOINTS": "vm.reset:began=pause", "NOVACRON_FAILPOINT_RELEASE": str(folder / "release")}
-    with serve(folder, hosts=[write_node(folder / "node.xml", 24)], environment=waits) as (url, _):
-        yield Server(url, asyncio.run(administrator(url, folder)))
+    waits = {"NOVACRON_FAILPOINTS": "vm.reset:began=pause", "NOVACRON_FAILPOINT_RELEASE": str(work_folder / "release")}
+    with serve(work_folder, hosts=[write_node(work_folder / "node.xml", 24)], environment=waits) as (url, _):
+        yield Server(url, asyncio.run(administrator(url, work_folder)))
 
 
 def test_each_of_several_names_has_its_line_and_one_refusal_is_the_exit_code(signed_in: Run, server: Server) -> None:
@@ -67,7 +57,7 @@ def test_unknown_name_touches_nothing_and_no_wait_names_the_operation(signed_in:
 
 
 def test_ctrl_c_says_that_the_server_goes_on_and_how_to_stop_the_rest(
-    signed_in: Run, environment: dict[str, str], server: Server, folder: Path
+    signed_in: Run, environment: dict[str, str], server: Server, work_folder: Path
 ) -> None:
     on = ("--server", server.url)
     names = [line.split()[0] for line in signed_in("vm", "ls", *on, "state:running").stdout.splitlines()[1:]]
@@ -83,7 +73,7 @@ def test_ctrl_c_says_that_the_server_goes_on_and_how_to_stop_the_rest(
     bulk = err.partition("op cancel ")[2].partition("`")[0]
     done = signed_in("op", "cancel", bulk, *on)
     assert (done.returncode, done.stdout) == (0, "17 VMs: stopped; 4 still running, 12 cancelled\n"), done.stderr
-    (folder / "release").touch()
+    (work_folder / "release").touch()
     refused = signed_in("op", "cancel", bulk, *on)
     assert refused.returncode == 1
     assert "cancel" in one_line(refused)

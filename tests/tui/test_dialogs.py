@@ -10,7 +10,7 @@ from novacron_core.values.sizes import GIB, TIB
 from novacron_tui.app import Console
 from novacron_tui.screens import base
 from novacron_tui.screens.activity import ActivityScreen
-from novacron_tui.screens.help import KeyRow, lines
+from novacron_tui.screens.help import KeyRow, entries
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.widgets.confirm import Confirm
@@ -135,7 +135,7 @@ async def test_escape_clears_a_refusal_on_every_list() -> None:
 def test_each_group_of_the_help_occurs_once() -> None:
     for screen in (StorageScreen, VMPageScreen, ActivityScreen):
         rows = [KeyRow(a.key, a.label, a.help, a.group) for a in screen.ACTIONS if a.key]
-        shown = [line.plain for line in lines(rows)]
+        shown = [line.plain for line, _ in entries(rows)]
         groups = [line for line in shown if line in {row.group or "Here" for row in rows}]
         assert len(groups) == len(set(groups))
         assert sum(line.startswith((" ", "enter")) for line in shown) >= len(rows), "no key is missing"

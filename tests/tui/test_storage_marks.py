@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from novacron_core.api.volumes import Volume
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.widgets.confirm import Confirm
 from tests.support.console.looking import answer, line_text, react, text, until
@@ -12,6 +15,12 @@ from tests.support.console.wire import console
 SIZE = (120, 40)
 
 
+async def mark(pilot: Any, screen: StorageScreen, chosen: list[Volume]) -> None:
+    for volume in chosen:
+        screen.table.select(volume.id)
+        await pilot.press("space")
+
+
 async def test_marked_volumes_are_moved_together() -> None:
     free = [volume for volume in volumes() if volume.vm is None and volume.tier and not volume.unmanaged]
     routes = {f"PUT /api/storage/volumes/{volume.id}/tier": accepted("volume.move") for volume in free}
@@ -19,9 +28,7 @@ async def test_marked_volumes_are_moved_together() -> None:
     app = console(server, storage())
     async with app.run_test(size=SIZE) as pilot:
         screen = await reach(pilot, app)
-        for volume in free[:2]:
-            screen.table.select(volume.id)
-            await pilot.press("space")
+        await mark(pilot, screen, free[:2])
         await until(pilot, lambda: "2 marked: move, cancel and delete apply to them" in line_text(app, "status"))
         await pilot.press("+")
         await until(pilot, lambda: "grow works on one volume: 2 are marked" in line_text(app, "status"))
@@ -41,9 +48,7 @@ async def test_marked_volumes_are_deleted_after_their_number_is_typed() -> None:
     app = console(server, storage())
     async with app.run_test(size=SIZE) as pilot:
         screen = await reach(pilot, app)
-        for volume in free[:2]:
-            screen.table.select(volume.id)
-            await pilot.press("space")
+        await mark(pilot, screen, free[:2])
         await pilot.press("D")
         await until(pilot, lambda: isinstance(app.screen, Confirm) and "Delete 2 volumes?" in text(app))
         await answer(pilot, "2", "enter")

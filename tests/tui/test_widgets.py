@@ -13,7 +13,7 @@ from textual.widgets import Label
 from novacron_core.api.vms import NIC
 from novacron_tui.app import Console
 from novacron_tui.metrics import charts
-from novacron_tui.screens.help import KeyRow, lines
+from novacron_tui.screens.help import KeyRow, entries
 from novacron_tui.terminal.glyphs import FINE
 from novacron_tui.vms.create import CreateVMForm
 from novacron_tui.vms.page import event_lines, nics
@@ -94,7 +94,7 @@ def test_the_sentences_of_help_begin_below_each_other_however_long_a_label_is() 
         KeyRow("tab", "pools, volumes", "Aa.", "Storage"),
         KeyRow("escape", "back", "Aa.", "Storage"),
     ]
-    sentences = [line.plain for line in lines(rows) if "Aa." in line.plain]
+    sentences = [line.plain for line, _ in entries(rows) if "Aa." in line.plain]
     assert len({line.index("Aa.") for line in sentences}) == 1
     assert "esc  back" in sentences[-1]
 
@@ -106,7 +106,7 @@ def test_help_keeps_at_its_verb_what_only_that_is_refused_for() -> None:
         KeyRow("p", "pause", "Hold it.", "VM", "busy"),
         KeyRow("c", "create", "Make one.", "VM"),
     ]
-    shown = [line.plain for line in lines(rows)]
+    shown = [line.plain for line, _ in entries(rows)]
     assert shown[0] == "VM  busy"
     assert "is already running" in shown[1]
     assert all("busy" not in line for line in shown[1:])

@@ -3,8 +3,9 @@
 Terms are joined by *and*. A bare word is searched in the name; with `*` or `?` it must match the whole name.
 `field:a,b` matches any of the values, each a prefix of the field's text (so that `state:run` already matches while it
 is typed), or the whole text in quotes. `field>8`, `>=`, `<`, `<=`, `=` compare numbers; sizes have the units of
-`sizes.parse_size`, ages those of `ages.parse_duration` (`age<8h`). `since:` takes a time. `-` or `!` negates a term. Quotes keep spaces together; `\\"` is a quote. Case is ignored, and so is
-whether an accent is part of its letter (Unicode's NFC and NFD).
+`sizes.parse_size`, ages those of `ages.parse_duration` (`age<8h`). `since:` takes a time. `-` or `!` negates a term.
+Quotes keep spaces together; `\\"` is a quote. Case is ignored, and so is whether an accent is part of its letter
+(Unicode's NFC and NFD).
 """
 
 from __future__ import annotations

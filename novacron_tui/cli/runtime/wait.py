@@ -123,7 +123,7 @@ def _outcome(op: Operation) -> str:
 
 
 def _reason(op: Operation) -> str:
-    return (op.problem.detail or op.problem.title) if op.problem else "no reason given"
+    return op.problem.sentence if op.problem else "no reason given"
 
 
 def prefix_name(name: str, text: str) -> str:

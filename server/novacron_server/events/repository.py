@@ -23,6 +23,7 @@ from novacron_core.rules.filters.language import Term, fold, has_wildcards, matc
 from novacron_server.database.tables import NOTABLE as IS_NOTABLE
 from novacron_server.database.tables import events as t
 from novacron_server.database.tables import operations
+from novacron_server.outbox.repository import storable
 
 Condition = ColumnElement[bool]
 Text = ColumnElement[Any]
@@ -134,7 +135,7 @@ def _on_hosts(ids: Sequence[str]) -> Condition:
 def _has_id(word: str, term: Term) -> Condition:
     """Whether an id of the event matches; a quoted one is found with an index."""
     if term.quoted and not has_wildcards(word):
-        wanted = _stored_text(word)
+        wanted = storable(word)
         return or_(t.c.target_id == wanted, and_(_OF_OPERATION, _TARGET_ID.op("=")(wanted)))
     return or_(_like(t.c.target_id, word, term), and_(_OF_OPERATION, _like(_TARGET_ID, word, term)))
 
@@ -153,7 +154,7 @@ def _has_words(word: str, term: Term, matches: Callable[[str], bool]) -> Conditi
 def _like(column: Text, word: str, term: Term) -> Condition:
     """Whether a column matches a word, ignoring case. Only letters of ASCII have lower case in every database: a word
     with others is matched as a regular expression that has both cases of each letter."""
-    folded = _stored_text(fold(word))
+    folded = storable(fold(word))
     if folded.isascii():
         return func.lower(column).like(_pattern(folded, term), escape="\\")
     return column.op("~")(_expression(folded, term))
@@ -180,11 +181,6 @@ def _expression(word: str, term: Term) -> str:
 def _either_case(letter: str) -> str:
     cases = sorted({letter, letter.upper(), letter.lower()})
     return f"({'|'.join(re.escape(case) for case in cases)})"
-
-
-def _stored_text(word: str) -> str:
-    """Without lone surrogates, which PostgreSQL refuses."""
-    return word.encode("utf-8", "replace").decode()
 
 
 def _stored(row: Row[Any]) -> StoredEvent:

@@ -68,24 +68,24 @@ def _values(seq: int, draft: EventDraft, now: datetime) -> dict[str, Any]:
         "seq": seq,
         "id": str(uuid.uuid4()),
         "type": draft.type,
-        "source": _storable(draft.source),
+        "source": storable(draft.source),
         "target_type": draft.target.type,
-        "target_id": _storable(draft.target.id),
-        "target_name": _storable(draft.target.name),
+        "target_id": storable(draft.target.id),
+        "target_name": storable(draft.target.name),
         "tenant": draft.tenant,
         "priority": str(draft.priority),
         "time": now,
         "row": draft.row,
         "gone": draft.gone,
-        "note": _storable(draft.note),
+        "note": storable(draft.note),
         "before": draft.before,
         "after": draft.after,
-        "reason": _storable(draft.reason),
-        "actor": _storable(draft.actor),
+        "reason": storable(draft.reason),
+        "actor": storable(draft.actor),
     }
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """External text in a form that PostgreSQL can store: no NUL, no lone surrogates."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 

@@ -227,20 +227,5 @@ def _key(event: EventDraft | EventRecord) -> tuple[str, str, str, str]:
 
 
 def _unnumbered(draft: EventDraft, seq: int) -> EventRecord:
-    return EventRecord(
-        seq=seq,
-        id=str(uuid4()),
-        time=datetime.now(UTC),
-        type=draft.type,
-        source=draft.source,
-        target=draft.target,
-        tenant=draft.tenant,
-        priority=draft.priority,
-        row=None,
-        gone=draft.gone,
-        note=draft.note,
-        before=draft.before,
-        after=draft.after,
-        reason=draft.reason,
-        actor=draft.actor,
-    )
+    fields = msgspec.structs.asdict(draft) | {"row": None}
+    return EventRecord(seq=seq, id=str(uuid4()), time=datetime.now(UTC), **fields)
