@@ -21,6 +21,8 @@ T = TypeVar("T")
 THREADS = 2
 WAITING = 64
 """How many requests may wait for a thread; at 50 ms each, the last one waits about two seconds."""
+MEMORY_KIB = 47104
+"""The memory of a hash: with one pass and one lane. Source: OWASP Password Storage Cheat Sheet."""
 RESERVED = 16
 """How many of these places are for users who have signed in from the same network before."""
 
@@ -36,15 +38,15 @@ class Verdict:
 class Passwords:
     """Argon2id for new hashes; bcrypt hashes are accepted and replaced at the next sign-in.
 
-    Parameters: 46 MiB, 1 pass, 1 lane. Source: OWASP Password Storage Cheat Sheet. `comparisons` counts verifications.
+    `memory_kib` is the memory of a hash, default: MEMORY_KIB. `comparisons` counts verifications.
     """
 
-    def __init__(self, memory_kib: int = 47104) -> None:
+    def __init__(self, memory_kib: int | None = None) -> None:
         self._context = CryptContext(
             schemes=["argon2", "bcrypt_sha256", "bcrypt"],
             deprecated="auto",
             argon2__type="ID",
-            argon2__memory_cost=memory_kib,
+            argon2__memory_cost=memory_kib or MEMORY_KIB,
             argon2__time_cost=1,
             argon2__parallelism=1,
         )

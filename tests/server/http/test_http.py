@@ -14,6 +14,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from novacron_core.api import operations, vms
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.local_server import KEY, RunningServer, require_proof
 from novacron_server.http import filter_budget
@@ -21,6 +22,7 @@ from novacron_server.http.allowed_hosts import AllowedHosts
 from novacron_server.http.limits import RateLimits
 from novacron_server.http.middleware import Middleware
 from novacron_server.runtime.routes import served
+from tests.support.requests import succeeded
 from tests.support.server import LiveServer
 
 HEADERS = {
@@ -32,6 +34,14 @@ HEADERS = {
     "x-request-id",
     "ratelimit-limit",
 }
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def server(shared_server: LiveServer) -> LiveServer:
+    return shared_server
 
 
 @pytest.fixture
@@ -135,6 +145,9 @@ async def test_body_of_an_endpoint_that_takes_none_is_not_ignored(
     assert answer.status_code == status
     if field:
         assert answer.json()["errors"] == [{"field": field, "message": "unknown field"}]
+    if status == 202:
+        await succeeded(server, await server.admin.call(operations.GET, operation_id=answer.json()["id"]))
+        await succeeded(server, await server.admin.call(vms.RESUME, vm_id=vm.id))
 
 
 async def test_body_of_a_read_is_not_ignored(http: httpx.AsyncClient) -> None:
@@ -183,7 +196,7 @@ async def test_request_to_another_name_is_refused(server: LiveServer, host: str,
     assert answer.status_code == status
 
 
-def test_names_that_are_allowed() -> None:
+async def test_names_that_are_allowed() -> None:
     def admits(names: AllowedHosts, host: str) -> bool:
         return names.admits([(b"host", host.encode())])
 

@@ -15,6 +15,14 @@ from tests.support.server import LiveServer
 MIB = 1 << 20
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def server(shared_server: LiveServer) -> LiveServer:
+    return shared_server
+
+
 INVALID_SIZES = [
     "0",
     "-1",
