@@ -18,7 +18,7 @@ from novacron_core.api.vms import BulkRequest, State
 from novacron_core.values.roles import Role
 from novacron_server.access import repository as accounts
 from novacron_server.operations.recovery import recover_all
-from novacron_server.vms.bulk import procedure, repository
+from novacron_server.vms.bulk import procedure, repository, service
 from tests.support.bulks import ALL, fleet, items_of, start_bulk
 from tests.support.event_stream import open_stream
 from tests.support.node_files import write_node
@@ -80,7 +80,8 @@ async def test_requests_that_make_no_sense_are_refused_with_the_field(server: Li
 
 
 async def test_key_of_one_request_is_refused_for_other_ids_that_look_the_same_joined(server: LiveServer) -> None:
-    one, two = (BulkRequest(action="start", ids=ids) for ids in (["a\nb"], ["a", "b"]))
+    vm_id = (await fleet(server.admin))[0].id
+    one, two = (BulkRequest(action="start", ids=[vm_id, *ids]) for ids in (["a\nb"], ["a", "b"]))
     await server.admin.call(vms.BULK, body=one, idempotency_key="key-of-one")
     with pytest.raises(errors.ValidationFailed, match="another request"):
         await server.admin.call(vms.BULK, body=two, idempotency_key="key-of-one")
@@ -135,26 +136,51 @@ async def test_id_counts_once_and_one_that_does_not_exist_is_refused_alone(serve
     }
 
 
-async def test_vm_of_another_tenant_answers_as_a_missing_one_and_nothing_of_it_is_changed(server: LiveServer) -> None:
+async def test_vms_of_another_tenant_answer_as_missing_ones_and_nothing_of_them_is_changed(server: LiveServer) -> None:
     """An operator sees no unmanaged VM, and the simulator's are."""
     operator = await server.member("olga", Role.OPERATOR)
-    vm = next(vm for vm in await fleet(server.admin) if vm.state is State.RUNNING)
-    bulk = await start_bulk(operator, "power-off", [vm.id])
-    ended = await until(lambda: _ended(operator, bulk))
-    assert ended.counts == BulkCounts(refused=1)
-    (item,) = await items_of(operator, bulk)
-    assert (item.name, item.host, item.reason) == (vm.id, None, "no such VM")
-    assert (await server.vm(vm.name)).state is State.RUNNING
-    theirs = await start_bulk(server.admin, "pause", [vm.id])
+    running = [vm for vm in await fleet(server.admin) if vm.state is State.RUNNING][:2]
+    missing = ["00000000-0000-4000-8000-000000000001", "what?"]
+    answers = []
+    for ids in ([vm.id for vm in running], missing):
+        with pytest.raises(errors.NotFound) as several:
+            await start_bulk(operator, "power-off", ids)
+        with pytest.raises(errors.NotFound) as single:
+            await start_bulk(operator, "power-off", ids[:1])
+        answers.append((several.value.detail, single.value.detail))
+    assert answers == [("none of the 2 VMs was found: look at the list again", "VM not found")] * 2
+    assert (await operator.call(operations.LIST)).total == 0, "nothing is stored"
+    assert {(await server.vm(vm.name)).state for vm in running} == {State.RUNNING}
+    theirs = await start_bulk(server.admin, "pause", [running[0].id])
     with pytest.raises(errors.NotFound):
         await operator.call(operations.GET, operation_id=theirs.id)
     with pytest.raises(errors.NotFound):
         await items_of(operator, theirs)
 
 
-async def _ended(client: object, bulk: Operation) -> Operation | None:
-    now: Operation = await client.call(operations.GET, operation_id=bulk.id)  # type: ignore[attr-defined]
-    return now if now.state.ended else None
+async def test_user_with_too_many_open_bulks_is_told_what_to_do_and_others_are_not_kept(
+    server: LiveServer, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All requests come at once, and none of the bulks ends before the file exists."""
+    monkeypatch.setenv("NOVACRON_FAILPOINTS", "vm.bulk:began=pause")
+    monkeypatch.setenv("NOVACRON_FAILPOINT_RELEASE", str(data_dir / "release"))
+    second = await server.member("bob", Role.ADMINISTRATOR)
+    ids = [vm.id for vm in await fleet(server.admin)]
+    sent = [start_bulk(server.admin, "start", ids, key=f"k{n}") for n in range(service.MAX_OPEN + 5)]
+    answers = await asyncio.gather(*sent, return_exceptions=True)
+    accepted = [answer for answer in answers if isinstance(answer, Operation)]
+    refused = [answer for answer in answers if isinstance(answer, errors.RateLimited)]
+    assert (len(accepted), len(refused)) == (service.MAX_OPEN, 5)
+    assert {answer.detail for answer in refused} == {
+        "20 of your changes of several VMs have not ended: wait until one has, or cancel one"
+    }
+    assert all(answer.retry_after_s for answer in refused)
+    await start_bulk(second, "start", ids)
+    again = answers.index(accepted[0])
+    assert (await start_bulk(server.admin, "start", ids, key=f"k{again}")).id == accepted[0].id
+    (data_dir / "release").touch()
+    await server.ended(accepted[0])
+    await server.ended(await start_bulk(server.admin, "start", ids))
 
 
 async def test_viewer_may_not_and_a_repeated_request_has_one_effect(server: LiveServer) -> None:

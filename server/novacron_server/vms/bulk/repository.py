@@ -12,9 +12,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from novacron_core.api.operations import BulkItem, BulkItemState
 from novacron_core.rules.bulk_words import WORST_FIRST
+from novacron_core.values.operation_kinds import OperationKind
 from novacron_server.database.rows import read_each
 from novacron_server.database.tables import bulk_items as t
+from novacron_server.database.tables import operations as o
 from novacron_server.database.transactions import Connection
+from novacron_server.operations.repository import UNENDED
 
 
 class StoredItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +40,12 @@ _SAVE = text(
     WHERE bulk_items.operation_id = CAST(:operation AS uuid) AND bulk_items.position = new.position
     AND bulk_items.state IN ('queued', 'running')"""
 ).bindparams(bindparam("items", type_=JSONB))
+
+
+async def count_open(connection: Connection, user_id: str) -> int:
+    """How many bulks of a user have not ended, with one that this transaction has written."""
+    where = (o.c.kind == str(OperationKind.VM_BULK), o.c.actor_id == user_id, o.c.state.in_(map(str, UNENDED)))
+    return int((await connection.execute(select(func.count()).select_from(o).where(*where))).scalar_one())
 
 
 async def add(connection: Connection, operation_id: str, items: Sequence[StoredItem]) -> None:

@@ -29,6 +29,10 @@ from novacron_server.vms.bulk import repository
 from novacron_server.vms.bulk.procedure import BulkSteps
 from novacron_server.vms.bulk.repository import StoredItem
 
+MAX_OPEN = 20
+"""Bulks of one user that may be unended at the same time; each holds up to 5,000 rows."""
+_OPEN_RETRY_S = 10.0
+
 
 class Bulks:
     """The service for bulks. Every method checks what the principal may see."""
@@ -41,7 +45,8 @@ class Bulks:
     async def submit(self, principal: Principal, body: BulkRequest, key: str) -> Operation:
         """Accept one action on many VMs. Whether a VM allows it is checked when its turn comes.
 
-        Raises ValidationFailed, and Conflict when the filter matches another number of VMs than `count`.
+        Raises ValidationFailed, NotFound when the principal sees none of the VMs, Conflict when the filter matches
+        another number of VMs than `count`, RateLimited while MAX_OPEN bulks of this user have not ended.
         """
         _check(body)
 
@@ -49,8 +54,11 @@ class Bulks:
             vms = self._requested(principal, body)
             items = [_item(position, vm_id, vm) for position, (vm_id, vm) in enumerate(vms)]
             missing = sum(vm is None for _, vm in vms)
+            if missing == len(vms):
+                raise errors.NotFound(_none_found(missing))
 
             async def rows(connection: Connection, operation: Operation) -> list[EventDraft]:
+                await _check_open(connection, principal)
                 await repository.add(connection, operation.id, items)
                 return []
 
@@ -109,6 +117,20 @@ def _check(body: BulkRequest) -> None:
         raise _invalid("options.force_after_s", "is only for the action stop")
     if body.options.disks and body.action != "delete":
         raise _invalid("options.disks", "is only for the action delete")
+
+
+def _none_found(count: int) -> str:
+    return "VM not found" if count == 1 else f"none of the {counted(count, 'VM')} was found: look at the list again"
+
+
+async def _check_open(connection: Connection, principal: Principal) -> None:
+    """Raises RateLimited when the user has too many bulks, with the one that is accepted in this transaction. Acceptances
+    are committed one after the other, so that requests at the same time cannot pass together."""
+    if await repository.count_open(connection, principal.user_id) > MAX_OPEN:
+        raise errors.RateLimited(
+            f"{MAX_OPEN} of your changes of several VMs have not ended: wait until one has, or cancel one",
+            retry_after_s=_OPEN_RETRY_S,
+        )
 
 
 def _invalid(field: str, message: str) -> errors.ValidationFailed:
