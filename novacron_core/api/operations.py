@@ -17,6 +17,9 @@ class OperationState(OpenEnum):
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
     """The server stopped while it was running; `problem` says what was found afterwards."""
+    REFUSED = "refused"
+    """Of a bulk: VMs were refused by the rules and not changed, and none failed; `problem` says how many and why. A change
+    of one VM that is refused is answered so at once, and is no operation."""
 
     @property
     def ended(self) -> bool:

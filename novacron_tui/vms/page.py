@@ -26,6 +26,7 @@ OP_TONES = {
     OperationState.FAILED: "bad",
     OperationState.INTERRUPTED: "bad",
     OperationState.CANCELLED: "warn",
+    OperationState.REFUSED: "warn",
 }
 _EVENT_TONES = {
     "vm.deleted": "warn",

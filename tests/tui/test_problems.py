@@ -7,7 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from novacron_core.api.hosts import HostStatus
-from novacron_core.api.operations import Operation, OperationState
+from novacron_core.api.operations import BulkCounts, Operation, OperationState
 from novacron_core.api.problem import Problem as Answer
 from novacron_core.api.vms import State
 from novacron_core.client import Connected
@@ -19,7 +19,7 @@ from novacron_tui.screens.vm_page import VMPageScreen
 from tests.support.console.looking import line_text, loaded, text, until
 from tests.support.console.storage_world import pool, stored
 from tests.support.console.wire import Stream, Wire, console
-from tests.support.console.world import NOW, OTHER_HOST_ID, event, host, inventory, live, operation, vm
+from tests.support.console.world import NOW, OTHER_HOST_ID, bulk, event, host, inventory, live, operation, vm
 
 SIZE = (140, 30)
 
@@ -101,6 +101,17 @@ async def test_a_failed_operation_is_a_problem_for_a_day_unless_it_has_succeeded
         await until(pilot, lambda: "start failed" in text(app) and "its disk is locked" in text(app))
         await pilot.press("enter")
         await until(pilot, lambda: "its disk is locked" in text(app) and "esc closes" in text(app))
+
+
+async def test_a_bulk_that_was_only_refused_is_no_problem() -> None:
+    why = Answer(title="conflict", status=409, code="conflict", detail="2 refused: a is running, and 1 more")
+    refused = bulk(
+        "vm.resume", 2, state=OperationState.REFUSED, counts=BulkCounts(refused=2), problem=why, finished_at=NOW
+    )
+    app = console(Wire(), Stream(live(), inventory([vm("a", 1)], operations=[refused, failed("vm.stop", 4, 30)])))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app) and "1 problem " in line_text(app, "top"))
+        assert kinds(app) == ["shutdown failed"]
 
 
 async def test_a_failed_bulk_is_called_by_what_it_did_to_each_vm() -> None:

@@ -201,7 +201,7 @@ operations = Table(
     Column("parent", _Id),
     Column("counts", JSONB(none_as_null=True)),
     CheckConstraint(
-        "state IN ('pending', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted')",
+        "state IN ('pending', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted', 'refused')",
         name="operations_state_check",
     ),
     Index("operations_one_per_target", "target_type", "target_id", unique=True, postgresql_where=_OPEN),
@@ -241,7 +241,8 @@ bulk_items = Table(
 _OF_OPERATION = text("target_type = 'operation'")
 NOTABLE = (
     "CASE WHEN target_type = 'operation'"
-    " THEN type IN ('operation.succeeded', 'operation.failed', 'operation.cancelled', 'operation.interrupted')"
+    " THEN type IN ('operation.succeeded', 'operation.failed', 'operation.cancelled', 'operation.interrupted',"
+    " 'operation.refused')"
     " ELSE note <> '' OR right(type, 8) <> '.updated' END"
 )
 """`event_words.is_notable` in SQL. A query that has it as it is here is answered from the index."""

@@ -33,6 +33,11 @@ class StoppedEarly(Exception):
     this reason."""
 
 
+class PartlyRefused(Exception):
+    """Raised by a `run` whose objects are as requested but for some that the rules refuse: the operation ends as refused,
+    with this reason. Nothing has failed."""
+
+
 class OperationContext(Generic[S]):
     """A running operation. `publish` takes its new value; `commit_steps` takes (operation id, steps), the journal."""
 

@@ -21,7 +21,13 @@ from novacron_server.database.faults import OutcomeUnknown
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations import queries, repository
 from novacron_server.operations.acceptance import accept, find_by_key, operation_event, refresh_targets
-from novacron_server.operations.context import CompletedAnyway, OperationContext, StoppedEarly, UndoFinding
+from novacron_server.operations.context import (
+    CompletedAnyway,
+    OperationContext,
+    PartlyRefused,
+    StoppedEarly,
+    UndoFinding,
+)
 from novacron_server.operations.endings import Endings
 from novacron_server.operations.journal import Journal
 from novacron_server.operations.outcomes import as_known_error, with_outcome
@@ -180,6 +186,8 @@ class Operations:
             await self._undo(procedure, context)  # the task that cancelled it writes its end
         except StoppedEarly as e:
             await self._end(context.host_id, context.operation, OperationState.CANCELLED, errors.Conflict(str(e)))
+        except PartlyRefused as e:
+            await self._end(context.host_id, context.operation, OperationState.REFUSED, errors.Conflict(str(e)))
         except Exception as e:  # noqa: BLE001 - an operation always ends, whatever its procedure raises
             error = as_known_error(context.operation, e)
             found = await self._undo(procedure, context)

@@ -156,13 +156,16 @@ async def test_an_event_whose_row_is_damaged_costs_no_other(server: LiveServer, 
 async def test_what_is_notable_is_the_same_in_sql(server: LiveServer) -> None:
     drafts = [
         *(event("n", kind, note=note) for kind in ("vm.updated", "vm.stopped", "tier.updated") for note in ("", "why")),
-        *(operation("n", state) for state in ("pending", "running", "succeeded", "failed", "cancelled", "interrupted")),
+        *(
+            operation("n", state)
+            for state in ("pending", "running", "succeeded", "failed", "cancelled", "interrupted", "refused")
+        ),
     ]
     await add(server, *drafts)
     mine = [e for e in await listed(server.admin) if e.target.name in ("n", "vm.start")]
     notable = {e.seq for e in await listed(server.admin, q="is:notable")}
     assert {e.seq for e in mine if is_notable(e.type, e.note)} == {e.seq for e in mine} & notable
-    assert len({e.seq for e in mine} & notable) == 8
+    assert len({e.seq for e in mine} & notable) == 9
 
 
 async def test_slow_searches_of_one_user_delay_nobody_else() -> None:

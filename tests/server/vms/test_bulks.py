@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from novacron_core import errors
-from novacron_core.api import operations, vms
+from novacron_core.api import operations, stored_events, vms
 from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import BulkCounts, BulkItemState, Operation, OperationState
 from novacron_core.api.vms import BulkRequest, State
@@ -40,7 +40,7 @@ async def test_each_vm_has_an_operation_of_its_own_and_its_own_result(server: Li
     assert bulk.counts.total == 12
     ended = await server.ended(bulk)
     assert ended.counts == BulkCounts(succeeded=10, refused=2)
-    assert ended.state is OperationState.FAILED
+    assert ended.state is OperationState.REFUSED
     assert ended.problem is not None
     paused = sorted(vm.name for vm in found if vm.state is State.PAUSED)
     items = await items_of(server.admin, bulk)
@@ -300,16 +300,31 @@ async def test_one_vm_whose_change_fails_in_a_way_nobody_foresaw_costs_only_itse
 
     monkeypatch.setattr(server.parts.vms, "power", odd)
     ended = await server.ended(await start_bulk(server.admin, "pause", [vm.id for vm in found]))
-    assert ended.counts == BulkCounts(succeeded=len(found) - 1, refused=1)
+    assert ended.counts == BulkCounts(succeeded=len(found) - 1, failed=1)
+    assert ended.state is OperationState.FAILED
     assert ended.problem is not None
     assert "internal error" in ended.problem.detail
+
+
+async def test_bulk_of_which_nothing_failed_ends_as_refused_and_not_as_failed(server: LiveServer) -> None:
+    """Two running VMs have no saved memory: nothing is wrong with the fleet. Who asks is told, and activity lists it."""
+    running = [vm for vm in await fleet(server.admin) if vm.state is State.RUNNING][:2]
+    bulk = await server.ended(await start_bulk(server.admin, "discard-saved", [vm.id for vm in running]))
+    assert (bulk.state, bulk.counts) == (OperationState.REFUSED, BulkCounts(refused=2))
+    assert bulk.problem is not None
+    assert bulk.problem.detail.startswith("2 refused: ")
+    query = stored_events.EventQuery(q="type:operation.refused is:notable")
+    (event,) = (await server.admin.call(stored_events.LIST, query=query)).items
+    assert (event.target.id, event.actor, event.reason) == (bulk.id, "ann", bulk.problem.detail)
+    query = stored_events.EventQuery(q="type:operation.failed,operation.interrupted")
+    assert (await server.admin.call(stored_events.LIST, query=query)).total == 0
 
 
 async def test_stream_carries_counts_and_no_items(server: LiveServer) -> None:
     ids = [vm.id for vm in await fleet(server.admin)]
     async with open_stream(server) as stream:
         bulk = await server.ended(await start_bulk(server.admin, "reset", ids))
-        last = await stream.until(lambda f: f.get("type") == "operation.failed" and f["target"]["id"] == bulk.id)
+        last = await stream.until(lambda f: f.get("type") == "operation.refused" and f["target"]["id"] == bulk.id)
     assert last["value"]["counts"] == msgspec.to_builtins(bulk.counts)
     assert last["value"]["progress"] == 1.0
     own = [frame for frame in stream.frames if frame.get("target", {}).get("id") == bulk.id]

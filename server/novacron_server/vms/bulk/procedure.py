@@ -18,7 +18,7 @@ from novacron_core.values.roles import Permission
 from novacron_server.access.askers import Askers
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.inventory.inventory import Inventory
-from novacron_server.operations.context import OperationContext, StoppedEarly
+from novacron_server.operations.context import OperationContext, PartlyRefused, StoppedEarly
 from novacron_server.operations.endings import Endings
 from novacron_server.operations.failpoints import failpoint
 from novacron_server.operations.journal import Steps
@@ -75,7 +75,8 @@ class BulkVMs(Procedure[BulkSteps]):
         return self._slots.setdefault((host_id, action), asyncio.Semaphore(PER_HOST))
 
     async def run(self, context: OperationContext[BulkSteps]) -> None:
-        """Raises Conflict with a summary when a VM was refused or failed, StoppedEarly when the bulk was stopped."""
+        """Raises Conflict with a summary when a VM failed, PartlyRefused when some were only refused, StoppedEarly when the
+        bulk was stopped."""
         run = self._runs[context.id] = _Run(self, context)
         try:
             await run.load()
@@ -134,8 +135,10 @@ class _Run:
         counts, kind = self._items.counts(), self._context.operation.child_kind
         if counts.cancelled:
             raise StoppedEarly(f"{self._items.why_cancelled()}: {result_text(kind, counts, self._items.reason())}")
-        if counts.failed or counts.refused:
+        if counts.failed:
             raise errors.Conflict(result_text(kind, counts, self._items.reason()))
+        if counts.refused:
+            raise PartlyRefused(result_text(kind, counts, self._items.reason()))
 
     # -- stopping and progress ---------------------------------------------------------------------------------------
 
@@ -302,7 +305,7 @@ class _Run:
         item = self._items[position]
         if isinstance(error, errors.Conflict) and self._has_effect(item):
             self._items.end(position, BulkItemState.SUCCEEDED, error.detail)
-        elif item.state is BulkItemState.RUNNING:
+        elif item.state is BulkItemState.RUNNING or _is_failure(error):
             self._items.end(position, BulkItemState.FAILED, error.detail)
         elif isinstance(error, errors.NotFound):
             self._items.end(position, BulkItemState.REFUSED, NOT_FOUND)
@@ -313,3 +316,8 @@ class _Run:
         """Whether the VM is in the state already that the action leads to."""
         found = self._shared.inventory.state.composed((item.host or "", item.vm_id))
         return found is not None and has_effect_already(self._action, found)
+
+
+def _is_failure(error: errors.NovaCronError) -> bool:
+    """Whether an error before a VM was changed says that something does not work, and not that the change is refused."""
+    return error.status >= 500 and not isinstance(error, errors.Unsupported)
