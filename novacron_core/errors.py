@@ -93,6 +93,12 @@ class ValidationFailed(NovaCronError):
     code, status, title = "validation_failed", 422, "Validation failed"
 
 
+class FilterTooSlow(NovaCronError):
+    """A filter that the database could not apply in the time that one search may take."""
+
+    code, status, title = "filter_too_slow", 422, "The filter takes too long"
+
+
 class PreconditionRequired(NovaCronError):
     code, status, title = "precondition_required", 428, "If-Match is required"
 

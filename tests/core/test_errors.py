@@ -20,6 +20,7 @@ CODES = {
     "precondition_failed": 412,
     "too_large": 413,
     "validation_failed": 422,
+    "filter_too_slow": 422,
     "precondition_required": 428,
     "rate_limited": 429,
     "internal": 500,

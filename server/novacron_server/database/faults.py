@@ -35,6 +35,10 @@ class Expired(Exception):
         self.limit_s = limit_s
 
 
+class StatementTooSlow(DatabaseUnavailable):
+    """The database works, but has ended a statement that took longer than it may."""
+
+
 class OutcomeUnknown(DatabaseUnavailable):
     """The connection was lost during a COMMIT: the commit may have happened, or may still happen."""
 
@@ -76,6 +80,8 @@ def translate(exc: BaseException, *, read_only: bool = False) -> NovaCronError:
     if isinstance(exc, sa.TimeoutError):
         return DatabaseUnavailable("all database connections are in use", retry_after_s=RETRY_AFTER_S)
     code = sqlstate(exc)
+    if code == "57014":
+        return StatementTooSlow(f"the database is busy: {_BUSY[code]}", retry_after_s=RETRY_AFTER_S)
     if code in _BUSY:
         return DatabaseUnavailable(f"the database is busy: {_BUSY[code]}", retry_after_s=RETRY_AFTER_S)
     if code in _RETRYABLE:

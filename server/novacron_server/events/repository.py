@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy import Row, String, and_, case, false, func, literal_column, not_, or_, select, tuple_
+from sqlalchemy import Row, String, and_, case, false, func, literal_column, not_, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -62,13 +63,26 @@ class Selection:
 
 
 async def page(
-    connection: AsyncConnection, chosen: Selection, offset: int, limit: int
+    connection: AsyncConnection, chosen: Selection, offset: int, limit: int, *, within_s: float
 ) -> tuple[list[StoredEvent], int]:
-    """Return (one page, the number of all matches), newest first."""
+    """Return (one page, the number of all matches), newest first. The database ends a query that takes longer than
+    `within_s`: both have that time together."""
+    until = time.monotonic() + within_s
     where = _where(chosen)
-    total = (await connection.execute(select(func.count()).select_from(t).where(*where))).scalar_one()
+    await _allow(connection, until)
     rows = await connection.execute(select(t).where(*where).order_by(t.c.seq.desc()).offset(offset).limit(limit))
-    return [_stored(row) for row in rows], int(total)
+    found = [_stored(row) for row in rows]
+    if len(found) < limit and (found or not offset):
+        return found, offset + len(found)  # the last page: a search that finds little need not be made twice
+    await _allow(connection, until)
+    total = (await connection.execute(select(func.count()).select_from(t).where(*where))).scalar_one()
+    return found, int(total)
+
+
+async def _allow(connection: AsyncConnection, until: float) -> None:
+    """Give the next statements the time until then (time.monotonic)."""
+    left_ms = max(1, round((until - time.monotonic()) * 1000))
+    await connection.execute(text(f"SET LOCAL statement_timeout = {left_ms}"))
 
 
 def _where(chosen: Selection) -> list[Condition]:

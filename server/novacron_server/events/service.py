@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
@@ -15,19 +16,26 @@ from novacron_core.rules.filters.events import event_fields
 from novacron_core.rules.filters.language import FilterError, Term, parse_filter
 from novacron_core.rules.visibility import SHARED, Principal
 from novacron_core.values.roles import Role, allows
+from novacron_server.database.faults import StatementTooSlow
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.events import repository
+from novacron_server.events.repository import Selection
 from novacron_server.inventory.state import InventoryState
 from novacron_server.stream.batches import families
 
-_SEARCH_S = 8.0
-"""What a search may take: words that match nothing are compared with all events."""
-_AT_ONCE = 2
-"""Lists that the database searches at the same time: a filter may make it read all events of 30 days."""
+QUICK_S = 1.0
+"""What nearly every list takes less than. A search that takes longer is ended, and begins again among the slow ones."""
+SLOW_S = 8.0
+"""What a slow search may take: words that match nothing are compared with all events of 30 days."""
+WAIT_S = 4.0
+"""How long a slow search waits for another one. With the search itself, less than clients wait for an answer."""
+_NARROWER = "add since:2h or another recent time, so that fewer events are searched"
+_QUICK_AT_ONCE, _SLOW_AT_ONCE = 4, 2
 
 
 class Events:
-    """Queries the outbox, in which events are kept for 30 days."""
+    """Queries the outbox, in which events are kept for 30 days. Every user has at most one quick list and one slow search
+    in the database at a time, and slow searches never take the places of quick ones."""
 
     def __init__(
         self, database: Database, state: InventoryState, now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -35,15 +43,16 @@ class Events:
         self._database = database
         self._state = state
         self._now = now
-        self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._quick = _Turns(_QUICK_AT_ONCE)
+        self._slow = _Turns(_SLOW_AT_ONCE)
 
     async def page(self, principal: Principal, query: EventQuery) -> Page[StoredEvent]:
-        """One page, newest first. Raises ValidationFailed naming the parameter, DatabaseUnavailable."""
+        """One page, newest first. Raises ValidationFailed naming the parameter, FilterTooSlow, RateLimited while other slow
+        searches run, DatabaseUnavailable."""
         now = self._now()
         if query.from_ is not None and query.to is not None and query.from_ > query.to:
             raise _invalid("from", "must not be later than to")
-        chosen = repository.Selection(
+        chosen = Selection(
             terms=_terms(query.q, now),
             now=now,
             hosts={view.id: view.name for view in self._state.views.values()},
@@ -54,19 +63,57 @@ class Events:
             before=query.before,
         )
 
-        async def work(connection: Connection) -> tuple[list[StoredEvent], int]:
-            return await repository.page(connection, chosen, (query.page - 1) * query.page_size, query.page_size)
-
-        turn = self._turns.setdefault(principal.user_id, asyncio.Lock())
-        async with turn, self._slots:  # one user's searches wait for each other, not everybody for them
-            items, total = await self._database.run(work, read_only=True, timeout_s=_SEARCH_S if query.q else None)
+        items, total = await self._search(principal.user_id, chosen, query)
         return Page(items=items, total=total, page=query.page, page_size=query.page_size)
+
+    async def _search(self, user_id: str, chosen: Selection, query: EventQuery) -> tuple[list[StoredEvent], int]:
+        quick_s = min(QUICK_S, self._database.budget_s / 2)
+        try:
+            async with self._quick.of(user_id):
+                return await self._list(chosen, query, quick_s)
+        except StatementTooSlow:
+            pass
+        async with AsyncExitStack() as turn:
+            try:
+                async with asyncio.timeout(WAIT_S):
+                    await turn.enter_async_context(self._slow.of(user_id))
+            except TimeoutError as e:
+                raise errors.RateLimited(
+                    f"other slow searches are running: wait, or {_NARROWER}", retry_after_s=5
+                ) from e
+            try:
+                return await self._list(chosen, query, SLOW_S)
+            except StatementTooSlow as e:
+                raise errors.FilterTooSlow(f"the filter takes longer than {SLOW_S:g} s: {_NARROWER}") from e
+
+    async def _list(self, chosen: Selection, query: EventQuery, within_s: float) -> tuple[list[StoredEvent], int]:
+        """Raises StatementTooSlow."""
+
+        async def work(connection: Connection) -> tuple[list[StoredEvent], int]:
+            offset = (query.page - 1) * query.page_size
+            return await repository.page(connection, chosen, offset, query.page_size, within_s=within_s)
+
+        # The rest is for the connection, so that it is the database that ends a search, and not this server's patience.
+        return await self._database.run(work, read_only=True, timeout_s=within_s + self._database.budget_s / 2)
 
     def _families(self, principal: Principal) -> list[str] | None:
         """The families of event types that the principal may see, None for all."""
         if principal.role is Role.ADMINISTRATOR:
             return None
         return [name for name, permission in families(self._state.nouns).items() if allows(principal.role, permission)]
+
+
+class _Turns:
+    """So many searches at a time, and of each user one: a user's searches wait for each other, not everybody for them."""
+
+    def __init__(self, at_once: int) -> None:
+        self._slots = asyncio.Semaphore(at_once)
+        self._users: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def of(self, user_id: str) -> AsyncIterator[None]:
+        async with self._users.setdefault(user_id, asyncio.Lock()), self._slots:
+            yield
 
 
 def _terms(q: str, now: datetime) -> list[Term]:

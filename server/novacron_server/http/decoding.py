@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from ast import literal_eval
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +20,9 @@ _PATH = re.compile(r"^(?P<message>.*?)(?: - at (?:`key` in )?`\$(?P<path>[^`]*)`
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
 _PATTERN = re.compile(r"Expected `str` matching regex (?P<pattern>'.*')", re.DOTALL)
+_TIME = re.compile(r"RFC3339|[Tt]imestamp|`datetime`")
+_DATE = re.compile(r"\d{4}-")
+_NO_TIME = "enter a time with its zone, like 2026-11-26T22:00:00Z"
 _IF_MATCH = re.compile(r'"(\d{1,18})"')
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -46,24 +50,31 @@ def _refuse_nul(path: str, value: Any) -> None:
         for number, item in enumerate(value):
             _refuse_nul(f"{path}[{number}]", item)
     elif isinstance(value, str) and "\0" in value:
-        message = "must not contain the character U+0000"
-        raise errors.ValidationFailed(f"{path}: {message}", fields=[FieldError(field=path, message=message)])
+        raise _wrong(path, "must not contain the character U+0000")
 
 
 def query(pairs: Iterable[tuple[str, str]], kind: type[T]) -> T:
-    """Decode URL parameters, each given at most once. Raises ValidationFailed."""
+    """Decode URL parameters, each given at most once. Raises ValidationFailed naming the parameter."""
     values: dict[str, Any] = {}
     for name, value in pairs:
         if name in values:
-            raise errors.ValidationFailed(
-                f"{name}: given more than once", fields=[FieldError(field=name, message="given more than once")]
-            )
+            raise _wrong(name, "given more than once")
         _refuse_nul(name, value)
         values[name] = value
     try:
-        return msgspec.convert(values, kind, strict=False)
+        decoded = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as e:
         raise invalid(e) from e
+    for field in msgspec.structs.fields(kind):
+        text, value = values.get(field.encode_name), getattr(decoded, field.name)
+        # msgspec reads a number as the seconds since 1970, and `null` as a parameter that was not given.
+        if text is not None and (value is None or (isinstance(value, datetime) and not _DATE.match(text))):
+            raise _wrong(field.encode_name, _NO_TIME if isinstance(value, datetime) else "must not be null")
+    return decoded
+
+
+def _wrong(name: str, message: str) -> errors.ValidationFailed:
+    return errors.ValidationFailed(f"{name}: {message}", fields=[FieldError(field=name, message=message)])
 
 
 def invalid(error: msgspec.ValidationError) -> errors.ValidationFailed:
@@ -77,6 +88,8 @@ def invalid(error: msgspec.ValidationError) -> errors.ValidationFailed:
         field, message = _join(field, found["field"]), "required"
     elif found := _PATTERN.search(message):
         message = PATTERN_RULES.get(literal_eval(found["pattern"]), "has a wrong form")
+    elif _TIME.search(message):
+        message = _NO_TIME
     sentence = f"{field}: {message}" if field else message
     return errors.ValidationFailed(sentence, fields=[FieldError(field=field, message=message)])
 

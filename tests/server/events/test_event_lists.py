@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import httpx
 import libvirt
 import psycopg
 import pytest
+from sqlalchemy import Boolean, literal_column
 
+from novacron_core import errors
 from novacron_core.api import stored_events as api
 from novacron_core.api import vms
 from novacron_core.api.events import Priority
 from novacron_core.api.stored_events import EventQuery, StoredEvent
 from novacron_core.client import Client
 from novacron_core.rules.event_words import is_notable
+from novacron_core.rules.filters.language import Term
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
-from novacron_server.events.service import Events
-from novacron_server.inventory.state import InventoryState
+from novacron_server.events import repository, service
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import append
 from tests.support.event_drafts import event, operation
 from tests.support.server import LiveServer
 from tests.support.waiting import until
-
-if TYPE_CHECKING:
-    from novacron_server.database.transactions import Database
 
 
 async def listed(client: Client, **query: Any) -> list[StoredEvent]:
@@ -126,6 +125,12 @@ async def test_others_see_their_tenants_events_alone(server: LiveServer, owner_u
         ("from=yesterday", "from"),
         ("from=2026-01-01", "from"),
         ("to=2026-01-01T00:00:00", "to"),
+        ("from=-1", "from"),
+        ("to=1700000000", "to"),
+        ("from=99999-01-01T00:00:00Z", "from"),
+        ("to=1e300", "to"),
+        ("from=", "from"),
+        ("from=null", "from"),
         ("from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z", "from"),
         ("page=0", "page"),
         ("page_size=1001", "page_size"),
@@ -140,6 +145,15 @@ async def test_a_bad_value_is_refused_by_its_name(server: LiveServer, query: str
         answer = await http.get(f"/api/events?{query}")
     assert answer.status_code == 422, answer.text
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+async def test_times_at_the_ends_of_the_calendar_are_times(server: LiveServer) -> None:
+    first, last = "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-12:00"
+    headers = {"Authorization": f"Bearer {server.admin.credentials.token}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers) as http:
+        assert (await http.get(f"/api/events?from={first}&to={last}")).json()["total"] > 0
+        refused = (await http.get("/api/events?from=-1")).json()
+    assert refused["detail"] == "from: enter a time with its zone, like 2026-11-26T22:00:00Z"
 
 
 async def test_an_event_whose_row_is_damaged_costs_no_other(server: LiveServer, owner_url: str) -> None:
@@ -168,24 +182,81 @@ async def test_what_is_notable_is_the_same_in_sql(server: LiveServer) -> None:
     assert len({e.seq for e in mine} & notable) == 9
 
 
-async def test_slow_searches_of_one_user_delay_nobody_else() -> None:
-    """Each waits for the one before; another user's list has the place that is left."""
-    finish, searching = asyncio.Event(), []
+def make_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the database take a second for each event that the word `slow` is compared with."""
+    term = repository._term
 
-    class Slow:
-        async def run(self, work: object, **options: object) -> tuple[list[StoredEvent], int]:
-            searching.append(options["timeout_s"])
-            if options["timeout_s"]:
-                await finish.wait()
-            return [], 0
+    def slowly(found: Term, chosen: repository.Selection) -> repository.Condition:
+        slow = "slow" in found.values
+        return literal_column("(pg_sleep(1) IS NULL)", Boolean) if slow else term(found, chosen)
 
-    events = Events(cast("Database", Slow()), InventoryState())
-    expires = datetime.now(UTC)
-    mallory, ann = (Principal(name, name, Role.VIEWER, "default", "s", expires) for name in ("mallory", "ann"))
-    slow = [asyncio.create_task(events.page(mallory, EventQuery(q="nothing"))) for _ in range(20)]
-    await asyncio.sleep(0.05)
-    page = await asyncio.wait_for(events.page(ann, EventQuery()), 5)
-    assert page.total == 0
-    assert len(searching) == 2, "one search of mallory, and ann's"
-    finish.set()
-    assert len(await asyncio.gather(*slow)) == 20
+    monkeypatch.setattr(repository, "_term", slowly)
+    monkeypatch.setattr(service, "QUICK_S", 0.3)
+
+
+async def test_slow_searches_of_several_users_delay_nobody_else(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than all places for slow searches are taken, several times over by one user; lists are answered meanwhile."""
+    make_slow(monkeypatch)
+    monkeypatch.setattr(service, "SLOW_S", 60.0)
+    monkeypatch.setattr(service, "WAIT_S", 60.0)
+    await add(server, *(event(f"vm-{n}") for n in range(80)))
+    events = server.parts.events
+    names = [*(f"u{n}" for n in range(6)), *["mallory"] * 6]
+    searches = [asyncio.create_task(events.page(reader(name), EventQuery(q="slow"))) for name in names]
+    await until(lambda: _are_slow(server, 2))
+    for name in ("ann", "u0", "mallory"):
+        assert (await events.page(reader(name), EventQuery(q="vm-7 is:notable"))).total
+    assert not any(search.done() for search in searches)
+    assert await _slow_searches(server) == 2, "others wait for one of these places"
+    for search in searches:
+        search.cancel()
+    await asyncio.gather(*searches, return_exceptions=True)
+
+
+async def _are_slow(server: LiveServer, count: int) -> bool | None:
+    return await _slow_searches(server) == count or None
+
+
+async def _slow_searches(server: LiveServer) -> int:
+    """How many searches run in the database that are not ended soon."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE position('pg_sleep' IN query) > 0 AND state = 'active'"
+        " AND xact_start < now() - interval '1.5 s' AND pid <> pg_backend_pid()"
+    )
+    found = await server.parts.database.run(lambda c: c.exec_driver_sql(query))
+    return int(found.scalar_one())
+
+
+def reader(name: str) -> Principal:
+    return Principal(name, name, Role.ADMINISTRATOR, "default", "s", datetime(2090, 1, 1, tzinfo=UTC))
+
+
+async def test_search_that_takes_too_long_says_so_and_how_to_narrow_it(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_slow(monkeypatch)
+    monkeypatch.setattr(service, "SLOW_S", 1.0)
+    await add(server, *(event(f"vm-{n}") for n in range(20)))
+    with pytest.raises(errors.FilterTooSlow) as slow:
+        await listed(server.admin, q="slow")
+    assert slow.value.detail == (
+        "the filter takes longer than 1 s: add since:2h or another recent time, so that fewer events are searched"
+    )
+    monkeypatch.setattr(service, "SLOW_S", 60.0)
+    monkeypatch.setattr(service, "WAIT_S", 0.2)
+    first = asyncio.create_task(server.parts.events.page(reader("ann"), EventQuery(q="slow")))
+    await until(lambda: _are_slow(server, 1))
+    with pytest.raises(errors.RateLimited, match="other slow searches are running: wait, or add since:2h") as waiting:
+        await server.parts.events.page(reader("ann"), EventQuery(q="slow"))
+    assert waiting.value.retry_after_s
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+
+
+async def test_last_page_has_the_number_of_all_matches(server: LiveServer) -> None:
+    await add(server, *(event(f"vm-{n}") for n in range(5)))
+    for page, size, count in ((1, 5, 5), (1, 6, 5), (2, 3, 2), (3, 2, 1), (3, 3, 0), (9, 2, 0)):
+        found = await server.admin.call(api.LIST, query=EventQuery(q="vm-*", page=page, page_size=size))
+        assert (found.total, len(found.items)) == (5, count), (page, size)
