@@ -53,7 +53,8 @@ class Accounts:
             if not await repository.add_account(conn, user, hashed):
                 taken = "This user name is taken. Choose another one."
                 raise Conflict(taken, fields=[FieldError(field="username", message=taken)])
-            await append(conn, [account_event(user, "access.user_created")])
+            by = caller.username if caller else user.username  # the first one, and those of open registration
+            await append(conn, [account_event(user, "access.user_created", by=by)])
 
         await self._database.run(work)
         if first:
@@ -79,9 +80,10 @@ class Accounts:
                 raise Conflict("This is the last administrator. Make another user administrator first.")
             await repository.update_account(conn, user_id, role=str(role))
             ended = await repository.active_session_ids(conn, user_id)
-            await append(
-                conn, [account_event(account.user, "access.role_changed", note=f"now {role}", priority=Priority.HIGH)]
+            event = account_event(
+                account.user, "access.role_changed", by=caller.username, note=f"now {role}", priority=Priority.HIGH
             )
+            await append(conn, [event])
             return ended
 
         return await self._database.run(work)
@@ -101,7 +103,8 @@ class Accounts:
             now = datetime.now(UTC)
             await repository.update_account(conn, caller.user_id, password_hash=hashed, password_changed_at=now)
             ended = await repository.revoke_all_sessions(conn, caller.user_id)
-            await append(conn, [account_event(account.user, "access.password_changed", priority=Priority.HIGH)])
+            event = account_event(account.user, "access.password_changed", by=caller.username, priority=Priority.HIGH)
+            await append(conn, [event])
             return ended
 
         return await self._database.run(work)
@@ -140,7 +143,12 @@ class Accounts:
         )
 
 
-def account_event(user: User, kind: str, *, note: str = "", priority: Priority = Priority.NORMAL) -> EventDraft:
-    """An event about an account. It contains the name and no secret."""
+def account_event(
+    user: User, kind: str, *, by: str, note: str = "", priority: Priority = Priority.NORMAL
+) -> EventDraft:
+    """An event about an account. It contains the name and no secret. `by` is the name of who did it, empty for the
+    server."""
     target = Target(type="user", id=user.id, name=user.username)
-    return EventDraft(type=kind, source="access", target=target, tenant=user.tenant, priority=priority, note=note)
+    return EventDraft(
+        type=kind, source="access", target=target, tenant=user.tenant, priority=priority, note=note, actor=by
+    )

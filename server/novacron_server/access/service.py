@@ -188,9 +188,8 @@ class Access:
                 return await self._repeat(conn, session, request.refresh_token), None
             await repository.revoke_session(conn, session.id)
             note = "a refresh token was used twice, so the session was ended"
-            await append(
-                conn, [account_event(session.account.user, "access.signed_out", note=note, priority=Priority.HIGH)]
-            )
+            event = account_event(session.account.user, "access.signed_out", by="", note=note, priority=Priority.HIGH)
+            await append(conn, [event])
             return None, session.id
 
         renewed, ended = await self._database.run(work)
@@ -207,7 +206,8 @@ class Access:
         async def work(conn: Connection) -> None:
             account = await repository.find_account(conn, principal.user_id)
             if await repository.revoke_session(conn, principal.session_id) and account is not None:
-                await append(conn, [account_event(account.user, "access.signed_out", priority=Priority.LOW)])
+                event = account_event(account.user, "access.signed_out", by=principal.username, priority=Priority.LOW)
+                await append(conn, [event])
 
         await self._database.run(work)
         self._live.end(principal.session_id)
@@ -263,7 +263,8 @@ class Access:
             address=_printable(address, 64),
         )
         issued = await self._renew(conn, session, tokens.opaque())
-        await append(conn, [account_event(account.user, "access.signed_in", priority=Priority.LOW)])
+        event = account_event(account.user, "access.signed_in", by=account.user.username, priority=Priority.LOW)
+        await append(conn, [event])
         return issued
 
     async def _renew(self, conn: Connection, session: StoredSession, refresh: str) -> Tokens:

@@ -98,6 +98,30 @@ async def test_reused_refresh_token_ends_the_session(
     assert await ready_access.access.authenticate(other.token)
 
 
+async def test_each_change_of_an_account_says_who_has_made_it(
+    ready_access: AccessUnderTest, database: Database, owner_url: str
+) -> None:
+    access, ada = ready_access.access, await ready_access.principal()
+    bob = await access.register(Register(username="bob", password=PASSWORD), ada)
+    await access.change_role(bob.id, Role.OPERATOR, ada)
+    issued = await ready_access.login("bob")
+    await access.refresh(Refresh(refresh_token=issued.refresh_token))
+    await execute(owner_url, USED_LONG_AGO)
+    with pytest.raises(Unauthenticated):
+        await access.refresh(Refresh(refresh_token=issued.refresh_token))
+    who = await access.authenticate((await ready_access.login("bob")).token)
+    await access.logout(who)
+    own = [(event.type, event.actor) for event in await events(database) if event.target.name == "bob"]
+    assert own == [
+        ("access.user_created", "ada"),
+        ("access.role_changed", "ada"),
+        ("access.signed_in", "bob"),
+        ("access.signed_out", ""),
+        ("access.signed_in", "bob"),
+        ("access.signed_out", "bob"),
+    ], "the server itself ends a session whose token was used twice"
+
+
 async def test_repeated_refresh_gets_the_same_successor(
     ready_access: AccessUnderTest, database: Database, owner_url: str
 ) -> None:
