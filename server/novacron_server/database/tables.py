@@ -122,6 +122,8 @@ vms = Table(
     _time("created_at", default=True),
     _time("updated_at", default=True),
     Column("last_facts", JSONB),
+    _time("booted_at", null=True),
+    _word("boot_run", ""),
     PrimaryKeyConstraint("host_id", "id"),
     Index("vms_id_idx", "id"),
     Index("vms_tenant_idx", "tenant"),

@@ -58,6 +58,8 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state: State
     reason: str = ""
+    run_id: int | None = None
+    """libvirt's number of its run, None while it is off. A host that was rebooted begins again with 1."""
     preserved: bool = False
     """It crashed, and libvirt keeps its memory: it is reset or powered off before it can be started."""
     ended_cleanly: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import PurePath
@@ -19,7 +19,7 @@ from novacron_server.hypervisor.connection.events import Kind
 from novacron_server.hypervisor.connection.kvm import why_slow
 from novacron_server.hypervisor.connection.session import HostSession, Override, read_host, start_default_network
 from novacron_server.hypervisor.connection.supervisor import ConnectionSupervisor, Timing
-from novacron_server.hypervisor.connection.uris import check_uri, is_simulated
+from novacron_server.hypervisor.connection.uris import check_uri, is_local, is_simulated
 from novacron_server.hypervisor.facts import DomainFacts, Hint, HostFacts, OwnershipTag
 from novacron_server.hypervisor.host_disks import HostDisks
 from novacron_server.hypervisor.host_storage import HostStorage
@@ -32,6 +32,7 @@ from novacron_server.hypervisor.statistics.simulated_load import SimulatedLoad
 from novacron_server.hypervisor.vms import domains
 from novacron_server.hypervisor.vms.domains import DomainReader
 from novacron_server.hypervisor.vms.qemu_log import read_qemu_log
+from novacron_server.hypervisor.vms.qemu_processes import read_processes
 
 AGENT_S = 2.0
 """How long a guest agent may take to accept a request, before the guest's power button is pressed instead."""
@@ -166,6 +167,18 @@ class LibvirtHost(Calls[DomainReader]):
         if self.simulated:
             return [], "a simulated host has no QEMU, and no log of it"
         return await read_qemu_log(self.uri, name)
+
+    async def read_runs(self, domains: Iterable[DomainFacts]) -> dict[str, str]:
+        """UUID → what tells the current run of each of these VMs from every other run of it, for those that run: libvirt's
+        number, and the process where it is one of this machine. A simulated run is over with its connection."""
+        if self.simulated:
+            return {}
+        processes = await read_processes() if is_local(self.uri) else {}
+        return {
+            facts.uuid: f"{facts.run_id} {processes.get(facts.uuid, '')}".strip()
+            for facts in domains
+            if facts.run_id is not None
+        }
 
     async def definition(self, uuid: str) -> str:
         """The XML of the persistent definition, without secrets. Raises NotFound."""

@@ -228,8 +228,17 @@ class HostSync:
         self._reboots[facts.uuid] = reboots
         if facts.is_off or facts.state is State.FAILED:
             return None
-        started = held is not None and (held.facts.is_off or held.facts.state is State.FAILED)
+        was_off = held is not None and (held.facts.is_off or held.facts.state is State.FAILED)
+        runs = {held.facts.run_id if held else None, facts.run_id} - {None}
+        started = was_off or len(runs) == 2  # stopped and started between two reads
         return now if started or rebooted else held.booted_at if held else None
+
+    def restore_boot_time(self, vm_id: str, booted_at: datetime) -> None:
+        """As in Inventory."""
+        known = self._state.known.get((self.host.host_id, vm_id))
+        if known is not None and known.booted_at is None:
+            self._state.set_known((self.host.host_id, vm_id), replace(known, booted_at=booted_at))
+            self._republish([vm_id])
 
     def _forget_boot_times(self) -> None:
         """What guests do while the host does not respond is not seen."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from novacron_core import errors
@@ -199,6 +200,10 @@ class Inventory:
         facts = await self._sync(host_id).refresh_vm(vm_id)
         await self.publisher.flush()
         return facts
+
+    def restore_boot_time(self, key: Key, booted_at: datetime) -> None:
+        """Show when a guest was started last, which an earlier server has seen: its run is still the same."""
+        self._sync(key[0]).restore_boot_time(key[1], booted_at)
 
     async def barrier(self, seq: int) -> None:
         """Wait until the inventory state includes the write that returned this sequence number.

@@ -65,6 +65,7 @@ from novacron_server.stream.samples import SampleStreamer
 from novacron_server.stream.socket import Stream
 from novacron_server.tasks import cancel_tasks
 from novacron_server.vms import repository as vms_repository
+from novacron_server.vms.boot_times import BootTimes
 from novacron_server.vms.bulk.procedure import BulkVMs
 from novacron_server.vms.bulk.service import Bulks
 from novacron_server.vms.crashes import Crashes
@@ -114,6 +115,7 @@ class Parts:
     reconciler: Reconciler
     last_facts: LastFacts
     crashes: Crashes
+    boot_times: BootTimes
     metrics: MetricsPipeline
     events: Events
 
@@ -161,6 +163,7 @@ async def _start(parts: Parts) -> None:
     background.on_stop(recovery.stop)
     background.add("last facts", parts.last_facts.run)
     background.add("crashes", parts.crashes.run)
+    background.add("boot times", parts.boot_times.run)
     background.add("reconciler", parts.reconciler.run)
     background.add("pending undos", parts.operations.pending_undos.run)
     background.add("scheduler", parts.scheduler.run)
@@ -287,6 +290,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         reconciler=reconciler,
         last_facts=LastFacts(database, inventory),
         crashes=crashes,
+        boot_times=BootTimes(database, inventory),
         metrics=metrics,
         events=Events(database, state),
     )
@@ -373,6 +377,7 @@ async def _load(parts: Parts) -> None:
             crashes=await vms_repository.all_crashes(connection),
         )
         await parts.last_facts.load(connection)
+        await parts.boot_times.load(connection)
 
     await parts.database.run(rows, read_only=True)
     await parts.leftovers.load()

@@ -66,6 +66,25 @@ async def last_facts(connection: AsyncConnection) -> list[tuple[str, str, dict[s
     return [(str(row[0]), str(row[1]), row[2], row[3]) for row in await connection.execute(query)]
 
 
+async def boot_times(connection: AsyncConnection) -> dict[tuple[str, str], tuple[datetime, str]]:
+    """(host id, VM id) → (when its guest was started or restarted last, in which run), where that was seen."""
+    query = select(t.c.host_id, t.c.id, t.c.booted_at, t.c.boot_run).where(t.c.booted_at.is_not(None))
+    return {(str(row[0]), str(row[1])): (row[2], row[3]) for row in await connection.execute(query)}
+
+
+async def write_boot_times(
+    connection: AsyncConnection, found: Mapping[tuple[str, str], tuple[datetime, str] | None]
+) -> None:
+    """Store what `boot_times` returns; None for a VM whose boot is not known."""
+    parameters = [
+        {"its_host": host_id, "its_id": vm_id, "moment": boot[0] if boot else None, "run": boot[1] if boot else ""}
+        for (host_id, vm_id), boot in found.items()
+    ]
+    its_row = (t.c.host_id == bindparam("its_host"), t.c.id == bindparam("its_id"))
+    changed: dict[str, Any] = {"booted_at": bindparam("moment"), "boot_run": bindparam("run")}
+    await connection.execute(update(t).where(*its_row).values(changed), parameters)
+
+
 async def rename(connection: AsyncConnection, host_id: str, vm_id: str, name: str) -> VMRow | None:
     """Change a VM's name. Returns its new row, None if it has none."""
     where = (t.c.host_id == host_id, t.c.id == vm_id)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,53 +10,20 @@ import libvirt
 import pytest
 
 from novacron_core import errors
-from novacron_core.api import access, vms
-from novacron_core.api.operations import Operation, OperationState
-from novacron_core.api.vms import VM, State, VMCreate
-from novacron_core.client import Client
+from novacron_core.api import vms
+from novacron_core.api.operations import OperationState
+from novacron_core.api.vms import State
 from novacron_core.values.roles import Role
 from novacron_server.database.embedded.postgres import EmbeddedPostgres
-from novacron_server.runtime.settings import Settings
-from tests.support.accounts import PASSWORD
-from tests.support.database_budget import LONG_BUDGET_S
 from tests.support.libvirtd import PrivateLibvirtd
-from tests.support.server import ServerWithDatabase, running
+from tests.support.real_guests import created, die, in_states, served
+from tests.support.server import ServerWithDatabase
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.qemu
 UNMANAGED = """
 <domain type='qemu'><name>others</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>
 """
-
-
-@asynccontextmanager
-async def served(postgres: EmbeddedPostgres, data_dir: Path, uri: str) -> AsyncIterator[ServerWithDatabase]:
-    settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, database_budget_s=LONG_BUDGET_S)
-    async with running(settings, postgres.owner_url, postgres.app_url, [uri]) as (url, parts), Client(url) as admin:
-        token = data_dir / "setup-token"
-        if token.exists():
-            body = access.Register(username="ann", password=PASSWORD, setup_token=token.read_text().strip())
-            await admin.call(access.REGISTER, body=body)
-        await admin.sign_in("ann", PASSWORD)
-        yield ServerWithDatabase(url, parts, admin, data_dir)
-
-
-async def _created(server: ServerWithDatabase, name: str) -> Operation | None:
-    try:
-        return await server.admin.call(vms.CREATE, body=VMCreate(name=name, image="empty", memory_bytes=32 << 20))
-    except (errors.HostUnavailable, errors.Conflict):
-        return None
-
-
-async def in_states(server: ServerWithDatabase, **wanted: State) -> dict[str, VM]:
-    """The VMs by name, once these have these states."""
-
-    async def reached() -> dict[str, VM] | None:
-        found = {vm.name: vm for vm in (await server.admin.call(vms.LIST)).items}
-        states = {name: found[name].state for name in wanted if name in found}
-        return found if states == wanted else None
-
-    return await until(reached, 60)
 
 
 async def kept(server: ServerWithDatabase, *names: str) -> None:
@@ -72,10 +36,6 @@ async def kept(server: ServerWithDatabase, *names: str) -> None:
         )
 
     await until(stored)
-
-
-def die(daemon: PrivateLibvirtd, name: str) -> None:
-    os.kill(int((daemon.folder / f"run/qemu/{name}.pid").read_text()), signal.SIGSEGV)
 
 
 def libvirt_says(daemon: PrivateLibvirtd, name: str) -> tuple[int, int]:
@@ -103,7 +63,7 @@ async def test_crash_of_qemu_survives_restarts_until_it_is_acknowledged_or_the_v
     async with EmbeddedPostgres(data_dir, data_dir / "r", durable=False) as postgres:
         async with served(postgres, data_dir, daemon.uri) as server:
             for name in names:
-                ended = await server.ended(await until(partial(_created, server, name), 60))
+                ended = await server.ended(await until(partial(created, server, name), 60))
                 assert ended.state is OperationState.SUCCEEDED, ended.problem
             define_unmanaged(daemon)
             await in_states(server, others=State.RUNNING, **dict.fromkeys(names, State.RUNNING))

@@ -152,6 +152,7 @@ class DomainReader:
             name=str(domain.name()),
             state=api_state,
             reason=why,
+            run_id=run_id if (run_id := domain.ID()) != -1 else None,
             preserved=is_preserved(state, reason),
             ended_cleanly=ended_cleanly(state, reason),
             persistent=persistent,
