@@ -108,6 +108,8 @@ def why_not_vm(action: VMAction, vm: VM, operation: Operation | None) -> str | N
         return f"{vm.name} is protected: remove the protection first"
     if action is VMAction.DELETE and vm.unmanaged:
         return f"{vm.name} is unmanaged: NovaCron can start and stop it, but not delete it"
+    if vm.transient and vm.state is State.CRASHED and not vm.preserved and action is not VMAction.ACKNOWLEDGE:
+        return f"{vm.name} is gone since its crash, because it was transient: acknowledge the crash instead"
     if _allows(vm, action):
         return None
     if vm.preserved and (refused := _REFUSALS_PRESERVED.get(action)):

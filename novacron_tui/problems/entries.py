@@ -110,7 +110,8 @@ def _wrong_vms(store: Store) -> Iterable[VM]:
 def _of_vm(store: Store, vm: VM) -> ProblemEntry:
     key, step, why = "enter", "opens its page", one_line(vm.reason)
     if vm.state in (State.CRASHED, State.FAILED):
-        key, step = ("T", "resets it") if vm.preserved else ("s", "starts it")
+        gone = vm.transient and not vm.preserved
+        key, step = ("T", "resets it") if vm.preserved else ("A", "acknowledges it") if gone else ("s", "starts it")
         why = why or "no reason given"
     elif vm.state is State.PAUSED:
         key, step = "p", "resumes it"

@@ -71,6 +71,20 @@ async def test_vms_that_need_an_operator_are_listed_with_their_next_key() -> Non
         await until(pilot, lambda: loaded(app))
 
 
+async def test_a_crash_that_is_all_that_is_left_of_a_transient_vm_is_acknowledged_in_the_list() -> None:
+    gone = vm("gone", 3, State.CRASHED, reason="ended unexpectedly", transient=True, unmanaged=True)
+    wire = Wire()
+    app = console(wire, Stream(live(), inventory([gone])))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app) and "1 problem " in line_text(app, "top"))
+        await pilot.press("!")
+        await until(pilot, lambda: "A acknowledges it" in text(app))
+        await pilot.press("s")
+        await until(pilot, lambda: "because it was transient: acknowledge the crash instead" in text(app))
+        await pilot.press("A")
+        await until(pilot, lambda: len(wire.asked("POST", "/acknowledge")) == 1)
+
+
 async def test_a_host_that_is_down_is_one_problem_and_leads_to_its_vms() -> None:
     vms = [vm(f"vm-{number}", number, State.UNKNOWN, host=OTHER_HOST_ID) for number in range(20)]
     away = host(id=OTHER_HOST_ID, name="kvm-b", status=HostStatus.DOWN, detail="connection refused")

@@ -139,6 +139,7 @@ crashes = Table(
     _word("reason", ""),
     _time("acknowledged_at", null=True),
     _word("acknowledged_by", ""),
+    Column("facts", JSONB(none_as_null=True)),
     PrimaryKeyConstraint("host_id", "vm_id"),
 )
 

@@ -11,6 +11,9 @@ import msgspec
 
 from novacron_core.api.vms import State
 
+ENDED_UNEXPECTEDLY = "ended unexpectedly"
+"""Why a VM is crashed whose QEMU has died."""
+
 
 class OwnershipTag(msgspec.Struct, frozen=True, kw_only=True):
     """NovaCron's tag in a domain's `<metadata>`: which installation, tenant and operation created it.
@@ -80,6 +83,12 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
     later_disks: tuple[DiskFacts, ...] = ()
     """Disks in the definition that the running guest does not have yet: they are added at its next start."""
     xml_digest: str = ""
+
+    def after_death(self) -> DomainFacts:
+        """The facts of a domain that libvirt has forgotten because its QEMU has died, from the last ones of it."""
+        return msgspec.structs.replace(
+            self, state=State.CRASHED, reason=ENDED_UNEXPECTEDLY, run_id=None, guest_agent=None
+        )
 
     @property
     def is_off(self) -> bool:

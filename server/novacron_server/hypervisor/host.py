@@ -69,6 +69,8 @@ class LibvirtHost(Calls[DomainReader]):
         self.facts: HostFacts | None = None
         self.reboots: Counter[str] = Counter()
         """VM → how many reboots of its guest were reported since the server was started."""
+        self.deaths: Counter[str] = Counter()
+        """VM → how often it was reported since the server was started that its QEMU has died."""
         self._override = virtualization
         self._load = SimulatedLoad() if simulate_load else None
         self._on_hint = on_hint
@@ -269,6 +271,10 @@ class LibvirtHost(Calls[DomainReader]):
         return facts if self._load is None else msgspec.structs.replace(facts, hostname=PurePath(self.uri).stem)
 
     def _hint(self, kind: Kind, uuid: str | None) -> None:
-        if kind == "reboot" and uuid:
-            self.reboots[uuid] += 1
-        self._on_hint(Hint(host_id=self.host_id, kind="domain" if kind == "reboot" else kind, uuid=uuid))
+        if kind == "reboot":
+            self.reboots[uuid or ""] += 1
+            kind = "domain"
+        elif kind == "death":
+            self.deaths[uuid or ""] += 1
+            kind = "domain"
+        self._on_hint(Hint(host_id=self.host_id, kind=kind, uuid=uuid))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ TICK_S = 10.0
 """Seconds between full reads, in case a hint was lost."""
 VOLUMES_EVERY = 3
 """Ticks between reads of all pools and volumes."""
+_MAX_VANISHED = 100
 REFRESH_EVERY = 30
 """Ticks between pool refreshes, in which libvirt scans the directories for files created outside of it."""
 
@@ -64,6 +66,9 @@ class HostSync:
         self._sought: set[tuple[str, str]] = set()
         """(pool, name) of disks that libvirt had not listed as volumes when they were seen: it has scanned for them."""
         self._reboots: dict[str, int] = {}
+        self._deaths: dict[str, int] = {}
+        self._vanished: OrderedDict[str, DomainFacts] = OrderedDict()
+        """The last facts of transient VMs that are gone: that the QEMU of one has died may be reported a little later."""
         self._volume_read_lock = asyncio.Lock()
         self._volume_reads_started = self._last_volume_read = 0
         self._down_since: datetime | None = None
@@ -137,12 +142,13 @@ class HostSync:
         self._update_host()
         self._dirty.clear()
         began = self._updates
+        deaths = Counter(self.host.deaths)  # what is read afterwards is newer than these
         domains = {facts.uuid: facts for facts in await self.host.read_domains()}
         known = {vm_id for host_id, vm_id in self._state.known if host_id == self.host.host_id}
         for vm_id in known | domains.keys():
             if self._updated.get(vm_id, 0) > began:
                 continue  # read individually during the long read, so it is newer than this result
-            self._update(vm_id, domains.get(vm_id))
+            self._update(vm_id, domains.get(vm_id), deaths[vm_id])
         for key in [key for key in self._state.crashes if key[0] == self.host.host_id and key[1] not in domains]:
             self._on_domain(key)
         self._updated = {vm_id: update for vm_id, update in self._updated.items() if vm_id in domains or update > began}
@@ -153,8 +159,9 @@ class HostSync:
 
     async def refresh_vm(self, vm_id: str) -> DomainFacts | None:
         """Read one domain now and publish its changes. Raises HostUnavailable."""
+        deaths = self.host.deaths[vm_id]
         facts = await self.host.read_domain(vm_id)
-        self._update(vm_id, facts)
+        self._update(vm_id, facts, deaths)
         return facts
 
     async def refresh_volumes(self) -> None:
@@ -187,7 +194,8 @@ class HostSync:
             self._republish([vm_id for vm_id in changes.vms if (host_id, vm_id) in self._state.known])
         self._on_storage(host_id)
 
-    def _update(self, vm_id: str, facts: DomainFacts | None) -> None:
+    def _update(self, vm_id: str, facts: DomainFacts | None, deaths: int) -> None:
+        """Take a read of a VM. `deaths` is how often its QEMU was reported to have died when the read began."""
         key = (self.host.host_id, vm_id)
         held = self._state.known.get(key)
         before = held.facts if held else None
@@ -195,9 +203,15 @@ class HostSync:
         self._updates += 1
         self._updated[vm_id] = self._updates
         rebooted = False
+        shown = facts
         if facts is None:
             twins = self._state.set_known(key, None)
+            if died := self._died(vm_id, before):
+                before, shown = died, died.after_death()
+                self._state.lose(key, KnownDomain(shown, now, now))
         else:
+            self._deaths[vm_id] = deaths
+            self._vanished.pop(vm_id, None)
             unchanged = before is not None and before.state is facts.state
             since = held.state_since if held and unchanged else (now if before is not None else None)
             booted_at = self._booted_at(held, facts, now)
@@ -207,7 +221,7 @@ class HostSync:
         row = self._state.rows.get(key)
         operation = self._state.running_on(vm_id)
         if draft := vm_change(
-            self.host.host_id, before, facts, row, first_read=self._is_first_read, operation=operation
+            self.host.host_id, before, shown, row, first_read=self._is_first_read, operation=operation
         ):
             self._publisher.publish(draft)
         if rebooted:
@@ -232,6 +246,17 @@ class HostSync:
         runs = {held.facts.run_id if held else None, facts.run_id} - {None}
         started = was_off or len(runs) == 2  # stopped and started between two reads
         return now if started or rebooted else held.booted_at if held else None
+
+    def _died(self, vm_id: str, before: DomainFacts | None) -> DomainFacts | None:
+        """The last facts of an unmanaged transient VM that is gone because its QEMU has died; None of any other."""
+        if before is not None and not before.persistent and (self.host.host_id, vm_id) not in self._state.rows:
+            self._vanished[vm_id] = before
+            if len(self._vanished) > _MAX_VANISHED:
+                self._vanished.popitem(last=False)
+        if vm_id not in self._vanished or self.host.deaths[vm_id] == self._deaths.get(vm_id, 0):
+            return None
+        self._deaths[vm_id] = self.host.deaths[vm_id]
+        return self._vanished.pop(vm_id)
 
     def restore_boot_time(self, vm_id: str, booted_at: datetime) -> None:
         """As in Inventory."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from novacron_server.hypervisor.facts import DomainFacts
+
 
 class VMRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `vms`. `spec` is the creation request, shown until the domain exists."""
@@ -30,7 +32,8 @@ class CrashRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `crashes`: the last crash of a VM, managed or not. libvirt forgets it when libvirtd restarts.
 
     `at` is None for a crash that happened while no server was running; `found_at` is when a server saw it first.
-    `acknowledged_by` is the name of the operator who acknowledged it.
+    `acknowledged_by` is the name of the operator who acknowledged it. `facts` are the last ones of a transient VM, which
+    libvirt has forgotten with its crash: the row is all that is left of it.
     """
 
     host_id: str
@@ -40,6 +43,7 @@ class CrashRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     acknowledged_at: datetime | None = None
     acknowledged_by: str = ""
+    facts: DomainFacts | None = None
 
 
 class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):

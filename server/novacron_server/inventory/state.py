@@ -57,6 +57,8 @@ class InventoryState:
         self.rows: dict[Key, VMRow] = {}
         self.crashes: dict[Key, CrashRow] = {}
         """The last crash of each VM that has not run since, managed or not."""
+        self.lost: dict[Key, KnownDomain] = {}
+        """Transient VMs that have crashed, and that libvirt has forgotten, until their crash is acknowledged."""
         self._remembered: dict[Key, KnownDomain] = {}
         self._barriers: list[tuple[int, asyncio.Future[None]]] = []
         self._operations: dict[str, Operation] = {}
@@ -79,7 +81,7 @@ class InventoryState:
 
     def vms(self) -> Iterator[VM]:
         """Every VM, in no particular order."""
-        for key in {**self.known, **self.rows}:
+        for key in {**self.known, **self.lost, **self.rows}:
             if vm := self.composed(key):
                 yield vm
 
@@ -104,7 +106,7 @@ class InventoryState:
             return None
         return compose_vm(
             view,
-            self.known.get(key) or self._remembered.get(key),
+            self.domain(key) or self._remembered.get(key),
             self.rows.get(key),
             self._running.get(key[1]),
             self.storage.volumes_on(key[0]),
@@ -112,6 +114,10 @@ class InventoryState:
             self._other_hosts(key) if key in self.known else [],
             self.crashes.get(key),
         )
+
+    def domain(self, key: Key) -> KnownDomain | None:
+        """What was read of a VM last, also of one that is lost."""
+        return self.known.get(key) or self.lost.get(key)
 
     def _other_hosts(self, key: Key) -> list[str]:
         """The other hosts on which libvirt has a VM with the same id."""
@@ -163,12 +169,19 @@ class InventoryState:
             self.known.pop(key, None)
         else:
             self.known[key] = known
+            self.lost.pop(key, None)
             self._add_host(key)
         self._composed.pop(key, None)
         if not appeared_or_disappeared:
             return []
         self.invalidate(key[1])
         return self._other_hosts(key)
+
+    def lose(self, key: Key, lost: KnownDomain) -> None:
+        """Show a transient VM whose crash is all that is left of it, until the crash is over."""
+        self.lost[key] = lost
+        self._add_host(key)
+        self._composed.pop(key, None)
 
     def remember(self, key: Key, known: KnownDomain) -> None:
         """Show what an earlier server read of a managed VM, until `forget` is called for its host."""
@@ -227,7 +240,10 @@ class InventoryState:
         kept as their rows."""
         for row in vms:
             self._put_row(row)
-        self.crashes = {(row.host_id, row.vm_id): row for row in crashes}
+        for crash in crashes:
+            self.crashes[crash.host_id, crash.vm_id] = crash
+            if crash.facts is not None:
+                self.lose((crash.host_id, crash.vm_id), KnownDomain(crash.facts, crash.found_at, crash.at))
         self.storage.load(volumes, pools)
         for operation in operations:
             self.put_operation(operation)
@@ -277,6 +293,7 @@ class InventoryState:
     def _fold_crash(self, key: Key, row: dict[str, Any] | None) -> None:
         if row is None:
             self.crashes.pop(key, None)
+            self.lost.pop(key, None)
         else:
             self.crashes[key] = msgspec.convert(row, CrashRow)
 

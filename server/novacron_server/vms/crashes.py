@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
+import msgspec
 import structlog
 
 from novacron_core import errors
@@ -41,12 +42,13 @@ class Crashes:
     def _look(self, key: Key) -> None:
         """Decide what one read of a VM means for its crash: a new one, None for one that is over, or nothing new."""
         state = self._inventory.state
-        known, row = state.known.get(key), self._decided.get(key, state.crashes.get(key))
+        known, row = state.domain(key), self._decided.get(key, state.crashes.get(key))
         if known is None or is_over(known.facts):
             if row is not None:
                 self._decide(key, None)
         elif (crash := new_crash(key[0], known.facts, known.state_since, row, datetime.now(UTC))) is not None:
-            self._decide(key, crash)
+            lost = known.facts if key in state.lost else None
+            self._decide(key, msgspec.structs.replace(crash, facts=lost))
 
     def _decide(self, key: Key, crash: CrashRow | None) -> None:
         self._decided[key] = crash
@@ -105,7 +107,7 @@ class Crashes:
         )
 
     def _target(self, key: Key) -> Target:
-        known, row = self._inventory.state.known.get(key), self._inventory.state.rows.get(key)
+        known, row = self._inventory.state.domain(key), self._inventory.state.rows.get(key)
         return Target(type="vm", id=key[1], name=known.facts.name if known else row.name if row else "")
 
     def _tenant(self, key: Key) -> str | None:
@@ -113,17 +115,23 @@ class Crashes:
         return row.tenant if row else None
 
     async def acknowledge(self, host_id: str, vm_id: str, by: str) -> None:
-        """Acknowledge a VM's crash. Raises Conflict if the VM is not crashed any more, HostUnavailable."""
+        """Acknowledge a VM's crash; a transient VM, of which nothing else is left, is gone then. Raises Conflict if the VM
+        is not crashed any more, HostUnavailable."""
         key = (host_id, vm_id)
 
         async def work(connection: Connection) -> tuple[CrashRow | None, list[EventDraft]]:
             row = await repository.acknowledge_crash(connection, host_id, vm_id, by, datetime.now(UTC))
-            event = crash_event(
-                key, self._target(key), self._tenant(key), row, kind="vm.updated", priority=Priority.LOW
-            )
-            return row, [event] if row is not None else []
+            if row is None:
+                return row, []
+            if gone := row.facts is not None:
+                await repository.remove_crash(connection, host_id, vm_id)
+            kind, left = ("vm.deleted", None) if gone else ("vm.updated", row)
+            event = crash_event(key, self._target(key), self._tenant(key), left, kind=kind, priority=Priority.LOW)
+            return row, [msgspec.structs.replace(event, gone=gone, actor=by)]
 
         facts = await self._inventory.refresh_vm(host_id, vm_id)
+        if facts is None and (lost := self._inventory.state.lost.get(key)) is not None:
+            facts = lost.facts
         if facts is None or facts.state not in (State.CRASHED, State.STOPPED):
             raise errors.Conflict(f"the VM is {facts.state} by now" if facts else "the VM no longer exists")
         async with self._lock:

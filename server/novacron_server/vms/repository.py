@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -103,7 +104,7 @@ async def all_crashes(connection: AsyncConnection) -> list[CrashRow]:
 
 async def put_crash(connection: AsyncConnection, row: CrashRow) -> None:
     """Store the last crash of a VM in the place of an earlier one."""
-    changed = values(row)
+    changed = values(row) | {"facts": msgspec.to_builtins(row.facts)}
     statement = insert_or_update(c).values(changed)
     await connection.execute(statement.on_conflict_do_update(index_elements=[c.c.host_id, c.c.vm_id], set_=changed))
 

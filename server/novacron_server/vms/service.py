@@ -128,7 +128,7 @@ class VMs:
         """When and why a VM crashed. Raises NotFound, also for a VM that has run since."""
         vm = self.get(principal, vm_id)
         state, key = self._inventory.state, (vm.host, vm.id)
-        known, row = state.known.get(key), state.crashes.get(key)
+        known, row = state.domain(key), state.crashes.get(key)
         if known is not None:  # a crash that is not stored yet, or none that is still about the VM
             now = datetime.now(UTC)
             row = new_crash(vm.host, known.facts, known.state_since, row, now) or current_crash(

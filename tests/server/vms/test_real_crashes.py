@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,8 @@ import libvirt
 import pytest
 
 from novacron_core import errors
-from novacron_core.api import vms
+from novacron_core.api import stored_events, vms
+from novacron_core.api.base import Page
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import State
 from novacron_core.values.roles import Role
@@ -113,6 +115,99 @@ async def test_crash_of_qemu_survives_restarts_until_it_is_acknowledged_or_the_v
             found = await in_states(server, **now)
             assert found["web"].reason == "crash acknowledged by ann"
             assert (await server.admin.call(vms.GET, vm_id=found["late"].id)).reason == "ended unexpectedly"
+
+
+@pytest.mark.usefixtures("image")
+async def test_crash_of_a_transient_vm_is_kept_until_it_is_acknowledged(
+    data_dir: Path, libvirtd_named: Callable[[str], PrivateLibvirtd]
+) -> None:
+    """libvirt forgets such a VM at once. One that ends as it should is gone."""
+    daemon = libvirtd_named("forgets")
+    async with EmbeddedPostgres(data_dir, data_dir / "r", durable=False) as postgres:
+        async with served(postgres, data_dir, daemon.uri) as server:
+            create_transient(daemon, "dies", "ends", "again")
+            await in_states(server, dies=State.RUNNING, ends=State.RUNNING, again=State.RUNNING)
+            die(daemon, "dies")
+            die(daemon, "again")
+            destroy(daemon, "ends")
+            found = await in_states(server, dies=State.CRASHED, again=State.CRASHED)
+            await until(lambda: _names(server, "dies", "again"))
+            vm = found["dies"]
+            assert (vm.reason, vm.transient, vm.unmanaged) == ("ended unexpectedly", True, True)
+            assert vm.state_since is not None
+            query = stored_events.EventQuery(q="state:crashed target:dies")
+            (event,) = (await until(lambda: _listed(server, query))).items
+            assert (event.type, event.before, event.after) == ("vm.crashed", "running", "crashed")
+            assert (event.reason, event.priority) == ("ended unexpectedly", "critical")
+            for call in (vms.START, vms.POWER_OFF):
+                with pytest.raises(errors.Conflict, match=r"dies is gone since its crash.*acknowledge the crash"):
+                    await server.admin.call(call, vm_id=vm.id)
+            await report_a_death_late(server, daemon, vm.host)
+            await until(lambda: _kept(server, 3))
+        async with served(postgres, data_dir, daemon.uri) as server:
+            found = await in_states(server, dies=State.CRASHED, again=State.CRASHED, late=State.CRASHED)
+            assert found["dies"].state_since == vm.state_since
+            seen = await server.admin.call(vms.CRASH, vm_id=vm.id)
+            assert (seen.at, seen.reason) == (vm.state_since, "ended unexpectedly")
+            assert seen.log[-1].endswith("shutting down, reason=crashed")
+            acknowledged = await server.ended(await server.admin.call(vms.ACKNOWLEDGE, vm_id=vm.id))
+            assert acknowledged.state is OperationState.SUCCEEDED, acknowledged.problem
+            with pytest.raises(errors.NotFound):
+                await server.admin.call(vms.GET, vm_id=vm.id)
+            create_transient(daemon, "again", uuid=found["again"].id)
+            await in_states(server, again=State.RUNNING)
+            await until(lambda: _kept(server, 1))
+            destroy(daemon, "again")
+            await until(lambda: _names(server, "late"))
+
+
+async def report_a_death_late(server: ServerWithDatabase, daemon: PrivateLibvirtd, host_id: str) -> None:
+    """The server finds that the VM is gone before libvirt reports why."""
+
+    class Withheld(Counter[str]):
+        released = False
+
+        def __getitem__(self, vm_id: str) -> int:
+            return super().__getitem__(vm_id) if self.released else 0
+
+    create_transient(daemon, "late")
+    vm = (await in_states(server, dies=State.CRASHED, again=State.CRASHED, late=State.RUNNING))["late"]
+    host = server.parts.inventory.host(host_id)
+    host.deaths = deaths = Withheld(host.deaths)
+    die(daemon, "late")
+    await until(lambda: _names(server, "dies", "again"))
+    deaths.released = True
+    await server.parts.inventory.refresh_vm(host_id, vm.id)
+    await in_states(server, dies=State.CRASHED, again=State.CRASHED, late=State.CRASHED)
+
+
+def create_transient(daemon: PrivateLibvirtd, *names: str, uuid: str = "") -> None:
+    connection = libvirt.open(daemon.uri)
+    for name in names:
+        connection.createXML(UNMANAGED.replace("others</name>", f"{name}</name>{f'<uuid>{uuid}</uuid>' * bool(uuid)}"))
+    connection.close()
+
+
+def destroy(daemon: PrivateLibvirtd, name: str) -> None:
+    connection = libvirt.open(daemon.uri)
+    connection.lookupByName(name).destroy()
+    connection.close()
+
+
+async def _names(server: ServerWithDatabase, *names: str) -> bool | None:
+    return {vm.name for vm in (await server.admin.call(vms.LIST)).items} == {*names} or None
+
+
+async def _listed(
+    server: ServerWithDatabase, query: stored_events.EventQuery
+) -> Page[stored_events.StoredEvent] | None:
+    found = await server.admin.call(stored_events.LIST, query=query)
+    return found if found.total else None
+
+
+async def _kept(server: ServerWithDatabase, count: int) -> bool | None:
+    found = await server.parts.database.run(lambda c: c.exec_driver_sql("SELECT count(*) FROM crashes"))
+    return found.scalar_one() == count or None
 
 
 async def _when_up(probe: Callable[[], object]) -> bool | None:

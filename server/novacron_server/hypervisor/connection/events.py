@@ -20,12 +20,13 @@ _log = structlog.get_logger(__name__)
 _lock = threading.Lock()
 _started = False
 
-Kind = Literal["domain", "reboot", "pool", "host"]
+Kind = Literal["domain", "reboot", "death", "pool", "host"]
 EventCallback = Callable[[Kind, str | None], None]
 """Called in the event thread with the kind of object that the event concerns and its UUID (None for a host)."""
 
+_DEATHS = (libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED, libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED)
+"""The second one is also that of a domain which could not be started, and so did not run."""
 _DOMAIN_EVENTS = (
-    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,  # includes define and undefine
     libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON,
     libvirt.VIR_DOMAIN_EVENT_ID_CONTROL_ERROR,
     libvirt.VIR_DOMAIN_EVENT_ID_TRAY_CHANGE,
@@ -82,6 +83,8 @@ def listen(connection: Any, on_event: EventCallback, on_close: Callable[[str], N
     with suppress(libvirt.libvirtError):  # the simulator has no network connection to lose
         connection.registerCloseCallback(closed, None)
         undo.append(connection.unregisterCloseCallback)
+    lifecycle = (None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, _lifecycle_callback(on_event), None)  # with definitions
+    register(partial(connection.domainEventRegisterAny, *lifecycle), connection.domainEventDeregisterAny)
     for event in _DOMAIN_EVENTS:
         add = partial(connection.domainEventRegisterAny, None, event, _domain_callback(on_event), None)
         register(add, connection.domainEventDeregisterAny)
@@ -97,6 +100,16 @@ def listen(connection: Any, on_event: EventCallback, on_close: Callable[[str], N
 
 def _domain_callback(on_event: EventCallback, kind: Kind = "domain") -> Callable[..., None]:
     return lambda _connection, domain, *_details: on_event(kind, str(domain.UUIDString()))
+
+
+def _lifecycle_callback(on_event: EventCallback) -> Callable[..., None]:
+    """A domain whose QEMU has died is told apart: libvirt forgets a transient one at once, and nothing else tells."""
+
+    def call(_connection: Any, domain: Any, event: int, detail: int, _: Any) -> None:
+        died = event == libvirt.VIR_DOMAIN_EVENT_STOPPED and detail in _DEATHS
+        on_event("death" if died else "domain", str(domain.UUIDString()))
+
+    return call
 
 
 def _pool_callback(on_event: EventCallback) -> Callable[..., None]:
