@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -61,6 +62,16 @@ async def test_its_numbers_are_said_to_be_the_simulators(demo: LiveServer) -> No
     now = await until(read)
     assert {now.source, *(host.source for host in now.hosts)} == {"simulator"}
     assert all(host.memory_used_bytes for host in now.hosts)
+    cpus = {host.id: host.cpus or 0 for host in (await demo.admin.call(hosts.LIST, query=ListQuery())).items}
+    vcpus = Counter[str]()
+    for vm in await every_vm(demo):
+        vcpus[vm.host] += vm.vcpus
+    for host in now.hosts:
+        assert cpus[host.host] >= max(32, 0.4 * vcpus[host.host]), "as large as its node file says"
+        assert host.vms.cpu_cores is not None
+        assert host.cpu_cores is not None
+        assert host.vms.cpu_cores <= cpus[host.host]
+        assert host.cpu_cores < 0.95 * cpus[host.host]
 
 
 async def test_one_running_vm_after_the_other_crashes_and_stays_so(demo: LiveServer) -> None:

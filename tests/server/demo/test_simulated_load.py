@@ -145,6 +145,42 @@ def test_host_spends_what_its_vms_spend(tmp_path: Path) -> None:
         connection.close()
 
 
+NODE = """<node><cpu><nodes>1</nodes><sockets>1</sockets><cores>4</cores><threads>1</threads></cpu>
+<memory>67108864</memory>{domains}</node>"""
+DOMAIN = """<domain type='test'><name>vm-{n}</name><uuid>{uuid}</uuid><memory>1048576</memory><vcpu>16</vcpu>
+<os><type>hvm</type></os></domain>"""
+
+
+def test_vms_of_a_host_never_spend_more_than_its_cpus(tmp_path: Path) -> None:
+    """Forty VMs with 640 vCPUs on a host with four: each gets less than it asks for, and the host has what they spend."""
+    clock = Clock()
+    load = SimulatedLoad(wall_clock=lambda: BEGAN, clock=clock)
+    domains = "".join(DOMAIN.format(n=n, uuid=UUIDS[n]) for n in range(40))
+    (tmp_path / "node.xml").write_text(NODE.format(domains=domains))
+    connection = libvirt.open(f"test://{tmp_path}/node.xml")
+    try:
+        assert connection.getInfo()[2] == 4
+        before = load.read(connection, "quick", {})
+        asked = 0.0
+        for step in range(60):
+            clock.now += 2
+            now = load.read(connection, "quick", {})
+            pairs = zip(before.domains, now.domains, strict=True)
+            each = [(after.cpu_ns or 0) - (earlier.cpu_ns or 0) for earlier, after in pairs]
+            assert min(each) >= 0
+            assert sum(each) <= 4 * 2e9 * 0.97
+            asked += sum(load_of(uuid).cpu.level * 16 * 2e9 for uuid in UUIDS[:40])
+            assert before.host is not None
+            assert now.host is not None
+            busy = (now.host.busy_ns or 0) - (before.host.busy_ns or 0)
+            assert sum(each) <= busy <= 4 * 2e9, step
+            before = now
+        assert asked > 10 * 60 * 4 * 2e9, "they ask for far more"
+        assert sum(vm.cpu_ns or 0 for vm in before.domains) > 0.9 * 60 * 4 * 2e9
+    finally:
+        connection.close()
+
+
 @pytest.mark.parametrize("uri", ["qemu:///system", "qemu:///session", "qemu+ssh://kvm-a/system"])
 def test_load_of_a_real_host_is_never_simulated(uri: str) -> None:
     with pytest.raises(InvalidArgument, match="is a real host: its load is never simulated"):

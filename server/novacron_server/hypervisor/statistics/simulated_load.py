@@ -36,6 +36,8 @@ DAY_S = 1200.0
 _KIB, _MIB = 1024, 1024**2
 _HOST_SHARE = 0.015
 """What the host itself needs, as a share of its CPUs."""
+_MOST_SHARE = 0.97
+"""What the VMs of a host get at most, as a share of its CPUs; a busy host is never without a little idle time."""
 _HOST_BYTES = 3 * 1024**3
 _READ_BYTES, _WRITE_BYTES = 24 * _KIB, 12 * _KIB
 """Bytes of a request."""
@@ -113,25 +115,28 @@ def _wave(chance: random.Random, level: float, phase: float, most: float = math.
 
 class _Run(msgspec.Struct):
     """One run of a VM: it began at `began` by the clock of the load, and has really run for `ran_s` since, without the
-    time that it was paused."""
+    time that it was paused. `wanted_ns` and `spent_ns` are the CPU time that its load asks for, and that its host has had
+    for it."""
 
     run: int
     seen: float
     began: float
     ran_s: float = 0.0
+    wanted_ns: int = 0
+    spent_ns: int = 0
 
 
 class SimulatedLoad:
     """The counters of one simulated host. `read` may be called by several threads.
 
-    A counter is a function of the VM's UUID and of how long it has run; what is kept here is only that time.
+    A counter is a function of the VM's UUID and of how long it has run; what is kept here is only that time. Of the CPU
+    time that this gives, the VMs of a host get no more than it has: all together less, if they ask for more.
     """
 
     def __init__(self, *, wall_clock: Callable[[], float] = time.time, clock: Callable[[], float] = clock) -> None:
         self._wall_clock = wall_clock
         self._clock = clock
         self._runs: dict[str, _Run] = {}
-        self._spent_ns: dict[str, int] = {}
         self._host = HostCounters(clock(), 0, 0)
         self._lock = threading.Lock()
 
@@ -142,7 +147,9 @@ class SimulatedLoad:
         with self._lock:
             found = [self._read_one(domain, group, devices) for domain in active]
             domains = [counters for counters in found if counters is not None]
-            host = self._read_host(connection, domains) if group == "quick" else None
+            host = None
+            if group == "quick":
+                domains, host = self._share_cpus(connection, domains)
         at = self._clock()
         return Reading(group=group, time=datetime.now(UTC), at=at, took_s=at - began, domains=domains, host=host)
 
@@ -165,25 +172,32 @@ class SimulatedLoad:
         now, known = self._clock(), self._runs.get(uuid)
         if known is None or known.run != run:
             known = self._runs[uuid] = _Run(run, now, self._wall_clock())
-            self._spent_ns.pop(uuid, None)
         known.ran_s += now - known.seen if runs else 0.0
         known.seen = now
         return known
 
-    def _read_host(self, connection: Any, domains: list[DomainCounters]) -> HostCounters:
-        """Add what the VMs and the host have spent since the last read."""
+    def _share_cpus(self, connection: Any, domains: list[DomainCounters]) -> tuple[list[DomainCounters], HostCounters]:
+        """The VMs with the CPU time that they have had, and the host with what it and they have spent since the last
+        read."""
         _, memory_mib, cpus = connection.getInfo()[:3]
         before, now = self._host, self._clock()
         capacity = int((now - before.at) * cpus * 1e9)
-        spent = sum(max(0, (vm.cpu_ns or 0) - self._spent_ns.get(vm.uuid, 0)) for vm in domains)
-        self._spent_ns = {vm.uuid: vm.cpu_ns or 0 for vm in domains}
-        busy = min(capacity, spent + int(capacity * _HOST_SHARE))
+        own = int(capacity * _HOST_SHARE)
+        wanted = {vm.uuid: max(0, (vm.cpu_ns or 0) - self._runs[vm.uuid].wanted_ns) for vm in domains}
+        part = min(1.0, capacity * _MOST_SHARE / total_wanted) if (total_wanted := sum(wanted.values())) else 1.0
+        spent, shared = 0, []
+        for vm in domains:
+            run = self._runs[vm.uuid]
+            had = int(wanted[vm.uuid] * part)
+            run.wanted_ns, run.spent_ns, spent = vm.cpu_ns or 0, run.spent_ns + had, spent + had
+            shared.append(msgspec.structs.replace(vm, cpu_ns=run.spent_ns))
+        busy = min(capacity, spent + own)
         used = _HOST_BYTES + sum((vm.memory_seen_bytes or 0) - (vm.memory_available_bytes or 0) for vm in domains)
         total = memory_mib * _MIB
         self._host = HostCounters(
             now, (before.busy_ns or 0) + busy, (before.idle_ns or 0) + capacity - busy, total, min(used, total)
         )
-        return self._host
+        return shared, self._host
 
 
 def quick(
