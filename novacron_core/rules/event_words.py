@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from novacron_core.api.operations import OperationState
+from novacron_core.api.vms import State
 from novacron_core.rules.operation_words import WORDS, words
 from novacron_core.values.operation_kinds import OperationKind
 
@@ -31,6 +32,14 @@ def operation_words(kind: str, state: str) -> str:
         return words(kind).done
     ended = OperationState(state).ended if state else False
     return f"{words(kind).noun} {state}" if ended else words(kind).doing
+
+
+def change_words(before: str, after: str) -> str:
+    """The states before and after an event: `stopped, was running`, `crashed while running`; `after` alone if there was
+    none before."""
+    if not before or not after or before == after:
+        return after
+    return f"{after} while {before}" if after == State.CRASHED else f"{after}, was {before}"
 
 
 def is_notable(event_type: str, note: str) -> bool:

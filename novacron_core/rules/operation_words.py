@@ -32,13 +32,13 @@ WORDS: dict[str, Words] = {
         "discard the saved memory",
         "discarding its saved memory",
         "saved memory discarded",
-        "discard of the saved memory",
+        "saved-memory discard",
     ),
     Kind.VM_ACKNOWLEDGE: Words(
-        "acknowledge the crash", "acknowledging the crash", "crash acknowledged", "acknowledgement of the crash"
+        "acknowledge the crash", "acknowledging the crash", "crash acknowledged", "crash acknowledgement"
     ),
     Kind.VM_DELETE: Words("delete", "deleting", "deleted", "deletion"),
-    Kind.VM_BULK: Words("change several VMs", "changing several VMs", "changed", "change of several VMs"),
+    Kind.VM_BULK: Words("change several VMs", "changing several VMs", "changed", "bulk action"),
     Kind.VOLUME_CREATE: Words("create", "creating", "created", "creation"),
     Kind.VOLUME_RESIZE: Words("grow", "growing", "grown", "resize"),
     Kind.VOLUME_CLONE: Words("copy", "copying", "copied", "copy"),

@@ -10,7 +10,7 @@ from novacron_core.api.operations import Operation
 from novacron_core.api.stored_events import StoredEvent
 from novacron_core.api.vms import VM
 from novacron_core.rules import event_words as rules
-from novacron_core.rules.event_words import ENDS, is_notable
+from novacron_core.rules.event_words import ENDS, change_words, is_notable
 from novacron_core.rules.filters.events import NOTABLE, PART
 from novacron_core.values.ages import age_s, age_text
 from novacron_tui.connection.store import Store
@@ -137,7 +137,7 @@ def _when(at: datetime, now: datetime) -> str:
 
 def detail_lines(entry: ActivityEntry, now: datetime) -> Lines:
     """All properties of an entry, uncut."""
-    state = f"{entry.before}, then {entry.state}" if entry.before and entry.op is None else entry.state
+    state = change_words(entry.before, entry.state) if entry.op is None else entry.state
     rows = [("what", entry.what), ("target", entry.target), ("state", state), ("by", entry.actor)]
     if (op := entry.op) is None:
         rows.append(("when", _when(entry.at, now)))

@@ -10,6 +10,7 @@ import pytest
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.vms import VM, State
 from novacron_core.api.volumes import Volume
+from novacron_core.rules.event_words import change_words, operation_words
 from novacron_core.rules.operation_words import doing
 from novacron_core.rules.vm_actions import VMAction, has_effect_already, why_not_vm
 from novacron_core.rules.volume_actions import VolumeAction, why_not_volume
@@ -108,3 +109,41 @@ def test_every_action_has_words_for_its_progress() -> None:
         assert doing(f"vm.{action}") != action
     assert doing("vm.power-off") == "powering off"
     assert doing("vm.dance") == "dance"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("running", "crashed", "crashed while running"),
+        ("paused", "crashed", "crashed while paused"),
+        ("running", "stopped", "stopped, was running"),
+        ("up", "down", "down, was up"),
+        ("", "running", "running"),
+        ("running", "", ""),
+        ("active", "active", "active"),
+    ],
+)
+def test_change_of_a_state_in_words(before: str, after: str, words: str) -> None:
+    assert change_words(before, after) == words
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("vm.discard-saved", "saved-memory discard failed"),
+        ("vm.acknowledge", "crash acknowledgement failed"),
+        ("vm.bulk", "bulk action failed"),
+    ],
+)
+def test_failure_in_words(kind: str, words: str) -> None:
+    assert operation_words(kind, "failed") == words
+
+
+def test_transient_vm_that_has_crashed_can_only_be_acknowledged() -> None:
+    gone = msgspec.structs.replace(VM_, state=State.CRASHED, transient=True)
+    assert [action for action in VMAction if why_not_vm(action, gone, None) is None] == [VMAction.ACKNOWLEDGE]
+    assert why_not_vm(VMAction.START, gone, None) == (
+        "web-01 is gone since its crash, because it was transient: acknowledge the crash instead"
+    )
+    preserved = msgspec.structs.replace(gone, preserved=True)
+    assert why_not_vm(VMAction.RESET, preserved, None) is None

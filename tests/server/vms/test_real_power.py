@@ -181,6 +181,17 @@ async def test_saved_memory_that_cannot_be_read_is_discarded(storage: StorageSer
     assert ended.problem is not None
     assert "If its saved memory cannot be read, discard it" in ended.problem.detail
     await _in_state(storage, vm, State.SAVED)
+    aside = saved.rename(saved.with_suffix(".aside"))
+    saved.mkdir()  # which libvirt cannot delete as a file
+    kept = await storage.ended(await storage.admin.call(vms.DISCARD_SAVED, vm_id=vm.id))
+    assert (kept.state, kept.problem is not None) == (OperationState.FAILED, True)
+    assert kept.problem is not None
+    assert kept.problem.detail.startswith(
+        f"the saved memory of {vm.name} is still there: cannot discard the saved memory"
+    )
+    assert kept.problem.detail.endswith("can delete the files of its save directory, then discard it again")
+    saved.rmdir()
+    aside.rename(saved)
     await storage.succeeded(await storage.admin.call(vms.DISCARD_SAVED, vm_id=vm.id))
     assert (await storage.server.vm(vm.name)).state is State.FAILED  # it failed to start, and is off
     await storage.succeeded(await storage.admin.call(vms.START, vm_id=vm.id))

@@ -68,7 +68,6 @@ class Power(Procedure[PowerSteps]):
             VMAction.RESET: host.reset,
             VMAction.POWER_OFF: host.power_off,
             VMAction.PAUSE: host.pause,
-            VMAction.DISCARD_SAVED: host.discard_saved,
         }
         await calls[self._action](context.target_id)
 
@@ -76,6 +75,26 @@ class Power(Procedure[PowerSteps]):
         """Read the VM again, so that its state is shown: the call happened or did not."""
         facts = await self._inventory.refresh_vm(context.host_id, context.target_id)
         return f"the VM is {facts.state}" if facts else "the VM no longer exists"
+
+
+class DiscardSaved(Power):
+    """Deletes the memory with which a saved VM would start."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        super().__init__(VMAction.DISCARD_SAVED, inventory)
+
+    async def _act(self, context: OperationContext[PowerSteps]) -> None:
+        """Raises what the host raises, with the VM and the way out."""
+        host, name = self._inventory.host(context.host_id), context.operation.target.name
+        try:
+            await host.discard_saved(context.target_id)
+        except errors.HostUnavailable:
+            raise
+        except errors.NovaCronError as e:
+            raise errors.Conflict(
+                f"the saved memory of {name} is still there: {e.detail}. Make sure that libvirt on {host.name} can delete "
+                "the files of its save directory, then discard it again"
+            ) from e
 
 
 class Start(Power):
@@ -271,9 +290,10 @@ def _missed(action: VMAction, facts: DomainFacts) -> str:
 
 def power_procedures(inventory: Inventory) -> Iterable[Power]:
     """Create one procedure for each power action."""
-    at_once = (VMAction.RESET, VMAction.POWER_OFF, VMAction.PAUSE, VMAction.DISCARD_SAVED)
+    at_once = (VMAction.RESET, VMAction.POWER_OFF, VMAction.PAUSE)
     return [
         *(Power(action, inventory) for action in at_once),
+        DiscardSaved(inventory),
         Start(inventory),
         Resume(inventory),
         ShutDown(inventory),
