@@ -36,12 +36,12 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
 
     return [
         Column("name", "POOL", 16, name, lambda p: p.name, stretch=2, widest=40),
-        Column("tier", "TIER", 5, lambda p: text(p.tier or ""), lambda p: p.tier or "~"),
+        Column("tier", "TIER", 5, lambda p: text(p.tier or ""), lambda p: p.tier),
         Column("full", "DISK", _BAR + 5, full,
-               lambda p: _or_least(part_used(p.allocated_bytes, p.capacity_bytes)), largest_first=True),
-        Column("free", "FREE", 9, lambda p: size(p.available_bytes), lambda p: _or_least(p.available_bytes), right=True,
+               lambda p: part_used(p.allocated_bytes, p.capacity_bytes), largest_first=True),
+        Column("free", "FREE", 9, lambda p: size(p.available_bytes), lambda p: p.available_bytes, right=True,
                largest_first=True),
-        Column("size", "SIZE", 9, lambda p: size(p.capacity_bytes), lambda p: _or_least(p.capacity_bytes), right=True,
+        Column("size", "SIZE", 9, lambda p: size(p.capacity_bytes), lambda p: p.capacity_bytes, right=True,
                rank=2, largest_first=True),
         Column("volumes", "VOLUMES", 7, lambda p: text(str(p.volumes)), lambda p: p.volumes, right=True, rank=3,
                largest_first=True),
@@ -50,11 +50,6 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
           if many_hosts else []),
         Column("path", "PATH", 16, lambda p: text(p.path, "quiet"), lambda p: p.path, stretch=3, widest=60, rank=4),
     ]  # fmt: skip
-
-
-def _or_least(number: float | None) -> float:
-    """A sort key: unknown numbers are smaller than all others."""
-    return -1.0 if number is None else number
 
 
 def part_used(used: int | None, capacity: int | None) -> float | None:

@@ -62,9 +62,9 @@ class ProblemPane(ListPane[ProblemEntry]):
         return [
             Column("kind", "PROBLEM", 18, kind, lambda p: p.kind, stretch=1, widest=26),
             Column("name", "NAME", 14, lambda p: text(p.name, "strong"), lambda p: p.name, stretch=1, widest=32),
-            Column("host", "HOST", 10, lambda p: text(p.host, "quiet"), lambda p: p.host, rank=3),
+            Column("host", "HOST", 10, lambda p: text(p.host, "quiet"), lambda p: p.host or None, rank=3),
             Column("since", "SINCE", 6, lambda p: text(age_text(age_s(p.since, session.now)) if p.since else "", "quiet"),
-                   lambda p: -(p.since.timestamp() if p.since else 0.0), right=True),
+                   lambda p: -p.since.timestamp() if p.since else None, right=True),
             Column("why", "WHY", 16, lambda p: text(p.why), stretch=4, widest=110, rank=2),
             Column("next", "NEXT", 20, next_step, rank=1),
         ]  # fmt: skip

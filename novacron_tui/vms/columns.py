@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM, State
@@ -38,7 +38,6 @@ _URGENCY = (
     State.STOPPED,
 )
 _RANK = {state: rank for rank, state in enumerate(_URGENCY)}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def state_cell(vm: VM, operation: Operation | None, now: datetime, glyphs: Glyphs, width: int = STATE_WIDTH) -> Cell:
@@ -100,13 +99,18 @@ def columns(
         memory,
         io,
         net,
-        Column("disk", "DISK", 9, draw.disk, lambda vm: disk_bytes(vm) or -1, right=True, rank=6, largest_first=True),
-        Column("tier", "TIER", 5, draw.tier, lambda vm: TIER_ORDER.get(vm.tier, len(TIER_ORDER)), rank=7),
-        Column("address", "ADDRESS", 15, draw.address, lambda vm: addresses(vm)[:1], stretch=2, widest=40, rank=3),
-        Column("owner", "OWNER", 10, draw.owner, owner_text, rank=10),
-        Column("tags", "TAGS", 12, draw.tags, tags_text, stretch=2, widest=40, rank=9),
-        Column("age", "AGE", 6, draw.age, lambda vm: -(vm.created_at or _EPOCH).timestamp(), right=True, rank=8),
+        Column("disk", "DISK", 9, draw.disk, disk_bytes, right=True, rank=6, largest_first=True),
+        Column("tier", "TIER", 5, draw.tier, lambda vm: TIER_ORDER.get(vm.tier) if vm.tier else None, rank=7),
+        Column("address", "ADDRESS", 15, draw.address, lambda vm: addresses(vm) or None, stretch=2, widest=40, rank=3),
+        Column("owner", "OWNER", 10, draw.owner, lambda vm: owner_text(vm) or None, rank=10),
+        Column("tags", "TAGS", 12, draw.tags, lambda vm: tags_text(vm) or None, stretch=2, widest=40, rank=9),
+        Column("age", "AGE", 6, draw.age, _created, right=True, rank=8),
     ]
+
+
+def _created(vm: VM) -> float | None:
+    """The sort key of its age: the youngest first."""
+    return -vm.created_at.timestamp() if vm.created_at else None
 
 
 def owner_text(vm: VM) -> str:

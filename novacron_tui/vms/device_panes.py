@@ -85,10 +85,10 @@ def _disk_columns(glyphs: Glyphs) -> list[Column[DiskEntry]]:
     return [
         Column("target", "DISK", 6, lambda e: text(e.disk.target, "strong"), lambda e: e.disk.target),
         Column("tier", "TIER", 5, lambda e: text(e.disk.tier or "", TIER_TONES.get(e.disk.tier or "", "plain")),
-               lambda e: e.disk.tier or ""),
-        Column("size", "SIZE", 9, lambda e: text(size_text(e.disk.size_bytes)), lambda e: e.disk.size_bytes or 0,
+               lambda e: e.disk.tier or None),
+        Column("size", "SIZE", 9, lambda e: text(size_text(e.disk.size_bytes)), lambda e: e.disk.size_bytes,
                right=True, largest_first=True),
-        Column("used", "ON DISK", 9, lambda e: text(size_text(used(e))), lambda e: used(e) or 0, right=True, rank=2,
+        Column("used", "ON DISK", 9, lambda e: text(size_text(used(e))), used, right=True, rank=2,
                largest_first=True),
         Column("format", "FORMAT", 6, lambda e: text(e.disk.format, "quiet"), lambda e: e.disk.format, rank=4),
         Column("bus", "BUS", 7, lambda e: text(e.disk.bus, "quiet"), lambda e: e.disk.bus, rank=5),
@@ -142,7 +142,7 @@ def _nic_columns(glyphs: Glyphs) -> list[Column[NIC]]:
                widest=30),
         Column("mac", "MAC", 17, lambda n: text(n.mac), lambda n: n.mac),
         Column("model", "MODEL", 9, lambda n: text(n.model, "quiet"), lambda n: n.model, rank=1),
-        Column("addresses", "ADDRESSES", 16, lambda n: text(" ".join(n.addresses)), lambda n: " ".join(n.addresses),
+        Column("addresses", "ADDRESSES", 16, lambda n: text(" ".join(n.addresses)), lambda n: " ".join(n.addresses) or None,
                stretch=3, widest=90),
     ]  # fmt: skip
 

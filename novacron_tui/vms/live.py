@@ -54,13 +54,12 @@ class LiveColumns:
     ) -> Column[VM]:
         return Column(key, title, width, cell, self._by(read), right=True, rank=rank, largest_first=True)
 
-    def _by(self, read: Read) -> Callable[[VM], float]:
-        """The sort key of a column: its value, with unknown values before all others."""
+    def _by(self, read: Read) -> Callable[[VM], float | None]:
+        """The sort key of a column: its value, None if it is unknown."""
 
-        def key(vm: VM) -> float:
-            sample = self._samples.of(vm)
-            number = None if sample is None or vm.state not in _RUNS else read(sample)
-            return -1.0 if number is None else number
+        def key(vm: VM) -> float | None:
+            sample = self._of(vm)
+            return None if sample is None else read(sample)
 
         return key
 

@@ -47,13 +47,13 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
     return [
         Column("name", "NAME", 16, lambda e: _name(e), lambda e: e.volume.name, stretch=3, widest=44,
                wish=21),
-        Column("tier", "TIER", 5, tier, lambda e: TIER_ORDER.get(e.volume.tier, len(TIER_ORDER))),
+        Column("tier", "TIER", 5, tier, lambda e: TIER_ORDER.get(e.volume.tier) if e.volume.tier else None),
         Column("size", "SIZE", 9, lambda e: text(size_text(e.volume.size_bytes)), lambda e: e.volume.size_bytes,
                right=True, rank=1, largest_first=True),
         Column("used", "ON DISK", 9, lambda e: text(size_text(e.volume.allocated_bytes)),
                lambda e: e.volume.allocated_bytes, right=True, rank=4, largest_first=True),
         Column("format", "FORMAT", 6, lambda e: text(e.volume.format, "quiet"), lambda e: e.volume.format, rank=5),
-        Column("vm", "USED BY", 12, used_by, lambda e: e.vm.name if e.vm else "", stretch=2, widest=30),
+        Column("vm", "USED BY", 12, used_by, lambda e: e.vm.name if e.vm else None, stretch=2, widest=30),
         Column("pool", "POOL", 21, lambda e: text(e.volume.pool, "quiet"), lambda e: e.volume.pool, stretch=1,
                widest=24, rank=6),
         *([Column("host", "HOST", 10, lambda e: text(host(e)), host, stretch=1, widest=20, rank=3)]

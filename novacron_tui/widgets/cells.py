@@ -26,7 +26,7 @@ class Column(Generic[R]):
 
     Without enough room, columns with the highest `rank` are dropped first; rank 0 is always kept. Columns from rank
     MINOR on are also dropped to give others their preferred width, `wish`. `whole` truncates a cell at run boundaries.
-    `largest_first`: a number, whose first order shows the largest at the top.
+    `sort` is its sort key; rows for which it is None come last. `largest_first`: a number, whose first order shows the largest at the top.
     """
 
     key: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Sequence
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 R = TypeVar("R")
@@ -37,7 +38,7 @@ class Rows(Generic[R]):
         self._arrange(keep_order=self.held)
 
     def order(self, key: Callable[[R], Any] | None, *, descending: bool) -> None:
-        """Change the sort order."""
+        """Change the sort order. Rows whose key is None have no value, and come last."""
         self._key, self._descending = key, descending
         self._arrange()
 
@@ -99,12 +100,19 @@ class Rows(Generic[R]):
         self.marks, self._marked = marks, None
 
     def _arrange(self, *, keep_order: bool = False) -> None:
-        rows = list(self._rows)
-        if self._key is not None:
-            rows.sort(key=self._key, reverse=self._descending)
+        rows = self._rows_in_order()
         self.out_of_order = False
         self._sorted = self._in_order_before(rows) if keep_order else rows
         self._apply_filter()
+
+    def _rows_in_order(self) -> list[R]:
+        """The rows in the sort order; those whose key is None last, whichever way the others are sorted."""
+        if self._key is None:
+            return list(self._rows)
+        keyed = [(self._key(row), row) for row in self._rows]
+        known = [pair for pair in keyed if pair[0] is not None]
+        known.sort(key=itemgetter(0), reverse=self._descending)
+        return [row for _, row in known] + [row for key, row in keyed if key is None]
 
     def _in_order_before(self, rows: list[R]) -> list[R]:
         """The sorted rows, with those that were there before in their earlier order: in the places of such rows, so

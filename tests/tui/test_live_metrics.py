@@ -183,7 +183,7 @@ def test_a_vm_that_does_not_run_shows_no_old_number() -> None:
     assert running.host == HOST_ID
     assert [bool(cpu.cell(one)) for one in (running, stopped)] == [True, False]
     assert cpu.sort is not None
-    assert [cpu.sort(one) for one in (running, stopped)] == [50.0, -1.0]
+    assert [cpu.sort(one) for one in (running, stopped)] == [50.0, None]
 
 
 async def test_a_vms_page_on_120_columns_cuts_neither_its_numbers_nor_its_address() -> None:

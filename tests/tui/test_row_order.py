@@ -49,6 +49,34 @@ async def test_equal_rows_stand_by_name_and_then_host_whatever_came_first_and_wh
         assert [row.name for row in table.rows] == ["alpha", "bravo", *order[1:]]
 
 
+async def test_rows_without_a_value_come_last_whichever_way_it_is_sorted() -> None:
+    vms = [vm("a-off", 1, State.STOPPED), vm("b-busy", 2), vm("c-quiet", 3), vm("d-off", 4, State.STOPPED)]
+    cpu = percent(v2=90.0, v3=5.0)
+    app = console(Wire(), Stream(live(), inventory(vms), samples(only=cpu)))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: app.session is not None and app.session.store.loaded and "90%" in text(app))
+        table = app.screen.query_one(VMPane).table
+        await pilot.press("o", "o")
+        await until(pilot, lambda: table.sort_key == "cpu" and table.descending)
+        assert [row.name for row in table.rows] == ["b-busy", "c-quiet", "a-off", "d-off"]
+        await pilot.press("O")
+        await until(pilot, lambda: not table.descending)
+        assert [row.name for row in table.rows] == ["c-quiet", "b-busy", "a-off", "d-off"]
+
+
+@pytest.mark.parametrize("key", ["disk", "tier", "address", "owner", "tags", "age"])
+async def test_a_missing_text_or_date_comes_last_too(key: str) -> None:
+    nothing = vm("a-bare", 1, disks=[], tier=None, nics=[], owner=None, tags={}, created_at=None)
+    rich = vm("b-full", 2, tags={"t": "x"}, nics=[NIC(mac="52:54:00:00:00:02", network="d", addresses=["10.0.0.9"])])
+    app = console(Wire(), Stream(live(), inventory([nothing, rich])))
+    async with app.run_test(size=(220, 30)) as pilot:
+        await until(pilot, lambda: app.session is not None and app.session.store.loaded)
+        table = app.screen.query_one(VMPane).table
+        for descending in (False, True):
+            table.sort_by(key, descending)
+            assert [row.name for row in table.rows] == ["b-full", "a-bare"]
+
+
 async def test_addresses_stand_in_the_servers_order() -> None:
     """By their numbers, not as text: 10.0.0.9 before 10.0.0.10."""
     nics = [NIC(mac="52:54:00:00:00:01", network="default", addresses=["10.0.0.9", "10.0.0.10"])]
