@@ -11,6 +11,8 @@ from novacron_tui.operations.entries import ActivityEntry, local
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.widgets.cells import Cell, Column
 
+CLOCK = "clock"
+"""The column in whose order the rows are given: the timeline, which no sort key makes."""
 _WHAT = 24
 _BAR = 6
 _RULE = 200
@@ -47,12 +49,14 @@ def columns(glyphs: Glyphs, now: Callable[[], datetime], *, of_one: bool = False
         return (*count, (entry.detail or done, "plain"))
 
     return [
-        Column("clock", "CLOCK", 8, lambda entry: ((f"{local(entry.at):%H:%M:%S}", "plain"),)),
+        Column(CLOCK, "CLOCK", 8, lambda entry: ((f"{local(entry.at):%H:%M:%S}", "plain"),), largest_first=True),
         Column("age", "AGE", 6, lambda entry: ((age_text(age_s(entry.at, now())), "quiet"),), right=True, rank=3),
-        Column("what", "WHAT", _WHAT, what, stretch=1, widest=34),
+        Column("what", "WHAT", _WHAT, what, lambda entry: entry.what or None, stretch=1, widest=34),
         *([] if of_one else [
-            Column("target", "TARGET", 13, lambda entry: text(entry.target, "strong"), stretch=1, widest=32),
+            Column("target", "TARGET", 13, lambda entry: text(entry.target, "strong"), lambda entry: entry.target or None,
+                   stretch=1, widest=32),
         ]),
-        Column("by", "BY", 7, lambda entry: text(entry.actor, "quiet"), rank=2, stretch=1, widest=14),
-        Column("detail", "REASON", 16, detail, rank=1, stretch=4, widest=120),
+        Column("by", "BY", 7, lambda entry: text(entry.actor, "quiet"), lambda entry: entry.actor or None, rank=2,
+               stretch=1, widest=14),
+        Column("detail", "REASON", 16, detail, lambda entry: entry.detail or None, rank=1, stretch=4, widest=120),
     ]  # fmt: skip

@@ -50,6 +50,11 @@ class ActivityEntry:
     folded: tuple[ActivityEntry, ...] = ()
 
     @property
+    def own_id(self) -> str:
+        """The id of its operation or event."""
+        return self.id.partition(" ")[2]
+
+    @property
     def ids(self) -> tuple[str, ...]:
         return (self.target_id, self.op.id) if self.op else (self.target_id,)
 
@@ -71,11 +76,6 @@ def why_not_cancel(entry: ActivityEntry, _store: Store) -> str | None:
     if not entry.op.may_cancel:
         return f"{entry.target}: {entry.what}: cannot be cancelled at this step"
     return None
-
-
-def why_not_open(entry: ActivityEntry) -> str | None:
-    """The sentence that refuses to open an entry, or None."""
-    return "this is no event: move to a row above or below" if entry.line else None
 
 
 def of_operation(op: Operation, hosts: tuple[str, ...] = ()) -> ActivityEntry:
@@ -154,7 +154,7 @@ def detail_lines(entry: ActivityEntry, now: datetime) -> Lines:
         rows.append(("step", one_line(op.step)))
         if op.problem:
             rows.append(("request", one_line(op.problem.request_id)))
-    rows.append(("id", entry.id.partition(" ")[2]))
+    rows.append(("id", entry.own_id))
     lines = [[Piece(label.ljust(_LABEL), "quiet"), Piece(one_line(text))] for label, text in rows if text]
     if entry.detail:
         lines += [[Piece("")], [Piece(entry.detail, "bad" if entry.tone == "bad" else "strong")]]

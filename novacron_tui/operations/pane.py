@@ -13,9 +13,10 @@ from novacron_core.api.base import Page
 from novacron_core.api.stored_events import EventQuery, StoredEvent
 from novacron_core.rules.filters.events import NOTABLE, PART, event_fields, with_moments
 from novacron_core.rules.filters.language import MAX_LENGTH, compile_filter
+from novacron_tui.actions import Action
 from novacron_tui.connection.event_log import EventLog
 from novacron_tui.connection.session import Session
-from novacron_tui.operations.columns import across, columns
+from novacron_tui.operations.columns import CLOCK, across, columns
 from novacron_tui.operations.entries import ActivityEntry
 from novacron_tui.operations.happenings import Happenings
 from novacron_tui.operations.timeline import Shown, line, timeline
@@ -62,8 +63,9 @@ class ActivityPane(ListPane[ActivityEntry]):
             columns(glyphs, lambda: session.now, of_one=keep is not None),
             lambda entry: entry.id,
             signs=glyphs.table_signs,
-            sort="given",
+            sort=CLOCK,
             across=across(glyphs),
+            marks_of=marks_of,
             id="activity",
         )
         super().__init__(table)
@@ -86,6 +88,7 @@ class ActivityPane(ListPane[ActivityEntry]):
             found,
             self._open,
             self.filter.text,
+            self.table.sort_key,
             self._session.last_here,
         )
 
@@ -97,7 +100,10 @@ class ActivityPane(ListPane[ActivityEntry]):
                 known = {entry.id for entry in every}
                 found += [entry for entry in self._happenings.stored(self._matching) if entry.id not in known]
         self._counts = (len(found), max(len(every), len(found)))
-        rows = timeline(found, Shown(self._open, self._session.last_here))
+        if self.table.sort_key == CLOCK:
+            rows = timeline(found, Shown(self._open, self._session.last_here))
+        else:  # no days and no groups: both are of the clock
+            rows = sorted(found, key=lambda entry: entry.at, reverse=True)
         return [*rows, *self._more()]
 
     def _more(self) -> list[ActivityEntry]:
@@ -134,6 +140,25 @@ class ActivityPane(ListPane[ActivityEntry]):
         return next((row for row in self.table.rows if not row.line), None)
 
     # -- loading ---------------------------------------------------------------------------------------------------
+
+    @on(Table.Sorted)
+    def _begin_at_the_top(self) -> None:
+        self._placed = False
+
+    # -- marks -----------------------------------------------------------------------------------------------------
+
+    def chosen(self) -> list[ActivityEntry]:
+        """The marked entries, also those in a folded group, or else the one under the cursor."""
+        table, found = self.table, dict[str, ActivityEntry]()
+        for row in table.marked():
+            found |= {entry.id: entry for entry in row.folded or (row,) if entry.id in table.marks}
+        here = table.row
+        return list(found.values()) or ([here] if here is not None and not here.line else [])
+
+    def subject(self, action: Action[ActivityEntry]) -> ActivityEntry | None:
+        """Of the chosen entries the first that an action may apply to, or else the first."""
+        chosen, store = self.chosen(), self._session.store
+        return next((entry for entry in chosen if action.why_not(entry, store) is None), next(iter(chosen), None))
 
     @on(Table.Moved)
     def _load_what_is_missing(self) -> None:
@@ -176,7 +201,10 @@ class ActivityPane(ListPane[ActivityEntry]):
         self._test = self.compile(text) if text else None
         self._matching = None
         if self.is_mounted:
+            marked = len(self.table.marks)
             self.refresh_data()
+            if hidden := marked - len(self.table.marks):
+                self.post_message(self.Unmarked(hidden))
             if text:
                 self.set_timer(_PAUSE_S, lambda: self._search(text))
 
@@ -222,6 +250,7 @@ class ActivityPane(ListPane[ActivityEntry]):
     def restore_cursor(self, before: Self) -> None:
         """A cursor that was on the newest row stays on the newest row."""
         self._log, self._open = before._log, before._open
+        self.table.sort_by(before.table.sort_key, before.table.descending)
         row = before.table.row
         if row is not None and row is not before._first:
             self._placed = True
@@ -240,3 +269,10 @@ class ActivityPane(ListPane[ActivityEntry]):
             by = f" by {entry.actor}" if entry.actor else ""
             return [Piece(f"{entry.what}{by}", entry.tone), Piece("  enter lists them", "quiet")]
         return [Piece(f"{entry.target}: {entry.what}", entry.tone), Piece(f"  {entry.detail}", "plain")]
+
+
+def marks_of(entry: ActivityEntry) -> tuple[str, ...]:
+    """The ids of the entries that a mark on a row marks: those of a group whether it is folded or not."""
+    if entry.line:
+        return ()
+    return tuple(member.id for member in entry.folded) or (entry.id,)

@@ -10,11 +10,11 @@ from textual.binding import BindingType
 from novacron_core.rules.filters.events import HELP
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
-from novacron_tui.operations.actions import CANCEL
-from novacron_tui.operations.entries import detail_lines
+from novacron_tui.operations.actions import CANCEL, COPY_IDS
+from novacron_tui.operations.entries import ActivityEntry, detail_lines
 from novacron_tui.operations.pane import ActivityPane
 from novacron_tui.screens.global_actions import ACTIVITY, EVERYWHERE, bindings
-from novacron_tui.screens.list_screen import BACK, ListScreen, filter_action, open_action
+from novacron_tui.screens.list_screen import BACK, MARK, MARK_ALL, REVERSE, SORT, ListScreen, filter_action, open_action
 from novacron_tui.screens.vm_screen import show_bulk
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.vms.bulk import is_bulk
@@ -29,7 +29,9 @@ FILTER = filter_action(HELP)
 class ActivityScreen(ListScreen):
     """Operations and events in one table."""
 
-    ACTIONS: ClassVar[tuple[Action[Any], ...]] = (READ, CANCEL, FILTER, BACK, *EVERYWHERE)
+    ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
+        READ, FILTER, MARK, SORT, CANCEL, COPY_IDS, MARK_ALL, REVERSE, BACK, *EVERYWHERE,
+    )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = ACTIVITY
 
@@ -45,8 +47,16 @@ class ActivityScreen(ListScreen):
     def body(self) -> ActivityPane:
         return self._pane
 
+    def chosen_entries(self) -> Sequence[ActivityEntry]:
+        """The entries that the actions apply to."""
+        return self._pane.chosen()
+
+    def subject(self, action: Action[Any]) -> ActivityEntry | None:
+        """The row; for an action on marked entries the first that allows it."""
+        return self._pane.subject(action) if action in (CANCEL, COPY_IDS) else self.row
+
     def list_hint(self) -> Sequence[Piece]:
-        return self._pane.hint()
+        return self.marked_hint("C cancels what runs, y copies their ids") or self._pane.hint()
 
     def open_row(self) -> None:
         entry = self._pane.table.row

@@ -353,6 +353,13 @@ class BaseScreen(Screen[None]):
         self.app.copy_to_clipboard(text)
         self.say(f"copied {text}")
 
+    def copy_ids(self, ids: Sequence[str]) -> None:
+        """Copy the ids of one or more objects, with a space between them: a pasted line break would end a command."""
+        if len(ids) == 1:
+            return self.copy(ids[0])
+        self.app.copy_to_clipboard(" ".join(ids))
+        return self.say(f"copied {len(ids):,} ids")
+
     def follow(self, op: Operation, doing: str) -> None:
         """Say that an operation has started, and report its end when it comes."""
         self.session.followed[op.id] = op

@@ -109,6 +109,10 @@ class ListScreen(BaseScreen):
     def why_not(self, action: Action[Any]) -> str | None:
         if action in (SORT, REVERSE) and not (self.pane and self.pane.table.rows):
             return "nothing to sort"
+        if action is REVERSE and not self.table.may_reverse:
+            return "this order cannot be reversed: o sorts by the next column"
+        if action is MARK and self.row is not None and not self.table.may_mark:
+            return "this line cannot be marked: move to a row above or below"
         return super().why_not(action)
 
     def hint(self) -> Sequence[Piece]:
@@ -125,6 +129,14 @@ class ListScreen(BaseScreen):
         if self.pane is not None and self.pane.filter.editing:
             return list(FILTER_KEYS)
         return super()._offered()
+
+    def marked_hint(self, what: str) -> list[Piece]:
+        """The status line while rows are marked: how many, and what that is for."""
+        pane = self.pane
+        marks = len(pane.table.marks) if pane is not None else 0
+        if pane is None or not marks:
+            return []
+        return [Piece(f"{counted(marks, pane.NOUN)} marked: {what}", "accent")]
 
     # -- what the actions run --------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from novacron_tui.operations.entries import detail_lines, of_operation
 from novacron_tui.problems.entries import ProblemEntry
 from novacron_tui.problems.pane import ProblemPane
 from novacron_tui.screens.global_actions import EVERYWHERE, PROBLEMS, STORAGE, VMS, bindings
-from novacron_tui.screens.list_screen import BACK, REVERSE, SORT, filter_action, open_action
+from novacron_tui.screens.list_screen import BACK, MARK, MARK_ALL, REVERSE, SORT, filter_action, open_action
 from novacron_tui.screens.navigation import Go
 from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.screens.vm_screen import VMScreen
@@ -30,19 +30,28 @@ from novacron_tui.widgets.text_bar import Piece
 OPEN = open_action("Go to what the problem is about.")
 FILTER = filter_action("a word, kind:crashed, host:kvm-a, -not.")
 MENDING = (START, RESUME, RESET, POWER_OFF, ACKNOWLEDGE)
-"""The actions on the VM of a row."""
+"""The actions on the VMs of the marked rows, or else of the row under the cursor."""
+COPY_IDS = Action[ProblemEntry](
+    "copy-id", "y", "copy id", "Copy the ids of what the problems are about to the terminal's clipboard.",
+    why_not=lambda problem, _: None if problem.thing else f"{problem.name}: {problem.kind}: has no id",
+    group="Problems", run=lambda screen, _: screen.copy_ids([row.thing.id for row in screen.chosen_rows() if row.thing]),
+)  # fmt: skip
 
 
 class ProblemsScreen(VMScreen):
     """The actions on a VM work on the row of one."""
 
-    ACTIONS: ClassVar[tuple[Action[Any], ...]] = (OPEN, FILTER, *MENDING, SORT, REVERSE, BACK, *EVERYWHERE)
+    ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
+        OPEN, FILTER, MARK, SORT, *MENDING, COPY_IDS, MARK_ALL, REVERSE, BACK, *EVERYWHERE,
+    )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = PROBLEMS
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
         self._pane = ProblemPane(session, glyphs)
+        self._chosen: list[VM] = []
+        self._chosen_when: tuple[object, ...] = ()
 
     @property
     def pane(self) -> ProblemPane:
@@ -51,24 +60,34 @@ class ProblemsScreen(VMScreen):
     def body(self) -> ProblemPane:
         return self._pane
 
+    def chosen_rows(self) -> Sequence[ProblemEntry]:
+        """The marked problems, or else the one under the cursor."""
+        return self._pane.table.marked() or ([self.row] if self.row is not None else [])
+
     def chosen(self) -> Sequence[VM]:
-        row = self.row
-        if not isinstance(row, ProblemEntry) or not isinstance(row.thing, VM):
-            return ()
-        vm = self.session.store.vms.get(key_of(row.thing))
-        return [vm] if vm else ()
+        """The VMs of the chosen rows; the same list object while nothing changes, see `VMScreen.why_not`."""
+        rows, store = self.chosen_rows(), self.session.store
+        when = (store.version, *(row.id for row in rows))
+        if when != self._chosen_when:
+            vms = [row.thing for row in rows if isinstance(row.thing, VM)]
+            self._chosen = [vm for each in vms if (vm := store.vms.get(key_of(each))) is not None]
+            self._chosen_when = when
+        return self._chosen
 
     def subject(self, action: Action[Any]) -> Any:
+        if action is COPY_IDS:
+            rows = self.chosen_rows()
+            return next((row for row in rows if row.thing), next(iter(rows), None))
         return super().subject(action) if action in MENDING else self.row
 
     def why_not(self, action: Action[Any]) -> str | None:
-        row = self.row
-        if action in MENDING and isinstance(row, ProblemEntry) and not isinstance(row.thing, VM):
-            return f"{row.name}: {row.kind}: not a VM"
+        rows = self.chosen_rows()
+        if action in MENDING and rows and not any(isinstance(row.thing, VM) for row in rows):
+            return f"{rows[0].name}: {rows[0].kind}: not a VM"
         return super().why_not(action)
 
     def list_hint(self) -> Sequence[Piece]:
-        return self._pane.hint()
+        return self.marked_hint("actions apply to their VMs, y copies their ids") or self._pane.hint()
 
     def open_row(self) -> None:
         row = self.row

@@ -153,8 +153,9 @@ class StorageScreen(ListScreen):
         self._tiers.show(tier_bars.lines(shown, max(30, self.size.width - 4), self.glyphs))
 
     def list_hint(self) -> Sequence[Piece]:
-        if marked := len(self.pane.table.marks):
-            return [Piece(f"{marked} marked: move, cancel and delete apply to them", "accent")]
+        acts = "y copies their ids" if self._on_pools else "move, cancel, delete and copy apply to all of them"
+        if marked := self.marked_hint(acts):
+            return marked
         if hint := self.pane.hint():
             return hint
         store = self.session.store

@@ -82,8 +82,7 @@ class VMListScreen(VMScreen):
             for key, label, rank in keys:
                 pieces += [Piece(f"   {key}", "key", rank, key, label), Piece(f" {label}", "plain", rank, key, label)]
             return pieces
-        marked = len(self.pane.table.marks)
-        return [Piece(f"{marked} marked: actions apply to them", "accent")] if marked else self.pane.hint()
+        return self.marked_hint("actions apply to all of them, esc unmarks") or self.pane.hint()
 
     def why_not(self, action: Action[Any]) -> str | None:
         if action is RESULTS and newest(self.session) is None:

@@ -21,7 +21,7 @@ from novacron_tui.operations.actions import CANCEL
 from novacron_tui.operations.entries import ActivityEntry, detail_lines
 from novacron_tui.operations.pane import ActivityPane
 from novacron_tui.screens.global_actions import EVERYWHERE, VMS, bindings
-from novacron_tui.screens.list_screen import BACK, REVERSE, SORT, filter_action, open_action
+from novacron_tui.screens.list_screen import BACK, MARK, MARK_ALL, REVERSE, SORT, filter_action, open_action
 from novacron_tui.screens.vm_screen import VMScreen
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
@@ -66,7 +66,7 @@ ONLY_ON = {
     METRICS.name: (RANGE,),
     DISKS.name: (*DISK_VERBS, *LISTS),
     NETWORKS.name: LISTS,
-    EVENTS.name: (CANCEL, *LISTS),
+    EVENTS.name: (CANCEL, *LISTS, MARK, MARK_ALL),
 }
 """The actions that a tab has beside those of the whole page."""
 
@@ -75,7 +75,7 @@ class VMPageScreen(VMScreen):
     """The actions on the VM work on every tab; a tab adds those on the row under its cursor."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        *VERBS, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, CRASH, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
+        *VERBS, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, MARK, MARK_ALL, CRASH, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
     )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings(ACTIONS),
@@ -171,8 +171,12 @@ class VMPageScreen(VMScreen):
         if action in DISK_VERBS:
             return self.row.volume if isinstance(self.row, DiskEntry) else None
         if action is CANCEL:
-            return self.row if isinstance(self.row, ActivityEntry) else None
-        return self.row if action in LISTS else super().subject(action)
+            return self.pane.subject(action) if isinstance(self.pane, ActivityPane) else None
+        return self.row if action in (*LISTS, MARK, MARK_ALL) else super().subject(action)
+
+    def chosen_entries(self) -> Sequence[ActivityEntry]:
+        """The entries of the events tab that its actions apply to."""
+        return self.pane.chosen() if isinstance(self.pane, ActivityPane) else ()
 
     def why_not(self, action: Action[Any]) -> str | None:
         if action in DISK_VERBS and isinstance(self.row, DiskEntry) and self.row.volume is None:
@@ -244,4 +248,6 @@ class VMPageScreen(VMScreen):
         return super().hint()
 
     def list_hint(self) -> Sequence[Piece]:
-        return self.pane.hint() if isinstance(self.pane, ActivityPane) else ()
+        if not isinstance(self.pane, ActivityPane):
+            return ()
+        return self.marked_hint("C cancels what runs, esc unmarks") or self.pane.hint()

@@ -105,8 +105,8 @@ CRASH = Action[VM](
     group="VM", opens=True, rare=True, run=lambda screen, vm: screen.show_crash(vm),
 )
 COPY_ID = Action[VM](
-    "copy-id", "y", "copy id", "Copy the VM's id to the terminal's clipboard.", group="VM",
-    run=lambda screen, vm: screen.copy(vm.id),
+    "copy-id", "y", "copy id", "Copy the ids of the VMs to the terminal's clipboard.", group="VM",
+    run=lambda screen, _: screen.copy_ids([vm.id for vm in screen.chosen()]),
 )
 STOP_REST = Action[VM](
     "cancel", "C", "stop the rest", "Stop the bulk action: VMs that are queued are not changed.", operations.CANCEL,

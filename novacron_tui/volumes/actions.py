@@ -42,6 +42,10 @@ async def _delete(screen: Any, _entry: VolumeEntry) -> None:
     await perform.delete(screen, screen.subjects(DELETE))
 
 
+def _copy_ids(screen: Any, _entry: VolumeEntry) -> None:
+    screen.copy_ids([entry.id for entry in screen.subjects(COPY_ID)])
+
+
 # fmt: off
 MOVE = VolumeVerb(
     "move", "m", "move", "Move the volume to another tier, also while its VM is running.", volumes.MOVE,
@@ -80,8 +84,8 @@ UPLOAD = VolumeVerb(
     danger=Danger.REVERSIBLE, needs_one=False, group="Storage", opens=True, run=perform.upload_image, command="image upload FILE",
 )
 COPY_ID = VolumeVerb(
-    "copy-id", "y", "copy id", "Copy the volume's id to the terminal's clipboard.",
-    run=lambda context, entry: context.copy(entry.id),
+    "copy-id", "y", "copy id", "Copy the ids of the volumes to the terminal's clipboard.",
+    run=_copy_ids,
 )
 # fmt: on
 OF_MANY = (MOVE, CANCEL, DELETE)

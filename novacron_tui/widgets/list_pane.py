@@ -161,6 +161,11 @@ class ListPane(Vertical, Generic[R]):
             if hidden := marked - len(self.table.marks):
                 self.post_message(self.Unmarked(hidden))
 
+    @on(Table.Sorted)
+    def _sorted(self) -> None:
+        """Show the rows in the new order at once: which there are may depend on it."""
+        self.refresh_data()
+
     @on(FilterLine.Changed)
     def _filter_changed(self, event: FilterLine.Changed) -> None:
         event.stop()

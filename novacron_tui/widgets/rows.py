@@ -15,11 +15,16 @@ class Rows(Generic[R]):
     rows keep the order in which they are shown, whatever their new values; `out_of_order`: it differs from the sort
     order."""
 
-    def __init__(self, identity: Callable[[R], Hashable]) -> None:
+    def __init__(
+        self, identity: Callable[[R], Hashable], marks_of: Callable[[R], Sequence[Hashable]] | None = None
+    ) -> None:
+        """`marks_of` returns the identities that a mark on a row marks: none for a row that is no object, all members for
+        the head of a group. Without it each row marks itself."""
         self.shown: list[R] = []
         self.at = 0
         self.marks: set[Hashable] = set()
         self.identity = identity
+        self._marks_of = marks_of
         self.pending: Hashable = None
         self.held = False
         self.out_of_order = False
@@ -73,28 +78,47 @@ class Rows(Generic[R]):
         return self.shown[self.at] if self.shown else None
 
     def is_marked(self, row: R) -> bool:
-        return bool(self.marks) and self.identity(row) in self.marks
+        """Whether it is marked, or for the head of a group one of its members."""
+        return bool(self.marks) and not self.marks.isdisjoint(self._marked_by(row))
 
     def marked(self) -> list[R]:
         """The marked rows in screen order; the same list object while nothing changes."""
         if self._marked is None:
-            marks, identity = self.marks, self.identity
-            self._marked = [row for row in self.shown if identity(row) in marks] if marks else []
+            self._marked = [row for row in self.shown if self.is_marked(row)] if self.marks else []
         return self._marked
+
+    @property
+    def next_markable(self) -> int:
+        """The index of the next row below the cursor that can be marked."""
+        below = range(self.at + 1, len(self.shown))
+        return next((index for index in below if self._marked_by(self.shown[index])), self.at)
+
+    @property
+    def may_mark(self) -> bool:
+        """Whether the row under the cursor can be marked."""
+        return self.current is not None and bool(self._marked_by(self.current))
 
     def toggle_mark(self) -> None:
         """Mark or unmark the row under the cursor."""
         if self.current is not None:
-            self._mark(self.marks ^ {self.identity(self.current)})
+            marked = set(self._marked_by(self.current))
+            self._mark(self.marks - marked if self.is_marked(self.current) else self.marks | marked)
 
     def toggle_all(self) -> None:
         """Mark all rows, or unmark them if all are marked."""
-        every = {self.identity(row) for row in self.shown}
+        every = self._markable()
         self._mark(set() if self.marks == every else every)
 
     def unmark(self, identities: Collection[Hashable] | None = None) -> None:
         """Remove the marks of these rows, or all."""
         self._mark(set() if identities is None else self.marks - set(identities))
+
+    def _marked_by(self, row: R) -> Sequence[Hashable]:
+        return (self.identity(row),) if self._marks_of is None else self._marks_of(row)
+
+    def _markable(self) -> set[Hashable]:
+        """What can be marked in the rows that are shown."""
+        return {identity for row in self.shown for identity in self._marked_by(row)}
 
     def _mark(self, marks: set[Hashable]) -> None:
         self.marks, self._marked = marks, None
@@ -130,7 +154,7 @@ class Rows(Generic[R]):
     def _apply_filter(self) -> None:
         self.shown = self._sorted if self._keep is None else [row for row in self._sorted if self._keep(row)]
         if self.marks:
-            self._mark(self.marks & {self.identity(row) for row in self.shown})
+            self._mark(self.marks & self._markable())
         self._find_cursor()
 
     def _find_cursor(self) -> None:

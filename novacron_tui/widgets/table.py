@@ -44,6 +44,9 @@ class Table(ScrollView, Generic[R], can_focus=True):
     class Moved(Message):
         """The cursor has moved to another row."""
 
+    class Sorted(Message):
+        """The order was changed."""
+
     def __init__(
         self,
         columns: Sequence[Column[R]],
@@ -52,15 +55,19 @@ class Table(ScrollView, Generic[R], can_focus=True):
         signs: tuple[str, str, str, str] = ("▌", "▴", "▾", "…"),
         sort: str = "",
         across: Callable[[R], Cell | None] = lambda _: None,
+        marks_of: Callable[[R], Sequence[Hashable]] | None = None,
         id: str | None = None,
     ) -> None:
-        """`across` returns the one cell of a row that is no thing, like the head of a day; None for every other row."""
+        """`sort` is the key of the first order; if no column sorts by it, that of the rows as they are given.
+        `across` returns the one cell of a row that is no thing, like the head of a day; None for every other row.
+        `marks_of`: see Rows."""
         super().__init__(id=id)
         self._across = across
         self.columns = list(columns)
-        self.sort_key, self.descending = sort or self.columns[0].key, False
-        self._rows: Rows[R] = Rows(identity)
-        self._rows.order(self._sort(), descending=False)
+        self._first_sort = sort or self.columns[0].key
+        self.sort_key, self.descending = self._first_sort, self._begins_descending(self._first_sort)
+        self._rows: Rows[R] = Rows(identity, marks_of)
+        self._rows.order(self._sort(), descending=self.descending)
         self._table_style = TableStyle(self.get_component_rich_style, signs)
         self._layout: list[tuple[Column[R], int]] = []
         self._painted: dict[int, tuple[TableLine, Strip]] = {}
@@ -151,15 +158,25 @@ class Table(ScrollView, Generic[R], can_focus=True):
         if self._rows.move(0):
             self.post_message(self.Moved())
         self._scroll_to_cursor()
+        if self.is_mounted:
+            self.post_message(self.Sorted())
+
+    @property
+    def may_reverse(self) -> bool:
+        """Whether the rows are sorted by a column, and not as they are given."""
+        return self._sort() is not None
 
     def _begins_descending(self, key: str) -> bool:
         return any(column.largest_first for column in self.columns if column.key == key)
 
     def sort_next(self) -> None:
-        """Sort by the next visible column, if any: before its first layout the table has none."""
+        """Sort by the next visible column, if any: before its first layout the table has none. The first order is one of
+        them, also where it is that of the rows as they are given."""
         keys = [column.key for column, _ in self._layout if column.sort]
         if not keys:
             return
+        if self._sort_of(self._first_sort) is None:
+            keys.insert(0, self._first_sort)
         at = keys.index(self.sort_key) if self.sort_key in keys else -1
         key = keys[(at + 1) % len(keys)]
         self.sort_by(key, self._begins_descending(key))
@@ -175,10 +192,15 @@ class Table(ScrollView, Generic[R], can_focus=True):
                 self._refresh_row(top + y - 1)
 
     def toggle_mark(self) -> None:
-        """Mark or unmark the row under the cursor, and move to the next row."""
+        """Mark or unmark the row under the cursor, and move to the next row that can be marked."""
         self._rows.toggle_mark()
         self.repaint()
-        self.action_move(1)
+        self.move_to(self._rows.next_markable)
+
+    @property
+    def may_mark(self) -> bool:
+        """Whether the row under the cursor can be marked."""
+        return self._rows.may_mark
 
     def mark_all(self) -> None:
         """Mark all rows, or unmark them if all are marked."""
@@ -195,7 +217,10 @@ class Table(ScrollView, Generic[R], can_focus=True):
         return self._rows.marked()
 
     def _sort(self) -> Callable[[R], Any] | None:
-        return next((column.sort for column in self.columns if column.key == self.sort_key), None)
+        return self._sort_of(self.sort_key)
+
+    def _sort_of(self, key: str) -> Callable[[R], Any] | None:
+        return next((column.sort for column in self.columns if column.key == key), None)
 
     def select(self, identity: Hashable) -> None:
         """Put the cursor on this row as soon as it appears, unless the cursor is moved before that."""
@@ -262,7 +287,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
     def _click_header(self, x: int) -> None:
         left = MARGIN
         for column, width in self._layout:
-            if left <= x < left + width + 1 and column.sort:
+            if left <= x < left + width + 1 and (column.sort or column.key == self._first_sort):
                 self.sort_by(column.key)
                 return
             left += width + 2

@@ -29,7 +29,10 @@ async def test_marked_volumes_are_moved_together() -> None:
     async with app.run_test(size=SIZE) as pilot:
         screen = await reach(pilot, app)
         await mark(pilot, screen, free[:2])
-        await until(pilot, lambda: "2 marked: move, cancel and delete apply to them" in line_text(app, "status"))
+        await until(
+            pilot,
+            lambda: "2 volumes marked: move, cancel, delete and copy apply to all of them" in line_text(app, "status"),
+        )
         await pilot.press("+")
         await until(pilot, lambda: "grow works on one volume: 2 are marked" in line_text(app, "status"))
         await react(pilot)  # what follows a refused key at once is not meant
@@ -73,7 +76,7 @@ async def test_a_filter_that_hides_marked_rows_says_that_they_are_unmarked() -> 
     async with app.run_test(size=SIZE) as pilot:
         screen = await reach(pilot, app)
         await pilot.press("space", "space")
-        await until(pilot, lambda: "2 marked" in line_text(app, "status"))
+        await until(pilot, lambda: "2 volumes marked" in line_text(app, "status"))
         await pilot.press("/", *"zzz")
         await until(pilot, lambda: "unmarked 2 volumes that the filter hides" in line_text(app, "status"))
         assert not screen.table.marks
