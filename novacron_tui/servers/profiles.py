@@ -26,6 +26,7 @@ from novacron_core import errors
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _HOST = re.compile(r"\w(?:[\w-]{0,61}\w)?(?:\.\w(?:[\w-]{0,61}\w)?)*\.?")
 """A host name, in any script."""
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 LOCK_S = 5.0
 """How long to wait for a process that writes the file, which takes milliseconds: one that was suspended may never end."""
 _CURRENT = "current"
@@ -87,6 +88,19 @@ def is_host(text: str) -> bool:
     return True
 
 
+def is_same_server(one: str, other: str) -> bool:
+    """Whether two server URLs lead to one server: the names of the loopback interface do, at one port. Raises ValueError
+    for a port that is no number."""
+    return _address(one) == _address(other)
+
+
+def _address(url: str) -> tuple[str, str, int | None, str]:
+    parts = urlsplit(url.rstrip("/"))
+    host = (parts.hostname or "").rstrip(".")
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, "localhost" if host in _LOOPBACK else host, port, parts.path
+
+
 class Profiles:
     """The profile file. It is read at every access, because another console may have written it."""
 
@@ -107,8 +121,10 @@ class Profiles:
         raise errors.NotFound(f"unknown profile {name!r} (known: {names})")
 
     def at(self, url: str) -> Profile | None:
-        """The profile of a URL, or None."""
-        return next((known for known in self.all().values() if known.url == url.rstrip("/")), None)
+        """The profile of a URL, or of one for the same server by another name; None without either."""
+        known = self.all().values()
+        exact = next((profile for profile in known if profile.url == url.rstrip("/")), None)
+        return exact or next((profile for profile in known if is_same_server(profile.url, url)), None)
 
     def current(self) -> Profile | None:
         """The profile of the last `novacron login`, else the only one, else None."""

@@ -37,6 +37,41 @@ def test_saved_profile_is_read_back_and_private(profiles: Profiles) -> None:
     assert stat.S_IMODE(profiles.path.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(
+    ("saved", "asked"),
+    [
+        ("http://127.0.0.1:8090", "http://localhost:8090"),
+        ("http://localhost:8090", "http://127.0.0.1:8090/"),
+        ("http://127.0.0.1:8090", "http://[::1]:8090"),
+        ("http://127.0.0.1", "http://LOCALHOST:80"),
+    ],
+)
+def test_names_of_the_loopback_interface_are_one_server(profiles: Profiles, saved: str, asked: str) -> None:
+    lab = Profile("lab", saved)
+    profiles.remember(lab)
+    profiles.remember(Profile("other", URL))
+    assert profiles.at(asked) == lab
+    target = resolve_named_server(ServerChoice(server=asked, profile="lab"), profiles)
+    assert target is not None
+    assert target.profile == lab
+
+
+@pytest.mark.parametrize(
+    "asked", ["http://localhost:8091", "https://localhost:8090", "http://127.0.0.2:8090", "http://localhost:8090/b"]
+)
+def test_another_port_scheme_or_path_is_another_server(profiles: Profiles, asked: str) -> None:
+    profiles.remember(Profile("lab", "http://127.0.0.1:8090"))
+    assert profiles.at(asked) is None
+
+
+def test_the_profile_of_exactly_this_url_comes_first(profiles: Profiles) -> None:
+    profiles.remember(Profile("a", "http://127.0.0.1:8090"))
+    profiles.remember(Profile("b", "http://localhost:8090"))
+    found = profiles.at("http://localhost:8090")
+    assert found is not None
+    assert found.name == "b"
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_is_saved_and_read_back(text: str) -> None:
     document = {"current": text, "a": {"url": text, "production": True}}

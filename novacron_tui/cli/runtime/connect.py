@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from novacron_core import errors
 from novacron_core.local_server import default_data_dir, read_running_server, require_proof, verifier
 from novacron_tui.cli.runtime.exit_codes import UsageError
-from novacron_tui.servers.profiles import LOCAL, Profile, Profiles, why_not_name, why_not_url
+from novacron_tui.servers.profiles import LOCAL, Profile, Profiles, is_same_server, why_not_name, why_not_url
 from novacron_tui.servers.saved_session import SavedSessionFile, saved_session_of_bundled
 from novacron_tui.servers.server_choice import READ_ONLY, ServerChoice
 
@@ -112,7 +112,7 @@ def _new_or_known(named: ServerChoice, url: str, profiles: Profiles) -> ServerTa
     known = profiles.all().get(named.profile)
     if known is None:
         return ServerTarget(_pinned(profiles.fresh(url, named.profile)), False, named.token)
-    if known.url != url.rstrip("/"):
+    if not is_same_server(known.url, url):
         raise UsageError(f"profile {known.name} is for {known.url}, not {url}")
     return _known(known, named)
 
