@@ -43,6 +43,17 @@ def reason_of(item: BulkItem) -> str:
     return item.reason if item.reason.startswith(f"{item.name} ") else f"{item.name}: {item.reason}"
 
 
+def left_out_text(nouns: str, left_out: int, chosen: int, reason: str, *, is_done: bool) -> str:
+    """`3 of the 12 marked VMs are already stopped and are left out`, with `is_done` and the state as the reason; else
+    `3 of the 12 marked VMs are left out: web-07 is paused: resume it instead, and 2 more`."""
+    verb = "is" if left_out == 1 else "are"
+    begin = f"{left_out:,} of the {chosen:,} marked {nouns} {verb}"
+    if is_done:
+        return f"{begin} already {reason} and {verb} left out"
+    more = f", and {left_out - 1:,} more" if left_out > 1 else ""
+    return f"{begin} left out: {reason}{more}"
+
+
 def needs_attention(item: BulkItem) -> bool:
     """Whether an item has failed or was refused."""
     return item.state in _ATTENTION

@@ -9,11 +9,12 @@ from uuid import uuid4
 
 from novacron_core.api import vms as api
 from novacron_core.api.operations import BulkItem, Operation, OperationState
-from novacron_core.api.vms import VM, BulkOptions, BulkRequest
+from novacron_core.api.vms import VM, BulkOptions, BulkRequest, State
 from novacron_core.api.volumes import Volume
 from novacron_core.errors import NovaCronError, ServerUnreachable
+from novacron_core.rules.bulk_words import left_out_text
 from novacron_core.rules.operation_words import done, noun
-from novacron_core.rules.vm_actions import TRANSIENT
+from novacron_core.rules.vm_actions import TRANSIENT, VMAction, has_effect_already
 from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
 from novacron_tui.actions import ActionContext, Danger, refusal
@@ -57,7 +58,7 @@ class VMActionRunner:
         if not ready:
             self._context.say(self.why_not(verb, chosen[0] if chosen else None) or "nothing is selected", "warn")
             return
-        answer = await self._confirm(verb, ready)
+        answer = await self._confirm(verb, ready, chosen)
         if answer is None:
             return
         # The VMs may have changed while the question was open: check the rules again.
@@ -75,12 +76,25 @@ class VMActionRunner:
         else:
             await self._perform_one(verb, allowed[0], answer)
 
-    async def _confirm(self, verb: Verb, vms: Sequence[VM]) -> Confirmation | None:
+    async def _confirm(self, verb: Verb, vms: Sequence[VM], chosen: Sequence[VM]) -> Confirmation | None:
         if not self._must_ask(verb, vms):
             return Confirmation()
-        return await self._context.ask(
-            question(verb, vms, self._session.store.host_name, self._session.store.volumes.values())
+        store = self._session.store
+        left_out = self._left_out_words(verb, vms, chosen)
+        return await self._context.ask(question(verb, vms, store.host_name, store.volumes.values(), left_out))
+
+    def _left_out_words(self, verb: Verb, vms: Sequence[VM], chosen: Sequence[VM]) -> str:
+        """How many of the chosen VMs the action leaves out, and why; empty when it leaves out none."""
+        ready = {key_of(vm) for vm in vms}
+        others = [vm for vm in chosen if key_of(vm) not in ready]
+        if not others:
+            return ""
+        action, states = VMAction(verb.name), {vm.state for vm in others}
+        is_done = (
+            len(states) == 1 and State.CRASHED not in states and all(has_effect_already(action, vm) for vm in others)
         )
+        why = str(others[0].state) if is_done else one_line(self.why_not(verb, others[0]) or "")
+        return left_out_text("VMs", len(others), len(chosen), why, is_done=is_done)
 
     def _must_ask(self, verb: Verb, vms: Sequence[VM]) -> bool:
         """Whether the action needs a yes: it loses something, it is for many VMs, or guests of a production server
@@ -149,13 +163,19 @@ class VMActionRunner:
 
 
 def question(
-    verb: Verb, vms: Sequence[VM], host_name: Callable[[str], str], volumes: Iterable[Volume] = ()
+    verb: Verb,
+    vms: Sequence[VM],
+    host_name: Callable[[str], str],
+    volumes: Iterable[Volume] = (),
+    left_out: str = "",
 ) -> Question:
     """The question before a dangerous action; it names the VMs and their hosts, and of `volumes` those that a deletion
-    of their disks deletes too."""
+    of their disks deletes too. `left_out` tells of other VMs that were chosen."""
     one = vms[0] if len(vms) == 1 else None
     many = len(vms) > MANY
     lines = _summary(verb, vms, host_name) if many else [_named(verb, vm, host_name) for vm in vms]
+    if left_out:
+        lines.append([Piece(left_out, "warn")])
     if verb.warning:
         lines += [[Piece("")], [Piece(verb.warning)]]
     if verb is DELETE and (words := chain_words(vms, volumes)):

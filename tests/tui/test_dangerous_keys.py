@@ -108,6 +108,26 @@ async def test_an_action_on_more_than_ten_vms_asks_for_their_number_and_tells_wh
         await until(pilot, lambda: loaded(app) and bool(changes(wire)))
 
 
+@pytest.mark.parametrize(
+    ("key", "others", "said"),
+    [
+        ("X", [State.STOPPED] * 3, "3 of the 12 marked VMs are already stopped and are left out"),
+        ("X", [State.STOPPED], "1 of the 12 marked VMs is already stopped and is left out"),
+        ("T", [State.STOPPED, State.SAVED], "2 of the 12 marked VMs are left out: vm-10 is stopped"),
+    ],
+)
+async def test_the_question_counts_the_marked_vms_that_it_leaves_out(key: str, others: list[State], said: str) -> None:
+    states = [*[State.RUNNING] * (12 - len(others)), *others]
+    vms = [vm(f"vm-{n:02d}", n, state) for n, state in enumerate(states)]
+    app = console(Wire(), Stream(live(), inventory(vms)))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("*", key)
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        shown = " ".join(str(widget.render()) for widget in app.screen.query("Static"))
+        assert said in " ".join(shown.split())
+
+
 @pytest.mark.parametrize(("key", "asks"), [("x", "Shut down"), ("t", "Restart"), ("p", "Pause"), ("T", "Reset")])
 async def test_what_stops_or_restarts_a_guest_of_a_production_server_asks(key: str, asks: str) -> None:
     wire = Wire()
