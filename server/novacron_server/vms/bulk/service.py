@@ -80,7 +80,7 @@ class Bulks:
         found = list(self._inventory.matching(principal, body.q or ""))
         if len(found) != body.count:
             raise errors.Conflict(
-                f"the filter matches {counted(len(found), 'VM')} now, not {body.count:,}: look at the list again"
+                f"the filter matches {counted(len(found), 'VM')} now, not {body.count:,}: reload the list and try again"
             )
         if not found:
             raise _invalid("q", "matches no VM")
