@@ -12,6 +12,7 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import Reactive
 from textual.widgets import Input, Static
+from textual.widgets.input import Selection
 
 from novacron_core.rules.filters.language import MAX_LENGTH
 from novacron_tui.widgets.text_bar import Piece, content
@@ -85,12 +86,12 @@ class FilterLine(Horizontal):
         return self._input.has_focus
 
     def open(self, placeholder: str = "") -> None:
-        """Show the line and continue typing its text."""
+        """Show the line with its text selected: typing replaces it, an arrow or End goes on from it."""
         self._input.placeholder = placeholder or self._input.placeholder
         self.add_class("-shown")
         self._history_at, self._draft = 0, self._input.value
         self._input.focus()
-        self._input.cursor_position = len(self._input.value)
+        self._input.selection = Selection(0, len(self._input.value))
 
     def put(self, text: str) -> None:
         """Set a filter as if it had been typed and kept."""
@@ -157,4 +158,5 @@ class FilterLine(Horizontal):
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
-        self.open()
+        if not self.editing:
+            self.open()

@@ -147,3 +147,19 @@ async def test_from_a_kept_filter_the_cursor_goes_on_where_it_is() -> None:
         await pilot.press("slash", *"web", "enter", "down", "escape")
         await until(pilot, lambda: len(names(app)) == 9)
         assert under_cursor(app) == "web-02"
+
+
+async def test_a_kept_filter_is_replaced_by_typing_and_edited_after_an_arrow() -> None:
+    app = console(Wire())
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("slash", *"web", "enter", "slash", *"db")
+        await until(pilot, lambda: names(app) == ["db-01"])
+        assert home(app).pane.filter.text == "db"
+        for key in ("end", "right"):
+            await pilot.press("enter", "slash", key, "-")
+            await until(pilot, lambda: home(app).pane.filter.text == "db-")
+            await pilot.press("backspace")
+        await pilot.press("enter", "slash", "enter")
+        await until(pilot, lambda: not home(app).pane.filter.editing)
+        assert names(app) == ["db-01"], "opening it changes nothing"

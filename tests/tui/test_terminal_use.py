@@ -77,7 +77,7 @@ def test_made_too_small_and_large_again_in_the_middle_nothing_is_lost(tmp_path: 
         terminal.see("web-01", 20)
         terminal.press("/", "s", "t", "a", "enter", "end")
         terminal.see("staging on kvm-a", 5)
-        terminal.press("/", "g")
+        terminal.press("/", "end", "g")
         for columns, lines in ((59, 24), (100, 14), (25, 6)):
             terminal.resize(columns, lines)
             terminal.see(r"too\s+small", 5)
