@@ -47,6 +47,7 @@ class ActivityPane(ListPane[ActivityEntry]):
         vm_id: str = "",
     ) -> None:
         self._session = session
+        self._nothing = "no events of this VM yet" if vm_id else "no operations and no events yet"
         self._base = f'is:{NOTABLE} id:"{vm_id}"' if vm_id else f"is:{NOTABLE} -is:{PART}"
         self._log = EventLog(session.store, self._read, self._base)
         self._matching: EventLog | None = None
@@ -264,7 +265,7 @@ class ActivityPane(ListPane[ActivityEntry]):
         if entry is None or entry.line:
             if self.table.rows or not self._log.loaded:
                 return ()
-            return [Piece("no entry matches the filter" if self.filter.text else "no operations yet", "quiet")]
+            return [Piece("no entry matches the filter" if self.filter.text else self._nothing, "quiet")]
         if entry.folded:
             by = f" by {entry.actor}" if entry.actor else ""
             return [Piece(f"{entry.what}{by}", entry.tone), Piece("  enter lists them", "quiet")]

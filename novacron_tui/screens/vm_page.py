@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from novacron_core.api import vms
 from novacron_core.api.events import SampleRequest
-from novacron_core.api.vms import VM
+from novacron_core.api.vms import VM, State
 from novacron_core.errors import NovaCronError
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
@@ -90,7 +90,7 @@ class VMPageScreen(VMScreen):
     def __init__(self, session: Session, glyphs: Glyphs, vm: VM) -> None:
         super().__init__(session, glyphs)
         self._last = vm
-        self.tab = OVERVIEW.name
+        self.tab = self._chosen_tab = OVERVIEW.name
         self._bar = TextBar(margin=1, id="tabs")
         self._panes: dict[str, Widget] = {}
         self._body = Vertical(self._bar)
@@ -99,7 +99,7 @@ class VMPageScreen(VMScreen):
         return self._body
 
     def on_mount(self) -> None:
-        self.show_tab(self.tab)
+        self._show(self.tab)
 
     @property
     def vm(self) -> VM | None:
@@ -110,12 +110,19 @@ class VMPageScreen(VMScreen):
         return [self.vm] if self.vm else []
 
     def restore_from(self, before: Self) -> None:
-        """Open on the tab that was last looked at, whichever VM it was of."""
-        self.tab = before.tab
+        """Open on the tab that was last chosen, whichever VM it was of; a crash stands on the overview."""
+        self._chosen_tab = before._chosen_tab
+        crashed = State.CRASHED in (self._last.state, self._last.last_state)
+        self.tab = OVERVIEW.name if crashed else self._chosen_tab
 
     # -- tabs ------------------------------------------------------------------------------------------------------
 
     def show_tab(self, name: str) -> None:
+        """Show the tab that the operator has chosen."""
+        self._chosen_tab = name
+        self._show(name)
+
+    def _show(self, name: str) -> None:
         """Show a tab and put the focus in it. It is made when it is first shown."""
         self.tab = name
         if name not in self._panes:

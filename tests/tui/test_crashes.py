@@ -5,9 +5,10 @@ from __future__ import annotations
 from textual.widgets import Static
 
 from novacron_core.api.vms import State
+from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.widgets.detail import Detail
 from tests.support.console.crashes import CRASH, away
-from tests.support.console.looking import line_text, loaded, text, until
+from tests.support.console.looking import line_text, loaded, text, to, until
 from tests.support.console.wire import Stream, Wire, console, ok, refuse
 from tests.support.console.world import event, fleet, inventory, live, vm
 
@@ -91,3 +92,26 @@ async def test_crashed_guest_that_holds_its_memory_says_what_leads_out() -> None
         await until(pilot, lambda: "in memory: T resets, X powers off" in text(app))
         await pilot.press("A")
         await until(pilot, lambda: "reset it, or power it off instead" in line_text(app, "status"))
+
+
+async def test_page_of_a_crashed_vm_opens_on_the_overview_and_the_tab_is_kept_for_others() -> None:
+    app = console(Wire())
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "web-01")
+        await pilot.press("enter", ":", *"disks", "enter")
+        await until(pilot, lambda: isinstance(app.screen, VMPageScreen) and app.screen.tab == "disks")
+        for name, tab in (("mail", "overview"), ("web-02", "disks")):
+            await pilot.press("escape")
+            await until(pilot, lambda: loaded(app))
+            to(app, name)
+            await pilot.press("enter")
+            await until(pilot, lambda t=tab: isinstance(app.screen, VMPageScreen) and app.screen.tab == t)  # type: ignore[misc]
+
+
+async def test_events_of_a_vm_that_has_none_are_called_events() -> None:
+    app = console(Wire(), Stream(live(), inventory([vm("web", 1)])))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await pilot.press("enter", ":", *"events", "enter")
+        await until(pilot, lambda: "no events of this VM yet" in line_text(app, "status"))
