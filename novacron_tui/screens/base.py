@@ -114,6 +114,10 @@ class BaseScreen(Screen[None]):
         """The way to what is shown, from the screen on; empty where the tab in the top line says it all."""
         return ()
 
+    def notes(self) -> Sequence[Piece]:
+        """What the right end of the status line says beside the crumbs."""
+        return ()
+
     # -- the frame -------------------------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
@@ -184,7 +188,8 @@ class BaseScreen(Screen[None]):
         self._top.show(*top_line(self.session, self.glyphs, SCREENS, self.HERE))
         text, tone = self._message
         crumbs = f" {self.glyphs.arrow} ".join(self.crumbs())
-        self._status.show([Piece(text, tone)] if text else self.hint(), [Piece(crumbs, "quiet", 20)] if crumbs else [])
+        aside = [*self.notes(), *([Piece(crumbs, "quiet", 20)] if crumbs else [])]
+        self._status.show([Piece(text, tone)] if text else self.hint(), aside)
         covered = self.app.screen is not self
         offered = [] if covered else self._offered()  # the keys are those of the dialog in front
         right = [action for action in offered if action in (HELP, QUIT)]

@@ -120,6 +120,11 @@ class ListScreen(BaseScreen):
             return [Piece(f"{self.glyphs.bad} {self.pane.filter_error}", "bad")]
         return self.list_hint()
 
+    def notes(self) -> Sequence[Piece]:
+        """That rows stay in their places although their values have changed."""
+        held = self.pane is not None and self.pane.table.out_of_order
+        return [Piece("order held ", "warn", 1)] if held else ()
+
     def restore_from(self, before: Self) -> None:
         if self.pane is not None and before.pane is not None:
             self.pane.restore_from(before.pane)

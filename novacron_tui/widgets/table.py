@@ -21,8 +21,6 @@ from novacron_tui.widgets.rows import Rows
 from novacron_tui.widgets.table_style import CSS, MARGIN, PARTS, TableLine, TableStyle
 
 R = TypeVar("R")
-_HELD = "  order held "
-"""Shown in the header while the rows are not in the order of their values."""
 
 
 class Table(ScrollView, Generic[R], can_focus=True):
@@ -71,7 +69,6 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self._table_style = TableStyle(self.get_component_rich_style, signs)
         self._layout: list[tuple[Column[R], int]] = []
         self._painted: dict[int, tuple[TableLine, Strip]] = {}
-        self._noted = False
 
     def show(self, rows: Sequence[R]) -> None:
         """Replace the rows; cursor and marks stay on their rows, and the view does not jump."""
@@ -86,7 +83,11 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self._rows.held = held
         if not held and self._rows.out_of_order:
             self.show(self._rows.unsorted)
-        self._refresh_header()
+
+    @property
+    def out_of_order(self) -> bool:
+        """Whether the rows are held in an order that is not that of their values."""
+        return self._rows.out_of_order
 
     def set_filter(self, keep: Callable[[R], bool] | None) -> None:
         """Show only the rows that match; None shows all. The cursor stays on its row if it matches."""
@@ -96,7 +97,6 @@ class Table(ScrollView, Generic[R], can_focus=True):
 
     def _rows_changed(self, before: int) -> None:
         rows = self.rows
-        self._refresh_header()
         self._set_height(len(rows) + 1)
         if rows and before >= 0 and self.max_scroll_y > 0:
             self.scroll_to(y=max(0, self._rows.at - before), animate=False, immediate=True)
@@ -244,12 +244,6 @@ class Table(ScrollView, Generic[R], can_focus=True):
         self._scroll_to_cursor()
         self.post_message(self.Moved())
 
-    def _refresh_header(self) -> None:
-        """Repaint the header when its note has changed."""
-        if self._noted != self._rows.out_of_order:
-            self._noted = self._rows.out_of_order
-            self.refresh(Region(0, 0, max(1, self.size.width - 1), 1))
-
     def _refresh_row(self, index: int) -> None:
         # Textual paints all segments that touch the region, and one past its end: one cell less excludes the scrollbar.
         self.refresh(Region(0, index + 1 - self.scroll_offset.y, max(1, self.size.width - 1), 1))
@@ -309,11 +303,7 @@ class Table(ScrollView, Generic[R], can_focus=True):
     def render_line(self, y: int) -> Strip:
         if y == 0:
             return self._table_style.header(
-                self._layout,
-                self.size.width,
-                sort_key=self.sort_key,
-                descending=self.descending,
-                note=_HELD if self._noted else "",
+                self._layout, self.size.width, sort_key=self.sort_key, descending=self.descending
             )
         line = self._line(self.scroll_offset.y + y - 1)
         held = self._painted.get(y)

@@ -74,8 +74,8 @@ class TableStyle:
             pieces.append(("  ", "plain"))
         return self._paint(pieces, width, cursor=line.cursor)
 
-    def header(self, layout: Layout, width: int, *, sort_key: str, descending: bool, note: str = "") -> Strip:
-        """The titles; `note` is shown at the right end, over what is there."""
+    def header(self, layout: Layout, width: int, *, sort_key: str, descending: bool) -> Strip:
+        """The titles of the columns."""
         pieces: list[tuple[str, str]] = [(" " * MARGIN, "header")]
         for column, room in layout:
             sorted_by = column.key == sort_key
@@ -83,10 +83,7 @@ class TableStyle:
             title = f"{sign}{column.title}" if column.right else f"{column.title}{sign}"
             pieces += fit(((title, "sorted" if sorted_by else "header"),), room, right=column.right, cut=self._cut)
             pieces.append(("  ", "header"))
-        titles = self._paint(pieces, width, cursor=False)
-        if not note or width <= len(note):
-            return titles
-        return Strip.join([titles.crop(0, width - len(note)), self._paint([(note, "warn")], len(note), cursor=False)])
+        return self._paint(pieces, width, cursor=False)
 
     def _paint(self, pieces: Iterable[tuple[str, str]], width: int, *, cursor: bool) -> Strip:
         """A strip with one segment per run of the same style, to save output."""

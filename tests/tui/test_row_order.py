@@ -7,7 +7,7 @@ import pytest
 from novacron_core.api.vms import NIC, State
 from novacron_tui.screens import list_screen
 from novacron_tui.vms.pane import VMPane
-from tests.support.console.looking import text, until
+from tests.support.console.looking import line_text, text, until
 from tests.support.console.wire import Stream, Wire, console
 from tests.support.console.world import (
     HOST_ID,
@@ -141,7 +141,8 @@ async def test_rows_stay_in_their_places_after_a_key_and_while_a_question_is_ope
         monkeypatch.setattr(list_screen, "HOLD_ORDER_S", 3600.0)
         await pilot.press("j")
         stream.say(samples(5, only=percent(v1=1.0, v2=50.0, v3=99.0)))
-        await until(pilot, lambda: "99%" in text(app) and "order held" in text(app))
+        await until(pilot, lambda: "99%" in text(app) and "order held" in line_text(app, "status"))
+        assert "AGE" in text(app).splitlines()[1], "it covers no head of a column"
         assert [row.name for row in table.rows] == ["alpha", "bravo", "charlie"], "eyes are on them"
         stream.say(event(11, vm("aaa", 9), "vm.created"))
         await until(pilot, lambda: len(table.rows) == 4)
