@@ -18,11 +18,12 @@ from novacron_core.api import operations
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.operations import Operation
 from novacron_core.errors import NovaCronError
+from novacron_core.rules.filters.language import fold
 from novacron_tui.actions import Action, refusal
 from novacron_tui.connection.session import Session
 from novacron_tui.screens import footer
 from novacron_tui.screens.commands import COMMAND_KEYS, HOST, ROWS, THEME, action_named, commands, unknown_command
-from novacron_tui.screens.global_actions import EVERYWHERE, HELP, QUIT, SCREENS, VMS
+from novacron_tui.screens.global_actions import COMING_SCREENS, EVERYWHERE, HELP, QUIT, SCREENS, VMS
 from novacron_tui.screens.help import HelpScreen, KeyRow
 from novacron_tui.screens.navigation import Go
 from novacron_tui.screens.script_commands import script_command
@@ -235,7 +236,10 @@ class BaseScreen(Screen[None]):
     def on_key(self, event: Key) -> None:
         """A letter that no key binding takes."""
         if event.is_printable and event.key not in self.active_bindings and not self.command.editing:
-            self.say(f"{one_line(event.character or event.key)} does nothing here: ? lists the keys", "warn")
+            letter = one_line(event.character or event.key)
+            coming = COMING_SCREENS.get(event.key)
+            why = f"this version has no {coming} screen" if coming else "? lists the keys"
+            self.say(f"{letter} does nothing here: {why}", "warn")
             self.app.post_message(Forget())  # text that was typed for something else has more letters
 
     def action_press(self, key: str) -> None:
@@ -275,11 +279,20 @@ class BaseScreen(Screen[None]):
         if word == THEME and rest:
             self._set_theme(rest)
         elif word == HOST and rest:
-            self.app.post_message(Go(VMS.name, only=f'host:"{rest}"'))
+            self._show_host(rest)
         elif (action := action_named(event.text, self.ACTIONS)) is None:
             self.say(unknown_command(one_line(event.text), self.ACTIONS), "warn")
         else:
             self.start(action)
+
+    def _show_host(self, name: str) -> None:
+        """Show the VMs of a host, or say that there is no host of this name."""
+        hosts = self.session.store.hosts.values()
+        if any(fold(name) in (fold(host.name), fold(host.id), fold(one_line(host.name))) for host in hosts):
+            self.app.post_message(Go(VMS.name, only=f'host:"{name}"'))
+        else:
+            names = ", ".join(sorted({one_line(host.name) for host in hosts})) or "none yet"
+            self.say(f'no host is called "{one_line(name)}"; hosts: {names}', "warn")
 
     def start(self, action: Action[Any]) -> None:
         """Perform an action by its name, or show why not."""

@@ -50,6 +50,8 @@ METRICS_SCREEN = _screen(
 ACTIVITY = _screen("activity", "7", "activity", "Running and past operations, failures, events.")
 PROBLEMS = _screen("problems", "!", "problems", "What is wrong now, worst first, each with its next step.")
 SCREENS: tuple[Action[Any], ...] = (VMS, STORAGE, METRICS_SCREEN, ACTIVITY)
+COMING_SCREENS = {"2": "hosts", "3": "networks", "6": "people"}
+"""The numbers that are kept for screens which this version does not have."""
 EVERYWHERE: tuple[Action[Any], ...] = (*SCREENS, PROBLEMS, REFRESH, PALETTE, HELP, QUIT)
 
 

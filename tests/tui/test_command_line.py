@@ -64,3 +64,15 @@ async def test_a_host_a_theme_and_leaving() -> None:
         await until(pilot, lambda: loaded(app) and [row.name for row in home(app).pane.table.rows] == ["far"])
         await say(pilot, "q")
         await until(pilot, lambda: not app.is_running or app._exit)
+
+
+async def test_a_host_that_does_not_exist_is_named_with_those_that_do() -> None:
+    hosts = [host(), host(id=OTHER_HOST_ID, name="kvm-b")]
+    app = console(Wire(), Stream(live(), inventory([vm("a", 1), vm("b", 2, host=OTHER_HOST_ID)], hosts)))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        await say(pilot, "host nope")
+        await until(pilot, lambda: 'no host is called "nope"; hosts: kvm-a, kvm-b' in line_text(app, "status"))
+        assert len(home(app).pane.table.rows) == 2
+        await say(pilot, "host KVM-B")
+        await until(pilot, lambda: [row.name for row in home(app).pane.table.rows] == ["b"])

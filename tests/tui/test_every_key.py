@@ -145,7 +145,7 @@ async def test_a_key_without_an_action_says_so() -> None:
         await pilot.press("1")
         await until(pilot, lambda: isinstance(app.screen, VMListScreen))
         await pilot.press("6")
-        await until(pilot, lambda: "6 does nothing here: ? lists the keys" in line_text(app, "status"))
+        await until(pilot, lambda: "6 does nothing here: this version has no people screen" in line_text(app, "status"))
         await react(pilot)
         await pilot.press("j", "g")
         await until(pilot, lambda: "j does nothing" not in line_text(app, "status"))
