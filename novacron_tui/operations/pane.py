@@ -57,6 +57,7 @@ class ActivityPane(ListPane[ActivityEntry]):
         self._happenings = Happenings(session.store, keep)
         self._test: Callable[[ActivityEntry], bool] | None = None
         self._open: frozenset[str] = frozenset()
+        self._folded_days: frozenset[str] = frozenset()
         self._counts = (0, 0)
         self._placed = False
         """Whether the cursor was put on the first entry."""
@@ -88,6 +89,7 @@ class ActivityPane(ListPane[ActivityEntry]):
             self._log.version,
             found,
             self._open,
+            self._folded_days,
             self.filter.text,
             self.table.sort_key,
             self._session.last_here,
@@ -102,7 +104,7 @@ class ActivityPane(ListPane[ActivityEntry]):
                 found += [entry for entry in self._happenings.stored(self._matching) if entry.id not in known]
         self._counts = (len(found), max(len(every), len(found)))
         if self.table.sort_key == CLOCK:
-            rows = timeline(found, Shown(self._open, self._session.last_here))
+            rows = timeline(found, Shown(self._open, self._folded_days, self._session.last_here))
         else:  # no days and no groups: both are of the clock
             rows = sorted(found, key=lambda entry: entry.at, reverse=True)
         return [*rows, *self._more()]
@@ -228,8 +230,10 @@ class ActivityPane(ListPane[ActivityEntry]):
     # -- folding ---------------------------------------------------------------------------------------------------
 
     def open_itself(self, entry: ActivityEntry) -> bool:
-        """Whether `enter` on this row is the list's own: it folds or unfolds a group, or loads again."""
-        if entry.folded:
+        """Whether `enter` on this row is the list's own: it folds or unfolds a day or a group, or loads again."""
+        if entry.line and entry.id.startswith("day "):
+            self._folded_days ^= {entry.id}
+        elif entry.folded:
             members = {member.id for member in entry.folded}
             self._open = self._open - members if self._open & members else self._open | members
         elif entry.id == MORE:
@@ -240,8 +244,9 @@ class ActivityPane(ListPane[ActivityEntry]):
     def fold(self) -> bool:
         """Fold the open group that the cursor is in; False if it is in none."""
         row = self.table.row
-        ids = {member.id for member in row.folded} | {row.id} if row else set()
-        group = next((head for head in self.table.rows if ids & {member.id for member in head.folded}), None)
+        ids = {member.id for member in row.folded} | {row.id} if row and not row.line else set()
+        heads = (head for head in self.table.rows if not head.line)
+        group = next((head for head in heads if ids & {member.id for member in head.folded}), None)
         if group is None or not self._open & {member.id for member in group.folded}:
             return False
         self.open_itself(group)
@@ -250,7 +255,7 @@ class ActivityPane(ListPane[ActivityEntry]):
 
     def restore_cursor(self, before: Self) -> None:
         """A cursor that was on the newest row stays on the newest row."""
-        self._log, self._open = before._log, before._open
+        self._log, self._open, self._folded_days = before._log, before._open, before._folded_days
         self.table.sort_by(before.table.sort_key, before.table.descending)
         row = before.table.row
         if row is not None and row is not before._first:
@@ -262,6 +267,8 @@ class ActivityPane(ListPane[ActivityEntry]):
         entry = self.table.row
         if entry is not None and entry.id == MORE:
             return [Piece(entry.line, "quiet")]
+        if entry is not None and entry.id.startswith("day "):
+            return [Piece(f"enter {'unfolds' if entry.folded else 'folds'} this day", "quiet")]
         if entry is None or entry.line:
             if self.table.rows or not self._log.loaded:
                 return ()
@@ -273,7 +280,7 @@ class ActivityPane(ListPane[ActivityEntry]):
 
 
 def marks_of(entry: ActivityEntry) -> tuple[str, ...]:
-    """The ids of the entries that a mark on a row marks: those of a group whether it is folded or not."""
-    if entry.line:
+    """The ids of the entries that a mark on a row marks: those of a group, folded or not, and those of a folded day."""
+    if entry.line and not entry.folded:
         return ()
     return tuple(member.id for member in entry.folded) or (entry.id,)

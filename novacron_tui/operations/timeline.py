@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from novacron_core.api.operations import Operation
+from novacron_core.values.counts import counted
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_core.values.texts import shared_beginning
 from novacron_tui.operations.entries import ActivityEntry, local
@@ -34,9 +35,11 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How the rows are shown: the ids of entries whose group is open, and when this operator was last here."""
+    """How the rows are shown: the ids of entries whose group is open, those of the lines of days that are folded, and when
+    this operator was last here."""
 
     open: Collection[str] = ()
+    closed: Collection[str] = ()
     last_here: datetime | None = None
 
 
@@ -139,9 +142,11 @@ def _common_name(names: Sequence[str]) -> str:
 
 
 def _with_lines(rows: Sequence[ActivityEntry], shown: Shown) -> list[ActivityEntry]:
-    """The rows with a line above each day, and one below what happened since the operator was last here."""
+    """The rows with a line above each day, and one below what happened since the operator was last here. The line of a
+    folded day stands for its rows."""
     found: list[ActivityEntry] = []
-    day, newer = None, False
+    hidden: dict[str, list[ActivityEntry]] = {}
+    day, newer = "", False
     for row in rows:
         here = local(row.at)
         if shown.last_here is not None and newer and row.at <= shown.last_here:
@@ -149,11 +154,20 @@ def _with_lines(rows: Sequence[ActivityEntry], shown: Shown) -> list[ActivityEnt
             newer = False
         elif shown.last_here is not None and row.at > shown.last_here:
             newer = True
-        if here.date() != day:
-            day = here.date()
-            found.append(line(f"day {day}", f"{here:%a} {here.day} {here:%b}"))
-        found.append(row)
-    return found
+        if f"day {here.date()}" != day:
+            day = f"day {here.date()}"
+            found.append(line(day, f"{here:%a} {here.day} {here:%b}"))
+        if day in shown.closed:
+            hidden.setdefault(day, []).append(row)
+        else:
+            found.append(row)
+    return [_folded_day(row, hidden[row.id]) if row.id in hidden else row for row in found]
+
+
+def _folded_day(head: ActivityEntry, rows: Sequence[ActivityEntry]) -> ActivityEntry:
+    """The line of a day that stands for its rows; of an open group the members are among them."""
+    members = {member.id: member for row in rows for member in row.folded or (row,)}
+    return replace(head, line=f"{head.line}: {counted(len(members), 'entry')}", folded=tuple(members.values()))
 
 
 def _moment(at: datetime, other: datetime) -> str:

@@ -215,3 +215,23 @@ async def test_problems_go_back_to_worst_first() -> None:
             keys.append(screen.table.sort_key)
         assert len(keys) > 3
         assert [row.name for row in screen.table.rows] == first
+
+
+async def test_a_day_is_folded_by_its_line_and_keeps_its_marks() -> None:
+    app = console(Wire(events=last_night()), Stream(live(), inventory(fleet(), seq=2000)))
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await reach(pilot, app)
+        await until(pilot, lambda: "134 shut down" in text(app) and "Sun 22 Nov" in text(app))
+        await pilot.press("enter", "home")
+        await until(pilot, lambda: len(screen.table.rows) > 134 and "enter folds this day" in line_text(app, "status"))
+        await pilot.press("enter")
+        await until(pilot, lambda: "Mon 23 Nov: 136 entries" in text(app))
+        assert [row.what for row in screen.table.rows if not row.line] == ["paused"], "what is of the other day"
+        assert "enter unfolds this day" in line_text(app, "status")
+        await pilot.press("space")
+        await until(pilot, lambda: "136 entries marked" in line_text(app, "status"))
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: len(screen.table.rows) > 134)
+        assert "136 entries marked" in line_text(app, "status")
+        await pilot.press("escape")
+        await until(pilot, lambda: "unmarked 136 entries" in line_text(app, "status"))
