@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from novacron_core.api.events import SamplesFrame as Frame
 from novacron_core.api.samples import HostSample, TierSample, VMSample
 from novacron_core.api.vms import VM, State
@@ -16,6 +18,12 @@ STALE_S, MAX_STALE_S = 30.0, 86_400.0
 """After how long a sample counts as old: three periods of its host, within these."""
 TIER_STALE_S = 30.0
 MAX_VMS = 20_000
+_NO_RATES: dict[str, None] = dict.fromkeys(
+    (
+        "disk_read_bytes_s", "disk_write_bytes_s", "disk_reads_s", "disk_writes_s", "net_received_bytes_s",
+        "net_sent_bytes_s",
+    )
+)  # fmt: skip
 
 
 class _Held:
@@ -69,10 +77,14 @@ class SampleStore:
             self._forget_oldest()
 
     def of(self, vm: VM) -> VMSample | None:
-        """The newest sample of a VM; None when there is none, it is stale or its host does not respond."""
+        """The newest sample of a VM; None when there is none, it is stale or its host does not respond. Of a VM that was
+        paused since then its vCPUs are known to stand, and its rates are not known."""
         held = self._of(vm)
-        stale = held is None or vm.state is State.UNKNOWN or self._now() > held.fresh_until
-        return None if held is None or stale else held.newest
+        if held is None or vm.state is State.UNKNOWN or self._now() > held.fresh_until:
+            return None
+        if vm.state is State.PAUSED and vm.state_since and held.received_at - self._period(vm.host) < vm.state_since:
+            return msgspec.structs.replace(held.newest, cpu_cores=0.0, cpu_percent=0.0, **_NO_RATES)
+        return held.newest
 
     def tier(self, name: str) -> TierSample:
         """The newest sample of a tier; an empty one when there is none or it is stale."""
@@ -93,6 +105,11 @@ class SampleStore:
     def _of(self, vm: VM) -> _Held | None:
         vms = self._held.get(vm.host)
         return None if vms is None else vms.get(vm.id)
+
+    def _period(self, host_id: str) -> timedelta:
+        """The time that a sample of this host covers."""
+        host = self.hosts.get(host_id)
+        return timedelta(seconds=max(0.0, min(host.period_s, MAX_STALE_S)) if host else 0.0)
 
     def _fresh_for(self, host_id: str) -> timedelta:
         host = self.hosts.get(host_id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from novacron_core.api.events import SamplesFrame as Frame
 from novacron_core.api.samples import HostSample, VMSample
 from novacron_core.api.vms import VM, State
@@ -72,3 +74,22 @@ def test_memory_is_bounded() -> None:
     assert known == list(range(50 - len(known), 50))
     assert 9 <= len(known) <= 10
     assert samples.version == 50
+
+
+def test_a_vm_that_was_paused_since_its_sample_uses_no_cpu_and_its_rates_are_unknown() -> None:
+    clock = Clock()
+    samples = SampleStore(clock)
+    busy = VMSample(cpu_percent=80.0, cpu_cores=0.8, memory_used_bytes=5, disk_read_bytes_s=7, net_sent_bytes_s=9)
+    busy_frame = msgspec.structs.replace(frame(), vms={"1": busy})
+    samples.apply(busy_frame)
+    clock.now += timedelta(seconds=1)
+    paused = msgspec.structs.replace(vm(), state=State.PAUSED, state_since=clock.now)
+    known = VMSample(cpu_percent=0.0, cpu_cores=0.0, memory_used_bytes=5)
+    assert samples.of(paused) == known
+    assert samples.of(vm()) == busy, "one that runs is shown as it was read"
+    clock.now += timedelta(seconds=4)
+    samples.apply(busy_frame)
+    assert samples.of(paused) == known, "this sample is of a time in which it still ran"
+    clock.now += timedelta(seconds=5)
+    samples.apply(busy_frame)
+    assert samples.of(paused) == busy, "and this one is of the paused VM"
