@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from novacron_core.api.history import Curve, History, Metric
 from novacron_core.api.samples import VMSample
@@ -94,7 +94,8 @@ def _of_host(host: HostUsage, glyphs: Glyphs) -> list[Piece]:
     if host.cpu_percent is None:
         return [name, Piece(one_line(host.note) or "no metrics yet", "warn" if host.note else "quiet")]
     used, size = size_text(host.memory_used_bytes), size_text(host.memory_bytes)
-    return [name, Piece(f"CPU {host.cpu_percent:.0f}%  memory {used} of {size}"), *_sums(host.vms, glyphs, "   ", 1)]
+    own = Piece(f"CPU {host.cpu_percent:.0f}%, memory {used} of {size}")
+    return [name, own, *_sums(host.vms, glyphs, "   its ", 1)]
 
 
 def _sums(sums: UsageTotals, glyphs: Glyphs, lead: str = "", rank: int = 0) -> list[Piece]:
@@ -103,7 +104,8 @@ def _sums(sums: UsageTotals, glyphs: Glyphs, lead: str = "", rank: int = 0) -> l
     return [
         Piece(f"{lead}{counted(sums.vms, 'VM')} ", "quiet", rank, group="use"),
         Piece(
-            f"{'use' if sums.vms != 1 else 'uses'} {cpu}, {size_text(sums.memory_used_bytes)} of {size_text(sums.memory_given_bytes)}",
+            f"{'use' if sums.vms != 1 else 'uses'} {cpu}, "
+            f"memory {size_text(sums.memory_used_bytes)} of {size_text(sums.memory_given_bytes)}",
             "plain",
             rank,
             group="use",
@@ -114,11 +116,13 @@ def _sums(sums: UsageTotals, glyphs: Glyphs, lead: str = "", rank: int = 0) -> l
 
 
 def newest(now: FleetUsage | None, host: HostUsage | None) -> Newest:
-    """The values in the chart titles: those of the totals, since the last point of a curve is older."""
+    """The values in the chart titles: those of the totals, since the last point of a curve is older. The memory of a host
+    is what it has, as in its history."""
     if now is None:
         return {}
     of = now.fleet if host is None else host
-    return {metric: getattr(of, metric) for metric in Metric if hasattr(of, metric)}
+    found: dict[Metric, float | None] = {metric: getattr(of, metric) for metric in Metric if hasattr(of, metric)}
+    return found if host is None else found | {Metric.MEMORY_GIVEN: host.memory_bytes}
 
 
 def newest_of(sample: VMSample | None) -> Newest:
@@ -157,7 +161,8 @@ def _draw(history: History | None, now: Newest, kind: int, size: tuple[int, int]
         return chart("CPU", [series("", Metric.CPU_PERCENT)], size, span.ages, top=100, words=_percent, plain=glyphs.ascii)  # fmt: skip
     if kind == 1:
         given = max((v for v in curve(Metric.MEMORY_GIVEN) if v is not None), default=0.0)
-        return chart("Memory", [series("used", Metric.MEMORY_USED)], size, span.ages, top=given or None, words=short_size, plain=glyphs.ascii)  # fmt: skip
+        used = replace(series("used", Metric.MEMORY_USED), of=now.get(Metric.MEMORY_GIVEN))
+        return chart("Memory", [used], size, span.ages, top=given or None, words=size_text, plain=glyphs.ascii)
     first, second = (Metric.DISK_READ, Metric.DISK_WRITE) if kind == 2 else (Metric.NET_RECEIVED, Metric.NET_SENT)
     names = ("read", "written") if kind == 2 else ("in", "out")
     both = [series(names[0], first), series(names[1], second)]
@@ -184,13 +189,17 @@ def top(vms: Sequence[tuple[VM, VMSample]], rank: Rank, width: int, height: int,
 
 def vm_hint(vm: VM, sample: VMSample | None, host_name: str) -> list[Piece]:
     """The VM under the cursor of the heat map."""
-    head = [Piece(one_line(vm.name), "strong"), Piece(f" on {one_line(host_name)}: ")]
+    return [Piece(one_line(vm.name), "strong"), Piece(f" on {one_line(host_name)}: "), *vm_use(vm, sample)]
+
+
+def vm_use(vm: VM, sample: VMSample | None) -> list[Piece]:
+    """What a VM uses now, or why that is not known."""
     if sample is None:
-        return [*head, Piece(f"no metrics: VM is {vm.state}", "quiet")]
+        return [Piece(f"no metrics: VM is {vm.state}", "quiet")]
     return [
-        *head,
         Piece(
-            f"CPU {_percent(sample.cpu_percent)}, {size_text(sample.memory_used_bytes)} of {size_text(sample.memory_given_bytes)}"
+            f"CPU {_percent(sample.cpu_percent)}, "
+            f"memory {size_text(sample.memory_used_bytes)} of {size_text(sample.memory_given_bytes)}"
         ),
         Piece(f", disk r {short_size(sample.disk_read_bytes_s)} w {short_size(sample.disk_write_bytes_s)}", "quiet"),
     ]

@@ -91,7 +91,7 @@ class MetricsPane(Vertical):
             return
         vm = self._session.store.vms.get((self._vm.host, self._vm.id), self._vm)
         sample = self._session.store.samples.of(vm)
-        words = charts.vm_hint(vm, sample, self._session.store.host_name(vm.host))
+        words = charts.vm_use(vm, sample)
         if self._error:
             words = [Piece(f"{self._glyphs.bad} {self._error}", "bad")]
         self._head.show([spread(words, charts.span_pieces(self.span), width)])

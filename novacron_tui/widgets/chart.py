@@ -20,11 +20,12 @@ Lines = list[list[Piece]]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Values at equal steps, oldest first; None where unknown. `newest` is the value in the title."""
+    """Values at equal steps, oldest first; None where unknown. `newest` is the value in the title, `of` its total."""
 
     label: str
     values: Sequence[float | None]
     newest: float | Literal["as drawn"] | None = "as drawn"
+    of: float | None = None
 
 
 def chart(
@@ -64,6 +65,8 @@ def _head(title: str, series: Sequence[Series], words: Callable[[float], str], w
         text = words(newest) if newest is not None else "–"
         pieces.append(Piece(f"  {item.label} " if item.label else "  ", "quiet"))
         pieces.append(Piece(text, tone))
+        if newest is not None and item.of is not None:
+            pieces.append(Piece(f" of {words(item.of)}", "quiet"))
     return pieces
 
 

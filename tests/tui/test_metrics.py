@@ -44,7 +44,7 @@ async def test_totals_curves_users_and_every_vm_stand_there() -> None:
         screen = await reach(pilot, app)
         await until(pilot, lambda: "⠊" in text(app) or "⠒" in text(app) or "⠤" in text(app))
         shown = text(app)
-        for words in ("fleet 4 VMs use 6.40 cores, 9 GiB of 16 GiB", "CPU", "Memory", "Disk", "Network", "-5m", "16G"):
+        for words in ("fleet 4 VMs use 6.40 cores, memory 9 GiB of 16 GiB", "CPU", "Memory", "Disk", "Network", "-5m"):
             assert words in shown
         assert [cell for cell in screen.heat._cells if cell[1] is not None] != []
         assert len(screen.heat._cells) == len(fleet())
@@ -63,7 +63,10 @@ async def test_time_host_and_rank_are_chosen_by_keys() -> None:
         assert "-24h" in text(app)
         await pilot.press("tab")
         await until(pilot, lambda: any(p.get("subject", "").startswith("host:") for p in asked(server)), "a host")
-        await until(pilot, lambda: "kvm-a CPU 62%" in text(app))
+        await until(pilot, lambda: "kvm-a CPU 62%, memory 12 GiB of 32 GiB" in text(app))
+        await until(
+            pilot, lambda: "Memory  used 12 GiB of 32 GiB" in text(app) and " 32 GiB┤" in text(app), "one total"
+        )
         await pilot.press("tab")
         await until(pilot, lambda: "kvm-b does not respond" in text(app))
         await pilot.press("tab", "o")
@@ -129,14 +132,18 @@ async def test_the_titles_of_the_charts_and_the_head_line_are_of_one_reading() -
     app = console(server, stream)
     async with app.run_test(size=SIZE) as pilot:
         await reach(pilot, app)
-        await until(pilot, lambda: "9 GiB of 16 GiB" in text(app) and "Memory  used 9.0G" in text(app))
+        await until(
+            pilot, lambda: "memory 9 GiB of 16 GiB" in text(app) and "Memory  used 9 GiB of 16 GiB" in text(app)
+        )
         sums = msgspec.structs.replace(now().fleet, memory_used_bytes=11 * GIB, cpu_percent=71.0)
         server.routes["GET /api/monitoring/metrics"] = lambda _: ok(now(fleet=sums))
         stream.say(samples_of(99.0))
-        await until(pilot, lambda: "11 GiB of 16 GiB" in text(app) and "Memory  used 11G" in text(app))
+        await until(
+            pilot, lambda: "memory 11 GiB of 16 GiB" in text(app) and "Memory  used 11 GiB of 16 GiB" in text(app)
+        )
         assert "CPU  71%" in text(app)
         await pilot.press("tab")
-        await until(pilot, lambda: "kvm-a CPU 62%" in text(app) and "Memory  used 12G" in text(app))
+        await until(pilot, lambda: "kvm-a CPU 62%" in text(app) and "used 12 GiB of 32 GiB" in text(app))
         assert "CPU  62%" in text(app)
 
 
@@ -181,11 +188,11 @@ async def test_what_cannot_be_read_is_said_and_the_curves_stay() -> None:
     app = console(server, stream)
     async with app.run_test(size=SIZE) as pilot:
         screen = await reach(pilot, app)
-        await until(pilot, lambda: "16G" in text(app))
+        await until(pilot, lambda: "16 GiB┤" in text(app))
         answers["fail"] = True
         screen.read_again()
         await until(pilot, lambda: "the database cannot be reached" in text(app))
-        assert "16G" in text(app)
+        assert "16 GiB┤" in text(app)
         answers["fail"] = False
         screen.read_again()
         await until(pilot, lambda: "the database cannot be reached" not in text(app))

@@ -29,7 +29,8 @@ def history(request: httpx.Request) -> httpx.Response:
     scales = {"cpu_percent": 90.0, "memory_used_bytes": 9.0 * GIB, "disk_read_bytes_s": 40.0 * MIB,
               "disk_write_bytes_s": 12.0 * MIB, "net_received_bytes_s": 3.0 * MIB, "net_sent_bytes_s": MIB}  # fmt: skip
     curves = {name: wave(scales.get(name, 0.0)) for name in names}
-    curves["memory_given_bytes"] = wave(0.0, 16.0 * GIB)
+    of_host = request.url.params.get("subject", "").startswith("host:")
+    curves["memory_given_bytes"] = wave(0.0, (32.0 if of_host else 16.0) * GIB)
     start = NOW - timedelta(hours=1)
     return ok(History(subject=request.url.params.get("subject", "fleet"), start=start, step_s=30, points=POINTS, source="samples", curves=curves))  # fmt: skip
 
