@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
+from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -20,6 +21,7 @@ from novacron_tui.screens.router import stacked_screen
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.sign_in.screen import SignInScreen
 from novacron_tui.terminal.capabilities import lacks_color
+from novacron_tui.terminal.painting import Difference, Painted
 from novacron_tui.terminal.themes import MONO, PALETTES, THEMES, resolve_theme, with_colors_of
 from novacron_tui.terminal.type_ahead import Forget, HabitIgnored, OpenedWithoutForm, PasteIgnored, TypeAhead
 
@@ -111,6 +113,22 @@ class Console(App[None]):
         self._updates = updates
         self._now = now
         self._presence: Presence | None = None
+        self._painted = Painted()
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        """Textual's: of what is to be displayed only the cells are written that the terminal does not show yet."""
+        if isinstance(renderable, LayoutUpdate | ChopsUpdate) and not self.is_headless:
+            renderable = Difference(renderable, self._painted)
+        super()._display(screen, renderable)
+
+    def repaint(self) -> None:
+        """Write the whole screen again: another program may have written to the terminal."""
+        self._painted.forget()
+        self.refresh(layout=True)
+
+    @on(events.Resize)
+    def _terminal_resized(self) -> None:
+        self._painted.forget()  # terminals differ in what they keep where
 
     def get_driver_class(self) -> type[Driver]:
         driver = super().get_driver_class()
@@ -132,9 +150,7 @@ class Console(App[None]):
         )
 
     def on_mount(self) -> None:
-        self.app_resume_signal.subscribe(
-            self, lambda _: self.refresh(layout=True)
-        )  # another program has written to the terminal
+        self.app_resume_signal.subscribe(self, lambda _: self.repaint())
 
     async def on_event(self, event: events.Event) -> None:
         """Key and paste events are deferred until the previous one has been handled completely."""

@@ -29,7 +29,6 @@ from novacron_tui.screens.navigation import Go
 from novacron_tui.screens.script_commands import script_command
 from novacron_tui.screens.top_line import FILTER, top_line
 from novacron_tui.terminal.glyphs import Glyphs
-from novacron_tui.terminal.painting import use_fine_compositor
 from novacron_tui.terminal.safe_text import clean, one_line
 from novacron_tui.terminal.themes import resolve_theme, with_colors_of
 from novacron_tui.terminal.type_ahead import Forget
@@ -73,7 +72,6 @@ class BaseScreen(Screen[None]):
 
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__()
-        use_fine_compositor(self)
         self.session = session
         self.glyphs = glyphs
         self.command = CommandLine(id="command")
@@ -358,8 +356,9 @@ class BaseScreen(Screen[None]):
         return () if subject is None else (subject,)
 
     def reload(self) -> None:
-        """Read everything from the server again."""
+        """Read everything from the server again, and write the whole screen again."""
         self.say("refreshing…", "busy")
+        self.app.repaint()  # type: ignore[attr-defined]
         self.session.reload()
 
     def leave(self) -> None:

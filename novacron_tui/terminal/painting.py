@@ -1,13 +1,14 @@
-"""Sends only the changed cells to the terminal, in as few bytes as possible: it matters on slow connections.
+"""Sends only the cells that differ from what the terminal shows, in as few bytes as possible: it matters on slow
+connections.
 
-Textual 8.2.8 repaints a line of a widget from its left edge to the end of the change, and repeats all colours for each
-segment (see the TODO in ChopsUpdate). Textual is pinned to the patch release; tests/tui/test_painting.py verifies that
-both ways give the same screen.
+Textual 8.2.8 repaints a line of a widget from its left edge to the end of the change and repeats all colours for each
+segment (see the TODO in ChopsUpdate), and paints a new screen whole, two or three times until its layout is settled.
+Textual is pinned to the patch release; tests/tui/test_painting.py verifies that both ways give the same screen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from rich.cells import cell_len
@@ -15,43 +16,122 @@ from rich.color import ColorSystem
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
-from textual._compositor import ChopsUpdate, Compositor
-from textual.screen import Screen
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 
 _Appearance = tuple[str, str, str]
 """Attributes, foreground and background as SGR parameters."""
+_Cell = tuple[str, _Appearance]
+"""What a cell shows; the right half of a wide character is an empty text."""
 _PLAIN: _Appearance = ("", "", "")
 _ENDS = {"1": "22", "2": "22", "3": "23", "4": "24", "5": "25", "7": "27", "9": "29"}
 """SGR parameters that switch an attribute off. Source: ECMA-48."""
 _VISIBLE_ON_BLANKS = frozenset({"4", "7", "9", "21", "53"})
 """SGR parameters: underline, reverse, strike, double underline, overline."""
+_NEAR = 4
+"""Two changes of one appearance with at most this many cells between them are written as one."""
 
 
-def use_fine_compositor(screen: Screen[None]) -> None:
-    """Use FineCompositor for this screen. Call once, before the screen is mounted."""
-    screen._compositor = FineCompositor()
+class Painted:
+    """The cells that the terminal shows, as far as they are known."""
+
+    def __init__(self) -> None:
+        self._lines: list[list[_Cell]] = []
+
+    def forget(self) -> None:
+        """The terminal may show anything: the next full update is written whole."""
+        self._lines = []
+
+    def render(self, update: LayoutUpdate | ChopsUpdate, console: Console) -> str:
+        """The output for the terminal that leads from what it shows to what the update shows."""
+        system = console._color_system or ColorSystem.TRUECOLOR
+        pen = Pen(system)
+        if isinstance(update, LayoutUpdate):
+            lines = [_cells((seg for strip in strips for seg in strip), system) for strips in update.strips]
+            known = [len(line) for line in lines] == [len(line) for line in self._lines]
+            for y, line in enumerate(lines):
+                pen.write_cells(y, line, _differences(self._lines[y], line) if known else [(0, len(line))])
+            self._lines = lines
+            return pen.lift()
+        for y, left, right in update.spans:
+            for x, segments in _pieces(update, y, left, right):
+                self._change(pen, x, y, _cells(segments, system))
+        return pen.lift()
+
+    def _change(self, pen: Pen, x: int, y: int, cells: list[_Cell]) -> None:
+        """Write the cells from x on of a line that differ."""
+        line = self._lines[y] if y < len(self._lines) else []
+        after = [*line[:x], *cells, *line[x + len(cells) :]]
+        if len(after) != len(line):  # not known what is there
+            self.forget()
+            pen.write_cells(y, [*[("", _PLAIN)] * x, *cells], [(x, x + len(cells))])
+            return
+        pen.write_cells(y, after, _differences(line, after, x, x + len(cells)))
+        self._lines[y] = after
 
 
-class FineCompositor(Compositor):
-    """Textual's compositor with fine partial updates."""
+class Difference(CompositorUpdate):
+    """An update as Textual takes it, which writes only what differs."""
 
-    def render_partial_update(self) -> ChopsUpdate | None:
-        update = super().render_partial_update()
-        return update and FineUpdate(update.chops, update.spans, update.chop_ends)
-
-
-class FineUpdate(ChopsUpdate):
-    """A partial update that contains only the changed spans."""
+    def __init__(self, update: LayoutUpdate | ChopsUpdate, painted: Painted) -> None:
+        self._update, self._painted = update, painted
 
     def render_segments(self, console: Console) -> str:
-        pen = Pen(console._color_system or ColorSystem.TRUECOLOR)
-        for y, left, right in self.spans:
-            for end, (start, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
-                if strip is None or start >= right or end <= left:
-                    continue
-                first = max(start, left)
-                pen.write(first, y, strip.crop(first - start, min(end, right) - start))
-        return pen.lift()
+        return self._painted.render(self._update, console)
+
+
+def _pieces(update: ChopsUpdate, y: int, left: int, right: int) -> Iterator[tuple[int, Iterable[Segment]]]:
+    """The changed parts of a line, each with the cell where it starts."""
+    for end, (start, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+        if strip is not None and start < right and end > left:
+            first = max(start, left)
+            yield first, strip.crop(first - start, min(end, right) - start)
+
+
+def _cells(segments: Iterable[Segment], system: ColorSystem) -> list[_Cell]:
+    cells: list[_Cell] = []
+    for text, style, control in segments:
+        if control or not text:
+            continue
+        look = _appearance(style, system) if style else _PLAIN
+        if text.isascii():
+            cells += [(char, look) for char in text]
+            continue
+        for char in text:
+            width = cell_len(char)
+            if width == 0 and cells:  # belongs to the character before it
+                at = len(cells) - 1 if cells[-1][0] else len(cells) - 2
+                cells[at] = (cells[at][0] + char, cells[at][1])
+            else:
+                cells += [(char, look), *[("", look)] * (width - 1)]
+    return cells
+
+
+def _same(one: _Cell, other: _Cell) -> bool:
+    return one == other or (one[0] == other[0] == " " and _same_on_blanks(one[1], other[1]))
+
+
+def _differences(
+    before: Sequence[_Cell], after: Sequence[_Cell], left: int = 0, right: int | None = None
+) -> list[tuple[int, int]]:
+    """The ranges of cells that differ, end exclusive; no wide character is split."""
+    runs: list[tuple[int, int]] = []
+    for at in range(left, len(after) if right is None else right):
+        if _same(before[at], after[at]):
+            continue
+        start, end = at, at + 1
+        while start > 0 and not after[start][0]:
+            start -= 1
+        while end < len(after) and not after[end][0]:
+            end += 1
+        if runs and (start < runs[-1][1] or _may_join(after, runs[-1][1], start)):
+            start = runs.pop()[0]
+        runs.append((start, max(end, start + 1)))
+    return runs
+
+
+def _may_join(cells: Sequence[_Cell], end: int, start: int) -> bool:
+    """Whether the cells between two changes are few, and look as both do: moving the cursor would take more bytes."""
+    return start <= end + _NEAR and len({look for _, look in cells[end - 1 : start + 1]}) == 1
 
 
 class Pen:
@@ -77,6 +157,20 @@ class Pen:
                 start, _, run = self._runs[appearance][-1]
                 self._runs[appearance][-1] = (start, y, run + text)
             x += cell_len(text)
+
+    def write_cells(self, y: int, line: Sequence[_Cell], ranges: Iterable[tuple[int, int]]) -> None:
+        """Add ranges of the cells of a line."""
+        for start, end in ranges:
+            appearance: _Appearance | None = None
+            for x in range(start, end):
+                text, own = line[x]
+                blank = text in (" ", "")
+                if appearance is None or not (own == appearance or (blank and _same_on_blanks(own, appearance))):
+                    appearance = own
+                    self._runs.setdefault(appearance, []).append((x, y, text))
+                else:
+                    first, _, run = self._runs[appearance][-1]
+                    self._runs[appearance][-1] = (first, y, run + text)
 
     def lift(self) -> str:
         """The output for the terminal; it ends with the style reset."""

@@ -11,11 +11,11 @@ from rich.color import ColorSystem
 from rich.console import Console as RichConsole
 from rich.segment import Segment
 from rich.style import Style
-from textual._compositor import ChopsUpdate
+from textual._compositor import ChopsUpdate, LayoutUpdate
 
 from novacron_core.api.vms import State
 from novacron_tui.app import Console
-from novacron_tui.terminal.painting import FineCompositor, Pen
+from novacron_tui.terminal.painting import Painted, Pen
 from novacron_tui.widgets.text_bar import changed
 from tests.support.console.looking import until
 from tests.support.console.wire import Stream, Wire, console
@@ -32,25 +32,24 @@ class TwoTerminals:
         self.own, self.theirs = pyte.Screen(*SIZE), pyte.Screen(*SIZE)
         self.sizes: list[tuple[int, int]] = []
         self._painting = False
-        render = FineCompositor.render_partial_update
+        self._painted = Painted()
+        display = Console._display
 
-        def recorded(compositor: FineCompositor) -> ChopsUpdate | None:
-            update = render(compositor)
-            if update is not None and self._painting:
+        def recorded(app: Console, screen: Any, update: Any) -> None:
+            if isinstance(update, LayoutUpdate | ChopsUpdate) and self._painting:
                 self._take(update)
-            return update
+            display(app, screen, update)
 
-        monkeypatch.setattr(FineCompositor, "render_partial_update", recorded)
+        monkeypatch.setattr(Console, "_display", recorded)
 
     def begin(self, app: Console) -> None:
         """The full picture."""
-        whole = app.screen._compositor.render_full_update().render_segments(self.rich)
-        for screen in (self.own, self.theirs):
-            pyte.Stream(screen).feed(whole)
+        self._take(app.screen._compositor.render_full_update())
         self._painting = True
 
-    def _take(self, update: ChopsUpdate) -> None:
-        fine, full = update.render_segments(self.rich), ChopsUpdate.render_segments(update, self.rich)
+    def _take(self, update: LayoutUpdate | ChopsUpdate) -> None:
+        update_strips(update)
+        full, fine = update.render_segments(self.rich), self._painted.render(update, self.rich)
         self.sizes.append((len(fine.encode()), len(full.encode())))
         pyte.Stream(self.own).feed(fine)
         pyte.Stream(self.theirs).feed(full.replace("\n", ""))
@@ -58,6 +57,12 @@ class TwoTerminals:
     def compare(self) -> None:
         for y, x in product(range(SIZE[1]), range(SIZE[0])):
             assert seen(self.own.buffer[y][x]) == seen(self.theirs.buffer[y][x]), (x, y, self.own.display[y])
+
+
+def update_strips(update: LayoutUpdate | ChopsUpdate) -> None:
+    """Make the lines of an update readable more than once."""
+    if isinstance(update, LayoutUpdate):
+        update.strips = [list(strips) for strips in update.strips]
 
 
 def seen(cell: Any) -> tuple[Any, ...]:
