@@ -16,11 +16,12 @@ from novacron_core.rules.filters.language import MAX_LENGTH, compile_filter
 from novacron_tui.actions import Action
 from novacron_tui.connection.event_log import EventLog
 from novacron_tui.connection.session import Session
-from novacron_tui.operations.columns import CLOCK, across, columns
+from novacron_tui.operations.columns import CLOCK, Longest, across, columns
 from novacron_tui.operations.entries import ActivityEntry
 from novacron_tui.operations.happenings import Happenings
 from novacron_tui.operations.timeline import Shown, line, timeline
 from novacron_tui.terminal.glyphs import Glyphs
+from novacron_tui.widgets.cells import Column
 from novacron_tui.widgets.list_pane import ListPane
 from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
@@ -61,8 +62,9 @@ class ActivityPane(ListPane[ActivityEntry]):
         self._counts = (0, 0)
         self._placed = False
         """Whether the cursor was put on the first entry."""
+        self._glyphs, self._of_one, self._longest = glyphs, keep is not None, Longest()
         table: Table[ActivityEntry] = Table(
-            columns(glyphs, lambda: session.now, of_one=keep is not None),
+            self._columns(),
             lambda entry: entry.id,
             signs=glyphs.table_signs,
             sort=CLOCK,
@@ -71,6 +73,9 @@ class ActivityPane(ListPane[ActivityEntry]):
             id="activity",
         )
         super().__init__(table)
+
+    def _columns(self) -> list[Column[ActivityEntry]]:
+        return columns(self._glyphs, lambda: self._session.now, self._longest, of_one=self._of_one)
 
     async def _read(self, query: EventQuery) -> Page[StoredEvent]:
         return await self._session.client.call(api.LIST, query=query)
@@ -131,7 +136,11 @@ class ActivityPane(ListPane[ActivityEntry]):
             self.filter.show_note(f"{self._counts[0]:,} of {self._counts[1]:,}")
 
     def refresh_data(self) -> None:
+        seen = self._seen
         super().refresh_data()
+        if self._seen != seen and (longest := self._longest.with_rows(self.table.rows)) != self._longest:
+            self._longest = longest
+            self.table.set_columns(self._columns())
         if not self._placed and (first := self._first) is not None:
             self._placed = True
             self.table.select(first.id)
