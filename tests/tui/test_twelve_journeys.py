@@ -5,10 +5,15 @@ Left out are those whose screens do not exist yet: the serial console, handing a
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from novacron_core.api.hosts import HostStatus
+from novacron_core.api.operations import OperationState
+from novacron_core.api.problem import Problem
 from novacron_core.api.vms import State
 from novacron_core.values.sizes import GIB
 from novacron_tui.app import Console
@@ -17,12 +22,26 @@ from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.vms.create import CreateVMForm
 from novacron_tui.widgets.confirm import Confirm
-from tests.support.console.looking import home, line_text, loaded, react, text, until
+from tests.support.console.looking import home, line_text, loaded, react, text, to, until
+from tests.support.console.past import last_night
 from tests.support.console.storage_looking import accepted
 from tests.support.console.storage_world import pool, stored, volume
 from tests.support.console.storage_world import wire as storage_wire
-from tests.support.console.wire import Stream, Wire, console
-from tests.support.console.world import OTHER_HOST_ID, event, host, inventory, live, percent, samples, vm
+from tests.support.console.wire import Stream, Wire, console, ok
+from tests.support.console.world import (
+    NOW,
+    OTHER_HOST_ID,
+    event,
+    fleet,
+    host,
+    inventory,
+    live,
+    operation,
+    percent,
+    samples,
+    vm,
+)
+from tests.support.terminal import Terminal
 
 SIZES = ((80, 24), (120, 40))
 
@@ -121,6 +140,65 @@ async def test_6_forty_of_two_thousand_are_shut_down_and_each_result_is_seen() -
         assert hands.keys <= 15 + 7
 
 
+async def test_7_why_an_operation_failed_is_one_key_away_or_none() -> None:
+    """No key: the status line says it. Later `7` shows the reason in the row, and `enter` in full."""
+    vms, stream = fleet(), Stream(live(), inventory(fleet()))
+    reason = "disk vda is missing: hot/staging.qcow2"
+    failed = operation(
+        "vm.start",
+        vms[7],
+        state=OperationState.FAILED,
+        problem=Problem(title="internal", status=500, code="internal", detail=reason),
+    )
+    wire = Wire(routes={f"POST /api/vm/vms/{vms[7].id}/start": lambda _: ok(operation("vm.start", vms[7]), 202)})
+    app = console(wire, stream)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: loaded(app))
+        to(app, "staging")
+        await pilot.press("s")
+        await until(pilot, lambda: len(wire.asked("POST", "/start")) == 1)
+        hands = Hands(pilot)
+        stream.say(event(11, msgspec.structs.replace(failed, finished_at=NOW), "operation.failed"))
+        await until(pilot, lambda: f"start failed: {reason}" in line_text(app, "status"))
+        assert hands.keys == 0
+        await pilot.press("escape")
+        await hands.press("7")
+        await until(pilot, lambda: type(app.screen).__name__ == "ActivityScreen" and "disk vda is missing" in text(app))
+        await until(pilot, lambda: reason in line_text(app, "status"))
+        assert hands.keys == 1
+        await hands.press("enter")
+        await until(pilot, lambda: type(app.screen).__name__ == "Detail" and "staging.qcow2" in text(app))
+        assert hands.keys <= 2
+
+
+async def test_9_what_changed_last_night() -> None:
+    """What nobody asked for too, from before this console, by clock and day; `since:` leaves out what is older."""
+    wire = Wire(events=last_night())
+    app = console(wire, Stream(live(), inventory(fleet(), seq=2000)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        hands = Hands(pilot)
+        await until(pilot, lambda: loaded(app))
+        await hands.press("7")
+        await until(pilot, lambda: "Mon 23 Nov" in text(app) and "Sun 22 Nov" in text(app))
+        shown = text(app)
+        for words in (
+            "02:06:00",
+            "crashed",
+            "guest kernel panic",
+            "134 shut down",
+            "dns-*",
+            "admin",
+            "paused",
+            "db-01",
+        ):
+            assert words in shown, words
+        assert hands.keys == 1
+        await hands.press("/", *"since:22:00", "enter")
+        await until(pilot, lambda: "Sun 22 Nov" not in text(app) and "guest kernel panic" in text(app))
+        assert "db-01" not in text(app), "that was in the afternoon"
+        assert hands.keys <= 1 + 13
+
+
 async def test_10_a_dead_host_is_told_at_once_and_leads_to_its_vms() -> None:
     vms = [vm(f"a-{number}", number) for number in range(5)]
     vms += [vm(f"b-{number}", 10 + number, host=OTHER_HOST_ID) for number in range(5)]
@@ -137,6 +215,46 @@ async def test_10_a_dead_host_is_told_at_once_and_leads_to_its_vms() -> None:
         await hands.press("!", "enter")
         await until(pilot, lambda: loaded(app) and len(home(app).pane.table.rows) == 5)
         assert hands.keys <= 2
+
+
+KILO = 1000
+BYTES = {
+    "start to list": (8 * KILO, 34 * KILO),
+    "cursor": (700, 700),
+    "help": (5200, 35 * KILO),
+    "help closed": (4 * KILO, 18 * KILO),
+    "create": (5200, 34 * KILO),
+    "create closed": (4 * KILO, 18 * KILO),
+    "metrics": (4400, 34 * KILO),
+}
+"""For 2,000 VMs at 80x24: bytes that may be written, a quarter more than was measured, and what they were at first."""
+
+
+@pytest.mark.timeout(60)
+def test_11_a_slow_line_carries_few_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    command = [sys.executable, "-m", "tests.support.console.in_a_terminal", str(tmp_path / "calls"), "token", "--fleet"]
+    spent: dict[str, int] = {}
+    with Terminal(command, columns=80, rows=24) as terminal:
+
+        def written(name: str, key: str, pattern: str) -> None:
+            before = terminal.received
+            if key:
+                terminal.press(key)
+            terminal.see(pattern)
+            terminal.settle(1.0, 5.0)
+            spent[name] = max(terminal.received - before, spent.get(name, 0))
+
+        written("start to list", "", "vm-0010")
+        for _ in range(3):
+            written("cursor", "down", "vm-0010")
+        written("help", "?", "Keys on this screen")
+        written("help closed", "esc", "vm-0010")
+        written("create", "c", "Image")
+        written("create closed", "esc", "vm-0010")
+        written("metrics", "5", "Top by CPU")
+    assert all(at_most <= once for at_most, once in BYTES.values())
+    assert {name: count for name, count in spent.items() if count > BYTES[name][0]} == {}
 
 
 async def test_12_the_wrong_machine_is_told_wherever_something_is_asked() -> None:
