@@ -95,7 +95,7 @@ def _of_host(store: Store, host: Host) -> ProblemEntry:
     vms = f"{counted(lost, 'VM')} unknown: " if lost else ""
     return ProblemEntry(
         f"host {host.id}", "host down", one_line(store.host_name(host.id)),
-        f"{vms}{one_line(host.detail) or 'the host is not responding'}", host.seen_at, "enter", "shows its VMs", host,
+        f"{vms}{one_line(host.detail) or 'the host is not responding'}", host.seen_at, "enter", "lists VMs", host,
         host=one_line(store.host_name(host.id)),
     )  # fmt: skip
 
@@ -108,7 +108,7 @@ def _wrong_vms(store: Store) -> Iterable[VM]:
 
 
 def _of_vm(store: Store, vm: VM) -> ProblemEntry:
-    key, step, why = "enter", "opens its page", one_line(vm.reason)
+    key, step, why = "enter", "opens it", one_line(vm.reason)
     if vm.state in (State.CRASHED, State.FAILED):
         gone = vm.transient and not vm.preserved
         key, step = ("T", "resets it") if vm.preserved else ("A", "acknowledges it") if gone else ("s", "starts it")
@@ -117,9 +117,8 @@ def _of_vm(store: Store, vm: VM) -> ProblemEntry:
         key, step = "p", "resumes it"
     else:
         why = why or f"{state_words(vm)}: its host does not report it"
-    kind = f"paused: {why}" if vm.state is State.PAUSED else str(vm.state)
     return ProblemEntry(
-        f"vm {key_of(vm)}", kind, one_line(vm.name), why, vm.state_since, key, step, vm,
+        f"vm {key_of(vm)}", str(vm.state), one_line(vm.name), why, vm.state_since, key, step, vm,
         host=one_line(store.host_name(vm.host)),
     )  # fmt: skip
 
@@ -137,13 +136,13 @@ def _of_pool(store: Store, pool: Pool) -> Iterator[ProblemEntry]:
     if pool.problem or not pool.active:
         kind = "pool unreadable" if pool.active else "pool inactive"
         why = one_line(pool.problem) or "it was stopped; its volumes cannot be used"
-        yield ProblemEntry(f"pool {pool.id}", kind, name, why, None, "enter", "shows storage", pool, host=host)
+        yield ProblemEntry(f"pool {pool.id}", kind, name, why, None, "enter", "shows it", pool, host=host)
     elif pool.capacity_bytes and pool.available_bytes is not None:
         used = 1 - pool.available_bytes / pool.capacity_bytes
         if used >= FULL:
             yield ProblemEntry(
                 f"pool {pool.id}", "pool nearly full" if pool.available_bytes else "pool full", name,
-                f"{used:.0%} used, {size_text(pool.available_bytes)} free", None, "enter", "shows storage", pool,
+                f"{used:.0%} used, {size_text(pool.available_bytes)} free", None, "enter", "shows it", pool,
                 severe=not pool.available_bytes, host=host,
             )  # fmt: skip
 
@@ -163,5 +162,5 @@ def _of_operations(store: Store) -> Iterator[ProblemEntry]:
             why = op.problem.sentence if op.problem else "no reason given"
             yield ProblemEntry(
                 f"operation {op.id}", f"{words_of(op).noun} {op.state}", one_line(op.target.name or op.target.id),
-                one_line(why), op.finished_at, "enter", "shows details", op, severe=False,
+                one_line(why), op.finished_at, "enter", "shows it", op, severe=False,
             )  # fmt: skip

@@ -9,7 +9,7 @@ from novacron_core.values.ages import age_s, age_text
 from novacron_tui.connection.session import Session
 from novacron_tui.problems.entries import FIELDS, ProblemEntry, problems, version
 from novacron_tui.terminal.glyphs import Glyphs
-from novacron_tui.widgets.cells import Cell, Column
+from novacron_tui.widgets.cells import MINOR, Cell, Column
 from novacron_tui.widgets.list_pane import ListPane
 from novacron_tui.widgets.table import Table
 from novacron_tui.widgets.text_bar import Piece
@@ -62,11 +62,11 @@ class ProblemPane(ListPane[ProblemEntry]):
         return [
             Column("kind", "PROBLEM", 18, kind, lambda p: p.kind, stretch=1, widest=26),
             Column("name", "NAME", 14, lambda p: text(p.name, "strong"), lambda p: p.name, stretch=1, widest=32),
-            Column("host", "HOST", 10, lambda p: text(p.host, "quiet"), lambda p: p.host or None, rank=3),
+            Column("host", "HOST", 10, lambda p: text(p.host, "quiet"), lambda p: p.host or None, rank=MINOR + 1),
             Column("since", "SINCE", 6, lambda p: text(age_text(age_s(p.since, session.now)) if p.since else "", "quiet"),
-                   lambda p: -p.since.timestamp() if p.since else None, right=True),
-            Column("why", "WHY", 16, lambda p: text(p.why), stretch=4, widest=110, rank=2),
-            Column("next", "NEXT", 20, next_step, rank=1),
+                   lambda p: -p.since.timestamp() if p.since else None, right=True, rank=MINOR),
+            Column("why", "WHY", 16, lambda p: text(p.why), stretch=9, widest=110, rank=1, wish=24),
+            Column("next", "NEXT", 15, next_step, stretch=1, widest=34, rank=1),
         ]  # fmt: skip
 
     def hint(self) -> Sequence[Piece]:
