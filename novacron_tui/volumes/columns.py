@@ -37,7 +37,7 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
         if volume.vm is None:
             return (
                 ("unmanaged" if volume.unmanaged else "free", "quiet"),
-            )  # the mark beside a long name may be cut off
+            )  # and not beside its name, which may be long
         part = f" {volume.role}" if volume.role and volume.role != "disk" else ""
         return ((one_line(entry.vm.name if entry.vm else "another user's VM"), "plain"), (part, "quiet"))
 
@@ -64,7 +64,9 @@ def columns(glyphs: Glyphs, host_name: Callable[[str], str], *, many_hosts: bool
 
 
 def _name(entry: VolumeEntry) -> Cell:
-    marks = (" overlay" if entry.volume.backing_file else "") + (" unmanaged" if entry.volume.unmanaged else "")
+    marks = (" overlay" if entry.volume.backing_file else "") + (
+        " unmanaged" if entry.volume.unmanaged and entry.volume.vm else ""
+    )
     return ((one_line(entry.volume.name), "strong"), (marks, "quiet")) if marks else (
         (one_line(entry.volume.name), "strong"),
     )  # fmt: skip
