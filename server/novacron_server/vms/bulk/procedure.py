@@ -305,7 +305,7 @@ class _Run:
         item = self._items[position]
         if isinstance(error, errors.Conflict) and self._has_effect(item):
             self._items.end(position, BulkItemState.SUCCEEDED, error.detail)
-        elif item.state is BulkItemState.RUNNING or _is_failure(error):
+        elif item.state is BulkItemState.RUNNING or isinstance(error, errors.Internal):
             self._items.end(position, BulkItemState.FAILED, error.detail)
         elif isinstance(error, errors.NotFound):
             self._items.end(position, BulkItemState.REFUSED, NOT_FOUND)
@@ -316,8 +316,3 @@ class _Run:
         """Whether the VM is in the state already that the action leads to."""
         found = self._shared.inventory.state.composed((item.host or "", item.vm_id))
         return found is not None and has_effect_already(self._action, found)
-
-
-def _is_failure(error: errors.NovaCronError) -> bool:
-    """Whether an error before a VM was changed says that something does not work, and not that the change is refused."""
-    return error.status >= 500 and not isinstance(error, errors.Unsupported)
