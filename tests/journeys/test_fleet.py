@@ -128,7 +128,7 @@ def _check_filter_and_cursor(terminal: Terminal, fleet: tuple[str, str]) -> None
 def _check_bulk_actions(terminal: Terminal) -> None:
     """Power off many VMs: confirm, see each result, and start them again."""
     terminal.press("*")
-    terminal.see("10 marked")
+    terminal.see("10 VMs marked")
     terminal.press("X")
     confirm(terminal, "Power off 10 VMs")
     terminal.see(r"10 powered off", 20)
@@ -136,12 +136,12 @@ def _check_bulk_actions(terminal: Terminal) -> None:
     terminal.see("RESULT")
     read_until(terminal, lambda: terminal.text().count("✓ powered off") >= 10)
     terminal.press("esc")
-    terminal.see_no("10 marked")  # what was changed loses its mark
+    terminal.see_no("10 VMs marked")  # what was changed loses its mark
     terminal.press("*")
-    terminal.see("10 marked")
+    terminal.see("10 VMs marked")
     terminal.press("s")
     terminal.see(r"10 started", 20)
     terminal.press("*")
-    terminal.see("10 marked")
+    terminal.see("10 VMs marked")
     terminal.press("x")
     terminal.see(r"10 shut down", 20)

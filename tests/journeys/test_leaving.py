@@ -43,7 +43,7 @@ def test_console_that_leaves_loses_nothing_and_the_next_one_shows_all(place: tup
     with open_console(place) as terminal:
         terminal.see(r"api-0000\d", 20)
         terminal.press("*")
-        terminal.see(f"{VMS} marked")
+        terminal.see(f"{VMS} VMs marked")
         terminal.press("X")
         terminal.see(f"Power off {ON} VMs")
         terminal.react()
