@@ -36,7 +36,7 @@ async def test_looking_is_free() -> None:
     async with app.run_test(size=(120, 30)) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press("/", *"web", "enter", "space")
-        await until(pilot, lambda: "1 marked" in text(app))
+        await until(pilot, lambda: "1 VM marked" in text(app))
 
 
 async def test_the_client_refuses_what_a_screen_would_let_through() -> None:

@@ -278,6 +278,7 @@ class _Run:
         while asyncio.get_running_loop().time() < self._give_up_at:
             try:
                 await self._shared.inventory.refresh_vm(item.host or "", item.vm_id)
+                self._shared.inventory.require_host_up(item.host)  # shown a moment after it can be read
             except errors.HostUnavailable:
                 await asyncio.sleep(PUBLISH_EVERY_S)
             except errors.NovaCronError:
