@@ -103,7 +103,7 @@ def refusal(action: Action[T], session: Session, subject: T | None) -> str | Non
         return session.server.read_only
     if action.changes and (offline := session.store.why_no_change()):
         return offline
-    if action.endpoint and (role := why_not_role(session.user.role, action.endpoint.permission)):
+    if action.endpoint and (role := why_not_role(session.user.role, action.endpoint.permission, session.user.limits)):
         return role
     if not action.needs_one:
         return None

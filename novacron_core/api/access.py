@@ -13,13 +13,33 @@ from novacron_core.values.roles import Permission as P
 from novacron_core.values.roles import Role
 
 
+class Membership(Value, frozen=True):
+    """A user's role in a tenant."""
+
+    tenant: str
+    role: Role
+
+
 class User(Value, frozen=True):
+    """An account as it is used now: `role` and `tenant` are those of the session or API token.
+
+    `scope` lists the permissions to which an API token is limited, None without a limit. `memberships` are all tenants
+    of the account; they are sent with the caller's own account alone.
+    """
+
     id: str
     username: str
     email: str
     role: Role
     tenant: str
     created_at: Time | None = None
+    scope: list[str] | None = None
+    memberships: list[Membership] = []
+
+    @property
+    def limits(self) -> frozenset[P] | None:
+        """`scope` as far as this version knows its permissions."""
+        return None if self.scope is None else frozenset(each for each in P if each in self.scope)
 
 
 class Register(Request, frozen=True):

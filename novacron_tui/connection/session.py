@@ -54,7 +54,7 @@ class Session:
 
     def may(self, endpoint: Endpoint[Any, Any, Any]) -> bool:
         """Whether this operator's role holds the endpoint's permission."""
-        return allows(self.user.role, endpoint.permission)
+        return allows(self.user.role, endpoint.permission, self.user.limits)
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after every change. Returns a function that unsubscribes it."""

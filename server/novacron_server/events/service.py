@@ -14,8 +14,8 @@ from novacron_core.api.problem import FieldError
 from novacron_core.api.stored_events import EventQuery, StoredEvent
 from novacron_core.rules.filters.events import event_fields
 from novacron_core.rules.filters.language import FilterError, Term, parse_filter
-from novacron_core.rules.visibility import SHARED, Principal
-from novacron_core.values.roles import Role, allows
+from novacron_core.rules.visibility import SHARED, Principal, may
+from novacron_core.values.roles import Role
 from novacron_server.database.faults import StatementTooSlow
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.events import repository
@@ -100,7 +100,7 @@ class Events:
         """The families of event types that the principal may see, None for all."""
         if principal.role is Role.ADMINISTRATOR:
             return None
-        return [name for name, permission in families(self._state.nouns).items() if allows(principal.role, permission)]
+        return [name for name, permission in families(self._state.nouns).items() if may(principal, permission)]
 
 
 class _Turns:

@@ -17,8 +17,8 @@ from novacron_core.api.base import Nothing
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.operations import Operation
 from novacron_core.rules.filters.language import MAX_LENGTH
-from novacron_core.rules.visibility import Principal
-from novacron_core.values.roles import Permission, allows, why_not_role
+from novacron_core.rules.visibility import Principal, why_not_permitted
+from novacron_core.values.roles import Permission
 from novacron_server.http import decoding
 from novacron_server.http.call import Call, Reply, Served
 from novacron_server.http.filter_budget import FilterBudget
@@ -87,8 +87,8 @@ async def authorize(request: _HasScope, permission: Permission, authenticate: Au
     if not token:
         raise errors.Unauthenticated("No bearer token. Sign in first.")
     principal = await authenticate(token)
-    if not allows(principal.role, permission):
-        raise errors.Forbidden(why_not_role(principal.role, permission) or "")
+    if why := why_not_permitted(principal, permission):
+        raise errors.Forbidden(why)
     return principal
 
 

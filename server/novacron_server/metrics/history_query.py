@@ -11,8 +11,8 @@ from typing import Any
 from novacron_core import errors
 from novacron_core.api import history
 from novacron_core.api.problem import FieldError
-from novacron_core.rules.visibility import Principal
-from novacron_core.values.roles import Permission, Role, allows
+from novacron_core.rules.visibility import Principal, may
+from novacron_core.values.roles import Permission, Role
 from novacron_server.database.tables import METRICS_WITH_LEAST
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.inventory.inventory import Inventory
@@ -57,7 +57,7 @@ class HistoryQueries:
             vm = self._inventory.vm(principal, name)
             return vm_subject(vm.host, vm.id)
         if kind == "host" and name:
-            if allows(principal.role, Permission.HOST_READ) and name in self._inventory.state.views:
+            if may(principal, Permission.HOST_READ) and name in self._inventory.state.views:
                 return host_subject(name)
             raise errors.NotFound("host not found")
         raise _invalid("subject", "must be fleet, host:ID or vm:ID")

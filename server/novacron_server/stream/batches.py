@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from novacron_core.api import events as api
 from novacron_core.api.nouns import Nouns
-from novacron_core.rules.visibility import Principal, may_see
-from novacron_core.values.roles import Permission, Role, allows
+from novacron_core.rules.visibility import Principal, may, may_see
+from novacron_core.values.roles import Permission, Role
 from novacron_server.http.websocket.protocol import framed
 
 PART_BYTES = 64 * 1024
@@ -40,15 +41,15 @@ class BatchPart:
 
 
 class Batch:
-    """Events that arrived together, in order. What a reader may see is computed once per role and tenant."""
+    """Events that arrived together, in order. What readers may see is computed once per audience."""
 
     def __init__(self, events: list[OutgoingEvent]) -> None:
         self.events = events
-        self._visible: dict[tuple[Role, str], Batch] = {}
+        self._visible: dict[Hashable, Batch] = {}
 
     def visible_to(self, principal: Principal) -> Batch:
         """The events that this principal may see."""
-        key = (principal.role, principal.tenant)
+        key = principal.audience
         if key not in self._visible:
             self._visible[key] = Batch([_for(principal, event) for event in self.events if visible(principal, event)])
         return self._visible[key]
@@ -80,7 +81,7 @@ def _part(events: list[OutgoingEvent]) -> BatchPart:
 
 def visible(principal: Principal, outgoing: OutgoingEvent) -> bool:
     """Whether the principal may receive this event: by tenant, and by the permission for its event family."""
-    return may_see(principal, outgoing.tenant) and allows(principal.role, outgoing.permission)
+    return may_see(principal, outgoing.tenant) and may(principal, outgoing.permission)
 
 
 def permission_of(nouns: Nouns, event_type: str) -> Permission:

@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from novacron_core.api import events as api
-from novacron_core.rules.visibility import Principal, may_see
-from novacron_core.values.roles import allows
+from novacron_core.rules.visibility import Principal, may, may_see
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.inventory.tables import shown_to
 
@@ -25,7 +24,7 @@ def inventory_frames(inventory: Inventory, principal: Principal) -> list[bytes]:
 
 def _items(inventory: Inventory, principal: Principal) -> Iterable[tuple[str, Any]]:
     for noun in inventory.state.nouns:
-        if allows(principal.role, noun.permission):
+        if may(principal, noun.permission):
             table = inventory.state.tables[noun.type]
             shown = shown_to(principal, table)
             yield from ((noun.list_field, shown(value)) for tenant, value in table.all() if may_see(principal, tenant))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,8 @@ from novacron_core.api.samples import TierSample
 from novacron_core.api.vms import VM
 from novacron_core.rules.filters.language import FilterError, compile_filter, count_words
 from novacron_core.rules.filters.vms import vm_fields
-from novacron_core.rules.visibility import Principal, may_see
-from novacron_core.values.roles import Permission, allows
+from novacron_core.rules.visibility import Principal, may, may_see
+from novacron_core.values.roles import Permission
 from novacron_server.hypervisor.statistics.reader import clock
 from novacron_server.inventory.state import InventoryState
 from novacron_server.metrics.latest import LatestSamples
@@ -32,10 +32,9 @@ Targets = frozenset[str] | str
 
 @dataclass(frozen=True, slots=True)
 class _Audience:
-    """Listeners that get the same frames: those with the same role, tenant and targets."""
+    """Listeners that get the same frames: those who see the same, with the same targets."""
 
-    role: str
-    tenant: str
+    readers: Hashable
     targets: Targets
     tiers: bool
 
@@ -70,7 +69,7 @@ class SampleStreamer:
         if isinstance(targets, str) and targets != "*":
             compile_filter(targets, vm_fields({}))
             self._check_words(principal.user_id, count_words(targets))
-        audience = _Audience(principal.role, principal.tenant, targets, request.tiers)
+        audience = _Audience(principal.audience, targets, request.tiers)
         subscription = _Subscription(audience, principal, request.interval_s)
         self._subscriptions[listener] = subscription
         for host_id, host in self._latest.hosts.items():
@@ -109,17 +108,17 @@ class SampleStreamer:
     def _frames(self, subscription: _Subscription, host_id: str) -> list[bytes]:
         """The frames with a host's last reading for this audience; none if it requested only VMs of other hosts."""
         host = self._latest.hosts[host_id]
-        targets, role = subscription.audience.targets, subscription.principal.role
-        selected = list(self._select(subscription, host_id, host)) if allows(role, Permission.VM_READ) else []
+        targets, principal = subscription.audience.targets, subscription.principal
+        selected = list(self._select(subscription, host_id, host)) if may(principal, Permission.VM_READ) else []
         if targets and not isinstance(targets, str) and not selected:
             return []
         encoded = self._encoded.setdefault(host_id, {})
-        hosts = {host_id: host.sample} if allows(role, Permission.HOST_READ) else {}
+        hosts = {host_id: host.sample} if may(principal, Permission.HOST_READ) else {}
         frames = []
         for begin in range(0, max(1, len(selected)), _PER_FRAME):
             vms = {vm_id: _encode(encoded, vm_id, host) for vm_id in selected[begin : begin + _PER_FRAME]}
             frame: dict[str, Any] = {"frame": "samples", "time": host.time, "host": host_id, "vms": vms, "hosts": hosts}
-            if subscription.audience.tiers and begin == 0 and allows(role, Permission.VOLUME_READ):
+            if subscription.audience.tiers and begin == 0 and may(principal, Permission.VOLUME_READ):
                 frame["tiers"] = self._tier_samples()
             frames.append(msgspec.json.encode(frame))
         self.frames_encoded += len(frames)

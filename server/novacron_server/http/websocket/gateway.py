@@ -25,8 +25,7 @@ from novacron_core import errors
 from novacron_core.api.base import Request
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.events import CLOSE_LAGGED, CLOSE_UNAUTHENTICATED
-from novacron_core.rules.visibility import Principal
-from novacron_core.values.roles import allows, why_not_role
+from novacron_core.rules.visibility import Principal, why_not_permitted
 from novacron_server.http import decoding
 from novacron_server.http.routing import Authenticator, bearer, litestar_path
 from novacron_server.http.websocket.inbox import POLICY_VIOLATION, Exceeded, Socket
@@ -115,8 +114,8 @@ class WebSocketGateway:
         token = bearer(socket)
         ticket = getattr(query, "ticket", None) or ""
         principal = await (self._authenticate(token) if token else self._redeem_ticket(ticket))
-        if not allows(principal.role, endpoint.permission):
-            raise errors.Forbidden(why_not_role(principal.role, endpoint.permission) or "")
+        if why := why_not_permitted(principal, endpoint.permission):
+            raise errors.Forbidden(why)
         if self._open[principal.session_id] >= self._per_session:
             raise errors.RateLimited("this session has too many open sockets")
         path = {name: str(value) for name, value in socket.path_params.items()}
