@@ -11,9 +11,9 @@ from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
 from novacron_core.api.problem import FieldError
 from novacron_core.errors import Conflict, Forbidden, NotFound, ValidationFailed
-from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.rules.visibility import Principal, may, may_see
 from novacron_core.values.names import why_not_username
-from novacron_core.values.roles import Permission, Role, allows
+from novacron_core.values.roles import Permission, Role
 from novacron_server.access import repository
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.setup_token import SetupToken
@@ -66,7 +66,7 @@ class Accounts:
 
         Raises Forbidden, NotFound, Conflict when no administrator would be left.
         """
-        if not allows(caller.role, Permission.ACCESS_ADMIN):
+        if not may(caller, Permission.ACCESS_ADMIN):
             raise Forbidden("Only administrators can change roles")
 
         async def work(conn: Connection) -> list[str]:
@@ -78,7 +78,9 @@ class Accounts:
                 return []
             if account.user.role is Role.ADMINISTRATOR and not account.disabled and administrators == 1:
                 raise Conflict("This is the last administrator. Make another user administrator first.")
-            await repository.update_account(conn, user_id, role=str(role))
+            await repository.update_account(conn, user_id, administrator=role is Role.ADMINISTRATOR)
+            if role is not Role.ADMINISTRATOR:
+                await repository.set_membership(conn, user_id, account.user.tenant, role)
             ended = await repository.active_session_ids(conn, user_id)
             event = account_event(
                 account.user, "access.role_changed", by=caller.username, note=f"now {role}", priority=Priority.HIGH
@@ -127,7 +129,7 @@ class Accounts:
             if not self._setup_token.matches(request.setup_token):
                 raise Forbidden("The first account needs the setup token from the file setup-token on the server")
             role = Role.ADMINISTRATOR
-        elif caller is not None and allows(caller.role, Permission.ACCESS_ADMIN):
+        elif caller is not None and may(caller, Permission.ACCESS_ADMIN):
             tenant = caller.tenant
         elif not self._open_registration:
             raise Forbidden(_SET_UP if request.setup_token else "Only an administrator can create accounts here")

@@ -20,22 +20,30 @@ class Askers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[str, tuple[repository.Account | None, float]] = {}
+        self._known: dict[tuple[str, str | None], tuple[repository.Account | None, float]] = {}
 
-    async def principal(self, user_id: str, username: str, permission: Permission) -> Principal:
-        """The user as of now, without a session. `username` is for the sentence.
+    async def principal(
+        self, user_id: str, username: str, permission: Permission, tenant: str | None = None
+    ) -> Principal:
+        """The user as of now, without a session, in a tenant; default: where a sign-in begins. `username` is for the
+        sentence.
 
         Raises Forbidden when the account is gone, disabled or no longer has the permission; DatabaseUnavailable.
         """
-        account, checked_at = self._known.get(user_id, (None, float("-inf")))
+        key = (user_id, tenant)
+        account, checked_at = self._known.get(key, (None, float("-inf")))
         if time.monotonic() - checked_at > CHECK_EVERY_S:
-            account = await self._database.run(lambda c: repository.find_account(c, user_id), read_only=True)
-            self._known = {user_id: (account, time.monotonic())} if len(self._known) > 100 else self._known
-            self._known[user_id] = (account, time.monotonic())
+            account = await self._database.run(
+                lambda c: repository.find_account(c, user_id, tenant=tenant), read_only=True
+            )
+            self._known = {} if len(self._known) > 100 else self._known
+            self._known[key] = (account, time.monotonic())
         if account is None:
             raise errors.Forbidden(f"the account {username} no longer exists")
         if account.disabled:
             raise errors.Forbidden(f"the account {username} is disabled")
+        if not account.member:
+            raise errors.Forbidden(f"the account {username} no longer belongs to this tenant")
         user = account.user
         if not allows(user.role, permission):
             raise errors.Forbidden(

@@ -46,9 +46,10 @@ class SessionCache:
         if session is None or (time.monotonic() - checked_at > FRESH_S and not self._database_down):
             session = await self._query(claims.sid, session)
         account = session.account
-        if not session.live(datetime.now(UTC)) or account.user.id != claims.user_id or account.epoch != claims.epoch:
-            raise Unauthenticated(_ENDED)
         user = account.user
+        now = (user.id, account.epoch, user.role, user.tenant)
+        if not session.live(datetime.now(UTC)) or now != (claims.user_id, claims.epoch, claims.role, claims.tenant):
+            raise Unauthenticated(_ENDED)
         return Principal(
             user_id=user.id,
             username=user.username,
@@ -86,7 +87,7 @@ class SessionCache:
         before, checked_at = self._cached.get(session_id, (None, 0.0))
         if before is None or checked_at > queried_at:
             return
-        if now is None or not now.live(datetime.now(UTC)) or now.account.epoch != before.account.epoch:
+        if now is None or not now.live(datetime.now(UTC)) or _rights(now) != _rights(before):
             self.end(session_id)
         else:
             self._cached[session_id] = (now, queried_at)
@@ -114,3 +115,8 @@ class SessionCache:
         self._cached.move_to_end(session.id)
         if len(self._cached) > MAX_SESSIONS:
             self._cached.popitem(last=False)
+
+
+def _rights(session: StoredSession) -> tuple[object, ...]:
+    """What ends the tokens and sockets of a session when it changes."""
+    return session.account.epoch, session.account.user.role, session.account.user.tenant

@@ -8,14 +8,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, case, delete, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novacron_core.api.access import User
+from novacron_core.api.access import Membership, User
 from novacron_core.values.roles import Role
 from novacron_server.access import backoff
 from novacron_server.database.tables import login_failures as f
+from novacron_server.database.tables import memberships as m
 from novacron_server.database.tables import refresh_tokens as r
 from novacron_server.database.tables import sessions as s
 from novacron_server.database.tables import settings, users
@@ -35,12 +36,18 @@ class Use(enum.Enum):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `users`, with the columns that never leave the server."""
+    """A row of `users`, with the columns that never leave the server.
+
+    `user.role` and `user.tenant` are those in one tenant: that of the session, else the one in which a sign-in begins.
+    `member` is false for an account that is in no tenant, or no longer in this one, and is no administrator.
+    """
 
     user: User
     password_hash: str
     disabled: bool
     epoch: int
+    administrator: bool
+    member: bool
 
 
 class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +59,7 @@ class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
     revoked: bool
 
     def live(self, now: datetime) -> bool:
-        return not self.revoked and not self.account.disabled and now < self.expires_at
+        return not self.revoked and not self.account.disabled and self.account.member and now < self.expires_at
 
 
 # -- accounts ------------------------------------------------------------------------------------------------------------
@@ -69,34 +76,72 @@ async def count_accounts(conn: AsyncConnection) -> int:
 
 
 async def add_account(conn: AsyncConnection, user: User, password_hash: str) -> bool:
-    """Insert an account; False when the name is taken."""
+    """Insert an account and its membership of `user.tenant`; False when the name is taken.
+
+    An administrator becomes an owner of the tenant.
+    """
     row = insert(users).values(
         id=user.id,
         username=user.username,
         email=user.email,
         password_hash=password_hash,
-        role=str(user.role),
+        administrator=user.role is Role.ADMINISTRATOR,
         tenant=user.tenant,
         created_at=user.created_at,
     )
     found = await conn.execute(row.on_conflict_do_nothing(index_elements=[users.c.username]).returning(users.c.id))
-    return found.first() is not None
+    if found.first() is None:
+        return False
+    await set_membership(conn, user.id, user.tenant, Role.OWNER if user.role is Role.ADMINISTRATOR else user.role)
+    return True
 
 
 async def find_account_by_name(conn: AsyncConnection, username: str) -> Account | None:
-    row = (await conn.execute(select(users).where(users.c.username == username))).first()
+    row = (await conn.execute(_accounts_in(users.c.tenant).where(users.c.username == username))).first()
     return _account(row) if row else None
 
 
-async def find_account(conn: AsyncConnection, user_id: str, *, locked: bool = False) -> Account | None:
-    query = select(users).where(users.c.id == user_id)
-    row = (await conn.execute(query.with_for_update() if locked else query)).first()
+async def find_account(
+    conn: AsyncConnection, user_id: str, *, tenant: str | None = None, locked: bool = False
+) -> Account | None:
+    """The account with its role in a tenant, default: the tenant in which a sign-in begins."""
+    query = _accounts_in(users.c.tenant if tenant is None else literal(tenant)).where(users.c.id == user_id)
+    row = (await conn.execute(query.with_for_update(of=users) if locked else query)).first()
     return _account(row) if row else None
+
+
+async def memberships_of(conn: AsyncConnection, user_id: str) -> list[Membership]:
+    """The memberships of an account, by tenant."""
+    rows = await conn.execute(select(m.c.tenant, m.c.role).where(m.c.user_id == user_id).order_by(m.c.tenant))
+    return [Membership(tenant=row.tenant, role=Role(row.role)) for row in rows]
+
+
+async def set_membership(conn: AsyncConnection, user_id: str, tenant: str, role: Role) -> None:
+    """Make the account a member of a tenant with this role, or change its role in it."""
+    row = insert(m).values(user_id=user_id, tenant=tenant, role=str(role))
+    await conn.execute(row.on_conflict_do_update(index_elements=[m.c.user_id, m.c.tenant], set_={"role": str(role)}))
+    await conn.execute(update(users).where(users.c.id == user_id, users.c.tenant.is_(None)).values(tenant=tenant))
+
+
+async def remove_membership(conn: AsyncConnection, user_id: str, tenant: str) -> bool:
+    """Remove an account from a tenant; False when it was no member.
+
+    Sessions in this tenant go on in the account's next one; without a next one they can no longer be used.
+    """
+    gone = delete(m).where(m.c.user_id == user_id, m.c.tenant == tenant).returning(m.c.tenant)
+    if (await conn.execute(gone)).first() is None:
+        return False
+    other = select(m.c.tenant).where(m.c.user_id == user_id).order_by(m.c.created_at, m.c.tenant).limit(1)
+    following = (await conn.execute(other)).scalar_one_or_none()
+    await conn.execute(update(users).where(users.c.id == user_id, users.c.tenant == tenant).values(tenant=following))
+    if following is not None:
+        await conn.execute(update(s).where(s.c.user_id == user_id, s.c.tenant == tenant).values(tenant=following))
+    return True
 
 
 async def lock_and_count_administrators(conn: AsyncConnection) -> int:
     """The number of enabled administrators; row locks keep others from changing one before this transaction ends."""
-    query = select(users.c.id).where(users.c.role == str(Role.ADMINISTRATOR), users.c.disabled.is_(False))
+    query = select(users.c.id).where(users.c.administrator, users.c.disabled.is_(False))
     return len((await conn.execute(query.order_by(users.c.id).with_for_update())).all())
 
 
@@ -110,10 +155,17 @@ async def update_account(conn: AsyncConnection, user_id: str, *, ends_tokens: bo
 
 
 async def add_session(
-    conn: AsyncConnection, *, session_id: str, user_id: str, expires_at: datetime, user_agent: str, address: str
+    conn: AsyncConnection,
+    *,
+    session_id: str,
+    user_id: str,
+    tenant: str,
+    expires_at: datetime,
+    user_agent: str,
+    address: str,
 ) -> None:
-    row = {"id": session_id, "user_id": user_id, "expires_at": expires_at, "user_agent": user_agent, "address": address}
-    await conn.execute(insert(s).values(**row))
+    row = {"id": session_id, "user_id": user_id, "tenant": tenant, "expires_at": expires_at}
+    await conn.execute(insert(s).values(**row, user_agent=user_agent, address=address))
 
 
 async def find_sessions(conn: AsyncConnection, ids: Iterable[str]) -> list[StoredSession]:
@@ -249,8 +301,18 @@ _SESSIONS = select(
     s.c.id.label("session_id"),
     s.c.expires_at,
     s.c.revoked_at,
+    s.c.tenant.label("in_tenant"),
+    m.c.role.label("member_role"),
     *users.c,
-).select_from(s.join(users, users.c.id == s.c.user_id))
+).select_from(
+    s.join(users, users.c.id == s.c.user_id).outerjoin(m, and_(m.c.user_id == users.c.id, m.c.tenant == s.c.tenant))
+)
+
+
+def _accounts_in(tenant: ColumnElement[Any]) -> Select[Any]:
+    """The accounts, each with its role in a tenant."""
+    joined = users.outerjoin(m, and_(m.c.user_id == users.c.id, m.c.tenant == tenant))
+    return select(*users.c, tenant.label("in_tenant"), m.c.role.label("member_role")).select_from(joined)
 
 
 def _account(row: Row[Any]) -> Account:
@@ -258,11 +320,18 @@ def _account(row: Row[Any]) -> Account:
         id=row.id,
         username=row.username,
         email=row.email,
-        role=Role(row.role),
-        tenant=row.tenant,
+        role=Role.ADMINISTRATOR if row.administrator else Role(row.member_role or Role.VIEWER),
+        tenant=row.in_tenant or "",
         created_at=row.created_at,
     )
-    return Account(user=user, password_hash=row.password_hash, disabled=row.disabled, epoch=row.token_epoch)
+    return Account(
+        user=user,
+        password_hash=row.password_hash,
+        disabled=row.disabled,
+        epoch=row.token_epoch,
+        administrator=row.administrator,
+        member=bool(row.in_tenant) and (row.administrator or row.member_role is not None),
+    )
 
 
 def _session(row: Row[Any]) -> StoredSession:

@@ -13,7 +13,7 @@ import structlog
 
 from novacron_core.api.access import Login, Refresh, Register, Ticket, Tokens, User, Validation
 from novacron_core.api.events import Priority
-from novacron_core.errors import DatabaseUnavailable, NovaCronError, RateLimited, Unauthenticated
+from novacron_core.errors import DatabaseUnavailable, Forbidden, NovaCronError, RateLimited, Unauthenticated
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.access import backoff, repository, tokens
@@ -32,6 +32,7 @@ SESSION_LIFETIME = timedelta(hours=24)
 KEPT_AFTER_END = timedelta(days=7)
 HOUSEKEEPING_S = 3600.0
 _WRONG = "Wrong user name or password"
+_NO_TENANT = "Your account belongs to no tenant. Ask an administrator to add it to one."
 _log = structlog.get_logger(__name__)
 
 
@@ -144,6 +145,8 @@ class Access:
             now = await repository.find_account(conn, account.user.id, locked=True)
             if now is None or now.disabled or now.password_hash != account.password_hash:
                 return None  # the account changed while the password was compared
+            if not now.member:
+                raise Forbidden(_NO_TENANT)
             await repository.clear_failures(conn, name, network, known=known)
             if verdict.new_hash:
                 await repository.update_account(conn, now.user.id, ends_tokens=False, password_hash=verdict.new_hash)
@@ -258,6 +261,7 @@ class Access:
             conn,
             session_id=session.id,
             user_id=account.user.id,
+            tenant=account.user.tenant,
             expires_at=session.expires_at,
             user_agent=_printable(user_agent, 256),
             address=_printable(address, 64),

@@ -10,7 +10,7 @@ from novacron_server.database.tables import METADATA
 # The rights of the application role beyond SELECT. It can only read tables that are not listed.
 _FULL_ACCESS = (
     "tenants", "users", "sessions", "refresh_tokens", "login_failures", "hosts", "vms", "volumes", "pools", "operations",
-    "jobs", "bulk_items", "crashes",
+    "jobs", "bulk_items", "crashes", "memberships", "one_time_codes", "recovery_codes", "api_tokens",
 )  # fmt: skip
 RIGHTS = {
     **dict.fromkeys(_FULL_ACCESS, "INSERT, UPDATE, DELETE"),

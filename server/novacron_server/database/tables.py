@@ -41,7 +41,16 @@ def _tenant(*, null: bool = False) -> Column[str]:
 
 
 tenants = Table(
-    "tenants", METADATA, Column("id", Text, primary_key=True), _word("name"), _time("created_at", default=True)
+    "tenants",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    _word("name"),
+    _time("created_at", default=True),
+    Column("max_vms", Integer),
+    Column("max_vcpus", Integer),
+    Column("max_memory_bytes", BigInteger),
+    Column("max_disk_bytes", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("totp_required", Boolean, nullable=False, server_default=text("false")),
 )
 
 users = Table(
@@ -51,13 +60,75 @@ users = Table(
     Column("username", Text, nullable=False, unique=True),
     _word("email", ""),
     _word("password_hash"),
-    _word("role"),
-    _tenant(),
+    _tenant(null=True),
     Column("disabled", Boolean, nullable=False, server_default=text("false")),
     _time("created_at", default=True),
     _time("password_changed_at", default=True),
     Column("token_epoch", Integer, nullable=False, server_default=text("0")),
-    CheckConstraint("role IN ('viewer', 'operator', 'administrator')", name="users_role_check"),
+    Column("administrator", Boolean, nullable=False, server_default=text("false")),
+    _word("totp_secret", null=True),
+    _time("totp_since", null=True),
+    Column("totp_step", BigInteger, nullable=False, server_default=text("0")),
+)
+
+memberships = Table(
+    "memberships",
+    METADATA,
+    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    _tenant(),
+    _word("role"),
+    _time("created_at", default=True),
+    PrimaryKeyConstraint("user_id", "tenant"),
+    CheckConstraint("role IN ('owner', 'operator', 'viewer')", name="memberships_role_check"),
+    Index("memberships_tenant_idx", "tenant"),
+)
+
+one_time_codes = Table(
+    "one_time_codes",
+    METADATA,
+    Column("id", _Id, primary_key=True),
+    _word("kind"),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    _tenant(null=True),
+    _word("role", null=True),
+    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE")),
+    _word("email", ""),
+    _word("created_by"),
+    _time("created_at", default=True),
+    _time("expires_at"),
+    _time("used_at", null=True),
+    _word("used_by", ""),
+    _time("revoked_at", null=True),
+    CheckConstraint("kind IN ('invitation', 'password-reset')", name="one_time_codes_kind_check"),
+    Index("one_time_codes_tenant_idx", "tenant"),
+    Index("one_time_codes_user_id_idx", "user_id"),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    METADATA,
+    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    _time("used_at", null=True),
+    PrimaryKeyConstraint("user_id", "hash"),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    METADATA,
+    Column("id", _Id, primary_key=True),
+    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    _tenant(),
+    _word("name"),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("permissions", JSONB(none_as_null=True)),
+    _time("created_at", default=True),
+    _time("expires_at"),
+    _time("last_used_at", null=True),
+    _word("last_address", ""),
+    _time("revoked_at", null=True),
+    Index("api_tokens_name_idx", "user_id", "name", unique=True, postgresql_where=text("revoked_at IS NULL")),
+    Index("api_tokens_tenant_idx", "tenant"),
 )
 
 sessions = Table(
@@ -71,6 +142,8 @@ sessions = Table(
     _time("revoked_at", null=True),
     _word("user_agent", ""),
     _word("address", ""),
+    _tenant(),
+    _time("proved_at", default=True),
     Index("sessions_user_id_idx", "user_id"),
     Index("sessions_expires_at_idx", "expires_at"),
 )

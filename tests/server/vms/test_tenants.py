@@ -22,6 +22,7 @@ async def test_name_that_another_tenant_just_took_gets_a_suffix(
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:
         await owner.execute("INSERT INTO tenants (id, name) VALUES ('red', 'red')")
         await owner.execute("UPDATE users SET tenant = 'red' WHERE username = 'bob'")
+        await owner.execute("UPDATE memberships SET tenant = 'red' FROM users WHERE id = user_id AND username = 'bob'")
     async with Client(server.url) as bob:
         await bob.sign_in("bob", PASSWORD)
         # The second request comes before the first VM has been folded into the inventory.

@@ -230,7 +230,9 @@ class _Run:
         steps, operation = self._context.steps, self._context.operation
         return await retry_while_database_down(
             "asker of a bulk",
-            lambda: self._shared.askers.principal(steps.asker_id, operation.actor, Permission.VM_CHANGE),
+            lambda: self._shared.askers.principal(
+                steps.asker_id, operation.actor, Permission.VM_CHANGE, operation.tenant
+            ),
         )
 
     async def _stop_for(self, why: str) -> None:
