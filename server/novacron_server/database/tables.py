@@ -229,6 +229,7 @@ volumes = Table(
     Column("vm_id", _Id),
     _word("format", null=True),
     _time("created_at", default=True),
+    Column("size_bytes", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("host_id", "pool", "name"),
     Index("volumes_vm_id_idx", "vm_id"),
     Index("volumes_tenant_idx", "tenant"),

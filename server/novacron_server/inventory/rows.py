@@ -49,7 +49,8 @@ class CrashRow(msgspec.Struct, frozen=True, kw_only=True):
 class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `volumes`. `vm_id` is the VM it was created for, None once that is deleted.
 
-    `format` is the format it was created with; None if an earlier version created it.
+    `format` is the format it was created with; None if an earlier version created it. `size_bytes` is the size that a
+    guest sees, and the size to which it is being grown; quotas count it.
     """
 
     id: str
@@ -62,6 +63,7 @@ class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
     vm_id: str | None = None
     format: str | None = None
     created_at: datetime
+    size_bytes: int = 0
 
 
 class PoolRow(msgspec.Struct, frozen=True, kw_only=True):

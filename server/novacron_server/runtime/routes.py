@@ -18,6 +18,7 @@ from novacron_server.metrics.exporter import Exporter
 from novacron_server.metrics.scrape_access import ScrapeAccess
 from novacron_server.operations import routes as operations_routes
 from novacron_server.pools import routes as pools_routes
+from novacron_server.quotas import routes as quotas_routes
 from novacron_server.runtime.settings import Settings
 from novacron_server.runtime.wiring import Parts
 from novacron_server.tiers import routes as tiers_routes
@@ -69,6 +70,7 @@ def served(parts: Parts) -> list[Served]:
         *pools_routes.routes(parts.pools, parts.inventory),
         *metrics_routes.routes(parts.metrics, _exporter(parts), _scrape_access(parts.settings)),
         *tiers_routes.routes(parts.inventory),
+        *quotas_routes.routes(parts.database),
     ]
     listed = sorted({row.endpoint.key for row in nouns})
     health = health_routes.routes(

@@ -28,6 +28,7 @@ from novacron_server.tasks import repeat, try_to
 from novacron_server.vms.procedures.create import CreateSteps
 from novacron_server.vms.reappearance import ReappearedVMs
 from novacron_server.vms.rows import follow_names, remove_vm
+from novacron_server.volumes.sizes import VolumeSizes
 
 _log = structlog.get_logger()
 EVERY_S = 30.0
@@ -53,6 +54,7 @@ class Reconciler:
         self._instance = instance
         self._pending_undos = pending_undos
         self._reappeared = ReappearedVMs(database, group_commit, inventory, instance)
+        self._volume_sizes = VolumeSizes(database, inventory)
         self._missing: dict[Key, int] = {}
 
     async def run(self) -> None:
@@ -78,6 +80,7 @@ class Reconciler:
             partial(self._reappeared.restore, host),
             partial(self._remove_late_volumes, host, failed),
             partial(self._remove_rows_without_domain, host, being_undone),
+            partial(self._volume_sizes.store, host.host_id),
         )
         for step in steps:  # one that is refused does not keep the others from their work
             await try_to(f"reconciling {host.name}", step)

@@ -76,7 +76,7 @@ class VMs:
                 host_id=host.host_id,
                 tenant=principal.tenant,
                 steps=initial_steps(plan),
-                rows=lambda connection, _operation: write_rows(connection, plan, principal),
+                rows=lambda connection, operation: write_rows(connection, operation, plan, principal),
             )
 
         try:

@@ -28,18 +28,21 @@ from novacron_server.operations.submission import Submission
 from novacron_server.outbox.records import EventDraft
 from novacron_server.volumes import repository
 from novacron_server.volumes.row_events import volume_row_event
-from novacron_server.volumes.rows import remove_stale_row
+from novacron_server.volumes.rows import check_quota, remove_stale_row
 from novacron_server.volumes.users import VolumeUsers, overlays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What an action decides about a volume: its first journal, the row of a volume that it creates, and the stale rows
-    that it replaces (of volumes that were removed outside NovaCron)."""
+    that it replaces (of volumes that were removed outside NovaCron). `size_bytes` is the size to which it grows, `tier`
+    the tier to which it moves: both count against the tenant's quota at once."""
 
     steps: Steps
     created: VolumeRow | None = None
     stale: Sequence[VolumeRow | None] = ()
+    size_bytes: int | None = None
+    tier: str | None = None
 
 
 Decider = Callable[[Volume, VolumeFacts, VM | None], Awaitable[Decision]]
@@ -90,7 +93,7 @@ class VolumeChanges:
                 host_id=volume.host,
                 tenant=volume.tenant,
                 steps=decision.steps,
-                rows=lambda connection, _operation: _write_rows(connection, volume, vm, decision),
+                rows=lambda connection, operation: _write_rows(connection, operation, volume, vm, decision),
                 locks=(*((_target(volume),) if vm else ()), *created),
             )
 
@@ -133,14 +136,24 @@ def why_not_backing_file(volume: Volume, found: Sequence[str]) -> str:
     return f"{volume.name} is the backing file of {found[0]}: delete {found[0]} first"
 
 
-async def _write_rows(connection: Connection, volume: Volume, vm: VM | None, decision: Decision) -> list[EventDraft]:
+async def _write_rows(
+    connection: Connection, operation: Operation, volume: Volume, vm: VM | None, decision: Decision
+) -> list[EventDraft]:
     row = await repository.get(connection, volume.id)
     if row is None or row.pool != volume.pool:  # another change started and ended during the checks
         raise errors.Conflict(f"{volume.name} has changed: refresh and try again")
     if row.vm_id and row.vm_id != (vm.id if vm else None):
         await _check_vm_idle(connection, row)
     drafts = [draft for row in decision.stale for draft in await remove_stale_row(connection, row)]
+    if decision.size_bytes is not None:
+        more_bytes = decision.size_bytes - max(row.size_bytes, volume.size_bytes)
+        await check_quota(connection, operation, row.tenant, row.tier, more_bytes)
+        await repository.change(connection, row.id, size_bytes=decision.size_bytes)
+    if decision.tier is not None and decision.tier != row.tier:
+        await check_quota(connection, operation, row.tenant, decision.tier, max(row.size_bytes, volume.size_bytes))
     if decision.created is not None:
+        created = decision.created
+        await check_quota(connection, operation, created.tenant, created.tier, created.size_bytes)
         await repository.add(connection, decision.created)
         drafts.append(volume_row_event(decision.created))
     return drafts

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, select, update
+from collections.abc import Mapping
+
+from sqlalchemy import BigInteger, Text, cast, column, delete, func, insert, or_, select, update
+from sqlalchemy import values as values_of
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_server.database.rows import as_struct, read_each, values
+from novacron_server.database.tables import operations as o
 from novacron_server.database.tables import volumes as t
 from novacron_server.inventory.rows import VolumeRow
 
@@ -46,7 +50,19 @@ async def get(connection: AsyncConnection, volume_id: str) -> VolumeRow | None:
     return as_struct(row, VolumeRow) if row else None
 
 
-async def change(connection: AsyncConnection, volume_id: str, **columns: str | None) -> VolumeRow | None:
+async def write_sizes(connection: AsyncConnection, sizes: Mapping[str, int]) -> None:
+    """Store the sizes of volumes, by id, besides those that an operation is working on."""
+    new = values_of(column("id", t.c.id.type), column("size", BigInteger), name="new").data(list(sizes.items()))
+    own_id = cast(t.c.id, Text)
+    lock = func.jsonb_build_array(func.jsonb_build_object("type", "volume", "id", own_id))
+    busy = select(o.c.id).where(
+        o.c.state.in_(("pending", "running")), or_(o.c.target_id == own_id, o.c.locks.contains(lock))
+    )
+    changed = update(t).where(t.c.id == new.c.id, t.c.size_bytes != new.c.size, ~busy.exists())
+    await connection.execute(changed.values(size_bytes=new.c.size))
+
+
+async def change(connection: AsyncConnection, volume_id: str, **columns: str | int | None) -> VolumeRow | None:
     """Change columns. Returns the new row, None if there is none. Raises Conflict when its pool and name are taken."""
     row = (await connection.execute(update(t).where(t.c.id == volume_id).values(columns).returning(t))).first()
     return as_struct(row, VolumeRow) if row else None

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from novacron_core import errors
+from novacron_core.api.operations import Operation
 from novacron_server.database.transactions import Connection
 from novacron_server.inventory.rows import VolumeRow
 from novacron_server.operations.retries import retry_while_database_down
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
+from novacron_server.quotas import repository as quotas
 from novacron_server.volumes import repository
 from novacron_server.volumes.row_events import volume_row_event
 
@@ -22,11 +24,26 @@ async def remove_stale_row(connection: Connection, row: VolumeRow | None) -> lis
     return [volume_row_event(row, gone=True)] if row else []
 
 
-async def add_volume(connection: Connection, row: VolumeRow, stale: VolumeRow | None) -> list[EventDraft]:
-    """Insert the row of a new volume in its operation's transaction. Raises Conflict when its name is taken."""
+async def add_volume(
+    connection: Connection, operation: Operation, row: VolumeRow, stale: VolumeRow | None
+) -> list[EventDraft]:
+    """Insert the row of a new volume in its operation's transaction.
+
+    Raises Conflict when its name is taken, QuotaExceeded.
+    """
+    await check_quota(connection, operation, row.tenant, row.tier, row.size_bytes)
     removed = await remove_stale_row(connection, stale)
     await repository.add(connection, row)
     return [*removed, volume_row_event(row)]
+
+
+async def check_quota(
+    connection: Connection, operation: Operation, tenant: str, tier: str | None, more_bytes: int
+) -> None:
+    """Raises QuotaExceeded when the tenant may not have so much more disk space in a tier."""
+    if tier is not None:
+        demand = quotas.Demand(disk_bytes={tier: more_bytes})
+        await quotas.check(connection, tenant, demand, operation_id=operation.id)
 
 
 async def change_volume(group_commit: GroupCommit, volume_id: str, event: str, **changes: Any) -> int:

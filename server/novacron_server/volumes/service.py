@@ -98,13 +98,13 @@ class Volumes:
             self._inventory.require_host_up(pool.host)
             stale = await find_stale_row(self._inventory, principal, pool, body.name)
             await check_room(self._inventory, pool, body.size_bytes, body.name)
-            row = self._row(principal, pool, body.name, body.format)
+            row = self._row(principal, pool, body.name, body.format, body.size_bytes)
             return Submission(
                 target=Target(type="volume", id=row.id, name=row.name),
                 host_id=pool.host,
                 tenant=row.tenant,
                 steps=CreateVolumeSteps(made=row.id, pool=pool.name, path=f"{pool.path}/{body.name}"),
-                rows=lambda connection, _operation: add_volume(connection, row, stale),
+                rows=lambda connection, operation: add_volume(connection, operation, row, stale),
             )
 
         return await self._operations.submit(OperationKind.VOLUME_CREATE, principal, key, request, decide)
@@ -120,7 +120,7 @@ class Volumes:
             pool = self._inventory.state.storage.pools_on(volume.host).get(volume.pool)
             if pool:
                 await check_room(self._inventory, pool, body.size_bytes - volume.size_bytes, f"growing {volume.name}")
-            return Decision(steps=_disk_steps(facts, volume.vm))
+            return Decision(steps=_disk_steps(facts, volume.vm), size_bytes=body.size_bytes)
 
         return await self._changes.submit(VolumeAction.RESIZE, principal, volume_id, body, key, decide)
 
@@ -159,7 +159,7 @@ class Volumes:
                 pool = choose_pool(self._inventory, volume.host, body.tier or "hot")
             stale = await find_stale_row(self._inventory, principal, pool, body.name)
             await check_room(self._inventory, pool, volume.allocated_bytes, body.name)
-            row = self._row(principal, pool, body.name, image_format(facts))
+            row = self._row(principal, pool, body.name, image_format(facts), volume.size_bytes)
             steps = CloneVolumeSteps(
                 made=row.id,
                 pool=pool.name,
@@ -192,7 +192,7 @@ class Volumes:
                 bandwidth_bytes_s=body.bandwidth_bytes_s or 0,
                 format=facts.format,
             )
-            return Decision(steps=MoveSteps(move=move), stale=[stale])
+            return Decision(steps=MoveSteps(move=move), stale=[stale], tier=body.tier)
 
         return await self._changes.submit(
             VolumeAction.MOVE, principal, volume_id, body, key, decide, why_not=why_not_move, to_tier=body.tier
@@ -211,7 +211,7 @@ class Volumes:
         return pool
 
     @staticmethod
-    def _row(principal: Principal, pool: Pool, name: str, image: str | None) -> VolumeRow:
+    def _row(principal: Principal, pool: Pool, name: str, image: str | None, size_bytes: int) -> VolumeRow:
         return VolumeRow(
             id=str(uuid4()),
             host_id=pool.host,
@@ -222,6 +222,7 @@ class Volumes:
             tier=pool.tier,
             format=image,
             created_at=datetime.now(UTC),
+            size_bytes=size_bytes,
         )
 
 

@@ -16,7 +16,7 @@ from novacron_core.errors import DatabaseUnavailable
 from novacron_server.database.connector import Connector, parse_options
 from novacron_server.database.embedded import cluster
 from novacron_server.database.embedded.postgres import EmbeddedPostgres
-from novacron_server.database.migrate import migrate
+from novacron_server.database.migrate import head, migrate
 from novacron_server.database.preflight import Place, find_place
 from novacron_server.database.transactions import Database
 from tests.support.postgres_proxies import Proxy, TransactionPooler
@@ -214,7 +214,7 @@ async def test_missing_right_is_told_with_its_grant_before_anything_is_made(site
     await site.admin("CREATE ROLE other", "ALTER TABLE operations OWNER TO other")
     try:
         assert "run REASSIGN OWNED BY other TO joe" in await refusal(site.url())
-        await site.admin(f"REASSIGN OWNED BY other TO {ROLE}", "UPDATE alembic_version SET version_num = '0006'")
+        await site.admin(f"REASSIGN OWNED BY other TO {ROLE}", f"UPDATE alembic_version SET version_num = '{head()}'")
         _, database = await start(site.url())
         await database.close()
     finally:

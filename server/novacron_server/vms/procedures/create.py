@@ -28,6 +28,7 @@ from novacron_server.operations.progress import TransferProgress
 from novacron_server.operations.retries import retry_while_database_down
 from novacron_server.outbox.group_commit import GroupCommit
 from novacron_server.outbox.records import EventDraft
+from novacron_server.quotas import repository as quotas
 from novacron_server.vms import repository
 from novacron_server.vms.creation_plan import CreationPlan, Planner
 from novacron_server.vms.procedures.power import why_not_started
@@ -201,9 +202,21 @@ def initial_steps(plan: CreationPlan) -> CreateSteps:
     return CreateSteps(pool=plan.pool, volumes=[spec.name for spec in plan.volumes.values()])
 
 
-async def write_rows(connection: Connection, plan: CreationPlan, principal: Principal) -> list[EventDraft]:
-    """Insert the rows of a new VM in its operation's transaction, and return their events. Raises NameTaken."""
+async def write_rows(
+    connection: Connection, operation: Operation, plan: CreationPlan, principal: Principal
+) -> list[EventDraft]:
+    """Insert the rows of a new VM in its operation's transaction, and return their events.
+
+    Raises NameTaken, QuotaExceeded.
+    """
     now = datetime.now(UTC)
+    demand = quotas.Demand(
+        vms=1,
+        vcpus=plan.body.vcpus,
+        memory_bytes=plan.body.memory_bytes,
+        disk_bytes={plan.body.tier: sum(spec.size_bytes for spec in plan.volumes.values())},
+    )
+    await quotas.check(connection, principal.tenant, demand, operation_id=operation.id)
     row = VMRow(
         id=plan.vm_id,
         host_id=plan.host.host_id,
@@ -231,6 +244,7 @@ async def write_rows(connection: Connection, plan: CreationPlan, principal: Prin
             vm_id=row.id,
             format=spec.format,
             created_at=now,
+            size_bytes=spec.size_bytes,
         )
         await volumes.add(connection, volume)
         drafts.append(volume_row_event(volume))

@@ -1,0 +1,1 @@
+"""Quotas of tenants: checked in the transaction that accepts an operation."""
