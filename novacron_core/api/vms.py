@@ -9,6 +9,7 @@ from msgspec import Meta
 from novacron_core.api.base import ListQuery, Page, Request, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.operations import Operation
+from novacron_core.api.ownership import Adopt, HandOver
 from novacron_core.values.names import IMAGE_NAME_PATTERN, LINES, ONE_LINE, TAG_PATTERN, VM_NAME_PATTERN
 from novacron_core.values.open_enum import OpenEnum
 from novacron_core.values.roles import Permission as P
@@ -200,6 +201,29 @@ CREATE = endpoint(
 GET = endpoint(f"GET {_BASE}/{{vm_id}}", VM, P.VM_READ, summary="Get a VM")
 DELETE = endpoint(
     f"DELETE {_BASE}/{{vm_id}}", Operation, P.VM_CHANGE, query=DeleteQuery, status=202, summary="Delete a VM"
+)
+HAND_OVER = endpoint(
+    f"POST {_BASE}/{{vm_id}}/hand-over",
+    Operation,
+    P.VM_CHANGE,
+    takes=HandOver,
+    status=202,
+    summary="Give a VM and its disks another owner, or another tenant",
+)
+ADOPT = endpoint(
+    f"POST {_BASE}/{{vm_id}}/adopt",
+    Operation,
+    P.ACCESS_ADMIN,
+    takes=Adopt,
+    status=202,
+    summary="Take an unmanaged VM and its disks into a tenant",
+)
+RELEASE = endpoint(
+    f"POST {_BASE}/{{vm_id}}/release",
+    Operation,
+    P.ACCESS_ADMIN,
+    status=202,
+    summary="Stop managing a VM and its disks: they stay as they are",
 )
 START = endpoint(f"POST {_BASE}/{{vm_id}}/start", Operation, P.VM_CHANGE, status=202, summary="Start a VM")
 STOP = endpoint(

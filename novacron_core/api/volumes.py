@@ -9,6 +9,7 @@ from msgspec import Meta
 from novacron_core.api.base import ListQuery, Page, Request, Time, Value
 from novacron_core.api.endpoint import endpoint
 from novacron_core.api.operations import Operation
+from novacron_core.api.ownership import HandOver
 from novacron_core.values.names import VOLUME_NAME_PATTERN
 from novacron_core.values.roles import Permission as P
 from novacron_core.values.sizes import KIB, MIB, TIB
@@ -42,6 +43,7 @@ class Volume(Value, frozen=True):
     simulated: bool = False
     operation_id: str | None = None
     tenant: str | None = None
+    owner: str | None = None
     created_at: Time | None = None
     seen_at: Time | None = None
 
@@ -120,6 +122,14 @@ ATTACH = endpoint(
 DETACH = endpoint(f"POST {_ONE}/detach", Operation, P.VOLUME_CHANGE, status=202, summary="Detach a volume from its VM")
 DELETION = endpoint(f"GET {_ONE}/deletion", DeletionPreview, P.VOLUME_READ, summary="Preview the deletion of a volume")
 DELETE = endpoint(f"DELETE {_ONE}", Operation, P.VOLUME_CHANGE, status=202, summary="Delete a volume")
+HAND_OVER = endpoint(
+    f"POST {_ONE}/hand-over",
+    Operation,
+    P.VOLUME_CHANGE,
+    takes=HandOver,
+    status=202,
+    summary="Give a volume another owner, or another tenant",
+)
 MOVE = endpoint(
     f"PUT {_ONE}/tier", Operation, P.VOLUME_CHANGE, takes=VolumeMove, status=202, summary="Move a volume to a tier"
 )

@@ -37,6 +37,9 @@ WORDS: dict[str, Words] = {
     Kind.VM_ACKNOWLEDGE: Words(
         "acknowledge the crash", "acknowledging the crash", "crash acknowledged", "crash acknowledgement"
     ),
+    Kind.VM_HAND_OVER: Words("hand over", "handing over", "handed over", "handover"),
+    Kind.VM_ADOPT: Words("adopt", "adopting", "adopted", "adoption"),
+    Kind.VM_RELEASE: Words("release", "releasing", "released", "release"),
     Kind.VM_DELETE: Words("delete", "deleting", "deleted", "deletion"),
     Kind.VM_BULK: Words("change several VMs", "changing several VMs", "changed", "bulk action"),
     Kind.VOLUME_CREATE: Words("create", "creating", "created", "creation"),
@@ -44,6 +47,7 @@ WORDS: dict[str, Words] = {
     Kind.VOLUME_CLONE: Words("copy", "copying", "copied", "copy"),
     Kind.VOLUME_ATTACH: Words("attach a volume", "attaching a volume", "volume attached", "volume attach"),
     Kind.VOLUME_DETACH: Words("detach a volume", "detaching a volume", "volume detached", "volume detach"),
+    Kind.VOLUME_HAND_OVER: Words("hand over", "handing over", "handed over", "handover"),
     Kind.VOLUME_DELETE: Words("delete", "deleting", "deleted", "deletion"),
     Kind.VOLUME_MOVE: Words("move", "moving a disk", "moved", "disk move"),
     Kind.POOL_SET_TIER: Words("change its tier", "changing its tier", "tier changed", "tier change"),

@@ -19,6 +19,9 @@ class VMAction(StrEnum):
     RESUME = "resume"
     DISCARD_SAVED = "discard-saved"
     ACKNOWLEDGE = "acknowledge"
+    HAND_OVER = "hand-over"
+    ADOPT = "adopt"
+    RELEASE = "release"
     DELETE = "delete"
 
 
@@ -26,6 +29,8 @@ TRANSIENT = "transient: it is gone when it stops"
 """What is said of a VM that libvirt has no definition of."""
 
 _ON = frozenset({State.RUNNING, State.PAUSED, State.STARTING, State.STOPPING, State.MIGRATING})
+_OWNERSHIP = frozenset({VMAction.HAND_OVER, VMAction.ADOPT, VMAction.RELEASE})
+"""They change whose a VM is, in whatever state it is."""
 _FROM: dict[VMAction, frozenset[State]] = {
     VMAction.START: frozenset({State.STOPPED, State.SAVED, State.FAILED}),
     VMAction.STOP: frozenset({State.RUNNING}),
@@ -79,6 +84,9 @@ _PARTICIPLES: dict[VMAction, str] = {
     VMAction.RESUME: "resumed",
     VMAction.DISCARD_SAVED: "cleared of saved memory",
     VMAction.ACKNOWLEDGE: "acknowledged",
+    VMAction.HAND_OVER: "handed over",
+    VMAction.ADOPT: "adopted",
+    VMAction.RELEASE: "released",
     VMAction.DELETE: "deleted",
 }
 _MAKES: dict[VMAction, State] = {
@@ -110,6 +118,8 @@ def why_not_vm(action: VMAction, vm: VM, operation: Operation | None) -> str | N
         return f"{vm.name} is unmanaged: NovaCron can start and stop it, but not delete it"
     if vm.transient and vm.state is State.CRASHED and not vm.preserved and action is not VMAction.ACKNOWLEDGE:
         return f"{vm.name} is gone since its crash, because it was transient: acknowledge the crash instead"
+    if action in _OWNERSHIP:
+        return _why_not_ownership(action, vm)
     if _allows(vm, action):
         return None
     if vm.preserved and (refused := _REFUSALS_PRESERVED.get(action)):
@@ -119,6 +129,16 @@ def why_not_vm(action: VMAction, vm: VM, operation: Operation | None) -> str | N
     if refused := _REFUSALS.get((action, vm.state)):
         return f"{vm.name} {refused}"
     return f"{vm.name} is {vm.state}: cannot be {_PARTICIPLES[action]} in this state"
+
+
+def _why_not_ownership(action: VMAction, vm: VM) -> str | None:
+    if vm.state is State.PROVISIONING:
+        return f"{vm.name} is being created: wait until it is complete"
+    if action is VMAction.ADOPT:
+        if not vm.unmanaged:
+            return f"{vm.name} is managed already: hand it over instead"
+        return f"{vm.name} is {TRANSIENT}, so it cannot be adopted" if vm.transient else None
+    return f"{vm.name} is unmanaged: it belongs to no tenant. Adopt it first" if vm.unmanaged else None
 
 
 def _allows(vm: VM, action: VMAction) -> bool:

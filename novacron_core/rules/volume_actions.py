@@ -17,6 +17,7 @@ class VolumeAction(StrEnum):
     DETACH = "detach"
     DELETE = "delete"
     MOVE = "move"
+    HAND_OVER = "hand-over"
 
 
 BACKING_FILE = "backing file"
@@ -48,6 +49,8 @@ def why_not_volume(
         return why_busy(volume.name, operation)
     if volume.unmanaged:
         return f"{volume.name} is unmanaged: it can be viewed, not changed"
+    if action is VolumeAction.HAND_OVER:
+        return None if volume.vm is None else f"{volume.name} is attached to a VM: hand over the VM, or detach it first"
     if volume.simulated and action in _SIMULATED:
         return _SIMULATED[action]
     if volume.role in ("kernel", "initrd"):

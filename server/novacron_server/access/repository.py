@@ -110,6 +110,13 @@ async def find_account(
     return _account(row) if row else None
 
 
+async def is_member(conn: AsyncConnection, username: str, tenant: str) -> bool:
+    """Whether an account of this name is enabled, and a member of the tenant."""
+    joined = select(m.c.role).join(users, users.c.id == m.c.user_id)
+    found = joined.where(users.c.username == username, users.c.disabled.is_(False), m.c.tenant == tenant)
+    return (await conn.execute(found)).first() is not None
+
+
 async def memberships_of(conn: AsyncConnection, user_id: str) -> list[Membership]:
     """The memberships of an account, by tenant."""
     rows = await conn.execute(select(m.c.tenant, m.c.role).where(m.c.user_id == user_id).order_by(m.c.tenant))

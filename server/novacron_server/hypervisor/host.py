@@ -249,8 +249,8 @@ class LibvirtHost(Calls[DomainReader]):
         """Remove a stopped domain and libvirt's data on it; succeeds if there is none. Conflict while it runs."""
         await self._change("delete the VM", domains.undefine, uuid)
 
-    async def set_tag(self, uuid: str, tag: OwnershipTag) -> None:
-        """Write NovaCron's tag into a domain, running or not."""
+    async def set_tag(self, uuid: str, tag: OwnershipTag | None) -> None:
+        """Write NovaCron's tag into a domain, running or not; None: remove it."""
         await self._change("tag the VM", domains.set_tag, uuid, tag)
 
     def _connected(self, session: HostSession[DomainReader], connection: Any) -> None:

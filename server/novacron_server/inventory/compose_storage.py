@@ -70,6 +70,7 @@ def compose_volume(
         simulated=simulated,
         operation_id=operation.id if operation else None,
         tenant=row.tenant if row else None,
+        owner=row.owner if row else None,
         created_at=row.created_at if row else None,
         seen_at=seen_at,
     )

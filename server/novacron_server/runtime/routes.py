@@ -24,6 +24,7 @@ from novacron_server.runtime.wiring import Parts
 from novacron_server.tiers import routes as tiers_routes
 from novacron_server.vms import routes as vms_routes
 from novacron_server.vms.bulk import routes as bulk_routes
+from novacron_server.vms.ownership import routes as ownership_routes
 from novacron_server.volumes import routes as volumes_routes
 
 
@@ -62,6 +63,7 @@ def served(parts: Parts) -> list[Served]:
         *access_routes.routes(parts.access),
         *vms_routes.routes(parts.vms),
         *bulk_routes.routes(parts.bulks),
+        *ownership_routes.routes(parts.ownership),
         *operations_routes.routes(parts.operations),
         *events_routes.routes(parts.events),
         *hosts_routes.routes(parts.inventory),

@@ -71,9 +71,11 @@ from novacron_server.vms.bulk.service import Bulks
 from novacron_server.vms.crashes import Crashes
 from novacron_server.vms.creation_plan import Planner
 from novacron_server.vms.last_facts import LastFacts
+from novacron_server.vms.ownership.service import Ownership
 from novacron_server.vms.procedures.acknowledge import AcknowledgeCrash
 from novacron_server.vms.procedures.create import CreateVM
 from novacron_server.vms.procedures.delete import DeleteVM
+from novacron_server.vms.procedures.ownership import AdoptVM, HandOverVM, ReleaseVM
 from novacron_server.vms.procedures.power import power_procedures
 from novacron_server.vms.reconciler import Reconciler
 from novacron_server.vms.service import VMs
@@ -83,6 +85,7 @@ from novacron_server.volumes.procedures.attach import AttachVolume
 from novacron_server.volumes.procedures.create import CloneVolume, CreateVolume
 from novacron_server.volumes.procedures.delete import DeleteVolume
 from novacron_server.volumes.procedures.detach import DetachVolume
+from novacron_server.volumes.procedures.hand_over import HandOverVolume
 from novacron_server.volumes.procedures.move import MoveVolume
 from novacron_server.volumes.procedures.resize import ResizeVolume
 from novacron_server.volumes.service import Volumes
@@ -107,6 +110,7 @@ class Parts:
     images: Images
     vms: VMs
     bulks: Bulks
+    ownership: Ownership
     volumes: Volumes
     pools: Pools
     upkeep: ManagedPoolUpkeep
@@ -250,7 +254,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     creation = CreateVM(database, group_commit, inventory, planner, str(instance))
     endings = Endings(database)
     bulk = BulkVMs(database, inventory, endings, Askers(database), lambda: vms)
-    procedures = build_procedures(database, group_commit, inventory, leftovers, creation, bulk, crashes)
+    procedures = build_procedures(database, group_commit, inventory, leftovers, creation, bulk, crashes, str(instance))
     operations = Operations(database, group_commit, procedures, state, endings)
     vms = VMs(inventory, operations, planner, group_commit)
     access = _access(settings, database, committed, hub)
@@ -282,6 +286,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         images=images,
         vms=vms,
         bulks=Bulks(database, inventory, operations),
+        ownership=Ownership(inventory, operations),
         volumes=Volumes(inventory, operations),
         pools=Pools(inventory, operations),
         upkeep=ManagedPoolUpkeep(inventory, managed_pools),
@@ -324,6 +329,7 @@ def build_procedures(
     creation: CreateVM,
     bulk: BulkVMs,
     crashes: Crashes,
+    instance: str,
 ) -> Procedures:
     """Create one procedure for each kind of operation."""
     return Procedures(
@@ -333,11 +339,13 @@ def build_procedures(
             *power_procedures(inventory),
             bulk,
             AcknowledgeCrash(crashes),
+            *(change(inventory, group_commit, instance) for change in (HandOverVM, AdoptVM, ReleaseVM)),
             CreateVolume(group_commit, inventory, leftovers),
             CloneVolume(group_commit, inventory, leftovers),
             AttachVolume(database, group_commit, inventory),
             DetachVolume(database, group_commit, inventory),
             ResizeVolume(database, group_commit, inventory),
+            HandOverVolume(inventory),
             DeleteVolume(database, group_commit, inventory),
             MoveVolume(database, group_commit, inventory, leftovers),
             SetTier(inventory),

@@ -22,7 +22,10 @@ _OTHER_FAMILIES = {"access": Permission.ACCESS_ADMIN, "system": Permission.EVENT
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
     """An encoded event, with the tenant and the permission that determine who may receive it. `member_data` is what
-    readers who are not administrators get; None if it is the same."""
+    readers who are not administrators get; None if it is the same.
+
+    `left` is the tenant that the target has just left, and `left_data` what its readers get: for them it is gone.
+    """
 
     seq: int
     event: api.Event
@@ -30,6 +33,8 @@ class OutgoingEvent:
     permission: Permission
     data: bytes
     member_data: bytes | None = None
+    left: str | None = None
+    left_data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,8 @@ class Batch:
 
 
 def _for(principal: Principal, event: OutgoingEvent) -> OutgoingEvent:
+    if event.left_data is not None and not may_see(principal, event.tenant):
+        return replace(event, data=event.left_data, member_data=None)
     if event.member_data is None or principal.role is Role.ADMINISTRATOR:
         return event
     return replace(event, data=event.member_data, member_data=None)
@@ -81,7 +88,8 @@ def _part(events: list[OutgoingEvent]) -> BatchPart:
 
 def visible(principal: Principal, outgoing: OutgoingEvent) -> bool:
     """Whether the principal may receive this event: by tenant, and by the permission for its event family."""
-    return may_see(principal, outgoing.tenant) and may(principal, outgoing.permission)
+    seen = may_see(principal, outgoing.tenant) or (outgoing.left is not None and may_see(principal, outgoing.left))
+    return seen and may(principal, outgoing.permission)
 
 
 def permission_of(nouns: Nouns, event_type: str) -> Permission:

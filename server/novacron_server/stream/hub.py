@@ -8,17 +8,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import msgspec
 
 from novacron_core.api import events as api
-from novacron_core.rules.visibility import Principal
+from novacron_core.rules.visibility import SHARED, Principal
 from novacron_server.http.websocket.protocol import WebSocketProtocol
 from novacron_server.inventory.state import InventoryState
 from novacron_server.outbox.records import EventDraft, EventRecord
-from novacron_server.stream.batches import Batch, BatchPart, OutgoingEvent, matches, permission_of, visible
+from novacron_server.stream.batches import Batch, BatchPart, OutgoingEvent, matches, permission_of
 
 MAX_EVENTS = 20_000
 """Events kept in memory for listeners that resume."""
@@ -125,9 +126,10 @@ class Hub:
         """Apply committed events, in order, to the inventory state, and send them to the listeners."""
         outgoing = []
         for record in records:
+            before = self._tenant_of(record)
             self.state.fold(record)
             self._unlogged.pop(_key(record), None)
-            event = self._compose(record)
+            event = _leaving(self._compose(record), before)
             if len(self._recent) == self._recent.maxlen:
                 self._floor = self._recent[0].seq
             self._recent.append(event)
@@ -143,7 +145,7 @@ class Hub:
         """The frames after a number that this principal may see; None if they are no longer (or not yet) available."""
         if after < self._floor or after > self.state.seq:
             return None
-        return [event.data for event in self._recent if event.seq > after and visible(principal, event)]
+        return _data(principal, [event for event in self._recent if event.seq > after])
 
     def publish_unlogged(self, drafts: Iterable[EventDraft]) -> None:
         """Send events that cannot be numbered now; the same drafts arrive later, numbered, through `fold`."""
@@ -156,7 +158,7 @@ class Hub:
     def unlogged(self, principal: Principal) -> list[bytes]:
         """The events sent without a number that still have none, with current values: for a listener that resumes."""
         outgoing = [self._compose(_unnumbered(d, self.state.seq), unlogged=True) for d in self._unlogged.values()]
-        return [event.data for event in outgoing if visible(principal, event)]
+        return _data(principal, outgoing)
 
     def set_database_down(self, since: datetime | None) -> None:
         """Set since when the database is unavailable (None: it is back), and notify every listener immediately."""
@@ -194,6 +196,12 @@ class Hub:
     def listeners(self) -> int:
         return len(self._listeners)
 
+    def _tenant_of(self, record: EventRecord) -> str | None:
+        """The tenant of the target before this event, None for nobody's or none."""
+        table = self.state.tables.get(record.target.type) if record.row is not None else None
+        tenant, value = table.value(record) if table else (None, None)
+        return tenant if value is not None else None
+
     def _compose(self, record: EventRecord, *, unlogged: bool = False) -> OutgoingEvent:
         table = self.state.tables.get(record.target.type)
         tenant, value = table.value(record) if table else (record.tenant, None)
@@ -220,6 +228,29 @@ class Hub:
             return OutgoingEvent(record.seq, event, tenant, permission, data)
         shown = msgspec.structs.replace(event, value=msgspec.Raw(msgspec.json.encode(member_value)))
         return OutgoingEvent(record.seq, event, tenant, permission, data, msgspec.json.encode(shown))
+
+
+def _data(principal: Principal, events: list[OutgoingEvent]) -> list[bytes]:
+    """The frames of the events that this principal may see, as it may see them."""
+    return [event.data for event in Batch(events).visible_to(principal).events]
+
+
+def _leaving(event: OutgoingEvent, before: str | None) -> OutgoingEvent:
+    """The event, and what the readers of the tenant get that its target leaves with it: that the target is gone."""
+    if before in (None, SHARED, event.tenant):
+        return event
+    gone = msgspec.structs.replace(
+        event.event,
+        tenant=before,
+        type=f"{event.event.target.type}.deleted",
+        value=msgspec.Raw(b"null"),
+        note="it now belongs to another tenant",
+        before=None,
+        after=None,
+        reason="",
+        actor="",
+    )
+    return replace(event, left=before, left_data=msgspec.json.encode(gone))
 
 
 def _key(event: EventDraft | EventRecord) -> tuple[str, str, str, str]:

@@ -94,6 +94,13 @@ async def rename(connection: AsyncConnection, host_id: str, vm_id: str, name: st
     return await get(connection, host_id, vm_id)
 
 
+async def set_owner(connection: AsyncConnection, host_id: str, vm_id: str, *, tenant: str, owner: str) -> VMRow | None:
+    """Change whose a VM is. Returns its new row, None if it has none."""
+    changed = {"tenant": tenant, "owner": owner, "updated_at": func.now(), "generation": t.c.generation + 1}
+    await connection.execute(update(t).where(t.c.host_id == host_id, t.c.id == vm_id).values(changed))
+    return await get(connection, host_id, vm_id)
+
+
 async def remove(connection: AsyncConnection, host_id: str, vm_id: str) -> None:
     await connection.execute(delete(t).where(t.c.host_id == host_id, t.c.id == vm_id))
 

@@ -42,6 +42,26 @@ async def follow_names(group_commit: GroupCommit, state: InventoryState, host_id
             await try_to("renaming a VM", partial(rename_vm, group_commit, *key, known.facts.name))
 
 
+async def release_vm(group_commit: GroupCommit, host_id: str, vm_id: str, volume_ids: Sequence[str]) -> None:
+    """Remove the rows of a VM and of these volumes, which stay as they are: they are unmanaged from then on."""
+
+    async def work(connection: Connection) -> tuple[None, list[EventDraft]]:
+        drafts = []
+        for volume_id in volume_ids:
+            volume = await volumes.get(connection, volume_id)
+            if volume is not None:
+                await volumes.remove(connection, volume_id)
+                drafts.append(volume_row_event(volume, gone=True))
+        await volumes.clear_vm(connection, host_id, vm_id)
+        row = await repository.get(connection, host_id, vm_id)
+        if row is not None:
+            await repository.remove(connection, host_id, vm_id)
+            drafts.append(vm_row_event(row, "vm.updated", gone=True, note="released"))
+        return None, drafts
+
+    await retry_while_database_down("releasing a VM", lambda: group_commit.write(work))
+
+
 async def remove_vm(
     group_commit: GroupCommit, host_id: str, vm_id: str, deleted: Sequence[VolumeRow] = (), note: str = ""
 ) -> None:

@@ -31,7 +31,7 @@ NONE: Any = None
 def all_procedures() -> Procedures:
     """The registry as a server builds it, but without the parts that the procedures use."""
     bulk = BulkVMs(NONE, NONE, NONE, NONE, NONE)
-    return build_procedures(NONE, NONE, NONE, NONE, CreateVM(NONE, NONE, NONE, NONE, ""), bulk, NONE)
+    return build_procedures(NONE, NONE, NONE, NONE, CreateVM(NONE, NONE, NONE, NONE, ""), bulk, NONE, "")
 
 
 @pytest.mark.parametrize("kind", OperationKind)
@@ -52,7 +52,9 @@ def test_every_procedure_has_undo_or_resume_and_reaches_its_failpoints(procedure
     code = inspect.getsource(inspect.getmodule(type(procedure)) or copy) + inspect.getsource(copy)
     written = re.findall(r'failpoint\(f?"([^"]+)"\)', code)
     reached = {
-        name.replace("{kind}", procedure.kind).replace("{self._action}", procedure.kind.partition(".")[2])
+        name.replace("{kind}", procedure.kind)
+        .replace("{self.kind}", procedure.kind)
+        .replace("{self._action}", procedure.kind.partition(".")[2])
         for name in written
     }
     assert set(procedure.failpoints) <= reached

@@ -311,12 +311,13 @@ def definition(connection: Any, uuid: str) -> str:
     return without_secrets(connection.lookupByUUIDString(uuid).XMLDesc(_PERSISTENT_XML))
 
 
-def set_tag(connection: Any, uuid: str, tag: OwnershipTag) -> None:
-    """Write NovaCron's tag into a domain, running or not."""
+def set_tag(connection: Any, uuid: str, tag: OwnershipTag | None) -> None:
+    """Write NovaCron's tag into a domain, running or not; None: remove it."""
     domain = connection.lookupByUUIDString(uuid)
     flags = 0
     if domain.isPersistent():
         flags |= libvirt.VIR_DOMAIN_AFFECT_CONFIG
     if domain.isActive():
         flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
-    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, tag_text(tag), PREFIX, NAMESPACE, flags)
+    text = tag_text(tag) if tag is not None else None
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, PREFIX, NAMESPACE, flags)

@@ -1,0 +1,1 @@
+"""Whose a VM or a volume is: handovers, adoptions and releases."""
