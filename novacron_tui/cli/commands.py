@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from novacron_tui.cli import storage_commands
+from novacron_tui.cli import ownership_commands, storage_commands
 from novacron_tui.cli.runtime import completion
 from novacron_tui.cli.runtime.args import (
     Names,
@@ -32,6 +32,7 @@ def mount(app: typer.Typer) -> None:
     for command in (login, logout, events, doctor):
         app.command()(command)
     storage_commands.mount(app, image)
+    ownership_commands.mount(app, vm, storage_commands.volume)
     for verb, help_text in _POWER:
         vm.command(verb, help=help_text)(_power)
 
