@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from textual import constants
 from novacron_server.images.demo_guest import DemoGuest
 from novacron_server.images.service import Images
 from tests.support.database_budget import LONG_BUDGET_S
+from tests.support.images import add_image
 from tests.support.libvirtd import PrivateLibvirtd, require_private_libvirtd
 from tests.support.node_files import NODE
 
@@ -61,10 +61,7 @@ def uri(data_dir: Path) -> str:
 @pytest.fixture
 def image(data_dir: Path) -> str:
     """A real, empty qcow2 image in the server's images directory."""
-    (data_dir / "images").mkdir(exist_ok=True)
-    path = data_dir / "images" / "empty.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "8M"], check=True)
-    os.utime(path, (0, 0))  # a new file would be looked at twice, in case it is still being written
+    add_image(data_dir)
     return "empty"
 
 

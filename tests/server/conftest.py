@@ -100,13 +100,15 @@ async def shared_server(postgres: EmbeddedPostgres, shared_dir: Path) -> AsyncIt
 @asynccontextmanager
 async def _simulated_server(owner_url: str, database_url: str, data_dir: Path, uri: str) -> AsyncIterator[LiveServer]:
     """A server on libvirt's test driver, with the administrator ann."""
-    settings = Settings(data_dir=data_dir, sign_ins_per_minute=1000, database_budget_s=LONG_BUDGET_S)
+    settings = Settings(
+        data_dir=data_dir, sign_ins_per_minute=1000, requests_per_minute=100_000, database_budget_s=LONG_BUDGET_S
+    )
     async with running(settings, owner_url, database_url, [uri]) as (url, parts), Client(url) as admin:
         token = (data_dir / "setup-token").read_text().strip()
         await admin.call(access.REGISTER, body=access.Register(username="ann", password=PASSWORD, setup_token=token))
         await admin.sign_in("ann", PASSWORD)
         await until(lambda: all_hosts_read(parts))
-        yield LiveServer(url, parts, admin, data_dir)
+        yield LiveServer(url, parts, admin, data_dir, owner_url=owner_url)
 
 
 @pytest.fixture

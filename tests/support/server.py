@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class LiveServer:
     parts: Parts
     admin: Client
     data_dir: Path
+    owner_url: str = field(default="", kw_only=True)
+    """The database, as its owner; not known to every test."""
 
     @property
     def stream(self) -> object:
