@@ -13,11 +13,12 @@ import structlog
 
 from novacron_core.api.access import Login, Refresh, Register, Ticket, Tokens, User, Validation
 from novacron_core.api.events import Priority
-from novacron_core.errors import DatabaseUnavailable, Forbidden, NovaCronError, RateLimited, Unauthenticated
+from novacron_core.errors import DatabaseUnavailable, Forbidden, NovaCronError, Unauthenticated
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
-from novacron_server.access import backoff, repository, tokens
+from novacron_server.access import repository, tokens
 from novacron_server.access.accounts import Accounts, account_event
+from novacron_server.access.attempts import Attempt, Attempts
 from novacron_server.access.keys import Keys
 from novacron_server.access.live import CHECK_S, SessionCache
 from novacron_server.access.passwords import Passwords
@@ -25,7 +26,6 @@ from novacron_server.access.repository import Account, StoredSession, Use
 from novacron_server.access.setup_token import SetupToken
 from novacron_server.access.tickets import Tickets
 from novacron_server.database.transactions import Connection, Database
-from novacron_server.http.limits import Counts, network_of
 from novacron_server.outbox.repository import append
 
 SESSION_LIFETIME = timedelta(hours=24)
@@ -41,7 +41,6 @@ class Access:
 
     `wake` is called after commits with events.
 
-    `sign_ins_per_minute` are tried for a network, not counting accounts that have signed in from there before.
     `sessions_per_user` are live at most: a further sign-in ends the one that was used longest ago.
     `on_session_end` gets the id of a session whose tokens are no longer valid: after logout, a new role or
     password, expiry, or a change by another server (within 2 seconds).
@@ -55,14 +54,13 @@ class Access:
         *,
         open_registration: bool = False,
         sessions_per_user: int = 64,
-        sign_ins_per_minute: int = 60,
+        attempts: Attempts | None = None,
         passwords: Passwords | None = None,
         on_session_end: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._database = database
         self._sessions_per_user = sessions_per_user
-        self._sign_ins_per_minute = sign_ins_per_minute
-        self._strangers = Counts()
+        self._attempts = attempts or Attempts()
         self._wake = wake
         self._passwords = passwords or Passwords()
         self._keys = Keys(data_dir / "secrets.json")
@@ -125,19 +123,14 @@ class Access:
 
         Raises RateLimited with the delay, and Unauthenticated with the same message for every reason.
         """
-        name, network = backoff.account_of(request.username), network_of(address)
 
-        async def claim(conn: Connection) -> tuple[float, bool, Account | None]:
-            known = network in {network_of(found) for found in await repository.sign_in_addresses(conn, name)}
-            self._admit(network, known=known)
-            wait_s = await repository.claim_attempt(conn, name, network, known=known)
-            return wait_s, known, None if wait_s else await repository.find_account_by_name(conn, name)
+        async def claim(conn: Connection) -> tuple[Attempt, Account | None]:
+            attempt = await self._attempts.claim(conn, request.username, address)
+            return attempt, await repository.find_account_by_name(conn, attempt.account)
 
-        wait_s, known, account = await self._database.run(claim)
-        if wait_s:
-            raise RateLimited("too many wrong passwords", retry_after_s=wait_s)
+        attempt, account = await self._database.run(claim)
         stored = account.password_hash if account else None
-        verdict = await self._passwords.compare(request.password, stored, known=known)
+        verdict = await self._passwords.compare(request.password, stored, known=attempt.known)
         if account is None or not verdict.right or account.disabled:
             raise Unauthenticated(_WRONG)
 
@@ -147,7 +140,7 @@ class Access:
                 return None  # the account changed while the password was compared
             if not now.member:
                 raise Forbidden(_NO_TENANT)
-            await repository.clear_failures(conn, name, network, known=known)
+            await self._attempts.succeed(conn, attempt)
             if verdict.new_hash:
                 await repository.update_account(conn, now.user.id, ends_tokens=False, password_hash=verdict.new_hash)
             issued = await self._begin(conn, now, address, user_agent)
@@ -161,15 +154,6 @@ class Access:
             self._live.end(session_id)
         self._wake()
         return issued
-
-    def _admit(self, network: str, *, known: bool) -> None:
-        """Refuse a flood of sign-ins before it is compared with passwords. Raises RateLimited."""
-        if known:
-            return
-        budget = self._strangers.take("sign-in", network, self._sign_ins_per_minute)
-        if budget.refused:
-            seconds = budget.retry_after_s
-            raise RateLimited(f"too many sign-ins; try again in {seconds:.0f} s", retry_after_s=seconds)
 
     async def refresh(self, request: Refresh) -> Tokens:
         """New tokens for the session. The same request gets the same refresh token for `repository.REPEAT_S` seconds;

@@ -17,6 +17,7 @@ from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
 from novacron_core.values.sizes import GIB
 from novacron_server.access.askers import Askers
+from novacron_server.access.attempts import Attempts
 from novacron_server.access.service import Access
 from novacron_server.database import repository as database_repository
 from novacron_server.database.guarded_clock import GuardedClock
@@ -308,7 +309,7 @@ def _access(settings: Settings, database: Database, committed: Signal[None], hub
         lambda: committed.emit(None),
         open_registration=settings.open_registration,
         sessions_per_user=settings.sessions_per_user,
-        sign_ins_per_minute=settings.sign_ins_per_minute,
+        attempts=Attempts(settings.sign_ins_per_minute),
         on_session_end=hub.end_session,
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from novacron_server.access.attempts import Attempts
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.service import Access
 from novacron_server.database.transactions import Database
@@ -34,7 +35,7 @@ def open_access(database: Database, data_dir: Path) -> OpenAccess:
             folder,
             lambda: wakes.append(1),
             open_registration=open_registration,
-            sign_ins_per_minute=sign_ins_per_minute,
+            attempts=Attempts(sign_ins_per_minute),
             passwords=passwords,
             on_session_end=ended.append,
         )
