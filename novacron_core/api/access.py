@@ -8,9 +8,12 @@ from msgspec import Meta
 
 from novacron_core.api.base import Nothing, Request, Time, Value
 from novacron_core.api.endpoint import endpoint
-from novacron_core.values.names import USERNAME_PATTERN
+from novacron_core.values.names import TENANT_PATTERN, USERNAME_PATTERN
 from novacron_core.values.roles import Permission as P
 from novacron_core.values.roles import Role
+
+Code = Annotated[str, Meta(max_length=128)]
+"""A one-time code: groups of letters and digits, in either case, with or without the hyphens between them."""
 
 
 class Membership(Value, frozen=True):
@@ -64,7 +67,7 @@ class Login(Request, frozen=True):
 
 class Tokens(Value, frozen=True):
     """`token` is the access token, valid for `expires_in` seconds; `refresh_token` can be exchanged once for a new
-    pair."""
+    pair. It is empty in the answer to a change of tenant: the session keeps the one that it has."""
 
     token: str
     expires_in: int
@@ -74,6 +77,42 @@ class Tokens(Value, frozen=True):
 
 class Refresh(Request, frozen=True):
     refresh_token: Annotated[str, Meta(max_length=512)]
+
+
+class PasswordChange(Request, frozen=True):
+    """The caller's own password. Every session of the account ends, this one too."""
+
+    old: Annotated[str, Meta(max_length=1024)]
+    new: Annotated[str, Meta(max_length=1024)]
+
+
+class PasswordReset(Request, frozen=True):
+    """A new password, with the one-time code that an owner or administrator has created."""
+
+    username: Annotated[str, Meta(max_length=254)]
+    code: Code
+    new_password: Annotated[str, Meta(max_length=1024)]
+
+
+class AcceptInvitation(Request, frozen=True):
+    """A new account in the tenant of an invitation. Without `email` it gets that of the invitation."""
+
+    code: Code
+    username: Annotated[str, Meta(pattern=USERNAME_PATTERN, max_length=32)]
+    password: Annotated[str, Meta(max_length=1024)]
+    email: Annotated[str, Meta(max_length=254)] = ""
+
+
+class Join(Request, frozen=True):
+    """One more membership for the caller, with the code of an invitation."""
+
+    code: Code
+
+
+class SwitchTenant(Request, frozen=True):
+    """The tenant in which the session goes on: one of the caller's, for an administrator any."""
+
+    tenant: Annotated[str, Meta(pattern=TENANT_PATTERN, max_length=63)]
 
 
 class Validation(Value, frozen=True):
@@ -99,3 +138,26 @@ REFRESH = endpoint(
 VALIDATE = endpoint("GET /auth/validate", Validation, P.SIGNED_IN, summary="Validate an access token")
 LOGOUT = endpoint("POST /auth/logout", Nothing, P.SIGNED_IN, status=204, summary="Sign out")
 WS_TICKET = endpoint("POST /auth/ws-ticket", Ticket, P.SIGNED_IN, summary="Create a ticket for the event stream")
+CHANGE_PASSWORD = endpoint(
+    "POST /auth/password", Nothing, P.SIGNED_IN, takes=PasswordChange, status=204, summary="Change the own password"
+)
+RESET_PASSWORD = endpoint(
+    "POST /auth/password-reset",
+    Nothing,
+    P.PUBLIC,
+    takes=PasswordReset,
+    status=204,
+    summary="Set a new password with a one-time code",
+)
+ACCEPT_INVITATION = endpoint(
+    "POST /auth/invitation",
+    Registered,
+    P.PUBLIC,
+    takes=AcceptInvitation,
+    status=201,
+    summary="Create an account with the code of an invitation",
+)
+JOIN = endpoint("POST /auth/join", Membership, P.SIGNED_IN, takes=Join, summary="Join a tenant with an invitation")
+SWITCH_TENANT = endpoint(
+    "POST /auth/tenant", Tokens, P.SIGNED_IN, takes=SwitchTenant, summary="Go on in another tenant"
+)

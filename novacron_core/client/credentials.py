@@ -30,9 +30,9 @@ class Credentials:
         self._stale_at = float("inf")
 
     def take(self, tokens: Tokens) -> None:
-        """Use this pair from now on."""
+        """Use this pair from now on. Tokens without a refresh token leave the one that there is."""
         self.token = tokens.token
-        self.refresh_token = tokens.refresh_token
+        self.refresh_token = tokens.refresh_token or self.refresh_token
         self._stale_at = time.monotonic() + tokens.expires_in * 0.8
         if self._on_change:
             self._on_change(tokens)

@@ -15,7 +15,7 @@ import msgspec
 import stamina
 
 from novacron_core import errors
-from novacron_core.api import access
+from novacron_core.api import access, people
 from novacron_core.api.base import Nothing, Request
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.problem import NO_SUCH_PATH, Problem
@@ -33,8 +33,24 @@ B = TypeVar("B", bound=Request)
 # The caller reports the outcome. By default stamina would log each retry, in the middle of a script's output.
 stamina.instrumentation.set_on_retry_hooks([])
 
-_WITH_SECRETS = frozenset({access.REGISTER.key, access.LOGIN.key, access.REFRESH.key})
-"""Endpoints whose bodies have a password or a refresh token."""
+_WITH_SECRETS = frozenset(
+    row.key
+    for row in (
+        access.REGISTER,
+        access.LOGIN,
+        access.REFRESH,
+        access.CHANGE_PASSWORD,
+        access.RESET_PASSWORD,
+        access.ACCEPT_INVITATION,
+        access.JOIN,
+        people.CREATE,
+    )
+)
+"""Endpoints whose bodies have a password, a one-time code or a refresh token."""
+_WITHOUT_SESSION = frozenset(
+    row.key for row in (access.LOGIN, access.REFRESH, access.RESET_PASSWORD, access.ACCEPT_INVITATION)
+)
+"""Changes that need no session, so that none is renewed for them."""
 _UPLOAD_SILENCE_S = 120.0
 """How long a server may take to flush and check an upload."""
 _ANSWER_S = 60.0
@@ -327,7 +343,7 @@ def decode_problem(text: str) -> Problem | None:
 def _needs_session(endpoint: Endpoint[Any, Any, Any]) -> bool:
     """Whether to renew a session for this call: not for public reads, signing in, or the renewal itself."""
     public = endpoint.permission is Permission.PUBLIC
-    return not (public and (not endpoint.changes or endpoint.key in (access.LOGIN.key, access.REFRESH.key)))
+    return not (public and (not endpoint.changes or endpoint.key in _WITHOUT_SESSION))
 
 
 def fill(path: str, parts: dict[str, str]) -> str:

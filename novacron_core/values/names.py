@@ -14,6 +14,7 @@ USERNAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,31}$(?!\n)"
 TAG_PATTERN = r"^[a-z0-9][a-z0-9._/-]{0,62}$(?!\n)"
 IMAGE_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$(?!\n)"
 VOLUME_NAME_PATTERN = IMAGE_NAME_PATTERN
+TENANT_PATTERN = VM_NAME_PATTERN
 ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f\ufffe\uffff]*$(?!\n)"
 """A line of text: without controls, and without what XML has no way to write."""
 LINES = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\ufffe\uffff]*$"

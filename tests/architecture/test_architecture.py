@@ -19,7 +19,13 @@ from novacron_core.values.roles import Permission
 
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "server" / "novacron_server"
-PUBLIC_CHANGES = {"POST /auth/register", "POST /auth/login", "POST /auth/refresh"}
+PUBLIC_CHANGES = {
+    "POST /auth/register",
+    "POST /auth/login",
+    "POST /auth/refresh",
+    "POST /auth/invitation",
+    "POST /auth/password-reset",
+}
 """What somebody who has no session yet must be able to send."""
 
 

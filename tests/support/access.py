@@ -5,16 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from novacron_core.api.access import Login, Register, Tokens, User
+from novacron_core.api.people import PersonCreate
+from novacron_core.api.tenants import TenantCreate
 from novacron_core.errors import Unauthenticated
 from novacron_core.rules.visibility import Principal
+from novacron_core.values.roles import Role
+from novacron_server.access.attempts import Attempts
+from novacron_server.access.one_time_codes.invitations import Invitations
+from novacron_server.access.one_time_codes.password_resets import PasswordResets
+from novacron_server.access.own_password import OwnPassword
 from novacron_server.access.passwords import Passwords
+from novacron_server.access.people.service import People
 from novacron_server.access.service import Access
+from novacron_server.access.tenants.service import Tenants
 from novacron_server.database.transactions import Database
 from novacron_server.outbox.records import EventRecord
 from novacron_server.outbox.repository import read_after
@@ -30,9 +40,21 @@ class AccessUnderTest:
     """An Access with the actions that its tests share."""
 
     def __init__(
-        self, access: Access, data_dir: Path, passwords: Passwords, wakes: list[int], ended: list[str]
+        self,
+        database: Database,
+        access: Access,
+        data_dir: Path,
+        passwords: Passwords,
+        attempts: Attempts,
+        wakes: list[int],
+        ended: list[str],
     ) -> None:
         self.access = access
+        self.own_password = OwnPassword(database, passwords, attempts, access.end_tokens)
+        self.people = People(database, passwords, access.end_tokens)
+        self.invitations = Invitations(database, passwords, attempts, access.end_tokens)
+        self.resets = PasswordResets(database, passwords, attempts, access.end_tokens)
+        self.tenants = Tenants(database, access.end_tokens)
         self.data_dir = data_dir
         self.passwords = passwords
         self.ended = ended
@@ -51,6 +73,37 @@ class AccessUnderTest:
 
     async def principal(self, username: str = "ada") -> Principal:
         return await self.access.authenticate((await self.login(username)).token)
+
+    async def token_of(self, username: str) -> tuple[str, Principal]:
+        token = (await self.login(username)).token
+        return token, await self.access.authenticate(token)
+
+    async def two_tenants(self) -> TwoTenants:
+        """The tenants red and blue beside the default one, with an owner and an operator or viewer each."""
+        ada = await self.principal()
+        for tenant in ("red", "blue"):
+            await self.tenants.create(ada, TenantCreate(id=tenant))
+        members = [
+            ("rita", "red", Role.OWNER),
+            ("ron", "red", Role.OPERATOR),
+            ("bo", "blue", Role.OWNER),
+            ("bea", "blue", Role.VIEWER),
+        ]
+        for username, tenant, role in members:
+            body = PersonCreate(username=username, password=PASSWORD, tenant=tenant, role=role)
+            await self.people.create(ada, body)
+        return TwoTenants(ada, *[await self.principal(username) for username, _, _ in members])
+
+
+@dataclass(frozen=True)
+class TwoTenants:
+    """`ada` is the administrator; `rita` owns red, where `ron` is operator, and `bo` blue, where `bea` is viewer."""
+
+    ada: Principal
+    rita: Principal
+    ron: Principal
+    bo: Principal
+    bea: Principal
 
 
 OpenAccess = Callable[..., AbstractAsyncContextManager[AccessUnderTest]]

@@ -9,6 +9,9 @@ from novacron_server.access import backoff, repository
 from novacron_server.database.transactions import Connection
 from novacron_server.http.limits import Counts, network_of
 
+_INVITATIONS = "invitations of this installation"
+"""In place of an account: no user name has spaces. A sign-in that uses it as one is slowed like any other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -36,6 +39,17 @@ class Attempts:
         if wait_s:
             raise RateLimited("too many wrong passwords", retry_after_s=wait_s)
         return Attempt(account, network, known)
+
+    async def claim_code(self, conn: Connection, address: str) -> Attempt:
+        """Count an attempt with an invitation, which names no account. Raises RateLimited with the delay.
+
+        Only the network is counted: with a delay for all networks, strangers could keep everybody from joining.
+        """
+        network = network_of(address)
+        wait_s = await repository.claim_attempt(conn, _INVITATIONS, network, known=True)
+        if wait_s:
+            raise RateLimited("too many wrong codes", retry_after_s=wait_s)
+        return Attempt(_INVITATIONS, network, known=True)
 
     async def succeed(self, conn: Connection, attempt: Attempt) -> None:
         """Forget the attempt and the failed ones before it: it was right."""

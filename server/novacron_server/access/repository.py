@@ -19,7 +19,7 @@ from novacron_server.database.tables import login_failures as f
 from novacron_server.database.tables import memberships as m
 from novacron_server.database.tables import refresh_tokens as r
 from novacron_server.database.tables import sessions as s
-from novacron_server.database.tables import settings, users
+from novacron_server.database.tables import settings, tenants, users
 
 REPEAT_S = 20
 """Seconds in which a refresh may be repeated: a client that lost the answer, or consoles that refresh at once."""
@@ -123,6 +123,19 @@ async def memberships_of(conn: AsyncConnection, user_id: str) -> list[Membership
     return [Membership(tenant=row.tenant, role=Role(row.role)) for row in rows]
 
 
+async def with_memberships(conn: AsyncConnection, user: User) -> User:
+    """The account with all its memberships."""
+    return msgspec.structs.replace(user, memberships=await memberships_of(conn, user.id))
+
+
+async def tenant_exists(conn: AsyncConnection, tenant: str) -> bool:
+    """Whether there is this tenant; it cannot be deleted before this transaction ends."""
+    found = await conn.execute(
+        select(tenants.c.id).where(tenants.c.id == tenant).with_for_update(key_share=True, read=True)
+    )
+    return found.first() is not None
+
+
 async def set_membership(conn: AsyncConnection, user_id: str, tenant: str, role: Role) -> None:
     """Make the account a member of a tenant with this role, or change its role in it."""
     row = insert(m).values(user_id=user_id, tenant=tenant, role=str(role))
@@ -147,8 +160,9 @@ async def remove_membership(conn: AsyncConnection, user_id: str, tenant: str) ->
 
 
 async def lock_and_count_administrators(conn: AsyncConnection) -> int:
-    """The number of enabled administrators; row locks keep others from changing one before this transaction ends."""
-    query = select(users.c.id).where(users.c.administrator, users.c.disabled.is_(False))
+    """The number of administrators who can sign in: those that are enabled and belong to a tenant. Row locks keep others
+    from changing one before this transaction ends."""
+    query = select(users.c.id).where(users.c.administrator, users.c.disabled.is_(False), users.c.tenant.is_not(None))
     return len((await conn.execute(query.order_by(users.c.id).with_for_update())).all())
 
 
@@ -178,6 +192,11 @@ async def add_session(
 async def find_sessions(conn: AsyncConnection, ids: Iterable[str]) -> list[StoredSession]:
     """The sessions with these ids, as far as they exist."""
     return [_session(row) for row in await conn.execute(_SESSIONS.where(s.c.id.in_(list(ids))))]
+
+
+async def move_session(conn: AsyncConnection, session_id: str, tenant: str) -> None:
+    """Go on with a session in another tenant."""
+    await conn.execute(update(s).where(s.c.id == session_id, s.c.revoked_at.is_(None)).values(tenant=tenant))
 
 
 async def revoke_session(conn: AsyncConnection, session_id: str) -> bool:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from novacron_core.api.access import Login, Refresh, Register, Ticket, Tokens, User, Validation
 from novacron_core.api.events import Priority
-from novacron_core.errors import DatabaseUnavailable, Forbidden, NovaCronError, Unauthenticated
+from novacron_core.errors import DatabaseUnavailable, Forbidden, NotFound, NovaCronError, Unauthenticated
 from novacron_core.rules.visibility import Principal
-from novacron_core.values.roles import Role
 from novacron_server.access import repository, tokens
 from novacron_server.access.accounts import Accounts, account_event
 from novacron_server.access.attempts import Attempt, Attempts
@@ -31,6 +31,7 @@ from novacron_server.outbox.repository import append
 SESSION_LIFETIME = timedelta(hours=24)
 KEPT_AFTER_END = timedelta(days=7)
 HOUSEKEEPING_S = 3600.0
+_ENDED = "Your session has ended. Sign in again."
 _WRONG = "Wrong user name or password"
 _NO_TENANT = "Your account belongs to no tenant. Ask an administrator to add it to one."
 _log = structlog.get_logger(__name__)
@@ -104,18 +105,6 @@ class Access:
         self._wake()
         return user
 
-    async def change_role(self, user_id: str, role: Role, caller: Principal) -> None:
-        """See Accounts.change_role. Access tokens end immediately; the session stays and can refresh them."""
-        for session_id in await self._accounts.change_role(user_id, role, caller):
-            self._live.end(session_id)
-        self._wake()
-
-    async def change_password(self, old: str, new: str, caller: Principal) -> None:
-        """See Accounts.change_password. Every session of the account ends, including the caller's."""
-        for session_id in await self._accounts.change_password(old, new, caller):
-            self._live.end(session_id)
-        self._wake()
-
     # -- sessions ----------------------------------------------------------------------------------------------------
 
     async def login(self, request: Login, address: str, user_agent: str) -> Tokens:
@@ -184,7 +173,7 @@ class Access:
             self._live.end(ended)
             self._wake()
         if renewed is None:
-            raise Unauthenticated("Your session has ended. Sign in again.")
+            raise Unauthenticated(_ENDED)
         return renewed
 
     async def logout(self, principal: Principal) -> None:
@@ -198,6 +187,42 @@ class Access:
 
         await self._database.run(work)
         self._live.end(principal.session_id)
+        self._wake()
+
+    async def switch_tenant(self, principal: Principal, tenant: str) -> Tokens:
+        """Go on with the session in another tenant: its tokens, tickets and sockets of before end, and its refresh token
+        stays. Raises NotFound, also for a tenant that the caller does not belong to."""
+
+        async def work(conn: Connection) -> StoredSession:
+            account = await repository.find_account(conn, principal.user_id, tenant=tenant, locked=True)
+            known = await repository.tenant_exists(conn, tenant)
+            if account is None or not account.member or not known:
+                raise NotFound("tenant not found")
+            await repository.move_session(conn, principal.session_id, tenant)
+            found = await repository.find_sessions(conn, [principal.session_id])
+            if not found or not found[0].live(datetime.now(UTC)):
+                raise Unauthenticated(_ENDED)
+            switched = account_event(
+                account.user,
+                "access.tenant_switched",
+                by=principal.username,
+                before=principal.tenant,
+                after=tenant,
+                priority=Priority.LOW,
+            )
+            await append(conn, [switched])
+            user = await repository.with_memberships(conn, found[0].account.user)
+            return msgspec.structs.replace(found[0], account=msgspec.structs.replace(found[0].account, user=user))
+
+        session = await self._database.run(work)
+        self.end_tokens([session.id])
+        return self._pair(session, "")
+
+    def end_tokens(self, session_ids: Iterable[str]) -> None:
+        """Drop sessions whose rows a change of access has just ended, or whose tokens it did, with their tickets and
+        sockets; and announce the events of that change."""
+        for session_id in session_ids:
+            self._live.end(session_id)
         self._wake()
 
     async def authenticate(self, bearer: str) -> Principal:
@@ -214,13 +239,16 @@ class Access:
             return ""
 
     async def validate(self, principal: Principal) -> Validation:
-        """The account and expiry of the caller's token. Raises Unauthenticated when the account was deleted."""
-        account = await self._database.run(
-            lambda conn: repository.find_account(conn, principal.user_id), read_only=True
-        )
-        if account is None:
+        """The account with its memberships, and the expiry of the caller's token. Raises Unauthenticated when the account was deleted."""
+
+        async def work(conn: Connection) -> User | None:
+            account = await repository.find_account(conn, principal.user_id, tenant=principal.tenant)
+            return await repository.with_memberships(conn, account.user) if account else None
+
+        user = await self._database.run(work, read_only=True)
+        if user is None:
             raise Unauthenticated("This account no longer exists")
-        return Validation(valid=True, user=account.user, expires_at=principal.expires_at)
+        return Validation(valid=True, user=user, expires_at=principal.expires_at)
 
     # -- tickets -----------------------------------------------------------------------------------------------------
 

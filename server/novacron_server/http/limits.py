@@ -14,6 +14,8 @@ from ipaddress import IPv6Address, ip_address
 
 _WINDOW_S = 60.0
 _MAX_KEYS = 20_000
+_HASHING = {"/auth/register", "/auth/invitation", "/auth/password-reset"}
+"""Public endpoints that judge and hash a new password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class Counts:
 
 class RateLimits:
     """Requests per minute of a user, or of a network for requests without a valid token: so nobody can use up the
-    budget of those who are signed in. Counted in three groups: registration, sockets, everything else.
+    budget of those who are signed in. Counted in three groups: new accounts and passwords, sockets, everything else.
 
     Sign-ins are limited where the account is known, in access/service.py: a flood must not keep its owner out.
     """
@@ -100,4 +102,4 @@ class RateLimits:
 def _group(path: str, scope_type: str) -> str:
     if scope_type == "websocket":
         return "socket"
-    return "register" if path == "/auth/register" else "api"
+    return "register" if path in _HASHING else "api"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from novacron_server.access import routes as access_routes
 from novacron_server.events import routes as events_routes
 from novacron_server.health import routes as health_routes
 from novacron_server.hosts import routes as hosts_routes
@@ -60,7 +59,7 @@ def _count_objects(parts: Parts) -> int:
 def served(parts: Parts) -> list[Served]:
     """All rows of the routing table."""
     nouns = [
-        *access_routes.routes(parts.access),
+        *parts.access_services.routes(),
         *vms_routes.routes(parts.vms),
         *bulk_routes.routes(parts.bulks),
         *ownership_routes.routes(parts.ownership),

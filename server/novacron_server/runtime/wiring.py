@@ -17,7 +17,6 @@ from novacron_core.api.operations import Target
 from novacron_core.rules.visibility import SHARED
 from novacron_core.values.sizes import GIB
 from novacron_server.access.askers import Askers
-from novacron_server.access.attempts import Attempts
 from novacron_server.access.service import Access
 from novacron_server.database import repository as database_repository
 from novacron_server.database.guarded_clock import GuardedClock
@@ -56,6 +55,7 @@ from novacron_server.pools.managed import ManagedPools
 from novacron_server.pools.procedures.set_tier import SetTier
 from novacron_server.pools.service import Pools
 from novacron_server.pools.upkeep import ManagedPoolUpkeep
+from novacron_server.runtime.access_services import AccessServices, build_access
 from novacron_server.runtime.background import Background
 from novacron_server.runtime.retention import retention_job
 from novacron_server.runtime.scheduler.scheduler import Scheduler
@@ -104,6 +104,7 @@ class Parts:
     database: Database
     group_commit: GroupCommit
     access: Access
+    access_services: AccessServices
     inventory: Inventory
     operations: Operations
     reader: OutboxReader
@@ -258,7 +259,8 @@ async def _build(background: Background, settings: Settings, database: Database,
     procedures = build_procedures(database, group_commit, inventory, leftovers, creation, bulk, crashes, str(instance))
     operations = Operations(database, group_commit, procedures, state, endings)
     vms = VMs(inventory, operations, planner, group_commit)
-    access = _access(settings, database, committed, hub)
+    access_services = build_access(settings, database, lambda: committed.emit(None), hub.end_session)
+    access = access_services.access
     reconciler = Reconciler(database, group_commit, inventory, operations.pending_undos, str(instance))
     origins = frozenset(settings.origins)
     metrics = MetricsPipeline(
@@ -280,6 +282,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         database=database,
         group_commit=group_commit,
         access=access,
+        access_services=access_services,
         inventory=inventory,
         operations=operations,
         reader=reader,
@@ -299,18 +302,6 @@ async def _build(background: Background, settings: Settings, database: Database,
         boot_times=BootTimes(database, inventory),
         metrics=metrics,
         events=Events(database, state),
-    )
-
-
-def _access(settings: Settings, database: Database, committed: Signal[None], hub: Hub) -> Access:
-    return Access(
-        database,
-        settings.data_dir,
-        lambda: committed.emit(None),
-        open_registration=settings.open_registration,
-        sessions_per_user=settings.sessions_per_user,
-        attempts=Attempts(settings.sign_ins_per_minute),
-        on_session_end=hub.end_session,
     )
 
 

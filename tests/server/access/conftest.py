@@ -26,8 +26,7 @@ def open_access(database: Database, data_dir: Path) -> OpenAccess:
     ) -> AsyncIterator[AccessUnderTest]:
         folder = data_dir / name
         folder.mkdir(exist_ok=True)
-        passwords = Passwords(memory_kib=1024)
-
+        passwords, attempts = Passwords(memory_kib=1024), Attempts(sign_ins_per_minute)
         wakes: list[int] = []
         ended: list[str] = []
         access = Access(
@@ -35,11 +34,11 @@ def open_access(database: Database, data_dir: Path) -> OpenAccess:
             folder,
             lambda: wakes.append(1),
             open_registration=open_registration,
-            attempts=Attempts(sign_ins_per_minute),
+            attempts=attempts,
             passwords=passwords,
             on_session_end=ended.append,
         )
-        opened = AccessUnderTest(access, folder, passwords, wakes, ended)
+        opened = AccessUnderTest(database, access, folder, passwords, attempts, wakes, ended)
         watching = None
         if start:
             await access.start()

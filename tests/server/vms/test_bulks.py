@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from novacron_core import errors
-from novacron_core.api import operations, stored_events, vms
+from novacron_core.api import operations, people, stored_events, vms
 from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import BulkCounts, BulkItemState, Operation, OperationState
+from novacron_core.api.people import MemberRole, PersonChange
 from novacron_core.api.vms import BulkRequest, State
 from novacron_core.values.roles import Role
 from novacron_server.access import repository as accounts
@@ -251,9 +252,9 @@ async def test_account_that_is_demoted_starts_nothing_more(
     ids = [vm.id for vm in await fleet(second) if vm.state is State.RUNNING]
     bulk = await start_bulk(second, "pause", ids)
     await until(lambda: _running(server, bulk, procedure.PER_HOST))
-    caller = await server.parts.access.authenticate(server.admin.credentials.token)
     bob = await server.parts.access.authenticate(second.credentials.token)
-    await server.parts.access.change_role(bob.user_id, Role.VIEWER, caller)
+    await server.admin.call(people.SET_ROLE, body=MemberRole(role=Role.VIEWER), tenant=bob.tenant, user_id=bob.user_id)
+    await server.admin.call(people.CHANGE, body=PersonChange(administrator=False), user_id=bob.user_id)
     (data_dir / "release").touch()
     ended = await server.ended(bulk)
     assert ended.state is OperationState.CANCELLED

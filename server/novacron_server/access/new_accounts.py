@@ -1,0 +1,45 @@
+"""What a new account or password must be, and the insertion of accounts: one rule for every way to get one."""
+
+from __future__ import annotations
+
+import re
+
+from novacron_core.api.access import User
+from novacron_core.api.problem import FieldError
+from novacron_core.errors import Conflict, ValidationFailed
+from novacron_core.values.names import why_not_username
+from novacron_server.access import repository
+from novacron_server.access.passwords import Passwords
+from novacron_server.database.transactions import Connection
+
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+")
+
+
+async def check_account(passwords: Passwords, username: str, password: str, email: str = "") -> None:
+    """Raises ValidationFailed with every wrong field; RateLimited."""
+    refuse(
+        {
+            "username": why_not_username(username),
+            "password": await passwords.why_not(password, username),
+            "email": why_not_email(email),
+        }
+    )
+
+
+def why_not_email(email: str) -> str | None:
+    """The sentence that refuses an e-mail address, None when it is valid or empty."""
+    return None if not email or _EMAIL.fullmatch(email) else "This is not an e-mail address"
+
+
+def refuse(wrong: dict[str, str | None]) -> None:
+    """Raises ValidationFailed with the fields that have a sentence."""
+    fields = [FieldError(field=field, message=why) for field, why in wrong.items() if why]
+    if fields:
+        raise ValidationFailed(fields[0].message, fields=fields)
+
+
+async def insert_account(conn: Connection, user: User, password_hash: str) -> None:
+    """Insert an account with its membership. Raises Conflict for a name that is taken."""
+    if not await repository.add_account(conn, user, password_hash):
+        taken = "This user name is taken. Choose another one."
+        raise Conflict(taken, fields=[FieldError(field="username", message=taken)])
