@@ -15,7 +15,7 @@ _LARGEST = 2**60
 Name = Annotated[str, Meta(pattern=ONE_LINE, min_length=1, max_length=100)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=0, le=_LARGEST)]
-TierName = Annotated[str, Meta(pattern="^(hot|warm|cold)$")]
+TierName = Annotated[str, Meta(pattern=r"^(hot|warm|cold)$(?!\n)")]
 DiskQuotas = dict[TierName, Bytes]
 
 
