@@ -39,7 +39,7 @@ async def act_on_many(
     except asyncio.CancelledError:  # Ctrl+C
         print_error(f"the server goes on with these {bulk.target.name}; `novacron op cancel {bulk.id}` stops the rest")
         raise
-    if output is Output.JSON:
+    if output.is_data:
         report(output, await following.results())
     return FAILED if following.unsuccessful else DONE
 
@@ -49,7 +49,7 @@ class _Following:
 
     def __init__(self, client: Client, output: Output, bulk: Operation) -> None:
         self._client = client
-        self._quiet = output is Output.JSON
+        self._quiet = output.is_data
         self._bulk = bulk
         self._reported: dict[int, BulkItem] = {}
 

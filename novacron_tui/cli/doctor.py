@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from novacron_tui.cli.doctor_checks import Finding, Machine, examine, examine_console, has_server
 from novacron_tui.cli.runtime.exit_codes import DONE, FAILED
-from novacron_tui.cli.runtime.output import Output, cell, colors_enabled, print_line, print_styled, show_json, width
+from novacron_tui.cli.runtime.output import Output, cell, colors_enabled, print_line, print_styled, show_data, width
 
 _CONSOLE_ONLY = (
     "Only the console is installed here. It works with a server elsewhere: novacron --server URL. To run VMs on this "
@@ -20,8 +20,8 @@ def doctor(output: Output, machine: Machine) -> int:
     with_server = has_server(machine)
     found = examine(machine) if with_server else examine_console(machine)
     able = with_server and can_serve(found)
-    if output is Output.JSON:
-        show_json({"can_serve": able, "findings": found})
+    if output.is_data:
+        show_data(output, {"can_serve": able, "findings": found})
     else:
         _show(found)
         print_line("")

@@ -22,7 +22,7 @@ from novacron_core.rules.filters.language import FilterError
 from novacron_core.values.ages import parse_moment
 from novacron_tui.cli.runtime.exit_codes import print_error
 from novacron_tui.cli.runtime.lookup import explain_filter
-from novacron_tui.cli.runtime.output import Output, cell, json_text, print_line_now, show_json, show_table
+from novacron_tui.cli.runtime.output import Output, cell, data_text, print_line_now, show_data, show_table
 
 _PAGE_SIZE = 1000
 
@@ -49,8 +49,8 @@ async def list_stored(client: Client, output: Output, chosen: Range, *, at_most:
         q = f"is:{NOTABLE} {q}".strip()
     query = EventQuery(q=q, from_=_moment("--since", chosen.since, now), to=_moment("--until", chosen.until, now))
     found = await _pages(client, query, chosen.q, at_most)
-    if output is Output.JSON:
-        show_json(found)
+    if output.is_data:
+        show_data(output, found)
     else:
         show_table(("TIME", "WHAT", "TARGET", "BY", "REASON"), (_row(event) for event in found))
 
@@ -125,7 +125,7 @@ async def _updates(client: Client, after: int | None) -> AsyncGenerator[Update, 
 
 def _print(output: Output, update: Update) -> None:
     if isinstance(update, Event):
-        print_line_now(json_text(update, indent=None) if output is Output.JSON else line(update))
+        print_line_now(data_text(output, update, stream=True) if output.is_data else line(update))
     elif isinstance(update, GoneFrame):
         print_error(f"events after {update.after} are no longer available; showing new ones")
     elif isinstance(update, Disconnected):

@@ -20,15 +20,15 @@ from novacron_core.values.roles import Role
 from novacron_core.values.sizes import size_text
 from novacron_tui.cli.runtime.exit_codes import print_error
 from novacron_tui.cli.runtime.lookup import find_vm, list_all
-from novacron_tui.cli.runtime.output import Output, distinct_names, show_json, show_pairs, show_table
+from novacron_tui.cli.runtime.output import Output, distinct_names, show_data, show_pairs, show_table
 from novacron_tui.vms.crash_rows import crash_rows
 
 
 async def vm_ls(client: Client, output: Output, q: str) -> None:
     """List VMs by name; `q` is filter text."""
     found = await list_all(client, vms.LIST, vms.VMQuery(q=q))
-    if output is Output.JSON:
-        show_json(found)
+    if output.is_data:
+        show_data(output, found)
         return
     names = await _host_names(client)
     now = client.now()
@@ -50,8 +50,8 @@ async def _is_administrator(client: Client) -> bool:
 async def vm_show(client: Client, output: Output, name_or_id: str) -> None:
     """Show all details of one VM."""
     vm = await find_vm(client, name_or_id)
-    if output is Output.JSON:
-        show_json(vm)
+    if output.is_data:
+        show_data(output, vm)
         return
     pairs = [*_details(vm, await _host_names(client), await _running(client, vm), client.now())]
     show_pairs([*pairs, *await _crash(client, vm)])
@@ -60,8 +60,8 @@ async def vm_show(client: Client, output: Output, name_or_id: str) -> None:
 async def host_ls(client: Client, output: Output) -> None:
     """List hosts by name."""
     found = await list_all(client, hosts.LIST, ListQuery())
-    if output is Output.JSON:
-        show_json(found)
+    if output.is_data:
+        show_data(output, found)
         return
     head = ("NAME", "STATUS", "SEEN", "KIND", "CPUS", "FREE", "MEMORY", "URI", "DETAIL")
     now = client.now()
@@ -71,8 +71,8 @@ async def host_ls(client: Client, output: Output) -> None:
 async def image_ls(client: Client, output: Output) -> None:
     """List images by name."""
     found = await list_all(client, images.LIST, ListQuery())
-    if output is Output.JSON:
-        show_json(found)
+    if output.is_data:
+        show_data(output, found)
         return
     show_table(("NAME", "FORMAT", "SIZE", "FILE", "BOOT", "ABOUT"), (_image_row(image) for image in found))
 
@@ -80,8 +80,8 @@ async def image_ls(client: Client, output: Output) -> None:
 async def op_ls(client: Client, output: Output, q: str, at_most: int) -> None:
     """List operations, newest first."""
     found = await list_all(client, operations.LIST, ListQuery(q=q), at_most=at_most)
-    if output is Output.JSON:
-        show_json(found)
+    if output.is_data:
+        show_data(output, found)
         return
     now = client.now()
     rows = (_operation_row(op, now) for op in found)

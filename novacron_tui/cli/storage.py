@@ -24,7 +24,7 @@ from novacron_core.values.sizes import parse_size, size_text
 from novacron_core.values.tiers import TIERS
 from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.cli.runtime.lookup import find_host_id, find_pool, find_vm, find_volume, list_all
-from novacron_tui.cli.runtime.output import Output, cell, distinct_names, print_line, show_json, show_table
+from novacron_tui.cli.runtime.output import Output, cell, distinct_names, print_line, show_data, show_table
 from novacron_tui.cli.runtime.prompts import confirm
 from novacron_tui.cli.runtime.wait import report, run_change
 from novacron_tui.images.file import check_format, name_for, pieces
@@ -37,8 +37,8 @@ _FLAGS = {"size_bytes": "size", "bandwidth_bytes_s": "--limit", "format": "--for
 async def volume_ls(client: Client, output: Output, q: str) -> None:
     """List volumes by name; `q` is filter text."""
     found = await list_all(client, volumes.LIST, ListQuery(q=q))
-    if output is Output.JSON:
-        show_json(found)
+    if output.is_data:
+        show_data(output, found)
         return
     used = any(v.vm for v in found)
     names = {vm.id: vm.name for vm in await list_all(client, vms.LIST, vms.VMQuery())} if used else {}
@@ -53,8 +53,8 @@ async def volume_ls(client: Client, output: Output, q: str) -> None:
 async def pool_ls(client: Client, output: Output) -> None:
     """List pools by name."""
     found = await list_all(client, pools.LIST, ListQuery())
-    if output is Output.JSON:
-        show_json(found)
+    if output.is_data:
+        show_data(output, found)
         return
     rows = (
         (p.name, p.tier or "-", p.type, "on" if p.active else "off", size_text(p.capacity_bytes),
@@ -67,8 +67,8 @@ async def pool_ls(client: Client, output: Output) -> None:
 async def tier_ls(client: Client, output: Output) -> None:
     """List tiers, fastest first."""
     found = (await client.call(tiers.LIST)).items
-    if output is Output.JSON:
-        show_json(found)
+    if output.is_data:
+        show_data(output, found)
         return
     rows = (
         (t.name, size_text(t.capacity_bytes), size_text(t.free_bytes), size_text(t.provisioned_bytes), t.volumes,
@@ -170,8 +170,8 @@ async def image_upload(
     image = await client.upload(images.PUT, pieces(file, show_progress), length, query=query, name=name)
     if interactive:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    if output is Output.JSON:
-        show_json(image)
+    if output.is_data:
+        show_data(output, image)
         return
     print_line(f"{cell(image.name)}: {size_text(image.size_bytes)}, {image.format}, sha256 {image.sha256}")
 

@@ -19,6 +19,7 @@ from novacron_tui.cli.runtime import exit_codes, output, wait
 from novacron_tui.cli.runtime.wait import run_change
 from tests.support.console.world import operation, vm
 
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 HOSTILE = "web\x1b]52;c;aGk=\x07\x9b31m\u202e\u200b\n[/red]\x7f"
 
 
@@ -39,6 +40,28 @@ def test_json_is_ascii_and_decodes_to_the_same_text(text: str) -> None:
     assert shown.isascii()
     assert shown.isprintable()
     assert json.loads(shown) == {"name": text}
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(_TEXT | st.sampled_from(["on", "y", "id"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@example({"on": [{}, [], [[1e-07, 1e22]], {"a": [], "b": {"c": "no"}}], "x": "\x7f\u2028😀 #: - 'x'"})
+@given(_JSON)
+def test_yaml_is_ascii_and_decodes_to_the_same_value(value: object) -> None:
+    yaml = pytest.importorskip("yaml")
+    shown = output.yaml_text(value)
+    assert all(" " <= letter <= "~" or letter == "\n" for letter in shown)
+    assert yaml.safe_load(shown) == value
+    assert (
+        list(yaml.safe_load_all("\n".join([output.data_text(output.Output.YAML, value, stream=True)] * 2)))
+        == [value] * 2
+    )
 
 
 @pytest.mark.parametrize(

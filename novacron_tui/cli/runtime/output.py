@@ -1,4 +1,4 @@
-"""What commands print: aligned plain tables for people, JSON for programs.
+"""What commands print: aligned plain tables for people, JSON and YAML for programs.
 
 Everything that is printed passes through safe_text here, so no name can send control sequences to the terminal; JSON
 escapes everything except printable ASCII, so it keeps the server's exact text and is still harmless.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,16 @@ from novacron_tui.terminal.safe_text import clean, one_line
 class Output(StrEnum):
     TABLE = "table"
     JSON = "json"
+    YAML = "yaml"
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it is for programs."""
+        return self is not Output.TABLE
+
+
+_PLAIN_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z_][a-z0-9_]*")
+"""Keys that YAML reads as texts without quotes."""
 
 
 def json_text(value: object, *, indent: int | None = 2) -> str:
@@ -33,8 +44,27 @@ def json_text(value: object, *, indent: int | None = 2) -> str:
     return json.dumps(plain, indent=indent, ensure_ascii=True).replace("\x7f", "\\u007f")
 
 
+def yaml_text(value: object) -> str:
+    """Structs and containers of them as ASCII YAML, in blocks; texts are quoted, so that none is taken for a number."""
+    import msgspec
+
+    return "\n".join(_yaml_lines(json.loads(msgspec.json.encode(value))))
+
+
 def show_json(value: object) -> None:
     print_styled(json_text(value))
+
+
+def show_data(output: Output, value: object) -> None:
+    """Print a value for programs."""
+    print_styled(data_text(output, value))
+
+
+def data_text(output: Output, value: object, *, stream: bool = False) -> str:
+    """A value for programs. In a `stream` it is one of many: a line of JSON, or a document of YAML."""
+    if output is Output.YAML:
+        return f"---\n{yaml_text(value)}" if stream else yaml_text(value)
+    return json_text(value, indent=None if stream else 2)
 
 
 def print_line(text: str) -> None:
@@ -106,6 +136,43 @@ def width(text: str) -> int:
         return len(text)
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
     return len(text) + wide - sum(unicodedata.category(char) in ("Mn", "Me") for char in text)
+
+
+def _yaml_lines(value: Any) -> list[str]:
+    if isinstance(value, dict) and value:
+        return [line for key, item in value.items() for line in _yaml_entry(f"{_yaml_key(key)}:", item)]
+    if isinstance(value, list) and value:
+        lines = []
+        for item in value:
+            first, *rest = _yaml_lines(item)
+            lines += [f"- {first}", *(f"  {line}" for line in rest)]
+        return lines
+    return [_yaml_scalar(value)]
+
+
+def _yaml_entry(key: str, item: Any) -> list[str]:
+    lines = _yaml_lines(item)
+    if isinstance(item, dict | list) and item:
+        return [key, *(f"  {line}" for line in lines)]
+    return [f"{key} {lines[0]}"]
+
+
+def _yaml_key(key: str) -> str:
+    return key if _PLAIN_KEY.fullmatch(key) else _yaml_scalar(key)
+
+
+def _yaml_scalar(value: Any) -> str:
+    """As in JSON, but without halves of characters, and with the point that makes YAML 1.1 read a number."""
+    if isinstance(value, float) and "." not in (text := repr(value)):
+        return text.replace("e", ".0e")
+    if not isinstance(value, str):
+        return json.dumps(value)
+    quoted = json.dumps(value, ensure_ascii=False)
+    return "".join(letter if " " <= letter <= "~" else _yaml_escape(ord(letter)) for letter in quoted)
+
+
+def _yaml_escape(number: int) -> str:
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

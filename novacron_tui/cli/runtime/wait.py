@@ -16,7 +16,7 @@ from novacron_core.api.problem import Problem
 from novacron_core.client import Client
 from novacron_core.rules.operation_words import doing, words_of
 from novacron_tui.cli.runtime.exit_codes import DONE, FAILED, error_text, exit_code_of, print_error
-from novacron_tui.cli.runtime.output import Output, cell, print_line, show_json
+from novacron_tui.cli.runtime.output import Output, cell, print_line, show_data
 
 _ATTEMPTS = 3
 _MIN_POLL_S, _MAX_POLL_S = 0.1, 1.0
@@ -107,8 +107,8 @@ async def wait_for_end(
 
 def report(output: Output, results: Sequence[Result]) -> None:
     """Print the results on stdout; as a table only the successful ones, as the others are on stderr already."""
-    if output is Output.JSON:
-        show_json(results)
+    if output.is_data:
+        show_data(output, results)
         return
     for result in results:
         if result.operation and result.problem is None:
