@@ -270,7 +270,14 @@ class Console(App[None]):
         from novacron_tui.screens.vm_list import VMListScreen
         from novacron_tui.terminal.glyphs import FINE, PLAIN
 
-        self.session = Session(server, client, user, Store(self._now), updates=self._updates)
+        self.session = Session(
+            server,
+            client,
+            user,
+            Store(self._now),
+            updates=self._updates,
+            on_rights=lambda sentence: self._show_line(sentence, "warn"),
+        )
         screen = VMListScreen(self.session, PLAIN if self.ascii_only else FINE)
         self.push_screen(screen)
         if server.note:

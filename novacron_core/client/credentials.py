@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from novacron_core import errors
-from novacron_core.api.access import Tokens
+from novacron_core.api.access import Tokens, User
 from novacron_core.values.tokens import why_not_token
 
 Exchange = Callable[[str], Awaitable[Tokens]]
@@ -27,6 +27,9 @@ class Credentials:
         self.token = token
         self.refresh_token = refresh_token
         self._on_change = on_change
+        self._watchers: list[Callable[[User], None]] = []
+        self.user: User | None = None
+        """The account of the last pair of tokens: its role and tenant may have changed since the one before."""
         self._stale_at = float("inf")
 
     def take(self, tokens: Tokens) -> None:
@@ -34,8 +37,15 @@ class Credentials:
         self.token = tokens.token
         self.refresh_token = tokens.refresh_token or self.refresh_token
         self._stale_at = time.monotonic() + tokens.expires_in * 0.8
+        self.user = tokens.user
         if self._on_change:
             self._on_change(tokens)
+        for watcher in self._watchers:
+            watcher(tokens.user)
+
+    def watch(self, watcher: Callable[[User], None]) -> None:
+        """Call `watcher` with the account of every new pair of tokens."""
+        self._watchers.append(watcher)
 
     @property
     def authorization(self) -> str:

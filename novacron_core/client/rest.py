@@ -238,7 +238,13 @@ class Client:
         response = await self._send_once(request)
         error = self._error(response)
         if isinstance(error, errors.Unauthenticated) and renewable and self.credentials.refresh_token:
+            before = self.credentials.user
             await self.refresh()
+            now = self.credentials.user
+            if endpoint.changes and before is not None and now is not None and before.tenant != now.tenant:
+                raise errors.Conflict(
+                    f"this session works in the tenant {now.tenant} now, no longer in {before.tenant}: nothing was changed"
+                )
             response = await self._send_once(request)
             error = self._error(response)
         if error is not None:

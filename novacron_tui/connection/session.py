@@ -28,8 +28,16 @@ class Session:
     operator started, until their end is reported; `left_out`, by bulk, the VMs that it does not request; `last_screens` the last opened screen of each type."""
 
     def __init__(
-        self, server: ServerRef, client: Client, user: User, store: Store, *, updates: Updates | None = None
+        self,
+        server: ServerRef,
+        client: Client,
+        user: User,
+        store: Store,
+        *,
+        updates: Updates | None = None,
+        on_rights: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`on_rights` gets a sentence when the role or tenant of the user has changed."""
         self.server = server
         self.client = client
         self.user = user
@@ -47,6 +55,18 @@ class Session:
         self._resume_after: int | None = None
         self._subscription: SampleSubscription | None = None
         self.wanted: SampleRequest | None = None
+        self._on_rights = on_rights
+        client.credentials.watch(self._take_user)
+
+    def _take_user(self, user: User) -> None:
+        """The account as of the newest tokens. With another role or tenant other objects are seen, so read them all."""
+        before, self.user = self.user, user
+        if before.id != user.id or (before.role, before.tenant) == (user.role, user.tenant):
+            return
+        self.reload()
+        self.changed()
+        where = f"in the tenant {user.tenant}" if user.tenant != before.tenant else "now"
+        self._on_rights(f"you are {user.role} {where}" if user.role != before.role else f"you work {where} now")
 
     @property
     def now(self) -> datetime:

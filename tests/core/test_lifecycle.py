@@ -51,7 +51,7 @@ def test_states_that_allow_an_action(action: VMAction, allowed: set[State]) -> N
 def test_crashed_guest_that_holds_its_memory_is_reset_or_powered_off() -> None:
     crashed = in_state(State.CRASHED, preserved=True)
     allowed = {action for action in VMAction if why_not_vm(action, crashed, None) is None}
-    assert allowed == {VMAction.RESET, VMAction.POWER_OFF}
+    assert allowed == {VMAction.RESET, VMAction.POWER_OFF, VMAction.HAND_OVER, VMAction.RELEASE}
     assert "still holds its memory" in (why_not_vm(VMAction.ACKNOWLEDGE, crashed, None) or "")
     assert not has_effect_already(VMAction.POWER_OFF, crashed)
 

@@ -211,8 +211,7 @@ class Access:
                 priority=Priority.LOW,
             )
             await append(conn, [switched])
-            user = await repository.with_memberships(conn, found[0].account.user)
-            return msgspec.structs.replace(found[0], account=msgspec.structs.replace(found[0].account, user=user))
+            return await _with_memberships(conn, found[0])
 
         session = await self._database.run(work)
         self.end_tokens([session.id])
@@ -239,7 +238,10 @@ class Access:
             return ""
 
     async def validate(self, principal: Principal) -> Validation:
-        """The account with its memberships, and the expiry of the caller's token. Raises Unauthenticated when the account was deleted."""
+        """The account with its memberships, and the expiry of the caller's token.
+
+        Raises Unauthenticated when the account was deleted.
+        """
 
         async def work(conn: Connection) -> User | None:
             account = await repository.find_account(conn, principal.user_id, tenant=principal.tenant)
@@ -286,13 +288,13 @@ class Access:
     async def _renew(self, conn: Connection, session: StoredSession, refresh: str) -> Tokens:
         """A new pair of tokens for a live session, with this refresh token."""
         await repository.add_refresh_token(conn, tokens.fingerprint(refresh), session.id)
-        return self._pair(session, refresh)
+        return self._pair(await _with_memberships(conn, session), refresh)
 
     async def _repeat(self, conn: Connection, session: StoredSession, used: str) -> Tokens | None:
         """The pair whose refresh token succeeded `used`; None when its key is gone."""
         for refresh in tokens.successors(self._keys, used):
             if await repository.has_refresh_token(conn, tokens.fingerprint(refresh), session.id):
-                return self._pair(session, refresh)
+                return self._pair(await _with_memberships(conn, session), refresh)
         return None
 
     def _pair(self, session: StoredSession, refresh: str) -> Tokens:
@@ -340,6 +342,12 @@ class Access:
         before = datetime.now(UTC) - KEPT_AFTER_END
         await self._database.run(lambda conn: repository.prune(conn, before), timeout_s=30)
         await asyncio.to_thread(self._keys.rotate_if_old)
+
+
+async def _with_memberships(conn: Connection, session: StoredSession) -> StoredSession:
+    """The session as its user is told of it."""
+    user = await repository.with_memberships(conn, session.account.user)
+    return msgspec.structs.replace(session, account=msgspec.structs.replace(session.account, user=user))
 
 
 def _printable(text: str, longest: int) -> str:
