@@ -80,6 +80,27 @@ ROWS: dict[str, Row] = {
     "GET /auth/validate": _PLAIN,
     "POST /auth/logout": Row(only_refusals=True),
     "POST /auth/ws-ticket": Row(),
+    "POST /auth/invitation": _ROWS_OF_PUBLIC,
+    "POST /auth/password-reset": _ROWS_OF_PUBLIC,
+    "POST /auth/password": Row(body=lambda _: {"old": "not the password", "new": "another quiet otter paints"}, answers=frozenset({403})),
+    "POST /auth/join": Row(body=lambda _: {"code": "AAAA-AAAA-AAAA-AAAA"}, answers=frozenset({403, 404})),
+    "POST /auth/tenant": Row(body=lambda ids: {"tenant": ids["tenant"]}, ids=("tenant",), only_refusals=True),
+    "GET /api/admin/users": _PLAIN,
+    "POST /api/admin/users": Row(body=lambda _: {"username": "ann", "password": "quiet harbour seventeen lanterns"}),
+    "GET /api/admin/users/{user_id}": _PLAIN,
+    "PATCH /api/admin/users/{user_id}": Row(body=lambda _: {"email": "new@example.org"}),
+    "DELETE /api/admin/users/{user_id}": Row(only_refusals=True),
+    "POST /api/admin/users/{user_id}/reset-code": _PLAIN,
+    "PUT /api/admin/tenants/{tenant}/members/{user_id}": Row(body=lambda _: {"role": "viewer"}, only_refusals=True),
+    "DELETE /api/admin/tenants/{tenant}/members/{user_id}": Row(only_refusals=True),
+    "GET /api/admin/invitations": _PLAIN,
+    "POST /api/admin/invitations": Row(body=lambda _: {}),
+    "DELETE /api/admin/invitations/{invitation_id}": Row(only_refusals=True),
+    "GET /api/admin/tenants": _PLAIN,
+    "POST /api/admin/tenants": Row(body=lambda _: {"id": "red"}),
+    "GET /api/admin/tenants/{tenant}": _PLAIN,
+    "PATCH /api/admin/tenants/{tenant}": Row(body=lambda _: {"name": "renamed"}),
+    "DELETE /api/admin/tenants/{tenant}": Row(only_refusals=True),
     "GET /health": _ROWS_OF_PUBLIC,
     "GET /livez": _ROWS_OF_PUBLIC,
     "GET /readyz": _ROWS_OF_PUBLIC,
@@ -138,6 +159,7 @@ ROWS: dict[str, Row] = {
 }  # fmt: skip
 KINDS = {
     "vm_id": "vm", "volume_id": "volume", "operation_id": "operation", "host_id": "host", "pool_id": "pool", "name": "image",
+    "user_id": "user", "tenant": "tenant", "invitation_id": "invitation",
 }  # fmt: skip
 """Placeholder of a path → kind of object."""
 

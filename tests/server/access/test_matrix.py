@@ -16,7 +16,7 @@ import pytest_asyncio
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from novacron_core.api import operations, vms, volumes
+from novacron_core.api import operations, people, vms, volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.vms import VMCreate
@@ -120,7 +120,14 @@ async def _add_those_who_are_refused(server: LiveServer, owner_url: str, people:
 
 
 async def _objects(server: LiveServer, clients: Mapping[str, Client]) -> Objects:
-    ids: dict[str, dict[str, str]] = {"vm": {}, "volume": {}, "operation": {}, "tenant": {}}
+    ids: dict[str, dict[str, str]] = {
+        "vm": {},
+        "volume": {},
+        "operation": {},
+        "tenant": {},
+        "user": {},
+        "invitation": {},
+    }
     for tenant in TENANTS:
         client = clients[f"operator of {tenant}"]
         body = VMCreate(name=f"vm-{tenant}", image="empty", memory_bytes=32 << 20)
@@ -130,6 +137,10 @@ async def _objects(server: LiveServer, clients: Mapping[str, Client]) -> Objects
         disk = next(volume for volume in (await client.call(volumes.LIST)).items if volume.vm == vm.id)
         ids["vm"][tenant], ids["volume"][tenant], ids["operation"][tenant] = vm.id, disk.id, created.id
         ids["tenant"][tenant] = tenant
+        owner = clients[f"owner of {tenant}"]
+        found = (await owner.call(people.LIST)).items
+        ids["user"][tenant] = next(each.id for each in found if each.username == f"viewer-{tenant}")
+        ids["invitation"][tenant] = (await owner.call(people.INVITE, body=people.InvitationCreate())).invitation.id
     unmanaged = await server.vm("test")
     ids["vm"][""] = unmanaged.id
     state = server.parts.inventory.state
