@@ -47,10 +47,11 @@ STORAGE = _screen("storage", "4", "storage", "Tiers, pools and volumes: usage, m
 METRICS_SCREEN = _screen(
     "metrics", "5", "metrics", "Usage of the fleet and its hosts over time, top VMs, and a heat map."
 )
+PEOPLE = _screen("people", "6", "people", "Who may do what: accounts, roles, invitations and quotas.")
 ACTIVITY = _screen("activity", "7", "activity", "Running and past operations, failures, events.")
 PROBLEMS = _screen("problems", "!", "problems", "What is wrong now, worst first, each with its next step.")
-SCREENS: tuple[Action[Any], ...] = (VMS, STORAGE, METRICS_SCREEN, ACTIVITY)
-COMING_SCREENS = {"2": "hosts", "3": "networks", "6": "people"}
+SCREENS: tuple[Action[Any], ...] = (VMS, STORAGE, METRICS_SCREEN, PEOPLE, ACTIVITY)
+COMING_SCREENS = {"2": "hosts", "3": "networks"}
 """The numbers that are kept for screens which this version does not have."""
 EVERYWHERE: tuple[Action[Any], ...] = (*SCREENS, PROBLEMS, REFRESH, PALETTE, HELP, QUIT)
 

@@ -1,0 +1,134 @@
+"""The forms of the people screen; each sends its requests itself, because no operation follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from novacron_core.api import access, people
+from novacron_core.api.people import MemberRole, NewInvitation, Person, PersonChange
+from novacron_core.values.names import why_not_password
+from novacron_core.values.roles import TENANT_ROLES, Permission, Role, allows
+from novacron_tui.connection.form_request import build_request, call_from_form
+from novacron_tui.connection.session import Session
+from novacron_tui.terminal.safe_text import one_line
+from novacron_tui.widgets.field import FormField
+from novacron_tui.widgets.form import Form, Refused, Values, choice
+from novacron_tui.widgets.text_bar import Piece
+
+_SAME = "The two passwords differ"
+
+
+def _role_options(*, administrator: bool = False) -> list[tuple[str, str]]:
+    words = {
+        Role.OWNER: "owner: its people too",
+        Role.OPERATOR: "operator: changes VMs and volumes",
+        Role.VIEWER: "viewer: reads",
+    }
+    options = [(words[role], str(role)) for role in TENANT_ROLES]
+    return (
+        [("administrator: everything, of all tenants", str(Role.ADMINISTRATOR)), *options] if administrator else options
+    )
+
+
+def invite(session: Session, tenants: Sequence[str]) -> Form[NewInvitation]:
+    """Invite somebody to a tenant; dismissed with the invitation and its code."""
+    fields = {
+        "email": FormField("E-mail", advice="Whom it is for; no mail is sent"),
+        "role": FormField("Role", choice(_role_options(), str(Role.VIEWER))),
+    }
+    if len(tenants) > 1 and allows(session.user.role, Permission.ACCESS_ADMIN, session.user.limits):
+        fields["tenant"] = FormField(
+            "Tenant", choice([(one_line(each), each) for each in tenants], session.user.tenant)
+        )
+    fields["expires_in_hours"] = FormField(
+        "Expires", choice([("in a day", "24"), ("in three days", "72"), ("in a week", "168")], "72")
+    )
+
+    async def submit(values: Values, key: str) -> NewInvitation:
+        words = {**values, "expires_in_hours": int(values["expires_in_hours"])}
+        body = build_request(people.InvitationCreate, **words)
+        invited: NewInvitation = await call_from_form(session, people.INVITE, body, key)
+        return invited
+
+    return Form("Invite somebody", fields, "Invite", submit)
+
+
+def edit(session: Session, person: Person, tenant: str) -> Form[str]:
+    """Change a role, an address or whether the account may sign in; dismissed with what was changed, in words."""
+    administers = allows(session.user.role, Permission.ACCESS_ADMIN, session.user.limits)
+    role_here = next((str(each.role) for each in person.memberships if each.tenant == tenant), str(person.role))
+    role_now = str(Role.ADMINISTRATOR) if person.administrator else role_here
+    fields = {
+        "role": FormField("Role", choice(_role_options(administrator=administers or person.administrator), role_now)),
+        "email": FormField("E-mail", value=person.email),
+    }
+    if administers:
+        fields["state"] = FormField(
+            "Account",
+            choice(
+                [("active", "active"), ("disabled: cannot sign in", "disabled")],
+                "disabled" if person.disabled else "active",
+            ),
+        )
+
+    async def submit(values: Values, key: str) -> str:
+        done = []
+        changes: dict[str, Any] = {}
+        if values["email"] != person.email:
+            changes["email"] = values["email"]
+            done.append("e-mail address changed")
+        disabled = values.get("state") == "disabled"
+        if administers and disabled is not person.disabled:
+            changes["disabled"] = disabled
+            done.append("disabled: its sessions have ended" if disabled else "enabled")
+        administrator = values["role"] == Role.ADMINISTRATOR
+        if administrator is not person.administrator:
+            changes["administrator"] = administrator
+            done.append("now administrator" if administrator else "no longer administrator")
+        if changes:
+            body = build_request(PersonChange, **changes)
+            await call_from_form(session, people.CHANGE, body, key, user_id=person.id)
+        if not administrator and values["role"] != role_here:
+            role = build_request(MemberRole, role=values["role"])
+            await call_from_form(session, people.SET_ROLE, role, key, tenant=tenant, user_id=person.id)
+            done.append(f"now {values['role']} of {tenant}")
+        if not done:
+            raise Refused("nothing was changed: change a field, or press esc")
+        return ", ".join(done)
+
+    intro = [[Piece(one_line(person.username), "strong"), Piece(f" in the tenant {one_line(tenant)}", "quiet")]]
+    return Form(f"Change {one_line(person.username)}", fields, "Save", submit, intro)
+
+
+def change_password(session: Session) -> Form[None]:
+    """Change the own password; every session of the account ends."""
+    username = session.user.username
+    fields = {
+        "old": FormField("Old password", secret=True),
+        "new": FormField("New password", secret=True, why_not=lambda text: why_not_password(text, username)),
+        "again": FormField("Again", secret=True),
+    }
+
+    async def submit(values: Values, key: str) -> None:
+        if values["new"] != values["again"]:
+            raise Refused(_SAME, {"again": _SAME})
+        body = access.PasswordChange(old=fields["old"].value, new=fields["new"].value)
+        await call_from_form(session, access.CHANGE_PASSWORD, body, key)
+
+    intro = [[Piece("Every session of your account ends: sign in again with the new password.", "quiet")]]
+    return Form("Change your password", fields, "Change", submit, intro)
+
+
+def switch_tenant(session: Session, tenants: Sequence[str]) -> Form[str]:
+    """Go on in another tenant; dismissed with its name."""
+    others = [each for each in tenants if each != session.user.tenant]
+    fields = {"tenant": FormField("Tenant", choice([(one_line(each), each) for each in others]))}
+
+    async def submit(values: Values, key: str) -> str:
+        body = build_request(access.SwitchTenant, tenant=values["tenant"])
+        session.client.credentials.take(await call_from_form(session, access.SWITCH_TENANT, body, key))
+        return values["tenant"]
+
+    intro = [[Piece(f"You work in {one_line(session.user.tenant)}.", "quiet")]]
+    return Form("Switch to another tenant", fields, "Switch", submit, intro)

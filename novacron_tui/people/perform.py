@@ -1,0 +1,164 @@
+"""Performing actions on people: show the form or the question, send once, and report the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from novacron_core.api import people
+from novacron_core.api.people import NewInvitation, ResetCode
+from novacron_core.errors import NovaCronError
+from novacron_core.values.roles import Permission, allows
+from novacron_tui.actions import ActionContext
+from novacron_tui.people import forms
+from novacron_tui.people.entries import PersonEntry
+from novacron_tui.people.reading import PeopleData
+from novacron_tui.terminal.safe_text import one_line
+from novacron_tui.widgets.confirm import Question
+from novacron_tui.widgets.detail import Detail
+from novacron_tui.widgets.text_bar import Piece
+
+
+class PeopleContext(ActionContext, Protocol):
+    """The people screen."""
+
+    data: PeopleData
+
+    def read_again(self) -> None:
+        """Read the people from the server now."""
+
+
+async def invite(context: PeopleContext, _entry: object) -> None:
+    """Show the form that invites somebody, and then the code."""
+    invited = await context.show_dialog(forms.invite(context.session, context.data.tenants))
+    if invited is not None:
+        context.read_again()
+        await context.show_dialog(_invitation(context, invited))
+
+
+async def edit(context: PeopleContext, entry: PersonEntry) -> None:
+    """Show the form that changes a person."""
+    if entry.person is None:
+        return
+    done = await context.show_dialog(forms.edit(context.session, entry.person, _tenant(context, entry)))
+    if done is not None:
+        context.say(f"{one_line(entry.name)}: {done}", "good")
+        context.read_again()
+
+
+async def delete(context: PeopleContext, entry: PersonEntry) -> None:
+    """Ask, and delete an account, remove a member or revoke an invitation."""
+    name = one_line(entry.name)
+    if entry.invitation is not None:
+        invitation_id = entry.invitation.id
+        question = Question(
+            f"Revoke the invitation for {name}?", [[Piece("Its code is no longer valid then.")]], yes="Revoke"
+        )
+        call = lambda: context.session.client.call(people.REVOKE_INVITATION, invitation_id=invitation_id)  # noqa: E731
+        await _ask_and_call(context, question, call, f"{name}: invitation revoked")
+        return
+    user = context.session.user
+    if allows(user.role, Permission.ACCESS_ADMIN, user.limits):
+        question = Question(
+            f"Delete the account {name}?",
+            [
+                [Piece("Its sessions and API tokens end at once. Its VMs and volumes stay in their tenants.")],
+                [Piece("e", "key"), Piece(" can disable the account instead.", "quiet")],
+            ],
+            yes="Delete",
+            typed=entry.name,
+            typed_always=True,
+        )
+        call = lambda: context.session.client.call(people.DELETE, user_id=entry.id)  # noqa: E731
+        await _ask_and_call(context, question, call, f"{name}: account deleted")
+        return
+    tenant = user.tenant
+    question = Question(
+        f"Remove {name} from {one_line(tenant)}?",
+        [[Piece("The account stays, without a role in this tenant. Its VMs and volumes stay in the tenant.")]],
+        yes="Remove",
+    )
+    call = lambda: context.session.client.call(people.REMOVE_MEMBER, tenant=tenant, user_id=entry.id)  # noqa: E731
+    await _ask_and_call(context, question, call, f"{name}: removed from {one_line(tenant)}")
+
+
+async def reset_password(context: PeopleContext, entry: PersonEntry) -> None:
+    """Ask, and show a one-time code with which the person sets a new password."""
+    name = one_line(entry.name)
+    question = Question(
+        f"Create a code that resets the password of {name}?",
+        [[Piece("Whoever has the code can take over the account. Give it to its owner alone.")]],
+        yes="Create",
+    )
+    if await context.ask(question) is None:
+        return
+    try:
+        made: ResetCode = await context.session.client.call(people.CREATE_RESET_CODE, user_id=entry.id)
+    except NovaCronError as e:
+        context.say(f"{name}: {one_line(e.detail)}", "bad")
+        return
+    command = f"novacron passwd --reset --user {entry.name} --server {context.session.server.url}"
+    await context.show_dialog(
+        Detail(
+            f"Password reset of {name}",
+            [
+                [Piece(made.code, "strong")],
+                [],
+                [Piece("It works once, until "), Piece(f"{made.expires_at.astimezone():%Y-%m-%d %H:%M}", "strong"), Piece(".")],
+                [Piece("It is shown only now. "), Piece(name, "strong"), Piece(" runs this, and types the code:")],
+                [Piece(one_line(command), "accent")],
+            ],
+        )
+    )  # fmt: skip
+
+
+async def change_password(context: PeopleContext, _entry: object) -> None:
+    """Show the form that changes the own password."""
+    await context.show_dialog(forms.change_password(context.session))
+
+
+async def switch_tenant(context: PeopleContext, _entry: object) -> None:
+    """Show the form that chooses another tenant of this user."""
+    if len(context.data.tenants) < 2:
+        context.say("you belong to one tenant: an owner of another one can invite you", "warn")
+    elif await context.show_dialog(forms.switch_tenant(context.session, context.data.tenants)) is not None:
+        context.read_again()
+
+
+def _tenant(context: PeopleContext, entry: PersonEntry) -> str:
+    """The tenant whose role is changed: that of the session if the person is a member of it, else the person's own."""
+    person, own = entry.person, context.session.user.tenant
+    if person is None or any(each.tenant == own for each in person.memberships):
+        return own
+    return person.tenant or own
+
+
+async def _ask_and_call(
+    context: PeopleContext, question: Question, call: Callable[[], Awaitable[Any]], done: str
+) -> None:
+    if await context.ask(question) is None:
+        return
+    try:
+        await call()
+    except NovaCronError as e:
+        context.say(one_line(e.detail), "bad")
+    else:
+        context.say(done, "good")
+        context.read_again()
+
+
+def _invitation(context: PeopleContext, invited: NewInvitation) -> Detail:
+    """The code, and what to do with it."""
+    invitation = invited.invitation
+    whom = one_line(invitation.email) or "the person"
+    command = f"novacron join --user NAME --server {context.session.server.url}"
+    return Detail(
+        f"Invitation to {one_line(invitation.tenant)} as {invitation.role}",
+        [
+            [Piece(invited.code, "strong")],
+            [],
+            [Piece("It works once, until "), Piece(f"{invitation.expires_at.astimezone():%Y-%m-%d %H:%M}", "strong"), Piece(".")],
+            [Piece("It is shown only now. Give it to "), Piece(whom, "strong"), Piece(", who runs this and types it:")],
+            [Piece(one_line(command), "accent")],
+        ],
+    )  # fmt: skip
