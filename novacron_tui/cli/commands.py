@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from novacron_tui.cli import ownership_commands, storage_commands
+from novacron_tui.cli import ownership_commands, people_commands, storage_commands, tenant_commands
 from novacron_tui.cli.runtime import completion
 from novacron_tui.cli.runtime.args import (
     Names,
@@ -33,6 +33,8 @@ def mount(app: typer.Typer) -> None:
         app.command()(command)
     storage_commands.mount(app, image)
     ownership_commands.mount(app, vm, storage_commands.volume)
+    people_commands.mount(app)
+    tenant_commands.mount(app)
     for verb, help_text in _POWER:
         vm.command(verb, help=help_text)(_power)
 

@@ -20,7 +20,9 @@ from typing import IO
 
 _MODULES = (
     "novacron_tui.startup.start", "novacron_tui.startup.command_line", "novacron_core.client",
-    *(f"novacron_tui.cli.{name}" for name in ("changes", "events", "lists", "sign_in", "storage", "runtime.connect")),
+    *(f"novacron_tui.cli.{name}" for name in (
+        "changes", "events", "lists", "own_account", "people", "sign_in", "storage", "tenants", "runtime.connect",
+    )),
     "httpx", "httpcore", "h11", "anyio._backends._asyncio", "websockets.asyncio.client",
     "typer._adapters", "pydantic.type_adapter", "pydantic.json_schema",
 )  # fmt: skip

@@ -18,6 +18,8 @@ _DEADLINE_S = 1.5
 _MOST = 200
 _PLAIN = re.compile(r"[\w.@%+=,/-]+")
 _TIERS = ("hot", "warm", "cold")
+_MEMBERS = ("owner", "operator", "viewer")
+_OTHER_ROLES = ("none", "administrator", "not-administrator")
 _THEMES = ("dark", "light", "contrast", "colour-blind", "mono")
 
 
@@ -78,6 +80,33 @@ def pool_names(context: typer.Context, incomplete: str) -> list[str]:
         return (pool.name for pool in (await client.call(pools.LIST, query=ListQuery(page_size=_MOST))).items)
 
     return _ask(context, incomplete, ask)
+
+
+def user_names(context: typer.Context, incomplete: str) -> list[str]:
+    async def ask(client: Client) -> Iterable[str]:
+        from novacron_core.api import people
+        from novacron_core.api.base import ListQuery
+
+        return (person.username for person in (await client.call(people.LIST, query=ListQuery(page_size=_MOST))).items)
+
+    return _ask(context, incomplete, ask)
+
+
+def tenant_names(context: typer.Context, incomplete: str) -> list[str]:
+    async def ask(client: Client) -> Iterable[str]:
+        from novacron_tui.cli.runtime.lookup import visible_tenants
+
+        return (tenant.id for tenant in await visible_tenants(client))
+
+    return _ask(context, incomplete, ask)
+
+
+def member_roles(incomplete: str) -> list[str]:
+    return [name for name in _MEMBERS if name.startswith(incomplete)]
+
+
+def all_roles(incomplete: str) -> list[str]:
+    return [name for name in (*_MEMBERS, *_OTHER_ROLES) if name.startswith(incomplete)]
 
 
 def profile_names(incomplete: str) -> list[str]:

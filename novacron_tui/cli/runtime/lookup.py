@@ -1,4 +1,4 @@
-"""Reads whole lists from paged endpoints, and finds a VM, host, pool or volume by name or id."""
+"""Reads whole lists from paged endpoints, and finds a VM, host, pool, volume or tenant by name or id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from novacron_core import errors
-from novacron_core.api import hosts, pools, vms, volumes
+from novacron_core.api import access, hosts, pools, tenants, vms, volumes
 from novacron_core.api.base import ListQuery, Page
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.pools import Pool
@@ -21,6 +21,7 @@ from novacron_core.api.volumes import Volume
 from novacron_core.client import Client
 from novacron_core.rules.validation import explain
 from novacron_core.values.names import why_not_vm_name
+from novacron_core.values.roles import Permission, allows
 from novacron_tui.cli.runtime.output import shown
 
 T = TypeVar("T")
@@ -84,6 +85,24 @@ async def find_volume(client: Client, name_or_id: str) -> Volume:
             return await client.call(volumes.GET, volume_id=name_or_id.lower())
     found = named(name_or_id, await list_all(client, volumes.LIST, ListQuery()), lambda volume: volume.name)
     return one_of(found, name_or_id, "volume", lambda volume: volume.id)
+
+
+class VisibleTenant(msgspec.Struct, frozen=True):
+    """A tenant that one may work in. `role` is the own one; `current`: the session is there."""
+
+    id: str
+    role: str
+    current: bool
+
+
+async def visible_tenants(client: Client) -> list[VisibleTenant]:
+    """The tenants of the session's account; for an administrator all."""
+    user = (await client.call(access.VALIDATE)).user
+    roles = {each.tenant: str(each.role) for each in user.memberships}
+    if allows(user.role, Permission.ACCESS_ADMIN, user.limits):
+        found = await list_all(client, tenants.LIST, ListQuery())
+        roles = {tenant.id: roles.get(tenant.id, "") for tenant in found}
+    return [VisibleTenant(tenant, role, tenant == user.tenant) for tenant, role in sorted(roles.items())]
 
 
 def named(name: str, things: Sequence[T], name_of: Callable[[T], str]) -> list[T]:

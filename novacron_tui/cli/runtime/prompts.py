@@ -47,6 +47,22 @@ def read_secret() -> str:
     return _read_line("the password on stdin").rstrip("\r\n")
 
 
+def secret(question: str) -> str:
+    """A secret that is typed and not shown, or the next line of stdin. Raises UsageError for an empty one."""
+    given = ask_secret(question) if is_interactive() else read_secret()
+    if not given:
+        raise UsageError(f"{question.rstrip(': ').lower()} is missing: type it, or pass it on a line of stdin")
+    return given
+
+
+def new_password(question: str) -> str:
+    """A password that is chosen: typed twice, or the next line of stdin. Raises UsageError."""
+    given = secret(question)
+    if is_interactive() and ask_secret("The same again: ") != given:
+        raise UsageError("the two passwords differ; nothing was changed")
+    return given
+
+
 def confirm(what: str, expected: str) -> None:
     """Ask to type `expected`, a name or number, before doing `what`; it may be typed as it is or as it is shown. Raises
     Conflict for another answer, UsageError without a terminal."""
