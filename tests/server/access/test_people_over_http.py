@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import httpx
+import pytest
 import pytest_asyncio
+from websockets.exceptions import ConnectionClosed
 
 from novacron_core.api import access, people, tenants
+from novacron_core.api.events import CLOSE_UNAUTHENTICATED
 from novacron_core.client import Client
 from novacron_core.values.roles import Role
 from tests.support.accounts import PASSWORD
+from tests.support.event_stream import open_stream
+from tests.support.fair_clock import fair_now
 from tests.support.server import LiveServer
 
 MISSING = "00000000-0000-4000-8000-000000000000"
@@ -85,6 +90,44 @@ async def test_another_tenants_people_answer_byte_for_byte_like_missing_ones(
     )
     listed = (await ask(rita, "GET", "/api/admin/users")).text
     assert "vic" in listed and not [word for word in ("blue", "ann", '"bo"') if word in listed]
+
+
+@pytest.mark.parametrize("change", ["role", "remove", "disable", "delete", "reset", "password", "switch"])
+async def test_open_stream_ends_within_two_seconds_of_a_change_of_access(
+    server: LiveServer, owners: dict[str, Client], change: str
+) -> None:
+    vic = owners["vic"]
+    user_id = (await vic.call(access.VALIDATE)).user.id
+    token = vic.credentials.token
+    if change == "switch":
+        role = people.MemberRole(role=Role.VIEWER)
+        await server.admin.call(people.SET_ROLE, body=role, tenant="blue", user_id=user_id)
+    if change == "reset":
+        code = (await owners["rita"].call(people.CREATE_RESET_CODE, user_id=user_id)).code
+    async with open_stream(server, token=token) as stream:
+        began = fair_now()
+        if change == "role":
+            role = people.MemberRole(role=Role.OPERATOR)
+            await owners["rita"].call(people.SET_ROLE, body=role, tenant="red", user_id=user_id)
+        elif change == "remove":
+            await owners["rita"].call(people.REMOVE_MEMBER, tenant="red", user_id=user_id)
+        elif change == "disable":
+            await server.admin.call(people.CHANGE, body=people.PersonChange(disabled=True), user_id=user_id)
+        elif change == "delete":
+            await server.admin.call(people.DELETE, user_id=user_id)
+        elif change == "reset":
+            body = access.PasswordReset(username="vic", code=code, new_password=NEW)
+            await vic.call(access.RESET_PASSWORD, body=body)
+        elif change == "password":
+            await vic.call(access.CHANGE_PASSWORD, body=access.PasswordChange(old=PASSWORD, new=NEW))
+        else:
+            await vic.call(access.SWITCH_TENANT, body=access.SwitchTenant(tenant="blue"))
+        with pytest.raises(ConnectionClosed) as closed:
+            await stream.until(lambda frame: False)
+        assert fair_now() - began < 2.5
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == CLOSE_UNAUTHENTICATED
+    vic.credentials.token, vic.credentials.refresh_token = token, ""
+    assert (await ask(vic, "GET", "/auth/validate")).status_code == 401
 
 
 async def test_viewers_and_strangers_manage_nobody(server: LiveServer, owners: dict[str, Client]) -> None:

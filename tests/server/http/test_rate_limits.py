@@ -22,6 +22,8 @@ def test_each_address_and_group_has_its_own_budget() -> None:
     assert [limits.take("a", "/api/x", "http").refused for _ in range(3)] == [False, False, True]
     assert not limits.take("b", "/api/x", "http").refused
     assert [limits.take("a", "/auth/register", "http").refused for _ in range(2)] == [False, True]
+    for path in ("/auth/invitation", "/auth/password-reset"):
+        assert limits.take("a", path, "http").refused, "what hashes for strangers has one budget"
 
 
 def test_budget_is_reset_after_a_minute_and_headers_say_when() -> None:

@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from novacron_core import errors
 from novacron_core.api.access import AcceptInvitation, Membership, User
 from novacron_core.api.base import ListQuery, Page
@@ -48,13 +50,13 @@ class Invitations:
         self._ended = ended
 
     async def page(self, principal: Principal, query: ListQuery) -> Page[Invitation]:
-        """The newest first, unless sorted; every word of `q` must occur. Raises ValidationFailed for a sort field that
-        invitations do not have."""
+        """The newest first, unless `sort` says otherwise; every word of `q` must occur. Raises ValidationFailed for a sort
+        field that invitations do not have."""
         found = await self._database.run(
             lambda conn: repository.invitations(conn, seen_tenant(principal)), read_only=True
         )
-        found.sort(key=lambda each: each.created_at, reverse=True)
-        return page_of(found, query, text=_text, default_sort="state")
+        query = query if query.sort else msgspec.structs.replace(query, sort="-created_at")
+        return page_of(found, query, text=_text)
 
     async def create(self, principal: Principal, body: InvitationCreate) -> NewInvitation:
         """Raises ValidationFailed, NotFound for a tenant that the principal does not see, Conflict when too many are
