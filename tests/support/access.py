@@ -14,7 +14,7 @@ import pytest
 from novacron_core.api.access import Login, Register, Tokens, User
 from novacron_core.api.people import PersonCreate
 from novacron_core.api.tenants import TenantCreate
-from novacron_core.errors import Unauthenticated
+from novacron_core.errors import Forbidden, Unauthenticated
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
 from novacron_server.access.attempts import Attempts
@@ -25,7 +25,7 @@ from novacron_server.access.passwords import Passwords
 from novacron_server.access.people.service import People
 from novacron_server.access.service import Access
 from novacron_server.access.tenants.service import Tenants
-from novacron_server.database.transactions import Database
+from novacron_server.database.transactions import Connection, Database
 from novacron_server.outbox.records import EventRecord
 from novacron_server.outbox.repository import read_after
 from tests.support.fair_clock import fair_now
@@ -51,14 +51,20 @@ class AccessUnderTest:
     ) -> None:
         self.access = access
         self.own_password = OwnPassword(database, passwords, attempts, access.end_tokens)
-        self.people = People(database, passwords, access.end_tokens)
-        self.invitations = Invitations(database, passwords, attempts, access.end_tokens)
-        self.resets = PasswordResets(database, passwords, attempts, access.end_tokens)
-        self.tenants = Tenants(database, access.end_tokens)
+        self.unproved: set[str] = set()
+        """The names of users who must prove again who they are."""
+        self.people = People(database, passwords, access.end_tokens, self._require_proof)
+        self.invitations = Invitations(database, passwords, attempts, access.end_tokens, self._require_proof)
+        self.resets = PasswordResets(database, passwords, attempts, access.end_tokens, self._require_proof)
+        self.tenants = Tenants(database, access.end_tokens, self._require_proof)
         self.data_dir = data_dir
         self.passwords = passwords
         self.ended = ended
         self.wakes = wakes
+
+    async def _require_proof(self, conn: Connection, principal: Principal) -> None:
+        if principal.username in self.unproved:
+            raise Forbidden("prove it")
 
     @property
     def setup_token(self) -> str:

@@ -8,7 +8,8 @@ import pytest
 
 from novacron_core.api.access import Membership, Refresh
 from novacron_core.api.base import ListQuery
-from novacron_core.api.people import Person, PersonChange, PersonCreate
+from novacron_core.api.people import InvitationCreate, Person, PersonChange, PersonCreate
+from novacron_core.api.tenants import TenantChange, TenantCreate
 from novacron_core.errors import Conflict, Forbidden, NotFound, NovaCronError, Unauthenticated, ValidationFailed
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
@@ -227,6 +228,32 @@ async def test_account_of_several_tenants_is_changed_by_administrators_alone(
         with pytest.raises(Forbidden, match="not of your tenant alone"):
             await ready_access.resets.create(two.rita, person.user_id)
     assert (await ready_access.resets.create(two.ada, two.ron.user_id)).code
+
+
+async def test_every_change_of_others_asks_for_a_fresh_proof_and_reading_does_not(
+    ready_access: AccessUnderTest, two: TwoTenants, database: Database
+) -> None:
+    count = len(await events(database))
+    ready_access.unproved = {"ada"}
+    people, tenants, ada, ron = ready_access.people, ready_access.tenants, two.ada, two.ron.user_id
+    for change in (
+        people.create(ada, PersonCreate(username="eve", password=PASSWORD)),
+        people.change(ada, ron, PersonChange(disabled=True)),
+        people.delete(ada, ron),
+        people.set_role(ada, "red", ron, Role.OWNER),
+        people.remove_member(ada, "red", ron),
+        ready_access.resets.create(ada, ron),
+        ready_access.invitations.create(ada, InvitationCreate()),
+        tenants.create(ada, TenantCreate(id="green")),
+        tenants.change(ada, "red", TenantChange(name="x")),
+        tenants.delete(ada, "red"),
+    ):
+        with pytest.raises(Forbidden, match="prove it"):
+            await change
+    assert len(await events(database)) == count
+    assert await names(ready_access, ada) == ["ada", "bea", "bo", "rita", "ron"]
+    assert (await tenants.get(ada, "red")).name == "red"
+    await people.set_role(two.rita, "red", ron, Role.VIEWER)
 
 
 # -- the last administrator ----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from novacron_server.access.one_time_codes.code import hash_of, new_code
 from novacron_server.access.one_time_codes.makers import still_may
 from novacron_server.access.one_time_codes.repository import Kind, StoredCode
 from novacron_server.access.passwords import Passwords
-from novacron_server.access.people.rights import TENANT_NOT_FOUND, require_tenant, seen_tenant
+from novacron_server.access.people.rights import TENANT_NOT_FOUND, RequireProof, no_proof, require_tenant, seen_tenant
 from novacron_server.access.people.service import check_role
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.http.paging import page_of
@@ -39,12 +39,19 @@ _MISSING = "invitation not found"
 
 
 class Invitations:
-    """An owner invites to the tenant of his session, an administrator to any. `ended` is called after each commit."""
+    """An owner invites to the tenant of his session, an administrator to any. `ended` is called after each commit,
+    `require_proof` before an invitation is made."""
 
     def __init__(
-        self, database: Database, passwords: Passwords, attempts: Attempts, ended: Callable[[Iterable[str]], None]
+        self,
+        database: Database,
+        passwords: Passwords,
+        attempts: Attempts,
+        ended: Callable[[Iterable[str]], None],
+        require_proof: RequireProof = no_proof,
     ) -> None:
         self._database = database
+        self._require_proof = require_proof
         self._passwords = passwords
         self._attempts = attempts
         self._ended = ended
@@ -67,6 +74,7 @@ class Invitations:
         code, code_id = new_code(), str(uuid.uuid4())
 
         async def work(conn: Connection) -> Invitation:
+            await self._require_proof(conn, principal)
             if not await accounts.tenant_exists(conn, tenant):
                 raise errors.NotFound(TENANT_NOT_FOUND)
             if await repository.count_open_invitations(conn, tenant) >= MOST_OPEN:

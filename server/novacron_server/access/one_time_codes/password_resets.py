@@ -22,7 +22,14 @@ from novacron_server.access.one_time_codes.makers import still_may
 from novacron_server.access.one_time_codes.repository import Kind, StoredCode
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.people import repository as people
-from novacron_server.access.people.rights import USER_NOT_FOUND, of_tenant_alone, require_account, require_seen
+from novacron_server.access.people.rights import (
+    USER_NOT_FOUND,
+    RequireProof,
+    no_proof,
+    of_tenant_alone,
+    require_account,
+    require_seen,
+)
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.outbox.repository import append
 
@@ -31,12 +38,19 @@ _WRONG = "The user name or the code is wrong, or the code is used up or expired.
 
 
 class PasswordResets:
-    """Sign-ins and new passwords of an account are counted together. `ended` gets the ids of ended sessions."""
+    """Sign-ins and new passwords of an account are counted together. `ended` gets the ids of ended sessions;
+    `require_proof` is asked before a code is made."""
 
     def __init__(
-        self, database: Database, passwords: Passwords, attempts: Attempts, ended: Callable[[Iterable[str]], None]
+        self,
+        database: Database,
+        passwords: Passwords,
+        attempts: Attempts,
+        ended: Callable[[Iterable[str]], None],
+        require_proof: RequireProof = no_proof,
     ) -> None:
         self._database = database
+        self._require_proof = require_proof
         self._passwords = passwords
         self._attempts = attempts
         self._ended = ended
@@ -51,6 +65,7 @@ class PasswordResets:
         code = new_code()
 
         async def work(conn: Connection) -> ResetCode:
+            await self._require_proof(conn, principal)
             person = require_seen(principal, await people.person(conn, user_id, locked=True))
             require_account(principal, person)
             if person.disabled:

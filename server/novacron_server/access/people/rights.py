@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from novacron_core.api.people import Person
 from novacron_core.errors import Forbidden, NotFound
 from novacron_core.rules.visibility import Principal, may, why_not_permitted
 from novacron_core.values.roles import Permission
+from novacron_server.database.transactions import Connection
 
+RequireProof = Callable[[Connection, Principal], Awaitable[None]]
+"""Raises Forbidden when the principal must first prove again who it is."""
 USER_NOT_FOUND = "user not found"
 TENANT_NOT_FOUND = "tenant not found"
 
@@ -52,3 +57,7 @@ def require_account(principal: Principal, person: Person) -> None:
 def of_tenant_alone(person: Person, tenant: str) -> bool:
     """Whether the owners of a tenant may do anything with an account: who enters it gets no rights elsewhere."""
     return not person.administrator and all(each.tenant == tenant for each in person.memberships)
+
+
+async def no_proof(conn: Connection, principal: Principal) -> None:
+    """Asks for no further proof: for a server on which signing in is enough."""

@@ -26,6 +26,8 @@ from novacron_server.access.people import repository
 from novacron_server.access.people.rights import (
     TENANT_NOT_FOUND,
     USER_NOT_FOUND,
+    RequireProof,
+    no_proof,
     require,
     require_account,
     require_seen,
@@ -41,11 +43,19 @@ from novacron_server.outbox.repository import append
 class People:
     """An owner sees and changes the members of the tenant of his session; everybody else is missing for him.
 
-    `ended` gets the ids of the sessions whose tokens have just ended, after the commit of every change.
+    `ended` gets the ids of the sessions whose tokens have just ended, after the commit of every change. `require_proof`
+    is asked in its transaction.
     """
 
-    def __init__(self, database: Database, passwords: Passwords, ended: Callable[[Iterable[str]], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        passwords: Passwords,
+        ended: Callable[[Iterable[str]], None],
+        require_proof: RequireProof = no_proof,
+    ) -> None:
         self._database = database
+        self._require_proof = require_proof
         self._passwords = passwords
         self._ended = ended
 
@@ -86,6 +96,7 @@ class People:
         )
 
         async def work(conn: Connection) -> Person:
+            await self._require_proof(conn, principal)
             await _require_tenant_row(conn, tenant)
             await insert_account(conn, user, hashed)
             if body.administrator:
@@ -105,6 +116,7 @@ class People:
             refuse({"email": why_not_email(body.email)})
 
         async def work(conn: Connection) -> tuple[Person, list[str]]:
+            await self._require_proof(conn, principal)
             administrators = await accounts.lock_and_count_administrators(conn)
             person = await self._find(conn, principal, user_id)
             if body.disabled is not UNSET or body.administrator is not UNSET:
@@ -128,6 +140,7 @@ class People:
         require(principal, Permission.ACCESS_ADMIN)
 
         async def work(conn: Connection) -> list[str]:
+            await self._require_proof(conn, principal)
             administrators = await accounts.lock_and_count_administrators(conn)
             person = await self._find(conn, principal, user_id)
             _keep_last(person, administrators)
@@ -149,6 +162,7 @@ class People:
         check_role(role)
 
         async def work(conn: Connection) -> tuple[Person, list[str]]:
+            await self._require_proof(conn, principal)
             await _require_tenant_row(conn, tenant)
             person = await self._find(conn, principal, user_id)
             before = next((str(each.role) for each in person.memberships if each.tenant == tenant), None)
@@ -173,6 +187,7 @@ class People:
         require_tenant(principal, tenant)
 
         async def work(conn: Connection) -> list[str]:
+            await self._require_proof(conn, principal)
             await _require_tenant_row(conn, tenant)
             person = await self._find(conn, principal, user_id)
             ended = await repository.tenant_sessions(conn, person.id, tenant)

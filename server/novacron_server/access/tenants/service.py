@@ -16,7 +16,7 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.values.counts import counted
 from novacron_core.values.roles import Permission
 from novacron_server.access.accounts import DEFAULT_TENANT
-from novacron_server.access.people.rights import TENANT_NOT_FOUND, require, require_tenant
+from novacron_server.access.people.rights import TENANT_NOT_FOUND, RequireProof, no_proof, require, require_tenant
 from novacron_server.access.tenants import repository
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.http.paging import page_of
@@ -25,10 +25,14 @@ from novacron_server.outbox.repository import append
 
 
 class Tenants:
-    """`ended` gets the ids of the sessions whose tokens have just ended, after the commit of every change."""
+    """`ended` gets the ids of the sessions whose tokens have just ended, after the commit of every change.
+    `require_proof` is asked in its transaction."""
 
-    def __init__(self, database: Database, ended: Callable[[Iterable[str]], None]) -> None:
+    def __init__(
+        self, database: Database, ended: Callable[[Iterable[str]], None], require_proof: RequireProof = no_proof
+    ) -> None:
         self._database = database
+        self._require_proof = require_proof
         self._ended = ended
 
     async def page(self, principal: Principal, query: ListQuery) -> Page[Tenant]:
@@ -47,6 +51,7 @@ class Tenants:
         require(principal, Permission.ACCESS_ADMIN)
 
         async def work(conn: Connection) -> Tenant:
+            await self._require_proof(conn, principal)
             if not await repository.add(conn, body):
                 taken = f"There is a tenant {body.id} already. Choose another id."
                 raise errors.Conflict(taken, fields=[FieldError(field="id", message=taken)])
@@ -64,6 +69,7 @@ class Tenants:
         values = {field: value for field, value in msgspec.structs.asdict(body).items() if value is not msgspec.UNSET}
 
         async def work(conn: Connection) -> Tenant:
+            await self._require_proof(conn, principal)
             before = _found(await repository.tenant(conn, tenant_id, locked=True))
             changed = {field: value for field, value in values.items() if getattr(before, field) != value}
             if not changed:
@@ -83,6 +89,7 @@ class Tenants:
         require(principal, Permission.ACCESS_ADMIN)
 
         async def work(conn: Connection) -> list[str]:
+            await self._require_proof(conn, principal)
             found = _found(await repository.tenant(conn, tenant_id, locked=True))
             if tenant_id == DEFAULT_TENANT:
                 raise errors.Conflict(f"{tenant_id} is the tenant of new accounts. It cannot be deleted.")
