@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from novacron_core.values.open_enum import OpenEnum
@@ -24,7 +25,11 @@ class Permission(StrEnum):
     PUBLIC = "public"
     """Any client, without signing in."""
     SIGNED_IN = "signed_in"
-    """Any signed-in user, for their own session and account."""
+    """Any signed-in user, to read about their own session and account."""
+    SELF_SIGN_IN = "self:sign_in"
+    """Sign out, go on in another tenant, set up a second factor: also for a session that may do nothing else yet."""
+    SELF_CHANGE = "self:change"
+    """Change one's own password, sessions and API tokens. An API token never may: it could outlive its revocation."""
     VM_READ = "vm:read"
     VM_CHANGE = "vm:change"
     VOLUME_READ = "volume:read"
@@ -57,16 +62,28 @@ _READS = frozenset(
     }
 )
 
-_OPERATES = _READS | {Permission.VM_CHANGE, Permission.VOLUME_CHANGE, Permission.OPERATION_CHANGE}
+_SELF = frozenset({Permission.SELF_SIGN_IN, Permission.SELF_CHANGE})
+_OPERATES = _READS | _SELF | {Permission.VM_CHANGE, Permission.VOLUME_CHANGE, Permission.OPERATION_CHANGE}
 
 GRANTS: dict[Role, frozenset[Permission]] = {
-    Role.VIEWER: _READS,
+    Role.VIEWER: _READS | _SELF,
     Role.OPERATOR: _OPERATES,
     Role.OWNER: _OPERATES | {Permission.PEOPLE_READ, Permission.PEOPLE_CHANGE, Permission.AUDIT_READ},
     Role.ADMINISTRATOR: frozenset(Permission),
 }
 READ_ONLY = _READS | {Permission.PEOPLE_READ, Permission.AUDIT_READ}
 """The scope of a read-only API token."""
+ALWAYS_IN_SCOPE = frozenset({Permission.PUBLIC, Permission.SIGNED_IN})
+GRANTABLE = frozenset(Permission) - _SELF - ALWAYS_IN_SCOPE
+"""What an API token may be limited to."""
+SET_UP_ONLY = ALWAYS_IN_SCOPE | {Permission.SELF_SIGN_IN}
+"""The scope of a session in a tenant that requires a second factor, until its user has set one up."""
+
+
+def token_scope(permissions: Iterable[str] | None) -> frozenset[Permission]:
+    """The scope of an API token with these permissions, None for all that it may have. Unknown ones grant nothing."""
+    named = GRANTABLE if permissions is None else GRANTABLE & {each for each in Permission if each in set(permissions)}
+    return ALWAYS_IN_SCOPE | named
 
 
 def allows(role: Role | None, permission: Permission, scope: frozenset[Permission] | None = None) -> bool:
@@ -83,6 +100,8 @@ def why_not_role(role: Role, permission: Permission, scope: frozenset[Permission
     """The sentence that refuses a role or a scope, or None when it has the permission."""
     if allows(role, permission, scope):
         return None
+    if allows(role, permission) and scope == SET_UP_ONLY:
+        return "this tenant requires a second factor: set one up with `novacron totp set-up`"
     if allows(role, permission):
         return f"this API token is limited: it lacks the permission {permission}"
     return f"your role ({role}) lacks the permission {permission}"

@@ -98,7 +98,7 @@ class Events:
 
     def _families(self, principal: Principal) -> list[str] | None:
         """The families of event types that the principal may see, None for all."""
-        if principal.role is Role.ADMINISTRATOR:
+        if principal.role is Role.ADMINISTRATOR and principal.scope is None:
             return None
         return [name for name, permission in families(self._state.nouns).items() if may(principal, permission)]
 
