@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ import msgspec
 
 from novacron_core.errors import Internal
 from novacron_server.database.private_files import read_private, write_private
+from novacron_server.lock_file import open_lock
 
 MAX_AGE = timedelta(days=30)
 LIVE = 2
@@ -27,10 +29,13 @@ class Key(msgspec.Struct, frozen=True):
 class Keys:
     """`current` signs, and every live key verifies. Reading the file resets its mode to 0600."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, by_age: bool = True) -> None:
+        """`by_age`: rotate at once when the current key is old or there is none."""
         self._file = file
+        self._seen: tuple[int, int] | None = None
         self._keys = self._read()
-        self.rotate_if_old()
+        if by_age:
+            self.rotate_if_old()
 
     @property
     def current(self) -> Key:
@@ -52,11 +57,28 @@ class Keys:
 
     def rotate(self) -> None:
         """Sign with a new key from now on. The previous key stays valid, older ones do not. Writes the file."""
-        fresh = Key(secrets.token_hex(8), secrets.token_urlsafe(32), datetime.now(UTC))
-        self._keys = [fresh, *self._keys][:LIVE]
-        write_private(self._file, json.dumps({"signing_keys": msgspec.to_builtins(self._keys)}))
+        with open_lock(self._file.with_name(f"{self._file.name}.lock")) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a command may rotate them while the server does
+            fresh = Key(secrets.token_hex(8), secrets.token_urlsafe(32), datetime.now(UTC))
+            keys = [fresh, *(self._read() or self._keys)][:LIVE]
+            write_private(self._file, json.dumps({"signing_keys": msgspec.to_builtins(keys)}))
+            self._keys = self._read()
+
+    def reload_if_rotated(self) -> None:
+        """Use the keys that `novacron rotate-keys` has written meanwhile. Raises OSError, Internal."""
+        if self._stamp() != self._seen:
+            self._keys = self._read() or self._keys
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """What changes with every writing of the file; None without a file."""
+        try:
+            status = self._file.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
     def _read(self) -> list[Key]:
+        self._seen = self._stamp()
         try:
             text = read_private(self._file)
         except FileNotFoundError:

@@ -12,12 +12,14 @@ from typing import Any
 
 import jwt
 import pytest
+import typer
 
 from novacron_core.errors import Internal, Unauthenticated
 from novacron_core.values.roles import Role
 from novacron_server.access import keys as keys_module
 from novacron_server.access import tokens
 from novacron_server.access.keys import Keys
+from novacron_server.access.rotate_keys import rotate_keys
 
 USER, SESSION = (str(uuid.UUID(int=number)) for number in (1, 2))
 
@@ -139,6 +141,40 @@ def test_previous_key_stays_valid_after_a_rotation(keys: Keys, tmp_path: Path) -
     assert tokens.verify(Keys(tmp_path / "secrets.json"), old).sid == SESSION
     keys.rotate()
     assert refused(keys, old)
+
+
+def test_running_server_takes_up_keys_that_a_command_rotated(keys: Keys, tmp_path: Path) -> None:
+    old = good(keys)
+    command = Keys(tmp_path / "secrets.json", by_age=False)
+    command.rotate()
+    keys.reload_if_rotated()
+    assert keys.current == command.current
+    assert tokens.verify(keys, old).sid == SESSION and tokens.verify(command, good(keys)).sid == SESSION
+    (tmp_path / "secrets.json").unlink()
+    keys.reload_if_rotated()
+    assert tokens.verify(keys, old).sid == SESSION
+
+
+def test_rotation_loses_no_key_that_another_process_wrote(keys: Keys, tmp_path: Path) -> None:
+    other = Keys(tmp_path / "secrets.json", by_age=False)
+    other.rotate()
+    theirs = good(other)
+    keys.rotate()
+    assert tokens.verify(keys, theirs).sid == SESSION
+
+
+def test_old_key_is_rotated_once_by_the_command(
+    keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = good(keys)
+    monkeypatch.setattr(keys_module, "MAX_AGE", timedelta(0))
+    rotate_keys(tmp_path)
+    keys.reload_if_rotated()
+    assert tokens.verify(keys, old).sid == SESSION
+    assert keys.current.kid in capsys.readouterr().out
+    with pytest.raises(typer.Exit):
+        rotate_keys(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_keys_are_private_stored_and_rotated_by_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
