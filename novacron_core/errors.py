@@ -57,8 +57,20 @@ class Unauthenticated(NovaCronError):
     code, status, title = "unauthenticated", 401, "Not signed in"
 
 
+class TotpRequired(Unauthenticated):
+    """The password is right, and the account has a second factor: sign in with a code too."""
+
+    code, title = "totp_required", "Code required"
+
+
 class Forbidden(NovaCronError):
     code, status, title = "forbidden", 403, "Not allowed"
+
+
+class ReauthenticationRequired(Forbidden):
+    """Prove who you are (POST /auth/prove), then send the request again."""
+
+    code, title = "reauthentication_required", "Password required"
 
 
 class NotFound(NovaCronError):

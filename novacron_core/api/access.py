@@ -27,7 +27,7 @@ class User(Value, frozen=True):
     """An account as it is used now: `role` and `tenant` are those of the session or API token.
 
     `scope` lists the permissions to which an API token is limited, None without a limit. `memberships` are all tenants
-    of the account; they are sent with the caller's own account alone.
+    of the account; they are sent on signing in and by /auth/validate alone.
     """
 
     id: str
@@ -61,8 +61,11 @@ class Registered(Value, frozen=True):
 
 
 class Login(Request, frozen=True):
+    """`totp` is a code of an authenticator app, or a recovery code; accounts with a second factor need it."""
+
     username: Annotated[str, Meta(max_length=254)]
     password: Annotated[str, Meta(max_length=1024)]
+    totp: Annotated[str, Meta(max_length=64)] = ""
 
 
 class Tokens(Value, frozen=True):
@@ -136,7 +139,7 @@ REFRESH = endpoint(
     "POST /auth/refresh", Tokens, P.PUBLIC, takes=Refresh, summary="Exchange a refresh token for a new pair"
 )
 VALIDATE = endpoint("GET /auth/validate", Validation, P.SIGNED_IN, summary="Validate an access token")
-LOGOUT = endpoint("POST /auth/logout", Nothing, P.SIGNED_IN, status=204, summary="Sign out")
+LOGOUT = endpoint("POST /auth/logout", Nothing, P.SELF_SIGN_IN, status=204, summary="Sign out")
 WS_TICKET = endpoint("POST /auth/ws-ticket", Ticket, P.SIGNED_IN, summary="Create a ticket for the event stream")
 CHANGE_PASSWORD = endpoint(
     "POST /auth/password", Nothing, P.SIGNED_IN, takes=PasswordChange, status=204, summary="Change the own password"

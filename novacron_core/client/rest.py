@@ -15,7 +15,7 @@ import msgspec
 import stamina
 
 from novacron_core import errors
-from novacron_core.api import access, people
+from novacron_core.api import access, people, second_factor
 from novacron_core.api.base import Nothing, Request
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.problem import NO_SUCH_PATH, Problem
@@ -44,6 +44,9 @@ _WITH_SECRETS = frozenset(
         access.ACCEPT_INVITATION,
         access.JOIN,
         people.CREATE,
+        second_factor.BEGIN,
+        second_factor.END,
+        second_factor.PROVE,
     )
 )
 """Endpoints whose bodies have a password, a one-time code or a refresh token."""
@@ -193,9 +196,11 @@ class Client:
         if self.read_only and endpoint.changes and not endpoint.path.startswith("/auth/"):
             raise errors.Forbidden(self.read_only)
 
-    async def sign_in(self, username: str, password: str) -> access.Tokens:
-        """Sign in with a password and use the new tokens from now on."""
-        tokens = await self.call(access.LOGIN, body=access.Login(username=username, password=password))
+    async def sign_in(self, username: str, password: str, totp: str = "") -> access.Tokens:
+        """Sign in with a password, and a code when the account has a second factor, and use the new tokens from now
+        on. Raises TotpRequired when the code is missing or wrong."""
+        body = access.Login(username=username, password=password, totp=totp)
+        tokens = await self.call(access.LOGIN, body=body)
         self.credentials.take(tokens)
         return tokens
 

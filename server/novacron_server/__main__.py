@@ -51,6 +51,7 @@ def serve(
     idle_connections: flags.IdleConnections = 200,
     sockets_per_session: flags.SocketsPerSession = 32,
     sessions_per_user: flags.SessionsPerUser = 64,
+    session_idle_hours: flags.SessionIdleHours = 12,
     max_virtual_size_gib: flags.MaxVirtualSizeGib = 65536,
 ) -> None:
     """Run the NovaCron server, which manages libvirt and PostgreSQL and serves consoles and scripts."""

@@ -12,6 +12,8 @@ CODES = {
     "invalid_argument": 400,
     "unauthenticated": 401,
     "forbidden": 403,
+    "totp_required": 401,
+    "reauthentication_required": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,

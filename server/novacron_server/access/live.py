@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -14,7 +14,7 @@ from novacron_core.rules.visibility import Principal
 from novacron_server.access import repository
 from novacron_server.access.repository import StoredSession
 from novacron_server.access.tokens import Claims
-from novacron_server.database.transactions import Database
+from novacron_server.database.transactions import Connection, Database
 
 CHECK_S = 1.0
 """How often all cached sessions are compared with the database."""
@@ -26,6 +26,8 @@ MAX_SESSIONS = 10_000
 _ENDED = "Your session has ended. Sign in again."
 _log = structlog.get_logger(__name__)
 
+Find = Callable[[Connection, list[str]], Awaitable[list[StoredSession]]]
+
 
 class SessionCache:
     """The last known state of each session that was used.
@@ -34,35 +36,45 @@ class SessionCache:
     continue from memory (promise G11), and changes are impossible anyway. An unknown session is rejected.
     """
 
-    def __init__(self, database: Database, on_end: Callable[[str], None]) -> None:
+    def __init__(
+        self, database: Database, on_end: Callable[[str], None], find: Find = repository.find_sessions
+    ) -> None:
+        """`find` reads the sessions, or other things like them, with given ids."""
         self._database = database
         self._on_end = on_end
+        self._find = find
         self._cached: OrderedDict[str, tuple[StoredSession, float]] = OrderedDict()
         self._database_down = False
 
     async def principal(self, claims: Claims) -> Principal:
         """The user of a verified token, as of now. Raises Unauthenticated; DatabaseUnavailable for an unknown session."""
-        session, checked_at = self._cached.get(claims.sid, (None, 0.0))
-        if session is None or (time.monotonic() - checked_at > FRESH_S and not self._database_down):
-            session = await self._query(claims.sid, session)
-        account = session.account
-        user = account.user
-        now = (user.id, account.epoch, user.role, user.tenant)
-        if not session.live(datetime.now(UTC)) or now != (claims.user_id, claims.epoch, claims.role, claims.tenant):
+        session = await self.session(claims.sid)
+        user, epoch = session.account.user, session.account.epoch
+        if (user.id, epoch, user.role, user.tenant) != (claims.user_id, claims.epoch, claims.role, claims.tenant):
             raise Unauthenticated(_ENDED)
-        return Principal(
-            user_id=user.id,
-            username=user.username,
-            role=user.role,
-            tenant=user.tenant,
-            session_id=session.id,
-            expires_at=min(claims.expires_at, session.expires_at),
-        )
+        return principal_of(session, min(claims.expires_at, session.expires_at))
+
+    async def session(self, session_id: str) -> StoredSession:
+        """A live session. Raises Unauthenticated; DatabaseUnavailable for an unknown session."""
+        session, checked_at = self._cached.get(session_id, (None, 0.0))
+        if session is None or (time.monotonic() - checked_at > FRESH_S and not self._database_down):
+            session = await self._query(session_id, session)
+        if not session.live(datetime.now(UTC)):
+            raise Unauthenticated(_ENDED)
+        return session
+
+    def known(self, session_id: str) -> StoredSession | None:
+        """The last known state of a session that was used and has not ended since."""
+        return self._cached.get(session_id, (None, 0.0))[0]
 
     def end(self, session_id: str) -> None:
         """Drop a session that ended, or whose tokens did, and notify `on_end`."""
-        self._cached.pop(session_id, None)
+        self.forget(session_id)
         self._on_end(session_id)
+
+    def forget(self, session_id: str) -> None:
+        """Read the session again on its next use."""
+        self._cached.pop(session_id, None)
 
     async def check(self) -> None:
         """Compare every cached session with the database, and end those that ended. A lost database raises nothing."""
@@ -73,7 +85,7 @@ class SessionCache:
         queried_at = time.monotonic()
         try:
             found = await self._database.run(
-                lambda conn: repository.find_sessions(conn, ids), read_only=True, timeout_s=CHECK_BUDGET_S
+                lambda conn: self._find(conn, ids), read_only=True, timeout_s=CHECK_BUDGET_S
             )
         except DatabaseUnavailable:
             self._database_down = True
@@ -95,7 +107,7 @@ class SessionCache:
     async def _query(self, session_id: str, before: StoredSession | None) -> StoredSession:
         queried_at = time.monotonic()
         try:
-            found = await self._database.run(lambda conn: repository.find_sessions(conn, [session_id]), read_only=True)
+            found = await self._database.run(lambda conn: self._find(conn, [session_id]), read_only=True)
         except DatabaseUnavailable:
             if before is None:
                 raise
@@ -117,6 +129,20 @@ class SessionCache:
             self._cached.popitem(last=False)
 
 
+def principal_of(session: StoredSession, expires_at: datetime) -> Principal:
+    """The user of a session, as it is now."""
+    user = session.account.user
+    return Principal(
+        user_id=user.id,
+        username=user.username,
+        role=user.role,
+        tenant=user.tenant,
+        session_id=session.id,
+        expires_at=expires_at,
+        scope=session.scope,
+    )
+
+
 def _rights(session: StoredSession) -> tuple[object, ...]:
     """What ends the tokens and sockets of a session when it changes."""
-    return session.account.epoch, session.account.user.role, session.account.user.tenant
+    return session.account.epoch, session.account.user.role, session.account.user.tenant, session.scope

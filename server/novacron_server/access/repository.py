@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, Row, Select, and_, case, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.api.access import Membership, User
-from novacron_core.values.roles import Role
+from novacron_core.values.roles import SET_UP_ONLY, Permission, Role
 from novacron_server.access import backoff
 from novacron_server.database.tables import login_failures as f
 from novacron_server.database.tables import memberships as m
@@ -40,6 +40,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     `user.role` and `user.tenant` are those in one tenant: that of the session, else the one in which a sign-in begins.
     `member` is false for an account that is in no tenant, or no longer in this one, and is no administrator.
+    `totp_on`: a sign-in needs a code of `totp_secret`, later than that of `totp_step`; a secret without it is being set
+    up. `must_set_up`: the tenant requires a second factor, and the account has none.
     """
 
     user: User
@@ -48,15 +50,32 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     administrator: bool
     member: bool
+    totp_secret: str | None = None
+    totp_on: bool = False
+    totp_step: int = 0
+    must_set_up: bool = False
 
 
 class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A session with the current state of its account."""
+    """A session, or an API token, with the current state of its account. `token_scope` is that of an API token."""
 
     id: str
     account: Account
     expires_at: datetime
     revoked: bool
+    last_used_at: datetime | None = None
+    token_scope: frozenset[Permission] | None = None
+
+    @property
+    def scope(self) -> frozenset[Permission] | None:
+        """To what the role of its user is limited now, None for no limit."""
+        if not self.account.must_set_up:
+            return self.token_scope
+        return SET_UP_ONLY if self.token_scope is None else SET_UP_ONLY & self.token_scope
+
+    def idle(self, now: datetime, longest: timedelta) -> bool:
+        """Whether its tokens were not renewed for too long."""
+        return self.last_used_at is not None and now - self.last_used_at >= longest
 
     def live(self, now: datetime) -> bool:
         return not self.revoked and not self.account.disabled and self.account.member and now < self.expires_at
@@ -97,17 +116,18 @@ async def add_account(conn: AsyncConnection, user: User, password_hash: str) -> 
 
 
 async def find_account_by_name(conn: AsyncConnection, username: str) -> Account | None:
-    row = (await conn.execute(_accounts_in(users.c.tenant).where(users.c.username == username))).first()
-    return _account(row) if row else None
+    row = (await conn.execute(select_accounts(users, users.c.tenant).where(users.c.username == username))).first()
+    return account_of(row) if row else None
 
 
 async def find_account(
     conn: AsyncConnection, user_id: str, *, tenant: str | None = None, locked: bool = False
 ) -> Account | None:
     """The account with its role in a tenant, default: the tenant in which a sign-in begins."""
-    query = _accounts_in(users.c.tenant if tenant is None else literal(tenant)).where(users.c.id == user_id)
+    in_tenant = users.c.tenant if tenant is None else literal(tenant)
+    query = select_accounts(users, in_tenant).where(users.c.id == user_id)
     row = (await conn.execute(query.with_for_update(of=users) if locked else query)).first()
-    return _account(row) if row else None
+    return account_of(row) if row else None
 
 
 async def is_member(conn: AsyncConnection, username: str, tenant: str) -> bool:
@@ -134,6 +154,11 @@ async def tenant_exists(conn: AsyncConnection, tenant: str) -> bool:
         select(tenants.c.id).where(tenants.c.id == tenant).with_for_update(key_share=True, read=True)
     )
     return found.first() is not None
+
+
+def limited_user(account: Account, scope: frozenset[Permission] | None) -> User:
+    """The account with what its session or API token is limited to."""
+    return account.user if scope is None else msgspec.structs.replace(account.user, scope=sorted(scope))
 
 
 async def set_membership(conn: AsyncConnection, user_id: str, tenant: str, role: Role) -> None:
@@ -248,11 +273,14 @@ async def use_refresh_token(conn: AsyncConnection, token_hash: bytes) -> tuple[s
     ).first()
     if row is None:
         return None
-    await conn.execute(update(s).where(s.c.id == row.session_id).values(last_used_at=func.now()))
     if row.since_use_s is None:
         await conn.execute(update(r).where(r.c.hash == token_hash).values(used_at=func.clock_timestamp()))
         return row.session_id, Use.FIRST
     return row.session_id, Use.REPEATED if row.since_use_s < REPEAT_S else Use.REUSED
+
+
+async def note_session_use(conn: AsyncConnection, session_id: str) -> None:
+    await conn.execute(update(s).where(s.c.id == session_id).values(last_used_at=func.now()))
 
 
 async def has_refresh_token(conn: AsyncConnection, token_hash: bytes, session_id: str) -> bool:
@@ -323,25 +351,16 @@ def _wait(free: int, longest_s: float) -> ColumnElement[Any]:
 
 # -- rows ----------------------------------------------------------------------------------------------------------------
 
-_SESSIONS = select(
-    s.c.id.label("session_id"),
-    s.c.expires_at,
-    s.c.revoked_at,
-    s.c.tenant.label("in_tenant"),
-    m.c.role.label("member_role"),
-    *users.c,
-).select_from(
-    s.join(users, users.c.id == s.c.user_id).outerjoin(m, and_(m.c.user_id == users.c.id, m.c.tenant == s.c.tenant))
-)
+
+def select_accounts(origin: FromClause, tenant: ColumnElement[Any], *more: ColumnElement[Any]) -> Select[Any]:
+    """The accounts of `origin`, which is `users` or joined with it, each with its role in a tenant: see `account_of`."""
+    joined = origin.outerjoin(m, and_(m.c.user_id == users.c.id, m.c.tenant == tenant))
+    columns = (*users.c, tenant.label("in_tenant"), m.c.role.label("member_role"), tenants.c.totp_required, *more)
+    return select(*columns).select_from(joined.outerjoin(tenants, tenants.c.id == tenant))
 
 
-def _accounts_in(tenant: ColumnElement[Any]) -> Select[Any]:
-    """The accounts, each with its role in a tenant."""
-    joined = users.outerjoin(m, and_(m.c.user_id == users.c.id, m.c.tenant == tenant))
-    return select(*users.c, tenant.label("in_tenant"), m.c.role.label("member_role")).select_from(joined)
-
-
-def _account(row: Row[Any]) -> Account:
+def account_of(row: Row[Any]) -> Account:
+    """The account of a row of `select_accounts`."""
     user = User(
         id=row.id,
         username=row.username,
@@ -350,6 +369,7 @@ def _account(row: Row[Any]) -> Account:
         tenant=row.in_tenant or "",
         created_at=row.created_at,
     )
+    on = row.totp_since is not None
     return Account(
         user=user,
         password_hash=row.password_hash,
@@ -357,10 +377,28 @@ def _account(row: Row[Any]) -> Account:
         epoch=row.token_epoch,
         administrator=row.administrator,
         member=bool(row.in_tenant) and (row.administrator or row.member_role is not None),
+        totp_secret=row.totp_secret,
+        totp_on=on,
+        totp_step=row.totp_step,
+        must_set_up=bool(row.totp_required) and not on,
     )
+
+
+_SESSIONS = select_accounts(
+    s.join(users, users.c.id == s.c.user_id),
+    s.c.tenant,
+    s.c.id.label("session_id"),
+    s.c.expires_at,
+    s.c.revoked_at,
+    s.c.last_used_at,
+)
 
 
 def _session(row: Row[Any]) -> StoredSession:
     return StoredSession(
-        id=row.session_id, account=_account(row), expires_at=row.expires_at, revoked=row.revoked_at is not None
+        id=row.session_id,
+        account=account_of(row),
+        expires_at=row.expires_at,
+        revoked=row.revoked_at is not None,
+        last_used_at=row.last_used_at,
     )

@@ -13,26 +13,39 @@ import msgspec
 import structlog
 
 from novacron_core.api.access import Login, Refresh, Register, Ticket, Tokens, User, Validation
+from novacron_core.api.api_tokens import PREFIX
 from novacron_core.api.events import Priority
-from novacron_core.errors import DatabaseUnavailable, Forbidden, NotFound, NovaCronError, Unauthenticated
+from novacron_core.errors import (
+    DatabaseUnavailable,
+    Forbidden,
+    NotFound,
+    NovaCronError,
+    TotpRequired,
+    Unauthenticated,
+)
 from novacron_core.rules.visibility import Principal
 from novacron_server.access import repository, tokens
 from novacron_server.access.accounts import Accounts, account_event
+from novacron_server.access.api_tokens.live import LiveApiTokens
 from novacron_server.access.attempts import Attempt, Attempts
 from novacron_server.access.keys import Keys
 from novacron_server.access.live import CHECK_S, SessionCache
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.repository import Account, StoredSession, Use
+from novacron_server.access.second_factor.check import use_code
 from novacron_server.access.setup_token import SetupToken
 from novacron_server.access.tickets import Tickets
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.outbox.repository import append
 
 SESSION_LIFETIME = timedelta(hours=24)
+IDLE = timedelta(hours=12)
 KEPT_AFTER_END = timedelta(days=7)
 HOUSEKEEPING_S = 3600.0
 _ENDED = "Your session has ended. Sign in again."
 _WRONG = "Wrong user name or password"
+_CODE_REQUIRED = "Enter a code of your authenticator app, or a recovery code"
+_WRONG_CODE = "This code is wrong, or was used already. Wait for the next one of your app."
 _NO_TENANT = "Your account belongs to no tenant. Ask an administrator to add it to one."
 _log = structlog.get_logger(__name__)
 
@@ -43,6 +56,7 @@ class Access:
     `wake` is called after commits with events.
 
     `sessions_per_user` are live at most: a further sign-in ends the one that was used longest ago.
+    `idle`: a session ends when its tokens were not renewed for so long.
     `on_session_end` gets the id of a session whose tokens are no longer valid: after logout, a new role or
     password, expiry, or a change by another server (within 2 seconds).
     """
@@ -55,6 +69,7 @@ class Access:
         *,
         open_registration: bool = False,
         sessions_per_user: int = 64,
+        idle: timedelta = IDLE,
         attempts: Attempts | None = None,
         passwords: Passwords | None = None,
         on_session_end: Callable[[str], object] = lambda _: None,
@@ -62,12 +77,14 @@ class Access:
         self._database = database
         self._sessions_per_user = sessions_per_user
         self._attempts = attempts or Attempts()
+        self._idle = idle
         self._wake = wake
         self._passwords = passwords or Passwords()
         self._keys = Keys(data_dir / "secrets.json")
         self._setup_token = SetupToken(data_dir)
         self._accounts = Accounts(database, self._passwords, self._setup_token, open_registration=open_registration)
         self._live = SessionCache(database, self._session_ended)
+        self._api_tokens = LiveApiTokens(database, self._session_ended)
         self._tickets = Tickets()
         self._setup_required = True
         self._started = False
@@ -110,7 +127,8 @@ class Access:
     async def login(self, request: Login, address: str, user_agent: str) -> Tokens:
         """Start a session and return its first tokens.
 
-        Raises RateLimited with the delay, and Unauthenticated with the same message for every reason.
+        Raises RateLimited with the delay, and Unauthenticated with the same message for every reason; TotpRequired after
+        the right password of an account with a second factor, without a right code.
         """
 
         async def claim(conn: Connection) -> tuple[Attempt, Account | None]:
@@ -129,6 +147,8 @@ class Access:
                 return None  # the account changed while the password was compared
             if not now.member:
                 raise Forbidden(_NO_TENANT)
+            if now.totp_on and not (request.totp and await use_code(conn, now, request.totp)):
+                raise TotpRequired(_WRONG_CODE if request.totp else _CODE_REQUIRED)
             await self._attempts.succeed(conn, attempt)
             if verdict.new_hash:
                 await repository.update_account(conn, now.user.id, ends_tokens=False, password_hash=verdict.new_hash)
@@ -155,9 +175,11 @@ class Access:
         async def work(conn: Connection) -> tuple[Tokens | None, str | None]:
             used = await repository.use_refresh_token(conn, token_hash)
             found = await repository.find_sessions(conn, [used[0]]) if used else []
-            if not used or not found or not found[0].live(datetime.now(UTC)):
+            now = datetime.now(UTC)
+            if not used or not found or not found[0].live(now) or found[0].idle(now, self._idle):
                 return None, None
             session = found[0]
+            await repository.note_session_use(conn, session.id)
             if used[1] is Use.FIRST:
                 return await self._renew(conn, session, tokens.successor(self._keys, request.refresh_token)), None
             if used[1] is Use.REPEATED:
@@ -224,14 +246,21 @@ class Access:
             self._live.end(session_id)
         self._wake()
 
-    async def authenticate(self, bearer: str) -> Principal:
-        """The user of an access token, as of now. Raises Unauthenticated; DatabaseUnavailable for an unknown session."""
+    async def authenticate(self, bearer: str, address: str = "") -> Principal:
+        """The user of an access token or API token, as of now. `address` is the client's.
+
+        Raises Unauthenticated; DatabaseUnavailable for an unknown session.
+        """
+        if bearer.startswith(PREFIX):
+            return await self._api_tokens.authenticate(bearer, address)
         return await self._live.principal(tokens.verify(self._keys, bearer))
 
     def user_of(self, bearer: str) -> str:
-        """The id of the user of an access token, empty when it is not valid. Does not look whether the session lives."""
+        """The id of the user of a token, empty when it is not valid. Does not look whether the session lives."""
         if not bearer:
             return ""
+        if bearer.startswith(PREFIX):
+            return self._api_tokens.user_of(bearer)
         try:
             return tokens.verify(self._keys, bearer).user_id
         except Unauthenticated:
@@ -245,12 +274,19 @@ class Access:
 
         async def work(conn: Connection) -> User | None:
             account = await repository.find_account(conn, principal.user_id, tenant=principal.tenant)
-            return await repository.with_memberships(conn, account.user) if account else None
+            if account is None:
+                return None
+            return await repository.with_memberships(conn, repository.limited_user(account, principal.scope))
 
         user = await self._database.run(work, read_only=True)
         if user is None:
             raise Unauthenticated("This account no longer exists")
         return Validation(valid=True, user=user, expires_at=principal.expires_at)
+
+    def end_session(self, session_id: str) -> None:
+        """End the sockets and tickets of a session or API token that ended, or whose rights changed."""
+        self._live.end(session_id)
+        self._api_tokens.forget(session_id)
 
     # -- tickets -----------------------------------------------------------------------------------------------------
 
@@ -311,7 +347,8 @@ class Access:
             until=until,
         )
         lifetime_s = max(1, int((until - now).total_seconds()))
-        return Tokens(token=access, expires_in=lifetime_s, refresh_token=refresh, user=account.user)
+        user = repository.limited_user(account, session.scope)
+        return Tokens(token=access, expires_in=lifetime_s, refresh_token=refresh, user=user)
 
     def _session_ended(self, session_id: str) -> None:
         self._tickets.delete_of_session(session_id)
@@ -324,6 +361,8 @@ class Access:
             await asyncio.sleep(CHECK_S)
             try:
                 await self._live.check()
+                await self._api_tokens.check()
+                await asyncio.to_thread(self._keys.reload_if_rotated)
                 if self._setup_required:
                     await self._watch_setup()
                 if time.monotonic() - cleaned_at > HOUSEKEEPING_S:
@@ -341,6 +380,7 @@ class Access:
     async def _clean(self) -> None:
         before = datetime.now(UTC) - KEPT_AFTER_END
         await self._database.run(lambda conn: repository.prune(conn, before), timeout_s=30)
+        await self._api_tokens.clean()
         await asyncio.to_thread(self._keys.rotate_if_old)
 
 

@@ -24,8 +24,8 @@ from novacron_server.http.call import Call, Reply, Served
 from novacron_server.http.filter_budget import FilterBudget
 from novacron_server.http.middleware import bearer_of
 
-Authenticator = Callable[[str], Awaitable[Principal]]
-"""Takes a bearer token and returns its user; raises Unauthenticated."""
+Authenticator = Callable[[str, str], Awaitable[Principal]]
+"""Takes a bearer token and the client's address, and returns the user; raises Unauthenticated."""
 
 
 class _HasScope(Protocol):
@@ -81,12 +81,12 @@ async def authorize(request: _HasScope, permission: Permission, authenticate: Au
     token = bearer(request)
     if permission is Permission.PUBLIC:
         try:
-            return await authenticate(token) if token else None
+            return await authenticate(token, address_of(request)) if token else None
         except errors.Unauthenticated:
             return None
     if not token:
         raise errors.Unauthenticated("No bearer token. Sign in first.")
-    principal = await authenticate(token)
+    principal = await authenticate(token, address_of(request))
     if why := why_not_permitted(principal, permission):
         raise errors.Forbidden(why)
     return principal
@@ -95,6 +95,12 @@ async def authorize(request: _HasScope, permission: Permission, authenticate: Au
 def bearer(request: _HasScope) -> str:
     """The token of an Authorization header, empty without one."""
     return bearer_of(request.scope["headers"])
+
+
+def address_of(request: _HasScope) -> str:
+    """The IP address of the client, empty when it is not known."""
+    client = request.scope.get("client")
+    return str(client[0]) if client else ""
 
 
 async def _decode_call(
@@ -113,7 +119,7 @@ async def _decode_call(
         path={name: str(value) for name, value in request.path_params.items()},
         who=principal,
         request_id=state.get("request_id", ""),
-        address=request.client.host if request.client else "",
+        address=address_of(request),
         accepts_gzip=decoding.accepts_gzip(headers.get("accept-encoding", "")),
         local_port=(request.scope.get("server") or ("", 0))[1] or 0,
         user_agent=headers.get("user-agent", "")[:200],

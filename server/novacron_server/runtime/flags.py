@@ -146,6 +146,10 @@ SocketsPerSession = Annotated[
 SessionsPerUser = Annotated[
     int, typer.Option(envvar=_V + "SESSIONS_PER_USER", min=1, help="Live sessions per user; then the oldest ends.")
 ]
+SessionIdleHours = Annotated[
+    int,
+    typer.Option(envvar=_V + "SESSION_IDLE_HOURS", min=1, max=24, help="Hours without use after which a session ends."),
+]
 DatabaseConnections = Annotated[
     int,
     typer.Option(

@@ -30,7 +30,8 @@ class Settings:
     `database_budget_s`: how many seconds a transaction may take before it is refused; raise it for a slow database.
     `unfinished_connections`: how many connections of one address may be open without having sent a request;
     `idle_connections`: how many may wait for a further one. `sockets_per_session` may be open; of `sessions_per_user`
-    the one used longest ago ends when another one begins.
+    the one used longest ago ends when another one begins. `session_idle_hours`: a session ends that long after its last
+    use.
     `max_virtual_size_gib`: the largest disk that an image may be.
     `simulated_vms`: serve a simulated fleet of that many VMs and nothing else (`novacron demo`); 0: do not.
     Metrics: samples are kept for `samples_kept_hours`, values per minute for `minutes_kept_days`.
@@ -60,6 +61,7 @@ class Settings:
     idle_connections: int = 200
     sockets_per_session: int = 32
     sessions_per_user: int = 64
+    session_idle_hours: int = 12
     max_virtual_size_gib: int = MAX_VIRTUAL_BYTES // GIB
     idle_stop_s: float = 30.0
     simulated_vms: int = 0
@@ -142,6 +144,7 @@ _RANGES: dict[str, tuple[float, int, str]] = {
     "idle_connections": (1, 100_000, ""),
     "sockets_per_session": (1, 10_000, ""),
     "sessions_per_user": (1, 10_000, ""),
+    "session_idle_hours": (1, 24, " (a session never lasts longer)"),
     "max_virtual_size_gib": (1, 1024**2, " (1 PiB)"),
     "samples_kept_hours": (2, 24 * 366, " (a year)"),
     "minutes_kept_days": (1, 3660, " (ten years)"),

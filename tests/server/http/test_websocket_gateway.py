@@ -53,7 +53,7 @@ class EchoServer:
         )
         self.lives_s = lives_s
 
-    async def authenticate(self, token: str) -> Principal:
+    async def authenticate(self, token: str, address: str) -> Principal:
         if self.revoked or token not in ("good", "viewer"):
             raise errors.Unauthenticated("this token is not valid")
         return principal(Role.OPERATOR if token == "good" else Role.VIEWER, self.lives_s)

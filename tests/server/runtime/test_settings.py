@@ -53,6 +53,8 @@ def test_key_that_everybody_can_read_is_refused(tmp_path: Path) -> None:
         ("sign_ins_per_minute", -1),
         ("idle_connections", 0),
         ("sessions_per_user", 0),
+        ("session_idle_hours", 0),
+        ("session_idle_hours", 25),
         ("idle_stop_s", -1.0),
     ],
 )

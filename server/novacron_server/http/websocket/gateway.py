@@ -27,7 +27,7 @@ from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.events import CLOSE_LAGGED, CLOSE_UNAUTHENTICATED
 from novacron_core.rules.visibility import Principal, why_not_permitted
 from novacron_server.http import decoding
-from novacron_server.http.routing import Authenticator, bearer, litestar_path
+from novacron_server.http.routing import Authenticator, address_of, bearer, litestar_path
 from novacron_server.http.websocket.inbox import POLICY_VIOLATION, Exceeded, Socket
 from novacron_server.http.websocket.protocol import WebSocketProtocol, protocol_of
 
@@ -113,7 +113,8 @@ class WebSocketGateway:
         query = decoding.query(socket.query_params.multi_items(), endpoint.query)
         token = bearer(socket)
         ticket = getattr(query, "ticket", None) or ""
-        principal = await (self._authenticate(token) if token else self._redeem_ticket(ticket))
+        address = address_of(socket)
+        principal = await (self._authenticate(token, address) if token else self._redeem_ticket(ticket))
         if why := why_not_permitted(principal, endpoint.permission):
             raise errors.Forbidden(why)
         if self._open[principal.session_id] >= self._per_session:
@@ -160,17 +161,17 @@ class WebSocketGateway:
             left_s = (expires_at - datetime.now(UTC)).total_seconds()
             await asyncio.sleep(min(self._check_s, max(0.0, left_s)))
             expired = expires_at <= datetime.now(UTC)
-            if (expired or (client.token and not await self._is_token_valid(client.token))) and not close_code.done():
+            if (expired or (client.token and not await self._is_token_valid(client))) and not close_code.done():
                 close_code.set_result(CLOSE_UNAUTHENTICATED)
 
-    async def _is_token_valid(self, token: str) -> bool:
+    async def _is_token_valid(self, client: Admitted[Any]) -> bool:
         try:
-            await self._authenticate(token)
+            now = await self._authenticate(client.token, address_of(client.socket))
         except (errors.Unauthenticated, errors.Forbidden):
             return False
         except errors.NovaCronError:
             return True  # unknown while the database is unavailable: the token itself has not expired
-        return True
+        return now.audience == client.principal.audience
 
     async def _check_connection(
         self, connection: WebSocketProtocol | None, close_code: asyncio.Future[int], sent: Callable[[], int]
