@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from novacron_tui.cli import ownership_commands, people_commands, storage_commands, tenant_commands
+from novacron_tui.cli import access_commands, ownership_commands, people_commands, storage_commands, tenant_commands
 from novacron_tui.cli.runtime import completion
 from novacron_tui.cli.runtime.args import (
     Names,
@@ -35,6 +35,7 @@ def mount(app: typer.Typer) -> None:
     ownership_commands.mount(app, vm, storage_commands.volume)
     people_commands.mount(app)
     tenant_commands.mount(app)
+    access_commands.mount(app)
     for verb, help_text in _POWER:
         vm.command(verb, help=help_text)(_power)
 
@@ -48,7 +49,9 @@ def login(
         str, typer.Option(help="SHA-256 fingerprint of the server's certificate, if it is self-signed.")
     ] = "",
 ) -> None:
-    """Sign in and save the session. Prompts for the password, or reads it from the first line of stdin."""
+    """Sign in and save the session. Prompts for the password, or reads it from the first line of stdin.
+
+    An account with a second factor is asked for a code, or it is read from the second line."""
     from novacron_tui.cli.runtime.connect import resolve_server
     from novacron_tui.cli.sign_in import login
     from novacron_tui.servers.profiles import Profiles

@@ -28,6 +28,7 @@ SERVE_FLAGS = {
     "--idle-connections": "Connections per address that wait between requests.",
     "--sockets-per-session": "Open WebSocket connections per session.",
     "--sessions-per-user": "Live sessions per user; then the oldest ends.",
+    "--session-idle-hours": "Hours without use after which a session ends.",
     "--database-connections": "Connections for transactions; three more are opened.",
     "--max-virtual-size-gib": "Largest disk that an image may be, in GiB.",
 }

@@ -19,10 +19,12 @@ from novacron_core.client.diagnosis import changed_certificate
 from novacron_tui.cli.runtime.connect import ServerTarget, check_fingerprint
 from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.cli.runtime.output import print_line
-from novacron_tui.cli.runtime.prompts import ask, ask_secret, is_interactive, read_secret
+from novacron_tui.cli.runtime.prompts import ask, ask_secret, is_interactive, read_secret, secret
 from novacron_tui.servers.profiles import LOCAL, Profile, Profiles
 from novacron_tui.servers.shared_credentials import SharedCredentials
 from novacron_tui.terminal.safe_text import clean, clean_json
+
+CODE = "Code of your authenticator app, or a recovery code: "
 
 
 def login(target: ServerTarget, profiles: Profiles, *, username: str, certificate: str) -> None:
@@ -51,7 +53,12 @@ def remember(profiles: Profiles, profile: Profile, username: str, *, current: bo
 
 async def _sign_in(client: Client, credentials: SharedCredentials, name: str, password: str) -> User:
     try:
-        tokens = await client.sign_in(name, password)
+        try:
+            tokens = await client.sign_in(name, password)
+        except errors.TotpRequired:
+            tokens = await client.sign_in(name, password, secret(CODE, "the code").strip())
+    except errors.TotpRequired:
+        raise
     except errors.Unauthenticated:
         if (await client.call(INFO)).setup_required:
             raise errors.Conflict(

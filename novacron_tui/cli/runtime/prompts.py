@@ -34,25 +34,26 @@ def ask(question: str) -> str:
     return line.strip()
 
 
-def ask_secret(question: str) -> str:
+def secret(question: str, name: str = "the password") -> str:
+    """The line typed in answer, which is not shown; the next line of stdin where that is no terminal. `name` is for
+    refusals, like `the password`. Raises UsageError without one."""
+    typed = ask_secret(question, name) if is_interactive() else read_secret(name)
+    if not typed:
+        raise UsageError(f"{name} is required: type it, or pass it on a line of stdin")
+    return typed
+
+
+def ask_secret(question: str, name: str = "the password") -> str:
     """The line typed in answer, which is not shown."""
-    with _interruptible(), _decoding("the password"):
-        secret = getpass.getpass(question)
-    refuse_undecodable("the password", [secret])
-    return secret
+    with _interruptible(), _decoding(name):
+        typed = getpass.getpass(question)
+    refuse_undecodable(name, [typed])
+    return typed
 
 
-def read_secret() -> str:
-    """The first line of stdin, which is not a terminal."""
-    return _read_line("the password on stdin").rstrip("\r\n")
-
-
-def secret(question: str) -> str:
-    """A secret that is typed and not shown, or the next line of stdin. Raises UsageError for an empty one."""
-    given = ask_secret(question) if is_interactive() else read_secret()
-    if not given:
-        raise UsageError(f"{question.rstrip(': ').lower()} is missing: type it, or pass it on a line of stdin")
-    return given
+def read_secret(name: str = "the password") -> str:
+    """The next line of stdin, which is not a terminal."""
+    return _read_line(f"{name} on stdin").rstrip("\r\n")
 
 
 def new_password(question: str) -> str:
