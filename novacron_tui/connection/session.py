@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from novacron_core.api.access import User
+from novacron_core.api.access import VALIDATE, User
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.operations import BulkItem, Operation
@@ -15,6 +15,8 @@ from novacron_core.values.roles import allows
 from novacron_tui.connection.feed import Feed
 from novacron_tui.connection.store import Store, VMKey
 from novacron_tui.servers.server_ref import ServerRef
+
+_READ_USER_S = 5.0
 
 if TYPE_CHECKING:  # the client imports httpx and websockets: not before the first paint
     from novacron_core.client import Client, SampleSubscription, Update
@@ -52,6 +54,7 @@ class Session:
         self._watchers: list[Callable[[], None]] = []
         self._reading: asyncio.Future[None] | None = None
         self._reopening = False
+        self._connected = False
         self._resume_after: int | None = None
         self._subscription: SampleSubscription | None = None
         self.wanted: SampleRequest | None = None
@@ -91,7 +94,7 @@ class Session:
         after = self.store.seq if self.store.loaded else None
         while True:
             feed = Feed(self.store, self.changed)
-            self._reading = asyncio.ensure_future(feed.run(self._updates(self.client, after)))
+            self._reading = asyncio.ensure_future(feed.run(self._with_user(self._updates(self.client, after))))
             try:
                 await self._reading
                 return
@@ -100,6 +103,31 @@ class Session:
                     self._reading.cancel()
                     raise
                 self._reopening, after = False, self._resume_after
+
+    async def _with_user(self, updates: AsyncIterator[Update]) -> AsyncIterator[Update]:
+        """The updates. After a lost connection the user is read again: the server closes streams whose rights change."""
+        from novacron_core.client import Connected
+
+        async for update in updates:
+            yield update
+            if isinstance(update, Connected):
+                if self._connected and await self._has_other_rights():
+                    self.reload()
+                self._connected = True
+
+    async def _has_other_rights(self) -> bool:
+        """Read the user again; whether role, tenant or limits are others now."""
+        from novacron_core.errors import NovaCronError
+
+        before = self.user
+        try:
+            async with asyncio.timeout(_READ_USER_S):
+                self.user = (await self.client.call(VALIDATE)).user
+        except (NovaCronError, TimeoutError):
+            return False  # the stream itself ends when the session has ended
+        self.changed()
+        now = self.user
+        return (now.role, now.tenant, now.scope) != (before.role, before.tenant, before.scope)
 
     def _stream(self, client: Client, after: int | None) -> AsyncIterator[Update]:
         from novacron_core.client import SampleSubscription, stream

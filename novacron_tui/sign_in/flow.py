@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from novacron_core.api import access
 from novacron_core.api.access import User
 from novacron_core.api.health import INFO
-from novacron_core.errors import NovaCronError, RateLimited, ServerUnreachable, Unauthenticated
+from novacron_core.errors import NovaCronError, RateLimited, ServerUnreachable, TotpRequired, Unauthenticated
 from novacron_tui.servers.server_ref import OwnAccount, ServerRef
 from novacron_tui.sign_in.forms import EntryForm, FirstRunForm, SignInForm
 from novacron_tui.sign_in.server_watch import ServerWatch
@@ -173,7 +173,7 @@ class SignInFlow:
             if isinstance(form, FirstRunForm):
                 await client.call(access.REGISTER, body=_registration(sent))
             client.credentials.drop()  # of an ended session
-            tokens = await client.sign_in(sent.username, sent.password)
+            tokens = await client.sign_in(sent.username, sent.password, sent.totp)
         except RateLimited as e:
             await self._wait_for_rate_limit(form, e)
             return
@@ -187,6 +187,10 @@ class SignInFlow:
         self._enter_console(server, client, tokens.user)
 
     async def _refused(self, form: EntryForm, client: Client, e: NovaCronError) -> None:
+        if isinstance(form, SignInForm) and isinstance(e, TotpRequired):
+            is_new = await form.ask_code()
+            form.say([] if is_new else [Piece(one_line(e.detail), "bad")])
+            return
         form.refuse(Refused(one_line(e.detail), {error.field: one_line(error.message) for error in e.fields}))
         if e.fields:
             return

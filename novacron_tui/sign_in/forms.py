@@ -16,6 +16,8 @@ from novacron_tui.widgets.toggle import Toggle
 
 ADVICE = f"At least {MIN_PASSWORD} characters; three or four random words work well"
 
+CODE_ADVICE = "Six digits of your authenticator app, or a recovery code"
+
 
 class EntryForm(Fields):
     """A form of the sign-in screen."""
@@ -32,6 +34,7 @@ class EntryForm(Fields):
         password: str
         setup_token: str = ""
         stay: bool = False
+        totp: str = ""
 
     @on(Fields.Submitted)
     def _send(self) -> None:
@@ -42,7 +45,8 @@ class EntryForm(Fields):
 
 
 class SignInForm(EntryForm):
-    """User name and password; with `may_stay` also whether to save the session."""
+    """User name and password; with `may_stay` also whether to save the session. The field for a code appears when the
+    server asks for one, which it does only after the right password."""
 
     progress = "Signing in…"
 
@@ -56,7 +60,20 @@ class SignInForm(EntryForm):
 
     def sent(self) -> EntryForm.Sent:
         stay = bool(self._stay and self._stay.value)
-        return self.Sent(self.fields["username"].value, self.fields["password"].value, stay=stay)
+        code = self.fields["totp"].value.strip() if "totp" in self.fields else ""
+        return self.Sent(self.fields["username"].value, self.fields["password"].value, stay=stay, totp=code)
+
+    async def ask_code(self) -> bool:
+        """Show the field for a code, empty and focused. Returns whether it is new."""
+        is_new = "totp" not in self.fields
+        if is_new:
+            self.fields["totp"] = FormField(
+                "Code", advice=CODE_ADVICE, id="totp", why_not=lambda v: None if v.strip() else "Enter a code"
+            )
+            await self.mount(self.fields["totp"], after=self.fields["password"])
+        self.fields["totp"].value = ""
+        self.fields["totp"].widget.focus()
+        return is_new
 
     def clear_password(self) -> None:
         """Clear the rejected password."""

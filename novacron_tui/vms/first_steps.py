@@ -8,6 +8,7 @@ from novacron_core.api import images, vms
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.images import Image
 from novacron_core.values.counts import counted
+from novacron_core.values.roles import allows
 from novacron_tui.connection.session import Session
 from novacron_tui.servers.bundled import is_installed
 from novacron_tui.terminal.safe_text import one_line
@@ -30,7 +31,9 @@ def first_steps(session: Session, known: Sequence[Image] | None) -> list[Piece]:
             Piece(f"{note.ljust(widths[2])}\n", "quiet"),
         ]
     if not session.may(vms.CREATE):
-        pieces.append(Piece(f"\nyour role ({session.user.role}) cannot create VMs", "quiet"))
+        limited = allows(session.user.role, vms.CREATE.permission)
+        who = "this API token" if limited else f"your role ({session.user.role})"
+        pieces.append(Piece(f"\n{who} cannot create VMs", "quiet"))
     return pieces
 
 

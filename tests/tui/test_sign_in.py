@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from novacron_core.api import access
 from novacron_core.api.problem import FieldError
 from novacron_core.client import Client, Credentials
 from novacron_core.errors import Conflict, ServerUnreachable
@@ -21,7 +22,7 @@ from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.servers.shared_credentials import SharedCredentials
 from novacron_tui.terminal import type_ahead
 from tests.support.console.looking import fill, react, text, until
-from tests.support.console.wire import Stream, Wire, console, refuse
+from tests.support.console.wire import Stream, Wire, console, ok, refuse
 from tests.support.console.world import PASSWORD, VIEWER, fleet, inventory, live
 
 SIZE = (80, 24)
@@ -99,6 +100,39 @@ async def test_a_wrong_password_is_said_and_typed_again() -> None:
         await until(pilot, lambda: "wrong user name or password" in text(app), "the reason")
         await fill(pilot, PASSWORD)
         await until(pilot, lambda: at_home(app), "home")
+
+
+def with_second_factor(request: httpx.Request) -> httpx.Response:
+    """A server on which ada has a second factor, and its code is 123456 now."""
+    sent = json.loads(request.content)
+    if sent["password"] != PASSWORD:
+        return refuse(401, "unauthenticated", "wrong user name or password")
+    if sent.get("totp") != "123456":
+        return refuse(401, "totp_required", "This code is wrong" if sent.get("totp") else "Enter a code")
+    return ok(access.Tokens(token="t", expires_in=900, refresh_token="r", user=VIEWER))
+
+
+async def test_code_is_asked_after_the_right_password_only() -> None:
+    wire = Wire(routes={"POST /auth/login": with_second_factor})
+    app = console(wire, token="")
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: has_form(app, "SignInForm"))
+        await fill(pilot, "ada", "wrong")
+        await until(pilot, lambda: "wrong user name or password" in text(app), "the reason")
+        assert not app.screen.query("#totp")
+        await fill(pilot, PASSWORD)
+        await until(pilot, lambda: bool(app.screen.query("#totp Input:focus")), "the field for the code")
+        assert "Six digits of your authenticator app" in text(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: "Enter a code" in text(app), "it is required")
+        await fill(pilot, "000000")
+        await until(pilot, lambda: "This code is wrong" in text(app), "the reason")
+        assert len(app.screen.query("#totp")) == 1
+        await fill(pilot, "123456")
+        await until(pilot, lambda: at_home(app), "home")
+        bodies = [json.loads(sent.content) for sent in wire.asked("POST", "/auth/login")]
+        assert [body.get("totp") for body in bodies] == [None, None, "000000", "123456"]
+        assert bodies[-1]["password"] == PASSWORD
 
 
 async def test_nothing_is_sent_while_a_field_is_empty() -> None:

@@ -14,7 +14,7 @@ from novacron_core.api.operations import OperationState
 from novacron_core.api.problem import Problem
 from novacron_core.api.vms import State
 from novacron_core.client import Disconnected
-from novacron_core.values.roles import Role
+from novacron_core.values.roles import READ_ONLY, Role
 from novacron_core.values.sizes import GIB
 from novacron_tui.images.upload import UploadImage
 from novacron_tui.screens.help import HelpScreen
@@ -25,7 +25,7 @@ from novacron_tui.widgets.confirm import Confirm
 from tests.support.console.looking import SIZE, home, line_text, loaded, text, to, until
 from tests.support.console.opening import opened
 from tests.support.console.wire import Stream, Wire, console, refuse
-from tests.support.console.world import VIEWER, event, fleet, gone, inventory, live, operation, vm
+from tests.support.console.world import ADMIN, VIEWER, event, fleet, gone, inventory, live, operation, vm
 
 
 async def test_start_is_sent_once_with_its_own_key_and_followed_to_its_end() -> None:
@@ -118,6 +118,39 @@ async def test_a_viewer_is_told_what_is_missing() -> None:
             await pilot.press(key)
             await until(pilot, lambda: "your role (viewer) lacks the permission" in line_text(app, "status"))
             await pilot.press("escape")
+
+
+async def test_limited_token_is_told_what_is_missing() -> None:
+    limited = msgspec.structs.replace(ADMIN, scope=sorted(READ_ONLY))
+    app = console(Wire(user=limited), Stream(live(), inventory(fleet())))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        for key in ("x", "c"):
+            await pilot.press(key)
+            await until(pilot, lambda: "this API token is limited: it lacks the permission" in line_text(app, "status"))
+            await pilot.press("escape")
+
+
+async def test_rights_that_are_taken_away_grey_the_keys() -> None:
+    """The server closes the stream of a session, or API token, whose rights change."""
+    wire, stream = Wire(), Stream(live(), inventory(fleet()))
+    app = console(wire, stream)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app))
+        for user, sentence in (
+            (VIEWER, "your role (viewer) lacks the permission"),
+            (msgspec.structs.replace(ADMIN, scope=sorted(READ_ONLY)), "this API token is limited"),
+        ):
+            wire.user = user
+            stream.say(Disconnected("the access token has expired", 0.1))
+            stream.say(live())
+            stream.say(inventory(fleet()))
+            await until(pilot, lambda: app.session is not None and app.session.user == user)
+            await until(pilot, lambda: "LIVE" in line_text(app, "top"))
+            await pilot.press("x")
+            await until(pilot, lambda: sentence in line_text(app, "status"))
+            await pilot.press("escape")
+        assert f"({VIEWER.role})" not in line_text(app, "top")
 
 
 async def test_offline_refuses_changes_keeps_the_picture_and_comes_back() -> None:
