@@ -15,7 +15,7 @@ import pytest
 
 import novacron_core.api
 from novacron_core.api.endpoint import Endpoint, Method
-from novacron_core.values.roles import Permission
+from novacron_core.values.roles import ALWAYS_IN_SCOPE, GRANTABLE, READ_ONLY, Permission
 
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "server" / "novacron_server"
@@ -82,6 +82,15 @@ def test_every_endpoint_that_changes_something_names_a_permission() -> None:
     assert len(rows) > 20
     open_changes = {row.key for row in rows if row.method is not Method.GET and row.permission is Permission.PUBLIC}
     assert open_changes == PUBLIC_CHANGES
+
+
+def test_api_tokens_change_nothing_of_their_users_account() -> None:
+    """Every API token has the permission SIGNED_IN: a change of one's own account needs one that no scope contains."""
+    changes = {
+        row.key for row in endpoints() if row.method is not Method.GET and row.permission is Permission.SIGNED_IN
+    }
+    assert changes == {"POST /auth/ws-ticket"}
+    assert not {Permission.SELF_CHANGE, Permission.SELF_SIGN_IN} & (GRANTABLE | ALWAYS_IN_SCOPE | READ_ONLY)
 
 
 def test_accepted_work_answers_202_with_an_operation() -> None:
