@@ -150,6 +150,7 @@ def test_terminal_shows_a_qr_code(run: Run, server: Server, environment: dict[st
         terminal.type(f"{PASSWORD}\r")
         terminal.see("type its secret: [A-Z2-7]{32}")
         terminal.see("▀▀▀▀▀")
+        terminal.see("Code that the app shows now: ")
         terminal.press("ctrl+c")
         assert terminal.wait_end(20) == 130
 
