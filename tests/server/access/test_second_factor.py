@@ -222,10 +222,13 @@ async def test_proof_needs_a_code_too(server: LiveServer, bob: Client, owner_url
 
 async def test_tenant_that_requires_it_admits_nobody_without(server: LiveServer, bob: Client, owner_url: str) -> None:
     script = Client(server.url, Credentials((await create(bob)).token))
-    async with open_with(bob, server) as socket:
-        await until_frame(socket, lambda f: f["frame"] == "inventory" and f["last"])
+    ticket = (await bob.call(access.WS_TICKET)).ticket
+    async with open_with(bob, server) as by_header, open_with(Client(server.url), server, f"?ticket={ticket}") as other:
+        for socket in (by_header, other):
+            await until_frame(socket, lambda f: f["frame"] == "inventory" and f["last"])
         await execute(owner_url, "UPDATE tenants SET totp_required = true")
-        await asyncio.wait_for(socket.wait_closed(), 4)
+        for socket in (by_header, other):
+            await asyncio.wait_for(socket.wait_closed(), 5)
 
     async def limited() -> bool | None:
         return True if (await bob.call(access.VALIDATE)).user.scope else None

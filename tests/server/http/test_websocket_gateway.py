@@ -43,6 +43,7 @@ class EchoServer:
 
     def __init__(self, lives_s: float = 60) -> None:
         self.revoked = False
+        self.role = Role.OPERATOR
         self.seen: list[Admitted[StreamQuery]] = []
         self.gateway = WebSocketGateway(
             self.authenticate,
@@ -56,7 +57,7 @@ class EchoServer:
     async def authenticate(self, token: str, address: str) -> Principal:
         if self.revoked or token not in ("good", "viewer"):
             raise errors.Unauthenticated("this token is not valid")
-        return principal(Role.OPERATOR if token == "good" else Role.VIEWER, self.lives_s)
+        return principal(self.role if token == "good" else Role.VIEWER, self.lives_s)
 
     async def redeem_ticket(self, ticket: str) -> Principal:
         if ticket != "once":
@@ -159,6 +160,15 @@ async def test_revoked_or_expired_token_closes_the_socket() -> None:
         echo_server.revoked = True
         assert await closed(socket) == CLOSE_UNAUTHENTICATED
     async with serving(EchoServer(lives_s=0.3)) as url, connect(url, additional_headers=GOOD) as socket:
+        assert await closed(socket) == CLOSE_UNAUTHENTICATED
+
+
+async def test_token_of_other_rights_closes_the_socket() -> None:
+    echo_server = EchoServer()
+    async with serving(echo_server) as url, connect(url, additional_headers=GOOD) as socket:
+        await socket.send(b"x")
+        assert await socket.recv() == b"x"
+        echo_server.role = Role.VIEWER
         assert await closed(socket) == CLOSE_UNAUTHENTICATED
 
 
