@@ -142,7 +142,7 @@ VALIDATE = endpoint("GET /auth/validate", Validation, P.SIGNED_IN, summary="Vali
 LOGOUT = endpoint("POST /auth/logout", Nothing, P.SELF_SIGN_IN, status=204, summary="Sign out")
 WS_TICKET = endpoint("POST /auth/ws-ticket", Ticket, P.SIGNED_IN, summary="Create a ticket for the event stream")
 CHANGE_PASSWORD = endpoint(
-    "POST /auth/password", Nothing, P.SIGNED_IN, takes=PasswordChange, status=204, summary="Change the own password"
+    "POST /auth/password", Nothing, P.SELF_CHANGE, takes=PasswordChange, status=204, summary="Change the own password"
 )
 RESET_PASSWORD = endpoint(
     "POST /auth/password-reset",
@@ -160,7 +160,7 @@ ACCEPT_INVITATION = endpoint(
     status=201,
     summary="Create an account with the code of an invitation",
 )
-JOIN = endpoint("POST /auth/join", Membership, P.SIGNED_IN, takes=Join, summary="Join a tenant with an invitation")
+JOIN = endpoint("POST /auth/join", Membership, P.SELF_SIGN_IN, takes=Join, summary="Join a tenant with an invitation")
 SWITCH_TENANT = endpoint(
-    "POST /auth/tenant", Tokens, P.SIGNED_IN, takes=SwitchTenant, summary="Go on in another tenant"
+    "POST /auth/tenant", Tokens, P.SELF_SIGN_IN, takes=SwitchTenant, summary="Go on in another tenant"
 )

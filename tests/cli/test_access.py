@@ -125,7 +125,7 @@ def test_second_factor_is_set_up_asked_for_and_turned_off(
     assert len(recovery) == 10
     assert "on" in run("totp", "show").stdout
     refused = run(*login, typed=f"{PASSWORD}\n")
-    assert (refused.returncode, "the code is required" in one_line(refused)) == (2, True)
+    assert (refused.returncode, "the code is missing" in one_line(refused)) == (2, True)
     refused = run(*login, typed=f"{PASSWORD}\n000000\n")
     assert (refused.returncode, "This code is wrong" in one_line(refused)) == (4, True)
     assert run(*login, typed=f"{PASSWORD}\n{recovery[0]}\n").returncode == 0

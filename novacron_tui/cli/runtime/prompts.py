@@ -34,12 +34,13 @@ def ask(question: str) -> str:
     return line.strip()
 
 
-def secret(question: str, name: str = "the password") -> str:
-    """The line typed in answer, which is not shown; the next line of stdin where that is no terminal. `name` is for
-    refusals, like `the password`. Raises UsageError without one."""
+def secret(question: str, name: str = "") -> str:
+    """A secret that is typed and not shown, or the next line of stdin. `name` is for refusals, like `the code`; default:
+    the question. Raises UsageError for an empty one."""
+    name = name or question.rstrip(": ").lower()
     typed = ask_secret(question, name) if is_interactive() else read_secret(name)
     if not typed:
-        raise UsageError(f"{name} is required: type it, or pass it on a line of stdin")
+        raise UsageError(f"{name} is missing: type it, or pass it on a line of stdin")
     return typed
 
 
