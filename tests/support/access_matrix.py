@@ -80,6 +80,21 @@ ROWS: dict[str, Row] = {
     "GET /auth/validate": _PLAIN,
     "POST /auth/logout": Row(only_refusals=True),
     "POST /auth/ws-ticket": Row(),
+    "GET /auth/sessions": _PLAIN,
+    "DELETE /auth/sessions/{session_id}": Row(only_refusals=True),
+    "GET /api/admin/users/{user_id}/sessions": _PLAIN,
+    "DELETE /api/admin/users/{user_id}/sessions/{session_id}": Row(only_refusals=True),
+    "GET /auth/tokens": _PLAIN,
+    "POST /auth/tokens": Row(body=lambda _: {"name": "matrix", "read_only": True}),
+    "DELETE /auth/tokens/{token_id}": Row(only_refusals=True),
+    "GET /api/admin/tokens": _PLAIN,
+    "DELETE /api/admin/tokens/{token_id}": Row(only_refusals=True),
+    "GET /auth/totp": _PLAIN,
+    "POST /auth/totp": Row(body=lambda _: {"password": "quiet harbour seventeen lanterns"}),
+    "POST /auth/totp/confirm": Row(body=lambda _: {"code": "no code"}),
+    "DELETE /auth/totp": Row(body=lambda _: {"password": "quiet harbour seventeen lanterns", "code": ""}),
+    "DELETE /api/admin/users/{user_id}/totp": Row(only_refusals=True),
+    "POST /auth/prove": Row(body=lambda _: {"password": "quiet harbour seventeen lanterns"}),
     "POST /auth/invitation": _ROWS_OF_PUBLIC,
     "POST /auth/password-reset": _ROWS_OF_PUBLIC,
     "POST /auth/password": Row(body=lambda _: {"old": "not the password", "new": "another quiet otter paints"}, answers=frozenset({403})),
@@ -160,6 +175,7 @@ ROWS: dict[str, Row] = {
 KINDS = {
     "vm_id": "vm", "volume_id": "volume", "operation_id": "operation", "host_id": "host", "pool_id": "pool", "name": "image",
     "user_id": "user", "tenant": "tenant", "invitation_id": "invitation",
+    "session_id": "session", "token_id": "API token",
 }  # fmt: skip
 """Placeholder of a path → kind of object."""
 

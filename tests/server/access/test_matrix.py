@@ -16,7 +16,7 @@ import pytest_asyncio
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from novacron_core.api import operations, people, vms, volumes
+from novacron_core.api import api_tokens, operations, people, sessions, vms, volumes
 from novacron_core.api.base import ListQuery
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.vms import VMCreate
@@ -127,6 +127,8 @@ async def _objects(server: LiveServer, clients: Mapping[str, Client]) -> Objects
         "tenant": {},
         "user": {},
         "invitation": {},
+        "session": {},
+        "API token": {},
     }
     for tenant in TENANTS:
         client = clients[f"operator of {tenant}"]
@@ -140,6 +142,9 @@ async def _objects(server: LiveServer, clients: Mapping[str, Client]) -> Objects
         owner = clients[f"owner of {tenant}"]
         found = (await owner.call(people.LIST)).items
         ids["user"][tenant] = next(each.id for each in found if each.username == f"viewer-{tenant}")
+        ids["session"][tenant] = (await client.call(sessions.LIST)).items[0].id
+        token = await client.call(api_tokens.CREATE, body=api_tokens.CreateApiToken(name="of-objects"))
+        ids["API token"][tenant] = token.api_token.id
         ids["invitation"][tenant] = (await owner.call(people.INVITE, body=people.InvitationCreate())).invitation.id
     unmanaged = await server.vm("test")
     ids["vm"][""] = unmanaged.id
