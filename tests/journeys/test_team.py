@@ -1,0 +1,103 @@
+"""Two people share a server: an invitation is taken up, a VM handed over, a role taken away in mid-session."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from novacron_tui.terminal.type_ahead import HABIT_S
+from tests.support.accounts import PASSWORD, administrator
+from tests.support.processes import NOVACRON, serve
+from tests.support.terminal import Terminal
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+BOBS = "seven calm rivers bend south"
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One person at a machine of their own."""
+
+    url: str
+    home: Path
+
+    def run(self, *words: str, typed: str = "") -> str:
+        done = subprocess.run(
+            [NOVACRON, *words], input=typed, capture_output=True, text=True, timeout=60,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(self.home), "LANG": "C.UTF-8"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def console(self) -> Terminal:
+        return Terminal([NOVACRON, "--server", self.url], environment={"HOME": str(self.home)})
+
+
+@pytest.fixture
+def url(data_dir: Path) -> Iterator[str]:
+    with serve(data_dir) as (url, _):
+        asyncio.run(administrator(url, data_dir))
+        yield url
+
+
+def seat(url: str, folder: Path, name: str) -> Seat:
+    (folder / name).mkdir()
+    return Seat(url, folder / name)
+
+
+def look(terminal: Terminal) -> None:
+    """Wait as long as keys of a saved session are taken for a password that is typed by habit."""
+    until = time.monotonic() + 1.5 * HABIT_S
+    while (left := until - time.monotonic()) > 0:
+        terminal.read(left)
+
+
+def test_invited_colleague_works_until_the_role_is_taken_away(url: str, tmp_path: Path) -> None:
+    ann, bob = seat(url, tmp_path, "ann"), seat(url, tmp_path, "bob")
+    ann.run("login", "--server", url, "--user", "ann", typed=PASSWORD + "\n")
+    with ann.console() as anns:
+        anns.see(r"test +.*running")
+        look(anns)
+        anns.press("6")
+        anns.see(r"ann +administrator +active")
+        anns.press("c")
+        anns.see("Invite somebody")
+        anns.type("bob@example.org")
+        anns.press("tab", "down", "up", "enter")  # operator stands above viewer
+        anns.press("ctrl+s")
+        anns.see("Invitation to default as operator")
+        code = re.search(r"(?:[0-9A-Z]{5}-){4}[0-9A-Z]{5}", anns.text())
+        assert code is not None, anns.text()
+        anns.press("esc")
+        anns.see(r"bob@example.org +operator +invited")
+
+        bob.run("join", "--server", url, "--user", "bob", typed=f"{code[0]}\n{BOBS}\n")
+        bob.run("login", "--server", url, "--user", "bob", typed=BOBS + "\n")
+        ann.run("vm", "adopt", "test", "--tenant", "default", "--to", "bob")
+        with bob.console() as bobs:
+            bobs.see(r"test +.*running")
+            look(bobs)
+            bobs.press("p")
+            bobs.see(r"test +.*paused")
+
+            anns.see(r"bob +operator +active")
+            anns.press("/")
+            anns.type("bob")
+            anns.press("enter", "e")
+            anns.see("Change bob")
+            anns.press("down", "down", "enter", "ctrl+s")  # viewer stands below operator
+            anns.see("bob: now viewer of default")
+
+            bobs.see("you are viewer now")
+            bobs.press("p")
+            bobs.see(r"your role \(viewer\) lacks the permission vm:change")
+        vm = json.loads(bob.run("vm", "show", "test", "-o", "json"))
+        assert (vm["owner"], vm["state"]) == ("bob", "paused")
