@@ -11,6 +11,7 @@ from novacron_tui.app import Console
 from novacron_tui.screens.activity import ActivityScreen
 from novacron_tui.screens.global_actions import EVERYWHERE, QUIT
 from novacron_tui.screens.metrics import MetricsScreen
+from novacron_tui.screens.people import PeopleScreen
 from novacron_tui.screens.problems import ProblemsScreen
 from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.screens.vm_list import VMListScreen
@@ -28,7 +29,7 @@ SIZE = (120, 40)
 NOTHING: dict[str, Any] = {"vms": [], "volumes": [], "pools": [], "tiers": [], "hosts": [], "operations": []}
 
 
-WAYS = ("1", "1 enter", "4", "4 tab", "5", "7", "!")
+WAYS = ("1", "1 enter", "4", "4 tab", "5", "6", "7", "!")
 TAB_WAYS = tuple(f"1 enter : {' '.join(tab.name)} enter" for tab in TABS[1:])
 
 
@@ -95,6 +96,7 @@ MEANINGS = {
     "T": {"reset"},
     "p": {"pause", "resume"},
     "c": {"create"},
+    "e": {"edit"},
     "D": {"delete"},
     "n": {"clone"},
     "m": {"move", "tier"},
@@ -121,12 +123,12 @@ MEANINGS = {
     "enter": {"open", "crash"},
 }
 """What each letter does, on whatever screen. `o` orders a list, and the list of the top VMs too."""
-RESERVED = frozenset("edSZ.v,uvk")
+RESERVED = frozenset("dSZ.v,uvk")
 """Letters that screens to come will need, or that move the cursor."""
 
 
 def test_a_letter_means_the_same_on_every_screen() -> None:
-    for screen in (VMListScreen, VMPageScreen, StorageScreen, MetricsScreen, ActivityScreen, ProblemsScreen):
+    for screen in (VMListScreen, VMPageScreen, StorageScreen, MetricsScreen, PeopleScreen, ActivityScreen, ProblemsScreen):
         for action in screen.ACTIONS:
             key = action.key
             if not key or key.isdigit() or key in ("tab", "escape", "ctrl+p"):
@@ -144,8 +146,8 @@ async def test_a_key_without_an_action_says_so() -> None:
         await react(pilot)  # what follows at once is taken for the rest of a word
         await pilot.press("1")
         await until(pilot, lambda: isinstance(app.screen, VMListScreen))
-        await pilot.press("6")
-        await until(pilot, lambda: "6 does nothing here: this version has no people screen" in line_text(app, "status"))
+        await pilot.press("3")
+        await until(pilot, lambda: "3 does nothing here: this version has no networks screen" in line_text(app, "status"))
         await react(pilot)
         await pilot.press("j", "g")
         await until(pilot, lambda: "j does nothing" not in line_text(app, "status"))
