@@ -34,3 +34,8 @@ def read_each(rows: Iterable[Row[Any]], read: Callable[[Row[Any]], S]) -> list[S
 def values(struct: msgspec.Struct) -> dict[str, Any]:
     """The struct's fields as column values."""
     return msgspec.structs.asdict(struct)
+
+
+def storable(text: str) -> str:
+    """External text in a form that PostgreSQL can store: no NUL, no lone surrogates."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import structlog
 from sqlalchemy import Row, String, and_, case, false, func, literal_column, not_, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.elements import ColumnElement
 
 from novacron_core.api.events import Priority
 from novacron_core.api.operations import Operation, Target
@@ -21,15 +19,12 @@ from novacron_core.api.stored_events import StoredEvent
 from novacron_core.rules.event_words import EVENT_WORDS, all_operation_words
 from novacron_core.rules.filters.events import NOTABLE, PART
 from novacron_core.rules.filters.language import Term, fold, has_wildcards, matcher, plain_matcher
+from novacron_server.database.filter_sql import Condition, Text, in_time, like, negatable
+from novacron_server.database.rows import storable
 from novacron_server.database.tables import NOTABLE as IS_NOTABLE
 from novacron_server.database.tables import events as t
 from novacron_server.database.tables import operations
-from novacron_server.outbox.repository import storable
 
-Condition = ColumnElement[bool]
-Text = ColumnElement[Any]
-_WILD = {"*": ".*", "?": "."}
-_LONGEST_AGE_S = 100 * 366 * 86400.0
 _log = structlog.get_logger()
 
 _OF_OPERATION = t.c.target_type == literal_column("'operation'")
@@ -101,20 +96,8 @@ def _where(chosen: Selection) -> list[Condition]:
 
 
 def _term(term: Term, chosen: Selection) -> Condition:
-    found = _numeric(term, chosen.now) if term.field in ("age", "since") else _textual(term, chosen.hosts)
-    # A value that is missing (NULL) does not match, so it matches the negation, as in Python.
-    return not_(func.coalesce(found, False)) if term.negated else found
-
-
-def _numeric(term: Term, now: datetime) -> Condition:
-    if term.field == "since":
-        return t.c.time >= datetime.fromtimestamp(term.number, UTC)
-    moment = now - timedelta(seconds=min(term.number, _LONGEST_AGE_S))
-    conditions: dict[str, Condition] = {
-        "<": t.c.time > moment, "<=": t.c.time >= moment, ">": t.c.time < moment, ">=": t.c.time <= moment,
-        "=": t.c.time == moment,
-    }  # fmt: skip
-    return conditions[term.operator]
+    numeric = term.field in ("age", "since")
+    return negatable(term, in_time(t.c.time, term, chosen.now) if numeric else _textual(term, chosen.hosts))
 
 
 def _textual(term: Term, hosts: Mapping[str, str]) -> Condition:
@@ -133,11 +116,11 @@ def _value(term: Term, word: str, hosts: Mapping[str, str]) -> Condition:
     if term.field == "what":
         return _has_words(word, term, matches)
     if term.field in _TEXTS:
-        return _like(_TEXTS[term.field], word, term)
+        return like(_TEXTS[term.field], word, term)
     if has_wildcards(word):
-        texts = [_like(part, word, term) for part in (*_TEXTS.values(), _DETAIL)]
+        texts = [like(part, word, term) for part in (*_TEXTS.values(), _DETAIL)]
     else:
-        texts = [_like(func.concat_ws("\x01", *_TEXTS.values(), _DETAIL), word, term)]
+        texts = [like(func.concat_ws("\x01", *_TEXTS.values(), _DETAIL), word, term)]
     return or_(*texts, _has_words(word, term, matches))
 
 
@@ -151,50 +134,18 @@ def _has_id(word: str, term: Term) -> Condition:
     if term.quoted and not has_wildcards(word):
         wanted = storable(word)
         return or_(t.c.target_id == wanted, and_(_OF_OPERATION, _TARGET_ID.op("=")(wanted)))
-    return or_(_like(t.c.target_id, word, term), and_(_OF_OPERATION, _like(_TARGET_ID, word, term)))
+    return or_(like(t.c.target_id, word, term), and_(_OF_OPERATION, like(_TARGET_ID, word, term)))
 
 
 def _has_words(word: str, term: Term, matches: Callable[[str], bool]) -> Condition:
     """Whether the words for what happened match (`event_words`)."""
     named = [kind for kind, words in EVENT_WORDS.items() if matches(fold(words))]
     pairs = [pair for pair, words in all_operation_words().items() if matches(fold(words))]
-    others = and_(t.c.type.not_in(list(EVENT_WORDS)), _like(_TYPE_WORDS, word, term))
+    others = and_(t.c.type.not_in(list(EVENT_WORDS)), like(_TYPE_WORDS, word, term))
     return or_(
         and_(not_(_OF_OPERATION), or_(t.c.type.in_(named), others)),
         and_(_OF_OPERATION, tuple_(_KIND, t.c.after).in_(pairs)),
     )
-
-
-def _like(column: Text, word: str, term: Term) -> Condition:
-    """Whether a column matches a word, ignoring case. Only letters of ASCII have lower case in every database: a word
-    with others is matched as a regular expression that has both cases of each letter."""
-    folded = storable(fold(word))
-    if folded.isascii():
-        return func.lower(column).like(_pattern(folded, term), escape="\\")
-    return column.op("~")(_expression(folded, term))
-
-
-def _pattern(word: str, term: Term) -> str:
-    escaped = word.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
-    if has_wildcards(word):
-        return escaped.replace("*", "%").replace("?", "_")
-    if term.operator == "contains":
-        return f"%{escaped}%"
-    return escaped if term.quoted else f"{escaped}%"
-
-
-def _expression(word: str, term: Term) -> str:
-    if has_wildcards(word):
-        return f"^{''.join(_WILD.get(letter) or _either_case(letter) for letter in word)}$"
-    letters = "".join(_either_case(letter) for letter in word)
-    if term.operator == "contains":
-        return letters
-    return f"^{letters}$" if term.quoted else f"^{letters}"
-
-
-def _either_case(letter: str) -> str:
-    cases = sorted({letter, letter.upper(), letter.lower()})
-    return f"({'|'.join(re.escape(case) for case in cases)})"
 
 
 def _stored(row: Row[Any]) -> StoredEvent:

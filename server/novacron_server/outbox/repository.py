@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
+from novacron_server.database.rows import storable
 from novacron_server.database.tables import event_counter as counter
 from novacron_server.database.tables import events as t
 from novacron_server.outbox.records import EventDraft, EventRecord
@@ -83,11 +84,6 @@ def _values(seq: int, draft: EventDraft, now: datetime) -> dict[str, Any]:
         "reason": storable(draft.reason),
         "actor": storable(draft.actor),
     }
-
-
-def storable(text: str) -> str:
-    """External text in a form that PostgreSQL can store: no NUL, no lone surrogates."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _record(row: Row[Any]) -> EventRecord:
