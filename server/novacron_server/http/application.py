@@ -17,6 +17,7 @@ from litestar.routes import HTTPRoute
 from novacron_core.api.endpoint import Endpoint
 from novacron_server.http import openapi, problems
 from novacron_server.http.allowed_hosts import AllowedHosts
+from novacron_server.http.asked import Asked
 from novacron_server.http.call import Served
 from novacron_server.http.filter_budget import FilterBudget
 from novacron_server.http.limits import RateLimits
@@ -39,6 +40,7 @@ def create_application(
     allowed_hosts: AllowedHosts | None = None,
     trusts_request_ids: bool = False,
     user_of: Callable[[str], str] = lambda bearer: "",
+    on_refused: Callable[[Asked], None] = lambda asked: None,
 ) -> Middleware:
     """Build the application.
 
@@ -68,6 +70,7 @@ def create_application(
         allowed_hosts=allowed_hosts,
         trusts_request_ids=trusts_request_ids,
         user_of=user_of,
+        on_refused=on_refused,
     )
 
 

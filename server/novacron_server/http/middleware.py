@@ -18,6 +18,7 @@ import structlog
 
 from novacron_core import errors
 from novacron_server.http.allowed_hosts import AllowedHosts
+from novacron_server.http.asked import Asked, begin
 from novacron_server.http.limits import Budget, RateLimits
 from novacron_server.http.problems import MEDIA_TYPE
 
@@ -40,7 +41,7 @@ class Middleware:
     (promise G11), and every response says so in the header x-novacron-stale-since.
     `user_of` returns the user's id for a valid access token, else "".
     `methods_of` lists the methods of a path, for the Allow header. `trusts_request_ids`: clients come through a proxy of
-    ours, whose X-Request-Id is kept.
+    ours, whose X-Request-Id is kept. `on_refused` gets each request that was refused, after its answer was sent.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class Middleware:
         allowed_hosts: AllowedHosts | None = None,
         trusts_request_ids: bool = False,
         user_of: Callable[[str], str] = lambda bearer: "",
+        on_refused: Callable[[Asked], None] = lambda asked: None,
     ) -> None:
         self._user_of = user_of
+        self._on_refused = on_refused
         self._methods_of = methods_of
         self._allowed_hosts = allowed_hosts or AllowedHosts(tls=tls)
         self._trusts_request_ids = trusts_request_ids
@@ -74,7 +77,10 @@ class Middleware:
         request_id = _request_id(scope) if self._trusts_request_ids else token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
         address = scope["client"][0] if scope.get("client") else ""
-        budget = self._limits.take(address, scope["path"], scope["type"], self._user_of(bearer_of(scope["headers"])))
+        user_id = self._user_of(bearer_of(scope["headers"]))
+        asked = Asked(address, request_id, user_id)
+        begin(scope, asked)
+        budget = self._limits.take(address, scope["path"], scope["type"], user_id)
         added = (*self._headers, (b"x-request-id", request_id.encode()), *budget.headers)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         log = _AccessLogLine(scope, request_id, address)
@@ -90,12 +96,16 @@ class Middleware:
             if (refusal := self._refusal(scope, budget)) is None:
                 await self._app(scope, receive, send_with_headers)
             elif scope["type"] == "http":
+                asked.refused = refusal
                 await _refuse(send_with_headers, refusal, request_id)
             else:
+                asked.refused = refusal
                 await receive()
                 await send({"type": "websocket.close", "code": 1013, "reason": refusal.code})
         finally:
             log.write()
+            if asked.refused is not None:
+                self._on_refused(asked)
             structlog.contextvars.unbind_contextvars("request_id")
 
     def _refusal(self, scope: Any, budget: Budget) -> errors.NovaCronError | None:

@@ -20,6 +20,7 @@ from novacron_core.rules.filters.language import MAX_LENGTH
 from novacron_core.rules.visibility import Principal, why_not_permitted
 from novacron_core.values.roles import Permission
 from novacron_server.http import decoding
+from novacron_server.http.asked import Asked, asked_of
 from novacron_server.http.call import Call, Reply, Served
 from novacron_server.http.filter_budget import FilterBudget
 from novacron_server.http.middleware import bearer_of
@@ -39,7 +40,22 @@ def mount(served: Served, authenticate: Authenticator, filters: FilterBudget | N
     endpoint = served.endpoint
 
     async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
-        call = await _decode_call(request, endpoint, authenticate)
+        asked = asked_of(request.scope)
+        asked.endpoint, asked.path = endpoint, request.path_params
+        try:
+            return await answer(request, asked)
+        except errors.NovaCronError as e:
+            asked.refused = e
+            raise
+
+    async def answer(request: Request[Any, Any, Any], asked: Asked) -> ASGIResponse:
+        async def identify(token: str) -> Principal:
+            asked.who = await authenticate(token)
+            return asked.who
+
+        call = await _decode_call(request, endpoint, identify)
+        if call.who is None:
+            asked.username = getattr(call.body, "username", "")
         q = getattr(call.query, "q", "") or getattr(call.body, "q", "")
         if call.who is not None and q:
             filters.charge(call.who.user_id, min(len(q.split()) + q.count(","), MAX_LENGTH))

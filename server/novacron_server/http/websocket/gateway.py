@@ -27,6 +27,7 @@ from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.events import CLOSE_LAGGED, CLOSE_UNAUTHENTICATED
 from novacron_core.rules.visibility import Principal, why_not_permitted
 from novacron_server.http import decoding
+from novacron_server.http.asked import Asked, asked_of
 from novacron_server.http.routing import Authenticator, address_of, bearer, litestar_path
 from novacron_server.http.websocket.inbox import POLICY_VIOLATION, Exceeded, Socket
 from novacron_server.http.websocket.protocol import WebSocketProtocol, protocol_of
@@ -87,9 +88,12 @@ class WebSocketGateway:
         """The Litestar handler of a socket. `serve` gets each admitted client, whose socket is already accepted."""
 
         async def handle(socket: Socket) -> None:
+            asked = asked_of(socket.scope)
+            asked.endpoint, asked.path = endpoint, socket.path_params
             try:
-                admitted = await self._admit(socket, endpoint)
+                admitted = await self._admit(socket, endpoint, asked)
             except errors.NovaCronError as e:
+                asked.refused = e
                 # Closed before accept: the handshake always gets the response 403.
                 await socket.close(code=POLICY_VIOLATION, reason=e.code)
                 return
@@ -105,7 +109,7 @@ class WebSocketGateway:
 
         return WebsocketRouteHandler(path=litestar_path(endpoint.path), opt={"endpoint": endpoint})(handle)
 
-    async def _admit(self, socket: Socket, endpoint: Endpoint[Any, Q, Any]) -> Admitted[Q]:
+    async def _admit(self, socket: Socket, endpoint: Endpoint[Any, Q, Any], asked: Asked) -> Admitted[Q]:
         """Raises Forbidden, Unauthenticated, ValidationFailed, RateLimited."""
         origin = socket.headers.get("origin")
         if origin is not None and _origin(origin) not in self._origins:
@@ -114,7 +118,7 @@ class WebSocketGateway:
         token = bearer(socket)
         ticket = getattr(query, "ticket", None) or ""
         address = address_of(socket)
-        principal = await (self._authenticate(token, address) if token else self._redeem_ticket(ticket))
+        asked.who = principal = await (self._authenticate(token, address) if token else self._redeem_ticket(ticket))
         if why := why_not_permitted(principal, endpoint.permission):
             raise errors.Forbidden(why)
         if self._open[principal.session_id] >= self._per_session:
