@@ -18,7 +18,8 @@ ONLY_ADMINISTRATORS = "only administrators see VMs that NovaCron does not manage
 class Principal:
     """A signed-in user, in one tenant. `expires_at` is when the access token expires.
 
-    `scope` limits what the role permits: it is that of an API token, None without a limit.
+    `scope` limits what the role permits: it is that of an API token, None without a limit. `token` is the name of that
+    API token, empty for a session.
     """
 
     user_id: str
@@ -28,6 +29,7 @@ class Principal:
     session_id: str
     expires_at: datetime
     scope: frozenset[Permission] | None = None
+    token: str = ""
 
     @property
     def audience(self) -> Hashable:

@@ -19,9 +19,11 @@ RIGHTS = {
     "events": "INSERT",
     "samples": "INSERT",
     "sample_minutes": "INSERT",
+    "audit_entries": "INSERT",
 }
 FUNCTIONS = (
     "prune_events(timestamptz)",
+    "prune_audit(text, bigint, bytea, timestamptz, text, text)",
     "make_sample_partitions(timestamptz, timestamptz)",
     "drop_sample_partitions(timestamptz, timestamptz)",
 )

@@ -373,6 +373,38 @@ jobs = Table(
     _word("last_error", ""),
 )
 
+audit_entries = Table(
+    "audit_entries",
+    METADATA,
+    _word("tenant"),
+    Column("seq", BigInteger, nullable=False),
+    _time("time"),
+    *(_word(name, "") for name in ("actor_id", "actor", "role", "address", "session_id", "token")),
+    _word("action"),
+    *(_word(name, "") for name in ("target_type", "target_id", "target_name")),
+    _word("result"),
+    Column("status", Integer, nullable=False, server_default=text("0")),
+    *(_word(name, "") for name in ("code", "request_id", "detail")),
+    Column("times", Integer, nullable=False, server_default=text("1")),
+    Column("hash", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant", "seq"),
+    CheckConstraint("result IN ('done', 'accepted', 'refused', 'failed')", name="audit_entries_result_check"),
+    Index("audit_entries_time_idx", text("time DESC"), "tenant", text("seq DESC")),
+    Index("audit_entries_tenant_time_idx", "tenant", text("time DESC"), text("seq DESC")),
+)
+
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    METADATA,
+    _word("tenant"),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    _time("time"),
+    _word("key"),
+    _word("signature"),
+    PrimaryKeyConstraint("tenant", "seq"),
+)
+
 settings = Table("settings", METADATA, Column("key", Text, primary_key=True), Column("value", JSONB, nullable=False))
 
 METRICS = (

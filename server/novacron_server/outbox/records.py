@@ -9,6 +9,7 @@ import msgspec
 
 from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
+from novacron_server.audit.records import AuditDraft
 
 
 class EventDraft(msgspec.Struct, frozen=True):
@@ -16,7 +17,8 @@ class EventDraft(msgspec.Struct, frozen=True):
 
     `row` contains the changed database row's values (None: no row changed, the event is about libvirt only). `gone`:
     the target no longer exists. The API value is composed when the event is folded, and not stored. `before`, `after`,
-    `reason` and `actor` are those of the API's Event.
+    `reason` and `actor` are those of the API's Event. `audit` is the audit log's entry of the same change, which is
+    written with it; None for an event that reports no change by a person.
     """
 
     type: str
@@ -31,6 +33,7 @@ class EventDraft(msgspec.Struct, frozen=True):
     after: str | None = None
     reason: str = ""
     actor: str = ""
+    audit: AuditDraft | None = None
 
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True):

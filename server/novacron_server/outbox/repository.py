@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
+from novacron_server.audit import repository as audit
 from novacron_server.database.rows import storable
 from novacron_server.database.tables import event_counter as counter
 from novacron_server.database.tables import events as t
@@ -19,7 +20,8 @@ from novacron_server.outbox.records import EventDraft, EventRecord
 
 
 async def append(conn: AsyncConnection, drafts: Sequence[EventDraft]) -> list[int]:
-    """Write events; returns their numbers. Call it LAST in a transaction.
+    """Write events, and the entries of the audit log that they carry; returns the events' numbers. Call it LAST in a
+    transaction.
 
     The counter's row stays locked until the commit, and PostgreSQL makes a transaction's rows visible before it
     releases its locks: a transaction that gets the next number commits later, and a rollback returns its numbers.
@@ -27,6 +29,7 @@ async def append(conn: AsyncConnection, drafts: Sequence[EventDraft]) -> list[in
     """
     if not drafts:
         return []
+    await audit.write(conn, [draft.audit for draft in drafts if draft.audit is not None])
     take = update(counter).values(last=counter.c.last + len(drafts)).returning(counter.c.last)
     last = (await conn.execute(take)).scalar_one()
     numbers = list(range(last - len(drafts) + 1, last + 1))
