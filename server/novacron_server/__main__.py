@@ -46,6 +46,7 @@ def serve(
     prometheus: flags.Prometheus = "token",
     samples_kept_hours: flags.SamplesKeptHours = 24,
     minutes_kept_days: flags.MinutesKeptDays = 14,
+    audit_kept_days: flags.AuditKeptDays = 365,
     sockets_per_minute: flags.SocketsPerMinute = 60,
     unfinished_connections: flags.UnfinishedConnections = 100,
     idle_connections: flags.IdleConnections = 200,

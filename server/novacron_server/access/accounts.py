@@ -6,7 +6,10 @@ import uuid
 from datetime import UTC, datetime
 from typing import Protocol
 
+import msgspec
+
 from novacron_core.api.access import Register, User
+from novacron_core.api.audit import AuditResult
 from novacron_core.api.events import Priority
 from novacron_core.api.operations import Target
 from novacron_core.errors import Forbidden
@@ -16,6 +19,8 @@ from novacron_server.access import repository
 from novacron_server.access.new_accounts import check_account, insert_account
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.setup_token import SetupToken
+from novacron_server.access.warnings import warning
+from novacron_server.audit.records import AuditDraft, acting, chain_of, event_action
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import append
@@ -50,7 +55,11 @@ class Accounts:
                 raise Forbidden(_SET_UP)
             await insert_account(conn, user, hashed)
             by = caller.username if caller else user.username  # the first one, and those of open registration
-            await append(conn, [account_event(user, "access.user_created", by=by)])
+            created = [account_event(user, "access.user_created", by=by)]
+            if first:
+                sentence = f"the setup token was used: {user.username} is the first administrator"
+                created.append(warning(created[0].target, sentence))
+            await append(conn, created)
 
         await self._database.run(work)
         if first:
@@ -101,17 +110,40 @@ def account_event(
     before: str | None = None,
     after: str | None = None,
     priority: Priority = Priority.NORMAL,
+    target: Target | None = None,
+    result: AuditResult = AuditResult.DONE,
 ) -> EventDraft:
-    """An event about an account, in its tenant or the given one. It contains names and no secret. `by` is the name of
-    who did it, empty for the server."""
+    """An event about an account, in its tenant or the given one, with its entry in the audit log. It contains names and
+    no secret.
+
+    `by` is the name of who did it, empty for the server. The actor of the entry is the caller of the request in whose
+    context this runs; for one who is not signed in, the account itself. `target` is what was changed, by default the
+    account.
+    """
+    where = (account.tenant if tenant is None else tenant) or None
+    target = target or Target(type="user", id=account.id, name=account.username)
+    actor = acting()
+    if not actor.id:
+        role = str(getattr(account, "role", ""))
+        actor = msgspec.structs.replace(actor, id=account.id, name=account.username, role=role)
+    change = f"{before} -> {after}" if before and after else after or ""
+    entry = AuditDraft(
+        tenant=chain_of(where),
+        action=event_action(kind),
+        target=target,
+        result=result,
+        actor=actor,
+        detail="; ".join(text for text in (note, change) if text),
+    )
     return EventDraft(
         type=kind,
         source="access",
-        target=Target(type="user", id=account.id, name=account.username),
-        tenant=(account.tenant if tenant is None else tenant) or None,
+        target=target,
+        tenant=where,
         priority=priority,
         note=note,
         before=before,
         after=after,
         actor=by,
+        audit=entry,
     )

@@ -120,6 +120,12 @@ async def find_account_by_name(conn: AsyncConnection, username: str) -> Account 
     return account_of(row) if row else None
 
 
+async def find_users(conn: AsyncConnection, names: Iterable[str], ids: Iterable[str]) -> list[User]:
+    """The accounts with these names or ids, each in the tenant in which a sign-in begins."""
+    wanted = or_(users.c.username.in_(list(names)), users.c.id.in_(list(ids)))
+    return [_account(row).user for row in await conn.execute(_accounts_in(users.c.tenant).where(wanted))]
+
+
 async def find_account(
     conn: AsyncConnection, user_id: str, *, tenant: str | None = None, locked: bool = False
 ) -> Account | None:

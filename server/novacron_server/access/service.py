@@ -35,6 +35,7 @@ from novacron_server.access.repository import Account, StoredSession, Use
 from novacron_server.access.second_factor.check import use_code
 from novacron_server.access.setup_token import SetupToken
 from novacron_server.access.tickets import Tickets
+from novacron_server.access.warnings import warning
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.outbox.repository import append
 
@@ -186,8 +187,9 @@ class Access:
                 return await self._repeat(conn, session, request.refresh_token), None
             await repository.revoke_session(conn, session.id)
             note = "a refresh token was used twice, so the session was ended"
-            event = account_event(session.account.user, "access.signed_out", by="", note=note, priority=Priority.HIGH)
-            await append(conn, [event])
+            user = session.account.user
+            ended = account_event(user, "access.signed_out", by="", note=note, priority=Priority.HIGH)
+            await append(conn, [ended, warning(ended.target, f"a refresh token of {user.username} was used twice")])
             return None, session.id
 
         renewed, ended = await self._database.run(work)

@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 
 from novacron_core import errors
+from novacron_core.api.audit import AuditResult
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.rules.operation_words import noun, why_busy
+from novacron_server.audit.records import AuditDraft, chain_of
 from novacron_server.database.transactions import Connection
 from novacron_server.inventory.change_events import refreshed
 from novacron_server.operations import journal, repository
@@ -48,8 +50,22 @@ async def accept(
                 f"{operation.target.name} is busy: another change was accepted just now", retry_after_s=1
             )
     drafts += await submission.rows(connection, operation) if submission.rows else []
-    drafts += [operation_event(operation, "operation.created"), *refresh_targets(submission.host_id, operation)]
+    created = msgspec.structs.replace(operation_event(operation, "operation.created"), audit=_entry(request, operation))
+    drafts += [created, *refresh_targets(submission.host_id, operation)]
     return (operation, superseded), drafts
+
+
+def _entry(request: OperationRequest, operation: Operation) -> AuditDraft:
+    """The audit log's entry of an accepted operation."""
+    return AuditDraft(
+        tenant=chain_of(operation.tenant),
+        action=operation.kind,
+        target=operation.target,
+        result=AuditResult.ACCEPTED,
+        actor=request.by,
+        status=202,
+        detail=f"operation {operation.id}" + (f" of bulk {operation.parent}" if operation.parent else ""),
+    )
 
 
 async def _add(

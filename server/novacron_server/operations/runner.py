@@ -13,10 +13,13 @@ import msgspec
 import structlog
 
 from novacron_core import errors
+from novacron_core.api.audit import AuditResult
 from novacron_core.api.operations import Operation, OperationState
 from novacron_core.rules.operation_words import noun
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.operation_kinds import OperationKind
+from novacron_server.audit import repository as audit
+from novacron_server.audit.records import Actor, AuditDraft, acting, chain_of
 from novacron_server.database.faults import OutcomeUnknown
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations import queries, repository
@@ -89,7 +92,7 @@ class Operations:
         Conflict naming the operation that locks the target, ValidationFailed for a key that was used for another
         request, DatabaseUnavailable when nothing was acknowledged. `parent` is the bulk that submits it.
         """
-        request = OperationRequest(kind, principal, body, key, parent)
+        request = OperationRequest(kind, principal, body, key, parent, acting(principal))
         try:
             submission = await decide()
         except errors.NovaCronError:
@@ -271,9 +274,11 @@ class Operations:
         operation = await self.get(principal, operation_id)
         if operation.state.ended:
             raise errors.Conflict(f"the operation has already ended ({operation.state})")
-        context = self._contexts.get(operation_id)
-        if context and context.operation.may_cancel and await self._stop_early(context, principal.username):
-            return context.operation
+        if operation_id not in self._cancelling:
+            context = self._cancellable(operation)
+            await self._record_cancel(operation, acting(principal))
+            if context.operation.may_cancel and await self._stop_early(context, principal.username):
+                return context.operation
         # A second request waits for the same end.
         ending = self._cancelling.get(operation_id) or self._begin_cancelling(operation, principal.username)
         await asyncio.wait({ending}, timeout=_CANCEL_WAIT_S)  # it takes longer if the host does not respond
@@ -283,10 +288,27 @@ class Operations:
         """Whether the procedure stops by itself."""
         return await self.procedures[context.operation.kind].stop(context, f"cancelled by {by}")
 
-    def _begin_cancelling(self, operation: Operation, by: str) -> asyncio.Task[None]:
+    def _cancellable(self, operation: Operation) -> OperationContext[Any]:
         context = self._contexts.get(operation.id)
         if context is None or not context.operation.may_cancel:
             raise errors.Conflict(f"{noun(operation.kind)} cannot be cancelled at this step")
+        return context
+
+    async def _record_cancel(self, operation: Operation, by: Actor) -> None:
+        """Record it in the audit log before it is done: what follows is no transaction."""
+        entry = AuditDraft(
+            tenant=chain_of(operation.tenant),
+            action="operation.cancel",
+            target=operation.target,
+            result=AuditResult.ACCEPTED,
+            actor=by,
+            status=202,
+            detail=f"{operation.kind}, operation {operation.id}",
+        )
+        await self._database.run(lambda c: audit.write(c, [entry]))
+
+    def _begin_cancelling(self, operation: Operation, by: str) -> asyncio.Task[None]:
+        context = self._cancellable(operation)
         context.close()
         task = self._tasks[operation.id]
         task.cancel()

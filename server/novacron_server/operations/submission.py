@@ -11,6 +11,7 @@ import msgspec
 
 from novacron_core.api.operations import BulkCounts, Operation, Target
 from novacron_core.rules.visibility import Principal
+from novacron_server.audit.records import Actor, acting
 from novacron_server.database.transactions import Connection
 from novacron_server.operations.journal import S
 from novacron_server.outbox.records import EventDraft
@@ -39,13 +40,14 @@ class Submission(Generic[S]):
 @dataclass(frozen=True, slots=True)
 class OperationRequest:
     """A request for an operation. `body` is the request's body; `key` is the idempotency key, empty for none (G2).
-    `parent` is the id of the bulk that it is part of."""
+    `parent` is the id of the bulk that it is part of, `by` who sent it, for the audit log."""
 
     kind: str
     principal: Principal
     body: dict[str, Any] = field(default_factory=dict)
     key: str = ""
     parent: str | None = None
+    by: Actor = field(default_factory=acting)
 
     @property
     def hash(self) -> str:

@@ -1,9 +1,10 @@
-"""Retention: events are kept for 30 days, ended operations for 90 (G8 promises at least 30)."""
+"""Retention: events are kept for 30 days, ended operations for 90 (G8 promises at least 30), the audit log for a year."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from novacron_server.audit.service import Audit
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.operations.repository import delete_ended_before
 from novacron_server.outbox.repository import prune
@@ -31,3 +32,12 @@ def retention_job(database: Database) -> Job:
         await delete_expired(database, now)
 
     return Job("server.retention", EVERY, run)
+
+
+def audit_retention_job(audit: Audit, kept: timedelta) -> Job:
+    """A job that prunes the audit log every six hours."""
+
+    async def run(now: datetime) -> None:
+        await audit.prune(now - kept)
+
+    return Job("audit.retention", EVERY, run)

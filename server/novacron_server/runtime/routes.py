@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from novacron_server.audit import routes as audit_routes
 from novacron_server.events import routes as events_routes
 from novacron_server.health import routes as health_routes
 from novacron_server.hosts import routes as hosts_routes
@@ -47,6 +48,7 @@ def create_app(parts: Parts) -> Middleware:
         allowed_hosts=AllowedHosts(settings.host_names, tls=settings.tls),
         trusts_request_ids=bool(settings.behind_proxy),
         user_of=parts.access.user_of,
+        on_refused=parts.audit.refusals.note,
     )
 
 
@@ -66,12 +68,13 @@ def served(parts: Parts) -> list[Served]:
         *operations_routes.routes(parts.operations),
         *events_routes.routes(parts.events),
         *hosts_routes.routes(parts.inventory),
-        *images_routes.routes(parts.images),
+        *images_routes.routes(parts.images, lambda action, name: parts.audit.log.recorded(action, "image", name)),
         *volumes_routes.routes(parts.volumes),
         *pools_routes.routes(parts.pools, parts.inventory),
         *metrics_routes.routes(parts.metrics, _exporter(parts), _scrape_access(parts.settings)),
         *tiers_routes.routes(parts.inventory),
         *quotas_routes.routes(parts.database),
+        *audit_routes.routes(parts.audit.log),
     ]
     listed = sorted({row.endpoint.key for row in nouns})
     health = health_routes.routes(

@@ -34,6 +34,7 @@ class Settings:
     use.
     `max_virtual_size_gib`: the largest disk that an image may be.
     `simulated_vms`: serve a simulated fleet of that many VMs and nothing else (`novacron demo`); 0: do not.
+    `audit_kept_days`: entries of the audit log are deleted after that.
     Metrics: samples are kept for `samples_kept_hours`, values per minute for `minutes_kept_days`.
     """
 
@@ -68,6 +69,7 @@ class Settings:
     prometheus: str = "token"
     samples_kept_hours: int = 24
     minutes_kept_days: int = 14
+    audit_kept_days: int = 365
     failpoints: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -148,6 +150,7 @@ _RANGES: dict[str, tuple[float, int, str]] = {
     "max_virtual_size_gib": (1, 1024**2, " (1 PiB)"),
     "samples_kept_hours": (2, 24 * 366, " (a year)"),
     "minutes_kept_days": (1, 3660, " (ten years)"),
+    "audit_kept_days": (30, 3660, " (ten years)"),
     "simulated_vms": (0, MAX_SIMULATED_VMS, ""),
     "idle_stop_s": (0, 86_400, " (a day)"),
 }

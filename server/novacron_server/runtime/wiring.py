@@ -56,8 +56,9 @@ from novacron_server.pools.procedures.set_tier import SetTier
 from novacron_server.pools.service import Pools
 from novacron_server.pools.upkeep import ManagedPoolUpkeep
 from novacron_server.runtime.access_services import AccessServices, build_access
+from novacron_server.runtime.auditing import Auditing, build_auditing
 from novacron_server.runtime.background import Background
-from novacron_server.runtime.retention import retention_job
+from novacron_server.runtime.retention import audit_retention_job, retention_job
 from novacron_server.runtime.scheduler.scheduler import Scheduler
 from novacron_server.runtime.settings import Settings
 from novacron_server.stream.hub import Hub
@@ -124,6 +125,7 @@ class Parts:
     boot_times: BootTimes
     metrics: MetricsPipeline
     events: Events
+    audit: Auditing
 
 
 @asynccontextmanager
@@ -162,6 +164,7 @@ async def _start(parts: Parts) -> None:
     await parts.access.start()
     background.on_stop(parts.access.close)
     background.add("sessions", parts.access.watch)
+    parts.audit.start(background)
     opening = asyncio.create_task(parts.inventory.open(), name="opening hosts")
     background.on_stop(lambda: cancel_tasks([opening]))
     recovery = Recovery(parts.operations, parts.inventory)
@@ -274,10 +277,10 @@ async def _build(background: Background, settings: Settings, database: Database,
         access.authenticate, access.redeem_ticket, origins=origins, per_session=settings.sockets_per_session
     )
     stream = Stream(gateway, hub, inventory, SampleStreamer(latest, state))
-    scheduler = Scheduler(database, [retention_job(database)], GuardedClock().now)
+    audit = build_auditing(settings, database, state, lambda: committed.emit(None))
     return Parts(
         background=background,
-        scheduler=scheduler,
+        scheduler=_scheduler(settings, database, audit),
         settings=settings,
         database=database,
         group_commit=group_commit,
@@ -302,7 +305,13 @@ async def _build(background: Background, settings: Settings, database: Database,
         boot_times=BootTimes(database, inventory),
         metrics=metrics,
         events=Events(database, state),
+        audit=audit,
     )
+
+
+def _scheduler(settings: Settings, database: Database, audit: Auditing) -> Scheduler:
+    jobs = [retention_job(database), audit_retention_job(audit.log, timedelta(days=settings.audit_kept_days))]
+    return Scheduler(database, jobs, GuardedClock().now)
 
 
 def _build_images(settings: Settings, hypervisors: list[str]) -> Images:

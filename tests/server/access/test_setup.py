@@ -31,8 +31,10 @@ async def test_first_account_is_an_administrator_and_consumes_the_token(
     assert (user.username, user.role, user.tenant) == ("ada", Role.ADMINISTRATOR, "default")
     assert not file.exists()
     assert not await fresh_access.access.setup_required()
-    (event,) = await database.run(lambda conn: read_after(conn, 0))
-    assert (event.type, event.target.name, event.tenant) == ("access.user_created", "ada", "default")
+    created, warned = await database.run(lambda conn: read_after(conn, 0))
+    assert (created.type, created.target.name, created.tenant) == ("access.user_created", "ada", "default")
+    assert (warned.type, warned.priority, warned.tenant) == ("access.warning", "high", None), "for administrators only"
+    assert warned.note == "the setup token was used: ada is the first administrator"
     assert len(fresh_access.wakes) == 1
 
 
