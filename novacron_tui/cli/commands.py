@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from novacron_tui.cli import access_commands, ownership_commands, people_commands, storage_commands, tenant_commands
+from novacron_tui.cli import (
+    access_commands,
+    audit_commands,
+    ownership_commands,
+    people_commands,
+    storage_commands,
+    tenant_commands,
+)
 from novacron_tui.cli.runtime import completion
 from novacron_tui.cli.runtime.args import (
     Names,
@@ -36,6 +43,7 @@ def mount(app: typer.Typer) -> None:
     people_commands.mount(app)
     tenant_commands.mount(app)
     access_commands.mount(app)
+    audit_commands.mount(app)
     for verb, help_text in _POWER:
         vm.command(verb, help=help_text)(_power)
 
