@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from tests.benchmarks import (
+    access,
     api,
     bulk,
     changes,
@@ -29,6 +30,7 @@ BENCHMARKS = {
     "paint": paint.measure,
     "start": start.measure,
     "api": api.measure,
+    "access": access.measure,
     "stream": stream.measure,
     "changes": changes.measure,
     "bulk": bulk.measure,

@@ -120,9 +120,9 @@ class Heads:
 
     async def _tell(self, tenant: str, problem: str) -> None:
         if (tenant, problem) not in self._warned:
-            self._warned.add((tenant, problem))
             _log.error("audit_log_changed", tenant=tenant, reason=problem)
             await self._warn(tenant, problem)
+            self._warned.add((tenant, problem))
 
     def _load(self) -> str:
         """Read the file. Returns why it cannot be trusted, empty when it can; a missing one belongs to no chain yet."""

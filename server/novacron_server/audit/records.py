@@ -21,6 +21,8 @@ _VERBS = {
     Method.PATCH: "update",
     Method.DELETE: "delete",
 }
+_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _NAMED = {
     "POST /auth/login": "sign-in",
     "POST /auth/logout": "sign-out",
@@ -108,15 +110,21 @@ def action_of(endpoint: Endpoint[object]) -> str:
 
 
 def target_of(asked: Asked) -> Target:
-    """What a request is about, by the last placeholder of its path: `{vm_id}` is a VM. Foreign and missing ids alike."""
+    """What a request is about, by the last placeholder of its path: `{vm_id}` is a VM. Foreign and missing ids alike.
+
+    What has not the form of an id or name is left out: it may be a password or token that was pasted there.
+    """
     if asked.endpoint is None:
         return Target(type="", id="")
     if not asked.path:
         return Target(type=action_of(asked.endpoint).partition(".")[0], id="")
     name = re.findall(r"{(\w+)}", asked.endpoint.path)[-1]
-    kind = name.removesuffix("_id") if name.endswith("_id") else action_of(asked.endpoint).partition(".")[0]
+    is_id = name.endswith("id")
+    kind = name[: -len("_id")] if name.endswith("_id") else action_of(asked.endpoint).partition(".")[0]
     value = str(asked.path.get(name, ""))
-    return Target(type=kind, id=value, name="" if name.endswith("_id") else value)
+    if not (_ID if is_id else _NAME).fullmatch(value):
+        return Target(type=kind, id="", name="(malformed)")
+    return Target(type=kind, id=value, name="" if is_id else value)
 
 
 def refusal(asked: Asked, error: errors.NovaCronError, actor: Actor, tenant: str) -> AuditDraft:

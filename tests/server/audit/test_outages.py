@@ -48,7 +48,7 @@ def refusals(database: Database, **more: Any) -> Refusals:
 
 
 def refused(number: int = 0) -> Asked:
-    path = {"vm_id": f"id-{number}"}
+    path = {"vm_id": f"00000000-0000-0000-0000-{number:012}"}
     return Asked("192.0.2.9", f"r-{number}", endpoint=PAUSE, path=path, who=BOB, refused=Forbidden("not yours"))
 
 
@@ -57,7 +57,7 @@ async def test_what_does_not_fit_into_the_queue_is_counted(log: AuditUnderTest) 
     for number in range(10):
         noting.note(refused(number))
     await noting.write()
-    assert await log.found("who:bob") == [f"bob vm.pause id-{n} refused" for n in (2, 1, 0)]
+    assert await log.found("who:bob") == [f"bob vm.pause 00000000-0000-0000-0000-{n:012} refused" for n in (2, 1, 0)]
     (lost,) = (await log.audit.page(ADMINISTRATOR, AuditQuery(q="action:lost"))).items
     assert (lost.times, lost.tenant) == (7, "")
     assert lost.detail == "7 refusals were not recorded: more came than could be written"

@@ -1,0 +1,82 @@
+"""The audit log: verifying a chain, beside reading the same rows without hashing them; and a filtered page of it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from novacron_core.api.audit import AuditQuery, ChainQuery
+from novacron_server.audit import repository
+from novacron_server.database.embedded.postgres import EmbeddedPostgres
+from novacron_server.database.migrate import migrate
+from novacron_server.database.transactions import Connection, Database
+from tests.benchmarks.figure import Figure, median
+from tests.support.audit import ADMINISTRATOR, AuditUnderTest, entry
+
+ENTRIES = 200_000
+BATCH = 2000
+
+
+def measure() -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="novacron-bench-") as folder:
+        Path(folder).chmod(0o711)
+        yield from asyncio.run(_measure(Path(folder)))
+
+
+async def _measure(folder: Path) -> list[Figure]:
+    async with EmbeddedPostgres(folder / "pg", folder / "r", durable=False) as postgres:
+        await migrate(postgres.owner_url, postgres.app_url)
+        database = Database(postgres.app_url, kind="embedded", budget_s=60)
+        log = AuditUnderTest(database, folder)
+        for first in range(0, ENTRIES, BATCH):
+            await log.write(*(entry(f"vm-{n % 500}", detail=f"operation {n}") for n in range(first, first + BATCH)))
+        reading = median([await _read(database) for _ in range(3)])
+        verifying = median([await _verify(log) for _ in range(3)])
+        searching = median([await _search(log) for _ in range(5)])
+        await database.close()
+    return [
+        Figure(
+            f"entries of the audit log verified, of {ENTRIES:,}",
+            ENTRIES / verifying,
+            "entries/s",
+            50_000,
+            ENTRIES / reading,
+            "only read",
+            absolute=True,
+            at_least=True,
+        ),
+        Figure(f"who stopped a VM, of {ENTRIES:,} entries", searching * 1000, "ms", 500, absolute=True),
+    ]
+
+
+async def _read(database: Database) -> float:
+    began = time.perf_counter()
+
+    async def read(conn: Connection) -> int:
+        return sum([len(rows) async for rows in repository.stream(conn, "default", 0)])
+
+    assert await database.run(read, read_only=True) == ENTRIES
+    return time.perf_counter() - began
+
+
+async def _verify(log: AuditUnderTest) -> float:
+    """With all its parts, as the command does it."""
+    began, checked, after = time.perf_counter(), 0, ""
+    while True:
+        answer = await log.audit.verify(ADMINISTRATOR, ChainQuery(tenant="default", after=after))
+        assert not any(check.reason for check in answer.chains)
+        checked += sum(check.entries for check in answer.chains)
+        if not (after := answer.next):
+            break
+    assert checked == ENTRIES
+    return time.perf_counter() - began
+
+
+async def _search(log: AuditUnderTest) -> float:
+    began = time.perf_counter()
+    page = await log.audit.page(ADMINISTRATOR, AuditQuery(q="action:stop target:vm-7 since:22:00"))
+    assert page.total
+    return time.perf_counter() - began
