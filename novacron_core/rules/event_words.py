@@ -15,6 +15,7 @@ EVENT_WORDS = {
     "host.updated": "changed",
     "tier.updated": "changed",
     "system.started": "server started",
+    "access.warning": "security warning",
 }
 """The words of event types that do not say it themselves."""
 ENDS = {f"operation.{state}": state for state in OperationState if state.ended}
