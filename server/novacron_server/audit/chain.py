@@ -64,7 +64,7 @@ class Signer:
 
     def __init__(self, file: Path) -> None:
         try:
-            self._key = Ed25519PrivateKey.from_private_bytes(b64decode(read_private(file), validate=True))
+            self._key = Ed25519PrivateKey.from_private_bytes(b64decode(read_private(file).strip(), validate=True))
         except FileNotFoundError:
             self._key = Ed25519PrivateKey.generate()
             write_private(file, b64encode(self._key.private_bytes_raw()).decode())

@@ -71,7 +71,7 @@ class Heads:
     async def advance(self) -> None:
         """Sign the chains up to their last entries. Raises DatabaseUnavailable."""
         if self._file_problem:
-            await self._tell("", self._file_problem)
+            await self.tell("", self._file_problem)
             return
         async with self._lock:
             changed = await self._database.run(self._behind, read_only=True)
@@ -114,11 +114,12 @@ class Heads:
         walk = await self._database.run(work, read_only=True, timeout_s=_CATCHING_UP_S)
         if walk.bad_seq is not None:
             self._problems[tenant] = f"entry {walk.bad_seq} is not as it was written ({walk.reason})"
-            await self._tell(tenant, self._problems[tenant])
+            await self.tell(tenant, self._problems[tenant])
         elif walk.seq:
             self._heads[tenant] = self._signer.sign("head", tenant, walk.seq, walk.hash, datetime.now(UTC))
 
-    async def _tell(self, tenant: str, problem: str) -> None:
+    async def tell(self, tenant: str, problem: str) -> None:
+        """Warn of a chain that was changed, once for each reason. Raises DatabaseUnavailable."""
         if (tenant, problem) not in self._warned:
             _log.error("audit_log_changed", tenant=tenant, reason=problem)
             await self._warn(tenant, problem)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -43,6 +45,7 @@ _PART_S = 5.0
 _PART_ENTRIES = 20_000
 """Entries in one answer of an export."""
 _READ_S = 30.0
+_WHOLE_S = 3600.0
 _log = structlog.get_logger(__name__)
 
 
@@ -163,6 +166,16 @@ class Audit:
             reason=reason,
         )
         return check, None if complete else _Position(tenant, walk.seq, walk.hash.hex(), pruned)
+
+    async def verify_all(self) -> None:
+        """Verify every chain as a whole, and warn of those that were changed. Raises DatabaseUnavailable."""
+        for tenant in await self._database.run(self._tenants, read_only=True):
+            check = await self._database.run(partial(self._verify_whole, tenant), read_only=True, timeout_s=_WHOLE_S)
+            if check.reason:
+                await self._heads.tell(tenant, f"entry {check.bad_seq} is not as it was written ({check.reason})")
+
+    async def _verify_whole(self, tenant: str, conn: Connection) -> ChainCheck:
+        return (await self._verify(conn, tenant, None, math.inf))[0]
 
     async def export(self, principal: Principal, query: ChainQuery) -> bytes:
         """Chains as JSON lines, up to their signed heads; each line says in `record` what it is. The last line is a

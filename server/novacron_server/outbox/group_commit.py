@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Any, TypeVar
 
 from novacron_core import errors
@@ -72,7 +73,8 @@ class GroupCommit:
         waiting = _Waiting(unit, until)
         self._waiting.append(waiting)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="group commit")
+            # Without the context of the first caller, who is not the one that acts in the units of the others.
+            self._task = asyncio.create_task(self._run(), name="group commit", context=Context())
         try:
             await wait(waiting.future, until)
         except asyncio.CancelledError:

@@ -34,6 +34,15 @@ def retention_job(database: Database) -> Job:
     return Job("server.retention", EVERY, run)
 
 
+def audit_verification_job(audit: Audit) -> Job:
+    """A job that verifies the audit log once a day: nobody may ask for months."""
+
+    async def run(now: datetime) -> None:
+        await audit.verify_all()
+
+    return Job("audit.verification", timedelta(days=1), run)
+
+
 def audit_retention_job(audit: Audit, kept: timedelta) -> Job:
     """A job that prunes the audit log every six hours."""
 

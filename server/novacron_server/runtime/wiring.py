@@ -58,7 +58,7 @@ from novacron_server.pools.upkeep import ManagedPoolUpkeep
 from novacron_server.runtime.access_services import AccessServices, build_access
 from novacron_server.runtime.auditing import Auditing, build_auditing
 from novacron_server.runtime.background import Background
-from novacron_server.runtime.retention import audit_retention_job, retention_job
+from novacron_server.runtime.retention import audit_retention_job, audit_verification_job, retention_job
 from novacron_server.runtime.scheduler.scheduler import Scheduler
 from novacron_server.runtime.settings import Settings
 from novacron_server.stream.hub import Hub
@@ -310,7 +310,11 @@ async def _build(background: Background, settings: Settings, database: Database,
 
 
 def _scheduler(settings: Settings, database: Database, audit: Auditing) -> Scheduler:
-    jobs = [retention_job(database), audit_retention_job(audit.log, timedelta(days=settings.audit_kept_days))]
+    jobs = [
+        retention_job(database),
+        audit_retention_job(audit.log, timedelta(days=settings.audit_kept_days)),
+        audit_verification_job(audit.log),
+    ]
     return Scheduler(database, jobs, GuardedClock().now)
 
 

@@ -94,7 +94,10 @@ async def test_reused_refresh_token_ends_the_session(
             await ready_access.access.refresh(Refresh(refresh_token=token))
     assert await expect_refused(ready_access, second.token) and await expect_refused(ready_access, first.token)
     assert ready_access.ended == [who.session_id]
-    assert "twice" in (await events(database))[-1].note
+    ended, warned = (await events(database))[-2:]
+    assert (ended.type, warned.type, warned.tenant) == ("access.signed_out", "access.warning", None)
+    assert "twice" in ended.note
+    assert warned.note == "a refresh token of ada was used twice"
     assert await ready_access.access.authenticate(other.token)
 
 

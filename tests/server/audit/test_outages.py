@@ -26,7 +26,7 @@ from novacron_server.database.embedded.postgres import EmbeddedPostgres
 from novacron_server.database.guarded_clock import GuardedClock
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.http.asked import Asked
-from novacron_server.runtime.retention import audit_retention_job
+from novacron_server.runtime.retention import audit_retention_job, audit_verification_job
 from novacron_server.runtime.scheduler.scheduler import Scheduler
 from tests.support.audit import ADMINISTRATOR, AuditUnderTest, entry, execute
 
@@ -156,6 +156,18 @@ async def test_a_change_that_is_rolled_back_leaves_no_record(log: AuditUnderTest
     assert await log.found() == ["bob vm.stop next accepted"]
     await log.heads.advance()
     assert await log.reasons() == {}
+
+
+async def test_an_old_entry_that_was_changed_is_found_by_the_daily_job(log: AuditUnderTest, owner_url: str) -> None:
+    await log.write(entry("one"), entry("two"))
+    await log.heads.advance()
+    await execute(owner_url, "UPDATE audit_entries SET actor = 'eve' WHERE seq = 1")
+    await log.heads.advance()
+    assert log.warnings == [], "it looks at new entries only"
+    for _ in range(2):
+        await audit_verification_job(log.audit).run(datetime.now(UTC))
+    sentence = "entry 1 is not as it was written (edited: its content does not have its hash)"
+    assert log.warnings == [("default", sentence)]
 
 
 async def test_retention_runs_as_a_job(log: AuditUnderTest) -> None:
