@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 
@@ -12,6 +13,7 @@ from novacron_core.api import audit as api
 from novacron_core.api.audit import AuditEntry, AuditQuery, ChainCheck, ChainQuery
 from novacron_core.api.health import INFO
 from novacron_core.client import Client
+from novacron_core.rules.audit_chain import check_export
 from novacron_core.rules.filters.events import with_moments
 from novacron_core.rules.filters.language import FilterError
 from novacron_tui.cli.runtime.exit_codes import print_error
@@ -68,6 +70,18 @@ def _time(entry: AuditEntry) -> str:
         return entry.time.isoformat()
 
 
+def verify_file(output: Output, file: Path) -> int:
+    """Verify an export. Returns the exit code as `verify` does."""
+    try:
+        with file.open(encoding="utf-8") as lines:
+            checks, keys = check_export(json.loads(line) for line in lines if line.strip())
+    except (OSError, UnicodeDecodeError) as e:
+        raise errors.InvalidSetting(f"cannot read {file}: {getattr(e, 'strerror', None) or 'it is not text'}") from e
+    code = _show(output, checks)
+    print_error(f"signed with {', '.join(keys) or 'no key'}: compare it with the server's own export")
+    return code
+
+
 async def verify(client: Client, output: Output, tenant: str | None) -> int:
     """Verify chains. Returns the exit code: 1 when an entry is not as it was written."""
     found: dict[str, ChainCheck] = {}
@@ -79,7 +93,10 @@ async def verify(client: Client, output: Output, tenant: str | None) -> int:
         if not answer.next:
             break
         query = msgspec.structs.replace(query, after=answer.next)
-    checks = list(found.values())
+    return _show(output, list(found.values()))
+
+
+def _show(output: Output, checks: list[ChainCheck]) -> int:
     if output is Output.JSON:
         show_json(checks)
     else:

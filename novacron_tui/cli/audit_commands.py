@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,6 +42,9 @@ def audit_ls(
 @audit.command("verify")
 def audit_verify(
     context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="An export. Default: the log of the server.")
+    ] = None,
     tenant: TenantFlag = None,
     output: OutputFlag = Output.TABLE,
     server: ServerFlag = "",
@@ -49,6 +53,8 @@ def audit_verify(
     """Verify that no entry was changed, moved or deleted; exit code 1 if one was."""
     from novacron_tui.cli import audit as code
 
+    if file is not None:
+        raise typer.Exit(code.verify_file(output, file))
     run_with_client(context, lambda client: code.verify(client, output, tenant))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,37 @@ def test_the_log_is_exported_with_signed_heads(signed_in: Run) -> None:
     assert [entry["seq"] for entry in entries] == list(range(1, len(entries) + 1))
     head = lines[-1]["signed"]
     assert (head["seq"], head["hash"]) == (len(entries), entries[-1]["hash"])
+
+
+def test_an_export_is_verified_without_a_server(signed_in: Run, run: Run, tmp_path: Path) -> None:
+    exported = signed_in("audit", "export").stdout
+    file = tmp_path / "audit.jsonl"
+    file.write_text(exported)
+    whole = run("audit", "verify", str(file))
+    assert whole.returncode == 0, whole.stderr
+    assert all(line.endswith("whole") for line in whole.stdout.splitlines()[1:])
+    key = json.loads(exported.splitlines()[-1])["signed"]["key"]
+    assert f"signed with {key}" in whole.stderr
+    lines = exported.splitlines()
+    first = next(number for number, line in enumerate(lines) if '"entry"' in line)
+    last = max(number for number, line in enumerate(lines) if '"entry"' in line)
+    head = json.loads(lines[-1])
+    forged = {**head, "signed": {**head["signed"], "seq": head["signed"]["seq"] - 1}}
+    changed = [
+        [line.replace('"actor": "ann"', '"actor": "eve"', 1) for line in lines],
+        lines[:first] + lines[first + 1 :],
+        lines[:last] + lines[last + 1 :],
+        [*lines[:-1], json.dumps(forged)],
+        lines[:-1],
+        ["not JSON"],
+        ['{"record": "entry"}'],
+        [],
+    ]
+    for wrong in changed:
+        file.write_text("\n".join(wrong))
+        done = run("audit", "verify", str(file))
+        assert done.returncode == 1, (wrong[-1:], done.stdout)
+    assert run("audit", "verify", str(tmp_path / "none")).returncode == 2
 
 
 @pytest.mark.parametrize(

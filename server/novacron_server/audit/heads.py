@@ -15,9 +15,9 @@ import msgspec
 import structlog
 
 from novacron_core.errors import DatabaseUnavailable
+from novacron_core.rules.audit_chain import SignedHash, Walk
 from novacron_server.audit import repository
-from novacron_server.audit.chain import SignedHash, Signer
-from novacron_server.audit.verification import Walk, start_of
+from novacron_server.audit.chain import Signer, start_of
 from novacron_server.database.private_files import read_private, write_private
 from novacron_server.database.transactions import Connection, Database
 

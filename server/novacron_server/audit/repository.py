@@ -13,8 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.api.audit import AuditEntry, AuditResult
 from novacron_core.api.operations import Target
+from novacron_core.rules.audit_chain import FIELDS, GENESIS, SignedHash, link
+from novacron_core.rules.audit_chain import Row as ChainRow
 from novacron_core.rules.filters.language import Term, has_wildcards
-from novacron_server.audit.chain import FIELDS, GENESIS, SignedHash, link, microseconds
+from novacron_server.audit.chain import microseconds
 from novacron_server.audit.records import AuditDraft
 from novacron_server.database.filter_sql import Condition, Text, in_time, like, negatable
 from novacron_server.database.tables import audit_checkpoints as k
@@ -31,9 +33,6 @@ _STREAMED = (
 BATCH = 2000
 _LENGTHS = {"actor": 64, "address": 64, "token": 64, "action": 64, "target_type": 32, "target_id": 128}
 _LENGTHS |= {"target_name": 128, "code": 64, "request_id": 64, "detail": 500}
-
-StreamedRow = tuple[Any, ...]
-"""The FIELDS of an entry, then its hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ async def checkpoint(conn: AsyncConnection, tenant: str) -> SignedHash | None:
     )
 
 
-async def stream(conn: AsyncConnection, tenant: str, after: int) -> AsyncIterator[list[StreamedRow]]:
+async def stream(conn: AsyncConnection, tenant: str, after: int) -> AsyncIterator[list[ChainRow]]:
     """The entries of a chain after one, in batches, as they are now: read with a cursor of the server."""
     driver: Any = (await conn.get_raw_connection()).driver_connection
     async with driver.cursor(name="audit", binary=True) as cursor:

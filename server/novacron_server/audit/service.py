@@ -28,14 +28,14 @@ from novacron_core.api.audit import (
 from novacron_core.api.base import Page
 from novacron_core.api.operations import Target
 from novacron_core.api.problem import FieldError
+from novacron_core.rules.audit_chain import FIELDS, SignedHash, Walk
 from novacron_core.rules.filters.audit import audit_fields
 from novacron_core.rules.filters.language import FilterError, Term, parse_filter
 from novacron_core.rules.visibility import Principal, may_see
 from novacron_server.audit import repository
-from novacron_server.audit.chain import FIELDS, SignedHash, Signer
+from novacron_server.audit.chain import Signer, start_of
 from novacron_server.audit.heads import Heads
 from novacron_server.audit.records import AuditDraft, acting
-from novacron_server.audit.verification import Walk, start_of
 from novacron_server.database.transactions import Connection, Database
 
 T = TypeVar("T")

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from novacron_core.api.audit import AuditResult, ChainQuery
+from novacron_core.rules.audit_chain import FIELDS, GENESIS, link
 from novacron_server.audit import repository
-from novacron_server.audit.chain import FIELDS, GENESIS, link
 from novacron_server.audit.service import Audit
 from novacron_server.database.transactions import Database
 from tests.support.audit import ADMINISTRATOR, AuditUnderTest, entry, execute
