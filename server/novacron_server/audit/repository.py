@@ -23,7 +23,8 @@ from novacron_server.database.tables import audit_checkpoints as k
 from novacron_server.database.tables import audit_entries as t
 from novacron_server.database.tables import tenants
 
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('novacron.audit/' || CAST(:tenant AS text), 0))")
+_LOCK = text("SELECT seq, hash FROM lock_audit(:tenant)")
+"""Locks a chain, and then reads its last entry: with a new snapshot, in one round trip."""
 _STREAMED = (
     "SELECT tenant, seq, (extract(epoch FROM time) * 1000000)::bigint, actor_id, actor, role, address, session_id, token, "
     "action, target_type, target_id, target_name, result, status, code, request_id, detail, times, hash "
@@ -51,8 +52,8 @@ async def write(conn: AsyncConnection, drafts: Sequence[AuditDraft]) -> None:
     for draft in drafts:
         chains[draft.tenant].append(draft)
     for tenant in sorted(chains):  # always in this order, so that two transactions do not wait for each other
-        await conn.execute(_LOCK, {"tenant": tenant})
-        last = await tail(conn, tenant)
+        found = (await conn.execute(_LOCK, {"tenant": tenant})).first()
+        last = Tail(int(found.seq), bytes(found.hash)) if found else Tail(0, GENESIS)
         now = datetime.now(UTC)
         rows: list[dict[str, Any]] = []
         for seq, draft in enumerate(chains[tenant], last.seq + 1):
@@ -227,7 +228,8 @@ def _row(seq: int, draft: AuditDraft, now: datetime, previous: bytes) -> dict[st
 
 def _clean(value: str, longest: int) -> str:
     """Text of at most so many characters that a terminal and a database can take: no control or format characters."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in value[:longest])
+    cut = value[:longest]
+    return cut if cut.isprintable() else "".join(letter if letter.isprintable() else "\ufffd" for letter in cut)
 
 
 def _entry(row: Row[Any]) -> AuditEntry:

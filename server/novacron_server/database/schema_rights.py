@@ -23,6 +23,7 @@ RIGHTS = {
 }
 FUNCTIONS = (
     "prune_events(timestamptz)",
+    "lock_audit(text)",
     "prune_audit(text, bigint, bytea, timestamptz, text, text)",
     "make_sample_partitions(timestamptz, timestamptz)",
     "drop_sample_partitions(timestamptz, timestamptz)",

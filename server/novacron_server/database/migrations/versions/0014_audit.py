@@ -50,6 +50,19 @@ CREATE TABLE audit_checkpoints (
 );
 """
 
+LOCK = """
+CREATE FUNCTION lock_audit(chain text) RETURNS TABLE (seq bigint, hash bytea)
+LANGUAGE plpgsql VOLATILE SET search_path = {schema}, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('novacron.audit/' || chain, 0));
+    RETURN QUERY SELECT e.seq, e.hash FROM audit_entries e WHERE e.tenant = chain ORDER BY e.seq DESC LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN QUERY SELECT c.seq, c.hash FROM audit_checkpoints c WHERE c.tenant = chain ORDER BY c.seq DESC LIMIT 1;
+    END IF;
+END $$;
+REVOKE ALL ON FUNCTION lock_audit(text) FROM PUBLIC;
+"""
+
 PRUNE = """
 CREATE FUNCTION prune_audit(chain text, upto bigint, digest bytea, made timestamptz, public_key text, signed text)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
@@ -78,4 +91,5 @@ def upgrade() -> None:
     connection.exec_driver_sql(CHANGES)
     # As in 0001: a SECURITY DEFINER function must not be redirected to tables of the same name.
     schema = connection.execute(sa.text("SELECT quote_ident(current_schema())")).scalar_one()
+    connection.exec_driver_sql(LOCK.format(schema=schema))
     connection.exec_driver_sql(PRUNE.format(schema=schema))
