@@ -128,7 +128,15 @@ RESERVED = frozenset("dSZ.v,uvk")
 
 
 def test_a_letter_means_the_same_on_every_screen() -> None:
-    for screen in (VMListScreen, VMPageScreen, StorageScreen, MetricsScreen, PeopleScreen, ActivityScreen, ProblemsScreen):
+    for screen in (
+        VMListScreen,
+        VMPageScreen,
+        StorageScreen,
+        MetricsScreen,
+        PeopleScreen,
+        ActivityScreen,
+        ProblemsScreen,
+    ):
         for action in screen.ACTIONS:
             key = action.key
             if not key or key.isdigit() or key in ("tab", "escape", "ctrl+p"):
@@ -147,7 +155,9 @@ async def test_a_key_without_an_action_says_so() -> None:
         await pilot.press("1")
         await until(pilot, lambda: isinstance(app.screen, VMListScreen))
         await pilot.press("3")
-        await until(pilot, lambda: "3 does nothing here: this version has no networks screen" in line_text(app, "status"))
+        await until(
+            pilot, lambda: "3 does nothing here: this version has no networks screen" in line_text(app, "status")
+        )
         await react(pilot)
         await pilot.press("j", "g")
         await until(pilot, lambda: "j does nothing" not in line_text(app, "status"))

@@ -123,7 +123,7 @@ async def find_account_by_name(conn: AsyncConnection, username: str) -> Account 
 async def find_users(conn: AsyncConnection, names: Iterable[str], ids: Iterable[str]) -> list[User]:
     """The accounts with these names or ids, each in the tenant in which a sign-in begins."""
     wanted = or_(users.c.username.in_(list(names)), users.c.id.in_(list(ids)))
-    return [_account(row).user for row in await conn.execute(_accounts_in(users.c.tenant).where(wanted))]
+    return [account_of(row).user for row in await conn.execute(select_accounts(users, users.c.tenant).where(wanted))]
 
 
 async def find_account(

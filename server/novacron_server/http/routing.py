@@ -49,8 +49,8 @@ def mount(served: Served, authenticate: Authenticator, filters: FilterBudget | N
             raise
 
     async def answer(request: Request[Any, Any, Any], asked: Asked) -> ASGIResponse:
-        async def identify(token: str) -> Principal:
-            asked.who = await authenticate(token)
+        async def identify(token: str, address: str) -> Principal:
+            asked.who = await authenticate(token, address)
             return asked.who
 
         call = await _decode_call(request, endpoint, identify)

@@ -266,13 +266,7 @@ async def _build(background: Background, settings: Settings, database: Database,
     access = access_services.access
     reconciler = Reconciler(database, group_commit, inventory, operations.pending_undos, str(instance))
     origins = frozenset(settings.origins)
-    metrics = MetricsPipeline(
-        database,
-        inventory,
-        latest,
-        samples_kept=timedelta(hours=settings.samples_kept_hours),
-        minutes_kept=timedelta(days=settings.minutes_kept_days),
-    )
+    metrics = _metrics(settings, database, inventory, latest)
     gateway = WebSocketGateway(
         access.authenticate, access.redeem_ticket, origins=origins, per_session=settings.sockets_per_session
     )
@@ -306,6 +300,16 @@ async def _build(background: Background, settings: Settings, database: Database,
         metrics=metrics,
         events=Events(database, state),
         audit=audit,
+    )
+
+
+def _metrics(settings: Settings, database: Database, inventory: Inventory, latest: LatestSamples) -> MetricsPipeline:
+    return MetricsPipeline(
+        database,
+        inventory,
+        latest,
+        samples_kept=timedelta(hours=settings.samples_kept_hours),
+        minutes_kept=timedelta(days=settings.minutes_kept_days),
     )
 
 

@@ -22,6 +22,7 @@ from novacron_core.rules.event_words import is_notable
 from novacron_core.rules.filters.language import Term
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Role
+from novacron_server.database.filter_sql import Condition
 from novacron_server.events import repository, service
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import append
@@ -186,7 +187,7 @@ def make_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the database take a second for each event that the word `slow` is compared with."""
     term = repository._term
 
-    def slowly(found: Term, chosen: repository.Selection) -> repository.Condition:
+    def slowly(found: Term, chosen: repository.Selection) -> Condition:
         slow = "slow" in found.values
         return literal_column("(pg_sleep(1) IS NULL)", Boolean) if slow else term(found, chosen)
 
