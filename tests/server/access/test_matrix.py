@@ -75,7 +75,8 @@ class World:
         body = row.body(ids) if row.body else None
         query = row.query(ids) if row.query else None
         answer = await http.request(str(endpoint.method), path, headers=headers, json=body, params=query)
-        found = json.loads(answer.content) if answer.content[:1] in (b"{", b"[") else answer.content
+        is_json = answer.headers.get("content-type", "").startswith(("application/json", "application/problem+json"))
+        found = json.loads(answer.content) if is_json else answer.content
         if isinstance(found, dict):
             found.pop("request_id", None)
         return answer.status_code, found

@@ -118,6 +118,7 @@ async def test_each_change_of_an_account_says_who_has_made_it(
         ("access.user_created", "ada"),
         ("access.signed_in", "bob"),
         ("access.signed_out", ""),
+        ("access.warning", ""),
         ("access.signed_in", "bob"),
         ("access.signed_out", "bob"),
     ], "the server itself ends a session whose token was used twice"

@@ -114,7 +114,7 @@ async def main() -> None:
 
     async def work(conn):
         await add_account(conn, user, "hash")
-        await append(conn, [account_event(user, "access.user_created")])
+        await append(conn, [account_event(user, "access.user_created", by="ann")])
         if sys.argv[2] == "before":
             os.kill(os.getpid(), signal.SIGKILL)
 
