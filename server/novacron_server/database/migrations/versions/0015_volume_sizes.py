@@ -12,4 +12,4 @@ down_revision = "0014"
 
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql("ALTER TABLE volumes ADD COLUMN size_bytes bigint NOT NULL DEFAULT 0")
+    op.get_bind().exec_driver_sql("ALTER TABLE volumes ADD COLUMN IF NOT EXISTS size_bytes bigint NOT NULL DEFAULT 0")

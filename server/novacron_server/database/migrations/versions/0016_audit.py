@@ -13,7 +13,7 @@ revision = "0016"
 down_revision = "0015"
 
 CHANGES = """
-CREATE TABLE audit_entries (
+CREATE TABLE IF NOT EXISTS audit_entries (
     tenant text NOT NULL,
     seq bigint NOT NULL,
     time timestamptz NOT NULL,
@@ -37,9 +37,9 @@ CREATE TABLE audit_entries (
     PRIMARY KEY (tenant, seq),
     CONSTRAINT audit_entries_result_check CHECK (result IN ('done', 'accepted', 'refused', 'failed'))
 );
-CREATE INDEX audit_entries_time_idx ON audit_entries (time DESC, tenant, seq DESC);
-CREATE INDEX audit_entries_tenant_time_idx ON audit_entries (tenant, time DESC, seq DESC);
-CREATE TABLE audit_checkpoints (
+CREATE INDEX IF NOT EXISTS audit_entries_time_idx ON audit_entries (time DESC, tenant, seq DESC);
+CREATE INDEX IF NOT EXISTS audit_entries_tenant_time_idx ON audit_entries (tenant, time DESC, seq DESC);
+CREATE TABLE IF NOT EXISTS audit_checkpoints (
     tenant text NOT NULL,
     seq bigint NOT NULL,
     hash bytea NOT NULL,
@@ -51,7 +51,7 @@ CREATE TABLE audit_checkpoints (
 """
 
 LOCK = """
-CREATE FUNCTION lock_audit(chain text) RETURNS TABLE (seq bigint, hash bytea)
+CREATE OR REPLACE FUNCTION lock_audit(chain text) RETURNS TABLE (seq bigint, hash bytea)
 LANGUAGE plpgsql VOLATILE SET search_path = {schema}, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('novacron.audit/' || chain, 0));
@@ -64,7 +64,7 @@ REVOKE ALL ON FUNCTION lock_audit(text) FROM PUBLIC;
 """
 
 PRUNE = """
-CREATE FUNCTION prune_audit(chain text, upto bigint, digest bytea, made timestamptz, public_key text, signed text)
+CREATE OR REPLACE FUNCTION prune_audit(chain text, upto bigint, digest bytea, made timestamptz, public_key text, signed text)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
 DECLARE pruned bigint;
 BEGIN
