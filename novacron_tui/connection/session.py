@@ -63,8 +63,11 @@ class Session:
 
     def _take_user(self, user: User) -> None:
         """The account as of the newest tokens. With another role or tenant other objects are seen, so read them all."""
-        before, self.user = self.user, user
-        if before.id != user.id or (before.role, before.tenant) == (user.role, user.tenant):
+        before = self.user
+        if before.id != user.id:
+            return  # somebody else signs in: the app opens a session of theirs
+        self.user = user
+        if (before.role, before.tenant) == (user.role, user.tenant):
             return
         self.reload()
         self.changed()
