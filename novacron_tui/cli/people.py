@@ -18,6 +18,7 @@ from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.cli.runtime.lookup import list_all, named, one_of
 from novacron_tui.cli.runtime.output import Output, cell, print_line, show_data, show_pairs, show_table
 from novacron_tui.cli.runtime.prompts import confirm, new_password
+from novacron_tui.cli.runtime.proof import call_proven
 
 MEMBERS = ("owner", "operator", "viewer")
 NONE, ADMINISTRATOR, NOT_ADMINISTRATOR = "none", "administrator", "not-administrator"
@@ -69,14 +70,14 @@ async def user_create(
         role=member_role(role),
         administrator=administrator,
     )
-    person = await client.call(people.CREATE, body=body)
+    person = await call_proven(client, people.CREATE, body=body)
     _done(output, person, f"{person.username}: created as {person.role} of {person.tenant}")
 
 
 async def user_invite(client: Client, output: Output, *, email: str, tenant: str, role: str, hours: int) -> None:
     """Create an invitation and print its code, which is shown this once."""
     body = people.InvitationCreate(role=member_role(role), tenant=tenant or None, email=email, expires_in_hours=hours)
-    made = await client.call(people.INVITE, body=body)
+    made = await call_proven(client, people.INVITE, body=body)
     if output.is_data:
         show_data(output, made)
         return
@@ -101,14 +102,14 @@ async def user_invitations(client: Client, output: Output, words: str) -> None:
 
 async def user_uninvite(client: Client, invitation_id: str) -> None:
     """Revoke an invitation."""
-    await client.call(people.REVOKE_INVITATION, invitation_id=invitation_id)
+    await call_proven(client, people.REVOKE_INVITATION, invitation_id=invitation_id)
     print_line(f"{cell(invitation_id)}: revoked")
 
 
 async def user_disable(client: Client, output: Output, names: Sequence[str], *, disabled: bool) -> None:
     """Disable or enable accounts."""
     for person in [await find_person(client, name) for name in names]:
-        now = await client.call(people.CHANGE, body=PersonChange(disabled=disabled), user_id=person.id)
+        now = await call_proven(client, people.CHANGE, body=PersonChange(disabled=disabled), user_id=person.id)
         _done(output, now, f"{person.username}: {'disabled' if disabled else 'enabled'}")
 
 
@@ -117,7 +118,7 @@ async def user_delete(client: Client, name_or_id: str, *, sure: bool) -> None:
     person = await find_person(client, name_or_id)
     if not sure:
         confirm(f"delete the account {cell(person.username)}; its VMs and volumes stay", person.username)
-    await client.call(people.DELETE, user_id=person.id)
+    await call_proven(client, people.DELETE, user_id=person.id)
     print_line(f"{cell(person.username)}: deleted")
 
 
@@ -130,17 +131,17 @@ async def user_role(client: Client, output: Output, name_or_id: str, role: str, 
     person = await find_person(client, name_or_id)
     if role in (ADMINISTRATOR, NOT_ADMINISTRATOR):
         change = PersonChange(administrator=role == ADMINISTRATOR)
-        now = await client.call(people.CHANGE, body=change, user_id=person.id)
+        now = await call_proven(client, people.CHANGE, body=change, user_id=person.id)
         said = "is administrator" if now.administrator else "is no longer administrator"
         _done(output, now, f"{person.username}: {said}")
         return
     tenant = tenant or (await client.call(access.VALIDATE)).user.tenant
     if role == NONE:
-        await client.call(people.REMOVE_MEMBER, tenant=tenant, user_id=person.id)
+        await call_proven(client, people.REMOVE_MEMBER, tenant=tenant, user_id=person.id)
         print_line(f"{cell(person.username)}: removed from {tenant}")
         return
     body = people.MemberRole(role=Role(role))
-    now = await client.call(people.SET_ROLE, body=body, tenant=tenant, user_id=person.id)
+    now = await call_proven(client, people.SET_ROLE, body=body, tenant=tenant, user_id=person.id)
     still = ", and still administrator" if now.administrator else ""
     _done(output, now, f"{person.username}: {role} of {tenant}{still}")
 
@@ -148,7 +149,7 @@ async def user_role(client: Client, output: Output, name_or_id: str, role: str, 
 async def user_reset_password(client: Client, output: Output, name_or_id: str) -> None:
     """Create a code that sets a new password, and print it this once."""
     person = await find_person(client, name_or_id)
-    made = await client.call(people.CREATE_RESET_CODE, user_id=person.id)
+    made = await call_proven(client, people.CREATE_RESET_CODE, user_id=person.id)
     if output.is_data:
         show_data(output, made)
         return

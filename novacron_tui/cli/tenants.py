@@ -18,6 +18,7 @@ from novacron_tui.cli.runtime.exit_codes import UsageError
 from novacron_tui.cli.runtime.lookup import visible_tenants
 from novacron_tui.cli.runtime.output import Output, cell, print_line, show_data, show_pairs, show_table
 from novacron_tui.cli.runtime.prompts import confirm
+from novacron_tui.cli.runtime.proof import call_proven
 
 T = TypeVar("T", bound=msgspec.Struct)
 UNLIMITED = "none"
@@ -45,7 +46,7 @@ async def tenant_create(client: Client, output: Output, tenant: str, given: dict
     body = _convert(
         TenantCreate, {"id": tenant, **{name: value for name, value in fields.items() if value is not None}}
     )
-    made = await client.call(tenants.CREATE, body=body)
+    made = await call_proven(client, tenants.CREATE, body=body)
     if output.is_data:
         show_data(output, made)
     else:
@@ -58,14 +59,14 @@ async def tenant_edit(client: Client, output: Output, tenant: str, given: dict[s
         raise UsageError("nothing to change: give a flag (see `novacron tenant edit --help`)")
     disks = (await client.call(tenants.GET, tenant=tenant)).max_disk_bytes if given.get("max_disk") else {}
     body = _convert(TenantChange, _fields(given, disks))
-    _show(output, await client.call(tenants.CHANGE, body=body, tenant=tenant))
+    _show(output, await call_proven(client, tenants.CHANGE, body=body, tenant=tenant))
 
 
 async def tenant_delete(client: Client, tenant: str, *, sure: bool) -> None:
     """Delete a tenant without members, VMs and volumes, after a confirmation."""
     if not sure:
         confirm(f"delete the tenant {cell(tenant)}", tenant)
-    await client.call(tenants.DELETE, tenant=tenant)
+    await call_proven(client, tenants.DELETE, tenant=tenant)
     print_line(f"{cell(tenant)}: deleted")
 
 

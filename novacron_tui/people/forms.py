@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from novacron_core.api import access, people
+from novacron_core.api import access, people, second_factor
+from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.people import MemberRole, NewInvitation, Person, PersonChange
+from novacron_core.errors import NovaCronError, ReauthenticationRequired
 from novacron_core.values.names import why_not_password
 from novacron_core.values.roles import TENANT_ROLES, Permission, Role, allows
-from novacron_tui.connection.form_request import build_request, call_from_form
+from novacron_tui.connection.form_request import build_request, refused_by
 from novacron_tui.connection.session import Session
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.widgets.field import FormField
@@ -17,6 +19,47 @@ from novacron_tui.widgets.form import Form, Refused, Values, choice
 from novacron_tui.widgets.text_bar import Piece
 
 _SAME = "The two passwords differ"
+Prove = Callable[[], Awaitable[bool]]
+"""Asks the user to prove who they are; whether they have."""
+
+
+async def call_proven(
+    session: Session, prove: Prove, endpoint: Endpoint[Any, Any, Any], body: Any, key: str, **path: Any
+) -> Any:
+    """Call an endpoint that changes access; when the server wants a proof of who asks, ask for it first.
+
+    Raises Refused.
+    """
+    if (offline := session.store.why_no_change()) is not None:
+        raise Refused(offline)
+    try:
+        try:
+            return await session.client.call(endpoint, body=body, idempotency_key=key, **path)
+        except ReauthenticationRequired as e:
+            if not await prove():
+                raise Refused("nothing was changed: the server needs your password for this") from e
+            return await session.client.call(endpoint, body=body, idempotency_key=key, **path)
+    except NovaCronError as e:
+        raise refused_by(e) from e
+
+
+def prove_again(session: Session, *, has_second_factor: bool) -> Form[bool]:
+    """Prove who one is; dismissed with True."""
+    fields = {"password": FormField("Password", secret=True)}
+    if has_second_factor:
+        fields["totp"] = FormField("Code", advice="Of your authenticator app, or a recovery code")
+
+    async def submit(values: Values, key: str) -> bool:
+        body = second_factor.Prove(password=fields["password"].value, totp=values.get("totp", ""))
+        try:
+            await session.client.call(second_factor.PROVE, body=body)
+        except NovaCronError as e:
+            raise refused_by(e) from e
+        return True
+
+    intro = [[Piece(f"You signed in as {one_line(session.user.username)} more than ten minutes ago. ", "quiet"),
+              Piece("Changing who may do what needs your password again.", "quiet")]]  # fmt: skip
+    return Form("Prove that it is you", fields, "Prove", submit, intro)
 
 
 def _role_options(*, administrator: bool = False) -> list[tuple[str, str]]:
@@ -31,7 +74,7 @@ def _role_options(*, administrator: bool = False) -> list[tuple[str, str]]:
     )
 
 
-def invite(session: Session, tenants: Sequence[str]) -> Form[NewInvitation]:
+def invite(session: Session, prove: Prove, tenants: Sequence[str]) -> Form[NewInvitation]:
     """Invite somebody to a tenant; dismissed with the invitation and its code."""
     fields = {
         "email": FormField("E-mail", advice="Whom it is for; no mail is sent"),
@@ -48,13 +91,13 @@ def invite(session: Session, tenants: Sequence[str]) -> Form[NewInvitation]:
     async def submit(values: Values, key: str) -> NewInvitation:
         words = {**values, "expires_in_hours": int(values["expires_in_hours"])}
         body = build_request(people.InvitationCreate, **words)
-        invited: NewInvitation = await call_from_form(session, people.INVITE, body, key)
+        invited: NewInvitation = await call_proven(session, prove, people.INVITE, body, key)
         return invited
 
     return Form("Invite somebody", fields, "Invite", submit)
 
 
-def edit(session: Session, person: Person, tenant: str) -> Form[str]:
+def edit(session: Session, prove: Prove, person: Person, tenant: str) -> Form[str]:
     """Change a role, an address or whether the account may sign in; dismissed with what was changed, in words."""
     administers = allows(session.user.role, Permission.ACCESS_ADMIN, session.user.limits)
     role_here = next((str(each.role) for each in person.memberships if each.tenant == tenant), str(person.role))
@@ -88,10 +131,10 @@ def edit(session: Session, person: Person, tenant: str) -> Form[str]:
             done.append("now administrator" if administrator else "no longer administrator")
         if changes:
             body = build_request(PersonChange, **changes)
-            await call_from_form(session, people.CHANGE, body, key, user_id=person.id)
+            await call_proven(session, prove, people.CHANGE, body, key, user_id=person.id)
         if not administrator and values["role"] != role_here:
             role = build_request(MemberRole, role=values["role"])
-            await call_from_form(session, people.SET_ROLE, role, key, tenant=tenant, user_id=person.id)
+            await call_proven(session, prove, people.SET_ROLE, role, key, tenant=tenant, user_id=person.id)
             done.append(f"now {values['role']} of {tenant}")
         if not done:
             raise Refused("nothing was changed: change a field, or press esc")
@@ -101,7 +144,7 @@ def edit(session: Session, person: Person, tenant: str) -> Form[str]:
     return Form(f"Change {one_line(person.username)}", fields, "Save", submit, intro)
 
 
-def change_password(session: Session) -> Form[None]:
+def change_password(session: Session, prove: Prove) -> Form[None]:
     """Change the own password; every session of the account ends."""
     username = session.user.username
     fields = {
@@ -114,20 +157,20 @@ def change_password(session: Session) -> Form[None]:
         if values["new"] != values["again"]:
             raise Refused(_SAME, {"again": _SAME})
         body = access.PasswordChange(old=fields["old"].value, new=fields["new"].value)
-        await call_from_form(session, access.CHANGE_PASSWORD, body, key)
+        await call_proven(session, prove, access.CHANGE_PASSWORD, body, key)
 
     intro = [[Piece("Every session of your account ends: sign in again with the new password.", "quiet")]]
     return Form("Change your password", fields, "Change", submit, intro)
 
 
-def switch_tenant(session: Session, tenants: Sequence[str]) -> Form[str]:
+def switch_tenant(session: Session, prove: Prove, tenants: Sequence[str]) -> Form[str]:
     """Go on in another tenant; dismissed with its name."""
     others = [each for each in tenants if each != session.user.tenant]
     fields = {"tenant": FormField("Tenant", choice([(one_line(each), each) for each in others]))}
 
     async def submit(values: Values, key: str) -> str:
         body = build_request(access.SwitchTenant, tenant=values["tenant"])
-        session.client.credentials.take(await call_from_form(session, access.SWITCH_TENANT, body, key))
+        session.client.credentials.take(await call_proven(session, prove, access.SWITCH_TENANT, body, key))
         return values["tenant"]
 
     intro = [[Piece(f"You work in {one_line(session.user.tenant)}.", "quiet")]]

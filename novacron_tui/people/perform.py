@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from novacron_core.api import people
+from novacron_core.api import people, second_factor
 from novacron_core.api.people import NewInvitation, ResetCode
-from novacron_core.errors import NovaCronError
+from novacron_core.errors import NovaCronError, ReauthenticationRequired
 from novacron_core.values.roles import Permission, allows
 from novacron_tui.actions import ActionContext
 from novacron_tui.people import forms
@@ -28,9 +28,33 @@ class PeopleContext(ActionContext, Protocol):
         """Read the people from the server now."""
 
 
+def prover(context: PeopleContext) -> forms.Prove:
+    """What asks the user to prove who they are."""
+
+    async def prove() -> bool:
+        try:
+            enabled = (await context.session.client.call(second_factor.GET)).enabled
+        except NovaCronError:
+            enabled = False
+        proved: bool | None = await context.show_dialog(forms.prove_again(context.session, has_second_factor=enabled))
+        return proved is True
+
+    return prove
+
+
+async def _proven(context: PeopleContext, call: Callable[[], Awaitable[Any]]) -> Any:
+    """Call it; when the server wants a proof of who asks, ask for it and call again. Raises NovaCronError."""
+    try:
+        return await call()
+    except ReauthenticationRequired:
+        if not await prover(context)():
+            raise
+        return await call()
+
+
 async def invite(context: PeopleContext, _entry: object) -> None:
     """Show the form that invites somebody, and then the code."""
-    invited = await context.show_dialog(forms.invite(context.session, context.data.tenants))
+    invited = await context.show_dialog(forms.invite(context.session, prover(context), context.data.tenants))
     if invited is not None:
         context.read_again()
         await context.show_dialog(_invitation(context, invited))
@@ -40,7 +64,9 @@ async def edit(context: PeopleContext, entry: PersonEntry) -> None:
     """Show the form that changes a person."""
     if entry.person is None:
         return
-    done = await context.show_dialog(forms.edit(context.session, entry.person, _tenant(context, entry)))
+    done = await context.show_dialog(
+        forms.edit(context.session, prover(context), entry.person, _tenant(context, entry))
+    )
     if done is not None:
         context.say(f"{one_line(entry.name)}: {done}", "good")
         context.read_again()
@@ -93,7 +119,9 @@ async def reset_password(context: PeopleContext, entry: PersonEntry) -> None:
     if await context.ask(question) is None:
         return
     try:
-        made: ResetCode = await context.session.client.call(people.CREATE_RESET_CODE, user_id=entry.id)
+        made: ResetCode = await _proven(
+            context, lambda: context.session.client.call(people.CREATE_RESET_CODE, user_id=entry.id)
+        )
     except NovaCronError as e:
         context.say(f"{name}: {one_line(e.detail)}", "bad")
         return
@@ -114,14 +142,17 @@ async def reset_password(context: PeopleContext, entry: PersonEntry) -> None:
 
 async def change_password(context: PeopleContext, _entry: object) -> None:
     """Show the form that changes the own password."""
-    await context.show_dialog(forms.change_password(context.session))
+    await context.show_dialog(forms.change_password(context.session, prover(context)))
 
 
 async def switch_tenant(context: PeopleContext, _entry: object) -> None:
     """Show the form that chooses another tenant of this user."""
     if len(context.data.tenants) < 2:
         context.say("you belong to one tenant: an owner of another one can invite you", "warn")
-    elif await context.show_dialog(forms.switch_tenant(context.session, context.data.tenants)) is not None:
+    elif (
+        await context.show_dialog(forms.switch_tenant(context.session, prover(context), context.data.tenants))
+        is not None
+    ):
         context.read_again()
 
 
@@ -139,7 +170,7 @@ async def _ask_and_call(
     if await context.ask(question) is None:
         return
     try:
-        await call()
+        await _proven(context, call)
     except NovaCronError as e:
         context.say(one_line(e.detail), "bad")
     else:

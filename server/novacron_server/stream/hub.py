@@ -258,5 +258,7 @@ def _key(event: EventDraft | EventRecord) -> tuple[str, str, str, str]:
 
 
 def _unnumbered(draft: EventDraft, seq: int) -> EventRecord:
-    fields = msgspec.structs.asdict(draft) | {"row": None}
+    fields = {name: getattr(draft, name) for name in EventRecord.__struct_fields__ if hasattr(draft, name)} | {
+        "row": None
+    }
     return EventRecord(seq=seq, id=str(uuid4()), time=datetime.now(UTC), **fields)
