@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from novacron_core.api.access import VALIDATE, User
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.events import SampleRequest
@@ -66,7 +68,8 @@ class Session:
         before = self.user
         if before.id != user.id:
             return  # somebody else signs in: the app opens a session of theirs
-        self.user = user
+        # A renewal does not tell the memberships: many at once would each read them.
+        self.user = user if user.memberships else structs.replace(user, memberships=before.memberships)
         if (before.role, before.tenant) == (user.role, user.tenant):
             return
         self.reload()

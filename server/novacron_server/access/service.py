@@ -318,7 +318,7 @@ class Access:
             user_agent=_printable(user_agent, 256),
             address=_printable(address, 64),
         )
-        issued = await self._renew(conn, session, tokens.opaque())
+        issued = await self._renew(conn, await _with_memberships(conn, session), tokens.opaque())
         event = account_event(account.user, "access.signed_in", by=account.user.username, priority=Priority.LOW)
         await append(conn, [event])
         return issued
@@ -326,13 +326,13 @@ class Access:
     async def _renew(self, conn: Connection, session: StoredSession, refresh: str) -> Tokens:
         """A new pair of tokens for a live session, with this refresh token."""
         await repository.add_refresh_token(conn, tokens.fingerprint(refresh), session.id)
-        return self._pair(await _with_memberships(conn, session), refresh)
+        return self._pair(session, refresh)
 
     async def _repeat(self, conn: Connection, session: StoredSession, used: str) -> Tokens | None:
         """The pair whose refresh token succeeded `used`; None when its key is gone."""
         for refresh in tokens.successors(self._keys, used):
             if await repository.has_refresh_token(conn, tokens.fingerprint(refresh), session.id):
-                return self._pair(await _with_memberships(conn, session), refresh)
+                return self._pair(session, refresh)
         return None
 
     def _pair(self, session: StoredSession, refresh: str) -> Tokens:
