@@ -128,11 +128,10 @@ def target_of(asked: Asked) -> Target:
 
 
 def refusal(asked: Asked, error: errors.NovaCronError, actor: Actor, tenant: str) -> AuditDraft:
-    """The entry of a refused request."""
-    assert asked.endpoint is not None
+    """The entry of a refused request, also of one that was refused before its endpoint was known."""
     return AuditDraft(
         tenant=tenant,
-        action=action_of(asked.endpoint),
+        action=action_of(asked.endpoint) if asked.endpoint is not None else "request",
         target=target_of(asked),
         result=AuditResult.REFUSED,
         actor=actor,

@@ -99,6 +99,7 @@ class Refusals:
         self._ready: list[AuditDraft] = []
         self._warnings: list[tuple[User, str]] = []
         self._arrived = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     def note(self, asked: Asked) -> None:
         """A request was refused. Never waits, and takes the same time whatever it was about."""
@@ -134,6 +135,10 @@ class Refusals:
 
     async def write(self) -> None:
         """Write what was noted by now. Raises DatabaseUnavailable; then it is still there."""
+        async with self._writing:  # at the end the last write may meet one of the task
+            await self._write()
+
+    async def _write(self) -> None:
         while self._waiting or self._ready or self._lost or self._ripe():
             await self._resolve()
             ripe, lost = self._ripe(), self._lost
@@ -150,8 +155,12 @@ class Refusals:
         batch = list(self._waiting)[:_BATCH]
         accounts = await self._accounts(batch)
         for asked in batch:
-            self._add(asked, accounts)
             self._waiting.popleft()
+            try:
+                self._add(asked, accounts)
+            except Exception:  # noqa: BLE001 - one that cannot be recorded must not keep the others from it (G14)
+                _log.exception("a refusal could not be recorded")
+                self._lost += 1
 
     async def _commit(self, drafts: list[AuditDraft]) -> None:
         warnings = list(self._warnings)

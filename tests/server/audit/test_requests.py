@@ -18,6 +18,7 @@ from novacron_core.api.audit import AuditEntry, AuditQuery
 from novacron_core.client import Client
 from novacron_core.values.roles import Role
 from novacron_server.database.transactions import Connection
+from novacron_server.http.asked import Asked
 from novacron_server.outbox.repository import read_after
 from tests.support.accounts import PASSWORD
 from tests.support.server import LiveServer
@@ -239,3 +240,33 @@ async def everything(server: LiveServer) -> str:
         return "\n".join(rows.scalars())
 
     return await server.parts.database.run(read, read_only=True)
+
+
+async def test_request_to_another_name_with_a_token_does_not_stop_the_log(server: LiveServer) -> None:
+    headers = {"Host": "rebind.evil.example", "Authorization": f"Bearer {server.admin.credentials.token}"}
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        assert (await http.get("/api/vm/vms", headers=headers)).status_code == 403
+    with pytest.raises(errors.NotFound):
+        await server.admin.call(vms.PAUSE, vm_id=NOBODY)
+    assert await entries(server, "who:ann result:refused action:vm.pause")
+    assert server.parts.background.check().status == "healthy"
+
+
+async def test_refusal_that_cannot_be_recorded_is_counted_and_costs_no_other(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = server.parts.audit.refusals
+    real = refusals._draft
+
+    def draft(asked: Asked, accounts: dict[str, access.User]) -> object:
+        if asked.path.get("vm_id") == "poison":
+            raise RuntimeError("planted")
+        return real(asked, accounts)
+
+    monkeypatch.setattr(refusals, "_draft", draft)
+    for vm_id in ("poison", NOBODY):
+        with pytest.raises(errors.NotFound):
+            await server.admin.call(vms.PAUSE, vm_id=vm_id)
+    assert await entries(server, "who:ann result:refused action:vm.pause")
+    assert await entries(server, "action:audit.lost")
+    assert server.parts.background.check().status == "healthy"

@@ -265,7 +265,7 @@ async def test_control_characters_are_refused_by_field(
 
 async def test_health_reports_each_part(http: httpx.AsyncClient) -> None:
     health = (await http.get("/health")).json()
-    assert (health["status"], health["service"]) == ("healthy", "novacron-api")
+    assert (health["status"], health["service"]) == ("healthy", "novacron-api"), health["checks"]
     assert health["checks"]["database"]["latency_ms"] > 0
     hypervisor = health["checks"]["hypervisor"]
     assert hypervisor["status"] == "healthy"
