@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from novacron_core.api import access, people, second_factor
 from novacron_core.api.endpoint import Endpoint
@@ -19,6 +19,7 @@ from novacron_tui.widgets.form import Form, Refused, Values, choice
 from novacron_tui.widgets.text_bar import Piece
 
 _SAME = "The two passwords differ"
+T = TypeVar("T")
 Prove = Callable[[], Awaitable[bool]]
 """Asks the user to prove who they are; whether they have."""
 
@@ -33,14 +34,21 @@ async def call_proven(
     if (offline := session.store.why_no_change()) is not None:
         raise Refused(offline)
     try:
-        try:
-            return await session.client.call(endpoint, body=body, idempotency_key=key, **path)
-        except ReauthenticationRequired as e:
-            if not await prove():
-                raise Refused("nothing was changed: the server needs your password for this") from e
-            return await session.client.call(endpoint, body=body, idempotency_key=key, **path)
+        return await proven(prove, lambda: session.client.call(endpoint, body=body, idempotency_key=key, **path))
+    except ReauthenticationRequired as e:
+        raise Refused("nothing was changed: the server needs your password for this") from e
     except NovaCronError as e:
         raise refused_by(e) from e
+
+
+async def proven(prove: Prove, change: Callable[[], Awaitable[T]]) -> T:
+    """Do `change`; when the server wants a proof of who asks, ask for it and do it again. Raises NovaCronError."""
+    try:
+        return await change()
+    except ReauthenticationRequired:
+        if not await prove():
+            raise
+        return await change()
 
 
 def prove_again(session: Session, *, has_second_factor: bool) -> Form[bool]:

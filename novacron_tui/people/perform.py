@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from novacron_core.api import people, second_factor
 from novacron_core.api.people import NewInvitation, ResetCode
-from novacron_core.errors import NovaCronError, ReauthenticationRequired
+from novacron_core.errors import NovaCronError
 from novacron_core.values.roles import Permission, allows
 from novacron_tui.actions import ActionContext
 from novacron_tui.people import forms
@@ -40,16 +40,6 @@ def prover(context: PeopleContext) -> forms.Prove:
         return proved is True
 
     return prove
-
-
-async def _proven(context: PeopleContext, call: Callable[[], Awaitable[Any]]) -> Any:
-    """Call it; when the server wants a proof of who asks, ask for it and call again. Raises NovaCronError."""
-    try:
-        return await call()
-    except ReauthenticationRequired:
-        if not await prover(context)():
-            raise
-        return await call()
 
 
 async def invite(context: PeopleContext, _entry: object) -> None:
@@ -119,8 +109,8 @@ async def reset_password(context: PeopleContext, entry: PersonEntry) -> None:
     if await context.ask(question) is None:
         return
     try:
-        made: ResetCode = await _proven(
-            context, lambda: context.session.client.call(people.CREATE_RESET_CODE, user_id=entry.id)
+        made: ResetCode = await forms.proven(
+            prover(context), lambda: context.session.client.call(people.CREATE_RESET_CODE, user_id=entry.id)
         )
     except NovaCronError as e:
         context.say(f"{name}: {one_line(e.detail)}", "bad")
@@ -170,7 +160,7 @@ async def _ask_and_call(
     if await context.ask(question) is None:
         return
     try:
-        await _proven(context, call)
+        await forms.proven(prover(context), call)
     except NovaCronError as e:
         context.say(one_line(e.detail), "bad")
     else:
