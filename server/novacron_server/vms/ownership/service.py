@@ -83,7 +83,7 @@ class Ownership:
                 tenant=vm.tenant,
                 steps=steps,
                 rows=rows,
-                locks=tuple(Target(type="volume", id=volume.id, name=volume.name) for volume in taken),
+                locks=_locks(taken),
             )
 
         request = {"vm": vm_id, **msgspec.to_builtins(body)}
@@ -113,7 +113,7 @@ class Ownership:
                 tenant=body.tenant,
                 steps=steps,
                 rows=rows,
-                locks=tuple(Target(type="volume", id=volume.id, name=volume.name) for volume in taken),
+                locks=_locks(taken),
             )
 
         request = {"vm": vm_id, **msgspec.to_builtins(body)}
@@ -135,7 +135,7 @@ class Ownership:
                     owner_before=vm.owner or "",
                     volumes=[volume.id for volume in taken],
                 ),
-                locks=tuple(Target(type="volume", id=volume.id, name=volume.name) for volume in taken),
+                locks=_locks(taken),
             )
 
         return await self._operations.submit(OperationKind.VM_RELEASE, principal, key, {"vm": vm_id}, decide)
@@ -204,6 +204,10 @@ class Ownership:
                     f"{volume.name} is the backing file of {others[0]}, which stays with {thing.tenant}: {thing.name}"
                     " cannot go to another tenant"
                 )
+
+
+def _locks(volumes: Sequence[Volume]) -> tuple[Target, ...]:
+    return tuple(Target(type="volume", id=volume.id, name=volume.name) for volume in volumes)
 
 
 def _recipient(principal: Principal, thing: VM | Volume, body: HandOver) -> tuple[str, str]:
