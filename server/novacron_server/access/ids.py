@@ -1,4 +1,4 @@
-"""The ids in the paths of access endpoints."""
+"""The ids in requests about access."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from novacron_core.errors import NotFound
 
 def id_in(path: Mapping[str, str], name: str, what: str = "") -> str:
     """The id in a path, in its usual form. Raises NotFound for a malformed one, as for a missing `what`."""
+    return parse_id(path[name], f"{what or name.removesuffix('_id').replace('_', ' ')} not found")
+
+
+def parse_id(text: str, missing: str) -> str:
+    """The id in its usual form. Raises NotFound with `missing` for a malformed one."""
     try:
-        return str(UUID(path[name]))
-    except ValueError as e:
-        raise NotFound(f"{what or name.removesuffix('_id').replace('_', ' ')} not found") from e
+        return str(UUID(text))
+    except ValueError:
+        raise NotFound(missing) from None

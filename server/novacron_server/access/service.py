@@ -242,10 +242,11 @@ class Access:
         return self._pair(session, "")
 
     def end_tokens(self, session_ids: Iterable[str]) -> None:
-        """Drop sessions whose rows a change of access has just ended, or whose tokens it did, with their tickets and
-        sockets; and announce the events of that change."""
+        """Drop sessions and API tokens whose rows a change of access has just ended, or whose rights it changed, with
+        their tickets and sockets; and announce the events of that change."""
         for session_id in session_ids:
             self._live.end(session_id)
+            self._api_tokens.forget(session_id)
         self._wake()
 
     async def authenticate(self, bearer: str, address: str = "") -> Principal:
@@ -284,11 +285,6 @@ class Access:
         if user is None:
             raise Unauthenticated("This account no longer exists")
         return Validation(valid=True, user=user, expires_at=principal.expires_at)
-
-    def end_session(self, session_id: str) -> None:
-        """End the sockets and tickets of a session or API token that ended, or whose rights changed."""
-        self._live.end(session_id)
-        self._api_tokens.forget(session_id)
 
     # -- tickets -----------------------------------------------------------------------------------------------------
 

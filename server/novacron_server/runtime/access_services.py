@@ -82,8 +82,8 @@ def build_access(
         invitations=Invitations(database, passwords, attempts, access.end_tokens, proofs.require),
         password_resets=PasswordResets(database, passwords, attempts, access.end_tokens, proofs.require),
         tenants=Tenants(database, access.end_tokens, proofs.require),
-        sessions=Sessions(database, idle=idle, end=access.end_session, wake=wake),
-        api_tokens=ApiTokens(database, require_proof=proofs.require, end=access.end_session, wake=wake),
+        sessions=Sessions(database, idle=idle, ended=access.end_tokens),
+        api_tokens=ApiTokens(database, require_proof=proofs.require, ended=access.end_tokens),
         second_factors=SecondFactors(database, proofs, wake),
         proofs=proofs,
     )

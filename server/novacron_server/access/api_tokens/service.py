@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from novacron_core.api.api_tokens import PREFIX, ApiToken, CreateApiToken, CreatedApiToken
@@ -11,36 +11,33 @@ from novacron_core.api.base import ListQuery, Page
 from novacron_core.api.events import Priority
 from novacron_core.api.problem import FieldError
 from novacron_core.errors import Conflict, NotFound, ValidationFailed
-from novacron_core.rules.visibility import Principal, may, why_not_permitted
-from novacron_core.values.roles import ALWAYS_IN_SCOPE, GRANTABLE, READ_ONLY, Permission
+from novacron_core.rules.visibility import Principal, why_not_permitted
+from novacron_core.values.roles import ALWAYS_IN_SCOPE, GRANTABLE, READ_ONLY
 from novacron_server.access import repository as accounts
 from novacron_server.access.accounts import account_event
 from novacron_server.access.api_tokens import repository
+from novacron_server.access.people.rights import RequireProof, seen_tenant
 from novacron_server.access.tokens import fingerprint, opaque
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.http.paging import page_of
 from novacron_server.outbox.repository import append
 
 MAX_PER_USER = 100
-RequireProof = Callable[[Connection, Principal], Awaitable[None]]
-"""Raises ReauthenticationRequired when the caller has not proved lately who they are."""
 
 
 class ApiTokens:
-    """`end` drops a token that was revoked, with its sockets; `wake` is called after commits with events."""
+    """`ended` gets the ids of revoked tokens, after each commit with events."""
 
     def __init__(
         self,
         database: Database,
         *,
         require_proof: RequireProof,
-        end: Callable[[str], None],
-        wake: Callable[[], None],
+        ended: Callable[[Iterable[str]], None],
     ) -> None:
         self._database = database
         self._require_proof = require_proof
-        self._end = end
-        self._wake = wake
+        self._ended = ended
 
     async def own(self, caller: Principal, query: ListQuery) -> Page[ApiToken]:
         """The caller's tokens. Raises ValidationFailed, DatabaseUnavailable."""
@@ -49,7 +46,7 @@ class ApiTokens:
 
     async def everybody(self, caller: Principal, query: ListQuery) -> Page[ApiToken]:
         """The tokens of the caller's tenant; an administrator's, those of all. Raises ValidationFailed."""
-        found = await self._database.run(lambda conn: repository.live(conn, tenant=_tenant_of(caller)), read_only=True)
+        found = await self._database.run(lambda conn: repository.live(conn, tenant=seen_tenant(caller)), read_only=True)
         return page_of(found, query, text=_text)
 
     async def create(self, caller: Principal, request: CreateApiToken) -> CreatedApiToken:
@@ -81,7 +78,7 @@ class ApiTokens:
             return made
 
         made = await self._database.run(work)
-        self._wake()
+        self._ended([])
         return CreatedApiToken(token=token, api_token=made)
 
     async def revoke_own(self, caller: Principal, token_id: str) -> None:
@@ -90,7 +87,7 @@ class ApiTokens:
 
     async def revoke_any(self, caller: Principal, token_id: str) -> None:
         """Revoke a token that the caller sees in `everybody`. Raises NotFound."""
-        await self._revoke(caller, token_id, None, _tenant_of(caller))
+        await self._revoke(caller, token_id, None, seen_tenant(caller))
 
     async def _revoke(self, caller: Principal, token_id: str, user_id: str | None, tenant: str | None) -> None:
         async def work(conn: Connection) -> None:
@@ -100,8 +97,7 @@ class ApiTokens:
             await _record(conn, caller, revoked[0], "access.token_revoked", f"API token {revoked[1]}")
 
         await self._database.run(work)
-        self._end(token_id)
-        self._wake()
+        self._ended([token_id])
 
 
 async def _record(conn: Connection, caller: Principal, user_id: str, kind: str, what: str) -> None:
@@ -130,10 +126,6 @@ def _permissions(caller: Principal, request: CreateApiToken) -> list[str] | None
 
 def _invalid(field: str, message: str) -> ValidationFailed:
     return ValidationFailed(f"{field}: {message}", fields=[FieldError(field=field, message=message)])
-
-
-def _tenant_of(caller: Principal) -> str | None:
-    return None if may(caller, Permission.ACCESS_ADMIN) else caller.tenant
 
 
 def _text(token: ApiToken) -> str:

@@ -19,6 +19,7 @@ from novacron_core.values.roles import Permission, Role
 from novacron_server.access import repository as accounts
 from novacron_server.access.accounts import account_event
 from novacron_server.access.attempts import Attempt, Attempts
+from novacron_server.access.ids import parse_id
 from novacron_server.access.new_accounts import check_account, insert_account, refuse, why_not_email
 from novacron_server.access.one_time_codes import repository
 from novacron_server.access.one_time_codes.code import hash_of, new_code
@@ -101,10 +102,7 @@ class Invitations:
     async def revoke(self, principal: Principal, invitation_id: str) -> None:
         """Raises NotFound for an invitation that is not open, and for that of a tenant that the principal does not
         see."""
-        try:
-            code_id = str(uuid.UUID(invitation_id))
-        except ValueError:
-            raise errors.NotFound(_MISSING) from None
+        code_id = parse_id(invitation_id, _MISSING)
 
         async def work(conn: Connection) -> None:
             revoked = await repository.revoke(conn, code_id, seen_tenant(principal))

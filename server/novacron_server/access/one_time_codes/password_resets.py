@@ -15,6 +15,7 @@ from novacron_core.values.roles import Permission
 from novacron_server.access import repository as accounts
 from novacron_server.access.accounts import account_event
 from novacron_server.access.attempts import Attempts
+from novacron_server.access.ids import parse_id
 from novacron_server.access.new_accounts import refuse
 from novacron_server.access.one_time_codes import repository
 from novacron_server.access.one_time_codes.code import hash_of, new_code
@@ -58,10 +59,7 @@ class PasswordResets:
     async def create(self, principal: Principal, user_id: str) -> ResetCode:
         """Create a code; those made before are revoked. Raises NotFound, Forbidden for an account that is not of the
         principal's tenant alone, Conflict for a disabled one."""
-        try:
-            user_id = str(uuid.UUID(user_id))
-        except ValueError:
-            raise errors.NotFound(USER_NOT_FOUND) from None
+        user_id = parse_id(user_id, USER_NOT_FOUND)
         code = new_code()
 
         async def work(conn: Connection) -> ResetCode:

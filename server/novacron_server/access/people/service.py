@@ -20,6 +20,7 @@ from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import TENANT_ROLES, Permission, Role
 from novacron_server.access import repository as accounts
 from novacron_server.access.accounts import account_event
+from novacron_server.access.ids import parse_id
 from novacron_server.access.new_accounts import check_account, insert_account, refuse, why_not_email
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.people import repository
@@ -73,7 +74,9 @@ class People:
 
     async def get(self, principal: Principal, user_id: str) -> Person:
         """Raises NotFound."""
-        return await self._database.run(lambda conn: _view(conn, principal, _id(user_id)), read_only=True)
+        return await self._database.run(
+            lambda conn: _view(conn, principal, parse_id(user_id, USER_NOT_FOUND)), read_only=True
+        )
 
     # -- accounts --------------------------------------------------------------------------------------------------
 
@@ -205,7 +208,7 @@ class People:
         self._ended(await self._database.run(work))
 
     async def _find(self, conn: Connection, principal: Principal, user_id: str) -> Person:
-        return require_seen(principal, await repository.person(conn, _id(user_id), locked=True))
+        return require_seen(principal, await repository.person(conn, parse_id(user_id, USER_NOT_FOUND), locked=True))
 
 
 class _Change:
@@ -288,11 +291,3 @@ def _event(
 async def _view(conn: Connection, principal: Principal, user_id: str) -> Person:
     """The person as the principal may see it: an owner learns nothing of other tenants. Raises NotFound."""
     return require_seen(principal, await repository.person(conn, user_id, tenant=seen_tenant(principal)))
-
-
-def _id(text: str) -> str:
-    """Raises NotFound for what is no id of an account."""
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise errors.NotFound(USER_NOT_FOUND) from None

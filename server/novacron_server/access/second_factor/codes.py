@@ -33,7 +33,7 @@ def uri(secret: str, username: str) -> str:
 def step_of(secret: str, code: str, now: float | None = None) -> int | None:
     """The time step whose code this is, now or one step around it; None for a wrong code.
 
-    All candidates are compared, so that the time tells nothing.
+    Compares every candidate, so that the response time does not reveal which one matched.
     """
     current = int(time.time() if now is None else now) // STEP_S
     totp = pyotp.TOTP(secret)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import msgspec
@@ -12,29 +12,25 @@ from novacron_core.api.base import ListQuery, Page
 from novacron_core.api.events import Priority
 from novacron_core.api.sessions import AccountSession
 from novacron_core.errors import NotFound
-from novacron_core.rules.visibility import Principal, may
-from novacron_core.values.roles import Permission
+from novacron_core.rules.visibility import Principal
 from novacron_server.access import repository as accounts
 from novacron_server.access.accounts import account_event
+from novacron_server.access.people.rights import USER_NOT_FOUND, seen_tenant
 from novacron_server.access.sessions import repository
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.http.paging import page_of
 from novacron_server.outbox.repository import append
 
-_NO_USER = "user not found"
 _NO_SESSION = "session not found"
 
 
 class Sessions:
-    """`end` drops a session that ended, with its sockets; `wake` is called after commits with events."""
+    """`ended` gets the ids of ended sessions, after each commit with events."""
 
-    def __init__(
-        self, database: Database, *, idle: timedelta, end: Callable[[str], None], wake: Callable[[], None]
-    ) -> None:
+    def __init__(self, database: Database, *, idle: timedelta, ended: Callable[[Iterable[str]], None]) -> None:
         self._database = database
         self._idle = idle
-        self._end = end
-        self._wake = wake
+        self._ended = ended
 
     async def own(self, caller: Principal, query: ListQuery) -> Page[AccountSession]:
         """The caller's sessions. Raises ValidationFailed, DatabaseUnavailable."""
@@ -42,7 +38,7 @@ class Sessions:
 
     async def of_user(self, caller: Principal, user_id: str, query: ListQuery) -> Page[AccountSession]:
         """The sessions of a user, as far as the caller may see them. Raises NotFound, also for a foreign user."""
-        tenant = _tenant_of(caller)
+        tenant = seen_tenant(caller)
         await self._database.run(lambda conn: _visible(conn, user_id, tenant), read_only=True)
         return await self._page(caller, user_id, tenant, query)
 
@@ -52,7 +48,7 @@ class Sessions:
 
     async def end_of_user(self, caller: Principal, user_id: str, session_id: str) -> None:
         """End a user's session, with its tokens and sockets. Raises NotFound, also for a foreign user."""
-        await self._end_one(caller, user_id, session_id, _tenant_of(caller))
+        await self._end_one(caller, user_id, session_id, seen_tenant(caller))
 
     async def _page(
         self, caller: Principal, user_id: str, tenant: str | None, query: ListQuery
@@ -76,16 +72,10 @@ class Sessions:
             )
 
         await self._database.run(work)
-        self._end(session_id)
-        self._wake()
+        self._ended([session_id])
 
 
-def _tenant_of(caller: Principal) -> str | None:
-    """The only tenant whose people the caller looks after; None for all of them."""
-    return None if may(caller, Permission.ACCESS_ADMIN) else caller.tenant
-
-
-async def _visible(conn: Connection, user_id: str, tenant: str | None, missing: str = _NO_USER) -> User:
+async def _visible(conn: Connection, user_id: str, tenant: str | None, missing: str = USER_NOT_FOUND) -> User:
     """The user, when it is a member of the tenant. Raises NotFound."""
     account = await accounts.find_account(conn, user_id, tenant=tenant)
     if account is None:
