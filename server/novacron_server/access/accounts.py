@@ -20,7 +20,7 @@ from novacron_server.access.new_accounts import check_account, insert_account
 from novacron_server.access.passwords import Passwords
 from novacron_server.access.setup_token import SetupToken
 from novacron_server.access.warnings import warning
-from novacron_server.audit.records import AuditDraft, acting, chain_of, event_action
+from novacron_server.audit.records import Actor, AuditDraft, acting, chain_of, event_action
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.outbox.records import EventDraft
 from novacron_server.outbox.repository import append
@@ -110,36 +110,58 @@ def account_event(
     before: str | None = None,
     after: str | None = None,
     priority: Priority = Priority.NORMAL,
-    target: Target | None = None,
-    result: AuditResult = AuditResult.DONE,
 ) -> EventDraft:
     """An event about an account, in its tenant or the given one, with its entry in the audit log. It contains names and
     no secret.
 
     `by` is the name of who did it, empty for the server. The actor of the entry is the caller of the request in whose
-    context this runs; for one who is not signed in, the account itself. `target` is what was changed, by default the
-    account.
+    context this runs; for one who is not signed in, the account itself.
     """
-    where = (account.tenant if tenant is None else tenant) or None
-    target = target or Target(type="user", id=account.id, name=account.username)
     actor = acting()
     if not actor.id:
         role = str(getattr(account, "role", ""))
         actor = msgspec.structs.replace(actor, id=account.id, name=account.username, role=role)
+    return access_event(
+        Target(type="user", id=account.id, name=account.username),
+        kind,
+        by=by,
+        tenant=(account.tenant if tenant is None else tenant) or None,
+        note=note,
+        before=before,
+        after=after,
+        priority=priority,
+        actor=actor,
+    )
+
+
+def access_event(
+    target: Target,
+    kind: str,
+    *,
+    by: str,
+    tenant: str | None,
+    note: str = "",
+    before: str | None = None,
+    after: str | None = None,
+    priority: Priority = Priority.NORMAL,
+    actor: Actor | None = None,
+) -> EventDraft:
+    """An event about access, with its entry in the audit log. `actor` is the caller of the request in whose context this
+    runs by default. Both contain names and no secret."""
     change = f"{before} -> {after}" if before and after else after or ""
     entry = AuditDraft(
-        tenant=chain_of(where),
+        tenant=chain_of(tenant),
         action=event_action(kind),
         target=target,
-        result=result,
-        actor=actor,
+        result=AuditResult.DONE,
+        actor=actor or acting(),
         detail="; ".join(text for text in (note, change) if text),
     )
     return EventDraft(
         type=kind,
         source="access",
         target=target,
-        tenant=where,
+        tenant=tenant,
         priority=priority,
         note=note,
         before=before,

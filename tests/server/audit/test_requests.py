@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from novacron_core import errors
-from novacron_core.api import access, audit, images, operations, vms
+from novacron_core.api import access, audit, images, operations, people, tenants, vms
 from novacron_core.api.audit import AuditEntry, AuditQuery
 from novacron_core.client import Client
 from novacron_core.values.roles import Role
@@ -240,6 +240,24 @@ async def everything(server: LiveServer) -> str:
         return "\n".join(rows.scalars())
 
     return await server.parts.database.run(read, read_only=True)
+
+
+async def test_changes_of_tenants_and_invitations_are_recorded(server: LiveServer) -> None:
+    await server.admin.call(tenants.CREATE, body=tenants.TenantCreate(id="red"))
+    await server.admin.call(tenants.CHANGE, body=tenants.TenantChange(max_vms=3), tenant="red")
+    made = await server.admin.call(people.INVITE, body=people.InvitationCreate(tenant="red"))
+    await server.admin.call(people.REVOKE_INVITATION, invitation_id=made.invitation.id)
+    await server.admin.call(tenants.DELETE, tenant="red")
+    recorded = [each for each in await entries(server, "who:ann result:done since:1h", 5) if each.tenant == "red"]
+    assert [(each.action, each.target.id) for each in reversed(recorded)] == [
+        ("access.tenant_created", "red"),
+        ("access.tenant_changed", "red"),
+        ("access.invitation_created", made.invitation.id),
+        ("access.invitation_revoked", made.invitation.id),
+        ("access.tenant_deleted", "red"),
+    ]
+    assert {(each.role, each.address) for each in recorded} == {("administrator", "127.0.0.1")}
+    assert made.code not in str(recorded)
 
 
 async def test_request_to_another_name_with_a_token_does_not_stop_the_log(server: LiveServer) -> None:

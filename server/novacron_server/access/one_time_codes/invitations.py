@@ -17,7 +17,7 @@ from novacron_core.api.people import Invitation, InvitationCreate, NewInvitation
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.roles import Permission, Role
 from novacron_server.access import repository as accounts
-from novacron_server.access.accounts import account_event
+from novacron_server.access.accounts import access_event, account_event
 from novacron_server.access.attempts import Attempt, Attempts
 from novacron_server.access.ids import parse_id
 from novacron_server.access.new_accounts import check_account, insert_account, refuse, why_not_email
@@ -192,11 +192,4 @@ def _text(invitation: Invitation) -> str:
 
 def _event(invitation: Invitation, kind: str, principal: Principal) -> EventDraft:
     target = Target(type="invitation", id=invitation.id, name=invitation.email or str(invitation.role))
-    return EventDraft(
-        type=kind,
-        source="access",
-        target=target,
-        tenant=invitation.tenant,
-        note=f"as {invitation.role}",
-        actor=principal.username,
-    )
+    return access_event(target, kind, by=principal.username, tenant=invitation.tenant, note=f"as {invitation.role}")

@@ -15,7 +15,7 @@ from novacron_core.api.tenants import Tenant, TenantChange, TenantCreate
 from novacron_core.rules.visibility import Principal
 from novacron_core.values.counts import counted
 from novacron_core.values.roles import Permission
-from novacron_server.access.accounts import DEFAULT_TENANT
+from novacron_server.access.accounts import DEFAULT_TENANT, access_event
 from novacron_server.access.people.rights import TENANT_NOT_FOUND, RequireProof, no_proof, require, require_tenant
 from novacron_server.access.tenants import repository
 from novacron_server.database.transactions import Connection, Database
@@ -117,12 +117,4 @@ def _said(value: object) -> str:
 
 def _event(tenant: Tenant, kind: str, principal: Principal, *, note: str = "") -> EventDraft:
     target = Target(type="tenant", id=tenant.id, name=tenant.name)
-    return EventDraft(
-        type=kind,
-        source="access",
-        target=target,
-        tenant=tenant.id,
-        note=note,
-        priority=Priority.HIGH,
-        actor=principal.username,
-    )
+    return access_event(target, kind, by=principal.username, tenant=tenant.id, note=note, priority=Priority.HIGH)
