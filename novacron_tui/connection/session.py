@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -61,19 +62,24 @@ class Session:
         self._subscription: SampleSubscription | None = None
         self.wanted: SampleRequest | None = None
         self._on_rights = on_rights
-        client.credentials.watch(self._take_user)
+        client.credentials.watch(self._take_renewed)
+
+    def _take_renewed(self, user: User) -> None:
+        """The account of new tokens. If somebody else signs in, the app opens a session of theirs."""
+        if user.id == self.user.id:
+            self._take_user(user)
 
     def _take_user(self, user: User) -> None:
-        """The account as of the newest tokens. With another role or tenant other objects are seen, so read them all."""
+        """The account as it is now. With another role, tenant or scope other objects are seen, so read them all."""
         before = self.user
-        if before.id != user.id:
-            return  # somebody else signs in: the app opens a session of theirs
         # A renewal does not tell the memberships: many at once would each read them.
         self.user = user if user.memberships else structs.replace(user, memberships=before.memberships)
-        if (before.role, before.tenant) == (user.role, user.tenant):
+        self.changed()
+        if (before.role, before.tenant, before.scope) == (user.role, user.tenant, user.scope):
             return
         self.reload()
-        self.changed()
+        if (before.role, before.tenant) == (user.role, user.tenant):
+            return
         where = f"in the tenant {user.tenant}" if user.tenant != before.tenant else "now"
         self._on_rights(f"you are {user.role} {where}" if user.role != before.role else f"you work {where} now")
 
@@ -117,23 +123,17 @@ class Session:
         async for update in updates:
             yield update
             if isinstance(update, Connected):
-                if self._connected and await self._has_other_rights():
-                    self.reload()
+                if self._connected:
+                    await self._read_user()
                 self._connected = True
 
-    async def _has_other_rights(self) -> bool:
-        """Read the user again; whether role, tenant or limits are others now."""
+    async def _read_user(self) -> None:
+        """Read the user again, as far as the server answers: the stream itself ends when the session has ended."""
         from novacron_core.errors import NovaCronError
 
-        before = self.user
-        try:
+        with suppress(NovaCronError, TimeoutError):
             async with asyncio.timeout(_READ_USER_S):
-                self.user = (await self.client.call(VALIDATE)).user
-        except (NovaCronError, TimeoutError):
-            return False  # the stream itself ends when the session has ended
-        self.changed()
-        now = self.user
-        return (now.role, now.tenant, now.scope) != (before.role, before.tenant, before.scope)
+                self._take_user((await self.client.call(VALIDATE)).user)
 
     def _stream(self, client: Client, after: int | None) -> AsyncIterator[Update]:
         from novacron_core.client import SampleSubscription, stream
