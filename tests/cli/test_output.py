@@ -52,6 +52,8 @@ _JSON = st.recursive(
 
 
 @example({"on": [{}, [], [[1e-07, 1e22]], {"a": [], "b": {"c": "no"}}], "x": "\x7f\u2028😀 #: - 'x'"})
+@example({"k" * length: None for length in range(1020, 1030)})
+@example([{"\u0300" * 200: [{"a": 1}, []], "b": {"\u0300" * 200: {"\u0300" * 200: "c"}}}])
 @given(_JSON)
 def test_yaml_is_ascii_and_decodes_to_the_same_value(value: object) -> None:
     yaml = pytest.importorskip("yaml")

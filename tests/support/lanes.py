@@ -34,6 +34,9 @@ MUST_RUN = "NOVACRON_TESTS_MUST_RUN"
 """Set by CI: a skipped test of libvirt, storage or faults fails, because a skipped suite proves nothing."""
 
 hypothesis.settings.register_profile("torture", max_examples=5000, deadline=None)
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("repeatable")
+"""`make test` gives the same verdict on the same tree; new inputs are found by `make torture` and become examples."""
 
 
 def set_marks(items: Iterable[pytest.Item]) -> None:

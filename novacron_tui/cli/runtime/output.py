@@ -33,6 +33,8 @@ class Output(StrEnum):
 
 
 _PLAIN_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z_][a-z0-9_]*")
+_YAML_KEY_MAX = 1024
+"""YAML 1.2, 7.4: a key before its colon has this many characters at most; a longer one is written behind a `?`."""
 """Keys that YAML reads as texts without quotes."""
 
 
@@ -140,7 +142,7 @@ def width(text: str) -> int:
 
 def _yaml_lines(value: Any) -> list[str]:
     if isinstance(value, dict) and value:
-        return [line for key, item in value.items() for line in _yaml_entry(f"{_yaml_key(key)}:", item)]
+        return [line for key, item in value.items() for line in _yaml_entry(_yaml_key(key), item)]
     if isinstance(value, list) and value:
         lines = []
         for item in value:
@@ -152,9 +154,10 @@ def _yaml_lines(value: Any) -> list[str]:
 
 def _yaml_entry(key: str, item: Any) -> list[str]:
     lines = _yaml_lines(item)
+    before, sign = ([], f"{key}:") if len(key) <= _YAML_KEY_MAX else ([f"? {key}"], ":")
     if isinstance(item, dict | list) and item:
-        return [key, *(f"  {line}" for line in lines)]
-    return [f"{key} {lines[0]}"]
+        return [*before, sign, *(f"  {line}" for line in lines)]
+    return [*before, f"{sign} {lines[0]}"]
 
 
 def _yaml_key(key: str) -> str:
