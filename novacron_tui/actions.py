@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # the script commands use actions and need no screen
 
 T = TypeVar("T")
 D = TypeVar("D")
+MANY = 10
+"""An action on more objects than this asks, and has their number typed."""
 
 
 class ActionContext(Protocol):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import monotonic
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from textual import on
 
 from novacron_core.values.counts import counted
-from novacron_tui.actions import Action
+from novacron_tui.actions import Action, refusal
 from novacron_tui.screens.base import BaseScreen
 from novacron_tui.widgets.filter_line import FilterLine
 from novacron_tui.widgets.list_pane import ListPane
@@ -71,6 +71,9 @@ def open_action(help: str) -> Action[Any]:
 class ListScreen(BaseScreen):
     """A subclass overrides `pane`, and what it needs of `open_row` and `list_hint`."""
 
+    ONE_AT_A_TIME: ClassVar[tuple[Action[Any], ...]] = ()
+    """The actions that are refused while several rows are marked."""
+
     @property
     def pane(self) -> ListPane[Any] | None:
         """The list that is shown now, if any."""
@@ -95,6 +98,11 @@ class ListScreen(BaseScreen):
     def subject(self, action: Action[Any]) -> Any:
         return self.row
 
+    def first_allowed(self, action: Action[Any], rows: Sequence[Any]) -> Any:
+        """Of the rows that an action is for the first that allows it, else the first; None without rows."""
+        allowed = (row for row in rows if refusal(action, self.session, row) is None)
+        return next(allowed, None) or next(iter(rows), None)
+
     def refresh_body(self) -> None:
         if self.pane is not None:
             self.pane.table.hold(self._holds_order)
@@ -113,6 +121,9 @@ class ListScreen(BaseScreen):
             return "this order cannot be reversed: o sorts by the next column"
         if action is MARK and self.row is not None and not self.table.may_mark:
             return "this line cannot be marked: move to a row above or below"
+        marked = len(self.pane.table.marks) if self.pane is not None else 0
+        if self.pane is not None and marked > 1 and action in self.ONE_AT_A_TIME:
+            return f"{action.label} works on one {self.pane.NOUN}: {marked} are marked, esc unmarks them"
         return super().why_not(action)
 
     def hint(self) -> Sequence[Piece]:

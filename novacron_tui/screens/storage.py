@@ -16,7 +16,7 @@ from novacron_core.api.pools import Pool
 from novacron_core.api.samples import TierSample
 from novacron_core.api.tiers import Tier
 from novacron_core.values.counts import counted
-from novacron_tui.actions import Action, refusal
+from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.pools import actions as pool_actions
 from novacron_tui.pools import tier_bars
@@ -44,11 +44,6 @@ SWITCH = Action[Any](
 FILTER = filter_action("a word, tier:hot, vm:web-*, size>10G, is:free, -not.")
 
 
-ONE_AT_A_TIME = (
-    volume_actions.GROW, volume_actions.CLONE, volume_actions.ATTACH, volume_actions.DETACH, pool_actions.SET_TIER,
-)  # fmt: skip
-
-
 class StorageScreen(ListScreen):
     """Shows volumes or pools; the keys are those of the shown list."""
 
@@ -58,6 +53,7 @@ class StorageScreen(ListScreen):
     )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = STORAGE
+    ONE_AT_A_TIME = (*volume_actions.ONE_AT_A_TIME, pool_actions.SET_TIER)
     DEFAULT_CSS = """
     StorageScreen #tiers { height: 6; padding: 0 2; border-bottom: solid $rule; }
     """
@@ -95,8 +91,7 @@ class StorageScreen(ListScreen):
         if action in away:
             return None
         rows = self.subjects(action) if action in volume_actions.OF_MANY else ()
-        allowed = (row for row in rows if refusal(action, self.session, row) is None)
-        chosen: VolumeEntry | Pool | None = next(allowed, None) or (rows[0] if rows else self.row)
+        chosen: VolumeEntry | Pool | None = self.first_allowed(action, rows) or self.row
         return chosen
 
     def subjects(self, action: Action[Any]) -> Sequence[Any]:
@@ -110,9 +105,6 @@ class StorageScreen(ListScreen):
             return "not available for pools: tab shows the volumes"
         if not self._on_pools and action in pool_actions.VERBS:
             return "not available for volumes: tab shows the pools"
-        marked = len(self.pane.table.marks)
-        if marked > 1 and action in ONE_AT_A_TIME:
-            return f"{action.label} works on one {self.pane.NOUN}: {marked} are marked, esc unmarks them"
         return super().why_not(action)
 
     def present(self) -> Sequence[Action[Any]]:

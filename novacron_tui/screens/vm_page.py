@@ -64,7 +64,7 @@ LISTS = (OPEN, FILTER, SORT, REVERSE)
 ONLY_ON = {
     OVERVIEW.name: (CRASH,),
     METRICS.name: (RANGE,),
-    DISKS.name: (*DISK_VERBS, *LISTS),
+    DISKS.name: (*DISK_VERBS, *LISTS, MARK, MARK_ALL),
     NETWORKS.name: LISTS,
     EVENTS.name: (CANCEL, *LISTS, MARK, MARK_ALL),
 }
@@ -77,6 +77,7 @@ class VMPageScreen(VMScreen):
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
         *VERBS, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, MARK, MARK_ALL, CRASH, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
     )  # fmt: skip
+    ONE_AT_A_TIME = volume_actions.ONE_AT_A_TIME
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings(ACTIONS),
         *cursor_bindings(left="press('escape')"),
@@ -176,18 +177,27 @@ class VMPageScreen(VMScreen):
     def subject(self, action: Action[Any]) -> Any:
         """The VM; for an action on a row the row, and for one on a disk its volume."""
         if action in DISK_VERBS:
-            return self.row.volume if isinstance(self.row, DiskEntry) else None
+            return self.first_allowed(action, self.subjects(action))
         if action is CANCEL:
             return self.pane.subject(action) if isinstance(self.pane, ActivityPane) else None
         return self.row if action in (*LISTS, MARK, MARK_ALL) else super().subject(action)
+
+    def subjects(self, action: Action[Any]) -> Sequence[Any]:
+        """For an action on disks the volumes of the marked ones, or else of the one under the cursor."""
+        if action not in DISK_VERBS:
+            return super().subjects(action)
+        disks = self.pane.chosen() if isinstance(self.pane, DiskPane) else ()
+        return [disk.volume for disk in disks if disk.volume is not None]
 
     def chosen_entries(self) -> Sequence[ActivityEntry]:
         """The entries of the events tab that its actions apply to."""
         return self.pane.chosen() if isinstance(self.pane, ActivityPane) else ()
 
     def why_not(self, action: Action[Any]) -> str | None:
-        if action in DISK_VERBS and isinstance(self.row, DiskEntry) and self.row.volume is None:
+        if action in DISK_VERBS and isinstance(self.row, DiskEntry) and not self.subjects(action):
             return f"{self.row.disk.target} is not a volume of a pool that NovaCron can see"
+        if action in (MARK, MARK_ALL) and action not in ONLY_ON[self.tab]:
+            return "nothing to mark here: the disks and events tabs have actions on several rows"
         return super().why_not(action)
 
     def _offered(self) -> list[Action[Any]]:
@@ -255,6 +265,8 @@ class VMPageScreen(VMScreen):
         return super().hint()
 
     def list_hint(self) -> Sequence[Piece]:
+        if isinstance(self.pane, DiskPane):
+            return self.marked_hint("move and cancel apply to all of them, esc unmarks")
         if not isinstance(self.pane, ActivityPane):
             return ()
         return self.marked_hint("C cancels what runs, esc unmarks") or self.pane.hint()

@@ -37,8 +37,14 @@ class DiskPane(ListPane[DiskEntry]):
         self._session, self._vm = session, vm
         columns = _disk_columns(glyphs)
         super().__init__(
-            Table(columns, lambda entry: entry.disk.target, signs=glyphs.table_signs, sort="given", id="disks")
-        )
+            Table(columns, lambda entry: entry.disk.target, signs=glyphs.table_signs, sort="given", id="disks",
+                  marks_of=lambda entry: (entry.disk.target,) if entry.volume else ())
+        )  # fmt: skip
+
+    def chosen(self) -> Sequence[DiskEntry]:
+        """The marked disks, or else the one under the cursor."""
+        row = self.table.row
+        return self.table.marked() or ([row] if row is not None else [])
 
     def version(self) -> int:
         return self._session.store.version

@@ -17,7 +17,7 @@ from novacron_core.rules.operation_words import done, noun
 from novacron_core.rules.vm_actions import TRANSIENT, VMAction, has_effect_already
 from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
-from novacron_tui.actions import ActionContext, Danger, refusal
+from novacron_tui.actions import MANY, ActionContext, Danger, refusal
 from novacron_tui.connection.store import VMKey, key_of
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.vms.actions import DELETE, INTERRUPTING, STOPPING, Verb, send
@@ -27,8 +27,6 @@ from novacron_tui.vms.disk_chains import chain_words
 from novacron_tui.widgets.confirm import Confirmation, Question
 from novacron_tui.widgets.text_bar import Piece
 
-MANY = 10
-"""For an action on more VMs than this, their number must be typed."""
 RETRY_KEY_S = 60.0
 """A key press repeated within this time after a lost answer has the same idempotency key, so both have one effect."""
 _Press = tuple[str, frozenset[VMKey]]

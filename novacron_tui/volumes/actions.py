@@ -89,5 +89,7 @@ COPY_ID = VolumeVerb(
 )
 # fmt: on
 OF_MANY = (MOVE, CANCEL, DELETE)
-"""The actions that apply to all marked volumes; the others ask for what only one can have."""
+"""The actions that apply to all marked volumes."""
+ONE_AT_A_TIME = (GROW, CLONE, ATTACH, DETACH)
+"""The actions that ask for what only one volume can have."""
 VERBS = (MOVE, CANCEL, GROW, CLONE, ATTACH, DETACH, DELETE, CREATE, UPLOAD, COPY_ID)

@@ -31,7 +31,8 @@ _NAMED = 4
 _NAME_ADVICE = "Lower-case letters, digits, dots and hyphens"
 
 
-def move(entry: VolumeEntry, store: Store, send: Send) -> Form[None]:
+def move(entry: VolumeEntry, store: Store, send: Send, left_out: str = "") -> Form[None]:
+    """The form that moves a volume. `left_out` tells of other marked ones."""
     volume = entry.volume
     is_running = entry.vm is not None and entry.vm.state == "running"
     words = (
@@ -46,16 +47,21 @@ def move(entry: VolumeEntry, store: Store, send: Send) -> Form[None]:
             Piece(words, "quiet"),
         ]
     ]
+    if left_out:
+        intro.append([Piece(left_out, "warn")])
     return _move_form(f"Move {one_line(volume.name)}", intro, store, send, exclude=volume.tier)
 
 
-def move_many(entries: Sequence[VolumeEntry], store: Store, send: Send) -> Form[None]:
+def move_many(entries: Sequence[VolumeEntry], store: Store, send: Send, left_out: str = "") -> Form[None]:
+    """The form that moves several volumes. `left_out` tells of other marked ones."""
     number = counted(len(entries), "volume")
     size = sum(entry.volume.allocated_bytes for entry in entries)
     tiers = {entry.volume.tier for entry in entries}
     names = ", ".join(one_line(entry.volume.name) for entry in entries[:_NAMED])
     more = f" and {len(entries) - _NAMED} more" if len(entries) > _NAMED else ""
     intro = [[Piece(number, "strong"), Piece(f", {size_text(size)} on disk: "), Piece(f"{names}{more}", "quiet")]]
+    if left_out:
+        intro.append([Piece(left_out, "warn")])
     return _move_form(f"Move {number}", intro, store, send, exclude=tiers.pop() if len(tiers) == 1 else None)
 
 

@@ -11,10 +11,13 @@ from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.operations import Operation
 from novacron_core.api.volumes import DeletionPreview
 from novacron_core.errors import NovaCronError
+from novacron_core.rules.bulk_words import left_out_text
+from novacron_core.rules.operation_words import noun
 from novacron_core.rules.volume_actions import VolumeAction as V
 from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
 from novacron_tui.actions import ActionContext
+from novacron_tui.cancelling import cancel_many
 from novacron_tui.connection.form_request import Send, sender
 from novacron_tui.images.upload import UploadImage
 from novacron_tui.terminal.safe_text import one_line
@@ -39,13 +42,13 @@ async def upload_image(context: ActionContext, _entry: object) -> None:
 
 async def move(context: ActionContext, chosen: Sequence[VolumeEntry]) -> None:
     """Show the form that moves volumes to another tier."""
-    ready = _allowed(V.MOVE, chosen, context)
+    ready, left_out = _allowed(V.MOVE, chosen, context)
     if len(ready) != 1:
-        await context.show_dialog(forms.move_many(ready, context.session.store, _mover(context, ready)))
+        await context.show_dialog(forms.move_many(ready, context.session.store, _mover(context, ready), left_out))
         return
     entry = ready[0]
     send = sender(context, volumes.MOVE, "moving", volume_id=entry.volume.id)
-    await context.show_dialog(forms.move(entry, context.session.store, send))
+    await context.show_dialog(forms.move(entry, context.session.store, send, left_out))
 
 
 def _mover(context: ActionContext, entries: Sequence[VolumeEntry]) -> Send:
@@ -86,8 +89,14 @@ async def _each(
     context.session.changed()
 
 
-def _allowed(action: V, chosen: Sequence[VolumeEntry], context: ActionContext) -> list[VolumeEntry]:
-    return [entry for entry in chosen if entry.why_not(action, entry.vm, context.session.store) is None]
+def _allowed(action: V, chosen: Sequence[VolumeEntry], context: ActionContext) -> tuple[list[VolumeEntry], str]:
+    """The chosen volumes that allow the action, and how many others are left out, and why; empty when none is."""
+    refused = [entry.why_not(action, entry.vm, context.session.store) for entry in chosen]
+    reasons = [reason for reason in refused if reason is not None]
+    ready = [entry for entry, reason in zip(chosen, refused, strict=True) if reason is None]
+    if not reasons:
+        return ready, ""
+    return ready, left_out_text("volumes", len(reasons), len(chosen), one_line(reasons[0]), is_done=False)
 
 
 async def grow(context: ActionContext, entry: VolumeEntry) -> None:
@@ -124,10 +133,10 @@ async def detach(context: ActionContext, entry: VolumeEntry) -> None:
 
 async def delete(context: ActionContext, chosen: Sequence[VolumeEntry]) -> None:
     """Ask, with the name or the number to type, and delete volumes."""
-    ready = _allowed(V.DELETE, chosen, context)
+    ready, left_out = _allowed(V.DELETE, chosen, context)
     if len(ready) == 1:
-        await _delete_one(context, ready[0])
-    elif ready and await context.ask(_deletion_of_many(ready, context.session.store.host_name)) is not None:
+        await _delete_one(context, ready[0], left_out)
+    elif ready and await context.ask(_deletion_of_many(ready, context.session.store.host_name, left_out)) is not None:
 
         async def delete_one(entry: VolumeEntry) -> Operation:
             client = context.session.client
@@ -136,7 +145,7 @@ async def delete(context: ActionContext, chosen: Sequence[VolumeEntry]) -> None:
         await _each(context, ready, delete_one, "deleting")
 
 
-async def _delete_one(context: ActionContext, entry: VolumeEntry) -> None:
+async def _delete_one(context: ActionContext, entry: VolumeEntry, left_out: str) -> None:
     """Show the server's preview of the deletion; the name must be typed to confirm."""
     name = one_line(entry.volume.name)
     try:
@@ -146,15 +155,21 @@ async def _delete_one(context: ActionContext, entry: VolumeEntry) -> None:
         return
     if preview.refused:
         context.say(one_line(preview.refused), "warn")
-    elif await context.ask(_deletion(preview, context.session.store.host_name)) is not None:
+    elif await context.ask(_deletion(preview, context.session.store.host_name, left_out)) is not None:
         await _call(context, volumes.DELETE, entry, "deleting")
 
 
 async def cancel(context: ActionContext, chosen: Sequence[VolumeEntry]) -> None:
     """Cancel the operations on volumes."""
-    for entry in chosen:
-        if entry.operation is not None and entry.operation.may_cancel:
-            await context.cancel_operation(entry.operation, entry.volume.name)
+    if len(chosen) == 1:
+        await context.cancel_operation(chosen[0].operation, chosen[0].volume.name)
+        return
+    ready = [
+        (op, entry.volume.name, noun(op.kind))
+        for entry in chosen
+        if (op := entry.operation) is not None and op.may_cancel
+    ]
+    await cancel_many(context, ready, len(chosen) - len(ready))
 
 
 async def _call(context: ActionContext, endpoint: Endpoint[Any, Any, Any], entry: VolumeEntry, doing: str) -> None:
@@ -170,7 +185,7 @@ _NAMED = 8
 """At most this many volumes are named in a question."""
 
 
-def _deletion_of_many(entries: Sequence[VolumeEntry], host_name: Callable[[str], str]) -> Question:
+def _deletion_of_many(entries: Sequence[VolumeEntry], host_name: Callable[[str], str], left_out: str) -> Question:
     size = sum(entry.volume.allocated_bytes for entry in entries)
     lines = [
         [
@@ -183,6 +198,7 @@ def _deletion_of_many(entries: Sequence[VolumeEntry], host_name: Callable[[str],
         lines.append([Piece(f"and {len(entries) - _NAMED} more", "quiet")])
     lines += [
         [Piece(f"{size_text(size)} on disk", "quiet")],
+        *_told(left_out),
         [Piece("")],
         [Piece("Their data is permanently deleted.")],
     ]
@@ -190,11 +206,16 @@ def _deletion_of_many(entries: Sequence[VolumeEntry], host_name: Callable[[str],
     return Question(title, lines, "Delete", typed=str(len(entries)), typed_always=True)
 
 
-def _deletion(preview: DeletionPreview, host_name: Callable[[str], str]) -> Question:
+def _told(left_out: str) -> list[list[Piece]]:
+    return [[Piece(left_out, "warn")]] if left_out else []
+
+
+def _deletion(preview: DeletionPreview, host_name: Callable[[str], str], left_out: str) -> Question:
     volume = preview.volume
     lines = [
         [Piece(one_line(volume.name), "strong"), Piece(f" in {one_line(volume.pool)} on {one_line(host_name(volume.host))}")],
         [Piece(f"{size_text(volume.size_bytes)}, frees {size_text(preview.frees_bytes)} on disk", "quiet")],
+        *_told(left_out),
         [Piece("")],
         [Piece("Its data is permanently deleted.")],
     ]  # fmt: skip

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from novacron_core.api.vms import VM, State
+from novacron_tui.actions import MANY
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.vms.actions import DELETE, POWER_OFF, RESET, STOP, Verb
 from novacron_tui.vms.disk_chains import chain_words
-from novacron_tui.vms.perform import MANY, question
+from novacron_tui.vms.perform import question
 from novacron_tui.widgets.confirm import Confirm
 from tests.support.console.looking import SIZE, answer, line_text, loaded, text, to, until
 from tests.support.console.opening import opened

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from novacron_core.values.sizes import MIB
 from novacron_tui.app import Console
@@ -14,9 +15,9 @@ from novacron_tui.widgets.form import Form
 from tests.support.console.looking import home, line_text, loaded, react, text, to, until
 from tests.support.console.storage_looking import accepted, body
 from tests.support.console.storage_world import moving
-from tests.support.console.vm_page_world import page_wire, page_world
+from tests.support.console.vm_page_world import DISKS, page_wire, page_world, with_devices
 from tests.support.console.wire import console, ok
-from tests.support.console.world import fleet, gone, operation
+from tests.support.console.world import event, fleet, gone, operation
 
 SIZE = (140, 36)
 
@@ -97,6 +98,40 @@ async def test_a_disk_that_is_no_volume_says_so_and_the_keys_of_the_vm_still_wor
         await until(pilot, lambda: isinstance(app.screen, Detail) and "cdrom" in text(app))
         await pilot.press("escape", "x")
         await until(pilot, lambda: len(server.asked("POST", "/stop")) == 1)
+
+
+async def test_marked_disks_are_moved_together_and_grown_one_at_a_time() -> None:
+    moved = {f"PUT /api/storage/volumes/vol-{n}/tier": accepted("volume.move") for n in (1, 2)}
+    server = page_wire(**moved)
+    second = replace(DISKS[0], target="vdb", volume="vol-2")
+    stream = page_world()
+    app = console(server, stream)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await reach(pilot, app, tab="disks")
+        stream.say(event(13, replace(with_devices()[0], disks=[DISKS[0], second, DISKS[1]]), "vm.updated"))
+        await until(pilot, lambda: len(screen.table.rows) == 3)
+        await pilot.press("*")
+        await until(pilot, lambda: "2 disks marked: move and cancel apply to all" in line_text(app, "status"))
+        await pilot.press("+")
+        await until(pilot, lambda: "grow works on one disk: 2 are marked" in line_text(app, "status"))
+        await react(pilot)
+        screen.table.move_to([entry.disk.target for entry in screen.table.rows].index("sda"))
+        await pilot.press("space")
+        await until(pilot, lambda: "this line cannot be marked" in line_text(app, "status"), "a CD is no volume")
+        await react(pilot)
+        await pilot.press("m")
+        await until(pilot, lambda: "Move 2 volumes" in text(app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: len(server.asked("PUT", "/tier")) == 2)
+
+
+async def test_interfaces_are_not_marked_because_no_action_is_for_several() -> None:
+    app = console(page_wire(), page_world())
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await reach(pilot, app, tab="networks")
+        await pilot.press("space")
+        await until(pilot, lambda: "nothing to mark here" in line_text(app, "status"))
+        assert not screen.table.marks
 
 
 async def test_events_are_of_this_vm_alone_and_its_running_operation_can_be_cancelled() -> None:

@@ -43,6 +43,6 @@ class SimulatedCrashes:
         if not running or len(self._crashed) >= max(1, int(_MOST_SHARE * len(vms))):
             return
         host_id, vm_id = key = self._chance.choice(sorted(running))
+        self._crashed.add(key)  # also if the crash fails: the VM is running then, and is not counted next time
         await self._inventory.host(host_id).crash(vm_id)
-        self._crashed.add(key)
         await self._inventory.refresh_vm(host_id, vm_id)
