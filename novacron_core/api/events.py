@@ -42,7 +42,7 @@ def _frame_tag(name: str) -> str:
     return name.removesuffix("Frame").lower()
 
 
-class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="frame", tag=_frame_tag):
+class Frame(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="frame", tag=_frame_tag):
     """A frame from the server."""
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from novacron_server.runtime.memory import keep_what_has_started
 from tests.benchmarks.figure import Figure
 from tests.support.server import LiveServer, open_server
 
@@ -38,6 +39,7 @@ def measure() -> Iterator[Figure]:
 async def _read(folder: Path, uri: str) -> tuple[float, float]:
     async with open_server(folder / "data", [uri]) as server:
         host_id = next(iter(server.parts.inventory.state.views))
+        keep_what_has_started()  # as the server does when it begins to listen
         await server.parts.inventory.refresh_volumes(host_id)
         assert sum(1 for _ in server.parts.inventory.state.storage.volumes()) >= FILES
         return await _beside_reads(server, host_id)

@@ -15,7 +15,7 @@ ENDED_UNEXPECTEDLY = "ended unexpectedly"
 """Why a VM is crashed whose QEMU has died."""
 
 
-class OwnershipTag(msgspec.Struct, frozen=True, kw_only=True):
+class OwnershipTag(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """NovaCron's tag in a domain's `<metadata>`: which installation, tenant and operation created it.
 
     `generation` counts NovaCron's changes to the definition.
@@ -27,7 +27,7 @@ class OwnershipTag(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
 
 
-class DiskFacts(msgspec.Struct, frozen=True, kw_only=True):
+class DiskFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A disk of a domain. `pool` and `volume` are names, set if the disk is a volume of a known pool."""
 
     target: str
@@ -42,7 +42,7 @@ class DiskFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The paths of its chain of backing files, as far as libvirt names them: while the guest runs."""
 
 
-class NICFacts(msgspec.Struct, frozen=True, kw_only=True):
+class NICFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A network interface. `network` is `user` for QEMU's user networking, else the name of its source."""
 
     mac: str
@@ -50,7 +50,7 @@ class NICFacts(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
 
 
-class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
+class DomainFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The current state of a domain in libvirt.
 
     Disks, NICs and sizes are those of the running guest, or of the definition if it is not running. `xml_digest` is a
@@ -96,7 +96,7 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
         return self.state is State.STOPPED or (self.state is State.CRASHED and not self.preserved)
 
 
-class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
+class PoolFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A storage pool. `type` is libvirt's pool type: `dir`, `logical`, `netfs` …
 
     `device` is the disk it is on (`st_dev`), set if this machine sees the same file system there as libvirt.
@@ -119,7 +119,7 @@ class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its directory answers calls, as far as this machine can tell. If not, libvirt would hang in it too."""
 
 
-class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
+class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A volume. `size_bytes` is what a guest sees, `allocated_bytes` the space used on disk now, `file_bytes` the
     length of its file including holes, 0 if unknown.
 
@@ -140,7 +140,7 @@ class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What is odd about its file, as a sentence that continues its name; empty if nothing is known."""
 
 
-class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
+class HostFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A host as reported by libvirt. `notes` are sentences for the operator about problems found on it."""
 
     hostname: str
@@ -156,7 +156,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Hint(msgspec.Struct, frozen=True, kw_only=True):
+class Hint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something may have changed: read the named object again. A hint carries no data itself."""
 
     host_id: str

@@ -47,6 +47,8 @@ class _HostStorage:
     volume_facts: dict[VolumeKey, VolumeFacts] = field(default_factory=dict)
     uses: dict[VolumeKey, VolumeUse] = field(default_factory=dict)
     volumes: dict[VolumeKey, Volume] = field(default_factory=dict)
+    unmanaged: dict[str, VolumeKey] = field(default_factory=dict)
+    """The key of each unmanaged volume, by its id; of two with the same id the first."""
     pools: dict[str, Pool] = field(default_factory=dict)
     tiers: dict[str, str | None] = field(default_factory=dict)
     """Of its pools, by name."""
@@ -89,7 +91,12 @@ class StorageState:
     def volume(self, volume_id: str) -> Volume | None:
         if key := self._row_keys.get(volume_id):
             return self.volumes_on(key[0]).get(key[1:])
-        return next((volume for volume in self.volumes() if volume.id == volume_id), None)
+        for storage in self._hosts.values():
+            own = storage.unmanaged.get(volume_id)
+            volume = storage.volumes.get(own) if own else None
+            if volume is not None and volume.id == volume_id:  # a row may have given it another id meanwhile
+                return volume
+        return None
 
     def row_without_volume(self, host_id: str, pool: str, name: str) -> VolumeRow | None:
         """The row of a volume that is missing from its active pool, with no operation running on it: it was removed
@@ -207,6 +214,7 @@ class StorageState:
             else self._compose(host_id, storage, key, tiers)
             for key in shown
         }
+        storage.unmanaged = {volume.id: key for key, volume in reversed(storage.volumes.items()) if volume.unmanaged}
         storage.pools = self._compose_pools(host_id, storage, tiers)
         unchanged = {volume.id for volume in same.values()}
         changes = self._published.compare(
@@ -347,7 +355,10 @@ class StorageState:
     def _recompose(self, key: tuple[str, str, str]) -> None:
         storage = self._hosts.get(key[0])
         if storage and key[1:] in storage.volume_facts and self._is_shown(key[0], key[1:]):
-            storage.volumes[key[1:]] = self._compose(key[0], storage, key[1:], self._tiers_of(key[0], storage))
+            volume = self._compose(key[0], storage, key[1:], self._tiers_of(key[0], storage))
+            storage.volumes[key[1:]] = volume
+            if volume.unmanaged:
+                storage.unmanaged.setdefault(volume.id, key[1:])
         elif storage:
             storage.volumes.pop(key[1:], None)
 

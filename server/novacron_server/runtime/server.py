@@ -32,6 +32,7 @@ from novacron_server.hypervisor.connection.uris import check_uri, choose_uri
 from novacron_server.lock_file import open_lock
 from novacron_server.runtime import descriptors, logs
 from novacron_server.runtime.listening import listen
+from novacron_server.runtime.memory import keep_what_has_started
 from novacron_server.runtime.routes import create_app
 from novacron_server.runtime.settings import Settings
 from novacron_server.runtime.wiring import Parts, open_parts
@@ -195,6 +196,7 @@ def create_http_server(settings: Settings, app: object) -> HttpServer:
 async def _announce(server: uvicorn.Server, url: str) -> None:
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
+    keep_what_has_started()
     print(f"listening on {url}", flush=True)
 
 

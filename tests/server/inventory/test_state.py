@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import libvirt
 import msgspec
@@ -17,7 +17,7 @@ from novacron_core.api.vms import State, VMCreate
 from novacron_server.hypervisor.facts import DiskFacts, DomainFacts, NICFacts, PoolFacts, VolumeFacts
 from novacron_server.hypervisor.networks.leases import read_addresses
 from novacron_server.inventory.compose import HostView, KnownDomain
-from novacron_server.inventory.rows import PoolRow, VMRow
+from novacron_server.inventory.rows import PoolRow, VMRow, VolumeRow
 from novacron_server.inventory.state import InventoryState
 from novacron_server.inventory.storage_state import StorageState
 from novacron_server.outbox.records import EventRecord
@@ -200,6 +200,33 @@ def test_volume_shows_its_vm_and_small_growth_is_not_published(state: InventoryS
     assert len(state.set_storage("h", [], [much], NOW).volumes) == 1
     gone = state.set_storage("h", [], [], NOW).gone_volumes
     assert [volume.name for volume in gone] == ["web.qcow2"]
+
+
+def test_volume_is_found_by_the_id_that_it_has_now(state: InventoryState) -> None:
+    facts = [
+        VolumeFacts(
+            pool="p",
+            pool_uuid=str(UUID(int=1)),
+            name=name,
+            path=f"/{name}",
+            size_bytes=1,
+            allocated_bytes=1,
+            format="raw",
+        )
+        for name in ("a.raw", "b.raw")
+    ]
+    state.set_storage("h", [], facts, NOW)
+    first, second = state.storage.volumes()
+    assert state.storage.volume(second.id) == second
+    row = VolumeRow(id="vol-1", host_id="h", pool="p", name=first.name, tenant="t", owner="ada", created_at=NOW)
+    state.storage.fold_volume(row, gone=False)
+    assert (state.storage.volume(first.id), state.storage.volume("vol-1") is not None) == (None, True), "adopted"
+    state.storage.fold_volume(row, gone=True)
+    found = state.storage.volume(first.id)
+    assert found is not None
+    assert (found.name, state.storage.volume("vol-1")) == (first.name, None), "released"
+    state.set_storage("h", [], [facts[1]], NOW)
+    assert state.storage.volume(first.id) is None
 
 
 class _Network:
