@@ -7,17 +7,19 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from novacron_core import errors
-from novacron_core.api import vms
+from novacron_core.api import vms, volumes
+from novacron_core.api.base import ListQuery
 from novacron_core.api.operations import Operation
 from novacron_core.api.vms import VM, BulkOptions, VMCreate
 from novacron_core.client import Client
 from novacron_core.rules.vm_actions import VMAction, has_effect_already
 from novacron_tui.cli.bulk import act_on_many
-from novacron_tui.cli.runtime.lookup import find_host_id, find_vm
+from novacron_tui.cli.runtime.lookup import find_host_id, find_vm, list_all
 from novacron_tui.cli.runtime.output import Output, cell
 from novacron_tui.cli.runtime.prompts import confirm
 from novacron_tui.cli.runtime.wait import report, run_change
 from novacron_tui.vms.actions import DELETE, VERBS, Verb, send
+from novacron_tui.vms.disk_chains import chain_words
 
 
 async def act(
@@ -51,7 +53,8 @@ async def delete(
     """Delete VMs; asks for confirmation on the terminal unless `sure`. Returns the exit code."""
     found = await _find_all(client, names_or_ids)
     if not sure:
-        _confirm(found, disks)
+        beside = chain_words(found, await list_all(client, volumes.LIST, ListQuery())) if disks else ""
+        _confirm(found, disks, beside)
     if len(found) > 1:
         return await act_on_many(client, output, DELETE, found, BulkOptions(disks=disks), wait=wait)
 
@@ -107,8 +110,10 @@ async def _has_effect_already(client: Client, verb: Verb, vm: VM) -> bool:
     return has_effect_already(VMAction(verb.name), current)
 
 
-def _confirm(found: Sequence[VM], disks: bool) -> None:
+def _confirm(found: Sequence[VM], disks: bool, beside: str) -> None:
+    """`beside` tells what is deleted with the disks."""
     names = ", ".join(cell(vm.name) for vm in found)
     expected = found[0].name if len(found) == 1 else str(len(found))
     owner = "its" if len(found) == 1 else "their"
-    confirm(f"delete {names}{f' and {owner} disks' if disks else ''}", expected)
+    also = f" and {owner} disks" if disks else ""
+    confirm(f"delete {names}{also}{f'. {beside}' if beside else ''}", expected)

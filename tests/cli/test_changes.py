@@ -8,13 +8,17 @@ import httpx
 import msgspec
 import pytest
 
+from novacron_core.api.base import Page
 from novacron_core.api.operations import Operation, OperationState, Target
 from novacron_core.api.vms import State
 from novacron_core.client import Client
+from novacron_core.errors import Conflict
 from novacron_core.values.operation_kinds import OperationKind
 from novacron_tui.cli import changes
+from novacron_tui.cli.runtime import prompts
 from novacron_tui.cli.runtime.output import Output
 from tests.support.command_line import Run, one_line
+from tests.support.console.storage_world import volume
 from tests.support.console.world import vm
 
 WEB = vm("web-01", 1)
@@ -42,6 +46,35 @@ async def test_stop_passes_on_when_to_power_off(
     (stop,) = [request for request in sent if request.method == "POST"]
     assert (stop.url.path, dict(stop.url.params)) == (f"/api/vm/vms/{WEB.id}/stop", query)
     assert capsys.readouterr().out.startswith("web-01: shut down")
+
+
+@pytest.mark.parametrize("disks", [True, False])
+async def test_deletion_of_disks_names_the_base_and_the_overlays_that_go_with_them(
+    disks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = [
+        volume("web-01.qcow2", 1, vm=WEB.id, role="backing file"),
+        volume("web-01.s1", 2, vm=WEB.id, role="disk", unmanaged=True, backing_file="web-01.qcow2"),
+    ]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/volumes"):
+            return httpx.Response(200, content=msgspec.json.encode(Page(items=chain, total=2, page=1, page_size=1000)))
+        return httpx.Response(200, content=msgspec.json.encode(WEB))
+
+    asked: list[str] = []
+    monkeypatch.setattr(prompts, "is_interactive", lambda: True)
+
+    def ask(question: str) -> str:
+        asked.append(question)
+        return "no"
+
+    monkeypatch.setattr(prompts, "ask", ask)
+    async with Client("http://a", transport=httpx.MockTransport(answer)) as client:
+        with pytest.raises(Conflict, match="not deleted"):
+            await changes.delete(client, Output.TABLE, [WEB.id], disks=disks, sure=False, wait=True)
+    also = " and its disks. With its disks go web-01.qcow2 (base), web-01.s1 (overlay)" if disks else ""
+    assert asked == [f"This will delete web-01{also}. Type web-01 to confirm: "]
 
 
 @pytest.mark.parametrize("seconds", ["0", "3601", "soon"])

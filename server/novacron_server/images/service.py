@@ -53,7 +53,7 @@ class ImageFile:
 
     def has_changed(self) -> bool:
         """Whether one of the files was written since. One that was deleted, or replaced by a new file, was not. Raises
-        Conflict."""
+        Conflict, also when the images directory does not respond. Blocks; called in a thread."""
         return any(_has_changed(version) for version in self.version)
 
 
@@ -228,8 +228,9 @@ def _file_version(path: Path) -> _FileVersion:
 
 
 def _has_changed(version: _FileVersion) -> bool:
+    path = Path(version[0])
     try:
-        now = _file_version(Path(version[0]))
+        now = FILE_CALLS.run(str(path), lambda: _file_version(path), limit_s=CHANGE_LIMIT_S)
     except FileNotFoundError:
         return False
     except OSError as error:

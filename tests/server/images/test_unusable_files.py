@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import subprocess
@@ -177,6 +178,22 @@ async def test_images_directory_that_is_a_file_is_a_sentence(tmp_path: Path) -> 
         await store.list()
     with pytest.raises(errors.Conflict, match=r"Not a directory|File exists"):
         await put(store)
+
+
+@pytest.mark.timeout(60)
+async def test_copy_ends_when_the_images_directory_stops_responding(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "FILE_CALLS", FileCalls())
+    monkeypatch.setattr(service, "CHANGE_LIMIT_S", 1.0)
+    found = await Images(folder).get("web")
+    mount = DeadMount(folder)
+    mount.start()
+    try:
+        with pytest.raises(errors.Conflict, match="does not respond: is its file server down"):
+            await asyncio.to_thread(found.has_changed)
+    finally:
+        mount.end()
 
 
 @pytest.mark.timeout(60)
