@@ -28,6 +28,11 @@ _EXPIRED, _NOT_YET_VALID, _OTHER_NAME, _OTHER_ADDRESS = 10, 9, 62, 64
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG",
                      "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE"})  # fmt: skip
 """What OpenSSL reports when the other side does not speak TLS."""
+_DEMANDS = (
+    "demands a certificate from the client, which NovaCron cannot give: let NovaCron's requests through without one"
+)
+_CERTIFICATE_WANTED = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED"})
+"""What OpenSSL reports when the other side wants a certificate of the client. TLS 1.2 tells nothing but a failure."""
 
 
 def unreachable(e: BaseException, route: Route) -> errors.NovaCronError:
@@ -159,8 +164,11 @@ def _tls_failure(e: ssl.SSLError, chain: list[BaseException], route: Route) -> s
     if e.reason in _NO_TLS:
         plain = "give http:// in " + route.variable if of_proxy else f"use http://{route.server}, if that is meant"
         return f"{hop} does not speak TLS: {plain}"
-    why = (e.reason or "the connection was closed").lower().replace("_", " ")
-    return f"the TLS handshake with {hop} failed: {why}"
+    if e.reason in _CERTIFICATE_WANTED:
+        return f"{hop} {_DEMANDS}"
+    if e.reason is None:
+        return f"the TLS handshake with {hop} failed: the connection was closed; if it {_DEMANDS}"
+    return f"the TLS handshake with {hop} failed: {e.reason.lower().replace('_', ' ')}"
 
 
 def _no_connection(chain: list[BaseException], route: Route) -> str:
@@ -213,4 +221,7 @@ def _any_hop(route: Route) -> str:
 
 
 def _tls_hint(route: Route) -> str:
-    return f"; if it uses TLS, give https://{route.server}" if route.url.startswith("http:") else ""
+    """What a connection that ends without an answer may have wanted."""
+    if route.url.startswith("http:"):
+        return f"; if it uses TLS, give https://{route.server}"
+    return f"; if it {_DEMANDS}"

@@ -14,8 +14,8 @@ from novacron_tui.terminal.safe_text import MARK
 _UTF_8 = "utf-8"
 _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
 """The variables of the locale's encoding, the first one that is set decides. Source: POSIX, 8.2."""
-_CANNOT_DRAW = frozenset({"", "dumb", "unknown"})
-"""Values of TERM without cursor movement. Source: terminfo."""
+_CANNOT_DRAW = frozenset({"", "dumb", "unknown", "vt05", "vt50", "vt50h", "vt52"})
+"""Values of TERM without cursor movement, or with sequences that are not those of ECMA-48. Source: terminfo."""
 _WITHOUT_UNICODE = re.compile(r"(ansi|cons25|linux|pcansi|sun|vt\d+|wy\d+)\b.*")
 """Values of TERM of terminals that have no characters beyond their own set, or, as the Linux console, few."""
 _WITHOUT_COLOR = re.compile(r"vt\d+\b.*|.*-(m|mono)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from novacron_core.api import access, images
 from novacron_core.api.health import INFO
 from novacron_core.api.images import ImageQuery
 from novacron_core.client import Client, Credentials, Disconnected, rest, stream
-from tests.support.certificates import self_signed
+from tests.support.certificates import Authority, self_signed
 from tests.support.proxies import canned, listen, page
 
 CANARY = "canary-s3cret"
@@ -200,6 +201,21 @@ async def test_plain_http_at_a_tls_port_and_the_other_way_round(tmp_path: Path) 
         url = f"https://127.0.0.1:{port}"
         for sentence in ((await of_call(url)).detail, await of_stream(url)):
             assert sentence.startswith(f"{url} does not speak TLS: use http://127.0.0.1:{port}")
+
+
+async def test_server_that_demands_a_certificate_of_the_client_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.cert))
+    context = authority.issue("server", ["127.0.0.1"]).server_context()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.cert)
+    async with canned(page("200 OK"), context) as port:
+        url = f"https://127.0.0.1:{port}"
+        for sentence in ((await of_call(url)).detail, await of_stream(url)):
+            assert url in sentence
+            assert "demands a certificate from the client, which NovaCron cannot give" in sentence
 
 
 async def test_server_that_closes_without_an_answer_is_told_as_that() -> None:

@@ -100,7 +100,7 @@ def test_letters_stay_where_the_encoding_has_them() -> None:
     assert in_ascii("Zoë", "ascii") == "Zo?"
 
 
-@pytest.mark.parametrize("kind", ["dumb", "unknown", ""])
+@pytest.mark.parametrize("kind", ["dumb", "unknown", "vt52", ""])
 def test_no_console_on_a_terminal_that_cannot_show_it(kind: str) -> None:
     assert "TERM=xterm-256color" in (why_not_drawable({"TERM": kind}) or "")
     assert why_not_drawable(XTERM) is None
