@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from novacron_core.values.open_enum import OpenEnum
@@ -86,6 +86,15 @@ def token_scope(permissions: Iterable[str] | None) -> frozenset[Permission]:
     return ALWAYS_IN_SCOPE | named
 
 
+def limits_words(permissions: Sequence[str] | None) -> str:
+    """To what an API token is limited, in words."""
+    if permissions is None:
+        return "its user"
+    if set(permissions) == READ_ONLY & GRANTABLE:
+        return "reading"
+    return " ".join(permissions)
+
+
 def allows(role: Role | None, permission: Permission, scope: frozenset[Permission] | None = None) -> bool:
     """Whether a caller with this role (None: not signed in) holds the permission.
 
@@ -101,7 +110,7 @@ def why_not_role(role: Role, permission: Permission, scope: frozenset[Permission
     if allows(role, permission, scope):
         return None
     if allows(role, permission) and scope == SET_UP_ONLY:
-        return "this tenant requires a second factor: set one up with `novacron totp set-up`"
+        return "this tenant requires a second factor: set one up with :account, or `novacron totp set-up`"
     if allows(role, permission):
         return f"this API token is limited: it lacks the permission {permission}"
     return f"your role ({role}) lacks the permission {permission}"

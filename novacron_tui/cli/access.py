@@ -12,7 +12,7 @@ from novacron_core.api.base import ListQuery
 from novacron_core.client import Client
 from novacron_core.values.ages import age_s, age_text
 from novacron_core.values.names import why_not_vm_name
-from novacron_core.values.roles import GRANTABLE, READ_ONLY, Permission
+from novacron_core.values.roles import GRANTABLE, Permission, limits_words
 from novacron_tui.cli.runtime.exit_codes import UsageError, print_error
 from novacron_tui.cli.runtime.lookup import list_all
 from novacron_tui.cli.runtime.output import Output, print_line, show_data, show_table
@@ -56,7 +56,7 @@ async def token_ls(client: Client, output: Output, *, every: bool) -> None:
         return
     now = client.now()
     rows = (
-        (each.name, each.username, each.tenant, limits_text(each), f"in {age_text((each.expires_at - now).total_seconds())}",
+        (each.name, each.username, each.tenant, limits_words(each.permissions), f"in {age_text((each.expires_at - now).total_seconds())}",
          _ago(each.last_used_at, now), each.last_address, each.id)
         for each in found
     )  # fmt: skip
@@ -87,15 +87,6 @@ async def token_revoke(client: Client, names: Sequence[str]) -> None:
     for found in [_named(own, name) for name in names]:
         await client.call(api_tokens.REVOKE, token_id=found.id)
         print_line(f"Revoked API token {found.name}")
-
-
-def limits_text(token: ApiToken) -> str:
-    """To what a token is limited, in words."""
-    if token.permissions is None:
-        return "its user"
-    if set(token.permissions) == READ_ONLY & GRANTABLE:
-        return "reading"
-    return " ".join(token.permissions)
 
 
 def _named(own: Sequence[ApiToken], name: str) -> ApiToken:
