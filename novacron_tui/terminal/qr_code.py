@@ -5,6 +5,24 @@ from __future__ import annotations
 _BORDER = 2
 _DARK, _LIGHT = 16, 231
 """Black and white of the 256 colours, which no theme changes."""
+_HEX = ("#ffffff", "#000000")
+"""The colours of a light and of a dark module."""
+
+
+def cells(text: str, *, ascii_only: bool = False) -> list[list[tuple[str, str]]]:
+    """The rows of the QR code of `text` as runs of (characters, style), with as few modules as its text takes: a screen
+    shows each of them undamaged."""
+    import segno
+
+    rows = [list(row) for row in segno.make(text, micro=False, error="l").matrix_iter(border=_BORDER)]
+    if ascii_only:
+        return [[("  ", f"{_HEX[module]} on {_HEX[module]}") for module in row] for row in rows]
+    if len(rows) % 2:
+        rows.append([0] * len(rows[0]))
+    return [
+        [("▀", f"{_HEX[above]} on {_HEX[below]}") for above, below in zip(*pair, strict=True)]
+        for pair in zip(rows[::2], rows[1::2], strict=True)
+    ]
 
 
 def drawn(text: str, *, ascii_only: bool = False) -> list[str]:

@@ -33,6 +33,7 @@ class Detail(ModalScreen[None]):
     }
     Detail Static { height: auto; }
     """
+    KEYS = "esc closes"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss", show=False)]
 
     def __init__(self, title: str, lines: Lines) -> None:
@@ -43,7 +44,7 @@ class Detail(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         box = VerticalScroll()
         box.border_title = Content(self._title)
-        box.border_subtitle = "esc closes"
+        box.border_subtitle = Content(self.KEYS)
         with box:
             for line in self._lines:
                 yield Static(content(line))
