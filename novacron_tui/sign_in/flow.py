@@ -12,9 +12,11 @@ from novacron_core.api import access
 from novacron_core.api.access import User
 from novacron_core.api.health import INFO
 from novacron_core.errors import NovaCronError, RateLimited, ServerUnreachable, TotpRequired, Unauthenticated
+from novacron_core.values.roles import SET_UP_ONLY
 from novacron_tui.servers.server_ref import OwnAccount, ServerRef
-from novacron_tui.sign_in.forms import EntryForm, FirstRunForm, SignInForm
+from novacron_tui.sign_in.forms import FORMS, EntryForm, FirstRunForm, SignInForm
 from novacron_tui.sign_in.server_watch import ServerWatch
+from novacron_tui.sign_in.ways import INVITATION, REGISTER, RESET, SIGN_IN
 from novacron_tui.terminal.safe_text import clean, one_line
 from novacron_tui.widgets.form import Refused
 from novacron_tui.widgets.text_bar import Piece
@@ -41,6 +43,8 @@ class View(Protocol):
 
     def run_in_background(self, work: Coroutine[Any, Any, None]) -> None: ...
 
+    async def set_up_second_factor(self, client: Client, username: str, password: str) -> User | None: ...
+
 
 class SignInFlow:
     """`screen` shows the progress; `enter` is called after signing in. Methods that call a server run in a worker of
@@ -64,6 +68,7 @@ class SignInFlow:
         self._form: EntryForm | None = None
         self._watch: ServerWatch | None = None
         self._signed_in = False
+        self._registration = False
 
     async def sign_in_again(self, server: ServerRef, client: Client, username: str, reason: str) -> None:
         """Only sign in: the server is already connected."""
@@ -72,7 +77,7 @@ class SignInFlow:
         if server.account is not None:
             await self.reach()
         else:
-            await self._show(_sign_in_form(server, username), reason)
+            await self._show(self._sign_in_form(username), reason)
 
     async def reach(self) -> None:
         """Connect to the server and show the form it requires."""
@@ -96,6 +101,7 @@ class SignInFlow:
 
     async def _choose_form(self, server: ServerRef, client: Client) -> None:
         info = await client.call(INFO)
+        self._registration = info.registration == "open"
         if server.account is not None:
             await self._enter_by_account(server, client, server.account, create=info.setup_required)
         elif info.setup_required:
@@ -108,14 +114,18 @@ class SignInFlow:
         elif client.credentials.refresh_token:
             await self._enter_by_token(server, client, "", kept=True)
         else:
-            await self._show(_sign_in_form(server), _why_unread(client))
+            await self._show(self._sign_in_form(), _why_unread(client))
 
     async def _enter_by_token(self, server: ServerRef, client: Client, refused: str, *, kept: bool = False) -> None:
         try:
             validation = await client.call(access.VALIDATE)
         except Unauthenticated as e:
             client.credentials.drop()
-            await self._show(_sign_in_form(server), f"{refused}{one_line(e.detail)}")
+            await self._show(self._sign_in_form(), f"{refused}{one_line(e.detail)}")
+            return
+        if _must_set_up(validation.user):  # which takes the password
+            client.credentials.drop()
+            await self._show(self._sign_in_form(validation.user.username), _requires(validation.user))
             return
         if kept:
             self._screen.show_no_form()
@@ -138,6 +148,23 @@ class SignInFlow:
     def _enter_console(self, server: ServerRef, client: Client, user: User) -> None:
         self._signed_in = True
         self._enter(server, client, user)
+
+    # -- the ways in -------------------------------------------------------------------------------------------------
+
+    async def show_way(self, name: str) -> None:
+        """Show the form of another way in; the user name goes along."""
+        form = self._form
+        if form is None or form.submitting or name not in {way.name for way in form.ways}:
+            return
+        username = form.fields["username"].value.strip()
+        await self._show(self._sign_in_form(username) if name == SIGN_IN.name else FORMS[name](username))
+
+    def _sign_in_form(self, username: str = "", password: str = "") -> SignInForm:
+        ways = (INVITATION, RESET, REGISTER) if self._registration else (INVITATION, RESET)
+        server = self._server
+        if server is None:
+            return SignInForm(username, password=password, ways=ways)
+        return SignInForm(username or server.user, password=password, may_stay=server.kept is not None, ways=ways)
 
     # -- while a form is open ----------------------------------------------------------------------------------------
 
@@ -170,21 +197,51 @@ class SignInFlow:
         form.set_submitting(True)
         form.say([Piece(form.progress, "quiet")])
         try:
-            if isinstance(form, FirstRunForm):
-                await client.call(access.REGISTER, body=_registration(sent))
+            if sent.first is not None:
+                endpoint, body = sent.first
+                await client.call(endpoint, body=body)
+        except NovaCronError as e:
+            await self._failed(form, client, e)
+            return
+        try:
             client.credentials.drop()  # of an ended session
             tokens = await client.sign_in(sent.username, sent.password, sent.totp)
-        except RateLimited as e:
-            await self._wait_for_rate_limit(form, e)
-            return
+            user: User | None = tokens.user
+            if _must_set_up(tokens.user):
+                form.set_submitting(False)  # while dialogs are open, the server is kept running
+                user = await self._screen.set_up_second_factor(client, sent.username, sent.password)
         except NovaCronError as e:
-            form.set_submitting(False)
-            await self._refused(form, client, e)
+            if sent.first is None:
+                await self._failed(form, client, e)
+            else:
+                await self._go_on_signing_in(form, sent, e)
+            return
+        if user is None:
+            await self._left_without_second_factor(client, tokens.user, sent)
             return
         form.say([])
         server = self._server or server
         await _remember(server, client, tokens, stay=sent.stay)
-        self._enter_console(server, client, tokens.user)
+        self._enter_console(server, client, user)
+
+    async def _go_on_signing_in(self, before: EntryForm, sent: EntryForm.Sent, e: NovaCronError) -> None:
+        """The first step is done, and its code used up: only signing in is left."""
+        form = self._sign_in_form(sent.username, sent.password)
+        await self._show(form, f"{before.done}. {one_line(e.detail)}")
+        if isinstance(e, TotpRequired):
+            await form.ask_code()
+
+    async def _left_without_second_factor(self, client: Client, user: User, sent: EntryForm.Sent) -> None:
+        with suppress(NovaCronError):
+            await client.sign_out()
+        await self._show(self._sign_in_form(sent.username, sent.password), _requires(user))
+
+    async def _failed(self, form: EntryForm, client: Client, e: NovaCronError) -> None:
+        if isinstance(e, RateLimited):
+            await self._wait_for_rate_limit(form, e)
+            return
+        form.set_submitting(False)
+        await self._refused(form, client, e)
 
     async def _refused(self, form: EntryForm, client: Client, e: NovaCronError) -> None:
         if isinstance(form, SignInForm) and isinstance(e, TotpRequired):
@@ -206,7 +263,7 @@ class SignInFlow:
         except NovaCronError:
             return  # the first error is already shown
         if not info.setup_required:
-            await self._show(_sign_in_form(self._server), reason)
+            await self._show(self._sign_in_form(), reason)
 
     async def _wait_for_rate_limit(self, form: EntryForm, e: RateLimited) -> None:
         """Count down the seconds, then enable the form again."""
@@ -219,14 +276,13 @@ class SignInFlow:
         form.say([Piece("You can try again", "quiet")])
 
 
-def _registration(sent: EntryForm.Sent) -> access.Register:
-    return access.Register(username=sent.username, password=sent.password, setup_token=sent.setup_token)
+def _must_set_up(user: User) -> bool:
+    """Whether the user's tenant requires a second factor that they do not have."""
+    return user.limits is not None and not user.limits - SET_UP_ONLY
 
 
-def _sign_in_form(server: ServerRef | None, username: str = "") -> SignInForm:
-    if server is None:
-        return SignInForm(username)
-    return SignInForm(username or server.user, may_stay=server.kept is not None)
+def _requires(user: User) -> str:
+    return f"the tenant {one_line(user.tenant)} requires a second factor: sign in with your password and set one up"
 
 
 def _why_unread(client: Client) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,14 +15,19 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from novacron_tui.servers.server_ref import ServerRef
+from novacron_tui.sign_in.ways import INVITATION, REGISTER, RESET, SIGN_IN
 from novacron_tui.terminal.type_ahead import Forget, OpenedWithoutForm
 from novacron_tui.widgets.text_bar import Piece, TextBar, content
 
 if TYPE_CHECKING:  # not before the first paint
+    from textual.screen import ModalScreen
+
+    from novacron_core.api.access import User
     from novacron_core.client import Client
     from novacron_tui.sign_in.flow import Connect, Enter, SignInFlow
     from novacron_tui.sign_in.forms import EntryForm
 
+D = TypeVar("D")
 CHECK_EVERY_S = 8.0
 """How often the server is checked while the form is open: a bundled server stops after 30 s without a request."""
 WORDMARK = "█▄ █ █▀█ █ █ ▄▀█ █▀▀ █▀█ █▀█ █▄ █\n█ ▀█ █▄█ ▀▄▀ █▀█ █▄▄ █▀▄ █▄█ █ ▀█"
@@ -45,6 +50,8 @@ class SignInScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "retry", show=False),
         Binding("ctrl+q", "app.quit", show=False, priority=True),
+        *(Binding(way.key, f"way({way.name!r})", show=False) for way in (INVITATION, RESET, REGISTER)),
+        Binding("escape", f"way({SIGN_IN.name!r})", show=False),
     ]
 
     def __init__(
@@ -107,10 +114,29 @@ class SignInScreen(Screen[None]):
         if self._flow is not None:
             self.run_worker(self._flow.send(event), exclusive=True)
 
+    def action_way(self, name: str) -> None:
+        """Show another form, if the one that is shown leads to it."""
+        if self._flow is not None:
+            self.run_worker(self._flow.show_way(name), group="way", exclusive=True)
+
+    def on_text_bar_pressed(self, event: TextBar.Pressed) -> None:
+        self.action_way(event.name)
+
+    async def show_dialog(self, dialog: ModalScreen[D]) -> D | None:
+        """Show a dialog and wait for its result. Must be called from a worker."""
+        return await self.app.push_screen_wait(dialog)
+
     # -- called by the flow ------------------------------------------------------------------------------------------
 
     def run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         self.run_worker(work, group="watch")
+
+    async def set_up_second_factor(self, client: Client, username: str, password: str) -> User | None:
+        """Let the user set up a second factor; who they are then, None when they did not. Raises NovaCronError."""
+        from novacron_tui.second_factor.set_up import admitted, set_up
+
+        done = await set_up(self, client, username, password=password, ascii_only=self._plain)
+        return await admitted(client) if done else None
 
     def show_progress(self) -> Callable[[], None]:
         """Show that the server is being connected, with the elapsed time. Returns a function that stops it."""
