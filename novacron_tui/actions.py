@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from novacron_core.api.endpoint import Endpoint
-from novacron_core.values.roles import why_not_role
+from novacron_core.values.roles import SET_UP_ONLY, Permission, why_not_role
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import Store
 
@@ -103,10 +103,16 @@ def refusal(action: Action[T], session: Session, subject: T | None) -> str | Non
     subject's state."""
     if action.changes and session.server.read_only:
         return session.server.read_only
-    if action.changes and (offline := session.store.why_no_change()):
+    if action.changes and not _sets_up(action, session) and (offline := session.store.why_no_change()):
         return offline
     if action.endpoint and (role := why_not_role(session.user.role, action.endpoint.permission, session.user.limits)):
         return role
     if not action.needs_one:
         return None
     return "nothing is selected" if subject is None else action.why_not(subject, session.store)
+
+
+def _sets_up(action: Action[Any], session: Session) -> bool:
+    """Whether the session may do nothing else yet: it has no event stream, so it is offline until then."""
+    own = action.endpoint is not None and action.endpoint.permission is Permission.SELF_SIGN_IN
+    return own and session.user.limits == SET_UP_ONLY

@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # the API, the client and the screens are imported after the 
 _CHECK_EVERY_S, _REOPEN_AFTER_S = 1.0, 4.0
 """How often the connection is checked, and after how long offline the server is opened again."""
 _INCOMPATIBLE_RETRY_S = 15.0
+_SET_UP_RETRY_S = 1.0
 """Delay before retrying after an incompatible answer: the server may be in the middle of an upgrade."""
 
 
@@ -304,6 +305,7 @@ class Console(App[None]):
 
     async def _follow_stream(self) -> None:
         from novacron_core.errors import IncompatibleServer, Unauthenticated
+        from novacron_core.values.roles import SET_UP_ONLY
 
         session = self.session
         while session is not None:
@@ -311,6 +313,12 @@ class Console(App[None]):
                 await session.follow_stream()
                 return
             except Unauthenticated as e:
+                if session.user.limits == SET_UP_ONLY:
+                    # Signing in again changes nothing: the second factor has to be set up, which needs no stream.
+                    session.store.set_disconnected("your tenant requires a second factor", _SET_UP_RETRY_S)
+                    session.changed()
+                    await asyncio.sleep(_SET_UP_RETRY_S)
+                    continue
                 session.store.set_disconnected("signed out", _INCOMPATIBLE_RETRY_S)
                 self._sign_in_again(session, e.detail)
                 return

@@ -14,7 +14,7 @@ from novacron_core.api.access import VALIDATE, User
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.operations import BulkItem, Operation
-from novacron_core.values.roles import allows
+from novacron_core.values.roles import SET_UP_ONLY, allows
 from novacron_tui.connection.feed import Feed
 from novacron_tui.connection.store import Store, VMKey
 from novacron_tui.servers.server_ref import ServerRef
@@ -53,12 +53,15 @@ class Session:
         self.last_here: datetime | None = None
         """When this user was last in a console of this profile, by the server's clock; None if that is not known."""
         self.last_screens: dict[type[Any], Any] = {}
+        self.other_tenants: list[str] = []
+        """Tenants that an administrator may work in, as far as they were read."""
         self._updates = updates or self._stream
         self._watchers: list[Callable[[], None]] = []
         self._reading: asyncio.Future[None] | None = None
         self._reopening = False
         self._connected = False
         self._resume_after: int | None = None
+        self._read_all = False
         self._subscription: SampleSubscription | None = None
         self.wanted: SampleRequest | None = None
         self._on_rights = on_rights
@@ -67,9 +70,9 @@ class Session:
     def _take_renewed(self, user: User) -> None:
         """The account of new tokens. If somebody else signs in, the app opens a session of theirs."""
         if user.id == self.user.id:
-            self._take_user(user)
+            self.take_user(user)
 
-    def _take_user(self, user: User) -> None:
+    def take_user(self, user: User) -> None:
         """The account as it is now. With another role, tenant or scope other objects are seen, so read them all."""
         before = self.user
         # A renewal does not tell the memberships: many at once would each read them.
@@ -78,6 +81,9 @@ class Session:
         if (before.role, before.tenant, before.scope) == (user.role, user.tenant, user.scope):
             return
         self.reload()
+        if user.limits == SET_UP_ONLY:
+            self._on_rights(f"the tenant {user.tenant} requires a second factor: :account, then :second-factor")
+            return
         if (before.role, before.tenant) == (user.role, user.tenant):
             return
         where = f"in the tenant {user.tenant}" if user.tenant != before.tenant else "now"
@@ -86,6 +92,12 @@ class Session:
     @property
     def now(self) -> datetime:
         return self.store.now()
+
+    @property
+    def tenants(self) -> list[str]:
+        """The tenants that this user is known to be able to work in."""
+        own = [each.tenant for each in self.user.memberships] or [self.user.tenant]
+        return list(dict.fromkeys([*own, *self.other_tenants]))
 
     def may(self, endpoint: Endpoint[Any, Any, Any]) -> bool:
         """Whether this operator's role holds the endpoint's permission."""
@@ -103,7 +115,8 @@ class Session:
 
     async def follow_stream(self) -> None:
         """Keep the store current until the session ends. Raises Unauthenticated and IncompatibleServer."""
-        after = self.store.seq if self.store.loaded else None
+        after = self.store.seq if self.store.loaded and not self._read_all else None
+        self._read_all = False
         while True:
             feed = Feed(self.store, self.changed)
             self._reading = asyncio.ensure_future(feed.run(self._with_user(self._updates(self.client, after))))
@@ -133,7 +146,7 @@ class Session:
 
         with suppress(NovaCronError, TimeoutError):
             async with asyncio.timeout(_READ_USER_S):
-                self._take_user((await self.client.call(VALIDATE)).user)
+                self.take_user((await self.client.call(VALIDATE)).user)
 
     def _stream(self, client: Client, after: int | None) -> AsyncIterator[Update]:
         from novacron_core.client import SampleSubscription, stream
@@ -150,7 +163,7 @@ class Session:
 
     def reload(self) -> None:
         """Request the full inventory again."""
-        self._open_stream(None)
+        self._read_all = not self._open_stream(None)
 
     def use_server(self, server: ServerRef) -> None:
         """Continue at the server's new address, with the same tokens, after the last received event."""
@@ -158,10 +171,13 @@ class Session:
         self.client.move(server.url)
         self._open_stream(self.store.seq if self.store.loaded else None)
 
-    def _open_stream(self, after: int | None) -> None:
+    def _open_stream(self, after: int | None) -> bool:
+        """Open the stream again; False when none is open: the next one takes this into account."""
         if self._reading is not None and not self._reading.done():
             self._reopening, self._resume_after = True, after
             self._reading.cancel()
+            return True
+        return False
 
     async def sign_out(self, timeout_s: float = 1.0) -> None:
         """End the session on the server if it answers in time, and close the connection."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from novacron_core.api import access, people, second_factor
+from novacron_core.api import people, second_factor
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.people import MemberRole, NewInvitation, Person, PersonChange
 from novacron_core.errors import NovaCronError, ReauthenticationRequired
-from novacron_core.values.names import why_not_password
 from novacron_core.values.roles import TENANT_ROLES, Permission, Role, allows
 from novacron_tui.connection.form_request import build_request, refused_by
 from novacron_tui.connection.session import Session
@@ -18,7 +17,6 @@ from novacron_tui.widgets.field import FormField
 from novacron_tui.widgets.form import Form, Refused, Values, choice
 from novacron_tui.widgets.text_bar import Piece
 
-_SAME = "The two passwords differ"
 T = TypeVar("T")
 Prove = Callable[[], Awaitable[bool]]
 """Asks the user to prove who they are; whether they have."""
@@ -150,36 +148,3 @@ def edit(session: Session, prove: Prove, person: Person, tenant: str) -> Form[st
 
     intro = [[Piece(one_line(person.username), "strong"), Piece(f" in the tenant {one_line(tenant)}", "quiet")]]
     return Form(f"Change {one_line(person.username)}", fields, "Save", submit, intro)
-
-
-def change_password(session: Session, prove: Prove) -> Form[None]:
-    """Change the own password; every session of the account ends."""
-    username = session.user.username
-    fields = {
-        "old": FormField("Old password", secret=True),
-        "new": FormField("New password", secret=True, why_not=lambda text: why_not_password(text, username)),
-        "again": FormField("Again", secret=True),
-    }
-
-    async def submit(values: Values, key: str) -> None:
-        if values["new"] != values["again"]:
-            raise Refused(_SAME, {"again": _SAME})
-        body = access.PasswordChange(old=fields["old"].value, new=fields["new"].value)
-        await call_proven(session, prove, access.CHANGE_PASSWORD, body, key)
-
-    intro = [[Piece("Every session of your account ends: sign in again with the new password.", "quiet")]]
-    return Form("Change your password", fields, "Change", submit, intro)
-
-
-def switch_tenant(session: Session, prove: Prove, tenants: Sequence[str]) -> Form[str]:
-    """Go on in another tenant; dismissed with its name."""
-    others = [each for each in tenants if each != session.user.tenant]
-    fields = {"tenant": FormField("Tenant", choice([(one_line(each), each) for each in others]))}
-
-    async def submit(values: Values, key: str) -> str:
-        body = build_request(access.SwitchTenant, tenant=values["tenant"])
-        session.client.credentials.take(await call_proven(session, prove, access.SWITCH_TENANT, body, key))
-        return values["tenant"]
-
-    intro = [[Piece(f"You work in {one_line(session.user.tenant)}.", "quiet")]]
-    return Form("Switch to another tenant", fields, "Switch", submit, intro)

@@ -28,7 +28,7 @@ class PeopleContext(ActionContext, Protocol):
         """Read the people from the server now."""
 
 
-def prover(context: PeopleContext) -> forms.Prove:
+def prover(context: ActionContext) -> forms.Prove:
     """What asks the user to prove who they are."""
 
     async def prove() -> bool:
@@ -128,22 +128,6 @@ async def reset_password(context: PeopleContext, entry: PersonEntry) -> None:
             ],
         )
     )  # fmt: skip
-
-
-async def change_password(context: PeopleContext, _entry: object) -> None:
-    """Show the form that changes the own password."""
-    await context.show_dialog(forms.change_password(context.session, prover(context)))
-
-
-async def switch_tenant(context: PeopleContext, _entry: object) -> None:
-    """Show the form that chooses another tenant of this user."""
-    if len(context.data.tenants) < 2:
-        context.say("you belong to one tenant: an owner of another one can invite you", "warn")
-    elif (
-        await context.show_dialog(forms.switch_tenant(context.session, prover(context), context.data.tenants))
-        is not None
-    ):
-        context.read_again()
 
 
 def _tenant(context: PeopleContext, entry: PersonEntry) -> str:

@@ -19,10 +19,20 @@ from novacron_core.api.events import SampleRequest
 from novacron_core.api.operations import Operation
 from novacron_core.errors import NovaCronError
 from novacron_core.rules.filters.language import fold
+from novacron_tui.account import perform as account
 from novacron_tui.actions import Action, refusal
 from novacron_tui.connection.session import Session
 from novacron_tui.screens import footer
-from novacron_tui.screens.commands import COMMAND_KEYS, HOST, ROWS, THEME, action_named, commands, unknown_command
+from novacron_tui.screens.commands import (
+    COMMAND_KEYS,
+    HOST,
+    ROWS,
+    TENANT,
+    THEME,
+    action_named,
+    commands,
+    unknown_command,
+)
 from novacron_tui.screens.global_actions import COMING_SCREENS, EVERYWHERE, HELP, QUIT, SCREENS, VMS
 from novacron_tui.screens.help import HelpScreen, KeyRow
 from novacron_tui.screens.navigation import Go
@@ -267,7 +277,8 @@ class BaseScreen(Screen[None]):
     def action_command(self) -> None:
         """Open the `:` line."""
         self.clear_message()
-        self.command.open(commands(self.ACTIONS, (one_line(host.name) for host in self.session.store.hosts.values())))
+        hosts = (one_line(host.name) for host in self.session.store.hosts.values())
+        self.command.open(commands(self.ACTIONS, hosts, map(one_line, self.session.tenants)))
 
     @on(CommandLine.Given)
     def _command(self, event: CommandLine.Given) -> None:
@@ -278,10 +289,16 @@ class BaseScreen(Screen[None]):
             self._set_theme(rest)
         elif word == HOST and rest:
             self._show_host(rest)
-        elif (action := action_named(event.text, self.ACTIONS)) is None:
+        elif word == TENANT and rest:
+            self._switch_tenant(rest)
+        elif (action := self._named(event.text)) is None:
             self.say(unknown_command(one_line(event.text), self.ACTIONS), "warn")
         else:
             self.start(action)
+
+    def _named(self, name: str) -> Action[Any] | None:
+        """The action with this name: of two, that of the list that is shown."""
+        return action_named(name, (*self.present(), *self.ACTIONS))
 
     def _show_host(self, name: str) -> None:
         """Show the VMs of a host, or say that there is no host of this name."""
@@ -291,6 +308,14 @@ class BaseScreen(Screen[None]):
         else:
             names = ", ".join(sorted({one_line(host.name) for host in hosts})) or "none yet"
             self.say(f'no host is called "{one_line(name)}"; hosts: {names}', "warn")
+
+    def _switch_tenant(self, name: str) -> None:
+        """Work in another tenant, by the rules of the action without a name."""
+        switch = self._named(TENANT)
+        if switch is not None and (refused := self._refused(switch)) is not None:
+            self.say(refused, "warn")
+        else:
+            self.run_worker(account.switch_to(self, name), group="actions")
 
     def start(self, action: Action[Any]) -> None:
         """Perform an action by its name, or show why not."""
@@ -331,18 +356,21 @@ class BaseScreen(Screen[None]):
 
     def show_help(self) -> None:
         """Show every key of this screen, and why it is unavailable now."""
-        rows = [KeyRow(a.key, a.label, a.help, a.group, self.why_not(a) or "", a.name) for a in self.ACTIONS if a.key]
-        self.app.push_screen(HelpScreen([*rows, *ROWS], self._copy_command), self._perform_from_help)
+        self.app.push_screen(HelpScreen([*self.help_rows(), *ROWS], self._copy_command), self._perform_from_help)
+
+    def help_rows(self) -> list[KeyRow]:
+        """The lines of the help that are about this screen."""
+        return [KeyRow(a.key, a.label, a.help, a.group, self.why_not(a) or "", a.name) for a in self.ACTIONS if a.key]
 
     def _perform_from_help(self, row: KeyRow | None) -> None:
-        action = next((action for action in self.ACTIONS if row is not None and action.name == row.name), None)
+        action = self._named(row.name) if row is not None else None
         if action is not None and action is not HELP:
             self.start(action)
         elif row is not None and not row.name:
             self.action_command()
 
     def _copy_command(self, row: KeyRow) -> None:
-        action = next((action for action in self.ACTIONS if action.name == row.name), None)
+        action = self._named(row.name)
         if action is None or not action.command:
             self.app.notify(f"{row.label} has no novacron command")
             return

@@ -18,7 +18,7 @@ def short_theme_name(theme: str) -> str:
 
 ALIASES = {"q": "quit", "q!": "quit", "vm": "vms", "ops": "activity"}
 """Familiar names from vi and k9s."""
-THEME, HOST = "theme", "host"
+THEME, HOST, TENANT = "theme", "host", "tenant"
 COMMAND_KEYS = (
     Action[Any](
         "run", "enter", "run it", "Run it.", needs_one=False, run=lambda screen, _: screen.command.run_typed(),
@@ -36,6 +36,8 @@ COMMAND_KEYS = (
 _GROUP = "After :"
 ROWS = (
     KeyRow(":", "NAME", "Run an action by name, like :storage or :re-read; tab completes it.", _GROUP),
+    KeyRow(":", "account", "Your sessions, API tokens, second factor and password.", _GROUP),
+    KeyRow(":", "tenant NAME", "Work in another of your tenants; without a name, choose it.", _GROUP),
     KeyRow(":", "host NAME", "Show only the VMs of this host.", _GROUP),
     KeyRow(
         ":", "theme NAME", f"Change the theme: {', '.join(short_theme_name(theme.name) for theme in THEMES)}.", _GROUP
@@ -45,12 +47,13 @@ ROWS = (
 """The help of this line."""
 
 
-def commands(actions: Iterable[Action[Any]], hosts: Iterable[str]) -> list[str]:
+def commands(actions: Iterable[Action[Any]], hosts: Iterable[str], tenants: Iterable[str]) -> list[str]:
     """All complete commands, for completion."""
     names = dict.fromkeys(action.name for action in actions)
     return [
         *names,
         *(f"{HOST} {host}" for host in hosts),
+        *(f"{TENANT} {tenant}" for tenant in tenants),
         *(f"{THEME} {short_theme_name(theme.name)}" for theme in THEMES),
     ]
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from textual.binding import Binding, BindingType
 
-from novacron_tui.actions import Action
+from novacron_core.api import access
+from novacron_tui.account import perform as account
+from novacron_tui.actions import Action, Danger
 from novacron_tui.screens.navigation import Go
 
 _GROUP = "Everywhere"
@@ -50,10 +52,15 @@ METRICS_SCREEN = _screen(
 PEOPLE = _screen("people", "6", "people", "Who may do what: accounts, roles, invitations and quotas.")
 ACTIVITY = _screen("activity", "7", "activity", "Running and past operations, failures, events.")
 PROBLEMS = _screen("problems", "!", "problems", "What is wrong now, worst first, each with its next step.")
+ACCOUNT = _screen("account", "", "account", "Your sessions, API tokens, second factor and password.")
+TENANT = Action[Any](
+    "tenant", "", "switch tenant", "Work in another of your tenants.", access.SWITCH_TENANT, danger=Danger.REVERSIBLE,
+    needs_one=False, group=_GROUP, opens=True, run=account.choose_tenant, command="tenant switch TENANT",
+)  # fmt: skip
 SCREENS: tuple[Action[Any], ...] = (VMS, STORAGE, METRICS_SCREEN, PEOPLE, ACTIVITY)
 COMING_SCREENS = {"2": "hosts", "3": "networks"}
 """The numbers that are kept for screens which this version does not have."""
-EVERYWHERE: tuple[Action[Any], ...] = (*SCREENS, PROBLEMS, REFRESH, PALETTE, HELP, QUIT)
+EVERYWHERE: tuple[Action[Any], ...] = (*SCREENS, PROBLEMS, ACCOUNT, TENANT, REFRESH, PALETTE, HELP, QUIT)
 
 
 def bindings(actions: Sequence[Action[Any]]) -> list[BindingType]:

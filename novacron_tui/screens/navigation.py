@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Go(Message):
-    """Asks the app to show a screen: `vms`, `storage`, `metrics`, `people`, `activity` or `problems`. `vm` puts the cursor on that VM; `only`
+    """Asks the app to show a screen: `vms`, `storage`, `metrics`, `people`, `activity`, `account` or `problems`. `vm` puts the cursor on that VM; `only`
     is filter text."""
 
     def __init__(self, screen: str, vm: VMKey | None = None, only: str = "") -> None:

@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
 
-from novacron_core.api import access, people
+from novacron_core.api import people
 from novacron_tui.actions import Action, Danger
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import Store
@@ -53,14 +53,6 @@ RESET = Action[PersonEntry](
     "reset-password", "", "reset the password", "Create a one-time code that sets a new password.", people.CREATE_RESET_CODE,
     _only_people, Danger.LOSES_WORK, group=_GROUP, run=perform.reset_password, command="user reset-password {names}",
 )
-PASSWORD = Action[PersonEntry](
-    "password", "", "your password", "Change your own password.", access.CHANGE_PASSWORD, danger=Danger.REVERSIBLE,
-    needs_one=False, group="Your account", opens=True, run=perform.change_password, command="passwd",
-)
-TENANT = Action[PersonEntry](
-    "tenant", "", "switch tenant", "Work in another of your tenants.", access.SWITCH_TENANT, danger=Danger.REVERSIBLE,
-    needs_one=False, group="Your account", opens=True, run=perform.switch_tenant, command="tenant switch TENANT",
-)
 COPY_ID = Action[PersonEntry](
     "copy-id", "y", "copy id", "Copy the id to the terminal's clipboard.", group=_GROUP,
     run=lambda screen, entry: screen.copy(entry.id),
@@ -72,7 +64,7 @@ class PeopleScreen(ListScreen):
     """Reads the people while it is open: they are not part of the event stream."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        OPEN, FILTER, INVITE, EDIT, DELETE, SORT, RESET, PASSWORD, TENANT, COPY_ID, REVERSE, BACK, *EVERYWHERE,
+        OPEN, FILTER, INVITE, EDIT, DELETE, SORT, RESET, COPY_ID, REVERSE, BACK, *EVERYWHERE,
     )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = PEOPLE

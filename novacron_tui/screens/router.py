@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def stacked_screen(name: str) -> type[BaseScreen] | None:
     """The class of the screen with this name; None for the VM list, which is always at the bottom."""
-    from novacron_tui.screens.global_actions import ACTIVITY, METRICS_SCREEN, PEOPLE, PROBLEMS, STORAGE
+    from novacron_tui.screens.global_actions import ACCOUNT, ACTIVITY, METRICS_SCREEN, PEOPLE, PROBLEMS, STORAGE
 
     if name == STORAGE.name:
         from novacron_tui.screens.storage import StorageScreen
@@ -28,6 +28,10 @@ def stacked_screen(name: str) -> type[BaseScreen] | None:
         from novacron_tui.screens.people import PeopleScreen
 
         return PeopleScreen
+    if name == ACCOUNT.name:
+        from novacron_tui.screens.account import AccountScreen
+
+        return AccountScreen
     if name == PROBLEMS.name:
         from novacron_tui.screens.problems import ProblemsScreen
 

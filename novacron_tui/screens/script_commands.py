@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from novacron_core.api.sessions import AccountSession
 from novacron_core.api.vms import VM
 from novacron_tui.connection.session import Session
 from novacron_tui.operations.entries import ActivityEntry
@@ -23,6 +24,8 @@ def _name(thing: Any, session: Session) -> str:
     if isinstance(thing, VolumeEntry):
         same = [volume for volume in session.store.volumes.values() if volume.name == thing.volume.name]
         return thing.volume.name if len(same) == 1 else thing.volume.id
+    if isinstance(thing, AccountSession):
+        return thing.id
     if isinstance(thing, ActivityEntry):
         return thing.op.id if thing.op else ""
     if isinstance(thing, VM):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from novacron_tui.app import Console
+from novacron_tui.screens.account import AccountScreen
 from novacron_tui.screens.activity import ActivityScreen
 from novacron_tui.screens.global_actions import EVERYWHERE, QUIT
 from novacron_tui.screens.metrics import MetricsScreen
@@ -17,6 +18,7 @@ from novacron_tui.screens.storage import StorageScreen
 from novacron_tui.screens.vm_list import VMListScreen
 from novacron_tui.screens.vm_page import ONLY_ON, TABS, VMPageScreen
 from novacron_tui.vms.actions import VERBS
+from tests.support.console.account_world import Account
 from tests.support.console.looking import line_text, loaded, react, until
 from tests.support.console.metrics_world import wire
 from tests.support.console.storage_looking import reach
@@ -29,7 +31,7 @@ SIZE = (120, 40)
 NOTHING: dict[str, Any] = {"vms": [], "volumes": [], "pools": [], "tiers": [], "hosts": [], "operations": []}
 
 
-WAYS = ("1", "1 enter", "4", "4 tab", "5", "6", "7", "!")
+WAYS = ("1", "1 enter", "4", "4 tab", "5", "6", "7", "!", "1 : a c c o u n t enter", "1 : a c c o u n t enter tab")
 TAB_WAYS = tuple(f"1 enter : {' '.join(tab.name)} enter" for tab in TABS[1:])
 
 
@@ -39,7 +41,7 @@ CASES = [*product(WAYS, ["nothing", "all"]), *product(TAB_WAYS, ["all"])]
 @pytest.mark.parametrize(("way", "there"), CASES, ids=[f"{way.replace(' ', '')}-{there}" for way, there in CASES])
 async def test_no_key_ends_the_console(way: str, there: str) -> None:
     changes = NOTHING if there == "nothing" else {}
-    app = console(wire(**storage_wire().routes), Stream(live(), stored(**changes)))
+    app = console(wire(**{**storage_wire().routes, **Account().wire().routes}), Stream(live(), stored(**changes)))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: loaded(app))
         await pilot.press(*way.split())
@@ -134,6 +136,7 @@ def test_a_letter_means_the_same_on_every_screen() -> None:
         StorageScreen,
         MetricsScreen,
         PeopleScreen,
+        AccountScreen,
         ActivityScreen,
         ProblemsScreen,
     ):
