@@ -34,7 +34,7 @@ _GROUP = "Your account"
 OPEN = open_action("Show details.")
 FILTER = filter_action("a word, address:10.0.* tenant:red, of tokens name:ci may:reading, -not.")
 SWITCH = Action[Any](
-    "switch", "tab", "sessions, tokens", "Switch between your sessions and your API tokens.", needs_one=False,
+    "switch", "tab", "switch", "Switch between your sessions and your API tokens.", needs_one=False,
     group="List", run=lambda screen, _: screen.switch(),
 )  # fmt: skip
 
@@ -87,7 +87,7 @@ class AccountScreen(ListScreen):
     """Reads the account while it is open: it is not part of the event stream."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        OPEN, SWITCH, FILTER, MARK, SORT, CREATE, END, REVOKE, *NAMED, COPY_ID, MARK_ALL, REVERSE, BACK, *EVERYWHERE,
+        OPEN, SWITCH, CREATE, END, REVOKE, FILTER, MARK, SORT, *NAMED, COPY_ID, MARK_ALL, REVERSE, BACK, *EVERYWHERE,
     )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = ACCOUNT

@@ -54,11 +54,11 @@ class EntryForm(Fields):
 
     def compose(self) -> ComposeResult:
         yield from super().compose()
-        if self.ways:
+        if others := [way for way in self.ways if way is not SIGN_IN]:  # the key line names that one
             line = TextBar(id="ways")
             line.add_class("ways")
             pieces: list[Piece] = []
-            for way in self.ways:
+            for way in others:
                 gap = "   " if pieces else ""
                 pieces += [Piece(f"{gap}{way.key}", "key", 0, way.name), Piece(f" {way.label}", "quiet", 0, way.name)]
             line.show(pieces)
@@ -240,7 +240,7 @@ class ResetForm(NewPasswordForm):
         super().__init__(
             {"username": user, "code": _code_field("Code")},
             "Set password",
-            "An administrator, or the owner of your tenant, makes the code for you.",
+            "An administrator or the owner of your tenant makes the code.",
             name="new_password",
         )
 
@@ -282,7 +282,7 @@ FORMS: Mapping[str, type[InvitationForm] | type[ResetForm] | type[RegisterForm]]
 def _code_field(label: str) -> FormField:
     return FormField(
         label,
-        advice="Letters and digits in groups, in either case",
+        advice="Groups of letters and digits",
         why_not=lambda v: None if v.strip() else "Enter the code",
     )
 

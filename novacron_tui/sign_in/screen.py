@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # not before the first paint
     from novacron_tui.sign_in.forms import EntryForm
 
 D = TypeVar("D")
+_TALL = 4
+"""With more fields the form needs the room of the motto on a low terminal."""
 CHECK_EVERY_S = 8.0
 """How often the server is checked while the form is open: a bundled server stops after 30 s without a request."""
 WORDMARK = "█▄ █ █▀█ █ █ ▄▀█ █▀▀ █▀█ █▀█ █▄ █\n█ ▀█ █▄█ ▀▄▀ █▀█ █▄▄ █▀▄ █▄█ █ ▀█"
@@ -46,7 +48,10 @@ class SignInScreen(Screen[None]):
     SignInScreen #card { height: auto; background: $surface; border: round $rule; padding: 1 2; border-title-color: $tone-quiet; border-subtitle-color: $tone-quiet; }
     SignInScreen #state { height: auto; }
     SignInScreen #keys { dock: bottom; background: $surface; }
+    SignInScreen.-low.-tall #wordmark { margin-bottom: 1; }
+    SignInScreen.-low.-tall #motto { display: none; }
     """
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "retry", show=False),
         Binding("ctrl+q", "app.quit", show=False, priority=True),
@@ -174,13 +179,14 @@ class SignInScreen(Screen[None]):
         if not expected:
             self.app.post_message(Forget())
         self.query_one("#state").display = False
+        self.set_class(len(form.fields) > _TALL, "-tall")
         card = self.query_one("#card")
         await card.query("EntryForm").remove()
         await card.mount(form)
         form.start()
         form.say([Piece(reason, "warn")] if reason else [])
         self._form_shown = True
-        self._show_keys(form=True)
+        self._show_keys(form=True, back=SIGN_IN in form.ways)
 
     def _show_state(self, text: str, tone: str) -> None:
         state = self.query_one("#state", Static)
@@ -188,8 +194,13 @@ class SignInScreen(Screen[None]):
         more = [Piece("\n\npress ", "quiet"), Piece("ctrl+r", "key"), Piece(" to retry", "quiet")]
         state.update(content([Piece(text, tone), *(more if tone == "bad" else [])]))
 
-    def _show_keys(self, *, form: bool) -> None:
+    def _show_keys(self, *, form: bool, back: bool = False) -> None:
         keys = [Piece("enter", "key"), Piece(" next field / submit   ", "plain")] if form else []
+        if back:
+            keys += [
+                Piece(SIGN_IN.key, "key", 0, SIGN_IN.name),
+                Piece(f" {SIGN_IN.label}   ", "plain", 0, SIGN_IN.name),
+            ]
         if self._failed:
             keys += [Piece("ctrl+r", "key"), Piece(" retry   ", "plain")]
         self.query_one("#keys", TextBar).show([*keys, Piece("ctrl+q", "key"), Piece(" quit", "plain")])

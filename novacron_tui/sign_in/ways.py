@@ -13,7 +13,7 @@ class Way(NamedTuple):
     label: str
 
 
-SIGN_IN = Way("sign-in", "esc", "back to signing in")
+SIGN_IN = Way("sign-in", "esc", "back")
 INVITATION = Way("invitation", "f2", "invitation code")
 RESET = Way("reset", "f3", "reset password")
 REGISTER = Way("register", "f4", "new account")
