@@ -204,7 +204,7 @@ class Access:
         """End the session immediately, with all its tokens, tickets and sockets."""
 
         async def work(conn: Connection) -> None:
-            account = await repository.find_account(conn, principal.user_id)
+            account = await repository.find_account(conn, principal.user_id, tenant=principal.tenant)
             if await repository.revoke_session(conn, principal.session_id) and account is not None:
                 event = account_event(account.user, "access.signed_out", by=principal.username, priority=Priority.LOW)
                 await append(conn, [event])
@@ -230,8 +230,7 @@ class Access:
                 account.user,
                 "access.tenant_switched",
                 by=principal.username,
-                before=principal.tenant,
-                after=tenant,
+                after=tenant,  # and not from where: the owners of this tenant read it
                 priority=Priority.LOW,
             )
             await append(conn, [switched])

@@ -15,8 +15,9 @@ from novacron_server.http.websocket.protocol import framed
 PART_BYTES = 64 * 1024
 """How much is written to a connection at a time: before each part it is checked for backpressure."""
 
-_OTHER_FAMILIES = {"access": Permission.ACCESS_ADMIN, "system": Permission.EVENT_READ}
-"""The permission for families of events that are not about a noun. Unknown families are for administrators only."""
+_OTHER_FAMILIES = {"access": Permission.PEOPLE_READ, "system": Permission.EVENT_READ}
+"""The permission for families of events that are not about a noun. Unknown families are for administrators only. Those
+about access reach the owners of the tenant that they name; without a tenant, as warnings are, administrators alone."""
 
 
 @dataclass(frozen=True, slots=True)
