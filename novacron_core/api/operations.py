@@ -69,8 +69,8 @@ class BulkCounts(Value, frozen=True):
 
 
 class BulkItem(Value, frozen=True):
-    """One VM of a bulk. `vm_id` is the id that was requested; `host` is None, and `name` is that id, if there is no such
-    VM. `operation_id` is the operation on the VM, once it was accepted. `reason` is a sentence: why it did not succeed, or
+    """One VM of a bulk; a volume, with its id as `vm_id`, where `type` says so. `vm_id` is the id that was requested;
+    `host` is None, and `name` is that id, if there is no such VM. `operation_id` is the operation on the VM, once it was accepted. `reason` is a sentence: why it did not succeed, or
     why there was nothing to do."""
 
     position: int
@@ -82,6 +82,7 @@ class BulkItem(Value, frozen=True):
     reason: str = ""
     started_at: Time | None = None
     finished_at: Time | None = None
+    type: str = "vm"
 
 
 class Operation(Value, frozen=True):

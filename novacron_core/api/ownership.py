@@ -16,6 +16,13 @@ class HandOver(Request, frozen=True):
     tenant: Annotated[str, Meta(max_length=64)] | None = None
 
 
+class HandOverAll(Request, frozen=True):
+    """To whom everything of a user goes: a member of each thing's tenant, or, for administrators, of `tenant`."""
+
+    to: Annotated[str, Meta(max_length=32)]
+    tenant: Annotated[str, Meta(max_length=64)] | None = None
+
+
 class Adopt(Request, frozen=True):
     """The tenant and owner of a VM that NovaCron does not manage yet; `owner` defaults to the caller."""
 

@@ -9,6 +9,8 @@ from msgspec import UNSET, Meta, UnsetType
 from novacron_core.api.access import Membership
 from novacron_core.api.base import ListQuery, Nothing, Page, Request, Time, Value
 from novacron_core.api.endpoint import endpoint
+from novacron_core.api.operations import Operation
+from novacron_core.api.ownership import HandOverAll
 from novacron_core.values.names import TENANT_PATTERN, USERNAME_PATTERN
 from novacron_core.values.open_enum import OpenEnum
 from novacron_core.values.roles import Permission as P
@@ -139,6 +141,14 @@ CREATE_RESET_CODE = endpoint(
     P.PEOPLE_CHANGE,
     status=201,
     summary="Create a one-time code that sets a new password",
+)
+HAND_OVER = endpoint(
+    "POST /api/admin/users/{user_id}/hand-over",
+    Operation,
+    P.PEOPLE_CHANGE,
+    takes=HandOverAll,
+    status=202,
+    summary="Give all VMs and volumes of a person another owner, or another tenant",
 )
 INVITATIONS = endpoint(
     "GET /api/admin/invitations", Page[Invitation], P.PEOPLE_READ, query=ListQuery, summary="List invitations"

@@ -166,15 +166,28 @@ class StopQuery(Request, frozen=True):
 MAX_BULK = 5000
 """VMs in one bulk: the largest fleet that one request may change."""
 BulkAction = Literal[
-    "start", "stop", "restart", "reset", "power-off", "pause", "resume", "discard-saved", "acknowledge", "delete"
+    "start",
+    "stop",
+    "restart",
+    "reset",
+    "power-off",
+    "pause",
+    "resume",
+    "discard-saved",
+    "acknowledge",
+    "hand-over",
+    "delete",
 ]
 
 
 class BulkOptions(Request, frozen=True):
-    """`force_after_s` is for `stop` (see StopQuery), `disks` for `delete` (see DeleteQuery)."""
+    """`force_after_s` is for `stop` (see StopQuery), `disks` for `delete` (see DeleteQuery), `owner` and `tenant` for
+    `hand-over` (see HandOver)."""
 
     force_after_s: Annotated[int, Meta(ge=1, le=3600)] | None = None
     disks: bool = False
+    owner: Annotated[str, Meta(max_length=32)] | None = None
+    tenant: Annotated[str, Meta(max_length=64)] | None = None
 
 
 class BulkRequest(Request, frozen=True):

@@ -7,6 +7,9 @@ from novacron_core.rules.operation_words import words
 
 NOT_FOUND = "no such VM"
 """Why an item is refused whose VM does not exist, or may not be seen by who asks."""
+NO_VOLUME = "no such volume"
+VOLUME = "volume"
+"""The type of an item that is a volume."""
 _ATTENTION = (BulkItemState.FAILED, BulkItemState.REFUSED)
 WORST_FIRST = (
     *_ATTENTION,

@@ -31,10 +31,18 @@ PATTERN_RULES = {
 }
 """What each pattern asks for, for the sentence that refuses a text."""
 
+FORMER_OWNER = "former user "
+"""Before the name of a deleted account that owned something. No user name has a blank, so nobody can sign up as one."""
+
 _VM_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+
+
+def former_owner(username: str) -> str:
+    """The owner of what a deleted account has owned: `former user eve`."""
+    return username if username.startswith(FORMER_OWNER) else f"{FORMER_OWNER}{username}"
 
 
 def why_not_vm_name(name: str) -> str | None:

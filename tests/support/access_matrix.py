@@ -106,6 +106,7 @@ ROWS: dict[str, Row] = {
     "PATCH /api/admin/users/{user_id}": Row(body=lambda _: {"email": "new@example.org"}),
     "DELETE /api/admin/users/{user_id}": Row(only_refusals=True),
     "POST /api/admin/users/{user_id}/reset-code": _PLAIN,
+    "POST /api/admin/users/{user_id}/hand-over": Row(body=lambda _: {"to": "nobody"}),
     "PUT /api/admin/tenants/{tenant}/members/{user_id}": Row(body=lambda _: {"role": "viewer"}, only_refusals=True),
     "DELETE /api/admin/tenants/{tenant}/members/{user_id}": Row(only_refusals=True),
     "GET /api/admin/invitations": _PLAIN,

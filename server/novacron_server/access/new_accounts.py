@@ -39,7 +39,9 @@ def refuse(wrong: dict[str, str | None]) -> None:
 
 
 async def insert_account(conn: Connection, user: User, password_hash: str) -> None:
-    """Insert an account with its membership. Raises Conflict for a name that is taken."""
-    if not await repository.add_account(conn, user, password_hash):
+    """Insert an account with its membership. Raises Conflict for a name that is taken: by an account, or by what a
+    former user of this name still owns, which a new one must not inherit."""
+    inherits = await repository.owns_anything(conn, user.username)
+    if inherits or not await repository.add_account(conn, user, password_hash):
         taken = "This user name is taken. Choose another one."
         raise Conflict(taken, fields=[FieldError(field="username", message=taken)])

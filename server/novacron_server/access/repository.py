@@ -13,13 +13,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novacron_core.api.access import Membership, User
+from novacron_core.values.names import former_owner
 from novacron_core.values.roles import SET_UP_ONLY, Permission, Role
 from novacron_server.access import backoff
 from novacron_server.database.tables import login_failures as f
 from novacron_server.database.tables import memberships as m
 from novacron_server.database.tables import refresh_tokens as r
 from novacron_server.database.tables import sessions as s
-from novacron_server.database.tables import settings, tenants, users
+from novacron_server.database.tables import settings, tenants, users, vms, volumes
 
 REPEAT_S = 20
 """Seconds in which a refresh may be repeated: a client that lost the answer, or consoles that refresh at once."""
@@ -137,10 +138,23 @@ async def find_account(
 
 
 async def is_member(conn: AsyncConnection, username: str, tenant: str) -> bool:
-    """Whether an account of this name is enabled, and a member of the tenant."""
+    """Whether an account of this name is enabled, and a member of the tenant. It cannot be deleted before the end of the
+    transaction."""
     joined = select(m.c.role).join(users, users.c.id == m.c.user_id)
     found = joined.where(users.c.username == username, users.c.disabled.is_(False), m.c.tenant == tenant)
-    return (await conn.execute(found)).first() is not None
+    return (await conn.execute(found.with_for_update(read=True, key_share=True, of=users))).first() is not None
+
+
+async def owner_as_of(conn: AsyncConnection, username: str, at: datetime) -> str:
+    """The owner to write for who had this name at a time: a later account of the same name is somebody else."""
+    same = select(users.c.id).where(users.c.username == username, users.c.created_at <= at)
+    return username if (await conn.execute(same)).first() is not None else former_owner(username)
+
+
+async def owns_anything(conn: AsyncConnection, username: str) -> bool:
+    """Whether a VM or volume names this user as its owner."""
+    query = or_(*(select(each.c.id).where(each.c.owner == username).exists() for each in (vms, volumes)))
+    return bool((await conn.execute(select(query))).scalar_one())
 
 
 async def memberships_of(conn: AsyncConnection, user_id: str) -> list[Membership]:

@@ -309,6 +309,7 @@ bulk_items = Table(
     _word("reason", ""),
     _time("started_at", null=True),
     _time("finished_at", null=True),
+    _word("type", "vm"),
     PrimaryKeyConstraint("operation_id", "position"),
     CheckConstraint(
         "state IN ('queued', 'running', 'succeeded', 'refused', 'failed', 'cancelled')", name="bulk_items_state_check"

@@ -28,6 +28,7 @@ from novacron_server.access.tenants.service import Tenants
 from novacron_server.database.transactions import Database
 from novacron_server.http.call import Served
 from novacron_server.runtime.settings import Settings
+from novacron_server.vms.ownership.former_users import disown
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def build_access(
     return AccessServices(
         access=access,
         own_password=OwnPassword(database, passwords, attempts, access.end_tokens),
-        people=People(database, passwords, access.end_tokens, proofs.require),
+        people=People(database, passwords, access.end_tokens, proofs.require, disown),
         invitations=Invitations(database, passwords, attempts, access.end_tokens, proofs.require),
         password_resets=PasswordResets(database, passwords, attempts, access.end_tokens, proofs.require),
         tenants=Tenants(database, access.end_tokens, proofs.require),

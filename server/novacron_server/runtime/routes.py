@@ -63,7 +63,7 @@ def served(parts: Parts) -> list[Served]:
     nouns = [
         *parts.access_services.routes(),
         *vms_routes.routes(parts.vms),
-        *bulk_routes.routes(parts.bulks),
+        *bulk_routes.routes(parts.bulks, parts.access_services.people),
         *ownership_routes.routes(parts.ownership),
         *operations_routes.routes(parts.operations),
         *events_routes.routes(parts.events),

@@ -258,10 +258,11 @@ async def _build(background: Background, settings: Settings, database: Database,
     crashes = Crashes(group_commit, inventory)
     creation = CreateVM(database, group_commit, inventory, planner, str(instance))
     endings = Endings(database)
-    bulk = BulkVMs(database, inventory, endings, Askers(database), lambda: vms)
+    bulk = BulkVMs(database, inventory, endings, Askers(database), lambda: vms, lambda: ownership)
     procedures = build_procedures(database, group_commit, inventory, leftovers, creation, bulk, crashes, str(instance))
     operations = Operations(database, group_commit, procedures, state, endings)
     vms = VMs(inventory, operations, planner, group_commit)
+    ownership = Ownership(inventory, operations)
     access_services = build_access(settings, database, lambda: committed.emit(None), hub.end_session)
     access = access_services.access
     reconciler = Reconciler(database, group_commit, inventory, operations.pending_undos, str(instance))
@@ -287,7 +288,7 @@ async def _build(background: Background, settings: Settings, database: Database,
         images=images,
         vms=vms,
         bulks=Bulks(database, inventory, operations),
-        ownership=Ownership(inventory, operations),
+        ownership=ownership,
         volumes=Volumes(inventory, operations),
         pools=Pools(inventory, operations),
         upkeep=ManagedPoolUpkeep(inventory, managed_pools),

@@ -13,6 +13,7 @@ from novacron_core import errors
 from novacron_core.api.operations import OperationState
 from novacron_core.api.vms import VMCreate
 from novacron_core.values.operation_kinds import OperationKind
+from novacron_server.access import repository as accounts
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.hypervisor.facts import DomainFacts, OwnershipTag
 from novacron_server.hypervisor.host import LibvirtHost
@@ -66,10 +67,12 @@ class ReappearedVMs:
         async def work(connection: Connection) -> tuple[None, list[EventDraft]]:
             if await repository.get(connection, host_id, row.id):
                 return None, []
-            await repository.add(connection, row)
+            owner = await accounts.owner_as_of(connection, row.owner, stored.operation.created_at)
+            found = msgspec.structs.replace(row, owner=owner)
+            await repository.add(connection, found)
             changed = [await volumes.change(connection, volume_id, vm_id=row.id) for volume_id in volume_ids]
             drafts = [volume_row_event(volume, "volume.updated") for volume in changed if volume]
-            return None, [vm_row_event(row, "vm.updated", note="found again"), *drafts]
+            return None, [vm_row_event(found, "vm.updated", note="found again"), *drafts]
 
         _log.warning("a managed VM is back", vm=row.name, id=row.id)
         await self._group_commit.write(work)

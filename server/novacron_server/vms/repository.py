@@ -101,6 +101,13 @@ async def set_owner(connection: AsyncConnection, host_id: str, vm_id: str, *, te
     return await get(connection, host_id, vm_id)
 
 
+async def replace_owner(connection: AsyncConnection, old: str, new: str) -> list[VMRow]:
+    """Give all VMs of an owner another one. Returns their new rows."""
+    changed = {"owner": new, "updated_at": func.now(), "generation": t.c.generation + 1}
+    rows = await connection.execute(update(t).where(t.c.owner == old).values(changed).returning(t))
+    return [as_struct(row, VMRow) for row in rows]
+
+
 async def remove(connection: AsyncConnection, host_id: str, vm_id: str) -> None:
     await connection.execute(delete(t).where(t.c.host_id == host_id, t.c.id == vm_id))
 

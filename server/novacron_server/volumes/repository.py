@@ -66,3 +66,9 @@ async def change(connection: AsyncConnection, volume_id: str, **columns: str | i
     """Change columns. Returns the new row, None if there is none. Raises Conflict when its pool and name are taken."""
     row = (await connection.execute(update(t).where(t.c.id == volume_id).values(columns).returning(t))).first()
     return as_struct(row, VolumeRow) if row else None
+
+
+async def replace_owner(connection: AsyncConnection, old: str, new: str) -> list[VolumeRow]:
+    """Give all volumes of an owner another one. Returns their new rows."""
+    rows = await connection.execute(update(t).where(t.c.owner == old).values(owner=new).returning(t))
+    return [as_struct(row, VolumeRow) for row in rows]

@@ -137,7 +137,7 @@ async def test_viewers_and_strangers_manage_nobody(server: LiveServer, owners: d
         for row in vars(module).values()
         if type(row).__name__ == "Endpoint" and row.path.startswith("/api/admin/")
     ]
-    assert len(rows) == 16
+    assert len(rows) == 17
     stranger = Client(server.url)
     stranger.credentials.token = "nonsense"
     for row in rows:

@@ -30,7 +30,7 @@ NONE: Any = None
 
 def all_procedures() -> Procedures:
     """The registry as a server builds it, but without the parts that the procedures use."""
-    bulk = BulkVMs(NONE, NONE, NONE, NONE, NONE)
+    bulk = BulkVMs(NONE, NONE, NONE, NONE, NONE, NONE)
     return build_procedures(NONE, NONE, NONE, NONE, CreateVM(NONE, NONE, NONE, NONE, ""), bulk, NONE, "")
 
 

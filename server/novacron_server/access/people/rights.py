@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from novacron_core.api.people import Person
 from novacron_core.errors import Forbidden, NotFound
 from novacron_core.rules.visibility import Principal, may, why_not_permitted
 from novacron_core.values.roles import Permission
 from novacron_server.database.transactions import Connection
+from novacron_server.outbox.records import EventDraft
 
 RequireProof = Callable[[Connection, Principal], Awaitable[None]]
 """Raises Forbidden when the principal must first prove again who it is."""
+Disown = Callable[[Connection, str], Awaitable[Sequence[EventDraft]]]
+"""Marks what the account of this name owns as that of a former user. Returns the events."""
 USER_NOT_FOUND = "user not found"
 TENANT_NOT_FOUND = "tenant not found"
 
@@ -61,3 +64,8 @@ def of_tenant_alone(person: Person, tenant: str) -> bool:
 
 async def no_proof(conn: Connection, principal: Principal) -> None:
     """Asks for no further proof: for a server on which signing in is enough."""
+
+
+async def no_things(conn: Connection, username: str) -> Sequence[EventDraft]:
+    """Marks nothing: for a server without VMs."""
+    return ()

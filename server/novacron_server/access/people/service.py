@@ -27,8 +27,10 @@ from novacron_server.access.people import repository
 from novacron_server.access.people.rights import (
     TENANT_NOT_FOUND,
     USER_NOT_FOUND,
+    Disown,
     RequireProof,
     no_proof,
+    no_things,
     require,
     require_account,
     require_seen,
@@ -45,7 +47,7 @@ class People:
     """An owner sees and changes the members of the tenant of his session; everybody else is missing for him.
 
     `ended` gets the ids of the sessions whose tokens have just ended, after the commit of every change. `require_proof`
-    is asked in its transaction.
+    is asked in its transaction. `disown` marks what a deleted account owns as that of a former user.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class People:
         passwords: Passwords,
         ended: Callable[[Iterable[str]], None],
         require_proof: RequireProof = no_proof,
+        disown: Disown = no_things,
     ) -> None:
         self._database = database
+        self._disown = disown
         self._require_proof = require_proof
         self._passwords = passwords
         self._ended = ended
@@ -139,7 +143,10 @@ class People:
         return person
 
     async def delete(self, principal: Principal, user_id: str) -> None:
-        """Delete an account. Its VMs and volumes stay. Raises NotFound, and Conflict for the last administrator."""
+        """Delete an account. Its VMs and volumes stay, as those of a former user.
+
+        Raises NotFound, and Conflict for the last administrator.
+        """
         require(principal, Permission.ACCESS_ADMIN)
 
         async def work(conn: Connection) -> list[str]:
@@ -148,8 +155,9 @@ class People:
             person = await self._find(conn, principal, user_id)
             _keep_last(person, administrators)
             ended = await accounts.revoke_all_sessions(conn, person.id)
-            await append(conn, [_event(person, "access.user_deleted", principal, priority=Priority.HIGH)])
+            deleted = _event(person, "access.user_deleted", principal, priority=Priority.HIGH)
             await repository.delete_account(conn, person.id)
+            await append(conn, [deleted, *await self._disown(conn, person.username)])
             return ended
 
         self._ended(await self._database.run(work))

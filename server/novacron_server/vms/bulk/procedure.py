@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from novacron_core import errors
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import BulkItem, BulkItemState, Operation, OperationState
-from novacron_core.rules.bulk_words import NOT_FOUND, counts_text, result_text
+from novacron_core.api.ownership import HandOver
+from novacron_core.rules.bulk_words import NO_VOLUME, NOT_FOUND, VOLUME, counts_text, result_text
 from novacron_core.rules.visibility import Principal
 from novacron_core.rules.vm_actions import VMAction, has_effect_already
 from novacron_core.values.operation_kinds import OperationKind
@@ -29,6 +30,7 @@ from novacron_server.outbox.records import EventDraft
 from novacron_server.tasks import cancel_tasks
 from novacron_server.vms.bulk import repository
 from novacron_server.vms.bulk.items import Items
+from novacron_server.vms.ownership.service import Ownership
 from novacron_server.vms.service import BulkChild, VMs
 
 PER_HOST = 4
@@ -57,15 +59,22 @@ class BulkVMs(Procedure[BulkSteps]):
     failpoints = ("vm.bulk:began", "vm.bulk:submitted", "vm.bulk:done")
 
     def __init__(
-        self, database: Database, inventory: Inventory, endings: Endings, askers: Askers, vms: Callable[[], VMs]
+        self,
+        database: Database,
+        inventory: Inventory,
+        endings: Endings,
+        askers: Askers,
+        vms: Callable[[], VMs],
+        ownership: Callable[[], Ownership],
     ) -> None:
-        """`vms` returns the service, which is built later: it submits operations, of which this is the procedure of one
-        kind."""
+        """`vms` and `ownership` return services, which are built later: they submit operations, of which this is the
+        procedure of one kind."""
         self.database = database
         self.inventory = inventory
         self.endings = endings
         self.askers = askers
         self.vms = vms
+        self.ownership = ownership
         self._slots: dict[tuple[str, VMAction], asyncio.Semaphore] = {}
         self._runs: dict[str, _Run] = {}
 
@@ -255,6 +264,11 @@ class _Run:
             return await vms.delete(principal, item.vm_id, disks=disks, if_match=generation, key=key, bulk=bulk)
         if self._action is VMAction.ACKNOWLEDGE:
             return await vms.acknowledge(principal, item.vm_id, key, bulk=bulk)
+        if self._action is VMAction.HAND_OVER:
+            ownership, options = self._shared.ownership(), self._options
+            body = HandOver(owner=options.get("owner"), tenant=options.get("tenant"))
+            hand_over = ownership.hand_over_volume if item.type == VOLUME else ownership.hand_over_vm
+            return await hand_over(principal, item.vm_id, body, key, bulk=bulk)
         force_after_s = self._options.get("force_after_s")
         return await vms.power(principal, item.vm_id, self._action, force_after_s=force_after_s, key=key, bulk=bulk)
 
@@ -279,7 +293,10 @@ class _Run:
         """After a restart of the server, read the VM, waiting for its host: what is not read yet would be refused."""
         while asyncio.get_running_loop().time() < self._give_up_at:
             try:
-                await self._shared.inventory.refresh_vm(item.host or "", item.vm_id)
+                if item.type == VOLUME:
+                    await self._shared.inventory.refresh_volumes(item.host or "")
+                else:
+                    await self._shared.inventory.refresh_vm(item.host or "", item.vm_id)
                 self._shared.inventory.require_host_up(item.host)  # shown a moment after it can be read
             except errors.HostUnavailable:
                 await asyncio.sleep(PUBLISH_EVERY_S)
@@ -311,7 +328,7 @@ class _Run:
         elif item.state is BulkItemState.RUNNING or isinstance(error, errors.Internal):
             self._items.end(position, BulkItemState.FAILED, error.detail)
         elif isinstance(error, errors.NotFound):
-            self._items.end(position, BulkItemState.REFUSED, NOT_FOUND)
+            self._items.end(position, BulkItemState.REFUSED, NO_VOLUME if item.type == VOLUME else NOT_FOUND)
         else:
             self._items.end(position, BulkItemState.REFUSED, error.detail)
 

@@ -29,10 +29,10 @@ class StoredItem(msgspec.Struct, frozen=True, kw_only=True):
 
 _ADD = text(
     """INSERT INTO bulk_items
-        (operation_id, position, vm_id, host_id, name, generation, state, reason, finished_at)
-    SELECT CAST(:operation AS uuid), position, vm_id, host, name, generation, state, reason, finished_at
+        (operation_id, position, vm_id, host_id, name, generation, state, reason, finished_at, type)
+    SELECT CAST(:operation AS uuid), position, vm_id, host, name, generation, state, reason, finished_at, type
     FROM jsonb_to_recordset(:items) AS items (position int, vm_id text, host uuid, name text, generation int, state text,
-        reason text, finished_at timestamptz)"""
+        reason text, finished_at timestamptz, type text)"""
 ).bindparams(bindparam("items", type_=JSONB))
 _SAVE = text(
     """UPDATE bulk_items SET state = new.state, reason = new.reason, finished_at = new.finished_at
@@ -111,4 +111,5 @@ def _item(row: Row[Any]) -> BulkItem:
         reason=row.reason,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        type=row.type,
     )

@@ -13,12 +13,18 @@ import msgspec
 from novacron_core import errors
 from novacron_core.api.base import ListQuery, Page
 from novacron_core.api.operations import BulkCounts, BulkItem, BulkItemState, Operation, Target
+from novacron_core.api.ownership import HandOverAll
 from novacron_core.api.problem import FieldError
 from novacron_core.api.vms import MAX_BULK, VM, BulkRequest
-from novacron_core.rules.bulk_words import NOT_FOUND
-from novacron_core.rules.visibility import Principal
+from novacron_core.api.volumes import Volume
+from novacron_core.rules.bulk_words import NOT_FOUND, VOLUME
+from novacron_core.rules.visibility import Principal, may_see
+from novacron_core.rules.vm_actions import VMAction
 from novacron_core.values.counts import counted
 from novacron_core.values.operation_kinds import OperationKind
+from novacron_core.values.roles import Permission
+from novacron_server.access import repository as accounts
+from novacron_server.access.people.rights import require, require_tenant
 from novacron_server.database.transactions import Connection, Database
 from novacron_server.inventory.inventory import Inventory
 from novacron_server.operations.repository import CHILD_KIND
@@ -28,6 +34,7 @@ from novacron_server.outbox.records import EventDraft
 from novacron_server.vms.bulk import repository
 from novacron_server.vms.bulk.procedure import BulkSteps
 from novacron_server.vms.bulk.repository import StoredItem
+from novacron_server.vms.ownership.service import check_member
 
 MAX_OPEN = 20
 """Bulks of one user that may be unended at the same time; each holds up to 5,000 rows."""
@@ -73,6 +80,68 @@ class Bulks:
 
         return await self._operations.submit(OperationKind.VM_BULK, principal, key, _request(body), decide)
 
+    async def hand_over_all(self, principal: Principal, username: str, body: HandOverAll, key: str) -> Operation:
+        """Accept the handover of everything that a user owns and the principal sees: VMs with their disks, and volumes
+        that no VM has. Each is checked when its turn comes, also against the quotas of its new tenant.
+
+        Raises NotFound for a tenant that the principal does not see, ValidationFailed for one who cannot own it,
+        Conflict when there is nothing, or too much for one request, RateLimited.
+        """
+        require(principal, Permission.VM_CHANGE)
+        require(principal, Permission.VOLUME_CHANGE)
+        tenant = require_tenant(principal, body.tenant) if body.tenant is not None else None
+        if body.to == username and tenant is None:
+            raise _invalid("to", f"{username} owns it already")
+
+        async def decide() -> Submission[BulkSteps]:
+            vms, volumes = self._owned(principal, username)
+            found: list[VM | Volume] = [*vms, *volumes]
+            if not found:
+                raise errors.Conflict(f"{username} owns no VM and no volume that you can hand over")
+            if len(found) > MAX_BULK:
+                raise errors.Conflict(
+                    f"{username} owns {len(found):,} things: mark at most {MAX_BULK:,} of them at once"
+                )
+            items = [_item(at, thing.id, thing) for at, thing in enumerate(found)]
+
+            async def rows(connection: Connection, operation: Operation) -> list[EventDraft]:
+                into = sorted({tenant or thing.tenant or "" for thing in found})
+                if not any([await accounts.is_member(connection, body.to, each) for each in into]):
+                    await check_member(connection, body.to, into[0], field="to")
+                await _check_open(connection, principal)
+                await repository.add(connection, operation.id, items)
+                return []
+
+            counts = ((len(vms), "VM"), (len(volumes), "volume"))
+            name = " and ".join(counted(count, word) for count, word in counts if count)
+            return Submission(
+                target=Target(type="vms", id=str(uuid4()), name=f"{name} of {username}"),
+                host_id=None,
+                tenant=_common_tenant(principal, found),
+                steps=BulkSteps(asker_id=principal.user_id),
+                rows=rows,
+                counts=BulkCounts(queued=len(items)),
+            )
+
+        request = {
+            CHILD_KIND: str(OperationKind.VM_HAND_OVER),
+            "action": str(VMAction.HAND_OVER),
+            "options": {"owner": body.to, "tenant": tenant},
+            "user": username,
+        }
+        return await self._operations.submit(OperationKind.VM_BULK, principal, key, request, decide)
+
+    def _owned(self, principal: Principal, username: str) -> tuple[list[VM], list[Volume]]:
+        """What a user owns, as far as the principal sees it: the VMs, and the volumes that go with none of them."""
+        state = self._inventory.state
+        vms = [vm for vm in state.vms() if vm.owner == username and may_see(principal, vm.tenant)]
+        volumes = [
+            volume
+            for volume in state.storage.volumes()
+            if volume.owner == username and volume.vm is None and may_see(principal, volume.tenant)
+        ]
+        return sorted(vms, key=lambda vm: vm.name), sorted(volumes, key=lambda volume: volume.name)
+
     def _requested(self, principal: Principal, body: BulkRequest) -> list[tuple[str, VM | None]]:
         """The requested ids, each once, with their VMs; None for one that the principal does not see."""
         if body.ids is not None:
@@ -117,6 +186,11 @@ def _check(body: BulkRequest) -> None:
         raise _invalid("options.force_after_s", "is only for the action stop")
     if body.options.disks and body.action != "delete":
         raise _invalid("options.disks", "is only for the action delete")
+    given = body.options.owner or body.options.tenant
+    if given and body.action != "hand-over":
+        raise _invalid("options.owner", "is only for the action hand-over, as options.tenant is")
+    if not given and body.action == "hand-over":
+        raise _invalid("options.owner", "or options.tenant must say to whom the VMs go")
 
 
 def _none_found(count: int) -> str:
@@ -150,7 +224,12 @@ def _request(body: BulkRequest) -> dict[str, Any]:
     }
 
 
-def _item(position: int, vm_id: str, vm: VM | None) -> StoredItem:
+def _item(position: int, vm_id: str, vm: VM | Volume | None) -> StoredItem:
+    if isinstance(vm, Volume):
+        item = BulkItem(
+            position=position, vm_id=vm.id, name=vm.name, state=BulkItemState.QUEUED, host=vm.host, type=VOLUME
+        )
+        return StoredItem(item=item)
     if vm is None:
         item = BulkItem(
             position=position,
@@ -165,7 +244,7 @@ def _item(position: int, vm_id: str, vm: VM | None) -> StoredItem:
     return StoredItem(item=item, generation=vm.generation)
 
 
-def _common_tenant(principal: Principal, vms: Iterable[VM]) -> str | None:
+def _common_tenant(principal: Principal, vms: Iterable[VM | Volume]) -> str | None:
     """The tenant to which all VMs belong, None if they differ: then only administrators see the bulk. Without a VM, that
     of who asks."""
     tenants = {vm.tenant for vm in vms}

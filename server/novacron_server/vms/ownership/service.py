@@ -29,6 +29,7 @@ from novacron_server.quotas import repository as quotas
 from novacron_server.vms import repository
 from novacron_server.vms.procedures.ownership import OwnershipSteps, give
 from novacron_server.vms.row_events import vm_row_event
+from novacron_server.vms.service import BulkChild
 from novacron_server.volumes import repository as volume_rows
 from novacron_server.volumes.procedures.hand_over import HandOverVolumeSteps
 from novacron_server.volumes.row_events import volume_row_event
@@ -45,7 +46,9 @@ class Ownership:
         self._inventory = inventory
         self._operations = operations
 
-    async def hand_over_vm(self, principal: Principal, vm_id: str, body: HandOver, key: str) -> Operation:
+    async def hand_over_vm(
+        self, principal: Principal, vm_id: str, body: HandOver, key: str, *, bulk: BulkChild | None = None
+    ) -> Operation:
         """Give a VM and its disks another owner or tenant.
 
         Raises NotFound, Forbidden, ValidationFailed (nothing changes, no such member), Conflict, QuotaExceeded.
@@ -67,15 +70,14 @@ class Ownership:
             )
 
             async def rows(connection: Connection, operation: Operation) -> list[EventDraft]:
-                await _check_member(connection, owner, tenant)
+                await check_member(connection, owner, tenant)
                 if tenant != vm.tenant:
                     await quotas.check(connection, tenant, _demand(vm, taken), operation_id=operation.id)
                 note = f"handed over to {owner} by {principal.username}"
-                return (
-                    await give(
-                        connection, host_id=vm.host, vm_id=vm.id, steps=steps, tenant=tenant, owner=owner, note=note
-                    )
-                )[1]
+                _, drafts = await give(
+                    connection, host_id=vm.host, vm_id=vm.id, steps=steps, tenant=tenant, owner=owner, note=note
+                )
+                return [*drafts, *await _of_bulk(bulk, connection, operation)]
 
             return Submission(
                 target=Target(type="vm", id=vm.id, name=vm.name),
@@ -86,8 +88,8 @@ class Ownership:
                 locks=_locks(taken),
             )
 
-        request = {"vm": vm_id, **msgspec.to_builtins(body)}
-        return await self._operations.submit(OperationKind.VM_HAND_OVER, principal, key, request, decide)
+        request, parent = {"vm": vm_id, **msgspec.to_builtins(body)}, bulk.id if bulk else None
+        return await self._operations.submit(OperationKind.VM_HAND_OVER, principal, key, request, decide, parent=parent)
 
     async def adopt(self, principal: Principal, vm_id: str, body: Adopt, key: str) -> Operation:
         """Take an unmanaged VM and its disks into a tenant.
@@ -103,7 +105,7 @@ class Ownership:
             steps = OwnershipSteps(tenant=body.tenant, owner=owner, volumes=[volume.id for volume in taken])
 
             async def rows(connection: Connection, operation: Operation) -> list[EventDraft]:
-                await _check_member(connection, owner, body.tenant)
+                await check_member(connection, owner, body.tenant)
                 await quotas.check(connection, body.tenant, _demand(vm, taken), operation_id=operation.id)
                 return await _add_rows(connection, vm, taken, body.tenant, owner)
 
@@ -140,7 +142,9 @@ class Ownership:
 
         return await self._operations.submit(OperationKind.VM_RELEASE, principal, key, {"vm": vm_id}, decide)
 
-    async def hand_over_volume(self, principal: Principal, volume_id: str, body: HandOver, key: str) -> Operation:
+    async def hand_over_volume(
+        self, principal: Principal, volume_id: str, body: HandOver, key: str, *, bulk: BulkChild | None = None
+    ) -> Operation:
         """Give a volume that no VM has another owner or tenant. Raises as `hand_over_vm`."""
 
         async def decide() -> Submission[HandOverVolumeSteps]:
@@ -157,7 +161,7 @@ class Ownership:
                 self._check_chains(principal, volume, [volume])
 
             async def rows(connection: Connection, operation: Operation) -> list[EventDraft]:
-                await _check_member(connection, owner, tenant)
+                await check_member(connection, owner, tenant)
                 if tenant != volume.tenant and volume.tier is not None:
                     demand = quotas.Demand(disk_bytes={volume.tier: volume.size_bytes})
                     await quotas.check(connection, tenant, demand, operation_id=operation.id)
@@ -165,7 +169,8 @@ class Ownership:
                 if row is None or row.tenant != volume.tenant:
                     raise errors.Conflict(f"{volume.name} has changed: refresh and try again")
                 row = await volume_rows.change(connection, volume.id, tenant=tenant, owner=owner)
-                return [volume_row_event(row, "volume.updated")] if row else []
+                drafts = [volume_row_event(row, "volume.updated")] if row else []
+                return [*drafts, *await _of_bulk(bulk, connection, operation)]
 
             return Submission(
                 target=Target(type="volume", id=volume.id, name=volume.name),
@@ -175,8 +180,10 @@ class Ownership:
                 rows=rows,
             )
 
-        request = {"volume": volume_id, **msgspec.to_builtins(body)}
-        return await self._operations.submit(OperationKind.VOLUME_HAND_OVER, principal, key, request, decide)
+        request, parent = {"volume": volume_id, **msgspec.to_builtins(body)}, bulk.id if bulk else None
+        return await self._operations.submit(
+            OperationKind.VOLUME_HAND_OVER, principal, key, request, decide, parent=parent
+        )
 
     # -- internal ----------------------------------------------------------------------------------------------------
 
@@ -206,6 +213,11 @@ class Ownership:
                 )
 
 
+async def _of_bulk(bulk: BulkChild | None, connection: Connection, operation: Operation) -> list[EventDraft]:
+    """Write that the operation is part of a bulk, if it is. Raises Conflict when the bulk was stopped."""
+    return await bulk.rows(connection, operation) if bulk else []
+
+
 def _locks(volumes: Sequence[Volume]) -> tuple[Target, ...]:
     return tuple(Target(type="volume", id=volume.id, name=volume.name) for volume in volumes)
 
@@ -224,11 +236,11 @@ def _recipient(principal: Principal, thing: VM | Volume, body: HandOver) -> tupl
     return tenant, owner
 
 
-async def _check_member(connection: Connection, owner: str, tenant: str) -> None:
+async def check_member(connection: Connection, owner: str, tenant: str, *, field: str = "owner") -> None:
     """Raises ValidationFailed when there is no such member of the tenant; also when there is no such tenant."""
     if not await accounts.is_member(connection, owner, tenant):
         message = f"{owner} is not a member of the tenant {tenant}, or the account is disabled"
-        raise errors.ValidationFailed(message, fields=[FieldError(field="owner", message=message)])
+        raise errors.ValidationFailed(message, fields=[FieldError(field=field, message=message)])
 
 
 def _demand(vm: VM, volumes: Sequence[Volume]) -> quotas.Demand:

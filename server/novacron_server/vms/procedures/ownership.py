@@ -6,9 +6,8 @@ the domain, which repeats it. A release removes the rows at its end.
 
 from __future__ import annotations
 
-from functools import partial
-
 from novacron_core.values.operation_kinds import OperationKind
+from novacron_server.access import repository as accounts
 from novacron_server.database.transactions import Connection
 from novacron_server.hypervisor.facts import OwnershipTag
 from novacron_server.inventory.inventory import Inventory
@@ -87,15 +86,20 @@ class HandOverVM(ChangeOwnership):
     failpoints = ("vm.hand-over:began", "vm.hand-over:tagged")
 
     async def undo(self, entry: Journal[OwnershipSteps]) -> str:
-        """Give the rows back."""
-        steps = entry.steps
-        work = partial(
-            give, host_id=entry.host_id, vm_id=entry.operation.target.id, steps=steps,
-            tenant=steps.tenant_before, owner=steps.owner_before, note="",
-        )  # fmt: skip
-        await retry_while_database_down("giving a VM back", lambda: self._group_commit.write(work))
+        """Give the rows back; what an account has owned that is deleted by now belongs to a former user."""
+        steps, accepted_at = entry.steps, entry.operation.created_at
+
+        async def work(connection: Connection) -> tuple[str, list[EventDraft]]:
+            owner = await accounts.owner_as_of(connection, steps.owner_before, accepted_at)
+            _, drafts = await give(
+                connection, host_id=entry.host_id, vm_id=entry.operation.target.id, steps=steps,
+                tenant=steps.tenant_before, owner=owner, note="",
+            )  # fmt: skip
+            return owner, drafts
+
+        owner = await retry_while_database_down("giving a VM back", lambda: self._group_commit.write(work))
         await self._finish(entry)
-        return f"it belongs to {steps.owner_before} again"
+        return f"it belongs to {owner} again"
 
 
 class AdoptVM(ChangeOwnership):
