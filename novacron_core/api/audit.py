@@ -29,7 +29,8 @@ class AuditEntry(Value, frozen=True):
     """`seq` counts from 1 in the chain of `tenant`. `token` is the name of the API token, empty for a session.
 
     `action` is like `vm.stop`, `sign-in` or `access.role_changed`. `times` is how many equal requests the entry stands
-    for; `time` is that of the first. `status` and `code` are those of a refusal.
+    for; `time` is that of the first. `status` and `code` are those of a refusal. `hash` is that of the entry (SHA-256, hex)
+    and `previous` that of the one before, which it covers; empty where retention has deleted that one.
     """
 
     tenant: str
@@ -49,6 +50,8 @@ class AuditEntry(Value, frozen=True):
     request_id: str = ""
     detail: str = ""
     times: int = 1
+    hash: str = ""
+    previous: str = ""
 
 
 class AuditQuery(Request, frozen=True, rename={"from_": "from"}):
@@ -75,7 +78,8 @@ class ChainCheck(Value, frozen=True):
     """What was found in a chain, or in the part of it that was read. `first` and `last` are 0 when it has no entries.
 
     `bad_seq` is the first entry that is not as it was written, None when there is none, and `reason` is why. `pruned` is
-    the last entry that retention has deleted, 0 for none.
+    the last entry that retention has deleted, 0 for none. `head` is the last entry that is signed, with its hash, 0 for
+    none.
     """
 
     tenant: str
@@ -85,6 +89,8 @@ class ChainCheck(Value, frozen=True):
     pruned: int = 0
     bad_seq: int | None = None
     reason: str = ""
+    head: int = 0
+    head_hash: str = ""
 
 
 class AuditCheck(Value, frozen=True):

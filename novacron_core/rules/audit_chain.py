@@ -139,6 +139,15 @@ def _span(first: int, last: int) -> str:
     return str(first) if first == last else f"{first} to {last}"
 
 
+def joined(before: ChainCheck | None, part: ChainCheck) -> ChainCheck:
+    """What was found in a chain so far, with its next part."""
+    if before is None:
+        return part
+    return msgspec.structs.replace(
+        part, entries=before.entries + part.entries, first=before.first or part.first, last=part.last or before.last
+    )
+
+
 # -- exports -------------------------------------------------------------------------------------------------------------
 
 

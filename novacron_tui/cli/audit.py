@@ -13,7 +13,7 @@ from novacron_core.api import audit as api
 from novacron_core.api.audit import AuditEntry, AuditQuery, ChainCheck, ChainQuery
 from novacron_core.api.health import INFO
 from novacron_core.client import Client
-from novacron_core.rules.audit_chain import check_export
+from novacron_core.rules.audit_chain import check_export, joined
 from novacron_core.rules.filters.events import with_moments
 from novacron_core.rules.filters.language import FilterError
 from novacron_tui.cli.runtime.exit_codes import print_error
@@ -89,7 +89,7 @@ async def verify(client: Client, output: Output, tenant: str | None) -> int:
     while True:
         answer = await client.call(api.VERIFY, query=query)
         for part in answer.chains:
-            found[part.tenant] = _joined(found.get(part.tenant), part)
+            found[part.tenant] = joined(found.get(part.tenant), part)
         if not answer.next:
             break
         query = msgspec.structs.replace(query, after=answer.next)
@@ -105,15 +105,6 @@ def _show(output: Output, checks: list[ChainCheck]) -> int:
     if bad:
         print_error(f"the audit log was changed: entry {bad[0].bad_seq}: {bad[0].reason}")
     return 1 if bad else 0
-
-
-def _joined(before: ChainCheck | None, part: ChainCheck) -> ChainCheck:
-    """What was found in a chain so far."""
-    if before is None:
-        return part
-    return msgspec.structs.replace(
-        part, entries=before.entries + part.entries, first=before.first or part.first, last=part.last or before.last
-    )
 
 
 def _check_row(check: ChainCheck) -> tuple[object, ...]:

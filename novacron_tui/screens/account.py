@@ -172,10 +172,8 @@ class AccountScreen(ListScreen):
         return [action for action in self.ACTIONS if action is not away]
 
     def help_rows(self) -> list[KeyRow]:
-        """With the actions that have a name and no key."""
-        named = [KeyRow(":", a.name, a.help, a.group, self.why_not(a) or "", a.name) for a in NAMED]
         away = END if self._on_tokens else REVOKE
-        return [row for row in super().help_rows() if row.label != away.label] + named
+        return [row for row in super().help_rows() if row.label != away.label]
 
     def crumbs(self) -> Sequence[str]:
         return [ACCOUNT.label, "API tokens" if self._on_tokens else "sessions"]

@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 
 from textual.binding import BindingType
 
+from novacron_core.api import audit
 from novacron_core.rules.filters.events import HELP
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.operations.actions import CANCEL, COPY_IDS
 from novacron_tui.operations.entries import ActivityEntry, detail_lines
 from novacron_tui.operations.pane import ActivityPane
-from novacron_tui.screens.global_actions import ACTIVITY, EVERYWHERE, bindings
+from novacron_tui.screens.global_actions import ACTIVITY, AUDIT, EVERYWHERE, bindings, go_to
 from novacron_tui.screens.list_screen import BACK, MARK, MARK_ALL, REVERSE, SORT, ListScreen, filter_action, open_action
 from novacron_tui.screens.vm_screen import show_bulk
 from novacron_tui.terminal.glyphs import Glyphs
@@ -26,11 +27,17 @@ READ = open_action("Unfold a group; show details and the full reason; of a bulk 
 FILTER = filter_action(HELP)
 
 
+TO_AUDIT = Action[Any](
+    "to-audit", "tab", "audit", "Show the audit log instead: who did what, from where.", audit.LIST, needs_one=False,
+    group="List", opens=True, run=go_to(AUDIT.name),
+)  # fmt: skip
+
+
 class ActivityScreen(ListScreen):
     """Operations and events in one table."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        READ, FILTER, MARK, SORT, CANCEL, COPY_IDS, MARK_ALL, REVERSE, BACK, *EVERYWHERE,
+        READ, FILTER, MARK, SORT, CANCEL, COPY_IDS, TO_AUDIT, MARK_ALL, REVERSE, BACK, *EVERYWHERE,
     )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = ACTIVITY

@@ -359,8 +359,10 @@ class BaseScreen(Screen[None]):
         self.app.push_screen(HelpScreen([*self.help_rows(), *ROWS], self._copy_command), self._perform_from_help)
 
     def help_rows(self) -> list[KeyRow]:
-        """The lines of the help that are about this screen."""
-        return [KeyRow(a.key, a.label, a.help, a.group, self.why_not(a) or "", a.name) for a in self.ACTIONS if a.key]
+        """The lines of the help that are about this screen: its keys, and what is reached by its name."""
+        rows = [KeyRow(a.key, a.label, a.help, a.group, self.why_not(a) or "", a.name) for a in self.ACTIONS if a.key]
+        named = [a for a in self.ACTIONS if not a.key and a.endpoint and a.name != TENANT]
+        return rows + [KeyRow(":", a.name, a.help, a.group, self.why_not(a) or "", a.name) for a in named]
 
     def _perform_from_help(self, row: KeyRow | None) -> None:
         action = self._named(row.name) if row is not None else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from textual.binding import Binding, BindingType
 
-from novacron_core.api import access
+from novacron_core.api import access, audit
 from novacron_tui.account import perform as account
 from novacron_tui.actions import Action, Danger
 from novacron_tui.screens.navigation import Go
@@ -35,13 +35,17 @@ REFRESH = Action[Any](
 )  # fmt: skip
 
 
-def _screen(name: str, key: str, label: str, help: str) -> Action[Any]:
-    """The action that shows a screen, see `router.stacked_screen`."""
+def go_to(name: str) -> Callable[[Any, Any], None]:
+    """What shows a screen, see `router.stacked_screen`."""
 
     def run(screen: Any, _subject: Any) -> None:
         screen.app.post_message(Go(name))
 
-    return Action(name, key, label, help, needs_one=False, group=_GROUP, opens=True, run=run)
+    return run
+
+
+def _screen(name: str, key: str, label: str, help: str) -> Action[Any]:
+    return Action(name, key, label, help, needs_one=False, group=_GROUP, opens=True, run=go_to(name))
 
 
 VMS = _screen("vms", "1", "VMs", "Show the VM list.")
@@ -57,10 +61,15 @@ TENANT = Action[Any](
     "tenant", "", "switch tenant", "Work in another of your tenants.", access.SWITCH_TENANT, danger=Danger.REVERSIBLE,
     needs_one=False, group=_GROUP, opens=True, run=account.choose_tenant, command="tenant switch TENANT",
 )  # fmt: skip
+AUDIT = Action[Any](
+    "audit", "", "audit", "Who did what, from where, with what result.", audit.LIST, needs_one=False, group=_GROUP,
+    opens=True, run=go_to("audit"),
+)  # fmt: skip
+"""Reached by its name, and by tab from the activity."""
 SCREENS: tuple[Action[Any], ...] = (VMS, STORAGE, METRICS_SCREEN, PEOPLE, ACTIVITY)
 COMING_SCREENS = {"2": "hosts", "3": "networks"}
 """The numbers that are kept for screens which this version does not have."""
-EVERYWHERE: tuple[Action[Any], ...] = (*SCREENS, PROBLEMS, ACCOUNT, TENANT, REFRESH, PALETTE, HELP, QUIT)
+EVERYWHERE: tuple[Action[Any], ...] = (*SCREENS, AUDIT, PROBLEMS, ACCOUNT, TENANT, REFRESH, PALETTE, HELP, QUIT)
 
 
 def bindings(actions: Sequence[Action[Any]]) -> list[BindingType]:

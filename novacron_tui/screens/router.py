@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
 def stacked_screen(name: str) -> type[BaseScreen] | None:
     """The class of the screen with this name; None for the VM list, which is always at the bottom."""
-    from novacron_tui.screens.global_actions import ACCOUNT, ACTIVITY, METRICS_SCREEN, PEOPLE, PROBLEMS, STORAGE
+    from novacron_tui.screens.global_actions import (
+        ACCOUNT,
+        ACTIVITY,
+        AUDIT,
+        METRICS_SCREEN,
+        PEOPLE,
+        PROBLEMS,
+        STORAGE,
+    )
 
     if name == STORAGE.name:
         from novacron_tui.screens.storage import StorageScreen
@@ -24,6 +32,10 @@ def stacked_screen(name: str) -> type[BaseScreen] | None:
         from novacron_tui.screens.activity import ActivityScreen
 
         return ActivityScreen
+    if name == AUDIT.name:
+        from novacron_tui.screens.audit import AuditScreen
+
+        return AuditScreen
     if name == PEOPLE.name:
         from novacron_tui.screens.people import PeopleScreen
 

@@ -9,7 +9,7 @@ from novacron_core.api.audit import AuditEntry
 from novacron_core.rules.filters.language import FilterField
 from novacron_core.values.ages import parse_moment
 
-HELP = "plain words, who:ada, action:stop, target:db-*, from:10.0.*, result:refused, since:22:00, age<8h, -not."
+HELP = "plain words, user:ada, action:stop, target:db-*, from:10.0.*, result:refused, since:22:00, age<8h, -not."
 """The fields in one line, for an operator."""
 
 
@@ -23,6 +23,8 @@ def audit_fields(now: Callable[[], datetime], zone: tzinfo | None = UTC) -> dict
     return {
         "name": FilterField(lambda e: (e.actor, e.action, e.target.name, e.address, str(e.result), e.detail), "texts"),
         "who": FilterField(lambda e: (e.actor, e.actor_id), "texts"),
+        "user": FilterField(lambda e: (e.actor, e.actor_id), "texts"),
+        "by": FilterField(lambda e: (e.actor, e.actor_id), "texts"),
         "role": FilterField(lambda e: e.role),
         "action": FilterField(lambda e: (e.action, verb_of(e.action)), "texts"),
         "target": FilterField(lambda e: (e.target.name, e.target.id), "texts"),

@@ -152,10 +152,21 @@ class EntrySelection:
     to: datetime | None = None
 
 
+_before = t.alias("before")
+_PREVIOUS = (
+    select(_before.c.hash)
+    .where(_before.c.tenant == t.c.tenant, _before.c.seq == t.c.seq - 1)
+    .correlate(t)
+    .scalar_subquery()
+    .label("previous")
+)
+"""The hash of the entry before, NULL where there is none."""
 _VERB: Text = func.regexp_replace(t.c.action, r"^[^.]*\.", "")
 _COLUMNS: dict[str, tuple[Text, ...]] = {
     "name": (t.c.actor, t.c.action, t.c.target_name, t.c.address, t.c.result, t.c.detail),
     "who": (t.c.actor, t.c.actor_id),
+    "user": (t.c.actor, t.c.actor_id),
+    "by": (t.c.actor, t.c.actor_id),
     "role": (t.c.role,),
     "action": (t.c.action, _VERB),
     "target": (t.c.target_name, t.c.target_id),
@@ -174,8 +185,8 @@ async def page(conn: AsyncConnection, chosen: EntrySelection, offset: int, limit
     where = _where(chosen)
     total = (await conn.execute(select(func.count()).select_from(t).where(*where))).scalar_one()
     order = (t.c.time.desc(), t.c.tenant, t.c.seq.desc())
-    rows = await conn.execute(select(t).where(*where).order_by(*order).offset(offset).limit(limit))
-    return [_entry(row) for row in rows], int(total)
+    query = select(t, _PREVIOUS).where(*where).order_by(*order).offset(offset).limit(limit)
+    return [_entry(row) for row in await conn.execute(query)], int(total)
 
 
 def _where(chosen: EntrySelection) -> list[Condition]:
@@ -251,4 +262,12 @@ def _entry(row: Row[Any]) -> AuditEntry:
         request_id=row.request_id,
         detail=row.detail,
         times=row.times,
+        hash=bytes(row.hash).hex(),
+        previous=_previous(row),
     )
+
+
+def _previous(row: Row[Any]) -> str:
+    if row.seq == 1:
+        return GENESIS.hex()
+    return bytes(row.previous).hex() if row.previous is not None else ""

@@ -164,6 +164,8 @@ class Audit:
             pruned=pruned,
             bad_seq=walk.bad_seq if walk.bad_seq is not None or not reason else walk.seq,
             reason=reason,
+            head=head.seq if head else 0,
+            head_hash=head.hash if head else "",
         )
         return check, None if complete else _Position(tenant, walk.seq, walk.hash.hex(), pruned)
 
