@@ -29,6 +29,11 @@ async def act_on_many(
     refused or failed."""
     body = BulkRequest(action=verb.name, ids=[vm.id for vm in found], options=options)  # type: ignore[arg-type]
     bulk = await send_with_retries(lambda key: client.call(vms.BULK, body=body, idempotency_key=key))
+    return await follow_bulk(client, output, bulk, wait=wait)
+
+
+async def follow_bulk(client: Client, output: Output, bulk: Operation, *, wait: bool) -> int:
+    """Report the results of an accepted bulk. Returns the exit code."""
     if not wait:
         report(output, [Result(bulk.id, bulk.target.name, bulk)])
         return DONE

@@ -6,19 +6,23 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from novacron_core import errors
-from novacron_core.api import access, people
+from novacron_core.api import access, people, vms, volumes
 from novacron_core.api.base import ListQuery
+from novacron_core.api.ownership import HandOverAll
 from novacron_core.api.people import Invitation, Person, PersonChange
 from novacron_core.client import Client
 from novacron_core.rules.validation import explain
 from novacron_core.values.ages import age_s, age_text
+from novacron_core.values.counts import counted
 from novacron_core.values.names import why_not_username
 from novacron_core.values.roles import Role
-from novacron_tui.cli.runtime.exit_codes import UsageError
+from novacron_tui.cli.bulk import follow_bulk
+from novacron_tui.cli.runtime.exit_codes import UsageError, print_error
 from novacron_tui.cli.runtime.lookup import list_all, named, one_of
 from novacron_tui.cli.runtime.output import Output, cell, print_line, show_data, show_pairs, show_table
 from novacron_tui.cli.runtime.prompts import confirm, new_password
 from novacron_tui.cli.runtime.proof import call_proven
+from novacron_tui.cli.runtime.wait import send_with_retries
 
 MEMBERS = ("owner", "operator", "viewer")
 NONE, ADMINISTRATOR, NOT_ADMINISTRATOR = "none", "administrator", "not-administrator"
@@ -117,9 +121,32 @@ async def user_delete(client: Client, name_or_id: str, *, sure: bool) -> None:
     """Delete an account after a confirmation."""
     person = await find_person(client, name_or_id)
     if not sure:
-        confirm(f"delete the account {cell(person.username)}; its VMs and volumes stay", person.username)
+        owned, name = await _owned(client, person.username), cell(person.username)
+        what = f"it owns {owned}, which stay as those of a former user" if owned else "it owns no VMs and no volumes"
+        if owned:
+            print_error(f"`novacron user hand-over {name} --to USER` gives them to somebody first")
+        confirm(f"delete the account {name}; {what}", person.username)
     await call_proven(client, people.DELETE, user_id=person.id)
     print_line(f"{cell(person.username)}: deleted")
+
+
+async def _owned(client: Client, username: str) -> str:
+    """`3 VMs and 1 volume`: what a user owns; empty for nothing."""
+    query = f'owner:"{username}"'
+    found = [vm for vm in await list_all(client, vms.LIST, vms.VMQuery(q=query)) if vm.owner == username]
+    disks = await list_all(client, volumes.LIST, ListQuery())
+    free = [volume for volume in disks if volume.owner == username and volume.vm is None]
+    counts = ((len(found), "VM"), (len(free), "volume"))
+    return " and ".join(counted(count, word) for count, word in counts if count)
+
+
+async def user_hand_over(client: Client, output: Output, name_or_id: str, *, to: str, tenant: str, wait: bool) -> int:
+    """Hand over all VMs and volumes of a person. Returns the exit code: 1 when one was refused or failed."""
+    person, body = await find_person(client, name_or_id), HandOverAll(to=to, tenant=tenant or None)
+    bulk = await send_with_retries(
+        lambda key: client.call(people.HAND_OVER, body=body, idempotency_key=key, user_id=person.id)
+    )
+    return await follow_bulk(client, output, bulk, wait=wait)
 
 
 async def user_role(client: Client, output: Output, name_or_id: str, role: str, *, tenant: str) -> None:

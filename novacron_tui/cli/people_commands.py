@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from novacron_tui.cli.runtime import completion
-from novacron_tui.cli.runtime.args import OutputFlag, ProfileFlag, ServerFlag, run_with_client
+from novacron_tui.cli.runtime.args import NoWaitFlag, OutputFlag, ProfileFlag, ServerFlag, run_with_client
 from novacron_tui.cli.runtime.choice import chosen_server
 from novacron_tui.cli.runtime.output import Output
 
@@ -151,6 +151,29 @@ def user_delete(
     from novacron_tui.cli import people
 
     run_with_client(context, lambda client: people.user_delete(client, name, sure=yes))
+
+
+@user.command("hand-over")
+def user_hand_over(
+    context: typer.Context, name: Name,
+    to: Annotated[
+        str, typer.Option("--to", metavar="USER", help="New owner of everything.", autocompletion=completion.user_names)
+    ],
+    tenant: Annotated[
+        str,
+        typer.Option(
+            "--tenant", help="New tenant (administrators). Default: each stays in its tenant.",
+            autocompletion=completion.tenant_names,
+        ),
+    ] = "",
+    no_wait: NoWaitFlag = False, output: OutputFlag = Output.TABLE, server: ServerFlag = "", profile: ProfileFlag = "",
+) -> None:  # fmt: skip
+    """Give all VMs and volumes of a person to somebody else, with a result for each."""
+    from novacron_tui.cli import people
+
+    run_with_client(context, lambda client: people.user_hand_over(
+        client, output, name, to=to, tenant=tenant, wait=not no_wait,
+    ))  # fmt: skip
 
 
 @user.command("role")

@@ -6,7 +6,7 @@ Independent of Textual. Reads are typed and cheap; `version` changes with every 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from novacron_core.api.hosts import Host
 from novacron_core.api.nouns import HOSTS, NOUNS, OPERATIONS, POOLS, TIERS, VMS, VOLUMES, Noun, Nouns
 from novacron_core.api.operations import Operation
 from novacron_core.api.pools import Pool
+from novacron_core.api.stored_events import StoredEvent
 from novacron_core.api.tiers import Tier
 from novacron_core.api.vms import VM, State
 from novacron_core.api.volumes import Volume
@@ -30,6 +31,9 @@ STALE_AFTER = timedelta(seconds=HEARTBEAT_S * 1.5)
 """A connection without data for longer than this is no longer live."""
 MAX_EVENTS = 500
 MAX_OPERATIONS = 1000
+MAX_WARNINGS = 100
+WARNING = "access.warning"
+"""The type of the events that warn administrators of what endangers access."""
 
 
 T = TypeVar("T")
@@ -85,6 +89,10 @@ class Store:
         self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self.events_after = 0
         """All events after this number are in `events`; earlier ones may be missing there."""
+        self.access_seq = 0
+        """The number of the newest event about access that was received."""
+        self.warnings: dict[str, Event | StoredEvent] = {}
+        """The security warnings that are known, by the ids of their events; only administrators receive any."""
         self.samples = SampleStore(now)
         self._connected = False
         self._complete = False
@@ -270,6 +278,9 @@ class Store:
         if len(self.events) == MAX_EVENTS:
             self.events_after = max(self.events_after, self.events[0].seq)
         self.events.append(event)
+        if event.type.startswith("access."):
+            self.access_seq = event.seq
+            self.note_warnings([event])
         self.version += 1
         noun = self.nouns.of_type(event.target.type)
         if isinstance(value, VM):
@@ -281,6 +292,14 @@ class Store:
         elif noun is not None:
             self._remove(noun, event)
         return True
+
+    def note_warnings(self, events: Iterable[Event | StoredEvent]) -> None:
+        """Keep those of these events that are security warnings, also of the time before this console connected."""
+        found = {event.id: event for event in events if event.type == WARNING and event.id not in self.warnings}
+        if found:
+            kept = sorted((self.warnings | found).values(), key=lambda event: event.time)[-MAX_WARNINGS:]
+            self.warnings = {event.id: event for event in kept}
+            self.version += 1
 
     def _remove(self, noun: Noun[Any], event: Event) -> None:
         if noun.type == VMS.type:

@@ -6,16 +6,22 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from novacron_core.api import people, second_factor
+from novacron_core.api.ownership import HandOverAll
 from novacron_core.api.people import NewInvitation, ResetCode
 from novacron_core.errors import NovaCronError
+from novacron_core.values.counts import counted
 from novacron_core.values.roles import Permission, allows
 from novacron_tui.actions import ActionContext
+from novacron_tui.connection.form_request import build_request, call_from_form
+from novacron_tui.connection.store import Store
 from novacron_tui.people import forms
 from novacron_tui.people.entries import PersonEntry
 from novacron_tui.people.reading import PeopleData
 from novacron_tui.terminal.safe_text import one_line
+from novacron_tui.volumes.recipients import Recipients, hand_over_form, read_recipients
 from novacron_tui.widgets.confirm import Question
 from novacron_tui.widgets.detail import Detail
+from novacron_tui.widgets.form import Refused
 from novacron_tui.widgets.text_bar import Piece
 
 
@@ -75,10 +81,15 @@ async def delete(context: PeopleContext, entry: PersonEntry) -> None:
         return
     user = context.session.user
     if allows(user.role, Permission.ACCESS_ADMIN, user.limits):
+        owned = owned_text(context.session.store, entry.name)
+        if owned and await context.ask(_offer(name, owned)) is not None:
+            await hand_over(context, entry)
+            return
         question = Question(
             f"Delete the account {name}?",
             [
                 [Piece("Its sessions and API tokens end at once. Its VMs and volumes stay in their tenants.")],
+                *([[Piece(f"{owned} then belong to “former user {name}”.", "warn")]] if owned else []),
                 [Piece("e", "key"), Piece(" can disable the account instead.", "quiet")],
             ],
             yes="Delete",
@@ -96,6 +107,52 @@ async def delete(context: PeopleContext, entry: PersonEntry) -> None:
     )
     call = lambda: context.session.client.call(people.REMOVE_MEMBER, tenant=tenant, user_id=entry.id)  # noqa: E731
     await _ask_and_call(context, question, call, f"{name}: removed from {one_line(tenant)}")
+
+
+def owned_text(store: Store, username: str) -> str:
+    """`3 VMs and 1 volume`: what a user owns of what is seen here; empty for nothing. Disks go with their VMs."""
+    vms = sum(vm.owner == username for vm in store.vms.values())
+    volumes = sum(volume.owner == username and volume.vm is None for volume in store.volumes.values())
+    counts = ((vms, "VM"), (volumes, "volume"))
+    return " and ".join(counted(count, word) for count, word in counts if count)
+
+
+def _offer(name: str, owned: str) -> Question:
+    return Question(
+        f"{name} owns {owned}",
+        [
+            [Piece("Hand everything over to somebody before the account is deleted?")],
+            [Piece("n", "key"), Piece(" goes on to the deletion; everything stays, and belongs to a former user.")],
+        ],
+        yes="Hand over",
+    )
+
+
+async def hand_over(context: PeopleContext, entry: PersonEntry) -> None:
+    """Show the form that gives all VMs and volumes of a person to somebody."""
+    if entry.person is None:
+        return
+    session, user_id, recipients = context.session, entry.person.id, await read_recipients(context.session)
+    name, owned = one_line(entry.name), owned_text(session.store, entry.name)
+    others = Recipients([each for each in recipients.names if each != entry.name], recipients.tenants)
+
+    async def send(owner: str | None, tenant: str | None, key: str) -> None:
+        body = build_request(HandOverAll, to=owner or "", tenant=tenant)
+        try:
+            op = await call_from_form(session, people.HAND_OVER, body, key, user_id=user_id)
+        except Refused as e:
+            raise Refused(
+                e.sentence, {"owner" if field == "to" else field: why for field, why in e.fields.items()}
+            ) from e
+        session.followed[op.id] = op
+        context.say(f"Handing over {one_line(op.target.name)}…", "busy")
+        session.changed()
+
+    intro = [
+        [Piece(f"{owned} of {name}" if owned else f"What {name} owns", "strong")],
+        [Piece("Disks go with their VMs. Each is checked against the quotas of its new tenant; 7 shows the results.", "quiet")],
+    ]  # fmt: skip
+    await context.show_dialog(hand_over_form(f"Hand over everything of {name}", intro, others, send))
 
 
 async def reset_password(context: PeopleContext, entry: PersonEntry) -> None:

@@ -23,6 +23,8 @@ FULL = 0.85
 """The part of a pool's disk from which on it counts as nearly full."""
 RECENT = timedelta(hours=24)
 """How long a failed operation is listed, unless it has succeeded since."""
+SECURITY = "security warning"
+"""The kind of the problem that is a security warning."""
 _WRONG_STATES = (State.CRASHED, State.FAILED, State.UNKNOWN)
 _FAILED = (OperationState.FAILED, OperationState.INTERRUPTED)
 
@@ -83,11 +85,23 @@ def _found(store: Store) -> Iterator[ProblemEntry]:
             f"task {name}", "task failing", one_line(name), "a part of the server fails; what it keeps current may be old",
             None, "", "read the server's log", severe=False,
         )  # fmt: skip
+    yield from _of_warnings(store)
     down = {host.id for host in store.hosts.values() if host.status is HostStatus.DOWN}
     yield from (_of_host(store, host) for host in store.hosts.values() if host.id in down)
     yield from (_of_vm(store, vm) for vm in _wrong_vms(store) if not (vm.state is State.UNKNOWN and vm.host in down))
     yield from (problem for pool in _pools_in_use(store) if pool.host not in down for problem in _of_pool(store, pool))
     yield from _of_operations(store)
+
+
+def _of_warnings(store: Store) -> Iterator[ProblemEntry]:
+    """The security warnings of the last day."""
+    now = store.now()
+    for event in store.warnings.values():
+        if now - event.time <= RECENT:
+            yield ProblemEntry(
+                f"warning {event.id}", SECURITY, one_line(event.target.name or event.target.id), one_line(event.note),
+                event.time, "enter", "opens the audit log",
+            )  # fmt: skip
 
 
 def _of_host(store: Store, host: Host) -> ProblemEntry:

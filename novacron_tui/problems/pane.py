@@ -47,7 +47,7 @@ class ProblemPane(ListPane[ProblemEntry]):
         return [
             Piece(f"{self._glyphs.ok} no problems\n\n", "good"),
             Piece("Crashed, failed and unknown VMs, hosts that are down, full or missing pools\n", "quiet"),
-            Piece("and operations that failed in the last 24 hours are listed here.", "quiet"),
+            Piece("operations that failed and security warnings of the last 24 hours are listed here.", "quiet"),
         ]
 
     def _columns(self) -> list[Column[ProblemEntry]]:

@@ -49,6 +49,11 @@ DELETE = Action[PersonEntry](
     "delete", "D", "delete", "Delete the account, or remove it from the tenant; revoke an invitation.",
     people.REMOVE_MEMBER, danger=Danger.DESTROYS, group=_GROUP, run=perform.delete, command="user delete {names}",
 )
+HAND_OVER = Action[PersonEntry](
+    "hand-over", "", "hand over everything", "Give all VMs and volumes of the person to somebody else.", people.HAND_OVER,
+    _only_people, Danger.REVERSIBLE, group=_GROUP, opens=True, run=perform.hand_over,
+    command="user hand-over {names} --to USER",
+)
 RESET = Action[PersonEntry](
     "reset-password", "", "reset the password", "Create a one-time code that sets a new password.", people.CREATE_RESET_CODE,
     _only_people, Danger.LOSES_WORK, group=_GROUP, run=perform.reset_password, command="user reset-password {names}",
@@ -64,7 +69,7 @@ class PeopleScreen(ListScreen):
     """Reads the people while it is open: they are not part of the event stream."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        OPEN, FILTER, INVITE, EDIT, DELETE, SORT, RESET, COPY_ID, REVERSE, BACK, *EVERYWHERE,
+        OPEN, FILTER, INVITE, EDIT, DELETE, SORT, HAND_OVER, RESET, COPY_ID, REVERSE, BACK, *EVERYWHERE,
     )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
     HERE = PEOPLE
@@ -75,6 +80,7 @@ class PeopleScreen(ListScreen):
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
         self.data = PeopleData()
+        self._told = session.store.access_seq
         self._pane = PeoplePane(session, glyphs, self.data)
         self._quota = LinesView(id="quota")
 
@@ -122,6 +128,9 @@ class PeopleScreen(ListScreen):
 
     def refresh_body(self) -> None:
         super().refresh_body()
+        if (told := self.session.store.access_seq) != self._told:  # somebody was invited, joined, changed, …
+            self._told = told
+            self.read_again()
         if self.data.quota is not None:
             self._quota.show(quota_bars.lines(self.data.quota, self.glyphs, max(1, self.size.width - 4)))
 

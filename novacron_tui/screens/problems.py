@@ -15,9 +15,9 @@ from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
 from novacron_tui.connection.store import key_of
 from novacron_tui.operations.entries import detail_lines, of_operation
-from novacron_tui.problems.entries import ProblemEntry
+from novacron_tui.problems.entries import SECURITY, ProblemEntry
 from novacron_tui.problems.pane import ProblemPane
-from novacron_tui.screens.global_actions import EVERYWHERE, PROBLEMS, STORAGE, VMS, bindings
+from novacron_tui.screens.global_actions import AUDIT, EVERYWHERE, PROBLEMS, STORAGE, VMS, bindings
 from novacron_tui.screens.list_screen import BACK, MARK, MARK_ALL, REVERSE, SORT, filter_action, open_action
 from novacron_tui.screens.navigation import Go
 from novacron_tui.screens.vm_page import VMPageScreen
@@ -100,6 +100,8 @@ class ProblemsScreen(VMScreen):
             self.app.post_message(Go(VMS.name, only=f'host:"{row.name}"'))
         elif isinstance(thing, Pool):
             self.app.post_message(Go(STORAGE.name))
+        elif row.kind == SECURITY:
+            self.start(AUDIT)
         elif isinstance(thing, Operation):
             entry = of_operation(thing)
             self.app.push_screen(Detail(f"{entry.target}: {entry.what}", detail_lines(entry, self.session.now)))

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from novacron_core.api import stored_events
 from novacron_core.api.events import SampleRequest
 from novacron_core.api.operations import BulkItemState, Operation, OperationState
+from novacron_core.api.stored_events import EventQuery
 from novacron_core.api.vms import VM
 from novacron_core.errors import NovaCronError
+from novacron_core.values.roles import Permission, allows
 from novacron_tui.actions import Action
 from novacron_tui.connection.session import Session
-from novacron_tui.connection.store import VMKey
+from novacron_tui.connection.store import MAX_WARNINGS, WARNING, VMKey
 from novacron_tui.screens.global_actions import EVERYWHERE, VMS, bindings
 from novacron_tui.screens.list_screen import MARK, MARK_ALL, REVERSE, SORT, filter_action, open_action
 from novacron_tui.screens.vm_page import VMPageScreen
 from novacron_tui.screens.vm_screen import VMScreen, show_bulk
 from novacron_tui.terminal.glyphs import Glyphs
-from novacron_tui.vms.actions import COPY_ID, CREATE, STOP_REST, VERBS
+from novacron_tui.vms.actions import COPY_ID, CREATE, OWNERSHIP, STOP_REST, VERBS
 from novacron_tui.vms.bulk import is_bulk, load_items, newest, progress_parts, running
 from novacron_tui.vms.pane import VMPane
 from novacron_tui.volumes.actions import UPLOAD
@@ -45,6 +49,7 @@ class VMListScreen(VMScreen):
         SORT,
         CREATE,
         *VERBS,
+        *OWNERSHIP,
         RESULTS,
         STOP_REST,
         MARK_ALL,
@@ -59,6 +64,17 @@ class VMListScreen(VMScreen):
     def __init__(self, session: Session, glyphs: Glyphs) -> None:
         super().__init__(session, glyphs)
         self._pane = VMPane(session, glyphs)
+
+    def on_mount(self) -> None:
+        if allows(self.session.user.role, Permission.ACCESS_ADMIN, self.session.user.limits):
+            self.run_worker(self._read_warnings(), group="warnings")
+
+    async def _read_warnings(self) -> None:
+        """Read the security warnings of the time before this console connected; those of now come with the stream."""
+        query = EventQuery(q=f"type:{WARNING} age<24h", page_size=MAX_WARNINGS)
+        with suppress(NovaCronError):  # an older server; the activity says why events cannot be read
+            self.session.store.note_warnings((await self.session.client.call(stored_events.LIST, query=query)).items)
+            self.session.changed()
 
     @property
     def pane(self) -> VMPane:

@@ -25,7 +25,7 @@ from novacron_tui.screens.list_screen import BACK, MARK, MARK_ALL, REVERSE, SORT
 from novacron_tui.screens.vm_screen import VMScreen
 from novacron_tui.terminal.glyphs import Glyphs
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.actions import COPY_ID, CRASH, VERBS
+from novacron_tui.vms.actions import COPY_ID, CRASH, OWNERSHIP, VERBS
 from novacron_tui.vms.crash_detail import crash_lines
 from novacron_tui.vms.device_panes import DiskEntry, DiskPane, NetworkPane, disk_rows, nic_rows
 from novacron_tui.vms.metrics_pane import MetricsPane
@@ -75,7 +75,7 @@ class VMPageScreen(VMScreen):
     """The actions on the VM work on every tab; a tab adds those on the row under its cursor."""
 
     ACTIONS: ClassVar[tuple[Action[Any], ...]] = (
-        *VERBS, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, MARK, MARK_ALL, CRASH, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
+        *VERBS, *OWNERSHIP, COPY_ID, *DISK_VERBS, CANCEL, RANGE, *LISTS, MARK, MARK_ALL, CRASH, NEXT_TAB, *TABS, BACK, *EVERYWHERE,
     )  # fmt: skip
     ONE_AT_A_TIME = volume_actions.ONE_AT_A_TIME
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -12,7 +12,7 @@ from novacron_tui.connection.session import Session
 from novacron_tui.screens.base import BaseScreen
 from novacron_tui.screens.list_screen import ListScreen
 from novacron_tui.terminal.glyphs import Glyphs
-from novacron_tui.vms.actions import Verb
+from novacron_tui.vms.actions import ADOPT, HAND_OVER, RELEASE, Verb
 from novacron_tui.vms.bulk import verb_of
 from novacron_tui.vms.bulk_panel import BulkPanel
 from novacron_tui.vms.perform import VMActionRunner
@@ -74,6 +74,28 @@ class VMScreen(ListScreen):
         if op is not None:
             self.follow_created(op)
             self.follow(op, "creating")
+
+    async def hand_over(self) -> None:
+        """Ask to whom the chosen VMs go, and send it."""
+        from novacron_tui.vms import ownership
+
+        await ownership.hand_over(self, self._allowing(HAND_OVER))
+
+    async def adopt(self) -> None:
+        """Ask into which tenant the chosen unmanaged VMs go, and send it."""
+        from novacron_tui.vms import ownership
+
+        await ownership.adopt(self, self._allowing(ADOPT))
+
+    async def release(self) -> None:
+        """Ask, and stop managing the chosen VMs."""
+        from novacron_tui.vms import ownership
+
+        await ownership.release(self, self._allowing(RELEASE))
+
+    def _allowing(self, action: Verb) -> list[VM]:
+        """The chosen VMs that allow an action."""
+        return [vm for vm in self.chosen() if self.vm_actions.why_not(action, vm) is None]
 
     def follow_created(self, op: Operation) -> None:
         """Called when an operation that creates a VM was accepted."""

@@ -88,6 +88,22 @@ INTERRUPTING = (STOP, RESTART, POWER_OFF, RESET, PAUSE)
 """What keeps a guest from serving, for a while or for good."""
 STOPPING = (STOP, POWER_OFF)
 """What a transient VM does not outlive."""
+HAND_OVER = Verb(
+    A.HAND_OVER, "", "hand over", "Give the VM and its disks to a colleague, or to another tenant.", vms.HAND_OVER,
+    _by_rule(A.HAND_OVER), Danger.REVERSIBLE, opens=True, run=lambda screen, _: screen.hand_over(),
+    command="vm hand-over {names} --to USER",
+)
+ADOPT = Verb(
+    A.ADOPT, "", "adopt", "Manage an unmanaged VM and the disks that it writes, for a tenant.", vms.ADOPT,
+    _by_rule(A.ADOPT), Danger.REVERSIBLE, opens=True, run=lambda screen, _: screen.adopt(),
+    command="vm adopt {names} --tenant TENANT",
+)
+RELEASE = Verb(
+    A.RELEASE, "", "release", "Stop managing the VM and its disks: they stay as they are.", vms.RELEASE,
+    _by_rule(A.RELEASE), Danger.LOSES_WORK, run=lambda screen, _: screen.release(), command="vm release {names}",
+)
+OWNERSHIP = (HAND_OVER, ADOPT, RELEASE)
+"""What changes whose a VM is. They are reached by their names."""
 CREATE = Action[VM](
     "create", "c", "create", "Create a VM from an image.", vms.CREATE, danger=Danger.REVERSIBLE, needs_one=False,
     group="VM", opens=True, run=lambda screen, _: screen.create_vm(), command="vm create --name NAME --image IMAGE",

@@ -34,6 +34,10 @@ async def _move(screen: Any, _entry: VolumeEntry) -> None:
     await perform.move(screen, screen.subjects(MOVE))
 
 
+async def _hand_over(screen: Any, _entry: VolumeEntry) -> None:
+    await perform.hand_over(screen, screen.subjects(HAND_OVER))
+
+
 async def _cancel(screen: Any, _entry: VolumeEntry) -> None:
     await perform.cancel(screen, screen.subjects(CANCEL))
 
@@ -75,6 +79,10 @@ DELETE = VolumeVerb(
     "delete", "D", "delete", "Delete the volume and its data.", volumes.DELETE, _by_rule(V.DELETE), Danger.DESTROYS,
     run=_delete, command="volume delete {names}",
 )
+HAND_OVER = VolumeVerb(
+    "hand-over", "", "hand over", "Give a volume that no VM has to a colleague, or to another tenant.", volumes.HAND_OVER,
+    _by_rule(V.HAND_OVER), Danger.REVERSIBLE, opens=True, run=_hand_over, command="volume hand-over {names} --to USER",
+)
 CREATE = VolumeVerb(
     "create", "c", "create", "Create an empty volume.", volumes.CREATE, danger=Danger.REVERSIBLE, needs_one=False,
     opens=True, run=perform.create, command="volume create NAME --size SIZE",
@@ -88,8 +96,8 @@ COPY_ID = VolumeVerb(
     run=_copy_ids,
 )
 # fmt: on
-OF_MANY = (MOVE, CANCEL, DELETE)
+OF_MANY = (MOVE, CANCEL, DELETE, HAND_OVER)
 """The actions that apply to all marked volumes."""
 ONE_AT_A_TIME = (GROW, CLONE, ATTACH, DETACH)
 """The actions that ask for what only one volume can have."""
-VERBS = (MOVE, CANCEL, GROW, CLONE, ATTACH, DETACH, DELETE, CREATE, UPLOAD, COPY_ID)
+VERBS = (MOVE, CANCEL, GROW, CLONE, ATTACH, DETACH, DELETE, CREATE, UPLOAD, HAND_OVER, COPY_ID)

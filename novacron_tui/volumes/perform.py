@@ -9,6 +9,7 @@ from uuid import UUID, uuid4, uuid5
 from novacron_core.api import volumes
 from novacron_core.api.endpoint import Endpoint
 from novacron_core.api.operations import Operation
+from novacron_core.api.ownership import HandOver
 from novacron_core.api.volumes import DeletionPreview
 from novacron_core.errors import NovaCronError
 from novacron_core.rules.bulk_words import left_out_text
@@ -18,11 +19,12 @@ from novacron_core.values.counts import counted
 from novacron_core.values.sizes import size_text
 from novacron_tui.actions import ActionContext
 from novacron_tui.cancelling import cancel_many
-from novacron_tui.connection.form_request import Send, sender
+from novacron_tui.connection.form_request import Send, build_request, call_from_form, sender
 from novacron_tui.images.upload import UploadImage
 from novacron_tui.terminal.safe_text import one_line
 from novacron_tui.volumes import forms
 from novacron_tui.volumes.entries import VolumeEntry
+from novacron_tui.volumes.recipients import hand_over_form, read_recipients
 from novacron_tui.widgets.confirm import Question
 from novacron_tui.widgets.form import Refused
 from novacron_tui.widgets.text_bar import Piece
@@ -66,6 +68,39 @@ def _mover(context: ActionContext, entries: Sequence[VolumeEntry]) -> Send:
         await _each(context, entries, move_one, "moving")
 
     return send
+
+
+async def hand_over(context: ActionContext, chosen: Sequence[VolumeEntry]) -> None:
+    """Show the form that hands volumes over."""
+    ready, left_out = _allowed(V.HAND_OVER, chosen, context)
+    if not ready:
+        return
+    session, names = context.session, ", ".join(one_line(entry.volume.name) for entry in ready[:4])
+
+    async def send(owner: str | None, tenant: str | None, key: str) -> None:
+        body = build_request(HandOver, owner=owner, tenant=tenant)
+        if len(ready) == 1:
+            op = await call_from_form(session, volumes.HAND_OVER, body, key, volume_id=ready[0].volume.id)
+            context.follow(op, "handing over")
+            return
+        if (offline := session.store.why_no_change()) is not None:
+            raise Refused(offline)
+
+        async def one(entry: VolumeEntry) -> Operation:
+            own_key, client = str(uuid5(UUID(key), entry.id)), session.client
+            return await client.call(volumes.HAND_OVER, body=body, idempotency_key=own_key, volume_id=entry.volume.id)
+
+        await _each(context, ready, one, "handing over")
+
+    more = f" and {len(ready) - 4:,} more" if len(ready) > 4 else ""
+    size = size_text(sum(entry.volume.size_bytes for entry in ready))
+    intro = [
+        [Piece(f"{names}{more}", "strong"), Piece(f", {size}.")],
+        [Piece("In another tenant its quota counts, and this one no longer sees it.", "quiet")],
+        *_told(left_out),
+    ]
+    what = one_line(ready[0].volume.name) if len(ready) == 1 else counted(len(ready), "volume")
+    await context.show_dialog(hand_over_form(f"Hand over {what}", intro, await read_recipients(session), send))
 
 
 async def _each(

@@ -260,8 +260,8 @@ class Form(NamesServer, ModalScreen[R | None], Generic[R]):
 
 
 def _third_person(verb: str) -> str:
-    """`Move` as `moves`, `Copy` as `copies`, `Attach` as `attaches`."""
-    word = verb.lower()
+    """`Move` as `moves`, `Copy` as `copies`, `Attach` as `attaches`, `Hand over` as `hands over`."""
+    word, blank, rest = verb.lower().partition(" ")
     if word.endswith("y"):
-        return f"{word[:-1]}ies"
-    return f"{word}es" if word.endswith("ch") else f"{word}s"
+        return f"{word[:-1]}ies{blank}{rest}"
+    return f"{word}es{blank}{rest}" if word.endswith("ch") else f"{word}s{blank}{rest}"

@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import msgspec
 
+from novacron_core.api.events import Event
 from novacron_core.api.hosts import HostStatus
-from novacron_core.api.operations import BulkCounts, Operation, OperationState
+from novacron_core.api.operations import BulkCounts, Operation, OperationState, Target
 from novacron_core.api.problem import Problem as Answer
+from novacron_core.api.stored_events import StoredEvent
 from novacron_core.api.vms import State
 from novacron_core.client import Connected
 from novacron_tui.app import Console
@@ -184,3 +186,29 @@ async def test_the_reasons_are_listed_at_80_columns_too() -> None:
         listed = text(app).rpartition("NEXT")[2].rpartition("web-02: crashed")[0]  # above the status line
         for words in ("signal 11", "I/O error on vda", "s starts it", "p resumes it"):
             assert words in listed, words
+
+
+async def test_security_warnings_reach_administrators_live_and_from_before() -> None:
+    eve = Target(type="user", id="u-eve", name="eve")
+    before = StoredEvent(
+        seq=5, id="w-1", type="access.warning", source="access", time=NOW - timedelta(hours=2), target=eve,
+        note="ten sign-ins of eve have failed",
+    )  # fmt: skip
+    old = msgspec.structs.replace(before, id="w-0", time=NOW - timedelta(hours=30))
+    stream = Stream(live(), inventory([vm("calm", 1)]))
+    app = console(Wire(events=[before, old]), stream)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: loaded(app) and "1 problem" in line_text(app, "top"))
+        now = Event(
+            seq=11, id="w-2", type="access.warning", source="access", target=eve, time=NOW,
+            note="a refresh token of eve was used twice",
+        )  # fmt: skip
+        stream.say(now)
+        await until(pilot, lambda: "2 problems" in line_text(app, "top"))
+        await pilot.press("!")
+        await until(pilot, lambda: isinstance(app.screen, ProblemsScreen) and "NEXT" in text(app))
+        shown = text(app)
+        for words in ("security warning", "a refresh token of eve was used twice", "ten sign-ins of eve have failed"):
+            assert words in shown, words
+        await pilot.press("enter")
+        await until(pilot, lambda: type(app.screen).__name__ == "AuditScreen")
