@@ -101,7 +101,7 @@ class AuditPane(ListPane[AuditRow]):
         super().refresh_data()
         first = next((row for row in self.table.rows if row.entry), None)
         if not self._placed and first is not None:
-            self._placed = True
+            self._placed = self._current.loaded  # what is loaded may be others than those that match
             self.table.select(first.id)
         self._load_what_is_missing()
 
@@ -199,7 +199,7 @@ class AuditPane(ListPane[AuditRow]):
         except ValueError as e:
             self.filter_error = str(e)
             return
-        self._test, self._matching = test if text else None, None
+        self._test, self._matching, self._placed = test if text else None, None, False
         if self.is_mounted:
             self.refresh_data()
             if text:
@@ -211,7 +211,7 @@ class AuditPane(ListPane[AuditRow]):
             return
         q = with_moments(text, self._session.now)
         if len(q) <= MAX_LENGTH:
-            self._matching = self._new_log(q)
+            self._matching, self._placed = self._new_log(q), False
             self.refresh_data()
 
     def restore_cursor(self, before: Self) -> None:

@@ -33,7 +33,8 @@ def test_count_and_pages(signed_in: Run) -> None:
 def test_the_log_is_verified(signed_in: Run) -> None:
     verified = signed_in("audit", "verify")
     assert (verified.returncode, verified.stderr) == (0, "")
-    assert [line.split()[0] for line in verified.stdout.splitlines()] == ["TENANT", "(installation)", "default"]
+    tenants = {line.split()[0] for line in verified.stdout.splitlines()}
+    assert tenants >= {"TENANT", "(installation)", "default"}  # other tests of this server may have made more
     assert all(line.endswith("whole") for line in verified.stdout.splitlines()[1:])
     (chain,) = json.loads(signed_in("audit", "verify", "--tenant", "default", "-o", "json").stdout)
     assert chain["entries"] >= 1

@@ -6,15 +6,20 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from novacron_core.api import tenants
+from novacron_core.api.base import Page
 from novacron_core.api.hosts import HostStatus
 from novacron_core.api.operations import BulkCounts, BulkItem, BulkItemState
+from novacron_core.api.vms import Disk
 from novacron_core.client import Disconnected
 from novacron_core.errors import ServerUnreachable
 from novacron_tui.app import Console
 from novacron_tui.servers.server_ref import ServerRef
 from novacron_tui.vms.bulk import worst_first
+from tests.support.console.audit_world import audit_wire
 from tests.support.console.crashes import CRASH, away
 from tests.support.console.looking import text, until
 from tests.support.console.past import last_night
@@ -154,6 +159,21 @@ def crashed() -> Console:
     return console(Wire(routes={f"GET /api/vm/vms/{fleet()[5].id}/crash": lambda _: ok(CRASH)}), busy())
 
 
+def audited() -> Console:
+    return console(audit_wire(), busy())
+
+
+def owned() -> Console:
+    """A VM with two disks, and one that NovaCron does not manage."""
+    vms = sorted(fleet(), key=lambda vm: vm.name)
+    disks = [Disk(target="vda", source="hot/cache-1a2b.qcow2"), Disk(target="vdb", source="cold/cache-data.qcow2")]
+    vms[2] = msgspec.structs.replace(vms[2], owner="eve", tenant="default", disks=disks)
+    vms[3] = msgspec.structs.replace(vms[3], owner=None, tenant=None, unmanaged=True, disks=disks[:1])
+    known = [tenants.Tenant(id=name, name=name, created_at=NOW, members=2) for name in ("default", "red")]
+    page = Page(items=known, total=2, page=1, page_size=1000)
+    return console(Wire(routes={"GET /api/admin/tenants": lambda _: ok(page)}), Stream(live(), inventory(vms)))
+
+
 def back_in_the_morning() -> Console:
     return console(Wire(events=last_night()), busy())
 
@@ -228,6 +248,25 @@ PICTURES = [
         "page", lambda: console(Wire(), busy()), says("2 operations"), [*"jjjj", "enter"], says("locked by another")
     ),
     Picture("page-unknown", lambda: console(Wire(), away()), says("1 down"), [*"jj", "enter"], says("last seen")),
+    Picture("audit", audited, keys=[":", *"audit", "enter"], then=painted("vm.stop")),
+    Picture(
+        "audit-entry",
+        audited,
+        keys=[":", *"audit", "enter", "slash", *"user:eve action:vm.stop", "enter", "enter"],
+        then=painted("previous hash"),
+    ),
+    Picture(
+        "audit-verified",
+        audited,
+        keys=[":", *"audit", "enter", "V"],
+        then=painted("The audit log is whole"),
+        sizes=(SMALL,),
+    ),
+    Picture("hand-over", owned, keys=["j", "j", ":", *"hand-over", "enter"], then=painted("with it:")),
+    Picture("adopt", owned, keys=[*"jjj", ":", *"adopt", "enter"], then=painted("Adopt"), sizes=(SMALL,)),
+    Picture(
+        "release", owned, keys=["j", "j", ":", *"release", "enter"], then=painted("belong to nobody"), sizes=(SMALL,)
+    ),
     Picture("crash", crashed, says("2 operations"), [*"jjjj", "enter", "enter"], says("reason=crashed")),
 ]
 CASES = [(picture, size) for picture in PICTURES for size in picture.sizes]
