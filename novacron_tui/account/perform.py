@@ -15,7 +15,7 @@ from novacron_core.values.counts import counted
 from novacron_core.values.roles import SET_UP_ONLY, limits_words
 from novacron_tui.account import forms
 from novacron_tui.account.reading import AccountData, reachable_tenants
-from novacron_tui.actions import ActionContext
+from novacron_tui.actions import MANY, ActionContext
 from novacron_tui.connection.form_request import build_request
 from novacron_tui.people.forms import proven
 from novacron_tui.people.perform import prover
@@ -26,8 +26,6 @@ from novacron_tui.widgets.form import Refused
 from novacron_tui.widgets.shown_once import ShownOnce
 from novacron_tui.widgets.text_bar import Piece
 
-_MANY = 10
-"""More than so many are ended only when their number is typed."""
 _NAMED = 6
 Lines = list[list[Piece]]
 
@@ -186,7 +184,7 @@ def _question(title: str, names: Sequence[str], after: str, yes: str) -> Questio
     lines: Lines = [[Piece(name, "strong")] for name in names[:_NAMED]]
     if len(names) > _NAMED:
         lines.append([Piece(f"and {len(names) - _NAMED} more", "quiet")])
-    many = len(names) > _MANY
+    many = len(names) > MANY
     return Question(title, [*lines, [Piece(after)]], yes, typed=str(len(names)) if many else "", typed_always=many)
 
 

@@ -120,7 +120,7 @@ class AccountScreen(ListScreen):
     def read_again(self) -> None:
         """Read the account from the server now."""
         if self.is_mounted:
-            self.run_worker(self._read, group="account", exclusive=True)
+            self.run_worker(self._read(), group="account", exclusive=True)
 
     def _read_if_seen(self) -> None:
         if self._is_frontmost:

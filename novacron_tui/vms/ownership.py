@@ -13,10 +13,9 @@ from novacron_core.api.ownership import Adopt, HandOver
 from novacron_core.api.vms import VM, BulkOptions, BulkRequest
 from novacron_core.errors import NovaCronError
 from novacron_core.values.counts import counted
-from novacron_tui.actions import ActionContext
+from novacron_tui.actions import MANY, ActionContext
 from novacron_tui.connection.form_request import build_request, call_from_form
 from novacron_tui.terminal.safe_text import one_line
-from novacron_tui.vms.perform import MANY
 from novacron_tui.volumes.recipients import (
     Recipients,
     hand_over_form,
