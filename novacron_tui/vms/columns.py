@@ -102,7 +102,7 @@ def columns(
         Column("disk", "DISK", 9, draw.disk, disk_bytes, right=True, rank=6, largest_first=True),
         Column("tier", "TIER", 5, draw.tier, lambda vm: TIER_ORDER.get(vm.tier) if vm.tier else None, rank=7),
         Column("address", "ADDRESS", 15, draw.address, lambda vm: addresses(vm) or None, stretch=2, widest=40, rank=3),
-        Column("owner", "OWNER", 10, draw.owner, lambda vm: owner_text(vm) or None, rank=10),
+        Column("owner", "OWNER", 10, draw.owner, lambda vm: owner_text(vm) or None, rank=10, stretch=1, widest=24),
         Column("tags", "TAGS", 12, draw.tags, lambda vm: tags_text(vm) or None, stretch=2, widest=40, rank=9),
         Column("age", "AGE", 6, draw.age, _created, right=True, rank=8),
     ]

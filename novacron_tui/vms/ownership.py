@@ -153,8 +153,8 @@ def _what_goes(vms: Sequence[VM]) -> Lines:
     names = ", ".join(one_line(vm.name) for vm in vms[:_NAMED])
     more = f" and {len(vms) - _NAMED:,} more" if len(vms) > _NAMED else ""
     disks = [disk for vm in vms for disk in vm.disks if disk.device == "disk" and not disk.read_only]
-    owners = sorted({f"{vm.owner or 'nobody'} in {vm.tenant or 'no tenant'}" for vm in vms})
-    of = f", of {one_line(owners[0])}" if len(owners) == 1 else ""
+    owners = sorted({f"of {vm.owner} in {vm.tenant}" if not vm.unmanaged else "unmanaged" for vm in vms})
+    of = f", {one_line(owners[0])}" if len(owners) == 1 else ""
     lines: Lines = [[Piece(f"{names}{more}", "strong"), Piece(of, "quiet")]]
     if disks:
         sources = ", ".join(one_line(disk.source or disk.target) for disk in disks[:_NAMED])

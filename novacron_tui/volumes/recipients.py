@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from textual.suggester import SuggestFromList
@@ -40,14 +41,13 @@ async def read_recipients(session: Session) -> Recipients:
     known = {vm.owner for vm in store.vms.values()} | {volume.owner for volume in store.volumes.values()}
     names = {name for name in known if name and not name.startswith(FORMER_OWNER)} | {user.username}
     found: list[str] = []
-    try:
-        if allows(user.role, Permission.PEOPLE_READ, user.limits):
+    if allows(user.role, Permission.PEOPLE_READ, user.limits):
+        with suppress(NovaCronError):  # names can be typed without completion
             listed = (await session.client.call(people.LIST, query=_ALL)).items
             names = {person.username for person in listed if not person.disabled}
-        if allows(user.role, Permission.ACCESS_ADMIN, user.limits):
+    if allows(user.role, Permission.ACCESS_ADMIN, user.limits):
+        with suppress(NovaCronError):
             found = [each.id for each in (await session.client.call(tenants.LIST, query=_ALL)).items]
-    except NovaCronError:
-        pass  # names can be typed without completion
     return Recipients(sorted(names), found)
 
 

@@ -171,7 +171,9 @@ def owned() -> Console:
     vms[3] = msgspec.structs.replace(vms[3], owner=None, tenant=None, unmanaged=True, disks=disks[:1])
     known = [tenants.Tenant(id=name, name=name, created_at=NOW, members=2) for name in ("default", "red")]
     page = Page(items=known, total=2, page=1, page_size=1000)
-    return console(Wire(routes={"GET /api/admin/tenants": lambda _: ok(page)}), Stream(live(), inventory(vms)))
+    nobody: Page[Any] = Page(items=[], total=0, page=1, page_size=1000)
+    routes = {"GET /api/admin/tenants": lambda _: ok(page), "GET /api/admin/users": lambda _: ok(nobody)}
+    return console(Wire(routes=routes), Stream(live(), inventory(vms)))
 
 
 def back_in_the_morning() -> Console:
