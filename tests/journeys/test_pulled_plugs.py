@@ -89,6 +89,7 @@ def console(failing_server: FailingServer) -> Iterator[Terminal]:
         terminal.see("LIVE", 20)
         read_until(terminal, lambda: len(names(terminal)) == 20)
         terminal.press("home", "down", "down", "down", "down")
+        read_until(terminal, lambda: cursor(terminal) == names(terminal)[4])
         yield terminal
         assert "Traceback" not in terminal.text()
     assert "Traceback" not in (failing_server.data_dir / "log").read_text()
@@ -102,7 +103,7 @@ def test_console_shows_each_failure_and_recovers(failing_server: FailingServer) 
         _hang_database(terminal, failing_server)
         _hang_server(terminal, failing_server)
         _replace_server(terminal, failing_server)
-        assert cursor(terminal) == here
+        read_until(terminal, lambda: cursor(terminal) == here)
 
 
 def _hang_host(terminal: Terminal, failing_server: FailingServer) -> None:
@@ -123,7 +124,7 @@ def _suspend_console(terminal: Terminal, failing_server: FailingServer, name: st
     os.kill(terminal.pid, signal.SIGCONT)
     terminal.see(rf"{name} .* paused", SHOWN_S)
     terminal.see("LIVE", SHOWN_S)
-    assert cursor(terminal) == name
+    read_until(terminal, lambda: cursor(terminal) == name)
 
 
 def _hang_database(terminal: Terminal, failing_server: FailingServer) -> None:

@@ -27,13 +27,12 @@ def names(terminal: Terminal) -> list[str]:
 
 
 def cursor(terminal: Terminal) -> str:
-    """The name on the cursor's line, whose background differs from the lines around it."""
+    """The name on the cursor's line, whose background differs from the lines around it; empty while it is painted."""
     lines = [y for y, line in enumerate(terminal.screen.display) if ROW.match(line)]
     grounds = [terminal.screen.buffer[y][3].bg for y in lines]
-    (at,) = [y for y, ground in zip(lines, grounds, strict=True) if grounds.count(ground) == 1]
-    found = ROW.match(terminal.screen.display[at])
-    assert found
-    return found[1]
+    at = [y for y, ground in zip(lines, grounds, strict=True) if grounds.count(ground) == 1]
+    found = ROW.match(terminal.screen.display[at[0]]) if len(at) == 1 else None
+    return found[1] if found else ""
 
 
 def read_until(terminal: Terminal, true: Callable[[], bool]) -> None:
