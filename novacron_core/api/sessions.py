@@ -9,7 +9,7 @@ from novacron_core.values.roles import Permission as P
 
 class AccountSession(Value, frozen=True):
     """A session that has not ended. `last_used_at` is when its tokens were last renewed, `expires_at` when it ends at
-    the latest; `current`: the one that asks."""
+    the latest, `proved_at` when its user last gave the password in it; `current`: the one that asks."""
 
     id: str
     tenant: str
@@ -19,6 +19,7 @@ class AccountSession(Value, frozen=True):
     address: str = ""
     user_agent: str = ""
     current: bool = False
+    proved_at: Time | None = None
 
 
 LIST = endpoint("GET /auth/sessions", Page[AccountSession], P.SIGNED_IN, query=ListQuery, summary="List your sessions")

@@ -101,4 +101,6 @@ def _password(data: AccountData, now: datetime) -> Line:
         return [_label("this session"), Piece("none", "quiet")], _way("password", "changes your password")
     begun, ends = age_text(age_s(here.created_at, now)), age_text((here.expires_at - now).total_seconds())
     pieces = [_label("this session"), Piece(f"begun {begun} ago"), Piece(f", ends in {ends} at the latest", "quiet", 1)]
+    if here.proved_at is not None:
+        pieces.append(Piece(f", password given {age_text(age_s(here.proved_at, now))} ago", "quiet", 4))
     return pieces, _way("password", "changes your password")

@@ -258,6 +258,7 @@ def _session_lines(row: AccountSession) -> Lines:
             ("tenant", one_line(row.tenant)),
             ("begun", _moment(row.created_at)),
             ("last used", _moment(row.last_used_at)),
+            ("password", f"given {_moment(row.proved_at)}" if row.proved_at else ""),
             ("ends", f"{_moment(row.expires_at)} at the latest"),
             ("id", row.id),
             ("", "This console uses it." if row.current else ""),

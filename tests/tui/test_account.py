@@ -67,6 +67,7 @@ async def test_who_one_is_and_where_one_is_signed_in() -> None:
             "default operator, red viewer",
             "off: your password alone signs you in",
             "192.0.2.1 · this console",
+            "password given 8m ago",
             "2001:db8::17",
             "[red]x[/red]",
         ):

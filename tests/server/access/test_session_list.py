@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from novacron_core.api import access, sessions
+from novacron_core.api import access, second_factor, sessions
 from novacron_core.api.access import Refresh
 from novacron_core.api.base import ListQuery
 from novacron_core.client import Client
@@ -47,6 +47,16 @@ async def test_own_sessions_are_listed_and_ended(server: LiveServer) -> None:
         for gone in (other.id, MISSING, "nonsense"):
             with pytest.raises(NotFound, match="session not found"):
                 await laptop.call(sessions.END, session_id=gone)
+
+
+async def test_session_tells_when_its_password_was_last_given(server: LiveServer, owner_url: str) -> None:
+    bob = await server.member("bob", Role.VIEWER)
+    await execute(owner_url, "UPDATE sessions SET proved_at = created_at - interval '1 hour'")
+    (before,) = await listed(bob)
+    assert before.proved_at is not None and before.proved_at < before.created_at
+    await bob.call(second_factor.PROVE, body=second_factor.Prove(password=PASSWORD))
+    (after,) = await listed(bob)
+    assert after.proved_at is not None and after.proved_at >= after.created_at
 
 
 async def test_sessions_of_others_are_as_missing(server: LiveServer, owner_url: str) -> None:

@@ -43,6 +43,7 @@ def session(number: int, **changes: Any) -> AccountSession:
         "expires_at": NOW + timedelta(hours=24 - 3 * number),
         "address": f"192.0.2.{number}",
         "user_agent": "novacron/1.0.0",
+        "proved_at": NOW - timedelta(minutes=8),
     }
     return AccountSession(**{**fields, **changes})
 

@@ -27,6 +27,7 @@ async def live_sessions(
             expires_at=row.expires_at,
             address=row.address,
             user_agent=row.user_agent,
+            proved_at=row.proved_at,
         )
         for row in rows
     ]
