@@ -12,7 +12,7 @@ from msgspec import structs
 
 from novacron_core.api.access import VALIDATE, User
 from novacron_core.api.endpoint import Endpoint
-from novacron_core.api.events import SampleRequest
+from novacron_core.api.events import InventoryFrame, SampleRequest
 from novacron_core.api.operations import BulkItem, Operation
 from novacron_core.values.roles import SET_UP_ONLY, allows
 from novacron_tui.connection.feed import Feed
@@ -62,6 +62,7 @@ class Session:
         self._connected = False
         self._resume_after: int | None = None
         self._read_all = False
+        """A full inventory is wanted, and has not arrived yet."""
         self._subscription: SampleSubscription | None = None
         self.wanted: SampleRequest | None = None
         self._on_rights = on_rights
@@ -115,8 +116,7 @@ class Session:
 
     async def follow_stream(self) -> None:
         """Keep the store current until the session ends. Raises Unauthenticated and IncompatibleServer."""
-        after = self.store.seq if self.store.loaded and not self._read_all else None
-        self._read_all = False
+        after = self._position
         while True:
             feed = Feed(self.store, self.changed)
             self._reading = asyncio.ensure_future(feed.run(self._with_user(self._updates(self.client, after))))
@@ -135,6 +135,8 @@ class Session:
 
         async for update in updates:
             yield update
+            if isinstance(update, InventoryFrame) and update.last:
+                self._read_all = False
             if isinstance(update, Connected):
                 if self._connected:
                     await self._read_user()
@@ -163,21 +165,24 @@ class Session:
 
     def reload(self) -> None:
         """Request the full inventory again."""
-        self._read_all = not self._open_stream(None)
+        self._read_all = True
+        self._open_stream(None)
 
     def use_server(self, server: ServerRef) -> None:
         """Continue at the server's new address, with the same tokens, after the last received event."""
         self.server = server
         self.client.move(server.url)
-        self._open_stream(self.store.seq if self.store.loaded else None)
+        self._open_stream(self._position)
 
-    def _open_stream(self, after: int | None) -> bool:
-        """Open the stream again; False when none is open: the next one takes this into account."""
+    @property
+    def _position(self) -> int | None:
+        """After which event the stream goes on; None when everything is to be read."""
+        return self.store.seq if self.store.loaded and not self._read_all else None
+
+    def _open_stream(self, after: int | None) -> None:
         if self._reading is not None and not self._reading.done():
             self._reopening, self._resume_after = True, after
             self._reading.cancel()
-            return True
-        return False
 
     async def sign_out(self, timeout_s: float = 1.0) -> None:
         """End the session on the server if it answers in time, and close the connection."""

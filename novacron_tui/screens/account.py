@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from textual import events
+from textual import events, work
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
@@ -120,12 +120,13 @@ class AccountScreen(ListScreen):
     def read_again(self) -> None:
         """Read the account from the server now."""
         if self.is_mounted:
-            self.run_worker(self._read(), group="account", exclusive=True)
+            self._read()
 
     def _read_if_seen(self) -> None:
         if self._is_frontmost:
             self.read_again()
 
+    @work(exclusive=True, group="account")
     async def _read(self) -> None:
         await self.data.read(self.session)
         self.refresh_body()
