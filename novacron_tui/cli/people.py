@@ -122,7 +122,7 @@ async def user_delete(client: Client, name_or_id: str, *, sure: bool) -> None:
     person = await find_person(client, name_or_id)
     if not sure:
         owned, name = await _owned(client, person.username), cell(person.username)
-        what = f"it owns {owned}, which stay as those of a former user" if owned else "it owns no VMs and no volumes"
+        what = f"what it owns ({owned}) becomes that of a former user" if owned else "it owns no VMs and no volumes"
         if owned:
             print_error(f"`novacron user hand-over {name} --to USER` gives them to somebody first")
         confirm(f"delete the account {name}; {what}", person.username)

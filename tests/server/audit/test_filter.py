@@ -24,6 +24,7 @@ FILTERS = [
     "type:vm", "type:user", "from:10.0.*", "from:192", "-from:192", "result:refused", "result:ref,fail", "role:viewer",
     "tenant:blue", 'tenant:""', "token:ci", "session:s-2", "request:r-1", "age<1h", "age>1h", "-age>1h", "since:2h",
     "since:2090-01-01", "100%", "a_b", "back\\slash", "Ärger", "ärger", "who:bob action:stop target:db-01 since:2d", "quota",
+    "user:ann", "by:u-2", "-user:bob", "user:bob action:vm.stop target:db-01",
 ]  # fmt: skip
 
 
@@ -55,6 +56,18 @@ async def test_the_filter_is_the_same_in_sql_as_in_python(log: AuditUnderTest, t
     page = await log.audit.page(ADMINISTRATOR, AuditQuery(q=text, page_size=1000))
     assert [(each.tenant, each.seq) for each in page.items] == wanted
     assert page.total == len(wanted)
+
+
+async def test_entries_tell_their_hash_and_the_one_that_it_covers(log: AuditUnderTest) -> None:
+    page = await log.audit.page(ADMINISTRATOR, AuditQuery(page_size=1000))
+    hashes = {(each.tenant, each.seq): each.hash for each in page.items}
+    assert len(set(hashes.values())) == len(page.items)
+    assert any(each.seq > 1 for each in page.items)
+    for each in page.items:
+        before = "0" * 64 if each.seq == 1 else hashes[each.tenant, each.seq - 1]
+        assert each.previous == before, each
+    (found,) = (await log.audit.page(ADMINISTRATOR, AuditQuery(q="target:db-02"))).items
+    assert (found.hash, found.previous) == (hashes["blue", found.seq], hashes.get(("blue", found.seq - 1), "0" * 64))
 
 
 async def test_who_stopped_it_from_where(log: AuditUnderTest) -> None:
