@@ -54,6 +54,7 @@ class SignInScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "retry", show=False),
+        Binding("ctrl+s", "submit", show=False, priority=True),
         Binding("ctrl+q", "app.quit", show=False, priority=True),
         *(Binding(way.key, f"way({way.name!r})", show=False) for way in (INVITATION, RESET, REGISTER)),
         Binding("escape", f"way({SIGN_IN.name!r})", show=False),
@@ -187,6 +188,13 @@ class SignInScreen(Screen[None]):
         form.say([Piece(reason, "warn")] if reason else [])
         self._form_shown = True
         self._show_keys(form=True, back=SIGN_IN in form.ways)
+
+    def action_submit(self) -> None:
+        """As in the forms of the console, from any field."""
+        from novacron_tui.sign_in.forms import EntryForm
+
+        if self._form_shown:
+            self.query_one(EntryForm).submit()
 
     def _show_state(self, text: str, tone: str) -> None:
         state = self.query_one("#state", Static)

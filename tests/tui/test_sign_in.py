@@ -36,12 +36,15 @@ def has_form(app: Console, name: str) -> bool:
     return bool(app.screen.query(f"{name} Input")) and app.screen.focused is not None
 
 
-async def test_sign_in_reaches_the_list() -> None:
+@pytest.mark.parametrize("last", [["enter"], ["shift+tab", "ctrl+s"]])
+async def test_sign_in_reaches_the_list(last: list[str]) -> None:
     wire = Wire()
     app = console(wire, token="")
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: has_form(app, "SignInForm"))
-        await pilot.press(*"ada", "enter", *PASSWORD, "enter")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "Enter a user name" in text(app))
+        await pilot.press(*"ada", "enter", *PASSWORD, *last)
         await until(pilot, lambda: at_home(app), "home")
         assert json.loads(wire.asked("POST", "/auth/login")[0].content) == {"username": "ada", "password": PASSWORD}
 
